@@ -1,0 +1,79 @@
+// The board: a Fastify app whose people log in at a provider, and which calls an API as them.
+import cookie from '@fastify/cookie'
+import session from '@fastify/session'
+import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import oauth from 'fastify-oauth-session'
+import { pageHeaders } from './assets.ts'
+import { boardRoutes } from './board.ts'
+import type { EventLog } from './events.ts'
+import { siteRoutes } from './site.ts'
+import { fingerprint, summarize } from './token-summary.ts'
+
+export interface AppOptions {
+  /** The public address of this app, or a function that is asked for it when it is first needed. */
+  baseUrl: string | (() => string)
+  issuer: string
+  clientId: string
+  clientSecret?: string
+  scope: string[]
+  /** Whether the provider is the embedded one: then its users are shown, and it is known where logging out leads. */
+  embedded: boolean
+  /** The orders API, with a slash at the end. Without one the app shows what the provider says about the user. */
+  apiUrl?: string
+  sessionSecret: string
+  /** Whether browsers reach this app over https: through a proxy, on this machine or in its private network. */
+  https?: boolean
+  events: EventLog
+  logger?: FastifyServerOptions['logger']
+}
+
+export async function buildApp (options: AppOptions): Promise<FastifyInstance> {
+  const { baseUrl, issuer, clientId, clientSecret, scope, embedded, apiUrl, sessionSecret, https = false, events } = options
+  const app = Fastify({ logger: options.logger ?? { level: 'warn' }, trustProxy: https && ['loopback', 'uniquelocal'] })
+
+  await app.register(cookie)
+  await app.register(session, {
+    secret: sessionSecret,
+    cookieName: 'corner-bakery',
+    cookie: { secure: https, httpOnly: true, sameSite: 'lax', maxAge: 8 * 60 * 60 * 1000 },
+    rolling: false,
+    saveUninitialized: false,
+  })
+  await app.register(oauth, {
+    baseUrl,
+    providers: {
+      bakery: {
+        title: embedded ? 'Bakehouse ID' : new URL(issuer).hostname,
+        issuer,
+        clientId,
+        clientSecret,
+        scope,
+        resourceServers: apiUrl ? [apiUrl] : [],
+        expiryLeeway: 5, // seconds: less than the usual 30, so that there is something to see of a token that lives for 30
+      },
+    },
+
+    onTokens (tokens, { user, previous, reason }) {
+      if (!user || reason !== 'refresh') return
+      const rotated = tokens.refreshToken !== previous?.refreshToken
+      const token = { ...summarize(tokens), previous: previous && fingerprint(previous.accessToken), rotated }
+      events.publish(user.id, { kind: 'refresh', text: 'New access token', token })
+    },
+    onLogin (_request, _reply, { user, tokens }) {
+      if (!user) return
+      events.publish(user.id, { kind: 'login', text: `${user.name ?? user.id} logged in`, token: summarize(tokens) })
+    },
+    onLogout (_request, _reply, { user }) {
+      if (!user) return
+      events.publish(user.id, { kind: 'logout', text: `${user.name ?? user.id} logged out` })
+      events.disconnect(user.id)
+    },
+  })
+
+  const headers = pageHeaders(embedded ? issuer : `https: ${new URL(issuer).origin}`)
+  app.addHook('onRequest', async (_request, reply) => { reply.headers(headers) })
+  app.addHook('preClose', async () => events.close())
+  await app.register(siteRoutes, { issuer, embedded, showsOrders: apiUrl !== undefined })
+  await app.register(boardRoutes, { prefix: '/api', events })
+  return app
+}

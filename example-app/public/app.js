@@ -1,0 +1,85 @@
+/* global document, setInterval, clearInterval, window */
+// The page's script: calls, shows, and listens. It knows no token.
+import { call, end, user, whenEnded } from './client.js'
+import { element, listen, stopListening } from './log.js'
+import { showOrders, takeOrders } from './orders.js'
+import { draw, setToken, tokenRefreshed } from './token.js'
+
+const id = (name) => document.getElementById(name)
+const showsOrders = id('orders') !== null
+let calling
+
+async function callOnce () {
+  const answer = await call('GET', showsOrders ? 'orders' : 'userinfo')
+  if (answer.ok) (showsOrders ? showOrders : showClaims)(answer.body)
+  if (id('board').inert) return answer
+  tell(answer.ok ? '' : `The call failed (${answer.status}). ${answer.body.message ?? ''}`)
+  return answer
+}
+
+async function callBurst () {
+  id('call-burst').disabled = true
+  const answers = await Promise.all(Array.from({ length: 20 }, callOnce))
+  id('call-burst').disabled = false
+  const good = answers.filter(({ ok }) => ok).length
+  tell(`${good} of ${answers.length} calls were answered.`)
+  announce(`${good} of ${answers.length} calls were answered`)
+}
+
+function callAlways () {
+  clearInterval(calling)
+  if (id('call-always').checked && document.visibilityState === 'visible') calling = setInterval(callOnce, 5000)
+}
+
+async function resume () {
+  if (document.visibilityState !== 'visible' || id('board').inert) return
+  const session = await call('GET', 'session')
+  if (session.ok && session.body.user !== user) return end('Somebody else has logged in, in another tab.', 'Show their board')
+  if (session.status === 401) return
+  if (session.ok) setToken(session.body)
+  listen({
+    onEvent (event) {
+      if (event.kind === 'refresh') tokenRefreshed(event.token)
+      if (event.kind !== 'call' && event.id > openedAt) announce(event.text)
+    },
+    onRefused: () => setTimeout(resume, 1000),
+  })
+  callAlways()
+  callOnce()
+}
+
+function pause () {
+  clearInterval(calling)
+  stopListening()
+}
+
+const openedAt = Date.now()
+const drawing = setInterval(draw, 250)
+id('call-once').addEventListener('click', callOnce)
+id('call-burst').addEventListener('click', callBurst)
+id('call-always').addEventListener('change', callAlways)
+id('board').addEventListener('board-changed', callOnce)
+takeOrders(callOnce)
+document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' ? resume() : pause())
+window.addEventListener('pageshow', ({ persisted }) => { if (persisted) resume() })
+whenEnded(() => {
+  pause()
+  clearInterval(drawing)
+})
+resume()
+
+function showClaims (claims) {
+  id('claims').replaceChildren(...Object.entries(claims).map(([name, value]) => {
+    const row = element('div', '')
+    row.append(element('dt', name), element('dd', typeof value === 'string' ? value : JSON.stringify(value)))
+    return row
+  }))
+}
+
+function tell (text) {
+  id('call-result').textContent = text || '\u00a0'
+}
+
+function announce (text) {
+  id('announcer').textContent = text
+}

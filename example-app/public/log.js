@@ -1,0 +1,68 @@
+/* global document, EventSource */
+// The live list. The server sends what this person has not seen; a tab in the background lets go of its connection,
+// since a browser has only six for one server.
+const list = document.getElementById('log')
+const longest = 60
+let source
+let lastId = 0
+
+/** Listens while the tab is seen. `onEvent` gets each new event; `onRefused` is called where the server says no. */
+export function listen ({ onEvent, onRefused }) {
+  source?.close()
+  source = new EventSource('/api/events')
+  source.onmessage = ({ data }) => {
+    const event = JSON.parse(data)
+    if (event.id <= lastId) return
+    lastId = event.id
+    show(event)
+    onEvent(event)
+  }
+  source.onerror = ({ target }) => {
+    if (target === source && target.readyState === EventSource.CLOSED) onRefused()
+  }
+}
+
+export function stopListening () {
+  source?.close()
+  source = undefined
+}
+
+function show ({ id, kind, text, token }) {
+  const newest = list.firstElementChild
+  // "GET orders: 200 in 12 ms", again and again: one line with a number, as long as nothing else comes between.
+  const group = kind === 'call' ? text.replace(/ in \d+ ms$/, '') : undefined
+  if (group && newest?.dataset.group === group) {
+    newest.dataset.times = Number(newest.dataset.times) + 1
+    newest.querySelector('time').textContent = clock(id)
+    newest.querySelector('.text').textContent = text
+    newest.querySelector('.times').textContent = `× ${newest.dataset.times}`
+    return
+  }
+  const item = element('li', '')
+  item.dataset.kind = kind
+  item.dataset.times = 1
+  if (group) item.dataset.group = group
+  const when = element('time', clock(id))
+  when.dateTime = new Date(id).toISOString()
+  item.append(when, element('span', kind, 'tag'), element('span', text, 'text'), element('span', '', 'times'))
+  if (token) item.append(element('span', describe(token), 'detail'))
+  list.prepend(item)
+  while (list.children.length > longest) list.lastElementChild.remove()
+}
+
+function describe ({ fingerprint, previous, lifetime, rotated }) {
+  const change = previous ? `${previous} → ${fingerprint}` : fingerprint
+  const life = lifetime ? `, good for ${lifetime} s` : ''
+  return change + life + (rotated === undefined ? '' : rotated ? ', refresh token rotated' : ', refresh token kept')
+}
+
+function clock (milliseconds) {
+  return new Date(milliseconds).toLocaleTimeString([], { hour12: false })
+}
+
+export function element (name, text, className) {
+  const made = document.createElement(name)
+  made.textContent = text // never innerHTML: orders and names are other people's words
+  if (className) made.className = className
+  return made
+}

@@ -1,0 +1,69 @@
+/* global document, Event, FormData */
+import { call } from './client.js'
+import { element } from './log.js'
+
+const next = {
+  ordered: ['baking', 'Start baking'],
+  baking: ['ready', 'Out of the oven'],
+  ready: ['collected', 'Hand over'],
+}
+
+/** Shows the answer of the API: the orders, and who it says was asking with which token. */
+export function showOrders ({ orders, seen }) {
+  const focused = document.activeElement?.dataset.order ?? moved
+  for (const column of document.querySelectorAll('.column')) {
+    const mine = orders.filter(({ status }) => status === column.dataset.status)
+    const list = column.querySelector('ul')
+    const had = new Map([...list.children].map((item) => [item.dataset.key, item]))
+    column.querySelector('.count').textContent = mine.length
+    list.replaceChildren(...mine.map((order) => had.get(keyOf(order)) ?? card(order)))
+  }
+  document.getElementById('seen').textContent = `The API answered ${seen.user}, who came with token ${seen.token}.`
+  // The board is read again and again: whoever works with the keyboard stays on the order they were on.
+  if (document.activeElement === document.body) document.querySelector(`[data-order="${focused}"]`)?.focus()
+  moved = undefined
+}
+
+let moved
+
+function keyOf ({ id, status, changedBy }) {
+  return `${id} ${status} ${changedBy}`
+}
+
+function card (order) {
+  const item = element('li', '', 'order')
+  item.dataset.key = keyOf(order)
+  const [status, label] = next[order.status]
+  const button = element('button', label, 'button small')
+  button.type = 'button'
+  button.dataset.order = order.id
+  button.setAttribute('aria-label', `${label}: ${order.quantity} ${order.item} for ${order.customer}`)
+  button.addEventListener('click', () => {
+    moved = order.id
+    button.disabled = true
+    call('PATCH', `orders/${order.id}`, { status }).then(({ ok }) => {
+      if (ok) button.dispatchEvent(new Event('board-changed', { bubbles: true }))
+      else button.disabled = false
+    })
+  })
+  item.append(
+    element('p', `${order.quantity} × ${order.item}`, 'what'),
+    element('p', order.customer, 'whom'),
+    element('p', `no. ${order.id}, by ${order.changedBy}`, 'quiet small'),
+    button
+  )
+  return item
+}
+
+/** Calls `placed` after each new order. */
+export function takeOrders (placed) {
+  const form = document.getElementById('new-order')
+  form?.addEventListener('submit', async (event) => {
+    event.preventDefault()
+    const { item, quantity, customer } = Object.fromEntries(new FormData(form))
+    const { ok } = await call('POST', 'orders', { item, quantity: Number(quantity), customer })
+    if (!ok) return
+    form.reset()
+    placed()
+  })
+}

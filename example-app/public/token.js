@@ -1,0 +1,45 @@
+/* global document */
+// The countdown of this login's access token. It follows the chain of refreshes: an event about a token that replaced
+// ours is about ours, also where it was another tab that made it happen; other logins of the same person are not.
+const id = (name) => document.getElementById(name)
+let token
+let clockOffset = 0
+let refreshes = 0
+
+/** The answer of /api/session: the token as it is now, and what time it is on the server. */
+export function setToken (session) {
+  token = session.token
+  clockOffset = session.now - Date.now()
+  draw()
+}
+
+export function tokenRefreshed (next) {
+  if (!token || next.previous !== token.fingerprint) return
+  token = next
+  refreshes++
+  draw()
+}
+
+export function draw () {
+  if (!token) return
+  id('token-fingerprint').textContent = token.fingerprint
+  id('token-refreshes').textContent = refreshes
+  const left = token.expiresAt && Math.max(0, token.expiresAt - (Date.now() + clockOffset) / 1000)
+  const share = left === undefined ? 1 : Math.min(1, left / (token.lifetime ?? 60))
+  id('ring-left').setAttribute('stroke-dasharray', `${share * 100} 100`)
+  id('ring-text').textContent = left === undefined ? '∞' : shorten(left)
+  id('token').dataset.state = left === undefined || left > 5 ? 'good' : left > 0 ? 'ending' : 'over'
+  id('token-life').textContent = left === undefined
+    ? 'not told by the provider'
+    : left > 5 ? `${lengthen(left)} left` : left > 0 ? 'the next call renews it' : 'over; the next call renews it'
+}
+
+function shorten (seconds) {
+  if (seconds >= 6000) return `${Math.round(seconds / 3600)} h`
+  return seconds >= 100 ? `${Math.round(seconds / 60)} m` : `${Math.ceil(seconds)}`
+}
+
+function lengthen (seconds) {
+  const minutes = Math.floor(seconds / 60)
+  return minutes ? `${minutes} min ${Math.floor(seconds % 60)} s` : `${Math.ceil(seconds)} s`
+}

@@ -1,0 +1,39 @@
+// The pages and their style sheet, scripts and icon.
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import { accounts } from './accounts.ts'
+import { readAssets } from './assets.ts'
+import { menu } from './orders.ts'
+import { type Html, render, renderEach } from './pages.ts'
+
+export interface SiteOptions {
+  issuer: string
+  /** Whether there is an orders API behind the board, or the provider's userinfo alone. */
+  showsOrders: boolean
+  /** Whether the provider is the embedded one, whose users and passwords are no secret. */
+  embedded: boolean
+}
+
+export async function siteRoutes (app: FastifyInstance, { issuer, showsOrders, embedded }: SiteOptions): Promise<void> {
+  for (const { path, type, body } of readAssets()) {
+    app.get(path, (_request, reply) => reply.type(type).header('cache-control', 'no-cache').send(body))
+  }
+
+  app.get('/', async (request, reply) => {
+    if (request.oauth.authenticated) return reply.redirect('/board')
+    const hint = embedded ? render('hint-embedded.html', { accounts: renderEach('account.html', accounts) }) : render('hint-real.html', { issuer })
+    return page(reply, 'Welcome', render('welcome.html', { hint }))
+  })
+
+  // Opened without a login, this page leads to the provider and back here: that is all that the guard needs to be told.
+  app.get('/board', { onRequest: app.oauth.requireLogin({ provider: 'bakery' }) }, async (request, reply) => {
+    const { id, name = id, email = '' } = request.oauth.user!
+    const content = showsOrders
+      ? render('orders.html', { menu: renderEach('menu-item.html', menu.map((item) => ({ item }))) })
+      : render('profile.html', { issuer })
+    return page(reply, 'Orders', render('board.html', { userId: id, name, email, initial: name.charAt(0).toUpperCase(), content }))
+  })
+}
+
+function page (reply: FastifyReply, title: string, content: Html) {
+  return reply.type('text/html; charset=utf-8').header('cache-control', 'no-store').send(render('page.html', { title, content }).markup)
+}

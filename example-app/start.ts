@@ -1,0 +1,85 @@
+// Puts the parts together: the provider, the API, and the board that stands between them and the browser.
+import { randomBytes } from 'node:crypto'
+import type { AddressInfo } from 'node:net'
+import { buildApp, type AppOptions } from './app.ts'
+import { startApi } from './api.ts'
+import { createEventLog, type EventLog } from './events.ts'
+import { startProvider } from './provider.ts'
+
+export interface StartOptions {
+  /** Port of the board; 0, the default, is a free one. */
+  port?: number
+  host?: string
+  /** Public address of the board where that is not http://localhost and the port. */
+  baseUrl?: string
+  /** Life of the embedded provider's access tokens, in seconds. */
+  accessTokenTtl?: number
+  sessionSecret?: string
+  logger?: AppOptions['logger']
+  /** A provider to use instead of the embedded one, which then is not even loaded. */
+  external?: ExternalProvider
+}
+
+export interface ExternalProvider {
+  issuer: string
+  clientId: string
+  clientSecret?: string
+  scope: string[]
+  /** An API of yours that answers like the embedded one, with a slash at the end. */
+  apiUrl?: string
+}
+
+export interface Running {
+  appUrl: string
+  /** The issuer. */
+  providerUrl: string
+  apiUrl: string | undefined
+  /** How many requests the embedded provider's token endpoint has had. */
+  readonly tokenRequests: number
+  events: EventLog
+  close (): Promise<void>
+}
+
+export async function start (options: StartOptions = {}): Promise<Running> {
+  const { port = 0, host = 'localhost', accessTokenTtl = 30, external, logger } = options
+  const { sessionSecret = randomBytes(32).toString('base64url') } = options
+  const running: Array<{ close (): unknown }> = []
+  const close = async () => { for (let part = running.pop(); part; part = running.pop()) await part.close() }
+
+  try {
+    const provider = external ? undefined : await startProvider({ accessTokenTtl })
+    if (provider) running.push(provider)
+    const api = provider && await startApi({ issuer: provider.issuer, client: provider.apiClient })
+    if (api) running.push(api)
+
+    let appUrl = options.baseUrl?.replace(/\/$/, '') ?? ''
+    const events = createEventLog()
+    const app = await buildApp({
+      baseUrl: () => appUrl, // asked when somebody logs in: by then the port is known
+      issuer: provider?.issuer ?? external!.issuer,
+      ...(provider ? { ...provider.boardClient, scope: provider.scope } : external!),
+      apiUrl: api?.url ?? external?.apiUrl,
+      embedded: provider !== undefined,
+      https: appUrl.startsWith('https:'),
+      sessionSecret,
+      events,
+      logger,
+    })
+    running.push(app)
+    await app.listen({ port, host })
+    appUrl ||= `http://localhost:${(app.server.address() as AddressInfo).port}`
+    await provider?.register(appUrl)
+
+    return {
+      appUrl,
+      providerUrl: provider?.issuer ?? external!.issuer,
+      apiUrl: api?.url ?? external?.apiUrl,
+      get tokenRequests () { return provider?.tokenRequests ?? 0 },
+      events,
+      close,
+    }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}

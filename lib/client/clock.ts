@@ -1,0 +1,12 @@
+/** The only clocks of the package, handed in so that nothing has to wait for real time to pass. */
+export interface Clock {
+  /** Epoch seconds, with fractions. */
+  now: () => number
+  /** Milliseconds of a clock that only goes forward. */
+  monotonic: () => number
+}
+
+export const systemClock: Clock = {
+  now: () => Date.now() / 1000,
+  monotonic: () => performance.now()
+}

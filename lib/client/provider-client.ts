@@ -1,0 +1,261 @@
+import type { ClientAuth } from 'oauth4webapi'
+import type { JSONWebKeySet } from 'jose'
+import { InvalidOptionsError, InvalidResponseError, InvalidTokenResponseError, OAuthError, ProviderUnavailableError } from '../errors.ts'
+import type { ProviderConfig } from '../options.ts'
+import { buildAuthorizationUrl, type AuthorizationRequest } from '../protocol/authorization-request.ts'
+import { clientIdOnly, clientSecretBasic, clientSecretPost, type ClientAuthenticationFunction } from '../protocol/client-authentication.ts'
+import type { AuthorizationServerMetadata } from '../protocol/discovery.ts'
+import type { IdTokenClaims } from '../protocol/id-token.ts'
+import type { KeySource } from '../protocol/jwks.ts'
+import { buildEndSessionUrl, type EndSessionRequest } from '../protocol/logout-request.ts'
+import { parseMembers, readTokenResponse, type HttpAnswer, type TokenResponse } from '../protocol/token-response.ts'
+import type { TokenSet } from '../protocol/token-set.ts'
+import { secureEndpoint, setParameters, type Parameters } from '../protocol/urls.ts'
+import type { Clock } from './clock.ts'
+import type { Transport } from './transport.ts'
+
+type Endpoint = 'authorization_endpoint' | 'token_endpoint' | 'userinfo_endpoint' | 'revocation_endpoint' | 'introspection_endpoint' | 'end_session_endpoint' | 'jwks_uri'
+
+/** Bytes that any answer of a provider may have. */
+const ANSWER_LIMIT = 1024 * 1024
+/** Milliseconds after which discovered metadata is fetched anew, in the background. */
+const METADATA_MAX_AGE_MS = 3_600_000
+
+export interface GrantRequest {
+  grantType: string
+  grant: Record<string, string | undefined>
+  params?: readonly (Parameters | undefined)[]
+  /** What was asked for at login; granted where the answer says nothing. */
+  scope: readonly string[]
+  /** Milliseconds for the whole exchange. */
+  timeoutMs: number
+  /** Called directly before the request goes out; throwing keeps it from being sent. */
+  beforeSend?: () => void
+}
+
+/** Everything one provider is asked: metadata, tokens, userinfo, revocation. Shared by all requests. */
+export class ProviderClient {
+  readonly config: ProviderConfig
+  readonly #transport: Transport
+  readonly #clock: Clock
+  #metadata: AuthorizationServerMetadata | undefined
+  #metadataAt = 0
+  #discovering: Promise<AuthorizationServerMetadata> | undefined
+  #keys: KeySource | undefined
+
+  constructor (config: ProviderConfig, transport: Transport, clock: Clock) {
+    this.config = config
+    this.#transport = transport
+    this.#clock = clock
+    if (config.issuer === undefined) {
+      this.#metadata = { issuer: new URL('/', config.endpoints.authorization_endpoint).href, ...config.endpoints }
+      this.#metadataAt = Infinity
+    }
+  }
+
+  get name (): string { return this.config.name }
+
+  /** The metadata where it is known already. */
+  get knownMetadata (): AuthorizationServerMetadata | undefined {
+    if (this.#metadata !== undefined && this.#clock.monotonic() - this.#metadataAt > METADATA_MAX_AGE_MS) {
+      this.#metadataAt = this.#clock.monotonic()
+      this.#discover().catch(() => {}) // what is known stays in use
+    }
+    return this.#metadata
+  }
+
+  /**
+   * The provider's metadata: discovered once, by the first who asks, for all who ask; after a failure the next one tries again.
+   * @throws FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS
+   */
+  async metadata (): Promise<AuthorizationServerMetadata> {
+    return this.knownMetadata ?? await this.#discover()
+  }
+
+  #discover (): Promise<AuthorizationServerMetadata> {
+    this.#discovering ??= this.#fetchMetadata().then((metadata) => {
+      this.#metadata = metadata
+      this.#metadataAt = this.#clock.monotonic()
+      return metadata
+    }).finally(() => { this.#discovering = undefined })
+    return this.#discovering
+  }
+
+  async #fetchMetadata (): Promise<AuthorizationServerMetadata> {
+    const { discover } = await import('../protocol/discovery.ts')
+    const found = await discover(this.name, this.config.issuer!, async (url, headers) => this.#answer({ url: new URL(url), method: 'GET', headers }))
+    // What the app wrote itself wins over what was discovered.
+    return { ...found, ...this.config.endpoints }
+  }
+
+  /** @throws FST_OAUTH_INVALID_OPTIONS where the provider has no such endpoint, FST_OAUTH_INSECURE_TRANSPORT */
+  async endpoint (name: Endpoint): Promise<URL> {
+    const url = (await this.metadata())[name]
+    if (typeof url !== 'string') {
+      throw new InvalidOptionsError(`provider "${this.name}" has no ${name}; write the endpoint into its options`, { provider: this.name, reason: `missing_${name}` })
+    }
+    return secureEndpoint(url, name, this.name, this.config.allowInsecureRequests)
+  }
+
+  /** Whether the provider is known to have an endpoint; false also where its metadata cannot be had. */
+  async has (name: Endpoint): Promise<boolean> {
+    try {
+      return typeof (await this.metadata())[name] === 'string'
+    } catch {
+      return false
+    }
+  }
+
+  /** Builds the URL that a login starts with. */
+  async authorizationUrl (request: Omit<AuthorizationRequest, 'clientId'>): Promise<string> {
+    const metadata = this.knownMetadata ?? await this.metadata()
+    const endpoint = metadata.authorization_endpoint
+    if (endpoint === undefined) await this.endpoint('authorization_endpoint')
+    secureEndpoint(endpoint!, 'authorization_endpoint', this.name, this.config.allowInsecureRequests)
+    return buildAuthorizationUrl(endpoint!, { clientId: this.config.clientId, ...request })
+  }
+
+  /** Builds the URL that ends the user's session at the provider, or undefined where it has no such endpoint. */
+  async endSessionUrl (request: Omit<EndSessionRequest, 'clientId'>): Promise<string | undefined> {
+    if (!await this.has('end_session_endpoint')) return undefined
+    const endpoint = await this.endpoint('end_session_endpoint')
+    return buildEndSessionUrl(endpoint.href, { clientId: this.config.clientId, ...request })
+  }
+
+  /**
+   * Asks the token endpoint. An answer that is no token set comes back as `error`, with what it may have brought all the same.
+   * @throws FST_OAUTH_PROVIDER_UNAVAILABLE where no whole answer came, FST_OAUTH_INVALID_OPTIONS
+   */
+  async requestTokens (request: GrantRequest): Promise<TokenResponse> {
+    const { config } = this
+    const { buildTokenRequest } = await import('../protocol/token-request.ts')
+    const endpoint = await this.endpoint('token_endpoint')
+    const form = await buildTokenRequest({
+      provider: this.name,
+      server: await this.metadata(),
+      clientId: config.clientId,
+      clientAuth: await this.#clientAuth(endpoint),
+      grantType: request.grantType,
+      grant: request.grant,
+      params: request.params ?? []
+    })
+    request.beforeSend?.()
+    const answer = await this.#answer({ url: endpoint, method: 'POST', headers: form.headers, body: form.body.toString() }, request.timeoutMs)
+    const result = readTokenResponse(answer, {
+      provider: this.name,
+      now: this.#clock.now(),
+      grantType: request.grantType,
+      scope: request.scope,
+      defaultExpiresIn: config.defaultExpiresIn,
+      conform: config.conform,
+      secrets: [...form.body.values(), config.clientSecret ?? '']
+    })
+    return 'error' in result && isUnavailable(answer, result.error) ? { ...result, error: this.#unavailable(answer) } : result
+  }
+
+  /** @throws FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE where its keys cannot be had */
+  async validateIdToken (idToken: string, expected: { nonce?: string | undefined, maxAge?: number | undefined, accessToken?: string, previous?: { sub: string, iss: string } | undefined }): Promise<IdTokenClaims> {
+    const metadata = await this.metadata()
+    const [{ validateIdToken }, { createKeySource }] = await Promise.all([import('../protocol/id-token.ts'), import('../protocol/jwks.ts')])
+    this.#keys ??= createKeySource({ fetchKeys: () => this.#fetchKeys(), now: this.#clock.monotonic })
+    return await validateIdToken(idToken, {
+      provider: this.name,
+      issuer: metadata.issuer,
+      clientId: this.config.clientId,
+      keys: this.#keys,
+      now: this.#clock.now(),
+      algorithms: metadata.id_token_signing_alg_values_supported as string[] | undefined,
+      ...expected
+    })
+  }
+
+  async #fetchKeys (): Promise<JSONWebKeySet> {
+    const url = await this.endpoint('jwks_uri')
+    const answer = await this.#answer({ url, method: 'GET', headers: { accept: 'application/json, application/jwk-set+json' } })
+    const set = answer.status === 200 ? parseMembers(answer.text) : undefined
+    if (!Array.isArray(set?.keys)) {
+      throw new ProviderUnavailableError(`the keys of provider "${this.name}" could not be read`, { provider: this.name, responseStatus: answer.status, reason: 'jwks' })
+    }
+    return set as unknown as JSONWebKeySet
+  }
+
+  /**
+   * Asks for the user's profile (OpenID Connect Core, section 5.3).
+   * @param expectedSubject the `sub` of the ID token; an answer about somebody else is refused
+   * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE; `responseStatus` 401 where the token is not taken
+   */
+  async userinfo (tokens: TokenSet, expectedSubject?: string): Promise<Record<string, unknown>> {
+    const url = await this.endpoint('userinfo_endpoint')
+    const headers = { authorization: `Bearer ${tokens.accessToken}`, accept: 'application/json' }
+    const answer = await this.#answer({ url, method: 'GET', headers })
+    const invalid = (what: string, reason: string) => new InvalidResponseError(`the userinfo answer of provider "${this.name}" ${what}`, { provider: this.name, responseStatus: answer.status, reason })
+    if (isUnavailable(answer)) throw this.#unavailable(answer)
+    if (answer.status < 200 || answer.status > 299) throw invalid(`is a ${answer.status}`, 'status')
+    const claims = answer.text.trimStart().startsWith('{') ? parseMembers(answer.text) : undefined
+    if (claims === undefined) throw invalid('is no JSON object', 'unreadable_response')
+    if (expectedSubject !== undefined && claims.sub !== expectedSubject) throw invalid('speaks of another user than the login', 'subject_mismatch')
+    return claims
+  }
+
+  /** Revokes a token (RFC 7009). Resolves to false where the provider cannot, or did not. */
+  async revoke (token: string, hint: 'access_token' | 'refresh_token'): Promise<boolean> {
+    if (!await this.has('revocation_endpoint')) return false
+    const url = await this.endpoint('revocation_endpoint')
+    const headers = new Headers({ accept: 'application/json' })
+    const body = setParameters(new URLSearchParams(), { token, token_type_hint: hint })
+    const clientAuth = await this.#clientAuth(url)
+    await clientAuth(await this.metadata(), { client_id: this.config.clientId }, body, headers)
+    headers.set('content-type', 'application/x-www-form-urlencoded')
+    const answer = await this.#answer({ url, method: 'POST', headers: Object.fromEntries(headers), body: body.toString() })
+    return answer.status >= 200 && answer.status < 300
+  }
+
+  async #clientAuth (url: URL): Promise<ClientAuth> {
+    const { clientId, clientSecret, clientAuthentication } = this.config
+    if (typeof clientAuthentication === 'function') return custom(clientAuthentication, url)
+    if (clientSecret === undefined || clientAuthentication === 'none') return clientIdOnly(clientId)
+    if (clientAuthentication === 'client_secret_post') return clientSecretPost(clientId, clientSecret)
+    if (clientAuthentication === undefined) {
+      // RFC 6749 makes Basic the one that every server has; some say that they have the form alone.
+      const supported = (await this.metadata()).token_endpoint_auth_methods_supported
+      if (supported?.includes('client_secret_post') === true && !supported.includes('client_secret_basic')) return clientSecretPost(clientId, clientSecret)
+    }
+    return clientSecretBasic(clientId, clientSecret)
+  }
+
+  async #answer (request: { url: URL, method: string, headers: Record<string, string>, body?: string }, timeoutMs = this.config.requestTimeout): Promise<HttpAnswer> {
+    try {
+      const { statusCode, headers, body } = await this.#transport.buffered(request, { limit: ANSWER_LIMIT, timeoutMs, line: 'provider' })
+      return { status: statusCode, headers, text: body.toString('utf8') }
+    } catch (cause) {
+      if (cause instanceof InvalidResponseError && (cause.reason === 'too_large' || cause.reason === 'encoding')) {
+        throw new InvalidTokenResponseError(`an answer of provider "${this.name}" cannot be used: ${cause.message}`, { provider: this.name, reason: cause.reason })
+      }
+      if (cause instanceof OAuthError && cause.reason !== 'timeout') throw cause
+      throw new ProviderUnavailableError(`provider "${this.name}" cannot be reached; try again later`, { provider: this.name, reason: 'no_answer', cause })
+    }
+  }
+
+  #unavailable (answer: HttpAnswer): OAuthError {
+    return new ProviderUnavailableError(`provider "${this.name}" is not available now (it answered ${answer.status}); try again later`, {
+      provider: this.name, responseStatus: answer.status, retryAfter: retryAfterOf(answer, this.#clock.now())
+    })
+  }
+}
+
+// A custom authentication may also add to the endpoint's query, as some providers want it.
+function custom (authenticate: ClientAuthenticationFunction, url: URL): ClientAuth {
+  return async (_server, _client, body, headers) => { await authenticate({ url, body, headers }) }
+}
+
+function isUnavailable (answer: HttpAnswer, error?: OAuthError): boolean {
+  if (error?.oauthError === 'temporarily_unavailable') return true
+  return answer.status >= 500 || answer.status === 429 || answer.status === 408
+}
+
+function retryAfterOf (answer: HttpAnswer, now: number): number | undefined {
+  const value = answer.headers['retry-after']
+  if (typeof value !== 'string') return undefined
+  const seconds = /^\d+$/.test(value) ? Number(value) : Math.ceil(Date.parse(value) / 1000 - now)
+  return Number.isFinite(seconds) && seconds >= 0 ? Math.min(seconds, 86_400) : undefined
+}

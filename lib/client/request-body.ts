@@ -1,0 +1,80 @@
+import type { Dispatcher } from 'undici'
+import { InvalidOptionsError } from '../errors.ts'
+
+/** Everything a call may send. */
+export type CallBody = string | Buffer | Uint8Array | ArrayBuffer | URLSearchParams | FormData | Blob | NodeJS.ReadableStream | ReadableStream | Iterable<Uint8Array> | AsyncIterable<Uint8Array> | object | null
+
+/** A body as undici takes it. */
+export interface PreparedBody {
+  body: Dispatcher.DispatchOptions['body'] | undefined
+  contentType?: string | undefined
+  /** Can be sent a second time after a 401. A stream cannot: it would go out empty, without a word. */
+  replayable: boolean
+}
+
+const NONE: PreparedBody = { body: undefined, replayable: true }
+
+/**
+ * Turns a call's `body` or `json` into what undici's dispatch takes: undici itself reads URLSearchParams as a list of
+ * pairs and refuses Node's own FormData.
+ * @throws FST_OAUTH_INVALID_OPTIONS
+ */
+export function prepareBody (body: CallBody | undefined, json: unknown): PreparedBody | Promise<PreparedBody> {
+  if (json !== undefined) {
+    if (body !== undefined && body !== null) throw new InvalidOptionsError('a call has both `json` and `body`; pass one of them')
+    return { body: JSON.stringify(json), contentType: 'application/json', replayable: true }
+  }
+  if (body === undefined || body === null) return NONE
+  if (typeof body === 'string') return { body, replayable: true }
+  if (body instanceof URLSearchParams) return { body: body.toString(), contentType: 'application/x-www-form-urlencoded', replayable: true }
+  if (body instanceof Uint8Array) return { body, replayable: true }
+  if (body instanceof ArrayBuffer) return { body: Buffer.from(body), replayable: true }
+  if (ArrayBuffer.isView(body)) return { body: Buffer.from(body.buffer, body.byteOffset, body.byteLength), replayable: true }
+  if (isFormData(body) || body instanceof Blob) return encode(body)
+  return { body: body as Dispatcher.DispatchOptions['body'], replayable: false }
+}
+
+function isFormData (body: object): body is FormData {
+  return (body as { [Symbol.toStringTag]?: string })[Symbol.toStringTag] === 'FormData'
+}
+
+async function encode (body: FormData | Blob): Promise<PreparedBody> {
+  const encoded = new Response(body instanceof Blob ? body : nativeFormData(body))
+  return { body: Buffer.from(await encoded.arrayBuffer()), contentType: encoded.headers.get('content-type') ?? undefined, replayable: true }
+}
+
+// undici's FormData is another class than Node's, with the same entries.
+function nativeFormData (body: FormData): FormData {
+  if (body instanceof FormData) return body
+  const native = new FormData()
+  for (const [name, value] of (body as FormData).entries()) {
+    if (typeof value === 'string') native.append(name, value)
+    else native.append(name, value, value.name)
+  }
+  return native
+}
+
+export type CallHeaders = Record<string, string | string[] | undefined> | Iterable<[string, string | string[] | undefined]> | string[] | Headers | null | undefined
+
+/**
+ * Copies a call's headers, names in lower case, without any `authorization`: there is one, and it is ours.
+ * The caller's object is never changed.
+ */
+export function copyHeaders (headers: CallHeaders): Record<string, string | string[] | undefined> {
+  const copy: Record<string, string | string[] | undefined> = {}
+  if (headers === undefined || headers === null) return copy
+  for (const [name, value] of pairsOf(headers)) {
+    const lower = name.toLowerCase()
+    if (lower !== 'authorization' && value !== undefined) copy[lower] = value
+  }
+  return copy
+}
+
+function pairsOf (headers: NonNullable<CallHeaders>): Iterable<[string, string | string[] | undefined]> {
+  if (Array.isArray(headers) && typeof headers[0] === 'string') {
+    const flat = headers as string[]
+    return flat.flatMap((name, index): [string, string][] => index % 2 === 0 ? [[name, flat[index + 1] ?? '']] : [])
+  }
+  if (Symbol.iterator in headers) return headers as Iterable<[string, string]>
+  return Object.entries(headers as Record<string, string>)
+}

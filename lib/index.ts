@@ -1,0 +1,44 @@
+import fastifyPlugin from 'fastify-plugin'
+import * as errors from './errors.ts'
+import type { OAuthSessionOptions } from './options.ts'
+import { oauthSession, type AppOAuth } from './plugin.ts'
+import type { RequestOAuth } from './request-oauth.ts'
+import type { SessionAccounts } from './session/accounts.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Guards, and what the app itself does with its providers. */
+    oauth: AppOAuth
+  }
+  interface FastifyRequest {
+    /** Who is logged in, and an HTTP client that calls APIs as them. */
+    readonly oauth: RequestOAuth
+  }
+  interface Session {
+    /** Kept by fastify-oauth-session: who is logged in, never a token. */
+    oauth?: SessionAccounts
+  }
+}
+
+const registered = fastifyPlugin<OAuthSessionOptions>(oauthSession, {
+  fastify: '5.x',
+  name: 'fastify-oauth-session'
+})
+
+/** The plugin. For `require()`, everything this package exports hangs on it. */
+const plugin = Object.assign(registered, errors, { default: registered, fastifyOAuthSession: registered })
+
+export default plugin
+export { plugin as fastifyOAuthSession, plugin as 'module.exports' }
+export * from './errors.ts'
+export type { AppOAuth } from './plugin.ts'
+export type { LoginEvent, LogoutEvent, OAuthSessionOptions, RouteOptions, TokensEvent } from './options.ts'
+export type { RequestOAuth } from './request-oauth.ts'
+export type { CallOptions } from './client/authorized-client.ts'
+export type { OAuthCall } from './client/oauth-call.ts'
+export type { LoginOptions } from './routes/login.ts'
+export type { RequireLoginOptions } from './routes/guard.ts'
+export type { Pages, Link } from './routes/pages.ts'
+export type { TokenSet } from './protocol/token-set.ts'
+export type { TokenStore, StoredRecord, BeginResult } from './session/token-store.ts'
+export type { ProviderOptions, User, UserProfile } from './providers/types.ts'

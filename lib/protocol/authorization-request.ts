@@ -1,0 +1,39 @@
+import { codeChallengeOf } from './random.ts'
+import { appendQuery, setParameters, type Parameters } from './urls.ts'
+
+/** What one login request says (RFC 6749, section 4.1.1; RFC 7636; OpenID Connect Core, section 3.1.2.1). */
+export interface AuthorizationRequest {
+  clientId: string
+  responseType?: string
+  redirectUri?: string | undefined
+  scope: readonly string[]
+  state: string
+  codeVerifier?: string | undefined
+  nonce?: string | undefined
+  responseMode?: string | undefined
+  /** Parameters of the provider's own; they cannot replace those above. */
+  params?: Parameters | undefined
+}
+
+// Set by the login itself: replacing one of these from outside would take a protection away.
+const RESERVED = ['response_type', 'client_id', 'redirect_uri', 'state', 'code_challenge', 'code_challenge_method', 'nonce', 'response_mode']
+
+/** Builds the URL that the browser is sent to. A query that the endpoint brings along stays as it is (RFC 6749, section 3.1). */
+export function buildAuthorizationUrl (endpoint: string, request: AuthorizationRequest): string {
+  const query = new URLSearchParams({ response_type: request.responseType ?? 'code', client_id: request.clientId })
+  if (request.redirectUri !== undefined) query.set('redirect_uri', request.redirectUri)
+  if (request.scope.length > 0) query.set('scope', request.scope.join(' '))
+  query.set('state', request.state)
+  if (request.codeVerifier !== undefined) {
+    query.set('code_challenge', codeChallengeOf(request.codeVerifier))
+    query.set('code_challenge_method', 'S256')
+  }
+  if (request.nonce !== undefined) query.set('nonce', request.nonce)
+  if (request.responseMode !== undefined) query.set('response_mode', request.responseMode)
+  if (request.params !== undefined) {
+    const extra = setParameters(new URLSearchParams(), request.params)
+    for (const name of RESERVED) extra.delete(name)
+    setParameters(query, extra)
+  }
+  return appendQuery(endpoint, query)
+}

@@ -1,0 +1,59 @@
+import { allowInsecureRequests, customFetch, genericTokenEndpointRequest, type AuthorizationServer, type ClientAuth } from 'oauth4webapi'
+import { InvalidOptionsError } from '../errors.ts'
+import { setParameters, type Parameters } from './urls.ts'
+
+/** A form on its way to a provider's endpoint. */
+export interface FormRequest {
+  method: 'POST' | 'GET'
+  url: string
+  headers: Record<string, string>
+  body: URLSearchParams
+}
+
+export interface TokenRequest {
+  provider: string
+  server: AuthorizationServer
+  clientId: string
+  clientAuth: ClientAuth
+  grantType: string
+  /** The grant's own parameters (code, refresh_token, …). They cannot be replaced. */
+  grant: Record<string, string | undefined>
+  /** Further parameters: `resource`, `audience`, … */
+  params?: readonly (Parameters | undefined)[]
+  headers?: Record<string, string>
+}
+
+/** What no further parameter may replace. */
+const RESERVED = ['grant_type', 'client_secret', 'client_assertion', 'client_assertion_type']
+
+/**
+ * Builds a token request: form, client authentication and headers (RFC 6749, section 3.2).
+ * @throws FST_OAUTH_INVALID_OPTIONS where a further parameter would replace the grant or the client
+ */
+export async function buildTokenRequest (request: TokenRequest): Promise<FormRequest> {
+  const { provider, server, clientId, clientAuth, grantType, grant } = request
+  const form = new URLSearchParams()
+  for (const params of request.params ?? []) setParameters(form, params)
+  for (const name of RESERVED) {
+    const same = (name === 'client_secret') || (name === 'grant_type' && form.get(name) === grantType)
+    if (form.has(name) && !same) throw reserved(provider, name)
+  }
+  if (form.has('client_id') && form.get('client_id') !== clientId) throw reserved(provider, 'client_id')
+  for (const [name, value] of Object.entries(grant)) if (value !== undefined) form.set(name, value)
+
+  let built: FormRequest | undefined
+  await genericTokenEndpointRequest(server, { client_id: clientId }, clientAuth, grantType, form, {
+    headers: request.headers ?? {},
+    // Whether plain http is fine has been decided by the provider's options already.
+    [allowInsecureRequests]: true,
+    [customFetch]: async (url, { body, headers }) => {
+      built = { method: 'POST', url, headers: { ...headers, 'content-type': 'application/x-www-form-urlencoded' }, body }
+      return new Response(null)
+    }
+  })
+  return built!
+}
+
+function reserved (provider: string, name: string) {
+  return new InvalidOptionsError(`parameter "${name}" of a token request to provider "${provider}" is set by the plugin and cannot be given`, { provider })
+}

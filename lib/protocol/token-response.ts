@@ -1,0 +1,188 @@
+import { InvalidTokenResponseError, type OAuthError } from '../errors.ts'
+import { printable } from './authorization-response.ts'
+import { parseScope, type TokenSet } from './token-set.ts'
+
+/** An answer as it came over the wire. */
+export interface HttpAnswer {
+  status: number
+  headers: Record<string, string | string[] | undefined>
+  text: string
+}
+
+/** The members of a token answer (RFC 6749, section 5.1), wire names, anything the provider adds included. */
+export type TokenMembers = Record<string, unknown>
+
+/** Turns one provider's odd answer into what RFC 6749 asks for. Called before anything is checked. */
+export type Conform = (members: TokenMembers, context: { status: number, grantType: string }) => TokenMembers
+
+export interface TokenResponseContext {
+  provider: string
+  /** Epoch seconds. */
+  now: number
+  grantType: string
+  /** What was asked for; it is what was granted where the answer says nothing. */
+  scope: readonly string[]
+  /** Seconds a token lives where the provider tells nothing. */
+  defaultExpiresIn?: number | undefined
+  conform?: Conform | undefined
+  /** Values that were sent along and may come back in an error's text. */
+  secrets?: readonly string[]
+  /** Refuse an answer without `token_type`, as RFC 6749 allows. */
+  strictTokenType?: boolean
+}
+
+/** A token set, or why there is none; `refreshToken` is what a refused answer brought all the same: it may be the only copy. */
+export type TokenResponse =
+  | { tokens: TokenSet, scopeChanged: boolean }
+  | { error: OAuthError, refreshToken?: string | undefined }
+
+// The longest life that is believed, in seconds (68 years): larger numbers mean "for ever" and overflow timers.
+const MAX_LIFE = 2 ** 31 - 1
+const TOKEN = /^[\x20-\x7e]+$/
+
+/** Reads a token endpoint's answer, whatever its content type says (RFC 6749, sections 5.1 and 5.2). Never throws. */
+export function readTokenResponse (answer: HttpAnswer, context: TokenResponseContext): TokenResponse {
+  const { provider, grantType } = context
+  const fail = (message: string, details: Record<string, unknown>) => ({
+    error: new InvalidTokenResponseError(`the token endpoint of provider "${provider}" ${message}`, {
+      provider, responseStatus: answer.status, excerpt: excerptOf(answer.text, context.secrets), ...details
+    })
+  })
+
+  let members = parseMembers(answer.text)
+  if (members === undefined) {
+    const reason = answer.text.trim() === '' ? 'empty_response' : 'unreadable_response'
+    return fail(`answered ${answer.status} with something that is no token response`, { reason })
+  }
+  if (context.conform !== undefined) {
+    try {
+      members = context.conform(members, { status: answer.status, grantType })
+    } catch (cause) {
+      return fail('gave an answer that its `conform` could not read', { reason: 'conform_failed', cause })
+    }
+  }
+
+  const refreshToken = tokenString(members.refresh_token)
+  const named = errorOf(members)
+  if (named !== undefined) {
+    const oauthError = scrub(printable(named.code), context.secrets)
+    return {
+      ...fail(`refused: ${oauthError}`, {
+        oauthError,
+        oauthErrorDescription: named.description && scrub(printable(named.description), context.secrets),
+        oauthErrorUri: named.uri && scrub(printable(named.uri), context.secrets),
+        reason: 'refused'
+      }),
+      refreshToken
+    }
+  }
+  if (answer.status < 200 || answer.status > 299) {
+    return { ...fail(`answered ${answer.status}`, { reason: answer.status < 400 ? 'redirect' : 'status' }), refreshToken }
+  }
+  const accessToken = tokenString(members.access_token)
+  if (accessToken === undefined) return { ...fail('sent no usable access token', { reason: 'missing_token' }), refreshToken }
+  if (context.strictTokenType === true && typeof members.token_type !== 'string') {
+    return { ...fail('sent no token type', { reason: 'missing_token_type' }), refreshToken }
+  }
+  const expiresAt = expiryOf(members, context)
+  // A rotated refresh token must not be lost to an odd number beside it: only a first answer is refused for it.
+  if (expiresAt === 'invalid' && grantType !== 'refresh_token') return fail('sent an `expires_in` that is no number', { reason: 'invalid_expires_in' })
+
+  const scope = grantedScope(members.scope, context.scope)
+  const tokens: TokenSet = {
+    accessToken,
+    tokenType: typeof members.token_type === 'string' && members.token_type !== '' ? members.token_type : 'Bearer',
+    ...(typeof expiresAt === 'number' && { expiresAt }),
+    ...(refreshToken !== undefined && { refreshToken }),
+    ...(typeof members.id_token === 'string' && members.id_token !== '' && { idToken: members.id_token }),
+    scope,
+    raw: members
+  }
+  return { tokens, scopeChanged: !sameSet(scope, context.scope) }
+}
+
+/** Reads JSON or a form, told apart by looking: content types lie. */
+export function parseMembers (text: string): TokenMembers | undefined {
+  const body = text.replace(/^\ufeff/, '').trim()
+  if (body.startsWith('{')) {
+    try {
+      return plainMembers(Object.entries(JSON.parse(body) as object))
+    } catch {
+      return undefined
+    }
+  }
+  if (/^[\w.~%+-]+=[^<>\s]*(?:&|$)/.test(body.replaceAll(' ', '+'))) return plainMembers([...new URLSearchParams(body)])
+  return undefined
+}
+
+// A member called `__proto__` is data: defined, not assigned.
+function plainMembers (entries: [string, unknown][]): TokenMembers {
+  const members: TokenMembers = {}
+  for (const [key, value] of entries) {
+    Object.defineProperty(members, key, { value, enumerable: true, writable: true, configurable: true })
+  }
+  return members
+}
+
+function tokenString (value: unknown): string | undefined {
+  return typeof value === 'string' && TOKEN.test(value) ? value : undefined
+}
+
+function errorOf ({ error, error_description: description, error_uri: uri }: TokenMembers) {
+  if (typeof error === 'string' && error !== '') {
+    return {
+      code: error,
+      description: typeof description === 'string' ? description : undefined,
+      uri: typeof uri === 'string' ? uri : undefined
+    }
+  }
+  if (typeof error !== 'object' || error === null) return undefined
+  const { type, code, message } = error as Record<string, unknown>
+  const name = [type, code, 'error'].find(item => typeof item === 'string' && item !== '') as string
+  return { code: name, description: typeof message === 'string' ? message : undefined, uri: undefined }
+}
+
+function expiryOf (members: TokenMembers, { now, defaultExpiresIn }: TokenResponseContext): number | undefined | 'invalid' {
+  const at = numberOf(members.expires_at)
+  if (typeof at === 'number' && at > 0) return at
+  const life = numberOf(members.expires_in)
+  // 0 is what providers whose tokens do not expire send.
+  if (typeof life === 'number' && life !== 0) return Math.round(now) + Math.min(life, MAX_LIFE)
+  if (defaultExpiresIn !== undefined) return Math.round(now) + defaultExpiresIn
+  return life === 'invalid' ? 'invalid' : undefined
+}
+
+function numberOf (value: unknown): number | undefined | 'invalid' {
+  if (value === undefined || value === null || value === '') return undefined
+  const number = typeof value === 'string' ? Number(value) : value
+  return typeof number === 'number' && !Number.isNaN(number) ? number : 'invalid'
+}
+
+function grantedScope (answered: unknown, asked: readonly string[]): string[] {
+  const scope = parseScope(answered)
+  if (scope === undefined || (scope.length === 0 && answered === '')) return [...asked]
+  // A comma is a legal character of a scope, so a list with commas is split only where that gives what was asked for.
+  const split = scope.flatMap(item => item.split(',').filter(Boolean))
+  return split.length > scope.length && split.every(item => asked.includes(item)) ? split : scope
+}
+
+function sameSet (a: readonly string[], b: readonly string[]): boolean {
+  const set = new Set(a)
+  return set.size === new Set(b).size && b.every(item => set.has(item))
+}
+
+function scrub (text: string, secrets: readonly string[] = []): string {
+  for (const secret of secrets) if (secret.length > 3) text = text.replaceAll(secret, '[redacted]')
+  return text
+}
+
+/** A short piece of an answer for the log: tags and anything as long as a token taken out. */
+export function excerptOf (text: string, secrets?: readonly string[]): string | undefined {
+  const plain = scrub(text.slice(0, 2000), secrets)
+    .replace(/("(?:access|refresh|id)_?token"\s*:\s*)"[^"]*"?/gi, '$1"[redacted]"')
+    .replace(/((?:access|refresh|id)_?token=)[^&\s]*/gi, '$1[redacted]')
+    .replace(/<[^>]*>/g, ' ')
+    .replace(/[\w.~+/=-]{24,}/g, '[redacted]')
+  const excerpt = printable(plain.replace(/\s+/g, ' ').trim()).slice(0, 120)
+  return excerpt === '' ? undefined : excerpt
+}

@@ -1,0 +1,40 @@
+/** One answer of a token endpoint, made even (RFC 6749, section 5.1). */
+export interface TokenSet {
+  accessToken: string
+  /** As the provider wrote it; `Bearer` where it wrote nothing. */
+  tokenType: string
+  /** Epoch seconds; absent where the provider told no lifetime. */
+  expiresAt?: number
+  refreshToken?: string
+  idToken?: string
+  /** What was granted: the answer's scope, else what was asked for. */
+  scope: string[]
+  /** The answer's members as they came. */
+  raw: Record<string, unknown>
+}
+
+/**
+ * Tells whether a token has to be replaced before it is used.
+ * @param expiresAt epoch seconds, or undefined where the token's life is not known
+ * @param now epoch seconds
+ * @param leeway seconds before the end from which the token counts as expired; the very margin is still valid
+ */
+export function isExpired (expiresAt: number | undefined, now: number, leeway = 0): boolean {
+  return expiresAt !== undefined && now > expiresAt - leeway
+}
+
+/**
+ * The leeway of one token: what the options say, but never more than half of its life,
+ * so that a token of 30 seconds is not born expired.
+ */
+export function effectiveLeeway (leeway: number, expiresAt: number | undefined, obtainedAt: number | undefined): number {
+  if (expiresAt === undefined || obtainedAt === undefined) return leeway
+  return Math.min(leeway, Math.max(0, (expiresAt - obtainedAt) / 2))
+}
+
+/** Splits a scope as providers send it: a list, or a string with spaces (RFC 6749, section 3.3). */
+export function parseScope (scope: unknown): string[] | undefined {
+  if (typeof scope === 'string') return scope.split(/\s+/).filter(Boolean)
+  if (Array.isArray(scope)) return scope.filter((item): item is string => typeof item === 'string' && item !== '')
+  return undefined
+}

@@ -1,0 +1,39 @@
+import type { ProviderOptions } from './types.ts'
+
+/** What a preset leaves to the app. */
+export type PresetOptions = Partial<ProviderOptions> & Pick<ProviderOptions, 'clientId'>
+
+/**
+ * GitHub: OAuth 2 without OpenID Connect; the profile comes from the REST API.
+ *
+ * Facts (docs.github.com, "Authorizing OAuth apps", "Refreshing user access tokens", "REST API endpoints for users"):
+ * - Answers come form-encoded unless JSON is asked for; errors come with status 200.
+ * - Granted scopes come separated by commas.
+ * - Tokens of OAuth apps do not expire. Those of GitHub Apps do when that is switched on (8 hours, refresh token 6 months),
+ *   and a refresh ends the old access token at once: none is made ahead of time.
+ * - Tokens are revoked through the REST API, with its own authentication; there is no RFC 7009 endpoint.
+ *
+ * @param options clientId and clientSecret; anything else replaces what is set here
+ */
+export function github (options: PresetOptions): ProviderOptions {
+  return {
+    title: 'GitHub',
+    authorizationEndpoint: 'https://github.com/login/oauth/authorize',
+    tokenEndpoint: 'https://github.com/login/oauth/access_token',
+    userinfoEndpoint: 'https://api.github.com/user',
+    scope: ['read:user'],
+    resourceServers: ['https://api.github.com/'],
+    clientAuthentication: 'client_secret_post',
+    refreshAhead: false,
+    profile: 'userinfo',
+    conform: (members) => typeof members.scope === 'string' ? { ...members, scope: members.scope.replaceAll(',', ' ') } : members,
+    userProfile: ({ id, login, name, email, avatar_url: picture }) => ({
+      id: id as number,
+      name: (name ?? login) as string,
+      // The public address of the profile: GitHub does not say here whether it is verified.
+      ...(typeof email === 'string' && { email }),
+      ...(typeof picture === 'string' && { picture })
+    }),
+    ...options
+  }
+}

@@ -1,0 +1,191 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { AuthorizedClient, type CallOptions } from './client/authorized-client.ts'
+import { createAuthorizedFetch } from './client/authorized-fetch.ts'
+import type { OAuthCall } from './client/oauth-call.ts'
+import type { ProviderClient } from './client/provider-client.ts'
+import type { RefreshOptions } from './client/refresher.ts'
+import { RecordTokenSource } from './client/token-source.ts'
+import { LoginRequiredError } from './errors.ts'
+import type { TokenSet } from './protocol/token-set.ts'
+import type { User } from './providers/types.ts'
+import { handleCallback } from './routes/callback.ts'
+import { startLogin, type LoginOptions } from './routes/login.ts'
+import { logout, logoutAndRedirect, type LogoutResult } from './routes/logout.ts'
+import { providerOf, type Runtime } from './routes/runtime.ts'
+import { accountsOf, removeAccount, userOf, type Account, type SessionObject } from './session/accounts.ts'
+
+type CallBodyOptions = Omit<CallOptions, 'method'>
+
+/**
+ * What `request.oauth` is: who is logged in, and an HTTP client that calls APIs as them.
+ * Made when it is first touched; what it tells without being awaited comes from the session.
+ */
+export class RequestOAuth {
+  readonly #runtime: Runtime
+  readonly #request: FastifyRequest
+  #client: AuthorizedClient | undefined
+  #fetch: typeof globalThis.fetch | undefined
+  #source: { record: string, source: RecordTokenSource } | undefined
+
+  constructor (runtime: Runtime, request: FastifyRequest) {
+    this.#runtime = runtime
+    this.#request = request
+  }
+
+  /** Whether somebody is logged in, as of the session's load. `requireLogin` asks the store. */
+  get authenticated (): boolean { return this.#account !== undefined }
+
+  /** Name of the provider that was logged in with. */
+  get provider (): string | undefined { return this.#login?.name }
+
+  /** Who is logged in, or null. */
+  get user (): User | null {
+    const account = this.#account
+    return account === undefined ? null : userOf(account)
+  }
+
+  /** The claims of the login's ID token, or of userinfo where there was none. */
+  get claims (): Record<string, unknown> { return this.#account?.claims ?? {} }
+
+  /** What the user granted at login. */
+  get scope (): string[] { return this.#account?.scope ?? [] }
+
+  /** Sends a GET. @param url relative to the first resource server, or absolute below any of them */
+  get (url: string | URL, options?: CallBodyOptions): OAuthCall { return this.#call('GET', url, options) }
+  /** Sends a POST. @param url relative to the first resource server, or absolute below any of them */
+  post (url: string | URL, options?: CallBodyOptions): OAuthCall { return this.#call('POST', url, options) }
+  /** Sends a PUT. @param url relative to the first resource server, or absolute below any of them */
+  put (url: string | URL, options?: CallBodyOptions): OAuthCall { return this.#call('PUT', url, options) }
+  /** Sends a PATCH. @param url relative to the first resource server, or absolute below any of them */
+  patch (url: string | URL, options?: CallBodyOptions): OAuthCall { return this.#call('PATCH', url, options) }
+  /** Sends a DELETE. @param url relative to the first resource server, or absolute below any of them */
+  delete (url: string | URL, options?: CallBodyOptions): OAuthCall { return this.#call('DELETE', url, options) }
+  /** Sends a HEAD. @param url relative to the first resource server, or absolute below any of them */
+  head (url: string | URL, options?: CallBodyOptions): OAuthCall { return this.#call('HEAD', url, options) }
+
+  /**
+   * Sends a call, authorized as the current user: awaited, it is undici's `ResponseData`; `.json()`, `.text()` and `.bytes()` read it whole.
+   * Rejects with FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE,
+   * FST_OAUTH_STORE_UNAVAILABLE, FST_OAUTH_ORIGIN_NOT_ALLOWED, FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_API_UNAVAILABLE; never for a status.
+   * @param url relative to the first resource server, or absolute below any of them
+   * @param options undici's, plus `json`; `method` is GET where absent
+   */
+  request (url: string | URL, options?: CallOptions): OAuthCall { return this.#call(undefined, url, options) }
+
+  /** `fetch` as the current user; redirects are followed, each hop checked. A plain function: it can be handed to a client library. */
+  get fetch (): typeof globalThis.fetch {
+    this.#fetch ??= createAuthorizedFetch(this.#authorizedClient(), this.#runtime.transport, this.#providerClient().config)
+    return this.#fetch
+  }
+
+  /**
+   * The current token set, refreshed where it has to be.
+   * @throws FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE
+   */
+  async tokens (): Promise<TokenSet> {
+    const grant = await this.#tokenSource().current()
+    return { ...grant.tokens }
+  }
+
+  /**
+   * Refreshes now, saves and returns the new set (RFC 6749, section 6).
+   * @param options.refreshToken in place of the stored one
+   * @param options.params further parameters of this request
+   * @throws FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_TOKEN_RESPONSE
+   */
+  async refresh (options: Omit<RefreshOptions, 'version'> = {}): Promise<TokenSet> {
+    const record = await this.#tokenSource().refresh(options)
+    return { ...record.tokens }
+  }
+
+  /**
+   * Asks the provider for the user's profile now (OpenID Connect Core, section 5.3).
+   * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, and what `tokens` throws
+   */
+  async userinfo (): Promise<Record<string, unknown>> {
+    const source = this.#tokenSource()
+    const provider = this.#providerClient()
+    const subject = typeof this.claims.sub === 'string' ? this.claims.sub : undefined
+    const grant = await source.current()
+    try {
+      return await provider.userinfo(grant.tokens, subject)
+    } catch (error) {
+      if ((error as { responseStatus?: number }).responseStatus !== 401) throw error
+      const renewed = await source.renew(grant)
+      if (renewed === undefined) throw error
+      return await provider.userinfo(renewed.tokens, subject)
+    }
+  }
+
+  /** Starts a login and sends the browser to the provider. @throws FST_OAUTH_UNKNOWN_PROVIDER, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE */
+  async login (reply: FastifyReply, options: LoginOptions = {}): Promise<FastifyReply> {
+    return await startLogin(this.#runtime, this.#request, reply, this.#named(options.provider), options)
+  }
+
+  /**
+   * Finishes a login on a callback route of the app's own, and redirects.
+   * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE
+   */
+  async callback (reply: FastifyReply, options: { provider?: string } = {}): Promise<FastifyReply> {
+    const { provider } = this.#request.params as { provider?: string }
+    return await handleCallback(this.#runtime, this.#request, reply, this.#named(options.provider ?? provider))
+  }
+
+  /**
+   * Logs out: the tokens are deleted and revoked, the session is destroyed.
+   * With a reply the browser is sent on, to the provider's end-session endpoint where there is one; without, its URL is returned.
+   * @throws FST_OAUTH_STORE_UNAVAILABLE: the user is still logged in
+   */
+  async logout (): Promise<LogoutResult>
+  async logout (reply: FastifyReply): Promise<FastifyReply>
+  async logout (reply?: FastifyReply): Promise<LogoutResult | FastifyReply> {
+    if (reply === undefined) return await logout(this.#runtime, this.#request, undefined)
+    return await logoutAndRedirect(this.#runtime, this.#request, reply)
+  }
+
+  get #session (): SessionObject | null { return this.#request.session as unknown as SessionObject | null }
+
+  get #login (): { name: string, account: Account } | undefined {
+    const accounts = accountsOf(this.#session)
+    if (accounts === undefined) return undefined
+    const { defaultProvider } = this.#runtime.config
+    const name = defaultProvider !== undefined && accounts.accounts[defaultProvider] !== undefined ? defaultProvider : accounts.active
+    const account = accounts.accounts[name]
+    return account === undefined ? undefined : { name, account }
+  }
+
+  get #account (): Account | undefined { return this.#login?.account }
+
+  #named (name: string | undefined): ProviderClient {
+    const known = name ?? this.#runtime.config.defaultProvider ?? this.provider
+    if (known === undefined) throw new LoginRequiredError('several providers are configured and none is named; pass `provider`')
+    return providerOf(this.#runtime, known)
+  }
+
+  #providerClient (): ProviderClient {
+    const login = this.#login
+    if (login === undefined) throw new LoginRequiredError('nobody is logged in; log in and try again', { provider: this.#runtime.config.defaultProvider })
+    return providerOf(this.#runtime, login.name)
+  }
+
+  #tokenSource (): RecordTokenSource {
+    const login = this.#login
+    if (login === undefined) throw new LoginRequiredError('nobody is logged in; log in and try again', { provider: this.#runtime.config.defaultProvider })
+    const { name, account: { record } } = login
+    if (this.#source?.record === record) return this.#source.source
+    const { records, refresher, clock } = this.#runtime
+    const onEnded = () => removeAccount(this.#session, name, record)
+    const source = new RecordTokenSource(providerOf(this.#runtime, name), record, { records, refresher, clock, onEnded })
+    this.#source = { record, source }
+    return source
+  }
+
+  #authorizedClient (): AuthorizedClient {
+    this.#client ??= new AuthorizedClient(this.#providerClient().config, this.#runtime.transport, () => this.#tokenSource())
+    return this.#client
+  }
+
+  #call (method: string | undefined, url: string | URL, options: CallOptions | undefined): OAuthCall {
+    return this.#authorizedClient().call(method, url, options)
+  }
+}

@@ -1,0 +1,41 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { LoginRequiredError } from '../errors.ts'
+import { accountsOf, removeAccount, type SessionObject } from '../session/accounts.ts'
+import { isPageLoad, noStore } from './http.ts'
+import { startLogin } from './login.ts'
+import { loginPath, providerOf, publicPath, routePath, type Runtime } from './runtime.ts'
+
+export interface RequireLoginOptions {
+  /** Name of the provider that must be logged in with; any where absent. */
+  provider?: string
+}
+
+/**
+ * Makes an onRequest hook that lets only logged-in users pass. It reads the token record, so a login that ended
+ * elsewhere does not pass. A browser's page load is sent to log in and comes back; anything else gets 401.
+ * @throws FST_OAUTH_LOGIN_REQUIRED (from the hook)
+ */
+export function createGuard (runtime: Runtime, { provider }: RequireLoginOptions = {}) {
+  if (provider !== undefined) providerOf(runtime, provider)
+  return async function requireLogin (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
+    const session = request.session as unknown as SessionObject | null
+    const accounts = accountsOf(session)
+    const name = provider ?? accounts?.active
+    const account = name === undefined ? undefined : accounts?.accounts[name]
+    if (account !== undefined && name !== undefined) {
+      if (await runtime.records.read(account.record) !== undefined) return
+      removeAccount(session, name, account.record)
+    }
+    const wanted = provider ?? runtime.config.defaultProvider
+    if (!isPageLoad(request)) {
+      const error = new LoginRequiredError(`nobody is logged in${wanted === undefined ? '' : ` with provider "${wanted}"`}; log in and try again`, { provider: wanted })
+      // Also where the app's own error handler does not look at the error's headers.
+      reply.header('www-authenticate', 'Bearer')
+      throw error
+    }
+    const returnTo = publicPath(runtime, request.url)
+    if (runtime.config.routes === false && wanted !== undefined) return await startLogin(runtime, request, reply, providerOf(runtime, wanted), { returnTo })
+    const location = wanted === undefined ? `${routePath(runtime, 'login')}?${new URLSearchParams({ returnTo })}` : loginPath(runtime, wanted, returnTo)
+    return noStore(reply).redirect(location, 302)
+  }
+}

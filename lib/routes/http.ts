@@ -1,0 +1,88 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type {} from '@fastify/cookie'
+import type {} from '@fastify/session'
+import { CrossSiteRequestError, SessionUnavailableError, StoreUnavailableError } from '../errors.ts'
+import type { SessionObject } from '../session/accounts.ts'
+import { withTimeout } from '../session/bounded-store.ts'
+
+/** Answers of login, callback and logout are for one browser at one moment. */
+export function noStore (reply: FastifyReply): FastifyReply {
+  return reply.header('cache-control', 'no-store')
+}
+
+/** A person reads the answer, not a program. */
+export function wantsHtml (request: FastifyRequest): boolean {
+  return request.headers.accept?.includes('text/html') === true
+}
+
+/** A browser loads a page: it can be sent elsewhere and come back. */
+export function isPageLoad (request: FastifyRequest): boolean {
+  const mode = request.headers['sec-fetch-mode']
+  return request.method === 'GET' && wantsHtml(request) && (mode === undefined || mode === 'navigate')
+}
+
+/**
+ * Refuses what another site made the browser send. `Sec-Fetch-Site` first; `Origin` where that is missing (plain http,
+ * old browsers), and there `null` is a stranger too. A request with neither is not a browser's.
+ * @throws FST_OAUTH_CROSS_SITE_REQUEST
+ */
+export function refuseCrossSite (request: FastifyRequest, base: URL): void {
+  const site = request.headers['sec-fetch-site']
+  const { origin } = request.headers
+  const own = site !== undefined ? site === 'same-origin' || site === 'none' : origin === undefined || origin === base.origin
+  if (!own) throw new CrossSiteRequestError('the request came from another site and was not carried out')
+}
+
+/** The session of a request. @throws FST_OAUTH_SESSION_UNAVAILABLE where @fastify/session gave it none */
+export function sessionOf (request: FastifyRequest): SessionObject {
+  const session = request.session as unknown as SessionObject | null
+  if (typeof session?.sessionId !== 'string') {
+    throw new SessionUnavailableError(`there is no session on ${request.routeOptions.url ?? 'this route'}; the session's cookie.path has to cover it`)
+  }
+  // @fastify/session stores nothing in this case and tells nobody.
+  if (session.cookie.secure === true && request.protocol !== 'https') {
+    throw new SessionUnavailableError('the session cookie is `secure`, and this request came over http: behind a proxy that ends TLS set trustProxy, for development set cookie.secure to \'auto\'')
+  }
+  return session
+}
+
+/** Milliseconds that the session's store has for one operation. */
+const SESSION_STORE_MS = 5_000
+
+/**
+ * Calls a callback method of the session, with a time limit.
+ * @throws FST_OAUTH_STORE_UNAVAILABLE
+ */
+export async function sessionCall (request: FastifyRequest, what: string, call: (done: (error?: unknown) => void) => void): Promise<void> {
+  try {
+    await withTimeout(() => new Promise<void>((resolve, reject) => {
+      call((error) => { if (error === undefined || error === null) resolve(); else reject(error) })
+    }), SESSION_STORE_MS)
+  } catch (cause) {
+    request.log.error({ err: { message: (cause as Error).message } }, `the session could not be ${what}`)
+    throw new StoreUnavailableError(`the session could not be ${what}: its store does not answer; try again in a moment`, { reason: 'session', retryAfter: 1 })
+  }
+}
+
+/** Parameters of a callback, from the query or from a form that the provider made the browser post. */
+export function callbackParams (request: FastifyRequest): URLSearchParams {
+  if (request.method !== 'POST') {
+    const { url } = request
+    const start = url.indexOf('?')
+    return new URLSearchParams(start < 0 ? '' : url.slice(start + 1))
+  }
+  const params = new URLSearchParams()
+  for (const [name, value] of Object.entries((request.body ?? {}) as Record<string, unknown>)) {
+    for (const item of Array.isArray(value) ? value : [value]) params.append(name, String(item))
+  }
+  return params
+}
+
+/** One field of a posted form or JSON body, or of the query. */
+export function field (request: FastifyRequest, name: string): string | undefined {
+  for (const source of [request.body, request.query]) {
+    const value = (source as Record<string, unknown> | null | undefined)?.[name]
+    if (typeof value === 'string') return value
+  }
+  return undefined
+}

@@ -1,0 +1,32 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { CookieSerializeOptions } from '@fastify/cookie'
+import { cookieName, PENDING_LOGIN_TTL } from '../session/pending-logins.ts'
+import type { Runtime } from './runtime.ts'
+
+/** `__Host-` keeps subdomains and plain http from planting a cookie; it needs https and the path `/`. */
+export function loginCookiePrefix ({ config }: Runtime): string {
+  const { protocol, pathname } = config.baseUrl()
+  return protocol === 'https:' && pathname === '/' ? '__Host-' : ''
+}
+
+export function loginCookieOptions ({ config }: Runtime, responseMode?: string): CookieSerializeOptions {
+  const { protocol, pathname } = config.baseUrl()
+  // A provider's form_post is a cross-site POST: only SameSite=None comes along, and browsers take that with Secure alone.
+  const crossSite = responseMode === 'form_post'
+  return {
+    path: pathname,
+    httpOnly: true,
+    secure: protocol === 'https:' || crossSite,
+    sameSite: crossSite ? 'none' : 'lax',
+    maxAge: PENDING_LOGIN_TTL
+  }
+}
+
+/** Reads the browser's half of the login with this state, and takes it out of the browser. */
+export function takeLoginCookie (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, state: string | undefined, responseMode?: string): string | undefined {
+  if (state === undefined) return undefined
+  const name = loginCookiePrefix(runtime) + cookieName(state)
+  const value = request.cookies[name]
+  if (value !== undefined) reply.clearCookie(name, loginCookieOptions(runtime, responseMode))
+  return value
+}

@@ -1,0 +1,143 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { ProviderClient } from '../client/provider-client.ts'
+import { StateMismatchError } from '../errors.ts'
+import { randomToken, safeEqual, shortHash } from '../protocol/random.ts'
+import type { TokenSet } from '../protocol/token-set.ts'
+import { accountsOf, userOf, type SessionObject } from '../session/accounts.ts'
+import { field, noStore, refuseCrossSite, sessionCall, sessionOf, wantsHtml } from './http.ts'
+import { loginCookieOptions } from './login-cookie.ts'
+import { sendPage, sendProblem } from './problem.ts'
+import { safeReturnTo } from './return-to.ts'
+import { publicPath, routePath, type Runtime } from './runtime.ts'
+
+/** Milliseconds that a logout waits for the provider to revoke; it goes on behind the answer. */
+const REVOKE_MS = 3_000
+
+/** What is left to do after a logout. */
+export interface LogoutResult {
+  /** Where the browser has to go so that the provider ends its session too. */
+  endSessionUrl?: string
+}
+
+/** `POST /logout`: ends the session, then the provider's. */
+export async function logoutRoute (runtime: Runtime, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  try {
+    refuseCrossSite(request, runtime.config.baseUrl())
+    return await logoutAndRedirect(runtime, request, reply)
+  } catch (error) {
+    return await sendProblem(runtime, request, reply, error)
+  }
+}
+
+/** Ends the session and sends the browser on: to the provider's end-session endpoint where there is one, else to `returnTo`. */
+export async function logoutAndRedirect (runtime: Runtime, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  noStore(reply)
+  const returnTo = safeReturnTo(field(request, 'returnTo'), runtime.config.baseUrl()) ?? publicPath(runtime, '/')
+  const { endSessionUrl } = await logout(runtime, request, reply, returnTo)
+  const location = endSessionUrl ?? returnTo
+  if (request.headers.accept?.includes('application/json') === true && !wantsHtml(request)) return reply.send({ loggedOut: true, location })
+  return reply.redirect(location, 302)
+}
+
+/** `GET /logout` asks first: a link, an image or another site must not log anybody out. */
+export async function logoutPage (runtime: Runtime, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  const accounts = accountsOf(sessionOf(request))
+  const home = publicPath(runtime, '/')
+  if (accounts === undefined) return sendPage(runtime, reply, 'loggedOut', { actions: [{ href: home, label: 'Continue' }, { href: routePath(runtime, 'login'), label: 'Log in' }] })
+  const name = accounts.accounts[accounts.active]?.user?.name
+  const returnTo = safeReturnTo(field(request, 'returnTo'), runtime.config.baseUrl())
+  const data = { action: routePath(runtime, 'logout'), cancelHref: home, ...(name !== undefined && { userName: name }), ...(returnTo !== undefined && { returnTo }) }
+  // Browsers check form-action on every redirect after the post, and the provider's logout may redirect on.
+  return sendPage(runtime, reply, 'logoutConfirmation', data, ["'self'", 'https:', ...endSessionEndpoints(runtime)])
+}
+
+/**
+ * Ends the login of a request: the tokens first, so that no late save brings them back; then the session; then the provider is told.
+ * @param returnTo where the browser comes back to after the provider's own logout
+ * @throws FST_OAUTH_STORE_UNAVAILABLE: the user is still logged in and has to be told
+ */
+export async function logout (runtime: Runtime, request: FastifyRequest, reply: FastifyReply | undefined, returnTo?: string): Promise<LogoutResult> {
+  const session = request.session === null ? undefined : sessionOf(request)
+  const accounts = accountsOf(session)
+  if (session === undefined || accounts === undefined) return {}
+  const ended: { provider: ProviderClient, tokens: TokenSet | undefined }[] = []
+  for (const [name, { record }] of Object.entries(accounts.accounts)) {
+    const removed = await runtime.records.remove(record)
+    const provider = runtime.providers.get(name)
+    if (provider !== undefined) ended.push({ provider, tokens: removed?.tokens })
+  }
+  await sessionCall(request, 'ended', done => session.destroy(done))
+  if (reply !== undefined) clearSessionCookie(request, reply, session)
+
+  const revoking = ended.map(({ provider, tokens }) => tokens === undefined ? undefined : revokeTokens(runtime, provider, tokens))
+  await within(Promise.all(revoking), REVOKE_MS)
+  for (const [name, account] of Object.entries(accounts.accounts)) {
+    await runtime.config.onLogout?.(request, reply, { provider: name, user: userOf(account) })
+  }
+  const active = ended.find(({ provider }) => provider.name === accounts.active)
+  const endSessionUrl = active === undefined ? undefined : await endSession(runtime, reply, active.provider, active.tokens?.idToken, returnTo)
+  return endSessionUrl === undefined ? {} : { endSessionUrl }
+}
+
+/** Tells the provider that tokens are no longer wanted (RFC 7009). Never rejects: a logout does not depend on it. */
+export function revokeTokens (runtime: Runtime, provider: ProviderClient, { refreshToken, accessToken }: TokenSet): Promise<unknown> {
+  if (!provider.config.revokeAtLogout) return Promise.resolve()
+  const failed = (cause: unknown) => { runtime.log.warn({ provider: provider.name, code: (cause as { code?: string }).code }, 'a token could not be revoked; it ends with its time') }
+  // In this order: a provider may take the access token away with the refresh token and refuse to know it afterwards.
+  const work = (async () => {
+    if (refreshToken !== undefined) await provider.revoke(refreshToken, 'refresh_token').catch(failed)
+    await provider.revoke(accessToken, 'access_token').catch(failed)
+  })()
+  runtime.background.add(work)
+  return work.finally(() => { runtime.background.delete(work) })
+}
+
+async function endSession (runtime: Runtime, reply: FastifyReply | undefined, provider: ProviderClient, idToken: string | undefined, returnTo?: string): Promise<string | undefined> {
+  const { config } = runtime
+  const base = config.baseUrl()
+  const loggedOut = config.routes === false ? undefined : base.origin + routePath(runtime, 'loggedOut')
+  const postLogoutRedirectUri = provider.config.postLogoutRedirectUri ?? loggedOut
+  const state = randomToken()
+  const url = await provider.endSessionUrl({ idTokenHint: idToken, postLogoutRedirectUri, state })
+  if (url !== undefined && reply !== undefined && postLogoutRedirectUri !== undefined) {
+    reply.setCookie(LOGOUT_COOKIE, `${shortHash(state)}.${returnTo ?? ''}`, loginCookieOptions(runtime))
+  }
+  return url
+}
+
+const LOGOUT_COOKIE = 'oauth-logout'
+
+/** `GET /logout/callback`: the browser is back from the provider's own logout (OpenID Connect RP-Initiated Logout, section 3). */
+export async function loggedOutRoute (runtime: Runtime, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  noStore(reply)
+  const cookie = request.cookies[LOGOUT_COOKIE]
+  const { state } = request.query as { state?: string | string[] }
+  reply.clearCookie(LOGOUT_COOKIE, loginCookieOptions(runtime))
+  const dot = cookie?.indexOf('.') ?? -1
+  const expected = cookie?.slice(0, Math.max(dot, 0)) ?? ''
+  if (typeof state !== 'string' || expected === '' || !safeEqual(shortHash(state), expected)) {
+    return await sendProblem(runtime, request, reply, new StateMismatchError('this is not the answer to a logout that this browser started; nothing was done', { reason: 'logout' }))
+  }
+  const returnTo = safeReturnTo(cookie!.slice(dot + 1), runtime.config.baseUrl()) ?? publicPath(runtime, '/')
+  return reply.redirect(returnTo, 302)
+}
+
+// The plugin does not know what the app called its session cookie, but it knows what stands in it.
+function clearSessionCookie (request: FastifyRequest, reply: FastifyReply, session: SessionObject): void {
+  const { path, domain } = session.cookie
+  for (const [name, value] of Object.entries(request.cookies)) {
+    if (value?.endsWith(session.encryptedSessionId) === true) {
+      reply.clearCookie(name, { path: path ?? '/', ...(typeof domain === 'string' && { domain }) })
+    }
+  }
+}
+
+function endSessionEndpoints (runtime: Runtime): string[] {
+  return [...runtime.providers.values()].map(provider => provider.knownMetadata?.end_session_endpoint).filter(url => url !== undefined)
+}
+
+async function within (work: Promise<unknown>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  await Promise.race([work, new Promise((resolve) => { timer = setTimeout(resolve, ms) })])
+  clearTimeout(timer)
+}

@@ -1,0 +1,57 @@
+import type { Clock } from '../client/clock.ts'
+import type { ProviderClient } from '../client/provider-client.ts'
+import type { Logger, Refresher } from '../client/refresher.ts'
+import type { Transport } from '../client/transport.ts'
+import { UnknownProviderError } from '../errors.ts'
+import { joinPaths, type Configuration } from '../options.ts'
+import type { PendingLogins } from '../session/pending-logins.ts'
+import type { TokenRecords } from '../session/token-records.ts'
+import type { Pages } from './pages.ts'
+
+/** What the plugin's parts share: made once at registration. */
+export interface Runtime {
+  readonly config: Configuration
+  readonly providers: ReadonlyMap<string, ProviderClient>
+  readonly records: TokenRecords
+  readonly pendingLogins: PendingLogins
+  readonly refresher: Refresher
+  readonly transport: Transport
+  readonly clock: Clock
+  readonly log: Logger
+  readonly pages: Pages
+  /** Work that goes on behind an answer and has to be over before the app closes. */
+  readonly background: Set<Promise<unknown>>
+}
+
+/** @throws FST_OAUTH_UNKNOWN_PROVIDER */
+export function providerOf (runtime: Runtime, name: string): ProviderClient {
+  const provider = runtime.providers.get(name)
+  if (provider === undefined) throw new UnknownProviderError(`there is no provider of that name; the providers are ${[...runtime.providers.keys()].join(', ')}`)
+  return provider
+}
+
+/** A path as the browser sees it: behind a proxy that strips the path of `baseUrl`, that path comes first. */
+export function publicPath ({ config }: Runtime, path: string): string {
+  return joinPaths(config.baseUrl().pathname, path === '/' ? '' : path) || '/'
+}
+
+/** Path of one of the plugin's routes as the browser sees it. */
+export function routePath (runtime: Runtime, route: 'login' | 'logout' | 'loggedOut'): string {
+  const { config } = runtime
+  if (config.routes === false) return publicPath(runtime, '/')
+  return publicPath(runtime, joinPaths(config.mount, config.routes[route]))
+}
+
+/** Path that starts a login at one provider. */
+export function loginPath (runtime: Runtime, provider: string, returnTo?: string): string {
+  const query = returnTo === undefined ? '' : `?${new URLSearchParams({ returnTo })}`
+  return `${routePath(runtime, 'login')}/${provider}${query}`
+}
+
+/** The redirect URI of one provider: the registered one, or `baseUrl`, mount and callback route (RFC 6749, section 3.1.2). */
+export function redirectUriOf ({ config }: Runtime, { config: provider }: ProviderClient): string {
+  if (provider.redirectUri !== undefined) return provider.redirectUri
+  const base = config.baseUrl()
+  const route = config.routes === false ? '/login/:provider/callback' : config.routes.callback
+  return base.origin + joinPaths(base.pathname, config.mount, route.replace(':provider', provider.name))
+}

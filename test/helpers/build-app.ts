@@ -1,0 +1,38 @@
+import cookie from '@fastify/cookie'
+import session, { type FastifySessionOptions } from '@fastify/session'
+import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import oauth, { type OAuthSessionOptions } from '../../lib/index.ts'
+import { JsonStore } from './stores.ts'
+
+export interface AppOptions {
+  /** Options of the plugin; `baseUrl` is the app's own address where absent. */
+  oauth: Omit<OAuthSessionOptions, 'baseUrl'> & Partial<Pick<OAuthSessionOptions, 'baseUrl'>>
+  /** Options of @fastify/session over ours. */
+  session?: Partial<FastifySessionOptions>
+  fastify?: FastifyServerOptions
+  /** Adds routes, hooks and plugins before the app listens. */
+  setup?: (app: FastifyInstance) => unknown
+}
+
+export interface TestApp {
+  app: FastifyInstance
+  url: string
+  store: JsonStore
+}
+
+export const SESSION_SECRET = 'a secret of the tests with at least 32 characters'
+
+/** An app as users write it, on a store that serializes, listening on port 0 and closed with the test. */
+export async function buildApp (t: { after: (fn: () => unknown) => unknown }, options: AppOptions): Promise<TestApp> {
+  const app = Fastify(options.fastify)
+  t.after(() => app.close())
+  const store = new JsonStore()
+  let url = ''
+  await app.register(cookie)
+  await app.register(session, { secret: SESSION_SECRET, cookie: { secure: false }, saveUninitialized: false, store, ...options.session })
+  await app.register(oauth, { baseUrl: () => url, ...options.oauth })
+  app.get('/', async (request) => ({ user: request.oauth.user?.id ?? null }))
+  await options.setup?.(app)
+  url = await app.listen({ port: 0, host: '127.0.0.1' })
+  return { app, url, store }
+}

@@ -1,0 +1,17 @@
+import { chromium, type Browser } from 'playwright-core'
+import type { Test } from 'tap'
+import { findBinary, requireService } from './services.ts'
+
+// It must not speak to anybody but the test: no updates, no sync, no QUIC.
+const args = [
+  '--disable-gpu', '--disable-quic', '--no-first-run',
+  '--disable-background-networking', '--disable-component-update', '--disable-sync',
+]
+
+/** The system's Chromium, closed after `t`; undefined, and the test skipped, where there is none. */
+export async function startChromium (t: Pick<Test, 'after' | 'pass'>): Promise<Browser | undefined> {
+  if (!requireService(t, 'chromium')) return undefined
+  const browser = await chromium.launch({ executablePath: findBinary('chromium') ?? '', args, chromiumSandbox: false })
+  t.after(() => browser.close())
+  return browser
+}

@@ -1,0 +1,101 @@
+// oidc-provider ships no types. These are the few that the helpers touch, not a description of the package.
+declare module 'oidc-provider' {
+  import type { EventEmitter } from 'node:events'
+  import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+
+  /** Koa's context, with what oidc-provider hangs on it once a route has matched. */
+  export interface Context {
+    readonly req: IncomingMessage
+    readonly res: ServerResponse
+    readonly method: string
+    readonly path: string
+    readonly url: string
+    readonly headers: IncomingHttpHeaders
+    readonly response: { readonly headers: OutgoingHttpHeaders }
+    readonly oidc: OIDCContext
+    status: number
+    body: unknown
+    type: string
+    /** `false` tells Koa that somebody else answers. */
+    respond?: boolean
+    set (headers: Record<string, string>): void
+    redirect (url: string): void
+  }
+
+  export interface OIDCContext {
+    readonly provider: Provider
+    readonly client: Client
+    readonly account: { accountId: string }
+    readonly session: { grantIdFor (clientId: string): string | undefined }
+    readonly requestParamScopes: Set<string>
+    readonly requestParamOIDCScopes: Set<string>
+    readonly resourceServers: Record<string, { readonly scopes: Set<string> }>
+  }
+
+  export type Middleware = (ctx: Context, next: () => Promise<void>) => Promise<void> | void
+
+  export interface Interaction {
+    readonly uid: string
+    readonly prompt: { readonly name: string, readonly reasons: string[] }
+    readonly params: Record<string, string | undefined>
+  }
+
+  export interface Client {
+    readonly clientId: string
+    backchannelLogoutUri?: string | undefined
+    backchannelLogout (sub: string, sid?: string): Promise<void>
+    redirectUriAllowed (uri: string): boolean
+    postLogoutRedirectUriAllowed (uri: string): boolean
+  }
+
+  export interface Token {
+    readonly clientId: string
+    readonly accountId?: string
+    readonly scopes: Set<string>
+  }
+
+  export interface Grant {
+    readonly jti: string
+    addOIDCScope (scope: string): void
+    addResourceScope (resource: string, scope: string): void
+    save (): Promise<string>
+  }
+
+  interface Model<T> {
+    find (value: string): Promise<T | undefined>
+  }
+
+  /** Where oidc-provider keeps everything: one adapter a model ("AccessToken", "Session", ...). */
+  export interface Adapter {
+    upsert (id: string, payload: Record<string, unknown>, expiresIn?: number): Promise<void>
+    find (id: string): Promise<Record<string, unknown> | undefined>
+    findByUid (uid: string): Promise<Record<string, unknown> | undefined>
+    findByUserCode (userCode: string): Promise<Record<string, unknown> | undefined>
+    consume (id: string): Promise<void>
+    destroy (id: string): Promise<void>
+    revokeByGrantId (grantId: string): Promise<void>
+  }
+
+  export type Configuration = Record<string, unknown>
+
+  export class Provider extends EventEmitter {
+    constructor (issuer: string, configuration?: Configuration)
+    readonly issuer: string
+    readonly AccessToken: Model<Token>
+    readonly ClientCredentials: Model<Token>
+    readonly Client: Model<Client> & { prototype: Client }
+    readonly Grant: Model<Grant> & { new (properties: { accountId: string, clientId: string }): Grant }
+    use (middleware: Middleware): this
+    callback (): (request: IncomingMessage, response: ServerResponse) => void
+    interactionDetails (request: IncomingMessage, response: ServerResponse): Promise<Interaction>
+    interactionResult (
+      request: IncomingMessage, response: ServerResponse, result: object,
+      options?: { mergeWithLastSubmission?: boolean }
+    ): Promise<string>
+    registerGrantType (
+      name: string, handler: (ctx: Context) => Promise<void>, parameters?: string[], repeatable?: string[]
+    ): void
+  }
+
+  export default Provider
+}

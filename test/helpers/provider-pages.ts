@@ -1,0 +1,79 @@
+import { text } from 'node:stream/consumers'
+import type { Context, Middleware, Provider } from 'oidc-provider'
+import { escapeHtml } from './html.ts'
+import type { Users } from './users.ts'
+
+// The pages that the user sees at the provider: plain forms, for Chromium and for the Browser of browser.ts alike.
+
+function page (ctx: Context, title: string, content: string, status = 200): void {
+  ctx.status = status
+  ctx.type = 'html'
+  ctx.body = `<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>${title}</title><h1>${title}</h1>${content}</html>`
+}
+
+function loginPage (ctx: Context, { login = '', error = '' }): void {
+  page(ctx, 'Sign in', `
+    <p role="alert">${escapeHtml(error)}</p>
+    <form method="post">
+      <label>Login <input name="login" value="${escapeHtml(login)}" autofocus></label>
+      <label>Password <input type="password" name="password"></label>
+      <button type="submit">Sign in</button>
+      <button type="submit" name="cancel" value="yes">Cancel</button>
+    </form>`, error === '' ? 200 : 401)
+}
+
+/**
+ * Where oidc-provider sends the browser when it needs the user (`/interaction/:uid`). A login asks for the password;
+ * consent is given without asking, and by then `loadExistingGrant` has granted every requested scope.
+ */
+export function interactionPages (provider: Provider, users: Users): Middleware {
+  return async (ctx, next) => {
+    if (!ctx.path.startsWith('/interaction/')) return next()
+
+    const { prompt, params } = await provider.interactionDetails(ctx.req, ctx.res)
+    const finish = async (result: object, mergeWithLastSubmission = false) => {
+      ctx.status = 303
+      ctx.redirect(await provider.interactionResult(ctx.req, ctx.res, result, { mergeWithLastSubmission }))
+    }
+
+    if (prompt.name === 'consent') return finish({ consent: {} }, true)
+    if (ctx.method === 'GET') return loginPage(ctx, { login: params.login_hint ?? '' })
+
+    const { login = '', password, cancel } = Object.fromEntries(new URLSearchParams(await text(ctx.req)))
+    if (cancel !== undefined) return finish({ error: 'access_denied', error_description: 'the user said no' })
+    if (!Object.hasOwn(users, login) || users[login]?.password !== password) {
+      return loginPage(ctx, { login, error: 'Wrong login or password.' })
+    }
+    // Whatever authentication context was asked for first is the one that took place.
+    const acr = params.acr_values?.split(' ')[0]
+    return finish({ login: { accountId: login, amr: ['pwd'], ...(acr === undefined ? {} : { acr }) } })
+  }
+}
+
+/** oidc-provider's `logoutSource`: its form has no button, ours says yes with JavaScript and without. */
+export function logoutPage (ctx: Context, form: string): void {
+  const confirmation = '<input type="hidden" name="logout" value="yes"><button type="submit">Sign out</button></form>'
+  page(ctx, 'Sign out?', form.replace('</form>', confirmation))
+}
+
+export function loggedOutPage (ctx: Context): void {
+  page(ctx, 'Signed out', '')
+}
+
+/** `renderError`: with the reason of an internal error too, since whoever reads it is debugging a test. */
+export function errorPage (ctx: Context, out: Record<string, string>, error: Error): void {
+  const details = out.error === 'server_error' ? error.stack ?? '' : ''
+  page(ctx, 'Error', `<pre>${escapeHtml(`${out.error}: ${out.error_description}\n${details}`)}</pre>`, ctx.status)
+}
+
+/** The three pages of the device flow; the forms come from oidc-provider. */
+export const devicePages = {
+  userCodeInputSource: (ctx: Context, form: string, _out: unknown, error?: Error) =>
+    page(ctx, 'Device', (error === undefined ? '' : '<p role="alert">Wrong code.</p>') + withButton(form)),
+  userCodeConfirmSource: (ctx: Context, form: string) => page(ctx, 'Confirm device', withButton(form)),
+  successSource: (ctx: Context) => page(ctx, 'Device signed in', ''),
+}
+
+function withButton (form: string): string {
+  return form.replace('</form>', '<button type="submit">Continue</button></form>')
+}

@@ -1,0 +1,143 @@
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
+import { text } from 'node:stream/consumers'
+import type { Provider, Token } from 'oidc-provider'
+import { Gate } from './gate.ts'
+import { listen } from './listen.ts'
+
+export interface ApiRequest {
+  readonly method: string
+  /** Path and query. */
+  readonly url: string
+  readonly headers: IncomingHttpHeaders
+  readonly authorization: string | undefined
+  readonly body: string
+  /** What it was answered with; undefined until then. */
+  status?: number
+}
+
+export interface ApiCall extends ApiRequest {
+  readonly path: string
+  readonly query: URLSearchParams
+  readonly token: Token
+  /** For a route that answers by itself, and then returns nothing. */
+  readonly response: ServerResponse
+}
+
+export interface ApiAnswer {
+  /** Default 200. */
+  readonly status?: number
+  readonly headers?: Record<string, string>
+  /** A Buffer is sent as it is, anything else as JSON. */
+  readonly body?: unknown
+}
+
+export type ApiRoute = (call: ApiCall) => ApiAnswer | undefined | Promise<ApiAnswer | undefined>
+
+const orders = [{ id: 1, item: 'tea' }, { id: 2, item: 'cake' }]
+
+/** An API that takes the provider's access tokens, and nothing else. */
+export class ResourceServer {
+  /** Ends with `/v1/`: a base for relative URLs. */
+  readonly url: string
+  /** Every request in order, refused ones too. */
+  readonly requests: ApiRequest[] = []
+  readonly close: () => Promise<void>
+  #slow = new Gate<ApiRequest>()
+  #provider: Pick<Provider, 'AccessToken' | 'ClientCredentials'> | undefined
+
+  /** Method (`*` for any) and first segment below /v1/ → what answers. A test may add its own. */
+  readonly routes: Record<string, ApiRoute> = {
+    'GET orders': () => ({ body: orders }),
+    'POST orders': (call) => ({ status: 201, body: echo(call) }),
+    // A scope that a token has only if it was asked for.
+    'DELETE orders': ({ token }) => token.scopes.has('orders:write') ? { status: 204 } : refusal(403, 'insufficient_scope'),
+    'GET me': ({ token }) => ({ body: { sub: token.accountId, scope: [...token.scopes].join(' ') } }),
+    '* echo': (call) => ({ body: echo(call) }),
+    'GET slow': async (call) => {
+      await this.#slow.pass(call)
+      return { body: { slow: true } }
+    },
+    // status/429
+    '* status': ({ path }) => {
+      const status = Number(path.split('/').at(-1))
+      return status === 401 ? refusal(401, 'invalid_token') : { status, body: { status } }
+    },
+    // redirect?to=URL&status=307
+    '* redirect': ({ query }) => ({
+      status: Number(query.get('status') ?? 302),
+      headers: { location: query.get('to') ?? '' },
+    }),
+  }
+
+  constructor (port: number, close: () => Promise<void>) {
+    this.url = `http://127.0.0.1:${port}/v1/`
+    this.close = close
+    this.#slow.release()
+  }
+
+  /** Whose tokens are good. */
+  trust (provider: Pick<Provider, 'AccessToken' | 'ClientCredentials'>): void {
+    this.#provider = provider
+  }
+
+  /** The gate at which `GET slow` waits from now on. */
+  holdSlow (): Gate<ApiRequest> {
+    this.#slow = new Gate()
+    return this.#slow
+  }
+
+  async handle (message: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { method = '', url = '', headers } = message
+    const request: ApiRequest = { method, url, headers, authorization: headers.authorization, body: '' }
+    this.requests.push(request)
+    Object.assign(request, { body: await text(message) })
+    const answer = await this.#answer(request, response)
+    if (answer === undefined) return
+
+    request.status = answer.status ?? 200
+    response.writeHead(request.status, { 'content-type': 'application/json', ...answer.headers })
+    response.end(answer.body instanceof Buffer || answer.body === undefined ? answer.body : JSON.stringify(answer.body))
+  }
+
+  async #answer (request: ApiRequest, response: ServerResponse): Promise<ApiAnswer | undefined> {
+    const { pathname: path, searchParams: query } = new URL(request.url, this.url)
+    const credentials = bearerToken(request, query)
+    if (credentials === undefined) return refusal(401)
+
+    const token = await this.#provider?.AccessToken.find(credentials) ?? await this.#provider?.ClientCredentials.find(credentials)
+    if (token === undefined) return refusal(401, 'invalid_token')
+
+    const [, base, resource] = path.split('/')
+    const method = request.method === 'HEAD' ? 'GET' : request.method
+    const route = base === 'v1' ? this.routes[`${method} ${resource}`] ?? this.routes[`* ${resource}`] : undefined
+    return route === undefined ? { status: 404, body: { error: 'not_found' } } : route({ ...request, path, query, token, response })
+  }
+}
+
+export async function startResourceServer (): Promise<ResourceServer> {
+  const { server, port, close } = await listen()
+  const api = new ResourceServer(port, close)
+  server.on('request', (request, response) => {
+    // A client that goes away in the middle of its body is no matter of the server's.
+    api.handle(request, response).catch((error: Error) => response.destroy(error))
+  })
+  return api
+}
+
+function echo ({ method, url, headers, body }: ApiRequest) {
+  return { method, url, headers, body }
+}
+
+/** The three places where RFC 6750, section 2, lets a token be. */
+function bearerToken ({ authorization, headers, body }: ApiRequest, query: URLSearchParams): string | undefined {
+  const inHeader = /^Bearer (\S+)$/i.exec(authorization ?? '')?.[1]
+  const isForm = headers['content-type']?.startsWith('application/x-www-form-urlencoded') === true
+  const inBody = isForm ? new URLSearchParams(body).get('access_token') : null
+  return inHeader ?? query.get('access_token') ?? inBody ?? undefined
+}
+
+/** RFC 6750, section 3: no error code where there were no credentials at all. */
+function refusal (status: number, error?: string) {
+  const parameters = error === undefined ? 'realm="api"' : `error="${error}"`
+  return { status, headers: { 'www-authenticate': `Bearer ${parameters}` }, body: { error } }
+}
