@@ -8,7 +8,7 @@ import type { AuthorizationServerMetadata } from '../protocol/discovery.ts'
 import type { IdTokenClaims } from '../protocol/id-token.ts'
 import type { KeySource } from '../protocol/jwks.ts'
 import { buildEndSessionUrl, type EndSessionRequest } from '../protocol/logout-request.ts'
-import { parseMembers, readTokenResponse, type HttpAnswer, type TokenResponse } from '../protocol/token-response.ts'
+import { excerptOf, parseMembers, readTokenResponse, type HttpAnswer, type TokenResponse } from '../protocol/token-response.ts'
 import type { TokenSet } from '../protocol/token-set.ts'
 import { secureEndpoint, setParameters, type Parameters } from '../protocol/urls.ts'
 import type { Clock } from './clock.ts'
@@ -238,7 +238,7 @@ export class ProviderClient {
 
   #unavailable (answer: HttpAnswer): OAuthError {
     return new ProviderUnavailableError(`provider "${this.name}" is not available now (it answered ${answer.status}); try again later`, {
-      provider: this.name, responseStatus: answer.status, retryAfter: retryAfterOf(answer, this.#clock.now())
+      provider: this.name, responseStatus: answer.status, excerpt: excerptOf(answer.text), retryAfter: retryAfterOf(answer, this.#clock.now())
     })
   }
 }

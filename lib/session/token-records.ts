@@ -90,7 +90,7 @@ export class TokenRecords {
     const live = this.live(id)
     if (live.gone) return undefined
     if (stored === undefined) live.record = undefined
-    else if (live.record === undefined || stored.version > live.record.version) live.record = stored
+    else if (live.record === undefined || stored.version >= live.record.version) live.record = stored
     return live.record
   }
 
