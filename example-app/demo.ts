@@ -67,7 +67,7 @@ async function visit (board: Running, tell: (name: string, what: string) => void
   check(board.tokenRequests === requestsBeforeBurst + 1, `20 calls at once took ${board.tokenRequests - requestsBeforeBurst} token requests`)
   tell('burst', `expired again; 20 calls at once, all answered, with one refresh (token ${burst[0]!.body.seen.token})`)
 
-  const leaving = await browser.submit(`${board.appUrl}/logout`, {})
+  const leaving = await submit(browser, await browser.open(`${board.appUrl}/board`), {})
   check(leaving.url.startsWith(board.providerUrl), `the logout did not lead to the provider, but to ${leaving.status} ${leaving.url}`)
   const left = await submit(browser, leaving, { logout: 'yes' })
   check(left.url.startsWith(board.appUrl) && left.status === 200, `the logout did not come back, but to ${left.status} ${left.url}`)

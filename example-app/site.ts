@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify'
 import { accounts } from './accounts.ts'
 import { readAssets } from './assets.ts'
 import { menu } from './orders.ts'
-import { type Html, render, renderEach } from './pages.ts'
+import { Html, render, renderEach } from './pages.ts'
 
 export interface SiteOptions {
   issuer: string
@@ -18,10 +18,13 @@ export async function siteRoutes (app: FastifyInstance, { issuer, showsOrders, e
     app.get(path, (_request, reply) => reply.type(type).header('cache-control', 'no-cache').send(body))
   }
 
-  app.get('/', async (request, reply) => {
+  app.get<{ Querystring: { left?: string } }>('/', async (request, reply) => {
     if (request.oauth.authenticated) return reply.redirect('/board')
-    const hint = embedded ? render('hint-embedded.html', { accounts: renderEach('account.html', accounts) }) : render('hint-real.html', { issuer })
-    return page(reply, 'Welcome', render('welcome.html', { hint }))
+    const hint = embedded
+      ? render('hint-embedded.html', { accounts: renderEach('account.html', accounts) })
+      : render('hint-real.html', { issuer })
+    const notice = request.query.left === undefined ? new Html('') : render('left.html')
+    return page(reply, 'Welcome', render('welcome.html', { notice, hint }))
   })
 
   // Opened without a login, this page leads to the provider and back here: that is all that the guard needs to be told.

@@ -13,7 +13,7 @@ async function callOnce () {
   const answer = await call('GET', showsOrders ? 'orders' : 'userinfo')
   if (answer.ok) (showsOrders ? showOrders : showClaims)(answer.body)
   if (id('board').inert) return answer
-  tell(answer.ok ? '' : `The call failed (${answer.status}). ${answer.body.message ?? ''}`)
+  tell(answer.ok ? '' : `The call failed${answer.status ? ` (${answer.status})` : ''}. ${answer.body.message ?? ''}`)
   return answer
 }
 

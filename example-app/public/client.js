@@ -16,7 +16,7 @@ export async function call (method, path, body) {
     if (answer.status === 409) end('Somebody else has logged in, in another tab.', 'Show their board')
     return answer
   } catch {
-    return { ok: false, status: 0, body: { message: 'The board’s server does not answer' } }
+    return { ok: false, status: 0, body: { message: 'The board’s server does not answer.' } }
   }
 }
 

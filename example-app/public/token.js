@@ -24,14 +24,16 @@ export function draw () {
   if (!token) return
   id('token-fingerprint').textContent = token.fingerprint
   id('token-refreshes').textContent = refreshes
-  const left = token.expiresAt && Math.max(0, token.expiresAt - (Date.now() + clockOffset) / 1000)
+  const lifetime = token.lifetime ?? Infinity
+  const renewedFrom = Math.min(5, lifetime / 2) // as `expiryLeeway` has it
+  const left = token.expiresAt && Math.min(lifetime, Math.max(0, token.expiresAt - (Date.now() + clockOffset) / 1000))
   const share = left === undefined ? 1 : Math.min(1, left / (token.lifetime ?? 60))
   id('ring-left').setAttribute('stroke-dasharray', `${share * 100} 100`)
   id('ring-text').textContent = left === undefined ? '∞' : shorten(left)
-  id('token').dataset.state = left === undefined || left > 5 ? 'good' : left > 0 ? 'ending' : 'over'
+  id('token').dataset.state = left === undefined || left > renewedFrom ? 'good' : left > 0 ? 'ending' : 'over'
   id('token-life').textContent = left === undefined
     ? 'not told by the provider'
-    : left > 5 ? `${lengthen(left)} left` : left > 0 ? 'the next call renews it' : 'over; the next call renews it'
+    : left > renewedFrom ? `${lengthen(left)} left` : left > 0 ? 'the next call renews it' : 'over; the next call renews it'
 }
 
 function shorten (seconds) {

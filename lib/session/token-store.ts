@@ -5,23 +5,35 @@ export interface StoredRecord {
   [member: string]: unknown
 }
 
+/** Announces that somebody is about to use a record's refresh token. */
+export interface RefreshIntent {
+  /** Random; one for each refresh. */
+  owner: string
+  /** Epoch milliseconds until which nobody else may send the refresh token. */
+  until: number
+  /** The version to replace; where another stands there, no intent is left. */
+  version?: number
+}
+
 /** What `begin` found. */
 export type BeginResult =
-  /** The intent is set: the caller may send the refresh. `unfinished`: an earlier holder never came back. */
+  /** The intent is set: the caller may send the refresh token. `unfinished`: an earlier holder never came back. */
   | { state: 'begun', record: StoredRecord, unfinished: boolean }
   /** Another holder is at work until then (epoch milliseconds). */
   | { state: 'busy', record: StoredRecord, until: number }
+  /** Another version stands there already. */
+  | { state: 'newer', record: StoredRecord }
   | { state: 'gone' }
 
 /**
  * Where token records and pending logins live. Every method may reject; nothing is retried.
- * `begin` and `end` are for stores that several processes share: both halves of a refresh, each one atomic step.
+ * `begin` and `end` are for stores that several processes share: the two halves of a refresh, each one atomic step.
  */
 export interface TokenStore {
   /** Reads a record. */
   get (id: string): Promise<StoredRecord | undefined>
   /**
-   * Writes a record.
+   * Writes a record, and ends any intent on it.
    * @param options.ttl seconds that it is kept
    * @param options.expectedVersion the version that must stand there; 0 creates
    * @returns false where another writer was first, or where the record has been deleted
@@ -31,10 +43,12 @@ export interface TokenStore {
   take (id: string): Promise<StoredRecord | undefined>
   /** Keeps a record alive for `ttl` more seconds. */
   touch (id: string, options: { ttl: number }): Promise<void>
-  /** Deletes a record for good: a `set` that comes later with an `expectedVersion` other than 0 returns false. */
+  /** Deletes a record for good: a `set` or `end` that comes later returns false. */
   delete (id: string): Promise<void>
-  /** Announces a refresh, unless another holder is at work. `until` in epoch milliseconds. */
-  begin? (id: string, intent: { owner: string, until: number }): Promise<BeginResult>
-  /** Writes a refresh's outcome, and only while the intent is the caller's own. */
-  end? (id: string, outcome: { owner: string, record: StoredRecord, ttl: number }): Promise<boolean>
+  /** Announces a refresh, unless another holder is at work. Called again by the same owner, it extends the intent. */
+  begin? (id: string, intent: RefreshIntent): Promise<BeginResult>
+  /** Ends the caller's own intent, and with `record` writes the outcome. False where the intent is not (or no longer) the caller's. */
+  end? (id: string, outcome: { owner: string, record?: StoredRecord, ttl: number }): Promise<boolean>
+  /** Looks for settings that would lose what was stored; each finding is a sentence for the log. Asked once, at boot. */
+  inspect? (): Promise<string[]>
 }

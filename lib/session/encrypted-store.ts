@@ -1,0 +1,86 @@
+import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto'
+import type { BeginResult, StoredRecord, TokenStore } from './token-store.ts'
+
+/** A record at rest: what it is about in the clear, everything else sealed. */
+interface SealedRecord extends StoredRecord {
+  provider: string
+  subject: string
+  /** Names the key, so that the right one is tried first. */
+  key: string
+  sealed: string
+}
+
+interface Key {
+  name: string
+  secret: Buffer
+}
+
+/** Reads keys as they are configured: 32 bytes each, a Buffer or base64url. Undefined where one is anything else. */
+export function parseEncryptionKeys (keys: readonly (Uint8Array | string)[]): Buffer[] | undefined {
+  const parsed = keys.map(key => typeof key === 'string' ? Buffer.from(key, 'base64url') : Buffer.from(key))
+  return parsed.length > 0 && parsed.every(key => key.length === 32) ? parsed : undefined
+}
+
+/**
+ * Seals what a store keeps with AES-256-GCM. Record id, provider and subject are authenticated with it, so that one
+ * record cannot be put in another's place. The first key seals, all of them open: a record moves to the new key when it is written.
+ * @param onUnreadable called with a record's provider where no key opens it; to everybody else the record is not there
+ */
+export function encryptedStore (store: TokenStore, keys: readonly Buffer[], onUnreadable: (provider: string) => void): TokenStore {
+  const named = keys.map((secret): Key => ({ name: createHash('sha256').update(secret).digest('base64url').slice(0, 8), secret }))
+  const open = (id: string, stored: StoredRecord | undefined): StoredRecord | undefined => {
+    if (stored === undefined) return undefined
+    const record = unseal(id, stored as SealedRecord, named)
+    if (record === undefined) onUnreadable(String(stored.provider))
+    return record
+  }
+  const { begin, end } = store
+  return {
+    get: async id => open(id, await store.get(id)),
+    set: (id, record, options) => store.set(id, seal(id, record, named[0]!), options),
+    take: async id => open(id, await store.take(id)),
+    touch: (id, options) => store.touch(id, options),
+    delete: id => store.delete(id),
+    ...(begin !== undefined && end !== undefined && {
+      begin: async (id: string, intent: Parameters<typeof begin>[1]): Promise<BeginResult> => {
+        const result = await begin.call(store, id, intent)
+        if (result.state === 'gone') return result
+        const record = open(id, result.record)
+        return record === undefined ? { state: 'gone' } : { ...result, record }
+      },
+      end: (id: string, { record, ...outcome }: Parameters<typeof end>[1]) =>
+        end.call(store, id, { ...outcome, ...(record !== undefined && { record: seal(id, record, named[0]!) }) })
+    }),
+    ...(store.inspect !== undefined && { inspect: () => store.inspect!() })
+  }
+}
+
+// The parts are of fixed number and none can hold a line break, so no two contexts read the same.
+const context = (id: string, version: number, provider: string, subject: string) => Buffer.from(JSON.stringify([id, version, provider, subject]))
+
+function seal (id: string, record: StoredRecord, key: Key): SealedRecord {
+  const provider = String(record.provider ?? '')
+  const subject = String((record.user as { id?: string } | null | undefined)?.id ?? '')
+  const iv = randomBytes(12)
+  const cipher = createCipheriv('aes-256-gcm', key.secret, iv)
+  cipher.setAAD(context(id, record.version, provider, subject))
+  const text = Buffer.concat([cipher.update(JSON.stringify(record), 'utf8'), cipher.final()])
+  return { version: record.version, provider, subject, key: key.name, sealed: Buffer.concat([iv, cipher.getAuthTag(), text]).toString('base64url') }
+}
+
+function unseal (id: string, stored: SealedRecord, keys: readonly Key[]): StoredRecord | undefined {
+  if (typeof stored.sealed !== 'string') return undefined
+  const bytes = Buffer.from(stored.sealed, 'base64url')
+  const candidates = keys.filter(({ name }) => name === stored.key)
+  for (const { secret } of candidates) {
+    try {
+      const decipher = createDecipheriv('aes-256-gcm', secret, bytes.subarray(0, 12), { authTagLength: 16 })
+      decipher.setAAD(context(id, stored.version, stored.provider, stored.subject))
+      decipher.setAuthTag(bytes.subarray(12, 28))
+      return JSON.parse(decipher.update(bytes.subarray(28), undefined, 'utf8') + decipher.final('utf8')) as StoredRecord
+    } catch {
+      continue // not this key's, or not what was sealed
+    }
+  }
+  return undefined
+}

@@ -1,0 +1,75 @@
+// One hash a record, so that every script touches one key and runs on a cluster too:
+//   v version · d the record as JSON · o, u owner and end (epoch ms of Redis) of the intent · x deleted for good
+
+/** A script and what it is called for. Times are Redis' own: processes' clocks differ. */
+export interface Script {
+  readonly source: string
+}
+
+const NOW = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)`
+
+/** ARGV: expected version or '', version, data, ttl in ms. 1 where it was written. */
+export const SET: Script = {
+  source: `
+local found = redis.call('HMGET', KEYS[1], 'v', 'x')
+if found[2] then return 0 end
+if ARGV[1] == '0' and found[1] then return 0 end
+if ARGV[1] ~= '' and ARGV[1] ~= '0' and found[1] ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'v', ARGV[2], 'd', ARGV[3])
+redis.call('HDEL', KEYS[1], 'o', 'u')
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+return 1`
+}
+
+/** The data, deleted in the same step. */
+export const TAKE: Script = {
+  source: `
+local data = redis.call('HGET', KEYS[1], 'd')
+if data then redis.call('DEL', KEYS[1]) end
+return data`
+}
+
+/** ARGV: ttl in ms. Moves the end only further away. */
+export const TOUCH: Script = {
+  source: `
+if redis.call('HEXISTS', KEYS[1], 'd') == 0 then return 0 end
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+return 1`
+}
+
+/** ARGV: life of the tombstone in ms. */
+export const DELETE: Script = {
+  source: `
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'x', '1')
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+return 1`
+}
+
+/** ARGV: owner, life of the intent in ms, version or ''. Returns state, data, and for 'busy' the ms that are left. */
+export const BEGIN: Script = {
+  source: `${NOW}
+local found = redis.call('HMGET', KEYS[1], 'v', 'd', 'o', 'u')
+if not found[2] then return {'gone'} end
+if ARGV[3] ~= '' and found[1] ~= ARGV[3] then return {'newer', found[2]} end
+local others = found[3] and found[3] ~= ARGV[1]
+if others and tonumber(found[4]) > now then return {'busy', found[2], tonumber(found[4]) - now} end
+redis.call('HSET', KEYS[1], 'o', ARGV[1], 'u', now + ARGV[2])
+if others then return {'unfinished', found[2]} end
+return {'begun', found[2]}`
+}
+
+/** ARGV: owner, version or '' (release alone), data, ttl in ms. 1 where the intent was the caller's. */
+export const END: Script = {
+  source: `
+local owner = redis.call('HGET', KEYS[1], 'o')
+if owner ~= ARGV[1] then return 0 end
+redis.call('HDEL', KEYS[1], 'o', 'u')
+if ARGV[2] ~= '' then
+  redis.call('HSET', KEYS[1], 'v', ARGV[2], 'd', ARGV[3])
+  redis.call('PEXPIRE', KEYS[1], ARGV[4])
+end
+return 1`
+}
