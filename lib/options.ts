@@ -6,6 +6,7 @@ import { parseScope, type TokenSet } from './protocol/token-set.ts'
 import type { Conform } from './protocol/token-response.ts'
 import { isSecureUrl, type Parameters } from './protocol/urls.ts'
 import type { ProviderOptions, User, UserProfile } from './providers/types.ts'
+import { parseEncryptionKeys } from './session/encrypted-store.ts'
 import type { TokenStore } from './session/token-store.ts'
 
 export interface RouteOptions {
@@ -56,6 +57,8 @@ export interface OAuthSessionOptions {
   keepSessionFields?: readonly string[]
   /** Where token records live; the session's own store by default. */
   tokenStore?: TokenStore
+  /** Encrypts token records and pending logins at rest: 32 bytes each, Buffer or base64url. The first encrypts, all decrypt. */
+  encryptionKeys?: readonly (Uint8Array | string)[]
   /** Awaited before the redirect that ends a login; throwing undoes the login. */
   onLogin?: (request: FastifyRequest, reply: FastifyReply, event: LoginEvent) => unknown
   /** The token updater: awaited once for each new set, after it is stored and before a call goes out with it. */
@@ -99,7 +102,7 @@ export interface ProviderConfig {
 }
 
 /** The plugin's options, checked, with defaults, frozen. */
-export interface Configuration extends Omit<OAuthSessionOptions, 'providers' | 'baseUrl' | 'routes' | 'prefix' | 'keepSessionFields'> {
+export interface Configuration extends Omit<OAuthSessionOptions, 'providers' | 'baseUrl' | 'routes' | 'prefix' | 'keepSessionFields' | 'encryptionKeys'> {
   readonly baseUrl: () => URL
   readonly providers: ReadonlyMap<string, ProviderConfig>
   readonly defaultProvider: string | undefined
@@ -107,6 +110,7 @@ export interface Configuration extends Omit<OAuthSessionOptions, 'providers' | '
   readonly mount: string
   readonly routes: Required<RouteOptions> | false
   readonly keepSessionFields: string[]
+  readonly encryptionKeys: readonly Buffer[] | undefined
 }
 
 /** What the app around the plugin looks like, as far as options have to fit it. */
@@ -118,7 +122,7 @@ export interface Surroundings {
   scopePrefix: string
 }
 
-const OPTIONS = ['baseUrl', 'providers', 'defaultProvider', 'prefix', 'routes', 'keepSessionFields', 'tokenStore', 'onLogin', 'onTokens', 'onLogout', 'onError', 'pages', 'dispatcher']
+const OPTIONS = ['baseUrl', 'providers', 'defaultProvider', 'prefix', 'routes', 'keepSessionFields', 'tokenStore', 'encryptionKeys', 'onLogin', 'onTokens', 'onLogout', 'onError', 'pages', 'dispatcher']
 const ENDPOINTS = {
   authorizationEndpoint: 'authorization_endpoint',
   tokenEndpoint: 'token_endpoint',
@@ -161,6 +165,10 @@ export function resolveOptions (options: OAuthSessionOptions, surroundings: Surr
   if (options.tokenStore !== undefined) {
     for (const method of ['get', 'set', 'take', 'touch', 'delete'] as const) check.type(`tokenStore.${method}`, options.tokenStore[method], 'function', true)
   }
+  const encryptionKeys = options.encryptionKeys === undefined ? undefined : parseEncryptionKeys(options.encryptionKeys)
+  if (options.encryptionKeys !== undefined && encryptionKeys === undefined) {
+    check.add('encryptionKeys', "must be a list of keys of 32 bytes each, as Buffer or base64url; make one with: node -p \"crypto.randomBytes(32).toString('base64url')\"")
+  }
   check.type('dispatcher.dispatch', options.dispatcher === undefined ? undefined : options.dispatcher.dispatch, 'function', options.dispatcher !== undefined)
   if (routes !== false) checkSurroundings(routes, mount, baseUrl, surroundings, check)
   check.report()
@@ -172,7 +180,8 @@ export function resolveOptions (options: OAuthSessionOptions, surroundings: Surr
     defaultProvider: defaultProvider ?? (providers.size === 1 ? [...providers.keys()][0] : undefined),
     mount,
     routes,
-    keepSessionFields
+    keepSessionFields,
+    encryptionKeys
   })
 }
 

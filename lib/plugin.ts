@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { systemClock } from './client/clock.ts'
 import { ProviderClient } from './client/provider-client.ts'
 import { Refresher } from './client/refresher.ts'
@@ -6,23 +6,31 @@ import { Transport } from './client/transport.ts'
 import { InvalidOptionsError } from './errors.ts'
 import { resolveOptions, type Configuration, type OAuthSessionOptions, type Surroundings } from './options.ts'
 import { RequestOAuth } from './request-oauth.ts'
+import { endUserSessions, followRequest } from './routes/ended-sessions.ts'
 import { createGuard, type RequireLoginOptions } from './routes/guard.ts'
 import { registerRoutes } from './routes/index.ts'
 import { defaultPages } from './routes/pages.ts'
-import type { Runtime } from './routes/runtime.ts'
+import { revokeTokens } from './routes/logout.ts'
+import { providerOf, type Runtime } from './routes/runtime.ts'
 import type { SessionObject } from './session/accounts.ts'
 import { boundedStore } from './session/bounded-store.ts'
-import { followSession, loadedRecords, type LoadedRecords } from './session/lifecycle.ts'
+import { DeadSessions } from './session/dead-sessions.ts'
+import { encryptedStore } from './session/encrypted-store.ts'
+import { guardSessionStore, isMemoryStore } from './session/guarded-session-store.ts'
+import { loadedRecords, type LoadedRecords } from './session/lifecycle.ts'
 import { PendingLogins } from './session/pending-logins.ts'
 import { SessionTokenStore, type SessionStore } from './session/session-token-store.ts'
 import { TokenRecords } from './session/token-records.ts'
+import type { TokenStore } from './session/token-store.ts'
+import { UserLogins } from './session/user-logins.ts'
 
 /** Milliseconds that a store has for one call. */
 const STORE_MS = 5_000
 
 const kOAuth = Symbol('fastify-oauth-session.oauth')
 const kLoaded = Symbol('fastify-oauth-session.loaded')
-type Decorated = FastifyRequest & { [kOAuth]: RequestOAuth | null, [kLoaded]: LoadedRecords | undefined | null }
+const kFollowed = Symbol('fastify-oauth-session.followed')
+type Decorated = FastifyRequest & { [kOAuth]: RequestOAuth | null, [kLoaded]: LoadedRecords | null, [kFollowed]: boolean }
 
 /** What `app.oauth` is. */
 export interface AppOAuth {
@@ -31,17 +39,29 @@ export interface AppOAuth {
    * @param options.provider the provider that must be logged in with; any where absent
    */
   requireLogin (options?: RequireLoginOptions): ReturnType<typeof createGuard>
+  /**
+   * Ends every session of one user, on every process: tokens deleted and revoked, sessions destroyed.
+   * @param user.subject the user's id at that provider (`request.oauth.user.id`)
+   * @returns how many sessions there were
+   * @throws FST_OAUTH_UNKNOWN_PROVIDER, FST_OAUTH_STORE_UNAVAILABLE where not all of them could be ended
+   */
+  logoutUser (user: { provider: string, subject: string }): Promise<number>
 }
 
 /** Registers login, callback and logout routes, `request.oauth` and `app.oauth`. @throws FST_OAUTH_INVALID_OPTIONS */
 export async function oauthSession (app: FastifyInstance, options: OAuthSessionOptions): Promise<void> {
   const config = resolveOptions(options, surroundingsOf(app))
-  const store = lateSessionStore()
+  const store = findSessionStore(app)
   const runtime = createRuntime(app, config, store.get)
 
-  app.decorate('oauth', { requireLogin: (guard?: RequireLoginOptions) => createGuard(runtime, guard) })
+  app.decorate('oauth', {
+    requireLogin: (guard?: RequireLoginOptions) => createGuard(runtime, guard),
+    logoutUser: ({ provider, subject }: { provider: string, subject: string }) => endUserSessions(
+      runtime, providerOf(runtime, provider).name, subject, ({ tokens }) => revokeTokens(runtime, providerOf(runtime, provider), tokens))
+  } satisfies AppOAuth)
   app.decorateRequest(kOAuth, null)
   app.decorateRequest(kLoaded, null)
+  app.decorateRequest(kFollowed, false)
   app.decorateRequest('oauth', {
     getter (this: FastifyRequest) {
       const request = this as Decorated
@@ -52,44 +72,66 @@ export async function oauthSession (app: FastifyInstance, options: OAuthSessionO
 
   app.addHook('onRequest', (request, _reply, done) => {
     store.learn(request)
-    const loaded = loadedRecords(request.session as unknown as SessionObject)
-    if (loaded !== undefined) (request as Decorated)[kLoaded] = loaded
+    const session = request.session as unknown as SessionObject
+    const loaded = loadedRecords(session)
+    if (loaded !== undefined) {
+      (request as Decorated)[kLoaded] = loaded
+      if (runtime.deadSessions.knows(session.sessionId)) delete session.oauth
+    }
     done()
   })
   // After @fastify/session's own onSend: what it has just saved is kept, what the app destroyed goes.
-  app.addHook('onSend', (request, _reply, _payload, done) => { follow(runtime, request as Decorated).then(() => done(), done) })
+  app.addHook('onSend', (request, reply, _payload, done) => { follow(runtime, request as Decorated, reply, done) })
   // A hijacked reply never passes onSend.
-  app.addHook('onResponse', (request, _reply, done) => {
-    if ((request as Decorated)[kLoaded] === null) done()
-    else follow(runtime, request as Decorated).then(() => done(), done)
+  app.addHook('onResponse', (request, reply, done) => {
+    if ((request as Decorated)[kFollowed] === true) done()
+    else follow(runtime, request as Decorated, reply, done)
   })
+  app.addHook('onReady', async () => { inspectStores(app, config, store.get) })
   app.addHook('preClose', async () => {
     await runtime.refresher.idle()
     await Promise.allSettled(runtime.background)
+    const lost = await runtime.records.close()
+    if (lost > 0) app.log.error({ lost }, 'the store was down to the last: refreshed tokens could not be written, and these logins are lost')
   })
-  app.addHook('onClose', async () => { await runtime.transport.close() })
+  app.addHook('onClose', async () => {
+    await runtime.refresher.idle() // what requests began while the server closed
+    await runtime.transport.close()
+  })
 
   if (config.routes !== false) await registerRoutes(app, runtime)
 }
 
-async function follow (runtime: Runtime, request: Decorated): Promise<void> {
+function follow (runtime: Runtime, request: Decorated, reply: FastifyReply, done: () => void): void {
+  request[kFollowed] = true
   const loaded = request[kLoaded] ?? undefined
   const session = request.session as unknown as SessionObject | null
-  request[kLoaded] = null
-  if (loaded === undefined && session?.oauth === undefined) return
-  try {
-    await followSession(runtime.records, loaded, session)
-  } catch {
+  const saved = session?.isSaved?.() === true
+  // Most requests: nobody is logged in and nothing was saved, or nobody else can have ended what was.
+  if (loaded === undefined && session?.oauth === undefined && (!saved || (!runtime.deadSessions.asksStore && !runtime.deadSessions.knows(session.sessionId)))) return done()
+  followRequest(runtime, request, reply, loaded).catch(() => {
     request.log.warn('the tokens of a session could not follow it; they expire with their time')
-  }
+  }).then(done)
 }
 
-function createRuntime (app: FastifyInstance, config: Configuration, sessionStore: () => SessionStore): Runtime {
+/** Says once at boot what would lose logins. Never keeps the app from booting. */
+function inspectStores (app: FastifyInstance, config: Configuration, sessionStore: () => SessionStore | undefined): void {
+  const store = sessionStore()
+  if (config.tokenStore === undefined && store !== undefined && !isMemoryStore(store)) {
+    app.log.warn('fastify-oauth-session keeps tokens in the session store: refreshes are coordinated within this process only. Where several processes share that store, give tokenStore: redisStore(client) from fastify-oauth-session/redis')
+  }
+  config.tokenStore?.inspect?.().then(findings => findings.forEach(finding => app.log.warn(`fastify-oauth-session: ${finding}`)), () => {})
+}
+
+function createRuntime (app: FastifyInstance, config: Configuration, foundStore: () => SessionStore | undefined): Runtime {
   const clock = systemClock
   const transport = new Transport(config.dispatcher)
-  const store = boundedStore(config.tokenStore ?? new SessionTokenStore(sessionStore), STORE_MS, (method, cause) => {
-    app.log.error({ err: { message: (cause as Error).message }, method }, 'the token store of fastify-oauth-session failed')
-  })
+  const sessionStore = () => {
+    const store = foundStore()
+    if (store === undefined) throw new InvalidOptionsError('the session store is known only after the first request; give `tokenStore` to use tokens before that')
+    return store
+  }
+  const store = createStore(app, config, sessionStore)
   const records = new TokenRecords(store, clock.monotonic)
   const refresher = new Refresher({ records, clock, log: app.log, onTokens: config.onTokens })
   return {
@@ -97,6 +139,9 @@ function createRuntime (app: FastifyInstance, config: Configuration, sessionStor
     providers: new Map([...config.providers].map(([name, provider]) => [name, new ProviderClient(provider, transport, clock)])),
     records,
     pendingLogins: new PendingLogins(store, clock.now),
+    deadSessions: new DeadSessions(store, () => config.tokenStore !== undefined || !isMemoryStore(sessionStore())),
+    userLogins: new UserLogins(store, clock.now),
+    sessionStore,
     refresher,
     transport,
     clock,
@@ -104,6 +149,17 @@ function createRuntime (app: FastifyInstance, config: Configuration, sessionStor
     pages: { ...defaultPages, ...config.pages },
     background: new Set()
   }
+}
+
+/** The token store with everything around it: a time limit, and encryption where there are keys. */
+function createStore (app: FastifyInstance, { tokenStore, encryptionKeys }: Configuration, sessionStore: () => SessionStore): TokenStore {
+  const store = boundedStore(tokenStore ?? new SessionTokenStore(sessionStore), STORE_MS, (method, cause) => {
+    app.log.error({ err: { message: (cause as Error).message }, method }, 'the token store failed')
+  })
+  if (encryptionKeys === undefined) return store
+  return encryptedStore(store, encryptionKeys, (provider) => {
+    app.log.warn({ provider }, 'a stored login cannot be decrypted with any of encryptionKeys; its user has to log in again')
+  })
 }
 
 /** @fastify/session tells nobody its options; a session made on trial shows the cookie's. */
@@ -125,14 +181,21 @@ function trialSession (app: FastifyInstance): SessionObject | undefined {
   }
 }
 
-/** The session store is reachable through a request alone; the first one brings it. */
-function lateSessionStore () {
+/** The session store is reachable through a session alone: the one made on trial, or the first request's. */
+function findSessionStore (app: FastifyInstance) {
+  const trial = trialSession(app) as Record<symbol, unknown> | undefined
+  const symbol = trial === undefined ? undefined : Object.getOwnPropertySymbols(trial).find(({ description }) => description === 'sessionStore')
   let known: SessionStore | undefined
+  const learn = (store: SessionStore | undefined) => {
+    if (known !== undefined || typeof store?.destroy !== 'function') return
+    known = store
+    guardSessionStore(store, STORE_MS, (method, cause) => {
+      app.log.error({ err: { message: (cause as Error).message }, method }, 'the session store failed')
+    })
+  }
+  if (symbol !== undefined) learn(trial![symbol] as SessionStore)
   return {
-    learn (request: FastifyRequest): void { known ??= request.sessionStore as unknown as SessionStore },
-    get (): SessionStore {
-      if (known === undefined) throw new InvalidOptionsError('the session store is known only after the first request; give `tokenStore` to use tokens before that')
-      return known
-    }
+    learn: (request: FastifyRequest): void => { if (known === undefined) learn(request.sessionStore as unknown as SessionStore) },
+    get: (): SessionStore | undefined => known
   }
 }

@@ -151,7 +151,8 @@ export class RequestOAuth {
     const { defaultProvider } = this.#runtime.config
     const name = defaultProvider !== undefined && accounts.accounts[defaultProvider] !== undefined ? defaultProvider : accounts.active
     const account = accounts.accounts[name]
-    return account === undefined ? undefined : { name, account }
+    // A logout or an end that this process has seen counts at once, whatever this request has loaded before.
+    return account === undefined || this.#runtime.records.isGone(account.record) ? undefined : { name, account }
   }
 
   get #account (): Account | undefined { return this.#login?.account }

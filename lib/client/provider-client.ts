@@ -29,7 +29,7 @@ export interface GrantRequest {
   scope: readonly string[]
   /** Milliseconds for the whole exchange. */
   timeoutMs: number
-  /** Called directly before the request goes out; throwing keeps it from being sent. */
+  /** Called directly before the request is written to the connection; throwing keeps it from being sent. */
   beforeSend?: () => void
 }
 
@@ -139,8 +139,8 @@ export class ProviderClient {
       grant: request.grant,
       params: request.params ?? []
     })
-    request.beforeSend?.()
-    const answer = await this.#answer({ url: endpoint, method: 'POST', headers: form.headers, body: form.body.toString() }, request.timeoutMs)
+    const { beforeSend, timeoutMs } = request
+    const answer = await this.#answer({ url: endpoint, method: 'POST', headers: form.headers, body: form.body.toString(), beforeSend }, timeoutMs)
     const result = readTokenResponse(answer, {
       provider: this.name,
       now: this.#clock.now(),
@@ -223,7 +223,7 @@ export class ProviderClient {
     return clientSecretBasic(clientId, clientSecret)
   }
 
-  async #answer (request: { url: URL, method: string, headers: Record<string, string>, body?: string }, timeoutMs = this.config.requestTimeout): Promise<HttpAnswer> {
+  async #answer (request: { url: URL, method: string, headers: Record<string, string>, body?: string, beforeSend?: (() => void) | undefined }, timeoutMs = this.config.requestTimeout): Promise<HttpAnswer> {
     try {
       const { statusCode, headers, body } = await this.#transport.buffered(request, { limit: ANSWER_LIMIT, timeoutMs, line: 'provider' })
       return { status: statusCode, headers, text: body.toString('utf8') }

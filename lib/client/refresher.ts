@@ -1,5 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { LoginEndedError, OAuthError, ProviderUnavailableError, TokenExpiredError } from '../errors.ts'
+import { LoginEndedError, OAuthError, ProviderUnavailableError, RefreshLostError, TokenExpiredError } from '../errors.ts'
+import { randomToken } from '../protocol/random.ts'
+import type { TokenResponse } from '../protocol/token-response.ts'
 import type { TokenSet } from '../protocol/token-set.ts'
 import type { Parameters } from '../protocol/urls.ts'
 import type { TokensEvent } from '../options.ts'
@@ -30,6 +32,14 @@ export interface RefresherOptions {
 
 /** Milliseconds for which the exchange itself is read on after its callers gave up: its answer may be the only copy of a rotated token. */
 const EXCHANGE_MS = 60_000
+/** Milliseconds that an app which closes waits for the answers under way. */
+const CLOSE_MS = 20_000
+/** Milliseconds for which an intent holds others off; a process that dies stalls them no longer. */
+const INTENT_MS = 5_000
+/** Milliseconds before the end of an intent from which nothing is sent any more. */
+const SEND_MARGIN_MS = 1_000
+/** Milliseconds between looks at a record that another process refreshes. */
+const POLL_MS = 200
 /** Milliseconds without refreshes ahead of time after one failed. */
 const PAUSE_MS = 5_000
 
@@ -44,6 +54,7 @@ export class Refresher {
   readonly #onTokens: RefresherOptions['onTokens']
   readonly #insideHook = new AsyncLocalStorage<string>()
   readonly #flights = new Set<Promise<unknown>>()
+  #lostCount = 0
 
   constructor ({ records, clock, log, onTokens }: RefresherOptions) {
     this.#records = records
@@ -88,9 +99,16 @@ export class Refresher {
     await hook
   }
 
-  /** Resolves when no refresh is under way: an app that closes must not lose what is on its way. */
+  /** Logins that ended because a refreshed token never arrived, since this process began. */
+  get lost (): number { return this.#lostCount }
+
+  /** Resolves when no refresh is under way, or after `CLOSE_MS`: an app that closes must not lose what is on its way. */
   async idle (): Promise<void> {
-    while (this.#flights.size > 0) await Promise.allSettled(this.#flights)
+    let timer: NodeJS.Timeout | undefined
+    const over = new Promise<void>((resolve) => { timer = setTimeout(resolve, CLOSE_MS) })
+    const done = async () => { while (this.#flights.size > 0) await Promise.allSettled(this.#flights) }
+    await Promise.race([done(), over])
+    clearTimeout(timer)
   }
 
   #flight (provider: ProviderClient, id: string, options: RefreshOptions): Promise<TokenRecord> {
@@ -108,24 +126,29 @@ export class Refresher {
   }
 
   async #run (provider: ProviderClient, id: string, options: RefreshOptions): Promise<TokenRecord> {
-    const current = await this.#records.read(id)
-    if (current === undefined) throw loginEnded(provider)
-    if (current.version > options.version) return current
-    const refreshToken = options.refreshToken ?? current.tokens.refreshToken
-    if (refreshToken === undefined) throw tokenExpired(provider)
+    const owner = randomToken()
+    const begun = await this.#begin(provider, id, { owner, version: options.version })
+    if (begun.state === 'newer') return begun.record
+    const { record: current, unfinished } = begun
+    const live = this.#records.live(id)
+    if (unfinished) live.doubtful = current.version
 
-    const answer = await provider.requestTokens({
-      grantType: 'refresh_token',
-      grant: { refresh_token: refreshToken },
-      params: [provider.config.refreshParams, options.params],
-      scope: current.tokens.scope,
-      timeoutMs: Math.max(EXCHANGE_MS, provider.config.requestTimeout)
-    })
-    if ('error' in answer) return await this.#refused(provider, id, current, answer)
+    const heartbeat = setInterval(() => { this.#records.extend(id, { owner, until: Date.now() + INTENT_MS }).catch(() => {}) }, INTENT_MS / 3)
+    let answer: TokenResponse
+    try {
+      answer = await this.#exchange(provider, current, begun.sendBefore, options)
+    } catch (error) {
+      if (mayHaveArrived(error)) live.doubtful = current.version
+      await this.#giveUp(id, owner, mayHaveArrived(error))
+      throw error
+    } finally {
+      clearInterval(heartbeat)
+    }
+    if ('error' in answer) return await this.#refused(provider, id, owner, current, answer)
 
     // The ID token is checked after the write: nothing that it says may cost the rotated token beside it.
     const { idToken, ...tokens } = answer.tokens
-    tokens.refreshToken ??= refreshToken
+    tokens.refreshToken ??= options.refreshToken ?? current.tokens.refreshToken!
     const kept = current.tokens.idToken
     let next: TokenRecord = {
       ...current,
@@ -133,30 +156,77 @@ export class Refresher {
       obtainedAt: this.#clock.now(),
       tokens: { ...tokens, ...(kept !== undefined && { idToken: kept }) }
     }
-    if (!await this.#records.replace(id, next)) return await this.#lost(provider, id, next)
+    if (!await this.#records.write(id, { owner, record: next })) return await this.#lost(provider, id, next)
     if (idToken !== undefined && await this.#acceptIdToken(provider, id, next, idToken)) {
-      next = { ...next, version: next.version + 1, tokens: { ...next.tokens, idToken } }
-      if (!await this.#records.replace(id, next)) return await this.#lost(provider, id, next)
+      const checked = { ...next, version: next.version + 1, tokens: { ...next.tokens, idToken } }
+      if (await this.#records.update(id, checked)) next = checked
     }
     await this.announce(id, next, current.tokens, 'refresh')
     return next
   }
 
+  /** Waits until this process may send the refresh token, or until somebody else has sent it. */
+  async #begin (provider: ProviderClient, id: string, { owner, version }: { owner: string, version: number }) {
+    const givenUpAt = this.#clock.monotonic() + EXCHANGE_MS
+    for (let wait = 10; ; wait = Math.min(wait * 2, POLL_MS)) {
+      const startedAt = this.#clock.monotonic()
+      const begun = await this.#records.begin(id, { owner, version, until: Date.now() + INTENT_MS })
+      if (begun.state === 'gone') throw loginEnded(provider)
+      // A margin for the way to the provider: past it the intent may be somebody else's by the time the token is seen.
+      if (begun.state === 'begun') return { ...begun, sendBefore: startedAt + INTENT_MS - SEND_MARGIN_MS }
+      if (begun.state === 'newer') return begun
+      if (this.#clock.monotonic() > givenUpAt) throw timedOut(provider)
+      await new Promise(resolve => setTimeout(resolve, wait))
+    }
+  }
+
+  async #exchange (provider: ProviderClient, current: TokenRecord, sendBefore: number, options: RefreshOptions): Promise<TokenResponse> {
+    const refreshToken = options.refreshToken ?? current.tokens.refreshToken
+    if (refreshToken === undefined) throw tokenExpired(provider)
+    return await provider.requestTokens({
+      grantType: 'refresh_token',
+      grant: { refresh_token: refreshToken },
+      params: [provider.config.refreshParams, options.params],
+      scope: current.tokens.scope,
+      timeoutMs: Math.max(EXCHANGE_MS, provider.config.requestTimeout),
+      // A process that was stopped and goes on must not send what another one has sent meanwhile.
+      beforeSend: () => { if (this.#clock.monotonic() > sendBefore) throw timedOut(provider, 'not_sent') }
+    })
+  }
+
+  /** Leaves the record to others: at once, marked as unfinished where the provider may have seen the token. */
+  async #giveUp (id: string, owner: string, unfinished: boolean): Promise<void> {
+    const done = unfinished ? this.#records.extend(id, { owner, until: Date.now() }) : this.#records.release(id, owner)
+    await done.catch(() => {}) // the intent ends by itself
+  }
+
   /** The provider said no. Only `invalid_grant`, or the bare 400 that some send in its place, ends the login. */
-  async #refused (provider: ProviderClient, id: string, current: TokenRecord, { error, refreshToken }: { error: OAuthError, refreshToken?: string | undefined }): Promise<TokenRecord> {
+  async #refused (provider: ProviderClient, id: string, owner: string, current: TokenRecord, { error, refreshToken }: { error: OAuthError, refreshToken?: string | undefined }): Promise<TokenRecord> {
+    const live = this.#records.live(id)
     const ended = error.oauthError === 'invalid_grant' || (error.reason === 'empty_response' && error.responseStatus === 400)
     if (!ended) {
+      // A gateway that gave up may have handed the token on before.
+      const unsure = error.responseStatus === 500 || error.responseStatus === 502 || error.responseStatus === 504
+      if (unsure) live.doubtful = current.version
       // An answer that cannot be used may have rotated the refresh token all the same.
       if (refreshToken !== undefined && refreshToken !== current.tokens.refreshToken) {
-        await this.#records.replace(id, { ...current, version: current.version + 1, tokens: { ...current.tokens, refreshToken } })
+        await this.#records.write(id, { owner, record: { ...current, version: current.version + 1, tokens: { ...current.tokens, refreshToken } } })
+      } else {
+        await this.#giveUp(id, owner, unsure)
       }
       throw error
     }
     const newest = await this.#records.read(id)
     if (newest !== undefined && newest.version > current.version) return newest
+    if (newest === undefined) throw loginEnded(provider, error)
     await this.#records.remove(id)
-    this.#log.info({ provider: provider.name, oauthError: error.oauthError }, 'the provider has ended the login; the user has to log in again')
-    throw loginEnded(provider, error)
+    if (live.doubtful !== current.version) {
+      this.#log.info({ provider: provider.name, oauthError: error.oauthError }, 'the provider has ended the login; the user has to log in again')
+      throw loginEnded(provider, error)
+    }
+    this.#lostCount++
+    this.#log.warn({ provider: provider.name, oauthError: error.oauthError, lost: this.#lostCount }, 'a refreshed token was lost on its way (a process that died, or an answer that never came), and the provider takes the old one no more; the user has to log in again')
+    throw new RefreshLostError(`the login at provider "${provider.name}" is lost: a refresh was answered, and the answer did not arrive; log in again`, { provider: provider.name, oauthError: error.oauthError })
   }
 
   /** Somebody else wrote first. Their set is used; ours is revoked only after a logout: providers revoke by grant. */
@@ -199,12 +269,23 @@ export function tokenExpired (provider: ProviderClient): OAuthError {
   return new TokenExpiredError(`the access token of provider "${provider.name}" has expired, and there is no refresh token; log in again, and ask for offline access if the provider has it`, { provider: provider.name })
 }
 
+function timedOut (provider: ProviderClient, reason = 'timed_out'): OAuthError {
+  return new ProviderUnavailableError(`provider "${provider.name}" did not answer in time; the login is kept, try again`, { provider: provider.name, reason, retryAfter: 1 })
+}
+
+// Where no connection came about, the provider has seen nothing; anything later leaves a doubt.
+const NEVER_SENT = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'UND_ERR_CONNECT_TIMEOUT']
+
+function mayHaveArrived (error: unknown): boolean {
+  const { reason, cause } = error as OAuthError
+  if (reason === 'too_large' || reason === 'encoding') return true
+  return reason === 'no_answer' && !NEVER_SENT.includes((cause as { code?: string } | undefined)?.code ?? '')
+}
+
 function bounded<T> (flight: Promise<T>, provider: ProviderClient): Promise<T> {
   let timer: NodeJS.Timeout
   const timeout = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      reject(new ProviderUnavailableError(`provider "${provider.name}" did not answer in time; the login is kept, try again`, { provider: provider.name, reason: 'timeout', retryAfter: 1 }))
-    }, provider.config.requestTimeout)
+    timer = setTimeout(() => reject(timedOut(provider)), provider.config.requestTimeout)
   })
   return Promise.race([flight, timeout]).finally(() => clearTimeout(timer))
 }

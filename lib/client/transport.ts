@@ -12,6 +12,8 @@ export interface TransportRequest {
   headers: Record<string, string | string[] | undefined>
   body?: Dispatcher.DispatchOptions['body'] | undefined
   signal?: AbortSignal | undefined
+  /** Called when a connection is ready and the request is about to be written; throwing keeps it from being sent. */
+  beforeSend?: (() => void) | undefined
   /** undici's own options (`headersTimeout`, `bodyTimeout`, …). */
   options?: Partial<Dispatcher.RequestOptions> | undefined
 }
@@ -53,7 +55,7 @@ export class Transport {
   async buffered (request: TransportRequest, { limit, timeoutMs, line }: { limit: number, timeoutMs?: number, line: 'api' | 'provider' }): Promise<BufferedAnswer> {
     const dispatcher = this.#ready(line) ?? await this.#dispatcher(line)
     const answer = await new Promise<BufferedAnswer>((resolve, reject) => {
-      const handler = new BufferingHandler(resolve, reject, limit, request.signal, timeoutMs)
+      const handler = new BufferingHandler(resolve, reject, limit, request, timeoutMs)
       try {
         dispatcher.dispatch(dispatchOptions(request), handler)
       } catch (error) {
@@ -103,6 +105,7 @@ class BufferingHandler implements Dispatcher.DispatchHandler {
   readonly #reject: (error: unknown) => void
   readonly #limit: number
   readonly #signal: AbortSignal | undefined
+  readonly #beforeSend: (() => void) | undefined
   readonly #timer: NodeJS.Timeout | undefined
   readonly #chunks: Buffer[] = []
   #controller: Dispatcher.DispatchController | undefined
@@ -111,11 +114,12 @@ class BufferingHandler implements Dispatcher.DispatchHandler {
   #headers: BufferedAnswer['headers'] = {}
   #done = false
 
-  constructor (resolve: (answer: BufferedAnswer) => void, reject: (error: unknown) => void, limit: number, signal?: AbortSignal, timeoutMs?: number) {
+  constructor (resolve: (answer: BufferedAnswer) => void, reject: (error: unknown) => void, limit: number, { signal, beforeSend }: TransportRequest, timeoutMs?: number) {
     this.#resolve = resolve
     this.#reject = reject
     this.#limit = limit
     this.#signal = signal
+    this.#beforeSend = beforeSend
     signal?.addEventListener('abort', this.#onAbort)
     if (timeoutMs !== undefined) {
       this.#timer = setTimeout(() => this.fail(new InvalidResponseError(`no whole answer within ${timeoutMs} ms`, { reason: 'timeout' })), timeoutMs)
@@ -126,8 +130,13 @@ class BufferingHandler implements Dispatcher.DispatchHandler {
 
   onRequestStart (controller: Dispatcher.DispatchController): void {
     this.#controller = controller
-    if (this.#signal?.aborted === true) this.#onAbort()
-    else if (this.#done) controller.abort(new Error('the call is over'))
+    if (this.#signal?.aborted === true) return this.#onAbort()
+    if (this.#done) return controller.abort(new Error('the call is over'))
+    try {
+      this.#beforeSend?.()
+    } catch (error) {
+      this.fail(error)
+    }
   }
 
   onResponseStart (_controller: Dispatcher.DispatchController, statusCode: number, headers: BufferedAnswer['headers']): void {

@@ -7,6 +7,7 @@ import { accountsOf, ttlOf, type Account, type SessionAccounts } from '../sessio
 import type { PendingLogin } from '../session/pending-logins.ts'
 import { callbackParams, noStore, sessionCall, sessionOf } from './http.ts'
 import { takeLoginCookie } from './login-cookie.ts'
+import { declareDead, forgetAccount } from './ended-sessions.ts'
 import { revokeTokens } from './logout.ts'
 import { identify, type Identity } from './identity.ts'
 import { sendProblem } from './problem.ts'
@@ -90,6 +91,7 @@ async function commitLogin (runtime: Runtime, request: FastifyRequest, reply: Fa
   const { tokens, user, claims } = login
   const { config, records, refresher, clock } = runtime
   const before = accountsOf(sessionOf(request))
+  await declareDead(runtime, request)
   // A new id, so that nobody who knew the old one is logged in too; new contents, so that nothing they put there stays.
   await sessionCall(request, 'renewed', done => sessionOf(request).regenerate(config.keepSessionFields, done))
   const session = sessionOf(request)
@@ -98,6 +100,10 @@ async function commitLogin (runtime: Runtime, request: FastifyRequest, reply: Fa
   const account: Account = { record, user: withoutClaims(user, claims), claims, scope: tokens.scope, loginAt: Math.floor(clock.now()) }
   session.oauth = { accounts: { [provider.name]: account }, active: provider.name }
   try {
+    if (user !== null) {
+      const sid = typeof claims.sid === 'string' ? { sid: claims.sid } : {}
+      await runtime.userLogins.add(provider.name, user.id, { record, sessionId: session.sessionId, ...sid }, ttl)
+    }
     await refresher.announce(record, records.live(record).record!, undefined, 'login')
     await config.onLogin?.(request, reply, { provider: provider.name, user, claims, tokens })
     await sessionCall(request, 'saved', done => sessionOf(request).save(done))
@@ -107,13 +113,15 @@ async function commitLogin (runtime: Runtime, request: FastifyRequest, reply: Fa
     revokeTokens(runtime, provider, tokens)
     throw error
   }
-  await dropReplaced(runtime, request, before)
+  await forgetReplaced(runtime, request, before)
 }
 
 // Not revoked: providers revoke by grant, and the new login may stand on the same one.
-async function dropReplaced (runtime: Runtime, request: FastifyRequest, before: SessionAccounts | undefined): Promise<void> {
-  for (const { record } of Object.values(before?.accounts ?? {})) {
-    await runtime.records.remove(record).catch(() => { request.log.warn('the tokens of a login that was replaced could not be deleted; they expire with their time') })
+async function forgetReplaced (runtime: Runtime, request: FastifyRequest, before: SessionAccounts | undefined): Promise<void> {
+  try {
+    for (const [name, account] of Object.entries(before?.accounts ?? {})) await forgetAccount(runtime, name, account)
+  } catch {
+    request.log.warn('the tokens of a login that was replaced could not be deleted; they expire with their time')
   }
 }
 

@@ -46,6 +46,11 @@ export function sessionOf (request: FastifyRequest): SessionObject {
   return session
 }
 
+/** The cookies that a session came with: the plugin does not know what the app called it, but it knows what stands in it. */
+export function cookiesOfSession (request: FastifyRequest, { encryptedSessionId }: SessionObject): string[] {
+  return Object.entries(request.cookies).filter(([, value]) => value?.endsWith(encryptedSessionId) === true).map(([name]) => name)
+}
+
 /** Milliseconds that the session's store has for one operation. */
 const SESSION_STORE_MS = 5_000
 

@@ -4,7 +4,8 @@ import { StateMismatchError } from '../errors.ts'
 import { randomToken, safeEqual, shortHash } from '../protocol/random.ts'
 import type { TokenSet } from '../protocol/token-set.ts'
 import { accountsOf, userOf, type SessionObject } from '../session/accounts.ts'
-import { field, noStore, refuseCrossSite, sessionCall, sessionOf, wantsHtml } from './http.ts'
+import { declareDead, forgetAccount } from './ended-sessions.ts'
+import { cookiesOfSession, field, noStore, refuseCrossSite, sessionCall, sessionOf, wantsHtml } from './http.ts'
 import { loginCookieOptions } from './login-cookie.ts'
 import { sendPage, sendProblem } from './problem.ts'
 import { safeReturnTo } from './return-to.ts'
@@ -60,9 +61,10 @@ export async function logout (runtime: Runtime, request: FastifyRequest, reply: 
   const session = request.session === null ? undefined : sessionOf(request)
   const accounts = accountsOf(session)
   if (session === undefined || accounts === undefined) return {}
+  await declareDead(runtime, request)
   const ended: { provider: ProviderClient, tokens: TokenSet | undefined }[] = []
-  for (const [name, { record }] of Object.entries(accounts.accounts)) {
-    const removed = await runtime.records.remove(record)
+  for (const [name, account] of Object.entries(accounts.accounts)) {
+    const removed = await forgetAccount(runtime, name, account)
     const provider = runtime.providers.get(name)
     if (provider !== undefined) ended.push({ provider, tokens: removed?.tokens })
   }
@@ -122,14 +124,9 @@ export async function loggedOutRoute (runtime: Runtime, request: FastifyRequest,
   return reply.redirect(returnTo, 302)
 }
 
-// The plugin does not know what the app called its session cookie, but it knows what stands in it.
 function clearSessionCookie (request: FastifyRequest, reply: FastifyReply, session: SessionObject): void {
   const { path, domain } = session.cookie
-  for (const [name, value] of Object.entries(request.cookies)) {
-    if (value?.endsWith(session.encryptedSessionId) === true) {
-      reply.clearCookie(name, { path: path ?? '/', ...(typeof domain === 'string' && { domain }) })
-    }
-  }
+  for (const name of cookiesOfSession(request, session)) reply.clearCookie(name, { path: path ?? '/', ...(typeof domain === 'string' && { domain }) })
 }
 
 function endSessionEndpoints (runtime: Runtime): string[] {

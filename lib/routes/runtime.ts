@@ -4,8 +4,11 @@ import type { Logger, Refresher } from '../client/refresher.ts'
 import type { Transport } from '../client/transport.ts'
 import { UnknownProviderError } from '../errors.ts'
 import { joinPaths, type Configuration } from '../options.ts'
+import type { DeadSessions } from '../session/dead-sessions.ts'
 import type { PendingLogins } from '../session/pending-logins.ts'
+import type { SessionStore } from '../session/session-token-store.ts'
 import type { TokenRecords } from '../session/token-records.ts'
+import type { UserLogins } from '../session/user-logins.ts'
 import type { Pages } from './pages.ts'
 
 /** What the plugin's parts share: made once at registration. */
@@ -14,6 +17,9 @@ export interface Runtime {
   readonly providers: ReadonlyMap<string, ProviderClient>
   readonly records: TokenRecords
   readonly pendingLogins: PendingLogins
+  readonly deadSessions: DeadSessions
+  readonly userLogins: UserLogins
+  readonly sessionStore: () => SessionStore
   readonly refresher: Refresher
   readonly transport: Transport
   readonly clock: Clock

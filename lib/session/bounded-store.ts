@@ -22,7 +22,8 @@ export function boundedStore (store: TokenStore, timeoutMs: number, onFailure: (
     ...(store.begin !== undefined && store.end !== undefined && {
       begin: bounded('begin', store.begin),
       end: bounded('end', store.end)
-    })
+    }),
+    ...(store.inspect !== undefined && { inspect: bounded('inspect', store.inspect) })
   }
 }
 

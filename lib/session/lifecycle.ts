@@ -1,30 +1,38 @@
-import { accountsOf, ttlOf, type SessionObject } from './accounts.ts'
+import { accountsOf, ttlOf, type SessionAccounts, type SessionObject } from './accounts.ts'
 import type { TokenRecords } from './token-records.ts'
+import type { UserLogins } from './user-logins.ts'
 
 /** What a request's session pointed to when it was loaded. */
 export interface LoadedRecords {
   sessionId: string
-  records: string[]
+  accounts: SessionAccounts['accounts']
 }
 
 /** Notes what a session points to; undefined, at the price of one property, where nobody is logged in. */
 export function loadedRecords (session: SessionObject | null | undefined): LoadedRecords | undefined {
   const accounts = accountsOf(session)
-  if (accounts === undefined) return undefined
-  return { sessionId: session!.sessionId, records: Object.values(accounts.accounts).map(({ record }) => record) }
+  return accounts === undefined ? undefined : { sessionId: session!.sessionId, accounts: accounts.accounts }
 }
 
 /**
  * Makes token records follow their session at the end of a request: deleted where the app destroyed or regenerated
  * the session (or took the login out of it), kept alive where the session was saved.
  */
-export async function followSession (records: TokenRecords, loaded: LoadedRecords | undefined, session: SessionObject | null | undefined): Promise<void> {
-  const accounts = accountsOf(session)
-  const current = accounts === undefined ? [] : Object.values(accounts.accounts).map(({ record }) => record)
-  const left = loaded?.records.filter(record => !current.includes(record)) ?? []
-  const alive = current.length > 0 && session?.isSaved() === true ? current : []
-  await Promise.all([
-    ...left.map(record => records.remove(record)),
-    ...alive.map(record => records.keepAlive(record, ttlOf(session!)))
-  ])
+export async function followSession ({ records, userLogins }: { records: TokenRecords, userLogins: UserLogins }, loaded: LoadedRecords | undefined, session: SessionObject | null | undefined): Promise<void> {
+  const current = Object.entries(accountsOf(session)?.accounts ?? {})
+  const kept = new Set(current.map(([, { record }]) => record))
+  for (const [provider, { record, user }] of Object.entries(loaded?.accounts ?? {})) {
+    if (kept.has(record)) {
+      // The app gave the login a new session id and took the login along.
+      if (session!.sessionId !== loaded!.sessionId && user !== null) {
+        await userLogins.add(provider, user.id, { record, sessionId: session!.sessionId }, ttlOf(session!))
+      }
+      continue
+    }
+    if (records.isGone(record)) continue
+    await records.remove(record)
+    if (user !== null) await userLogins.remove(provider, user.id, record)
+  }
+  if (session?.isSaved() !== true) return
+  for (const [, { record }] of current) await records.keepAlive(record, ttlOf(session))
 }

@@ -1,7 +1,7 @@
 import { randomToken } from '../protocol/random.ts'
 import type { TokenSet } from '../protocol/token-set.ts'
 import type { User } from '../providers/types.ts'
-import type { StoredRecord, TokenStore } from './token-store.ts'
+import type { RefreshIntent, StoredRecord, TokenStore } from './token-store.ts'
 
 /** One connected account's tokens, as they are used. Never changed in place: each new set is a new record. */
 export interface TokenRecord {
@@ -33,10 +33,29 @@ export interface LiveRecord {
   unproven: number
   /** Monotonic milliseconds before which no refresh is started ahead of time. */
   pausedUntil: number
+  /** The version whose refresh token may have been used by an exchange that brought no answer. */
+  doubtful: number
+  /** A set that could not be written yet: it is served from here, and written as soon as the store takes it. */
+  unsaved: Outcome | undefined
   usedAt: number
 }
 
+/** What a refresh brought, and the intent it was made under. */
+export interface Outcome {
+  owner: string
+  record: TokenRecord
+}
+
+/** What stands between a process and a refresh. */
+export type Begun =
+  | { state: 'begun', record: TokenRecord, unfinished: boolean }
+  | { state: 'busy', until: number }
+  | { state: 'newer', record: TokenRecord }
+  | { state: 'gone' }
+
 const IDLE_MS = 60_000
+/** Milliseconds between tries to write what a failing store did not take. */
+const RETRY_MS = 1_000
 const MAX_LIVE = 50_000
 const MAX_KEPT = 100_000
 
@@ -50,6 +69,7 @@ export class TokenRecords {
   readonly #live = new Map<string, LiveRecord>()
   /** Monotonic milliseconds until which a record is known to be kept. */
   readonly #keptUntil = new Map<string, number>()
+  readonly #retries = new Set<NodeJS.Timeout>()
 
   /** @param monotonic milliseconds of a clock that only goes forward */
   constructor (store: TokenStore, monotonic: () => number) {
@@ -68,7 +88,7 @@ export class TokenRecords {
       return live
     }
     this.#prune(now)
-    live = { id, record: undefined, gone: false, flight: undefined, settling: undefined, unproven: 0, pausedUntil: 0, usedAt: now }
+    live = { id, record: undefined, gone: false, flight: undefined, settling: undefined, unproven: 0, pausedUntil: 0, doubtful: 0, unsaved: undefined, usedAt: now }
     this.#live.set(id, live)
     return live
   }
@@ -84,24 +104,122 @@ export class TokenRecords {
     return id
   }
 
+  /** Whether this process has seen the record deleted, within the last minute. */
+  isGone (id: string): boolean {
+    return this.#live.get(id)?.gone === true
+  }
+
   /** Reads a record from the store; the newest version known is returned, undefined where it is gone. */
   async read (id: string): Promise<TokenRecord | undefined> {
-    const stored = decode(await this.#store.get(id))
     const live = this.live(id)
+    if (live.unsaved !== undefined) await this.#saveAgain(live)
+    // The one case in which memory is ahead of the store: it failed right after the provider had rotated.
+    if (live.unsaved !== undefined) return live.gone ? undefined : live.unsaved.record
+    return this.#newest(live, decode(await this.#store.get(id)))
+  }
+
+  #newest (live: LiveRecord, stored: TokenRecord | undefined): TokenRecord | undefined {
     if (live.gone) return undefined
     if (stored === undefined) live.record = undefined
     else if (live.record === undefined || stored.version >= live.record.version) live.record = stored
     return live.record
   }
 
-  /** Writes the next version. False where another writer was first or the record is gone. */
-  async replace (id: string, next: TokenRecord): Promise<boolean> {
-    const written = await this.#store.set(id, encode(next), { ttl: next.ttl, expectedVersion: next.version - 1 })
+  /** Announces a refresh of one version; in a store for one process there is nobody to announce it to. */
+  async begin (id: string, intent: RefreshIntent & { version: number }): Promise<Begun> {
     const live = this.live(id)
+    if (this.#store.begin === undefined || live.unsaved !== undefined) {
+      const record = await this.read(id)
+      if (record === undefined) return { state: 'gone' }
+      return record.version === intent.version ? { state: 'begun', record, unfinished: false } : { state: 'newer', record }
+    }
+    const result = await this.#store.begin(id, intent)
+    if (result.state === 'gone') {
+      live.record = undefined
+      return result
+    }
+    if (result.state === 'busy') return result
+    const record = this.#newest(live, decode(result.record))
+    if (record === undefined) return { state: 'gone' }
+    return result.state === 'begun' ? { state: 'begun', record, unfinished: result.unfinished } : { state: 'newer', record }
+  }
+
+  /** Keeps the caller's intent alive while its exchange is still read. */
+  async extend (id: string, intent: RefreshIntent): Promise<void> {
+    await this.#store.begin?.(id, intent)
+  }
+
+  /** Ends the caller's intent without a new set, so that others may try. */
+  async release (id: string, owner: string): Promise<void> {
+    await this.#store.end?.(id, { owner, ttl: 1 })
+  }
+
+  /**
+   * Writes what a refresh brought, while the intent is the caller's own. False where another writer was first or the record is gone.
+   * A store that fails now does not lose it: the set is kept in memory, served from there, and written later.
+   */
+  async write (id: string, outcome: Outcome): Promise<boolean> {
+    const live = this.live(id)
+    let written: boolean
+    try {
+      written = await this.#put(id, outcome)
+    } catch {
+      if (live.gone) return false
+      live.record = outcome.record
+      live.unsaved = outcome
+      this.#retryLater(live)
+      return true
+    }
     if (!written || live.gone) return false
-    live.record = next
-    this.#keep(id, next.ttl)
+    live.record = outcome.record
+    this.#keep(id, outcome.record.ttl)
     return true
+  }
+
+  async #put (id: string, { owner, record }: Outcome): Promise<boolean> {
+    if (this.#store.end !== undefined) return await this.#store.end(id, { owner, record: encode(record), ttl: record.ttl })
+    return await this.#store.set(id, encode(record), { ttl: record.ttl, expectedVersion: record.version - 1 })
+  }
+
+  async #saveAgain (live: LiveRecord): Promise<void> {
+    const outcome = live.unsaved!
+    let written: boolean
+    try {
+      written = await this.#put(live.id, outcome)
+    } catch {
+      return
+    }
+    if (live.unsaved !== outcome) return
+    live.unsaved = undefined
+    if (written) return this.#keep(live.id, outcome.record.ttl)
+    // Somebody else went on while the store was away: what stands there now is the truth.
+    live.record = undefined
+  }
+
+  #retryLater (live: LiveRecord, waitMs = 50): void {
+    const timer = setTimeout(async () => {
+      this.#retries.delete(timer)
+      if (live.unsaved !== undefined) await this.#saveAgain(live)
+      if (live.unsaved !== undefined && !live.gone) this.#retryLater(live, Math.min(waitMs * 1.5, RETRY_MS))
+    }, waitMs)
+    this.#retries.add(timer)
+  }
+
+  /** Writes a set that differs from the one before by what was checked since. False where somebody else went on. */
+  async update (id: string, next: TokenRecord): Promise<boolean> {
+    const live = this.live(id)
+    if (live.unsaved !== undefined) return false
+    const written = await this.#store.set(id, encode(next), { ttl: next.ttl, expectedVersion: next.version - 1 })
+    if (written && !live.gone) live.record = next
+    return written && !live.gone
+  }
+
+  /** A last try for what could not be written yet. Resolves to the number of sets that are lost with this process. */
+  async close (): Promise<number> {
+    for (const timer of this.#retries) clearTimeout(timer)
+    const unsaved = [...this.#live.values()].filter(live => live.unsaved !== undefined)
+    await Promise.all(unsaved.map(live => this.#saveAgain(live)))
+    return unsaved.filter(live => live.unsaved !== undefined).length
   }
 
   /** Deletes a record for good and returns what it held. */
@@ -110,6 +228,7 @@ export class TokenRecords {
     const known = live.record
     live.gone = true
     live.record = undefined
+    live.unsaved = undefined
     try {
       const stored = decode(await this.#store.take(id))
       await this.#store.delete(id)
@@ -147,7 +266,7 @@ export class TokenRecords {
       if (steps-- === 0) return
       this.#live.delete(id)
       // Who is still in use goes to the end of the line.
-      if (now - live.usedAt < IDLE_MS || live.flight !== undefined || live.settling !== undefined) this.#live.set(id, live)
+      if (now - live.usedAt < IDLE_MS || live.flight !== undefined || live.settling !== undefined || live.unsaved !== undefined) this.#live.set(id, live)
     }
   }
 }

@@ -1,0 +1,47 @@
+import { shortHash } from '../protocol/random.ts'
+import type { TokenStore } from './token-store.ts'
+
+const MAX_LOCAL = 10_000
+
+/**
+ * Remembers session ids that login and logout have ended. @fastify/session saves a session at the end of every
+ * request that changed it, so a slower request would bring an ended one back to life.
+ */
+export class DeadSessions {
+  readonly #store: TokenStore
+  /** Whether other processes can end sessions too, so that the store has to be asked. */
+  readonly #shared: () => boolean
+  readonly #local = new Set<string>()
+
+  constructor (store: TokenStore, shared: () => boolean) {
+    this.#store = store
+    this.#shared = shared
+  }
+
+  /**
+   * Declares a session dead. To be called before it is destroyed.
+   * @param ttl seconds for which a late save is expected
+   */
+  async mark (sessionId: string, ttl: number): Promise<void> {
+    this.#local.add(sessionId)
+    if (this.#local.size > MAX_LOCAL) this.#local.delete(this.#local.values().next().value!)
+    if (this.#shared()) await this.#store.set(recordId(sessionId), { version: 0 }, { ttl })
+  }
+
+  /** Whether this process knows a session to be dead. */
+  knows (sessionId: string): boolean {
+    return this.#local.has(sessionId)
+  }
+
+  /** Whether a session is dead; asks the store where another process may have ended it. */
+  async has (sessionId: string): Promise<boolean> {
+    if (this.#local.has(sessionId)) return true
+    return this.#shared() && await this.#store.get(recordId(sessionId)) !== undefined
+  }
+
+  /** Whether asking takes the store. */
+  get asksStore (): boolean { return this.#shared() }
+}
+
+// Not the session's id itself: whoever reads the store's keys is given nothing to log in with.
+const recordId = (sessionId: string) => `dead:${shortHash(sessionId)}`
