@@ -55,6 +55,8 @@ function define (code: string, statusCode: number): OAuthErrorConstructor {
   return class extends Base {
     constructor (message: string, details: OAuthErrorDetails = {}) {
       super(message)
+      // What a log shows as the error's type: the code says more than any class's name.
+      Object.defineProperty(this, 'name', { value: code, configurable: true, writable: true })
       const { cause, ...rest } = details
       for (const [key, value] of Object.entries(rest)) {
         if (value !== undefined) Object.defineProperty(this, key, { value, enumerable: true, configurable: true })

@@ -56,7 +56,7 @@ export async function oauthSession (app: FastifyInstance, options: OAuthSessionO
 
   app.decorate('oauth', {
     requireLogin: (guard?: RequireLoginOptions) => createGuard(runtime, guard),
-    logoutUser: ({ provider, subject }: { provider: string, subject: string }) => endUserSessions(
+    logoutUser: async ({ provider, subject }: { provider: string, subject: string }) => await endUserSessions(
       runtime, providerOf(runtime, provider).name, subject, ({ tokens }) => revokeTokens(runtime, providerOf(runtime, provider), tokens))
   } satisfies AppOAuth)
   app.decorateRequest(kOAuth, null)

@@ -128,7 +128,8 @@ export class RecordTokenSource implements TokenSource {
     try {
       return await this.#refresher.refresh(this.#provider, this.#id, { version, ...options })
     } catch (error) {
-      if ((error as OAuthError).code === 'FST_OAUTH_LOGIN_ENDED') this.#onEnded()
+      const { code } = error as OAuthError
+      if (code === 'FST_OAUTH_LOGIN_ENDED' || code === 'FST_OAUTH_REFRESH_LOST') this.#onEnded()
       throw error
     }
   }

@@ -1,0 +1,73 @@
+import { createClient } from 'redis'
+import type { Test } from 'tap'
+import { redisStore } from '../../lib/redis.ts'
+import { buildApp, type AppOptions, type TestApp } from './build-app.ts'
+import { RedisSessionStore } from './redis-session-store.ts'
+import { startRedis, type RedisServer } from './redis.ts'
+import type { TestProvider } from './provider.ts'
+
+export interface TestCluster {
+  redis: RedisServer
+  apps: TestApp[]
+  client: Awaited<ReturnType<typeof connectTo>>
+  /** Makes every stored access token expire now. */
+  expireTokens: () => Promise<void>
+  /** The token records that stand in Redis, by key. */
+  tokenRecords: () => Promise<Map<string, StoredTokens>>
+  /** Keys of live sessions. */
+  sessions: () => Promise<string[]>
+}
+interface StoredTokens { version: number, tokens: { accessToken: string, refreshToken?: string, expiresAt?: number } }
+
+/** A client that fails at once while Redis is away, and is back as soon as Redis is. */
+async function connectTo (url: string) {
+  const client = createClient({ url, disableOfflineQueue: true, socket: { reconnectStrategy: 20 } })
+  client.on('error', () => {})
+  await client.connect()
+  return client
+}
+
+/**
+ * Several apps on one real Redis, each with clients, registries and connections of its own: to the plugin they are as many
+ * processes. Undefined where there is no Redis and the test is skipped.
+ */
+export async function startCluster (t: Test, provider: TestProvider, count: number, options: Omit<AppOptions, 'oauth'> & { oauth?: Partial<AppOptions['oauth']> } = {}): Promise<TestCluster | undefined> {
+  const redis = await startRedis(t, { appendonly: true })
+  if (redis === undefined) return undefined
+  const connect = async () => {
+    const client = await connectTo(redis.url)
+    t.after(() => { if (client.isOpen) client.destroy() })
+    return client
+  }
+  const apps: TestApp[] = []
+  for (let index = 0; index < count; index++) {
+    const client = await connect()
+    apps.push(await buildApp(t, {
+      ...options,
+      session: { store: new RedisSessionStore(client) as never, ...options.session },
+      oauth: { providers: { acme: provider.providerOptions }, tokenStore: redisStore(client), baseUrl: () => apps[0]?.url ?? 'http://127.0.0.1', ...options.oauth }
+    }))
+  }
+  const client = await connect()
+  const tokenRecords = async () => {
+    const found = new Map<string, StoredTokens>()
+    for (const key of await client.keys('oauth:*')) {
+      const record = JSON.parse(await client.hGet(key, 'd') ?? '{}') as StoredTokens
+      if (record.tokens !== undefined) found.set(key, record)
+    }
+    return found
+  }
+  return {
+    redis,
+    apps,
+    client,
+    tokenRecords,
+    sessions: () => client.keys('session:*'),
+    expireTokens: async () => {
+      for (const [key, record] of await tokenRecords()) {
+        record.tokens.expiresAt = Math.floor(Date.now() / 1000) - 10
+        await client.hSet(key, 'd', JSON.stringify(record))
+      }
+    }
+  }
+}

@@ -1,0 +1,84 @@
+import type { FastifyInstance } from 'fastify'
+import type { Test } from 'tap'
+import type { OAuthError, OAuthSessionOptions, ProviderOptions } from '../../lib/index.ts'
+import { Browser, type Page } from './browser.ts'
+import { buildApp, type AppOptions, type TestApp } from './build-app.ts'
+import { startMisbehavingProvider, type MisbehavingProvider, type Misbehaviour } from './misbehaving-provider.ts'
+import { tokenRecords } from './records.ts'
+
+export interface LoginAppOptions {
+  /** The point in which the provider is wrong. */
+  wrong?: Misbehaviour
+  /** Over the provider's options. */
+  provider?: Partial<ProviderOptions>
+  /** In place of them. */
+  providers?: (provider: MisbehavingProvider) => Record<string, ProviderOptions>
+  /** Over the plugin's options. */
+  oauth?: Partial<OAuthSessionOptions>
+  session?: AppOptions['session']
+  fastify?: AppOptions['fastify']
+  setup?: (app: FastifyInstance) => unknown
+  /** The provider's host name: `localhost` is another site than the app's. */
+  host?: string
+}
+
+export interface LoginApp extends TestApp {
+  provider: MisbehavingProvider
+  browser: Browser
+  /** What `onError` was told, in order. */
+  errors: OAuthError[]
+  /** `id` of the user that a browser's session belongs to, or null. */
+  userOf (browser: Browser): Promise<string | null>
+}
+
+/** An app whose provider, `acme`, logs everybody in without a question; wrong in one point where the test says so. */
+export async function loginApp (t: Test, options: LoginAppOptions = {}): Promise<LoginApp> {
+  const provider = await startMisbehavingProvider(t, options.wrong, options.host === undefined ? {} : { host: options.host })
+  const errors: OAuthError[] = []
+  const built = await buildApp(t, {
+    oauth: {
+      providers: options.providers?.(provider) ?? { acme: { ...provider.providerOptions, ...options.provider } },
+      onError: (_request, _reply, error) => { errors.push(error) },
+      ...options.oauth
+    },
+    ...(options.session !== undefined && { session: options.session }),
+    ...(options.fastify !== undefined && { fastify: options.fastify }),
+    ...(options.setup !== undefined && { setup: options.setup })
+  })
+  const userOf = async (browser: Browser) => {
+    const page = await browser.get(`${built.url}/`)
+    return page.json<{ user: string | null }>().user
+  }
+  return { ...built, provider, browser: new Browser(), errors, userOf }
+}
+
+/** Walks a login up to the URL that the provider sends the browser back to, and returns that URL unvisited. */
+export async function callbackUrl (browser: Browser, loginUrl: string): Promise<string> {
+  const start = await browser.get(loginUrl, { redirect: 'manual' })
+  if (start.location === undefined) throw new Error(`no login began: ${start.status} ${start.text}`)
+  const back = await browser.follow(start, { redirect: 'manual' })
+  if (back.location === undefined) throw new Error(`the provider did not send the browser back: ${back.status} ${back.text}`)
+  return back.location
+}
+
+/** A URL with its query changed. */
+export function withQuery (url: string, change: (query: URLSearchParams) => void): string {
+  const changed = new URL(url)
+  change(changed.searchParams)
+  return changed.href
+}
+
+/** The error code that a page or a JSON answer tells. */
+export function codeOf (page: Pick<Page, 'text' | 'headers'>): string | undefined {
+  if (String(page.headers['content-type']).startsWith('application/json')) return (JSON.parse(page.text) as { code?: string }).code
+  return /Reference: <code>(\w+)<\/code>/.exec(page.text)?.[1]
+}
+
+/** Asserts that nobody is logged in, neither as the browser sees it nor in the store. */
+export async function assertNobody (t: Test, { store, browser, userOf }: Pick<LoginApp, 'store' | 'browser' | 'userOf'>, who = browser): Promise<void> {
+  t.equal(await userOf(who), null, 'nobody is logged in')
+  t.equal(tokenRecords(store).size, 0, 'no token is stored')
+  t.notOk([...store.records.values()].some((json) => json.includes('"accounts"')), 'no session names an account')
+}
+
+export const asJson = { headers: { accept: 'application/json' } }

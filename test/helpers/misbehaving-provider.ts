@@ -1,0 +1,300 @@
+import { constants, createHash, createHmac, generateKeyPairSync, randomBytes, randomUUID, sign, type KeyObject } from 'node:crypto'
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
+import { text } from 'node:stream/consumers'
+import type { Test } from 'tap'
+import { escapeHtml } from './html.ts'
+import { listen } from './listen.ts'
+
+export type Algorithm = 'RS256' | 'PS256' | 'ES256' | 'EdDSA'
+
+export interface SigningKey {
+  readonly kid: string
+  readonly alg: Algorithm
+  readonly privateKey: KeyObject
+  readonly publicKey: KeyObject
+}
+
+const makers: Record<Algorithm, () => { privateKey: KeyObject, publicKey: KeyObject }> = {
+  RS256: () => generateKeyPairSync('rsa', { modulusLength: 2048 }),
+  PS256: () => generateKeyPairSync('rsa', { modulusLength: 2048 }),
+  ES256: () => generateKeyPairSync('ec', { namedCurve: 'P-256' }),
+  EdDSA: () => generateKeyPairSync('ed25519'),
+}
+
+export function createKey (alg: Algorithm = 'RS256'): SigningKey {
+  return { kid: randomUUID(), alg, ...makers[alg]() }
+}
+
+// Once a process: an RSA key takes longer to find than a whole login.
+const made = new Map<string, SigningKey>()
+function sharedKey (alg: Algorithm, number = 0): SigningKey {
+  const name = `${alg} ${number}`
+  const key = made.get(name) ?? createKey(alg)
+  made.set(name, key)
+  return key
+}
+
+/** A JWK as it stands in a JWK Set; `kid: undefined` leaves it out. */
+export function publicJwk (key: SigningKey, members: Record<string, unknown> = {}): Record<string, unknown> {
+  return override({ ...key.publicKey.export({ format: 'jwk' }), kid: key.kid, alg: key.alg, use: 'sig' }, members)
+}
+
+export interface ProviderRequest {
+  readonly method: string
+  readonly path: string
+  readonly headers: IncomingHttpHeaders
+  readonly query: URLSearchParams
+  readonly form: URLSearchParams
+}
+
+export interface Reply {
+  /** Default 200. */
+  readonly status?: number
+  readonly headers?: Record<string, string>
+  /** Text and bytes are sent as they are, anything else as JSON. */
+  readonly body?: unknown
+}
+
+/** What an endpoint answers in the provider's place; a function may also do something else first and return nothing. */
+export type Instead = Reply | ((request: ProviderRequest, response: ServerResponse) => Reply | 'taken' | void | Promise<Reply | 'taken' | void>)
+
+/** The one point in which the provider is wrong. Of members that are overridden, `undefined` takes one away. */
+export interface Misbehaviour {
+  readonly metadata?: Record<string, unknown>
+  /** The parameters that the browser brings back: changed in place. */
+  readonly callback?: (params: URLSearchParams) => void
+  /** Members of the token answer. */
+  readonly tokens?: Record<string, unknown>
+  readonly claims?: Record<string, unknown>
+  /** Of the ID token's JOSE header; `alg` here is what it says, not what it is signed with. */
+  readonly header?: Record<string, unknown>
+  /** Signs the ID token: with a key (by default the provider's newest), with an HMAC of these bytes, or not at all. */
+  readonly signedBy?: SigningKey | { readonly hmac: string | Buffer } | 'nobody'
+  /** Turns the signed ID token into another. */
+  readonly idToken?: (jwt: string) => string
+  readonly keySet?: unknown
+  readonly userinfo?: Record<string, unknown>
+  readonly instead?: Partial<Record<EndpointName, Instead>>
+}
+
+const paths = {
+  discovery: '/.well-known/openid-configuration',
+  oauthDiscovery: '/.well-known/oauth-authorization-server',
+  authorization: '/authorize',
+  token: '/token',
+  keys: '/jwks',
+  userinfo: '/userinfo',
+  revocation: '/revoke',
+} as const
+export type EndpointName = keyof typeof paths
+
+const seconds = () => Math.floor(Date.now() / 1000)
+
+/**
+ * A small OpenID provider that logs everybody in without a question, is right in every point, and wrong in the one that
+ * a test says. What a real provider does is told by provider.ts; here is what no real provider can be made to do.
+ */
+export class MisbehavingProvider {
+  readonly issuer: string
+  readonly clientId = `client-${randomBytes(4).toString('hex')}`
+  readonly clientSecret = randomBytes(24).toString('base64url')
+  readonly requests: ProviderRequest[] = []
+  /** The published keys; the last one signs. */
+  keys: SigningKey[] = [sharedKey('RS256')]
+  subject = 'alice'
+  /** May be changed at any time. */
+  wrong: Misbehaviour
+  /** Every secret of every login: to be looked for where they must not be. */
+  readonly secrets: string[] = [this.clientSecret]
+  readonly #codes = new Map<string, URLSearchParams>()
+
+  constructor (issuer: string, wrong: Misbehaviour) {
+    this.issuer = issuer
+    this.wrong = wrong
+  }
+
+  get providerOptions () {
+    return { issuer: this.issuer, clientId: this.clientId, clientSecret: this.clientSecret, scope: ['openid'] }
+  }
+
+  /** The same provider without discovery, and so without ID tokens: plain OAuth 2. */
+  get staticOptions () {
+    return {
+      authorizationEndpoint: this.url('authorization'),
+      tokenEndpoint: this.url('token'),
+      userinfoEndpoint: this.url('userinfo'),
+      clientId: this.clientId,
+      clientSecret: this.clientSecret,
+      scope: ['profile']
+    }
+  }
+
+  url (endpoint: EndpointName): string {
+    return this.issuer + paths[endpoint]
+  }
+
+  /** The requests that came to one endpoint. */
+  asked (endpoint: EndpointName): ProviderRequest[] {
+    return this.requests.filter(({ path }) => path === paths[endpoint])
+  }
+
+  /** A new key of the same kind takes the place of all others. */
+  rotateKeys (): void {
+    const { alg } = this.keys.at(-1)!
+    this.keys = [sharedKey(alg, (this.keys.at(-1) === sharedKey(alg) ? 1 : 0))]
+  }
+
+  useAlgorithm (alg: Algorithm): void {
+    this.keys = [sharedKey(alg)]
+  }
+
+  async handle (message: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { pathname, searchParams } = new URL(message.url ?? '', this.issuer)
+    const form = new URLSearchParams(await text(message))
+    const request: ProviderRequest = { method: message.method ?? '', path: pathname, headers: message.headers, query: searchParams, form }
+    this.requests.push(request)
+
+    const name = (Object.keys(paths) as EndpointName[]).find((candidate) => paths[candidate] === pathname)
+    const { instead } = this.wrong
+    const other = name === undefined ? undefined : instead?.[name]
+    const given = typeof other === 'function' ? await other(request, response) : other
+    if (given === 'taken') return
+    const { status = 200, headers = {}, body = '' } = given ?? await this.#answer(name, request)
+    const raw = typeof body === 'string' || Buffer.isBuffer(body)
+    response.writeHead(status, { ...(raw ? {} : { 'content-type': 'application/json' }), ...headers })
+    response.end(raw ? body : JSON.stringify(body))
+  }
+
+  #answer (name: EndpointName | undefined, request: ProviderRequest): Reply {
+    switch (name) {
+      case 'discovery': return { body: this.#metadata() }
+      case 'authorization': return this.#authorize(request.query)
+      case 'token': return this.#exchange(request)
+      case 'keys': return { body: this.wrong.keySet ?? { keys: this.keys.map((key) => publicJwk(key)) } }
+      case 'userinfo': return { body: override({ sub: this.subject, name: 'Alice Adams', email: 'alice@example.com' }, this.wrong.userinfo) }
+      case 'revocation': return {}
+      default: return { status: 404, body: { error: 'not_found' } }
+    }
+  }
+
+  #metadata () {
+    return override({
+      issuer: this.issuer,
+      authorization_endpoint: this.url('authorization'),
+      token_endpoint: this.url('token'),
+      userinfo_endpoint: this.url('userinfo'),
+      jwks_uri: this.url('keys'),
+      response_types_supported: ['code'],
+      subject_types_supported: ['public'],
+      id_token_signing_alg_values_supported: [...new Set(this.keys.map(({ alg }) => alg))],
+    }, this.wrong.metadata)
+  }
+
+  #authorize (query: URLSearchParams): Reply {
+    const code = randomBytes(24).toString('base64url')
+    this.#codes.set(code, query)
+    const params = new URLSearchParams({ code, state: query.get('state') ?? '' })
+    this.secrets.push(code, ...['state', 'nonce'].map((name) => query.get(name)).filter((value) => value !== null))
+    this.wrong.callback?.(params)
+    const redirectUri = query.get('redirect_uri') ?? ''
+    if (query.get('response_mode') !== 'form_post') return { status: 302, headers: { location: `${redirectUri}?${params}` } }
+
+    const fields = [...params].map(([name, value]) => `<input type="hidden" name="${escapeHtml(name)}" value="${escapeHtml(value)}">`)
+    const body = `<form method="post" action="${escapeHtml(redirectUri)}">${fields.join('')}</form><script>document.forms[0].submit()</script>`
+    return { headers: { 'content-type': 'text/html' }, body }
+  }
+
+  /** Checks what RFC 6749 and RFC 7636 ask for: whoever gets tokens here has done it right. */
+  #exchange ({ form, headers }: ProviderRequest): Reply {
+    const code = form.get('code') ?? ''
+    const verifier = form.get('code_verifier') ?? ''
+    this.secrets.push(verifier)
+    const asked = this.#codes.get(code)
+    const credentials = `Basic ${Buffer.from(`${this.clientId}:${this.clientSecret}`).toString('base64')}`
+    if (headers.authorization !== credentials) return { status: 401, body: { error: 'invalid_client' } }
+    const challenge = createHash('sha256').update(verifier).digest('base64url')
+    if (asked === undefined || form.get('redirect_uri') !== asked.get('redirect_uri') || challenge !== asked.get('code_challenge')) {
+      return { status: 400, body: { error: 'invalid_grant' } }
+    }
+    this.#codes.delete(code)
+
+    const accessToken = randomBytes(24).toString('base64url')
+    const refreshToken = randomBytes(24).toString('base64url')
+    const openid = asked.get('scope')?.split(' ').includes('openid') === true
+    const idToken = openid ? this.#idToken(asked, accessToken) : undefined
+    this.secrets.push(accessToken, refreshToken, ...idToken === undefined ? [] : [idToken])
+    return {
+      body: override({
+        access_token: accessToken,
+        token_type: 'Bearer',
+        expires_in: 3600,
+        refresh_token: refreshToken,
+        ...(idToken === undefined ? {} : { id_token: idToken }),
+      }, this.wrong.tokens)
+    }
+  }
+
+  #idToken (asked: URLSearchParams, accessToken: string): string {
+    const now = seconds()
+    const { alg } = this.keys.at(-1)!
+    const claims = override({
+      iss: this.issuer,
+      sub: this.subject,
+      aud: this.clientId,
+      exp: now + 300,
+      iat: now,
+      auth_time: now,
+      nonce: asked.get('nonce') ?? undefined,
+      at_hash: halfHash(accessToken, alg),
+    }, this.wrong.claims)
+    const jwt = this.signJwt(claims)
+    return this.wrong.idToken?.(jwt) ?? jwt
+  }
+
+  /** A JWT, signed as `wrong` says. */
+  signJwt (claims: Record<string, unknown>): string {
+    const { signedBy = this.keys.at(-1)!, header: changes } = this.wrong
+    const header = override(signedBy === 'nobody'
+      ? { alg: 'none' }
+      : 'hmac' in signedBy ? { alg: 'HS256' } : { alg: signedBy.alg, kid: signedBy.kid }, changes)
+    const input = `${base64url(header)}.${base64url(claims)}`
+    return `${input}.${signatureOf(input, signedBy).toString('base64url')}`
+  }
+}
+
+function signatureOf (input: string, signer: SigningKey | { readonly hmac: string | Buffer } | 'nobody'): Buffer {
+  if (signer === 'nobody') return Buffer.alloc(0)
+  if ('hmac' in signer) return createHmac('sha256', signer.hmac).update(input).digest()
+  const { alg, privateKey: key } = signer
+  const data = Buffer.from(input)
+  switch (alg) {
+    case 'RS256': return sign('sha256', data, key)
+    case 'PS256': return sign('sha256', data, { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 })
+    case 'ES256': return sign('sha256', data, { key, dsaEncoding: 'ieee-p1363' })
+    case 'EdDSA': return sign(null, data, key)
+  }
+}
+
+/** OpenID Connect Core, section 3.1.3.6. */
+export function halfHash (value: string, alg: Algorithm): string {
+  const digest = createHash(alg === 'EdDSA' ? 'sha512' : 'sha256').update(value).digest()
+  return digest.subarray(0, digest.length / 2).toString('base64url')
+}
+
+const base64url = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
+
+/** JSON leaves out what is undefined. */
+function override (members: Record<string, unknown>, changes: Record<string, unknown> = {}): Record<string, unknown> {
+  return { ...members, ...changes }
+}
+
+/** Starts a provider that is wrong in one point; it is closed after `t`. */
+export async function startMisbehavingProvider (t: Pick<Test, 'after'>, wrong: Misbehaviour = {}, { host = '127.0.0.1' } = {}): Promise<MisbehavingProvider> {
+  const { server, port, close } = await listen()
+  t.after(close)
+  const provider = new MisbehavingProvider(`http://${host}:${port}`, wrong)
+  server.on('request', (request, response) => {
+    provider.handle(request, response).catch((error: Error) => response.destroy(error))
+  })
+  return provider
+}
