@@ -1,0 +1,121 @@
+import { Redis } from 'ioredis'
+import { createClient } from 'redis'
+import t from 'tap'
+import { redisStore } from '../lib/redis.ts'
+import type { StoredRecord, TokenStore } from '../lib/index.ts'
+import { startRedis } from './helpers/redis.ts'
+
+const clients = {
+  'node-redis': async (t: Tap, url: string) => {
+    const client = createClient({ url })
+    await client.connect()
+    t.after(() => { if (client.isOpen) client.destroy() })
+    return client
+  },
+  ioredis: async (t: Tap, url: string) => {
+    const client = new Redis(url)
+    t.after(() => client.disconnect())
+    return client
+  }
+}
+type Tap = { after: (fn: () => unknown) => unknown }
+
+const record = (version: number, more = {}): StoredRecord => ({ version, ...more })
+const intent = (owner: string, ms = 5_000) => ({ owner, until: Date.now() + ms })
+
+for (const [name, connect] of Object.entries(clients)) {
+  t.test(name, async (t) => {
+    const redis = await startRedis(t)
+    if (redis === undefined) return
+    const client = await connect(t, redis.url)
+    const store = redisStore(client) as Required<TokenStore>
+    const command = async (...args: string[]) => name === 'ioredis' ? (client as Redis).call(...args as [string]) : (client as ReturnType<typeof createClient>).sendCommand(args)
+
+    t.test('keeps what it is given, members of any kind', async (t) => {
+      await store.set('a', record(1, { text: 'é\n"', list: [1, null], deep: { __proto__x: true } }), { ttl: 60 })
+      t.strictSame(await store.get('a'), record(1, { text: 'é\n"', list: [1, null], deep: { __proto__x: true } }))
+      t.equal(await store.get('nobody'), undefined)
+    })
+    t.test('writes only over the expected version', async (t) => {
+      t.equal(await store.set('b', record(1), { ttl: 60, expectedVersion: 0 }), true)
+      t.equal(await store.set('b', record(1), { ttl: 60, expectedVersion: 0 }), false)
+      t.equal(await store.set('b', record(3), { ttl: 60, expectedVersion: 2 }), false)
+      t.equal(await store.set('b', record(2), { ttl: 60, expectedVersion: 1 }), true)
+      t.match(await store.get('b'), { version: 2 })
+    })
+    t.test('a take is had by one of many', async (t) => {
+      await store.set('c', record(0), { ttl: 60 })
+      const taken = await Promise.all(Array.from({ length: 50 }, () => store.take('c')))
+      t.equal(taken.filter(Boolean).length, 1)
+    })
+    t.test('what was deleted does not come back by a late write', async (t) => {
+      await store.set('d', record(1), { ttl: 60 })
+      await store.begin('d', intent('me'))
+      await store.delete('d')
+      t.equal(await store.set('d', record(2), { ttl: 60, expectedVersion: 1 }), false)
+      t.equal(await store.end('d', { owner: 'me', record: record(2), ttl: 60 }), false)
+      t.match(await store.begin('d', intent('me')), { state: 'gone' })
+      t.equal(await store.get('d'), undefined)
+    })
+    t.test('a touch lengthens a life and never shortens one', async (t) => {
+      await store.set('e', record(1), { ttl: 1000 })
+      await store.touch('e', { ttl: 10 })
+      t.ok(Number(await command('PTTL', 'oauth:e')) > 900_000)
+      await store.touch('e', { ttl: 2000 })
+      t.ok(Number(await command('PTTL', 'oauth:e')) > 1_900_000)
+      await store.touch('nobody', { ttl: 10 })
+      t.equal(await store.get('nobody'), undefined)
+    })
+    t.test('every key has an end', async (t) => {
+      for (const key of await command('KEYS', '*') as string[]) t.ok(Number(await command('PTTL', key)) > 0, key)
+    })
+    t.test('one holder at a time; others are told until when', async (t) => {
+      await store.set('f', record(1), { ttl: 60 })
+      t.match(await store.begin('f', { ...intent('one'), version: 1 }), { state: 'begun', unfinished: false, record: { version: 1 } })
+      const busy = await store.begin('f', { ...intent('two'), version: 1 })
+      t.equal(busy.state, 'busy')
+      t.ok(busy.state === 'busy' && busy.until > Date.now())
+      t.equal(await store.end('f', { owner: 'two', record: record(2), ttl: 60 }), false)
+      t.equal(await store.end('f', { owner: 'one', record: record(2), ttl: 60 }), true)
+      t.match(await store.begin('f', { ...intent('two'), version: 1 }), { state: 'newer', record: { version: 2 } })
+      t.match(await store.begin('f', { ...intent('three'), version: 2 }), { state: 'begun', unfinished: false }, 'a newer version left no intent')
+    })
+    t.test('an intent whose time is over is found unfinished', async (t) => {
+      await store.set('g', record(1), { ttl: 60 })
+      await store.begin('g', intent('dead', 1))
+      await new Promise(resolve => setTimeout(resolve, 5))
+      t.match(await store.begin('g', intent('alive')), { state: 'begun', unfinished: true })
+      t.equal(await store.end('g', { owner: 'dead', record: record(2), ttl: 60 }), false, 'and its holder comes too late')
+    })
+    t.test('the owner extends its intent, and ends it without a word', async (t) => {
+      await store.set('h', record(1), { ttl: 60 })
+      await store.begin('h', intent('one', 50))
+      t.match(await store.begin('h', intent('one', 60_000)), { state: 'begun', unfinished: false })
+      t.match(await store.begin('h', intent('two')), { state: 'busy' })
+      t.equal(await store.end('h', { owner: 'one', ttl: 60 }), true)
+      t.match(await store.begin('h', intent('two')), { state: 'begun', unfinished: false })
+      t.match(await store.get('h'), { version: 1 })
+    })
+    t.test('a script cache that was lost is filled again', async (t) => {
+      await command('SCRIPT', 'FLUSH')
+      t.equal(await store.set('i', record(1), { ttl: 60 }), true)
+      t.match(await store.take('i'), { version: 1 })
+    })
+    t.test('says what would lose logins', async (t) => {
+      t.match(await store.inspect(), [/append-only/])
+      await command('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru')
+      await command('CONFIG', 'SET', 'appendonly', 'yes')
+      t.match(await store.inspect(), [/noeviction/])
+    })
+    t.test('waits for replicas where it is asked to', async (t) => {
+      const waiting = redisStore(client, { prefix: 'w:', waitReplicas: 1 })
+      await command('CONFIG', 'RESETSTAT')
+      t.equal(await waiting.set('a', record(1), { ttl: 60 }), true)
+      t.match(String(await command('INFO', 'commandstats')), /cmdstat_wait:calls=1/)
+    })
+  })
+}
+
+t.test('a client of no known kind is refused', async (t) => {
+  t.throws(() => redisStore({}), { code: 'FST_OAUTH_INVALID_OPTIONS' })
+})
