@@ -1,11 +1,10 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Dispatcher } from 'undici'
 import { InvalidOptionsError, type OAuthError } from './errors.ts'
-import type { ClientAuthenticationFunction } from './protocol/client-authentication.ts'
-import { parseScope, type TokenSet } from './protocol/token-set.ts'
-import type { Conform } from './protocol/token-response.ts'
-import { isSecureUrl, type Parameters } from './protocol/urls.ts'
-import type { ProviderOptions, User, UserProfile } from './providers/types.ts'
+import type { TokenSet } from './protocol/token-set.ts'
+import { resolveProvider, type ProviderConfig } from './providers/config.ts'
+import { OptionChecker, tryUrl } from './providers/option-checker.ts'
+import type { ProviderOptions, RefreshMode, User } from './providers/types.ts'
 import { parseEncryptionKeys } from './session/encrypted-store.ts'
 import type { TokenStore } from './session/token-store.ts'
 
@@ -55,6 +54,8 @@ export interface OAuthSessionOptions {
   routes?: RouteOptions | false
   /** Fields of the session that survive the regeneration at login. */
   keepSessionFields?: readonly string[]
+  /** What happens when a token has expired: one of the three refresh methods. Default `auto`. */
+  refresh?: RefreshMode
   /** Where token records live; the session's own store by default. */
   tokenStore?: TokenStore
   /** Encrypts token records and pending logins at rest: 32 bytes each, Buffer or base64url. The first encrypts, all decrypt. */
@@ -71,34 +72,6 @@ export interface OAuthSessionOptions {
   pages?: PageOverrides
   /** The undici Dispatcher of every outgoing call; an Agent of the plugin's own by default. */
   dispatcher?: Dispatcher
-}
-
-/** One provider's options, checked and with defaults. */
-export interface ProviderConfig {
-  readonly name: string
-  readonly title: string
-  readonly issuer: string | undefined
-  readonly endpoints: Readonly<Record<string, string>>
-  readonly clientId: string
-  readonly clientSecret: string | undefined
-  readonly clientAuthentication: 'client_secret_basic' | 'client_secret_post' | 'none' | ClientAuthenticationFunction | undefined
-  readonly redirectUri: string | undefined
-  readonly scope: readonly string[]
-  readonly authorizationParams: Parameters | undefined
-  readonly tokenParams: Parameters | undefined
-  readonly refreshParams: Parameters | undefined
-  readonly responseMode: 'query' | 'form_post' | undefined
-  readonly resourceServers: readonly URL[]
-  readonly expiryLeeway: number
-  readonly defaultExpiresIn: number | undefined
-  readonly requestTimeout: number
-  readonly refreshAhead: boolean
-  readonly revokeAtLogout: boolean
-  readonly postLogoutRedirectUri: string | undefined
-  readonly profile: 'id_token' | 'userinfo' | 'auto'
-  readonly userProfile: ((claims: Record<string, unknown>) => UserProfile) | undefined
-  readonly conform: Conform | undefined
-  readonly allowInsecureRequests: boolean
 }
 
 /** The plugin's options, checked, with defaults, frozen. */
@@ -122,19 +95,7 @@ export interface Surroundings {
   scopePrefix: string
 }
 
-const OPTIONS = ['baseUrl', 'providers', 'defaultProvider', 'prefix', 'routes', 'keepSessionFields', 'tokenStore', 'encryptionKeys', 'onLogin', 'onTokens', 'onLogout', 'onError', 'pages', 'dispatcher']
-const ENDPOINTS = {
-  authorizationEndpoint: 'authorization_endpoint',
-  tokenEndpoint: 'token_endpoint',
-  userinfoEndpoint: 'userinfo_endpoint',
-  revocationEndpoint: 'revocation_endpoint',
-  introspectionEndpoint: 'introspection_endpoint',
-  endSessionEndpoint: 'end_session_endpoint',
-  jwksUri: 'jwks_uri'
-} as const
-const PROVIDER_OPTIONS = ['title', 'issuer', ...Object.keys(ENDPOINTS), 'clientId', 'clientSecret', 'clientAuthentication', 'redirectUri', 'scope',
-  'authorizationParams', 'tokenParams', 'refreshParams', 'responseMode', 'resourceServers', 'expiryLeeway', 'defaultExpiresIn', 'requestTimeout',
-  'refreshAhead', 'revokeAtLogout', 'postLogoutRedirectUri', 'profile', 'userProfile', 'conform', 'allowInsecureRequests']
+const OPTIONS = ['baseUrl', 'providers', 'defaultProvider', 'prefix', 'routes', 'keepSessionFields', 'refresh', 'tokenStore', 'encryptionKeys', 'onLogin', 'onTokens', 'onLogout', 'onError', 'pages', 'dispatcher']
 const ROUTES: Required<RouteOptions> = { login: '/login', callback: '/login/:provider/callback', logout: '/logout', loggedOut: '/logout/callback' }
 
 /**
@@ -142,7 +103,7 @@ const ROUTES: Required<RouteOptions> = { login: '/login', callback: '/login/:pro
  * @throws FST_OAUTH_INVALID_OPTIONS naming every mistake at once, each with its option's path and what to write instead
  */
 export function resolveOptions (options: OAuthSessionOptions, surroundings: Surroundings): Configuration {
-  const check = new Checker()
+  const check = new OptionChecker()
   if (!surroundings.hasSession) check.add('@fastify/session', 'is not registered; register @fastify/cookie and @fastify/session before fastify-oauth-session')
   check.object('options', options)
   check.known('', options, OPTIONS)
@@ -152,7 +113,7 @@ export function resolveOptions (options: OAuthSessionOptions, surroundings: Surr
   const providers = new Map<string, ProviderConfig>()
   const entries = Object.entries(check.object('providers', options.providers) ?? {})
   if (entries.length === 0) check.add('providers', 'names no provider; give at least one, such as { acme: { issuer, clientId, clientSecret } }')
-  for (const [name, provider] of entries) providers.set(name, checkProvider(name, provider, check))
+  for (const [name, provider] of entries) providers.set(name, resolveProvider(name, provider, check))
 
   const { defaultProvider } = options
   if (defaultProvider !== undefined && !providers.has(defaultProvider)) {
@@ -160,6 +121,7 @@ export function resolveOptions (options: OAuthSessionOptions, surroundings: Surr
   }
   const routes = checkRoutes(options.routes, providers.size, check)
   for (const hook of ['onLogin', 'onTokens', 'onLogout', 'onError'] as const) check.type(hook, options[hook], 'function')
+  check.oneOf('refresh', options.refresh, ['auto', 'notify', 'manual'])
   const keepSessionFields = check.strings('keepSessionFields', options.keepSessionFields) ?? []
   if (keepSessionFields.includes('oauth')) check.add('keepSessionFields', 'lists "oauth"; the login itself is never carried over to another login, take it out')
   if (options.tokenStore !== undefined) {
@@ -185,68 +147,7 @@ export function resolveOptions (options: OAuthSessionOptions, surroundings: Surr
   })
 }
 
-class Checker {
-  readonly #problems: string[] = []
-
-  add (path: string, problem: string): void { this.#problems.push(`${path} ${problem}`) }
-
-  known (path: string, value: object | undefined, names: readonly string[]): void {
-    for (const name of Object.keys(value ?? {})) {
-      if (names.includes(name)) continue
-      const near = names.find(item => item.toLowerCase() === name.toLowerCase().replaceAll('_', ''))
-      this.add(join(path, name), near === undefined ? 'is no option; take it out' : `is no option; write ${near}`)
-    }
-  }
-
-  object<T> (path: string, value: T): T | undefined {
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
-    this.add(path, `must be an object, not ${kind(value)}`)
-  }
-
-  type (path: string, value: unknown, type: string, required = false): void {
-    // eslint-disable-next-line valid-typeof
-    if ((value !== undefined || required) && typeof value !== type) this.add(path, `must be a ${type}, not ${kind(value)}`)
-  }
-
-  number (path: string, value: unknown, min: number): void {
-    if (value !== undefined && !(typeof value === 'number' && Number.isFinite(value) && value >= min)) {
-      this.add(path, `must be a number of at least ${min}, not ${String(value)}`)
-    }
-  }
-
-  strings (path: string, value: readonly string[] | undefined): string[] | undefined {
-    if (value === undefined) return undefined
-    if (Array.isArray(value) && value.every(item => typeof item === 'string')) return [...value]
-    this.add(path, 'must be a list of strings')
-  }
-
-  oneOf (path: string, value: unknown, values: readonly string[]): void {
-    if (value !== undefined && !values.includes(value as string)) this.add(path, `is ${JSON.stringify(value)}; write one of ${values.join(', ')}`)
-  }
-
-  url (path: string, value: unknown, allowInsecure: boolean): URL | undefined {
-    if (value === undefined) return undefined
-    const url = typeof value === 'string' ? URL.parse?.(value) ?? tryUrl(value) : undefined
-    if (url === undefined || !/^https?:$/.test(url.protocol)) this.add(path, 'must be an absolute http(s) URL')
-    else if (url.username !== '' || url.password !== '') this.add(path, 'must not hold credentials')
-    else if (!isSecureUrl(url) && !allowInsecure) this.add(path, 'is plain http; write https, or set allowInsecureRequests for a provider inside your own network')
-    else return url
-  }
-
-  report (): void {
-    if (this.#problems.length === 0) return
-    throw new InvalidOptionsError(`fastify-oauth-session cannot start:\n${this.#problems.map(problem => `- ${problem}`).join('\n')}`)
-  }
-}
-
-const join = (path: string, name: string) => path === '' ? name : `${path}.${name}`
-const kind = (value: unknown) => value === undefined ? 'missing' : value === null ? 'null' : Array.isArray(value) ? 'a list' : typeof value
-
-function tryUrl (value: string): URL | undefined {
-  return URL.canParse(value) ? new URL(value) : undefined
-}
-
-function checkBaseUrl (value: unknown, check: Checker): URL | undefined {
+function checkBaseUrl (value: unknown, check: OptionChecker): URL | undefined {
   if (typeof value === 'function') return undefined
   const problem = baseUrlProblem(value)
   if (problem === undefined) return new URL(value as string)
@@ -274,7 +175,7 @@ function lateBaseUrl (ask: () => string): () => URL {
   }
 }
 
-function checkPath (name: string, path: unknown, check: Checker): string {
+function checkPath (name: string, path: unknown, check: OptionChecker): string {
   if (typeof path === 'string' && (path === '' || /^\/[^?#\s]*$/.test(path))) return path.replace(/\/+$/, '')
   check.add(name, `must be a path that starts with "/", not ${JSON.stringify(path)}`)
   return ''
@@ -284,7 +185,7 @@ export function joinPaths (...parts: string[]): string {
   return parts.map(part => part.replace(/\/+$/, '')).join('')
 }
 
-function checkRoutes (routes: OAuthSessionOptions['routes'], providerCount: number, check: Checker): Required<RouteOptions> | false {
+function checkRoutes (routes: OAuthSessionOptions['routes'], providerCount: number, check: OptionChecker): Required<RouteOptions> | false {
   if (routes === false) return false
   if (routes !== undefined && check.object('routes', routes) === undefined) return false
   check.known('routes', routes, Object.keys(ROUTES))
@@ -298,86 +199,8 @@ function checkRoutes (routes: OAuthSessionOptions['routes'], providerCount: numb
   return Object.freeze(resolved)
 }
 
-function checkProvider (name: string, options: ProviderOptions, check: Checker): ProviderConfig {
-  const path = `providers.${name}`
-  if (!/^[\w-]+$/.test(name)) check.add(path, 'has a name that does not fit a URL; use letters, digits, "-" and "_"')
-  if (check.object(path, options) === undefined) options = { clientId: '' }
-  check.known(path, options, PROVIDER_OPTIONS)
-  const insecure = options.allowInsecureRequests === true
-
-  if (typeof options.clientId !== 'string' || options.clientId === '') check.add(`${path}.clientId`, 'is missing; write the id that the provider gave the app')
-  check.type(`${path}.clientSecret`, options.clientSecret, 'string')
-  const { clientAuthentication } = options
-  if (typeof clientAuthentication !== 'function') check.oneOf(`${path}.clientAuthentication`, clientAuthentication, ['client_secret_basic', 'client_secret_post', 'none'])
-  if ((clientAuthentication === 'client_secret_basic' || clientAuthentication === 'client_secret_post') && !options.clientSecret) {
-    check.add(`${path}.clientSecret`, `is missing, and clientAuthentication is '${clientAuthentication}'; write the secret, or 'none' for a public client`)
-  }
-  if (options.clientSecret === '') check.add(`${path}.clientSecret`, 'is empty; write the secret, or leave it out for a public client')
-
-  const endpoints: Record<string, string> = {}
-  for (const [option, member] of Object.entries(ENDPOINTS)) {
-    const value = options[option as keyof typeof ENDPOINTS]
-    if (check.url(`${path}.${option}`, value, insecure) !== undefined) endpoints[member] = value!
-  }
-  check.url(`${path}.issuer`, options.issuer, insecure)
-  check.url(`${path}.redirectUri`, options.redirectUri, true)
-  check.url(`${path}.postLogoutRedirectUri`, options.postLogoutRedirectUri, true)
-  if (options.issuer === undefined) {
-    for (const option of ['authorizationEndpoint', 'tokenEndpoint'] as const) {
-      if (options[option] === undefined) check.add(`${path}.${option}`, 'is missing; write it, or `issuer` to have the endpoints discovered')
-    }
-  }
-  const scope = parseScope(options.scope ?? [])
-  if (scope === undefined) check.add(`${path}.scope`, 'must be a list of strings or one string with spaces')
-  if (options.issuer === undefined && scope?.includes('openid') === true) {
-    check.add(`${path}.issuer`, 'is missing, and scope asks for "openid"; an ID token can be checked only against a known issuer')
-  }
-  const resourceServers: URL[] = []
-  for (const [index, value] of (check.strings(`${path}.resourceServers`, options.resourceServers) ?? []).entries()) {
-    const url = check.url(`${path}.resourceServers[${index}]`, value, insecure)
-    if (url === undefined) continue
-    if (url.search !== '' || url.hash !== '') check.add(`${path}.resourceServers[${index}]`, 'must be origin and path alone')
-    if (!url.pathname.endsWith('/')) url.pathname += '/'
-    resourceServers.push(url)
-  }
-  check.number(`${path}.expiryLeeway`, options.expiryLeeway, 0)
-  check.number(`${path}.defaultExpiresIn`, options.defaultExpiresIn, 1)
-  check.number(`${path}.requestTimeout`, options.requestTimeout, 1)
-  for (const option of ['refreshAhead', 'revokeAtLogout', 'allowInsecureRequests'] as const) check.type(`${path}.${option}`, options[option], 'boolean')
-  for (const option of ['userProfile', 'conform'] as const) check.type(`${path}.${option}`, options[option], 'function')
-  check.oneOf(`${path}.profile`, options.profile, ['id_token', 'userinfo', 'auto'])
-  check.oneOf(`${path}.responseMode`, options.responseMode, ['query', 'form_post'])
-
-  return Object.freeze({
-    name,
-    title: options.title ?? name,
-    issuer: options.issuer,
-    endpoints: Object.freeze(endpoints),
-    clientId: options.clientId,
-    clientSecret: options.clientSecret,
-    clientAuthentication,
-    redirectUri: options.redirectUri,
-    scope: Object.freeze(scope ?? []),
-    authorizationParams: options.authorizationParams,
-    tokenParams: options.tokenParams,
-    refreshParams: options.refreshParams,
-    responseMode: options.responseMode,
-    resourceServers: Object.freeze(resourceServers),
-    expiryLeeway: options.expiryLeeway ?? 30,
-    defaultExpiresIn: options.defaultExpiresIn,
-    requestTimeout: options.requestTimeout ?? 10_000,
-    refreshAhead: options.refreshAhead ?? true,
-    revokeAtLogout: options.revokeAtLogout ?? true,
-    postLogoutRedirectUri: options.postLogoutRedirectUri,
-    profile: options.profile ?? 'auto',
-    userProfile: options.userProfile,
-    conform: options.conform,
-    allowInsecureRequests: insecure
-  })
-}
-
 // Each of these fails silently in @fastify/session: nothing is stored, and nobody is told.
-function checkSurroundings (routes: Required<RouteOptions>, mount: string, baseUrl: URL | undefined, { cookie }: Surroundings, check: Checker): void {
+function checkSurroundings (routes: Required<RouteOptions>, mount: string, baseUrl: URL | undefined, { cookie }: Surroundings, check: OptionChecker): void {
   if (cookie === undefined) return
   if (cookie.secure && baseUrl?.protocol === 'http:') {
     check.add('baseUrl', "is http, and the session cookie is `secure`: no login would ever be kept; set the session's cookie.secure to 'auto' for development, or serve the app over https")
@@ -393,3 +216,5 @@ function checkSurroundings (routes: Required<RouteOptions>, mount: string, baseU
 function coversPath (cookiePath: string, path: string): boolean {
   return path === cookiePath || path.startsWith(cookiePath.endsWith('/') ? cookiePath : `${cookiePath}/`)
 }
+
+export type { ProviderConfig }

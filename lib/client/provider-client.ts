@@ -3,18 +3,19 @@ import type { JSONWebKeySet } from 'jose'
 import { InvalidOptionsError, InvalidResponseError, InvalidTokenResponseError, OAuthError, ProviderUnavailableError } from '../errors.ts'
 import type { ProviderConfig } from '../options.ts'
 import { buildAuthorizationUrl, type AuthorizationRequest } from '../protocol/authorization-request.ts'
-import { clientIdOnly, clientSecretBasic, clientSecretPost, type ClientAuthenticationFunction } from '../protocol/client-authentication.ts'
+import { clientIdOnly, clientSecretBasic, clientSecretPost, privateKeyJwt, type ClientAuthenticationFunction } from '../protocol/client-authentication.ts'
 import type { AuthorizationServerMetadata } from '../protocol/discovery.ts'
 import type { IdTokenClaims } from '../protocol/id-token.ts'
 import type { KeySource } from '../protocol/jwks.ts'
 import { buildEndSessionUrl, type EndSessionRequest } from '../protocol/logout-request.ts'
 import { excerptOf, parseMembers, readTokenResponse, type HttpAnswer, type TokenResponse } from '../protocol/token-response.ts'
 import type { TokenSet } from '../protocol/token-set.ts'
-import { secureEndpoint, setParameters, type Parameters } from '../protocol/urls.ts'
+import type { ProviderHooks } from '../providers/types.ts'
+import { appendQuery, secureEndpoint, setParameters, type Parameters } from '../protocol/urls.ts'
 import type { Clock } from './clock.ts'
 import type { Transport } from './transport.ts'
 
-type Endpoint = 'authorization_endpoint' | 'token_endpoint' | 'userinfo_endpoint' | 'revocation_endpoint' | 'introspection_endpoint' | 'end_session_endpoint' | 'jwks_uri'
+type Endpoint = 'authorization_endpoint' | 'token_endpoint' | 'userinfo_endpoint' | 'revocation_endpoint' | 'introspection_endpoint' | 'end_session_endpoint' | 'device_authorization_endpoint' | 'jwks_uri'
 
 /** Bytes that any answer of a provider may have. */
 const ANSWER_LIMIT = 1024 * 1024
@@ -27,8 +28,13 @@ export interface GrantRequest {
   params?: readonly (Parameters | undefined)[]
   /** What was asked for at login; granted where the answer says nothing. */
   scope: readonly string[]
-  /** Milliseconds for the whole exchange. */
-  timeoutMs: number
+  /** Milliseconds for the whole exchange; `requestTimeout` where absent. */
+  timeoutMs?: number
+  headers?: Record<string, string>
+  /** In place of the provider's own hooks. */
+  hooks?: ProviderHooks | undefined
+  /** In place of the provider's own client authentication. */
+  clientAuth?: ClientAuth | undefined
   /** Called directly before the request is written to the connection; throwing keeps it from being sent. */
   beforeSend?: () => void
 }
@@ -42,13 +48,18 @@ export class ProviderClient {
   #metadataAt = 0
   #discovering: Promise<AuthorizationServerMetadata> | undefined
   #keys: KeySource | undefined
+  #privateKey: ClientAuth | undefined
+  /** Found by trying: the provider refuses Basic and takes the form. */
+  #prefersPost = false
 
   constructor (config: ProviderConfig, transport: Transport, clock: Clock) {
     this.config = config
     this.#transport = transport
     this.#clock = clock
     if (config.issuer === undefined) {
-      this.#metadata = { issuer: new URL('/', config.endpoints.authorization_endpoint).href, ...config.endpoints }
+      // oauth4webapi wants an issuer; nothing is ever compared with this one.
+      const anchor = config.endpoints.token_endpoint ?? config.endpoints.authorization_endpoint
+      this.#metadata = { issuer: new URL('/', anchor).href, ...config.endpoints }
       this.#metadataAt = Infinity
     }
   }
@@ -127,20 +138,39 @@ export class ProviderClient {
    * @throws FST_OAUTH_PROVIDER_UNAVAILABLE where no whole answer came, FST_OAUTH_INVALID_OPTIONS
    */
   async requestTokens (request: GrantRequest): Promise<TokenResponse> {
+    const result = await this.#requestTokens(request)
+    // Without a word in the options, Basic is what servers must have; some have the form alone and say so only like this.
+    if (!('error' in result) || result.error.oauthError !== 'invalid_client' || !this.#mayTryPost(request)) return result
+    this.#prefersPost = true
+    const second = await this.#requestTokens(request)
+    if ('error' in second && second.error.oauthError === 'invalid_client') this.#prefersPost = false
+    return second
+  }
+
+  #mayTryPost ({ clientAuth }: GrantRequest): boolean {
+    return clientAuth === undefined && this.config.clientAuthentication === undefined && this.config.clientSecret !== undefined && !this.#prefersPost
+  }
+
+  async #requestTokens (request: GrantRequest): Promise<TokenResponse> {
     const { config } = this
     const { buildTokenRequest } = await import('../protocol/token-request.ts')
     const endpoint = await this.endpoint('token_endpoint')
-    const form = await buildTokenRequest({
+    const { headers, body } = await buildTokenRequest({
       provider: this.name,
       server: await this.metadata(),
       clientId: config.clientId,
-      clientAuth: await this.#clientAuth(endpoint),
+      clientAuth: request.clientAuth ?? await this.#clientAuth(endpoint),
       grantType: request.grantType,
       grant: request.grant,
-      params: request.params ?? []
+      params: request.params ?? [],
+      headers: request.headers ?? {}
     })
+    const hooks = request.hooks ?? config.hooks
+    const refreshing = request.grantType === 'refresh_token'
+    await (refreshing ? hooks.refreshTokenRequest : hooks.accessTokenRequest)?.({ url: endpoint, headers, body })
     const { beforeSend, timeoutMs } = request
-    const answer = await this.#answer({ url: endpoint, method: 'POST', headers: form.headers, body: form.body.toString(), beforeSend }, timeoutMs)
+    let answer = await this.#answer({ ...this.#placed(endpoint, headers, body), beforeSend }, timeoutMs)
+    answer = await (refreshing ? hooks.refreshTokenResponse : hooks.accessTokenResponse)?.(answer) ?? answer
     const result = readTokenResponse(answer, {
       provider: this.name,
       now: this.#clock.now(),
@@ -148,9 +178,18 @@ export class ProviderClient {
       scope: request.scope,
       defaultExpiresIn: config.defaultExpiresIn,
       conform: config.conform,
-      secrets: [...form.body.values(), config.clientSecret ?? '']
+      secrets: [...body.values(), config.clientSecret ?? ''],
+      strictTokenType: config.strictTokenType
     })
     return 'error' in result && isUnavailable(answer, result.error) ? { ...result, error: this.#unavailable(answer) } : result
+  }
+
+  // Some providers want the token request as a GET, or its parameters in the query.
+  #placed (endpoint: URL, headers: Record<string, string>, body: URLSearchParams): { url: URL, method: string, headers: Record<string, string>, body?: string } {
+    const method = this.config.tokenEndpointMethod
+    if (method === 'POST' && this.config.tokenRequestIn === 'body') return { url: endpoint, method, headers, body: body.toString() }
+    const { 'content-type': _none, ...rest } = headers
+    return { url: new URL(appendQuery(endpoint.href, body)), method, headers: rest }
   }
 
   /** @throws FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE where its keys cannot be had */
@@ -160,13 +199,18 @@ export class ProviderClient {
     this.#keys ??= createKeySource({ fetchKeys: () => this.#fetchKeys(), now: this.#clock.monotonic })
     return await validateIdToken(idToken, {
       provider: this.name,
-      issuer: metadata.issuer,
+      ...this.#idTokenIssuer(metadata.issuer),
       clientId: this.config.clientId,
       keys: this.#keys,
       now: this.#clock.now(),
       algorithms: metadata.id_token_signing_alg_values_supported as string[] | undefined,
       ...expected
     })
+  }
+
+  #idTokenIssuer (issuer: string): { issuer: string, acceptIssuer?: (issuer: string, claims: Record<string, unknown>) => boolean } {
+    const { idTokenIssuer } = this.config
+    return typeof idTokenIssuer === 'function' ? { issuer: '', acceptIssuer: idTokenIssuer } : { issuer: idTokenIssuer ?? issuer }
   }
 
   async #fetchKeys (): Promise<JSONWebKeySet> {
@@ -200,21 +244,44 @@ export class ProviderClient {
   /** Revokes a token (RFC 7009). Resolves to false where the provider cannot, or did not. */
   async revoke (token: string, hint: 'access_token' | 'refresh_token'): Promise<boolean> {
     if (!await this.has('revocation_endpoint')) return false
-    const url = await this.endpoint('revocation_endpoint')
-    const headers = new Headers({ accept: 'application/json' })
-    const body = setParameters(new URLSearchParams(), { token, token_type_hint: hint })
-    const clientAuth = await this.#clientAuth(url)
-    await clientAuth(await this.metadata(), { client_id: this.config.clientId }, body, headers)
-    headers.set('content-type', 'application/x-www-form-urlencoded')
-    const answer = await this.#answer({ url, method: 'POST', headers: Object.fromEntries(headers), body: body.toString() })
+    const answer = await this.form('revocation_endpoint', { token, token_type_hint: hint })
     return answer.status >= 200 && answer.status < 300
   }
 
+  /**
+   * Asks whether a token is still good (RFC 7662).
+   * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS where the provider has no such endpoint
+   */
+  async introspect (token: string, hint?: string): Promise<Record<string, unknown>> {
+    const answer = await this.form('introspection_endpoint', { token, token_type_hint: hint })
+    const claims = answer.status === 200 ? parseMembers(answer.text) : undefined
+    if (isUnavailable(answer)) throw this.#unavailable(answer)
+    if (typeof claims?.active !== 'boolean') {
+      throw new InvalidResponseError(`the introspection answer of provider "${this.name}" cannot be used`, { provider: this.name, responseStatus: answer.status, excerpt: excerptOf(answer.text, [token]) })
+    }
+    return claims
+  }
+
+  /** Posts a form to one of the provider's endpoints, authenticated as the client. */
+  async form (endpoint: Endpoint, params: Parameters): Promise<HttpAnswer> {
+    const url = await this.endpoint(endpoint)
+    const headers = new Headers({ accept: 'application/json' })
+    const body = setParameters(new URLSearchParams(), params)
+    const clientAuth = await this.#clientAuth(url)
+    await clientAuth(await this.metadata(), { client_id: this.config.clientId }, body, headers)
+    headers.set('content-type', 'application/x-www-form-urlencoded')
+    return await this.#answer({ url, method: 'POST', headers: Object.fromEntries(headers), body: body.toString() })
+  }
+
   async #clientAuth (url: URL): Promise<ClientAuth> {
-    const { clientId, clientSecret, clientAuthentication } = this.config
+    const { clientId, clientSecret, clientAuthentication, clientPrivateKey } = this.config
     if (typeof clientAuthentication === 'function') return custom(clientAuthentication, url)
-    if (clientSecret === undefined || clientAuthentication === 'none') return clientIdOnly(clientId)
-    if (clientAuthentication === 'client_secret_post') return clientSecretPost(clientId, clientSecret)
+    if (clientAuthentication === 'private_key_jwt') {
+      this.#privateKey ??= privateKeyJwt(clientPrivateKey!, this.config.issuer === undefined ? url.href : (await this.metadata()).issuer)
+      return this.#privateKey
+    }
+    if (clientSecret === undefined || clientAuthentication === 'none' || clientAuthentication === 'tls_client_auth') return clientIdOnly(clientId)
+    if (clientAuthentication === 'client_secret_post' || this.#prefersPost) return clientSecretPost(clientId, clientSecret)
     if (clientAuthentication === undefined) {
       // RFC 6749 makes Basic the one that every server has; some say that they have the form alone.
       const supported = (await this.metadata()).token_endpoint_auth_methods_supported

@@ -1,0 +1,170 @@
+import type { ClientPrivateKey } from '../protocol/client-authentication.ts'
+import { parseScope } from '../protocol/token-set.ts'
+import type { Conform } from '../protocol/token-response.ts'
+import type { Parameters } from '../protocol/urls.ts'
+import type { OptionChecker } from './option-checker.ts'
+import type { GrantType, ProviderHooks, ProviderOptions, RefreshMode, UserProfile } from './types.ts'
+
+/** One provider's options, checked and with defaults. */
+export interface ProviderConfig {
+  readonly name: string
+  readonly title: string
+  readonly issuer: string | undefined
+  readonly endpoints: Readonly<Record<string, string>>
+  readonly clientId: string
+  readonly clientSecret: string | undefined
+  readonly clientAuthentication: ProviderOptions['clientAuthentication']
+  readonly clientPrivateKey: ClientPrivateKey | undefined
+  readonly grantType: GrantType
+  readonly idTokenIssuer: ProviderOptions['idTokenIssuer']
+  readonly redirectUri: string | undefined
+  readonly scope: readonly string[]
+  readonly scopeSeparator: string
+  readonly loginParams: readonly string[]
+  readonly tokenEndpointMethod: 'POST' | 'GET'
+  readonly tokenRequestIn: 'body' | 'query'
+  readonly strictTokenType: boolean
+  readonly tokenPlacement: 'header' | 'query' | 'body'
+  /** Undefined where the plugin's `refresh` counts. */
+  readonly refresh: RefreshMode | undefined
+  readonly authorizationParams: Parameters | undefined
+  readonly tokenParams: Parameters | undefined
+  readonly refreshParams: Parameters | undefined
+  readonly responseMode: 'query' | 'form_post' | undefined
+  readonly resourceServers: readonly URL[]
+  readonly expiryLeeway: number
+  readonly defaultExpiresIn: number | undefined
+  readonly requestTimeout: number
+  readonly refreshAhead: boolean
+  readonly revokeAtLogout: boolean
+  readonly postLogoutRedirectUri: string | undefined
+  readonly profile: 'id_token' | 'userinfo' | 'auto'
+  readonly userProfile: ((claims: Record<string, unknown>) => UserProfile) | undefined
+  readonly conform: Conform | undefined
+  readonly hooks: ProviderHooks
+  readonly allowInsecureRequests: boolean
+}
+
+const ENDPOINTS = {
+  authorizationEndpoint: 'authorization_endpoint',
+  tokenEndpoint: 'token_endpoint',
+  userinfoEndpoint: 'userinfo_endpoint',
+  revocationEndpoint: 'revocation_endpoint',
+  introspectionEndpoint: 'introspection_endpoint',
+  endSessionEndpoint: 'end_session_endpoint',
+  deviceAuthorizationEndpoint: 'device_authorization_endpoint',
+  jwksUri: 'jwks_uri'
+} as const
+const PROVIDER_OPTIONS = ['title', 'issuer', ...Object.keys(ENDPOINTS), 'idTokenIssuer', 'grantType', 'clientId', 'clientSecret', 'clientAuthentication', 'clientPrivateKey',
+  'redirectUri', 'scope', 'scopeSeparator', 'authorizationParams', 'tokenParams', 'refreshParams', 'loginParams', 'tokenEndpointMethod', 'tokenRequestIn',
+  'strictTokenType', 'responseMode', 'resourceServers', 'tokenPlacement', 'refresh', 'expiryLeeway', 'defaultExpiresIn', 'requestTimeout', 'refreshAhead',
+  'revokeAtLogout', 'postLogoutRedirectUri', 'profile', 'userProfile', 'conform', 'hooks', 'allowInsecureRequests']
+const HOOKS = ['accessTokenRequest', 'accessTokenResponse', 'refreshTokenRequest', 'refreshTokenResponse', 'protectedRequest'] as const
+
+/** Checks and completes one provider's options; what is wrong goes to `check`. */
+export function resolveProvider (name: string, options: ProviderOptions, check: OptionChecker): ProviderConfig {
+  const path = `providers.${name}`
+  if (!/^[\w-]+$/.test(name)) check.add(path, 'has a name that does not fit a URL; use letters, digits, "-" and "_"')
+  if (check.object(path, options) === undefined) options = { clientId: '' }
+  check.known(path, options, PROVIDER_OPTIONS)
+  const insecure = options.allowInsecureRequests === true
+
+  if (typeof options.clientId !== 'string' || options.clientId === '') check.add(`${path}.clientId`, 'is missing; write the id that the provider gave the app')
+  check.type(`${path}.clientSecret`, options.clientSecret, 'string')
+  const { clientAuthentication } = options
+  if (typeof clientAuthentication !== 'function') check.oneOf(`${path}.clientAuthentication`, clientAuthentication, ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'tls_client_auth', 'none'])
+  if (clientAuthentication === 'private_key_jwt' && options.clientPrivateKey === undefined) check.add(`${path}.clientPrivateKey`, "is missing, and clientAuthentication is 'private_key_jwt'; write the private key as CryptoKey, JWK or PEM")
+  if ((clientAuthentication === 'client_secret_basic' || clientAuthentication === 'client_secret_post') && !options.clientSecret) {
+    check.add(`${path}.clientSecret`, `is missing, and clientAuthentication is '${clientAuthentication}'; write the secret, or 'none' for a public client`)
+  }
+  if (options.clientSecret === '') check.add(`${path}.clientSecret`, 'is empty; write the secret, or leave it out for a public client')
+
+  const grantType = options.grantType ?? 'authorization_code'
+  check.oneOf(`${path}.grantType`, grantType, ['authorization_code', 'implicit', 'password', 'client_credentials', 'device_code'])
+  const endpoints: Record<string, string> = {}
+  for (const [option, member] of Object.entries(ENDPOINTS)) {
+    const value = options[option as keyof typeof ENDPOINTS]
+    if (check.url(`${path}.${option}`, value, insecure) !== undefined) endpoints[member] = value!
+  }
+  check.url(`${path}.issuer`, options.issuer, insecure)
+  check.url(`${path}.redirectUri`, options.redirectUri, true)
+  check.url(`${path}.postLogoutRedirectUri`, options.postLogoutRedirectUri, true)
+  if (options.issuer === undefined) {
+    for (const option of requiredEndpoints(grantType)) {
+      if (options[option] === undefined) check.add(`${path}.${option}`, 'is missing; write it, or `issuer` to have the endpoints discovered')
+    }
+  }
+  const scope = parseScope(options.scope ?? [])
+  if (scope === undefined) check.add(`${path}.scope`, 'must be a list of strings or one string with spaces')
+  if (options.idTokenIssuer !== undefined && options.issuer === undefined && options.jwksUri === undefined) check.add(`${path}.jwksUri`, 'is missing, and idTokenIssuer is given; write where the keys of its ID tokens are')
+  if (options.issuer === undefined && options.idTokenIssuer === undefined && scope?.includes('openid') === true) {
+    check.add(`${path}.issuer`, 'is missing, and scope asks for "openid"; an ID token can be checked only against a known issuer')
+  }
+  const resourceServers: URL[] = []
+  for (const [index, value] of (check.strings(`${path}.resourceServers`, options.resourceServers) ?? []).entries()) {
+    const url = check.url(`${path}.resourceServers[${index}]`, value, insecure)
+    if (url === undefined) continue
+    if (url.search !== '' || url.hash !== '') check.add(`${path}.resourceServers[${index}]`, 'must be origin and path alone')
+    if (!url.pathname.endsWith('/')) url.pathname += '/'
+    resourceServers.push(url)
+  }
+  check.number(`${path}.expiryLeeway`, options.expiryLeeway, 0)
+  check.number(`${path}.defaultExpiresIn`, options.defaultExpiresIn, 1)
+  check.number(`${path}.requestTimeout`, options.requestTimeout, 1)
+  for (const option of ['refreshAhead', 'revokeAtLogout', 'allowInsecureRequests', 'strictTokenType'] as const) check.type(`${path}.${option}`, options[option], 'boolean')
+  for (const option of ['userProfile', 'conform'] as const) check.type(`${path}.${option}`, options[option], 'function')
+  const loginParams = check.strings(`${path}.loginParams`, options.loginParams) ?? []
+  check.oneOf(`${path}.tokenEndpointMethod`, options.tokenEndpointMethod, ['POST', 'GET'])
+  check.oneOf(`${path}.tokenRequestIn`, options.tokenRequestIn, ['body', 'query'])
+  check.oneOf(`${path}.tokenPlacement`, options.tokenPlacement, ['header', 'query', 'body'])
+  check.oneOf(`${path}.refresh`, options.refresh, ['auto', 'notify', 'manual'])
+  check.known(`${path}.hooks`, options.hooks, HOOKS)
+  for (const hook of HOOKS) check.type(`${path}.hooks.${hook}`, options.hooks?.[hook], 'function')
+  check.oneOf(`${path}.profile`, options.profile, ['id_token', 'userinfo', 'auto'])
+  check.oneOf(`${path}.responseMode`, options.responseMode, ['query', 'form_post'])
+
+  return Object.freeze({
+    name,
+    title: options.title ?? name,
+    issuer: options.issuer,
+    endpoints: Object.freeze(endpoints),
+    clientId: options.clientId,
+    clientSecret: options.clientSecret,
+    clientAuthentication,
+    clientPrivateKey: options.clientPrivateKey,
+    grantType,
+    idTokenIssuer: options.idTokenIssuer,
+    redirectUri: options.redirectUri,
+    scope: Object.freeze(scope ?? []),
+    scopeSeparator: options.scopeSeparator ?? ' ',
+    loginParams: Object.freeze(loginParams),
+    tokenEndpointMethod: options.tokenEndpointMethod ?? 'POST',
+    tokenRequestIn: options.tokenRequestIn ?? 'body',
+    strictTokenType: options.strictTokenType ?? false,
+    tokenPlacement: options.tokenPlacement ?? 'header',
+    refresh: options.refresh,
+    authorizationParams: options.authorizationParams,
+    tokenParams: options.tokenParams,
+    refreshParams: options.refreshParams,
+    responseMode: options.responseMode,
+    resourceServers: Object.freeze(resourceServers),
+    expiryLeeway: options.expiryLeeway ?? 30,
+    defaultExpiresIn: options.defaultExpiresIn,
+    requestTimeout: options.requestTimeout ?? 10_000,
+    refreshAhead: options.refreshAhead ?? true,
+    revokeAtLogout: options.revokeAtLogout ?? true,
+    postLogoutRedirectUri: options.postLogoutRedirectUri,
+    profile: options.profile ?? 'auto',
+    userProfile: options.userProfile,
+    conform: options.conform,
+    hooks: Object.freeze({ ...options.hooks }),
+    allowInsecureRequests: insecure
+  })
+}
+
+
+function requiredEndpoints (grantType: GrantType): ('authorizationEndpoint' | 'tokenEndpoint' | 'deviceAuthorizationEndpoint')[] {
+  if (grantType === 'implicit') return ['authorizationEndpoint']
+  if (grantType === 'device_code') return ['deviceAuthorizationEndpoint', 'tokenEndpoint']
+  return grantType === 'authorization_code' ? ['authorizationEndpoint', 'tokenEndpoint'] : ['tokenEndpoint']
+}
