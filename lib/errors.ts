@@ -34,6 +34,10 @@ export class OAuthError extends Error {
   declare readonly excerpt?: string
   declare readonly retryAfter?: number
   declare readonly reason?: string
+  /** Of TokensUpdatedError: the new token set. Not enumerable, so that no log prints it. */
+  declare readonly tokens?: { accessToken: string, tokenType: string, expiresAt?: number, refreshToken?: string, idToken?: string, scope: string[], raw: Record<string, unknown> }
+  /** Of ResponseStatusError: what the API answered. Not enumerable. */
+  declare readonly response?: { statusCode: number, headers: Record<string, string | string[] | undefined>, body: Buffer }
   /** Headers that Fastify's default error handler puts on the answer. */
   declare readonly headers?: Record<string, string>
 }

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Dispatcher } from 'undici'
 import { InvalidOptionsError, type OAuthError } from './errors.ts'
-import type { TokenSet } from './protocol/token-set.ts'
+import type { ScopeChange, TokenSet } from './protocol/token-set.ts'
 import { resolveProvider, type ProviderConfig } from './providers/config.ts'
 import { OptionChecker, tryUrl } from './providers/option-checker.ts'
 import type { ProviderOptions, RefreshMode, User } from './providers/types.ts'
@@ -35,6 +35,8 @@ export interface TokensEvent {
   /** The set that this one replaces. */
   previous: TokenSet | undefined
   reason: 'login' | 'refresh'
+  /** How the granted scope differs from what was asked for, or granted before. */
+  scopeChange?: ScopeChange
 }
 
 /** Functions that make the pages a person may see; each gets plain data and returns a whole HTML document. */

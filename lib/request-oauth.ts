@@ -83,8 +83,7 @@ export class RequestOAuth {
    * @throws FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE
    */
   async tokens (): Promise<TokenSet> {
-    const grant = await this.#tokenSource().current()
-    return { ...grant.tokens }
+    return await this.#tokenSource().tokens()
   }
 
   /**
@@ -93,9 +92,16 @@ export class RequestOAuth {
    * @param options.params further parameters of this request
    * @throws FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_TOKEN_RESPONSE
    */
-  async refresh (options: Omit<RefreshOptions, 'version'> = {}): Promise<TokenSet> {
-    const record = await this.#tokenSource().refresh(options)
-    return { ...record.tokens }
+  async refresh (options: Pick<RefreshOptions, 'refreshToken' | 'params'> = {}): Promise<TokenSet> {
+    return await this.#tokenSource().refresh(options)
+  }
+
+  /**
+   * Makes a token set the current one: the one that `TokensUpdatedError` carries, or one from elsewhere.
+   * @throws FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_STORE_UNAVAILABLE
+   */
+  async save (tokens: TokenSet): Promise<void> {
+    await this.#tokenSource().save(tokens)
   }
 
   /**
@@ -176,7 +182,9 @@ export class RequestOAuth {
     if (this.#source?.record === record) return this.#source.source
     const { records, refresher, clock } = this.#runtime
     const onEnded = () => removeAccount(this.#session, name, record)
-    const source = new RecordTokenSource(providerOf(this.#runtime, name), record, { records, refresher, clock, onEnded })
+    const provider = providerOf(this.#runtime, name)
+    const mode = provider.config.refresh ?? this.#runtime.config.refresh ?? 'auto'
+    const source = new RecordTokenSource(provider, record, { records, refresher, clock, mode, onEnded })
     this.#source = { record, source }
     return source
   }

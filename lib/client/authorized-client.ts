@@ -1,22 +1,29 @@
 import { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
-import { ApiUnavailableError, InvalidOptionsError, OAuthError, UnsupportedTokenTypeError } from '../errors.ts'
+import { ApiUnavailableError, InvalidOptionsError, OAuthError } from '../errors.ts'
 import type { ProviderConfig } from '../options.ts'
 import type { TokenSet } from '../protocol/token-set.ts'
+import { appendQuery, setParameters, type Parameters } from '../protocol/urls.ts'
+import type { ProviderHooks } from '../providers/types.ts'
 import { OAuthCall } from './oauth-call.ts'
 import { copyHeaders, prepareBody, type CallBody, type CallHeaders, type PreparedBody } from './request-body.ts'
-import { resolveResourceUrl } from './resource-url.ts'
+import { assertResourceUrl, assertTransport, resolveResourceUrl, resolveUrl } from './resource-url.ts'
+import { placeToken } from './token-placement.ts'
 import type { Grant, TokenSource } from './token-source.ts'
 import type { BufferedAnswer, ResponseData, Transport, TransportRequest } from './transport.ts'
 
 /** Options of one call: undici's, plus `json`. */
-export interface CallOptions extends Omit<Partial<Dispatcher.RequestOptions>, 'origin' | 'path' | 'body' | 'headers' | 'method' | 'signal' | 'upgrade'> {
+export interface CallOptions extends Omit<Partial<Dispatcher.RequestOptions>, 'origin' | 'path' | 'body' | 'headers' | 'method' | 'signal' | 'upgrade' | 'query'> {
   method?: string
   /** A value that is sent as JSON. */
   json?: unknown
   body?: CallBody
   headers?: CallHeaders
   signal?: AbortSignal | null
+  /** Parameters that are added to the URL's query. */
+  query?: Record<string, unknown>
+  /** Sends the call without the token, wherever it goes. */
+  withholdToken?: boolean
   /** Bytes that `.json()`, `.text()` and `.bytes()` read at most. Default 16 MiB. */
   maxResponseSize?: number
 }
@@ -30,12 +37,14 @@ export class AuthorizedClient {
   readonly #config: ProviderConfig
   readonly #transport: Transport
   readonly #source: () => TokenSource
+  readonly #hooks: ProviderHooks
 
   /** @param source asked at each call; may throw FST_OAUTH_LOGIN_REQUIRED */
-  constructor (config: ProviderConfig, transport: Transport, source: () => TokenSource) {
+  constructor (config: ProviderConfig, transport: Transport, source: () => TokenSource, hooks: ProviderHooks = config.hooks) {
     this.#config = config
     this.#transport = transport
     this.#source = source
+    this.#hooks = hooks
   }
 
   /**
@@ -57,14 +66,15 @@ export class AuthorizedClient {
     method: string | undefined, input: string | URL, options: CallOptions | undefined,
     transmit: (request: TransportRequest) => Promise<T>, drain: (answer: T) => Promise<void>
   ): Promise<T> {
-    const url = resolveResourceUrl(input, this.#config)
-    const { json, body, headers, method: chosen, signal, maxResponseSize: _own, ...rest } = options ?? NO_OPTIONS
+    const { json, body, headers, method: chosen, signal, query, withholdToken, maxResponseSize: _own, ...rest } = options ?? NO_OPTIONS
+    const url = withholdToken === true ? resolveUrl(input, this.#config) : resolveResourceUrl(input, this.#config)
+    if (query !== undefined) url.search = appendQuery(url.search, setParameters(new URLSearchParams(), query as Parameters))
     for (const name of REFUSED_OPTIONS) {
       if (name in rest) throw new InvalidOptionsError(`a call cannot have the option "${name}": where it goes is checked by its URL`, { provider: this.#config.name })
     }
     const preparing = prepareBody(body, json)
     const prepared = preparing instanceof Promise ? await preparing : preparing
-    const source = this.#source()
+    const source = withholdToken === true ? NOBODY : this.#source()
     const request: TransportRequest = { url, method: method ?? chosen?.toUpperCase() ?? 'GET', headers: requestHeaders(headers, prepared), body: prepared.body, signal: signal ?? undefined, options: rest }
 
     const granted = source.current(prepared.replayable)
@@ -98,24 +108,35 @@ export class AuthorizedClient {
   }
 
   async #transmit<T> (request: TransportRequest, { tokens }: Grant, transmit: (request: TransportRequest) => Promise<T>): Promise<T> {
-    request.headers.authorization = authorizationOf(tokens, this.#config.name)
+    let placed = tokens === NO_TOKENS ? request : placeToken(request, tokens, this.#config)
+    if (this.#hooks.protectedRequest !== undefined) placed = await this.#hooked(placed, tokens)
     try {
-      return await transmit(request)
+      return await transmit(placed)
     } catch (cause) {
       if (cause instanceof OAuthError || request.signal?.aborted === true) throw cause
       throw new ApiUnavailableError(`an API of provider "${this.#config.name}" cannot be reached`, { provider: this.#config.name, reason: 'no_answer', cause })
     }
   }
+
+  // What the hook makes of the URL is checked like what the handler passed.
+  async #hooked (request: TransportRequest, tokens: TokenSet): Promise<TransportRequest> {
+    const { url, method, headers, body } = request
+    const hooked = { url: new URL(url), method, headers: { ...headers }, body: body as unknown }
+    await this.#hooks.protectedRequest!(hooked)
+    if (tokens === NO_TOKENS) assertTransport(hooked.url, this.#config)
+    else assertResourceUrl(hooked.url, this.#config)
+    return { ...request, ...hooked, body: hooked.body as TransportRequest['body'] }
+  }
 }
 
 const NO_OPTIONS: CallOptions = {}
 
-/** The value of the Authorization header (RFC 6750, section 2.1). @throws FST_OAUTH_UNSUPPORTED_TOKEN_TYPE */
-export function authorizationOf ({ accessToken, tokenType }: TokenSet, provider: string): string {
-  if (tokenType !== 'Bearer' && tokenType.toLowerCase() !== 'bearer') {
-    throw new UnsupportedTokenTypeError(`provider "${provider}" issued a token of type "${tokenType.slice(0, 40)}", which cannot be sent as a bearer token`, { provider })
-  }
-  return `Bearer ${accessToken}`
+// A call that is to go out without a token has nothing to refresh.
+const NO_TOKENS = { accessToken: '', tokenType: '', scope: [], raw: {} }
+const NOBODY: TokenSource = {
+  current: () => ({ tokens: NO_TOKENS, version: 0 }),
+  renew: async () => undefined,
+  accepted: () => {}
 }
 
 function requestHeaders (headers: CallHeaders, { contentType }: PreparedBody): TransportRequest['headers'] {

@@ -2,9 +2,10 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { LoginEndedError, OAuthError, ProviderUnavailableError, RefreshLostError, TokenExpiredError } from '../errors.ts'
 import { randomToken } from '../protocol/random.ts'
 import type { TokenResponse } from '../protocol/token-response.ts'
-import type { TokenSet } from '../protocol/token-set.ts'
+import type { ScopeChange, TokenSet } from '../protocol/token-set.ts'
 import type { Parameters } from '../protocol/urls.ts'
 import type { TokensEvent } from '../options.ts'
+import type { ProviderHooks } from '../providers/types.ts'
 import type { LiveRecord, TokenRecord, TokenRecords } from '../session/token-records.ts'
 import type { Clock } from './clock.ts'
 import type { ProviderClient } from './provider-client.ts'
@@ -21,6 +22,9 @@ export interface RefreshOptions {
   refreshToken?: string | undefined
   /** Further parameters of this one refresh; they win over `refreshParams`. */
   params?: Parameters | undefined
+  hooks?: ProviderHooks | undefined
+  /** Leaves the new set beside the current one until somebody takes it over. */
+  park?: boolean
 }
 
 export interface RefresherOptions {
@@ -89,11 +93,12 @@ export class Refresher {
   }
 
   /** Runs `onTokens` once for a new set; others wait for it before they use the set. */
-  async announce (id: string, record: TokenRecord, previous: TokenSet | undefined, reason: TokensEvent['reason']): Promise<void> {
+  async announce (id: string, record: TokenRecord, previous: TokenSet | undefined, reason: TokensEvent['reason'], scopeChange?: ScopeChange): Promise<void> {
     if (this.#onTokens === undefined) return
     const live = this.#records.live(id)
-    const event: TokensEvent = { provider: record.provider, user: record.user, previous, reason }
-    const hook = this.#insideHook.run(id, async () => { await this.#onTokens!(record.tokens, event) })
+    const event: TokensEvent = { provider: record.provider, user: record.user, previous, reason, ...(scopeChange !== undefined && { scopeChange }) }
+    const tokens = { ...record.tokens, record: id }
+    const hook = this.#insideHook.run(id, async () => { await this.#onTokens!(tokens, event) })
     live.settling = hook.finally(() => { live.settling = undefined })
     live.settling.catch(() => {})
     await hook
@@ -148,21 +153,38 @@ export class Refresher {
 
     // The ID token is checked after the write: nothing that it says may cost the rotated token beside it.
     const { idToken, ...tokens } = answer.tokens
-    tokens.refreshToken ??= options.refreshToken ?? current.tokens.refreshToken!
+    tokens.refreshToken ??= options.refreshToken ?? refreshTokenOf(current)!
     const kept = current.tokens.idToken
-    let next: TokenRecord = {
-      ...current,
-      version: current.version + 1,
-      obtainedAt: this.#clock.now(),
-      tokens: { ...tokens, ...(kept !== undefined && { idToken: kept }) }
-    }
-    if (!await this.#records.write(id, { owner, record: next })) return await this.#lost(provider, id, next)
-    if (idToken !== undefined && await this.#acceptIdToken(provider, id, next, idToken)) {
-      const checked = { ...next, version: next.version + 1, tokens: { ...next.tokens, idToken } }
+    const place = (set: TokenSet, version: number): TokenRecord => options.park === true
+      ? { ...current, version, parked: set }
+      : { ...current, version, tokens: set, parked: undefined, obtainedAt: this.#clock.now() }
+    let next = place({ ...tokens, ...(kept !== undefined && { idToken: kept }) }, current.version + 1)
+    if (!await this.#records.write(id, { owner, record: next })) return await this.#lost(provider, id, tokens)
+    if (idToken !== undefined && await this.#acceptIdToken(provider, id, next, tokens, idToken)) {
+      const checked = place({ ...tokens, idToken }, next.version + 1)
       if (await this.#records.update(id, checked)) next = checked
     }
-    await this.announce(id, next, current.tokens, 'refresh')
+    if (answer.scopeChange !== undefined) {
+      this.#log.info({ provider: provider.name, ...answer.scopeChange }, 'the provider granted another scope than before')
+    }
+    if (options.park !== true) await this.announce(id, next, current.tokens, 'refresh', answer.scopeChange)
     return next
+  }
+
+  /**
+   * Makes a set the current one: a parked set, or one from anywhere else.
+   * @throws FST_OAUTH_LOGIN_ENDED, FST_OAUTH_STORE_UNAVAILABLE
+   */
+  async adopt (provider: ProviderClient, id: string, tokens: TokenSet): Promise<TokenRecord> {
+    for (;;) {
+      const current = await this.#records.read(id)
+      if (current === undefined) throw loginEnded(provider)
+      if (current.parked === undefined && current.tokens.accessToken === tokens.accessToken) return current
+      const next: TokenRecord = { ...current, version: current.version + 1, tokens, parked: undefined, obtainedAt: this.#clock.now() }
+      if (!await this.#records.update(id, next)) continue
+      await this.announce(id, next, current.tokens, 'refresh')
+      return next
+    }
   }
 
   /** Waits until this process may send the refresh token, or until somebody else has sent it. */
@@ -181,13 +203,14 @@ export class Refresher {
   }
 
   async #exchange (provider: ProviderClient, current: TokenRecord, sendBefore: number, options: RefreshOptions): Promise<TokenResponse> {
-    const refreshToken = options.refreshToken ?? current.tokens.refreshToken
+    const refreshToken = options.refreshToken ?? refreshTokenOf(current)
     if (refreshToken === undefined) throw tokenExpired(provider)
     return await provider.requestTokens({
       grantType: 'refresh_token',
       grant: { refresh_token: refreshToken },
       params: [provider.config.refreshParams, options.params],
       scope: current.tokens.scope,
+      hooks: options.hooks,
       timeoutMs: Math.max(EXCHANGE_MS, provider.config.requestTimeout),
       // A process that was stopped and goes on must not send what another one has sent meanwhile.
       beforeSend: () => { if (this.#clock.monotonic() > sendBefore) throw timedOut(provider, 'not_sent') }
@@ -209,7 +232,7 @@ export class Refresher {
       const unsure = error.responseStatus === 500 || error.responseStatus === 502 || error.responseStatus === 504
       if (unsure) live.doubtful = current.version
       // An answer that cannot be used may have rotated the refresh token all the same.
-      if (refreshToken !== undefined && refreshToken !== current.tokens.refreshToken) {
+      if (refreshToken !== undefined && refreshToken !== refreshTokenOf(current) && current.parked === undefined) {
         await this.#records.write(id, { owner, record: { ...current, version: current.version + 1, tokens: { ...current.tokens, refreshToken } } })
       } else {
         await this.#giveUp(id, owner, unsure)
@@ -230,10 +253,9 @@ export class Refresher {
   }
 
   /** Somebody else wrote first. Their set is used; ours is revoked only after a logout: providers revoke by grant. */
-  async #lost (provider: ProviderClient, id: string, ours: TokenRecord): Promise<TokenRecord> {
+  async #lost (provider: ProviderClient, id: string, { refreshToken, accessToken }: TokenSet): Promise<TokenRecord> {
     const stored = await this.#records.read(id)
     if (stored !== undefined) return stored
-    const { refreshToken, accessToken } = ours.tokens
     if (provider.config.revokeAtLogout) {
       await provider.revoke(refreshToken ?? accessToken, refreshToken === undefined ? 'access_token' : 'refresh_token').catch(() => false)
     }
@@ -241,9 +263,9 @@ export class Refresher {
   }
 
   /** A refreshed ID token that fails is dropped; one that names somebody else ends the login (OpenID Connect Core, section 12.2). */
-  async #acceptIdToken (provider: ProviderClient, id: string, record: TokenRecord, idToken: string): Promise<boolean> {
+  async #acceptIdToken (provider: ProviderClient, id: string, record: TokenRecord, { accessToken }: TokenSet, idToken: string): Promise<boolean> {
     try {
-      await provider.validateIdToken(idToken, { previous: record.identity, accessToken: record.tokens.accessToken })
+      await provider.validateIdToken(idToken, { previous: record.identity, accessToken })
       return true
     } catch (error) {
       const { code, reason } = error as OAuthError
@@ -253,6 +275,11 @@ export class Refresher {
       throw loginEnded(provider, error as OAuthError)
     }
   }
+}
+
+/** The refresh token that the provider takes next. */
+function refreshTokenOf ({ tokens, parked }: TokenRecord): string | undefined {
+  return parked?.refreshToken ?? tokens.refreshToken
 }
 
 export function loginEnded (provider: ProviderClient, cause?: OAuthError): OAuthError {
@@ -265,8 +292,8 @@ export function loginEnded (provider: ProviderClient, cause?: OAuthError): OAuth
   })
 }
 
-export function tokenExpired (provider: ProviderClient): OAuthError {
-  return new TokenExpiredError(`the access token of provider "${provider.name}" has expired, and there is no refresh token; log in again, and ask for offline access if the provider has it`, { provider: provider.name })
+export function tokenExpired (provider: ProviderClient, remedy = 'there is no refresh token: log in again, and ask for offline access if the provider has it'): OAuthError {
+  return new TokenExpiredError(`the access token of provider "${provider.name}" has expired; ${remedy}`, { provider: provider.name })
 }
 
 function timedOut (provider: ProviderClient, reason = 'timed_out'): OAuthError {

@@ -13,6 +13,16 @@ const ENCODED_SEPARATOR = /%2f|%5c/i
  * @throws FST_OAUTH_ORIGIN_NOT_ALLOWED, FST_OAUTH_INSECURE_TRANSPORT
  */
 export function resolveResourceUrl (input: string | URL, config: ProviderConfig): URL {
+  const url = resolveUrl(input, config)
+  assertCovered(url, config)
+  return url
+}
+
+/**
+ * Resolves a URL that no token is sent to: anywhere, but not in plain text.
+ * @throws FST_OAUTH_ORIGIN_NOT_ALLOWED where it is written to deceive, FST_OAUTH_INSECURE_TRANSPORT
+ */
+export function resolveUrl (input: string | URL, config: ProviderConfig): URL {
   const text = typeof input === 'string' ? input : input.href
   const end = text.search(/[?#]/)
   const path = end < 0 ? text : text.slice(0, end)
@@ -26,7 +36,7 @@ export function resolveResourceUrl (input: string | URL, config: ProviderConfig)
   } catch {
     throw new OriginNotAllowedError(`a URL for provider "${config.name}" cannot be read${base === undefined ? '; list its API under resourceServers to use relative URLs' : ''}`, { provider: config.name, reason: 'invalid_url' })
   }
-  assertResourceUrl(url, config)
+  assertTransport(url, config)
   return url
 }
 
@@ -36,6 +46,10 @@ export function resolveResourceUrl (input: string | URL, config: ProviderConfig)
  */
 export function assertResourceUrl (url: URL, config: ProviderConfig): void {
   assertTransport(url, config)
+  assertCovered(url, config)
+}
+
+function assertCovered (url: URL, config: ProviderConfig): void {
   if (isResourceUrl(url, config)) return
   throw new OriginNotAllowedError(`the token of provider "${config.name}" is not sent to ${url.origin}: no entry of its resourceServers covers that URL; add the API's URL there if it should be`, { provider: config.name, reason: 'not_covered' })
 }

@@ -1,9 +1,10 @@
-import type { OAuthError } from '../errors.ts'
+import { TokensUpdatedError, type OAuthError } from '../errors.ts'
 import { effectiveLeeway, isExpired, type TokenSet } from '../protocol/token-set.ts'
+import type { RefreshMode } from '../providers/types.ts'
 import type { TokenRecord, TokenRecords } from '../session/token-records.ts'
 import type { Clock } from './clock.ts'
 import type { ProviderClient } from './provider-client.ts'
-import { loginEnded, tokenExpired, type Refresher } from './refresher.ts'
+import { loginEnded, tokenExpired, type RefreshOptions, type Refresher } from './refresher.ts'
 
 /** A token set that may be used now, and its version. */
 export interface Grant {
@@ -21,72 +22,91 @@ export interface TokenSource {
   accepted (grant: Grant): void
 }
 
+export interface RecordTokenSourceOptions {
+  records: TokenRecords
+  refresher: Refresher
+  clock: Clock
+  mode: RefreshMode
+  hooks?: RefreshOptions['hooks']
+  /** Called when it turns out that the login is no more. */
+  onEnded?: () => void
+}
+
 /** Milliseconds for which a request trusts what it has read: a logout in another process is seen after that. */
 const READ_MS = 1_000
 
 /** The last part of the leeway, in which a call waits for the refresh: a token that ends on its way is of no use. */
 const HARD_MARGIN = 1 / 3
 
-/** The tokens of one account in one session, for one request. */
+/** The tokens of one account, for one request or one headless session. */
 export class RecordTokenSource implements TokenSource {
   readonly #provider: ProviderClient
   readonly #id: string
-  readonly #records: TokenRecords
-  readonly #refresher: Refresher
-  readonly #clock: Clock
-  readonly #onEnded: () => void
+  readonly #options: RecordTokenSourceOptions
   #readAt = -Infinity
 
-  /** @param onEnded called when it turns out that the login is no more */
-  constructor (provider: ProviderClient, id: string, { records, refresher, clock, onEnded }: { records: TokenRecords, refresher: Refresher, clock: Clock, onEnded: () => void }) {
+  constructor (provider: ProviderClient, id: string, options: RecordTokenSourceOptions) {
     this.#provider = provider
     this.#id = id
-    this.#records = records
-    this.#refresher = refresher
-    this.#clock = clock
-    this.#onEnded = onEnded
+    this.#options = options
   }
 
   current (replayable = true): Grant | Promise<Grant> {
-    const live = this.#records.live(this.#id)
-    if (live.record === undefined || live.gone || live.settling !== undefined || this.#clock.monotonic() - this.#readAt > READ_MS) {
+    const { records, clock } = this.#options
+    const live = records.live(this.#id)
+    if (live.record === undefined || live.gone || live.settling !== undefined || clock.monotonic() - this.#readAt > READ_MS) {
       return this.#readCurrent(replayable)
     }
     return this.#fresh(live.record, replayable)
   }
 
   async renew (refused: Grant): Promise<Grant | undefined> {
+    if (this.#options.mode !== 'auto') return undefined
     const newest = await this.record()
     if (newest.version > refused.version) return newest
-    const live = this.#records.live(this.#id)
+    const live = this.#options.records.live(this.#id)
     if (newest.tokens.refreshToken === undefined || live.unproven === refused.version) return undefined
-    const record = await this.#refresh(refused.version)
+    const record = await this.#refresh({ version: refused.version })
     live.unproven = record.version
     return record
   }
 
   accepted ({ version }: Grant): void {
-    const live = this.#records.live(this.#id)
+    const live = this.#options.records.live(this.#id)
     if (live.unproven === version) live.unproven = 0
   }
 
   /** The record as the store has it. @throws FST_OAUTH_LOGIN_ENDED, FST_OAUTH_STORE_UNAVAILABLE */
   async record (): Promise<TokenRecord> {
-    const startedAt = this.#clock.monotonic()
-    const record = await this.#records.read(this.#id)
+    const { records, refresher, clock, onEnded } = this.#options
+    const startedAt = clock.monotonic()
+    const record = await records.read(this.#id)
     if (record === undefined) {
-      this.#onEnded()
+      onEnded?.()
       throw loginEnded(this.#provider)
     }
     this.#readAt = startedAt
-    await this.#refresher.settled(this.#records.live(this.#id))
+    await refresher.settled(records.live(this.#id))
     return record
   }
 
-  /** Forces a refresh. */
-  async refresh (options: { refreshToken?: string | undefined, params?: Parameters<Refresher['refresh']>[2]['params'] } = {}): Promise<TokenRecord> {
+  /** The current set: refreshed where it has to be, or as it is where refreshing is the app's own business. */
+  async tokens (): Promise<TokenSet> {
+    const { tokens } = this.#options.mode === 'auto' ? await this.current() : await this.record()
+    return { ...tokens, record: this.#id }
+  }
+
+  /** Forces a refresh, saves and returns the new set. */
+  async refresh (options: Omit<RefreshOptions, 'version' | 'park'> = {}): Promise<TokenSet> {
     const { version } = await this.record()
-    return await this.#refresh(version, options)
+    const { tokens } = await this.#refresh({ ...options, version })
+    return { ...tokens, record: this.#id }
+  }
+
+  /** Makes a set the current one. */
+  async save (tokens: TokenSet): Promise<void> {
+    const { record: _place, ...set } = tokens
+    await this.#options.refresher.adopt(this.#provider, this.#id, set)
   }
 
   async #readCurrent (replayable: boolean): Promise<Grant> {
@@ -96,40 +116,55 @@ export class RecordTokenSource implements TokenSource {
   #fresh (record: TokenRecord, replayable: boolean): Grant | Promise<Grant> {
     const { expiresAt, refreshToken } = record.tokens
     if (expiresAt === undefined) return record
-    const now = this.#clock.now()
-    const leeway = effectiveLeeway(this.#provider.config.expiryLeeway, expiresAt, record.obtainedAt)
+    const { expiryLeeway, refreshAhead } = this.#provider.config
+    const { clock, mode, refresher } = this.#options
+    const now = clock.now()
+    const leeway = effectiveLeeway(expiryLeeway, expiresAt, record.obtainedAt)
     if (!isExpired(expiresAt, now, leeway)) return record
+    if (mode === 'manual') throw tokenExpired(this.#provider, 'call request.oauth.refresh() and try again')
+    if (mode === 'notify') return this.#notify(record, now)
+    const valid = !isExpired(expiresAt, now)
     if (refreshToken === undefined) {
-      if (isExpired(expiresAt, now)) throw tokenExpired(this.#provider)
-      return record
+      if (valid) return record
+      throw tokenExpired(this.#provider)
     }
+    if (valid && !refreshAhead) return record
     // Near its end and still valid: used as it is, while the next one is fetched behind it. A body that cannot be
     // sent again has no second chance after a 401, so it waits.
-    if (!isExpired(expiresAt, now, leeway * HARD_MARGIN) && replayable) {
-      if (this.#provider.config.refreshAhead) this.#refresher.refreshAhead(this.#provider, this.#id, record.version)
+    if (replayable && !isExpired(expiresAt, now, leeway * HARD_MARGIN)) {
+      refresher.refreshAhead(this.#provider, this.#id, record.version)
       return record
     }
-    if (!this.#provider.config.refreshAhead && !isExpired(expiresAt, now)) return record
-    return this.#refreshOrUse(record, now)
+    return this.#refreshOrUse(record, valid)
   }
 
-  async #refreshOrUse (record: TokenRecord, now: number): Promise<Grant> {
+  async #refreshOrUse (record: TokenRecord, valid: boolean): Promise<Grant> {
     try {
-      return await this.#refresh(record.version)
+      return await this.#refresh({ version: record.version })
     } catch (error) {
       // The provider is away, and the token has some seconds left: better than nothing.
-      const { code } = error as OAuthError
-      if (code === 'FST_OAUTH_PROVIDER_UNAVAILABLE' && !isExpired(record.tokens.expiresAt, now)) return record
+      if (valid && (error as OAuthError).code === 'FST_OAUTH_PROVIDER_UNAVAILABLE') return record
       throw error
     }
   }
 
-  async #refresh (version: number, options: { refreshToken?: string | undefined, params?: Parameters<Refresher['refresh']>[2]['params'] } = {}): Promise<TokenRecord> {
+  /** Refreshes where nobody has yet, and hands out the new set in place of making the call. */
+  async #notify (record: TokenRecord, now: number): Promise<never> {
+    let newest = record
+    if (record.parked === undefined || isExpired(record.parked.expiresAt, now)) newest = await this.#refresh({ version: record.version, park: true })
+    const error = new TokensUpdatedError(`the token of provider "${this.#provider.name}" had expired and was refreshed; save the new set with request.oauth.save(error.tokens) and try again`, { provider: this.#provider.name })
+    // Not enumerable: a log that prints the error prints no token.
+    Object.defineProperty(error, 'tokens', { value: { ...(newest.parked ?? newest.tokens), record: this.#id }, configurable: true })
+    throw error
+  }
+
+  async #refresh (options: RefreshOptions): Promise<TokenRecord> {
+    const { refresher, hooks, onEnded } = this.#options
     try {
-      return await this.#refresher.refresh(this.#provider, this.#id, { version, ...options })
+      return await refresher.refresh(this.#provider, this.#id, hooks === undefined ? options : { hooks, ...options })
     } catch (error) {
       const { code } = error as OAuthError
-      if (code === 'FST_OAUTH_LOGIN_ENDED' || code === 'FST_OAUTH_REFRESH_LOST') this.#onEnded()
+      if (code === 'FST_OAUTH_LOGIN_ENDED' || code === 'FST_OAUTH_REFRESH_LOST') onEnded?.()
       throw error
     }
   }

@@ -1,6 +1,6 @@
 import { InvalidTokenResponseError, type OAuthError } from '../errors.ts'
 import { printable } from './authorization-response.ts'
-import { parseScope, type TokenSet } from './token-set.ts'
+import { compareScope, parseScope, type ScopeChange, type TokenSet } from './token-set.ts'
 
 /** An answer as it came over the wire. */
 export interface HttpAnswer {
@@ -33,7 +33,7 @@ export interface TokenResponseContext {
 
 /** A token set, or why there is none; `refreshToken` is what a refused answer brought all the same: it may be the only copy. */
 export type TokenResponse =
-  | { tokens: TokenSet, scopeChanged: boolean }
+  | { tokens: TokenSet, scopeChange: ScopeChange | undefined }
   | { error: OAuthError, refreshToken?: string | undefined }
 
 // The longest life that is believed, in seconds (68 years): larger numbers mean "for ever" and overflow timers.
@@ -98,7 +98,7 @@ export function readTokenResponse (answer: HttpAnswer, context: TokenResponseCon
     scope,
     raw: members
   }
-  return { tokens, scopeChanged: !sameSet(scope, context.scope) }
+  return { tokens, scopeChange: compareScope(scope, context.scope) }
 }
 
 /** Reads JSON or a form, told apart by looking: content types lie. */
@@ -164,11 +164,6 @@ function grantedScope (answered: unknown, asked: readonly string[]): string[] {
   // A comma is a legal character of a scope, so a list with commas is split only where that gives what was asked for.
   const split = scope.flatMap(item => item.split(',').filter(Boolean))
   return split.length > scope.length && split.every(item => asked.includes(item)) ? split : scope
-}
-
-function sameSet (a: readonly string[], b: readonly string[]): boolean {
-  const set = new Set(a)
-  return set.size === new Set(b).size && b.every(item => set.has(item))
 }
 
 function scrub (text: string, secrets: readonly string[] = []): string {

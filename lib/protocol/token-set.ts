@@ -11,6 +11,21 @@ export interface TokenSet {
   scope: string[]
   /** The answer's members as they came. */
   raw: Record<string, unknown>
+  /** Where the set lives, as `onTokens` hands it out: with this, a background job goes on beside the user's web session. */
+  record?: string
+}
+
+/** How a granted scope differs from the one that was asked for. */
+export interface ScopeChange {
+  missing: string[]
+  added: string[]
+}
+
+/** Compares two scopes as sets; undefined where they are the same. */
+export function compareScope (granted: readonly string[], asked: readonly string[]): ScopeChange | undefined {
+  const missing = asked.filter(item => !granted.includes(item))
+  const added = granted.filter(item => !asked.includes(item))
+  return missing.length === 0 && added.length === 0 ? undefined : { missing, added }
 }
 
 /**

@@ -16,6 +16,8 @@ export interface TokenRecord {
   readonly user: User | null
   /** Subject and issuer that a refreshed ID token must name. */
   readonly identity?: { sub: string, iss: string } | undefined
+  /** A set that was refreshed and not taken over yet (refresh method `notify`). Its refresh token is the one that counts. */
+  readonly parked?: TokenSet | undefined
 }
 
 /** What this process knows of a record. At most one for each id at any time. */
@@ -103,6 +105,18 @@ export class TokenRecords {
     this.#keep(id, record.ttl)
     return id
   }
+
+  /** Puts a first record into a store of this process, without waiting. */
+  plant (record: Omit<TokenRecord, 'version'>, store: { put (id: string, record: StoredRecord): void }): string {
+    const id = randomToken()
+    const first: TokenRecord = { version: 1, ...record }
+    store.put(id, encode(first))
+    this.live(id).record = first
+    return id
+  }
+
+  /** What a record in the store's form says. */
+  decode (stored: StoredRecord | undefined): TokenRecord | undefined { return decode(stored) }
 
   /** Whether this process has seen the record deleted, within the last minute. */
   isGone (id: string): boolean {
@@ -272,16 +286,25 @@ export class TokenRecords {
 }
 
 // The tokens stand in the answer's members too: they are stored once.
+function compact (tokens: TokenSet): TokenSet {
+  const { access_token: _access, refresh_token: _refresh, id_token: _id, ...raw } = tokens.raw
+  return { ...tokens, raw }
+}
+
+function expand (tokens: TokenSet): TokenSet {
+  const raw: Record<string, unknown> = { ...tokens.raw, access_token: tokens.accessToken }
+  if (tokens.refreshToken !== undefined) raw.refresh_token = tokens.refreshToken
+  if (tokens.idToken !== undefined) raw.id_token = tokens.idToken
+  return { ...tokens, raw }
+}
+
 function encode (record: TokenRecord): StoredRecord {
-  const { access_token: _access, refresh_token: _refresh, id_token: _id, ...raw } = record.tokens.raw
-  return { ...record, tokens: { ...record.tokens, raw }, expiresAt: record.tokens.expiresAt }
+  const { parked, tokens } = record
+  return { ...record, tokens: compact(tokens), expiresAt: tokens.expiresAt, ...(parked !== undefined && { parked: compact(parked) }) }
 }
 
 function decode (stored: StoredRecord | undefined): TokenRecord | undefined {
   if (stored === undefined) return undefined
-  const { tokens, expiresAt: _copy, ...rest } = stored as unknown as TokenRecord & { expiresAt?: number }
-  const raw: Record<string, unknown> = { ...tokens.raw, access_token: tokens.accessToken }
-  if (tokens.refreshToken !== undefined) raw.refresh_token = tokens.refreshToken
-  if (tokens.idToken !== undefined) raw.id_token = tokens.idToken
-  return { ...rest, tokens: { ...tokens, raw } }
+  const { expiresAt: _copy, ...record } = stored as unknown as TokenRecord & { expiresAt?: number }
+  return { ...record, tokens: expand(record.tokens), ...(record.parked !== undefined && { parked: expand(record.parked) }) }
 }

@@ -1,0 +1,180 @@
+import { AuthorizationFailedError, InvalidOptionsError, InvalidResponseError, type OAuthError } from '../errors.ts'
+import { parseMembers, type TokenResponse } from '../protocol/token-response.ts'
+import { parseScope, type ScopeChange, type TokenSet } from '../protocol/token-set.ts'
+import type { Parameters } from '../protocol/urls.ts'
+import type { GrantRequest, ProviderClient } from './provider-client.ts'
+
+/** What every grant may be given beside its own parameters. */
+export interface GrantOptions {
+  /** In place of the provider's own scope. */
+  scope?: string | readonly string[] | undefined
+  /** Further parameters (`audience`, repeated `resource`, …); they win over `tokenParams`. */
+  params?: Parameters | undefined
+  headers?: Record<string, string> | undefined
+  hooks?: GrantRequest['hooks']
+}
+
+/** A set and how its scope differs from what was asked for. */
+export interface Granted {
+  tokens: TokenSet
+  scopeChange: ScopeChange | undefined
+}
+
+/**
+ * Trades a grant for tokens.
+ * @throws FST_OAUTH_AUTHORIZATION_FAILED where the provider refuses, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE
+ */
+export async function requestGrant (provider: ProviderClient, grantType: string, grant: GrantRequest['grant'], options: GrantOptions = {}): Promise<Granted> {
+  const scope = parseScope(options.scope) ?? [...provider.config.scope]
+  const answer = await provider.requestTokens({
+    grantType,
+    grant,
+    params: [provider.config.tokenParams, options.params],
+    scope,
+    ...(options.headers !== undefined && { headers: options.headers }),
+    ...(options.hooks !== undefined && { hooks: options.hooks })
+  })
+  return granted(provider, answer)
+}
+
+function granted (provider: ProviderClient, answer: TokenResponse): Granted {
+  if ('error' in answer) throw refusedGrant(provider, answer.error)
+  return answer
+}
+
+/** A refused grant is the end of this try; that the client itself is refused is the operator's to mend. */
+export function refusedGrant (provider: ProviderClient, error: OAuthError): OAuthError {
+  const { oauthError, oauthErrorDescription, oauthErrorUri, responseStatus, excerpt, reason } = error
+  if (reason !== 'refused' || oauthError === 'invalid_client' || oauthError === 'unauthorized_client') return error
+  return new AuthorizationFailedError(`provider "${provider.name}" did not accept the login: ${oauthError}; start the login again`, {
+    provider: provider.name, oauthError, oauthErrorDescription, oauthErrorUri, responseStatus, excerpt, reason
+  })
+}
+
+/** The scope as a parameter, or nothing. */
+export function scopeParameter (provider: ProviderClient, { scope }: GrantOptions): string | undefined {
+  const list = parseScope(scope) ?? provider.config.scope
+  return list.length === 0 ? undefined : list.join(' ')
+}
+
+/** Authorization code (RFC 6749, section 4.1.3). The scope is not said again. */
+export async function codeGrant (provider: ProviderClient, { code, redirectUri, codeVerifier, ...options }: GrantOptions & { code: string, redirectUri?: string | undefined, codeVerifier?: string | undefined }): Promise<Granted> {
+  return await requestGrant(provider, 'authorization_code', { code, redirect_uri: redirectUri, code_verifier: codeVerifier }, options)
+}
+
+/**
+ * Resource owner password credentials (RFC 6749, section 4.3): legacy; the app sees the user's password.
+ * @throws FST_OAUTH_INVALID_OPTIONS where one of the two is missing
+ */
+export async function passwordGrant (provider: ProviderClient, { username, password, ...options }: GrantOptions & { username: string, password: string }): Promise<Granted> {
+  if (typeof username !== 'string' || username === '' || typeof password !== 'string' || password === '') {
+    throw new InvalidOptionsError('the password grant needs a user name and a password', { provider: provider.name, reason: 'missing_credentials' })
+  }
+  return await requestGrant(provider, 'password', { username, password, scope: scopeParameter(provider, options) }, options)
+}
+
+/** Client credentials (RFC 6749, section 4.4). */
+export async function clientCredentialsGrant (provider: ProviderClient, options: GrantOptions = {}): Promise<Granted> {
+  return await requestGrant(provider, 'client_credentials', { scope: scopeParameter(provider, options) }, options)
+}
+
+/** A signed assertion of the app's own in place of a login (RFC 7523, section 2.1). */
+export async function jwtBearerGrant (provider: ProviderClient, { assertion, ...options }: GrantOptions & { assertion: string }): Promise<Granted> {
+  return await requestGrant(provider, 'urn:ietf:params:oauth:grant-type:jwt-bearer', { assertion, scope: scopeParameter(provider, options) }, options)
+}
+
+const TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:'
+
+/** What a token exchange trades. Token types may be given short (`access_token`) or as their URN. */
+export interface TokenExchange extends GrantOptions {
+  subjectToken: string
+  subjectTokenType?: string
+  actorToken?: string
+  actorTokenType?: string
+  requestedTokenType?: string
+  audience?: string | readonly string[]
+  resource?: string | readonly string[]
+}
+
+/** Trades one token for another (RFC 8693). */
+export async function tokenExchangeGrant (provider: ProviderClient, exchange: TokenExchange): Promise<Granted> {
+  const { subjectToken, subjectTokenType = 'access_token', actorToken, actorTokenType = 'access_token', requestedTokenType, audience, resource, ...options } = exchange
+  const params = { audience, resource, ...(options.params instanceof URLSearchParams ? {} : options.params) }
+  return await requestGrant(provider, 'urn:ietf:params:oauth:grant-type:token-exchange', {
+    subject_token: subjectToken,
+    subject_token_type: tokenType(subjectTokenType),
+    actor_token: actorToken,
+    actor_token_type: actorToken === undefined ? undefined : tokenType(actorTokenType),
+    requested_token_type: requestedTokenType === undefined ? undefined : tokenType(requestedTokenType),
+    scope: options.scope === undefined ? undefined : scopeParameter(provider, options)
+  }, { ...options, params })
+}
+
+const tokenType = (type: string) => type.includes(':') ? type : TOKEN_TYPE + type
+
+/** What the user is shown, and what the app waits with (RFC 8628, section 3.2). */
+export interface DeviceAuthorization {
+  deviceCode: string
+  userCode: string
+  verificationUri: string
+  verificationUriComplete?: string
+  /** Epoch seconds. */
+  expiresAt: number
+  /** Seconds between two questions. */
+  interval: number
+}
+
+/** Starts a device authorization (RFC 8628, section 3.1). @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_RESPONSE */
+export async function startDevice (provider: ProviderClient, now: number, options: GrantOptions = {}): Promise<DeviceAuthorization> {
+  const extra = options.params instanceof URLSearchParams ? Object.fromEntries(options.params) : options.params
+  const answer = await provider.form('device_authorization_endpoint', { client_id: provider.config.clientId, scope: scopeParameter(provider, options), ...extra })
+  const members = parseMembers(answer.text) ?? {}
+  if (typeof members.error === 'string') {
+    throw new AuthorizationFailedError(`provider "${provider.name}" refused a device authorization: ${members.error}`, { provider: provider.name, oauthError: members.error, responseStatus: answer.status })
+  }
+  // Some write `verification_url`, as the drafts did.
+  const uri = members.verification_uri ?? members.verification_url
+  if (typeof members.device_code !== 'string' || typeof members.user_code !== 'string' || typeof uri !== 'string') {
+    throw new InvalidResponseError(`the device authorization answer of provider "${provider.name}" cannot be used`, { provider: provider.name, responseStatus: answer.status })
+  }
+  const complete = members.verification_uri_complete
+  return {
+    deviceCode: members.device_code,
+    userCode: members.user_code,
+    verificationUri: uri,
+    ...(typeof complete === 'string' && { verificationUriComplete: complete }),
+    expiresAt: now + (Number(members.expires_in) || 600),
+    interval: Number(members.interval) || 5
+  }
+}
+
+const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
+
+/**
+ * Asks until the user has answered (RFC 8628, section 3.4 and 3.5): not before the interval, five seconds slower for good
+ * after each `slow_down`.
+ * @param wait waits for some seconds; rejects when the caller gave up
+ * @throws FST_OAUTH_AUTHORIZATION_FAILED: `access_denied`, `expired_token`, …
+ */
+export async function pollDevice (provider: ProviderClient, device: DeviceAuthorization, { now, wait }: { now: () => number, wait: (seconds: number) => Promise<void> }, options: GrantOptions = {}): Promise<Granted> {
+  let { interval } = device
+  for (;;) {
+    await wait(interval)
+    if (now() > device.expiresAt) throw new AuthorizationFailedError(`nobody confirmed the device at provider "${provider.name}" in time; start again`, { provider: provider.name, oauthError: 'expired_token', reason: 'refused' })
+    const answer = await provider.requestTokens({
+      grantType: DEVICE_GRANT,
+      grant: { device_code: device.deviceCode },
+      params: [provider.config.tokenParams],
+      scope: parseScope(options.scope) ?? [...provider.config.scope]
+    }).catch((error: OAuthError) => {
+      // A connection that times out is asked again later (section 3.5), more slowly.
+      if (error.code !== 'FST_OAUTH_PROVIDER_UNAVAILABLE') throw error
+      return { error }
+    })
+    if (!('error' in answer)) return answer
+    const { oauthError, code } = answer.error
+    if (code === 'FST_OAUTH_PROVIDER_UNAVAILABLE') interval *= 2
+    else if (oauthError === 'slow_down') interval += 5
+    else if (oauthError !== 'authorization_pending') throw refusedGrant(provider, answer.error)
+  }
+}

@@ -1,0 +1,27 @@
+import { InvalidOptionsError } from '../errors.ts'
+import { readTokenResponse, type Conform } from '../protocol/token-response.ts'
+import type { TokenSet } from '../protocol/token-set.ts'
+
+interface LoadContext {
+  now: number
+  scope: readonly string[]
+  provider: string
+  conform?: Conform | undefined
+}
+
+/**
+ * Reads tokens that were kept somewhere: a TokenSet, or an answer's members (`access_token`, …). An expiry that was kept
+ * counts; where there is none, `expires_in` counts from now.
+ * @throws FST_OAUTH_INVALID_OPTIONS
+ */
+export function loadTokens (input: TokenSet | Record<string, unknown>, { now, scope, provider, conform }: LoadContext): TokenSet {
+  if (isTokenSet(input)) return { ...input, scope: [...input.scope] }
+  const members = { ...input }
+  const read = readTokenResponse({ status: 200, headers: {}, text: JSON.stringify(members) }, { provider, now, grantType: 'refresh_token', scope, conform })
+  if ('error' in read) throw new InvalidOptionsError(`the tokens given for provider "${provider}" hold no access token`, { provider, reason: 'missing_token' })
+  return read.tokens
+}
+
+function isTokenSet (input: TokenSet | Record<string, unknown>): input is TokenSet {
+  return typeof (input as TokenSet).accessToken === 'string' && Array.isArray((input as TokenSet).scope)
+}

@@ -1,0 +1,48 @@
+import { Readable } from 'node:stream'
+import { InvalidResponseError } from '../errors.ts'
+import { decodeBody, tooLarge } from './content-coding.ts'
+import type { BufferedAnswer, ResponseData } from './transport.ts'
+
+/**
+ * Reads a streamed answer to its end.
+ * @param limit bytes, before and after decompression
+ * @throws FST_OAUTH_INVALID_RESPONSE
+ */
+export async function readWhole ({ statusCode, headers, body }: ResponseData, limit: number): Promise<BufferedAnswer> {
+  if (body.bodyUsed || body.destroyed) throw new InvalidResponseError('the answer has been read already', { reason: 'body_used' })
+  const chunks: Buffer[] = []
+  let size = 0
+  // Leaving the loop early destroys the stream, which then says so; nobody else listens.
+  body.on('error', () => {})
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    size += chunk.length
+    if (size > limit) throw tooLarge(limit)
+    chunks.push(chunk)
+  }
+  return await decoded({ statusCode, headers, body: Buffer.concat(chunks) }, limit)
+}
+
+/** An answer whose body is what its content type says, and whose headers no longer speak of a coding. */
+export async function decoded (answer: BufferedAnswer, limit: number): Promise<BufferedAnswer> {
+  const { 'content-encoding': encoding, 'content-length': _packed, ...headers } = answer.headers
+  if (encoding === undefined || answer.body.length === 0) return answer
+  return { statusCode: answer.statusCode, headers, body: await decodeBody(answer.body, encoding, limit) }
+}
+
+/** What was read whole, in the shape of undici's `ResponseData`. */
+export function asResponseData ({ statusCode, headers, body }: BufferedAnswer): ResponseData {
+  const stream = Readable.from(body.length === 0 ? [] : [body], { objectMode: false })
+  const consumed = async () => {
+    stream.destroy()
+    return body
+  }
+  const mixin = {
+    text: async () => (await consumed()).toString('utf8'),
+    json: async () => JSON.parse((await consumed()).toString('utf8')) as unknown,
+    bytes: async () => new Uint8Array(await consumed()),
+    arrayBuffer: async () => new Uint8Array(await consumed()).buffer,
+    blob: async () => new Blob([new Uint8Array(await consumed())]),
+    dump: async () => { stream.destroy() }
+  }
+  return { statusCode, statusText: '', headers, body: Object.assign(stream, mixin) as unknown as ResponseData['body'], trailers: {}, opaque: null, context: {} }
+}

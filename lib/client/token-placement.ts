@@ -1,0 +1,45 @@
+import { InvalidOptionsError, UnsupportedTokenTypeError } from '../errors.ts'
+import type { ProviderConfig } from '../providers/config.ts'
+import type { TokenSet } from '../protocol/token-set.ts'
+import type { TransportRequest } from './transport.ts'
+
+/**
+ * Puts the token into a request (RFC 6750, section 2), where the provider's options want it. Called anew for a retry.
+ * @param request with the URL as the caller gave it; the token goes into a copy
+ * @throws FST_OAUTH_UNSUPPORTED_TOKEN_TYPE, FST_OAUTH_INVALID_OPTIONS
+ */
+export function placeToken (request: TransportRequest, tokens: TokenSet, { tokenPlacement, name }: ProviderConfig): TransportRequest {
+  const authorization = authorizationOf(tokens, name)
+  if (tokenPlacement === 'header') {
+    request.headers.authorization = authorization
+    return request
+  }
+  if (tokenPlacement === 'query') {
+    // A token that the caller put there stays; the rest of the query is not touched.
+    if (request.url.searchParams.has('access_token')) return request
+    const url = new URL(request.url)
+    url.search += `${url.search === '' ? '' : '&'}access_token=${encodeURIComponent(tokens.accessToken)}`
+    return { ...request, url }
+  }
+  return { ...request, body: bodyWithToken(request, tokens.accessToken, name) }
+}
+
+// Only a form can take it (RFC 6750, section 2.2), and a GET has no body.
+function bodyWithToken ({ method, headers, body }: TransportRequest, accessToken: string, provider: string): string {
+  const isForm = String(headers['content-type'] ?? '').startsWith('application/x-www-form-urlencoded')
+  const empty = body === undefined || body === null
+  if (method === 'GET' || method === 'HEAD' || !(empty || (isForm && typeof body === 'string'))) {
+    throw new InvalidOptionsError(`the token of provider "${provider}" goes into a form body (tokenPlacement: 'body'), and this call has none; send URLSearchParams, or place the token elsewhere`, { provider, reason: 'configuration' })
+  }
+  headers['content-type'] = 'application/x-www-form-urlencoded'
+  const field = `access_token=${encodeURIComponent(accessToken)}`
+  return empty || body === '' ? field : `${body as string}&${field}`
+}
+
+/** The value of the Authorization header (RFC 6750, section 2.1). @throws FST_OAUTH_UNSUPPORTED_TOKEN_TYPE */
+export function authorizationOf ({ accessToken, tokenType }: TokenSet, provider: string): string {
+  if (tokenType !== 'Bearer' && tokenType.toLowerCase() !== 'bearer') {
+    throw new UnsupportedTokenTypeError(`provider "${provider}" issued a token of type "${tokenType.slice(0, 40)}", which cannot be sent as a bearer token`, { provider })
+  }
+  return `Bearer ${accessToken}`
+}

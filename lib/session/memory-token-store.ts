@@ -1,0 +1,38 @@
+import type { StoredRecord, TokenStore } from './token-store.ts'
+
+/** Keeps records in this process for as long as it lives: what a headless session and the app's own client need. */
+export class MemoryTokenStore implements TokenStore {
+  readonly #records = new Map<string, StoredRecord>()
+
+  /** Reads without waiting. */
+  peek (id: string): StoredRecord | undefined {
+    return this.#records.get(id)
+  }
+
+  /** Writes without waiting. */
+  put (id: string, record: StoredRecord): void {
+    this.#records.set(id, record)
+  }
+
+  async get (id: string): Promise<StoredRecord | undefined> {
+    return this.#records.get(id)
+  }
+
+  async set (id: string, record: StoredRecord, { expectedVersion }: { ttl: number, expectedVersion?: number }): Promise<boolean> {
+    if (expectedVersion !== undefined && (this.#records.get(id)?.version ?? 0) !== expectedVersion) return false
+    this.#records.set(id, record)
+    return true
+  }
+
+  async take (id: string): Promise<StoredRecord | undefined> {
+    const record = this.#records.get(id)
+    this.#records.delete(id)
+    return record
+  }
+
+  async touch (): Promise<void> {}
+
+  async delete (id: string): Promise<void> {
+    this.#records.delete(id)
+  }
+}
