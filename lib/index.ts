@@ -1,6 +1,8 @@
 import fastifyPlugin from 'fastify-plugin'
 import * as errors from './errors.ts'
+import { createProvider } from './headless.ts'
 import type { OAuthSessionOptions } from './options.ts'
+import { codeChallenge, createCodeVerifier } from './protocol/random.ts'
 import { oauthSession, type AppOAuth } from './plugin.ts'
 import type { RequestOAuth } from './request-oauth.ts'
 import type { SessionAccounts } from './session/accounts.ts'
@@ -26,11 +28,16 @@ const registered = fastifyPlugin<OAuthSessionOptions>(oauthSession, {
 })
 
 /** The plugin. For `require()`, everything this package exports hangs on it. */
-const plugin = Object.assign(registered, errors, { default: registered, fastifyOAuthSession: registered })
+const plugin = Object.assign(registered, errors, { createProvider, codeChallenge, createCodeVerifier, default: registered, fastifyOAuthSession: registered })
 
 export default plugin
 export { plugin as fastifyOAuthSession, plugin as 'module.exports' }
 export * from './errors.ts'
+export { createProvider, type HeadlessOptions, type HeadlessProvider } from './headless.ts'
+export { codeChallenge, createCodeVerifier } from './protocol/random.ts'
+export type { AppProvider, ClientCredentialsOptions, DeviceLogin } from './client/app-provider.ts'
+export type { GrantOptions, TokenExchange } from './client/grants.ts'
+export type { OAuthSession, OAuthSessionInit, AuthorizationUrlOptions, FetchTokensOptions } from './client/oauth-session.ts'
 export type { AppOAuth } from './plugin.ts'
 export type { LoginEvent, LogoutEvent, OAuthSessionOptions, RouteOptions, TokensEvent } from './options.ts'
 export type { RequestOAuth } from './request-oauth.ts'
@@ -41,4 +48,4 @@ export type { RequireLoginOptions } from './routes/guard.ts'
 export type { Pages, Link } from './routes/pages.ts'
 export type { TokenSet } from './protocol/token-set.ts'
 export type { TokenStore, StoredRecord, BeginResult } from './session/token-store.ts'
-export type { ProviderOptions, User, UserProfile } from './providers/types.ts'
+export type { GrantType, ProviderHooks, ProviderOptions, RefreshMode, User, UserProfile } from './providers/types.ts'

@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { AppProvider } from './client/app-provider.ts'
 import { systemClock } from './client/clock.ts'
 import { ProviderClient } from './client/provider-client.ts'
 import { Refresher } from './client/refresher.ts'
@@ -34,6 +35,8 @@ type Decorated = FastifyRequest & { [kOAuth]: RequestOAuth | null, [kLoaded]: Lo
 
 /** What `app.oauth` is. */
 export interface AppOAuth {
+  /** What the app itself does with a provider: headless sessions, its own client, device login, exchange, introspection. @throws FST_OAUTH_UNKNOWN_PROVIDER */
+  provider (name: string): AppProvider
   /**
    * Makes an onRequest hook that lets only logged-in users pass: a page load is sent to log in and comes back, an API call gets 401.
    * @param options.provider the provider that must be logged in with; any where absent
@@ -55,6 +58,7 @@ export async function oauthSession (app: FastifyInstance, options: OAuthSessionO
   const runtime = createRuntime(app, config, store.get)
 
   app.decorate('oauth', {
+    provider: (name: string) => runtime.appProviders.get(providerOf(runtime, name).name)!,
     requireLogin: (guard?: RequireLoginOptions) => createGuard(runtime, guard),
     logoutUser: async ({ provider, subject }: { provider: string, subject: string }) => await endUserSessions(
       runtime, providerOf(runtime, provider).name, subject, ({ tokens }) => revokeTokens(runtime, providerOf(runtime, provider), tokens))
@@ -134,9 +138,12 @@ function createRuntime (app: FastifyInstance, config: Configuration, foundStore:
   const store = createStore(app, config, sessionStore)
   const records = new TokenRecords(store, clock.monotonic)
   const refresher = new Refresher({ records, clock, log: app.log, onTokens: config.onTokens })
+  const providers = new Map([...config.providers].map(([name, provider]) => [name, new ProviderClient(provider, transport, clock)]))
+  const shared = { records, refresher }
   return {
     config,
-    providers: new Map([...config.providers].map(([name, provider]) => [name, new ProviderClient(provider, transport, clock)])),
+    providers,
+    appProviders: new Map([...providers].map(([name, provider]) => [name, new AppProvider({ provider, transport, clock, log: app.log, shared })])),
     records,
     pendingLogins: new PendingLogins(store, clock.now),
     deadSessions: new DeadSessions(store, () => config.tokenStore !== undefined || !isMemoryStore(sessionStore())),

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { AuthorizedClient, type CallOptions } from './client/authorized-client.ts'
 import { createAuthorizedFetch } from './client/authorized-fetch.ts'
+import { HttpVerbs, kCall } from './client/http-verbs.ts'
 import type { OAuthCall } from './client/oauth-call.ts'
 import type { ProviderClient } from './client/provider-client.ts'
 import type { RefreshOptions } from './client/refresher.ts'
@@ -14,13 +15,11 @@ import { logout, logoutAndRedirect, type LogoutResult } from './routes/logout.ts
 import { providerOf, type Runtime } from './routes/runtime.ts'
 import { accountsOf, removeAccount, userOf, type Account, type SessionObject } from './session/accounts.ts'
 
-type CallBodyOptions = Omit<CallOptions, 'method'>
-
 /**
  * What `request.oauth` is: who is logged in, and an HTTP client that calls APIs as them.
  * Made when it is first touched; what it tells without being awaited comes from the session.
  */
-export class RequestOAuth {
+export class RequestOAuth extends HttpVerbs {
   readonly #runtime: Runtime
   readonly #request: FastifyRequest
   #client: AuthorizedClient | undefined
@@ -28,6 +27,7 @@ export class RequestOAuth {
   #source: { record: string, source: RecordTokenSource } | undefined
 
   constructor (runtime: Runtime, request: FastifyRequest) {
+    super()
     this.#runtime = runtime
     this.#request = request
   }
@@ -49,28 +49,6 @@ export class RequestOAuth {
 
   /** What the user granted at login. */
   get scope (): string[] { return this.#account?.scope ?? [] }
-
-  /** Sends a GET. @param url relative to the first resource server, or absolute below any of them */
-  get (url: string | URL, options?: CallBodyOptions): OAuthCall { return this.#call('GET', url, options) }
-  /** Sends a POST. @param url relative to the first resource server, or absolute below any of them */
-  post (url: string | URL, options?: CallBodyOptions): OAuthCall { return this.#call('POST', url, options) }
-  /** Sends a PUT. @param url relative to the first resource server, or absolute below any of them */
-  put (url: string | URL, options?: CallBodyOptions): OAuthCall { return this.#call('PUT', url, options) }
-  /** Sends a PATCH. @param url relative to the first resource server, or absolute below any of them */
-  patch (url: string | URL, options?: CallBodyOptions): OAuthCall { return this.#call('PATCH', url, options) }
-  /** Sends a DELETE. @param url relative to the first resource server, or absolute below any of them */
-  delete (url: string | URL, options?: CallBodyOptions): OAuthCall { return this.#call('DELETE', url, options) }
-  /** Sends a HEAD. @param url relative to the first resource server, or absolute below any of them */
-  head (url: string | URL, options?: CallBodyOptions): OAuthCall { return this.#call('HEAD', url, options) }
-
-  /**
-   * Sends a call, authorized as the current user: awaited, it is undici's `ResponseData`; `.json()`, `.text()` and `.bytes()` read it whole.
-   * Rejects with FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE,
-   * FST_OAUTH_STORE_UNAVAILABLE, FST_OAUTH_ORIGIN_NOT_ALLOWED, FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_API_UNAVAILABLE; never for a status.
-   * @param url relative to the first resource server, or absolute below any of them
-   * @param options undici's, plus `json`; `method` is GET where absent
-   */
-  request (url: string | URL, options?: CallOptions): OAuthCall { return this.#call(undefined, url, options) }
 
   /** `fetch` as the current user; redirects are followed, each hop checked. A plain function: it can be handed to a client library. */
   get fetch (): typeof globalThis.fetch {
@@ -194,7 +172,7 @@ export class RequestOAuth {
     return this.#client
   }
 
-  #call (method: string | undefined, url: string | URL, options: CallOptions | undefined): OAuthCall {
+  [kCall] (method: string | undefined, url: string | URL, options: CallOptions | undefined): OAuthCall {
     return this.#authorizedClient().call(method, url, options)
   }
 }

@@ -1,13 +1,13 @@
-import { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
-import { ApiUnavailableError, InvalidOptionsError, OAuthError } from '../errors.ts'
+import { ApiUnavailableError, InvalidOptionsError, InvalidResponseError, OAuthError } from '../errors.ts'
 import type { ProviderConfig } from '../options.ts'
 import type { TokenSet } from '../protocol/token-set.ts'
 import { appendQuery, setParameters, type Parameters } from '../protocol/urls.ts'
 import type { ProviderHooks } from '../providers/types.ts'
-import { OAuthCall } from './oauth-call.ts'
-import { copyHeaders, prepareBody, type CallBody, type CallHeaders, type PreparedBody } from './request-body.ts'
+import { OAuthCall, type CallSender } from './oauth-call.ts'
+import { copyHeaders, discardBody, prepareBody, type CallBody, type CallHeaders, type PreparedBody } from './request-body.ts'
 import { assertResourceUrl, assertTransport, resolveResourceUrl, resolveUrl } from './resource-url.ts'
+import { asResponseData, readWhole } from './response-data.ts'
 import { placeToken } from './token-placement.ts'
 import type { Grant, TokenSource } from './token-source.ts'
 import type { BufferedAnswer, ResponseData, Transport, TransportRequest } from './transport.ts'
@@ -19,6 +19,7 @@ export interface CallOptions extends Omit<Partial<Dispatcher.RequestOptions>, 'o
   json?: unknown
   body?: CallBody
   headers?: CallHeaders
+  /** Ends this call, and nothing else: a refresh that it waits for goes on. */
   signal?: AbortSignal | null
   /** Parameters that are added to the URL's query. */
   query?: Record<string, unknown>
@@ -34,125 +35,161 @@ const REFUSED_OPTIONS = ['origin', 'path', 'dispatcher', 'upgrade', 'maxRedirect
 
 /** An HTTP client that is authorized as one account: checks where each call goes, adds the token, retries once after a 401. */
 export class AuthorizedClient {
-  readonly #config: ProviderConfig
-  readonly #transport: Transport
-  readonly #source: () => TokenSource
-  readonly #hooks: ProviderHooks
+  /** Asked at each call, never before; may throw FST_OAUTH_LOGIN_REQUIRED. */
+  readonly config: () => ProviderConfig
+  readonly transport: Transport
+  /** Asked at each call that has the token; may throw FST_OAUTH_LOGIN_REQUIRED. */
+  readonly source: () => TokenSource
+  /** In place of the provider's own. */
+  readonly hooks: ProviderHooks | undefined
 
-  /** @param source asked at each call; may throw FST_OAUTH_LOGIN_REQUIRED */
-  constructor (config: ProviderConfig, transport: Transport, source: () => TokenSource, hooks: ProviderHooks = config.hooks) {
-    this.#config = config
-    this.#transport = transport
-    this.#source = source
-    this.#hooks = hooks
+  constructor (config: ProviderConfig | (() => ProviderConfig), transport: Transport, source: () => TokenSource, hooks?: ProviderHooks) {
+    this.config = typeof config === 'function' ? config : () => config
+    this.transport = transport
+    this.source = source
+    this.hooks = hooks
   }
 
   /**
-   * Sends a call.
+   * Sends a call. Whatever is wrong with it comes as a rejection, never as an exception.
    * @param url relative to the first resource server, or absolute below any of them
    */
   call (method: string | undefined, url: string | URL, options?: CallOptions): OAuthCall {
-    return new OAuthCall({
-      provider: this.#config.name,
-      stream: () => this.#send(method, url, options, request => this.#transport.stream(request), drainStream),
-      buffered: () => this.#send(method, url, options, (request) => {
-        request.headers.accept ??= 'application/json'
-        return this.#transport.buffered(request, { limit: options?.maxResponseSize ?? MAX_RESPONSE_SIZE, line: 'api' })
-      }, drained)
+    return new OAuthCall(new AuthorizedCall(this, method, url, options))
+  }
+}
+
+/** One call of one client, sent once (and once more after a 401) in one of two ways. */
+class AuthorizedCall implements CallSender {
+  readonly #client: AuthorizedClient
+  readonly #method: string | undefined
+  readonly #url: string | URL
+  readonly #options: CallOptions | undefined
+  provider = ''
+  secret: string | undefined
+
+  constructor (client: AuthorizedClient, method: string | undefined, url: string | URL, options: CallOptions | undefined) {
+    this.#client = client
+    this.#method = method
+    this.#url = url
+    this.#options = options
+  }
+
+  stream (): Promise<ResponseData> {
+    const { transport } = this.#client
+    return this.#send(request => transport.stream(request), async (refused) => {
+      // Read before anything else is asked for: until then its connection is taken, perhaps the only one.
+      const whole = await this.rest(refused)
+      return () => asResponseData(whole)
     })
   }
 
+  buffered (accept?: string): Promise<BufferedAnswer> {
+    const { transport } = this.#client
+    const reading = { limit: this.#limit, line: 'api' } as const
+    return this.#send((request) => {
+      if (accept !== undefined) request.headers.accept ??= accept
+      return transport.buffered(request, reading)
+    }, refused => () => refused)
+  }
+
+  async rest (data: ResponseData): Promise<BufferedAnswer> {
+    try {
+      return await readWhole(data, this.#limit)
+    } catch (error) {
+      throw this.#explained(error, undefined)
+    }
+  }
+
+  get #limit (): number { return this.#options?.maxResponseSize ?? MAX_RESPONSE_SIZE }
+
+  /**
+   * @param transmit hands the request to undici
+   * @param settle ends a refused answer, so that its connection is free, and returns what gives it back
+   */
   async #send<T extends ResponseData | BufferedAnswer> (
-    method: string | undefined, input: string | URL, options: CallOptions | undefined,
-    transmit: (request: TransportRequest) => Promise<T>, drain: (answer: T) => Promise<void>
+    transmit: (request: TransportRequest) => Promise<T>, settle: (refused: T) => (() => T) | Promise<() => T>
   ): Promise<T> {
-    const { json, body, headers, method: chosen, signal, query, withholdToken, maxResponseSize: _own, ...rest } = options ?? NO_OPTIONS
-    const url = withholdToken === true ? resolveUrl(input, this.#config) : resolveResourceUrl(input, this.#config)
+    const config = this.#client.config()
+    this.provider = config.name
+    const { body, signal, withholdToken } = this.#options ?? NO_OPTIONS
+    try {
+      signal?.throwIfAborted()
+      const preparing = this.#prepare(config)
+      const { request, replayable } = preparing instanceof Promise ? await preparing : preparing
+      const source = withholdToken === true ? NOBODY : this.#client.source()
+
+      const granted = source.current(replayable)
+      const grant = granted instanceof Promise ? await unlessAborted(granted, signal) : granted
+      const answer = await this.#transmit(request, grant, config, transmit)
+      if (answer.statusCode !== 401) {
+        source.accepted(grant)
+        return answer
+      }
+      if (!replayable || isInsufficientScope(answer.headers)) return answer
+
+      // The token may have been revoked, or its end misjudged: one newer token, one more try, and no other.
+      const giveBack = await settle(answer)
+      const newer = await unlessAborted(source.renew(grant), signal)
+      if (newer === undefined) return giveBack()
+      const second = await this.#transmit(request, newer, config, transmit)
+      if (second.statusCode !== 401) source.accepted(newer)
+      return second
+    } catch (error) {
+      discardBody(body)
+      throw this.#explained(error, signal)
+    }
+  }
+
+  #prepare (config: ProviderConfig): Prepared | Promise<Prepared> {
+    const options = this.#options ?? NO_OPTIONS
+    const url = options.withholdToken === true ? resolveUrl(this.#url, config) : resolveResourceUrl(this.#url, config)
+    if (options === NO_OPTIONS) return { request: { url, method: this.#method ?? 'GET', headers: {} }, replayable: true }
+
+    const { json, body, headers, method, signal, query, withholdToken: _ours, maxResponseSize: _also, ...rest } = options
     if (query !== undefined) url.search = appendQuery(url.search, setParameters(new URLSearchParams(), query as Parameters))
     for (const name of REFUSED_OPTIONS) {
-      if (name in rest) throw new InvalidOptionsError(`a call cannot have the option "${name}": where it goes is checked by its URL`, { provider: this.#config.name })
+      // A redirect count of 0 is what there is anyway.
+      if (rest[name as keyof typeof rest] || (name in rest && name === 'path')) throw new InvalidOptionsError(`a call cannot have the option "${name}": where it goes is checked by its URL`, { provider: config.name })
     }
+    const finish = (prepared: PreparedBody): Prepared => ({
+      request: { url, method: this.#method ?? method?.toUpperCase() ?? 'GET', headers: requestHeaders(headers, prepared), body: prepared.body, signal: signal ?? undefined, options: rest },
+      replayable: prepared.replayable
+    })
     const preparing = prepareBody(body, json)
-    const prepared = preparing instanceof Promise ? await preparing : preparing
-    const source = withholdToken === true ? NOBODY : this.#source()
-    const request: TransportRequest = { url, method: method ?? chosen?.toUpperCase() ?? 'GET', headers: requestHeaders(headers, prepared), body: prepared.body, signal: signal ?? undefined, options: rest }
-
-    const granted = source.current(prepared.replayable)
-    const grant = granted instanceof Promise ? await granted : granted
-    const answer = await this.#transmit(request, grant, transmit)
-    if (answer.statusCode !== 401) {
-      source.accepted(grant)
-      return answer
-    }
-    if (!prepared.replayable || isInsufficientScope(answer.headers)) return answer
-    return await this.#retry(request, grant, source, answer, transmit, drain)
+    return preparing instanceof Promise ? preparing.then(finish) : finish(preparing)
   }
 
-  // The token may have been revoked, or its end misjudged: one newer token, one more try, and no other.
-  async #retry<T extends ResponseData | BufferedAnswer> (
-    request: TransportRequest, refused: Grant, source: TokenSource, answer: T,
-    transmit: (request: TransportRequest) => Promise<T>, drain: (answer: T) => Promise<void>
-  ): Promise<T> {
-    let grant: Grant | undefined
-    try {
-      grant = await source.renew(refused)
-    } catch (error) {
-      await drain(answer)
-      throw error
-    }
-    if (grant === undefined) return answer
-    await drain(answer)
-    const second = await this.#transmit(request, grant, transmit)
-    if (second.statusCode !== 401) source.accepted(grant)
-    return second
-  }
-
-  async #transmit<T> (request: TransportRequest, { tokens }: Grant, transmit: (request: TransportRequest) => Promise<T>): Promise<T> {
-    let placed = tokens === NO_TOKENS ? request : placeToken(request, tokens, this.#config)
-    if (this.#hooks.protectedRequest !== undefined) placed = await this.#hooked(placed, tokens)
-    try {
-      return await transmit(placed)
-    } catch (cause) {
-      if (cause instanceof OAuthError || request.signal?.aborted === true) throw cause
-      throw new ApiUnavailableError(`an API of provider "${this.#config.name}" cannot be reached`, { provider: this.#config.name, reason: 'no_answer', cause })
-    }
+  #transmit<T> (request: TransportRequest, { tokens }: Grant, config: ProviderConfig, transmit: (request: TransportRequest) => Promise<T>): Promise<T> {
+    const { protectedRequest } = this.#client.hooks ?? config.hooks
+    this.secret = tokens.accessToken
+    const placed = tokens === NO_TOKENS ? request : placeToken(request, tokens, config)
+    return protectedRequest === undefined ? transmit(placed) : this.#hooked(protectedRequest, placed, tokens, config).then(transmit)
   }
 
   // What the hook makes of the URL is checked like what the handler passed.
-  async #hooked (request: TransportRequest, tokens: TokenSet): Promise<TransportRequest> {
+  async #hooked (hook: NonNullable<ProviderHooks['protectedRequest']>, request: TransportRequest, tokens: TokenSet, config: ProviderConfig): Promise<TransportRequest> {
     const { url, method, headers, body } = request
     const hooked = { url: new URL(url), method, headers: { ...headers }, body: body as unknown }
-    await this.#hooks.protectedRequest!(hooked)
-    if (tokens === NO_TOKENS) assertTransport(hooked.url, this.#config)
-    else assertResourceUrl(hooked.url, this.#config)
+    await hook(hooked)
+    if (tokens === NO_TOKENS) assertTransport(hooked.url, config)
+    else assertResourceUrl(hooked.url, config)
     return { ...request, ...hooked, body: hooked.body as TransportRequest['body'] }
   }
+
+  /** The error that the caller gets: their own where they ended the call, else a typed one without any secret. */
+  #explained (error: unknown, signal: AbortSignal | null | undefined): unknown {
+    const { provider, secret } = this
+    if (signal?.aborted === true) return signal.reason
+    if (error === (this.#options?.body as { errored?: unknown } | undefined)?.errored) return error
+    if (error instanceof InvalidResponseError && error.provider === undefined) {
+      return new InvalidResponseError(`an API of provider "${provider}" cannot be read: ${error.message}`, { provider, reason: error.reason })
+    }
+    if (error instanceof OAuthError || !isOfUndici(error)) return error
+    const { name, code } = error
+    const message = secret === undefined || secret === '' ? error.message : error.message.replaceAll(secret, '[redacted]')
+    if (CALLERS_MISTAKES.includes(code)) throw new InvalidOptionsError(`a call to an API of provider "${provider}" cannot be sent: ${message}`, { provider })
+    const reason = code.endsWith('_TIMEOUT') ? 'timeout' : 'no_answer'
+    return new ApiUnavailableError(`an API of provider "${provider}" cannot be reached`, { provider, reason, cause: { name, code, message } })
+  }
 }
-
-const NO_OPTIONS: CallOptions = {}
-
-// A call that is to go out without a token has nothing to refresh.
-const NO_TOKENS = { accessToken: '', tokenType: '', scope: [], raw: {} }
-const NOBODY: TokenSource = {
-  current: () => ({ tokens: NO_TOKENS, version: 0 }),
-  renew: async () => undefined,
-  accepted: () => {}
-}
-
-function requestHeaders (headers: CallHeaders, { contentType }: PreparedBody): TransportRequest['headers'] {
-  const copy = copyHeaders(headers)
-  if (contentType !== undefined) copy['content-type'] ??= contentType
-  return copy
-}
-
-// More of the same token would not help: the user has not been asked for that scope (RFC 6750, section 3.1).
-export function isInsufficientScope (headers: Record<string, string | string[] | undefined>): boolean {
-  return String(headers['www-authenticate'] ?? '').includes('insufficient_scope')
-}
-
-async function drainStream (answer: ResponseData): Promise<void> {
-  const { body } = answer
-  if (body instanceof Readable) await body.dump({ limit: 128 * 1024 }).catch(() => {})
-}
-
-async function drained (): Promise<void> {}

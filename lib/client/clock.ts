@@ -4,6 +4,8 @@ export interface Clock {
   now: () => number
   /** Milliseconds of a clock that only goes forward. */
   monotonic: () => number
+  /** Waits some seconds; real time where absent. */
+  wait?: (seconds: number, signal?: AbortSignal) => Promise<void>
 }
 
 export const systemClock: Clock = {

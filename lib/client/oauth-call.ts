@@ -1,18 +1,28 @@
-import { Readable } from 'node:stream'
 import { InvalidResponseError, ResponseStatusError } from '../errors.ts'
 import { excerptOf } from '../protocol/token-response.ts'
+import { asResponseData } from './response-data.ts'
 import type { BufferedAnswer, ResponseData } from './transport.ts'
 
-/** How one call is sent: as a stream, or read whole. */
+/** How one call is sent: as a stream or read whole, and never twice. */
 export interface CallSender {
-  provider: string
-  stream: () => Promise<ResponseData>
-  buffered: () => Promise<BufferedAnswer>
+  /** The provider's name, for errors; known once the call is sent. */
+  readonly provider: string
+  /** What was sent along and may come back in an answer. */
+  readonly secret: string | undefined
+  stream (): Promise<ResponseData>
+  /** @param accept what the call would like to get, where its own headers say nothing */
+  buffered (accept?: string): Promise<BufferedAnswer>
+  /** Reads the rest of a streamed answer. */
+  rest (data: ResponseData): Promise<BufferedAnswer>
 }
+
+const nothing = () => {}
+const settled = Promise.resolve()
 
 /**
  * One API call: a promise of undici's `ResponseData`, sent in the next microtask whether or not anybody waits for it.
  * `.json()`, `.text()` and `.bytes()` read the answer whole and refuse anything but 2xx; all of them share that one send.
+ * A failure that nobody waits for is dropped: it must not end the process.
  */
 export class OAuthCall extends Promise<ResponseData> {
   // What `then` returns is a plain promise: there is no second call behind it.
@@ -21,9 +31,9 @@ export class OAuthCall extends Promise<ResponseData> {
   readonly #sender: CallSender
   readonly #resolve: (data: ResponseData) => void
   readonly #reject: (error: unknown) => void
-  #buffered: Promise<BufferedAnswer> | undefined
   #streamed: Promise<ResponseData> | undefined
-  #wantsBuffer = false
+  #buffered: Promise<BufferedAnswer> | undefined
+  #awaited = false
 
   constructor (sender: CallSender) {
     let resolve!: (data: ResponseData) => void
@@ -35,95 +45,88 @@ export class OAuthCall extends Promise<ResponseData> {
     this.#sender = sender
     this.#resolve = resolve
     this.#reject = reject
-    queueMicrotask(() => this.#send())
-  }
-
-  #send (): void {
-    if (this.#buffered !== undefined || this.#streamed !== undefined) return
-    if (this.#wantsBuffer) {
-      this.#buffered = this.#sender.buffered()
-      return
-    }
-    this.#streamed = this.#sender.stream()
-    this.#streamed.then(this.#resolve, (error: unknown) => {
-      // A call that nobody waits for (yet) must not end the process when it fails.
-      super.then(undefined, () => {})
-      this.#reject(error)
-    })
+    // Only now is it known whether the answer is wanted as a stream or, by far the cheaper way, whole.
+    settled.then(() => { if (this.#buffered === undefined) this.#stream() })
   }
 
   override then<A = ResponseData, B = never> (onResolve?: ((data: ResponseData) => A | PromiseLike<A>) | null, onReject?: ((error: unknown) => B | PromiseLike<B>) | null): Promise<A | B> {
-    // Somebody reads the answer whole and waits for the call as well: what was read is handed out as a ResponseData.
-    if (this.#wantsBuffer && this.#streamed === undefined) this.#answer().then(answer => this.#resolve(asResponseData(answer)), this.#reject)
+    if (!this.#awaited) {
+      this.#awaited = true
+      if (this.#streamed === undefined && this.#buffered !== undefined) this.#share(this.#buffered)
+    }
     return super.then(onResolve, onReject)
   }
 
   /**
    * The answer parsed as JSON; undefined where it has no body (204, HEAD).
-   * @throws FST_OAUTH_RESPONSE_STATUS for anything but 2xx, FST_OAUTH_INVALID_RESPONSE
+   * @throws FST_OAUTH_RESPONSE_STATUS for anything but 2xx, FST_OAUTH_INVALID_RESPONSE, and what the call itself throws
    */
-  async json<T = unknown> (): Promise<T> {
-    const { body } = await this.#success()
+  json<T = unknown> (): Promise<T> {
+    return quiet(this.#json<T>(this.#answer('application/json')))
+  }
+
+  /** The answer as text. @throws FST_OAUTH_RESPONSE_STATUS for anything but 2xx, FST_OAUTH_INVALID_RESPONSE, and what the call itself throws */
+  text (): Promise<string> {
+    return quiet(this.#answer().then(answer => this.#success(answer).toString('utf8')))
+  }
+
+  /** The answer as bytes. @throws FST_OAUTH_RESPONSE_STATUS for anything but 2xx, FST_OAUTH_INVALID_RESPONSE, and what the call itself throws */
+  bytes (): Promise<Uint8Array> {
+    // A copy: the original is shared, and may be a piece of a larger buffer.
+    return quiet(this.#answer().then(answer => new Uint8Array(this.#success(answer))))
+  }
+
+  async #json<T> (answer: Promise<BufferedAnswer>): Promise<T> {
+    const body = this.#success(await answer)
     if (body.length === 0) return undefined as T
     const text = body.toString('utf8')
     try {
       return JSON.parse(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text) as T
     } catch {
-      throw new InvalidResponseError(`an API of provider "${this.#sender.provider}" answered with something that is no JSON`, { provider: this.#sender.provider, reason: 'unreadable_response' })
+      const { provider } = this.#sender
+      throw new InvalidResponseError(`an API of provider "${provider}" answered with something that is no JSON`, { provider, reason: 'unreadable_response' })
     }
   }
 
-  /** The answer as text. @throws FST_OAUTH_RESPONSE_STATUS for anything but 2xx, FST_OAUTH_INVALID_RESPONSE */
-  async text (): Promise<string> {
-    return (await this.#success()).body.toString('utf8')
-  }
-
-  /** The answer as bytes. @throws FST_OAUTH_RESPONSE_STATUS for anything but 2xx, FST_OAUTH_INVALID_RESPONSE */
-  async bytes (): Promise<Uint8Array> {
-    return (await this.#success()).body
-  }
-
-  async #success (): Promise<BufferedAnswer> {
-    const answer = await this.#answer()
-    const { statusCode, headers, body } = answer
-    if (statusCode >= 200 && statusCode < 300) return answer
-    const error = new ResponseStatusError(`an API of provider "${this.#sender.provider}" answered ${statusCode}`, {
-      provider: this.#sender.provider,
+  #success ({ statusCode, headers, body }: BufferedAnswer): Buffer {
+    if (statusCode >= 200 && statusCode < 300) return body
+    const { provider, secret } = this.#sender
+    const error = new ResponseStatusError(`an API of provider "${provider}" answered ${statusCode}`, {
+      provider,
       responseStatus: statusCode,
-      excerpt: excerptOf(body.toString('utf8', 0, 2000))
+      excerpt: excerptOf(body.toString('utf8', 0, 2000), secret === undefined ? [] : [secret])
     })
     // For the handler that wants to look; not for a log.
     Object.defineProperty(error, 'response', { value: { statusCode, headers, body }, configurable: true })
     throw error
   }
 
-  #answer (): Promise<BufferedAnswer> {
+  #answer (accept?: string): Promise<BufferedAnswer> {
     if (this.#buffered !== undefined) return this.#buffered
     if (this.#streamed !== undefined) {
-      this.#buffered = this.#streamed.then(async ({ statusCode, headers, body }) => ({ statusCode, headers, body: Buffer.from(await body.arrayBuffer()) }))
+      this.#buffered = this.#streamed.then(data => this.#sender.rest(data))
       return this.#buffered
     }
-    this.#wantsBuffer = true
-    return Promise.resolve().then(() => {
-      this.#send()
-      return this.#buffered!
+    this.#buffered = this.#sender.buffered(accept)
+    if (this.#awaited) this.#share(this.#buffered)
+    return this.#buffered
+  }
+
+  #stream (): void {
+    this.#streamed = this.#sender.stream()
+    this.#streamed.then(this.#resolve, (error: unknown) => {
+      super.then(undefined, nothing)
+      this.#reject(error)
     })
+  }
+
+  // Somebody reads the answer whole and waits for the call as well: what was read is handed out as a ResponseData.
+  #share (buffered: Promise<BufferedAnswer>): void {
+    buffered.then(answer => this.#resolve(asResponseData(answer)), this.#reject)
   }
 }
 
-function asResponseData ({ statusCode, headers, body }: BufferedAnswer): ResponseData {
-  const stream = Readable.from(body.length === 0 ? [] : [body], { objectMode: false })
-  const consumed = async () => {
-    stream.destroy()
-    return body
-  }
-  const mixin = {
-    text: async () => (await consumed()).toString('utf8'),
-    json: async () => JSON.parse((await consumed()).toString('utf8')) as unknown,
-    bytes: async () => new Uint8Array(await consumed()),
-    arrayBuffer: async () => new Uint8Array(await consumed()).buffer,
-    blob: async () => new Blob([new Uint8Array(await consumed())]),
-    dump: async () => { stream.destroy() }
-  }
-  return { statusCode, statusText: '', headers, body: Object.assign(stream, mixin) as unknown as ResponseData['body'], trailers: {}, opaque: null, context: {} }
+function quiet<T> (promise: Promise<T>): Promise<T> {
+  promise.catch(nothing)
+  return promise
 }

@@ -12,10 +12,11 @@ import { AuthorizedClient, type CallOptions } from './authorized-client.ts'
 import { createAuthorizedFetch } from './authorized-fetch.ts'
 import type { Clock } from './clock.ts'
 import { clientCredentialsGrant, codeGrant, jwtBearerGrant, passwordGrant, type GrantOptions, type Granted } from './grants.ts'
+import { HttpVerbs, kCall } from './http-verbs.ts'
 import type { OAuthCall } from './oauth-call.ts'
 import type { ProviderClient } from './provider-client.ts'
 import { Refresher, type Logger, type RefreshOptions } from './refresher.ts'
-import { RecordTokenSource } from './token-source.ts'
+import { RecordTokenSource, type TokenSource } from './token-source.ts'
 import { loadTokens } from './load-tokens.ts'
 import type { Transport } from './transport.ts'
 
@@ -35,6 +36,8 @@ export interface OAuthSessionInit {
   /** The verifier of a login that was begun elsewhere. */
   codeVerifier?: string
   hooks?: ProviderHooks
+  /** Further parameters of each token request that is made for the app itself (`audience`, `resource`, …). */
+  params?: Parameters
 }
 
 /** What a headless session stands on. */
@@ -75,7 +78,7 @@ const TTL = 86_400
  * One account at one provider without a web session: for scripts, background jobs and tests. Everything that
  * requests-oauthlib's OAuth2Session does.
  */
-export class OAuthSession {
+export class OAuthSession extends HttpVerbs {
   readonly #basis: OAuthSessionBasis
   readonly #init: OAuthSessionInit
   readonly #store = new MemoryTokenStore()
@@ -84,16 +87,18 @@ export class OAuthSession {
   #refresher: Refresher
   #source: RecordTokenSource | undefined
   #id: string | undefined
+  #first: Promise<TokenSet> | undefined
   #pending: { state: string, codeVerifier: string | undefined, redirectUri: string | undefined, scope: string[] } | undefined
   #scopeChange: ScopeChange | undefined
 
   constructor (basis: OAuthSessionBasis, init: OAuthSessionInit = {}) {
+    super()
     this.#basis = basis
     this.#init = init
     const { clock, log } = basis
     this.#records = new TokenRecords(this.#store, clock.monotonic)
     this.#refresher = new Refresher({ records: this.#records, clock, log, onTokens: (tokens, event) => this.#announced(tokens, event) })
-    this.#client = new AuthorizedClient(basis.provider.config, basis.transport, () => this.#tokenSource(), init.hooks ?? basis.provider.config.hooks)
+    this.#client = new AuthorizedClient(basis.provider.config, basis.transport, () => this.#tokenSourceOrFirst(), init.hooks ?? basis.provider.config.hooks)
     if (init.tokens !== undefined && init.tokens !== null) this.#load(init.tokens)
     if (init.state !== undefined) this.#pending = { state: init.state, codeVerifier: init.codeVerifier, redirectUri: init.redirectUri, scope: this.#scope() }
   }
@@ -160,7 +165,9 @@ export class OAuthSession {
     const { grantType } = provider.config
     if (username !== undefined || password !== undefined || grantType === 'password') return await passwordGrant(provider, { ...common, username: username!, password: password! })
     if (assertion !== undefined) return await jwtBearerGrant(provider, { ...common, assertion })
-    if (callbackUrl === undefined && code === undefined && grantType === 'client_credentials') return await clientCredentialsGrant(provider, common)
+    if (callbackUrl === undefined && code === undefined && grantType === 'client_credentials') {
+      return await clientCredentialsGrant(provider, { ...common, params: setParameters(setParameters(new URLSearchParams(), this.#init.params), options.params) })
+    }
     const taken = callbackUrl === undefined ? code : this.parseCallback(callbackUrl).code
     if (typeof taken !== 'string' || taken === '') {
       throw new AuthorizationFailedError(`there is no authorization code for provider "${provider.name}"; pass callbackUrl or code`, { provider: provider.name, reason: 'missing_code' })
@@ -195,21 +202,6 @@ export class OAuthSession {
     this.#pending = undefined
     return await this.#adopt(read.tokens, read.scopeChange)
   }
-
-  /** Sends a GET. @param url relative to the first resource server, or absolute below any of them */
-  get (url: string | URL, options?: CallOptions): OAuthCall { return this.#call('GET', url, options) }
-  /** Sends a POST. @param url relative to the first resource server, or absolute below any of them */
-  post (url: string | URL, options?: CallOptions): OAuthCall { return this.#call('POST', url, options) }
-  /** Sends a PUT. @param url relative to the first resource server, or absolute below any of them */
-  put (url: string | URL, options?: CallOptions): OAuthCall { return this.#call('PUT', url, options) }
-  /** Sends a PATCH. @param url relative to the first resource server, or absolute below any of them */
-  patch (url: string | URL, options?: CallOptions): OAuthCall { return this.#call('PATCH', url, options) }
-  /** Sends a DELETE. @param url relative to the first resource server, or absolute below any of them */
-  delete (url: string | URL, options?: CallOptions): OAuthCall { return this.#call('DELETE', url, options) }
-  /** Sends a HEAD. @param url relative to the first resource server, or absolute below any of them */
-  head (url: string | URL, options?: CallOptions): OAuthCall { return this.#call('HEAD', url, options) }
-  /** Sends a call; `options.method` is GET where absent. @param url relative to the first resource server, or absolute below any of them */
-  request (url: string | URL, options?: CallOptions): OAuthCall { return this.#call(undefined, url, options) }
 
   /** `fetch` with this session's token. */
   get fetch (): typeof globalThis.fetch {
@@ -248,7 +240,7 @@ export class OAuthSession {
     return revoked && also
   }
 
-  #call (method: string | undefined, url: string | URL, options?: CallOptions): OAuthCall {
+  [kCall] (method: string | undefined, url: string | URL, options: CallOptions | undefined): OAuthCall {
     const { withholdToken } = this.#init
     return this.#client.call(method, url, withholdToken === undefined ? options : { withholdToken, ...options })
   }
@@ -269,6 +261,21 @@ export class OAuthSession {
     return live.record ?? this.#records.decode(this.#store.peek(this.#id))
   }
 
+  /** The app's own tokens are fetched by whoever needs them first; everybody else has to be given some. */
+  #tokenSourceOrFirst (): TokenSource {
+    if (this.#id !== undefined || this.#basis.provider.config.grantType !== 'client_credentials') return this.#tokenSource()
+    const first = async () => {
+      this.#first ??= this.fetchTokens().finally(() => { this.#first = undefined })
+      await this.#first
+      return this.#tokenSource()
+    }
+    return {
+      current: async replayable => await (await first()).current(replayable),
+      renew: async refused => await (await first()).renew(refused),
+      accepted: grant => { if (this.#id !== undefined) this.#tokenSource().accepted(grant) }
+    }
+  }
+
   #tokenSource (): RecordTokenSource {
     const { provider, clock } = this.#basis
     if (this.#id === undefined) throw new LoginRequiredError(`this session has no token of provider "${provider.name}"; call fetchTokens first`, { provider: provider.name, reason: 'missing_token' })
@@ -278,6 +285,7 @@ export class OAuthSession {
       clock,
       mode: this.#init.refresh ?? provider.config.refresh ?? 'auto',
       hooks: this.#init.hooks,
+      params: this.#init.params,
       onEnded: () => {
         this.#id = undefined
         this.#source = undefined

@@ -66,6 +66,11 @@ export class ProviderClient {
 
   get name (): string { return this.config.name }
 
+  /** The same provider, asked for tokens in another way. */
+  withGrantType (grantType: ProviderConfig['grantType']): ProviderClient {
+    return this.config.grantType === grantType ? this : new ProviderClient({ ...this.config, grantType }, this.#transport, this.#clock)
+  }
+
   /** The metadata where it is known already. */
   get knownMetadata (): AuthorizationServerMetadata | undefined {
     if (this.#metadata !== undefined && this.#clock.monotonic() - this.#metadataAt > METADATA_MAX_AGE_MS) {

@@ -77,10 +77,10 @@ export class Refresher {
   }
 
   /** Starts a refresh that nobody waits for, unless one failed a moment ago. */
-  refreshAhead (provider: ProviderClient, id: string, version: number): void {
+  refreshAhead (provider: ProviderClient, id: string, options: RefreshOptions): void {
     const live = this.#records.live(id)
     if (live.flight !== undefined || live.pausedUntil > this.#clock.monotonic()) return
-    this.#flight(provider, id, { version }).catch((error: unknown) => {
+    this.#flight(provider, id, options).catch((error: unknown) => {
       live.pausedUntil = this.#clock.monotonic() + PAUSE_MS
       const { code, oauthError } = error as OAuthError
       this.#log.warn({ provider: provider.name, code, oauthError }, 'a refresh ahead of time failed; the token is still valid and stays in use')
@@ -153,7 +153,8 @@ export class Refresher {
 
     // The ID token is checked after the write: nothing that it says may cost the rotated token beside it.
     const { idToken, ...tokens } = answer.tokens
-    tokens.refreshToken ??= options.refreshToken ?? refreshTokenOf(current)!
+    const used = options.refreshToken ?? refreshTokenOf(current)
+    if (tokens.refreshToken === undefined && used !== undefined) tokens.refreshToken = used
     const kept = current.tokens.idToken
     const place = (set: TokenSet, version: number): TokenRecord => options.park === true
       ? { ...current, version, parked: set }
@@ -203,13 +204,16 @@ export class Refresher {
   }
 
   async #exchange (provider: ProviderClient, current: TokenRecord, sendBefore: number, options: RefreshOptions): Promise<TokenResponse> {
+    const own = provider.config.grantType === 'client_credentials'
     const refreshToken = options.refreshToken ?? refreshTokenOf(current)
-    if (refreshToken === undefined) throw tokenExpired(provider)
+    if (refreshToken === undefined && !own) throw tokenExpired(provider)
+    const { scope } = current.tokens
     return await provider.requestTokens({
-      grantType: 'refresh_token',
-      grant: { refresh_token: refreshToken },
-      params: [provider.config.refreshParams, options.params],
-      scope: current.tokens.scope,
+      // The app's own tokens are not refreshed but asked for again (RFC 6749, section 4.4.3).
+      ...(own
+        ? { grantType: 'client_credentials', grant: { scope: scope.length > 0 ? scope.join(' ') : undefined }, params: [provider.config.tokenParams, options.params] }
+        : { grantType: 'refresh_token', grant: { refresh_token: refreshToken }, params: [provider.config.refreshParams, options.params] }),
+      scope,
       hooks: options.hooks,
       timeoutMs: Math.max(EXCHANGE_MS, provider.config.requestTimeout),
       // A process that was stopped and goes on must not send what another one has sent meanwhile.
@@ -275,6 +279,11 @@ export class Refresher {
       throw loginEnded(provider, error as OAuthError)
     }
   }
+}
+
+/** Whether a set can be replaced without the user. */
+export function isRenewable (provider: ProviderClient, record: TokenRecord): boolean {
+  return provider.config.grantType === 'client_credentials' || refreshTokenOf(record) !== undefined
 }
 
 /** The refresh token that the provider takes next. */

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import { InvalidOptionsError } from '../errors.ts'
 
@@ -20,10 +21,7 @@ const NONE: PreparedBody = { body: undefined, replayable: true }
  * @throws FST_OAUTH_INVALID_OPTIONS
  */
 export function prepareBody (body: CallBody | undefined, json: unknown): PreparedBody | Promise<PreparedBody> {
-  if (json !== undefined) {
-    if (body !== undefined && body !== null) throw new InvalidOptionsError('a call has both `json` and `body`; pass one of them')
-    return { body: JSON.stringify(json), contentType: 'application/json', replayable: true }
-  }
+  if (json !== undefined) return { body: jsonOf(json, body), contentType: 'application/json', replayable: true }
   if (body === undefined || body === null) return NONE
   if (typeof body === 'string') return { body, replayable: true }
   if (body instanceof URLSearchParams) return { body: body.toString(), contentType: 'application/x-www-form-urlencoded', replayable: true }
@@ -31,11 +29,28 @@ export function prepareBody (body: CallBody | undefined, json: unknown): Prepare
   if (body instanceof ArrayBuffer) return { body: Buffer.from(body), replayable: true }
   if (ArrayBuffer.isView(body)) return { body: Buffer.from(body.buffer, body.byteOffset, body.byteLength), replayable: true }
   if (isFormData(body) || body instanceof Blob) return encode(body)
+  // It may fail while the token is being read, long before undici listens: an error that nobody hears ends the process.
+  if (body instanceof Readable) body.on('error', () => {})
   return { body: body as Dispatcher.DispatchOptions['body'], replayable: false }
 }
 
+/** Lets go of a body that is not going to be sent: an open file, a request on its way. */
+export function discardBody (body: unknown): void {
+  if (body instanceof Readable) body.destroy()
+  else if (body instanceof ReadableStream && !body.locked) body.cancel().catch(() => {})
+}
+
+function jsonOf (json: unknown, body: CallBody | undefined): string {
+  if (body !== undefined && body !== null) throw new InvalidOptionsError('a call has both `json` and `body`; pass one of them')
+  const text = JSON.stringify(json) as string | undefined
+  if (text === undefined) throw new InvalidOptionsError(`\`json\` is a ${typeof json}, which JSON cannot say`)
+  return text
+}
+
+// By its name and its members: undici's is another class than Node's, and the `form-data` package's, a stream, has the name alone.
 function isFormData (body: object): body is FormData {
-  return (body as { [Symbol.toStringTag]?: string })[Symbol.toStringTag] === 'FormData'
+  const { [Symbol.toStringTag]: tag, entries } = body as { [Symbol.toStringTag]?: string, entries?: unknown }
+  return tag === 'FormData' && typeof entries === 'function'
 }
 
 async function encode (body: FormData | Blob): Promise<PreparedBody> {
@@ -43,7 +58,7 @@ async function encode (body: FormData | Blob): Promise<PreparedBody> {
   return { body: Buffer.from(await encoded.arrayBuffer()), contentType: encoded.headers.get('content-type') ?? undefined, replayable: true }
 }
 
-// undici's FormData is another class than Node's, with the same entries.
+// undici's FormData has the same entries as Node's.
 function nativeFormData (body: FormData): FormData {
   if (body instanceof FormData) return body
   const native = new FormData()
@@ -65,7 +80,9 @@ export function copyHeaders (headers: CallHeaders): Record<string, string | stri
   if (headers === undefined || headers === null) return copy
   for (const [name, value] of pairsOf(headers)) {
     const lower = name.toLowerCase()
-    if (lower !== 'authorization' && value !== undefined) copy[lower] = value
+    if (lower === 'authorization' || value === undefined) continue
+    // A name that is given twice, as in a list of pairs, is sent twice.
+    copy[lower] = Object.hasOwn(copy, lower) ? [copy[lower]!, value].flat() : value
   }
   return copy
 }

@@ -4,7 +4,7 @@ import type { RefreshMode } from '../providers/types.ts'
 import type { TokenRecord, TokenRecords } from '../session/token-records.ts'
 import type { Clock } from './clock.ts'
 import type { ProviderClient } from './provider-client.ts'
-import { loginEnded, tokenExpired, type RefreshOptions, type Refresher } from './refresher.ts'
+import { loginEnded, tokenExpired, isRenewable, type RefreshOptions, type Refresher } from './refresher.ts'
 
 /** A token set that may be used now, and its version. */
 export interface Grant {
@@ -28,6 +28,8 @@ export interface RecordTokenSourceOptions {
   clock: Clock
   mode: RefreshMode
   hooks?: RefreshOptions['hooks']
+  /** Further parameters of each refresh. */
+  params?: RefreshOptions['params']
   /** Called when it turns out that the login is no more. */
   onEnded?: () => void
 }
@@ -65,7 +67,7 @@ export class RecordTokenSource implements TokenSource {
     const newest = await this.record()
     if (newest.version > refused.version) return newest
     const live = this.#options.records.live(this.#id)
-    if (newest.tokens.refreshToken === undefined || live.unproven === refused.version) return undefined
+    if (!isRenewable(this.#provider, newest) || live.unproven === refused.version) return undefined
     const record = await this.#refresh({ version: refused.version })
     live.unproven = record.version
     return record
@@ -114,7 +116,7 @@ export class RecordTokenSource implements TokenSource {
   }
 
   #fresh (record: TokenRecord, replayable: boolean): Grant | Promise<Grant> {
-    const { expiresAt, refreshToken } = record.tokens
+    const { expiresAt } = record.tokens
     if (expiresAt === undefined) return record
     const { expiryLeeway, refreshAhead } = this.#provider.config
     const { clock, mode, refresher } = this.#options
@@ -124,7 +126,7 @@ export class RecordTokenSource implements TokenSource {
     if (mode === 'manual') throw tokenExpired(this.#provider, 'call request.oauth.refresh() and try again')
     if (mode === 'notify') return this.#notify(record, now)
     const valid = !isExpired(expiresAt, now)
-    if (refreshToken === undefined) {
+    if (!isRenewable(this.#provider, record)) {
       if (valid) return record
       throw tokenExpired(this.#provider)
     }
@@ -132,7 +134,7 @@ export class RecordTokenSource implements TokenSource {
     // Near its end and still valid: used as it is, while the next one is fetched behind it. A body that cannot be
     // sent again has no second chance after a 401, so it waits.
     if (replayable && !isExpired(expiresAt, now, leeway * HARD_MARGIN)) {
-      refresher.refreshAhead(this.#provider, this.#id, record.version)
+      refresher.refreshAhead(this.#provider, this.#id, { version: record.version, params: this.#options.params })
       return record
     }
     return this.#refreshOrUse(record, valid)
@@ -159,9 +161,9 @@ export class RecordTokenSource implements TokenSource {
   }
 
   async #refresh (options: RefreshOptions): Promise<TokenRecord> {
-    const { refresher, hooks, onEnded } = this.#options
+    const { refresher, hooks, params, onEnded } = this.#options
     try {
-      return await refresher.refresh(this.#provider, this.#id, hooks === undefined ? options : { hooks, ...options })
+      return await refresher.refresh(this.#provider, this.#id, { ...(hooks !== undefined && { hooks }), ...(params !== undefined && { params }), ...options })
     } catch (error) {
       const { code } = error as OAuthError
       if (code === 'FST_OAUTH_LOGIN_ENDED' || code === 'FST_OAUTH_REFRESH_LOST') onEnded?.()

@@ -1,4 +1,5 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { InvalidOptionsError } from '../errors.ts'
 
 /** 256 random bits as 43 characters of base64url: a state, nonce, record id or code verifier (RFC 7636, section 4.1). */
 export function randomToken (): string {
@@ -8,6 +9,26 @@ export function randomToken (): string {
 /** The S256 code challenge of a verifier (RFC 7636, section 4.2). */
 export function codeChallengeOf (codeVerifier: string): string {
   return createHash('sha256').update(codeVerifier, 'ascii').digest('base64url')
+}
+
+/**
+ * Makes a code verifier (RFC 7636, section 4.1).
+ * @param length characters, 43 to 128
+ * @throws FST_OAUTH_INVALID_OPTIONS
+ */
+export function createCodeVerifier (length = 43): string {
+  if (!Number.isInteger(length) || length < 43 || length > 128) throw new InvalidOptionsError('a code verifier has 43 to 128 characters')
+  return randomBytes(length).toString('base64url').slice(0, length)
+}
+
+/**
+ * The code challenge of a verifier (RFC 7636, section 4.2). Logins always use S256.
+ * @throws FST_OAUTH_INVALID_OPTIONS for a method of another name
+ */
+export function codeChallenge (codeVerifier: string, method: 'S256' | 'plain' = 'S256'): string {
+  if (method === 'S256') return codeChallengeOf(codeVerifier)
+  if (method === 'plain') return codeVerifier
+  throw new InvalidOptionsError(`the code challenge method is ${JSON.stringify(method)}; write 'S256'`)
 }
 
 /** A short name for a value that must not be seen itself, such as a state in a cookie's name. */

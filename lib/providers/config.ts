@@ -162,7 +162,6 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
   })
 }
 
-
 function requiredEndpoints (grantType: GrantType): ('authorizationEndpoint' | 'tokenEndpoint' | 'deviceAuthorizationEndpoint')[] {
   if (grantType === 'implicit') return ['authorizationEndpoint']
   if (grantType === 'device_code') return ['deviceAuthorizationEndpoint', 'tokenEndpoint']

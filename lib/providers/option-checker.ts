@@ -63,4 +63,3 @@ const kind = (value: unknown) => value === undefined ? 'missing' : value === nul
 export function tryUrl (value: string): URL | undefined {
   return URL.canParse(value) ? new URL(value) : undefined
 }
-

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ProviderClient } from '../client/provider-client.ts'
-import { AuthorizationFailedError, InvalidIdTokenError, type OAuthError } from '../errors.ts'
+import { codeGrant } from '../client/grants.ts'
+import { InvalidIdTokenError } from '../errors.ts'
 import { parseAuthorizationResponse, stateOf } from '../protocol/authorization-response.ts'
 import type { TokenSet } from '../protocol/token-set.ts'
 import { accountsOf, ttlOf, type Account, type SessionAccounts } from '../session/accounts.ts'
@@ -62,28 +63,11 @@ async function finishLogin (runtime: Runtime, request: FastifyRequest, reply: Fa
 }
 
 async function exchange (provider: ProviderClient, pending: PendingLogin, code: string): Promise<Login> {
-  const answer = await provider.requestTokens({
-    grantType: 'authorization_code',
-    grant: { code, redirect_uri: pending.redirectUri, code_verifier: pending.codeVerifier },
-    params: [provider.config.tokenParams],
-    scope: pending.scope,
-    timeoutMs: provider.config.requestTimeout
-  })
-  if ('error' in answer) throw exchangeError(provider, answer.error)
-  const { tokens } = answer
+  const { tokens } = await codeGrant(provider, { code, redirectUri: pending.redirectUri, codeVerifier: pending.codeVerifier, scope: pending.scope })
   if (pending.nonce !== undefined && tokens.idToken === undefined) {
     throw new InvalidIdTokenError(`provider "${provider.name}" sent no ID token though "openid" was asked for`, { provider: provider.name, reason: 'missing' })
   }
   return { tokens, ...await identify(provider, tokens, pending) }
-}
-
-// A refused code is the end of this login; that the client itself is refused is the operator's to mend.
-function exchangeError (provider: ProviderClient, error: OAuthError): OAuthError {
-  const { oauthError, oauthErrorDescription, oauthErrorUri, responseStatus, excerpt, reason } = error
-  if (reason !== 'refused' || oauthError === 'invalid_client' || oauthError === 'unauthorized_client') return error
-  return new AuthorizationFailedError(`provider "${provider.name}" did not accept the login: ${oauthError}; start the login again`, {
-    provider: provider.name, oauthError, oauthErrorDescription, oauthErrorUri, responseStatus, excerpt, reason
-  })
 }
 
 /** Binds a login to a session of its own: a new id, nothing of the visitor before, the tokens in a record beside it. */

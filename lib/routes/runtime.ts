@@ -1,3 +1,4 @@
+import type { AppProvider } from '../client/app-provider.ts'
 import type { Clock } from '../client/clock.ts'
 import type { ProviderClient } from '../client/provider-client.ts'
 import type { Logger, Refresher } from '../client/refresher.ts'
@@ -15,6 +16,7 @@ import type { Pages } from './pages.ts'
 export interface Runtime {
   readonly config: Configuration
   readonly providers: ReadonlyMap<string, ProviderClient>
+  readonly appProviders: ReadonlyMap<string, AppProvider>
   readonly records: TokenRecords
   readonly pendingLogins: PendingLogins
   readonly deadSessions: DeadSessions
