@@ -86,6 +86,8 @@ const table = {
   FST_OAUTH_STATE_MISMATCH: define('FST_OAUTH_STATE_MISMATCH', 400),
   FST_OAUTH_AUTHORIZATION_FAILED: define('FST_OAUTH_AUTHORIZATION_FAILED', 400),
   FST_OAUTH_ACCESS_DENIED: define('FST_OAUTH_AUTHORIZATION_FAILED', 403),
+  FST_OAUTH_INVALID_CREDENTIALS: define('FST_OAUTH_AUTHORIZATION_FAILED', 401),
+  FST_OAUTH_TOO_MANY_ATTEMPTS: define('FST_OAUTH_TOO_MANY_ATTEMPTS', 429),
   FST_OAUTH_INVALID_TOKEN_RESPONSE: define('FST_OAUTH_INVALID_TOKEN_RESPONSE', 502),
   FST_OAUTH_INVALID_ID_TOKEN: define('FST_OAUTH_INVALID_ID_TOKEN', 502),
   FST_OAUTH_PROVIDER_UNAVAILABLE: define('FST_OAUTH_PROVIDER_UNAVAILABLE', 503),
@@ -101,7 +103,7 @@ const table = {
 } as const
 
 /** Every code an error of this package can carry. */
-export type OAuthErrorCode = Exclude<keyof typeof table, 'FST_OAUTH_ACCESS_DENIED'>
+export type OAuthErrorCode = Exclude<keyof typeof table, 'FST_OAUTH_ACCESS_DENIED' | 'FST_OAUTH_INVALID_CREDENTIALS'>
 
 export const InvalidOptionsError = table.FST_OAUTH_INVALID_OPTIONS
 export const UnknownProviderError = table.FST_OAUTH_UNKNOWN_PROVIDER
@@ -113,6 +115,9 @@ export const StateMismatchError = table.FST_OAUTH_STATE_MISMATCH
 export const AuthorizationFailedError = table.FST_OAUTH_AUTHORIZATION_FAILED
 /** `FST_OAUTH_AUTHORIZATION_FAILED` with status 403: the user, or the provider for them, said no. */
 export const AccessDeniedError = table.FST_OAUTH_ACCESS_DENIED
+/** `FST_OAUTH_AUTHORIZATION_FAILED` with status 401: user name and password do not go together. */
+export const InvalidCredentialsError = table.FST_OAUTH_INVALID_CREDENTIALS
+export const TooManyAttemptsError = table.FST_OAUTH_TOO_MANY_ATTEMPTS
 export const InvalidTokenResponseError = table.FST_OAUTH_INVALID_TOKEN_RESPONSE
 export const InvalidIdTokenError = table.FST_OAUTH_INVALID_ID_TOKEN
 export const ProviderUnavailableError = table.FST_OAUTH_PROVIDER_UNAVAILABLE

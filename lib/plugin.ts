@@ -10,6 +10,7 @@ import { RequestOAuth } from './request-oauth.ts'
 import { endUserSessions, followRequest } from './routes/ended-sessions.ts'
 import { createGuard, type RequireLoginOptions } from './routes/guard.ts'
 import { registerRoutes } from './routes/index.ts'
+import { LoginThrottle } from './routes/login-throttle.ts'
 import { defaultPages } from './routes/pages.ts'
 import { revokeTokens } from './routes/logout.ts'
 import { providerOf, type Runtime } from './routes/runtime.ts'
@@ -103,6 +104,11 @@ export async function oauthSession (app: FastifyInstance, options: OAuthSessionO
     await runtime.transport.close()
   })
 
+  for (const { name, grantType } of config.providers.values()) {
+    if (grantType === 'implicit') app.log.warn({ provider: name }, "grantType 'implicit' puts tokens into the browser's address bar and is no longer recommended; use 'authorization_code', which protects its code with PKCE")
+    if (grantType === 'password') app.log.warn({ provider: name }, "grantType 'password' hands the user's password to this app and is no longer recommended; use 'authorization_code' where the provider has it")
+  }
+
   if (config.routes !== false) await registerRoutes(app, runtime)
 }
 
@@ -149,6 +155,7 @@ function createRuntime (app: FastifyInstance, config: Configuration, foundStore:
     deadSessions: new DeadSessions(store, () => config.tokenStore !== undefined || !isMemoryStore(sessionStore())),
     userLogins: new UserLogins(store, clock.now),
     sessionStore,
+    throttle: new LoginThrottle(clock.monotonic),
     refresher,
     transport,
     clock,

@@ -3,10 +3,11 @@ import { AuthorizedClient, type CallOptions } from './client/authorized-client.t
 import { createAuthorizedFetch } from './client/authorized-fetch.ts'
 import { HttpVerbs, kCall } from './client/http-verbs.ts'
 import type { OAuthCall } from './client/oauth-call.ts'
+import type { OAuthSession } from './client/oauth-session.ts'
 import type { ProviderClient } from './client/provider-client.ts'
 import type { RefreshOptions } from './client/refresher.ts'
 import { RecordTokenSource } from './client/token-source.ts'
-import { LoginRequiredError } from './errors.ts'
+import { LoginRequiredError, type OAuthError } from './errors.ts'
 import type { TokenSet } from './protocol/token-set.ts'
 import type { User } from './providers/types.ts'
 import { handleCallback } from './routes/callback.ts'
@@ -22,18 +23,34 @@ import { accountsOf, removeAccount, userOf, type Account, type SessionObject } f
 export class RequestOAuth extends HttpVerbs {
   readonly #runtime: Runtime
   readonly #request: FastifyRequest
+  readonly #name: string | undefined
   #client: AuthorizedClient | undefined
   #fetch: typeof globalThis.fetch | undefined
   #source: { record: string, source: RecordTokenSource } | undefined
 
-  constructor (runtime: Runtime, request: FastifyRequest) {
+  /** @param name the provider that is meant; the one logged in with where absent */
+  constructor (runtime: Runtime, request: FastifyRequest, name?: string) {
     super()
+    this.#name = name
     this.#runtime = runtime
     this.#request = request
   }
 
+  /** The same user's account at another provider; for a provider of grantType `client_credentials`, the app's own client. @throws FST_OAUTH_UNKNOWN_PROVIDER */
+  using (name: string): RequestOAuth {
+    return new RequestOAuth(this.#runtime, this.#request, providerOf(this.#runtime, name).name)
+  }
+
+  /** The connected accounts, by provider. */
+  get accounts (): { provider: string, user: User | null, scope: string[] }[] {
+    const { records } = this.#runtime
+    return Object.entries(accountsOf(this.#session)?.accounts ?? {})
+      .filter(([, account]) => !records.isGone(account.record))
+      .map(([provider, account]) => ({ provider, user: userOf(account), scope: account.scope }))
+  }
+
   /** Whether somebody is logged in, as of the session's load. `requireLogin` asks the store. */
-  get authenticated (): boolean { return this.#account !== undefined }
+  get authenticated (): boolean { return this.#account !== undefined && this.#account.login !== false }
 
   /** Name of the provider that was logged in with. */
   get provider (): string | undefined { return this.#login?.name }
@@ -52,7 +69,7 @@ export class RequestOAuth extends HttpVerbs {
 
   /** `fetch` as the current user; redirects are followed, each hop checked. A plain function: it can be handed to a client library. */
   get fetch (): typeof globalThis.fetch {
-    this.#fetch ??= createAuthorizedFetch(this.#authorizedClient(), this.#runtime.transport, this.#providerClient().config)
+    this.#fetch ??= this.#own?.fetch ?? createAuthorizedFetch(this.#authorizedClient(), this.#runtime.transport, () => this.#providerClient().config)
     return this.#fetch
   }
 
@@ -61,7 +78,7 @@ export class RequestOAuth extends HttpVerbs {
    * @throws FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE
    */
   async tokens (): Promise<TokenSet> {
-    return await this.#tokenSource().tokens()
+    return await (this.#own?.currentTokens() ?? this.#tokenSource().tokens())
   }
 
   /**
@@ -71,7 +88,7 @@ export class RequestOAuth extends HttpVerbs {
    * @throws FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_TOKEN_RESPONSE
    */
   async refresh (options: Pick<RefreshOptions, 'refreshToken' | 'params'> = {}): Promise<TokenSet> {
-    return await this.#tokenSource().refresh(options)
+    return await (this.#own?.refresh(options) ?? this.#tokenSource().refresh(options))
   }
 
   /**
@@ -133,10 +150,22 @@ export class RequestOAuth extends HttpVerbs {
     const accounts = accountsOf(this.#session)
     if (accounts === undefined) return undefined
     const { defaultProvider } = this.#runtime.config
-    const name = defaultProvider !== undefined && accounts.accounts[defaultProvider] !== undefined ? defaultProvider : accounts.active
+    const name = this.#name ?? (defaultProvider !== undefined && accounts.accounts[defaultProvider] !== undefined ? defaultProvider : accounts.active)
     const account = accounts.accounts[name]
     // A logout or an end that this process has seen counts at once, whatever this request has loaded before.
     return account === undefined || this.#runtime.records.isGone(account.record) ? undefined : { name, account }
+  }
+
+  /** The app's own client, where that is what the provider means. */
+  get #own (): OAuthSession | undefined {
+    const name = this.#name ?? this.#runtime.config.defaultProvider
+    const provider = name === undefined ? undefined : this.#runtime.appProviders.get(name)
+    return provider?.grantType === 'client_credentials' ? provider.clientCredentials() : undefined
+  }
+
+  #loginRequired (): OAuthError {
+    const provider = this.#name ?? this.#runtime.config.defaultProvider
+    return new LoginRequiredError(`nobody is logged in${provider === undefined ? '' : ` with provider "${provider}"`}; log in and try again`, { provider })
   }
 
   get #account (): Account | undefined { return this.#login?.account }
@@ -149,13 +178,13 @@ export class RequestOAuth extends HttpVerbs {
 
   #providerClient (): ProviderClient {
     const login = this.#login
-    if (login === undefined) throw new LoginRequiredError('nobody is logged in; log in and try again', { provider: this.#runtime.config.defaultProvider })
+    if (login === undefined) throw this.#loginRequired()
     return providerOf(this.#runtime, login.name)
   }
 
   #tokenSource (): RecordTokenSource {
     const login = this.#login
-    if (login === undefined) throw new LoginRequiredError('nobody is logged in; log in and try again', { provider: this.#runtime.config.defaultProvider })
+    if (login === undefined) throw this.#loginRequired()
     const { name, account: { record } } = login
     if (this.#source?.record === record) return this.#source.source
     const { records, refresher, clock } = this.#runtime
@@ -168,11 +197,12 @@ export class RequestOAuth extends HttpVerbs {
   }
 
   #authorizedClient (): AuthorizedClient {
-    this.#client ??= new AuthorizedClient(this.#providerClient().config, this.#runtime.transport, () => this.#tokenSource())
+    this.#client ??= new AuthorizedClient(() => this.#providerClient().config, this.#runtime.transport, () => this.#tokenSource())
     return this.#client
   }
 
   [kCall] (method: string | undefined, url: string | URL, options: CallOptions | undefined): OAuthCall {
-    return this.#authorizedClient().call(method, url, options)
+    const own = this.#own
+    return own === undefined ? this.#authorizedClient().call(method, url, options) : own[kCall](method, url, options)
   }
 }

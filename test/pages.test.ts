@@ -29,7 +29,7 @@ function everyPage (text: string, path = '/on'): Record<string, string> {
     error: defaultPages.error({ code: text, statusCode: 400, title: text, message: text, requestId: text, actions: links }),
     logoutConfirmation: defaultPages.logoutConfirmation({ action: path, userName: text, returnTo: text, cancelHref: path }),
     loggedOut: defaultPages.loggedOut({ actions: links }),
-    loginForm: defaultPages.loginForm({ action: path, provider: text, username: text, error: text, csrf: text, returnTo: text }),
+    loginForm: defaultPages.loginForm({ action: path, provider: text, username: text, error: text, returnTo: text }),
   }
 }
 
@@ -160,26 +160,25 @@ test('logoutConfirmation: the way to stay logged in is the start page unless ano
 })
 
 test('loginForm: each field a person fills in has a label and says what a password manager may fill in', async (t) => {
-  const page = defaultPages.loginForm({ action: '/login/acme', provider: 'Acme', csrf: 'c' })
+  const page = defaultPages.loginForm({ action: '/login/acme', provider: 'Acme' })
   t.match(page, /<label for="username">Username<\/label>\n<input id="username" name="username"[^>]* autocomplete="username"/)
   t.match(page, /<label for="password">Password<\/label>\n<input id="password" name="password" type="password"[^>]* autocomplete="current-password"/)
 })
 
-test('loginForm: sends the csrf token and returnTo', async (t) => {
-  const page = defaultPages.loginForm({ action: '/login/acme', provider: 'Acme', csrf: 'token-1', returnTo: '/orders' })
-  t.match(page, '<input type="hidden" name="csrf" value="token-1">')
+test('loginForm: sends returnTo', async (t) => {
+  const page = defaultPages.loginForm({ action: '/login/acme', provider: 'Acme', returnTo: '/orders' })
   t.match(page, '<input type="hidden" name="returnTo" value="/orders">')
 })
 
 test('loginForm: an error is an alert, and describes the field that has the focus', async (t) => {
-  const page = defaultPages.loginForm({ action: '/login/acme', provider: 'Acme', csrf: 'c', error: 'Not right.' })
+  const page = defaultPages.loginForm({ action: '/login/acme', provider: 'Acme', error: 'Not right.' })
   t.match(page, /role="alert" id="error">Not right\.</)
   t.match(page, /<input id="password"[^>]* aria-describedby="error" autofocus>/)
   t.match(page, '<title>Error: Log in to Acme</title>')
 })
 
 test('loginForm: without an error there is no alert', async (t) => {
-  t.notMatch(defaultPages.loginForm({ action: '/login/acme', provider: 'Acme', csrf: 'c' }), /role="alert"|autofocus|Error/)
+  t.notMatch(defaultPages.loginForm({ action: '/login/acme', provider: 'Acme' }), /role="alert"|autofocus|Error/)
 })
 
 test('loginForm: the password that was typed is never in the page', async (t) => {

@@ -1,5 +1,6 @@
 import { parseScope, type TokenSet } from '../protocol/token-set.ts'
 import { setParameters, type Parameters } from '../protocol/urls.ts'
+import type { GrantType } from '../providers/types.ts'
 import { jwtBearerGrant, pollDevice, startDevice, tokenExchangeGrant, type DeviceAuthorization, type GrantOptions, type TokenExchange } from './grants.ts'
 import { OAuthSession, type AuthorizationUrlOptions, type OAuthSessionBasis, type OAuthSessionInit } from './oauth-session.ts'
 
@@ -30,6 +31,8 @@ export class AppProvider {
   }
 
   get name (): string { return this.#basis.provider.name }
+
+  get grantType (): GrantType { return this.#basis.provider.config.grantType }
 
   /** A headless session: for scripts, background jobs and tests. */
   session (init?: OAuthSessionInit): OAuthSession {

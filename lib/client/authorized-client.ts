@@ -65,6 +65,8 @@ class AuthorizedCall implements CallSender {
   readonly #method: string | undefined
   readonly #url: string | URL
   readonly #options: CallOptions | undefined
+  /** It is undici that works on the call now: what fails is the transport, not a hook or an option. */
+  #onItsWay = false
   provider = ''
   secret: string | undefined
 
@@ -79,7 +81,7 @@ class AuthorizedCall implements CallSender {
     const { transport } = this.#client
     return this.#send(request => transport.stream(request), async (refused) => {
       // Read before anything else is asked for: until then its connection is taken, perhaps the only one.
-      const whole = await this.rest(refused)
+      const whole = await readWhole(refused, this.#limit)
       return () => asResponseData(whole)
     })
   }
@@ -95,9 +97,10 @@ class AuthorizedCall implements CallSender {
 
   async rest (data: ResponseData): Promise<BufferedAnswer> {
     try {
+      this.#onItsWay = true
       return await readWhole(data, this.#limit)
     } catch (error) {
-      throw this.#explained(error, undefined)
+      throw this.#explained(error)
     }
   }
 
@@ -110,11 +113,11 @@ class AuthorizedCall implements CallSender {
   async #send<T extends ResponseData | BufferedAnswer> (
     transmit: (request: TransportRequest) => Promise<T>, settle: (refused: T) => (() => T) | Promise<() => T>
   ): Promise<T> {
-    const config = this.#client.config()
-    this.provider = config.name
     const { body, signal, withholdToken } = this.#options ?? NO_OPTIONS
     try {
       signal?.throwIfAborted()
+      const config = this.#client.config()
+      this.provider = config.name
       const preparing = this.#prepare(config)
       const { request, replayable } = preparing instanceof Promise ? await preparing : preparing
       const source = withholdToken === true ? NOBODY : this.#client.source()
@@ -130,6 +133,7 @@ class AuthorizedCall implements CallSender {
 
       // The token may have been revoked, or its end misjudged: one newer token, one more try, and no other.
       const giveBack = await settle(answer)
+      this.#onItsWay = false
       const newer = await unlessAborted(source.renew(grant), signal)
       if (newer === undefined) return giveBack()
       const second = await this.#transmit(request, newer, config, transmit)
@@ -137,21 +141,21 @@ class AuthorizedCall implements CallSender {
       return second
     } catch (error) {
       discardBody(body)
-      throw this.#explained(error, signal)
+      throw this.#explained(error)
     }
   }
 
   #prepare (config: ProviderConfig): Prepared | Promise<Prepared> {
-    const options = this.#options ?? NO_OPTIONS
-    const url = options.withholdToken === true ? resolveUrl(this.#url, config) : resolveResourceUrl(this.#url, config)
-    if (options === NO_OPTIONS) return { request: { url, method: this.#method ?? 'GET', headers: {} }, replayable: true }
-
-    const { json, body, headers, method, signal, query, withholdToken: _ours, maxResponseSize: _also, ...rest } = options
-    if (query !== undefined) url.search = appendQuery(url.search, setParameters(new URLSearchParams(), query as Parameters))
-    for (const name of REFUSED_OPTIONS) {
-      // A redirect count of 0 is what there is anyway.
-      if (rest[name as keyof typeof rest] || (name in rest && name === 'path')) throw new InvalidOptionsError(`a call cannot have the option "${name}": where it goes is checked by its URL`, { provider: config.name })
+    const options = this.#options
+    if (options === undefined) {
+      return { request: { url: resolveResourceUrl(this.#url, config), method: this.#method ?? 'GET', headers: {} }, replayable: true }
     }
+    const { json, body, headers, method, signal, query, withholdToken, maxResponseSize: _ours, ...rest } = options
+    for (const name of REFUSED_OPTIONS) {
+      if (rest[name as keyof typeof rest]) throw new InvalidOptionsError(`a call cannot have the option "${name}": where it goes is checked by its URL`, { provider: config.name })
+    }
+    const url = withholdToken === true ? resolveUrl(this.#url, config) : resolveResourceUrl(this.#url, config)
+    if (query !== undefined) url.search = appendQuery(url.search, setParameters(new URLSearchParams(), query as Parameters))
     const finish = (prepared: PreparedBody): Prepared => ({
       request: { url, method: this.#method ?? method?.toUpperCase() ?? 'GET', headers: requestHeaders(headers, prepared), body: prepared.body, signal: signal ?? undefined, options: rest },
       replayable: prepared.replayable
@@ -162,9 +166,15 @@ class AuthorizedCall implements CallSender {
 
   #transmit<T> (request: TransportRequest, { tokens }: Grant, config: ProviderConfig, transmit: (request: TransportRequest) => Promise<T>): Promise<T> {
     const { protectedRequest } = this.#client.hooks ?? config.hooks
-    this.secret = tokens.accessToken
     const placed = tokens === NO_TOKENS ? request : placeToken(request, tokens, config)
-    return protectedRequest === undefined ? transmit(placed) : this.#hooked(protectedRequest, placed, tokens, config).then(transmit)
+    if (protectedRequest !== undefined) return this.#hooked(protectedRequest, placed, tokens, config).then(changed => this.#hand(changed, tokens, transmit))
+    return this.#hand(placed, tokens, transmit)
+  }
+
+  #hand<T> (request: TransportRequest, { accessToken }: TokenSet, transmit: (request: TransportRequest) => Promise<T>): Promise<T> {
+    this.secret = accessToken
+    this.#onItsWay = true
+    return transmit(request)
   }
 
   // What the hook makes of the URL is checked like what the handler passed.
@@ -178,18 +188,64 @@ class AuthorizedCall implements CallSender {
   }
 
   /** The error that the caller gets: their own where they ended the call, else a typed one without any secret. */
-  #explained (error: unknown, signal: AbortSignal | null | undefined): unknown {
+  #explained (error: unknown): unknown {
     const { provider, secret } = this
+    const { signal, body } = this.#options ?? NO_OPTIONS
     if (signal?.aborted === true) return signal.reason
-    if (error === (this.#options?.body as { errored?: unknown } | undefined)?.errored) return error
     if (error instanceof InvalidResponseError && error.provider === undefined) {
       return new InvalidResponseError(`an API of provider "${provider}" cannot be read: ${error.message}`, { provider, reason: error.reason })
     }
-    if (error instanceof OAuthError || !isOfUndici(error)) return error
-    const { name, code } = error
-    const message = secret === undefined || secret === '' ? error.message : error.message.replaceAll(secret, '[redacted]')
-    if (CALLERS_MISTAKES.includes(code)) throw new InvalidOptionsError(`a call to an API of provider "${provider}" cannot be sent: ${message}`, { provider })
-    const reason = code.endsWith('_TIMEOUT') ? 'timeout' : 'no_answer'
-    return new ApiUnavailableError(`an API of provider "${provider}" cannot be reached`, { provider, reason, cause: { name, code, message } })
+    if (error instanceof OAuthError || !this.#onItsWay || error === (body as { errored?: unknown } | undefined)?.errored) return error
+
+    const { name, code = '', message: told } = error as Error & { code?: string }
+    // A mock's error shows the whole request.
+    const message = secret === undefined || secret === '' ? told : told.replaceAll(secret, '[redacted]')
+    if (CALLERS_MISTAKES.includes(code)) return new InvalidOptionsError(`a call to an API of provider "${provider}" cannot be sent: ${message}`, { provider })
+    return new ApiUnavailableError(`an API of provider "${provider}" cannot be reached`, {
+      provider, reason: code.endsWith('_TIMEOUT') ? 'timeout' : 'no_answer', cause: { name, code, message }
+    })
+  }
+}
+
+interface Prepared {
+  request: TransportRequest
+  replayable: boolean
+}
+
+const NO_OPTIONS: CallOptions = {}
+/** What undici says about options and headers that make no request. */
+const CALLERS_MISTAKES = ['UND_ERR_INVALID_ARG', 'UND_ERR_NOT_SUPPORTED', 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH']
+
+// A call that is to go out without a token has nothing to refresh.
+const NO_TOKENS = { accessToken: '', tokenType: '', scope: [], raw: {} }
+const NOBODY: TokenSource = {
+  current: () => ({ tokens: NO_TOKENS, version: 0 }),
+  renew: async () => undefined,
+  accepted: () => {}
+}
+
+function requestHeaders (headers: CallHeaders, { contentType }: PreparedBody): TransportRequest['headers'] {
+  const copy = copyHeaders(headers)
+  if (contentType !== undefined) copy['content-type'] ??= contentType
+  return copy
+}
+
+// More of the same token would not help: the user has not been asked for that scope (RFC 6750, section 3.1).
+function isInsufficientScope (headers: Record<string, string | string[] | undefined>): boolean {
+  return String(headers['www-authenticate'] ?? '').includes('insufficient_scope')
+}
+
+/** Stops waiting when the signal says so; what was waited for goes on. */
+async function unlessAborted<T> (work: Promise<T>, signal: AbortSignal | null | undefined): Promise<T> {
+  if (signal === undefined || signal === null) return await work
+  let stop = () => {}
+  const aborted = new Promise<void>((resolve) => { stop = resolve })
+  signal.addEventListener('abort', stop)
+  try {
+    const done = await Promise.race([work, aborted])
+    signal.throwIfAborted()
+    return done as T
+  } finally {
+    signal.removeEventListener('abort', stop)
   }
 }

@@ -1,15 +1,19 @@
 import { Readable } from 'node:stream'
-import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
-import { ApiUnavailableError, InvalidOptionsError } from '../errors.ts'
+import { ApiUnavailableError, InvalidOptionsError, InvalidResponseError } from '../errors.ts'
 import type { ProviderConfig } from '../options.ts'
-import type { AuthorizedClient, CallOptions } from './authorized-client.ts'
+import type { AuthorizedClient } from './authorized-client.ts'
+import { CODINGS, decodeStream } from './content-coding.ts'
 import { copyHeaders, prepareBody, type CallBody, type PreparedBody } from './request-body.ts'
 import { assertTransport, isResourceUrl } from './resource-url.ts'
 import type { ResponseData, Transport } from './transport.ts'
 
 const MAX_REDIRECTS = 20
 /** What may follow a redirect to somebody the user's name means nothing to. */
-const ANONYMOUS_HEADERS = ['accept', 'accept-language', 'content-type', 'user-agent']
+const ANONYMOUS_HEADERS = ['accept', 'accept-encoding', 'accept-language', 'content-encoding', 'content-language', 'content-type', 'user-agent']
+/** What belongs to the origin it was meant for, though the token may go to the next one as well. */
+const ORIGIN_HEADERS = ['cookie', 'host', 'proxy-authorization']
+/** Methods that the fetch standard keeps out: they hand a request's headers back, or make a tunnel. */
+const FORBIDDEN_METHODS = ['CONNECT', 'TRACE', 'TRACK']
 
 interface FetchRequest {
   url: string | URL
@@ -23,51 +27,72 @@ interface FetchRequest {
 /**
  * `fetch` as the current account: the same checks and the same retry as every other call, redirects followed hop by hop.
  * A hop that leaves the resource servers goes on without the token and without any header that could name the user.
+ * As in a browser, `Set-Cookie` is not among the answer's headers: a handler that returns the answer must not hand it on.
  */
-export function createAuthorizedFetch (client: AuthorizedClient, transport: Transport, config: ProviderConfig): typeof globalThis.fetch {
+export function createAuthorizedFetch (client: AuthorizedClient, transport: Transport, config: ProviderConfig | (() => ProviderConfig)): typeof globalThis.fetch {
   return async (input, init) => {
-    let request = await readRequest(input, init)
+    const provider = typeof config === 'function' ? config() : config
+    let request = await readRequest(input, init ?? {}, provider)
     let known = true
     for (let hops = 0; ; hops++) {
-      const { url, method, headers, body, signal } = request
-      const options: CallOptions = { headers, body: body.body as CallBody, signal: signal ?? null }
-      const answer: ResponseData = known
-        ? await client.call(method, url, options)
-        : await transport.stream({ url: url as URL, method, headers, body: body.body, signal }).catch((cause: unknown) => { throw unreachable(config, cause, signal) })
-      const from = resolved(url, config)
+      const answer = known ? await sendKnown(client, request) : await sendAnonymous(transport, request, provider)
+      const from = new URL(request.url, provider.resourceServers[0])
       const location = redirectOf(answer)
-      if (location === undefined || request.redirect === 'manual') return asResponse(answer, from, method, hops > 0)
+      if (location === undefined || request.redirect === 'manual') return asResponse(answer, from, request.method, hops > 0)
+
       await answer.body.dump().catch(() => {})
       if (request.redirect === 'error') throw new TypeError('fetch failed: the API redirects, and redirect is "error"')
       if (hops === MAX_REDIRECTS) throw new TypeError(`fetch failed: more than ${MAX_REDIRECTS} redirects`)
-      const to = new URL(location, from)
-      assertTransport(to, config)
+      const to = targetOf(location, from, provider)
+      assertTransport(to, provider)
       // Once outside, the way back in does not bring the token back: the other side chose where it leads.
-      known &&= isResourceUrl(to, config)
-      request = followed(request, answer.statusCode, to, known)
+      known &&= isResourceUrl(to, provider)
+      request = followed(request, answer.statusCode, to, known, to.origin !== from.origin)
     }
   }
 }
 
-async function readRequest (input: Parameters<typeof fetch>[0], init: RequestInit = {}): Promise<FetchRequest> {
-  const given = typeof input === 'string' || input instanceof URL ? undefined : input
-  const headers = copyHeaders(given?.headers)
-  Object.assign(headers, copyHeaders(init.headers as Headers | undefined))
-  const source: CallBody | undefined = init.body ?? (given === undefined || given.body === null ? undefined : Buffer.from(await given.arrayBuffer()))
-  const body = await prepareBody(streamable(source), undefined)
-  if (body.contentType !== undefined) headers['content-type'] ??= body.contentType
-  return {
-    url: given === undefined ? input as string | URL : given.url,
-    method: (init.method ?? given?.method ?? 'GET').toUpperCase(),
-    headers,
-    body,
-    signal: init.signal ?? given?.signal ?? undefined,
-    redirect: init.redirect ?? given?.redirect ?? 'follow'
+async function sendKnown (client: AuthorizedClient, { url, method, headers, body, signal }: FetchRequest): Promise<ResponseData> {
+  return await client.call(method, url, { headers, body: body.body as CallBody, signal: signal ?? null })
+}
+
+async function sendAnonymous (transport: Transport, { url, method, headers, body, signal }: FetchRequest, { name: provider }: ProviderConfig): Promise<ResponseData> {
+  try {
+    return await transport.stream({ url: url as URL, method, headers, body: body.body, signal })
+  } catch (cause) {
+    if (signal?.aborted === true) throw signal.reason
+    throw new ApiUnavailableError(`a redirect of an API of provider "${provider}" leads to a server that cannot be reached`, { provider, reason: 'no_answer', cause })
   }
 }
 
-function streamable (body: CallBody | undefined): CallBody | undefined {
-  return body instanceof ReadableStream ? Readable.fromWeb(body as import('node:stream/web').ReadableStream) : body
+async function readRequest (input: Parameters<typeof fetch>[0], init: RequestInit, { name: provider }: ProviderConfig): Promise<FetchRequest> {
+  if ((init as { dispatcher?: unknown }).dispatcher) throw new InvalidOptionsError('a call cannot have the option "dispatcher": where it goes is checked by its URL', { provider })
+  const given = typeof input === 'string' || input instanceof URL ? undefined : input
+  const method = (init.method ?? given?.method ?? 'GET').toUpperCase()
+  if (FORBIDDEN_METHODS.includes(method)) throw new TypeError(`fetch failed: ${method} is not allowed`)
+  const signal = (init.signal === undefined ? given?.signal : init.signal) ?? undefined
+  signal?.throwIfAborted()
+  // As the standard has it, those of `init` come in place of the request's, and not on top of them.
+  const headers = copyHeaders((init.headers ?? given?.headers) as Headers | undefined)
+  headers.accept ??= '*/*'
+  headers['accept-encoding'] ??= CODINGS
+  const body = await readBody(init.body ?? await bodyOf(given))
+  if (body.body !== undefined && (method === 'GET' || method === 'HEAD')) throw new TypeError(`fetch failed: a ${method} cannot have a body`)
+  if (body.contentType !== undefined) headers['content-type'] ??= body.contentType
+  return { url: given === undefined ? input as string | URL : given.url, method, headers, body, signal, redirect: init.redirect ?? given?.redirect ?? 'follow' }
+}
+
+// Read whole: only so can it be sent again after a 401 or a redirect.
+async function bodyOf (request: Request | undefined): Promise<Buffer | undefined> {
+  return request === undefined || request.body === null ? undefined : Buffer.from(await request.arrayBuffer())
+}
+
+// Where the standard names a content type, undici's own calls have none.
+async function readBody (source: CallBody | undefined): Promise<PreparedBody> {
+  const body = await prepareBody(source instanceof ReadableStream ? Readable.fromWeb(source as import('node:stream/web').ReadableStream) : source, undefined)
+  if (typeof source === 'string') body.contentType = 'text/plain;charset=UTF-8'
+  if (source instanceof URLSearchParams) body.contentType = 'application/x-www-form-urlencoded;charset=UTF-8'
+  return body
 }
 
 function redirectOf ({ statusCode, headers }: ResponseData): string | undefined {
@@ -75,51 +100,56 @@ function redirectOf ({ statusCode, headers }: ResponseData): string | undefined 
   return [301, 302, 303, 307, 308].includes(statusCode) && typeof location === 'string' ? location : undefined
 }
 
+function targetOf (location: string, from: URL, { tokenPlacement }: ProviderConfig): URL {
+  if (!URL.canParse(location, from.href)) throw new TypeError('fetch failed: the API redirects to something that is no URL')
+  const to = new URL(location, from)
+  // A server that repeats the query it was asked with must not hand the token on, nor get it twice.
+  if (tokenPlacement === 'query') to.search = to.search.replace(/([?&])access_token=[^&]*&?/g, '$1').replace(/[?&]$/, '')
+  return to
+}
+
 // As the fetch standard has it: 303, and a POST that was moved, go on as GET.
-function followed (request: FetchRequest, status: number, url: URL, known: boolean): FetchRequest {
+function followed (request: FetchRequest, status: number, url: URL, known: boolean, elsewhere: boolean): FetchRequest {
   const { method, body } = request
   const becomesGet = (status === 303 && method !== 'GET' && method !== 'HEAD') || ((status === 301 || status === 302) && method === 'POST')
   if (!becomesGet && !body.replayable) throw new TypeError('fetch failed: the API redirects a request whose body is a stream and cannot be sent again')
-  const headers: FetchRequest['headers'] = {}
-  for (const [name, value] of Object.entries(request.headers)) {
-    if (becomesGet && name.startsWith('content-')) continue
-    if (known || ANONYMOUS_HEADERS.includes(name)) headers[name] = value
-  }
+  const kept = (name: string) =>
+    !(becomesGet && name.startsWith('content-')) && (known ? !(elsewhere && ORIGIN_HEADERS.includes(name)) : ANONYMOUS_HEADERS.includes(name))
+  const headers = Object.fromEntries(Object.entries(request.headers).filter(([name]) => kept(name)))
   return { ...request, url, method: becomesGet ? 'GET' : method, headers, body: becomesGet ? { body: undefined, replayable: true } : body }
 }
 
-function resolved (url: string | URL, config: ProviderConfig): URL {
-  return new URL(url, config.resourceServers[0])
-}
+const NULL_BODY = [204, 205, 304]
 
-function unreachable (config: ProviderConfig, cause: unknown, signal: AbortSignal | undefined): unknown {
-  if (signal?.aborted === true) return cause
-  return new ApiUnavailableError(`a redirect of an API of provider "${config.name}" leads to a server that cannot be reached`, { provider: config.name, reason: 'no_answer', cause })
-}
-
-const NULL_BODY = [101, 103, 204, 205, 304]
-
-function asResponse ({ statusCode, headers, body, statusText }: ResponseData, url: URL, method: string, redirected: boolean): Response {
-  if (statusCode < 200 || statusCode > 599) throw new InvalidOptionsError(`an API answered with status ${statusCode}, which a Response cannot hold`)
+async function asResponse ({ statusCode, headers, body, statusText }: ResponseData, url: URL, method: string, redirected: boolean): Promise<Response> {
+  if (statusCode < 200 || statusCode > 599) {
+    await body.dump().catch(() => {})
+    throw new InvalidResponseError(`an API answered with status ${statusCode}, which a Response cannot hold`, { reason: 'status' })
+  }
   const list = new Headers()
   for (const [name, value] of Object.entries(headers)) {
+    if (name === 'set-cookie') continue
     for (const item of Array.isArray(value) ? value : [value]) if (item !== undefined) list.append(name, item)
   }
-  const empty = NULL_BODY.includes(statusCode) || method === 'HEAD'
-  if (empty) body.resume()
-  const content = empty ? null : Readable.toWeb(decoded(body, list)) as ReadableStream
-  const response = new Response(content, { status: statusCode, statusText: statusText ?? '', headers: list })
-  Object.defineProperty(response, 'url', { value: url.href.split('#', 1)[0] })
-  Object.defineProperty(response, 'redirected', { value: redirected })
-  return response
+  const options = { status: statusCode, statusText: statusText ?? '', headers: list }
+  if (NULL_BODY.includes(statusCode) || method === 'HEAD') {
+    await body.dump().catch(() => {})
+    return named(new Response(null, options), url, redirected)
+  }
+  const plain = decodeStream(body, headers['content-encoding'])
+  if (plain !== undefined) {
+    // They spoke of what came over the wire.
+    list.delete('content-encoding')
+    list.delete('content-length')
+  }
+  return named(new Response(Readable.toWeb(plain ?? body) as ReadableStream, options), url, redirected)
 }
 
-// As fetch does it, the body comes decompressed, chunk by chunk.
-function decoded (body: Readable, headers: Headers): Readable {
-  const coding = headers.get('content-encoding')?.toLowerCase()
-  const decoder = coding === 'gzip' || coding === 'x-gzip' ? createGunzip() : coding === 'deflate' ? createInflate() : coding === 'br' ? createBrotliDecompress() : undefined
-  if (decoder === undefined) return body
-  body.on('error', error => decoder.destroy(error))
-  decoder.on('close', () => body.destroy())
-  return body.pipe(decoder)
+// Nobody can give these to a Response but fetch itself.
+function named (response: Response, url: URL, redirected: boolean): Response {
+  return Object.defineProperties(response, {
+    url: { value: url.href.split('#', 1)[0] },
+    redirected: { value: redirected },
+    clone: { value: () => named(Response.prototype.clone.call(response), url, redirected) }
+  })
 }

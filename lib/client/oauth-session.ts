@@ -216,6 +216,11 @@ export class OAuthSession extends HttpVerbs {
     return await this.#tokenSource().refresh(options)
   }
 
+  /** The current set: fetched where it is the app's own, refreshed where it has to be. @throws what `refresh` throws, FST_OAUTH_LOGIN_REQUIRED */
+  async currentTokens (): Promise<TokenSet> {
+    return { ...(await this.#tokenSourceOrFirst().current(true)).tokens }
+  }
+
   /** Makes a set the current one: the one that `TokensUpdatedError` carries, or one from elsewhere. */
   async save (tokens: TokenSet): Promise<void> {
     if (this.#id === undefined) this.#load(tokens)

@@ -1,20 +1,25 @@
-import { InsecureTransportError, OriginNotAllowedError } from '../errors.ts'
+import { InsecureTransportError, OriginNotAllowedError, type OAuthError } from '../errors.ts'
 import type { ProviderConfig } from '../options.ts'
 import { isSecureUrl } from '../protocol/urls.ts'
 
 // What a URL parser would quietly take away or turn into something else: whoever writes it means no good, or is mistaken.
+// Escapes count however often they are escaped, and a segment's parameters (`..;a`) do not hide its dots: some servers undo both.
 // eslint-disable-next-line no-control-regex
-const CONTROL = /[\u0000-\u0020\u007f\\]/
-const DOTS = /(?:^|\/)(?:\.|%2e){1,2}(?:\/|$)/i
-const ENCODED_SEPARATOR = /%2f|%5c/i
+const CONTROL = /[\u0000-\u001f\u007f\\]|^\u0020|\u0020$/
+const DOTS = /(?:^|\/)(?:\.|%(?:25)*2e){1,2}(?:;[^/]*)?(?:\/|$)/i
+const ENCODED_SEPARATOR = /%(?:25)*(?:2f|5c)/i
+// Names, slashes and a plain query mean nothing else to a parser: what it makes of them is known.
+const PLAIN = /^\w[\w/-]*(?:\?[\w=&%+,.:@/-]*)?$/
 
 /**
  * Resolves what a handler passes against the first resource server, and refuses what the token must not go to.
  * @throws FST_OAUTH_ORIGIN_NOT_ALLOWED, FST_OAUTH_INSECURE_TRANSPORT
  */
 export function resolveResourceUrl (input: string | URL, config: ProviderConfig): URL {
+  const base = config.resourceServers[0]
+  if (base !== undefined && typeof input === 'string' && PLAIN.test(input)) return new URL(base.href + input)
   const url = resolveUrl(input, config)
-  assertCovered(url, config)
+  if (!isResourceUrl(url, config)) throw notCovered(url, config, typeof input === 'string' && input.startsWith('/'))
   return url
 }
 
@@ -23,19 +28,17 @@ export function resolveResourceUrl (input: string | URL, config: ProviderConfig)
  * @throws FST_OAUTH_ORIGIN_NOT_ALLOWED where it is written to deceive, FST_OAUTH_INSECURE_TRANSPORT
  */
 export function resolveUrl (input: string | URL, config: ProviderConfig): URL {
-  const text = typeof input === 'string' ? input : input.href
+  const text = typeof input === 'string' ? input : input?.href
+  const base = config.resourceServers[0]
+  if (typeof text !== 'string' || !URL.canParse(text, base?.href)) {
+    throw new OriginNotAllowedError(`a URL for provider "${config.name}" cannot be read${base === undefined ? '; list its API under resourceServers to use relative URLs' : ''}`, { provider: config.name, reason: 'invalid_url' })
+  }
   const end = text.search(/[?#]/)
   const path = end < 0 ? text : text.slice(0, end)
   if (CONTROL.test(path) || DOTS.test(path) || ENCODED_SEPARATOR.test(path) || path.startsWith('//') || /[\r\n\t]/.test(text)) {
     throw new OriginNotAllowedError(`a URL for provider "${config.name}" holds dot segments, encoded separators, control characters or an authority of its own; pass a plain path or URL`, { provider: config.name, reason: 'suspicious_url' })
   }
-  const base = config.resourceServers[0]
-  let url: URL
-  try {
-    url = base === undefined ? new URL(text) : new URL(text, base)
-  } catch {
-    throw new OriginNotAllowedError(`a URL for provider "${config.name}" cannot be read${base === undefined ? '; list its API under resourceServers to use relative URLs' : ''}`, { provider: config.name, reason: 'invalid_url' })
-  }
+  const url = new URL(text, base)
   assertTransport(url, config)
   return url
 }
@@ -46,18 +49,18 @@ export function resolveUrl (input: string | URL, config: ProviderConfig): URL {
  */
 export function assertResourceUrl (url: URL, config: ProviderConfig): void {
   assertTransport(url, config)
-  assertCovered(url, config)
+  if (!isResourceUrl(url, config)) throw notCovered(url, config)
 }
 
-function assertCovered (url: URL, config: ProviderConfig): void {
-  if (isResourceUrl(url, config)) return
-  throw new OriginNotAllowedError(`the token of provider "${config.name}" is not sent to ${url.origin}: no entry of its resourceServers covers that URL; add the API's URL there if it should be`, { provider: config.name, reason: 'not_covered' })
+function notCovered (url: URL, { name, resourceServers }: ProviderConfig, fromRoot = false): OAuthError {
+  const hint = fromRoot && url.origin === resourceServers[0]?.origin ? "a path that starts with '/' starts at the origin, so leave the slash away" : "add the API's URL there if it should be"
+  return new OriginNotAllowedError(`the token of provider "${name}" is not sent to ${url.origin}: no entry of its resourceServers covers that URL; ${hint}`, { provider: name, reason: 'not_covered' })
 }
 
 /** @throws FST_OAUTH_INSECURE_TRANSPORT where the hop is plain http beyond loopback */
 export function assertTransport (url: URL, config: ProviderConfig): void {
   if (isSecureUrl(url) || (config.allowInsecureRequests && url.protocol === 'http:')) return
-  throw new InsecureTransportError(`a call with the token of provider "${config.name}" would go over ${url.protocol}//; use https`, { provider: config.name })
+  throw new InsecureTransportError(`a call with the token of provider "${config.name}" would go over ${url.protocol}; use https`, { provider: config.name })
 }
 
 /** Tells whether a resource server covers a URL. */

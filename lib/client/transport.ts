@@ -1,7 +1,7 @@
 import type { Agent, Dispatcher } from 'undici'
-import { brotliDecompress, gunzip, inflate, type ZlibOptions } from 'node:zlib'
-import { promisify } from 'node:util'
 import { InvalidResponseError } from '../errors.ts'
+import { tooLarge } from './content-coding.ts'
+import { decoded } from './response-data.ts'
 
 export type ResponseData = Dispatcher.ResponseData
 
@@ -27,6 +27,11 @@ export interface BufferedAnswer {
 
 /** Connections that one origin may have; undici's own default has no end. */
 const CONNECTIONS = 256
+/** Some APIs refuse whoever does not say who they are (api.github.com), and undici says nothing. */
+const USER_AGENT = 'fastify-oauth-session'
+
+/** Calls to a provider have connections of their own and never wait behind API calls. */
+type Line = 'api' | 'provider'
 
 /** The one place that calls undici. Imported at the first call: an app that boots does not wait for it. */
 export class Transport {
@@ -42,7 +47,7 @@ export class Transport {
 
   /** Sends an API call; the answer's body is a stream. */
   async stream (request: TransportRequest): Promise<ResponseData> {
-    const dispatcher = await this.#dispatcher('api')
+    const dispatcher = this.#ready('api') ?? await this.#open('api')
     return await dispatcher.request({ ...dispatchOptions(request), signal: request.signal ?? null })
   }
 
@@ -50,21 +55,20 @@ export class Transport {
    * Sends a request and reads the answer whole: `dispatch` without streams costs a third of undici's `request`.
    * @param limit bytes, before and after decompression
    * @param timeoutMs milliseconds for the whole exchange; a server that drips outlives every other limit
-   * @param line calls to a provider have connections of their own and never wait behind API calls
    */
-  async buffered (request: TransportRequest, { limit, timeoutMs, line }: { limit: number, timeoutMs?: number, line: 'api' | 'provider' }): Promise<BufferedAnswer> {
-    const dispatcher = this.#ready(line) ?? await this.#dispatcher(line)
-    const answer = await new Promise<BufferedAnswer>((resolve, reject) => {
-      const handler = new BufferingHandler(resolve, reject, limit, request, timeoutMs)
+  buffered (request: TransportRequest, options: { limit: number, timeoutMs?: number, line: Line }): Promise<BufferedAnswer> {
+    const { limit, timeoutMs, line } = options
+    const dispatcher = this.#ready(line)
+    if (dispatcher === undefined) return this.#open(line).then(() => this.buffered(request, options))
+    return new Promise<BufferedAnswer>((resolve, reject) => {
+      const handler = new BufferingHandler(resolve, reject, limit)
+      if (request.signal !== undefined || timeoutMs !== undefined) handler.endWith(request.signal, timeoutMs)
       try {
         dispatcher.dispatch(dispatchOptions(request), handler)
       } catch (error) {
         handler.fail(error)
       }
     })
-    const encoding = answer.headers['content-encoding']
-    if (encoding !== undefined && answer.body.length > 0) answer.body = await decompress(answer.body, encoding, limit)
-    return answer
   }
 
   /** Closes what this transport opened, at once. */
@@ -73,11 +77,11 @@ export class Transport {
     await Promise.all([this.#api?.destroy(), this.#provider?.destroy()])
   }
 
-  #ready (line: 'api' | 'provider'): Dispatcher | undefined {
+  #ready (line: Line): Dispatcher | undefined {
     return this.#given ?? (line === 'api' ? this.#api : this.#provider)
   }
 
-  async #dispatcher (line: 'api' | 'provider'): Promise<Dispatcher> {
+  async #open (line: Line): Promise<Dispatcher> {
     const { Agent } = await import('undici')
     if (this.#closed) throw new InvalidResponseError('the app has closed; no further call is sent', { reason: 'closed' })
     if (line === 'provider') this.#provider ??= new Agent({ connections: CONNECTIONS })
@@ -87,8 +91,8 @@ export class Transport {
 }
 
 function dispatchOptions ({ url, method, headers, body, options }: TransportRequest): Dispatcher.RequestOptions & { maxRedirections: 0 } {
-  return {
-    ...options,
+  headers['user-agent'] ??= USER_AGENT
+  const dispatched: Dispatcher.RequestOptions & { maxRedirections: 0 } = {
     origin: url.origin,
     path: url.pathname + url.search,
     method: method as Dispatcher.HttpMethod,
@@ -98,49 +102,48 @@ function dispatchOptions ({ url, method, headers, body, options }: TransportRequ
     // it would carry the bearer, or a token request's secret, to wherever a server points.
     maxRedirections: 0
   }
+  return options === undefined ? dispatched : { ...options, ...dispatched }
 }
 
+/** Collects one answer. */
 class BufferingHandler implements Dispatcher.DispatchHandler {
-  readonly #resolve: (answer: BufferedAnswer) => void
+  readonly #resolve: (answer: BufferedAnswer | Promise<BufferedAnswer>) => void
   readonly #reject: (error: unknown) => void
   readonly #limit: number
-  readonly #signal: AbortSignal | undefined
-  readonly #beforeSend: (() => void) | undefined
-  readonly #timer: NodeJS.Timeout | undefined
   readonly #chunks: Buffer[] = []
   #controller: Dispatcher.DispatchController | undefined
   #size = 0
   #statusCode = 0
   #headers: BufferedAnswer['headers'] = {}
   #done = false
+  #release: (() => void) | undefined
 
-  constructor (resolve: (answer: BufferedAnswer) => void, reject: (error: unknown) => void, limit: number, { signal, beforeSend }: TransportRequest, timeoutMs?: number) {
+  constructor (resolve: (answer: BufferedAnswer | Promise<BufferedAnswer>) => void, reject: (error: unknown) => void, limit: number) {
     this.#resolve = resolve
     this.#reject = reject
     this.#limit = limit
-    this.#signal = signal
-    this.#beforeSend = beforeSend
-    signal?.addEventListener('abort', this.#onAbort)
-    if (timeoutMs !== undefined) {
-      this.#timer = setTimeout(() => this.fail(new InvalidResponseError(`no whole answer within ${timeoutMs} ms`, { reason: 'timeout' })), timeoutMs)
-    }
   }
 
-  readonly #onAbort = () => { this.fail(this.#signal!.reason) }
+  /** Ends the exchange when the signal or the time says so. */
+  endWith (signal: AbortSignal | undefined, timeoutMs: number | undefined): void {
+    const abort = () => { this.fail(signal!.reason) }
+    const timer = timeoutMs === undefined
+      ? undefined
+      : setTimeout(() => { this.fail(new InvalidResponseError(`no whole answer within ${timeoutMs} ms`, { reason: 'timeout' })) }, timeoutMs)
+    signal?.addEventListener('abort', abort)
+    this.#release = () => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', abort)
+    }
+    if (signal?.aborted === true) abort()
+  }
 
   onRequestStart (controller: Dispatcher.DispatchController): void {
     this.#controller = controller
-    if (this.#signal?.aborted === true) return this.#onAbort()
-    if (this.#done) return controller.abort(new Error('the call is over'))
-    try {
-      this.#beforeSend?.()
-    } catch (error) {
-      this.fail(error)
-    }
+    if (this.#done) controller.abort(new Error('the call is over'))
   }
 
   onResponseStart (_controller: Dispatcher.DispatchController, statusCode: number, headers: BufferedAnswer['headers']): void {
-    if (statusCode < 200) return
     this.#statusCode = statusCode
     this.#headers = headers
   }
@@ -153,8 +156,9 @@ class BufferingHandler implements Dispatcher.DispatchHandler {
 
   onResponseEnd (): void {
     if (!this.#finish()) return
-    const body = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks)
-    this.#resolve({ statusCode: this.#statusCode, headers: this.#headers, body })
+    const chunks = this.#chunks
+    const answer = { statusCode: this.#statusCode, headers: this.#headers, body: chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks) }
+    this.#resolve(answer.headers['content-encoding'] === undefined ? answer : decoded(answer, this.#limit))
   }
 
   onResponseError (_controller: unknown, error: Error): void {
@@ -170,33 +174,7 @@ class BufferingHandler implements Dispatcher.DispatchHandler {
   #finish (): boolean {
     if (this.#done) return false
     this.#done = true
-    clearTimeout(this.#timer)
-    this.#signal?.removeEventListener('abort', this.#onAbort)
+    this.#release?.()
     return true
   }
-}
-
-const decoders: Record<string, (body: Buffer, options: ZlibOptions) => Promise<Buffer>> = {
-  gzip: promisify<Buffer, ZlibOptions, Buffer>(gunzip),
-  'x-gzip': promisify<Buffer, ZlibOptions, Buffer>(gunzip),
-  deflate: promisify<Buffer, ZlibOptions, Buffer>(inflate),
-  br: promisify<Buffer, object, Buffer>(brotliDecompress)
-}
-
-async function decompress (body: Buffer, encoding: string | string[], limit: number): Promise<Buffer> {
-  const codings = String(encoding).toLowerCase().split(',').map(coding => coding.trim()).filter(coding => coding !== '' && coding !== 'identity')
-  for (const coding of codings.reverse()) {
-    const decoder = decoders[coding]
-    if (decoder === undefined) throw new InvalidResponseError(`the answer is encoded as "${coding.slice(0, 40)}", which cannot be read here`, { reason: 'encoding' })
-    try {
-      body = await decoder(body, { maxOutputLength: limit })
-    } catch (error) {
-      throw (error as { code?: string }).code === 'ERR_BUFFER_TOO_LARGE' ? tooLarge(limit) : new InvalidResponseError('the answer cannot be decompressed', { reason: 'encoding', cause: error })
-    }
-  }
-  return body
-}
-
-function tooLarge (limit: number) {
-  return new InvalidResponseError(`the answer is larger than ${limit} bytes`, { reason: 'too_large' })
 }

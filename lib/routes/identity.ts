@@ -9,6 +9,8 @@ export interface Identity {
   /** Null where the provider tells nobody's name: OAuth 2 alone is no login, and no userinfo endpoint is known. */
   user: User | null
   claims: Record<string, unknown>
+  /** False where the answer proves nobody's identity. */
+  login?: false
   /** What a refreshed ID token must name. */
   identity?: { sub: string, iss: string }
 }
@@ -19,7 +21,7 @@ export interface Identity {
  */
 export async function identify (provider: ProviderClient, tokens: TokenSet, pending: Pick<PendingLogin, 'nonce' | 'maxAge' | 'scope'>): Promise<Identity> {
   const { profile, userProfile } = provider.config
-  if (pending.nonce === undefined || tokens.idToken === undefined) {
+  if (!pending.scope.includes('openid') || tokens.idToken === undefined) {
     if (profile === 'id_token' || !await provider.has('userinfo_endpoint')) return { user: null, claims: {} }
     const claims = await provider.userinfo(tokens)
     return { user: makeUser(provider, claims, userProfile), claims }

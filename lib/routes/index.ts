@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { joinPaths } from '../options.ts'
 import { callbackRoute } from './callback.ts'
 import { loginRoute } from './login.ts'
+import { passwordRoute } from './password-login.ts'
 import { loggedOutRoute, logoutPage, logoutRoute } from './logout.ts'
 import { sendProblem } from './problem.ts'
 import type { Runtime } from './runtime.ts'
@@ -29,6 +30,7 @@ export async function registerRoutes (app: FastifyInstance, runtime: Runtime): P
     }
     route('GET', login, loginRoute)
     route('GET', `${login}/:provider`, loginRoute)
+    if ([...runtime.providers.values()].some(({ config }) => config.grantType === 'password')) route('POST', `${login}/:provider`, passwordRoute)
     route('POST', logout, logoutRoute)
     route('GET', logout, logoutPage)
     route('GET', loggedOut, loggedOutRoute)

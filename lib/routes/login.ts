@@ -1,11 +1,14 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ProviderClient } from '../client/provider-client.ts'
+import { LoginRequiredError, UnknownProviderError } from '../errors.ts'
 import { randomToken } from '../protocol/random.ts'
 import { parseScope } from '../protocol/token-set.ts'
 import { setParameters, type Parameters } from '../protocol/urls.ts'
 import { surplusLogins } from '../session/pending-logins.ts'
+import { linkTarget } from './commit-login.ts'
 import { noStore, sessionOf } from './http.ts'
 import { loginCookieOptions, loginCookiePrefix } from './login-cookie.ts'
+import { sendLoginForm } from './password-login.ts'
 import { sendPage } from './problem.ts'
 import { safeReturnTo } from './return-to.ts'
 import { loginPath, publicPath, providerOf, redirectUriOf, type Runtime } from './runtime.ts'
@@ -22,6 +25,8 @@ export interface LoginOptions {
   params?: Parameters
   /** Seconds since the user last typed a password; checked in the ID token. */
   maxAge?: number
+  /** Adds the account to the login of this session, in place of a new login. */
+  link?: boolean
 }
 
 /**
@@ -32,18 +37,21 @@ export async function startLogin (runtime: Runtime, request: FastifyRequest, rep
   noStore(reply)
   // A browser that fetches the page in case it is needed must not fill the store, and would lose the cookie anyway.
   if (/prefetch|prerender/.test(String(request.headers['sec-purpose'] ?? request.headers.purpose ?? ''))) return reply.code(403).send()
-  sessionOf(request)
+  const session = sessionOf(request)
 
   const { config } = provider
+  const linkTo = options.link === true ? linkTarget(session) : undefined
+  if (options.link === true && linkTo === undefined) throw new LoginRequiredError('an account can be added only to a login; log in first', { provider: provider.name })
   const scope = parseScope(options.scope) ?? [...config.scope]
   const state = randomToken()
-  const codeVerifier = randomToken()
+  const implicit = config.grantType === 'implicit'
+  const codeVerifier = implicit ? undefined : randomToken()
   const nonce = scope.includes('openid') ? randomToken() : undefined
   const redirectUri = redirectUriOf(runtime, provider)
   const params = setParameters(setParameters(new URLSearchParams(), config.authorizationParams), options.params)
   const maxAge = options.maxAge ?? numeric(params.get('max_age'))
   if (maxAge !== undefined) params.set('max_age', String(maxAge))
-  const url = await provider.authorizationUrl({ redirectUri, scope, state, codeVerifier, nonce, responseMode: config.responseMode === 'query' ? undefined : config.responseMode, params })
+  const url = await provider.authorizationUrl({ responseType: responseTypeOf(implicit, nonce), redirectUri, scope, state, codeVerifier, nonce, responseMode: config.responseMode === 'query' ? undefined : config.responseMode, params })
 
   const cookies = loginCookieOptions(runtime, config.responseMode)
   for (const surplus of surplusLogins(request.cookies)) {
@@ -54,8 +62,9 @@ export async function startLogin (runtime: Runtime, request: FastifyRequest, rep
     provider: provider.name,
     state,
     ...(nonce !== undefined && { nonce }),
-    codeVerifier,
+    ...(codeVerifier !== undefined && { codeVerifier }),
     redirectUri,
+    ...(linkTo !== undefined && { linkTo }),
     returnTo: safeReturnTo(options.returnTo, runtime.config.baseUrl()) ?? publicPath(runtime, '/'),
     scope,
     ...(maxAge !== undefined && { maxAge })
@@ -68,11 +77,41 @@ export async function startLogin (runtime: Runtime, request: FastifyRequest, rep
 export async function loginRoute (runtime: Runtime, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const { provider: named } = request.params as { provider?: string }
   const { returnTo } = request.query as { returnTo?: string }
-  const name = named ?? runtime.config.defaultProvider
-  if (name !== undefined) return await startLogin(runtime, request, reply, providerOf(runtime, name), returnTo === undefined ? {} : { returnTo })
   const back = safeReturnTo(returnTo, runtime.config.baseUrl())
-  const providers = [...runtime.providers.values()].map(({ name, config }) => ({ href: loginPath(runtime, name, back), label: config.title }))
-  return sendPage(runtime, reply, 'chooser', { providers })
+  const provider = named === undefined ? soleLogin(runtime) : providerOf(runtime, named)
+  if (provider === undefined) {
+    const providers = interactiveProviders(runtime).map(({ name, config }) => ({ href: loginPath(runtime, name, back), label: config.title }))
+    return sendPage(runtime, reply, 'chooser', { providers })
+  }
+  if (!isInteractive(provider)) throw new UnknownProviderError(`nobody logs in at provider "${provider.name}": its grantType is ${provider.config.grantType}`, { provider: provider.name })
+  if (provider.config.grantType === 'password') return sendLoginForm(runtime, reply, provider, { returnTo: back })
+  const params: Record<string, string> = {}
+  for (const param of provider.config.loginParams) {
+    const value = (request.query as Record<string, unknown>)[param]
+    if (typeof value === 'string') params[param] = value
+  }
+  return await startLogin(runtime, request, reply, provider, { params, ...(back !== undefined && { returnTo: back }) })
+}
+
+const isInteractive = ({ config }: ProviderClient) => config.grantType === 'authorization_code' || config.grantType === 'implicit' || config.grantType === 'password'
+
+function interactiveProviders (runtime: Runtime): ProviderClient[] {
+  return [...runtime.providers.values()].filter(isInteractive)
+}
+
+/** The provider that `/login` means, where there is no choice to make. */
+function soleLogin (runtime: Runtime): ProviderClient | undefined {
+  const { defaultProvider } = runtime.config
+  const chosen = defaultProvider === undefined ? undefined : runtime.providers.get(defaultProvider)
+  if (chosen !== undefined && isInteractive(chosen)) return chosen
+  const all = interactiveProviders(runtime)
+  return all.length === 1 ? all[0] : undefined
+}
+
+// OpenID Connect Core, section 3.2.2.1; RFC 6749, section 4.2.1.
+function responseTypeOf (implicit: boolean, nonce: string | undefined): string {
+  if (!implicit) return 'code'
+  return nonce === undefined ? 'token' : 'id_token token'
 }
 
 function numeric (value: string | null): number | undefined {

@@ -65,8 +65,6 @@ export interface LoginFormData {
   username?: string
   /** why the last attempt failed, plain text in the app's own words */
   error?: string
-  /** the token against cross-site requests, sent back in the field `csrf` */
-  csrf: string
   /** where to go after the login; sent on in the field `returnTo` */
   returnTo?: string
 }
@@ -132,12 +130,11 @@ ${actionList(actions)}`)
 
   // After a failed attempt the focus is on the password, which names the error as its description: so it is also read
   // out where an alert that stands in the page from the start is not.
-  loginForm ({ action, provider, username, error, csrf, returnTo }) {
+  loginForm ({ action, provider, username, error, returnTo }) {
     const failed = error ? html` aria-describedby="error" autofocus` : undefined
     return page(`${error ? 'Error: ' : ''}Log in to ${provider}`, html`<h1>Log in to ${provider}</h1>
 ${error ? html`<p class="alarm" role="alert" id="error">${error}</p>` : undefined}
 <form method="post" action="${ownPath(action)}">
-${hidden('csrf', csrf)}
 ${hidden('returnTo', returnTo)}
 <div class="field">
 <label for="username">Username</label>

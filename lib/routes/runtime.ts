@@ -10,6 +10,7 @@ import type { PendingLogins } from '../session/pending-logins.ts'
 import type { SessionStore } from '../session/session-token-store.ts'
 import type { TokenRecords } from '../session/token-records.ts'
 import type { UserLogins } from '../session/user-logins.ts'
+import type { LoginThrottle } from './login-throttle.ts'
 import type { Pages } from './pages.ts'
 
 /** What the plugin's parts share: made once at registration. */
@@ -21,6 +22,7 @@ export interface Runtime {
   readonly pendingLogins: PendingLogins
   readonly deadSessions: DeadSessions
   readonly userLogins: UserLogins
+  readonly throttle: LoginThrottle
   readonly sessionStore: () => SessionStore
   readonly refresher: Refresher
   readonly transport: Transport

@@ -9,6 +9,8 @@ export interface Account {
   scope: string[]
   /** Epoch seconds. */
   loginAt: number
+  /** False where nobody has been identified: an implicit answer without an ID token may be somebody else's. */
+  login?: false
 }
 
 /** What the plugin keeps in the session, under `oauth`. */

@@ -7,13 +7,16 @@ export interface PendingLogin {
   provider: string
   state: string
   nonce?: string
-  codeVerifier: string
+  /** Absent for an implicit login, which has no code to protect. */
+  codeVerifier?: string
   redirectUri: string
   /** Path of the app to come back to. */
   returnTo: string
   scope: string[]
   /** Seconds; asked of the provider and checked in the ID token. */
   maxAge?: number
+  /** The session and the login in it that an account is to be added to. */
+  linkTo?: { session: string, record: string }
   /** Epoch seconds. */
   expiresAt: number
 }

@@ -1,0 +1,96 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { ProviderClient } from '../client/provider-client.ts'
+import { StateMismatchError } from '../errors.ts'
+import type { ScopeChange, TokenSet } from '../protocol/token-set.ts'
+import { shortHash } from '../protocol/random.ts'
+import { accountsOf, ttlOf, type Account, type SessionAccounts, type SessionObject } from '../session/accounts.ts'
+import type { PendingLogin } from '../session/pending-logins.ts'
+import { declareDead, forgetAccount } from './ended-sessions.ts'
+import { sessionCall, sessionOf } from './http.ts'
+import type { Identity } from './identity.ts'
+import { revokeTokens } from './logout.ts'
+import type { Runtime } from './runtime.ts'
+
+/** What a login brought, before it is anybody's. */
+export interface Login extends Identity {
+  tokens: TokenSet
+  scopeChange?: ScopeChange | undefined
+}
+
+/**
+ * Binds a login to a session of its own: a new id, nothing of the visitor before, the tokens in a record beside it.
+ * What fails on the way undoes the login.
+ * @throws FST_OAUTH_STORE_UNAVAILABLE, and what `onTokens` and `onLogin` throw
+ */
+export async function commitLogin (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, login: Login): Promise<void> {
+  const before = accountsOf(sessionOf(request))
+  await declareDead(runtime, request)
+  // A new id, so that nobody who knew the old one is logged in too; new contents, so that nothing they put there stays.
+  await sessionCall(request, 'renewed', done => sessionOf(request).regenerate(runtime.config.keepSessionFields, done))
+  await connect(runtime, request, reply, provider, login, undefined)
+  await forgetReplaced(runtime, request, before)
+}
+
+/**
+ * Adds an account to the login of a session, which must be the one that asked for it: otherwise somebody could slip an
+ * account of their own into another user's session.
+ * @throws FST_OAUTH_STATE_MISMATCH where session or user have changed since
+ */
+export async function linkAccount (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, login: Login, linkTo: NonNullable<PendingLogin['linkTo']>): Promise<void> {
+  const session = sessionOf(request)
+  const accounts = accountsOf(session)
+  if (accounts === undefined || shortHash(session.sessionId) !== linkTo.session || accounts.accounts[accounts.active]?.record !== linkTo.record) {
+    revokeTokens(runtime, provider, login.tokens)
+    throw new StateMismatchError(`the account at provider "${provider.name}" was not added: another user, or another session, asked for it`, { provider: provider.name, reason: 'link' })
+  }
+  const replaced = accounts.accounts[provider.name]
+  await connect(runtime, request, reply, provider, login, accounts)
+  if (replaced !== undefined) await forgetReplaced(runtime, request, { accounts: { [provider.name]: replaced }, active: provider.name })
+}
+
+/** Whom an account is to be added to. */
+export function linkTarget (session: SessionObject): PendingLogin['linkTo'] {
+  const accounts = accountsOf(session)
+  const active = accounts?.accounts[accounts.active]
+  return active === undefined ? undefined : { session: shortHash(session.sessionId), record: active.record }
+}
+
+async function connect (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, login: Login, beside: SessionAccounts | undefined): Promise<void> {
+  const { tokens, user, claims } = login
+  const { config, records, refresher, clock } = runtime
+  const session = sessionOf(request)
+  const ttl = ttlOf(session)
+  const record = await records.create({ provider: provider.name, tokens, obtainedAt: clock.now(), ttl, user, identity: login.identity })
+  const account: Account = { record, user: withoutClaims(user, claims), claims, scope: tokens.scope, loginAt: Math.floor(clock.now()), ...(login.login === false && { login: false }) }
+  session.oauth = { accounts: { ...beside?.accounts, [provider.name]: account }, active: beside?.active ?? provider.name }
+  try {
+    if (user !== null) {
+      const sid = typeof claims.sid === 'string' ? { sid: claims.sid } : {}
+      await runtime.userLogins.add(provider.name, user.id, { record, sessionId: session.sessionId, ...sid }, ttl)
+    }
+    await refresher.announce(record, records.live(record).record!, undefined, 'login', login.scopeChange)
+    await config.onLogin?.(request, reply, { provider: provider.name, user, claims, tokens })
+    await sessionCall(request, 'saved', done => sessionOf(request).save(done))
+  } catch (error) {
+    if (beside === undefined) delete session.oauth
+    else session.oauth = beside
+    await forgetAccount(runtime, provider.name, account).catch(() => {})
+    revokeTokens(runtime, provider, tokens)
+    throw error
+  }
+}
+
+// Not revoked: providers revoke by grant, and the new login may stand on the same one.
+async function forgetReplaced (runtime: Runtime, request: FastifyRequest, before: SessionAccounts | undefined): Promise<void> {
+  try {
+    for (const [name, account] of Object.entries(before?.accounts ?? {})) await forgetAccount(runtime, name, account)
+  } catch {
+    request.log.warn('the tokens of a login that was replaced could not be deleted; they expire with their time')
+  }
+}
+
+function withoutClaims (user: Identity['user'], claims: Record<string, unknown>): Account['user'] {
+  if (user === null || user.raw !== claims) return user
+  const { raw: _claims, ...rest } = user
+  return rest
+}

@@ -1,0 +1,74 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { passwordGrant } from '../client/grants.ts'
+import type { ProviderClient } from '../client/provider-client.ts'
+import { InvalidCredentialsError, TooManyAttemptsError, UnknownProviderError, type OAuthError } from '../errors.ts'
+import { commitLogin } from './commit-login.ts'
+import { cookiesOfSession, field, noStore, refuseCrossSite, sessionOf, wantsHtml } from './http.ts'
+import { identify } from './identity.ts'
+import { sendPage, sendProblem } from './problem.ts'
+import { safeReturnTo } from './return-to.ts'
+import { loginPath, providerOf, publicPath, type Runtime } from './runtime.ts'
+
+/** The form of the password grant: legacy, for a provider that has nothing better. */
+export function sendLoginForm (runtime: Runtime, reply: FastifyReply, { name, config }: ProviderClient, data: { returnTo?: string | undefined, username?: string | undefined, error?: string }): FastifyReply {
+  const { returnTo, username, error } = data
+  return sendPage(runtime, reply, 'loginForm', {
+    action: loginPath(runtime, name),
+    provider: config.title,
+    ...(returnTo !== undefined && { returnTo }),
+    ...(username !== undefined && { username }),
+    ...(error !== undefined && { error })
+  }, ["'self'"])
+}
+
+/**
+ * `POST /login/:provider`: user name and password are traded for tokens and forgotten (RFC 6749, section 4.3).
+ * Safe from cross-site requests; slowed down by user name and by browser.
+ */
+export async function passwordRoute (runtime: Runtime, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  const { provider: name } = request.params as { provider: string }
+  const returnTo = safeReturnTo(field(request, 'returnTo'), runtime.config.baseUrl())
+  const username = field(request, 'username')
+  try {
+    noStore(reply)
+    refuseCrossSite(request, runtime.config.baseUrl())
+    const provider = providerOf(runtime, name)
+    if (provider.config.grantType !== 'password') throw new UnknownProviderError(`provider "${name}" takes no password here; log in with GET`, { provider: name })
+    await login(runtime, request, reply, provider, username ?? '', field(request, 'password') ?? '')
+    return reply.sent ? reply : reply.redirect(returnTo ?? publicPath(runtime, '/'), 302)
+  } catch (error) {
+    const { statusCode } = error as OAuthError
+    if (statusCode === 401 && wantsHtml(request)) {
+      request.log.info({ provider: name }, 'user name and password were refused')
+      return sendLoginForm(runtime, reply.code(401), providerOf(runtime, name), { returnTo, username, error: 'User name or password is wrong.' })
+    }
+    return await sendProblem(runtime, request, reply, error, { provider: name, returnTo })
+  }
+}
+
+async function login (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, username: string, password: string): Promise<void> {
+  const { throttle } = runtime
+  const session = sessionOf(request)
+  const browser = cookiesOfSession(request, session).length > 0 ? session.sessionId : request.ip
+  const keys = [`user:${provider.name}:${username.toLowerCase()}`, `browser:${browser}`]
+  const seconds = throttle.wait(keys)
+  if (seconds > 0) throw new TooManyAttemptsError('too many tries with a wrong password; wait a while', { provider: provider.name, retryAfter: seconds })
+  if (username === '' || password === '') throw wrong(provider)
+  let granted
+  try {
+    granted = await passwordGrant(provider, { username, password })
+  } catch (error) {
+    const { oauthError } = error as OAuthError
+    // Some servers answer a wrong password with the codes meant for other things.
+    if (oauthError !== 'invalid_grant' && oauthError !== 'access_denied' && oauthError !== 'invalid_credentials') throw error
+    throttle.failed(keys)
+    throw wrong(provider, oauthError)
+  }
+  throttle.succeeded(keys)
+  const identity = await identify(provider, granted.tokens, { scope: [...provider.config.scope] })
+  await commitLogin(runtime, request, reply, provider, { ...granted, ...identity })
+}
+
+function wrong (provider: ProviderClient, oauthError?: string): OAuthError {
+  return new InvalidCredentialsError('user name or password is wrong', { provider: provider.name, oauthError })
+}

@@ -1,0 +1,38 @@
+import { createServer } from 'node:http'
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import { parse, type ParsedUrlQuery } from 'node:querystring'
+import { text } from 'node:stream/consumers'
+
+/**
+ * A token endpoint for the resource owner password grant, and a userinfo endpoint. A stub: oidc-provider leaves that grant out
+ * on purpose.
+ */
+export async function startPasswordServer (t: { after: (fn: () => unknown) => unknown }) {
+  const users: Record<string, string> = { alice: 'correct horse', bob: 'also correct' }
+  const requests: { body: ParsedUrlQuery, authorization: string | undefined }[] = []
+  const server = createServer(async (request, response) => {
+    const send = (status: number, body: unknown) => response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+    if (request.url === '/me') {
+      const name = /^Bearer token-of-(\w+)$/.exec(request.headers.authorization ?? '')?.[1]
+      return name === undefined ? send(401, {}) : send(200, { sub: name })
+    }
+    const body = parse(await text(request))
+    requests.push({ body, authorization: request.headers.authorization })
+    const { username, password } = body
+    if (body.grant_type !== 'password') return send(400, { error: 'unsupported_grant_type' })
+    if (typeof username !== 'string' || users[username] !== password) return send(400, { error: 'invalid_grant', error_description: 'wrong' })
+    send(200, { access_token: `token-of-${username}`, token_type: 'Bearer', expires_in: 3600 })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => new Promise((resolve) => {
+    server.closeAllConnections()
+    server.close(resolve)
+  }))
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  return {
+    requests,
+    providerOptions: { tokenEndpoint: `${url}/token`, userinfoEndpoint: `${url}/me`, clientId: 'legacy', clientSecret: 'secret of the client' }
+  }
+}

@@ -1,0 +1,236 @@
+import t from 'tap'
+import { Browser } from './helpers/browser.ts'
+import { buildApp } from './helpers/build-app.ts'
+import { startProvider } from './helpers/provider.ts'
+import { startPasswordServer } from './helpers/password-server.ts'
+import { expireTokens, tokenRecords } from './helpers/records.ts'
+import { TokensUpdatedError, type OAuthError, type ProviderOptions, type TokenSet } from '../lib/index.ts'
+import type { FastifyInstance } from 'fastify'
+
+const routes = (app: FastifyInstance) => {
+  app.get('/orders', async (request) => request.oauth.get('orders').json())
+}
+
+// client credentials
+
+t.test('client credentials: the app\'s own client makes one token request however many wait, and keeps its parameters', async (t) => {
+  const provider = await startProvider(t)
+  const { app } = await buildApp(t, {
+    oauth: { providers: { machine: { ...provider.providerOptions, grantType: 'client_credentials', scope: ['orders:read'] } } }
+  })
+  const client = app.oauth.provider('machine').clientCredentials({ audience: 'https://orders.example' })
+  t.equal(client, app.oauth.provider('machine').clientCredentials({ audience: 'https://orders.example' }), 'one for the same options')
+  await Promise.all(Array.from({ length: 20 }, () => client.get('orders').json()))
+  t.equal(provider.tokenRequests.length, 1)
+  t.match(provider.tokenRequests[0]!.body, { grant_type: 'client_credentials', scope: 'orders:read', audience: 'https://orders.example' })
+  provider.expireAccessTokens()
+  await Promise.all(Array.from({ length: 20 }, () => client.get('orders').json()))
+  t.equal(provider.tokenRequests.length, 2, 'asked for again after a 401')
+  t.match(provider.tokenRequests[1]!.body, { grant_type: 'client_credentials', scope: 'orders:read', audience: 'https://orders.example' })
+})
+
+t.test('client credentials: request.oauth of such a provider is the app\'s own client', async (t) => {
+  const provider = await startProvider(t)
+  const { app } = await buildApp(t, {
+    oauth: { providers: { machine: { ...provider.providerOptions, grantType: 'client_credentials', scope: ['orders:read'] } } },
+    setup: routes
+  })
+  t.equal((await app.inject('/orders')).statusCode, 200)
+  t.equal((await app.inject('/orders')).statusCode, 200)
+  t.equal(provider.tokenRequests.length, 1)
+  t.equal((await app.inject('/login/machine')).statusCode, 404)
+})
+
+t.test('using(name) calls with another provider\'s account', async (t) => {
+  const provider = await startProvider(t)
+  const { url } = await buildApp(t, {
+    oauth: { providers: { acme: provider.providerOptions, machine: { ...provider.providerOptions, grantType: 'client_credentials', scope: ['orders:read'] } } },
+    setup: (app) => {
+      app.get('/own', async (request) => request.oauth.using('machine').get('orders').json())
+      app.get('/mine', async (request) => request.oauth.using('acme').get('me').json())
+    }
+  })
+  const browser = new Browser()
+  t.equal((await browser.get(`${url}/own`)).status, 200)
+  t.match((await browser.get(`${url}/mine`)).json(), { code: 'FST_OAUTH_LOGIN_REQUIRED' })
+  await browser.login(`${url}/login`)
+  t.match((await browser.get(`${url}/mine`)).json(), { sub: 'alice' })
+})
+
+// password
+
+async function passwordApp (t: Parameters<typeof startPasswordServer>[0], options: Partial<ProviderOptions> = {}) {
+  const server = await startPasswordServer(t)
+  const { url, app, store } = await buildApp(t, {
+    oauth: { providers: { legacy: { ...server.providerOptions, grantType: 'password', ...options } } },
+    setup: (app) => { app.get('/whoami', async (request) => ({ user: request.oauth.user, authenticated: request.oauth.authenticated })) }
+  })
+  return { server, url, app, store }
+}
+
+t.test('password: a person logs in with the form', async (t) => {
+  const { url, server } = await passwordApp(t)
+  const browser = new Browser()
+  const form = await browser.get(`${url}/login/legacy?returnTo=/whoami`)
+  t.match(form.text, /<form method="post"/)
+  const page = await browser.submitForm(form, { username: 'alice', password: 'correct horse' })
+  t.match(page.json(), { authenticated: true, user: { id: 'alice' } })
+  t.match(server.requests[0]!.body, { grant_type: 'password', username: 'alice', password: 'correct horse' })
+})
+
+t.test('password: wrong credentials are a 401, on the form and as JSON', async (t) => {
+  const { url, app } = await passwordApp(t)
+  const browser = new Browser()
+  const page = await browser.submitForm(await browser.get(`${url}/login/legacy`), { username: 'alice', password: 'wrong' })
+  t.equal(page.status, 401)
+  t.match(page.text, /wrong/)
+  t.match(page.text, /value="alice"/)
+  t.notMatch(page.text, /value="wrong"/)
+  const answer = await app.inject({ method: 'POST', url: '/login/legacy', payload: { username: 'alice', password: 'wrong' } })
+  t.equal(answer.statusCode, 401)
+  t.match(answer.json(), { code: 'FST_OAUTH_AUTHORIZATION_FAILED', oauthError: 'invalid_grant' })
+  t.equal((await app.inject({ method: 'POST', url: '/login/legacy', payload: { username: 'alice' } })).statusCode, 401)
+})
+
+t.test('password: a post from another site is refused, and no token request is made', async (t) => {
+  const { url, server } = await passwordApp(t)
+  const answer = await new Browser().post(`${url}/login/legacy`, { form: { username: 'alice', password: 'correct horse' }, from: 'http://evil.test/' })
+  t.equal(answer.status, 403)
+  t.equal(server.requests.length, 0)
+})
+
+t.test('password: guessing is slowed down by user name, with the way to wait', async (t) => {
+  const { app, server } = await passwordApp(t)
+  const guess = (username: string, password: string, remoteAddress: string) => app.inject({ method: 'POST', url: '/login/legacy', remoteAddress, payload: { username, password } })
+  for (let index = 0; index < 10; index++) t.equal((await guess('alice', `wrong${index}`, `10.0.0.${index}`)).statusCode, 401)
+  const answer = await guess('ALICE', 'correct horse', '10.0.1.1')
+  t.equal(answer.statusCode, 429)
+  t.ok(Number(answer.headers['retry-after']) > 0)
+  t.equal(server.requests.length, 10)
+  t.equal((await guess('bob', 'also correct', '10.0.1.2')).statusCode, 302, 'others are not locked out')
+})
+
+t.test('password: the password is neither stored nor logged', async (t) => {
+  const { app, store } = await passwordApp(t)
+  await app.inject({ method: 'POST', url: '/login/legacy', payload: { username: 'alice', password: 'correct horse' } })
+  t.notMatch([...store.records.values()].join(), /correct horse/)
+})
+
+// the three refresh methods
+
+for (const level of ['plugin', 'provider'] as const) {
+  t.test(`manual: an expired token is TokenExpiredError and no call goes out; the handler refreshes by hand (${level})`, async (t) => {
+    const provider = await startProvider(t)
+    const { url, store } = await buildApp(t, {
+      oauth: { ...(level === 'plugin' && { refresh: 'manual' }), providers: { acme: { ...provider.providerOptions, ...(level === 'provider' && { refresh: 'manual' }) } } },
+      setup: (app) => {
+        routes(app)
+        app.get('/by-hand', async (request) => {
+          try {
+            return await request.oauth.get('orders').json()
+          } catch (error) {
+            if ((error as OAuthError).code !== 'FST_OAUTH_TOKEN_EXPIRED') throw error
+            await request.oauth.refresh()
+            return await request.oauth.get('orders').json()
+          }
+        })
+      }
+    })
+    const browser = new Browser()
+    await browser.login(`${url}/login/acme`)
+    expireTokens(store)
+    t.match((await browser.get(`${url}/orders`)).json(), { code: 'FST_OAUTH_TOKEN_EXPIRED' })
+    t.equal(provider.api.requests.length, 0)
+    t.equal(provider.tokenRequests.length, 1)
+    t.equal((await browser.get(`${url}/by-hand`)).status, 200)
+    t.equal(provider.tokenRequests.length, 2)
+  })
+}
+
+t.test('notify: the token is refreshed once, the new set handed to every caller, and current when it is saved', async (t) => {
+  const provider = await startProvider(t)
+  const saved: TokenSet[] = []
+  const { url, store } = await buildApp(t, {
+    oauth: { refresh: 'notify', onTokens: (tokens, { reason }) => { if (reason === 'refresh') saved.push(tokens) }, providers: { acme: provider.providerOptions } },
+    setup: (app) => {
+      routes(app)
+      app.get('/notified', async (request) => {
+        try {
+          return await request.oauth.get('orders').json()
+        } catch (error) {
+          if (!(error instanceof TokensUpdatedError)) throw error
+          await request.oauth.save(error.tokens!)
+          return await request.oauth.get('orders').json()
+        }
+      })
+    }
+  })
+  const browser = new Browser()
+  await browser.login(`${url}/login/acme`)
+  expireTokens(store)
+  const answers = await Promise.all(Array.from({ length: 10 }, () => browser.get(`${url}/orders`)))
+  t.ok(answers.every(answer => answer.json<{ code: string }>().code === 'FST_OAUTH_TOKENS_UPDATED'))
+  t.notMatch(answers[0]!.text, /access_token|accessToken/)
+  t.equal(provider.tokenRequests.length, 2, 'one refresh for all of them')
+  t.equal(provider.api.requests.length, 0, 'and no call')
+  t.equal([...tokenRecords(store).values()].length, 1)
+  t.equal((await browser.get(`${url}/notified`)).status, 200)
+  t.equal((await browser.get(`${url}/orders`)).status, 200)
+  t.equal(provider.tokenRequests.length, 2)
+  t.equal(saved.length, 1)
+  t.equal(provider.refreshTokenReuses, 0)
+})
+
+// headless
+
+t.test('a background job goes on from what onTokens handed out, beside the same user\'s web session', async (t) => {
+  const provider = await startProvider(t)
+  let kept: TokenSet | undefined
+  const { app, url, store } = await buildApp(t, {
+    oauth: { onTokens: (tokens) => { kept = JSON.parse(JSON.stringify(tokens)) }, providers: { acme: provider.providerOptions } },
+    setup: routes
+  })
+  const browser = new Browser()
+  await browser.login(`${url}/login/acme`)
+  const old = kept!
+  expireTokens(store)
+  const job = app.oauth.provider('acme').session({ tokens: old })
+  const [fromJob, fromWeb] = await Promise.all([job.get('me').json(), browser.get(`${url}/orders`)])
+  t.match(fromJob, { sub: 'alice' })
+  t.equal(fromWeb.status, 200)
+  t.equal(provider.tokenRequests.length, 2, 'one refresh between the two')
+  expireTokens(store)
+  t.match(await app.oauth.provider('acme').session({ tokens: old }).get('me').json(), { sub: 'alice' }, 'even from an old set')
+  t.equal(provider.refreshTokenReuses, 0)
+})
+
+// link
+
+t.test('an account is added to a login only by the session that asked for it', async (t) => {
+  const provider = await startProvider(t)
+  const other = await startProvider(t)
+  const { url } = await buildApp(t, {
+    oauth: { providers: { acme: provider.providerOptions, other: other.providerOptions }, defaultProvider: 'acme' },
+    setup: (app) => {
+      app.get('/link', async (request, reply) => request.oauth.login(reply, { provider: 'other', link: true, returnTo: '/accounts' }))
+      app.get('/accounts', async (request) => request.oauth.accounts.map(({ provider, user }) => `${provider}:${user?.id}`))
+      app.get('/other', async (request) => request.oauth.using('other').get('me').json())
+    }
+  })
+  const browser = new Browser()
+  t.equal((await browser.get(`${url}/link`)).status, 401, 'nobody to add it to')
+  await browser.login(`${url}/login/acme`)
+  const page = await browser.login(`${url}/link`, { user: 'bob' })
+  t.strictSame(page.json(), ['acme:alice', 'other:bob'])
+  t.match((await browser.get(`${url}/other`)).json(), { sub: 'bob' })
+  t.strictSame((await browser.get(url)).json(), { user: 'alice' })
+  const attacked = new Browser()
+  await attacked.login(`${url}/login/acme`)
+  let hop = await attacked.get(`${url}/link`)
+  await attacked.login(`${url}/login/acme`) // another login in between
+  hop = await attacked.submitForm(hop, { login: 'alice', password: 'alice-password' })
+  t.equal(hop.status, 400)
+  t.strictSame((await attacked.get(`${url}/accounts`)).json(), ['acme:alice'], 'nothing was added')
+  await browser.login(`${url}/login/other`)
+  t.strictSame((await browser.get(`${url}/accounts`)).json(), ['other:bob'], 'a plain login replaces every account')
+})
