@@ -51,7 +51,8 @@ export function sendFragmentRelay (reply: FastifyReply): FastifyReply {
  */
 export async function readImplicitLogin (runtime: Runtime, provider: ProviderClient, pending: PendingLogin, params: URLSearchParams, expected: AuthorizationExpectation): Promise<Login> {
   checkState(params, expected)
-  checkIssuer(params, expected)
+  // An ID token names its issuer itself, and providers leave `iss` out beside it (RFC 9207, section 2).
+  checkIssuer(params, { ...expected, issuerPromised: expected.issuerPromised === true && !params.has('id_token') })
   throwAuthorizationError(params, provider.name)
   const read = readTokenResponse({ status: 200, headers: {}, text: params.toString() }, {
     provider: provider.name,

@@ -1,0 +1,197 @@
+import { generateKeyPair, SignJWT } from 'jose'
+import t from 'tap'
+import { Browser } from './helpers/browser.ts'
+import { deferred } from './helpers/gate.ts'
+import { listen } from './helpers/listen.ts'
+import { startProvider } from './helpers/provider.ts'
+import { createProvider, type ProviderOptions } from '../lib/index.ts'
+import { parse, type ParsedUrlQuery } from 'node:querystring'
+import { text } from 'node:stream/consumers'
+import { exportPKCS8 } from 'jose'
+
+/** A token endpoint that answers what it is told, for grants that oidc-provider does not serve. */
+async function tokenEndpoint (t: { after: (fn: () => unknown) => unknown }, answers: [number, unknown][]) {
+  const requests: { body: ParsedUrlQuery, authorization: string | undefined, url: string | undefined, method: string | undefined }[] = []
+  const { port, close } = await listen(async (request, response) => {
+    requests.push({ body: parse(await text(request)), authorization: request.headers.authorization, url: request.url, method: request.method })
+    const [status, body] = answers.length > 1 ? answers.shift()! : answers[0]!
+    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+  })
+  t.after(close)
+  const url = `http://127.0.0.1:${port}`
+  const providerOptions: ProviderOptions = { authorizationEndpoint: `${url}/authorize`, tokenEndpoint: `${url}/token`, deviceAuthorizationEndpoint: `${url}/device`, clientId: 'script', clientSecret: 'secret of the script' }
+  return { requests, providerOptions }
+}
+
+function provider (t: { after: (fn: () => unknown) => unknown }, options: ProviderOptions, headless?: Parameters<typeof createProvider>[1]) {
+  const made = createProvider(options, headless)
+  t.after(() => made.close())
+  return made
+}
+
+const TOKENS = { access_token: 'at1', token_type: 'Bearer', expires_in: 3600 }
+
+t.test('device authorization: the user confirms in a browser while the app asks, against a real provider', async (t) => {
+  const server = await startProvider(t)
+  const waited: number[] = []
+  const asked = deferred()
+  const confirmed = deferred()
+  const wait = async (seconds: number) => {
+    waited.push(seconds)
+    if (waited.length === 2) {
+      asked.resolve()
+      await confirmed.promise
+    }
+  }
+  const device = await provider(t, { ...server.providerOptions, grantType: 'device_code' }, { clock: { wait } }).device()
+  t.match(device, { userCode: /\w{4}-\w{4}/, verificationUri: /^http/, interval: 5 })
+  const tokens = device.tokens()
+  await asked.promise
+  const browser = new Browser()
+  let page = await browser.get(device.verificationUriComplete!)
+  page = await browser.submitForm(page, { login: 'alice', password: 'alice-password' })
+  for (let hops = 0; /<form/.test(page.text) && hops < 4; hops++) page = await browser.submitForm(page, { login: 'alice', password: 'alice-password' })
+  confirmed.resolve()
+  t.match((await tokens).accessToken, /\S+/)
+  t.strictSame(waited, [5, 5])
+})
+
+t.test('device authorization: slow_down makes every further question five seconds slower', async (t) => {
+  const waited: number[] = []
+  const { providerOptions, requests } = await tokenEndpoint(t, [
+    [200, { device_code: 'd', user_code: 'U', verification_url: 'https://as.example/d', expires_in: 1800 }],
+    [400, { error: 'authorization_pending' }], [400, { error: 'slow_down' }], [400, { error: 'authorization_pending' }], [200, TOKENS]
+  ])
+  const device = await provider(t, { ...providerOptions, grantType: 'device_code' }, { clock: { wait: async (seconds) => { waited.push(seconds) } } }).device()
+  t.equal(device.verificationUri, 'https://as.example/d', 'also as the drafts wrote it')
+  t.equal((await device.tokens()).accessToken, 'at1')
+  t.strictSame(waited, [5, 5, 10, 10])
+  t.match(requests.at(-1)!.body, { grant_type: 'urn:ietf:params:oauth:grant-type:device_code', device_code: 'd' })
+})
+
+t.test('device authorization: a user who says no ends it', async (t) => {
+  const { providerOptions } = await tokenEndpoint(t, [
+    [200, { device_code: 'd', user_code: 'U', verification_uri: 'https://as.example/d', expires_in: 1800, interval: 1 }], [400, { error: 'access_denied' }]
+  ])
+  const device = await provider(t, { ...providerOptions, grantType: 'device_code' }, { clock: { wait: async () => {} } }).device()
+  await t.rejects(device.tokens(), { code: 'FST_OAUTH_AUTHORIZATION_FAILED', oauthError: 'access_denied' })
+})
+
+t.test('device authorization: nobody is asked for after the code\'s time', async (t) => {
+  let now = 1000
+  const { providerOptions, requests } = await tokenEndpoint(t, [
+    [200, { device_code: 'd', user_code: 'U', verification_uri: 'https://as.example/d', expires_in: 10 }], [400, { error: 'authorization_pending' }]
+  ])
+  const device = await provider(t, { ...providerOptions, grantType: 'device_code' }, { clock: { now: () => now, wait: async (seconds) => { now += seconds } } }).device()
+  await t.rejects(device.tokens(), { code: 'FST_OAUTH_AUTHORIZATION_FAILED', oauthError: 'expired_token' })
+  t.equal(requests.length, 3)
+})
+
+t.test('token exchange says what it trades, repeated resources stay repeated', async (t) => {
+  const { providerOptions, requests } = await tokenEndpoint(t, [[200, { ...TOKENS, issued_token_type: 'urn:ietf:params:oauth:token-type:access_token' }]])
+  const tokens = await provider(t, providerOptions).exchange({ subjectToken: 'of-the-user', actorToken: 'of-the-job', resource: ['https://a.example/', 'https://b.example/'], audience: 'orders', scope: 'read' })
+  t.equal(tokens.accessToken, 'at1')
+  t.strictSame({ ...requests[0]!.body }, {
+    grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+    subject_token: 'of-the-user',
+    subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+    actor_token: 'of-the-job',
+    actor_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+    audience: 'orders',
+    resource: ['https://a.example/', 'https://b.example/'],
+    scope: 'read'
+  })
+})
+
+t.test('JWT bearer hands over the assertion', async (t) => {
+  const { privateKey } = await generateKeyPair('ES256', { extractable: true })
+  const assertion = await new SignJWT({ sub: 'alice' }).setProtectedHeader({ alg: 'ES256' }).setIssuer('app').sign(privateKey)
+  const { providerOptions, requests } = await tokenEndpoint(t, [[200, TOKENS]])
+  t.equal((await provider(t, providerOptions).jwtBearer({ assertion, scope: ['read'] })).accessToken, 'at1')
+  t.match(requests[0]!.body, { grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion, scope: 'read' })
+})
+
+t.test('private_key_jwt signs an assertion for the token endpoint, from a PEM', async (t) => {
+  const { privateKey } = await generateKeyPair('RS256', { extractable: true })
+  const { providerOptions: { clientSecret: _none, ...options }, requests } = await tokenEndpoint(t, [[200, TOKENS]])
+  await provider(t, { ...options, grantType: 'client_credentials', clientAuthentication: 'private_key_jwt', clientPrivateKey: await exportPKCS8(privateKey) }).session().fetchTokens()
+  const { body } = requests[0]!
+  t.equal(body.client_assertion_type, 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer')
+  const claims = JSON.parse(Buffer.from(String(body.client_assertion).split('.')[1]!, 'base64url').toString())
+  t.match(claims, { iss: 'script', sub: 'script', aud: options.tokenEndpoint, jti: /\S/ })
+  t.notOk('client_secret' in body)
+})
+
+t.test('a custom client authentication may add to the query', async (t) => {
+  const { providerOptions, requests } = await tokenEndpoint(t, [[200, TOKENS]])
+  const clientAuthentication: ProviderOptions['clientAuthentication'] = ({ url, headers }) => {
+    url.searchParams.set('app', 'script')
+    headers.set('x-app', 'yes')
+  }
+  await provider(t, { ...providerOptions, grantType: 'client_credentials', clientAuthentication }).session().fetchTokens()
+  t.equal(requests[0]!.url, '/token?app=script')
+  t.equal(requests[0]!.authorization, undefined)
+})
+
+t.test('a token endpoint that wants a GET gets one, and no body', async (t) => {
+  const { providerOptions, requests } = await tokenEndpoint(t, [[200, TOKENS]])
+  await provider(t, { ...providerOptions, tokenEndpointMethod: 'GET', redirectUri: 'https://app.example/cb' }).session().fetchTokens({ code: 'zz' })
+  t.equal(requests[0]!.method, 'GET')
+  t.match(requests[0]!.url, /^\/token\?.*code=zz/)
+  t.strictSame({ ...requests[0]!.body }, {})
+})
+
+t.test('Basic that is refused as invalid_client is tried once in the form, and remembered', async (t) => {
+  const { providerOptions, requests } = await tokenEndpoint(t, [[401, { error: 'invalid_client' }], [200, TOKENS], [200, TOKENS]])
+  const headless = provider(t, { ...providerOptions, grantType: 'client_credentials' })
+  await headless.session().fetchTokens()
+  await headless.session().fetchTokens()
+  t.strictSame(requests.map(({ authorization, body }) => authorization === undefined ? body.client_secret : 'basic'), ['basic', 'secret of the script', 'secret of the script'])
+})
+
+t.test('a refused code is never sent a second time', async (t) => {
+  const { providerOptions, requests } = await tokenEndpoint(t, [[400, { error: 'invalid_grant' }]])
+  await t.rejects(provider(t, providerOptions).session().fetchTokens({ code: 'zz', redirectUri: 'https://app.example/cb' }), { code: 'FST_OAUTH_AUTHORIZATION_FAILED', oauthError: 'invalid_grant' })
+  t.equal(requests.length, 1)
+})
+
+t.test('hooks see and change each stage', async (t) => {
+  const seen: string[] = []
+  const { providerOptions, requests } = await tokenEndpoint(t, [[200, { ...TOKENS, refresh_token: 'r1' }]])
+  const session = provider(t, { ...providerOptions, resourceServers: [new URL('/', providerOptions.tokenEndpoint).href] }).session({
+    hooks: {
+      accessTokenRequest: ({ body }) => { body.set('tenant', 'a') },
+      accessTokenResponse: (answer) => { seen.push(`first ${answer.status}`) },
+      refreshTokenRequest: ({ headers }) => { headers['x-refresh'] = 'yes' },
+      refreshTokenResponse: (answer) => ({ ...answer, text: answer.text.replace('at1', 'at2') }),
+      protectedRequest: ({ url, headers }) => {
+        url.searchParams.set('seen', 'yes')
+        headers['x-api'] = 'yes'
+      }
+    }
+  })
+  await session.fetchTokens({ code: 'zz' })
+  t.equal(requests[0]!.body.tenant, 'a')
+  await session.refresh()
+  t.equal(session.tokens?.accessToken, 'at2')
+  await session.get('x')
+  t.equal(requests.at(-1)!.url, '/x?seen=yes')
+  t.equal(requests.at(-1)!.authorization, 'Bearer at2')
+  t.strictSame(seen, ['first 200'])
+})
+
+t.test('a headless login remembers state and verifier, and refuses another state', async (t) => {
+  const server = await startProvider(t)
+  const session = provider(t, { ...server.providerOptions, redirectUri: 'http://127.0.0.1:1/callback' }).session()
+  const { url } = await session.authorizationUrl({ params: { login_hint: 'alice' } })
+  const browser = new Browser()
+  let page = await browser.submitForm(await browser.get(url), { login: 'alice', password: 'alice-password' }, { redirect: 'manual' })
+  while (!page.location!.startsWith('http://127.0.0.1:1/')) page = await browser.follow(page, { redirect: 'manual' })
+  await t.rejects(session.fetchTokens({ callbackUrl: page.location!.replace(/state=[^&]*/, 'state=other') }), { code: 'FST_OAUTH_STATE_MISMATCH' })
+  t.equal(server.tokenRequests.length, 0)
+  await session.fetchTokens({ callbackUrl: page.location! })
+  t.match(await session.get('me').json(), { sub: 'alice' })
+  t.match(await session.userinfo(), { sub: 'alice' })
+  t.equal(await session.revoke(), true)
+  await t.rejects(session.get('me').json(), { code: 'FST_OAUTH_LOGIN_REQUIRED' })
+})

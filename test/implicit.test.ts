@@ -1,0 +1,91 @@
+import t from 'tap'
+import { Browser } from './helpers/browser.ts'
+import { buildApp } from './helpers/build-app.ts'
+import { captureLog } from './helpers/log.ts'
+import { startChromium } from './helpers/chromium.ts'
+import { startProvider } from './helpers/provider.ts'
+import type { FastifyInstance } from 'fastify'
+
+const setup = (app: FastifyInstance) => {
+  app.get('/me', async (request) => ({ user: request.oauth.user, authenticated: request.oauth.authenticated }))
+  app.get('/orders', async (request) => request.oauth.get('orders').json())
+}
+
+async function implicitApp (t: Parameters<typeof startProvider>[0] & { after: (fn: () => unknown) => unknown }, scope = ['openid', 'profile']) {
+  const provider = await startProvider(t, {
+    client: { response_types: ['id_token token', 'id_token'], grant_types: ['implicit'], application_type: 'native' },
+    configuration: { responseTypes: ['id_token token', 'id_token', 'code'] }
+  })
+  const log = captureLog()
+  const { url, app } = await buildApp(t, {
+    oauth: { providers: { acme: { ...provider.providerOptions, scope, grantType: 'implicit' } } },
+    fastify: { logger: log.logger },
+    setup
+  })
+  return { provider, url, app, log }
+}
+
+t.test('implicit, in a real browser: the fragment reaches the server, and stays neither in the address bar nor in the history', async (t) => {
+  const chromium = await startChromium(t)
+  if (chromium === undefined) return
+  const { provider, url, log } = await implicitApp(t)
+  const page = await chromium.newPage()
+  const problems: string[] = []
+  page.on('console', message => { if (message.text().includes('Content Security Policy')) problems.push(message.text()) })
+  await page.goto(`${url}/login/acme?returnTo=/me`)
+  await page.fill('[name=login]', 'alice')
+  await page.fill('[name=password]', 'alice-password')
+  await page.click('button')
+  await page.waitForURL(`${url}/me`)
+  t.match(JSON.parse(await page.locator('body').innerText()), { authenticated: true, user: { id: 'alice' } })
+  await page.goto(`${url}/orders`)
+  t.match(JSON.parse(await page.locator('body').innerText()), [{ item: 'tea' }])
+  t.strictSame(problems, [])
+  const token = provider.api.requests.at(-1)!.authorization!.slice('Bearer '.length)
+  await page.goBack()
+  await page.goBack().catch(() => {})
+  t.notOk(page.url().includes(token), 'going back shows no token')
+  t.notOk(log.text.includes(token), 'and the log neither')
+  t.ok(log.text.includes('no longer recommended'), 'a warning at boot says what to use instead')
+})
+
+t.test('implicit: an answer of another login is refused', async (t) => {
+  const { url } = await implicitApp(t)
+  const browser = new Browser()
+  await browser.get(`${url}/login/acme`, { redirect: 'manual' })
+  const answer = await browser.post(`${url}/login/acme/callback`, { form: { access_token: 'stolen', token_type: 'Bearer', state: 'somebody-elses' } })
+  t.equal(answer.status, 400)
+  t.strictSame((await browser.get(`${url}/me`)).json(), { user: null, authenticated: false })
+})
+
+t.test('implicit: an access token without an ID token is no login', async (t) => {
+  const { url, provider } = await implicitApp(t, ['orders:read'])
+  const browser = new Browser()
+  const start = await browser.get(`${url}/login/acme`, { redirect: 'manual' })
+  const query = new URL(start.location!).searchParams
+  t.equal(query.get('response_type'), 'token')
+  t.equal(query.get('code_challenge'), null)
+  const answer = await browser.post(`${url}/login/acme/callback`, { form: { access_token: 'of-somebody', token_type: 'Bearer', state: query.get('state')!, iss: provider.issuer }, redirect: 'manual' })
+  t.equal(answer.status, 302)
+  t.strictSame((await browser.get(`${url}/me`)).json(), { user: null, authenticated: false })
+})
+
+t.test('implicit: with openid an answer without an ID token is refused', async (t) => {
+  const { url, provider } = await implicitApp(t)
+  const browser = new Browser()
+  const start = await browser.get(`${url}/login/acme`, { redirect: 'manual' })
+  const state = new URL(start.location!).searchParams.get('state')!
+  const answer = await browser.post(`${url}/login/acme/callback`, { form: { access_token: 'of-somebody', token_type: 'Bearer', state, iss: provider.issuer }, headers: { accept: 'application/json' } })
+  t.match(answer.json(), { statusCode: 502, code: 'FST_OAUTH_INVALID_ID_TOKEN' })
+})
+
+t.test('implicit: the page that relays the fragment runs its own script alone and is kept nowhere', async (t) => {
+  const { app } = await implicitApp(t)
+  const page = await app.inject('/login/acme/callback')
+  const policy = String(page.headers['content-security-policy'])
+  const nonce = /script-src 'nonce-([\w-]+)'/.exec(policy)?.[1]
+  t.ok(nonce)
+  t.ok(page.body.includes(`<script nonce="${nonce}">`))
+  t.not(/nonce-([\w-]+)/.exec(String((await app.inject('/login/acme/callback')).headers['content-security-policy']))?.[1], nonce)
+  t.equal(page.headers['cache-control'], 'no-store')
+})
