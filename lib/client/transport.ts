@@ -61,7 +61,7 @@ export class Transport {
     const dispatcher = this.#ready(line)
     if (dispatcher === undefined) return this.#open(line).then(() => this.buffered(request, options))
     return new Promise<BufferedAnswer>((resolve, reject) => {
-      const handler = new BufferingHandler(resolve, reject, limit)
+      const handler = new BufferingHandler(resolve, reject, limit, request.beforeSend)
       if (request.signal !== undefined || timeoutMs !== undefined) handler.endWith(request.signal, timeoutMs)
       try {
         dispatcher.dispatch(dispatchOptions(request), handler)
@@ -117,11 +117,13 @@ class BufferingHandler implements Dispatcher.DispatchHandler {
   #headers: BufferedAnswer['headers'] = {}
   #done = false
   #release: (() => void) | undefined
+  readonly #beforeSend: (() => void) | undefined
 
-  constructor (resolve: (answer: BufferedAnswer | Promise<BufferedAnswer>) => void, reject: (error: unknown) => void, limit: number) {
+  constructor (resolve: (answer: BufferedAnswer | Promise<BufferedAnswer>) => void, reject: (error: unknown) => void, limit: number, beforeSend: (() => void) | undefined) {
     this.#resolve = resolve
     this.#reject = reject
     this.#limit = limit
+    this.#beforeSend = beforeSend
   }
 
   /** Ends the exchange when the signal or the time says so. */
@@ -140,7 +142,12 @@ class BufferingHandler implements Dispatcher.DispatchHandler {
 
   onRequestStart (controller: Dispatcher.DispatchController): void {
     this.#controller = controller
-    if (this.#done) controller.abort(new Error('the call is over'))
+    if (this.#done) return controller.abort(new Error('the call is over'))
+    try {
+      this.#beforeSend?.()
+    } catch (error) {
+      this.fail(error)
+    }
   }
 
   onResponseStart (_controller: Dispatcher.DispatchController, statusCode: number, headers: BufferedAnswer['headers']): void {
