@@ -1,9 +1,8 @@
 import type { ClientAuth } from 'oauth4webapi'
 import type { JSONWebKeySet } from 'jose'
-import { InvalidOptionsError, InvalidResponseError, InvalidTokenResponseError, OAuthError, ProviderUnavailableError } from '../errors.ts'
+import { InvalidOptionsError, InvalidResponseError, ProviderUnavailableError } from '../errors.ts'
 import type { ProviderConfig } from '../options.ts'
 import { buildAuthorizationUrl, type AuthorizationRequest } from '../protocol/authorization-request.ts'
-import { clientIdOnly, clientSecretBasic, clientSecretPost, privateKeyJwt, type ClientAuthenticationFunction } from '../protocol/client-authentication.ts'
 import type { AuthorizationServerMetadata } from '../protocol/discovery.ts'
 import type { IdTokenClaims } from '../protocol/id-token.ts'
 import type { KeySource } from '../protocol/jwks.ts'
@@ -12,13 +11,13 @@ import { excerptOf, parseMembers, readTokenResponse, type HttpAnswer, type Token
 import type { TokenSet } from '../protocol/token-set.ts'
 import type { ProviderHooks } from '../providers/types.ts'
 import { appendQuery, secureEndpoint, setParameters, type Parameters } from '../protocol/urls.ts'
+import { ClientAuthenticator } from './client-authenticator.ts'
 import type { Clock } from './clock.ts'
+import { isUnavailable, ProviderHttp } from './provider-http.ts'
 import type { Transport } from './transport.ts'
 
 type Endpoint = 'authorization_endpoint' | 'token_endpoint' | 'userinfo_endpoint' | 'revocation_endpoint' | 'introspection_endpoint' | 'end_session_endpoint' | 'device_authorization_endpoint' | 'jwks_uri'
 
-/** Bytes that any answer of a provider may have. */
-const ANSWER_LIMIT = 1024 * 1024
 /** Milliseconds after which discovered metadata is fetched anew, in the background. */
 const METADATA_MAX_AGE_MS = 3_600_000
 
@@ -44,18 +43,19 @@ export class ProviderClient {
   readonly config: ProviderConfig
   readonly #transport: Transport
   readonly #clock: Clock
+  readonly #http: ProviderHttp
+  readonly #authenticator: ClientAuthenticator
   #metadata: AuthorizationServerMetadata | undefined
   #metadataAt = 0
   #discovering: Promise<AuthorizationServerMetadata> | undefined
   #keys: KeySource | undefined
-  #privateKey: ClientAuth | undefined
-  /** Found by trying: the provider refuses Basic and takes the form. */
-  #prefersPost = false
 
   constructor (config: ProviderConfig, transport: Transport, clock: Clock) {
     this.config = config
     this.#transport = transport
     this.#clock = clock
+    this.#http = new ProviderHttp(config, transport, clock)
+    this.#authenticator = new ClientAuthenticator(config, () => this.metadata())
     if (config.issuer === undefined) {
       // oauth4webapi wants an issuer; nothing is ever compared with this one.
       const anchor = config.endpoints.token_endpoint ?? config.endpoints.authorization_endpoint
@@ -99,7 +99,7 @@ export class ProviderClient {
 
   async #fetchMetadata (): Promise<AuthorizationServerMetadata> {
     const { discover } = await import('../protocol/discovery.ts')
-    const found = await discover(this.name, this.config.issuer!, async (url, headers) => this.#answer({ url: new URL(url), method: 'GET', headers }))
+    const found = await discover(this.name, this.config.issuer!, async (url, headers) => this.#http.answer({ url: new URL(url), method: 'GET', headers }))
     // What the app wrote itself wins over what was discovered.
     return { ...found, ...this.config.endpoints }
   }
@@ -144,16 +144,11 @@ export class ProviderClient {
    */
   async requestTokens (request: GrantRequest): Promise<TokenResponse> {
     const result = await this.#requestTokens(request)
-    // Without a word in the options, Basic is what servers must have; some have the form alone and say so only like this.
-    if (!('error' in result) || result.error.oauthError !== 'invalid_client' || !this.#mayTryPost(request)) return result
-    this.#prefersPost = true
+    if (!isInvalidClient(result) || request.clientAuth !== undefined || !this.#authenticator.mayTryPost) return result
+    this.#authenticator.preferPost(true)
     const second = await this.#requestTokens(request)
-    if ('error' in second && second.error.oauthError === 'invalid_client') this.#prefersPost = false
+    if (isInvalidClient(second)) this.#authenticator.preferPost(false)
     return second
-  }
-
-  #mayTryPost ({ clientAuth }: GrantRequest): boolean {
-    return clientAuth === undefined && this.config.clientAuthentication === undefined && this.config.clientSecret !== undefined && !this.#prefersPost
   }
 
   async #requestTokens (request: GrantRequest): Promise<TokenResponse> {
@@ -164,7 +159,7 @@ export class ProviderClient {
       provider: this.name,
       server: await this.metadata(),
       clientId: config.clientId,
-      clientAuth: request.clientAuth ?? await this.#clientAuth(endpoint),
+      clientAuth: request.clientAuth ?? await this.#authenticator.at(endpoint),
       grantType: request.grantType,
       grant: request.grant,
       params: request.params ?? [],
@@ -174,7 +169,7 @@ export class ProviderClient {
     const refreshing = request.grantType === 'refresh_token'
     await (refreshing ? hooks.refreshTokenRequest : hooks.accessTokenRequest)?.({ url: endpoint, headers, body })
     const { beforeSend, timeoutMs } = request
-    let answer = await this.#answer({ ...this.#placed(endpoint, headers, body), beforeSend }, timeoutMs)
+    let answer = await this.#http.answer({ ...this.#placed(endpoint, headers, body), beforeSend }, timeoutMs)
     answer = await (refreshing ? hooks.refreshTokenResponse : hooks.accessTokenResponse)?.(answer) ?? answer
     const result = readTokenResponse(answer, {
       provider: this.name,
@@ -186,7 +181,7 @@ export class ProviderClient {
       secrets: [...body.values(), config.clientSecret ?? ''],
       strictTokenType: config.strictTokenType
     })
-    return 'error' in result && isUnavailable(answer, result.error) ? { ...result, error: this.#unavailable(answer) } : result
+    return 'error' in result && isUnavailable(answer, result.error) ? { ...result, error: this.#http.unavailable(answer) } : result
   }
 
   // Some providers want the token request as a GET, or its parameters in the query.
@@ -220,7 +215,7 @@ export class ProviderClient {
 
   async #fetchKeys (): Promise<JSONWebKeySet> {
     const url = await this.endpoint('jwks_uri')
-    const answer = await this.#answer({ url, method: 'GET', headers: { accept: 'application/json, application/jwk-set+json' } })
+    const answer = await this.#http.answer({ url, method: 'GET', headers: { accept: 'application/json, application/jwk-set+json' } })
     const set = answer.status === 200 ? parseMembers(answer.text) : undefined
     if (!Array.isArray(set?.keys)) {
       throw new ProviderUnavailableError(`the keys of provider "${this.name}" could not be read`, { provider: this.name, responseStatus: answer.status, reason: 'jwks' })
@@ -236,9 +231,9 @@ export class ProviderClient {
   async userinfo (tokens: TokenSet, expectedSubject?: string): Promise<Record<string, unknown>> {
     const url = await this.endpoint('userinfo_endpoint')
     const headers = { authorization: `Bearer ${tokens.accessToken}`, accept: 'application/json' }
-    const answer = await this.#answer({ url, method: 'GET', headers })
+    const answer = await this.#http.answer({ url, method: 'GET', headers })
     const invalid = (what: string, reason: string) => new InvalidResponseError(`the userinfo answer of provider "${this.name}" ${what}`, { provider: this.name, responseStatus: answer.status, reason })
-    if (isUnavailable(answer)) throw this.#unavailable(answer)
+    if (isUnavailable(answer)) throw this.#http.unavailable(answer)
     if (answer.status < 200 || answer.status > 299) throw invalid(`is a ${answer.status}`, 'status')
     const claims = answer.text.trimStart().startsWith('{') ? parseMembers(answer.text) : undefined
     if (claims === undefined) throw invalid('is no JSON object', 'unreadable_response')
@@ -260,7 +255,7 @@ export class ProviderClient {
   async introspect (token: string, hint?: string): Promise<Record<string, unknown>> {
     const answer = await this.form('introspection_endpoint', { token, token_type_hint: hint })
     const claims = answer.status === 200 ? parseMembers(answer.text) : undefined
-    if (isUnavailable(answer)) throw this.#unavailable(answer)
+    if (isUnavailable(answer)) throw this.#http.unavailable(answer)
     if (typeof claims?.active !== 'boolean') {
       throw new InvalidResponseError(`the introspection answer of provider "${this.name}" cannot be used`, { provider: this.name, responseStatus: answer.status, excerpt: excerptOf(answer.text, [token]) })
     }
@@ -272,62 +267,13 @@ export class ProviderClient {
     const url = await this.endpoint(endpoint)
     const headers = new Headers({ accept: 'application/json' })
     const body = setParameters(new URLSearchParams(), params)
-    const clientAuth = await this.#clientAuth(url)
+    const clientAuth = await this.#authenticator.at(url)
     await clientAuth(await this.metadata(), { client_id: this.config.clientId }, body, headers)
     headers.set('content-type', 'application/x-www-form-urlencoded')
-    return await this.#answer({ url, method: 'POST', headers: Object.fromEntries(headers), body: body.toString() })
-  }
-
-  async #clientAuth (url: URL): Promise<ClientAuth> {
-    const { clientId, clientSecret, clientAuthentication, clientPrivateKey } = this.config
-    if (typeof clientAuthentication === 'function') return custom(clientAuthentication, url)
-    if (clientAuthentication === 'private_key_jwt') {
-      this.#privateKey ??= privateKeyJwt(clientPrivateKey!, this.config.issuer === undefined ? url.href : (await this.metadata()).issuer)
-      return this.#privateKey
-    }
-    if (clientSecret === undefined || clientAuthentication === 'none' || clientAuthentication === 'tls_client_auth') return clientIdOnly(clientId)
-    if (clientAuthentication === 'client_secret_post' || this.#prefersPost) return clientSecretPost(clientId, clientSecret)
-    if (clientAuthentication === undefined) {
-      // RFC 6749 makes Basic the one that every server has; some say that they have the form alone.
-      const supported = (await this.metadata()).token_endpoint_auth_methods_supported
-      if (supported?.includes('client_secret_post') === true && !supported.includes('client_secret_basic')) return clientSecretPost(clientId, clientSecret)
-    }
-    return clientSecretBasic(clientId, clientSecret)
-  }
-
-  async #answer (request: { url: URL, method: string, headers: Record<string, string>, body?: string, beforeSend?: (() => void) | undefined }, timeoutMs = this.config.requestTimeout): Promise<HttpAnswer> {
-    try {
-      const { statusCode, headers, body } = await this.#transport.buffered(request, { limit: ANSWER_LIMIT, timeoutMs, line: 'provider' })
-      return { status: statusCode, headers, text: body.toString('utf8') }
-    } catch (cause) {
-      if (cause instanceof InvalidResponseError && (cause.reason === 'too_large' || cause.reason === 'encoding')) {
-        throw new InvalidTokenResponseError(`an answer of provider "${this.name}" cannot be used: ${cause.message}`, { provider: this.name, reason: cause.reason })
-      }
-      if (cause instanceof OAuthError && cause.reason !== 'timeout') throw cause
-      throw new ProviderUnavailableError(`provider "${this.name}" cannot be reached; try again later`, { provider: this.name, reason: 'no_answer', cause })
-    }
-  }
-
-  #unavailable (answer: HttpAnswer): OAuthError {
-    return new ProviderUnavailableError(`provider "${this.name}" is not available now (it answered ${answer.status}); try again later`, {
-      provider: this.name, responseStatus: answer.status, excerpt: excerptOf(answer.text), retryAfter: retryAfterOf(answer, this.#clock.now())
-    })
+    return await this.#http.answer({ url, method: 'POST', headers: Object.fromEntries(headers), body: body.toString() })
   }
 }
 
-// A custom authentication may also add to the endpoint's query, as some providers want it.
-function custom (authenticate: ClientAuthenticationFunction, url: URL): ClientAuth {
-  return async (_server, _client, body, headers) => { await authenticate({ url, body, headers }) }
-}
-
-function isUnavailable (answer: HttpAnswer, error?: OAuthError): boolean {
-  if (error?.oauthError === 'temporarily_unavailable') return true
-  return answer.status >= 500 || answer.status === 429 || answer.status === 408
-}
-
-function retryAfterOf (answer: HttpAnswer, now: number): number | undefined {
-  const value = answer.headers['retry-after']
-  if (typeof value !== 'string') return undefined
-  const seconds = /^\d+$/.test(value) ? Number(value) : Math.ceil(Date.parse(value) / 1000 - now)
-  return Number.isFinite(seconds) && seconds >= 0 ? Math.min(seconds, 86_400) : undefined
+function isInvalidClient (answer: TokenResponse): boolean {
+  return 'error' in answer && answer.error.oauthError === 'invalid_client'
 }

@@ -1,7 +1,5 @@
+import { commaScope, preset, text, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
-
-/** What a preset leaves to the app. */
-export type PresetOptions = Partial<ProviderOptions> & Pick<ProviderOptions, 'clientId'>
 
 /**
  * GitHub: OAuth 2 without OpenID Connect; the profile comes from the REST API.
@@ -16,7 +14,7 @@ export type PresetOptions = Partial<ProviderOptions> & Pick<ProviderOptions, 'cl
  * @param options clientId and clientSecret; anything else replaces what is set here
  */
 export function github (options: PresetOptions): ProviderOptions {
-  return {
+  return preset({
     title: 'GitHub',
     authorizationEndpoint: 'https://github.com/login/oauth/authorize',
     tokenEndpoint: 'https://github.com/login/oauth/access_token',
@@ -26,14 +24,13 @@ export function github (options: PresetOptions): ProviderOptions {
     clientAuthentication: 'client_secret_post',
     refreshAhead: false,
     profile: 'userinfo',
-    conform: (members) => typeof members.scope === 'string' ? { ...members, scope: members.scope.replaceAll(',', ' ') } : members,
+    conform: commaScope,
     userProfile: ({ id, login, name, email, avatar_url: picture }) => ({
       id: id as number,
-      name: (name ?? login) as string,
+      name: text(name) ?? text(login),
       // The public address of the profile: GitHub does not say here whether it is verified.
-      ...(typeof email === 'string' && { email }),
-      ...(typeof picture === 'string' && { picture })
-    }),
-    ...options
-  }
+      email: text(email),
+      picture: text(picture)
+    })
+  }, options)
 }

@@ -1,0 +1,52 @@
+import type { ClientAuth } from 'oauth4webapi'
+import { clientIdOnly, clientSecretBasic, clientSecretPost, privateKeyJwt, type ClientAuthenticationFunction } from '../protocol/client-authentication.ts'
+import type { AuthorizationServerMetadata } from '../protocol/discovery.ts'
+import type { ProviderConfig } from '../providers/config.ts'
+
+/** Chooses how the app proves itself at a provider's endpoints (RFC 6749, section 2.3). */
+export class ClientAuthenticator {
+  readonly #config: ProviderConfig
+  readonly #metadata: () => Promise<AuthorizationServerMetadata>
+  #privateKey: ClientAuth | undefined
+  /** Found by trying: the provider refuses Basic and takes the form. */
+  #prefersPost = false
+
+  constructor (config: ProviderConfig, metadata: () => Promise<AuthorizationServerMetadata>) {
+    this.#config = config
+    this.#metadata = metadata
+  }
+
+  /**
+   * Whether the form may be tried after Basic was refused as `invalid_client`. Without a word in the options, Basic is what
+   * servers must have; some have the form alone and say so only like this.
+   */
+  get mayTryPost (): boolean {
+    return this.#config.clientAuthentication === undefined && this.#config.clientSecret !== undefined && !this.#prefersPost
+  }
+
+  /** Remembers which of the two a provider takes. */
+  preferPost (works: boolean): void { this.#prefersPost = works }
+
+  /** How the client proves itself at one endpoint. */
+  async at (url: URL): Promise<ClientAuth> {
+    const { clientId, clientSecret, clientAuthentication, clientPrivateKey } = this.#config
+    if (typeof clientAuthentication === 'function') return custom(clientAuthentication, url)
+    if (clientAuthentication === 'private_key_jwt') {
+      this.#privateKey ??= privateKeyJwt(clientPrivateKey!, this.#config.issuer === undefined ? url.href : (await this.#metadata()).issuer)
+      return this.#privateKey
+    }
+    if (clientSecret === undefined || clientAuthentication === 'none' || clientAuthentication === 'tls_client_auth') return clientIdOnly(clientId)
+    if (clientAuthentication === 'client_secret_post' || this.#prefersPost) return clientSecretPost(clientId, clientSecret)
+    if (clientAuthentication === undefined) {
+      // RFC 6749 makes Basic the one that every server has; some say that they have the form alone.
+      const supported = (await this.#metadata()).token_endpoint_auth_methods_supported
+      if (supported?.includes('client_secret_post') === true && !supported.includes('client_secret_basic')) return clientSecretPost(clientId, clientSecret)
+    }
+    return clientSecretBasic(clientId, clientSecret)
+  }
+}
+
+// A custom authentication may also add to the endpoint's query, as some providers want it.
+function custom (authenticate: ClientAuthenticationFunction, url: URL): ClientAuth {
+  return async (_server, _client, body, headers) => { await authenticate({ url, body, headers }) }
+}

@@ -1,0 +1,56 @@
+import { InvalidOptionsError } from '../errors.ts'
+import type { TokenMembers } from '../protocol/token-response.ts'
+import { setParameters, type Parameters } from '../protocol/urls.ts'
+import type { ProviderOptions } from './types.ts'
+
+/** What a preset leaves to the app. Anything but the id replaces, or adds to, what the preset sets. */
+export type PresetOptions = Partial<ProviderOptions> & Pick<ProviderOptions, 'clientId'>
+
+/**
+ * Puts a provider's facts and the app's own options together. The app's win; parameters and hooks are added to the preset's,
+ * and an option that is `undefined` (a variable that is not set) replaces nothing.
+ */
+export function preset (facts: Omit<ProviderOptions, 'clientId'>, options: PresetOptions): ProviderOptions {
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as unknown as PresetOptions
+  const merged: ProviderOptions = { ...facts, ...given }
+  for (const name of ['authorizationParams', 'tokenParams', 'refreshParams'] as const) {
+    if (facts[name] !== undefined && given[name] !== undefined) merged[name] = merge(facts[name], given[name])
+  }
+  if (facts.hooks !== undefined && given.hooks !== undefined) merged.hooks = { ...facts.hooks, ...given.hooks }
+  return merged
+}
+
+// Objects stay objects: there `null` takes away what the preset says.
+function merge (facts: Parameters, given: Parameters): Parameters {
+  if (facts instanceof URLSearchParams || given instanceof URLSearchParams) return setParameters(setParameters(new URLSearchParams(), facts), given)
+  return { ...facts, ...given }
+}
+
+/**
+ * A field that a preset cannot do without.
+ * @throws FST_OAUTH_INVALID_OPTIONS where it is missing, as it is where a variable of the environment is not set
+ */
+export function required (presetName: string, field: string, value: unknown): string {
+  if (typeof value === 'string' && value !== '') return value
+  throw new InvalidOptionsError(`${presetName}() needs \`${field}\`, and it is ${value === '' ? 'empty' : 'missing'}`, { reason: 'configuration' })
+}
+
+/** A server's URL without a slash at its end, from a URL or a bare host name. */
+export function serverUrl (server: string): string {
+  return (/^https?:\/\//.test(server) ? server : `https://${server}`).replace(/\/+$/, '')
+}
+
+/** A text that says something. */
+export function text (value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined
+}
+
+/** The members of an object; none where it is something else. */
+export function members (value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null ? value as Record<string, unknown> : {}
+}
+
+/** The answer with its scope separated by spaces: a comma may be part of a scope, so only a preset can know. */
+export function commaScope (answer: TokenMembers): TokenMembers {
+  return typeof answer.scope === 'string' ? { ...answer, scope: answer.scope.replaceAll(',', ' ') } : answer
+}
