@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { LoginEndedError, OAuthError, ProviderUnavailableError, RefreshLostError, TokenExpiredError } from '../errors.ts'
+import { RefreshLostError, type OAuthError } from '../errors.ts'
 import { randomToken } from '../protocol/random.ts'
 import type { TokenResponse } from '../protocol/token-response.ts'
 import type { ScopeChange, TokenSet } from '../protocol/token-set.ts'
@@ -9,6 +9,7 @@ import type { ProviderHooks } from '../providers/types.ts'
 import type { LiveRecord, TokenRecord, TokenRecords } from '../session/token-records.ts'
 import type { Clock } from './clock.ts'
 import type { ProviderClient } from './provider-client.ts'
+import { loginEnded, mayHaveArrived, timedOut, tokenExpired } from './refresh-errors.ts'
 
 export interface Logger {
   warn (details: object, message: string): void
@@ -289,33 +290,6 @@ export function isRenewable (provider: ProviderClient, record: TokenRecord): boo
 /** The refresh token that the provider takes next. */
 function refreshTokenOf ({ tokens, parked }: TokenRecord): string | undefined {
   return parked?.refreshToken ?? tokens.refreshToken
-}
-
-export function loginEnded (provider: ProviderClient, cause?: OAuthError): OAuthError {
-  return new LoginEndedError(`the login at provider "${provider.name}" has ended; log in again`, {
-    provider: provider.name,
-    oauthError: cause?.oauthError,
-    oauthErrorDescription: cause?.oauthErrorDescription,
-    reason: cause?.reason,
-    cause
-  })
-}
-
-export function tokenExpired (provider: ProviderClient, remedy = 'there is no refresh token: log in again, and ask for offline access if the provider has it'): OAuthError {
-  return new TokenExpiredError(`the access token of provider "${provider.name}" has expired; ${remedy}`, { provider: provider.name })
-}
-
-function timedOut (provider: ProviderClient, reason = 'timed_out'): OAuthError {
-  return new ProviderUnavailableError(`provider "${provider.name}" did not answer in time; the login is kept, try again`, { provider: provider.name, reason, retryAfter: 1 })
-}
-
-// Where no connection came about, the provider has seen nothing; anything later leaves a doubt.
-const NEVER_SENT = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'UND_ERR_CONNECT_TIMEOUT']
-
-function mayHaveArrived (error: unknown): boolean {
-  const { reason, cause } = error as OAuthError
-  if (reason === 'too_large' || reason === 'encoding') return true
-  return reason === 'no_answer' && !NEVER_SENT.includes((cause as { code?: string } | undefined)?.code ?? '')
 }
 
 function bounded<T> (flight: Promise<T>, provider: ProviderClient): Promise<T> {

@@ -4,7 +4,8 @@ import type { RefreshMode } from '../providers/types.ts'
 import type { TokenRecord, TokenRecords } from '../session/token-records.ts'
 import type { Clock } from './clock.ts'
 import type { ProviderClient } from './provider-client.ts'
-import { loginEnded, tokenExpired, isRenewable, type RefreshOptions, type Refresher } from './refresher.ts'
+import { loginEnded, tokenExpired } from './refresh-errors.ts'
+import { isRenewable, type RefreshOptions, type Refresher } from './refresher.ts'
 
 /** A token set that may be used now, and its version. */
 export interface Grant {
