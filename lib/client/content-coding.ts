@@ -85,6 +85,11 @@ class InflateStream extends Transform {
     this.#inflate.write(chunk, done)
   }
 
+  override _read (size: number): void {
+    this.#inflate?.resume()
+    super._read(size)
+  }
+
   override _flush (done: TransformCallback): void {
     if (this.#inflate === undefined) return done()
     this.#inflate.once('end', () => done())
@@ -98,7 +103,7 @@ class InflateStream extends Transform {
 
   #start (first: Buffer): Transform {
     const inflate = isZlib(first) ? createInflate(zlibFlush) : createInflateRaw(zlibFlush)
-    inflate.on('data', (chunk: Buffer) => { this.push(chunk) })
+    inflate.on('data', (chunk: Buffer) => { if (!this.push(chunk)) inflate.pause() })
     inflate.on('error', error => this.destroy(error))
     return inflate
   }

@@ -37,6 +37,7 @@ export async function requestGrant (provider: ProviderClient, grantType: string,
   return granted(provider, answer)
 }
 
+/** @throws FST_OAUTH_AUTHORIZATION_FAILED where the answer is a refusal, and what else it may be */
 function granted (provider: ProviderClient, answer: TokenResponse): Granted {
   if ('error' in answer) throw refusedGrant(provider, answer.error)
   return answer
@@ -66,7 +67,7 @@ export async function codeGrant (provider: ProviderClient, { code, redirectUri, 
  * Resource owner password credentials (RFC 6749, section 4.3): legacy; the app sees the user's password.
  * @throws FST_OAUTH_INVALID_OPTIONS where one of the two is missing
  */
-export async function passwordGrant (provider: ProviderClient, { username, password, ...options }: GrantOptions & { username: string, password: string }): Promise<Granted> {
+export async function passwordGrant (provider: ProviderClient, { username, password, ...options }: GrantOptions & { username: string | undefined, password: string | undefined }): Promise<Granted> {
   if (typeof username !== 'string' || username === '' || typeof password !== 'string' || password === '') {
     throw new InvalidOptionsError('the password grant needs a user name and a password', { provider: provider.name, reason: 'missing_credentials' })
   }
@@ -81,6 +82,19 @@ export async function clientCredentialsGrant (provider: ProviderClient, options:
 /** A signed assertion of the app's own in place of a login (RFC 7523, section 2.1). */
 export async function jwtBearerGrant (provider: ProviderClient, { assertion, ...options }: GrantOptions & { assertion: string }): Promise<Granted> {
   return await requestGrant(provider, 'urn:ietf:params:oauth:grant-type:jwt-bearer', { assertion, scope: scopeParameter(provider, options) }, options)
+}
+
+/** A refresh token that nobody keeps a record of (RFC 6749, section 6). Where none is issued anew, the one given stays good. */
+export async function refreshGrant (provider: ProviderClient, { refreshToken, params, scope = provider.config.scope, hooks }: GrantOptions & { refreshToken: string }): Promise<Granted> {
+  const answer = await provider.requestTokens({
+    grantType: 'refresh_token',
+    grant: { refresh_token: refreshToken },
+    params: [provider.config.refreshParams, params],
+    scope: parseScope(scope) ?? [],
+    hooks
+  })
+  const { tokens, scopeChange } = granted(provider, answer)
+  return { tokens: { refreshToken, ...tokens }, scopeChange }
 }
 
 const TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:'

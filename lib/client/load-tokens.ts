@@ -25,3 +25,12 @@ export function loadTokens (input: TokenSet | Record<string, unknown>, { now, sc
 function isTokenSet (input: TokenSet | Record<string, unknown>): input is TokenSet {
   return typeof (input as TokenSet).accessToken === 'string' && Array.isArray((input as TokenSet).scope)
 }
+
+/**
+ * When a set that was kept somewhere was obtained, in epoch seconds: as its answer told, else at the epoch, since what is left
+ * of a token's life says nothing about the whole of it.
+ */
+export function obtainedAtOf ({ expiresAt, raw }: TokenSet): number {
+  const life = Number(raw.expires_in)
+  return expiresAt !== undefined && life > 0 ? expiresAt - life : 0
+}

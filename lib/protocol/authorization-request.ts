@@ -1,4 +1,4 @@
-import { codeChallengeOf } from './random.ts'
+import { codeChallenge } from './random.ts'
 import { appendQuery, setParameters, type Parameters } from './urls.ts'
 
 /** What one login request says (RFC 6749, section 4.1.1; RFC 7636; OpenID Connect Core, section 3.1.2.1). */
@@ -9,6 +9,8 @@ export interface AuthorizationRequest {
   scope: readonly string[]
   state: string
   codeVerifier?: string | undefined
+  /** Default S256. */
+  codeChallengeMethod?: 'S256' | 'plain' | undefined
   nonce?: string | undefined
   responseMode?: string | undefined
   /** Parameters of the provider's own; they cannot replace those above. */
@@ -25,8 +27,9 @@ export function buildAuthorizationUrl (endpoint: string, request: AuthorizationR
   if (request.scope.length > 0) query.set('scope', request.scope.join(' '))
   query.set('state', request.state)
   if (request.codeVerifier !== undefined) {
-    query.set('code_challenge', codeChallengeOf(request.codeVerifier))
-    query.set('code_challenge_method', 'S256')
+    const method = request.codeChallengeMethod ?? 'S256'
+    query.set('code_challenge', codeChallenge(request.codeVerifier, method))
+    query.set('code_challenge_method', method)
   }
   if (request.nonce !== undefined) query.set('nonce', request.nonce)
   if (request.responseMode !== undefined) query.set('response_mode', request.responseMode)

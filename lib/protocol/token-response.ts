@@ -42,18 +42,28 @@ const TOKEN = /^[\x20-\x7e]+$/
 
 /** Reads a token endpoint's answer, whatever its content type says (RFC 6749, sections 5.1 and 5.2). Never throws. */
 export function readTokenResponse (answer: HttpAnswer, context: TokenResponseContext): TokenResponse {
-  const { provider, grantType } = context
-  const fail = (message: string, details: Record<string, unknown>) => ({
-    error: new InvalidTokenResponseError(`the token endpoint of provider "${provider}" ${message}`, {
-      provider, responseStatus: answer.status, excerpt: excerptOf(answer.text, context.secrets), ...details
-    })
-  })
+  const members = parseMembers(answer.text)
+  if (members !== undefined) return readMembers(members, answer, context)
+  const reason = answer.text.trim() === '' ? 'empty_response' : 'unreadable_response'
+  return failure(answer, context, `answered ${answer.status} with something that is no token response`, { reason })
+}
 
-  let members = parseMembers(answer.text)
-  if (members === undefined) {
-    const reason = answer.text.trim() === '' ? 'empty_response' : 'unreadable_response'
-    return fail(`answered ${answer.status} with something that is no token response`, { reason })
+/** Reads the parameters of an implicit login's fragment (RFC 6749, section 4.2.2). Never throws. */
+export function readTokenParameters (params: URLSearchParams, context: TokenResponseContext): TokenResponse {
+  return readMembers(plainMembers([...params]), { status: 200, headers: {}, text: params.toString() }, context)
+}
+
+function failure ({ status, text }: HttpAnswer, { provider, secrets }: TokenResponseContext, message: string, details: Record<string, unknown>) {
+  return {
+    error: new InvalidTokenResponseError(`the token endpoint of provider "${provider}" ${message}`, {
+      provider, responseStatus: status, excerpt: excerptOf(text, secrets), ...details
+    })
   }
+}
+
+function readMembers (members: TokenMembers, answer: HttpAnswer, context: TokenResponseContext): TokenResponse {
+  const { grantType } = context
+  const fail = (message: string, details: Record<string, unknown>) => failure(answer, context, message, details)
   if (context.conform !== undefined) {
     try {
       members = context.conform(members, { status: answer.status, grantType })
@@ -143,11 +153,11 @@ function errorOf ({ error, error_description: description, error_uri: uri }: Tok
 }
 
 function expiryOf (members: TokenMembers, { now, defaultExpiresIn }: TokenResponseContext): number | undefined | 'invalid' {
+  // 0 is what providers whose tokens do not expire send, and so what is kept of such a token.
   const at = numberOf(members.expires_at)
-  if (typeof at === 'number' && at > 0) return at
+  if (typeof at === 'number' && at !== 0) return at
   const life = numberOf(members.expires_in)
-  // 0 is what providers whose tokens do not expire send.
-  if (typeof life === 'number' && life !== 0) return Math.round(now) + Math.min(life, MAX_LIFE)
+  if (typeof life === 'number' && life !== 0) return Math.round(now) + Math.round(Math.min(life, MAX_LIFE))
   if (defaultExpiresIn !== undefined) return Math.round(now) + defaultExpiresIn
   return life === 'invalid' ? 'invalid' : undefined
 }

@@ -21,8 +21,12 @@ export interface ScopeChange {
   added: string[]
 }
 
-/** Compares two scopes as sets; undefined where they are the same. */
+/**
+ * Compares two scopes as sets; undefined where they are the same. Where none was asked for, whatever the provider grants is
+ * its own default and no change (RFC 6749, section 3.3).
+ */
 export function compareScope (granted: readonly string[], asked: readonly string[]): ScopeChange | undefined {
+  if (asked.length === 0) return undefined
   const missing = asked.filter(item => !granted.includes(item))
   const added = granted.filter(item => !asked.includes(item))
   return missing.length === 0 && added.length === 0 ? undefined : { missing, added }

@@ -1,45 +1,62 @@
 import type { ClientAuthenticationFunction } from '../protocol/client-authentication.ts'
+import type { ClientSecretIdentity } from '../protocol/client-secret-jwt.ts'
 import { preset, required, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface AppleOptions extends PresetOptions {
+  /** Ten characters, from your membership's page. */
   teamId: string
+  /** Ten characters: the id of the key for Sign in with Apple. */
   keyId: string
+  /** What is in the key's `.p8` file. */
   privateKey: string
 }
 
-const LIFE = 3600
-const MARGIN = 300
+const ISSUER = 'https://appleid.apple.com'
 
+/**
+ * Apple: OpenID Connect; `clientId` is the Services ID.
+ *
+ * Facts (developer.apple.com/documentation/signinwithapplerestapi: "Request an authorization to the Sign in with Apple server",
+ * "Generate and validate tokens", "Revoke tokens"; appleid.apple.com/.well-known/openid-configuration):
+ * - The client secret is a JWT that the app signs (ES256) with its key: `iss` the team, `sub` the client, `aud` Apple, at most six
+ *   months. It is made here, for an hour, and made anew before its end; no `clientSecret` is given.
+ * - With the scopes `name` or `email` the browser comes back with a POST. So the app has to be on https: the cookie of the login
+ *   must be `SameSite=None`.
+ * - The name is in no token. It comes once, in the field `user` (JSON) of the first POST: `request.oauth.user` never has it.
+ *   `onLogin` can read it from `request.body`; it is not signed, so it is the user's own word.
+ * - Addresses are verified, some are relays; `email_verified` may be text.
+ * - Revoking ends the user's whole authorization of the app, so logout revokes nothing. There is no userinfo and no API.
+ * - Each exchange brings a refresh token (not verified how long it lasts).
+ *
+ * @param options clientId, teamId, keyId and privateKey; anything else replaces what is set here
+ * @throws FST_OAUTH_INVALID_OPTIONS where one of the four is missing
+ */
 export function apple ({ teamId, keyId, privateKey, ...options }: AppleOptions): ProviderOptions {
   return preset({
     title: 'Apple',
-    issuer: 'https://appleid.apple.com',
+    issuer: ISSUER,
     scope: ['openid', 'name', 'email'],
     responseMode: 'form_post',
     revokeAtLogout: false,
     profile: 'id_token',
-    clientAuthentication: signedSecret({
-      clientId: options.clientId,
-      teamId: required('apple', 'teamId', teamId),
+    clientAuthentication: options.clientAuthentication ?? signedSecret({
+      issuer: required('apple', 'teamId', teamId),
       keyId: required('apple', 'keyId', keyId),
-      privateKey: required('apple', 'privateKey', privateKey)
+      // Variables of the environment often have the line breaks of a PEM escaped.
+      privateKey: required('apple', 'privateKey', privateKey).replaceAll('\\n', '\n'),
+      clientId: options.clientId,
+      audience: ISSUER
     })
   }, options)
 }
 
-function signedSecret (identity: { clientId: string, teamId: string, keyId: string, privateKey: string }): ClientAuthenticationFunction {
-  let current: { value: Promise<string>, expiresAt: number } | undefined
+function signedSecret (identity: ClientSecretIdentity): ClientAuthenticationFunction {
+  let secretAt: Promise<(now: number) => Promise<string>> | undefined
   return async ({ body }) => {
-    const now = Math.floor(Date.now() / 1000)
-    if (current === undefined || now > current.expiresAt - MARGIN) {
-      const expiresAt = now + LIFE
-      const value = import('../protocol/client-secret-jwt.ts').then(({ signClientSecret }) =>
-        signClientSecret({ ...identity, audience: 'https://appleid.apple.com', issuedAt: now, expiresAt }))
-      current = { value, expiresAt }
-      value.catch(() => { current = undefined })
-    }
+    // What signs is loaded by the first login.
+    secretAt ??= import('../protocol/client-secret-jwt.ts').then(({ clientSecretJwt }) => clientSecretJwt(identity))
     body.set('client_id', identity.clientId)
-    body.set('client_secret', await current.value)
+    body.set('client_secret', await (await secretAt)(Date.now() / 1000))
   }
 }

@@ -2,12 +2,32 @@ import { preset, required, serverUrl, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface CognitoOptions extends PresetOptions {
+  /** The user pool's domain, such as `example.auth.eu-west-1.amazoncognito.com`, or a domain of your own. */
   domain: string
+  /** Such as `eu-west-1`. */
   region: string
+  /** Such as `eu-west-1_AbCdEfGhI`. */
   userPoolId: string
+  /** Where Cognito's logout sends the browser: one of the app client's allowed sign-out URLs. Without it the user stays logged in there. */
   logoutUri?: string
 }
 
+/**
+ * Amazon Cognito (user pools): OpenID Connect.
+ *
+ * Facts (docs.aws.amazon.com/cognito/latest/developerguide: "The token issuer endpoint" (token-endpoint), "The token revocation
+ * endpoint" (revocation-endpoint), "The managed login sign-out endpoint" (logout-endpoint)):
+ * - Login is on the pool's domain; the issuer is `https://cognito-idp.{region}.amazonaws.com/{userPoolId}`, its keys below that
+ *   (the issuer is not in those pages: not verified).
+ * - Basic for clients with a secret. A refresh token comes with each code exchange; a refresh brings none, unless rotation is on.
+ * - Revoking takes refresh tokens, and ends the access tokens made from them.
+ * - The logout is no OpenID Connect one: it takes `client_id` and `logout_uri`, and hands no `state` back. So the browser is sent
+ *   straight to `logoutUri`, and not by way of the plugin's own route. That the standard parameters beside it do no harm is
+ *   not in that page; github.com/jenkinsci/oic-auth-plugin/issues/95 has it working like that.
+ *
+ * @param options clientId, clientSecret, domain, region and userPoolId; anything else replaces what is set here
+ * @throws FST_OAUTH_INVALID_OPTIONS where one of the last three is missing
+ */
 export function cognito ({ domain, region, userPoolId, logoutUri, ...options }: CognitoOptions): ProviderOptions {
   const server = serverUrl(required('cognito', 'domain', domain))
   const pool = `https://cognito-idp.${required('cognito', 'region', region)}.amazonaws.com/${required('cognito', 'userPoolId', userPoolId)}`
@@ -17,9 +37,10 @@ export function cognito ({ domain, region, userPoolId, logoutUri, ...options }: 
     tokenEndpoint: `${server}/oauth2/token`,
     userinfoEndpoint: `${server}/oauth2/userInfo`,
     revocationEndpoint: `${server}/oauth2/revoke`,
+    ...(logoutUri !== undefined && { endSessionEndpoint: `${server}/logout?logout_uri=${encodeURIComponent(logoutUri)}` }),
     jwksUri: `${pool}/.well-known/jwks.json`,
     idTokenIssuer: pool,
     scope: ['openid', 'profile', 'email'],
-    ...(logoutUri !== undefined && { endSessionEndpoint: `${server}/logout?logout_uri=${encodeURIComponent(logoutUri)}` })
+    clientAuthentication: 'client_secret_basic'
   }, options)
 }

@@ -1,10 +1,25 @@
+import type { TokenMembers } from '../protocol/token-response.ts'
 import { preset, text, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface EbayOptions extends PresetOptions {
+  /** Use eBay's sandbox, which has keys of its own. */
   sandbox?: boolean
 }
 
+/**
+ * eBay: OAuth 2 without OpenID Connect; the profile comes from the Identity API.
+ *
+ * Facts (developer.ebay.com/api-docs/static: "Getting user consent and the authorization code grant request"
+ * (oauth-auth-code-grant-request), "Using a refresh token" (oauth-refresh-token-request), "Getting your redirect_uri value"
+ * (oauth-redirect-uri)):
+ * - In place of a redirect URI eBay wants a RuName, a name that it gives the app; the URL behind it is set in eBay's portal.
+ * - Basic. The token type is called "User Access Token" or "Application Access Token"; both are sent as Bearer.
+ * - Access tokens last two hours; a refresh token (18 months) comes without being asked for, and a refresh brings no new one.
+ * - The user is asked from apiz.ebay.com, with the scope `commerce.identity.readonly` (page not read; the code of clients).
+ *
+ * @param options clientId, clientSecret and the RuName as `redirectUri`; anything else replaces what is set here
+ */
 export function ebay ({ sandbox = false, ...options }: EbayOptions): ProviderOptions {
   const domain = sandbox ? 'sandbox.ebay.com' : 'ebay.com'
   return preset({
@@ -16,7 +31,12 @@ export function ebay ({ sandbox = false, ...options }: EbayOptions): ProviderOpt
     clientAuthentication: 'client_secret_basic',
     resourceServers: [`https://api.${domain}/`, `https://apiz.${domain}/`],
     profile: 'userinfo',
-    conform: (answer) => /^(?:User|Application) Access Token$/.test(String(answer.token_type)) ? { ...answer, token_type: 'Bearer' } : answer,
+    conform,
     userProfile: ({ userId, username }) => ({ id: userId as string, name: text(username) })
   }, options)
+}
+
+function conform (answer: TokenMembers): TokenMembers {
+  const odd = answer.token_type === 'User Access Token' || answer.token_type === 'Application Access Token'
+  return odd ? { ...answer, token_type: 'Bearer' } : answer
 }

@@ -1,7 +1,20 @@
-import { members, preset, text, type PresetOptions } from './preset.ts'
 import type { TokenMembers } from '../protocol/token-response.ts'
+import { members, preset, text, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
+/**
+ * Fitbit: OAuth 2 without OpenID Connect; the profile comes from the Web API.
+ *
+ * Facts (dev.fitbit.com/build/reference/web-api: "Authorization" (developer-guide/authorization), "OAuth2 Token", "Refresh Token"
+ * and "Revoke Token" (authorization)):
+ * - PKCE is recommended. Server apps authenticate with Basic, client apps with their id.
+ * - Access tokens last eight hours; a refresh token comes without being asked for, and a new one with each refresh.
+ * - Revoking a token revokes all tokens of that user, other sessions' too: logout revokes nothing.
+ * - Errors stand in a list, as `errorType` and `message` (not in those pages; as requests-oauthlib reads them).
+ * - The profile stands under `user`, without an address (not verified; scope `profile`).
+ *
+ * @param options clientId and clientSecret; anything else replaces what is set here
+ */
 export function fitbit (options: PresetOptions): ProviderOptions {
   return preset({
     title: 'Fitbit',
@@ -10,7 +23,9 @@ export function fitbit (options: PresetOptions): ProviderOptions {
     revocationEndpoint: 'https://api.fitbit.com/oauth2/revoke',
     userinfoEndpoint: 'https://api.fitbit.com/1/user/-/profile.json',
     scope: ['profile'],
+    clientAuthentication: 'client_secret_basic',
     resourceServers: ['https://api.fitbit.com/'],
+    revokeAtLogout: false,
     profile: 'userinfo',
     conform,
     userProfile: ({ user }) => {
@@ -22,6 +37,5 @@ export function fitbit (options: PresetOptions): ProviderOptions {
 
 function conform (answer: TokenMembers): TokenMembers {
   const { errorType, message } = members(Array.isArray(answer.errors) ? answer.errors[0] : undefined)
-  if (typeof errorType !== 'string') return answer
-  return { ...answer, error: errorType, error_description: message }
+  return typeof errorType === 'string' ? { ...answer, error: errorType, error_description: message } : answer
 }

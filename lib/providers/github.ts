@@ -1,4 +1,4 @@
-import { commaScope, preset, text, type PresetOptions } from './preset.ts'
+import { commaScope, endedGrant, preset, text, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 /**
@@ -9,6 +9,7 @@ import type { ProviderOptions } from './types.ts'
  * - Granted scopes come separated by commas.
  * - Tokens of OAuth apps do not expire. Those of GitHub Apps do when that is switched on (8 hours, refresh token 6 months),
  *   and a refresh ends the old access token at once: none is made ahead of time.
+ * - A refresh token that is no good is called `bad_refresh_token` (not in those pages; in the code of many clients).
  * - Tokens are revoked through the REST API, with its own authentication; there is no RFC 7009 endpoint.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
@@ -24,7 +25,7 @@ export function github (options: PresetOptions): ProviderOptions {
     clientAuthentication: 'client_secret_post',
     refreshAhead: false,
     profile: 'userinfo',
-    conform: commaScope,
+    conform: (answer) => endedGrant(commaScope(answer), ({ error }) => error === 'bad_refresh_token'),
     userProfile: ({ id, login, name, email, avatar_url: picture }) => ({
       id: id as number,
       name: text(name) ?? text(login),

@@ -2,15 +2,31 @@ import { preset, serverUrl, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface GitlabOptions extends PresetOptions {
+  /** URL of a GitLab of your own, with its path if it has one. Default `https://gitlab.com`. */
   baseUrl?: string
 }
 
+/**
+ * GitLab, gitlab.com or self-managed: OpenID Connect.
+ *
+ * Facts (docs.gitlab.com/api/oauth2, "OAuth 2.0 identity provider API"; docs.gitlab.com/integration/openid_connect_provider,
+ * "GitLab as OpenID Connect identity provider"):
+ * - Metadata is at `/.well-known/openid-configuration` of each instance. That its `issuer` is the instance's URL without a slash
+ *   at the end is not in those pages (not verified for instances below a path).
+ * - Id and secret go into the form.
+ * - Access tokens last two hours. Each exchange brings a refresh token without being asked; a refresh ends the old refresh
+ *   token and the old access token at once: none is made ahead of time.
+ * - Tokens are revoked at `/oauth/revoke`, which the metadata names.
+ *
+ * @param options clientId and clientSecret; anything else replaces what is set here
+ */
 export function gitlab ({ baseUrl = 'https://gitlab.com', ...options }: GitlabOptions): ProviderOptions {
   const server = serverUrl(baseUrl)
   return preset({
     title: 'GitLab',
     issuer: server,
     scope: ['openid', 'profile', 'email'],
+    clientAuthentication: 'client_secret_post',
     resourceServers: [`${server}/api/v4/`],
     refreshAhead: false
   }, options)

@@ -2,10 +2,22 @@ import { preset, required, serverUrl, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface KeycloakOptions extends PresetOptions {
+  /** URL of the server, with its path if it has one (`/auth` in old versions). */
   baseUrl: string
   realm: string
 }
 
+/**
+ * Keycloak: OpenID Connect.
+ *
+ * Facts (keycloak.org/securing-apps/oidc-layers, "Securing applications and services with OpenID Connect"):
+ * - A realm's issuer is `{baseUrl}/realms/{realm}`; everything else is in its metadata.
+ * - A refresh token comes without being asked for and lasts as long as the user's session at Keycloak; the scope `offline_access`
+ *   makes it outlast that (not verified in that page).
+ *
+ * @param options clientId, clientSecret, baseUrl and realm; anything else replaces what is set here
+ * @throws FST_OAUTH_INVALID_OPTIONS where baseUrl or realm is missing
+ */
 export function keycloak ({ baseUrl, realm, ...options }: KeycloakOptions): ProviderOptions {
   const server = serverUrl(required('keycloak', 'baseUrl', baseUrl))
   return preset({

@@ -1,29 +1,52 @@
-import { members, preset, text, type PresetOptions } from './preset.ts'
 import type { TokenMembers } from '../protocol/token-response.ts'
+import { members, preset, text, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
-export function mailchimp (options: PresetOptions): ProviderOptions {
+export interface MailchimpOptions extends PresetOptions {
+  /** Data centers whose API the token may go to. Default `us1` to `us50`; which one is a user's is in `request.oauth.user.raw.dc`. */
+  dataCenters?: readonly string[]
+}
+
+const DATA_CENTERS = Array.from({ length: 50 }, (_, index) => `us${index + 1}`)
+
+/**
+ * Mailchimp (Marketing API): OAuth 2 without OpenID Connect or scopes; the profile comes from the metadata endpoint.
+ *
+ * Facts (mailchimp.com/developer/marketing/guides/access-user-data-oauth-2, formerly
+ * developer.mailchimp.com/documentation/mailchimp/guides/how-to-use-oauth2, "How to Use OAuth2"):
+ * - Tokens do not expire, there are no refresh tokens, and the answer says `expires_in: 0` and `scope: null`. Such a token counts
+ *   here as one of an hour, as in requests-oauthlib; `defaultExpiresIn` says otherwise.
+ * - The base of the API differs from account to account: `GET /oauth2/metadata` tells it (`dc`, `api_endpoint`). It is asked at
+ *   login, so `${user.raw.api_endpoint}/3.0/` is where calls go. How many data centers there are is not verified.
+ * - The guide asks the metadata endpoint with `Authorization: OAuth`; Bearer is what Auth.js sends (not verified in a page).
+ * - There is no RFC 7009 endpoint in that page.
+ *
+ * @param options clientId and clientSecret; anything else replaces what is set here
+ */
+export function mailchimp ({ dataCenters = DATA_CENTERS, ...options }: MailchimpOptions): ProviderOptions {
+  const { defaultExpiresIn = 3600 } = options
   return preset({
     title: 'Mailchimp',
     authorizationEndpoint: 'https://login.mailchimp.com/oauth2/authorize',
     tokenEndpoint: 'https://login.mailchimp.com/oauth2/token',
     userinfoEndpoint: 'https://login.mailchimp.com/oauth2/metadata',
     clientAuthentication: 'client_secret_post',
-    resourceServers: [],
+    resourceServers: dataCenters.map(name => `https://${name}.api.mailchimp.com/3.0/`),
     profile: 'userinfo',
-    conform,
-    userProfile: ({ user_id: id, accountname, login }) => ({
-      id: (id ?? members(login).login_id) as string,
+    conform: (answer) => conform(answer, defaultExpiresIn),
+    userProfile: ({ user_id: account, accountname, login }) => ({
+      id: (members(login).login_id ?? account) as string,
       name: text(members(login).login_name) ?? text(accountname),
-      email: text(members(login).email)
+      email: text(members(login).email),
+      picture: text(members(login).avatar)
     })
   }, options)
 }
 
-function conform ({ scope, ...answer }: TokenMembers): TokenMembers {
+function conform ({ scope, ...answer }: TokenMembers, lifetime: number): TokenMembers {
   return {
     ...answer,
     ...(scope !== null && scope !== undefined && { scope }),
-    ...(answer.expires_in === 0 && { expires_in: 3600 })
+    ...(answer.expires_in === 0 && { expires_in: lifetime })
   }
 }

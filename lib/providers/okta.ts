@@ -2,15 +2,30 @@ import { preset, required, serverUrl, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface OktaOptions extends PresetOptions {
+  /** The organization's domain, such as `example.okta.com`. */
   domain: string
-  authorizationServer?: string | null
+  /** Id of a custom authorization server, or false for the organization's own. Default `default`. */
+  authorizationServer?: string | false
 }
 
+/**
+ * Okta: OpenID Connect.
+ *
+ * Facts (developer.okta.com/docs: "Refresh access tokens" (guides/refresh-tokens), "/revoke" (api/openapi/okta-oauth/oauth)):
+ * - The issuer is `https://{domain}/oauth2/{authorizationServer}`, or `https://{domain}` for the organization's own server, whose
+ *   access tokens are for Okta's API alone (the second half is not verified in a page).
+ * - Refresh tokens come for the scope `offline_access` where the app's grant types have them. Web apps keep theirs; rotation can
+ *   be switched on, with a grace of 0 to 60 seconds.
+ * - A client revokes its own tokens; revoking ends that token.
+ *
+ * @param options clientId, clientSecret and domain; anything else replaces what is set here
+ * @throws FST_OAUTH_INVALID_OPTIONS where domain is missing
+ */
 export function okta ({ domain, authorizationServer = 'default', ...options }: OktaOptions): ProviderOptions {
   const server = serverUrl(required('okta', 'domain', domain))
   return preset({
     title: 'Okta',
-    issuer: authorizationServer === null ? server : `${server}/oauth2/${authorizationServer}`,
+    issuer: authorizationServer === false ? server : `${server}/oauth2/${encodeURIComponent(authorizationServer)}`,
     scope: ['openid', 'profile', 'email']
   }, options)
 }

@@ -1,27 +1,49 @@
-import { preset, required, serverUrl, text, type PresetOptions } from './preset.ts'
 import type { TokenMembers } from '../protocol/token-response.ts'
+import { preset, required, serverUrl, text, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface PlentymarketsOptions extends PresetOptions {
+  /** URL of the shop, such as `https://shop.example.com`. */
   baseUrl: string
 }
 
+/**
+ * plentymarkets: users of a shop's backend log in with name and password (RFC 6749, section 4.3).
+ *
+ * Facts (developers.plentymarkets.com/rest-doc/introduction, which could not be read; taken from requests-oauthlib's
+ * plentymarkets fix, github.com/requests/requests-oauthlib/pull/263, and the code of clients, so not verified):
+ * - `POST /rest/login` takes user name and password, `POST /rest/login/refresh` the refresh token.
+ * - The answers' members are in camel case, those of a refresh too. Access tokens last a day.
+ * - `GET /rest/user` tells who logged in.
+ * - There is no client authentication: any `clientId` will do.
+ *
+ * @param options clientId and baseUrl; anything else replaces what is set here
+ * @throws FST_OAUTH_INVALID_OPTIONS where baseUrl is missing
+ */
 export function plentymarkets ({ baseUrl, ...options }: PlentymarketsOptions): ProviderOptions {
   const server = serverUrl(required('plentymarkets', 'baseUrl', baseUrl))
   return preset({
     title: 'plentymarkets',
-    authorizationEndpoint: `${server}/rest/oauth/authorize`,
-    tokenEndpoint: `${server}/rest/oauth/access_token`,
+    grantType: 'password',
+    tokenEndpoint: `${server}/rest/login`,
     userinfoEndpoint: `${server}/rest/user`,
+    clientAuthentication: 'client_secret_post',
     resourceServers: [`${server}/rest/`],
+    hooks: {
+      refreshTokenRequest: ({ url }) => { if (url.pathname.endsWith('/rest/login')) url.pathname += '/refresh' }
+    },
     profile: 'userinfo',
     conform,
-    userProfile: ({ id, name, email }) => ({ id: id as number, name: text(name), email: text(email) })
+    userProfile: ({ id, userId, name, realName, user, email }) => ({
+      id: (id ?? userId) as number,
+      name: text(realName) ?? text(name) ?? text(user),
+      email: text(email)
+    })
   }, options)
 }
 
 const NAMES: Record<string, string> = { accessToken: 'access_token', tokenType: 'token_type', expiresIn: 'expires_in', refreshToken: 'refresh_token' }
 
 function conform (answer: TokenMembers): TokenMembers {
-  return Object.fromEntries(Object.entries(answer).map(([name, value]) => [NAMES[name] ?? name, value]))
+  return Object.fromEntries(Object.entries(answer).map(([name, value]) => [Object.hasOwn(NAMES, name) ? NAMES[name] : name, value]))
 }

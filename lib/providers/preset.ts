@@ -1,14 +1,14 @@
 import { InvalidOptionsError } from '../errors.ts'
 import type { TokenMembers } from '../protocol/token-response.ts'
 import { setParameters, type Parameters } from '../protocol/urls.ts'
-import type { ProviderOptions } from './types.ts'
+import type { ProviderHooks, ProviderOptions } from './types.ts'
 
 /** What a preset leaves to the app. Anything but the id replaces, or adds to, what the preset sets. */
 export type PresetOptions = Partial<ProviderOptions> & Pick<ProviderOptions, 'clientId'>
 
 /**
  * Puts a provider's facts and the app's own options together. The app's win; parameters and hooks are added to the preset's,
- * and an option that is `undefined` (a variable that is not set) replaces nothing.
+ * and an option that is `undefined` (a variable that is not set) replaces nothing. Without a secret the app is a public client.
  */
 export function preset (facts: Omit<ProviderOptions, 'clientId'>, options: PresetOptions): ProviderOptions {
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as unknown as PresetOptions
@@ -17,6 +17,9 @@ export function preset (facts: Omit<ProviderOptions, 'clientId'>, options: Prese
     if (facts[name] !== undefined && given[name] !== undefined) merged[name] = merge(facts[name], given[name])
   }
   if (facts.hooks !== undefined && given.hooks !== undefined) merged.hooks = { ...facts.hooks, ...given.hooks }
+  if (given.clientSecret === undefined && given.clientAuthentication === undefined && typeof facts.clientAuthentication === 'string') {
+    merged.clientAuthentication = 'none'
+  }
   return merged
 }
 
@@ -53,4 +56,14 @@ export function members (value: unknown): Record<string, unknown> {
 /** The answer with its scope separated by spaces: a comma may be part of a scope, so only a preset can know. */
 export function commaScope (answer: TokenMembers): TokenMembers {
   return typeof answer.scope === 'string' ? { ...answer, scope: answer.scope.replaceAll(',', ' ') } : answer
+}
+
+/** The answer with the provider's own word for a refresh token that is no good put as RFC 6749, section 5.2 has it. */
+export function endedGrant (answer: TokenMembers, ended: (answer: TokenMembers) => boolean): TokenMembers {
+  return ended(answer) ? { ...answer, error: 'invalid_grant' } : answer
+}
+
+/** For providers that take no notice of a code challenge, and then refuse its verifier: the code is exchanged without. */
+export const withoutVerifier: ProviderHooks = {
+  accessTokenRequest: ({ body }) => { body.delete('code_verifier') }
 }

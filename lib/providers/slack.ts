@@ -1,29 +1,65 @@
-import { commaScope, members, preset, text, type PresetOptions } from './preset.ts'
 import type { TokenMembers } from '../protocol/token-response.ts'
+import { parseScope } from '../protocol/token-set.ts'
+import { commaScope, endedGrant, members, preset, text, withoutVerifier, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface SlackOptions extends PresetOptions {
-  userScope?: readonly string[]
+  /** Scopes of the bot. None: no bot is installed. */
+  scope?: ProviderOptions['scope']
+  /** Scopes of the user's own token. Default `users:read` where there is no bot. */
+  userScope?: string | readonly string[]
+  /** Whose token calls are made with, where an answer brings both. Default the bot's where bot scopes are asked for. */
+  actAs?: 'bot' | 'user'
 }
 
-export function slack ({ userScope, ...options }: SlackOptions): ProviderOptions {
+/**
+ * Slack (OAuth v2): a bot of the workspace, a user, or both.
+ *
+ * Facts (docs.slack.dev: "Installing with OAuth" (authentication/installing-with-oauth), "Using token rotation"
+ * (authentication/using-token-rotation), "Using PKCE" (authentication/using-pkce), "oauth.v2.access" and "auth.test"
+ * (reference/methods)):
+ * - `scope` is for the bot, `user_scope` for the user, both separated by commas.
+ * - The bot's token is the answer's own (`token_type` `bot`), the user's stands under `authed_user` (`user`); both are sent as
+ *   Bearer. The answer to a refresh has the new token at its top, whosever it is.
+ * - Tokens last for ever; with token rotation 12 hours, and refresh tokens come without being asked for.
+ * - Basic is what Slack recommends. PKCE may be used once an app has enabled it, which makes it a public client: with a secret no
+ *   verifier is sent (that the challenge is then ignored is not verified).
+ * - Errors come with status 200 and `ok` false. That a bad refresh token is `invalid_refresh_token` is not in those pages.
+ * - `auth.test` tells whose token it is: with a bot's token that is the bot, and who installed it is in the token answer alone.
+ *   So `request.oauth.user` is null where calls are made as a bot; `tokens.raw.authed_user.id` is in `onLogin`.
+ *
+ * @param options clientId and clientSecret; anything else replaces what is set here
+ */
+export function slack ({ userScope, actAs, ...options }: SlackOptions): ProviderOptions {
+  const botScope = parseScope(options.scope) ?? []
+  const asked = parseScope(userScope) ?? (botScope.length > 0 ? [] : ['users:read'])
+  const asUser = actAs === 'user' || (actAs === undefined && botScope.length === 0)
   return preset({
     title: 'Slack',
     authorizationEndpoint: 'https://slack.com/oauth/v2/authorize',
     tokenEndpoint: 'https://slack.com/api/oauth.v2.access',
     userinfoEndpoint: 'https://slack.com/api/auth.test',
     scopeSeparator: ',',
-    ...(userScope !== undefined && { authorizationParams: { user_scope: userScope.join(',') } }),
+    ...(asked.length > 0 && { authorizationParams: { user_scope: asked.join(',') } }),
+    clientAuthentication: 'client_secret_basic',
     resourceServers: ['https://slack.com/api/'],
-    profile: 'userinfo',
-    conform,
+    ...(options.clientSecret !== undefined && { hooks: withoutVerifier }),
+    profile: asUser ? 'userinfo' : 'id_token',
+    conform: (answer) => conform(answer, asUser),
     userProfile: ({ user_id: id, user }) => ({ id: id as string, name: text(user) })
   }, options)
 }
 
-function conform (answer: TokenMembers): TokenMembers {
+function conform (answer: TokenMembers, asUser: boolean): TokenMembers {
   const user = members(answer.authed_user)
-  const flat = text(answer.access_token) === undefined && text(user.access_token) !== undefined ? { ...answer, ...user } : { ...answer }
-  if (flat.token_type === 'bot' || flat.token_type === 'user') flat.token_type = 'Bearer'
-  return commaScope(flat)
+  const nested = user.access_token !== undefined && (asUser || answer.access_token === undefined)
+  const { id: _user, ...token } = user
+  const flat = nested ? { ...without(answer, ['refresh_token', 'expires_in', 'scope']), ...token } : answer
+  const bearer = flat.token_type === 'bot' || flat.token_type === 'user' ? { ...flat, token_type: 'Bearer' } : flat
+  return endedGrant(commaScope(bearer), ({ error }) => error === 'invalid_refresh_token')
+}
+
+// What belongs to the bot must not be taken for the user's.
+function without (answer: TokenMembers, names: string[]): TokenMembers {
+  return Object.fromEntries(Object.entries(answer).filter(([name]) => !names.includes(name)))
 }

@@ -1,6 +1,21 @@
-import { preset, type PresetOptions } from './preset.ts'
+import { endedGrant, preset, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
+/**
+ * Twitch: OpenID Connect.
+ *
+ * Facts (dev.twitch.tv/docs/authentication: "Using OIDC to get OAuth Access Tokens" (getting-tokens-oidc), "Refreshing Access
+ * Tokens" (refresh-tokens), "Revoking Access Tokens" (revoke-tokens), "Validating Tokens" (validate-tokens)):
+ * - Name, picture and address are in the ID token only where the parameter `claims` asks for them; the address also needs the
+ *   scope `user:read:email`.
+ * - Secret in the form. A refresh token comes without being asked for, and may change with each use.
+ * - Granted scopes come as a list. A refresh token that is no good is a 400 with the message "Invalid refresh token".
+ * - The metadata has no revocation endpoint; there is one.
+ * - Calls to the API (Helix) need the header `Client-Id` beside the token.
+ * - Twitch asks apps to validate tokens every hour, at id.twitch.tv/oauth2/validate: that is left to the app.
+ *
+ * @param options clientId and clientSecret; anything else replaces what is set here
+ */
 export function twitch (options: PresetOptions): ProviderOptions {
   const claims = { email: null, email_verified: null, picture: null, preferred_username: null }
   return preset({
@@ -11,6 +26,7 @@ export function twitch (options: PresetOptions): ProviderOptions {
     authorizationParams: { claims: JSON.stringify({ id_token: claims, userinfo: claims }) },
     clientAuthentication: 'client_secret_post',
     resourceServers: ['https://api.twitch.tv/helix/'],
-    hooks: { protectedRequest: ({ headers }) => { headers['client-id'] = options.clientId } }
+    hooks: { protectedRequest: ({ headers }) => { headers['client-id'] = options.clientId } },
+    conform: (answer) => endedGrant(answer, ({ message }) => message === 'Invalid refresh token')
   }, options)
 }

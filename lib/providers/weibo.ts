@@ -1,18 +1,29 @@
 import { preset, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
+/**
+ * Weibo: OAuth 2 without OpenID Connect.
+ *
+ * Facts (open.weibo.com/wiki: "oauth2/access_token" (OAuth2/access_token)):
+ * - Id and secret go into the form. The answer has no `token_type`; `uid` is the user's id.
+ * - There is no refresh token for web apps: a user whose token has ended logs in again.
+ * - API calls have their token in the query (`access_token`) or in a header of Weibo's own (not verified in a page).
+ * - Since userinfo is asked with a Bearer header, it cannot be asked from Weibo: `request.oauth.user` is null, and
+ *   `tokens.raw.uid` is in `onLogin`.
+ * - Scopes are separated by commas (not verified in a page).
+ *
+ * @param options clientId and clientSecret; anything else replaces what is set here
+ */
 export function weibo (options: PresetOptions): ProviderOptions {
   return preset({
     title: 'Weibo',
     authorizationEndpoint: 'https://api.weibo.com/oauth2/authorize',
     tokenEndpoint: 'https://api.weibo.com/oauth2/access_token',
-    userinfoEndpoint: 'https://api.weibo.com/2/account/get_uid.json',
     scopeSeparator: ',',
     clientAuthentication: 'client_secret_post',
     resourceServers: ['https://api.weibo.com/2/'],
     tokenPlacement: 'query',
-    profile: 'userinfo',
-    conform: (answer) => ({ ...answer, token_type: answer.token_type ?? 'Bearer' }),
-    userProfile: ({ uid }) => ({ id: uid as number })
+    profile: 'id_token',
+    conform: (answer) => ({ ...answer, token_type: answer.token_type ?? 'Bearer' })
   }, options)
 }

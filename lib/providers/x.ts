@@ -1,6 +1,18 @@
 import { members, preset, text, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
+/**
+ * X: OAuth 2 without OpenID Connect; the profile comes from the API.
+ *
+ * Facts (docs.x.com: "OAuth 2.0 Authorization Code Flow with PKCE" (fundamentals/authentication/oauth-2-0/authorization-code and
+ * user-access-token), "Authenticated User Lookup" (x-api/users/lookup/quickstart/authenticated-lookup)):
+ * - PKCE is required. Confidential clients authenticate with Basic, public ones with their id.
+ * - Access tokens last two hours; a refresh token comes for the scope `offline.access`.
+ * - Users are asked for with `tweet.read` and `users.read`; the answer stands under `data`, without an address.
+ * - Tokens are revoked at `/2/oauth2/revoke`. That a refresh token is good for one use is not verified.
+ *
+ * @param options clientId and clientSecret; anything else replaces what is set here
+ */
 export function x (options: PresetOptions): ProviderOptions {
   return preset({
     title: 'X',
@@ -9,7 +21,7 @@ export function x (options: PresetOptions): ProviderOptions {
     revocationEndpoint: 'https://api.x.com/2/oauth2/revoke',
     userinfoEndpoint: 'https://api.x.com/2/users/me?user.fields=profile_image_url',
     scope: ['tweet.read', 'users.read'],
-    clientAuthentication: options.clientSecret === undefined ? 'none' : 'client_secret_basic',
+    clientAuthentication: 'client_secret_basic',
     resourceServers: ['https://api.x.com/2/'],
     profile: 'userinfo',
     userProfile: ({ data }) => {

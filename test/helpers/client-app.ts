@@ -1,6 +1,6 @@
 import type { Dispatcher } from 'undici'
 import type { Test } from 'tap'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest, FastifyServerOptions } from 'fastify'
 import type { OAuthSessionOptions, ProviderOptions, RequestOAuth } from '../../lib/index.ts'
 import { Browser, type Page } from './browser.ts'
 import { buildApp } from './build-app.ts'
@@ -13,10 +13,11 @@ export interface ClientAppOptions {
   /** Of the provider that is started. */
   provider?: TestProviderOptions
   /** Of the plugin's options for it, over the usual ones. */
-  acme?: Partial<ProviderOptions>
+  acme?: Partial<ProviderOptions> | ((provider: TestProvider) => Partial<ProviderOptions>)
   /** Of the plugin, over the usual ones. */
   oauth?: Partial<OAuthSessionOptions>
   dispatcher?: Dispatcher
+  fastify?: FastifyServerOptions
 }
 
 export type Work<T> = (oauth: RequestOAuth, request: FastifyRequest, reply: FastifyReply) => T
@@ -37,15 +38,16 @@ export interface ClientApp {
   page (work: Work<unknown>): Promise<Page>
 }
 
-export async function startClientApp (t: Test, { provider: settings, acme, oauth, dispatcher }: ClientAppOptions = {}): Promise<ClientApp> {
+export async function startClientApp (t: Test, { provider: settings, acme, oauth, dispatcher, fastify }: ClientAppOptions = {}): Promise<ClientApp> {
   const provider = await startProvider(t, settings)
   const works = new Map<string, Work<unknown>>()
   const { url, store } = await buildApp(t, {
     oauth: {
-      providers: { acme: { ...provider.providerOptions, ...acme } },
+      providers: { acme: { ...provider.providerOptions, ...typeof acme === 'function' ? acme(provider) : acme } },
       ...(dispatcher !== undefined && { dispatcher }),
       ...oauth
     },
+    ...(fastify !== undefined && { fastify }),
     setup: (app) => {
       app.get<{ Params: { id: string } }>('/work/:id', async (request, reply) => {
         const work = works.get(request.params.id)
@@ -100,8 +102,8 @@ async function settle<T> (work: Work<T>, args: Parameters<Work<T>>): Promise<Awa
 
 /** What a handler threw without a promise. */
 export class ThrownSynchronously extends Error {
-  constructor (readonly thrown: unknown) {
-    super(`thrown synchronously: ${String(thrown)}`)
+  constructor (cause: unknown) {
+    super(`thrown synchronously: ${String(cause)}`, { cause })
   }
 }
 

@@ -5,6 +5,7 @@ import { Browser, type Page } from './browser.ts'
 import { buildApp, type AppOptions, type TestApp } from './build-app.ts'
 import { startMisbehavingProvider, type MisbehavingProvider, type Misbehaviour } from './misbehaving-provider.ts'
 import { tokenRecords } from './records.ts'
+import type { JsonStore } from './stores.ts'
 
 export interface LoginAppOptions {
   /** The point in which the provider is wrong. */
@@ -80,5 +81,11 @@ export async function assertNobody (t: Test, { store, browser, userOf }: Pick<Lo
   t.equal(tokenRecords(store).size, 0, 'no token is stored')
   t.notOk([...store.records.values()].some((json) => json.includes('"accounts"')), 'no session names an account')
 }
+
+/** The cookies of the logins that a browser has under way. */
+export const loginCookies = (browser: Browser) => browser.cookies.filter(({ name }) => /^(?:__Host-)?oauth-/.test(name))
+
+/** The ids under which a store keeps logins that are under way. */
+export const pendingLogins = (store: JsonStore) => [...store.records.keys()].filter((id) => id.startsWith('oauth:login:'))
 
 export const asJson = { headers: { accept: 'application/json' } }

@@ -1,0 +1,197 @@
+import { AuthorizationFailedError, InsecureTransportError, InvalidOptionsError, StateMismatchError } from '../errors.ts'
+import { parseAuthorizationResponse, throwAuthorizationError, type AuthorizationResponse } from '../protocol/authorization-response.ts'
+import { randomToken, safeEqual } from '../protocol/random.ts'
+import { readTokenParameters } from '../protocol/token-response.ts'
+import { parseScope } from '../protocol/token-set.ts'
+import { isSecureUrl, setParameters, type Parameters } from '../protocol/urls.ts'
+import type { ProviderHooks } from '../providers/types.ts'
+import { clientCredentialsGrant, codeGrant, jwtBearerGrant, passwordGrant, type GrantOptions, type Granted } from './grants.ts'
+import type { ProviderClient } from './provider-client.ts'
+
+export interface AuthorizationUrlOptions {
+  state?: string
+  scope?: string | readonly string[]
+  redirectUri?: string
+  /** Further parameters (`prompt`, `login_hint`, `nonce`, repeated `resource`, …). */
+  params?: Parameters
+  /** Default S256. `plain` only for a server that has nothing better, false only for one that refuses the parameters. */
+  pkce?: 'S256' | 'plain' | false
+}
+
+/** One way to get tokens; which one is told by what is given, and by the provider's `grantType` where nothing is. */
+export type FetchTokensOptions = Omit<GrantOptions, 'hooks'> & {
+  /** The URL that the browser came back to: state checked, code taken. */
+  callbackUrl?: string
+  code?: string
+  codeVerifier?: string
+  redirectUri?: string
+  username?: string
+  password?: string
+  assertion?: string
+}
+
+/** What a session is made with, as far as its logins go. */
+export interface LoginInit {
+  redirectUri?: string
+  scope?: string | readonly string[]
+  /** The state that a callback must bring, where a login was begun elsewhere. */
+  state?: string
+  /** The verifier of a login that was begun elsewhere. */
+  codeVerifier?: string
+  hooks?: ProviderHooks
+  /** Further parameters of each token request that is made for the app itself (`audience`, `resource`, …). */
+  params?: Parameters
+}
+
+/** A login that has begun and not come back yet. */
+interface Pending {
+  state: string
+  codeVerifier: string | undefined
+  redirectUri: string | undefined
+  scope: string[]
+}
+
+/** The way of one session to its tokens: the login that it remembers, and what it trades for a set. */
+export class LoginFlow {
+  readonly #provider: ProviderClient
+  readonly #now: () => number
+  readonly #init: LoginInit
+  #pending: Pending | undefined
+
+  /** @param now epoch seconds */
+  constructor (provider: ProviderClient, now: () => number, init: LoginInit) {
+    this.#provider = provider
+    this.#now = now
+    this.#init = init
+    if (init.state !== undefined) this.#pending = { state: init.state, codeVerifier: init.codeVerifier, redirectUri: init.redirectUri, scope: this.scope }
+  }
+
+  /** What is asked for where a call says nothing else. */
+  get scope (): string[] {
+    return parseScope(this.#init.scope) ?? [...this.#provider.config.scope]
+  }
+
+  /**
+   * Builds the URL that a login starts with; state and verifier are remembered (RFC 6749, section 4.1.1; RFC 7636).
+   * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_PROVIDER_UNAVAILABLE
+   */
+  async authorizationUrl (options: AuthorizationUrlOptions): Promise<{ url: string, state: string, codeVerifier: string | undefined }> {
+    const { config } = this.#provider
+    const implicit = config.grantType === 'implicit'
+    const method = implicit ? undefined : challengeMethod(options.pkce ?? 'S256', this.#provider)
+    const codeVerifier = method === undefined ? undefined : randomToken()
+    const state = options.state ?? this.#init.state ?? randomToken()
+    const redirectUri = options.redirectUri ?? this.#init.redirectUri ?? config.redirectUri
+    const scope = parseScope(options.scope) ?? this.scope
+    const params = setParameters(setParameters(new URLSearchParams(), config.authorizationParams), options.params)
+    const url = await this.#provider.authorizationUrl({
+      responseType: implicit ? 'token' : 'code',
+      redirectUri,
+      scope,
+      state,
+      codeVerifier,
+      codeChallengeMethod: method,
+      // Without a web session the nonce is the caller's to remember, and the way back the caller's to serve.
+      nonce: params.get('nonce') ?? undefined,
+      responseMode: config.responseMode ?? params.get('response_mode') ?? undefined,
+      params
+    })
+    this.#pending = { state, codeVerifier, redirectUri, scope }
+    return { url, state, codeVerifier }
+  }
+
+  /**
+   * Reads a callback: its state must be the one that was remembered (RFC 6749, section 4.1.2).
+   * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS
+   */
+  parseCallback (callbackUrl: string): AuthorizationResponse {
+    const { name, config, knownMetadata } = this.#provider
+    return parseAuthorizationResponse(this.#callback(callbackUrl).searchParams, {
+      provider: name,
+      state: this.#pending?.state ?? '',
+      issuer: config.issuer === undefined ? undefined : knownMetadata?.issuer
+    })
+  }
+
+  /**
+   * Gets tokens by what is given: user name and password, an assertion, a callback URL or a code; by nothing at all where the
+   * app itself is the one who asks.
+   * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_STATE_MISMATCH, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS
+   */
+  async fetch (options: FetchTokensOptions): Promise<Granted> {
+    const { callbackUrl, code, codeVerifier, redirectUri, username, password, assertion, ...further } = options
+    const provider = this.#provider
+    const { grantType } = provider.config
+    const common: GrantOptions = { ...further, scope: options.scope ?? this.#pending?.scope ?? this.scope, hooks: this.#init.hooks }
+    if (username !== undefined || password !== undefined) return await passwordGrant(provider, { ...common, username, password })
+    if (assertion !== undefined) return await jwtBearerGrant(provider, { ...common, assertion })
+    if (grantType === 'implicit') return this.#implicit(callbackUrl)
+    if (callbackUrl === undefined && code === undefined) {
+      if (grantType === 'password') return await passwordGrant(provider, { ...common, username, password })
+      if (grantType === 'client_credentials') {
+        return await clientCredentialsGrant(provider, { ...common, params: setParameters(setParameters(new URLSearchParams(), this.#init.params), options.params) })
+      }
+    }
+    const taken = callbackUrl === undefined ? code : this.parseCallback(callbackUrl).code
+    if (typeof taken !== 'string' || taken === '') {
+      throw new AuthorizationFailedError(`there is no authorization code for provider "${provider.name}"; pass callbackUrl or code`, { provider: provider.name, reason: 'missing_code' })
+    }
+    const pending = this.#pending
+    this.#pending = undefined // a login is finished once
+    return await codeGrant(provider, {
+      ...common,
+      code: taken,
+      redirectUri: redirectUri ?? pending?.redirectUri ?? this.#init.redirectUri ?? provider.config.redirectUri,
+      codeVerifier: codeVerifier ?? pending?.codeVerifier ?? this.#init.codeVerifier
+    })
+  }
+
+  // There is nothing to ask the token endpoint for: the tokens came with the browser.
+  #implicit (callbackUrl: string | undefined): Granted {
+    if (callbackUrl !== undefined) return this.fromFragment(callbackUrl)
+    const { name } = this.#provider
+    throw new InvalidOptionsError(`an implicit login at provider "${name}" has no token request; pass callbackUrl, with its fragment`, { provider: name, reason: 'implicit' })
+  }
+
+  /**
+   * Reads the tokens that an implicit login left in the fragment (RFC 6749, section 4.2.2): legacy.
+   * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS
+   */
+  fromFragment (callbackUrl: string): Granted {
+    const { name, config } = this.#provider
+    const params = new URLSearchParams(this.#callback(callbackUrl).hash.slice(1))
+    const pending = this.#pending
+    if (pending !== undefined && (pending.state === '' || !safeEqual(params.get('state') ?? '', pending.state))) {
+      throw new StateMismatchError(`the fragment of provider "${name}" does not belong to a login that was begun here`, { provider: name })
+    }
+    throwAuthorizationError(params, name)
+    const read = readTokenParameters(params, {
+      provider: name,
+      now: this.#now(),
+      grantType: 'implicit',
+      scope: pending?.scope ?? this.scope,
+      defaultExpiresIn: config.defaultExpiresIn,
+      conform: config.conform,
+      strictTokenType: config.strictTokenType
+    })
+    if ('error' in read) throw read.error
+    this.#pending = undefined
+    return read
+  }
+
+  #callback (callbackUrl: string): URL {
+    const { name: provider, config } = this.#provider
+    if (!URL.canParse(callbackUrl)) throw new InvalidOptionsError(`the callback URL of provider "${provider}" is no absolute URL; pass it as the browser has it`, { provider, reason: 'callback_url' })
+    const url = new URL(callbackUrl)
+    if (isSecureUrl(url) || config.allowInsecureRequests) return url
+    throw new InsecureTransportError(`the callback URL of provider "${provider}" is plain http`, { provider })
+  }
+}
+
+/** How the verifier is shown beforehand (RFC 7636, section 4.2), or undefined for not at all. */
+function challengeMethod (pkce: NonNullable<AuthorizationUrlOptions['pkce']>, { name, config }: ProviderClient): 'S256' | 'plain' | undefined {
+  if (pkce === 'S256' || pkce === 'plain') return pkce
+  if (pkce !== false) throw new InvalidOptionsError(`pkce is ${JSON.stringify(pkce)}; write 'S256'`, { provider: name })
+  // A client without a secret has nothing else to protect its code.
+  return config.clientSecret === undefined ? 'S256' : undefined
+}

@@ -1,0 +1,50 @@
+import { OAuthError, type OAuthErrorCode } from '../../lib/index.ts'
+import { NotUnderstood, type Members } from './case.ts'
+import { difference, show } from './matches.ts'
+
+/** Our codes → what the cases call them. A code that is not here keeps its name, in lower case and without the prefix. */
+const NAMES: Partial<Record<OAuthErrorCode, string>> = {
+  FST_OAUTH_INVALID_OPTIONS: 'configuration',
+  FST_OAUTH_UNKNOWN_PROVIDER: 'configuration',
+  FST_OAUTH_STATE_MISMATCH: 'mismatching_state',
+  FST_OAUTH_TOKENS_UPDATED: 'token_updated',
+  // An answer without tokens that says "later" in place of "no".
+  FST_OAUTH_PROVIDER_UNAVAILABLE: 'invalid_token_response'
+}
+
+/** Reasons that are finer than our codes and have a code of their own in the cases. */
+const REASONS = ['missing_code', 'missing_token', 'missing_token_type']
+
+/** What the cases may call an error. The provider's own word, where there is one, is the name. */
+export function codesOf (error: unknown): string[] {
+  if (!(error instanceof OAuthError)) return []
+  if (error.oauthError !== undefined) return [error.oauthError]
+  if (error.reason !== undefined && REASONS.includes(error.reason)) return [error.reason]
+  const name = NAMES[error.code] ?? error.code.replace('FST_OAUTH_', '').toLowerCase()
+  // An ID token is refused by one code, and its reason names the claim.
+  return error.code === 'FST_OAUTH_INVALID_ID_TOKEN' ? [name, `invalid_${error.reason}`] : [name]
+}
+
+const FIELDS: Record<string, (error: OAuthError, expected: any) => string | undefined> = {
+  code: (error, expected) => codesOf(error).includes(expected) ? undefined : `error is ${describe(error)}, not ${expected}`,
+  description: (error, expected) => difference('error.description', error.oauthErrorDescription, expected),
+  uri: (error, expected) => difference('error.uri', error.oauthErrorUri, expected),
+  status: (error, expected) => difference('error.status', error.responseStatus, expected),
+  has_body_excerpt: (error, expected) => difference('error.has_body_excerpt', typeof error.excerpt === 'string' && error.excerpt !== '', expected),
+  // A class of the Python reference: a hint to people.
+  ref: () => undefined
+}
+
+/** What is wrong with an error. */
+export function checkError (error: unknown, expected: Members): string[] {
+  for (const field of Object.keys(expected)) if (FIELDS[field] === undefined) throw new NotUnderstood(`expect.error.${field}`)
+  if (error === undefined) return [`no error, where ${show(expected)} was expected`]
+  if (!(error instanceof OAuthError)) return [`an error that is none of ours: ${describe(error)}`]
+  return Object.entries(expected).flatMap(([field, value]) => FIELDS[field]!(error, value) ?? [])
+}
+
+/** An error as one line. */
+export function describe (error: unknown): string {
+  if (!(error instanceof OAuthError)) return error instanceof Error ? `${error.stack}` : show(error)
+  return `${error.code}${error.reason === undefined ? '' : ` (${error.reason})`} "${error.message}"`
+}

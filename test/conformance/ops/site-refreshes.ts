@@ -1,0 +1,88 @@
+import { Browser } from '../../helpers/browser.ts'
+import { buildApp } from '../../helpers/build-app.ts'
+import { startProvider, type TestProvider } from '../../helpers/provider.ts'
+import { expireTokens } from '../../helpers/records.ts'
+import type { JsonStore } from '../../helpers/stores.ts'
+import { later, withCleanup, type Cleanup } from '../cleanup.ts'
+import { NotUnderstood } from '../case.ts'
+import { observe, type Operation } from '../operation.ts'
+import { numberIn } from '../sentences.ts'
+
+/** An app whose route calls an API as the user, who is logged in with a browser. The provider rotates refresh tokens and punishes reuse. */
+async function ordersSite (cleanup: Cleanup, provider: TestProvider, store?: JsonStore) {
+  const { url, store: own } = await buildApp(cleanup, {
+    oauth: { providers: { acme: provider.providerOptions } },
+    ...(store !== undefined && { session: { store } }),
+    setup: (app) => { app.get('/orders', async request => await request.oauth.get('orders').json()) }
+  })
+  return { url, store: store ?? own }
+}
+
+async function loggedIn (cleanup: Cleanup, accessTokenTtl?: number) {
+  const provider = await startProvider(cleanup, accessTokenTtl === undefined ? {} : { accessTokenTtl })
+  const site = await ordersSite(cleanup, provider)
+  const browser = new Browser()
+  await browser.login(`${site.url}/login/acme`)
+  return { provider, browser, ...site, refreshes: () => provider.tokenRequests.filter(({ body }) => body.grant_type === 'refresh_token').length }
+}
+
+async function wave (browser: Browser, url: string, count: number): Promise<{ status: number, code: string | undefined }[]> {
+  const pages = await Promise.all(Array.from({ length: count }, () => browser.get(`${url}/orders`)))
+  return pages.map(page => ({ status: page.status, code: page.json<{ code?: string }>().code }))
+}
+
+const isDone = ({ status }: { status: number }) => status === 200
+
+const parallelRequests: Operation = {
+  given: ['flow'],
+  run: async ({ given }) => await withCleanup(async cleanup => await observe(async (observed) => {
+    const { browser, url, store, refreshes, provider } = await loggedIn(cleanup)
+    expireTokens(store)
+    const answers = await wave(browser, url, numberIn(given.flow, /(\d+) (?:simultaneous|parallel|concurrent)/))
+    observed.facts = { token_requests: refreshes(), all_succeed: answers.every(isDone) && provider.refreshTokenReuses === 0 }
+  }))
+}
+
+const parallelThenRetry: Operation = {
+  given: ['flow'],
+  run: async ({ given }) => await withCleanup(async cleanup => await observe(async (observed) => {
+    const { browser, url, store, refreshes, provider } = await loggedIn(cleanup)
+    expireTokens(store)
+    provider.failTokenEndpoint({ status: numberIn(given.flow, /fails once with (\d{3})/) }, { times: 1 })
+    const first = await wave(browser, url, numberIn(given.flow, /(\d+) in parallel/))
+    const asked = refreshes()
+    const second = await wave(browser, url, 1)
+    observed.facts = {
+      first_wave: describeWave(first),
+      token_requests_first_wave: asked,
+      second_call: second.every(isDone) ? `succeeds with ${refreshes() > asked ? 'a new refresh' : 'no new refresh'}` : 'fails'
+    }
+  }))
+}
+
+function describeWave (answers: readonly { status: number, code: string | undefined }[]): string {
+  if (answers.every(isDone)) return 'all succeed'
+  if (answers.some(isDone)) return 'some fail'
+  return new Set(answers.map(({ code }) => code)).size === 1 ? 'all fail with the same error' : 'all fail, with several errors'
+}
+
+/** `reload_and_request`: tokens that one app has stored, and another one finds after some time. */
+const reloadAndRequest: Operation = {
+  given: ['flow'],
+  run: async ({ given }) => await withCleanup(async cleanup => await observe(async (observed) => {
+    const [saved, reloaded] = [...String(given.flow).matchAll(/t=(\d+)/g)].map(([, seconds]) => Number(seconds))
+    if (saved === undefined || reloaded === undefined) throw new NotUnderstood(`given.flow "${given.flow}"`)
+    const { provider, browser, store, refreshes } = await loggedIn(cleanup, numberIn(given.flow, /expires_in (\d+)/))
+    const again = await ordersSite(cleanup, provider, store)
+    await later(reloaded - saved, async () => {
+      const page = await browser.get(`${again.url}/orders`)
+      observed.facts = { status: page.status, token_requests: refreshes() }
+    })
+  }))
+}
+
+export const siteRefreshOperations = {
+  parallel_requests_one_session: parallelRequests,
+  parallel_then_retry: parallelThenRetry,
+  reload_and_request: reloadAndRequest
+}

@@ -1,0 +1,85 @@
+import type { OAuthSession, OAuthSessionInit } from '../../lib/client/oauth-session.ts'
+import { createProvider, type HeadlessOptions, type HeadlessProvider, type ProviderOptions, type TokenSet } from '../../lib/index.ts'
+import type { TokensEvent } from '../../lib/options.ts'
+import type { Members } from './case.ts'
+import { providerOptions, sessionInit } from './settings.ts'
+import { serve, Wire, type Server, type WireAnswer } from './wire.ts'
+
+const JSON_TYPE = 'application/json'
+const TOKENS = { status: 200, content_type: JSON_TYPE, body: '{"access_token": "at1", "token_type": "Bearer"}' }
+
+/** What the token updater got, and what had gone out by the time it was done. */
+export interface Saved {
+  readonly tokens: TokenSet
+  readonly event: TokensEvent
+  /** Requests that had gone out when it was called, and when it was done: the same where it is awaited. */
+  readonly sent: { before: number, after: number }
+}
+
+export interface RigOptions {
+  given: Members
+  /** Provider options that the operation needs and the case leaves out. */
+  options?: Partial<ProviderOptions>
+  session?: OAuthSessionInit
+  servers?: Server[]
+  clock?: HeadlessOptions['clock']
+}
+
+/** A provider without Fastify, its network and its clock, as one case describes them. */
+export class Rig {
+  readonly options: ProviderOptions
+  readonly wire: Wire
+  readonly provider: HeadlessProvider
+  readonly saved: Saved[] = []
+  readonly #settings: RigOptions
+
+  constructor (settings: RigOptions) {
+    const { given, options = {}, servers = [], clock } = settings
+    this.#settings = settings
+    this.options = providerOptions(given, options)
+    this.wire = new Wire(...servers, ...this.#servers(given))
+    const now = given.now === undefined ? {} : { now: () => given.now as number }
+    this.provider = createProvider(this.options, { name: 'acme', dispatcher: this.wire, clock: { ...now, ...clock } })
+  }
+
+  #servers (given: Members): Server[] {
+    const { issuer, tokenEndpoint } = this.options
+    return [
+      serve(tokenEndpoint, [given.token_response ?? TOKENS].flat().map(answerOf)),
+      ...(issuer === undefined ? [] : [serve(given.discovery_url ?? `${issuer}/.well-known/openid-configuration`, json(given.discovery ?? metadata(issuer))), serve(TOKEN_PATH(issuer), answerOf(given.token_response ?? TOKENS))])
+    ]
+  }
+
+  /** The id by which a client without a secret names itself in each form. */
+  get publicClientId (): string | undefined {
+    return this.options.clientSecret === undefined ? this.options.clientId : undefined
+  }
+
+  /** A session as the case wants it; what its token updater gets is kept. */
+  session (more: OAuthSessionInit = {}): OAuthSession {
+    const { given, session } = this.#settings
+    const onTokens = async (tokens: TokenSet, event: TokensEvent) => {
+      const before = this.wire.requests.length
+      await new Promise(resolve => setTimeout(resolve, 1))
+      this.saved.push({ tokens, event, sent: { before, after: this.wire.requests.length } })
+    }
+    return this.provider.session({ onTokens, ...sessionInit(given), ...session, ...more })
+  }
+}
+
+const TOKEN_PATH = (issuer: string) => `${issuer.replace(/\/$/, '')}/token`
+
+function metadata (issuer: string): Members {
+  const base = issuer.replace(/\/$/, '')
+  return { issuer, authorization_endpoint: `${base}/authorize`, token_endpoint: TOKEN_PATH(issuer), jwks_uri: `${base}/jwks` }
+}
+
+/** An answer as the cases write it. */
+export function answerOf ({ status, content_type: type, headers, body }: Members): WireAnswer {
+  return { status, body, headers: { ...(type !== undefined && { 'content-type': type }), ...headers } }
+}
+
+/** A JSON answer. */
+export function json (value: unknown, status = 200): WireAnswer {
+  return { status, headers: { 'content-type': JSON_TYPE }, body: JSON.stringify(value) }
+}

@@ -1,0 +1,93 @@
+import type { OAuthSessionInit } from '../../lib/client/oauth-session.ts'
+import type { ProviderOptions } from '../../lib/index.ts'
+import * as presets from '../../lib/providers/index.ts'
+import { NotUnderstood, type Members } from './case.ts'
+import { CLIENT_KEYS, clientAuthentication } from './client-authentication.ts'
+
+export const AUTHORIZATION_ENDPOINT = 'https://as.b/authorize'
+export const TOKEN_ENDPOINT = 'https://as.b/token'
+
+/** `given` → an option of the provider. */
+const OPTIONS: Record<string, (value: any) => Partial<ProviderOptions>> = {
+  client_id: clientId => ({ clientId }),
+  endpoint: authorizationEndpoint => ({ authorizationEndpoint }),
+  token_url: tokenEndpoint => ({ tokenEndpoint }),
+  discovery_url: (url: string) => ({ issuer: url.replace(/\/?\.well-known\/.*$/, '') }),
+  redirect_uri: redirectUri => ({ redirectUri }),
+  scope: scope => ({ scope }),
+  token_params: tokenParams => ({ tokenParams }),
+  auto_refresh_params: refreshParams => ({ refreshParams }),
+  method: tokenEndpointMethod => ({ tokenEndpointMethod }),
+  force_querystring: (query: boolean) => ({ tokenRequestIn: query ? 'query' : 'body' }),
+  strict_token_type: strictTokenType => ({ strictTokenType }),
+  placement: tokenPlacement => ({ tokenPlacement }),
+  leeway: expiryLeeway => ({ expiryLeeway }),
+  allow_insecure: allowInsecureRequests => ({ allowInsecureRequests })
+}
+
+/** `given.flow` → how tokens are obtained. */
+const GRANT_TYPES: Record<string, ProviderOptions['grantType']> = {
+  authorization_code: 'authorization_code',
+  password: 'password',
+  client_credentials: 'client_credentials',
+  implicit: 'implicit',
+  device: 'device_code',
+  // An assertion takes the place of a code (RFC 7523): nothing about the provider is different.
+  jwt_bearer: 'authorization_code'
+}
+
+/** `given` → what a session is made with. */
+const SESSION: Record<string, (value: any) => OAuthSessionInit> = {
+  token: tokens => ({ tokens }),
+  requested_scope: scope => ({ scope }),
+  session_state: state => ({ state }),
+  expected_state: state => state === null ? {} : { state }
+}
+
+/** The members of `given` that this translation knows, beside those that an operation reads itself. */
+export const SETTINGS = [
+  ...Object.keys(OPTIONS), ...Object.keys(SESSION), ...CLIENT_KEYS,
+  'flow', 'provider', 'auto_refresh', 'token_updater',
+  // Read by whoever sets up clock and network.
+  'now', 'token_response', 'api_response', 'discovery',
+  // A narrowed or widened scope is never an error here: there is nothing to relax.
+  'relax_scope'
+]
+
+/** The provider's options. `more` is what an operation needs that its case leaves out. */
+export function providerOptions (given: Members, more: Partial<ProviderOptions> = {}): ProviderOptions {
+  const options: Partial<ProviderOptions> = { clientId: 'cid', ...more, ...translated(OPTIONS, given), ...clientAuthentication(given) }
+  if (given.flow !== undefined) options.grantType = grantTypeOf(given.flow)
+  if (given.provider !== undefined) return presetOptions(given.provider, { clientSecret: 'sec', ...options })
+  if (given.discovery_url !== undefined) return { ...options, issuer: given.discovery?.issuer ?? options.issuer } as ProviderOptions
+  return { authorizationEndpoint: AUTHORIZATION_ENDPOINT, tokenEndpoint: TOKEN_ENDPOINT, ...options } as ProviderOptions
+}
+
+function grantTypeOf (flow: string): ProviderOptions['grantType'] {
+  if (GRANT_TYPES[flow] === undefined) throw new NotUnderstood(`given.flow "${flow}"`)
+  return GRANT_TYPES[flow]
+}
+
+/** A preset by its name. What it needs beside the id (the address of a shop, a tenant) is made up. */
+function presetOptions (name: string, options: Members): ProviderOptions {
+  const preset = (presets as unknown as Record<string, ((options: Members) => ProviderOptions) | undefined>)[name]
+  if (preset === undefined) throw new Error(`there is no preset "${name}"`)
+  try {
+    return preset(options)
+  } catch (error) {
+    const needed = /needs `(\w+)`/.exec((error as Error).message)?.[1]
+    if (needed === undefined || Object.hasOwn(options, needed)) throw error
+    return presetOptions(name, { ...options, [needed]: 'https://as.b' })
+  }
+}
+
+/** What a session is made with. The reference's three ways to refresh: by hand, by an error that carries the new set, or with an updater. */
+export function sessionInit (given: Members): OAuthSessionInit {
+  const { auto_refresh: auto, token_updater: updater } = given
+  const refresh = auto === false ? 'manual' : auto === true && updater === false ? 'notify' : undefined
+  return { ...translated(SESSION, given), ...(refresh !== undefined && { refresh }) }
+}
+
+function translated<T> (table: Record<string, (value: any) => T>, given: Members): T {
+  return Object.assign({}, ...Object.entries(table).map(([key, translate]) => given[key] === undefined ? {} : translate(given[key]))) as T
+}

@@ -1,0 +1,189 @@
+import { createHash, sign, verify } from 'node:crypto'
+import { Dispatcher, MockAgent } from 'undici'
+import { createKey, publicJwk } from './misbehaving-provider.ts'
+
+/** How a provider wants to know the app at its token endpoint. */
+export type ClientCheck = 'basic' | 'form' | 'none' | ((form: URLSearchParams) => string | undefined)
+
+/** What a provider has documented of its endpoints, as far as a login, a refresh and a call come across it. */
+export interface ProviderFacts {
+  /** What it insists on at each token request. */
+  client: ClientCheck
+  /** `refused`: the exchange fails where it comes with a code verifier, as reported. Default: checked against the challenge. */
+  verifier?: 'refused'
+  tokenEndpoint: string
+  /** Default `tokenEndpoint`. */
+  refreshEndpoint?: string
+  /** The answer to a code (or password), as documented: `{access}`, `{refresh}` and `{id}` stand for tokens. */
+  tokens: unknown
+  /** The answer to a refresh. None: the provider has no refresh tokens. */
+  refreshed?: unknown
+  /** The answer to a refresh token that is no good. */
+  refused?: { status: number, body: unknown }
+  /** Claims of the ID token beside `aud`, `iat`, `exp` and the nonce. */
+  idToken?: Record<string, unknown>
+  /** The provider leaves the nonce out. */
+  withoutNonce?: boolean
+  /** The documents that stand somewhere for everybody. `{keys}` stands for the key set. */
+  documents?: Record<string, unknown>
+  /** The user's profile. */
+  profile?: { url: string, answer: unknown }
+  revocationEndpoint?: string
+}
+
+export interface SeenRequest {
+  readonly method: string
+  readonly url: string
+  readonly headers: Record<string, string>
+  readonly form: URLSearchParams
+}
+
+interface Answer {
+  status: number
+  body: unknown
+}
+
+const key = createKey('RS256')
+const CREDENTIALS = { clientId: 'Client-Id_1.x', clientSecret: 'S3cret/+=&_-.~' }
+
+/** A provider as its documentation describes it: answers every origin in this process, and keeps a list of what it was not content with. */
+export class SimulatedProvider extends Dispatcher {
+  readonly clientId = CREDENTIALS.clientId
+  readonly clientSecret = CREDENTIALS.clientSecret
+  /** What a real provider would have refused, in words. */
+  readonly complaints: string[] = []
+  /** Everything that is no endpoint of the provider's: calls to its API. */
+  readonly calls: SeenRequest[] = []
+  readonly revoked: SeenRequest[] = []
+  refreshes = 0
+  /** No refresh token is good any more. */
+  ended = false
+  readonly #facts: ProviderFacts
+  readonly #agent = new MockAgent()
+  #login: URLSearchParams | undefined
+  #issued = 0
+
+  constructor (facts: ProviderFacts) {
+    super()
+    this.#facts = facts
+    this.#agent.disableNetConnect()
+  }
+
+  get accessToken (): string { return `access-${this.#issued}` }
+  get refreshToken (): string { return `refresh-${this.#issued}` }
+
+  /** The browser has come, and its user said yes: where it goes from here, and what it brings along. */
+  authorize (location: string): { redirectUri: string, params: URLSearchParams } {
+    this.#login = new URL(location).searchParams
+    return { redirectUri: this.#login.get('redirect_uri') ?? '', params: new URLSearchParams({ code: 'the-code', state: this.#login.get('state') ?? '' }) }
+  }
+
+  override dispatch (options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    const headers = Object.entries(options.headers as Record<string, string | undefined>).map(([name, value]) => [name.toLowerCase(), String(value)])
+    const request = { method: options.method, url: `${String(options.origin)}${options.path}`, headers: Object.fromEntries(headers), form: new URLSearchParams(String(options.body ?? '')) }
+    const { status, body } = this.#answer(request)
+    // The agent knows both of undici's ways to talk to a handler.
+    const json = { headers: { 'content-type': 'application/json' } }
+    this.#agent.get(String(options.origin)).intercept({ path: () => true, method: () => true }).reply(status, JSON.stringify(this.#filled(body)), json)
+    return this.#agent.dispatch(options, handler)
+  }
+
+  override async close (): Promise<void> {
+    await this.#agent.close()
+  }
+
+  #answer (request: SeenRequest): Answer {
+    const { tokenEndpoint, refreshEndpoint = tokenEndpoint, revocationEndpoint, documents = {}, profile } = this.#facts
+    const { url, form } = request
+    if (url === refreshEndpoint && form.get('grant_type') === 'refresh_token') return this.#refresh(request)
+    if (url === tokenEndpoint) return this.#exchange(request)
+    if (url === revocationEndpoint) {
+      this.revoked.push(request)
+      return { status: 200, body: {} }
+    }
+    if (Object.hasOwn(documents, url)) return { status: 200, body: documents[url] }
+    if (url === profile?.url) {
+      if (request.headers.authorization !== `Bearer ${this.accessToken}`) this.complaints.push(`the profile was asked with "${request.headers.authorization}"`)
+      return { status: 200, body: profile.answer }
+    }
+    this.calls.push(request)
+    return { status: 200, body: { called: true } }
+  }
+
+  #exchange (request: SeenRequest): Answer {
+    const { form } = request
+    this.#checkTokenRequest(request)
+    if (form.get('grant_type') === 'password') {
+      this.#expect('the user name', form.get('username'), 'alice')
+      this.#expect('the password', form.get('password'), 'alice password')
+    } else {
+      this.#expect('grant_type', form.get('grant_type'), 'authorization_code')
+      this.#expect('the code', form.get('code'), 'the-code')
+      this.#expect('redirect_uri', form.get('redirect_uri'), this.#login?.get('redirect_uri'))
+      const verifier = form.get('code_verifier')
+      if (this.#facts.verifier === 'refused') this.#expect('code_verifier', verifier, null)
+      else this.#expect('code_verifier', createHash('sha256').update(verifier ?? '').digest('base64url'), this.#login?.get('code_challenge'))
+    }
+    this.#issued++
+    return { status: 200, body: this.#facts.tokens }
+  }
+
+  #refresh (request: SeenRequest): Answer {
+    this.refreshes++
+    this.#checkTokenRequest(request)
+    this.#expect('refresh_token', request.form.get('refresh_token'), this.refreshToken)
+    if (this.ended) return this.#facts.refused!
+    const rotated = JSON.stringify(this.#facts.refreshed).includes('{refresh}')
+    if (!rotated && this.#issued > 1) this.complaints.push('a refresh token that was not rotated was used twice')
+    this.#issued++
+    return { status: 200, body: this.#facts.refreshed }
+  }
+
+  #checkTokenRequest ({ method, headers, form }: SeenRequest): void {
+    this.#expect('method', method, 'POST')
+    this.#expect('content-type', headers['content-type'], 'application/x-www-form-urlencoded')
+    this.#expect('accept', headers.accept?.includes('application/json'), true)
+    const { client } = this.#facts
+    const encoded = [this.clientId, this.clientSecret].map(value => encodeURIComponent(value)).join(':')
+    this.#expect('authorization', headers.authorization, client === 'basic' ? `Basic ${Buffer.from(encoded).toString('base64')}` : undefined)
+    if (client !== 'basic') this.#expect('client_id', form.get('client_id'), this.clientId)
+    if (typeof client === 'function') {
+      const complaint = client(form)
+      if (complaint !== undefined) this.complaints.push(complaint)
+    } else {
+      this.#expect('client_secret', form.get('client_secret'), client === 'form' ? this.clientSecret : null)
+    }
+  }
+
+  #expect (what: string, found: unknown, wanted: unknown): void {
+    if (found !== wanted) this.complaints.push(`${what} is ${JSON.stringify(found)} and should be ${JSON.stringify(wanted)}`)
+  }
+
+  /** The answer with its tokens in it. */
+  #filled (value: unknown): unknown {
+    if (value === '{access}') return this.accessToken
+    if (value === '{refresh}') return this.refreshToken
+    if (value === '{id}') return this.#idToken()
+    if (value === '{keys}') return { keys: [publicJwk(key)] }
+    if (Array.isArray(value)) return value.map(item => this.#filled(item))
+    if (typeof value !== 'object' || value === null) return value
+    return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, this.#filled(item)]))
+  }
+
+  #idToken (): string {
+    const now = Math.floor(Date.now() / 1000)
+    // OpenID Connect Core, section 12.2: a refreshed one need not have a nonce.
+    const nonce = this.refreshes > 0 || this.#facts.withoutNonce === true ? undefined : this.#login?.get('nonce') ?? undefined
+    const claims = { aud: this.clientId, iat: now, exp: now + 600, nonce, ...this.#facts.idToken }
+    const input = [{ alg: 'RS256', kid: key.kid }, claims].map(part => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.')
+    return `${input}.${sign('sha256', Buffer.from(input), key.privateKey).toString('base64url')}`
+  }
+}
+
+/** The claims of a JWT signed with ES256, or undefined where it is not signed with this key. */
+export function verifiedClaims (jwt: string, publicKey: Parameters<typeof verify>[2]): { header: Record<string, unknown>, claims: Record<string, unknown> } | undefined {
+  const [header = '', claims = '', signature = ''] = jwt.split('.')
+  const valid = verify('sha256', Buffer.from(`${header}.${claims}`), { key: publicKey as any, dsaEncoding: 'ieee-p1363' }, Buffer.from(signature, 'base64url'))
+  const parsed = (part: string) => JSON.parse(Buffer.from(part, 'base64url').toString()) as Record<string, unknown>
+  return valid ? { header: parsed(header), claims: parsed(claims) } : undefined
+}

@@ -1,0 +1,181 @@
+import t, { type Test } from 'tap'
+import { Browser } from './helpers/browser.ts'
+import { buildApp } from './helpers/build-app.ts'
+import { captureLog, type CapturedLog } from './helpers/log.ts'
+import { callbackUrl, loginApp, withQuery, type LoginAppOptions } from './helpers/login-app.ts'
+import { startProvider, type TestProvider } from './helpers/provider.ts'
+import { expireTokens } from './helpers/records.ts'
+
+// Nothing of what a login, a refresh or a logout is made of stands in the log, at level trace: neither in messages nor
+// in URLs nor in the causes of errors. And what does stand there tells the cause.
+
+/** Every secret that a real provider and a browser have seen of each other. */
+function secretsOf (provider: TestProvider, ...browsers: Browser[]): string[] {
+  const secrets = new Set<string>([provider.clientSecret])
+  for (const { body, answer } of provider.tokenRequests) {
+    for (const name of ['code', 'code_verifier', 'refresh_token']) if (typeof body[name] === 'string') secrets.add(body[name])
+    const members = (answer?.body ?? {}) as Record<string, unknown>
+    for (const name of ['access_token', 'refresh_token', 'id_token']) if (typeof members[name] === 'string') secrets.add(members[name] as string)
+  }
+  for (const { history } of browsers) {
+    for (const { url, headers } of history) {
+      const { searchParams } = new URL(url)
+      for (const name of ['code', 'state', 'nonce', 'code_challenge', 'id_token_hint']) {
+        const value = searchParams.get(name)
+        if (value !== null) secrets.add(value)
+      }
+      for (const header of headers['set-cookie'] ?? []) {
+        const [, value = ''] = /^[^=]*=([^;]*)/.exec(header) ?? []
+        if (value.length >= 20) secrets.add(decodeURIComponent(value))
+      }
+    }
+  }
+  return [...secrets]
+}
+
+function assertNothingLeaked (t: Test, log: CapturedLog, secrets: string[], count: number): void {
+  t.ok(secrets.length >= count, `${secrets.length} secrets to look for`)
+  t.strictSame(log.leaked(secrets), [])
+}
+
+t.test('a login, calls, a refresh and a logout leave no secret in the log', async (t) => {
+  const log = captureLog()
+  const provider = await startProvider(t)
+  const { url, store } = await buildApp(t, {
+    fastify: { logger: log.logger },
+    oauth: { providers: { acme: provider.providerOptions } },
+    setup: (app) => { app.get('/orders', async (request) => request.oauth.get('orders').json()) }
+  })
+  const browser = new Browser()
+  await browser.login(`${url}/login/acme`)
+  t.equal((await browser.get(`${url}/orders`)).status, 200)
+  expireTokens(store)
+  t.equal((await browser.get(`${url}/orders`)).status, 200)
+  t.strictSame(provider.tokenRequests.map(({ body }) => body.grant_type), ['authorization_code', 'refresh_token'])
+  await browser.logout(`${url}/logout`)
+  assertNothingLeaked(t, log, secretsOf(provider, browser), 15)
+  t.match(log.text, '"url":"/login/acme/callback"', 'while the routes themselves are logged')
+})
+
+t.test('a refresh that fails leaves no secret in the log', async (t) => {
+  const log = captureLog()
+  const provider = await startProvider(t)
+  const { url, store } = await buildApp(t, {
+    fastify: { logger: log.logger },
+    oauth: { providers: { acme: provider.providerOptions } },
+    setup: (app) => { app.get('/orders', async (request) => request.oauth.get('orders').json()) }
+  })
+  const browser = new Browser()
+  await browser.login(`${url}/login/acme`)
+  for (const [status, error] of [[400, 'invalid_request'], [502, 'server_error'], [400, 'invalid_grant']] as const) {
+    expireTokens(store)
+    const fault = provider.failTokenEndpoint(({ request: { body } }) => ({ status, body: { error, error_description: `refresh token ${String(body.refresh_token)} is unknown` } }))
+    t.ok((await browser.get(`${url}/orders`)).status >= 400)
+    fault.stop()
+  }
+  assertNothingLeaked(t, log, secretsOf(provider, browser), 8)
+})
+
+t.test('a revocation that fails leaves no secret in the log', async (t) => {
+  const log = captureLog()
+  const provider = await startProvider(t)
+  const { url } = await buildApp(t, { fastify: { logger: log.logger }, oauth: { providers: { acme: provider.providerOptions } } })
+  const browser = new Browser()
+  await browser.login(`${url}/login/acme`)
+  provider.endpoints.revocation.fail(({ response }) => { response.destroy() })
+  await browser.post(`${url}/logout`, { redirect: 'manual' })
+  t.match(log.text, 'could not be revoked')
+  assertNothingLeaked(t, log, secretsOf(provider, browser), 8)
+})
+
+const failures: Record<string, LoginAppOptions & { logged: RegExp }> = {
+  'the provider says no': { wrong: { callback: (params) => { params.set('error', 'access_denied') } }, logged: /access_denied/ },
+  'the issuer is another': { wrong: { callback: (params) => { params.set('iss', 'https://evil.example') } }, logged: /issuer_mismatch/ },
+  'the ID token is refused': { wrong: { claims: { nonce: 'another' } }, logged: /"reason":"nonce"/ },
+  'the ID token is no token': { wrong: { idToken: (jwt) => `${jwt}x.y` }, logged: /"reason":"malformed"/ },
+  'the token endpoint repeats what it was sent': {
+    wrong: {
+      instead: {
+        token: ({ form, headers }) => ({
+          status: 400,
+          body: { error: 'invalid_request', error_description: `${form.toString()} ${headers.authorization}`, error_uri: `https://id.example/?${form.toString()}` }
+        })
+      }
+    },
+    logged: /invalid_request/
+  },
+  'the token endpoint repeats a short secret and a 503': {
+    provider: { clientSecret: 'p4ss/w0rd+x', clientAuthentication: 'client_secret_post' },
+    wrong: { instead: { token: ({ form }) => ({ status: 503, body: `overloaded by ${form.get('client_secret')} in ${form.toString()}` }) } },
+    logged: /overloaded|PROVIDER_UNAVAILABLE/
+  },
+  'the token endpoint repeats a short secret and a 400': {
+    provider: { clientSecret: 'p4ss/w0rd+x', clientAuthentication: 'client_secret_post' },
+    wrong: { instead: { token: ({ form }) => ({ status: 400, body: { error: 'invalid_request', error_description: `${form.get('client_secret')} ${form.toString()}` } }) } },
+    logged: /invalid_request/
+  },
+  'the token endpoint repeats it in HTML': {
+    wrong: { instead: { token: ({ form }) => ({ status: 403, headers: { 'content-type': 'text/html' }, body: `<h1>Blocked</h1><p>${form.toString()}</p>` }) } },
+    logged: /Blocked/
+  },
+  'the token answer cannot be read': {
+    wrong: { instead: { token: { headers: { 'content-type': 'application/json' }, body: '{"access_token":"sEcReT-tOkEn-oF-a-uSeR-12345","refresh_token":"sEcReT-rEfReSh' } } },
+    logged: /unreadable_response/
+  },
+  'the connection to the token endpoint breaks': { wrong: { instead: { token: (_request, response) => { response.destroy(); return 'taken' } } }, logged: /cannot be reached/ },
+  'userinfo is somebody else\'s': { wrong: { userinfo: { sub: 'mallory' } }, provider: { scope: 'openid profile' }, logged: /subject_mismatch/ },
+  'onLogin throws': { oauth: { onLogin: () => { throw new Error('not one of us') } }, logged: /not one of us/ },
+}
+
+for (const [what, { logged, ...options }] of Object.entries(failures)) {
+  t.test(`the log names the cause and no secret where ${what}`, async (t) => {
+    const log = captureLog()
+    const { browser, url, provider } = await loginApp(t, { ...options, fastify: { logger: log.logger } })
+    const callback = await callbackUrl(browser, `${url}/login/acme`)
+    const cookies = browser.cookies.map(({ value }) => value)
+    t.ok((await browser.get(callback)).status >= 400)
+    t.match(log.text, logged)
+    const challenge = provider.asked('authorization')[0]!.query.get('code_challenge')!
+    const basic = Buffer.from(`${provider.clientId}:${provider.clientSecret}`).toString('base64')
+    assertNothingLeaked(t, log, [...provider.secrets, ...cookies, challenge, basic, 'p4ss/w0rd+x', 'sEcReT-tOkEn-oF-a-uSeR-12345', 'sEcReT-rEfReSh'], 7)
+  })
+}
+
+t.test('a callback that is refused leaves no code and no state in the log, whatever the method', async (t) => {
+  const log = captureLog()
+  const { app, browser, url, provider } = await loginApp(t, { fastify: { logger: log.logger } })
+  const callback = await callbackUrl(new Browser(), `${url}/login/acme`)
+  await browser.get(callback)
+  await browser.get(withQuery(callback, (query) => query.append('state', 'x')))
+  const { pathname, search } = new URL(callback)
+  for (const method of ['HEAD', 'POST'] as const) await app.inject({ method, url: pathname + search })
+  await app.inject({ method: 'POST', url: pathname, headers: { 'content-type': 'application/x-www-form-urlencoded' }, body: search.slice(1) })
+  await app.inject({ method: 'POST', url: pathname, headers: { 'content-type': 'text/plain' }, body: search.slice(1) })
+  await app.inject({ method: 'POST', url: pathname + search, headers: { 'content-type': 'image/png' }, body: 'x' })
+  t.match(log.text, '"reason":"other_browser"')
+  assertNothingLeaked(t, log, provider.secrets, 4)
+})
+
+t.test('a store that fails leaves no secret in the log, and its address is there to be found', async (t) => {
+  const log = captureLog()
+  const { browser, url, provider, store } = await loginApp(t, { fastify: { logger: log.logger } })
+  const callback = await callbackUrl(browser, `${url}/login/acme`)
+  provider.wrong = { instead: { token: () => { store.fail.set = true } } }
+  t.equal((await browser.get(callback)).status, 503)
+  t.match(log.text, '10.1.2.3:6379')
+  assertNothingLeaked(t, log, provider.secrets, 7)
+})
+
+t.test('what is logged of a failure is one line of its kind: a warning for a visitor\'s, an error for ours', async (t) => {
+  const log = captureLog()
+  const { browser, url, provider } = await loginApp(t, { fastify: { logger: log.logger } })
+  await browser.get(`${url}/login/acme/callback?code=c&state=s`)
+  provider.wrong = { instead: { token: { status: 503 } } }
+  await browser.login(`${url}/login/acme`)
+  const lines = log.lines.filter(({ code }) => code !== undefined)
+  t.match(lines, [
+    { level: 40, code: 'FST_OAUTH_STATE_MISMATCH', provider: 'acme', reason: 'other_browser' },
+    { level: 50, code: 'FST_OAUTH_PROVIDER_UNAVAILABLE', provider: 'acme', responseStatus: 503 }
+  ])
+  t.equal(lines.length, 2)
+})

@@ -1,0 +1,244 @@
+import cookie from '@fastify/cookie'
+import session, { type FastifySessionOptions } from '@fastify/session'
+import Fastify, { type FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import oauth, { OAuthError, type OAuthSessionOptions } from '../lib/index.ts'
+import { SESSION_SECRET } from './helpers/build-app.ts'
+import { JsonStore } from './helpers/stores.ts'
+
+const acme = { issuer: 'https://id.acme.example', clientId: 'client', clientSecret: 'secret' }
+const good: OAuthSessionOptions = { baseUrl: 'https://app.example.com', providers: { acme } }
+
+interface Around {
+  session?: Partial<FastifySessionOptions> | false
+  setup?: (app: FastifyInstance) => unknown
+}
+
+/** Boots an app with these options of the plugin, whatever their type. */
+async function boot (t: Test, options: unknown, { session: settings = {}, setup }: Around = {}): Promise<FastifyInstance> {
+  const app = Fastify()
+  t.after(() => app.close())
+  if (settings !== false) {
+    await app.register(cookie)
+    await app.register(session, { secret: SESSION_SECRET, saveUninitialized: false, ...settings })
+  }
+  await setup?.(app)
+  await app.register(oauth, options as OAuthSessionOptions)
+  await app.ready()
+  return app
+}
+
+/** Boots, and returns what the error says: one line a mistake. */
+async function mistakes (t: Test, options: unknown, around?: Around): Promise<string[]> {
+  try {
+    await boot(t, options, around)
+  } catch (error) {
+    t.ok(error instanceof OAuthError)
+    t.match(error, { code: 'FST_OAUTH_INVALID_OPTIONS', statusCode: 500 })
+    const [heading, ...lines] = (error as Error).message.split('\n')
+    t.match(heading, /fastify-oauth-session/)
+    return lines.map((line) => line.replace(/^- /, ''))
+  }
+  return []
+}
+
+const withProvider = (changes: object) => ({ ...good, providers: { acme: { ...acme, ...changes } } })
+
+t.test('the options of the documentation are fine', async (t) => {
+  t.strictSame(await mistakes(t, good), [])
+})
+
+// Each with what the message has to say: the option's path, and the remedy.
+const single: Record<string, [options: unknown, path: string, remedy: RegExp]> = {
+  'no baseUrl': [{ providers: { acme } }, 'baseUrl', /is missing.*https:\/\/app\.example\.com/],
+  'a baseUrl that is a host alone': [{ ...good, baseUrl: 'app.example.com' }, 'baseUrl', /https:\/\/app\.example\.com/],
+  'a baseUrl of another scheme': [{ ...good, baseUrl: 'ftp://app.example.com' }, 'baseUrl', /http/],
+  'a baseUrl with a query': [{ ...good, baseUrl: 'https://app.example.com/?a=b' }, 'baseUrl', /origin and path alone/],
+  'a baseUrl with a user': [{ ...good, baseUrl: 'https://user@app.example.com' }, 'baseUrl', /origin and path alone/],
+  'a baseUrl with a password': [{ ...good, baseUrl: 'https://:pass@app.example.com' }, 'baseUrl', /origin and path alone/],
+  'an unknown option': [{ ...good, callbackUri: '/x' }, 'callbackUri', /no option.*take it out/],
+  'an option in snake_case': [{ ...good, default_provider: 'acme' }, 'default_provider', /write defaultProvider/],
+  'an option in other letters': [{ ...good, baseURL: 'https://app.example.com' }, 'baseURL', /write baseUrl/],
+  'no providers': [{ baseUrl: good.baseUrl }, 'providers', /must be an object/],
+  'providers that are empty': [{ ...good, providers: {} }, 'providers', /at least one/],
+  'providers that are a list': [{ ...good, providers: [acme] }, 'providers', /must be an object, not a list/],
+  'a provider that is a string': [{ ...good, providers: { acme: 'github' } }, 'providers.acme', /must be an object/],
+  'a provider whose name does not fit a URL': [{ ...good, providers: { 'a/b': acme } }, 'providers.a/b', /letters, digits/],
+  'an unknown option of a provider': [withProvider({ scopes: ['openid'] }), 'providers.acme.scopes', /no option/],
+  'an option of a provider in snake_case': [withProvider({ client_authentication: 'none' }), 'providers.acme.client_authentication', /write clientAuthentication/],
+  'no clientId': [withProvider({ clientId: undefined }), 'providers.acme.clientId', /is missing/],
+  'an empty clientId': [withProvider({ clientId: '' }), 'providers.acme.clientId', /is missing/],
+  'no clientSecret where the authentication takes one': [withProvider({ clientSecret: undefined, clientAuthentication: 'client_secret_basic' }), 'providers.acme.clientSecret', /write the secret, or 'none'/],
+  'an empty clientSecret': [withProvider({ clientSecret: '' }), 'providers.acme.clientSecret', /is empty.*write the secret, or leave it out/],
+  'a clientSecret that came out of an environment variable that is not set': [withProvider({ clientSecret: undefined }), 'providers.acme.clientSecret', /undefined|missing/],
+  'an unknown clientAuthentication': [withProvider({ clientAuthentication: 'basic' }), 'providers.acme.clientAuthentication', /client_secret_basic/],
+  'an issuer over plain http': [withProvider({ issuer: 'http://id.acme.example' }), 'providers.acme.issuer', /write https, or set allowInsecureRequests/],
+  'an issuer that is no URL': [withProvider({ issuer: 'id.acme.example' }), 'providers.acme.issuer', /absolute http\(s\) URL/],
+  'neither issuer nor authorization endpoint': [{ ...good, providers: { acme: { clientId: 'c', clientSecret: 's', tokenEndpoint: 'https://id.acme.example/token' } } }, 'providers.acme.authorizationEndpoint', /write it, or `issuer`/],
+  'neither issuer nor token endpoint': [{ ...good, providers: { acme: { clientId: 'c', clientSecret: 's', authorizationEndpoint: 'https://id.acme.example/auth' } } }, 'providers.acme.tokenEndpoint', /write it, or `issuer`/],
+  'an endpoint over plain http': [withProvider({ tokenEndpoint: 'http://id.acme.example/token' }), 'providers.acme.tokenEndpoint', /plain http/],
+  'openid without an issuer to check it against': [{ ...good, providers: { acme: { clientId: 'c', clientSecret: 's', scope: 'openid', authorizationEndpoint: 'https://id.acme.example/auth', tokenEndpoint: 'https://id.acme.example/token' } } }, 'providers.acme.issuer', /openid/],
+  'a scope that is a number': [withProvider({ scope: 1 }), 'providers.acme.scope', /list of strings/],
+  'a resource server that is a path': [withProvider({ resourceServers: ['/v1/'] }), 'providers.acme.resourceServers[0]', /absolute/],
+  'a resource server over plain http': [withProvider({ resourceServers: ['https://api.acme.example/', 'http://api.acme.example/'] }), 'providers.acme.resourceServers[1]', /plain http/],
+  'a resource server with a query': [withProvider({ resourceServers: ['https://api.acme.example/?key=1'] }), 'providers.acme.resourceServers[0]', /origin and path alone/],
+  'a resource server with credentials': [withProvider({ resourceServers: ['https://user:pass@api.acme.example/'] }), 'providers.acme.resourceServers[0]', /credentials/],
+  'a resource server outside of a list': [withProvider({ resourceServers: 'https://api.acme.example/' }), 'providers.acme.resourceServers', /list/],
+  'a negative expiryLeeway': [withProvider({ expiryLeeway: -1 }), 'providers.acme.expiryLeeway', /at least 0/],
+  'a requestTimeout that is no number': [withProvider({ requestTimeout: '10s' }), 'providers.acme.requestTimeout', /number/],
+  'a requestTimeout that no timer can hold, which would be over at once': [withProvider({ requestTimeout: 2 ** 31 }), 'providers.acme.requestTimeout', /at most/],
+  'an endless requestTimeout': [withProvider({ requestTimeout: Infinity }), 'providers.acme.requestTimeout', /number/],
+  'an unknown responseMode': [withProvider({ responseMode: 'fragment' }), 'providers.acme.responseMode', /form_post/],
+  'an unknown profile': [withProvider({ profile: 'both' }), 'providers.acme.profile', /id_token, userinfo, auto/],
+  'a userProfile that is no function': [withProvider({ userProfile: 'sub' }), 'providers.acme.userProfile', /function/],
+  'an allowInsecureRequests that is a string': [withProvider({ allowInsecureRequests: 'yes' }), 'providers.acme.allowInsecureRequests', /boolean/],
+  'a redirectUri that is a path': [withProvider({ redirectUri: '/callback' }), 'providers.acme.redirectUri', /absolute/],
+  'a defaultProvider that is not there': [{ ...good, defaultProvider: 'github' }, 'defaultProvider', /write one of acme/],
+  'a prefix without slash': [{ ...good, prefix: 'auth' }, 'prefix', /starts with "\/"/],
+  'a route without slash': [{ ...good, routes: { login: 'signin' } }, 'routes.login', /starts with "\/"/],
+  'an unknown route': [{ ...good, routes: { signin: '/signin' } }, 'routes.signin', /no option/],
+  'a route in other letters': [{ ...good, routes: { logged_out: '/bye' } }, 'routes.logged_out', /write loggedOut/],
+  'routes that are true': [{ ...good, routes: true }, 'routes', /must be an object/],
+  'one callback for several providers': [{ ...good, providers: { acme, other: acme }, routes: { callback: '/callback' } }, 'routes.callback', /:provider/],
+  'a hook that is no function': [{ ...good, onLogin: 'save' }, 'onLogin', /function/],
+  'a login that is to be carried over to the next': [{ ...good, keepSessionFields: ['cart', 'oauth'] }, 'keepSessionFields', /take it out/],
+  'keepSessionFields outside of a list': [{ ...good, keepSessionFields: 'cart' }, 'keepSessionFields', /list/],
+  'a token store without its methods': [{ ...good, tokenStore: { get () {}, set () {}, take () {}, delete () {} } }, 'tokenStore.touch', /function/],
+  'a dispatcher that is none': [{ ...good, dispatcher: {} }, 'dispatcher.dispatch', /function/],
+  'a page that does not exist': [{ ...good, pages: { eror: () => '' } }, 'pages.eror', /no option/],
+  'a page that is no function': [{ ...good, pages: { error: '<h1>Error</h1>' } }, 'pages.error', /function/],
+}
+
+for (const [what, [options, path, remedy]] of Object.entries(single)) {
+  t.test(`${what}: the app does not boot, and is told what to write`, async (t) => {
+    const lines = await mistakes(t, options)
+    t.equal(lines.length, 1, lines.join('\n'))
+    t.equal(lines[0]?.split(' ')[0], path)
+    t.match(lines[0], remedy)
+  })
+}
+
+t.test('all mistakes are told at once', async (t) => {
+  const lines = await mistakes(t, {
+    baseUrl: 'app.example.com',
+    providers: { acme: { ...acme, client_id: 'x', expiryLeeway: 'soon' }, other: { clientId: 'c' } },
+    defaultProvider: 'github',
+    on_login: () => {}
+  })
+  t.strictSame(lines.map((line) => line.split(' ')[0]).sort(), [
+    'baseUrl', 'defaultProvider', 'on_login', 'providers.acme.client_id', 'providers.acme.expiryLeeway',
+    'providers.other.authorizationEndpoint', 'providers.other.tokenEndpoint'
+  ])
+})
+
+t.test('no message holds a secret', async (t) => {
+  const lines = await mistakes(t, { ...withProvider({ clientSecret: 'very-secret', scope: 5 }), baseUrl: 'https://app.example.com/?key=very-secret' })
+  t.equal(lines.length, 2)
+  t.notMatch(lines.join(), 'very-secret')
+})
+
+t.test('options that are nothing at all', async (t) => {
+  const lines = await mistakes(t, undefined)
+  t.match(lines.join('\n'), /baseUrl is missing/)
+  t.match(lines.join('\n'), /providers /)
+})
+
+// The app around the plugin
+
+t.test('without @fastify/session the app does not boot', async (t) => {
+  const lines = await mistakes(t, good, { session: false })
+  t.equal(lines.length, 1)
+  t.match(lines[0], /@fastify\/session is not registered; register @fastify\/cookie and @fastify\/session before/)
+})
+
+t.test('neither does it with @fastify/session after the plugin', async (t) => {
+  const app = Fastify()
+  t.after(() => app.close())
+  app.register(cookie)
+  app.register(oauth, good)
+  app.register(session, { secret: SESSION_SECRET })
+  await t.rejects(async () => app.ready(), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /register @fastify\/cookie and @fastify\/session before/ })
+})
+
+t.test('a session cookie whose path does not cover the callback is found at boot', async (t) => {
+  const lines = await mistakes(t, good, { session: { cookie: { path: '/app' } } })
+  t.strictSame(lines.map((line) => line.split(' ')[0]), ['routes.login', 'routes.callback', 'routes.logout', 'routes.loggedOut'])
+  t.match(lines[1], /\/login\/:provider\/callback.*cookie's path \/app.*widen the session's cookie\.path/)
+})
+
+t.test('a session cookie whose path covers the login and not the callback is found at boot', async (t) => {
+  const lines = await mistakes(t, { ...good, routes: { callback: '/callback/:provider', logout: '/login/out', loggedOut: '/login/bye' } }, { session: { cookie: { path: '/login' } } })
+  t.equal(lines.length, 1)
+  t.match(lines[0], /^routes\.callback is \/callback\/:provider/)
+})
+
+t.test('a path that is only the beginning of a word covers nothing', async (t) => {
+  const lines = await mistakes(t, { ...good, prefix: '/application' }, { session: { cookie: { path: '/app' } } })
+  t.equal(lines.length, 4)
+})
+
+t.test('a session cookie for /app is fine with the routes below /app', async (t) => {
+  t.strictSame(await mistakes(t, { ...good, prefix: '/app' }, { session: { cookie: { path: '/app' } } }), [])
+})
+
+t.test('a secure session cookie over http is found at boot', async (t) => {
+  const lines = await mistakes(t, { ...good, baseUrl: 'http://localhost:3000' })
+  t.equal(lines.length, 1)
+  t.match(lines[0], /^baseUrl is http, and the session cookie is `secure`.*set the session's cookie\.secure to 'auto'/)
+})
+
+for (const sameSite of ['strict', true] as const) {
+  t.test(`a session cookie with SameSite=${sameSite}, which no browser brings back from a provider, is found at boot`, async (t) => {
+    const lines = await mistakes(t, good, { session: { cookie: { sameSite } } })
+    t.equal(lines.length, 1)
+    t.match(lines[0], /cookie\.sameSite.*write 'lax'/)
+  })
+}
+
+t.test('cookie.secure \'auto\' over http is fine', async (t) => {
+  t.strictSame(await mistakes(t, { ...good, baseUrl: 'http://localhost:3000' }, { session: { cookie: { secure: 'auto' } } }), [])
+})
+
+t.test('an issuer on this very machine may be plain http', async (t) => {
+  for (const issuer of ['http://localhost:4000', 'http://127.0.0.1:4000', 'http://[::1]:4000']) t.strictSame(await mistakes(t, withProvider({ issuer })), [])
+})
+
+t.test('a host that only looks like this machine may not', async (t) => {
+  for (const issuer of ['http://localhost.evil.example', 'http://127.0.0.1.evil.example', 'http://127evil.example']) t.equal((await mistakes(t, withProvider({ issuer }))).length, 1, issuer)
+})
+
+t.test('allowInsecureRequests allows plain http for its provider alone', async (t) => {
+  const lines = await mistakes(t, {
+    ...good,
+    providers: { acme: { ...acme, issuer: 'http://id.acme.example', allowInsecureRequests: true }, other: { ...acme, issuer: 'http://id.other.example' } }
+  })
+  t.strictSame(lines.map((line) => line.split(' ')[0]), ['providers.other.issuer'])
+})
+
+t.test('a session whose ids need a real request does not keep the app from booting', async (t) => {
+  const idGenerator = (request?: { headers: Record<string, string> }) => request!.headers['x-request-id']!.toUpperCase()
+  t.strictSame(await mistakes(t, good, { session: { idGenerator: idGenerator as never } }), [])
+})
+
+t.test('looking at the session\'s settings writes nothing into its store', async (t) => {
+  const store = new JsonStore()
+  await boot(t, good, { session: { store } })
+  t.strictSame(store.calls, { get: 0, set: 0, destroy: 0 })
+})
+
+t.test('the options that were given are not changed', async (t) => {
+  const options = structuredClone(good)
+  await boot(t, Object.freeze(options))
+  t.strictSame(options, good)
+})
+
+t.test('a baseUrl function that returns nonsense is told at the first login', async (t) => {
+  const app = await boot(t, { ...good, baseUrl: () => 'app.example.com' }, { session: { cookie: { secure: false } } })
+  const { statusCode, body } = await app.inject('/login/acme')
+  t.equal(statusCode, 500)
+  t.match(JSON.parse(body), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /baseUrl function returned.*https:\/\/app\.example\.com/ })
+})
+
+t.test('a plugin that is registered twice is told so', async (t) => {
+  await t.rejects(boot(t, good, { setup: (app) => app.register(oauth, good) }), { code: /^FST_/ })
+})

@@ -1,0 +1,156 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { SignJWT } from 'jose'
+import { signingKeys } from '../helpers/signing-keys.ts'
+import type { Family, Presentation } from './journal.ts'
+import { Random } from './random.ts'
+
+interface Code {
+  family: string
+  challenge: string
+  nonce: string | undefined
+  redirectUri: string
+  used: boolean
+}
+
+interface Issued extends Family {
+  secret: string
+  /** Number of the refresh token that is good now. */
+  current: number
+  /** Number of a token set → epoch milliseconds at which its access token ends. */
+  access: Map<number, number>
+  nonce: string | undefined
+}
+
+/** An answer of the token endpoint. */
+export interface TokenAnswer {
+  status: number
+  body: Record<string, unknown>
+}
+
+const [, signingKey] = signingKeys
+const refusal = (error: string, description: string): TokenAnswer => ({ status: 400, body: { error, error_description: description } })
+
+/** Issues tokens, and is as strict as a provider can be: every refresh token is good once, and a second use ends its whole family. */
+export class Authority {
+  readonly families = new Map<string, Issued>()
+  codesReused = 0
+  unknownTokens = 0
+  readonly #codes = new Map<string, Code>()
+  readonly #logins = new Map<string, number>()
+  readonly #issuer: string
+  readonly #seed: string | number
+
+  constructor (issuer: string, seed: string | number) {
+    this.#issuer = issuer
+    this.#seed = seed
+  }
+
+  /** Logs a user in at once and returns the code. */
+  authorize (subject: string, query: URLSearchParams): string {
+    const count = (this.#logins.get(subject) ?? 0) + 1
+    this.#logins.set(subject, count)
+    const code = randomBytes(16).toString('base64url')
+    const challenge = query.get('code_challenge')
+    if (challenge === null || query.get('code_challenge_method') !== 'S256') throw new Error('no PKCE challenge')
+    this.#codes.set(code, {
+      family: `${subject}-${count}`, challenge, nonce: query.get('nonce') ?? undefined, redirectUri: query.get('redirect_uri') ?? '', used: false
+    })
+    return code
+  }
+
+  async exchange (form: URLSearchParams, clientId: string): Promise<TokenAnswer> {
+    const value = form.get('code') ?? ''
+    const code = this.#codes.get(value)
+    if (code === undefined) return refusal('invalid_grant', 'no such code')
+    if (code.used) {
+      // RFC 6749, section 4.1.2: what the code was exchanged for is revoked.
+      this.codesReused++
+      const family = this.families.get(code.family)
+      if (family !== undefined) this.#revoke(family, 'code reuse')
+      return refusal('invalid_grant', 'the code has been used')
+    }
+    code.used = true
+    const challenge = createHash('sha256').update(form.get('code_verifier') ?? '').digest('base64url')
+    if (challenge !== code.challenge || form.get('redirect_uri') !== code.redirectUri) return refusal('invalid_grant', 'wrong code_verifier or redirect_uri')
+    const family: Issued = {
+      name: code.family,
+      subject: code.family.slice(0, code.family.lastIndexOf('-')),
+      code: value,
+      createdAt: Date.now(),
+      presentations: [],
+      secret: randomBytes(12).toString('base64url'),
+      current: 1,
+      access: new Map(),
+      nonce: code.nonce
+    }
+    this.families.set(family.name, family)
+    return await this.#issue(family, clientId)
+  }
+
+  /** The family of a refresh token and its number in it; undefined where it was never issued. */
+  find (refreshToken: string): { family: Issued, n: number } | undefined {
+    const [kind, name, number, secret] = refreshToken.split('.')
+    const family = this.families.get(name ?? '')
+    const n = Number(number)
+    if (kind !== 'r' || family === undefined || family.secret !== secret) return undefined
+    return n >= 1 && n <= family.current ? { family, n } : undefined
+  }
+
+  async refresh (family: Issued, presentation: Presentation, clientId: string): Promise<TokenAnswer> {
+    const { n } = presentation
+    if (n !== family.current || family.presentations.some(other => other !== presentation && other.n === n && other.outcome === 'rotated')) {
+      presentation.outcome = 'reused'
+      this.#revoke(family, 'reuse')
+      return refusal('invalid_grant', 'the refresh token has been used')
+    }
+    if (family.revokedAt !== undefined) {
+      presentation.outcome = 'revoked'
+      return refusal('invalid_grant', 'the grant has been revoked')
+    }
+    presentation.outcome = 'rotated'
+    family.current++
+    return await this.#issue(family, clientId)
+  }
+
+  /** Revokes by grant, as most providers do: any token of a family ends all of it. */
+  revoke (token: string): void {
+    const [, name, , secret] = token.split('.')
+    const family = this.families.get(name ?? '')
+    if (family !== undefined && family.secret === secret) this.#revoke(family, 'client')
+  }
+
+  /** Whose access token it is; undefined where it is not good now. */
+  introspect (accessToken: string): Family | undefined {
+    const [kind, name, number, secret] = accessToken.split('.')
+    const family = this.families.get(name ?? '')
+    if (kind !== 'a' || family === undefined || family.secret !== secret || family.revokedAt !== undefined) return undefined
+    return (family.access.get(Number(number)) ?? 0) > Date.now() ? family : undefined
+  }
+
+  #revoke (family: Issued, by: NonNullable<Family['revokedBy']>): void {
+    if (family.revokedAt !== undefined) return
+    family.revokedAt = Date.now()
+    family.revokedBy = by
+  }
+
+  async #issue (family: Issued, clientId: string): Promise<TokenAnswer> {
+    const { name, secret, subject, current: n } = family
+    const life = new Random(this.#seed, 'life', name, n).between(1, 3)
+    for (const [old, until] of family.access) if (until < Date.now()) family.access.delete(old)
+    family.access.set(n, Date.now() + life * 1000)
+    const claims = { name: `User ${subject}`, email: `${subject}@example.com`, ...(n === 1 && family.nonce !== undefined && { nonce: family.nonce }) }
+    const idToken = await new SignJWT(claims).setProtectedHeader({ alg: signingKey.alg, kid: signingKey.kid })
+      .setIssuer(this.#issuer).setSubject(subject).setAudience(clientId).setIssuedAt().setExpirationTime('1h').sign(signingKey.privateKey)
+    return {
+      status: 200,
+      body: {
+        access_token: `a.${name}.${n}.${secret}`,
+        refresh_token: `r.${name}.${n}.${secret}`,
+        token_type: 'Bearer',
+        expires_in: life,
+        scope: 'openid profile email',
+        id_token: idToken
+      }
+    }
+  }
+}

@@ -1,0 +1,119 @@
+import { Random } from './random.ts'
+import type { Ledger } from './ledger.ts'
+import type { LoadBalancer } from './traffic.ts'
+import { Visitor } from './visitor.ts'
+
+export interface CrowdOptions {
+  seed: string | number
+  /** Browsers. */
+  sessions: number
+  /** Things that are done in a second, by all of them together. */
+  rate: number
+  baseUrl: string
+  balancer: LoadBalancer
+  ledger: Ledger
+}
+
+/** How often a browser does what. */
+const HABITS = {
+  call: 50, burst: 14, write: 10, slow: 6, long: 2, logout: 3, destroy: 1, relogin: 3, tabs: 2, replay: 2, everywhere: 1, ghost: 5
+}
+/** Every so many browsers, one belongs to the user of the one before: people have two devices. */
+const DEVICES = 10
+
+/** Hundreds of browsers that use the app, each by a sequence of its own. */
+export class Crowd {
+  readonly visitors: Visitor[]
+  readonly #options: CrowdOptions
+  /** One at a time of what ends or begins the logins of a user, so that it is known how each has to end. */
+  readonly #users = new Map<string, Promise<unknown>>()
+  readonly #background = new Set<Promise<unknown>>()
+  #over = false
+
+  constructor (options: CrowdOptions) {
+    this.#options = options
+    const { seed, sessions } = options
+    this.visitors = Array.from({ length: sessions }, (_, index) => new Visitor({
+      ...options,
+      subject: `u${index % DEVICES === 1 ? index - 1 : index}`,
+      random: new Random(seed, 'balance', index)
+    }))
+  }
+
+  /** Logs everybody in, and goes on until `stop()`. Resolves when nothing is under way any more. */
+  async run (): Promise<void> {
+    await Promise.all(this.visitors.map((visitor, index) => this.#live(visitor, new Random(this.#options.seed, 'visitor', index))))
+    await Promise.all(this.#background)
+  }
+
+  stop (): void { this.#over = true }
+
+  async #live (visitor: Visitor, random: Random): Promise<void> {
+    const { sessions, rate } = this.#options
+    const think = sessions / rate * 1000
+    await sleep(random.next() * Math.min(think * 2, 4_000))
+    while (!this.#over) {
+      if (visitor.current?.state === 'in') await this.#act(visitor, random)
+      else if (await this.#alone(visitor, () => visitor.login()) === undefined) await sleep(200)
+      if (!this.#over) await sleep(Math.min(random.exponential(think), think * 5))
+    }
+  }
+
+  async #act (visitor: Visitor, random: Random): Promise<void> {
+    const { ledger } = this.#options
+    switch (random.weighted(HABITS)) {
+      case 'call': return await visitor.call('/orders')
+      case 'burst': return await together(Array.from({ length: random.between(3, 8) }, () => visitor.call('/orders')))
+      case 'write': return await visitor.call('/write')
+      case 'slow': return this.#behind(visitor.call(`/slow?ms=${random.between(500, 4_000)}`))
+      case 'long': return this.#behind(visitor.call(`/long?ms=${random.between(3_000, 12_000)}`))
+      case 'logout': return await this.#alone(visitor, () => visitor.logout())
+      case 'destroy': return await this.#alone(visitor, () => visitor.logout('/destroy'))
+      case 'relogin': return await together([this.#alone(visitor, () => visitor.login())])
+      case 'tabs': return await this.#alone(visitor, () => this.#tabs(visitor))
+      case 'replay': return await visitor.replay()
+      case 'everywhere': return await this.#alone(visitor, () => this.#everywhere(visitor, random))
+      case 'ghost': {
+        const ghosts = ledger.of(visitor.subject).filter(({ state }) => state === 'out')
+        if (ghosts.length > 0) await visitor.askGhost(random.pick(ghosts))
+      }
+    }
+  }
+
+  /** Two tabs of one browser log in at once. */
+  async #tabs (visitor: Visitor): Promise<void> {
+    const callbacks = await Promise.all([visitor.startLogin(), visitor.startLogin()])
+    await together(callbacks.map(callback => callback === undefined ? undefined : visitor.finishLogin(callback, false)))
+  }
+
+  /** Ends every login of the user, on all devices. */
+  async #everywhere (visitor: Visitor, random: Random): Promise<void> {
+    const { ledger, balancer } = this.#options
+    const logins = ledger.of(visitor.subject).filter(({ state }) => state === 'in')
+    for (const login of logins) login.state = 'leaving'
+    for (let tries = 0; tries < 80; tries++) {
+      const answer = await balancer.send(random, { method: 'POST', path: `/everywhere?subject=${visitor.subject}` })
+      if (answer.status === 200) {
+        for (const login of logins) ledger.end(login, 'out', `everywhere on ${answer.worker}, try ${tries + 1}`)
+        ledger.logouts++
+        return
+      }
+      await sleep(250)
+    }
+    ledger.report('logout impossible', visitor, { path: '/everywhere' })
+  }
+
+  #behind (work: Promise<unknown>): void {
+    this.#background.add(work)
+    work.finally(() => this.#background.delete(work)).catch(() => {})
+  }
+
+  async #alone<T> ({ subject }: Visitor, work: () => Promise<T>): Promise<T> {
+    const turn = (this.#users.get(subject) ?? Promise.resolve()).then(work)
+    this.#users.set(subject, turn.catch(() => {}))
+    return await turn
+  }
+}
+
+const together = async (work: Iterable<unknown>): Promise<void> => { await Promise.all(work) }
+const sleep = (ms: number) => new Promise(resolve => setTimeout(resolve, ms))

@@ -1,0 +1,59 @@
+import { readFile, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import ts from 'typescript'
+import { installPackage, repository } from './types/installed-package.ts'
+import { fencedBlocks } from './types/markdown.ts'
+
+// What a user's compiler says, on the declarations that the package carries and not on our sources. One compiler for
+// all files: it takes some seconds to warm up.
+
+/** What the README's snippets take for granted. */
+const readmeContext = `
+  import type { SessionStore } from '@fastify/session'
+  import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+  import type { ProviderOptions } from 'fastify-oauth-session'
+  declare global {
+    const app: FastifyInstance, request: FastifyRequest, reply: FastifyReply
+    const acme: ProviderOptions
+    const store: SessionStore
+    const env: Record<'SESSION_SECRET' | 'OLD_SESSION_SECRET' | 'ENCRYPTION_KEY' | 'REDIS_URL' | 'CLIENT_ID' | 'CLIENT_SECRET', string>
+    interface Order { id: number }
+  }
+`
+const api = await readFile(join(repository, 'test/types/public-api.ts'), 'utf8')
+const readme = await readFile(join(repository, 'README.md'), 'utf8')
+const snippets = fencedBlocks(readme).filter(({ language }) => language === 'ts')
+const files = {
+  'readme-context.ts': readmeContext,
+  'public-api.ts': api.replaceAll("'../../lib/index.ts'", "'fastify-oauth-session'").replaceAll(/'..\/..\/lib\/(\w+)(?:\/index)?.ts'/g, "'fastify-oauth-session/$1'"),
+  ...Object.fromEntries(snippets.map(({ line, code }) => [`readme-line-${line}.ts`, `${code}\nexport {}\n`]))
+}
+
+t.test('types', async (t) => {
+  const folder = await installPackage(t)
+  await symlink(join(repository, 'node_modules/redis'), join(folder, 'node_modules/redis'), 'dir')
+  await writeFile(join(folder, 'package.json'), JSON.stringify({ type: 'module' }))
+  for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text)
+
+  const program = ts.createProgram(Object.keys(files).map(name => join(folder, name)), {
+    target: ts.ScriptTarget.ES2022,
+    module: ts.ModuleKind.NodeNext,
+    strict: true,
+    noUncheckedIndexedAccess: true,
+    types: ['node'],
+    noEmit: true
+  })
+  const problems = ts.getPreEmitDiagnostics(program).map(({ file, start, messageText }) => ({
+    file: file?.fileName.replace(`${folder}/`, '') ?? '',
+    text: `${file === undefined ? '' : `${file.getLineAndCharacterOfPosition(start ?? 0).line + 1}: `}${ts.flattenDiagnosticMessageText(messageText, '\n')}`
+  }))
+
+  t.equal(program.getSourceFile(join(folder, 'public-api.ts'))?.fileName, join(folder, 'public-api.ts'), 'it was compiled')
+  t.ok(program.getSourceFiles().some(({ fileName }) => fileName.endsWith('fastify-oauth-session/dist/index.d.ts')), "on the package's declarations")
+  for (const name of Object.keys(files)) {
+    t.strictSame(problems.filter(({ file }) => file === name).map(({ text }) => text), [], name)
+  }
+  t.strictSame(problems.filter(({ file }) => !(file in files)), [], 'nothing else')
+  t.ok(snippets.length > 5, 'snippets in the README')
+})

@@ -1,0 +1,36 @@
+export interface FencedBlock {
+  /** What stands behind the opening fence. */
+  readonly language: string
+  /** Of the opening fence, from 1. */
+  readonly line: number
+  readonly code: string
+}
+
+/** The fenced code blocks of a Markdown document. */
+export function fencedBlocks (markdown: string): FencedBlock[] {
+  return [...markdown.matchAll(/^```(\S*)\n([\s\S]*?)^```$/gm)].map(({ 1: language = '', 2: code = '', index }) => ({
+    language, code, line: markdown.slice(0, index).split('\n').length,
+  }))
+}
+
+export interface Table {
+  readonly header: string[]
+  readonly rows: string[][]
+}
+
+/** The first table below a heading, cell by cell. */
+export function tableBelow (markdown: string, heading: string): Table {
+  const start = markdown.search(new RegExp(`^#+ ${heading}$`, 'm'))
+  if (start === -1) throw new Error(`no heading "${heading}"`)
+  const lines = markdown.slice(start).split('\n').slice(1)
+  const section = lines.slice(0, lines.findIndex((line, index) => index > 0 && line.startsWith('#')) >>> 0)
+  const first = section.findIndex((line) => line.startsWith('|'))
+  if (first === -1) throw new Error(`no table below "${heading}"`)
+  const [header = [], , ...rows] = section.slice(first, section.findIndex((line, index) => index > first && !line.startsWith('|')) >>> 0).map(cells)
+  return { header, rows }
+}
+
+// `a \| b` is one cell.
+function cells (line: string): string[] {
+  return line.split(/(?<!\\)\|/).slice(1, -1).map((cell) => cell.trim().replaceAll('\\|', '|'))
+}
