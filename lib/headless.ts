@@ -3,6 +3,7 @@ import { AppProvider } from './client/app-provider.ts'
 import { systemClock, type Clock } from './client/clock.ts'
 import { ProviderClient } from './client/provider-client.ts'
 import { Transport } from './client/transport.ts'
+import { secureEndpoint } from './protocol/urls.ts'
 import { resolveProvider } from './providers/config.ts'
 import { OptionChecker } from './providers/option-checker.ts'
 import type { ProviderOptions } from './providers/types.ts'
@@ -23,6 +24,7 @@ export class HeadlessProvider extends AppProvider {
   constructor (options: ProviderOptions, { name = 'provider', dispatcher, clock: given }: HeadlessOptions) {
     const check = new OptionChecker()
     const config = resolveProvider(name, options, check)
+    refusePlainHttp(name, options)
     check.report()
     const transport = new Transport(dispatcher)
     const clock = { ...systemClock, ...given }
@@ -36,10 +38,18 @@ export class HeadlessProvider extends AppProvider {
   }
 }
 
+// It has a code of its own here as well: an address from a script's settings is not the programmer's mistake.
+function refusePlainHttp (name: string, options: ProviderOptions): void {
+  for (const [option, value] of Object.entries(options ?? {})) {
+    if (!/^(?:issuer|jwksUri|\w+Endpoint)$/.test(option) || typeof value !== 'string' || !URL.canParse(value)) continue
+    if (new URL(value).protocol === 'http:') secureEndpoint(value, option, name, options.allowInsecureRequests === true)
+  }
+}
+
 /**
  * Makes a provider for scripts: `createProvider({ issuer, clientId, … }).session()` is what requests-oauthlib's OAuth2Session is.
  * @param options as in the plugin's `providers`
- * @throws FST_OAUTH_INVALID_OPTIONS
+ * @throws FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_INSECURE_TRANSPORT
  */
 export function createProvider (options: ProviderOptions, headless: HeadlessOptions = {}): HeadlessProvider {
   return new HeadlessProvider(options, headless)

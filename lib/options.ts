@@ -79,6 +79,8 @@ export interface OAuthSessionOptions {
 /** The plugin's options, checked, with defaults, frozen. */
 export interface Configuration extends Omit<OAuthSessionOptions, 'providers' | 'baseUrl' | 'routes' | 'prefix' | 'keepSessionFields' | 'encryptionKeys'> {
   readonly baseUrl: () => URL
+  /** The same where it is known before the first request. */
+  readonly staticBaseUrl: URL | undefined
   readonly providers: ReadonlyMap<string, ProviderConfig>
   readonly defaultProvider: string | undefined
   /** Everything before a route's own path: the scope's prefix and `prefix`. */
@@ -98,6 +100,7 @@ export interface Surroundings {
 }
 
 const OPTIONS = ['baseUrl', 'providers', 'defaultProvider', 'prefix', 'routes', 'keepSessionFields', 'refresh', 'tokenStore', 'encryptionKeys', 'onLogin', 'onTokens', 'onLogout', 'onError', 'pages', 'dispatcher']
+const PAGES = ['chooser', 'error', 'logoutConfirmation', 'loggedOut', 'loginForm']
 const ROUTES: Required<RouteOptions> = { login: '/login', callback: '/login/:provider/callback', logout: '/logout', loggedOut: '/logout/callback' }
 
 /**
@@ -113,9 +116,12 @@ export function resolveOptions (options: OAuthSessionOptions, surroundings: Surr
   const baseUrl = checkBaseUrl(options.baseUrl, check)
   const mount = joinPaths(surroundings.scopePrefix, checkPath('prefix', options.prefix ?? '', check))
   const providers = new Map<string, ProviderConfig>()
-  const entries = Object.entries(check.object('providers', options.providers) ?? {})
-  if (entries.length === 0) check.add('providers', 'names no provider; give at least one, such as { acme: { issuer, clientId, clientSecret } }')
-  for (const [name, provider] of entries) providers.set(name, resolveProvider(name, provider, check))
+  const given = check.object('providers', options.providers)
+  const entries = Object.entries(given ?? {})
+  if (given !== undefined && entries.length === 0) check.add('providers', 'names no provider; give at least one, such as { acme: { issuer, clientId, clientSecret } }')
+  for (const [name, provider] of entries) {
+    if (check.object(`providers.${name}`, provider) !== undefined) providers.set(name, resolveProvider(name, provider, check))
+  }
 
   const { defaultProvider } = options
   if (defaultProvider !== undefined && !providers.has(defaultProvider)) {
@@ -134,12 +140,15 @@ export function resolveOptions (options: OAuthSessionOptions, surroundings: Surr
     check.add('encryptionKeys', "must be a list of keys of 32 bytes each, as Buffer or base64url; make one with: node -p \"crypto.randomBytes(32).toString('base64url')\"")
   }
   check.type('dispatcher.dispatch', options.dispatcher === undefined ? undefined : options.dispatcher.dispatch, 'function', options.dispatcher !== undefined)
-  if (routes !== false) checkSurroundings(routes, mount, baseUrl, surroundings, check)
+  check.known('pages', options.pages, PAGES)
+  for (const [name, page] of Object.entries(options.pages ?? {})) check.type(`pages.${name}`, page, 'function')
+  if (routes !== false && check.fine) checkSurroundings(routes, mount, baseUrl, surroundings, check)
   check.report()
 
   return Object.freeze({
     ...options,
     baseUrl: typeof options.baseUrl === 'function' ? lateBaseUrl(options.baseUrl) : () => baseUrl!,
+    staticBaseUrl: baseUrl,
     providers,
     defaultProvider: defaultProvider ?? (providers.size === 1 ? [...providers.keys()][0] : undefined),
     mount,
@@ -161,7 +170,7 @@ function baseUrlProblem (value: unknown): string | undefined {
   if (value === undefined) return `is missing; ${example}`
   const url = typeof value === 'string' ? tryUrl(value) : undefined
   if (url === undefined || !/^https?:$/.test(url.protocol)) return `is no absolute http(s) URL; ${example}`
-  if (url.search !== '' || url.hash !== '' || url.username !== '') return `must be origin and path alone; ${example}`
+  if (url.search !== '' || url.hash !== '' || url.username !== '' || url.password !== '') return `must be origin and path alone; ${example}`
 }
 
 // Asked once, at first use: an app that listens on port 0 knows its URL only then.
@@ -206,6 +215,9 @@ function checkSurroundings (routes: Required<RouteOptions>, mount: string, baseU
   if (cookie === undefined) return
   if (cookie.secure && baseUrl?.protocol === 'http:') {
     check.add('baseUrl', "is http, and the session cookie is `secure`: no login would ever be kept; set the session's cookie.secure to 'auto' for development, or serve the app over https")
+  }
+  if (cookie.sameSite === 'strict' || cookie.sameSite === true) {
+    check.add('cookie.sameSite', "of the session is 'strict': no browser sends such a cookie along when it comes back from a provider, and everybody would look logged out; write 'lax'")
   }
   for (const name of ['login', 'callback', 'logout', 'loggedOut'] as const) {
     const path = joinPaths(mount, routes[name])

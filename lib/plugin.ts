@@ -181,7 +181,7 @@ function surroundingsOf (app: FastifyInstance): Surroundings {
   const hasSession = app.hasRequestDecorator('session') && app.hasRequestDecorator('sessionStore') && app.hasDecorator('decryptSession')
   const surroundings: Surroundings = { hasSession, scopePrefix: app.prefix }
   const cookie = hasSession ? trialSession(app)?.cookie : undefined
-  return cookie === undefined ? surroundings : { ...surroundings, cookie: { path: cookie.path ?? '/', secure: cookie.secure === true } }
+  return cookie === undefined ? surroundings : { ...surroundings, cookie: { path: cookie.path ?? '/', secure: cookie.secure === true, sameSite: cookie.sameSite } }
 }
 
 function trialSession (app: FastifyInstance): SessionObject | undefined {

@@ -366,7 +366,7 @@ const noKeys: Record<string, [misbehaviour: Misbehaviour, status: number, code: 
 
 for (const [what, [wrong, status, code]] of Object.entries(noKeys)) {
   t.test(`a key set that is ${what} logs nobody in, and is not kept`, async (t) => {
-    const app = await loginApp(t, { wrong, provider: { requestTimeout: 300 } })
+    const app = await loginApp(t, { wrong, provider: { requestTimeout: what === 'nothing' ? 1_000 : 10_000 } })
     const { provider, browser, url } = app
     const page = await browser.login(`${url}/login/acme`, asJson)
     t.equal(page.status, status)

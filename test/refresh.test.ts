@@ -79,7 +79,7 @@ t.test('a refresh goes on when the request that started it is aborted', async (t
 })
 
 t.test('a token endpoint that drips gives a typed error in time, and what it brought in the end is kept', async (t) => {
-  const { provider, url, store, browser, refreshes } = await loggedIn(t, { provider: { requestTimeout: 150 } })
+  const { provider, url, store, browser, refreshes } = await loggedIn(t, { provider: { requestTimeout: 1_000 } })
   const before = [...tokenRecords(store).values()][0]!.tokens.refreshToken
   expireTokens(store)
   const gate = provider.holdTokenEndpoint({ afterwards: true })

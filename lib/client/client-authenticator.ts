@@ -20,8 +20,9 @@ export class ClientAuthenticator {
    * Whether the form may be tried after Basic was refused as `invalid_client`. Without a word in the options, Basic is what
    * servers must have; some have the form alone and say so only like this.
    */
-  get mayTryPost (): boolean {
-    return this.#config.clientAuthentication === undefined && this.#config.clientSecret !== undefined && !this.#prefersPost
+  async mayTryPost (): Promise<boolean> {
+    if (this.#config.clientAuthentication !== undefined || this.#config.clientSecret === undefined || this.#prefersPost) return false
+    return (await this.#metadata()).token_endpoint_auth_methods_supported === undefined
   }
 
   /** Remembers which of the two a provider takes. */

@@ -3,6 +3,7 @@ import { parseMembers, type TokenResponse } from '../protocol/token-response.ts'
 import { parseScope, type ScopeChange, type TokenSet } from '../protocol/token-set.ts'
 import type { Parameters } from '../protocol/urls.ts'
 import type { GrantRequest, ProviderClient } from './provider-client.ts'
+import { loginEnded } from './refresh-errors.ts'
 
 /** What every grant may be given beside its own parameters. */
 export interface GrantOptions {
@@ -37,7 +38,6 @@ export async function requestGrant (provider: ProviderClient, grantType: string,
   return granted(provider, answer)
 }
 
-/** @throws FST_OAUTH_AUTHORIZATION_FAILED where the answer is a refusal, and what else it may be */
 function granted (provider: ProviderClient, answer: TokenResponse): Granted {
   if ('error' in answer) throw refusedGrant(provider, answer.error)
   return answer
@@ -84,7 +84,10 @@ export async function jwtBearerGrant (provider: ProviderClient, { assertion, ...
   return await requestGrant(provider, 'urn:ietf:params:oauth:grant-type:jwt-bearer', { assertion, scope: scopeParameter(provider, options) }, options)
 }
 
-/** A refresh token that nobody keeps a record of (RFC 6749, section 6). Where none is issued anew, the one given stays good. */
+/**
+ * Trades a refresh token that nobody keeps a record of (RFC 6749, section 6). Where none is issued anew, the one given stays good.
+ * @throws FST_OAUTH_LOGIN_ENDED, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE
+ */
 export async function refreshGrant (provider: ProviderClient, { refreshToken, params, scope = provider.config.scope, hooks }: GrantOptions & { refreshToken: string }): Promise<Granted> {
   const answer = await provider.requestTokens({
     grantType: 'refresh_token',
@@ -93,8 +96,8 @@ export async function refreshGrant (provider: ProviderClient, { refreshToken, pa
     scope: parseScope(scope) ?? [],
     hooks
   })
-  const { tokens, scopeChange } = granted(provider, answer)
-  return { tokens: { refreshToken, ...tokens }, scopeChange }
+  if ('error' in answer) throw answer.error.oauthError === 'invalid_grant' ? loginEnded(provider, answer.error) : answer.error
+  return { tokens: { refreshToken, ...answer.tokens }, scopeChange: answer.scopeChange }
 }
 
 const TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:'

@@ -1,5 +1,5 @@
 import { AuthorizationFailedError, InsecureTransportError, InvalidOptionsError, StateMismatchError } from '../errors.ts'
-import { parseAuthorizationResponse, throwAuthorizationError, type AuthorizationResponse } from '../protocol/authorization-response.ts'
+import { checkIssuer, parseAuthorizationResponse, throwAuthorizationError, type AuthorizationResponse } from '../protocol/authorization-response.ts'
 import { randomToken, safeEqual } from '../protocol/random.ts'
 import { readTokenParameters } from '../protocol/token-response.ts'
 import { parseScope } from '../protocol/token-set.ts'
@@ -132,7 +132,7 @@ export class LoginFlow {
         return await clientCredentialsGrant(provider, { ...common, params: setParameters(setParameters(new URLSearchParams(), this.#init.params), options.params) })
       }
     }
-    const taken = callbackUrl === undefined ? code : this.parseCallback(callbackUrl).code
+    const taken = callbackUrl === undefined ? code : await this.#takeCode(callbackUrl)
     if (typeof taken !== 'string' || taken === '') {
       throw new AuthorizationFailedError(`there is no authorization code for provider "${provider.name}"; pass callbackUrl or code`, { provider: provider.name, reason: 'missing_code' })
     }
@@ -144,6 +144,17 @@ export class LoginFlow {
       redirectUri: redirectUri ?? pending?.redirectUri ?? this.#init.redirectUri ?? provider.config.redirectUri,
       codeVerifier: codeVerifier ?? pending?.codeVerifier ?? this.#init.codeVerifier
     })
+  }
+
+  // The metadata may not be known yet, and is asked for only by who has the right state.
+  async #takeCode (callbackUrl: string): Promise<string> {
+    const { code, params } = this.parseCallback(callbackUrl)
+    const { name: provider, config } = this.#provider
+    if (config.issuer !== undefined) {
+      const { issuer, authorization_response_iss_parameter_supported: issuerPromised } = await this.#provider.metadata()
+      checkIssuer(params, { provider, state: '', issuer, issuerPromised: issuerPromised === true })
+    }
+    return code
   }
 
   // There is nothing to ask the token endpoint for: the tokens came with the browser.

@@ -69,7 +69,8 @@ export class OAuthSession extends HttpVerbs {
     this.#login = new LoginFlow(basis.provider, clock.now, init)
     this.#records = new TokenRecords(this.#store, clock.monotonic)
     this.#refresher = new Refresher({ records: this.#records, clock, log, onTokens: (tokens, event) => this.#announced(tokens, event) })
-    this.#client = new AuthorizedClient(basis.provider.config, basis.transport, () => this.#tokenSourceOrFirst(), init.hooks ?? basis.provider.config.hooks)
+    const Client = init.withholdToken === true ? WithholdingClient : AuthorizedClient
+    this.#client = new Client(basis.provider.config, basis.transport, () => this.#tokenSourceOrFirst(), init.hooks ?? basis.provider.config.hooks)
     if (init.tokens !== undefined && init.tokens !== null) this.#load(init.tokens)
   }
 
@@ -162,8 +163,7 @@ export class OAuthSession extends HttpVerbs {
   }
 
   [kCall] (method: string | undefined, url: string | URL, options: CallOptions | undefined): OAuthCall {
-    const { withholdToken } = this.#init
-    return this.#client.call(method, url, withholdToken === undefined ? options : { withholdToken, ...options })
+    return this.#client.call(method, url, options)
   }
 
   #record (): TokenRecord | undefined {
@@ -232,5 +232,12 @@ export class OAuthSession extends HttpVerbs {
     this.#scopeChange = event.scopeChange
     const { record: _place, ...set } = tokens
     await this.#init.onTokens?.(set, event)
+  }
+}
+
+/** Sends calls without the token unless one of them asks for it. */
+class WithholdingClient extends AuthorizedClient {
+  override call (method: string | undefined, url: string | URL, options?: CallOptions): OAuthCall {
+    return super.call(method, url, { withholdToken: true, ...options })
   }
 }

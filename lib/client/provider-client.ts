@@ -14,6 +14,7 @@ import { appendQuery, secureEndpoint, setParameters, type Parameters } from '../
 import { ClientAuthenticator } from './client-authenticator.ts'
 import type { Clock } from './clock.ts'
 import { isUnavailable, ProviderHttp } from './provider-http.ts'
+import { authorizationOf } from './token-placement.ts'
 import type { Transport } from './transport.ts'
 
 type Endpoint = 'authorization_endpoint' | 'token_endpoint' | 'userinfo_endpoint' | 'revocation_endpoint' | 'introspection_endpoint' | 'end_session_endpoint' | 'device_authorization_endpoint' | 'jwks_uri'
@@ -126,8 +127,7 @@ export class ProviderClient {
   async authorizationUrl (request: Omit<AuthorizationRequest, 'clientId'>): Promise<string> {
     const metadata = this.knownMetadata ?? await this.metadata()
     const endpoint = metadata.authorization_endpoint
-    if (endpoint === undefined) await this.endpoint('authorization_endpoint')
-    secureEndpoint(endpoint!, 'authorization_endpoint', this.name, this.config.allowInsecureRequests)
+    await this.endpoint('authorization_endpoint')
     return buildAuthorizationUrl(endpoint!, { clientId: this.config.clientId, ...request })
   }
 
@@ -144,7 +144,7 @@ export class ProviderClient {
    */
   async requestTokens (request: GrantRequest): Promise<TokenResponse> {
     const result = await this.#requestTokens(request)
-    if (!isInvalidClient(result) || request.clientAuth !== undefined || !this.#authenticator.mayTryPost) return result
+    if (!isInvalidClient(result) || request.clientAuth !== undefined || !await this.#authenticator.mayTryPost()) return result
     this.#authenticator.preferPost(true)
     const second = await this.#requestTokens(request)
     if (isInvalidClient(second)) this.#authenticator.preferPost(false)
@@ -171,6 +171,7 @@ export class ProviderClient {
     const { beforeSend, timeoutMs } = request
     let answer = await this.#http.answer({ ...this.#placed(endpoint, headers, body), beforeSend }, timeoutMs)
     answer = await (refreshing ? hooks.refreshTokenResponse : hooks.accessTokenResponse)?.(answer) ?? answer
+    const secrets = [...body.values(), ...(headers.authorization?.split(' ') ?? []), config.clientSecret ?? '']
     const result = readTokenResponse(answer, {
       provider: this.name,
       now: this.#clock.now(),
@@ -178,10 +179,10 @@ export class ProviderClient {
       scope: request.scope,
       defaultExpiresIn: config.defaultExpiresIn,
       conform: config.conform,
-      secrets: [...body.values(), config.clientSecret ?? ''],
+      secrets,
       strictTokenType: config.strictTokenType
     })
-    return 'error' in result && isUnavailable(answer, result.error) ? { ...result, error: this.#http.unavailable(answer) } : result
+    return 'error' in result && isUnavailable(answer, result.error) ? { ...result, error: this.#http.unavailable(answer, secrets) } : result
   }
 
   // Some providers want the token request as a GET, or its parameters in the query.
@@ -230,7 +231,7 @@ export class ProviderClient {
    */
   async userinfo (tokens: TokenSet, expectedSubject?: string): Promise<Record<string, unknown>> {
     const url = await this.endpoint('userinfo_endpoint')
-    const headers = { authorization: `Bearer ${tokens.accessToken}`, accept: 'application/json' }
+    const headers = { authorization: authorizationOf(tokens, this.name), accept: 'application/json' }
     const answer = await this.#http.answer({ url, method: 'GET', headers })
     const invalid = (what: string, reason: string) => new InvalidResponseError(`the userinfo answer of provider "${this.name}" ${what}`, { provider: this.name, responseStatus: answer.status, reason })
     if (isUnavailable(answer)) throw this.#http.unavailable(answer)

@@ -19,7 +19,7 @@ export interface AuthorizationExpectation {
 // A parameter given twice is an attack or an accident; either way there is no telling which one is meant.
 function single (params: URLSearchParams, name: string): string | undefined {
   const values = params.getAll(name)
-  return values.length === 1 && values[0] !== '' ? values[0] : undefined
+  return values.length === 1 && values[0]!.trim() !== '' ? values[0] : undefined
 }
 
 /** The state of a callback, or undefined where there is none, an empty one or several. */

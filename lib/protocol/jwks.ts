@@ -34,12 +34,17 @@ export function createKeySource ({ fetchKeys, now, maxAgeMs = 3_600_000, pauseMs
 
   return async (header, token) => {
     if (keys === undefined || now() - fetchedAt > maxAgeMs) await load()
+    const asked = keys!
     try {
-      return await keys!(header, token)
+      return await asked(header, token)
     } catch (error) {
-      if (!(error instanceof errors.JWKSNoMatchingKey) || now() - unknownAt < pauseMs) throw error
-      unknownAt = now()
-      await load()
+      if (!(error instanceof errors.JWKSNoMatchingKey)) throw error
+      // Somebody who met the same key a moment ago may have fetched the set, or be at it.
+      if (keys === asked) {
+        if (fetching === undefined && now() - unknownAt < pauseMs) throw error
+        await load()
+        unknownAt = now()
+      }
       return await keys!(header, token)
     }
   }

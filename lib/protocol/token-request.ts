@@ -43,15 +43,23 @@ export async function buildTokenRequest (request: TokenRequest): Promise<FormReq
 
   let built: FormRequest | undefined
   await genericTokenEndpointRequest(server, { client_id: clientId }, clientAuth, grantType, form, {
-    headers: request.headers ?? {},
     // Whether plain http is fine has been decided by the provider's options already.
     [allowInsecureRequests]: true,
     [customFetch]: async (url, { body, headers }) => {
-      built = { method: 'POST', url, headers: { ...headers, 'content-type': 'application/x-www-form-urlencoded' }, body }
+      built = { method: 'POST', url, headers: { ...headers, ...furtherHeaders(request), 'content-type': 'application/x-www-form-urlencoded' }, body }
       return new Response(null)
     }
   })
   return built!
+}
+
+// They are added to what the request needs anyway: whoever asks for a tenant still wants JSON.
+function furtherHeaders ({ provider, headers = {} }: TokenRequest): Record<string, string> {
+  const named = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
+  if (named.authorization !== undefined) {
+    throw new InvalidOptionsError(`a token request to provider "${provider}" cannot have an Authorization header of its own; write a clientAuthentication function`, { provider })
+  }
+  return named
 }
 
 function reserved (provider: string, name: string) {

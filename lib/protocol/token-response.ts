@@ -155,7 +155,7 @@ function errorOf ({ error, error_description: description, error_uri: uri }: Tok
 function expiryOf (members: TokenMembers, { now, defaultExpiresIn }: TokenResponseContext): number | undefined | 'invalid' {
   // 0 is what providers whose tokens do not expire send, and so what is kept of such a token.
   const at = numberOf(members.expires_at)
-  if (typeof at === 'number' && at !== 0) return at
+  if (typeof at === 'number' && at !== 0 && Number.isFinite(at)) return at
   const life = numberOf(members.expires_in)
   if (typeof life === 'number' && life !== 0) return Math.round(now) + Math.round(Math.min(life, MAX_LIFE))
   if (defaultExpiresIn !== undefined) return Math.round(now) + defaultExpiresIn
@@ -177,7 +177,12 @@ function grantedScope (answered: unknown, asked: readonly string[]): string[] {
 }
 
 function scrub (text: string, secrets: readonly string[] = []): string {
-  for (const secret of secrets) if (secret.length > 3) text = text.replaceAll(secret, '[redacted]')
+  for (const secret of secrets) {
+    if (secret.length < 4) continue
+    // As it was sent, and as a server may repeat it.
+    const forms = new Set([secret, encodeURIComponent(secret), new URLSearchParams({ s: secret }).toString().slice(2)])
+    for (const form of forms) text = text.replaceAll(form, '[redacted]')
+  }
   return text
 }
 

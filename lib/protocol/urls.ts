@@ -1,4 +1,4 @@
-import { InsecureTransportError } from '../errors.ts'
+import { InsecureTransportError, InvalidOptionsError } from '../errors.ts'
 
 const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/
 
@@ -15,9 +15,10 @@ export function isSecureUrl (url: URL): boolean {
 /**
  * Parses an endpoint's URL and refuses plain http (RFC 6749, section 3.1: TLS is required).
  * @param what the endpoint's name in the provider's metadata, for the error
- * @throws FST_OAUTH_INSECURE_TRANSPORT
+ * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS
  */
 export function secureEndpoint (value: string, what: string, provider: string, allowInsecure: boolean): URL {
+  if (!URL.canParse(value)) throw new InvalidOptionsError(`${what} of provider "${provider}" is no URL; check what its metadata says, or write the endpoint into its options`, { provider, reason: 'invalid_metadata' })
   const url = new URL(value)
   if (!isSecureUrl(url) && !(allowInsecure && url.protocol === 'http:')) {
     throw new InsecureTransportError(

@@ -59,13 +59,14 @@ const PROVIDER_OPTIONS = ['title', 'issuer', ...Object.keys(ENDPOINTS), 'idToken
   'redirectUri', 'scope', 'scopeSeparator', 'authorizationParams', 'tokenParams', 'refreshParams', 'loginParams', 'tokenEndpointMethod', 'tokenRequestIn',
   'strictTokenType', 'responseMode', 'resourceServers', 'tokenPlacement', 'refresh', 'expiryLeeway', 'defaultExpiresIn', 'requestTimeout', 'refreshAhead',
   'revokeAtLogout', 'postLogoutRedirectUri', 'profile', 'userProfile', 'conform', 'hooks', 'allowInsecureRequests']
+/** The longest time a timer of Node's can hold, in milliseconds: a longer one is over at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1
 const HOOKS = ['accessTokenRequest', 'accessTokenResponse', 'refreshTokenRequest', 'refreshTokenResponse', 'protectedRequest'] as const
 
 /** Checks and completes one provider's options; what is wrong goes to `check`. */
 export function resolveProvider (name: string, options: ProviderOptions, check: OptionChecker): ProviderConfig {
   const path = `providers.${name}`
   if (!/^[\w-]+$/.test(name)) check.add(path, 'has a name that does not fit a URL; use letters, digits, "-" and "_"')
-  if (check.object(path, options) === undefined) options = { clientId: '' }
   check.known(path, options, PROVIDER_OPTIONS)
   const insecure = options.allowInsecureRequests === true
 
@@ -76,6 +77,8 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
   if (clientAuthentication === 'private_key_jwt' && options.clientPrivateKey === undefined) check.add(`${path}.clientPrivateKey`, "is missing, and clientAuthentication is 'private_key_jwt'; write the private key as CryptoKey, JWK or PEM")
   if ((clientAuthentication === 'client_secret_basic' || clientAuthentication === 'client_secret_post') && !options.clientSecret) {
     check.add(`${path}.clientSecret`, `is missing, and clientAuthentication is '${clientAuthentication}'; write the secret, or 'none' for a public client`)
+  } else if ('clientSecret' in options && options.clientSecret === undefined) {
+    check.add(`${path}.clientSecret`, 'is undefined: an environment variable that is not set? Write the secret, or leave the option out for a public client')
   }
   if (options.clientSecret === '') check.add(`${path}.clientSecret`, 'is empty; write the secret, or leave it out for a public client')
 
@@ -110,7 +113,7 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
   }
   check.number(`${path}.expiryLeeway`, options.expiryLeeway, 0)
   check.number(`${path}.defaultExpiresIn`, options.defaultExpiresIn, 1)
-  check.number(`${path}.requestTimeout`, options.requestTimeout, 1)
+  check.number(`${path}.requestTimeout`, options.requestTimeout, 1, MAX_TIMER_MS)
   for (const option of ['refreshAhead', 'revokeAtLogout', 'allowInsecureRequests', 'strictTokenType'] as const) check.type(`${path}.${option}`, options[option], 'boolean')
   for (const option of ['userProfile', 'conform'] as const) check.type(`${path}.${option}`, options[option], 'function')
   const loginParams = check.strings(`${path}.loginParams`, options.loginParams) ?? []

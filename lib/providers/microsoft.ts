@@ -17,7 +17,8 @@ const PERSONAL = '9188040d-6c67-4c5b-b112-36a304b66dad'
  * Facts (learn.microsoft.com/entra/identity-platform: "OpenID Connect on the Microsoft identity platform" (v2-protocols-oidc),
  * "OAuth 2.0 authorization code flow" (v2-oauth2-auth-code-flow), "ID token claims reference" (id-token-claims-reference)):
  * - One set of endpoints serves many tenants. An ID token's `iss` names the tenant of the user, `tid` its id; the metadata of
- *   `common` and of domains cannot name it, so the endpoints are written here and `iss` is checked against `tid`.
+ *   `common` and of domains cannot name it, so the endpoints are written here and `iss` is checked against `tid`. With a domain,
+ *   that it is this organization's is left to its endpoint; with an id it is checked here too.
  * - Secret in the form, or `private_key_jwt`.
  * - `email` is not guaranteed to be right and is never to be used for authorization: it counts as unverified. `sub` differs
  *   from app to app; `oid` with `tid` is the same in all.
@@ -54,6 +55,6 @@ function issuerOf (tenant: string): NonNullable<ProviderOptions['idTokenIssuer']
   return (iss, { tid }) => {
     if (typeof tid !== 'string' || !GUID.test(tid) || iss !== issuer(tid)) return false
     if (tenant === 'consumers') return tid === PERSONAL
-    return tenant !== 'organizations' || tid !== PERSONAL
+    return tenant === 'common' || tid !== PERSONAL
   }
 }

@@ -25,10 +25,10 @@ export class OptionChecker {
     if ((value !== undefined || required) && typeof value !== type) this.add(path, `must be a ${type}, not ${kind(value)}`)
   }
 
-  number (path: string, value: unknown, min: number): void {
-    if (value !== undefined && !(typeof value === 'number' && Number.isFinite(value) && value >= min)) {
-      this.add(path, `must be a number of at least ${min}, not ${String(value)}`)
-    }
+  number (path: string, value: unknown, min: number, max = Infinity): void {
+    if (value === undefined) return
+    if (typeof value !== 'number' || !Number.isFinite(value) || value < min) this.add(path, `must be a number of at least ${min}, not ${String(value)}`)
+    else if (value > max) this.add(path, `must be a number of at most ${max}, not ${value}`)
   }
 
   strings (path: string, value: readonly string[] | undefined): string[] | undefined {
@@ -49,6 +49,9 @@ export class OptionChecker {
     else if (!isSecureUrl(url) && !allowInsecure) this.add(path, 'is plain http; write https, or set allowInsecureRequests for a provider inside your own network')
     else return url
   }
+
+  /** Whether nothing has been found so far. */
+  get fine (): boolean { return this.#problems.length === 0 }
 
   report (): void {
     if (this.#problems.length === 0) return

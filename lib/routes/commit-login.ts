@@ -72,8 +72,9 @@ async function connect (runtime: Runtime, request: FastifyRequest, reply: Fastif
     await config.onLogin?.(request, reply, { provider: provider.name, user, claims, tokens })
     await sessionCall(request, 'saved', done => sessionOf(request).save(done))
   } catch (error) {
-    if (beside === undefined) delete session.oauth
-    else session.oauth = beside
+    if (beside !== undefined) session.oauth = beside
+    else if (config.keepSessionFields.length > 0) delete session.oauth
+    else await sessionCall(request, 'ended', done => sessionOf(request).destroy(done)).catch(() => { delete session.oauth })
     await forgetAccount(runtime, provider.name, account).catch(() => {})
     revokeTokens(runtime, provider, tokens)
     throw error

@@ -55,12 +55,22 @@ function registeredElsewhere (runtime: Runtime): [string, string][] {
   for (const provider of runtime.providers.values()) {
     const { redirectUri } = provider.config
     if (redirectUri === undefined || typeof runtime.config.routes !== 'object') continue
-    const path = new URL(redirectUri).pathname
+    const path = pathInApp(runtime, new URL(redirectUri))
+    if (path === undefined) continue
     const usual = runtime.config.routes.callback.replace(':provider', provider.name)
     const inside = path.indexOf(runtime.config.mount) === 0 ? path.slice(runtime.config.mount.length) : undefined
     if (inside !== undefined && inside.startsWith('/') && inside !== usual) found.push([inside, provider.name])
   }
   return found
+}
+
+/** The path by which this app sees a public URL, or undefined where it is not this app's. */
+function pathInApp ({ config }: Runtime, url: URL): string | undefined {
+  const base = config.staticBaseUrl
+  if (base === undefined) return url.pathname // known at first use only
+  const stripped = base.pathname.replace(/\/$/, '')
+  if (url.origin !== base.origin || !url.pathname.startsWith(`${stripped}/`)) return undefined
+  return url.pathname.slice(stripped.length)
 }
 
 // Fastify logs each request's URL; on these routes that is a code and a state.

@@ -9,11 +9,15 @@ export function loginCookiePrefix ({ config }: Runtime): string {
   return protocol === 'https:' && pathname === '/' ? '__Host-' : ''
 }
 
+// The app may have given @fastify/cookie defaults for its own cookies; they are not meant for these.
+const NEUTRAL = { domain: undefined, signed: false, expires: undefined, partitioned: undefined, encode: undefined, priority: undefined } as unknown as CookieSerializeOptions
+
 export function loginCookieOptions ({ config }: Runtime, responseMode?: string): CookieSerializeOptions {
   const { protocol, pathname } = config.baseUrl()
   // A provider's form_post is a cross-site POST: only SameSite=None comes along, and browsers take that with Secure alone.
   const crossSite = responseMode === 'form_post'
   return {
+    ...NEUTRAL,
     path: pathname,
     httpOnly: true,
     secure: protocol === 'https:' || crossSite,

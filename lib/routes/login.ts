@@ -4,7 +4,7 @@ import { LoginRequiredError, UnknownProviderError } from '../errors.ts'
 import { randomToken } from '../protocol/random.ts'
 import { parseScope } from '../protocol/token-set.ts'
 import { setParameters, type Parameters } from '../protocol/urls.ts'
-import { surplusLogins } from '../session/pending-logins.ts'
+import { MAX_PENDING_LOGINS, surplusLogins } from '../session/pending-logins.ts'
 import { linkTarget } from './commit-login.ts'
 import { noStore, sessionOf } from './http.ts'
 import { loginCookieOptions, loginCookiePrefix } from './login-cookie.ts'
@@ -54,10 +54,10 @@ export async function startLogin (runtime: Runtime, request: FastifyRequest, rep
   const url = await provider.authorizationUrl({ responseType: responseTypeOf(implicit, nonce), redirectUri, scope, state, codeVerifier, nonce, responseMode: config.responseMode === 'query' ? undefined : config.responseMode, params })
 
   const cookies = loginCookieOptions(runtime, config.responseMode)
-  for (const surplus of surplusLogins(request.cookies)) {
-    reply.clearCookie(surplus.name, cookies)
-    await runtime.pendingLogins.drop(surplus.value)
-  }
+  const surplus = surplusLogins(request.cookies)
+  for (const { name } of surplus) reply.clearCookie(name, cookies)
+  // As many as a browser can have come by honestly; made-up ones end with their cookies.
+  for (const { value } of surplus.slice(0, MAX_PENDING_LOGINS)) await runtime.pendingLogins.drop(value)
   const cookie = await runtime.pendingLogins.put({
     provider: provider.name,
     state,

@@ -61,13 +61,13 @@ export async function logout (runtime: Runtime, request: FastifyRequest, reply: 
   const session = request.session === null ? undefined : sessionOf(request)
   const accounts = accountsOf(session)
   if (session === undefined || accounts === undefined) return {}
-  await declareDead(runtime, request)
   const ended: { provider: ProviderClient, tokens: TokenSet | undefined }[] = []
   for (const [name, account] of Object.entries(accounts.accounts)) {
     const removed = await forgetAccount(runtime, name, account)
     const provider = runtime.providers.get(name)
     if (provider !== undefined) ended.push({ provider, tokens: removed?.tokens })
   }
+  await declareDead(runtime, request)
   await sessionCall(request, 'ended', done => session.destroy(done))
   if (reply !== undefined) clearSessionCookie(request, reply, session)
 

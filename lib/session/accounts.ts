@@ -25,7 +25,7 @@ export interface SessionObject {
   sessionId: string
   encryptedSessionId: string
   oauth?: SessionAccounts
-  cookie: { originalMaxAge: number | null, expires?: Date | string | null, path?: string, domain?: string | null, secure?: boolean | 'auto' | null }
+  cookie: { originalMaxAge: number | null, expires?: Date | string | null, path?: string, domain?: string | null, secure?: boolean | 'auto' | null, sameSite?: unknown }
   regenerate (keep: string[], callback: (error?: unknown) => void): void
   destroy (callback: (error?: unknown) => void): void
   save (callback: (error?: unknown) => void): void

@@ -22,12 +22,12 @@ export function keyPair () {
 export function clientAuthentication (given: Members): Partial<ProviderOptions> {
   const { client_id: id = 'cid', client_secret: secret, include_client_id: inForm, auth, client_auth: method, provider } = given
   const clientSecret = secret === null || secret === '' ? undefined : secret
-  if (Array.isArray(auth)) return { clientSecret, clientAuthentication: basic(auth[0], auth[1]) }
+  if (Array.isArray(auth)) return { clientSecret, clientAuthentication: both(basic(auth[0], auth[1]), inForm === true ? form(id, clientSecret) : undefined) }
   if (given.tls_client_certificate === true) return { clientAuthentication: 'tls_client_auth' }
   if (method !== undefined && method !== null) return { clientSecret, ...named(method, given) }
   // An empty secret is none to us; where a server wants one sent all the same, the app writes the authentication itself.
   if (secret === '' || (clientSecret === undefined && inForm === false)) {
-    return { clientAuthentication: inForm === true ? ({ body }) => { body.set('client_id', id); body.set('client_secret', '') } : basic(id, '') }
+    return { clientAuthentication: inForm === true ? form(id, '') : basic(id, '') }
   }
   if (clientSecret === undefined) return {}
   // A preset knows what its provider wants.
@@ -61,4 +61,16 @@ function described (sentence: string, values: Record<string, string>): Authentic
 
 function basic (user: string, password: string): Authenticate {
   return ({ headers }) => { headers.set('authorization', `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`) }
+}
+
+function form (id: string, secret: string | undefined): Authenticate {
+  return ({ body }) => {
+    body.set('client_id', id)
+    if (secret !== undefined) body.set('client_secret', secret)
+  }
+}
+
+const both = (first: Authenticate, second: Authenticate = () => {}): Authenticate => async (request) => {
+  await first(request)
+  await second(request)
 }

@@ -12,14 +12,21 @@ const NAMES: Partial<Record<OAuthErrorCode, string>> = {
   FST_OAUTH_PROVIDER_UNAVAILABLE: 'invalid_token_response'
 }
 
-/** Reasons that are finer than our codes and have a code of their own in the cases. */
-const REASONS = ['missing_code', 'missing_token', 'missing_token_type']
+/** Reasons that are finer than our codes → the code that the cases have for them. */
+const REASONS: Record<string, string> = {
+  missing_code: 'missing_code',
+  // Of two codes there is none that could be meant.
+  duplicate_code: 'missing_code',
+  missing_token: 'missing_token',
+  missing_token_type: 'missing_token_type'
+}
 
 /** What the cases may call an error. The provider's own word, where there is one, is the name. */
 export function codesOf (error: unknown): string[] {
   if (!(error instanceof OAuthError)) return []
   if (error.oauthError !== undefined) return [error.oauthError]
-  if (error.reason !== undefined && REASONS.includes(error.reason)) return [error.reason]
+  const reason = REASONS[error.reason ?? '']
+  if (reason !== undefined) return [reason]
   const name = NAMES[error.code] ?? error.code.replace('FST_OAUTH_', '').toLowerCase()
   // An ID token is refused by one code, and its reason names the claim.
   return error.code === 'FST_OAUTH_INVALID_ID_TOKEN' ? [name, `invalid_${error.reason}`] : [name]

@@ -1,3 +1,4 @@
+import type { TokenSet } from '../../lib/index.ts'
 import { codesOf, checkError, describe } from './error-codes.ts'
 import { NotUnderstood, type Members } from './case.ts'
 import { difference, hasAll, show } from './matches.ts'
@@ -23,7 +24,7 @@ const CHECKS: Record<string, Check> = {
   scope_changed: ({ session }, expected) => difference('scope_changed', needed('scope_changed', session).scopeChange !== undefined, expected),
   scope_event: ({ session }, expected) => difference('scope_event', needed('scope_event', session).scopeChange, expected, hasAll),
   authorized: ({ session }, expected) => difference('authorized', needed('authorized', session).authorized, expected),
-  session_token: ({ session }, expected) => difference('session_token', expectedOf(needed('session_token', session).tokens), expected, hasAll),
+  session_token: ({ session }, expected) => difference('session_token', storedOf(needed('session_token', session).tokens), expected, hasAll),
   session_token_unset: ({ session }, expected) => difference('session_token_unset', needed('session_token_unset', session).tokens === undefined, expected),
 
   saved: ({ saved }, expected: Members[]) => difference('saved', needed('saved', saved).map(({ tokens }) => tokenMembers(tokens)), expected, listOf(hasAll)),
@@ -79,12 +80,14 @@ function needed<T> (key: string, value: T | undefined): T {
 }
 
 function tokensOf (observed: Observation) {
-  const tokens = observed.tokens ?? observed.session?.tokens
+  // An error may carry the set that came in its place.
+  const carried = (observed.error as { tokens?: TokenSet } | undefined)?.tokens
+  const tokens = observed.tokens ?? carried ?? observed.session?.tokens
   if (tokens === undefined) throw new Error(`there is no token${observed.error === undefined ? '' : `, but ${codesOf(observed.error).join()}`}`)
   return tokens
 }
 
-const expectedOf = (tokens: Parameters<typeof tokenMembers>[0] | undefined) => tokens === undefined ? undefined : tokenMembers(tokens)
+const storedOf = (tokens: TokenSet | undefined) => tokens === undefined ? null : tokenMembers(tokens)
 
 const listOf = (same: (actual: unknown, expected: unknown) => boolean) => (actual: unknown[], expected: unknown[]) =>
   actual.length === expected.length && expected.every((item, index) => same(actual[index], item))

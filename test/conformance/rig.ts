@@ -3,7 +3,7 @@ import { createProvider, type HeadlessOptions, type HeadlessProvider, type Provi
 import type { TokensEvent } from '../../lib/options.ts'
 import type { Members } from './case.ts'
 import { providerOptions, sessionInit } from './settings.ts'
-import { serve, Wire, type Server, type WireAnswer } from './wire.ts'
+import { serve, Wire, type Server, type WireAnswer, type WireRequest } from './wire.ts'
 
 const JSON_TYPE = 'application/json'
 const TOKENS = { status: 200, content_type: JSON_TYPE, body: '{"access_token": "at1", "token_type": "Bearer"}' }
@@ -43,11 +43,11 @@ export class Rig {
   }
 
   #servers (given: Members): Server[] {
-    const { issuer, tokenEndpoint } = this.options
-    return [
-      serve(tokenEndpoint, [given.token_response ?? TOKENS].flat().map(answerOf)),
-      ...(issuer === undefined ? [] : [serve(given.discovery_url ?? `${issuer}/.well-known/openid-configuration`, json(given.discovery ?? metadata(issuer))), serve(TOKEN_PATH(issuer), answerOf(given.token_response ?? TOKENS))])
-    ]
+    const { issuer } = this.options
+    const answers = [given.token_response ?? TOKENS].flat().map(answerOf)
+    const tokens: Server = request => isTokenRequest(request) ? answers.length > 1 ? answers.shift() : answers[0] : undefined
+    if (issuer === undefined) return [tokens]
+    return [serve(given.discovery_url ?? `${withoutSlash(issuer)}/.well-known/openid-configuration`, json(given.discovery ?? metadata(issuer))), tokens]
   }
 
   /** The id by which a client without a secret names itself in each form. */
@@ -67,11 +67,14 @@ export class Rig {
   }
 }
 
-const TOKEN_PATH = (issuer: string) => `${issuer.replace(/\/$/, '')}/token`
+// Wherever it goes: some providers have an address of its own for refreshes.
+const isTokenRequest = ({ url, body }: WireRequest) => new URL(url).searchParams.has('grant_type') || new URLSearchParams(body).has('grant_type')
+
+const withoutSlash = (url: string) => url.replace(/\/$/, '')
 
 function metadata (issuer: string): Members {
-  const base = issuer.replace(/\/$/, '')
-  return { issuer, authorization_endpoint: `${base}/authorize`, token_endpoint: TOKEN_PATH(issuer), jwks_uri: `${base}/jwks` }
+  const base = withoutSlash(issuer)
+  return { issuer, authorization_endpoint: `${base}/authorize`, token_endpoint: `${base}/token`, jwks_uri: `${base}/jwks` }
 }
 
 /** An answer as the cases write it. */

@@ -4,8 +4,9 @@ import * as presets from '../../lib/providers/index.ts'
 import { NotUnderstood, type Members } from './case.ts'
 import { CLIENT_KEYS, clientAuthentication } from './client-authentication.ts'
 
-export const AUTHORIZATION_ENDPOINT = 'https://as.b/authorize'
-export const TOKEN_ENDPOINT = 'https://as.b/token'
+const AUTHORIZATION_ENDPOINT = 'https://as.b/authorize'
+const TOKEN_ENDPOINT = 'https://as.b/token'
+export const DEVICE_ENDPOINT = 'https://as.b/device_authorization'
 
 /** `given` → an option of the provider. */
 const OPTIONS: Record<string, (value: any) => Partial<ProviderOptions>> = {
@@ -59,8 +60,13 @@ export function providerOptions (given: Members, more: Partial<ProviderOptions> 
   const options: Partial<ProviderOptions> = { clientId: 'cid', ...more, ...translated(OPTIONS, given), ...clientAuthentication(given) }
   if (given.flow !== undefined) options.grantType = grantTypeOf(given.flow)
   if (given.provider !== undefined) return presetOptions(given.provider, { clientSecret: 'sec', ...options })
-  if (given.discovery_url !== undefined) return { ...options, issuer: given.discovery?.issuer ?? options.issuer } as ProviderOptions
-  return { authorizationEndpoint: AUTHORIZATION_ENDPOINT, tokenEndpoint: TOKEN_ENDPOINT, ...options } as ProviderOptions
+  if (given.discovery_url !== undefined) return options as ProviderOptions
+  return {
+    authorizationEndpoint: AUTHORIZATION_ENDPOINT,
+    tokenEndpoint: TOKEN_ENDPOINT,
+    ...(options.grantType === 'device_code' && { deviceAuthorizationEndpoint: DEVICE_ENDPOINT }),
+    ...options
+  } as ProviderOptions
 }
 
 function grantTypeOf (flow: string): ProviderOptions['grantType'] {

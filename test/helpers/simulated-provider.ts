@@ -16,6 +16,8 @@ export interface ProviderFacts {
   refreshEndpoint?: string
   /** The answer to a code (or password), as documented: `{access}`, `{refresh}` and `{id}` stand for tokens. */
   tokens: unknown
+  /** Default 200. */
+  tokensStatus?: number
   /** The answer to a refresh. None: the provider has no refresh tokens. */
   refreshed?: unknown
   /** The answer to a refresh token that is no good. */
@@ -62,6 +64,9 @@ export class SimulatedProvider extends Dispatcher {
   readonly #agent = new MockAgent()
   #login: URLSearchParams | undefined
   #issued = 0
+  #refreshing = false
+  /** The newest refresh token: with providers that rotate, the only one that is good. */
+  #refreshToken: string | undefined
 
   constructor (facts: ProviderFacts) {
     super()
@@ -70,7 +75,6 @@ export class SimulatedProvider extends Dispatcher {
   }
 
   get accessToken (): string { return `access-${this.#issued}` }
-  get refreshToken (): string { return `refresh-${this.#issued}` }
 
   /** The browser has come, and its user said yes: where it goes from here, and what it brings along. */
   authorize (location: string): { redirectUri: string, params: URLSearchParams } {
@@ -125,17 +129,17 @@ export class SimulatedProvider extends Dispatcher {
       else this.#expect('code_verifier', createHash('sha256').update(verifier ?? '').digest('base64url'), this.#login?.get('code_challenge'))
     }
     this.#issued++
-    return { status: 200, body: this.#facts.tokens }
+    this.#refreshing = false
+    return { status: this.#facts.tokensStatus ?? 200, body: this.#facts.tokens }
   }
 
   #refresh (request: SeenRequest): Answer {
     this.refreshes++
     this.#checkTokenRequest(request)
-    this.#expect('refresh_token', request.form.get('refresh_token'), this.refreshToken)
+    this.#expect('refresh_token', request.form.get('refresh_token'), this.#refreshToken)
     if (this.ended) return this.#facts.refused!
-    const rotated = JSON.stringify(this.#facts.refreshed).includes('{refresh}')
-    if (!rotated && this.#issued > 1) this.complaints.push('a refresh token that was not rotated was used twice')
     this.#issued++
+    this.#refreshing = true
     return { status: 200, body: this.#facts.refreshed }
   }
 
@@ -162,7 +166,7 @@ export class SimulatedProvider extends Dispatcher {
   /** The answer with its tokens in it. */
   #filled (value: unknown): unknown {
     if (value === '{access}') return this.accessToken
-    if (value === '{refresh}') return this.refreshToken
+    if (value === '{refresh}') return (this.#refreshToken = `refresh-${this.#issued}`)
     if (value === '{id}') return this.#idToken()
     if (value === '{keys}') return { keys: [publicJwk(key)] }
     if (Array.isArray(value)) return value.map(item => this.#filled(item))
@@ -173,7 +177,7 @@ export class SimulatedProvider extends Dispatcher {
   #idToken (): string {
     const now = Math.floor(Date.now() / 1000)
     // OpenID Connect Core, section 12.2: a refreshed one need not have a nonce.
-    const nonce = this.refreshes > 0 || this.#facts.withoutNonce === true ? undefined : this.#login?.get('nonce') ?? undefined
+    const nonce = this.#refreshing || this.#facts.withoutNonce === true ? undefined : this.#login?.get('nonce') ?? undefined
     const claims = { aud: this.clientId, iat: now, exp: now + 600, nonce, ...this.#facts.idToken }
     const input = [{ alg: 'RS256', kid: key.kid }, claims].map(part => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.')
     return `${input}.${sign('sha256', Buffer.from(input), key.privateKey).toString('base64url')}`

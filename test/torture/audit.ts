@@ -101,7 +101,6 @@ function isUnreachable (login: Login | undefined, chaos: ChaosJournal): boolean 
   // The callback's answer never arrived, so nobody has the cookie.
   if (login === undefined || login.state === 'abandoned') return true
   // The session ended, and the store went away before its tokens could follow: they are left to their time.
-  const at = login.endedAt ?? 0
   const followed = login.how?.includes('/destroy') === true || login.how?.startsWith('replaced') === true
-  return followed && chaos.redis.some(outage => overlaps({ from: outage.from, to: outage.to + 1_000 }, { from: at - 6_000, to: at }))
+  return followed && chaos.redis.some(outage => overlaps({ from: outage.from, to: outage.to + 1_000 }, { from: login.leavingAt ?? 0, to: login.endedAt ?? 0 }))
 }

@@ -90,7 +90,7 @@ export class Crowd {
   async #everywhere (visitor: Visitor, random: Random): Promise<void> {
     const { ledger, balancer } = this.#options
     const logins = ledger.of(visitor.subject).filter(({ state }) => state === 'in')
-    for (const login of logins) login.state = 'leaving'
+    for (const login of logins) ledger.leave(login)
     for (let tries = 0; tries < 80; tries++) {
       const answer = await balancer.send(random, { method: 'POST', path: `/everywhere?subject=${visitor.subject}` })
       if (answer.status === 200) {

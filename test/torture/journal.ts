@@ -85,6 +85,8 @@ export interface Login {
   family?: string
   at: number
   state: LoginState
+  /** When the driver began to end it, and when that was done. */
+  leavingAt?: number
   endedAt?: number
   how?: string
   /** The first 401. */

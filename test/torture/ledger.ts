@@ -37,6 +37,12 @@ export class Ledger {
 
   of (subject: string): Login[] { return this.logins.filter(login => login.subject === subject) }
 
+  /** From now on nobody knows whether a login lives, until it is said to have ended. */
+  leave (login: Login): void {
+    login.state = 'leaving'
+    login.leavingAt = Date.now()
+  }
+
   end (login: Login, state: LoginState, how: string): void {
     login.state = state
     login.endedAt = Date.now()

@@ -85,7 +85,7 @@ export class Visitor {
   async finishLogin (path: string, alone = true): Promise<Login | undefined> {
     const code = new URL(path, this.#base).searchParams.get('code')!
     const before = this.#ledger.find(this.cookie)
-    if (before?.state === 'in') before.state = 'leaving'
+    if (before?.state === 'in') this.#ledger.leave(before)
     const cookies = this.#cookieHeader()
     const answer = await this.#balancer.send(this.#random, { path, cookie: cookies })
     // Cookie and login change in one step: other requests of this browser are under way.
@@ -118,20 +118,22 @@ export class Visitor {
   async logout (path = '/logout'): Promise<void> {
     const login = this.current
     if (login?.state !== 'in' || this.cookie !== login.cookie) return
-    login.state = 'leaving'
+    this.#ledger.leave(login)
+    const codes: string[] = []
     for (let tries = 0; tries < TRIES; tries++) {
       const answer = await this.#balancer.send(this.#random, { method: 'POST', path, cookie: `${SESSION}=${login.cookie}` })
       if (answer.status === 302 || answer.status === 200) {
         this.#store(path, answer)
-        this.#ledger.end(login, 'out', `POST ${path} on ${answer.worker}, try ${tries + 1}`)
+        this.#ledger.end(login, 'out', `POST ${path} on ${answer.worker} after ${codes.join(', ') || 'nothing'}`)
         this.#ledger.logouts++
         const back = answer.location?.startsWith('http') === true ? await this.#balancer.visit(answer.location) : undefined
         if (back?.startsWith(this.#base.origin) === true) await this.#send({ path: back.slice(this.#base.origin.length) })
         return
       }
+      codes.push(`${answer.code} on ${answer.worker}`)
       await sleep(TRY_MS)
     }
-    this.#ledger.report('logout impossible', login, { path })
+    this.#ledger.report('logout impossible', login, { path, codes })
   }
 
   /** Opens the last callback that was taken again, as a browser's history does. */
@@ -223,7 +225,8 @@ export class Visitor {
       sentWith,
       setCookie: answer.setCookie,
       code: answer.code,
-      before: this.#ledger.find(sentWith)?.how, changes: [...this.#changes]
+      before: this.#ledger.find(sentWith)?.how,
+      changes: [...this.#changes]
     })
     this.jar.store(this.#base, [`${SESSION}=${current.cookie}; Path=/`])
   }

@@ -5,7 +5,7 @@ import { observe, type Operation } from '../operation.ts'
 import { isExpired } from '../probe.ts'
 import { answerOf, Rig } from '../rig.ts'
 import { SETTINGS } from '../settings.ts'
-import { serve, type WireAnswer } from '../wire.ts'
+import { serve } from '../wire.ts'
 import { further } from './tokens.ts'
 
 /** `api_request`: a call of an API with a stored token. */
@@ -17,7 +17,8 @@ const apiRequest: Operation = {
     const answer = answerOf({ status: 200, body: '{}', content_type: 'application/json', ...given.api_response })
     const settings = { ...given, ...credentialsOf(call) }
     const rig = new Rig({ given: settings, options: { resourceServers: [serverOf(call.url, given.allow_insecure)] }, servers: [serve(call.url, answer)] })
-    const session = rig.session()
+    const redirects = (answer.status ?? 200) >= 300 && (answer.status ?? 200) < 400
+    const session = rig.session(redirects && call.withhold_token === true ? { withholdToken: true } : {})
     Object.assign(observed, {
       session,
       wire: rig.wire.requests,
@@ -26,26 +27,19 @@ const apiRequest: Operation = {
       facts: { caller_headers_after: call.headers, caller_data_after: call.data }
     })
     const send = async () => {
-      for (let times = given.repeat ?? 1; times > 0; times--) Object.assign(observed.facts!, { status: await sendCall(session, call, answer, given.placement) })
+      for (let times = given.repeat ?? 1; times > 0; times--) Object.assign(observed.facts!, { status: await (redirects ? fetchCall : sendCall)(session, call, given.placement) })
     }
     await (given.ambient_credentials === undefined ? send() : withAmbientCredentials(new URL(call.url).hostname, send))
   })
 }
 
 /** @returns the answer's status */
-async function sendCall (session: OAuthSession, { method, url, params, headers, data, json, withhold_token: withholdToken }: Members, { status = 200 }: WireAnswer, placement: unknown): Promise<number> {
+async function sendCall (session: OAuthSession, { method, url, params, headers, data, json, withhold_token: withholdToken }: Members, placement: unknown): Promise<number> {
   const body = bodyOf(data, placement)
-  const form = typeof data === 'string' ? { 'content-type': 'application/x-www-form-urlencoded' } : undefined
-  // The reference's calls follow redirects. Of ours, `fetch` does.
-  if (status >= 300 && status < 400) {
-    const response = await session.fetch(url, { method, headers: { ...form, ...headers }, body: json === undefined ? body as BodyInit ?? null : JSON.stringify(json) })
-    await response.arrayBuffer()
-    return response.status
-  }
   const answer = await session.request(url, {
     method,
-    // The caller's own object, so that it can be looked at afterwards.
-    headers: form === undefined ? headers : { ...form, ...headers },
+    // The caller's own object where that is all there is, so that it can be looked at afterwards.
+    headers: typeof data === 'string' ? { ...FORM, ...headers } : headers,
     ...(params !== undefined && { query: params }),
     ...(json !== undefined && { json }),
     ...(body !== undefined && { body: body as object }),
@@ -55,10 +49,23 @@ async function sendCall (session: OAuthSession, { method, url, params, headers, 
   return answer.statusCode
 }
 
+/** The same by `fetch`, which follows redirects as the reference's calls do. @returns the answer's status */
+async function fetchCall (session: OAuthSession, { method, url, params, headers, data, json }: Members, placement: unknown): Promise<number> {
+  const target = new URL(url)
+  for (const [name, value] of Object.entries(params ?? {})) target.searchParams.append(name, String(value))
+  const type = json !== undefined ? { 'content-type': 'application/json' } : typeof data === 'string' ? FORM : {}
+  const body = json === undefined ? bodyOf(data, placement) as string | undefined : JSON.stringify(json)
+  const response = await session.fetch(target, { method, headers: { ...type, ...headers }, body: body ?? null })
+  await response.arrayBuffer()
+  return response.status
+}
+
+const FORM = { 'content-type': 'application/x-www-form-urlencoded' }
+
 /** The reference makes a form of an object. Where the token has to go into it, an object is handed over as it is: whether that is a form is ours to tell. */
 function bodyOf (data: unknown, placement: unknown): unknown {
   if (typeof data !== 'object' || data === null || placement === 'body') return data
-  return new URLSearchParams(Object.entries(data).map(([name, value]) => [name, String(value)]))
+  return new URLSearchParams(Object.entries(data).map(([name, value]): [string, string] => [name, String(value)]))
 }
 
 // Where the token may go: what is called, and not in plain text.

@@ -3,11 +3,10 @@ import type { Members } from '../case.ts'
 import type { Observation } from '../observation.ts'
 import { observe, type Operation } from '../operation.ts'
 import { json, Rig } from '../rig.ts'
-import { SETTINGS, TOKEN_ENDPOINT } from '../settings.ts'
+import { DEVICE_ENDPOINT, SETTINGS } from '../settings.ts'
 import { serve } from '../wire.ts'
 
-const DEVICE_ENDPOINT = 'https://as.b/device_authorization'
-const GRANTED = { access_token: 'at1', token_type: 'Bearer' }
+const GRANTED = '{"access_token": "at1", "token_type": "Bearer"}'
 
 /** A device login from its start to its tokens; the clock goes on by what is waited. */
 export async function deviceTokens (given: Members, observed: Observation): Promise<TokenSet> {
@@ -18,11 +17,10 @@ export async function deviceTokens (given: Members, observed: Observation): Prom
     now += seconds
   }
   const { device_code: code = 'd', device_response: answer = { device_code: code, user_code: 'U', verification_uri: 'https://as.b/d', expires_in: 1800 }, poll_errors: errors } = given
-  const polls = errors?.map((error: string | null) => error === null ? json(GRANTED) : json({ error }, 400))
+  const polls = errors?.map((error: string | null) => error === null ? { status: 200, body: GRANTED } : { status: 400, body: JSON.stringify({ error }) })
   const rig = new Rig({
-    given: { flow: 'device', ...given },
-    options: { deviceAuthorizationEndpoint: DEVICE_ENDPOINT },
-    servers: [serve(DEVICE_ENDPOINT, json(answer)), ...(polls === undefined ? [] : [serve(given.token_url ?? TOKEN_ENDPOINT, polls)])],
+    given: { flow: 'device', ...given, ...(polls !== undefined && { token_response: polls }) },
+    servers: [serve(DEVICE_ENDPOINT, json(answer))],
     clock: { now: () => now, wait }
   })
   Object.assign(observed, { publicClientId: rig.publicClientId, facts: { ...observed.facts, poll_intervals_s: waited } })

@@ -74,14 +74,15 @@ const parseFragment: Operation = {
 /** A login from its URL to its tokens, in one session or, as where the callback is another process, in two. */
 const loginAndExchange = (sessions: 'one' | 'two'): Operation => ({
   given: [...SETTINGS, 'state', 'authorize_with_state', 'pkce', 'extra', 'callback_url', 'code', 'body', 'headers'],
-  run: async ({ given }) => await observe(async (observed) => {
+  run: async ({ given: all }) => await observe(async (observed) => {
+    const { flow: _told, ...given } = all // by the operation's name
     const first = new Rig({ given, options: { redirectUri: REDIRECT_URI, ...CONFIDENTIAL } })
     const begun = first.session()
     const { url, state, codeVerifier } = await begun.authorizationUrl(loginOf(given))
     const second = sessions === 'one' ? first : new Rig({ given, options: { redirectUri: REDIRECT_URI, ...CONFIDENTIAL } })
     const session = sessions === 'one' ? begun : second.session({ state, ...(codeVerifier !== undefined && { codeVerifier }) })
     Object.assign(observed, { urls: [url], codeChallenge: challengeOf(url), session, wire: second.wire.requests, saved: second.saved } satisfies Observation)
-    const callbackUrl = given.callback_url ?? answerTo(url, given.code ?? 'code')
+    const callbackUrl = given.callback_url ?? answerTo(url, given.code ?? 'zz')
     const tokens = await session.fetchTokens({ callbackUrl, ...further(given) })
     Object.assign(observed, { tokens, isExpired: () => isExpired(given, tokens), isUsable: () => isUsable(given, tokens) })
   })

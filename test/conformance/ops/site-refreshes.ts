@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { Browser } from '../../helpers/browser.ts'
 import { buildApp } from '../../helpers/build-app.ts'
 import { startProvider, type TestProvider } from '../../helpers/provider.ts'
@@ -10,12 +11,16 @@ import { numberIn } from '../sentences.ts'
 
 /** An app whose route calls an API as the user, who is logged in with a browser. The provider rotates refresh tokens and punishes reuse. */
 async function ordersSite (cleanup: Cleanup, provider: TestProvider, store?: JsonStore) {
+  const arrived = { count: 0 }
   const { url, store: own } = await buildApp(cleanup, {
     oauth: { providers: { acme: provider.providerOptions } },
     ...(store !== undefined && { session: { store } }),
-    setup: (app) => { app.get('/orders', async request => await request.oauth.get('orders').json()) }
+    setup: (app) => {
+      app.addHook('onRequest', async ({ url }) => { if (url === '/orders') arrived.count++ })
+      app.get('/orders', async request => await request.oauth.get('orders').json())
+    }
   })
-  return { url, store: store ?? own }
+  return { url, store: store ?? own, arrived }
 }
 
 async function loggedIn (cleanup: Cleanup, accessTokenTtl?: number) {
@@ -46,10 +51,17 @@ const parallelRequests: Operation = {
 const parallelThenRetry: Operation = {
   given: ['flow'],
   run: async ({ given }) => await withCleanup(async cleanup => await observe(async (observed) => {
-    const { browser, url, store, refreshes, provider } = await loggedIn(cleanup)
+    const { browser, url, store, refreshes, provider, arrived } = await loggedIn(cleanup)
+    const count = numberIn(given.flow, /(\d+) in parallel/)
     expireTokens(store)
     provider.failTokenEndpoint({ status: numberIn(given.flow, /fails once with (\d{3})/) }, { times: 1 })
-    const first = await wave(browser, url, numberIn(given.flow, /(\d+) in parallel/))
+    // The failure is answered when all of them wait for it.
+    const gate = provider.holdTokenEndpoint()
+    const waiting = wave(browser, url, count)
+    while (arrived.count < count) await setTimeout(5)
+    await setTimeout(50)
+    gate.release()
+    const first = await waiting
     const asked = refreshes()
     const second = await wave(browser, url, 1)
     observed.facts = {

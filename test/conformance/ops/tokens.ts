@@ -28,7 +28,7 @@ const tokenRequest: Operation = {
 
 /** What is traded for tokens. `null` is what an app passes that has none. */
 function grantOf (given: Members): Members {
-  const { flow, username, password, callback_url: callbackUrl, code = 'code' } = given
+  const { flow, username, password, callback_url: callbackUrl, code = 'zz' } = given
   if (flow === 'password') return { username: username ?? undefined, password: password ?? undefined }
   if (flow === 'client_credentials') return {}
   if (flow === 'jwt_bearer') return { assertion: given.assertion ?? jwt(given) }
@@ -38,7 +38,10 @@ function grantOf (given: Members): Members {
 /** Further parameters, as a form, and headers of one token request. */
 export function further ({ body, headers, params }: Members): Members {
   const form = new URLSearchParams(body ?? '')
-  for (const [name, value] of Object.entries(params ?? {})) form.set(name, String(value))
+  for (const [name, value] of Object.entries(params ?? {})) {
+    form.delete(name)
+    for (const item of [value].flat()) form.append(name, String(item))
+  }
   return { ...(form.size > 0 && { params: form }), ...(headers !== undefined && { headers }) }
 }
 
