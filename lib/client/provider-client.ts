@@ -182,7 +182,7 @@ export class ProviderClient {
       secrets,
       strictTokenType: config.strictTokenType
     })
-    return 'error' in result && isUnavailable(answer, result.error) ? { ...result, error: this.#http.unavailable(answer, secrets) } : result
+    return 'error' in result && isUnavailable(answer, result.error) ? { ...result, error: this.#http.unavailable(answer, secrets, result.error) } : result
   }
 
   // Some providers want the token request as a GET, or its parameters in the query.

@@ -47,9 +47,9 @@ export class ProviderHttp {
   }
 
   /** What an answer means that says: not now. */
-  unavailable (answer: HttpAnswer, secrets?: readonly string[]): OAuthError {
+  unavailable (answer: HttpAnswer, secrets?: readonly string[], said?: OAuthError): OAuthError {
     return new ProviderUnavailableError(`provider "${this.#config.name}" is not available now (it answered ${answer.status}); try again later`, {
-      provider: this.#config.name, responseStatus: answer.status, excerpt: excerptOf(answer.text, secrets), retryAfter: retryAfterOf(answer, this.#clock.now())
+      provider: this.#config.name, responseStatus: answer.status, excerpt: excerptOf(answer.text, secrets), oauthError: said?.oauthError, oauthErrorDescription: said?.oauthErrorDescription, oauthErrorUri: said?.oauthErrorUri, retryAfter: retryAfterOf(answer, this.#clock.now())
     })
   }
 }

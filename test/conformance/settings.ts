@@ -57,7 +57,7 @@ export const SETTINGS = [
 
 /** The provider's options. `more` is what an operation needs that its case leaves out. */
 export function providerOptions (given: Members, more: Partial<ProviderOptions> = {}): ProviderOptions {
-  const options: Partial<ProviderOptions> = { clientId: 'cid', ...more, ...translated(OPTIONS, given), ...clientAuthentication(given) }
+  const options = withoutUndefined({ clientId: 'cid', ...more, ...translated(OPTIONS, given), ...clientAuthentication(given) })
   if (given.flow !== undefined) options.grantType = grantTypeOf(given.flow)
   if (given.provider !== undefined) return presetOptions(given.provider, { clientSecret: 'sec', ...options })
   if (given.discovery_url !== undefined) return options as ProviderOptions
@@ -67,6 +67,11 @@ export function providerOptions (given: Members, more: Partial<ProviderOptions> 
     ...(options.grantType === 'device_code' && { deviceAuthorizationEndpoint: DEVICE_ENDPOINT }),
     ...options
   } as ProviderOptions
+}
+
+// An option that is written must have a value.
+function withoutUndefined (options: Partial<ProviderOptions>): Partial<ProviderOptions> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
 }
 
 function grantTypeOf (flow: string): ProviderOptions['grantType'] {
