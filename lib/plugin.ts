@@ -3,11 +3,12 @@ import { AppProvider } from './client/app-provider.ts'
 import { systemClock } from './client/clock.ts'
 import { ProviderClient } from './client/provider-client.ts'
 import { Refresher } from './client/refresher.ts'
+import { TokenUpdater } from './client/token-updater.ts'
 import { Transport } from './client/transport.ts'
 import { InvalidOptionsError } from './errors.ts'
 import { resolveOptions, type Configuration, type OAuthSessionOptions, type Surroundings } from './options.ts'
 import { RequestOAuth } from './request-oauth.ts'
-import { endUserSessions, followRequest } from './routes/ended-sessions.ts'
+import { clearedCookies, endUserSessions, followRequest, keepNewerCookies } from './routes/ended-sessions.ts'
 import { createGuard, type RequireLoginOptions } from './routes/guard.ts'
 import { registerRoutes } from './routes/index.ts'
 import { LoginThrottle } from './routes/login-throttle.ts'
@@ -117,9 +118,10 @@ function follow (runtime: Runtime, request: Decorated, reply: FastifyReply, done
   const loaded = request[kLoaded] ?? undefined
   const session = request.session as unknown as SessionObject | null
   const saved = session?.isSaved?.() === true
+  const cleared = clearedCookies(request, reply)
   // Most requests: nobody is logged in and nothing was saved, or nobody else can have ended what was.
-  if (loaded === undefined && session?.oauth === undefined && (!saved || (!runtime.deadSessions.asksStore && !runtime.deadSessions.knows(session.sessionId)))) return done()
-  followRequest(runtime, request, reply, loaded).catch(() => {
+  if (cleared.length === 0 && loaded === undefined && session?.oauth === undefined && (!saved || (!runtime.deadSessions.asksStore && !runtime.deadSessions.knows(session.sessionId)))) return done()
+  keepNewerCookies(runtime, request, reply, cleared).then(() => followRequest(runtime, request, reply, loaded)).catch(() => {
     request.log.warn('the tokens of a session could not follow it; they expire with their time')
   }).then(done)
 }
@@ -143,9 +145,10 @@ function createRuntime (app: FastifyInstance, config: Configuration, foundStore:
   }
   const store = createStore(app, config, sessionStore)
   const records = new TokenRecords(store, clock.monotonic)
-  const refresher = new Refresher({ records, clock, log: app.log, onTokens: config.onTokens })
+  const updater = new TokenUpdater(records, config.onTokens)
+  const refresher = new Refresher({ records, clock, log: app.log, updater })
   const providers = new Map([...config.providers].map(([name, provider]) => [name, new ProviderClient(provider, transport, clock)]))
-  const shared = { records, refresher }
+  const shared = { records, refresher, updater }
   return {
     config,
     providers,
@@ -157,6 +160,7 @@ function createRuntime (app: FastifyInstance, config: Configuration, foundStore:
     sessionStore,
     throttle: new LoginThrottle(clock.monotonic),
     refresher,
+    updater,
     transport,
     clock,
     log: app.log,

@@ -187,11 +187,11 @@ export class RequestOAuth extends HttpVerbs {
     if (login === undefined) throw this.#loginRequired()
     const { name, account: { record } } = login
     if (this.#source?.record === record) return this.#source.source
-    const { records, refresher, clock } = this.#runtime
+    const { records, refresher, updater, clock } = this.#runtime
     const onEnded = () => removeAccount(this.#session, name, record)
     const provider = providerOf(this.#runtime, name)
     const mode = provider.config.refresh ?? this.#runtime.config.refresh ?? 'auto'
-    const source = new RecordTokenSource(provider, record, { records, refresher, clock, mode, onEnded })
+    const source = new RecordTokenSource(provider, record, { records, refresher, updater, clock, mode, onEnded })
     this.#source = { record, source }
     return source
   }

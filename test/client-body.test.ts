@@ -138,6 +138,12 @@ for (const [name, headers] of Object.entries<CallOptions['headers']>({
   })
 }
 
+t.test('a host of the caller\'s does not take the call to another server', async (t) => {
+  const { host } = new URL(provider.api.url)
+  t.equal((await ways.read({ headers: { Host: 'evil.example' } })).headers.host, host)
+  t.equal((await ways.awaited({ headers: new Headers({ host: 'evil.example' }) })).headers.host, host)
+})
+
 const refused: Record<string, CallOptions> = {
   origin: { origin: 'https://evil.example' },
   path: { path: '/elsewhere' },

@@ -188,6 +188,23 @@ t.test('onLogin that throws undoes the login', async (t) => {
   t.equal(app.store.records.size, 0, 'nor is an empty session left behind')
 })
 
+t.test('onLogin that throws leaves a session for whoever answers the error: a message for the next page, say', async (t) => {
+  const { browser, url, userOf } = await loginApp(t, {
+    oauth: { routes: false, onLogin: () => { throw new Error('not one of us') } },
+    setup: (app) => {
+      app.setErrorHandler((error: Error, { session }, reply) => {
+        session.set('cart' as never, error.message as never)
+        return reply.redirect('/session')
+      })
+      app.get('/in', async (request, reply) => request.oauth.login(reply))
+      app.get('/login/:provider/callback', async (request, reply) => request.oauth.callback(reply))
+      sessionRoutes(app)
+    }
+  })
+  t.match((await browser.login(`${url}/in`)).json(), { cart: 'not one of us' })
+  t.equal(await userOf(browser), null)
+})
+
 t.test('onLogin that throws after it saved the session undoes the login all the same', async (t) => {
   const app = await loginApp(t, {
     oauth: {

@@ -195,6 +195,16 @@ for (const sameSite of ['strict', true] as const) {
   })
 }
 
+t.test('a session cookie with SameSite=strict is found at boot also where the routes are the app\'s own', async (t) => {
+  const lines = await mistakes(t, { ...good, routes: false }, { session: { cookie: { sameSite: 'strict' } } })
+  t.equal(lines.length, 1)
+  t.match(lines[0], /cookie\.sameSite.*write 'lax'/)
+})
+
+t.test('a clientSecret that is undefined is fine where the options say that there is none', async (t) => {
+  t.strictSame(await mistakes(t, withProvider({ clientSecret: undefined, clientAuthentication: 'none' })), [])
+})
+
 t.test('cookie.secure \'auto\' over http is fine', async (t) => {
   t.strictSame(await mistakes(t, { ...good, baseUrl: 'http://localhost:3000' }, { session: { cookie: { secure: 'auto' } } }), [])
 })

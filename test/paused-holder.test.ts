@@ -2,6 +2,7 @@ import { createClient } from 'redis'
 import t from 'tap'
 import { ProviderClient } from '../lib/client/provider-client.ts'
 import { Refresher } from '../lib/client/refresher.ts'
+import { TokenUpdater } from '../lib/client/token-updater.ts'
 import { Transport } from '../lib/client/transport.ts'
 import { resolveProvider } from '../lib/providers/config.ts'
 import { OptionChecker } from '../lib/providers/option-checker.ts'
@@ -17,7 +18,7 @@ function startProcess (store: TokenStore, provider: Awaited<ReturnType<typeof st
   const transport = new Transport()
   t.after(() => transport.close())
   const records = new TokenRecords(store, clock.monotonic)
-  const refresher = new Refresher({ records, clock, log: { warn () {}, info () {} } })
+  const refresher = new Refresher({ records, clock, log: { warn () {}, info () {} }, updater: new TokenUpdater(records, undefined) })
   const client = new ProviderClient(resolveProvider('acme', provider.providerOptions, new OptionChecker()), transport, clock)
   return { records, refresher, client, pause: (ms: number) => { pausedMs += ms } }
 }

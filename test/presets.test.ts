@@ -1,8 +1,11 @@
 import { generateKeyPairSync } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { compileFunction } from 'node:vm'
 import t, { type Test } from 'tap'
 import { buildApp } from './helpers/build-app.ts'
 import { APPLE_KEY, presetCases } from './helpers/preset-cases.ts'
 import { SimulatedProvider, verifiedClaims } from './helpers/simulated-provider.ts'
+import { fencedBlocks } from './types/markdown.ts'
 import { createProvider, type ProviderOptions, type TokenSet } from '../lib/index.ts'
 import { clientSecretJwt } from '../lib/protocol/client-secret-jwt.ts'
 import * as presets from '../lib/providers/index.ts'
@@ -74,6 +77,20 @@ t.test('what a preset cannot do without is named where it is missing', async (t)
 t.test('a misspelled option is refused when the app starts, as everywhere', async (t) => {
   const options = presets.google({ ...client, ofline: true } as presets.GoogleOptions)
   await t.rejects(buildApp(t, { oauth: { baseUrl: 'https://app.example.com', providers: { google: options } } }), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /google\.ofline/ })
+})
+
+t.test('what docs/providers.md says of each one can be registered', async (t) => {
+  const sections = (await readFile(new URL('../docs/providers.md', import.meta.url), 'utf8')).split(/^## /m).slice(1)
+  const env = new Proxy({}, { get: (_env, name) => `the ${String(name)}` })
+  const documented = sections.map((section) => {
+    const [title = ''] = section.split('\n')
+    const [example] = fencedBlocks(section)
+    const options = compileFunction(`return ${example?.code}`, ['env', ...Object.keys(presets)])(env, ...Object.values(presets)) as ProviderOptions
+    t.equal(options.title, title)
+    t.doesNotThrow(() => createProvider(options), title)
+    return /^\w+/.exec(example?.code ?? '')?.[0]
+  })
+  t.strictSame(documented.sort(), Object.keys(presets).sort())
 })
 
 t.test('microsoft: whose ID tokens are taken', async (t) => {

@@ -72,6 +72,7 @@ async function start (t: Test, row: PresetCase): Promise<Visit> {
   t.teardown(() => provider.close())
   const options = row.preset({ clientId: provider.clientId, clientSecret: provider.clientSecret })
   t.equal(options.title, row.title)
+  t.equal(options.refreshAhead ?? true, row.refreshAhead ?? true)
   const { app, store } = await buildApp(t, {
     oauth: { baseUrl: BASE_URL, providers: { acme: options }, dispatcher: provider },
     setup: (app) => {

@@ -5,6 +5,7 @@ import t from 'tap'
 import oauth from '../lib/index.ts'
 import { PendingLogins } from '../lib/session/pending-logins.ts'
 import { SessionTokenStore } from '../lib/session/session-token-store.ts'
+import type { TokenStore } from '../lib/session/token-store.ts'
 import { Browser, type Page } from './helpers/browser.ts'
 import { SESSION_SECRET } from './helpers/build-app.ts'
 import { asJson, callbackUrl, codeOf, loginApp, pendingLogins, type LoginApp, type LoginAppOptions } from './helpers/login-app.ts'
@@ -184,6 +185,13 @@ t.test('memory: however many anonymous visitors begin a login, ten thousand are 
   for (let visitor = 0; visitor < 10_100; visitor++) await logins.put({ provider: 'acme', state: 's', codeVerifier: 'v', redirectUri: 'r', returnTo: '/', scope: [] })
   t.equal(kept.size, 10_001)
   t.match(await store.get('tokens'), { version: 1 })
+})
+
+t.test('memory: a login that makes room for another leaves no tombstone, which anybody could heap up', async (t) => {
+  const calls: string[] = []
+  const store = new Proxy({} as TokenStore, { get: (_target, method) => async () => { calls.push(String(method)) } })
+  await new PendingLogins(store, () => 0).drop(`0.${'x'.repeat(43)}`)
+  t.strictSame(calls, ['take'])
 })
 
 t.test('cookies that a visitor makes up do not make the store work', async (t) => {

@@ -182,6 +182,11 @@ class AuthorizedCall implements CallSender {
     const { url, method, headers, body } = request
     const hooked = { url: new URL(url), method, headers: { ...headers }, body: body as unknown }
     await hook(hooked)
+    if (hooked.body !== body) {
+      const { body: changed, contentType } = await prepareBody(hooked.body as CallBody, undefined)
+      hooked.body = changed
+      if (contentType !== undefined) hooked.headers['content-type'] ??= contentType
+    }
     if (tokens === NO_TOKENS) assertTransport(hooked.url, config)
     else assertResourceUrl(hooked.url, config)
     return { ...request, ...hooked, body: hooked.body as TransportRequest['body'] }

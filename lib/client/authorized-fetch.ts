@@ -11,7 +11,7 @@ const MAX_REDIRECTS = 20
 /** What may follow a redirect to somebody the user's name means nothing to. */
 const ANONYMOUS_HEADERS = ['accept', 'accept-encoding', 'accept-language', 'content-encoding', 'content-language', 'content-type', 'user-agent']
 /** What belongs to the origin it was meant for, though the token may go to the next one as well. */
-const ORIGIN_HEADERS = ['cookie', 'host', 'proxy-authorization']
+const ORIGIN_HEADERS = ['cookie', 'proxy-authorization']
 /** Methods that the fetch standard keeps out: they hand a request's headers back, or make a tunnel. */
 const FORBIDDEN_METHODS = ['CONNECT', 'TRACE', 'TRACK']
 
@@ -142,8 +142,17 @@ async function asResponse ({ statusCode, headers, body, statusText }: ResponseDa
     list.delete('content-encoding')
     list.delete('content-length')
   }
-  return named(new Response(Readable.toWeb(plain ?? body) as ReadableStream, options), url, redirected)
+  const content = Readable.toWeb(plain ?? body) as ReadableStream
+  const response = new Response(content, options)
+  unread.register(response, new WeakRef(content))
+  return named(response, url, redirected)
 }
+
+// Many callers look at the status alone. Who lets go of an answer without having read it must not keep its connection.
+const unread = new FinalizationRegistry<WeakRef<ReadableStream>>((reference) => {
+  const content = reference.deref()
+  if (content !== undefined && !content.locked && !Readable.isDisturbed(content as unknown as Readable)) content.cancel().catch(() => {})
+})
 
 // Nobody can give these to a Response but fetch itself.
 function named (response: Response, url: URL, redirected: boolean): Response {

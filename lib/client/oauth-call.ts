@@ -19,6 +19,9 @@ export interface CallSender {
 const nothing = () => {}
 const settled = Promise.resolve()
 
+// A call that nobody ever waited for must not keep the connection that its answer came over.
+const abandoned = new FinalizationRegistry<ResponseData['body']>((body) => { body.dump().catch(nothing) })
+
 /**
  * One API call: a promise of undici's `ResponseData`, sent in the next microtask whether or not anybody waits for it.
  * `.json()`, `.text()` and `.bytes()` read the answer whole and refuse anything but 2xx; all of them share that one send.
@@ -52,6 +55,7 @@ export class OAuthCall extends Promise<ResponseData> {
   override then<A = ResponseData, B = never> (onResolve?: ((data: ResponseData) => A | PromiseLike<A>) | null, onReject?: ((error: unknown) => B | PromiseLike<B>) | null): Promise<A | B> {
     if (!this.#awaited) {
       this.#awaited = true
+      abandoned.unregister(this)
       if (this.#streamed === undefined && this.#buffered !== undefined) this.#share(this.#buffered)
     }
     return super.then(onResolve, onReject)
@@ -104,6 +108,7 @@ export class OAuthCall extends Promise<ResponseData> {
   #answer (accept?: string): Promise<BufferedAnswer> {
     if (this.#buffered !== undefined) return this.#buffered
     if (this.#streamed !== undefined) {
+      abandoned.unregister(this)
       this.#buffered = this.#streamed.then(data => this.#sender.rest(data))
       return this.#buffered
     }
@@ -114,7 +119,10 @@ export class OAuthCall extends Promise<ResponseData> {
 
   #stream (): void {
     this.#streamed = this.#sender.stream()
-    this.#streamed.then(this.#resolve, (error: unknown) => {
+    this.#streamed.then((data) => {
+      if (!this.#awaited && this.#buffered === undefined) abandoned.register(this, data.body, this)
+      this.#resolve(data)
+    }, (error: unknown) => {
       super.then(undefined, nothing)
       this.#reject(error)
     })

@@ -15,6 +15,7 @@ import { LoginFlow, type AuthorizationUrlOptions, type FetchTokensOptions, type 
 import type { OAuthCall } from './oauth-call.ts'
 import type { ProviderClient } from './provider-client.ts'
 import { Refresher, type Logger, type RefreshOptions } from './refresher.ts'
+import { TokenUpdater } from './token-updater.ts'
 import { RecordTokenSource, type TokenSource } from './token-source.ts'
 import type { Transport } from './transport.ts'
 
@@ -38,7 +39,7 @@ export interface OAuthSessionBasis {
   clock: Clock
   log: Logger
   /** The web sessions' records, where there are any: a set that lives there is refreshed there. */
-  shared?: { records: TokenRecords, refresher: Refresher }
+  shared?: { records: TokenRecords, refresher: Refresher, updater: TokenUpdater }
 }
 
 /** Seconds that a record of a headless session would live in a store that forgets; this one does not. */
@@ -56,6 +57,7 @@ export class OAuthSession extends HttpVerbs {
   readonly #client: AuthorizedClient
   #records: TokenRecords
   #refresher: Refresher
+  #updater: TokenUpdater
   #source: RecordTokenSource | undefined
   #id: string | undefined
   #first: Promise<TokenSet> | undefined
@@ -68,7 +70,8 @@ export class OAuthSession extends HttpVerbs {
     const { clock, log } = basis
     this.#login = new LoginFlow(basis.provider, clock.now, init)
     this.#records = new TokenRecords(this.#store, clock.monotonic)
-    this.#refresher = new Refresher({ records: this.#records, clock, log, onTokens: (tokens, event) => this.#announced(tokens, event) })
+    this.#updater = new TokenUpdater(this.#records, (tokens, event) => this.#announced(tokens, event))
+    this.#refresher = new Refresher({ records: this.#records, clock, log, updater: this.#updater })
     const Client = init.withholdToken === true ? WithholdingClient : AuthorizedClient
     this.#client = new Client(basis.provider.config, basis.transport, () => this.#tokenSourceOrFirst(), init.hooks ?? basis.provider.config.hooks)
     if (init.tokens !== undefined && init.tokens !== null) this.#load(init.tokens)
@@ -193,6 +196,7 @@ export class OAuthSession extends HttpVerbs {
     this.#source ??= new RecordTokenSource(provider, this.#id, {
       records: this.#records,
       refresher: this.#refresher,
+      updater: this.#updater,
       clock,
       mode: this.#init.refresh ?? provider.config.refresh ?? 'auto',
       hooks: this.#init.hooks,
@@ -215,6 +219,7 @@ export class OAuthSession extends HttpVerbs {
       this.#id = record
       this.#records = shared.records
       this.#refresher = shared.refresher
+      this.#updater = shared.updater
       return
     }
     this.#id = this.#records.plant({ provider: provider.name, tokens: set, obtainedAt: obtainedAt ?? obtainedAtOf(set), ttl: TTL, user: null }, this.#store)

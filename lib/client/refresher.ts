@@ -1,4 +1,3 @@
-import { AsyncLocalStorage } from 'node:async_hooks'
 import { RefreshLostError, type OAuthError } from '../errors.ts'
 import { randomToken } from '../protocol/random.ts'
 import type { TokenResponse } from '../protocol/token-response.ts'
@@ -6,9 +5,10 @@ import type { ScopeChange, TokenSet } from '../protocol/token-set.ts'
 import type { Parameters } from '../protocol/urls.ts'
 import type { TokensEvent } from '../options.ts'
 import type { ProviderHooks } from '../providers/types.ts'
-import type { LiveRecord, TokenRecord, TokenRecords } from '../session/token-records.ts'
+import { nextRefreshToken, type TokenRecord, type TokenRecords } from '../session/token-records.ts'
 import type { Clock } from './clock.ts'
 import type { ProviderClient } from './provider-client.ts'
+import type { TokenUpdater } from './token-updater.ts'
 import { loginEnded, mayHaveArrived, timedOut, tokenExpired } from './refresh-errors.ts'
 
 export interface Logger {
@@ -32,7 +32,7 @@ export interface RefresherOptions {
   records: TokenRecords
   clock: Clock
   log: Logger
-  onTokens?: ((tokens: TokenSet, event: TokensEvent) => unknown) | undefined
+  updater: TokenUpdater
 }
 
 /** Milliseconds for which the exchange itself is read on after its callers gave up: its answer may be the only copy of a rotated token. */
@@ -43,6 +43,8 @@ const CLOSE_MS = 20_000
 const INTENT_MS = 5_000
 /** Milliseconds before the end of an intent from which nothing is sent any more. */
 const SEND_MARGIN_MS = 1_000
+/** Milliseconds within which a process writes what it holds when the store is back. */
+const RECOVERY_MS = 1_500
 /** Milliseconds between looks at a record that another process refreshes. */
 const POLL_MS = 200
 /** Milliseconds without refreshes ahead of time after one failed. */
@@ -56,16 +58,15 @@ export class Refresher {
   readonly #records: TokenRecords
   readonly #clock: Clock
   readonly #log: Logger
-  readonly #onTokens: RefresherOptions['onTokens']
-  readonly #insideHook = new AsyncLocalStorage<string>()
+  readonly #updater: TokenUpdater
   readonly #flights = new Set<Promise<unknown>>()
   #lostCount = 0
 
-  constructor ({ records, clock, log, onTokens }: RefresherOptions) {
+  constructor ({ records, clock, log, updater }: RefresherOptions) {
     this.#records = records
     this.#clock = clock
     this.#log = log
-    this.#onTokens = onTokens
+    this.#updater = updater
   }
 
   /**
@@ -74,6 +75,9 @@ export class Refresher {
    * @throws FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_STORE_UNAVAILABLE
    */
   refresh (provider: ProviderClient, id: string, options: RefreshOptions): Promise<TokenRecord> {
+    // The hook's own calls use the set that it was called for, whatever its expiry says: they cannot wait for themselves.
+    const { record } = this.#records.live(id)
+    if (record !== undefined && this.#updater.isInside(id)) return Promise.resolve(record)
     return bounded(this.#flight(provider, id, options), provider)
   }
 
@@ -86,23 +90,6 @@ export class Refresher {
       const { code, oauthError } = error as OAuthError
       this.#log.warn({ provider: provider.name, code, oauthError }, 'a refresh ahead of time failed; the token is still valid and stays in use')
     })
-  }
-
-  /** Waits for `onTokens` where it is at work for the newest set; a call from inside the hook itself does not wait. */
-  async settled (live: LiveRecord): Promise<void> {
-    if (live.settling !== undefined && this.#insideHook.getStore() !== live.id) await live.settling
-  }
-
-  /** Runs `onTokens` once for a new set; others wait for it before they use the set. */
-  async announce (id: string, record: TokenRecord, previous: TokenSet | undefined, reason: TokensEvent['reason'], scopeChange?: ScopeChange): Promise<void> {
-    if (this.#onTokens === undefined) return
-    const live = this.#records.live(id)
-    const event: TokensEvent = { provider: record.provider, user: record.user, previous, reason, ...(scopeChange !== undefined && { scopeChange }) }
-    const tokens = { ...record.tokens, record: id }
-    const hook = this.#insideHook.run(id, async () => { await this.#onTokens!(tokens, event) })
-    live.settling = hook.finally(() => { live.settling = undefined })
-    live.settling.catch(() => {})
-    await hook
   }
 
   /** Logins that ended because a refreshed token never arrived, since this process began. */
@@ -139,37 +126,41 @@ export class Refresher {
     const live = this.#records.live(id)
     if (unfinished) live.doubtful = current.version
 
-    const heartbeat = setInterval(() => { this.#records.extend(id, { owner, until: Date.now() + INTENT_MS }).catch(() => {}) }, INTENT_MS / 3)
+    const heartbeat = setInterval(() => { this.#records.extend(id, { owner, version: current.version, until: Date.now() + INTENT_MS }).catch(() => {}) }, INTENT_MS / 3)
     let answer: TokenResponse
     try {
       answer = await this.#exchange(provider, current, begun.sendBefore, options)
     } catch (error) {
       if (mayHaveArrived(error)) live.doubtful = current.version
-      await this.#giveUp(id, owner, mayHaveArrived(error))
+      await this.#giveUp(id, { owner, version: current.version }, mayHaveArrived(error))
       throw error
     } finally {
       clearInterval(heartbeat)
     }
     if ('error' in answer) return await this.#refused(provider, id, owner, current, answer)
 
+    return await this.#updater.holding(id, () => this.#keep(provider, id, owner, current, answer, options))
+  }
+
+  /** Stores what arrived before anything else is looked at, then announces it. */
+  async #keep (provider: ProviderClient, id: string, owner: string, current: TokenRecord, answer: Exclude<TokenResponse, { error: unknown }>, options: RefreshOptions): Promise<TokenRecord> {
     // The ID token is checked after the write: nothing that it says may cost the rotated token beside it.
     const { idToken, ...tokens } = answer.tokens
-    const used = options.refreshToken ?? refreshTokenOf(current)
+    const used = options.refreshToken ?? nextRefreshToken(current)
     if (tokens.refreshToken === undefined && used !== undefined) tokens.refreshToken = used
     const kept = current.tokens.idToken
     const place = (set: TokenSet, version: number): TokenRecord => options.park === true
       ? { ...current, version, parked: set }
       : { ...current, version, tokens: set, parked: undefined, obtainedAt: this.#clock.now() }
     let next = place({ ...tokens, ...(kept !== undefined && { idToken: kept }) }, current.version + 1)
-    if (!await this.#records.write(id, { owner, record: next })) return await this.#lost(provider, id, tokens)
+    if (!await this.#records.write(id, { owner, record: next }, current)) return await this.#lost(provider, id, tokens)
     if (idToken !== undefined && await this.#acceptIdToken(provider, id, next, tokens, idToken)) {
       const checked = place({ ...tokens, idToken }, next.version + 1)
-      if (await this.#records.update(id, checked)) next = checked
+      if (await this.#records.update(id, checked, { idle: true })) next = checked
     }
-    if (answer.scopeChange !== undefined) {
-      this.#log.info({ provider: provider.name, ...answer.scopeChange }, 'the provider granted another scope than before')
-    }
-    if (options.park !== true) await this.announce(id, next, current.tokens, 'refresh', answer.scopeChange)
+    const { scopeChange } = answer
+    if (scopeChange !== undefined) this.#log.info({ provider: provider.name, ...scopeChange }, 'the provider granted another scope than before')
+    if (options.park !== true) await this.#updater.announce(id, next.tokens, eventOf(next, current.tokens, scopeChange))
     return next
   }
 
@@ -183,21 +174,32 @@ export class Refresher {
       if (current === undefined) throw loginEnded(provider)
       if (current.parked === undefined && current.tokens.accessToken === tokens.accessToken) return current
       const next: TokenRecord = { ...current, version: current.version + 1, tokens, parked: undefined, obtainedAt: this.#clock.now() }
-      if (!await this.#records.update(id, next)) continue
-      await this.announce(id, next, current.tokens, 'refresh')
-      return next
+      const adopted = await this.#updater.holding(id, async () => {
+        if (!await this.#records.update(id, next)) return false
+        await this.#updater.announce(id, tokens, eventOf(next, current.tokens))
+        return true
+      })
+      if (adopted) return next
     }
   }
 
   /** Waits until this process may send the refresh token, or until somebody else has sent it. */
   async #begin (provider: ProviderClient, id: string, { owner, version }: { owner: string, version: number }) {
     const givenUpAt = this.#clock.monotonic() + EXCHANGE_MS
+    let unfinished = false
     for (let wait = 10; ; wait = Math.min(wait * 2, POLL_MS)) {
       const startedAt = this.#clock.monotonic()
       const begun = await this.#records.begin(id, { owner, version, until: Date.now() + INTENT_MS })
       if (begun.state === 'gone') throw loginEnded(provider)
       // A margin for the way to the provider: past it the intent may be somebody else's by the time the token is seen.
-      if (begun.state === 'begun') return { ...begun, sendBefore: startedAt + INTENT_MS - SEND_MARGIN_MS }
+      if (begun.state === 'begun') {
+        // The store was away: the one before may be alive, with an answer that it could not write. It does so now.
+        const patient = begun.unfinished && !unfinished && this.#records.recovering
+        unfinished ||= begun.unfinished
+        if (!patient) return { ...begun, unfinished, sendBefore: startedAt + INTENT_MS - SEND_MARGIN_MS }
+        await new Promise(resolve => setTimeout(resolve, RECOVERY_MS))
+        continue
+      }
       if (begun.state === 'newer') return begun
       if (this.#clock.monotonic() > givenUpAt) throw timedOut(provider)
       await new Promise(resolve => setTimeout(resolve, wait))
@@ -206,7 +208,7 @@ export class Refresher {
 
   async #exchange (provider: ProviderClient, current: TokenRecord, sendBefore: number, options: RefreshOptions): Promise<TokenResponse> {
     const own = provider.config.grantType === 'client_credentials'
-    const refreshToken = options.refreshToken ?? refreshTokenOf(current)
+    const refreshToken = options.refreshToken ?? nextRefreshToken(current)
     if (refreshToken === undefined && !own) throw tokenExpired(provider)
     const { scope } = current.tokens
     return await provider.requestTokens({
@@ -223,8 +225,8 @@ export class Refresher {
   }
 
   /** Leaves the record to others: at once, marked as unfinished where the provider may have seen the token. */
-  async #giveUp (id: string, owner: string, unfinished: boolean): Promise<void> {
-    const done = unfinished ? this.#records.extend(id, { owner, until: Date.now() }) : this.#records.release(id, owner)
+  async #giveUp (id: string, intent: { owner: string, version: number }, unfinished: boolean): Promise<void> {
+    const done = unfinished ? this.#records.extend(id, { ...intent, until: Date.now() }) : this.#records.release(id, intent.owner)
     await done.catch(() => {}) // the intent ends by itself
   }
 
@@ -237,10 +239,10 @@ export class Refresher {
       const unsure = error.responseStatus === 500 || error.responseStatus === 502 || error.responseStatus === 504
       if (unsure) live.doubtful = current.version
       // An answer that cannot be used may have rotated the refresh token all the same.
-      if (refreshToken !== undefined && refreshToken !== refreshTokenOf(current) && current.parked === undefined) {
-        await this.#records.write(id, { owner, record: { ...current, version: current.version + 1, tokens: { ...current.tokens, refreshToken } } })
+      if (refreshToken !== undefined && refreshToken !== nextRefreshToken(current) && current.parked === undefined) {
+        await this.#records.write(id, { owner, record: { ...current, version: current.version + 1, tokens: { ...current.tokens, refreshToken } } }, current)
       } else {
-        await this.#giveUp(id, owner, unsure)
+        await this.#giveUp(id, { owner, version: current.version }, unsure)
       }
       throw error
     }
@@ -282,14 +284,13 @@ export class Refresher {
   }
 }
 
-/** Whether a set can be replaced without the user. */
-export function isRenewable (provider: ProviderClient, record: TokenRecord): boolean {
-  return provider.config.grantType === 'client_credentials' || refreshTokenOf(record) !== undefined
+function eventOf ({ provider, user }: TokenRecord, previous: TokenSet, scopeChange?: ScopeChange): TokensEvent {
+  return { provider, user, previous, reason: 'refresh', ...(scopeChange !== undefined && { scopeChange }) }
 }
 
-/** The refresh token that the provider takes next. */
-function refreshTokenOf ({ tokens, parked }: TokenRecord): string | undefined {
-  return parked?.refreshToken ?? tokens.refreshToken
+/** Whether a set can be replaced without the user. */
+export function isRenewable (provider: ProviderClient, record: TokenRecord): boolean {
+  return provider.config.grantType === 'client_credentials' || nextRefreshToken(record) !== undefined
 }
 
 function bounded<T> (flight: Promise<T>, provider: ProviderClient): Promise<T> {

@@ -71,16 +71,16 @@ function nativeFormData (body: FormData): FormData {
 
 export type CallHeaders = Record<string, string | string[] | undefined> | Iterable<[string, string | string[] | undefined]> | string[] | Headers | null | undefined
 
-/**
- * Copies a call's headers, names in lower case, without any `authorization`: there is one, and it is ours.
- * The caller's object is never changed.
- */
+// There is one `authorization`, and it is ours; another `host` would take the token to a server that nobody has checked.
+const OURS = ['authorization', 'host']
+
+/** Copies a call's headers, names in lower case, without those that are ours. The caller's object is never changed. */
 export function copyHeaders (headers: CallHeaders): Record<string, string | string[] | undefined> {
   const copy: Record<string, string | string[] | undefined> = {}
   if (headers === undefined || headers === null) return copy
   for (const [name, value] of pairsOf(headers)) {
     const lower = name.toLowerCase()
-    if (lower === 'authorization' || value === undefined) continue
+    if (OURS.includes(lower) || value === undefined) continue
     // A name that is given twice, as in a list of pairs, is sent twice.
     copy[lower] = Object.hasOwn(copy, lower) ? [copy[lower]!, value].flat() : value
   }

@@ -5,6 +5,7 @@ import type { TokenRecord, TokenRecords } from '../session/token-records.ts'
 import type { Clock } from './clock.ts'
 import type { ProviderClient } from './provider-client.ts'
 import { loginEnded, tokenExpired } from './refresh-errors.ts'
+import type { TokenUpdater } from './token-updater.ts'
 import { isRenewable, type RefreshOptions, type Refresher } from './refresher.ts'
 
 /** A token set that may be used now, and its version. */
@@ -26,6 +27,7 @@ export interface TokenSource {
 export interface RecordTokenSourceOptions {
   records: TokenRecords
   refresher: Refresher
+  updater: TokenUpdater
   clock: Clock
   mode: RefreshMode
   hooks?: RefreshOptions['hooks']
@@ -81,7 +83,7 @@ export class RecordTokenSource implements TokenSource {
 
   /** The record as the store has it. @throws FST_OAUTH_LOGIN_ENDED, FST_OAUTH_STORE_UNAVAILABLE */
   async record (): Promise<TokenRecord> {
-    const { records, refresher, clock, onEnded } = this.#options
+    const { records, updater, clock, onEnded } = this.#options
     const startedAt = clock.monotonic()
     const record = await records.read(this.#id)
     if (record === undefined) {
@@ -89,7 +91,7 @@ export class RecordTokenSource implements TokenSource {
       throw loginEnded(this.#provider)
     }
     this.#readAt = startedAt
-    await refresher.settled(records.live(this.#id))
+    await updater.settled(records.live(this.#id))
     return record
   }
 

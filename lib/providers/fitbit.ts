@@ -12,6 +12,7 @@ import type { ProviderOptions } from './types.ts'
  * - Revoking a token revokes all tokens of that user, other sessions' too: logout revokes nothing.
  * - Errors stand in a list, as `errorType` and `message` (not in those pages; as requests-oauthlib reads them).
  * - The profile stands under `user`, without an address (not verified; scope `profile`).
+ * - Google replaces this API with one whose logins are Google's (developers.google.com/health/migration, "Migration guide").
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
  */

@@ -10,6 +10,7 @@ import type { ProviderOptions } from './types.ts'
  *   stays good then (the first two pages were read through a copy of their text).
  * - The address is unverified, in Spotify's own words.
  * - There is no RFC 7009 endpoint (not verified).
+ * - `localhost` is no redirect URI; http://127.0.0.1 is (concepts/redirect_uri, "Redirect URIs").
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
  */

@@ -9,6 +9,7 @@ import type { ProviderOptions } from './types.ts'
  * - PKCE is required. Confidential clients authenticate with Basic, public ones with their id.
  * - Access tokens last two hours; a refresh token comes for the scope `offline.access`.
  * - Users are asked for with `tweet.read` and `users.read`; the answer stands under `data`, without an address.
+ * - A redirect URI on one's own machine is http://127.0.0.1, not localhost (fundamentals/developer-apps, "Apps").
  * - Tokens are revoked at `/2/oauth2/revoke`. That a refresh token is good for one use is not verified.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here

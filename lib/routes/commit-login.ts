@@ -57,7 +57,7 @@ export function linkTarget (session: SessionObject): PendingLogin['linkTo'] {
 
 async function connect (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, login: Login, beside: SessionAccounts | undefined): Promise<void> {
   const { tokens, user, claims } = login
-  const { config, records, refresher, clock } = runtime
+  const { config, records, updater, clock } = runtime
   const session = sessionOf(request)
   const ttl = ttlOf(session)
   const record = await records.create({ provider: provider.name, tokens, obtainedAt: clock.now(), ttl, user, identity: login.identity })
@@ -68,7 +68,8 @@ async function connect (runtime: Runtime, request: FastifyRequest, reply: Fastif
       const sid = typeof claims.sid === 'string' ? { sid: claims.sid } : {}
       await runtime.userLogins.add(provider.name, user.id, { record, sessionId: session.sessionId, ...sid }, ttl)
     }
-    await refresher.announce(record, records.live(record).record!, undefined, 'login', login.scopeChange)
+    const { scopeChange } = login
+    await updater.holding(record, () => updater.announce(record, tokens, { provider: provider.name, user, previous: undefined, reason: 'login', ...(scopeChange !== undefined && { scopeChange }) }))
     await config.onLogin?.(request, reply, { provider: provider.name, user, claims, tokens })
     await sessionCall(request, 'saved', done => sessionOf(request).save(done))
   } catch (error) {

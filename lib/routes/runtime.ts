@@ -2,6 +2,7 @@ import type { AppProvider } from '../client/app-provider.ts'
 import type { Clock } from '../client/clock.ts'
 import type { ProviderClient } from '../client/provider-client.ts'
 import type { Logger, Refresher } from '../client/refresher.ts'
+import type { TokenUpdater } from '../client/token-updater.ts'
 import type { Transport } from '../client/transport.ts'
 import { UnknownProviderError } from '../errors.ts'
 import { joinPaths, type Configuration } from '../options.ts'
@@ -25,6 +26,7 @@ export interface Runtime {
   readonly throttle: LoginThrottle
   readonly sessionStore: () => SessionStore
   readonly refresher: Refresher
+  readonly updater: TokenUpdater
   readonly transport: Transport
   readonly clock: Clock
   readonly log: Logger

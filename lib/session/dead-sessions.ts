@@ -23,9 +23,10 @@ export class DeadSessions {
    * @param ttl seconds for which a late save is expected
    */
   async mark (sessionId: string, ttl: number): Promise<void> {
+    // The store first: where that fails the session is alive, and this process must not be the only one to think otherwise.
+    if (this.#shared()) await this.#store.set(recordId(sessionId), { version: 0 }, { ttl })
     this.#local.add(sessionId)
     if (this.#local.size > MAX_LOCAL) this.#local.delete(this.#local.values().next().value!)
-    if (this.#shared()) await this.#store.set(recordId(sessionId), { version: 0 }, { ttl })
   }
 
   /** Whether this process knows a session to be dead. */

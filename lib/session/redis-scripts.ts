@@ -10,11 +10,12 @@ const NOW = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)`
 
-/** ARGV: expected version or '', version, data, ttl in ms. 1 where it was written. */
+/** ARGV: expected version or '', version, data, ttl in ms, '1' for only where no intent stands. 1 where it was written. */
 export const SET: Script = {
-  source: `
-local found = redis.call('HMGET', KEYS[1], 'v', 'x')
+  source: `${NOW}
+local found = redis.call('HMGET', KEYS[1], 'v', 'x', 'u')
 if found[2] then return 0 end
+if ARGV[5] == '1' and found[3] and tonumber(found[3]) > now then return 0 end
 if ARGV[1] == '0' and found[1] then return 0 end
 if ARGV[1] ~= '' and ARGV[1] ~= '0' and found[1] ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'v', ARGV[2], 'd', ARGV[3])

@@ -46,9 +46,9 @@ class RedisTokenStore implements TokenStore {
     return parse(data)
   }
 
-  async set (id: string, record: StoredRecord, { ttl, expectedVersion }: { ttl: number, expectedVersion?: number }): Promise<boolean> {
+  async set (id: string, record: StoredRecord, { ttl, expectedVersion, idle = false }: { ttl: number, expectedVersion?: number, idle?: boolean }): Promise<boolean> {
     const expected = expectedVersion === undefined ? '' : String(expectedVersion)
-    return await this.#write(SET, id, [expected, String(record.version), JSON.stringify(record), ms(ttl)])
+    return await this.#write(SET, id, [expected, String(record.version), JSON.stringify(record), ms(ttl), idle ? '1' : ''])
   }
 
   async take (id: string): Promise<StoredRecord | undefined> {

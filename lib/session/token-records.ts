@@ -38,7 +38,7 @@ export interface LiveRecord {
   /** The version whose refresh token may have been used by an exchange that brought no answer. */
   doubtful: number
   /** A set that could not be written yet: it is served from here, and written as soon as the store takes it. */
-  unsaved: Outcome | undefined
+  unsaved: Unsaved | undefined
   usedAt: number
 }
 
@@ -46,6 +46,11 @@ export interface LiveRecord {
 export interface Outcome {
   owner: string
   record: TokenRecord
+}
+
+/** What could not be written, and the refresh tokens that were used up on the way to it. */
+interface Unsaved extends Outcome {
+  used: readonly (string | undefined)[]
 }
 
 /** What stands between a process and a refresh. */
@@ -57,7 +62,10 @@ export type Begun =
 
 const IDLE_MS = 60_000
 /** Milliseconds between tries to write what a failing store did not take. */
-const RETRY_MS = 1_000
+const RETRY_MS = 500
+/** Milliseconds for which a store that failed is remembered, and after which a call counts as failing. */
+const TROUBLE_MS = 10_000
+const SLOW_MS = 1_000
 const MAX_LIVE = 50_000
 const MAX_KEPT = 100_000
 
@@ -72,6 +80,7 @@ export class TokenRecords {
   /** Monotonic milliseconds until which a record is known to be kept. */
   readonly #keptUntil = new Map<string, number>()
   readonly #retries = new Set<NodeJS.Timeout>()
+  #troubleUntil = -Infinity
 
   /** @param monotonic milliseconds of a clock that only goes forward */
   constructor (store: TokenStore, monotonic: () => number) {
@@ -129,7 +138,7 @@ export class TokenRecords {
     if (live.unsaved !== undefined) await this.#saveAgain(live)
     // The one case in which memory is ahead of the store: it failed right after the provider had rotated.
     if (live.unsaved !== undefined) return live.gone ? undefined : live.unsaved.record
-    return this.#newest(live, decode(await this.#store.get(id)))
+    return this.#newest(live, decode(await this.#watched(() => this.#store.get(id))))
   }
 
   #newest (live: LiveRecord, stored: TokenRecord | undefined): TokenRecord | undefined {
@@ -142,12 +151,14 @@ export class TokenRecords {
   /** Announces a refresh of one version; in a store for one process there is nobody to announce it to. */
   async begin (id: string, intent: RefreshIntent & { version: number }): Promise<Begun> {
     const live = this.live(id)
+    // Where the store is back, what it could not take comes first: the intent is announced on that.
+    if (live.unsaved !== undefined) await this.#saveAgain(live)
     if (this.#store.begin === undefined || live.unsaved !== undefined) {
       const record = await this.read(id)
       if (record === undefined) return { state: 'gone' }
       return record.version === intent.version ? { state: 'begun', record, unfinished: false } : { state: 'newer', record }
     }
-    const result = await this.#store.begin(id, intent)
+    const result = await this.#watched(() => this.#store.begin!(id, intent))
     if (result.state === 'gone') {
       live.record = undefined
       return result
@@ -158,8 +169,8 @@ export class TokenRecords {
     return result.state === 'begun' ? { state: 'begun', record, unfinished: result.unfinished } : { state: 'newer', record }
   }
 
-  /** Keeps the caller's intent alive while its exchange is still read. */
-  async extend (id: string, intent: RefreshIntent): Promise<void> {
+  /** Keeps the caller's intent alive while its exchange is still read, and the version that it is to replace still stands. */
+  async extend (id: string, intent: RefreshIntent & { version: number }): Promise<void> {
     await this.#store.begin?.(id, intent)
   }
 
@@ -171,28 +182,38 @@ export class TokenRecords {
   /**
    * Writes what a refresh brought, while the intent is the caller's own. False where another writer was first or the record is gone.
    * A store that fails now does not lose it: the set is kept in memory, served from there, and written later.
+   * @param replaced the record that the refresh set out from
    */
-  async write (id: string, outcome: Outcome): Promise<boolean> {
+  async write (id: string, { owner, record }: Outcome, replaced: TokenRecord): Promise<boolean> {
     const live = this.live(id)
+    // Where the set before could not be written either, the intent that stands in the store is still that one's.
+    const before = live.unsaved
+    const outcome: Unsaved = { owner: before?.owner ?? owner, record, used: [...before?.used ?? [], nextRefreshToken(replaced)] }
     let written: boolean
     try {
       written = await this.#put(id, outcome)
     } catch {
       if (live.gone) return false
-      live.record = outcome.record
+      live.record = record
       live.unsaved = outcome
-      this.#retryLater(live)
+      if (before === undefined) this.#retryLater(live)
       return true
     }
+    if (live.unsaved === before) live.unsaved = undefined
     if (!written || live.gone) return false
-    live.record = outcome.record
-    this.#keep(id, outcome.record.ttl)
+    live.record = record
+    this.#keep(id, record.ttl)
     return true
   }
 
-  async #put (id: string, { owner, record }: Outcome): Promise<boolean> {
-    if (this.#store.end !== undefined) return await this.#store.end(id, { owner, record: encode(record), ttl: record.ttl })
-    return await this.#store.set(id, encode(record), { ttl: record.ttl, expectedVersion: record.version - 1 })
+  async #put (id: string, { owner, record, used }: Unsaved): Promise<boolean> {
+    if (this.#store.end === undefined) return await this.#store.set(id, encode(record), { ttl: record.ttl, expectedVersion: record.version - 1 })
+    if (await this.#watched(() => this.#store.end!(id, { owner, record: encode(record), ttl: record.ttl }))) return true
+    // The intent is gone: it ran out while the store was away, or an earlier try was carried out and its answer lost. As
+    // long as what stands there is a set that has been used up on the way to this one, nobody has gone on from it.
+    const stored = decode(await this.#watched(() => this.#store.get(id)))
+    if (stored === undefined || stored.version >= record.version || !used.includes(nextRefreshToken(stored))) return false
+    return await this.#watched(() => this.#store.set(id, encode(record), { ttl: record.ttl, expectedVersion: stored.version }))
   }
 
   async #saveAgain (live: LiveRecord): Promise<void> {
@@ -210,6 +231,22 @@ export class TokenRecords {
     live.record = undefined
   }
 
+  /** Whether the store failed or dawdled lately: another process may hold a set that it could not write. */
+  get recovering (): boolean { return this.#monotonic() < this.#troubleUntil }
+
+  async #watched<T> (call: () => Promise<T>): Promise<T> {
+    const startedAt = this.#monotonic()
+    const note = () => { this.#troubleUntil = this.#monotonic() + TROUBLE_MS }
+    try {
+      const result = await call()
+      if (this.#monotonic() - startedAt > SLOW_MS) note()
+      return result
+    } catch (error) {
+      note()
+      throw error
+    }
+  }
+
   #retryLater (live: LiveRecord, waitMs = 50): void {
     const timer = setTimeout(async () => {
       this.#retries.delete(timer)
@@ -219,11 +256,14 @@ export class TokenRecords {
     this.#retries.add(timer)
   }
 
-  /** Writes a set that differs from the one before by what was checked since. False where somebody else went on. */
-  async update (id: string, next: TokenRecord): Promise<boolean> {
+  /**
+   * Writes a set that differs from the one before by what was checked since. False where somebody else went on.
+   * @param options.idle false also where somebody has begun a refresh: the set that it brings must not be shut out
+   */
+  async update (id: string, next: TokenRecord, { idle = false }: { idle?: boolean } = {}): Promise<boolean> {
     const live = this.live(id)
     if (live.unsaved !== undefined) return false
-    const written = await this.#store.set(id, encode(next), { ttl: next.ttl, expectedVersion: next.version - 1 })
+    const written = await this.#store.set(id, encode(next), { ttl: next.ttl, expectedVersion: next.version - 1, idle })
     if (written && !live.gone) live.record = next
     return written && !live.gone
   }
@@ -239,7 +279,7 @@ export class TokenRecords {
   /** Deletes a record for good and returns what it held. */
   async remove (id: string): Promise<TokenRecord | undefined> {
     const live = this.live(id)
-    const known = live.record
+    const { record: known, unsaved } = live
     live.gone = true
     live.record = undefined
     live.unsaved = undefined
@@ -251,6 +291,8 @@ export class TokenRecords {
       // It still stands in the store: the caller has to know, and a second try must be possible.
       live.gone = false
       live.record = known
+      live.unsaved = unsaved
+      if (unsaved !== undefined) this.#retryLater(live)
       throw error
     }
   }
@@ -283,6 +325,11 @@ export class TokenRecords {
       if (now - live.usedAt < IDLE_MS || live.flight !== undefined || live.settling !== undefined || live.unsaved !== undefined) this.#live.set(id, live)
     }
   }
+}
+
+/** The refresh token that the provider takes next. */
+export function nextRefreshToken ({ tokens, parked }: TokenRecord): string | undefined {
+  return parked?.refreshToken ?? tokens.refreshToken
 }
 
 // The tokens stand in the answer's members too: they are stored once.

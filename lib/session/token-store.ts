@@ -36,9 +36,10 @@ export interface TokenStore {
    * Writes a record, and ends any intent on it.
    * @param options.ttl seconds that it is kept
    * @param options.expectedVersion the version that must stand there; 0 creates
+   * @param options.idle do not write where an intent stands
    * @returns false where another writer was first, or where the record has been deleted
    */
-  set (id: string, record: StoredRecord, options: { ttl: number, expectedVersion?: number }): Promise<boolean>
+  set (id: string, record: StoredRecord, options: { ttl: number, expectedVersion?: number, idle?: boolean }): Promise<boolean>
   /** Reads and deletes as one step: of many callers, one gets the record. */
   take (id: string): Promise<StoredRecord | undefined>
   /** Keeps a record alive for `ttl` more seconds. */

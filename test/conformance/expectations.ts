@@ -1,5 +1,5 @@
 import type { TokenSet } from '../../lib/index.ts'
-import { codesOf, checkError, describe } from './error-codes.ts'
+import { checkError, describe } from './error-codes.ts'
 import { NotUnderstood, type Members } from './case.ts'
 import { difference, hasAll, show } from './matches.ts'
 import type { Observation } from './observation.ts'
@@ -51,11 +51,21 @@ const CHECKS: Record<string, Check> = {
   params: ({ params }, expected) => difference('params', Object.fromEntries(needed('params', params)), expected, hasAll)
 }
 
+/** Something is not there at all, so there is nothing to compare. */
+class Missing extends Error {}
+
 /** What a case's outcome lacks. Resolves to nothing where it is all as expected. */
 export async function checkExpectations (observed: Observation, expect: Members): Promise<string[]> {
   const problems: string[] = []
   if (observed.error !== undefined && expect.error === undefined) return [`failed with ${describe(observed.error)}`]
-  for (const [key, expected] of Object.entries(expect)) problems.push(...[await check(key, observed, expected) ?? []].flat())
+  for (const [key, expected] of Object.entries(expect)) {
+    try {
+      problems.push(...[await check(key, observed, expected) ?? []].flat())
+    } catch (error) {
+      if (!(error instanceof Missing)) throw error
+      problems.push(`${key}: ${error.message}`)
+    }
+  }
   return problems
 }
 
@@ -83,8 +93,9 @@ function tokensOf (observed: Observation) {
   // An error may carry the set that came in its place.
   const carried = (observed.error as { tokens?: TokenSet } | undefined)?.tokens
   const tokens = observed.tokens ?? carried ?? observed.session?.tokens
-  if (tokens === undefined) throw new Error(`there is no token${observed.error === undefined ? '' : `, but ${codesOf(observed.error).join()}`}`)
-  return tokens
+  if (tokens !== undefined) return tokens
+  if (observed.session === undefined) throw new NotUnderstood('expect.token')
+  throw new Missing('there is no token')
 }
 
 const storedOf = (tokens: TokenSet | undefined) => tokens === undefined ? null : tokenMembers(tokens)

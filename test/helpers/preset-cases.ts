@@ -25,6 +25,8 @@ export interface PresetCase extends ProviderFacts {
   call?: { url: string, sent: string, headers?: Record<string, string> }
   /** What a logout does at the provider. */
   logout: { revokes: boolean, location?: RegExp }
+  /** False where a refresh ends the old token at once. */
+  refreshAhead?: false
   /** The token has no end, as far as the answer tells. */
   endless?: boolean
 }
@@ -85,6 +87,7 @@ const microsoft = (tenant: string, tid: string): Omit<PresetCase, 'preset'> => (
 
 const gitlab = (server: string): Omit<PresetCase, 'preset'> => ({
   title: 'GitLab',
+  refreshAhead: false,
   authorizationEndpoint: `${server}/oauth/authorize`,
   authorization: { scope: 'openid profile email' },
   client: 'form',
@@ -158,6 +161,7 @@ export const presetCases: Record<string, PresetCase> = {
   'github, an OAuth app': {
     preset: options => presets.github({ ...options, scope: ['read:user', 'repo'] }),
     title: 'GitHub',
+    refreshAhead: false,
     authorizationEndpoint: 'https://github.com/login/oauth/authorize',
     authorization: { scope: 'read:user repo' },
     client: 'form',
@@ -174,6 +178,7 @@ export const presetCases: Record<string, PresetCase> = {
   'github, a GitHub App': {
     preset: presets.github,
     title: 'GitHub',
+    refreshAhead: false,
     authorizationEndpoint: 'https://github.com/login/oauth/authorize',
     client: 'form',
     tokenEndpoint: 'https://github.com/login/oauth/access_token',

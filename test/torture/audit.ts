@@ -101,6 +101,8 @@ function isUnreachable (login: Login | undefined, chaos: ChaosJournal): boolean 
   // The callback's answer never arrived, so nobody has the cookie.
   if (login === undefined || login.state === 'abandoned') return true
   // The session ended, and the store went away before its tokens could follow: they are left to their time.
-  const followed = login.how?.includes('/destroy') === true || login.how?.startsWith('replaced') === true
-  return followed && chaos.redis.some(outage => overlaps({ from: outage.from, to: outage.to + 1_000 }, { from: login.leavingAt ?? 0, to: login.endedAt ?? 0 }))
+  const destroyed = login.how?.includes('/destroy') === true
+  if (destroyed && login.how?.includes('no answer') === true) return true // killed between the two
+  return (destroyed || login.how?.startsWith('replaced') === true) &&
+    chaos.redis.some(outage => overlaps({ from: outage.from, to: outage.to + 1_000 }, { from: login.leavingAt ?? 0, to: login.endedAt ?? 0 }))
 }

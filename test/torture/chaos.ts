@@ -49,7 +49,7 @@ export class Chaos {
       while (Date.now() < until) {
         if (round.length === 0) round = this.#random.shuffle(ROUND)
         this.#start(round.shift()!, until - Date.now())
-        await sleep(this.#random.between(300, 1_500))
+        await sleep(this.#random.between(400, 2_000))
       }
     }
     await faults()
@@ -64,7 +64,8 @@ export class Chaos {
     const delayMs = random.between(0, 30)
     // Some outages outlive a refresh's intent.
     const long = random.chance(0.15)
-    const outageMs = long ? random.between(5_500, 7_500) : random.between(100, 1_800)
+    const shortMs = random.between(100, 1_800)
+    const outageMs = long ? random.between(5_500, 7_500) : shortMs
     switch (fault) {
       case 'kill refreshing': return this.#alone('worker', () => this.#replace(this.#mortal(slot), 'SIGKILL', random.pick(['arrived', 'answered']), delayMs))
       case 'kill': return this.#alone('worker', () => this.#replace(this.#mortal(slot), 'SIGKILL'))
@@ -76,8 +77,8 @@ export class Chaos {
       }
       case 'redis killed': return this.#alone('redis', () => this.#restartRedis('SIGKILL', outageMs))
       case 'redis restarted': return this.#alone('redis', () => this.#restartRedis('SIGTERM', outageMs))
-      case 'redis stalls': return this.#alone('redis', () => this.#stallRedis(long ? outageMs : outageMs * 2))
-      case 'provider away': return this.#alone('provider', () => this.#leaveProvider(outageMs))
+      case 'redis stalls': return this.#alone('redis', () => this.#stallRedis(long ? outageMs : shortMs * 2))
+      case 'provider away': return this.#alone('provider', () => this.#leaveProvider(shortMs))
     }
   }
 
@@ -137,9 +138,9 @@ export class Chaos {
     await this.#quiet()
   }
 
-  /** Redis answers most of the time, or nothing else would happen. */
+  /** Redis and the provider answer most of the time, or nothing else would happen. */
   async #quiet (): Promise<void> {
-    await Promise.race([sleep(3_000), this.#stopped])
+    await Promise.race([sleep(5_000), this.#stopped])
   }
 
   async #leaveProvider (ms: number): Promise<void> {
@@ -149,6 +150,7 @@ export class Chaos {
     await Promise.race([sleep(ms), this.#stopped])
     await this.#options.provider.ask({ ask: 'up' } satisfies ProviderCommand)
     away.to = Date.now()
+    await this.#quiet()
   }
 }
 
