@@ -143,6 +143,10 @@ export function resolveOptions (options: OAuthSessionOptions, surroundings: Surr
   check.known('pages', options.pages, PAGES)
   for (const [name, page] of Object.entries(options.pages ?? {})) check.type(`pages.${name}`, page, 'function')
   if (routes !== false && check.fine) checkSurroundings(routes, mount, baseUrl, surroundings, check)
+  const sameSite = surroundings.cookie?.sameSite
+  if (sameSite === 'strict' || sameSite === true) {
+    check.add('cookie.sameSite', "of the session is 'strict': no browser sends such a cookie along when it comes back from a provider, and everybody would look logged out; write 'lax'")
+  }
   check.report()
 
   return Object.freeze({
@@ -215,9 +219,6 @@ function checkSurroundings (routes: Required<RouteOptions>, mount: string, baseU
   if (cookie === undefined) return
   if (cookie.secure && baseUrl?.protocol === 'http:') {
     check.add('baseUrl', "is http, and the session cookie is `secure`: no login would ever be kept; set the session's cookie.secure to 'auto' for development, or serve the app over https")
-  }
-  if (cookie.sameSite === 'strict' || cookie.sameSite === true) {
-    check.add('cookie.sameSite', "of the session is 'strict': no browser sends such a cookie along when it comes back from a provider, and everybody would look logged out; write 'lax'")
   }
   for (const name of ['login', 'callback', 'logout', 'loggedOut'] as const) {
     const path = joinPaths(mount, routes[name])

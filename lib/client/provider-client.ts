@@ -128,7 +128,7 @@ export class ProviderClient {
     const metadata = this.knownMetadata ?? await this.metadata()
     const endpoint = metadata.authorization_endpoint
     await this.endpoint('authorization_endpoint')
-    return buildAuthorizationUrl(endpoint!, { clientId: this.config.clientId, ...request })
+    return buildAuthorizationUrl(endpoint!, { clientId: this.config.clientId, scopeSeparator: this.config.scopeSeparator, ...request })
   }
 
   /** Builds the URL that ends the user's session at the provider, or undefined where it has no such endpoint. */

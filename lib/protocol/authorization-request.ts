@@ -7,6 +7,8 @@ export interface AuthorizationRequest {
   responseType?: string
   redirectUri?: string | undefined
   scope: readonly string[]
+  /** What stands between scopes; a space by the standard. */
+  scopeSeparator?: string
   state: string
   codeVerifier?: string | undefined
   /** Default S256. */
@@ -24,7 +26,7 @@ const RESERVED = ['response_type', 'client_id', 'redirect_uri', 'state', 'code_c
 export function buildAuthorizationUrl (endpoint: string, request: AuthorizationRequest): string {
   const query = new URLSearchParams({ response_type: request.responseType ?? 'code', client_id: request.clientId })
   if (request.redirectUri !== undefined) query.set('redirect_uri', request.redirectUri)
-  if (request.scope.length > 0) query.set('scope', request.scope.join(' '))
+  if (request.scope.length > 0) query.set('scope', request.scope.join(request.scopeSeparator ?? ' '))
   query.set('state', request.state)
   if (request.codeVerifier !== undefined) {
     const method = request.codeChallengeMethod ?? 'S256'

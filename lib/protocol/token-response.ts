@@ -157,7 +157,7 @@ function expiryOf (members: TokenMembers, { now, defaultExpiresIn }: TokenRespon
   const at = numberOf(members.expires_at)
   if (typeof at === 'number' && at !== 0 && Number.isFinite(at)) return at
   const life = numberOf(members.expires_in)
-  if (typeof life === 'number' && life !== 0) return Math.round(now) + Math.round(Math.min(life, MAX_LIFE))
+  if (typeof life === 'number' && life !== 0) return Math.round(now) + Math.round(Math.max(-MAX_LIFE, Math.min(life, MAX_LIFE)))
   if (defaultExpiresIn !== undefined) return Math.round(now) + defaultExpiresIn
   return life === 'invalid' ? 'invalid' : undefined
 }
@@ -173,7 +173,7 @@ function grantedScope (answered: unknown, asked: readonly string[]): string[] {
   if (scope === undefined || (scope.length === 0 && answered === '')) return [...asked]
   // A comma is a legal character of a scope, so a list with commas is split only where that gives what was asked for.
   const split = scope.flatMap(item => item.split(',').filter(Boolean))
-  return split.length > scope.length && split.every(item => asked.includes(item)) ? split : scope
+  return scope.some(item => item.includes(',')) && split.every(item => asked.includes(item)) ? split : scope
 }
 
 function scrub (text: string, secrets: readonly string[] = []): string {

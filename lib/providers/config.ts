@@ -77,7 +77,7 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
   if (clientAuthentication === 'private_key_jwt' && options.clientPrivateKey === undefined) check.add(`${path}.clientPrivateKey`, "is missing, and clientAuthentication is 'private_key_jwt'; write the private key as CryptoKey, JWK or PEM")
   if ((clientAuthentication === 'client_secret_basic' || clientAuthentication === 'client_secret_post') && !options.clientSecret) {
     check.add(`${path}.clientSecret`, `is missing, and clientAuthentication is '${clientAuthentication}'; write the secret, or 'none' for a public client`)
-  } else if ('clientSecret' in options && options.clientSecret === undefined) {
+  } else if (clientAuthentication === undefined && 'clientSecret' in options && options.clientSecret === undefined) {
     check.add(`${path}.clientSecret`, 'is undefined: an environment variable that is not set? Write the secret, or leave the option out for a public client')
   }
   if (options.clientSecret === '') check.add(`${path}.clientSecret`, 'is empty; write the secret, or leave it out for a public client')
@@ -90,7 +90,8 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
     if (check.url(`${path}.${option}`, value, insecure) !== undefined) endpoints[member] = value!
   }
   check.url(`${path}.issuer`, options.issuer, insecure)
-  check.url(`${path}.redirectUri`, options.redirectUri, true)
+  // eBay registers a name in a URL's place, and wants that name back.
+  if (typeof options.redirectUri !== 'string' || !/^[\w-]+$/.test(options.redirectUri)) check.url(`${path}.redirectUri`, options.redirectUri, true)
   check.url(`${path}.postLogoutRedirectUri`, options.postLogoutRedirectUri, true)
   if (options.issuer === undefined) {
     for (const option of requiredEndpoints(grantType)) {

@@ -74,12 +74,17 @@ async function connect (runtime: Runtime, request: FastifyRequest, reply: Fastif
     await sessionCall(request, 'saved', done => sessionOf(request).save(done))
   } catch (error) {
     if (beside !== undefined) session.oauth = beside
-    else if (config.keepSessionFields.length > 0) delete session.oauth
-    else await sessionCall(request, 'ended', done => sessionOf(request).destroy(done)).catch(() => { delete session.oauth })
+    else await emptySession(runtime, session)
     await forgetAccount(runtime, provider.name, account).catch(() => {})
     revokeTokens(runtime, provider, tokens)
     throw error
   }
+}
+
+// What the renewal wrote goes from the store; the object stays: whoever answers the error may write into it, and then it is saved.
+async function emptySession (runtime: Runtime, session: SessionObject): Promise<void> {
+  delete session.oauth
+  await new Promise<void>((resolve) => { runtime.sessionStore().destroy(session.sessionId, () => resolve()) })
 }
 
 // Not revoked: providers revoke by grant, and the new login may stand on the same one.

@@ -54,7 +54,7 @@ function registeredElsewhere (runtime: Runtime): [string, string][] {
   const found: [string, string][] = []
   for (const provider of runtime.providers.values()) {
     const { redirectUri } = provider.config
-    if (redirectUri === undefined || typeof runtime.config.routes !== 'object') continue
+    if (redirectUri === undefined || !URL.canParse(redirectUri) || typeof runtime.config.routes !== 'object') continue
     const path = pathInApp(runtime, new URL(redirectUri))
     if (path === undefined) continue
     const usual = runtime.config.routes.callback.replace(':provider', provider.name)

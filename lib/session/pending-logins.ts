@@ -78,7 +78,8 @@ export class PendingLogins {
   /** Forgets a login without using it. */
   async drop (value: string): Promise<void> {
     const id = idOf(value)
-    if (id !== undefined) await this.#store.delete(recordId(id))
+    // Not `delete`, whose tombstone anybody could heap up with cookies of their own making.
+    if (id !== undefined) await this.#store.take(recordId(id))
   }
 }
 

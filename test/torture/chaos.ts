@@ -73,7 +73,7 @@ export class Chaos {
       case 'deploy': return this.#busy.has('redis') ? undefined : this.#alone('worker', () => this.#replace(this.#mortal(slot), 'SIGTERM'))
       case 'pause': {
         const pauseMs = random.between(6_000, 8_000)
-        return leftMs < pauseMs ? undefined : this.#alone('pause', () => this.#options.workers.pause(slot, pauseMs, NOTICE_MS, this.#stopped))
+        return leftMs < pauseMs / 2 ? undefined : this.#alone('pause', () => this.#options.workers.pause(slot, pauseMs, NOTICE_MS))
       }
       case 'redis killed': return this.#alone('redis', () => this.#restartRedis('SIGKILL', outageMs))
       case 'redis restarted': return this.#alone('redis', () => this.#restartRedis('SIGTERM', outageMs))

@@ -5,6 +5,8 @@ import { Visitor } from './visitor.ts'
 
 export interface CrowdOptions {
   seed: string | number
+  /** Length of the run: no single request takes a large part of it. */
+  seconds: number
   /** Browsers. */
   sessions: number
   /** Things that are done in a second, by all of them together. */
@@ -60,13 +62,13 @@ export class Crowd {
   }
 
   async #act (visitor: Visitor, random: Random): Promise<void> {
-    const { ledger } = this.#options
+    const { ledger, seconds } = this.#options
     switch (random.weighted(HABITS)) {
       case 'call': return await visitor.call('/orders')
       case 'burst': return await together(Array.from({ length: random.between(3, 8) }, () => visitor.call('/orders')))
       case 'write': return await visitor.call('/write')
       case 'slow': return this.#behind(visitor.call(`/slow?ms=${random.between(500, 4_000)}`))
-      case 'long': return this.#behind(visitor.call(`/long?ms=${random.between(3_000, 12_000)}`))
+      case 'long': return this.#behind(visitor.call(`/long?ms=${random.between(3_000, Math.min(12_000, 3_000 + seconds * 150))}`))
       case 'logout': return await this.#alone(visitor, () => visitor.logout())
       case 'destroy': return await this.#alone(visitor, () => visitor.logout('/destroy'))
       case 'relogin': return await together([this.#alone(visitor, () => visitor.login())])

@@ -119,14 +119,14 @@ export class Workers {
   }
 
   /** Stops a worker in its tracks for a time. The load balancer notices after `noticeMs`. */
-  async pause (slot: number, ms: number, noticeMs: number, over: Promise<unknown>): Promise<void> {
+  async pause (slot: number, ms: number, noticeMs: number): Promise<void> {
     const worker = this.#slots[slot]
     if (worker === undefined) return
     const pause = { from: Date.now(), to: Infinity }
     worker.life.pauses.push(pause)
     worker.child.signal('SIGSTOP')
     const noticed = setTimeout(() => { if (this.#slots[slot] === worker) this.#unhealthy.add(slot) }, noticeMs)
-    await Promise.race([new Promise(resolve => setTimeout(resolve, ms)), over])
+    await new Promise(resolve => setTimeout(resolve, ms))
     clearTimeout(noticed)
     pause.to = Date.now()
     worker.child.signal('SIGCONT')
