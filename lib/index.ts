@@ -1,9 +1,8 @@
 import fastifyPlugin from 'fastify-plugin'
 import * as errors from './errors.ts'
 import { createProvider } from './headless.ts'
-import type { OAuthSessionOptions } from './options.ts'
 import { codeChallenge, createCodeVerifier } from './protocol/random.ts'
-import { oauthSession, type AppOAuth } from './plugin.ts'
+import { oauthSession, type AppOAuth, type PluginOptions } from './plugin.ts'
 import type { RequestOAuth } from './request-oauth.ts'
 import type { SessionAccounts } from './session/accounts.ts'
 
@@ -22,7 +21,7 @@ declare module 'fastify' {
   }
 }
 
-const registered = fastifyPlugin<OAuthSessionOptions>(oauthSession, {
+const registered = fastifyPlugin<PluginOptions>(oauthSession, {
   fastify: '5.x',
   name: 'fastify-oauth-session'
 })
@@ -36,16 +35,20 @@ export * from './errors.ts'
 export { createProvider, type HeadlessOptions, type HeadlessProvider } from './headless.ts'
 export { codeChallenge, createCodeVerifier } from './protocol/random.ts'
 export type { AppProvider, ClientCredentialsOptions, DeviceLogin } from './client/app-provider.ts'
-export type { GrantOptions, TokenExchange } from './client/grants.ts'
+export type { DeviceAuthorization, GrantOptions, TokenExchange } from './client/grants.ts'
 export type { OAuthSession, OAuthSessionInit, AuthorizationUrlOptions, FetchTokensOptions } from './client/oauth-session.ts'
-export type { AppOAuth } from './plugin.ts'
-export type { LoginEvent, LogoutEvent, OAuthSessionOptions, RouteOptions, TokensEvent } from './options.ts'
+export type { AppOAuth, PluginOptions as OAuthSessionOptions } from './plugin.ts'
+export type { LoginEvent, LogoutEvent, RouteOptions, TokensEvent } from './options.ts'
 export type { RequestOAuth } from './request-oauth.ts'
 export type { CallOptions } from './client/authorized-client.ts'
 export type { OAuthCall } from './client/oauth-call.ts'
 export type { LoginOptions } from './routes/login.ts'
 export type { RequireLoginOptions } from './routes/guard.ts'
 export type { Pages, Link } from './routes/pages.ts'
-export type { TokenSet } from './protocol/token-set.ts'
-export type { TokenStore, StoredRecord, BeginResult } from './session/token-store.ts'
+export type { ScopeChange, TokenSet } from './protocol/token-set.ts'
+export type { ClientAuthenticationFunction, ClientAuthenticationMethod } from './protocol/client-authentication.ts'
+export type { Conform, HttpAnswer } from './protocol/token-response.ts'
+export type { Parameters } from './protocol/urls.ts'
+export type { LogoutResult } from './routes/logout.ts'
+export type { TokenStore, StoredRecord, BeginResult, RefreshIntent } from './session/token-store.ts'
 export type { GrantType, ProviderHooks, ProviderOptions, RefreshMode, User, UserProfile } from './providers/types.ts'

@@ -77,7 +77,7 @@ export interface OAuthSessionOptions {
 }
 
 /** The plugin's options, checked, with defaults, frozen. */
-export interface Configuration extends Omit<OAuthSessionOptions, 'providers' | 'baseUrl' | 'routes' | 'prefix' | 'keepSessionFields' | 'encryptionKeys'> {
+export interface Configuration extends Omit<OAuthSessionOptions, 'defaultProvider' | 'providers' | 'baseUrl' | 'routes' | 'prefix' | 'keepSessionFields' | 'encryptionKeys'> {
   readonly baseUrl: () => URL
   /** The same where it is known before the first request. */
   readonly staticBaseUrl: URL | undefined

@@ -12,7 +12,7 @@ import { clearedCookies, endUserSessions, followRequest, keepNewerCookies } from
 import { createGuard, type RequireLoginOptions } from './routes/guard.ts'
 import { registerRoutes } from './routes/index.ts'
 import { LoginThrottle } from './routes/login-throttle.ts'
-import { defaultPages } from './routes/pages.ts'
+import { defaultPages, type Pages } from './routes/pages.ts'
 import { revokeTokens } from './routes/logout.ts'
 import { providerOf, type Runtime } from './routes/runtime.ts'
 import type { SessionObject } from './session/accounts.ts'
@@ -35,6 +35,12 @@ const kLoaded = Symbol('fastify-oauth-session.loaded')
 const kFollowed = Symbol('fastify-oauth-session.followed')
 type Decorated = FastifyRequest & { [kOAuth]: RequestOAuth | null, [kLoaded]: LoadedRecords | null, [kFollowed]: boolean }
 
+/** Options of the plugin. */
+export interface PluginOptions extends Omit<OAuthSessionOptions, 'pages'> {
+  /** Replaces single pages: each function gets plain data and returns a whole HTML document. */
+  pages?: Partial<Pages>
+}
+
 /** What `app.oauth` is. */
 export interface AppOAuth {
   /** What the app itself does with a provider: headless sessions, its own client, device login, exchange, introspection. @throws FST_OAUTH_UNKNOWN_PROVIDER */
@@ -54,8 +60,8 @@ export interface AppOAuth {
 }
 
 /** Registers login, callback and logout routes, `request.oauth` and `app.oauth`. @throws FST_OAUTH_INVALID_OPTIONS */
-export async function oauthSession (app: FastifyInstance, options: OAuthSessionOptions): Promise<void> {
-  const config = resolveOptions(options, surroundingsOf(app))
+export async function oauthSession (app: FastifyInstance, options: PluginOptions): Promise<void> {
+  const config = resolveOptions(options as OAuthSessionOptions, surroundingsOf(app))
   const store = findSessionStore(app)
   const runtime = createRuntime(app, config, store.get)
 

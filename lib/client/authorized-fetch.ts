@@ -142,16 +142,17 @@ async function asResponse ({ statusCode, headers, body, statusText }: ResponseDa
     list.delete('content-encoding')
     list.delete('content-length')
   }
-  const content = Readable.toWeb(plain ?? body) as ReadableStream
+  const source = plain ?? body
+  const content = Readable.toWeb(source) as ReadableStream
   const response = new Response(content, options)
-  unread.register(response, new WeakRef(content))
+  dropped.register(response, { content: new WeakRef(content), source })
   return named(response, url, redirected)
 }
 
 // Many callers look at the status alone. Who lets go of an answer without having read it must not keep its connection.
-const unread = new FinalizationRegistry<WeakRef<ReadableStream>>((reference) => {
-  const content = reference.deref()
-  if (content !== undefined && !content.locked && !Readable.isDisturbed(content as unknown as Readable)) content.cancel().catch(() => {})
+const dropped = new FinalizationRegistry<{ content: WeakRef<ReadableStream>, source: Readable }>(({ content, source }) => {
+  const left = content.deref()
+  if (left === undefined || !(left.locked || Readable.isDisturbed(left as unknown as Readable))) source.on('error', () => {}).destroy()
 })
 
 // Nobody can give these to a Response but fetch itself.

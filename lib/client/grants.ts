@@ -1,7 +1,7 @@
 import { AuthorizationFailedError, InvalidOptionsError, InvalidResponseError, type OAuthError } from '../errors.ts'
 import { parseMembers, type TokenResponse } from '../protocol/token-response.ts'
 import { parseScope, type ScopeChange, type TokenSet } from '../protocol/token-set.ts'
-import type { Parameters } from '../protocol/urls.ts'
+import { setParameters, type Parameters } from '../protocol/urls.ts'
 import type { GrantRequest, ProviderClient } from './provider-client.ts'
 import { loginEnded } from './refresh-errors.ts'
 
@@ -116,7 +116,7 @@ export interface TokenExchange extends GrantOptions {
 /** Trades one token for another (RFC 8693). */
 export async function tokenExchangeGrant (provider: ProviderClient, exchange: TokenExchange): Promise<Granted> {
   const { subjectToken, subjectTokenType = 'access_token', actorToken, actorTokenType = 'access_token', requestedTokenType, audience, resource, ...options } = exchange
-  const params = { audience, resource, ...(options.params instanceof URLSearchParams ? {} : options.params) }
+  const params = setParameters(setParameters(new URLSearchParams(), { audience, resource }), options.params)
   return await requestGrant(provider, 'urn:ietf:params:oauth:grant-type:token-exchange', {
     subject_token: subjectToken,
     subject_token_type: tokenType(subjectTokenType),
@@ -143,8 +143,8 @@ export interface DeviceAuthorization {
 
 /** Starts a device authorization (RFC 8628, section 3.1). @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_RESPONSE */
 export async function startDevice (provider: ProviderClient, now: number, options: GrantOptions = {}): Promise<DeviceAuthorization> {
-  const extra = options.params instanceof URLSearchParams ? Object.fromEntries(options.params) : options.params
-  const answer = await provider.form('device_authorization_endpoint', { client_id: provider.config.clientId, scope: scopeParameter(provider, options), ...extra })
+  const params = setParameters(new URLSearchParams(), options.params)
+  const answer = await provider.form('device_authorization_endpoint', setParameters(params, { client_id: provider.config.clientId, scope: scopeParameter(provider, options) }))
   const members = parseMembers(answer.text) ?? {}
   if (typeof members.error === 'string') {
     throw new AuthorizationFailedError(`provider "${provider.name}" refused a device authorization: ${members.error}`, { provider: provider.name, oauthError: members.error, responseStatus: answer.status })

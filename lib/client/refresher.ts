@@ -1,4 +1,4 @@
-import { RefreshLostError, type OAuthError } from '../errors.ts'
+import { RefreshLostError, StoreUnavailableError, type OAuthError } from '../errors.ts'
 import { randomToken } from '../protocol/random.ts'
 import type { TokenResponse } from '../protocol/token-response.ts'
 import type { ScopeChange, TokenSet } from '../protocol/token-set.ts'
@@ -43,6 +43,8 @@ const CLOSE_MS = 20_000
 const INTENT_MS = 5_000
 /** Milliseconds before the end of an intent from which nothing is sent any more. */
 const SEND_MARGIN_MS = 1_000
+/** Tries to save a set that somebody else's writes come between. */
+const ADOPT_TRIES = 10
 /** Milliseconds within which a process writes what it holds when the store is back. */
 const RECOVERY_MS = 1_500
 /** Milliseconds between looks at a record that another process refreshes. */
@@ -169,7 +171,7 @@ export class Refresher {
    * @throws FST_OAUTH_LOGIN_ENDED, FST_OAUTH_STORE_UNAVAILABLE
    */
   async adopt (provider: ProviderClient, id: string, tokens: TokenSet): Promise<TokenRecord> {
-    for (;;) {
+    for (let tries = 0; tries < ADOPT_TRIES; tries++) {
       const current = await this.#records.read(id)
       if (current === undefined) throw loginEnded(provider)
       if (current.parked === undefined && current.tokens.accessToken === tokens.accessToken) return current
@@ -181,6 +183,7 @@ export class Refresher {
       })
       if (adopted) return next
     }
+    throw new StoreUnavailableError('the token set could not be saved; try again in a moment', { provider: provider.name, reason: 'save', retryAfter: 1 })
   }
 
   /** Waits until this process may send the refresh token, or until somebody else has sent it. */

@@ -34,6 +34,7 @@ export function createGuard (runtime: Runtime, { provider }: RequireLoginOptions
       throw error
     }
     const returnTo = publicPath(runtime, request.url)
+    if (runtime.config.routes === false && wanted === undefined) throw new LoginRequiredError('nobody is logged in, and with several providers and no routes the guard needs a provider', {})
     if (runtime.config.routes === false && wanted !== undefined) return await startLogin(runtime, request, reply, providerOf(runtime, wanted), { returnTo })
     const location = wanted === undefined ? `${routePath(runtime, 'login')}?${new URLSearchParams({ returnTo })}` : loginPath(runtime, wanted, returnTo)
     return noStore(reply).redirect(location, 302)

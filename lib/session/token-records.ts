@@ -1,24 +1,8 @@
 import { randomToken } from '../protocol/random.ts'
-import type { TokenSet } from '../protocol/token-set.ts'
-import type { User } from '../providers/types.ts'
+import { decodeRecord, encodeRecord, nextRefreshToken, type TokenRecord } from './token-record.ts'
 import type { RefreshIntent, StoredRecord, TokenStore } from './token-store.ts'
 
-/** One connected account's tokens, as they are used. Never changed in place: each new set is a new record. */
-export interface TokenRecord {
-  /** Counts the sets: 1 at login, one more with each refresh. */
-  readonly version: number
-  readonly provider: string
-  readonly tokens: TokenSet
-  /** Epoch seconds at which the set was obtained. */
-  readonly obtainedAt: number
-  /** Seconds that the record is kept after a write. */
-  readonly ttl: number
-  readonly user: User | null
-  /** Subject and issuer that a refreshed ID token must name. */
-  readonly identity?: { sub: string, iss: string } | undefined
-  /** A set that was refreshed and not taken over yet (refresh method `notify`). Its refresh token is the one that counts. */
-  readonly parked?: TokenSet | undefined
-}
+export { nextRefreshToken, type TokenRecord } from './token-record.ts'
 
 /** What this process knows of a record. At most one for each id at any time. */
 export interface LiveRecord {
@@ -108,7 +92,7 @@ export class TokenRecords {
   async create (record: Omit<TokenRecord, 'version'>): Promise<string> {
     const id = randomToken()
     const first: TokenRecord = { version: 1, ...record }
-    await this.#store.set(id, encode(first), { ttl: record.ttl, expectedVersion: 0 })
+    await this.#store.set(id, encodeRecord(first), { ttl: record.ttl, expectedVersion: 0 })
     const live = this.live(id)
     live.record = first
     this.#keep(id, record.ttl)
@@ -119,13 +103,13 @@ export class TokenRecords {
   plant (record: Omit<TokenRecord, 'version'>, store: { put (id: string, record: StoredRecord): void }): string {
     const id = randomToken()
     const first: TokenRecord = { version: 1, ...record }
-    store.put(id, encode(first))
+    store.put(id, encodeRecord(first))
     this.live(id).record = first
     return id
   }
 
   /** What a record in the store's form says. */
-  decode (stored: StoredRecord | undefined): TokenRecord | undefined { return decode(stored) }
+  decode (stored: StoredRecord | undefined): TokenRecord | undefined { return decodeRecord(stored) }
 
   /** Whether this process has seen the record deleted, within the last minute. */
   isGone (id: string): boolean {
@@ -138,7 +122,7 @@ export class TokenRecords {
     if (live.unsaved !== undefined) await this.#saveAgain(live)
     // The one case in which memory is ahead of the store: it failed right after the provider had rotated.
     if (live.unsaved !== undefined) return live.gone ? undefined : live.unsaved.record
-    return this.#newest(live, decode(await this.#watched(() => this.#store.get(id))))
+    return this.#newest(live, decodeRecord(await this.#watched(() => this.#store.get(id))))
   }
 
   #newest (live: LiveRecord, stored: TokenRecord | undefined): TokenRecord | undefined {
@@ -164,7 +148,7 @@ export class TokenRecords {
       return result
     }
     if (result.state === 'busy') return result
-    const record = this.#newest(live, decode(result.record))
+    const record = this.#newest(live, decodeRecord(result.record))
     if (record === undefined) return { state: 'gone' }
     return result.state === 'begun' ? { state: 'begun', record, unfinished: result.unfinished } : { state: 'newer', record }
   }
@@ -207,13 +191,13 @@ export class TokenRecords {
   }
 
   async #put (id: string, { owner, record, used }: Unsaved): Promise<boolean> {
-    if (this.#store.end === undefined) return await this.#store.set(id, encode(record), { ttl: record.ttl, expectedVersion: record.version - 1 })
-    if (await this.#watched(() => this.#store.end!(id, { owner, record: encode(record), ttl: record.ttl }))) return true
+    if (this.#store.end === undefined) return await this.#store.set(id, encodeRecord(record), { ttl: record.ttl, expectedVersion: record.version - 1 })
+    if (await this.#watched(() => this.#store.end!(id, { owner, record: encodeRecord(record), ttl: record.ttl }))) return true
     // The intent is gone: it ran out while the store was away, or an earlier try was carried out and its answer lost. As
     // long as what stands there is a set that has been used up on the way to this one, nobody has gone on from it.
-    const stored = decode(await this.#watched(() => this.#store.get(id)))
+    const stored = decodeRecord(await this.#watched(() => this.#store.get(id)))
     if (stored === undefined || stored.version >= record.version || !used.includes(nextRefreshToken(stored))) return false
-    return await this.#watched(() => this.#store.set(id, encode(record), { ttl: record.ttl, expectedVersion: stored.version }))
+    return await this.#watched(() => this.#store.set(id, encodeRecord(record), { ttl: record.ttl, expectedVersion: stored.version }))
   }
 
   async #saveAgain (live: LiveRecord): Promise<void> {
@@ -263,7 +247,7 @@ export class TokenRecords {
   async update (id: string, next: TokenRecord, { idle = false }: { idle?: boolean } = {}): Promise<boolean> {
     const live = this.live(id)
     if (live.unsaved !== undefined) return false
-    const written = await this.#store.set(id, encode(next), { ttl: next.ttl, expectedVersion: next.version - 1, idle })
+    const written = await this.#store.set(id, encodeRecord(next), { ttl: next.ttl, expectedVersion: next.version - 1, idle })
     if (written && !live.gone) live.record = next
     return written && !live.gone
   }
@@ -284,7 +268,7 @@ export class TokenRecords {
     live.record = undefined
     live.unsaved = undefined
     try {
-      const stored = decode(await this.#store.take(id))
+      const stored = decodeRecord(await this.#store.take(id))
       await this.#store.delete(id)
       return stored !== undefined && stored.version >= (known?.version ?? 0) ? stored : known
     } catch (error) {
@@ -325,33 +309,4 @@ export class TokenRecords {
       if (now - live.usedAt < IDLE_MS || live.flight !== undefined || live.settling !== undefined || live.unsaved !== undefined) this.#live.set(id, live)
     }
   }
-}
-
-/** The refresh token that the provider takes next. */
-export function nextRefreshToken ({ tokens, parked }: TokenRecord): string | undefined {
-  return parked?.refreshToken ?? tokens.refreshToken
-}
-
-// The tokens stand in the answer's members too: they are stored once.
-function compact (tokens: TokenSet): TokenSet {
-  const { access_token: _access, refresh_token: _refresh, id_token: _id, ...raw } = tokens.raw
-  return { ...tokens, raw }
-}
-
-function expand (tokens: TokenSet): TokenSet {
-  const raw: Record<string, unknown> = { ...tokens.raw, access_token: tokens.accessToken }
-  if (tokens.refreshToken !== undefined) raw.refresh_token = tokens.refreshToken
-  if (tokens.idToken !== undefined) raw.id_token = tokens.idToken
-  return { ...tokens, raw }
-}
-
-function encode (record: TokenRecord): StoredRecord {
-  const { parked, tokens } = record
-  return { ...record, tokens: compact(tokens), expiresAt: tokens.expiresAt, ...(parked !== undefined && { parked: compact(parked) }) }
-}
-
-function decode (stored: StoredRecord | undefined): TokenRecord | undefined {
-  if (stored === undefined) return undefined
-  const { expiresAt: _copy, ...record } = stored as unknown as TokenRecord & { expiresAt?: number }
-  return { ...record, tokens: expand(record.tokens), ...(record.parked !== undefined && { parked: expand(record.parked) }) }
 }

@@ -1,4 +1,3 @@
-import type { Members } from '../case.ts'
 import { withCleanup } from '../cleanup.ts'
 import { claimVariants, type IdTokenVariant } from '../id-token-sentences.ts'
 import { Browser, loginSite } from '../login-site.ts'
@@ -12,7 +11,7 @@ const validateIdToken: Operation = {
   run: async ({ given }) => {
     const variants = claimVariants(given.id_token ?? given.flow)
     const outcomes: Observation[] = []
-    for (const variant of variants) outcomes.push(await login(variant, given))
+    for (const variant of variants) outcomes.push(await login(variant))
     const [first] = outcomes
     const odd = outcomes.find(({ error }) => codesOf(error)[0] !== codesOf(first!.error)[0])
     if (odd !== undefined) return { error: new Error(`not every kind of "${given.id_token}" comes to the same: one is ${codesOf(odd.error)[0] ?? 'fine'}`) }
@@ -20,7 +19,7 @@ const validateIdToken: Operation = {
   }
 }
 
-async function login (variant: IdTokenVariant, _given: Members): Promise<Observation> {
+async function login (variant: IdTokenVariant): Promise<Observation> {
   return await withCleanup(async cleanup => await observe(async (observed) => {
     const site = await loginSite(cleanup)
     const { clientId } = site.provider

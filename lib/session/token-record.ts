@@ -1,0 +1,51 @@
+import type { TokenSet } from '../protocol/token-set.ts'
+import type { User } from '../providers/types.ts'
+import type { StoredRecord } from './token-store.ts'
+
+/** One connected account's tokens, as they are used. Never changed in place: each new set is a new record. */
+export interface TokenRecord {
+  /** Counts the sets: 1 at login, one more with each refresh. */
+  readonly version: number
+  readonly provider: string
+  readonly tokens: TokenSet
+  /** Epoch seconds at which the set was obtained. */
+  readonly obtainedAt: number
+  /** Seconds that the record is kept after a write. */
+  readonly ttl: number
+  readonly user: User | null
+  /** Subject and issuer that a refreshed ID token must name. */
+  readonly identity?: { sub: string, iss: string } | undefined
+  /** A set that was refreshed and not taken over yet (refresh method `notify`). Its refresh token is the one that counts. */
+  readonly parked?: TokenSet | undefined
+}
+
+/** The refresh token that the provider takes next. */
+export function nextRefreshToken ({ tokens, parked }: TokenRecord): string | undefined {
+  return parked?.refreshToken ?? tokens.refreshToken
+}
+
+// The tokens stand in the answer's members too: they are stored once.
+function compact (tokens: TokenSet): TokenSet {
+  const { access_token: _access, refresh_token: _refresh, id_token: _id, ...raw } = tokens.raw
+  return { ...tokens, raw }
+}
+
+function expand (tokens: TokenSet): TokenSet {
+  const raw: Record<string, unknown> = { ...tokens.raw, access_token: tokens.accessToken }
+  if (tokens.refreshToken !== undefined) raw.refresh_token = tokens.refreshToken
+  if (tokens.idToken !== undefined) raw.id_token = tokens.idToken
+  return { ...tokens, raw }
+}
+
+/** A record in the store's form. */
+export function encodeRecord (record: TokenRecord): StoredRecord {
+  const { parked, tokens } = record
+  return { ...record, tokens: compact(tokens), expiresAt: tokens.expiresAt, ...(parked !== undefined && { parked: compact(parked) }) }
+}
+
+/** What a record in the store's form says. */
+export function decodeRecord (stored: StoredRecord | undefined): TokenRecord | undefined {
+  if (stored === undefined) return undefined
+  const { expiresAt: _copy, ...record } = stored as unknown as TokenRecord & { expiresAt?: number }
+  return { ...record, tokens: expand(record.tokens), ...(record.parked !== undefined && { parked: expand(record.parked) }) }
+}
