@@ -1,9 +1,9 @@
 /**
  * What an API call costs the app: CPU a request of a route that calls `request.oauth.get(url).json()` behind a real
  * session, against the same route with bare `undici.request` in an app that has no session. Both apps are in this
- * process, are asked in turns, 16 requests at once, by a child process; the API and the provider are another child.
+ * process and are asked in turns, 16 requests at once, by a child process; the API and the provider are another child.
  *
- *   node --import @isaacs/ts-node-temp-fork-for-pr-2009/import benchmark/call.ts
+ *   npx tsc -p benchmark && node benchmark/dist/benchmark/call.js
  *
  * ROUNDS and REQUESTS (of a round) can be set in the environment. ONLY=oauth runs one app alone, for --cpu-prof.
  */

@@ -286,3 +286,11 @@ t.test('a pending login survives a restart of the app', async (t) => {
   t.equal(answer.statusCode, 302, answer.body)
   t.equal(answer.headers.location, '/')
 })
+
+t.test('a provider that is down and says invalid_grant all the same costs nobody their login', async (t) => {
+  const { provider, url, store, browser } = await loggedIn(t)
+  expireTokens(store)
+  provider.failTokenEndpoint({ status: 503, body: { error: 'invalid_grant' } }, { times: 1 })
+  t.match((await browser.get(`${url}/orders`)).json(), { statusCode: 503, code: 'FST_OAUTH_PROVIDER_UNAVAILABLE' })
+  t.equal((await browser.get(`${url}/orders`)).status, 200)
+})

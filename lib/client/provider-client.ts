@@ -171,7 +171,7 @@ export class ProviderClient {
     const { beforeSend, timeoutMs } = request
     let answer = await this.#http.answer({ ...this.#placed(endpoint, headers, body), beforeSend }, timeoutMs)
     answer = await (refreshing ? hooks.refreshTokenResponse : hooks.accessTokenResponse)?.(answer) ?? answer
-    const secrets = [...body.values(), ...(headers.authorization?.split(' ') ?? []), config.clientSecret ?? '']
+    const secrets = [...secretsOf(body), ...(headers.authorization?.split(' ') ?? []), config.clientSecret ?? '']
     const result = readTokenResponse(answer, {
       provider: this.name,
       now: this.#clock.now(),
@@ -273,6 +273,13 @@ export class ProviderClient {
     headers.set('content-type', 'application/x-www-form-urlencoded')
     return await this.#http.answer({ url, method: 'POST', headers: Object.fromEntries(headers), body: body.toString() })
   }
+}
+
+// The rest of a token request says what is asked for, in words that an error may well repeat.
+const SECRET_PARAMETERS = ['code', 'code_verifier', 'refresh_token', 'client_secret', 'client_assertion', 'username', 'password', 'assertion', 'subject_token', 'actor_token', 'device_code']
+
+function secretsOf (body: URLSearchParams): string[] {
+  return SECRET_PARAMETERS.flatMap(name => body.getAll(name))
 }
 
 function isInvalidClient (answer: TokenResponse): boolean {

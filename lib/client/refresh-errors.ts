@@ -7,6 +7,9 @@ export function loginEnded (provider: ProviderClient, cause?: OAuthError): OAuth
     provider: provider.name,
     oauthError: cause?.oauthError,
     oauthErrorDescription: cause?.oauthErrorDescription,
+    oauthErrorUri: cause?.oauthErrorUri,
+    responseStatus: cause?.responseStatus,
+    excerpt: cause?.excerpt,
     reason: cause?.reason,
     cause
   })

@@ -236,7 +236,9 @@ export class Refresher {
   /** The provider said no. Only `invalid_grant`, or the bare 400 that some send in its place, ends the login. */
   async #refused (provider: ProviderClient, id: string, owner: string, current: TokenRecord, { error, refreshToken }: { error: OAuthError, refreshToken?: string | undefined }): Promise<TokenRecord> {
     const live = this.#records.live(id)
-    const ended = error.oauthError === 'invalid_grant' || (error.reason === 'empty_response' && error.responseStatus === 400)
+    const no = error.oauthError === 'invalid_grant' || (error.reason === 'empty_response' && error.responseStatus === 400)
+    // Whatever a provider says beside a 5xx: it is not itself.
+    const ended = no && error.code !== 'FST_OAUTH_PROVIDER_UNAVAILABLE'
     if (!ended) {
       // A gateway that gave up may have handed the token on before.
       const unsure = error.responseStatus === 500 || error.responseStatus === 502 || error.responseStatus === 504

@@ -33,6 +33,8 @@ export function facebook ({ version = 'v25.0', ...options }: FacebookOptions): P
     clientAuthentication: 'client_secret_post',
     resourceServers: [`${graph}/`],
     hooks: withoutVerifier,
+    // Older versions answer with `expires` alone.
+    conform: ({ expires, ...answer }) => expires === undefined ? answer : { token_type: 'Bearer', expires_in: expires, ...answer },
     profile: 'userinfo',
     userProfile: ({ id, name, email, picture }) => ({
       id: id as string,
