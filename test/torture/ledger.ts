@@ -5,6 +5,8 @@ import type { AppAnswer } from './traffic.ts'
 export interface Finding {
   what: string
   at: number
+  /** When what was found to be wrong was right for the last time, as far as is known. */
+  since: number
   subject: string
   details: Record<string, unknown>
 }
@@ -50,8 +52,8 @@ export class Ledger {
   }
 
   /** Notes what must not be. */
-  report (what: string, { subject }: { subject: string }, details: Record<string, unknown>): void {
-    this.findings.push({ what, at: Date.now(), subject, details })
+  report (what: string, { subject, at = 0, endedAt = at }: { subject: string, at?: number, endedAt?: number }, details: Record<string, unknown>): void {
+    this.findings.push({ what, at: Date.now(), since: endedAt, subject, details })
   }
 
   /** Checks that an answer was made with the token of the login that asked. */

@@ -7,6 +7,8 @@ export interface Report {
   calls: { made: number, answered: number, failedBy: Record<string, number> }
   refreshes: number
   reuses: { seen: number, by: Record<string, number> }
+  /** What must not be, and was brought about by a Redis that forgot what it had acknowledged. */
+  forgotten: Record<string, number>
   /** All of them must be 0. */
   mustBeZero: Record<string, number>
   faults: { kills: number, deployments: number, pauses: number, redisOutages: number, providerOutages: number, answersLost: number }
@@ -25,7 +27,8 @@ export function count ({ ledger, inquest, provider, chaos, leftovers, memory }: 
   const failedBy = Object.fromEntries([...ledger.calls].filter(([code]) => code !== '200').sort(([, a], [, b]) => b - a))
   const presentations = provider.families.flatMap(family => family.presentations)
   const unexplained: Cause = 'UNEXPLAINED'
-  const found = tally(ledger.findings.map(({ what }) => what))
+  const forgotten = ledger.findings.filter(({ since, at }) => inquest.forgotten(since, at))
+  const found = tally(ledger.findings.filter(finding => !forgotten.includes(finding)).map(({ what }) => what))
   const zero = ['resurrected', 'callback taken twice', 'answer of another user', 'answer of another login', 'false 401', 'session cookie cleared', 'session cookie replaced', 'logout impossible', 'no clear answer', 'failed call after all faults']
   return {
     logins: {
@@ -40,6 +43,7 @@ export function count ({ ledger, inquest, provider, chaos, leftovers, memory }: 
     calls: { made, answered, failedBy },
     refreshes: presentations.filter(({ outcome }) => outcome === 'rotated').length,
     reuses: { seen: inquest.reuses.length, by: reusedBy },
+    forgotten: tally(forgotten.map(({ what }) => what)),
     mustBeZero: {
       'logins lost, unexplained': lostBy[unexplained] ?? 0,
       'refresh tokens used again, unexplained': reusedBy[unexplained] ?? 0,
@@ -101,6 +105,8 @@ export function table (report: Report): string {
   by({ 'logins whose cookie never reached the browser': leftInRedis.unreachable, 'entries in lists of logins, until their time is over': leftInRedis.dangling, 'tombstones (10 minutes)': leftInRedis.tombstones, 'dead sessions\' marks (their session\'s time)': leftInRedis.deadMarks, 'pending logins (10 minutes)': leftInRedis.pendingLogins })
   lines.push('', 'memory of the worker that lived through all of it, after a collection')
   for (const { at, logins, heapMB, rssMB } of memory) row(`    after ${at} s and ${logins} logins`, `${heapMB} MB heap, ${rssMB} MB in all`)
+  if (Object.keys(report.forgotten).length > 0) lines.push('', 'because Redis forgot what it had acknowledged')
+  by(report.forgotten)
   lines.push('', 'must be 0')
   by(mustBeZero)
   return lines.join('\n')

@@ -216,7 +216,7 @@ export class Visitor {
   #keepPlace ({ path }: AppRequest, sentWith: string | undefined, answer: AppAnswer): void {
     const { current, cookie } = this
     if (current?.state !== 'in' || cookie === current.cookie) return
-    this.#ledger.report(cookie === undefined ? 'session cookie cleared' : 'session cookie replaced', this, {
+    this.#ledger.report(cookie === undefined ? 'session cookie cleared' : 'session cookie replaced', current, {
       path,
       sentAt: answer.sentAt,
       at: answer.at,
