@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { accountsOf, ttlOf, type Account, type SessionObject } from '../session/accounts.ts'
 import { followSession, type LoadedRecords } from '../session/lifecycle.ts'
+import { isLoginCookie } from '../session/pending-logins.ts'
 import type { TokenRecord } from '../session/token-records.ts'
 import { cookiesOfSession, sessionOf } from './http.ts'
 import type { Runtime } from './runtime.ts'
@@ -68,7 +69,8 @@ export function clearedCookies (request: FastifyRequest, reply: FastifyReply): s
   const cookies = reply.getHeader('set-cookie')
   // What a request does to a session that it destroyed itself is its own business.
   if (cookies === undefined || (request.session as unknown) === null) return []
-  return [cookies].flat().map(cookie => /^([^=]+)=;/.exec(String(cookie))?.[1]).filter(name => name !== undefined && request.cookies[name] !== undefined) as string[]
+  const names = [cookies].flat().map(cookie => /^([^=]+)=;/.exec(String(cookie))?.[1])
+  return names.filter((name): name is string => name !== undefined && request.cookies[name] !== undefined && !isLoginCookie(name))
 }
 
 /** Leaves the browser its cookie where a slower request, sent before a login, comes back after it. */

@@ -93,6 +93,11 @@ export function cookieName (state: string): string {
 const COOKIE = /^(?:__Host-)?oauth-[\w-]{22}$/
 const VALUE = /^([0-9a-z]{1,10})\.([\w-]{43})$/
 
+/** Tells the browser's half of a login from the app's own cookies. */
+export function isLoginCookie (name: string): boolean {
+  return COOKIE.test(name)
+}
+
 function idOf (value: string): string | undefined {
   return VALUE.exec(value)?.[2]
 }
@@ -101,7 +106,7 @@ function idOf (value: string): string | undefined {
 export function surplusLogins (cookies: Record<string, string | undefined>): LoginCookie[] {
   const logins: (LoginCookie & { since: number })[] = []
   for (const [name, value] of Object.entries(cookies)) {
-    if (value === undefined || !COOKIE.test(name)) continue
+    if (value === undefined || !isLoginCookie(name)) continue
     logins.push({ name, value, since: parseInt(VALUE.exec(value)?.[1] ?? '0', 36) })
   }
   const surplus = logins.length - (MAX_PENDING_LOGINS - 1)
