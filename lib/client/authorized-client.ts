@@ -7,10 +7,10 @@ import type { ProviderHooks } from '../providers/types.ts'
 import { OAuthCall, type CallSender } from './oauth-call.ts'
 import { copyHeaders, discardBody, prepareBody, type CallBody, type CallHeaders, type PreparedBody } from './request-body.ts'
 import { assertResourceUrl, assertTransport, resolveResourceUrl, resolveUrl } from './resource-url.ts'
-import { asResponseData, readWhole } from './response-data.ts'
+import { asResponseData, readWhole, type BufferedAnswer, type ResponseData } from './response-data.ts'
 import { placeToken } from './token-placement.ts'
 import type { Grant, TokenSource } from './token-source.ts'
-import type { BufferedAnswer, ResponseData, Transport, TransportRequest } from './transport.ts'
+import type { Transport, TransportRequest } from './transport.ts'
 
 /** Options of one call: undici's, plus `json`. */
 export interface CallOptions extends Omit<Partial<Dispatcher.RequestOptions>, 'origin' | 'path' | 'body' | 'headers' | 'method' | 'signal' | 'upgrade' | 'query'> {

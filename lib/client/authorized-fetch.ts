@@ -5,7 +5,8 @@ import type { AuthorizedClient } from './authorized-client.ts'
 import { CODINGS, decodeStream } from './content-coding.ts'
 import { copyHeaders, prepareBody, type CallBody, type PreparedBody } from './request-body.ts'
 import { assertTransport, isResourceUrl } from './resource-url.ts'
-import type { ResponseData, Transport } from './transport.ts'
+import type { ResponseData } from './response-data.ts'
+import type { Transport } from './transport.ts'
 
 const MAX_REDIRECTS = 20
 /** What may follow a redirect to somebody the user's name means nothing to. */

@@ -1,7 +1,6 @@
 import { InvalidResponseError, ResponseStatusError } from '../errors.ts'
 import { excerptOf } from '../protocol/token-response.ts'
-import { asResponseData } from './response-data.ts'
-import type { BufferedAnswer, ResponseData } from './transport.ts'
+import { asResponseData, type BufferedAnswer, type ResponseData } from './response-data.ts'
 
 /** How one call is sent: as a stream or read whole, and never twice. */
 export interface CallSender {

@@ -1,7 +1,16 @@
 import { Readable } from 'node:stream'
+import type { Dispatcher } from 'undici'
 import { InvalidResponseError } from '../errors.ts'
 import { decodeBody, tooLarge } from './content-coding.ts'
-import type { BufferedAnswer, ResponseData } from './transport.ts'
+
+export type ResponseData = Dispatcher.ResponseData
+
+/** A whole answer, decompressed. */
+export interface BufferedAnswer {
+  statusCode: number
+  headers: Record<string, string | string[] | undefined>
+  body: Buffer
+}
 
 /**
  * Reads a streamed answer to its end.

@@ -1,9 +1,7 @@
 import type { Agent, Dispatcher } from 'undici'
 import { InvalidResponseError } from '../errors.ts'
 import { tooLarge } from './content-coding.ts'
-import { decoded } from './response-data.ts'
-
-export type ResponseData = Dispatcher.ResponseData
+import { decoded, type BufferedAnswer, type ResponseData } from './response-data.ts'
 
 /** One request as it goes to undici: always a parsed URL, redirects always off. */
 export interface TransportRequest {
@@ -16,13 +14,6 @@ export interface TransportRequest {
   beforeSend?: (() => void) | undefined
   /** undici's own options (`headersTimeout`, `bodyTimeout`, …). */
   options?: Partial<Dispatcher.RequestOptions> | undefined
-}
-
-/** A whole answer, decompressed. */
-export interface BufferedAnswer {
-  statusCode: number
-  headers: Record<string, string | string[] | undefined>
-  body: Buffer
 }
 
 /** Connections that one origin may have; undici's own default has no end. */
