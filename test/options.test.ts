@@ -88,6 +88,8 @@ const single: Record<string, [options: unknown, path: string, remedy: RegExp]> =
   'a requestTimeout that is no number': [withProvider({ requestTimeout: '10s' }), 'providers.acme.requestTimeout', /number/],
   'a requestTimeout that no timer can hold, which would be over at once': [withProvider({ requestTimeout: 2 ** 31 }), 'providers.acme.requestTimeout', /at most/],
   'an endless requestTimeout': [withProvider({ requestTimeout: Infinity }), 'providers.acme.requestTimeout', /number/],
+  'an unknown pkce': [withProvider({ pkce: 's256' }), 'providers.acme.pkce', /write 'S256', 'plain' or false/],
+  'a pkce that is true': [withProvider({ pkce: true }), 'providers.acme.pkce', /write 'S256', 'plain' or false/],
   'an unknown responseMode': [withProvider({ responseMode: 'fragment' }), 'providers.acme.responseMode', /form_post/],
   'an unknown profile': [withProvider({ profile: 'both' }), 'providers.acme.profile', /id_token, userinfo, auto/],
   'a userProfile that is no function': [withProvider({ userProfile: 'sub' }), 'providers.acme.userProfile', /function/],

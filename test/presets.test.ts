@@ -74,6 +74,55 @@ t.test('what a preset cannot do without is named where it is missing', async (t)
   t.match(tryTo(() => presets.microsoft({ ...client, tenant: 'common/../evil' })), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /tenant/ })
 })
 
+t.test('a secret whose variable is not set is refused when the app starts, and makes no public client', async (t) => {
+  for (const make of [presets.spotify, presets.google, presets.github]) {
+    const providers = { acme: make({ clientId: 'client', clientSecret: undefined as unknown as string }) }
+    await t.rejects(buildApp(t, { oauth: { baseUrl: 'https://app.example.com', providers } }), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /acme\.clientSecret/ })
+  }
+})
+
+t.test('apple: a key that cannot sign is refused at once, and not shown', async (t) => {
+  const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
+  const sec1 = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'sec1', format: 'pem' }) as string
+  for (const privateKey of ['AuthKey_ABC.p8', APPLE_KEY.slice(0, 60), rsa, sec1]) {
+    const error = tryTo(() => presets.apple({ clientId: 'client', teamId: 'T', keyId: 'K', privateKey })) as Error & { code?: string }
+    t.equal(error.code, 'FST_OAUTH_INVALID_OPTIONS')
+    t.match(error.message, /\.p8 file/)
+    const [first, second] = privateKey.split('\n')
+    t.notOk(error.message.includes(second ?? first!), error.message)
+  }
+})
+
+t.test('what a preset cannot use is named', async (t) => {
+  const wrong: Record<string, () => unknown> = {
+    'google() takes true or false as `offline`, and it is "yes"': () => presets.google({ ...client, offline: 'yes' as never }),
+    'gitlab() takes a string that is not empty as `baseUrl`, and it is ""': () => presets.gitlab({ ...client, baseUrl: '' }),
+    'microsoft() has a `tenant`': () => presets.microsoft({ ...client, tenant: 5 as never }),
+    'facebook() has a `version`': () => presets.facebook({ ...client, version: '25' }),
+    'slack() takes "bot" or "user" as `actAs`': () => presets.slack({ ...client, actAs: 'robot' as never }),
+    'slack() takes a list of strings or one string with spaces as `userScope`': () => presets.slack({ ...client, userScope: 5 as never }),
+    'mailchimp() takes a list of names like "us6" as `dataCenters`': () => presets.mailchimp({ ...client, dataCenters: 'us6' as never }),
+    'ebay() takes true or false as `sandbox`, and it is "false"': () => presets.ebay({ ...client, sandbox: 'false' as never }),
+    'auth0() takes a string that is not empty as `audience`, and it is ""': () => presets.auth0({ ...client, domain: 'd', audience: '' }),
+    'okta() takes a string that is not empty as `authorizationServer`, and it is true': () => presets.okta({ ...client, domain: 'd', authorizationServer: true as never }),
+    'cognito() takes a string that is not empty as `logoutUri`, and it is ""': () => presets.cognito({ ...client, domain: 'd', region: 'r', userPoolId: 'p', logoutUri: '' })
+  }
+  for (const [message, make] of Object.entries(wrong)) {
+    const error = tryTo(make) as Error & { code?: string }
+    t.equal(error.code, 'FST_OAUTH_INVALID_OPTIONS', message)
+    t.ok(error.message.includes(message), error.message)
+  }
+})
+
+t.test('linkedin: a login may ask for another scope, and none brings a nonce', async (t) => {
+  const { app } = await buildApp(t, {
+    oauth: { baseUrl: 'https://app.example.com', providers: { linkedin: presets.linkedin(client) } },
+    setup: (app) => { app.get('/share', (request, reply) => request.oauth.login(reply, { scope: ['openid', 'w_member_social'] })) }
+  })
+  const query = new URL((await app.inject('/share')).headers.location as string).searchParams
+  t.strictSame([query.get('scope'), query.get('nonce'), query.get('code_challenge')], ['openid w_member_social', null, null])
+})
+
 t.test('a misspelled option is refused when the app starts, as everywhere', async (t) => {
   const options = presets.google({ ...client, ofline: true } as presets.GoogleOptions)
   await t.rejects(buildApp(t, { oauth: { baseUrl: 'https://app.example.com', providers: { google: options } } }), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /google\.ofline/ })
@@ -81,12 +130,13 @@ t.test('a misspelled option is refused when the app starts, as everywhere', asyn
 
 t.test('what docs/providers.md says of each one can be registered', async (t) => {
   const sections = (await readFile(new URL('../docs/providers.md', import.meta.url), 'utf8')).split(/^## /m).slice(1)
-  const env = new Proxy({}, { get: (_env, name) => `the ${String(name)}` })
+  const env = new Proxy({}, { get: (_env, name) => name === 'APPLE_PRIVATE_KEY' ? APPLE_KEY : `the ${String(name)}` })
   const documented = sections.map((section) => {
     const [title = ''] = section.split('\n')
     const [example] = fencedBlocks(section)
     const options = compileFunction(`return ${example?.code}`, ['env', ...Object.keys(presets)])(env, ...Object.values(presets)) as ProviderOptions
     t.equal(options.title, title)
+    t.match(section, /^- Documentation: \[.+\]\(https:\/\/.+\)/m, `${title}: the provider's own documentation`)
     t.doesNotThrow(() => createProvider(options), title)
     return /^\w+/.exec(example?.code ?? '')?.[0]
   })
@@ -97,9 +147,9 @@ t.test('microsoft: whose ID tokens are taken', async (t) => {
   const PERSONAL = '9188040d-6c67-4c5b-b112-36a304b66dad'
   const CONTOSO = '8eaef023-2b34-4da1-9baa-8bc8c9d6a490'
   const issuer = (tenant: string) => `https://login.microsoftonline.com/${tenant}/v2.0`
-  const takes = (tenant: string | undefined, iss: string, claims: Record<string, unknown>) => {
+  const takes = (tenant: string | undefined, iss: string, claims: Record<string, unknown>, keyIssuer = issuer('{tenantid}')) => {
     const { idTokenIssuer } = presets.microsoft({ ...client, ...(tenant !== undefined && { tenant }) })
-    return typeof idTokenIssuer === 'function' ? idTokenIssuer(iss, claims) : iss === idTokenIssuer
+    return (idTokenIssuer as (...args: unknown[]) => boolean)(iss, claims, { kid: '1', issuer: keyIssuer })
   }
   const table: [tenant: string | undefined, personal: boolean, work: boolean][] = [
     [undefined, true, true],
@@ -117,10 +167,29 @@ t.test('microsoft: whose ID tokens are taken', async (t) => {
     t.equal(takes(tenant, issuer('evil'), { tid: 'evil' }), false, `${tenant}: a tenant that is no id`)
     t.equal(takes(tenant, 'https://evil.example/v2.0', { tid: CONTOSO }), false, `${tenant}: somebody else`)
   }
-  for (const tenant of ['common', 'organizations', 'contoso.onmicrosoft.com']) {
+  for (const tenant of ['common', 'organizations', 'contoso.onmicrosoft.com', CONTOSO]) {
+    t.equal(takes(tenant, issuer(CONTOSO), { tid: CONTOSO }, issuer(CONTOSO)), true, `${tenant}: signed with the tenant's own key`)
+    t.equal(takes(tenant, issuer(CONTOSO), { tid: CONTOSO }, issuer(PERSONAL)), false, `${tenant}: signed with the key of personal accounts`)
     t.equal(takes(tenant, issuer(CONTOSO), { tid: PERSONAL }), false, `${tenant}: the issuer is not the tenant's`)
     t.equal(takes(tenant, issuer(CONTOSO), {}), false, `${tenant}: no tenant`)
     t.equal(takes(tenant, issuer(`x/${CONTOSO}`), { tid: `x/${CONTOSO}` }), false, `${tenant}: a path`)
+  }
+})
+
+t.test('microsoft: an ID token of an organization that the key of personal accounts has signed is refused in a login', async (t) => {
+  const row = presetCases['microsoft, one tenant']!
+  for (const [keyIssuer, status] of [[row.keyIssuer!, 302], ['https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0', 502]] as const) {
+    const provider = new SimulatedProvider({ ...row, keyIssuer })
+    t.after(() => provider.close())
+    const { app } = await buildApp(t, {
+      oauth: { baseUrl: 'https://app.example.com', providers: { microsoft: row.preset({ clientId: provider.clientId, clientSecret: provider.clientSecret }) }, dispatcher: provider }
+    })
+    const begun = await app.inject('/login/microsoft')
+    const { params } = provider.authorize(begun.headers.location as string)
+    const cookies = Object.fromEntries(begun.cookies.map(({ name, value }) => [name, value]))
+    const answer = await app.inject({ url: `/login/microsoft/callback?${params}`, cookies, headers: { accept: 'application/json' } })
+    t.equal(answer.statusCode, status)
+    if (status === 502) t.match(answer.json(), { code: 'FST_OAUTH_INVALID_ID_TOKEN' })
   }
 })
 
@@ -222,9 +291,15 @@ t.test('slack', async (t) => {
     t.match(await errorOf(exchange(t, 'slack', { ok: false, error: 'invalid_code' })), { oauthError: 'invalid_code' })
   })
 
-  t.test('who has no secret proves it with a verifier', async (t) => {
-    t.equal(presets.slack({ clientId: 'client' }).hooks, undefined)
-    t.ok(presets.slack(client).hooks)
+  t.test('who has no secret, or has PKCE enabled, proves it with a verifier', async (t) => {
+    const challenge = async (options: presets.SlackOptions) => {
+      const slack = createProvider(presets.slack({ redirectUri: 'https://app.example.com/callback', ...options }))
+      t.after(() => slack.close())
+      return new URL((await slack.authorizationUrl()).url).searchParams.get('code_challenge_method')
+    }
+    t.equal(await challenge({ clientId: 'client' }), 'S256')
+    t.equal(await challenge(client), null)
+    t.equal(await challenge({ ...client, pkce: 'S256' }), 'S256')
   })
 })
 

@@ -23,22 +23,12 @@ for (const [name, row] of Object.entries(presetCases)) {
       t.strictSame(await visit.json('/scope'), row.scope)
     })
 
-    await t.test('calls its API', { skip: row.call === undefined && 'it has none of its own' }, async (t) => {
-      await assertCall(t, visit, row)
-    })
+    if (row.call !== undefined) await t.test('calls its API', async (t) => { await assertCall(t, visit, row) })
+    else await t.test('has no API: its token goes nowhere', async (t) => { await assertNoCall(t, visit, 'https://api.example.com/orders', 'FST_OAUTH_ORIGIN_NOT_ALLOWED') })
 
-    await t.test('refreshes', { skip: row.endless === true && 'its token has no end' }, async (t) => {
-      expireTokens(visit.store)
-      if (row.refreshed === undefined) {
-        t.match(await visit.json('/token'), { code: 'FST_OAUTH_TOKEN_EXPIRED' })
-        return
-      }
-      t.strictSame(await visit.json('/token'), { accessToken: 'access-2', renewable: true })
-      if (row.call !== undefined) await assertCall(t, visit, row)
-      expireTokens(visit.store)
-      t.match(await visit.json('/token'), { accessToken: 'access-3' }, 'and again')
-      t.equal(provider.refreshes, 2)
-    })
+    if (row.refreshed !== undefined) await t.test('refreshes', async (t) => { await assertRefreshes(t, visit, row) })
+    else if (row.endless === true) await t.test('has tokens without an end: a 401 is the answer, and nothing is refreshed', async (t) => { await assertEndless(t, visit, row) })
+    else await t.test('has no refresh tokens: an ended token is a TokenExpiredError, and nothing is sent', async (t) => { await assertExpires(t, visit, row) })
 
     await t.test('logs out', async (t) => {
       const { statusCode, headers } = await visit.request('POST', '/logout')
@@ -48,11 +38,14 @@ for (const [name, row] of Object.entries(presetCases)) {
       else t.match(headers.location, row.logout.location)
     })
 
-    await t.test('ends the login when the refresh token is no good', { skip: row.refreshed === undefined && 'it has none' }, async (t) => {
+    await t.test(row.refreshed === undefined ? 'logs in again' : 'logs in again, until its refresh token is no good', async (t) => {
       await logIn(t, visit, row)
+      t.match(await visit.json('/token'), { accessToken: provider.accessToken })
+      if (row.refreshed === undefined) return
       expireTokens(visit.store)
       provider.ended = true
       t.match(await visit.json('/token'), { code: 'FST_OAUTH_LOGIN_ENDED' })
+      t.match(await visit.json('/token'), { code: 'FST_OAUTH_LOGIN_REQUIRED' })
     })
 
     t.strictSame(provider.complaints, [], 'the provider is content')
@@ -83,8 +76,8 @@ async function start (t: Test, row: PresetCase): Promise<Visit> {
       })
       app.get('/scope', async (request) => (await request.oauth.tokens()).scope)
       app.get('/token', async (request) => {
-        const { accessToken, refreshToken } = await request.oauth.tokens()
-        return { accessToken, renewable: refreshToken !== undefined }
+        const { accessToken, refreshToken, expiresAt } = await request.oauth.tokens()
+        return { accessToken, renewable: refreshToken !== undefined, ends: expiresAt !== undefined }
       })
       app.get<{ Querystring: { url: string } }>('/call', async (request) => request.oauth.get(request.query.url).json())
     }
@@ -129,6 +122,42 @@ async function logIn (t: Test, { provider, request }: Visit, row: PresetCase): P
     ? await request('POST', '/login/acme/callback', params)
     : await request('GET', `/login/acme/callback?${params}`)
   t.equal(answer.statusCode, 302, answer.body)
+}
+
+async function assertRefreshes (t: Test, visit: Visit, row: PresetCase): Promise<void> {
+  expireTokens(visit.store)
+  t.match(await visit.json('/token'), { accessToken: 'access-2', renewable: true })
+  if (row.call !== undefined) await assertCall(t, visit, row)
+  expireTokens(visit.store)
+  t.match(await visit.json('/token'), { accessToken: 'access-3' }, 'and again')
+  t.equal(visit.provider.refreshes, 2)
+}
+
+async function assertEndless (t: Test, { provider, json }: Visit, { call }: PresetCase): Promise<void> {
+  t.strictSame(await json('/token'), { accessToken: 'access-1', renewable: false, ends: false })
+  const { tokenRequests } = provider
+  provider.calls.length = 0
+  provider.apiStatus = 401
+  t.match(await json(`/call?url=${encodeURIComponent(call!.url)}`), { code: 'FST_OAUTH_RESPONSE_STATUS' })
+  provider.apiStatus = 200
+  t.equal(provider.calls.length, 1)
+  t.equal(provider.tokenRequests, tokenRequests)
+}
+
+async function assertExpires (t: Test, visit: Visit, { call }: PresetCase): Promise<void> {
+  t.strictSame(await visit.json('/token'), { accessToken: 'access-1', renewable: false, ends: true })
+  expireTokens(visit.store)
+  t.match(await visit.json('/token'), { code: 'FST_OAUTH_TOKEN_EXPIRED' })
+  await assertNoCall(t, visit, call!.url, 'FST_OAUTH_TOKEN_EXPIRED')
+}
+
+/** A call that fails before anything goes out, to the token endpoint included. */
+async function assertNoCall (t: Test, { provider, json }: Visit, url: string, code: string): Promise<void> {
+  const { tokenRequests } = provider
+  provider.calls.length = 0
+  t.match(await json(`/call?url=${encodeURIComponent(url)}`), { code })
+  t.strictSame(provider.calls, [])
+  t.equal(provider.tokenRequests, tokenRequests)
 }
 
 async function assertCall (t: Test, { provider, json }: Visit, { call }: PresetCase): Promise<void> {

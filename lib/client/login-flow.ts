@@ -5,6 +5,7 @@ import { readTokenParameters } from '../protocol/token-response.ts'
 import { parseScope } from '../protocol/token-set.ts'
 import { isSecureUrl, setParameters, type Parameters } from '../protocol/urls.ts'
 import type { ProviderHooks } from '../providers/types.ts'
+import { challengeMethod } from './challenge-method.ts'
 import { clientCredentialsGrant, codeGrant, jwtBearerGrant, passwordGrant, type GrantOptions, type Granted } from './grants.ts'
 import type { ProviderClient } from './provider-client.ts'
 
@@ -14,7 +15,7 @@ export interface AuthorizationUrlOptions {
   redirectUri?: string
   /** Further parameters (`prompt`, `login_hint`, `nonce`, repeated `resource`, …). */
   params?: Parameters
-  /** Default S256. `plain` only for a server that has nothing better, false only for one that refuses the parameters. */
+  /** In place of the provider's own `pkce`. */
   pkce?: 'S256' | 'plain' | false
 }
 
@@ -77,15 +78,14 @@ export class LoginFlow {
    */
   async authorizationUrl (options: AuthorizationUrlOptions): Promise<{ url: string, state: string, codeVerifier: string | undefined }> {
     const { config } = this.#provider
-    const implicit = config.grantType === 'implicit'
-    const method = implicit ? undefined : challengeMethod(options.pkce ?? 'S256', this.#provider)
+    const method = challengeMethod(config, options.pkce)
     const codeVerifier = method === undefined ? undefined : randomToken()
     const state = options.state ?? this.#init.state ?? randomToken()
     const redirectUri = options.redirectUri ?? this.#init.redirectUri ?? config.redirectUri
     const scope = parseScope(options.scope) ?? this.scope
     const params = setParameters(setParameters(new URLSearchParams(), config.authorizationParams), options.params)
     const url = await this.#provider.authorizationUrl({
-      responseType: implicit ? 'token' : 'code',
+      responseType: config.grantType === 'implicit' ? 'token' : 'code',
       redirectUri,
       scope,
       state,
@@ -197,12 +197,4 @@ export class LoginFlow {
     if (isSecureUrl(url) || config.allowInsecureRequests) return url
     throw new InsecureTransportError(`the callback URL of provider "${provider}" is plain http`, { provider })
   }
-}
-
-/** How the verifier is shown beforehand (RFC 7636, section 4.2), or undefined for not at all. */
-function challengeMethod (pkce: NonNullable<AuthorizationUrlOptions['pkce']>, { name, config }: ProviderClient): 'S256' | 'plain' | undefined {
-  if (pkce === 'S256' || pkce === 'plain') return pkce
-  if (pkce !== false) throw new InvalidOptionsError(`pkce is ${JSON.stringify(pkce)}; write 'S256'`, { provider: name })
-  // A client without a secret has nothing else to protect its code.
-  return config.clientSecret === undefined ? 'S256' : undefined
 }

@@ -67,6 +67,9 @@ export class ProviderClient {
 
   get name (): string { return this.config.name }
 
+  /** Whether its ID tokens can be checked, so that the scope `openid` makes a login by ID token. */
+  get hasIdTokens (): boolean { return this.config.issuer !== undefined || this.config.idTokenIssuer !== undefined }
+
   /** The same provider, asked for tokens in another way. */
   withGrantType (grantType: ProviderConfig['grantType']): ProviderClient {
     return this.config.grantType === grantType ? this : new ProviderClient({ ...this.config, grantType }, this.#transport, this.#clock)
@@ -209,7 +212,7 @@ export class ProviderClient {
     })
   }
 
-  #idTokenIssuer (issuer: string): { issuer: string, acceptIssuer?: (issuer: string, claims: Record<string, unknown>) => boolean } {
+  #idTokenIssuer (issuer: string): { issuer: string, acceptIssuer?: (issuer: string, claims: Record<string, unknown>, key: Record<string, unknown>) => boolean } {
     const { idTokenIssuer } = this.config
     return typeof idTokenIssuer === 'function' ? { issuer: '', acceptIssuer: idTokenIssuer } : { issuer: idTokenIssuer ?? issuer }
   }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { errors, jwtVerify, type JWTPayload } from 'jose'
+import { errors, jwtVerify, type JWK, type JWTHeaderParameters, type JWTPayload } from 'jose'
 import { InvalidIdTokenError, OAuthError } from '../errors.ts'
 import type { KeySource } from './jwks.ts'
 import { safeEqual } from './random.ts'
@@ -38,7 +38,7 @@ export interface IdTokenExpectation {
   /** Seconds that the two clocks may differ. */
   clockTolerance?: number
   /** Accepts other issuers of the same provider, where one login endpoint serves many tenants. */
-  acceptIssuer?: ((issuer: string, claims: JWTPayload) => boolean) | undefined
+  acceptIssuer?: ((issuer: string, claims: JWTPayload, key: JWK) => boolean) | undefined
 }
 
 const ASYMMETRIC = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519']
@@ -53,7 +53,7 @@ export async function validateIdToken (idToken: string, expected: IdTokenExpecta
     new InvalidIdTokenError(`the ID token of provider "${provider}" is refused: ${what}`, { provider, reason, cause })
 
   let claims: JWTPayload
-  let algorithm: string
+  let header: JWTHeaderParameters
   try {
     const { payload, protectedHeader } = await jwtVerify(idToken, expected.keys, {
       ...(expected.acceptIssuer === undefined && { issuer }),
@@ -64,14 +64,14 @@ export async function validateIdToken (idToken: string, expected: IdTokenExpecta
       currentDate: new Date(expected.now * 1000)
     })
     claims = payload
-    algorithm = protectedHeader.alg
+    header = protectedHeader
   } catch (cause) {
     // A key set that could not be fetched is the provider's absence, not a bad token.
     if (cause instanceof OAuthError) throw cause
     throw refuse(reasonOf(cause), cause instanceof Error ? cause.message : 'it cannot be read', cause)
   }
   if (typeof claims.sub !== 'string' || claims.sub === '') throw refuse('sub', 'it names no subject')
-  if (expected.acceptIssuer !== undefined && claims.iss !== issuer && !expected.acceptIssuer(String(claims.iss), claims)) {
+  if (expected.acceptIssuer !== undefined && claims.iss !== issuer && !expected.acceptIssuer(String(claims.iss), claims, expected.keys.entry(header.kid) ?? {})) {
     throw refuse('iss', 'it is from another issuer')
   }
   if (claims.iat! > expected.now + clockTolerance) throw refuse('iat', 'it was issued in the future')
@@ -86,7 +86,7 @@ export async function validateIdToken (idToken: string, expected: IdTokenExpecta
       throw refuse('auth_time', 'the user authenticated too long ago')
     }
   }
-  if (claims.at_hash !== undefined && expected.accessToken !== undefined && !matchesHash(claims.at_hash, expected.accessToken, algorithm)) {
+  if (claims.at_hash !== undefined && expected.accessToken !== undefined && !matchesHash(claims.at_hash, expected.accessToken, header.alg)) {
     throw refuse('at_hash', 'it does not belong to the access token that came with it')
   }
   const { previous } = expected

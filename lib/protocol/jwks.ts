@@ -1,7 +1,11 @@
-import { createLocalJWKSet, errors, type FlattenedJWSInput, type JSONWebKeySet, type JWSHeaderParameters, type CryptoKey } from 'jose'
+import { createLocalJWKSet, errors, type FlattenedJWSInput, type JSONWebKeySet, type JWK, type JWSHeaderParameters, type CryptoKey } from 'jose'
 
 /** The keys of one provider, fetched when first needed and again when a token names a key not seen yet. */
-export type KeySource = (header: JWSHeaderParameters, token: FlattenedJWSInput) => Promise<CryptoKey>
+export interface KeySource {
+  (header: JWSHeaderParameters, token: FlattenedJWSInput): Promise<CryptoKey>
+  /** A key as it stands in the set that was fetched last, with what the provider says of it beside its numbers. */
+  entry (kid: string | undefined): JWK | undefined
+}
 
 export interface KeySourceOptions {
   /** Fetches the key set (RFC 7517, section 5), bounded in time and size by the caller. */
@@ -32,7 +36,7 @@ export function createKeySource ({ fetchKeys, now, maxAgeMs = 3_600_000, pauseMs
     return fetching
   }
 
-  return async (header, token) => {
+  const keyFor = async (header: JWSHeaderParameters, token: FlattenedJWSInput) => {
     if (keys === undefined || now() - fetchedAt > maxAgeMs) await load()
     const asked = keys!
     try {
@@ -48,4 +52,9 @@ export function createKeySource ({ fetchKeys, now, maxAgeMs = 3_600_000, pauseMs
       return await keys!(header, token)
     }
   }
+  const entry = (kid: string | undefined) => {
+    const all = keys?.jwks().keys ?? []
+    return kid === undefined && all.length === 1 ? all[0] : all.find(key => key.kid === kid)
+  }
+  return Object.assign(keyFor, { entry })
 }

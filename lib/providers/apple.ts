@@ -1,3 +1,5 @@
+import { createPrivateKey } from 'node:crypto'
+import { InvalidOptionsError } from '../errors.ts'
 import type { ClientAuthenticationFunction } from '../protocol/client-authentication.ts'
 import type { ClientSecretIdentity } from '../protocol/client-secret-jwt.ts'
 import { preset, required, type PresetOptions } from './preset.ts'
@@ -18,19 +20,23 @@ const ISSUER = 'https://appleid.apple.com'
  * Apple: OpenID Connect; `clientId` is the Services ID.
  *
  * Facts (developer.apple.com/documentation/signinwithapplerestapi: "Request an authorization to the Sign in with Apple server",
- * "Generate and validate tokens", "Revoke tokens"; appleid.apple.com/.well-known/openid-configuration):
+ * "Token validation" (generate-and-validate-tokens), "Token revocation" (revoke-tokens); signinwithapple, "Verifying a user";
+ * appleid.apple.com/.well-known/openid-configuration):
  * - The client secret is a JWT that the app signs (ES256) with its key: `iss` the team, `sub` the client, `aud` Apple, at most six
  *   months. It is made here, for an hour, and made anew before its end; no `clientSecret` is given.
  * - With the scopes `name` or `email` the browser comes back with a POST. So the app has to be on https: the cookie of the login
  *   must be `SameSite=None`.
  * - The name is in no token. It comes once, in the field `user` (JSON) of the first POST: `request.oauth.user` never has it.
  *   `onLogin` can read it from `request.body`; it is not signed, so it is the user's own word.
- * - Addresses are verified, some are relays; `email_verified` may be text.
+ * - Some addresses are relays. `email_verified` may be text, and is false where an organization manages the account
+ *   ("Sign in with Apple at Work & School").
  * - Revoking ends the user's whole authorization of the app, so logout revokes nothing. There is no userinfo and no API.
- * - Each exchange brings a refresh token (not verified how long it lasts).
+ * - Each code exchange brings a refresh token, which does not end with its time (developer.apple.com/forums/thread/656845); a
+ *   refresh brings no new one. Apple may throttle who refreshes a user's more than once a day, and nothing needs its access tokens.
+ * - PKCE is not in those pages; a verifier is taken no notice of (the code of better-auth sends one).
  *
  * @param options clientId, teamId, keyId and privateKey; anything else replaces what is set here
- * @throws FST_OAUTH_INVALID_OPTIONS where one of the four is missing
+ * @throws FST_OAUTH_INVALID_OPTIONS where one of the four is missing, or the key is none
  */
 export function apple ({ teamId, keyId, privateKey, ...options }: AppleOptions): ProviderOptions {
   return preset({
@@ -43,12 +49,21 @@ export function apple ({ teamId, keyId, privateKey, ...options }: AppleOptions):
     clientAuthentication: options.clientAuthentication ?? signedSecret({
       issuer: required('apple', 'teamId', teamId),
       keyId: required('apple', 'keyId', keyId),
-      // Variables of the environment often have the line breaks of a PEM escaped.
-      privateKey: required('apple', 'privateKey', privateKey).replaceAll('\\n', '\n'),
+      privateKey: signingKey(required('apple', 'privateKey', privateKey)),
       clientId: options.clientId,
       audience: ISSUER
     })
   }, options)
+}
+
+// Found when the app starts, and not by the first who logs in. The error shows nothing of the key.
+function signingKey (privateKey: string): string {
+  // Variables of the environment often have the line breaks of a PEM escaped.
+  const pem = privateKey.replaceAll('\\n', '\n')
+  try {
+    if (pem.includes('BEGIN PRIVATE KEY') && createPrivateKey(pem).asymmetricKeyDetails?.namedCurve === 'prime256v1') return pem
+  } catch { /* said below */ }
+  throw new InvalidOptionsError('apple() takes the text of the key\'s .p8 file as `privateKey`, from BEGIN PRIVATE KEY to END PRIVATE KEY, and it is something else', { reason: 'configuration' })
 }
 
 function signedSecret (identity: ClientSecretIdentity): ClientAuthenticationFunction {

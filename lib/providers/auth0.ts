@@ -1,4 +1,4 @@
-import { preset, required, serverUrl, type PresetOptions } from './preset.ts'
+import { optional, preset, required, serverUrl, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface Auth0Options extends PresetOptions {
@@ -23,6 +23,7 @@ export interface Auth0Options extends PresetOptions {
  * @throws FST_OAUTH_INVALID_OPTIONS where domain is missing
  */
 export function auth0 ({ domain, audience, ...options }: Auth0Options): ProviderOptions {
+  optional('auth0', 'audience', audience, 'text')
   return preset({
     title: 'Auth0',
     issuer: `${serverUrl(required('auth0', 'domain', domain))}/`,

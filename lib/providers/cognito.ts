@@ -1,4 +1,4 @@
-import { preset, required, serverUrl, type PresetOptions } from './preset.ts'
+import { optional, preset, required, serverUrl, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface CognitoOptions extends PresetOptions {
@@ -29,6 +29,7 @@ export interface CognitoOptions extends PresetOptions {
  * @throws FST_OAUTH_INVALID_OPTIONS where one of the last three is missing
  */
 export function cognito ({ domain, region, userPoolId, logoutUri, ...options }: CognitoOptions): ProviderOptions {
+  optional('cognito', 'logoutUri', logoutUri, 'text')
   const server = serverUrl(required('cognito', 'domain', domain))
   const pool = `https://cognito-idp.${required('cognito', 'region', region)}.amazonaws.com/${required('cognito', 'userPoolId', userPoolId)}`
   return preset({

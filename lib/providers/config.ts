@@ -20,6 +20,7 @@ export interface ProviderConfig {
   readonly redirectUri: string | undefined
   readonly scope: readonly string[]
   readonly scopeSeparator: string
+  readonly pkce: 'S256' | 'plain' | false
   readonly loginParams: readonly string[]
   readonly tokenEndpointMethod: 'POST' | 'GET'
   readonly tokenRequestIn: 'body' | 'query'
@@ -56,7 +57,7 @@ const ENDPOINTS = {
   jwksUri: 'jwks_uri'
 } as const
 const PROVIDER_OPTIONS = ['title', 'issuer', ...Object.keys(ENDPOINTS), 'idTokenIssuer', 'grantType', 'clientId', 'clientSecret', 'clientAuthentication', 'clientPrivateKey',
-  'redirectUri', 'scope', 'scopeSeparator', 'authorizationParams', 'tokenParams', 'refreshParams', 'loginParams', 'tokenEndpointMethod', 'tokenRequestIn',
+  'redirectUri', 'scope', 'scopeSeparator', 'authorizationParams', 'tokenParams', 'refreshParams', 'pkce', 'loginParams', 'tokenEndpointMethod', 'tokenRequestIn',
   'strictTokenType', 'responseMode', 'resourceServers', 'tokenPlacement', 'refresh', 'expiryLeeway', 'defaultExpiresIn', 'requestTimeout', 'refreshAhead',
   'revokeAtLogout', 'postLogoutRedirectUri', 'profile', 'userProfile', 'conform', 'hooks', 'allowInsecureRequests']
 /** The longest time a timer of Node's can hold, in milliseconds: a longer one is over at once. */
@@ -101,8 +102,8 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
   const scope = parseScope(options.scope ?? [])
   if (scope === undefined) check.add(`${path}.scope`, 'must be a list of strings or one string with spaces')
   if (options.idTokenIssuer !== undefined && options.issuer === undefined && options.jwksUri === undefined) check.add(`${path}.jwksUri`, 'is missing, and idTokenIssuer is given; write where the keys of its ID tokens are')
-  if (options.issuer === undefined && options.idTokenIssuer === undefined && scope?.includes('openid') === true) {
-    check.add(`${path}.issuer`, 'is missing, and scope asks for "openid"; an ID token can be checked only against a known issuer')
+  if (options.issuer === undefined && options.idTokenIssuer === undefined && options.profile !== 'userinfo' && scope?.includes('openid') === true) {
+    check.add(`${path}.issuer`, 'is missing, and scope asks for "openid"; an ID token can be checked only against a known issuer (with `profile: \'userinfo\'` there need be none)')
   }
   const resourceServers: URL[] = []
   for (const [index, value] of (check.strings(`${path}.resourceServers`, options.resourceServers) ?? []).entries()) {
@@ -118,6 +119,8 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
   for (const option of ['refreshAhead', 'revokeAtLogout', 'allowInsecureRequests', 'strictTokenType'] as const) check.type(`${path}.${option}`, options[option], 'boolean')
   for (const option of ['userProfile', 'conform'] as const) check.type(`${path}.${option}`, options[option], 'function')
   const loginParams = check.strings(`${path}.loginParams`, options.loginParams) ?? []
+  const pkce = options.pkce ?? 'S256'
+  if (pkce !== false && pkce !== 'S256' && pkce !== 'plain') check.add(`${path}.pkce`, `is ${JSON.stringify(pkce)}; write 'S256', 'plain' or false`)
   check.oneOf(`${path}.tokenEndpointMethod`, options.tokenEndpointMethod, ['POST', 'GET'])
   check.oneOf(`${path}.tokenRequestIn`, options.tokenRequestIn, ['body', 'query'])
   check.oneOf(`${path}.tokenPlacement`, options.tokenPlacement, ['header', 'query', 'body'])
@@ -141,6 +144,7 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
     redirectUri: options.redirectUri,
     scope: Object.freeze(scope ?? []),
     scopeSeparator: options.scopeSeparator ?? ' ',
+    pkce,
     loginParams: Object.freeze(loginParams),
     tokenEndpointMethod: options.tokenEndpointMethod ?? 'POST',
     tokenRequestIn: options.tokenRequestIn ?? 'body',

@@ -1,5 +1,5 @@
 import type { TokenMembers } from '../protocol/token-response.ts'
-import { preset, text, type PresetOptions } from './preset.ts'
+import { optional, preset, text, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface EbayOptions extends PresetOptions {
@@ -12,15 +12,18 @@ export interface EbayOptions extends PresetOptions {
  *
  * Facts (developer.ebay.com/api-docs/static: "Getting user consent and the authorization code grant request"
  * (oauth-auth-code-grant-request), "Using a refresh token" (oauth-refresh-token-request), "Getting your redirect_uri value"
- * (oauth-redirect-uri)):
+ * (oauth-redirect-uri); developer.ebay.com/api-docs/commerce/identity/types, "Identity API"):
  * - In place of a redirect URI eBay wants a RuName, a name that it gives the app; the URL behind it is set in eBay's portal.
  * - Basic. The token type is called "User Access Token" or "Application Access Token"; both are sent as Bearer.
  * - Access tokens last two hours; a refresh token (18 months) comes without being asked for, and a refresh brings no new one.
- * - The user is asked from apiz.ebay.com, with the scope `commerce.identity.readonly` (page not read; the code of clients).
+ * - The user is asked from apiz.ebay.com, with the scope `commerce.identity.readonly` (that host and scope are from the code of
+ *   clients). `userId` does not change; since September 2025 some apps get it in place of a U.S. user's `username` too.
  *
  * @param options clientId, clientSecret and the RuName as `redirectUri`; anything else replaces what is set here
+ * @throws FST_OAUTH_INVALID_OPTIONS
  */
 export function ebay ({ sandbox = false, ...options }: EbayOptions): ProviderOptions {
+  optional('ebay', 'sandbox', sandbox, 'boolean')
   const domain = sandbox ? 'sandbox.ebay.com' : 'ebay.com'
   return preset({
     title: 'eBay',

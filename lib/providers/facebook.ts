@@ -1,4 +1,5 @@
-import { members, preset, text, withoutVerifier, type PresetOptions } from './preset.ts'
+import { InvalidOptionsError } from '../errors.ts'
+import { members, preset, text, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface FacebookOptions extends PresetOptions {
@@ -10,18 +11,21 @@ export interface FacebookOptions extends PresetOptions {
  * Facebook: OAuth 2 without OpenID Connect; the profile comes from the Graph API.
  *
  * Facts (developers.facebook.com/documentation/facebook-login: "Manually build a login flow" (guides/advanced/manual-flow),
- * "Long-Lived Access Tokens" (guides/access-tokens/get-long-lived)):
+ * "Long-Lived Access Tokens" (guides/access-tokens/get-long-lived), "OIDC Code Flow with PKCE" (guides/advanced/oidc-token)):
  * - Scopes are separated by commas in the request.
  * - There are no refresh tokens: a user whose token has ended logs in again. A valid token can be traded for one of about 60 days
  *   (`grant_type=fb_exchange_token`); an ended one cannot.
- * - The dialog takes no notice of PKCE, and the exchange then refuses a `code_verifier` ("code_verifier param is provided without
- *   a code_challenge"; reports of better-auth and of Nango, github.com/NangoHQ/nango/pull/7156): it is left out.
+ * - No PKCE: the dialog drops the challenge and the exchange then refuses a verifier (github.com/NangoHQ/nango/pull/7156, of August
+ *   2026, and github.com/better-auth/better-auth/issues/186); a challenge without a verifier was refused too
+ *   (github.com/expo/expo/issues/15980). So neither is sent. With the scope `openid` PKCE is "still in testing".
  * - The exchange is documented as a GET; a POST keeps the secret out of URLs, and other clients do so (not verified in a page).
  * - There is no RFC 7009 endpoint. Whether an address is verified is not said.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
+ * @throws FST_OAUTH_INVALID_OPTIONS where the version cannot be one
  */
 export function facebook ({ version = 'v25.0', ...options }: FacebookOptions): ProviderOptions {
+  if (!/^v\d+\.\d+$/.test(version)) throw new InvalidOptionsError('facebook() has a `version` that is none; write it like "v25.0"', { reason: 'configuration' })
   const graph = `https://graph.facebook.com/${version}`
   return preset({
     title: 'Facebook',
@@ -32,7 +36,7 @@ export function facebook ({ version = 'v25.0', ...options }: FacebookOptions): P
     scopeSeparator: ',',
     clientAuthentication: 'client_secret_post',
     resourceServers: [`${graph}/`],
-    hooks: withoutVerifier,
+    pkce: false,
     // Older versions answer with `expires` alone.
     conform: ({ expires, ...answer }) => expires === undefined ? answer : { token_type: 'Bearer', expires_in: expires, ...answer },
     profile: 'userinfo',

@@ -3,7 +3,9 @@ import { members, preset, text, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 /**
- * Fitbit: OAuth 2 without OpenID Connect; the profile comes from the Web API.
+ * Fitbit: OAuth 2 without OpenID Connect; the profile comes from the Web API. It ends on 2 November 2026: API and OAuth endpoints
+ * answer 410 from then on (developers.google.com/health/about, "About the Google Health API"). What replaces it is Google's, with
+ * Google's logins: see the preset `google`.
  *
  * Facts (dev.fitbit.com/build/reference/web-api: "Authorization" (developer-guide/authorization), "OAuth2 Token", "Refresh Token"
  * and "Revoke Token" (authorization)):
@@ -12,7 +14,6 @@ import type { ProviderOptions } from './types.ts'
  * - Revoking a token revokes all tokens of that user, other sessions' too: logout revokes nothing.
  * - Errors stand in a list, as `errorType` and `message` (not in those pages; as requests-oauthlib reads them).
  * - The profile stands under `user`, without an address (not verified; scope `profile`).
- * - Google replaces this API with one whose logins are Google's (developers.google.com/health/migration, "Migration guide").
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
  */

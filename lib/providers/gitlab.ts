@@ -1,4 +1,4 @@
-import { preset, serverUrl, type PresetOptions } from './preset.ts'
+import { optional, preset, serverUrl, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface GitlabOptions extends PresetOptions {
@@ -13,15 +13,16 @@ export interface GitlabOptions extends PresetOptions {
  * "GitLab as OpenID Connect identity provider"):
  * - Metadata is at `/.well-known/openid-configuration` of each instance. That its `issuer` is the instance's URL without a slash
  *   at the end is not in those pages (not verified for instances below a path).
- * - Id and secret go into the form.
+ * - Id and secret go into the form. PKCE is recommended for server apps too.
  * - Access tokens last two hours. Each exchange brings a refresh token without being asked; a refresh ends the old refresh
  *   token and the old access token at once: none is made ahead of time.
  * - Tokens are revoked at `/oauth/revoke`, which the metadata names.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
+ * @throws FST_OAUTH_INVALID_OPTIONS
  */
 export function gitlab ({ baseUrl = 'https://gitlab.com', ...options }: GitlabOptions): ProviderOptions {
-  const server = serverUrl(baseUrl)
+  const server = serverUrl(optional('gitlab', 'baseUrl', baseUrl, 'text'))
   return preset({
     title: 'GitLab',
     issuer: server,

@@ -1,5 +1,5 @@
 import type { TokenMembers } from '../protocol/token-response.ts'
-import { preset, type PresetOptions } from './preset.ts'
+import { optional, preset, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface GoogleOptions extends PresetOptions {
@@ -7,11 +7,16 @@ export interface GoogleOptions extends PresetOptions {
   offline?: boolean
 }
 
+const ISSUER = 'https://accounts.google.com'
+
 /**
  * Google: OpenID Connect.
  *
  * Facts (developers.google.com/identity/protocols/oauth2/web-server, "Using OAuth 2.0 for Web Server Applications";
- * developers.google.com/identity/openid-connect/openid-connect, "OpenID Connect"; accounts.google.com/.well-known/openid-configuration):
+ * developers.google.com/identity/openid-connect: "OpenID Connect" (openid-connect) and "Google OpenID Connect API Reference"
+ * (reference); accounts.google.com/.well-known/openid-configuration):
+ * - ID tokens are issued by `https://accounts.google.com`, for legacy implementations by `accounts.google.com`.
+ * - Basic or the form; PKCE with S256. The metadata names all endpoints.
  * - Refresh tokens come for `access_type=offline`, and only with the first consent; `prompt=consent` asks for one again.
  * - Revoking an access token revokes its refresh token too. That it ends the app's whole access to the account, other
  *   sessions included, is not in those pages (not verified); no token is revoked at logout because of it.
@@ -19,11 +24,14 @@ export interface GoogleOptions extends PresetOptions {
  * - The answer names the scopes `email` and `profile` by their long names (not verified in a page; seen in answers).
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
+ * @throws FST_OAUTH_INVALID_OPTIONS
  */
 export function google ({ offline = false, ...options }: GoogleOptions): ProviderOptions {
+  optional('google', 'offline', offline, 'boolean')
   return preset({
     title: 'Google',
-    issuer: 'https://accounts.google.com',
+    issuer: ISSUER,
+    idTokenIssuer: (issuer) => issuer === ISSUER || `https://${issuer}` === ISSUER,
     scope: ['openid', 'profile', 'email'],
     resourceServers: ['https://www.googleapis.com/'],
     revokeAtLogout: false,

@@ -1,9 +1,10 @@
 import type { TokenMembers } from '../protocol/token-response.ts'
-import { commaScope, members, preset, text, withoutVerifier, type PresetOptions } from './preset.ts'
+import { commaScope, members, preset, text, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 /**
- * Instagram (API with Instagram login: business and creator accounts): OAuth 2 without OpenID Connect.
+ * Instagram (API with Instagram login: business and creator accounts): OAuth 2 without OpenID Connect. What logged in personal
+ * accounts, the Basic Display API, has been shut down since December 2024.
  *
  * Facts (developers.facebook.com/documentation/instagram-platform: "Business Login for Instagram"
  * (instagram-api-with-instagram-login/business-login), "Access Token" and "Refresh Access Token" (reference)):
@@ -11,7 +12,7 @@ import type { ProviderOptions } from './types.ts'
  * - There are no refresh tokens. A token of an hour can be traded for one of 60 days (GET graph.instagram.com/access_token,
  *   `grant_type=ig_exchange_token`), and that one be renewed when it is a day old (refresh_access_token); neither is done here.
  * - API calls have their token in the query.
- * - PKCE is not documented; Facebook's endpoint refuses a verifier, so none is sent (not verified for this one).
+ * - PKCE is not documented; Facebook's endpoints cannot do with it, so none is used (not verified for this one).
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
  */
@@ -27,11 +28,11 @@ export function instagram (options: PresetOptions): ProviderOptions {
     resourceServers: ['https://graph.instagram.com/'],
     tokenPlacement: 'query',
     defaultExpiresIn: 3600,
-    hooks: withoutVerifier,
+    pkce: false,
     profile: 'userinfo',
     conform,
-    userProfile: ({ user_id: userId, id, name, username, profile_picture_url: picture }) => ({
-      id: (userId ?? id) as string,
+    userProfile: ({ user_id: id, name, username, profile_picture_url: picture }) => ({
+      id: id as string,
       name: text(name) ?? text(username),
       picture: text(picture)
     })

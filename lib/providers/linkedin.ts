@@ -1,6 +1,5 @@
-import { parseScope } from '../protocol/token-set.ts'
 import type { TokenMembers } from '../protocol/token-response.ts'
-import { commaScope, preset, withoutVerifier, type PresetOptions } from './preset.ts'
+import { commaScope, preset, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 /**
@@ -12,25 +11,22 @@ import type { ProviderOptions } from './types.ts'
  * - Access tokens last 60 days. Refresh tokens (a year) are for approved partners alone, without being asked for.
  * - ID tokens do not carry the login's nonce (reports: github.com/authlib/authlib/issues/763,
  *   github.com/linkedin-developers/linkedin-api-js-client/issues/34), so none is used: who logged in is asked from userinfo.
- * - A confidential client that sends a `code_verifier` is refused as `invalid_client` (reports:
- *   github.com/nextauthjs/next-auth/issues/8831): it is left out.
+ * - A confidential client that sends a `code_verifier` is refused as `invalid_client`, with a challenge or without
+ *   (github.com/UsefulSoftwareCo/executor/issues/2087, of September 2026; github.com/nextauthjs/next-auth/issues/8831): no PKCE.
  * - There is no RFC 7009 endpoint in the pages above.
- *
- * `openid` must be asked for without the plugin's doing what it does for OpenID Connect, so the scopes stand in
- * `authorizationParams`: a login cannot replace them with its own `scope`, only with `params: { scope }`.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
  */
-export function linkedin ({ scope = ['openid', 'profile', 'email'], ...options }: PresetOptions): ProviderOptions {
+export function linkedin (options: PresetOptions): ProviderOptions {
   return preset({
     title: 'LinkedIn',
     authorizationEndpoint: 'https://www.linkedin.com/oauth/v2/authorization',
     tokenEndpoint: 'https://www.linkedin.com/oauth/v2/accessToken',
     userinfoEndpoint: 'https://api.linkedin.com/v2/userinfo',
-    authorizationParams: { scope: parseScope(scope)?.join(' ') },
+    scope: ['openid', 'profile', 'email'],
     clientAuthentication: 'client_secret_post',
     resourceServers: ['https://api.linkedin.com/'],
-    hooks: withoutVerifier,
+    pkce: false,
     profile: 'userinfo',
     conform
   }, options)

@@ -1,3 +1,4 @@
+import { InvalidOptionsError } from '../errors.ts'
 import type { TokenMembers } from '../protocol/token-response.ts'
 import { members, preset, text, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
@@ -22,8 +23,10 @@ const DATA_CENTERS = Array.from({ length: 50 }, (_, index) => `us${index + 1}`)
  * - There is no RFC 7009 endpoint in that page.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
+ * @throws FST_OAUTH_INVALID_OPTIONS
  */
 export function mailchimp ({ dataCenters = DATA_CENTERS, ...options }: MailchimpOptions): ProviderOptions {
+  if (!Array.isArray(dataCenters) || !dataCenters.every(name => /^\w+$/.test(name))) throw new InvalidOptionsError('mailchimp() takes a list of names like "us6" as `dataCenters`', { reason: 'configuration' })
   const { defaultExpiresIn = 3600 } = options
   return preset({
     title: 'Mailchimp',
@@ -34,8 +37,8 @@ export function mailchimp ({ dataCenters = DATA_CENTERS, ...options }: Mailchimp
     resourceServers: dataCenters.map(name => `https://${name}.api.mailchimp.com/3.0/`),
     profile: 'userinfo',
     conform: (answer) => conform(answer, defaultExpiresIn),
-    userProfile: ({ user_id: account, accountname, login }) => ({
-      id: (members(login).login_id ?? account) as string,
+    userProfile: ({ accountname, login }) => ({
+      id: members(login).login_id as string,
       name: text(members(login).login_name) ?? text(accountname),
       email: text(members(login).email),
       picture: text(members(login).avatar)

@@ -1,4 +1,4 @@
-import { preset, required, serverUrl, type PresetOptions } from './preset.ts'
+import { optional, preset, required, serverUrl, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface OktaOptions extends PresetOptions {
@@ -11,9 +11,10 @@ export interface OktaOptions extends PresetOptions {
 /**
  * Okta: OpenID Connect.
  *
- * Facts (developer.okta.com/docs: "Refresh access tokens" (guides/refresh-tokens), "/revoke" (api/openapi/okta-oauth/oauth)):
+ * Facts (developer.okta.com/docs: "Authorization Servers" (concepts/auth-servers), "Refresh access tokens" (guides/refresh-tokens),
+ * "/revoke" (api/openapi/okta-oauth/oauth)):
  * - The issuer is `https://{domain}/oauth2/{authorizationServer}`, or `https://{domain}` for the organization's own server, whose
- *   access tokens are for Okta's API alone (the second half is not verified in a page).
+ *   access tokens are for Okta's API alone.
  * - Refresh tokens come for the scope `offline_access` where the app's grant types have them. Web apps keep theirs; rotation can
  *   be switched on, with a grace of 0 to 60 seconds.
  * - A client revokes its own tokens; revoking ends that token.
@@ -22,6 +23,7 @@ export interface OktaOptions extends PresetOptions {
  * @throws FST_OAUTH_INVALID_OPTIONS where domain is missing
  */
 export function okta ({ domain, authorizationServer = 'default', ...options }: OktaOptions): ProviderOptions {
+  if (authorizationServer !== false) optional('okta', 'authorizationServer', authorizationServer, 'text')
   const server = serverUrl(required('okta', 'domain', domain))
   return preset({
     title: 'Okta',

@@ -1,5 +1,5 @@
-import type { TokenMembers } from '../protocol/token-response.ts'
-import { preset, required, serverUrl, text, type PresetOptions } from './preset.ts'
+import type { Conform, TokenMembers } from '../protocol/token-response.ts'
+import { endedGrant, preset, required, serverUrl, text, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface PlentymarketsOptions extends PresetOptions {
@@ -10,12 +10,12 @@ export interface PlentymarketsOptions extends PresetOptions {
 /**
  * plentymarkets: users of a shop's backend log in with name and password (RFC 6749, section 4.3).
  *
- * Facts (developers.plentymarkets.com/rest-doc/introduction, which could not be read; taken from requests-oauthlib's
- * plentymarkets fix, github.com/requests/requests-oauthlib/pull/263, and the code of clients, so not verified):
+ * Facts (developers.plentymarkets.com/rest-doc/authentication/details, which could not be read; taken from requests-oauthlib's
+ * plentymarkets fix, github.com/requests/requests-oauthlib/pull/263, and the code of several clients, so not verified):
  * - `POST /rest/login` takes user name and password, `POST /rest/login/refresh` the refresh token.
- * - The answers' members are in camel case, those of a refresh too. Access tokens last a day.
+ * - The answers' members are in camel case, those of a refresh too; newer systems send RFC 6749's names. Access tokens last a day.
  * - `GET /rest/user` tells who logged in.
- * - There is no client authentication: any `clientId` will do.
+ * - There is no client authentication: any `clientId` will do, and a 401 to a refresh can only mean the refresh token.
  *
  * @param options clientId and baseUrl; anything else replaces what is set here
  * @throws FST_OAUTH_INVALID_OPTIONS where baseUrl is missing
@@ -44,6 +44,7 @@ export function plentymarkets ({ baseUrl, ...options }: PlentymarketsOptions): P
 
 const NAMES: Record<string, string> = { accessToken: 'access_token', tokenType: 'token_type', expiresIn: 'expires_in', refreshToken: 'refresh_token' }
 
-function conform (answer: TokenMembers): TokenMembers {
-  return Object.fromEntries(Object.entries(answer).map(([name, value]) => [Object.hasOwn(NAMES, name) ? NAMES[name] : name, value]))
+const conform: Conform = (answer, { status, grantType }) => {
+  const named: TokenMembers = Object.fromEntries(Object.entries(answer).map(([name, value]) => [Object.hasOwn(NAMES, name) ? NAMES[name] : name, value]))
+  return endedGrant(named, () => status === 401 && grantType === 'refresh_token')
 }

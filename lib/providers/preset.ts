@@ -1,14 +1,16 @@
 import { InvalidOptionsError } from '../errors.ts'
+import { parseScope } from '../protocol/token-set.ts'
 import type { TokenMembers } from '../protocol/token-response.ts'
 import { setParameters, type Parameters } from '../protocol/urls.ts'
-import type { ProviderHooks, ProviderOptions } from './types.ts'
+import type { ProviderOptions } from './types.ts'
 
 /** What a preset leaves to the app. Anything but the id replaces, or adds to, what the preset sets. */
 export type PresetOptions = Partial<ProviderOptions> & Pick<ProviderOptions, 'clientId'>
 
 /**
  * Puts a provider's facts and the app's own options together. The app's win; parameters and hooks are added to the preset's,
- * and an option that is `undefined` (a variable that is not set) replaces nothing. Without a secret the app is a public client.
+ * and an option that is `undefined` (a variable that is not set) replaces nothing. Without a secret the app is a public client;
+ * with one that is `undefined` it is not, and what checks the options says so.
  */
 export function preset (facts: Omit<ProviderOptions, 'clientId'>, options: PresetOptions): ProviderOptions {
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as unknown as PresetOptions
@@ -17,7 +19,8 @@ export function preset (facts: Omit<ProviderOptions, 'clientId'>, options: Prese
     if (facts[name] !== undefined && given[name] !== undefined) merged[name] = merge(facts[name], given[name])
   }
   if (facts.hooks !== undefined && given.hooks !== undefined) merged.hooks = { ...facts.hooks, ...given.hooks }
-  if (given.clientSecret === undefined && given.clientAuthentication === undefined && typeof facts.clientAuthentication === 'string') {
+  if ('clientSecret' in options && options.clientSecret === undefined) Object.assign(merged, { clientSecret: undefined })
+  else if (given.clientSecret === undefined && given.clientAuthentication === undefined && typeof facts.clientAuthentication === 'string') {
     merged.clientAuthentication = 'none'
   }
   return merged
@@ -36,6 +39,17 @@ function merge (facts: Parameters, given: Parameters): Parameters {
 export function required (presetName: string, field: string, value: unknown): string {
   if (typeof value === 'string' && value !== '') return value
   throw new InvalidOptionsError(`${presetName}() needs \`${field}\`, and it is ${value === '' ? 'empty' : 'missing'}`, { reason: 'configuration' })
+}
+
+/**
+ * A field of a preset's own that may be left out.
+ * @throws FST_OAUTH_INVALID_OPTIONS where it is something else than a preset can use
+ */
+export function optional<T> (presetName: string, field: string, value: T, kind: 'text' | 'boolean' | 'scope'): T {
+  const fine = { text: () => text(value) !== undefined, boolean: () => typeof value === 'boolean', scope: () => parseScope(value) !== undefined }
+  if (value === undefined || fine[kind]()) return value
+  const wanted = { text: 'a string that is not empty', boolean: 'true or false', scope: 'a list of strings or one string with spaces' }
+  throw new InvalidOptionsError(`${presetName}() takes ${wanted[kind]} as \`${field}\`, and it is ${JSON.stringify(value)}`, { reason: 'configuration' })
 }
 
 /** A server's URL without a slash at its end, from a URL or a bare host name. */
@@ -61,9 +75,4 @@ export function commaScope (answer: TokenMembers): TokenMembers {
 /** The answer with the provider's own word for a refresh token that is no good put as RFC 6749, section 5.2 has it. */
 export function endedGrant (answer: TokenMembers, ended: (answer: TokenMembers) => boolean): TokenMembers {
   return ended(answer) ? { ...answer, error: 'invalid_grant' } : answer
-}
-
-/** For providers that take no notice of a code challenge, and then refuse its verifier: the code is exchanged without. */
-export const withoutVerifier: ProviderHooks = {
-  accessTokenRequest: ({ body }) => { body.delete('code_verifier') }
 }

@@ -1,6 +1,7 @@
+import { InvalidOptionsError } from '../errors.ts'
 import type { TokenMembers } from '../protocol/token-response.ts'
 import { parseScope } from '../protocol/token-set.ts'
-import { commaScope, endedGrant, members, preset, text, withoutVerifier, type PresetOptions } from './preset.ts'
+import { commaScope, endedGrant, members, optional, preset, text, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface SlackOptions extends PresetOptions {
@@ -22,17 +23,19 @@ export interface SlackOptions extends PresetOptions {
  * - The bot's token is the answer's own (`token_type` `bot`), the user's stands under `authed_user` (`user`); both are sent as
  *   Bearer. The answer to a refresh has the new token at its top, whosever it is.
  * - Tokens last for ever; with token rotation 12 hours, and refresh tokens come without being asked for.
- * - Basic is what Slack recommends. PKCE may be used once an app has enabled it, which makes it a public client: with a secret no
- *   verifier is sent (that the challenge is then ignored is not verified).
+ * - Basic is what Slack recommends. PKCE may be used once an app has enabled it, which makes it a public client for good (its
+ *   refresh tokens then end after 30 days): with a secret none is used. `pkce: 'S256'` does where the app has it enabled.
  * - Errors come with status 200 and `ok` false. That a bad refresh token is `invalid_refresh_token` is not in those pages.
  * - `auth.test` tells whose token it is: with a bot's token that is the bot, and who installed it is in the token answer alone.
  *   So `request.oauth.user` is null where calls are made as a bot; `tokens.raw.authed_user.id` is in `onLogin`.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
+ * @throws FST_OAUTH_INVALID_OPTIONS
  */
 export function slack ({ userScope, actAs, ...options }: SlackOptions): ProviderOptions {
+  if (actAs !== undefined && actAs !== 'bot' && actAs !== 'user') throw new InvalidOptionsError('slack() takes "bot" or "user" as `actAs`', { reason: 'configuration' })
   const botScope = parseScope(options.scope) ?? []
-  const asked = parseScope(userScope) ?? (botScope.length > 0 ? [] : ['users:read'])
+  const asked = parseScope(optional('slack', 'userScope', userScope, 'scope')) ?? (botScope.length > 0 ? [] : ['users:read'])
   const asUser = actAs === 'user' || (actAs === undefined && botScope.length === 0)
   return preset({
     title: 'Slack',
@@ -43,7 +46,7 @@ export function slack ({ userScope, actAs, ...options }: SlackOptions): Provider
     ...(asked.length > 0 && { authorizationParams: { user_scope: asked.join(',') } }),
     clientAuthentication: 'client_secret_basic',
     resourceServers: ['https://slack.com/api/'],
-    ...(options.clientSecret !== undefined && { hooks: withoutVerifier }),
+    pkce: false,
     profile: asUser ? 'userinfo' : 'id_token',
     conform: (answer) => conform(answer, asUser),
     userProfile: ({ user_id: id, user }) => ({ id: id as string, name: text(user) })

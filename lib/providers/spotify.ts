@@ -5,11 +5,13 @@ import type { ProviderOptions } from './types.ts'
  * Spotify: OAuth 2 without OpenID Connect; the profile comes from the Web API.
  *
  * Facts (developer.spotify.com/documentation/web-api: "Authorization Code Flow" (tutorials/code-flow), "Refreshing tokens"
- * (tutorials/refreshing-tokens), "Get Current User's Profile" (reference/get-current-users-profile)):
+ * (tutorials/refreshing-tokens), "Get Current User's Profile" (reference/get-current-users-profile), "Web API Changelog - May 2026"
+ * (references/changes/may-2026), "February 2026 Web API Dev Mode Changes" (tutorials/february-2026-migration-guide)):
+ * - Accounts are known by `account_id`, which does not change; `id` is not for that.
  * - Basic. Access tokens last an hour; a refresh token comes without being asked for, and a refresh may bring none: the old one
  *   stays good then (the first two pages were read through a copy of their text).
- * - The address is unverified, in Spotify's own words.
- * - There is no RFC 7009 endpoint (not verified).
+ * - The address is unverified, in Spotify's own words. Apps in development mode get none since February 2026.
+ * - The metadata of its OpenID provider, which is not for every app, names a revocation endpoint; the pages above have none.
  * - `localhost` is no redirect URI; http://127.0.0.1 is (concepts/redirect_uri, "Redirect URIs").
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
@@ -24,8 +26,8 @@ export function spotify (options: PresetOptions): ProviderOptions {
     clientAuthentication: 'client_secret_basic',
     resourceServers: ['https://api.spotify.com/v1/'],
     profile: 'userinfo',
-    userProfile: ({ id, display_name: name, email, images }) => ({
-      id: id as string,
+    userProfile: ({ account_id: account, id, display_name: name, email, images }) => ({
+      id: (account ?? id) as string,
       name: text(name),
       email: text(email),
       picture: text(members(Array.isArray(images) ? images[0] : undefined).url)

@@ -67,8 +67,11 @@ export interface ProviderOptions {
   endSessionEndpoint?: string
   deviceAuthorizationEndpoint?: string
   jwksUri?: string
-  /** Who may issue ID tokens, where that is not `issuer`: one login endpoint for many tenants. Needs `jwksUri`. */
-  idTokenIssuer?: string | ((issuer: string, claims: Record<string, unknown>) => boolean)
+  /**
+   * Who may issue ID tokens, where that is not `issuer`: one login endpoint for many tenants. Needs `jwksUri`. A function is also
+   * given the key that signed, as it stands in the key set.
+   */
+  idTokenIssuer?: string | ((issuer: string, claims: Record<string, unknown>, key: Record<string, unknown>) => boolean)
 
   /** How tokens are obtained. Default `authorization_code`. */
   grantType?: GrantType
@@ -91,6 +94,11 @@ export interface ProviderOptions {
   tokenParams?: Parameters
   /** Further parameters of each refresh. */
   refreshParams?: Parameters
+  /**
+   * How a login shows beforehand who will exchange its code (RFC 7636). Default S256; `plain` only for a provider that has nothing
+   * better, false only for one that refuses the parameters: a client without a secret has nothing else, and uses S256 all the same.
+   */
+  pkce?: 'S256' | 'plain' | false
   /** Parameters that `GET /login/:provider` takes from its own query and passes on. Default none. */
   loginParams?: readonly string[]
   /** How the token endpoint is called. Default POST. */

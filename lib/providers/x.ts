@@ -1,3 +1,4 @@
+import { parseScope } from '../protocol/token-set.ts'
 import { members, preset, text, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
@@ -8,26 +9,29 @@ import type { ProviderOptions } from './types.ts'
  * user-access-token), "Authenticated User Lookup" (x-api/users/lookup/quickstart/authenticated-lookup)):
  * - PKCE is required. Confidential clients authenticate with Basic, public ones with their id.
  * - Access tokens last two hours; a refresh token comes for the scope `offline.access`.
- * - Users are asked for with `tweet.read` and `users.read`; the answer stands under `data`, without an address.
+ * - Users are asked for with `tweet.read` and `users.read`; the answer stands under `data`. With the scope `users.email`, which the
+ *   app must have been given, the address is its `confirmed_email` (not read in a page; the code of better-auth). Whether it is
+ *   verified is not said here.
  * - A redirect URI on one's own machine is http://127.0.0.1, not localhost (fundamentals/developer-apps, "Apps").
  * - Tokens are revoked at `/2/oauth2/revoke`. That a refresh token is good for one use is not verified.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
  */
 export function x (options: PresetOptions): ProviderOptions {
+  const withEmail = parseScope(options.scope)?.includes('users.email')
   return preset({
     title: 'X',
     authorizationEndpoint: 'https://x.com/i/oauth2/authorize',
     tokenEndpoint: 'https://api.x.com/2/oauth2/token',
     revocationEndpoint: 'https://api.x.com/2/oauth2/revoke',
-    userinfoEndpoint: 'https://api.x.com/2/users/me?user.fields=profile_image_url',
+    userinfoEndpoint: `https://api.x.com/2/users/me?user.fields=profile_image_url${withEmail ? ',confirmed_email' : ''}`,
     scope: ['tweet.read', 'users.read'],
     clientAuthentication: 'client_secret_basic',
     resourceServers: ['https://api.x.com/2/'],
     profile: 'userinfo',
     userProfile: ({ data }) => {
-      const { id, name, username, profile_image_url: picture } = members(data)
-      return { id: id as string, name: text(name) ?? text(username), picture: text(picture) }
+      const { id, name, username, profile_image_url: picture, confirmed_email: email } = members(data)
+      return { id: id as string, name: text(name) ?? text(username), email: text(email), picture: text(picture) }
     }
   }, options)
 }

@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { challengeMethod } from '../client/challenge-method.ts'
 import type { ProviderClient } from '../client/provider-client.ts'
 import { LoginRequiredError, UnknownProviderError } from '../errors.ts'
 import { randomToken } from '../protocol/random.ts'
@@ -45,13 +46,14 @@ export async function startLogin (runtime: Runtime, request: FastifyRequest, rep
   const scope = parseScope(options.scope) ?? [...config.scope]
   const state = randomToken()
   const implicit = config.grantType === 'implicit'
-  const codeVerifier = implicit ? undefined : randomToken()
-  const nonce = scope.includes('openid') ? randomToken() : undefined
+  const codeChallengeMethod = challengeMethod(config)
+  const codeVerifier = codeChallengeMethod === undefined ? undefined : randomToken()
+  const nonce = provider.hasIdTokens && scope.includes('openid') ? randomToken() : undefined
   const redirectUri = redirectUriOf(runtime, provider)
   const params = setParameters(setParameters(new URLSearchParams(), config.authorizationParams), options.params)
   const maxAge = options.maxAge ?? numeric(params.get('max_age'))
   if (maxAge !== undefined) params.set('max_age', String(maxAge))
-  const url = await provider.authorizationUrl({ responseType: responseTypeOf(implicit, nonce), redirectUri, scope, state, codeVerifier, nonce, responseMode: config.responseMode === 'query' ? undefined : config.responseMode, params })
+  const url = await provider.authorizationUrl({ responseType: responseTypeOf(implicit, nonce), redirectUri, scope, state, codeVerifier, codeChallengeMethod, nonce, responseMode: config.responseMode === 'query' ? undefined : config.responseMode, params })
 
   const cookies = loginCookieOptions(runtime, config.responseMode)
   const surplus = surplusLogins(request.cookies)

@@ -78,6 +78,7 @@ const microsoft = (tenant: string, tid: string): Omit<PresetCase, 'preset'> => (
   refused: { status: 400, body: { error: 'invalid_grant', error_description: 'AADSTS700082: The refresh token has expired', error_codes: [700082] } },
   idToken: { iss: `https://login.microsoftonline.com/${tid}/v2.0`, sub: 'AAAAAAAAAAAAAAAAAAAAAIkzqFVrSaSaFHy782bbtaQ', tid, ver: '2.0', name: 'Alice Adams', preferred_username: 'alice@contoso.example', email: 'alice@example.com' },
   documents: { [`https://login.microsoftonline.com/${tenant}/discovery/v2.0/keys`]: '{keys}' },
+  keyIssuer: tid === PERSONAL_TENANT ? `https://login.microsoftonline.com/${tid}/v2.0` : 'https://login.microsoftonline.com/{tenantid}/v2.0',
   // An address of Microsoft's is never known to be verified.
   user: { id: 'AAAAAAAAAAAAAAAAAAAAAIkzqFVrSaSaFHy782bbtaQ', name: 'Alice Adams', email: 'alice@example.com' },
   scope: ['openid', 'profile', 'email'],
@@ -133,12 +134,64 @@ const slack = {
   title: 'Slack',
   authorizationEndpoint: 'https://slack.com/oauth/v2/authorize',
   client: 'basic',
-  verifier: 'refused',
+  pkce: 'refused',
   tokenEndpoint: 'https://slack.com/api/oauth.v2.access',
   refused: { status: 200, body: { ok: false, error: 'invalid_refresh_token' } },
   call: { url: 'conversations.list', sent: 'https://slack.com/api/conversations.list', headers: bearer },
   logout: { revokes: false }
 } as const
+
+const apple: PresetCase = {
+  preset: ({ clientSecret: _none, ...options }) => presets.apple({ ...options, teamId: 'TEAM123456', keyId: 'KEY1234567', privateKey: APPLE_KEY.replaceAll('\n', '\\n') }),
+  title: 'Apple',
+  authorizationEndpoint: 'https://appleid.apple.com/auth/authorize',
+  authorization: { scope: 'openid name email', response_mode: 'form_post' },
+  responseMode: 'form_post',
+  posted: { user: '{"name":{"firstName":"Alice","lastName":"Adams"},"email":"alice@example.com"}' },
+  client: form => {
+    const jwt = verifiedClaims(form.get('client_secret') ?? '', appleKey.publicKey)
+    const { iss, sub, aud, exp, iat } = jwt?.claims ?? {}
+    const fine = jwt?.header.alg === 'ES256' && jwt.header.kid === 'KEY1234567' && iss === 'TEAM123456' && sub === form.get('client_id') &&
+      aud === 'https://appleid.apple.com' && Number(exp) > Date.now() / 1000 && Number(exp) - Number(iat) <= 15_777_000
+    return fine ? undefined : `the client secret is ${JSON.stringify(jwt)}`
+  },
+  tokenEndpoint: 'https://appleid.apple.com/auth/token',
+  tokens: { access_token: '{access}', token_type: 'Bearer', expires_in: 3600, refresh_token: '{refresh}', id_token: '{id}' },
+  refreshed: { access_token: '{access}', token_type: 'Bearer', expires_in: 3600, id_token: '{id}' },
+  refused: { status: 400, body: { error: 'invalid_grant' } },
+  idToken: { iss: 'https://appleid.apple.com', sub: '001234.0a1b2c3d4e5f.0123', email: 'abc123@privaterelay.appleid.com', email_verified: 'true', is_private_email: 'true', nonce_supported: true },
+  documents: {
+    'https://appleid.apple.com/.well-known/openid-configuration': metadata('https://appleid.apple.com', {
+      authorization_endpoint: 'https://appleid.apple.com/auth/authorize',
+      token_endpoint: 'https://appleid.apple.com/auth/token',
+      revocation_endpoint: 'https://appleid.apple.com/auth/revoke',
+      jwks_uri: 'https://appleid.apple.com/auth/keys'
+    }),
+    'https://appleid.apple.com/auth/keys': '{keys}'
+  },
+  revocationEndpoint: 'https://appleid.apple.com/auth/revoke',
+  user: { id: '001234.0a1b2c3d4e5f.0123', email: 'abc123@privaterelay.appleid.com', emailVerified: true },
+  scope: ['openid', 'name', 'email'],
+  logout: { revokes: false }
+}
+
+const x: PresetCase = {
+  preset: options => presets.x({ ...options, scope: ['tweet.read', 'users.read', 'offline.access'] }),
+  title: 'X',
+  authorizationEndpoint: 'https://x.com/i/oauth2/authorize',
+  authorization: { scope: 'tweet.read users.read offline.access' },
+  client: 'basic',
+  tokenEndpoint: 'https://api.x.com/2/oauth2/token',
+  tokens: { token_type: 'bearer', expires_in: 7200, access_token: '{access}', scope: 'users.read tweet.read offline.access', refresh_token: '{refresh}' },
+  refreshed: { token_type: 'bearer', expires_in: 7200, access_token: '{access}', scope: 'users.read tweet.read offline.access', refresh_token: '{refresh}' },
+  refused: { status: 400, body: { error: 'invalid_grant', error_description: 'Value passed for the token was invalid.' } },
+  profile: { url: 'https://api.x.com/2/users/me?user.fields=profile_image_url', answer: { data: { id: '2244994945', name: 'Alice Adams', username: 'alice', profile_image_url: alice.picture } } },
+  revocationEndpoint: 'https://api.x.com/2/oauth2/revoke',
+  user: { id: '2244994945', name: 'Alice Adams', picture: alice.picture },
+  scope: ['users.read', 'tweet.read', 'offline.access'],
+  call: { url: 'tweets/search/recent?query=tea', sent: 'https://api.x.com/2/tweets/search/recent?query=tea', headers: bearer },
+  logout: { revokes: true }
+}
 
 /** Every preset, some in more than one way. What stands before a comma is the preset's name. */
 export const presetCases: Record<string, PresetCase> = {
@@ -156,6 +209,13 @@ export const presetCases: Record<string, PresetCase> = {
     tokens: { access_token: '{access}', expires_in: 3599, refresh_token: '{refresh}', scope: GOOGLE_SCOPE, token_type: 'Bearer', id_token: '{id}' },
     refreshed: { access_token: '{access}', expires_in: 3599, scope: GOOGLE_SCOPE, token_type: 'Bearer', id_token: '{id}' },
     refused: { status: 400, body: { error: 'invalid_grant', error_description: 'Token has been expired or revoked.' } }
+  },
+
+  'google, as legacy implementations know it': {
+    ...google,
+    preset: presets.google,
+    tokens: { access_token: '{access}', expires_in: 3599, scope: GOOGLE_SCOPE, token_type: 'Bearer', id_token: '{id}' },
+    idToken: { ...google.idToken, iss: 'accounts.google.com' }
   },
 
   'github, an OAuth app': {
@@ -199,38 +259,12 @@ export const presetCases: Record<string, PresetCase> = {
   'microsoft, one tenant': { ...microsoft(TENANT, TENANT), preset: options => presets.microsoft({ ...options, tenant: TENANT, scope: 'openid profile email offline_access' }) },
   'microsoft, a tenant by its domain': { ...microsoft('contoso.onmicrosoft.com', TENANT), preset: options => presets.microsoft({ ...options, tenant: 'contoso.onmicrosoft.com', scope: 'openid profile email offline_access' }) },
 
-  apple: {
-    preset: ({ clientSecret: _none, ...options }) => presets.apple({ ...options, teamId: 'TEAM123456', keyId: 'KEY1234567', privateKey: APPLE_KEY.replaceAll('\n', '\\n') }),
-    title: 'Apple',
-    authorizationEndpoint: 'https://appleid.apple.com/auth/authorize',
-    authorization: { scope: 'openid name email', response_mode: 'form_post' },
-    responseMode: 'form_post',
-    posted: { user: '{"name":{"firstName":"Alice","lastName":"Adams"},"email":"alice@example.com"}' },
-    client: form => {
-      const jwt = verifiedClaims(form.get('client_secret') ?? '', appleKey.publicKey)
-      const { iss, sub, aud, exp, iat } = jwt?.claims ?? {}
-      const fine = jwt?.header.alg === 'ES256' && jwt.header.kid === 'KEY1234567' && iss === 'TEAM123456' && sub === form.get('client_id') &&
-        aud === 'https://appleid.apple.com' && Number(exp) > Date.now() / 1000 && Number(exp) - Number(iat) <= 15_777_000
-      return fine ? undefined : `the client secret is ${JSON.stringify(jwt)}`
-    },
-    tokenEndpoint: 'https://appleid.apple.com/auth/token',
-    tokens: { access_token: '{access}', token_type: 'Bearer', expires_in: 3600, refresh_token: '{refresh}', id_token: '{id}' },
-    refreshed: { access_token: '{access}', token_type: 'Bearer', expires_in: 3600, id_token: '{id}' },
-    refused: { status: 400, body: { error: 'invalid_grant' } },
-    idToken: { iss: 'https://appleid.apple.com', sub: '001234.0a1b2c3d4e5f.0123', email: 'abc123@privaterelay.appleid.com', email_verified: 'true', is_private_email: 'true', nonce_supported: true },
-    documents: {
-      'https://appleid.apple.com/.well-known/openid-configuration': metadata('https://appleid.apple.com', {
-        authorization_endpoint: 'https://appleid.apple.com/auth/authorize',
-        token_endpoint: 'https://appleid.apple.com/auth/token',
-        revocation_endpoint: 'https://appleid.apple.com/auth/revoke',
-        jwks_uri: 'https://appleid.apple.com/auth/keys'
-      }),
-      'https://appleid.apple.com/auth/keys': '{keys}'
-    },
-    revocationEndpoint: 'https://appleid.apple.com/auth/revoke',
-    user: { id: '001234.0a1b2c3d4e5f.0123', email: 'abc123@privaterelay.appleid.com', emailVerified: true },
-    scope: ['openid', 'name', 'email'],
-    logout: { revokes: false }
+  apple,
+  'apple, an account that an organization manages': {
+    ...apple,
+    posted: {},
+    idToken: { ...apple.idToken, email: 'alice@school.example', email_verified: 'false', is_private_email: 'false' },
+    user: { id: '001234.0a1b2c3d4e5f.0123', email: 'alice@school.example', emailVerified: false }
   },
 
   facebook: {
@@ -239,7 +273,7 @@ export const presetCases: Record<string, PresetCase> = {
     authorizationEndpoint: 'https://www.facebook.com/v25.0/dialog/oauth',
     authorization: { scope: 'public_profile,email' },
     client: 'form',
-    verifier: 'refused',
+    pkce: 'refused',
     tokenEndpoint: 'https://graph.facebook.com/v25.0/oauth/access_token',
     tokens: { access_token: '{access}', token_type: 'bearer', expires_in: 5183944 },
     profile: { url: 'https://graph.facebook.com/v25.0/me?fields=id,name,email,picture', answer: { id: '10150000000000001', name: 'Alice Adams', email: 'alice@example.com', picture: { data: { height: 50, is_silhouette: false, url: alice.picture, width: 50 } } } },
@@ -255,7 +289,7 @@ export const presetCases: Record<string, PresetCase> = {
     authorizationEndpoint: 'https://www.instagram.com/oauth/authorize',
     authorization: { scope: 'instagram_business_basic,instagram_business_manage_comments' },
     client: 'form',
-    verifier: 'refused',
+    pkce: 'refused',
     tokenEndpoint: 'https://api.instagram.com/oauth/access_token',
     tokens: { data: [{ access_token: '{access}', user_id: '1020', permissions: 'instagram_business_basic,instagram_business_manage_comments' }] },
     profile: { url: 'https://graph.instagram.com/me?fields=user_id,username,name,profile_picture_url', answer: { user_id: '17841405793187218', username: 'alice', profile_picture_url: alice.picture, id: '1020' } },
@@ -271,7 +305,7 @@ export const presetCases: Record<string, PresetCase> = {
     authorizationEndpoint: 'https://www.linkedin.com/oauth/v2/authorization',
     authorization: { scope: 'openid profile email', nonce: null },
     client: 'form',
-    verifier: 'refused',
+    pkce: 'refused',
     tokenEndpoint: 'https://www.linkedin.com/oauth/v2/accessToken',
     tokens: { access_token: '{access}', expires_in: 5184000, refresh_token: '{refresh}', refresh_token_expires_in: 31536000, scope: 'email,openid,profile', token_type: 'Bearer', id_token: '{id}' },
     refreshed: { access_token: '{access}', expires_in: 5184000, refresh_token: '{refresh}', refresh_token_expires_in: 439200, scope: 'email,openid,profile', token_type: 'Bearer' },
@@ -285,22 +319,13 @@ export const presetCases: Record<string, PresetCase> = {
     logout: { revokes: false }
   },
 
-  x: {
-    preset: options => presets.x({ ...options, scope: ['tweet.read', 'users.read', 'offline.access'] }),
-    title: 'X',
-    authorizationEndpoint: 'https://x.com/i/oauth2/authorize',
-    authorization: { scope: 'tweet.read users.read offline.access' },
-    client: 'basic',
-    tokenEndpoint: 'https://api.x.com/2/oauth2/token',
-    tokens: { token_type: 'bearer', expires_in: 7200, access_token: '{access}', scope: 'users.read tweet.read offline.access', refresh_token: '{refresh}' },
-    refreshed: { token_type: 'bearer', expires_in: 7200, access_token: '{access}', scope: 'users.read tweet.read offline.access', refresh_token: '{refresh}' },
-    refused: { status: 400, body: { error: 'invalid_grant', error_description: 'Value passed for the token was invalid.' } },
-    profile: { url: 'https://api.x.com/2/users/me?user.fields=profile_image_url', answer: { data: { id: '2244994945', name: 'Alice Adams', username: 'alice', profile_image_url: alice.picture } } },
-    revocationEndpoint: 'https://api.x.com/2/oauth2/revoke',
-    user: { id: '2244994945', name: 'Alice Adams', picture: alice.picture },
-    scope: ['users.read', 'tweet.read', 'offline.access'],
-    call: { url: 'tweets/search/recent?query=tea', sent: 'https://api.x.com/2/tweets/search/recent?query=tea', headers: bearer },
-    logout: { revokes: true }
+  x,
+  'x, with the address': {
+    ...x,
+    preset: options => presets.x({ ...options, scope: 'tweet.read users.read users.email offline.access' }),
+    authorization: { scope: 'tweet.read users.read users.email offline.access' },
+    profile: { url: 'https://api.x.com/2/users/me?user.fields=profile_image_url,confirmed_email', answer: { data: { id: '2244994945', name: 'Alice Adams', username: 'alice', confirmed_email: 'alice@example.com' } } },
+    user: { id: '2244994945', name: 'Alice Adams', email: 'alice@example.com' }
   },
 
   'slack, a user with token rotation': {
@@ -365,7 +390,7 @@ export const presetCases: Record<string, PresetCase> = {
     client: 'form',
     tokenEndpoint: 'https://id.twitch.tv/oauth2/token',
     tokens: { access_token: '{access}', expires_in: 14124, id_token: '{id}', refresh_token: '{refresh}', scope: ['openid', 'user:read:email'], token_type: 'bearer' },
-    refreshed: { access_token: '{access}', expires_in: 14124, refresh_token: '{refresh}', scope: ['openid', 'user:read:email'], token_type: 'bearer' },
+    refreshed: { access_token: '{access}', refresh_token: '{refresh}', scope: ['openid', 'user:read:email'], token_type: 'bearer' },
     refused: { status: 400, body: { error: 'Bad Request', status: 400, message: 'Invalid refresh token' } },
     idToken: { iss: 'https://id.twitch.tv/oauth2', sub: '713936733', azp: 'Client-Id_1.x', email: 'alice@example.com', email_verified: true, picture: alice.picture, preferred_username: 'AliceAdams' },
     documents: {
@@ -394,8 +419,8 @@ export const presetCases: Record<string, PresetCase> = {
     tokens: { access_token: '{access}', token_type: 'Bearer', scope: 'user-read-email user-read-private', expires_in: 3600, refresh_token: '{refresh}' },
     refreshed: { access_token: '{access}', token_type: 'Bearer', scope: 'user-read-email user-read-private', expires_in: 3600 },
     refused: { status: 400, body: { error: 'invalid_grant', error_description: 'Refresh token revoked' } },
-    profile: { url: 'https://api.spotify.com/v1/me', answer: { id: 'alice', display_name: 'Alice Adams', email: 'alice@example.com', images: [{ url: alice.picture, height: 300, width: 300 }] } },
-    user: { id: 'alice', ...alice },
+    profile: { url: 'https://api.spotify.com/v1/me', answer: { account_id: 'Ac0uNt', id: 'alice', display_name: 'Alice Adams', email: 'alice@example.com', images: [{ url: alice.picture, height: 300, width: 300 }] } },
+    user: { id: 'Ac0uNt', ...alice },
     scope: ['user-read-email', 'user-read-private'],
     call: { url: 'me/playlists', sent: 'https://api.spotify.com/v1/me/playlists', headers: bearer },
     logout: { revokes: false }
@@ -490,7 +515,7 @@ export const presetCases: Record<string, PresetCase> = {
     refreshEndpoint: 'https://shop.example.com/rest/login/refresh',
     tokens: { tokenType: 'Bearer', expiresIn: 86400, accessToken: '{access}', refreshToken: '{refresh}' },
     refreshed: { tokenType: 'Bearer', expiresIn: 86400, accessToken: '{access}', refreshToken: '{refresh}' },
-    refused: { status: 401, body: { error: 'invalid_grant' } },
+    refused: { status: 401, body: { error: 'invalid_credentials' } },
     profile: { url: 'https://shop.example.com/rest/user', answer: { id: 7, realName: 'Alice Adams', email: 'alice@example.com' } },
     user: { id: '7', name: 'Alice Adams', email: 'alice@example.com' },
     scope: [],

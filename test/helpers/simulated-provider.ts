@@ -9,8 +9,8 @@ export type ClientCheck = 'basic' | 'form' | 'none' | ((form: URLSearchParams) =
 export interface ProviderFacts {
   /** What it insists on at each token request. */
   client: ClientCheck
-  /** `refused`: the exchange fails where it comes with a code verifier, as reported. Default: checked against the challenge. */
-  verifier?: 'refused'
+  /** `refused`: a login fails that comes with a code challenge or verifier, as reported. Default: one is checked against the other. */
+  pkce?: 'refused'
   tokenEndpoint: string
   /** Default `tokenEndpoint`. */
   refreshEndpoint?: string
@@ -24,6 +24,8 @@ export interface ProviderFacts {
   refused?: { status: number, body: unknown }
   /** Claims of the ID token beside `aud`, `iat`, `exp` and the nonce. */
   idToken?: Record<string, unknown>
+  /** Whose ID tokens its key signs, where the key set says so. */
+  keyIssuer?: string
   /** The provider leaves the nonce out. */
   withoutNonce?: boolean
   /** The documents that stand somewhere for everybody. `{keys}` stands for the key set. */
@@ -57,7 +59,11 @@ export class SimulatedProvider extends Dispatcher {
   /** Everything that is no endpoint of the provider's: calls to its API. */
   readonly calls: SeenRequest[] = []
   readonly revoked: SeenRequest[] = []
+  /** Requests to the token endpoint, refreshes among them. */
+  tokenRequests = 0
   refreshes = 0
+  /** What its API answers with. */
+  apiStatus = 200
   /** No refresh token is good any more. */
   ended = false
   readonly #facts: ProviderFacts
@@ -111,7 +117,7 @@ export class SimulatedProvider extends Dispatcher {
       return { status: 200, body: profile.answer }
     }
     this.calls.push(request)
-    return { status: 200, body: { called: true } }
+    return { status: this.apiStatus, body: { called: true } }
   }
 
   #exchange (request: SeenRequest): Answer {
@@ -125,8 +131,9 @@ export class SimulatedProvider extends Dispatcher {
       this.#expect('the code', form.get('code'), 'the-code')
       this.#expect('redirect_uri', form.get('redirect_uri'), this.#login?.get('redirect_uri'))
       const verifier = form.get('code_verifier')
-      if (this.#facts.verifier === 'refused') this.#expect('code_verifier', verifier, null)
-      else this.#expect('code_verifier', createHash('sha256').update(verifier ?? '').digest('base64url'), this.#login?.get('code_challenge'))
+      const challenge = this.#login?.get('code_challenge')
+      if (this.#facts.pkce === 'refused') this.#expect('PKCE', [challenge, this.#login?.get('code_challenge_method'), verifier].join(), ',,')
+      else this.#expect('code_verifier', createHash('sha256').update(verifier ?? '').digest('base64url'), challenge)
     }
     this.#issued++
     this.#refreshing = false
@@ -144,6 +151,7 @@ export class SimulatedProvider extends Dispatcher {
   }
 
   #checkTokenRequest ({ method, headers, form }: SeenRequest): void {
+    this.tokenRequests++
     this.#expect('method', method, 'POST')
     this.#expect('content-type', headers['content-type'], 'application/x-www-form-urlencoded')
     this.#expect('accept', headers.accept?.includes('application/json'), true)
@@ -168,7 +176,7 @@ export class SimulatedProvider extends Dispatcher {
     if (value === '{access}') return this.accessToken
     if (value === '{refresh}') return (this.#refreshToken = `refresh-${this.#issued}`)
     if (value === '{id}') return this.#idToken()
-    if (value === '{keys}') return { keys: [publicJwk(key)] }
+    if (value === '{keys}') return { keys: [{ ...publicJwk(key), ...(this.#facts.keyIssuer !== undefined && { issuer: this.#facts.keyIssuer }) }] }
     if (Array.isArray(value)) return value.map(item => this.#filled(item))
     if (typeof value !== 'object' || value === null) return value
     return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, this.#filled(item)]))
