@@ -33,7 +33,7 @@ const ISSUER = 'https://appleid.apple.com'
  * - Revoking ends the user's whole authorization of the app, so logout revokes nothing. There is no userinfo and no API.
  * - Each code exchange brings a refresh token, which does not end with its time (developer.apple.com/forums/thread/656845); a
  *   refresh brings no new one. Apple may throttle who refreshes a user's more than once a day, and nothing needs its access tokens.
- * - PKCE is not in those pages; a verifier is taken no notice of (the code of better-auth sends one).
+ * - PKCE is not in those pages; they do no harm (the code of Auth.js sends them).
  *
  * @param options clientId, teamId, keyId and privateKey; anything else replaces what is set here
  * @throws FST_OAUTH_INVALID_OPTIONS where one of the four is missing, or the key is none

@@ -16,9 +16,9 @@ export interface CognitoOptions extends PresetOptions {
  * Amazon Cognito (user pools): OpenID Connect.
  *
  * Facts (docs.aws.amazon.com/cognito/latest/developerguide: "The token issuer endpoint" (token-endpoint), "The token revocation
- * endpoint" (revocation-endpoint), "The managed login sign-out endpoint" (logout-endpoint)):
- * - Login is on the pool's domain; the issuer is `https://cognito-idp.{region}.amazonaws.com/{userPoolId}`, its keys below that
- *   (the issuer is not in those pages: not verified).
+ * endpoint" (revocation-endpoint), "The managed login sign-out endpoint" (logout-endpoint), "Verifying a JSON Web Token"
+ * (amazon-cognito-user-pools-using-tokens-verifying-a-jwt)):
+ * - Login is on the pool's domain; the issuer is `https://cognito-idp.{region}.amazonaws.com/{userPoolId}`, its keys below that.
  * - Basic for clients with a secret. A refresh token comes with each code exchange; a refresh brings none, unless rotation is on.
  * - Revoking takes refresh tokens, and ends the access tokens made from them.
  * - The logout is no OpenID Connect one: it takes `client_id` and `logout_uri`, and hands no `state` back. So the browser is sent
