@@ -1,4 +1,4 @@
-import { generateKeyPair, SignJWT } from 'jose'
+import { generateKeyPair, jwtVerify, SignJWT } from 'jose'
 import t from 'tap'
 import { Browser } from './helpers/browser.ts'
 import { deferred } from './helpers/gate.ts'
@@ -119,6 +119,18 @@ t.test('private_key_jwt signs an assertion for the token endpoint, from a PEM', 
   t.equal(body.client_assertion_type, 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer')
   const claims = JSON.parse(Buffer.from(String(body.client_assertion).split('.')[1]!, 'base64url').toString())
   t.match(claims, { iss: 'script', sub: 'script', aud: options.tokenEndpoint, jti: /\S/ })
+  t.notOk('client_secret' in body)
+})
+
+t.test('client_secret_jwt signs an assertion with the secret, which is not sent', async (t) => {
+  const { providerOptions, requests } = await tokenEndpoint(t, [[200, TOKENS]])
+  await provider(t, { ...providerOptions, grantType: 'client_credentials', clientAuthentication: 'client_secret_jwt' }).session().fetchTokens()
+  const { body, authorization } = requests[0]!
+  t.equal(body.client_assertion_type, 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer')
+  const { payload, protectedHeader } = await jwtVerify(String(body.client_assertion), new TextEncoder().encode(providerOptions.clientSecret))
+  t.equal(protectedHeader.alg, 'HS256')
+  t.match(payload, { iss: 'script', sub: 'script', aud: providerOptions.tokenEndpoint, jti: /\S/ })
+  t.equal(authorization, undefined)
   t.notOk('client_secret' in body)
 })
 

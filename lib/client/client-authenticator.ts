@@ -1,5 +1,5 @@
 import type { ClientAuth } from 'oauth4webapi'
-import { clientIdOnly, clientSecretBasic, clientSecretPost, privateKeyJwt, type ClientAuthenticationFunction } from '../protocol/client-authentication.ts'
+import { clientIdOnly, clientSecretBasic, clientSecretJwt, clientSecretPost, privateKeyJwt, type ClientAuthenticationFunction } from '../protocol/client-authentication.ts'
 import type { AuthorizationServerMetadata } from '../protocol/discovery.ts'
 import type { ProviderConfig } from '../providers/config.ts'
 
@@ -33,10 +33,11 @@ export class ClientAuthenticator {
     const { clientId, clientSecret, clientAuthentication, clientPrivateKey } = this.#config
     if (typeof clientAuthentication === 'function') return custom(clientAuthentication, url)
     if (clientAuthentication === 'private_key_jwt') {
-      this.#privateKey ??= privateKeyJwt(clientPrivateKey!, this.#config.issuer === undefined ? url.href : (await this.#metadata()).issuer)
+      this.#privateKey ??= privateKeyJwt(clientPrivateKey!, await this.#audience(url))
       return this.#privateKey
     }
     if (clientSecret === undefined || clientAuthentication === 'none' || clientAuthentication === 'tls_client_auth') return clientIdOnly(clientId)
+    if (clientAuthentication === 'client_secret_jwt') return clientSecretJwt(clientSecret, await this.#audience(url))
     if (clientAuthentication === 'client_secret_post' || this.#prefersPost) return clientSecretPost(clientId, clientSecret)
     if (clientAuthentication === undefined) {
       // RFC 6749 makes Basic the one that every server has; some say that they have the form alone.
@@ -44,6 +45,10 @@ export class ClientAuthenticator {
       if (supported?.includes('client_secret_post') === true && !supported.includes('client_secret_basic')) return clientSecretPost(clientId, clientSecret)
     }
     return clientSecretBasic(clientId, clientSecret)
+  }
+
+  async #audience (url: URL): Promise<string> {
+    return this.#config.issuer === undefined ? url.href : (await this.#metadata()).issuer
   }
 }
 

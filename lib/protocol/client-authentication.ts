@@ -1,9 +1,9 @@
 import { createPrivateKey } from 'node:crypto'
 import { importJWK, importPKCS8, type JWK } from 'jose'
-import { modifyAssertion, PrivateKeyJwt, type ClientAuth, type CryptoKey } from 'oauth4webapi'
+import { ClientSecretJwt, modifyAssertion, PrivateKeyJwt, type ClientAuth, type CryptoKey } from 'oauth4webapi'
 
 /** How the app proves itself at the token endpoint (RFC 6749, section 2.3; OpenID Connect Core, section 9). */
-export type ClientAuthenticationMethod = 'client_secret_basic' | 'client_secret_post' | 'private_key_jwt' | 'tls_client_auth' | 'none'
+export type ClientAuthenticationMethod = 'client_secret_basic' | 'client_secret_post' | 'client_secret_jwt' | 'private_key_jwt' | 'tls_client_auth' | 'none'
 
 /** A private key: a CryptoKey, a private JWK, or PKCS#8 in PEM. */
 export type ClientPrivateKey = CryptoKey | JWK | string
@@ -38,6 +38,14 @@ export function clientSecretPost (clientId: string, clientSecret: string): Clien
 /** The id alone: a public client, or one known by its TLS certificate (RFC 8705, section 2.1). */
 export function clientIdOnly (clientId: string): ClientAuth {
   return (_server, _client, body) => { body.set('client_id', clientId) }
+}
+
+/**
+ * An assertion whose key is the secret, which so stays at home (RFC 7523, section 2.2; OpenID Connect Core, section 9).
+ * @param audience whom it is for: the issuer where that is known, else the token endpoint
+ */
+export function clientSecretJwt (clientSecret: string, audience: string): ClientAuth {
+  return ClientSecretJwt(clientSecret, { [modifyAssertion]: (_header, payload) => { payload.aud = audience } })
 }
 
 /**

@@ -39,6 +39,7 @@ export type TokenResponse =
 // The longest life that is believed, in seconds (68 years): larger numbers mean "for ever" and overflow timers.
 const MAX_LIFE = 2 ** 31 - 1
 const TOKEN = /^[\x20-\x7e]+$/
+const COMMA_LIST = /^[^\s,]+(?:\s*,\s*[^\s,]+)*$/
 
 /** Reads a token endpoint's answer, whatever its content type says (RFC 6749, sections 5.1 and 5.2). Never throws. */
 export function readTokenResponse (answer: HttpAnswer, context: TokenResponseContext): TokenResponse {
@@ -139,24 +140,23 @@ function tokenString (value: unknown): string | undefined {
 }
 
 function errorOf ({ error, error_description: description, error_uri: uri }: TokenMembers) {
-  if (typeof error === 'string' && error !== '') {
-    return {
-      code: error,
-      description: typeof description === 'string' ? description : undefined,
-      uri: typeof uri === 'string' ? uri : undefined
-    }
-  }
-  if (typeof error !== 'object' || error === null) return undefined
+  // `[]` and `{}` are what some languages write for none.
+  if (!error || (typeof error === 'object' && Object.keys(error).length === 0)) return undefined
+  if (typeof error !== 'object') return { code: String(error), description: textOf(description), uri: textOf(uri) }
   const { type, code, message } = error as Record<string, unknown>
-  const name = [type, code, 'error'].find(item => typeof item === 'string' && item !== '') as string
-  return { code: name, description: typeof message === 'string' ? message : undefined, uri: undefined }
+  const name = textOf(type) ?? textOf(code) ?? (typeof code === 'number' ? String(code) : 'error')
+  return { code: name, description: textOf(message), uri: undefined }
 }
+
+const textOf = (value: unknown) => typeof value === 'string' && value !== '' ? value : undefined
 
 function expiryOf (members: TokenMembers, { now, defaultExpiresIn }: TokenResponseContext): number | undefined | 'invalid' {
   // 0 is what providers whose tokens do not expire send, and so what is kept of such a token.
   const at = numberOf(members.expires_at)
   if (typeof at === 'number' && at !== 0 && Number.isFinite(at)) return at
-  const life = numberOf(members.expires_in)
+  // `expires` is how the drafts had it; what is no number there is no lifetime.
+  const drafted = numberOf(members.expires)
+  const life = members.expires_in === undefined && drafted !== 'invalid' ? drafted : numberOf(members.expires_in)
   if (typeof life === 'number' && life !== 0) return Math.round(now) + Math.round(Math.max(-MAX_LIFE, Math.min(life, MAX_LIFE)))
   if (defaultExpiresIn !== undefined) return Math.round(now) + defaultExpiresIn
   return life === 'invalid' ? 'invalid' : undefined
@@ -171,9 +171,11 @@ function numberOf (value: unknown): number | undefined | 'invalid' {
 function grantedScope (answered: unknown, asked: readonly string[]): string[] {
   const scope = parseScope(answered)
   if (scope === undefined || (scope.length === 0 && answered === '')) return [...asked]
-  // A comma is a legal character of a scope, so a list with commas is split only where that gives what was asked for.
+  if (!scope.some(item => item.includes(','))) return scope
+  // A comma is a legal character of a scope, but between all of them it stands for a space, unless a scope with one was asked for.
   const split = scope.flatMap(item => item.split(',').filter(Boolean))
-  return scope.some(item => item.includes(',')) && split.every(item => asked.includes(item)) ? split : scope
+  const isList = typeof answered === 'string' && COMMA_LIST.test(answered.trim()) && !asked.some(item => item.includes(','))
+  return isList || split.every(item => asked.includes(item)) ? split : scope
 }
 
 function scrub (text: string, secrets: readonly string[] = []): string {

@@ -74,9 +74,9 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
   if (typeof options.clientId !== 'string' || options.clientId === '') check.add(`${path}.clientId`, 'is missing; write the id that the provider gave the app')
   check.type(`${path}.clientSecret`, options.clientSecret, 'string')
   const { clientAuthentication } = options
-  if (typeof clientAuthentication !== 'function') check.oneOf(`${path}.clientAuthentication`, clientAuthentication, ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'tls_client_auth', 'none'])
+  if (typeof clientAuthentication !== 'function') check.oneOf(`${path}.clientAuthentication`, clientAuthentication, ['client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt', 'tls_client_auth', 'none'])
   if (clientAuthentication === 'private_key_jwt' && options.clientPrivateKey === undefined) check.add(`${path}.clientPrivateKey`, "is missing, and clientAuthentication is 'private_key_jwt'; write the private key as CryptoKey, JWK or PEM")
-  if ((clientAuthentication === 'client_secret_basic' || clientAuthentication === 'client_secret_post') && !options.clientSecret) {
+  if (typeof clientAuthentication === 'string' && clientAuthentication.startsWith('client_secret_') && !options.clientSecret) {
     check.add(`${path}.clientSecret`, `is missing, and clientAuthentication is '${clientAuthentication}'; write the secret, or 'none' for a public client`)
   } else if (clientAuthentication === undefined && 'clientSecret' in options && options.clientSecret === undefined) {
     check.add(`${path}.clientSecret`, 'is undefined: an environment variable that is not set? Write the secret, or leave the option out for a public client')

@@ -37,8 +37,8 @@ export function facebook ({ version = 'v25.0', ...options }: FacebookOptions): P
     clientAuthentication: 'client_secret_post',
     resourceServers: [`${graph}/`],
     pkce: false,
-    // Older versions answer with `expires` alone.
-    conform: ({ expires, ...answer }) => expires === undefined ? answer : { token_type: 'Bearer', expires_in: expires, ...answer },
+    // Older versions answer with a form that has no token type, and `expires` for the lifetime.
+    conform: ({ expires, ...answer }) => ({ token_type: 'Bearer', ...(expires !== undefined && { expires_in: expires }), ...answer }),
     profile: 'userinfo',
     userProfile: ({ id, name, email, picture }) => ({
       id: id as string,

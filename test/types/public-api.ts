@@ -73,7 +73,7 @@ export async function registering (app: FastifyInstance, tokenStore: TokenStore)
   // @ts-expect-error as Auth.js calls it
   const foreign: ProviderOptions = { ...acme, scopes: ['openid'] }
   // @ts-expect-error no such method
-  const weak: ProviderOptions = { ...acme, clientAuthentication: 'client_secret_jwt' }
+  const weak: ProviderOptions = { ...acme, clientAuthentication: 'client_secret_get' }
   // @ts-expect-error as requests-oauthlib calls it
   const python: ProviderOptions = { ...acme, hooks: { access_token_response: () => {} } }
   // @ts-expect-error the id is the preset's only wish
