@@ -49,6 +49,9 @@ const strange: Record<string, [ConformanceCase, string]> = {
   'a part of an error': [{ ...challenge, when: { op: 'challenge', method: 'S512' }, expect: { error: { colour: 'red' } } }, 'expect.error.colour'],
   'a part of a request': [{ ...call, expect: { wire: [{ colour: 'red' }] } }, 'expect.wire.colour'],
   'something that its op cannot tell': [{ ...challenge, expect: { ...challenge.expect, token: { access_token: 'at1' } } }, 'expect.token'],
+  'something given to an op that has no use for it': [{ ...call, given: { ...call.given, verifier: 'x' }, expect: { ok: true } }, 'given.verifier'],
+  'a scenario that is about something else than its op': [{ id: 'close', given: { flow: 'stop the clock' }, when: { op: 'close' }, expect: { idempotent: true } }, 'given.flow "stop the clock"'],
+  'a word for whose tokens they are': [{ id: 'owner', given: { token: { access_token: 'old', refresh_token: 'r1', expires_at: 1 }, now: 1000 }, when: call.when, expect: { updater_args: { owner: 'the weather' } } }, 'expect.updater_args.owner "the weather"'],
   'a flow': [{ ...call, given: { ...call.given, flow: 'by carrier pigeon' }, expect: { ok: true } }, 'given.flow "by carrier pigeon"'],
   'an ID token': [{ id: 'id', given: { id_token: 'exp 5 s ago and a wax seal' }, when: { op: 'validate_id_token' }, expect: { ok: true } }, 'given.id_token "exp 5 s ago and a wax seal"']
 }
@@ -61,6 +64,11 @@ for (const [what, [one, unknown]] of Object.entries(strange)) {
 
 const wrong: Record<string, ConformanceCase> = {
   'another value': { ...challenge, expect: { challenge: 'something else' } },
+  'more than the value': { ...challenge, expect: { challenge: `${String(challenge.expect.challenge)}, and more` } },
+  'an error, where a case says that there is none': { ...challenge, when: { op: 'challenge', method: 'S512' }, expect: { error: null, ok: true } },
+  'nothing wrong, where something was expected': { ...challenge, expect: { ok: false } },
+  'a member of a token that was not to be there': { id: 'null', given: { code: 'zz' }, when: { op: 'exchange_code' }, expect: { token: { access_token: null } } },
+  'another outcome in words': { id: 'lookup', given: { flow: 'ask for an unregistered provider' }, when: { op: 'lookup' }, expect: { result: 'a client' } },
   'an error where none was expected': { ...challenge, when: { op: 'challenge', method: 'S512' } },
   'no error where one was expected': { ...challenge, expect: { error: { code: 'configuration' } } },
   'another error than expected': { ...challenge, when: { op: 'challenge', method: 'S512' }, expect: { error: { code: 'missing_token' } } },
@@ -82,6 +90,15 @@ for (const [what, one] of Object.entries(wrong)) {
     t.equal(result?.outcome, 'failed')
   })
 }
+
+t.test('it does not matter whether something is given or part of what is done', async (t) => {
+  const { given: { verifier }, when: { op, method }, expect } = challenge
+  const results = await runCases([
+    { id: 'given', given: { verifier, method }, when: { op }, expect },
+    { id: 'done', given: {}, when: { op, verifier, method }, expect }
+  ])
+  t.strictSame(results.map(({ outcome }) => outcome), ['passed', 'passed'])
+})
 
 t.test('the report names each failure and what is not known, and counts last', async (t) => {
   t.strictSame(report([

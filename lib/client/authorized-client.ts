@@ -157,7 +157,7 @@ class AuthorizedCall implements CallSender {
     const url = withholdToken === true ? resolveUrl(this.#url, config) : resolveResourceUrl(this.#url, config)
     if (query !== undefined) url.search = appendQuery(url.search, setParameters(new URLSearchParams(), query as Parameters))
     const finish = (prepared: PreparedBody): Prepared => ({
-      request: { url, method: this.#method ?? method?.toUpperCase() ?? 'GET', headers: requestHeaders(headers, prepared), body: prepared.body, signal: signal ?? undefined, options: rest },
+      request: { url, method: this.#method ?? method?.toUpperCase() ?? 'GET', headers: requestHeaders(headers, prepared, withholdToken), body: prepared.body, signal: signal ?? undefined, options: rest },
       replayable: prepared.replayable
     })
     const preparing = prepareBody(body, json)
@@ -229,8 +229,8 @@ const NOBODY: TokenSource = {
   accepted: () => {}
 }
 
-function requestHeaders (headers: CallHeaders, { contentType }: PreparedBody): TransportRequest['headers'] {
-  const copy = copyHeaders(headers)
+function requestHeaders (headers: CallHeaders, { contentType }: PreparedBody, withheld: boolean | undefined): TransportRequest['headers'] {
+  const copy = copyHeaders(headers, withheld)
   if (contentType !== undefined) copy['content-type'] ??= contentType
   return copy
 }

@@ -81,6 +81,7 @@ export async function clientCredentialsGrant (provider: ProviderClient, options:
 
 /** A signed assertion of the app's own in place of a login (RFC 7523, section 2.1). */
 export async function jwtBearerGrant (provider: ProviderClient, { assertion, ...options }: GrantOptions & { assertion: string }): Promise<Granted> {
+  if (typeof assertion !== 'string' || assertion === '') throw new InvalidOptionsError('the JWT bearer grant needs an assertion; sign one for the provider', { provider: provider.name, reason: 'missing_assertion' })
   return await requestGrant(provider, 'urn:ietf:params:oauth:grant-type:jwt-bearer', { assertion, scope: scopeParameter(provider, options) }, options)
 }
 

@@ -15,6 +15,8 @@ export interface AuthorizationUrlOptions {
   redirectUri?: string
   /** Further parameters (`prompt`, `login_hint`, `nonce`, repeated `resource`, …). */
   params?: Parameters
+  /** In place of one that is made here: 43 to 128 unreserved characters. */
+  codeVerifier?: string
   /** In place of the provider's own `pkce`. */
   pkce?: 'S256' | 'plain' | false
 }
@@ -79,7 +81,7 @@ export class LoginFlow {
   async authorizationUrl (options: AuthorizationUrlOptions): Promise<{ url: string, state: string, codeVerifier: string | undefined }> {
     const { config } = this.#provider
     const method = challengeMethod(config, options.pkce)
-    const codeVerifier = method === undefined ? undefined : randomToken()
+    const codeVerifier = method === undefined ? undefined : verifierOf(options, this.#provider)
     const state = options.state ?? this.#init.state ?? randomToken()
     const redirectUri = options.redirectUri ?? this.#init.redirectUri ?? config.redirectUri
     const scope = parseScope(options.scope) ?? this.scope
@@ -197,4 +199,10 @@ export class LoginFlow {
     if (isSecureUrl(url) || config.allowInsecureRequests) return url
     throw new InsecureTransportError(`the callback URL of provider "${provider}" is plain http`, { provider })
   }
+}
+
+// One that is too short could be guessed, and servers refuse what is no verifier (RFC 7636, section 4.1).
+function verifierOf ({ codeVerifier = randomToken() }: AuthorizationUrlOptions, { name }: ProviderClient): string {
+  if (/^[\w.~-]{43,128}$/.test(codeVerifier)) return codeVerifier
+  throw new InvalidOptionsError('codeVerifier is no code verifier; write 43 to 128 letters, digits, "-", ".", "_" or "~", or leave it out', { provider: name })
 }

@@ -74,13 +74,16 @@ export type CallHeaders = Record<string, string | string[] | undefined> | Iterab
 // There is one `authorization`, and it is ours; another `host` would take the token to a server that nobody has checked.
 const OURS = ['authorization', 'host']
 
-/** Copies a call's headers, names in lower case, without those that are ours. The caller's object is never changed. */
-export function copyHeaders (headers: CallHeaders): Record<string, string | string[] | undefined> {
+/**
+ * Copies a call's headers, names in lower case, without those that are ours. The caller's object is never changed.
+ * @param withheld the call goes without the token: an `authorization` is the caller's own
+ */
+export function copyHeaders (headers: CallHeaders, withheld = false): Record<string, string | string[] | undefined> {
   const copy: Record<string, string | string[] | undefined> = {}
   if (headers === undefined || headers === null) return copy
   for (const [name, value] of pairsOf(headers)) {
     const lower = name.toLowerCase()
-    if (OURS.includes(lower) || value === undefined) continue
+    if (value === undefined || (OURS.includes(lower) && !(withheld && lower === 'authorization'))) continue
     // A name that is given twice, as in a list of pairs, is sent twice.
     copy[lower] = Object.hasOwn(copy, lower) ? [copy[lower]!, value].flat() : value
   }

@@ -1,4 +1,4 @@
-import { generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import type { ProviderOptions } from '../../lib/index.ts'
 import { NotUnderstood, type Members } from './case.ts'
 
@@ -7,12 +7,15 @@ type Authenticate = Extract<ProviderOptions['clientAuthentication'], Function>
 /** The members of `given` that say how the app proves itself. */
 export const CLIENT_KEYS = ['client_secret', 'include_client_id', 'auth', 'tls_client_certificate', 'client_auth', 'private_key']
 
-let key: { privateKey: KeyObject, publicKey: KeyObject } | undefined
+let made: KeyObject | undefined
 
-/** The key pair of every case that wants one made; looking for an RSA key takes a while. */
-export function keyPair () {
-  key ??= generateKeyPairSync('rsa', { modulusLength: 2048 })
-  return key
+/** The private key of a case; of every case that wants one made, the same: looking for an RSA key takes a while. */
+export function signingKey ({ private_key: key }: Members): KeyObject {
+  if (isSentence(key)) {
+    made ??= generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey
+    return made
+  }
+  return createPrivateKey(typeof key === 'string' ? key : { key, format: 'jwk' })
 }
 
 /**
@@ -37,7 +40,7 @@ export function clientAuthentication (given: Members): Partial<ProviderOptions> 
 
 function named (method: string, { private_key: privateKey, client_id: id = 'cid', client_secret: secret = '' }: Members): Partial<ProviderOptions> {
   if (method === 'auto') return {}
-  if (method === 'private_key_jwt') return { clientAuthentication: method, clientPrivateKey: isSentence(privateKey) ? keyPair().privateKey.export({ type: 'pkcs8', format: 'pem' }) as string : privateKey }
+  if (method === 'private_key_jwt') return { clientAuthentication: method, clientPrivateKey: isSentence(privateKey) ? signingKey({}).export({ type: 'pkcs8', format: 'pem' }) as string : privateKey }
   if (isSentence(method)) return { clientAuthentication: described(method, { client_id: id, client_secret: secret }) }
   return { clientAuthentication: method as ProviderOptions['clientAuthentication'] }
 }

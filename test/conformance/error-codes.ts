@@ -1,6 +1,7 @@
 import { OAuthError, type OAuthErrorCode } from '../../lib/index.ts'
 import { NotUnderstood, type Members } from './case.ts'
 import { difference, show } from './matches.ts'
+import { tokenDifference } from './token-members.ts'
 
 /** Our codes → what the cases call them. A code that is not here keeps its name, in lower case and without the prefix. */
 const NAMES: Partial<Record<OAuthErrorCode, string>> = {
@@ -33,17 +34,26 @@ export function codesOf (error: unknown): string[] {
 }
 
 const FIELDS: Record<string, (error: OAuthError, expected: any) => string | undefined> = {
-  code: (error, expected) => codesOf(error).includes(expected) ? undefined : `error is ${describe(error)}, not ${expected}`,
+  // Several names: any of them.
+  code: (error, expected) => codesOf(error).some(code => [expected].flat().includes(code)) ? undefined : `error is ${describe(error)}, not ${expected}`,
   description: (error, expected) => difference('error.description', error.oauthErrorDescription, expected),
   uri: (error, expected) => difference('error.uri', error.oauthErrorUri, expected),
   status: (error, expected) => difference('error.status', error.responseStatus, expected),
   has_body_excerpt: (error, expected) => difference('error.has_body_excerpt', typeof error.excerpt === 'string' && error.excerpt !== '', expected),
+  message_contains: ({ message }, expected) => message.includes(expected) ? undefined : `the message is ${show(message)}, without ${expected}`,
+  message_lacks: ({ message }, unwanted) => [unwanted].flat().some(text => message.includes(text)) ? `the message is ${show(message)}, with ${show(unwanted)}` : undefined,
+  token: ({ tokens }, expected) => tokens === undefined ? 'the error carries no token' : tokenDifference('error.token', tokens, expected),
   // A class of the Python reference: a hint to people.
   ref: () => undefined
 }
 
-/** What is wrong with an error. */
-export function checkError (error: unknown, expected: Members): string[] {
+/** Whether an expectation of an error is one: a case may also say that there is none. */
+export const isErrorExpected = (expected: unknown) => expected !== undefined && expected !== null && expected !== false
+
+/** What is wrong with an error. A bare word is its code. */
+export function checkError (error: unknown, given: Members | string | boolean | null): string[] {
+  if (!isErrorExpected(given)) return error === undefined ? [] : [`failed with ${describe(error)}`]
+  const expected = given === true ? {} : typeof given === 'string' ? { code: given } : given as Members
   for (const field of Object.keys(expected)) if (FIELDS[field] === undefined) throw new NotUnderstood(`expect.error.${field}`)
   if (error === undefined) return [`no error, where ${show(expected)} was expected`]
   if (!(error instanceof OAuthError)) return [`an error that is none of ours: ${describe(error)}`]

@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto'
 import type { OAuthSession } from '../../lib/client/oauth-session.ts'
 import type { TokenSet } from '../../lib/index.ts'
 import type { Saved } from './rig.ts'
@@ -15,6 +16,9 @@ export interface Observation {
   wire?: readonly WireRequest[]
   /** The id by which a client without a secret names itself in each form. */
   publicClientId?: string | undefined
+  clientSecret?: string | undefined
+  /** Of the pair that the app signs with. */
+  publicKey?: () => KeyObject
   /** The URLs that logins start with. */
   urls?: readonly string[]
   /** The challenge of the login that was begun. */
@@ -25,6 +29,8 @@ export interface Observation {
   isExpired?: () => Promise<boolean>
   /** Whether a call goes out with a set as its bearer. */
   isUsable?: () => Promise<boolean>
+  /** Outcomes in words, for sentences that name all that are fine. */
+  described?: Record<string, string>
   /** Anything that is compared as it stands, by the name that the cases give it. */
   facts?: Record<string, unknown>
 }

@@ -1,7 +1,10 @@
+import { createPublicKey } from 'node:crypto'
 import type { OAuthSession, OAuthSessionInit } from '../../lib/client/oauth-session.ts'
 import { createProvider, type HeadlessOptions, type HeadlessProvider, type ProviderOptions, type TokenSet } from '../../lib/index.ts'
 import type { TokensEvent } from '../../lib/options.ts'
 import type { Members } from './case.ts'
+import type { Observation } from './observation.ts'
+import { signingKey } from './client-authentication.ts'
 import { providerOptions, sessionInit } from './settings.ts'
 import { serve, Wire, type Server, type WireAnswer, type WireRequest } from './wire.ts'
 
@@ -50,9 +53,16 @@ export class Rig {
     return [serve(given.discovery_url ?? `${withoutSlash(issuer)}/.well-known/openid-configuration`, json(given.discovery ?? metadata(issuer))), tokens]
   }
 
-  /** The id by which a client without a secret names itself in each form. */
-  get publicClientId (): string | undefined {
-    return this.options.clientSecret === undefined ? this.options.clientId : undefined
+  /** What any operation can tell of its network, its updater and its client. */
+  get observed (): Pick<Observation, 'wire' | 'saved' | 'publicClientId' | 'clientSecret' | 'publicKey'> {
+    const { clientId, clientSecret } = this.options
+    return {
+      wire: this.wire.requests,
+      saved: this.saved,
+      publicClientId: clientSecret === undefined ? clientId : undefined,
+      clientSecret,
+      publicKey: () => createPublicKey(signingKey(this.#settings.given))
+    }
   }
 
   /** A session as the case wants it; what its token updater gets is kept. */
@@ -79,7 +89,7 @@ function metadata (issuer: string): Members {
 
 /** An answer as the cases write it. */
 export function answerOf ({ status, content_type: type, headers, body }: Members): WireAnswer {
-  return { status, body, headers: { ...(type !== undefined && { 'content-type': type }), ...headers } }
+  return { status, body: typeof body === 'object' && body !== null ? JSON.stringify(body) : body ?? undefined, headers: { ...(type !== undefined && { 'content-type': type }), ...headers } }
 }
 
 /** A JSON answer. */

@@ -1,4 +1,4 @@
-import { NotUnderstood, type ConformanceCase } from './case.ts'
+import { NotUnderstood, type ConformanceCase, type Members } from './case.ts'
 import { checkExpectations } from './expectations.ts'
 import { describe } from './error-codes.ts'
 import { operations } from './ops/index.ts'
@@ -14,9 +14,10 @@ export async function runCase ({ id, given, when, expect }: ConformanceCase): Pr
   try {
     const operation = Object.hasOwn(operations, when.op) ? operations[when.op]! : undefined
     if (operation === undefined) throw new NotUnderstood(`op ${when.op}`)
-    understand('given', given, operation.given)
-    understand('when', when, ['op', ...operation.when ?? []])
-    const observed = await operation.run({ given, when })
+    const parts = inTheirPlaces({ given, when }, operation.given, ['op', ...operation.when ?? []])
+    understand('given', parts.given, operation.given)
+    understand('when', parts.when, ['op', ...operation.when ?? []])
+    const observed = await operation.run(parts)
     const problems = await checkExpectations(observed, expect)
     return problems.length === 0 ? { id, outcome: 'passed' } : { id, outcome: 'failed', problems }
   } catch (error) {
@@ -30,6 +31,21 @@ export async function runCases (cases: readonly ConformanceCase[]): Promise<Resu
   const results: Result[] = []
   for (const one of cases) results.push(await runCase(one))
   return results
+}
+
+// Whether something is given or part of what is done is a matter of taste: what only one of the two knows belongs there.
+function inTheirPlaces ({ given, when }: Pick<ConformanceCase, 'given' | 'when'>, knownGiven: readonly string[], knownWhen: readonly string[]) {
+  const parts = { given: { ...given }, when: { ...when } }
+  const move = (from: Members, known: readonly string[], to: Members, wanted: readonly string[]) => {
+    for (const key of Object.keys(from)) {
+      if (known.includes(key) || !wanted.includes(key) || Object.hasOwn(to, key)) continue
+      to[key] = from[key]
+      delete from[key]
+    }
+  }
+  move(parts.given, knownGiven, parts.when, knownWhen)
+  move(parts.when, knownWhen, parts.given, knownGiven)
+  return parts
 }
 
 // What a case says is never ignored: it might be the very point of it.

@@ -23,6 +23,8 @@ const OPTIONS: Record<string, (value: any) => Partial<ProviderOptions>> = {
   strict_token_type: strictTokenType => ({ strictTokenType }),
   placement: tokenPlacement => ({ tokenPlacement }),
   leeway: expiryLeeway => ({ expiryLeeway }),
+  default_expires_in: defaultExpiresIn => ({ defaultExpiresIn }),
+  scope_separator: scopeSeparator => ({ scopeSeparator }),
   allow_insecure: allowInsecureRequests => ({ allowInsecureRequests })
 }
 
@@ -33,8 +35,9 @@ const GRANT_TYPES: Record<string, ProviderOptions['grantType']> = {
   client_credentials: 'client_credentials',
   implicit: 'implicit',
   device: 'device_code',
-  // An assertion takes the place of a code (RFC 7523): nothing about the provider is different.
-  jwt_bearer: 'authorization_code'
+  // An assertion, or another token, takes the place of a code (RFC 7523, RFC 8693): nothing about the provider is different.
+  jwt_bearer: 'authorization_code',
+  token_exchange: 'authorization_code'
 }
 
 /** `given` → what a session is made with. */
@@ -57,7 +60,7 @@ export const SETTINGS = [
 
 /** The provider's options. `more` is what an operation needs that its case leaves out. */
 export function providerOptions (given: Members, more: Partial<ProviderOptions> = {}): ProviderOptions {
-  const options = withoutUndefined({ clientId: 'cid', ...more, ...translated(OPTIONS, given), ...clientAuthentication(given) })
+  const options = withoutUndefined({ clientId: 'cid', ...more, ...translated(OPTIONS, withoutNull(given)), ...clientAuthentication(given) })
   if (given.flow !== undefined) options.grantType = grantTypeOf(given.flow)
   if (given.provider !== undefined) return presetOptions(given.provider, { clientSecret: 'sec', ...options })
   if (given.discovery_url !== undefined) return options as ProviderOptions
@@ -69,13 +72,19 @@ export function providerOptions (given: Members, more: Partial<ProviderOptions> 
   } as ProviderOptions
 }
 
+// What an app writes that has none of it: Python's None stands for an option that is left out.
+const withoutNull = (given: Members): Members => Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null))
+
 // An option that is written must have a value.
 function withoutUndefined (options: Partial<ProviderOptions>): Partial<ProviderOptions> {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
 }
 
+/** Whether `given.flow` is the name of a grant; else it is a sentence. */
+export const isGrantName = (flow: unknown) => Object.hasOwn(GRANT_TYPES, String(flow))
+
 function grantTypeOf (flow: string): ProviderOptions['grantType'] {
-  if (GRANT_TYPES[flow] === undefined) throw new NotUnderstood(`given.flow "${flow}"`)
+  if (!isGrantName(flow)) throw new NotUnderstood(`given.flow "${flow}"`)
   return GRANT_TYPES[flow]
 }
 
@@ -90,6 +99,11 @@ function presetOptions (name: string, options: Members): ProviderOptions {
     if (needed === undefined || Object.hasOwn(options, needed)) throw error
     return presetOptions(name, { ...options, [needed]: 'https://as.b' })
   }
+}
+
+/** The state of the login whose answer is read goes by two names. */
+export function withState ({ state, ...given }: Members): Members {
+  return { ...(state !== undefined && { expected_state: state }), ...given }
 }
 
 /** What a session is made with. The reference's three ways to refresh: by hand, by an error that carries the new set, or with an updater. */

@@ -1,5 +1,6 @@
 import type { TokenSet } from '../../lib/index.ts'
 import type { Members } from './case.ts'
+import { difference, hasAll } from './matches.ts'
 
 /**
  * A token set in the words of the cases, which are those of the wire. `expires_in` is a number of seconds there;
@@ -12,9 +13,22 @@ export function tokenMembers ({ raw, accessToken, refreshToken, idToken, expires
     refresh_token: refreshToken,
     id_token: idToken,
     expires_at: expiresAt,
-    expires_in: secondsOf(raw.expires_in)
+    // The drafts' word for it is kept as it came, too.
+    expires_in: secondsOf(raw.expires_in ?? raw.expires)
   }
   return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined && value !== null))
+}
+
+/** The first difference between a set and what is expected of it: `null` is what must not be there, and a scope may be a list. */
+export function tokenDifference (what: string, tokens: TokenSet | undefined, expected: Members | null): string | undefined {
+  if (tokens === undefined || expected === null) return difference(what, tokens === undefined ? null : tokenMembers(tokens), expected)
+  const wanted = Object.fromEntries(Object.entries(expected).map(([name, value]) => [name, value ?? undefined]))
+  const actual = tokenMembers(tokens)
+  if (Array.isArray(wanted.scope)) {
+    wanted.scope = [...wanted.scope].sort()
+    actual.scope = [...tokens.scope].sort()
+  }
+  return difference(what, actual, wanted, hasAll)
 }
 
 function secondsOf (value: unknown): unknown {

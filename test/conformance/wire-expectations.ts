@@ -1,12 +1,13 @@
-import { createHash, verify, type KeyObject } from 'node:crypto'
+import { createHash, createHmac, verify, type KeyObject } from 'node:crypto'
 import { NotUnderstood, type Members } from './case.ts'
-import { keyPair } from './client-authentication.ts'
 import { difference, hasAll, show } from './matches.ts'
 import { fieldsOf, type WireRequest } from './wire.ts'
 
 /** What is known of a case beside the one request that is looked at. */
 export interface WireContext {
   publicClientId?: string | undefined
+  clientSecret?: string | undefined
+  publicKey?: () => KeyObject
   codeChallenge?: CodeChallenge | undefined
 }
 
@@ -33,6 +34,8 @@ const CHECKS: Record<string, Check> = {
   query: (request, expected, context) => difference('query', queryOf(request), expected, exactly(context)),
   query_has: (request, expected) => difference('query', queryOf(request), asFields(expected), hasAll),
   query_lacks: (request, names) => lacks('query', queryOf(request), names),
+  query_pairs: ({ url }, expected) => pairs('query_pairs', new URL(url).searchParams, expected),
+  form_pairs: ({ body }, expected) => pairs('form_pairs', new URLSearchParams(body), expected),
   no_body: ({ body }, expected) => difference('no_body', body === '', expected),
   // Where only the meaning of JSON counts, its text may differ.
   raw_body: ({ body }, expected, context) => difference('body', body, expected, 'json' in context ? sameJson : undefined),
@@ -40,7 +43,7 @@ const CHECKS: Record<string, Check> = {
   raw_body_lacks: ({ body }, unwanted) => body.includes(unwanted) ? `body is ${show(body)}, with ${unwanted}` : undefined,
   json_equivalent: () => undefined,
   form_verifier_hashes_to_challenge: (request, expected, { codeChallenge }) => difference('form_verifier_hashes_to_challenge', answers(formOf(request).code_verifier, codeChallenge), expected),
-  assertion: (request, expected) => checkAssertion(String(formOf(request).client_assertion ?? formOf(request).assertion ?? ''), expected)
+  assertion: (request, expected, context) => checkAssertion(String(formOf(request).client_assertion ?? formOf(request).assertion ?? ''), expected, context)
 }
 
 /** Whether a member of `expect` speaks of a request. */
@@ -52,6 +55,12 @@ export function checkRequest (request: WireRequest, expected: Members, context: 
   if (unknown !== undefined) throw new NotUnderstood(`expect.wire.${unknown}`)
   const known = expected.json_equivalent === true ? { ...context, json: true } : context
   return Object.entries(expected).flatMap(([key, value]) => CHECKS[key]!(request, value, known) ?? [])
+}
+
+/** Every pair of some names, in order. */
+export function pairs (what: string, params: URLSearchParams, expected: [string, string][]): string | undefined {
+  const names = expected.map(([name]) => name)
+  return difference(what, [...params].filter(([name]) => names.includes(name)), expected)
 }
 
 function firstOf<T> (items: readonly T[], problemOf: (item: T) => string | undefined): string | undefined {
@@ -96,13 +105,16 @@ function answers (verifier: unknown, challenge: CodeChallenge | undefined): bool
 }
 
 /** A signed assertion: header and claims, and a signature that is worth something. */
-function checkAssertion (assertion: string, expected: Members): string | undefined {
+function checkAssertion (assertion: string, expected: Members, { clientSecret, publicKey }: WireContext): string | undefined {
   const [header = '', claims = '', signature = ''] = assertion.split('.')
   if (signature === '') return 'the form has no signed assertion'
   const decode = (part: string) => JSON.parse(Buffer.from(part, 'base64url').toString()) as Members
   const problem = difference('assertion', { ...decode(header), ...decode(claims) }, expected, hasAll)
-  if (problem !== undefined || decode(header).alg !== 'RS256') return problem
-  return isSigned(`${header}.${claims}`, signature, keyPair().publicKey) ? undefined : 'the assertion is not signed with the key'
+  if (problem !== undefined) return problem
+  const { alg } = decode(header)
+  const input = Buffer.from(`${header}.${claims}`)
+  const isSigned = String(alg).startsWith('HS')
+    ? createHmac(`sha${String(alg).slice(2)}`, clientSecret ?? '').update(input).digest('base64url') === signature
+    : publicKey !== undefined && verify(alg.startsWith('Ed') ? null : `sha${alg.slice(2)}`, input, { key: publicKey(), dsaEncoding: 'ieee-p1363' }, Buffer.from(signature, 'base64url'))
+  return isSigned ? undefined : 'the assertion is not signed with the key'
 }
-
-const isSigned = (input: string, signature: string, key: KeyObject) => verify('sha256', Buffer.from(input), key, Buffer.from(signature, 'base64url'))

@@ -1,4 +1,5 @@
 import type { OAuthSession } from '../../../lib/client/oauth-session.ts'
+import type { ProviderHooks } from '../../../lib/index.ts'
 import type { Members } from '../case.ts'
 import { withAmbientCredentials } from '../ambient-credentials.ts'
 import { observe, type Operation } from '../operation.ts'
@@ -10,24 +11,22 @@ import { further } from './tokens.ts'
 
 /** `api_request`: a call of an API with a stored token. */
 const apiRequest: Operation = {
-  given: [...SETTINGS, 'repeat', 'ambient_credentials'],
-  when: ['method', 'url', 'params', 'headers', 'data', 'json', 'withhold_token', 'client_id', 'client_secret'],
+  given: [...SETTINGS, 'repeat', 'parallel', 'ambient_credentials'],
+  when: ['method', 'url', 'params', 'headers', 'data', 'json', 'withhold_token', 'client_id', 'client_secret', 'auth'],
   run: async ({ given, when }) => await observe(async (observed) => {
     const call = structuredClone(when)
-    const answer = answerOf({ status: 200, body: '{}', content_type: 'application/json', ...given.api_response })
+    const answers = [given.api_response].flat().map(answer => answerOf({ status: 200, body: '{}', content_type: 'application/json', ...answer }))
     const settings = { ...given, ...credentialsOf(call) }
-    const rig = new Rig({ given: settings, options: { resourceServers: [serverOf(call.url, given.allow_insecure)] }, servers: [serve(call.url, answer)] })
-    const redirects = (answer.status ?? 200) >= 300 && (answer.status ?? 200) < 400
+    const rig = new Rig({ given: settings, options: { resourceServers: [serverOf(call.url, given.allow_insecure)] }, servers: [serve(call.url, answers)] })
+    const redirects = answers.some(({ status = 200 }) => status >= 300 && status < 400)
     const session = rig.session(redirects && call.withhold_token === true ? { withholdToken: true } : {})
-    Object.assign(observed, {
+    Object.assign(observed, rig.observed, {
       session,
-      wire: rig.wire.requests,
-      saved: rig.saved,
-      publicClientId: rig.publicClientId,
       facts: { caller_headers_after: call.headers, caller_data_after: call.data }
     })
+    const once = async () => { Object.assign(observed.facts!, { status: await (redirects ? fetchCall : sendCall)(session, call, given.placement) }) }
     const send = async () => {
-      for (let times = given.repeat ?? 1; times > 0; times--) Object.assign(observed.facts!, { status: await (redirects ? fetchCall : sendCall)(session, call, given.placement) })
+      for (let times = given.repeat ?? 1; times > 0; times--) await Promise.all(Array.from({ length: given.parallel ?? 1 }, once))
     }
     await (given.ambient_credentials === undefined ? send() : withAmbientCredentials(new URL(call.url).hostname, send))
   })
@@ -74,30 +73,35 @@ function serverOf (url: string, insecure: unknown): string {
   return `${insecure === true ? protocol : 'https:'}//${host}/`
 }
 
-function credentialsOf ({ client_id: id, client_secret: secret }: Members): Members {
-  return { ...(id !== undefined && { client_id: id }), ...(secret !== undefined && { client_secret: secret }) }
+const CREDENTIALS = ['client_id', 'client_secret', 'auth']
+
+function credentialsOf (when: Members): Members {
+  return Object.fromEntries(CREDENTIALS.flatMap(name => when[name] === undefined ? [] : [[name, when[name]]]))
 }
 
 /** `refresh`: a refresh that the app asks for. */
 const refresh: Operation = {
   given: [...SETTINGS],
-  when: ['refresh_token', 'params', 'body', 'client_id', 'client_secret'],
+  when: ['refresh_token', 'params', 'body', 'headers', ...CREDENTIALS],
   run: async ({ given, when }) => await observe(async (observed) => {
-    const rig = new Rig({ given: { ...given, ...credentialsOf(when) } })
+    const hooks: ProviderHooks = when.headers === undefined ? {} : { refreshTokenRequest: ({ headers }) => { Object.assign(headers, lowerCased(when.headers)) } }
+    const rig = new Rig({ given: { ...given, ...credentialsOf(when) }, options: { hooks } })
     const session = rig.session()
-    Object.assign(observed, { session, wire: rig.wire.requests, saved: rig.saved, publicClientId: rig.publicClientId })
+    Object.assign(observed, rig.observed, { session })
     observed.tokens = await session.refresh({ ...further({ body: when.body, params: when.params }), ...(when.refresh_token !== undefined && { refreshToken: when.refresh_token }) })
   })
 }
 
-/** `is_expired`: which of several ends count as past. */
+const lowerCased = (headers: Members) => Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
+
+/** `is_expired`: whether a token is past its end, or which of several ends or lives are. */
 const expired: Operation = {
-  given: ['now', 'leeway', 'expires_at'],
-  run: async ({ given }) => await observe(async (observed) => {
-    const ends = [given.expires_at].flat()
+  given: ['now', 'leeway', 'expires_at', 'expires_in', 'token'],
+  run: async ({ given: { now, leeway, token, ...time } }) => await observe(async (observed) => {
+    const ends = Object.entries(time).flatMap(([name, values]) => [values].flat().map(value => ({ [name]: value })))
     const found: boolean[] = []
-    for (const end of ends) found.push(await isExpired({ now: given.now, leeway: given.leeway }, { access_token: 'at1', token_type: 'Bearer', expires_at: end }))
-    observed.facts = { expired: Array.isArray(given.expires_at) ? found : found[0] }
+    for (const end of ends.length > 0 ? ends : [{}]) found.push(await isExpired({ now, leeway }, { access_token: 'at1', token_type: 'Bearer', ...token, ...end }))
+    observed.facts = { expired: Object.values(time).some(Array.isArray) ? found : found[0] }
   })
 }
 

@@ -8,8 +8,8 @@ import { serve } from '../wire.ts'
 
 const GRANTED = '{"access_token": "at1", "token_type": "Bearer"}'
 
-/** A device login from its start to its tokens; the clock goes on by what is waited. */
-export async function deviceTokens (given: Members, observed: Observation): Promise<TokenSet> {
+/** A provider for devices, and a clock that goes on by what is waited. */
+function deviceRig (given: Members) {
   const waited: number[] = []
   let now: number = given.now ?? 1000
   const wait = async (seconds: number) => {
@@ -20,10 +20,16 @@ export async function deviceTokens (given: Members, observed: Observation): Prom
   const polls = errors?.map((error: string | null) => error === null ? { status: 200, body: GRANTED } : { status: 400, body: JSON.stringify({ error }) })
   const rig = new Rig({
     given: { flow: 'device', ...given, ...(polls !== undefined && { token_response: polls }) },
-    servers: [serve(DEVICE_ENDPOINT, json(answer))],
+    servers: [serve(DEVICE_ENDPOINT, json(answer, answer.error === undefined ? 200 : 400))],
     clock: { now: () => now, wait }
   })
-  Object.assign(observed, { publicClientId: rig.publicClientId, facts: { ...observed.facts, poll_intervals_s: waited } })
+  return { rig, waited }
+}
+
+/** A device login from its start to its tokens. */
+export async function deviceTokens (given: Members, observed: Observation): Promise<TokenSet> {
+  const { rig, waited } = deviceRig(given)
+  Object.assign(observed, rig.observed, { facts: { ...observed.facts, poll_intervals_s: waited } })
   try {
     const device = await rig.provider.device()
     return await device.tokens()
@@ -35,10 +41,28 @@ export async function deviceTokens (given: Members, observed: Observation): Prom
 
 /** `poll`: the token endpoint is asked until the user has answered. */
 const poll: Operation = {
-  given: [...SETTINGS, 'device_response', 'poll_errors'],
+  given: [...SETTINGS, 'device_code', 'device_response', 'poll_errors'],
   run: async ({ given }) => await observe(async (observed) => {
     observed.tokens = await deviceTokens(given, observed)
   })
 }
 
-export const deviceOperations = { poll }
+/** `device_authorization`: what a device login begins with. */
+const deviceAuthorization: Operation = {
+  given: [...SETTINGS, 'device_response'],
+  run: async ({ given }) => await observe(async (observed) => {
+    const { rig } = deviceRig(given)
+    Object.assign(observed, rig.observed)
+    const device = await rig.provider.device()
+    observed.facts = {
+      device_code: device.deviceCode,
+      user_code: device.userCode,
+      verification_uri: device.verificationUri,
+      verification_uri_complete: device.verificationUriComplete,
+      expires_at: device.expiresAt,
+      interval: device.interval
+    }
+  })
+}
+
+export const deviceOperations = { poll, device_authorization: deviceAuthorization }

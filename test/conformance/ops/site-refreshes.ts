@@ -18,6 +18,8 @@ async function ordersSite (cleanup: Cleanup, provider: TestProvider, store?: Jso
     setup: (app) => {
       app.addHook('onRequest', async ({ url }) => { if (url === '/orders') arrived.count++ })
       app.get('/orders', async request => await request.oauth.get('orders').json())
+      // One client that makes several calls at once.
+      app.get('/many', async request => await Promise.all(Array.from({ length: Number((request.query as { count: string }).count) }, () => request.oauth.get('orders').json())))
     }
   })
   return { url, store: store ?? own, arrived }
@@ -38,13 +40,26 @@ async function wave (browser: Browser, url: string, count: number): Promise<{ st
 
 const isDone = ({ status }: { status: number }) => status === 200
 
+const PARALLEL = /(\d+) (?:\w+ )?(?:simultaneous|parallel|concurrent|at once|in parallel|at the same time)/
+
 const parallelRequests: Operation = {
   given: ['flow'],
   run: async ({ given }) => await withCleanup(async cleanup => await observe(async (observed) => {
     const { browser, url, store, refreshes, provider } = await loggedIn(cleanup)
     expireTokens(store)
-    const answers = await wave(browser, url, numberIn(given.flow, /(\d+) (?:simultaneous|parallel|concurrent)/))
+    const answers = await wave(browser, url, numberIn(given.flow, PARALLEL))
     observed.facts = { token_requests: refreshes(), all_succeed: answers.every(isDone) && provider.refreshTokenReuses === 0 }
+  }))
+}
+
+/** `parallel_requests`: the same with one client. */
+const parallelCalls: Operation = {
+  given: ['flow'],
+  run: async ({ given }) => await withCleanup(async cleanup => await observe(async (observed) => {
+    const { browser, url, store, refreshes, provider } = await loggedIn(cleanup)
+    expireTokens(store)
+    const { status } = await browser.get(`${url}/many?count=${numberIn(given.flow, PARALLEL)}`)
+    observed.facts = { status, token_requests: refreshes(), all_succeed: isDone({ status }) && provider.refreshTokenReuses === 0 }
   }))
 }
 
@@ -64,9 +79,9 @@ const parallelThenRetry: Operation = {
     const first = await waiting
     const asked = refreshes()
     const second = await wave(browser, url, 1)
-    observed.facts = {
+    observed.facts = { token_requests_first_wave: asked }
+    observed.described = {
       first_wave: describeWave(first),
-      token_requests_first_wave: asked,
       second_call: second.every(isDone) ? `succeeds with ${refreshes() > asked ? 'a new refresh' : 'no new refresh'}` : 'fails'
     }
   }))
@@ -95,6 +110,8 @@ const reloadAndRequest: Operation = {
 
 export const siteRefreshOperations = {
   parallel_requests_one_session: parallelRequests,
+  parallel_requests: parallelCalls,
+  parallel_requests_one_client: parallelCalls,
   parallel_then_retry: parallelThenRetry,
   reload_and_request: reloadAndRequest
 }

@@ -1,8 +1,9 @@
 import { codeChallenge, createCodeVerifier, type ProviderHooks } from '../../../lib/index.ts'
 import { NotUnderstood, type Members } from '../case.ts'
 import { observe, type Operation } from '../operation.ts'
-import { Rig } from '../rig.ts'
+import { json, Rig } from '../rig.ts'
 import { SETTINGS } from '../settings.ts'
+import { serve } from '../wire.ts'
 
 /** `challenge`: of a verifier. No method at all is `plain` (RFC 7636, section 4.3). */
 const challenge: Operation = {
@@ -31,6 +32,17 @@ const revokeRequest: Operation = {
   })
 }
 
+/** `introspect_request`: whether a token is still good. */
+const introspectRequest: Operation = {
+  given: [...SETTINGS, 'url', 'token_type_hint', 'answer'],
+  run: async ({ given }) => await observe(async (observed) => {
+    const { token, url, token_type_hint: hint, answer = { active: true }, ...rest } = given
+    const rig = new Rig({ given: rest, options: { introspectionEndpoint: url, clientSecret: 'sec' }, servers: [serve(url, json(answer))] })
+    Object.assign(observed, rig.observed)
+    observed.facts = await rig.provider.introspect(token, hint ?? undefined)
+  })
+}
+
 const STAGE = ['hook', 'hook_type', 'type', 'stage', 'name']
 
 /** `register_hook`: a hook for one stage, under the reference's name of it. */
@@ -49,4 +61,4 @@ const registerHook: Operation = {
 
 const stageOf = (members: Members) => STAGE.map(key => members[key]).find(value => typeof value === 'string') as string | undefined
 
-export const smallOperations = { challenge, verifier, revoke_request: revokeRequest, register_hook: registerHook }
+export const smallOperations = { challenge, verifier, revoke_request: revokeRequest, introspect_request: introspectRequest, introspect: introspectRequest, register_hook: registerHook }

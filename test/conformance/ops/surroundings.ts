@@ -9,18 +9,20 @@ import { codesOf } from '../error-codes.ts'
 import { withCleanup } from '../cleanup.ts'
 import { Browser, loginSite } from '../login-site.ts'
 import { observe, type Operation } from '../operation.ts'
+import { speaksOf } from '../sentences.ts'
 
 /** `load`: where tokens are found again. */
 const load: Operation = {
   given: ['flow'],
-  run: async () => await withCleanup(async cleanup => await observe(async (observed) => {
+  run: async ({ given: { flow } }) => await withCleanup(async cleanup => await observe(async (observed) => {
+    speaksOf(flow, /logged.in|principal|user/, /anonymous|visitor/)
     const records = new Map<string, StoredRecord>()
     const site = await loginSite(cleanup, {}, { tokenStore: mapStore(records) })
     const browser = new Browser()
     await site.open(browser, await site.begin(browser))
     const user = String(await site.userOf(browser))
     const keyed = [...records.keys()].some(key => key.includes('acme') && key.includes(user))
-    observed.facts = {
+    observed.described = {
       logged_in: keyed ? 'store keyed by (provider, principal)' : 'store keyed by a random id that the session alone knows',
       anonymous: 'session'
     }
@@ -45,7 +47,8 @@ function mapStore (records: Map<string, StoredRecord>): TokenStore {
 /** `close`: a client that is closed twice and then called. */
 const close: Operation = {
   given: ['flow'],
-  run: async () => await withCleanup(async cleanup => await observe(async (observed) => {
+  run: async ({ given: { flow } }) => await withCleanup(async cleanup => await observe(async (observed) => {
+    speaksOf(flow, /close/, /twice|again/)
     const { server, port, close } = await listen((_request, response) => { response.end('{}') })
     cleanup.after(close)
     const url = `http://127.0.0.1:${port}/`
@@ -71,13 +74,14 @@ async function hasNoConnections (server: Awaited<ReturnType<typeof listen>>['ser
 /** `lookup`: a provider that was not registered. */
 const lookup: Operation = {
   given: ['flow'],
-  run: async () => await withCleanup(async cleanup => await observe(async (observed) => {
+  run: async ({ given: { flow } }) => await withCleanup(async cleanup => await observe(async (observed) => {
+    speaksOf(flow, /unregistered|not registered|unknown/, /provider/)
     const app = Fastify()
     cleanup.after(() => app.close())
     await app.register(cookie)
     await app.register(session, { secret: SESSION_SECRET })
     await app.register(oauth, { baseUrl: 'https://app.b', providers: { acme: { issuer: 'https://as.b', clientId: 'cid', clientSecret: 'sec' } } })
-    observed.facts = { result: outcomeOf(() => app.oauth.provider('unregistered')) }
+    observed.described = { result: outcomeOf(() => app.oauth.provider('unregistered')) }
   }))
 }
 
