@@ -23,7 +23,7 @@ export function signingKey ({ private_key: key }: Members): KeyObject {
  * @param given a case's `given`, with the credentials of its `when` over it
  */
 export function clientAuthentication (given: Members): Partial<ProviderOptions> {
-  const { client_id: id = 'cid', client_secret: secret, include_client_id: inForm, auth, client_auth: method, provider } = given
+  const { client_id: id = 'cid', client_secret: secret, include_client_id: inForm, auth, client_auth: method, provider, discovery } = given
   const clientSecret = secret === null || secret === '' ? undefined : secret
   if (Array.isArray(auth)) return { clientSecret, clientAuthentication: both(basic(auth[0], auth[1]), inForm === true ? form(id, clientSecret) : undefined) }
   if (given.tls_client_certificate === true) return { clientAuthentication: 'tls_client_auth' }
@@ -33,8 +33,8 @@ export function clientAuthentication (given: Members): Partial<ProviderOptions> 
     return { clientAuthentication: inForm === true ? form(id, '') : basic(id, '') }
   }
   if (clientSecret === undefined) return {}
-  // A preset knows what its provider wants.
-  if (inForm === undefined && provider !== undefined) return { clientSecret }
+  // A preset, and a provider that says so, knows what it wants.
+  if (inForm === undefined && (provider ?? discovery?.token_endpoint_auth_methods_supported) !== undefined) return { clientSecret }
   return { clientSecret, clientAuthentication: inForm === true ? 'client_secret_post' : 'client_secret_basic' }
 }
 

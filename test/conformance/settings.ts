@@ -21,12 +21,15 @@ const OPTIONS: Record<string, (value: any) => Partial<ProviderOptions>> = {
   method: tokenEndpointMethod => ({ tokenEndpointMethod }),
   force_querystring: (query: boolean) => ({ tokenRequestIn: query ? 'query' : 'body' }),
   strict_token_type: strictTokenType => ({ strictTokenType }),
-  placement: tokenPlacement => ({ tokenPlacement }),
+  placement: placement => ({ tokenPlacement: PLACEMENTS[placement] ?? placement }),
   leeway: expiryLeeway => ({ expiryLeeway }),
   default_expires_in: defaultExpiresIn => ({ defaultExpiresIn }),
   scope_separator: scopeSeparator => ({ scopeSeparator }),
   allow_insecure: allowInsecureRequests => ({ allowInsecureRequests })
 }
+
+/** What oauthlib and Authlib call the places of a token. */
+const PLACEMENTS: Record<string, ProviderOptions['tokenPlacement']> = { auth_header: 'header', uri: 'query' }
 
 /** `given.flow` → how tokens are obtained. */
 const GRANT_TYPES: Record<string, ProviderOptions['grantType']> = {
@@ -68,6 +71,8 @@ export function providerOptions (given: Members, more: Partial<ProviderOptions> 
     authorizationEndpoint: AUTHORIZATION_ENDPOINT,
     tokenEndpoint: TOKEN_ENDPOINT,
     ...(options.grantType === 'device_code' && { deviceAuthorizationEndpoint: DEVICE_ENDPOINT }),
+    // Who asks for an ID token has to say whose it is; discovery would be a request that no case counts.
+    ...([options.scope].flat().join(' ').split(' ').includes('openid') && { idTokenIssuer: 'https://as.b', jwksUri: 'https://as.b/jwks' }),
     ...options
   } as ProviderOptions
 }

@@ -14,7 +14,8 @@ function styleOf ({ headers, body }: WireRequest): 'basic' | 'body' | 'none' {
 function readAnswers (sentence: string): Partial<Record<'basic' | 'body', WireAnswer>> {
   const answers: Partial<Record<'basic' | 'body', WireAnswer>> = {}
   for (const [, status, error, style] of sentence.matchAll(/(\d{3})(?: (\w+))? to (Basic|body)/gi)) {
-    answers[style!.toLowerCase() as 'basic' | 'body'] = json(error === undefined ? { access_token: 'at1', token_type: 'Bearer' } : { error }, Number(status))
+    const body = Number(status) < 300 ? { access_token: 'at1', token_type: 'Bearer' } : { error }
+    answers[style!.toLowerCase() as 'basic' | 'body'] = json(body, Number(status))
   }
   if (Object.keys(answers).length === 0) throw new NotUnderstood(`given.flow "${sentence}"`)
   return answers
@@ -26,7 +27,7 @@ const autoDetect: Operation = {
   run: async ({ given: { flow, ...given } }) => await observe(async (observed) => {
     const answers = readAnswers(flow)
     const rig = new Rig({ given, servers: [request => answers[styleOf(request) as 'basic' | 'body'] ?? serve(request.url, json({ error: 'invalid_client' }, 401))(request)] })
-    const exchanges = / second exchange/.test(flow) ? 2 : 1
+    const exchanges = /second exchange|two exchanges|exchanged? twice/.test(flow) ? 2 : 1
     const wire = rig.wire.requests
     observed.wire = wire
     observed.facts = { get wire_summary () { return wire.map(styleOf) } }

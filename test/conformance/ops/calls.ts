@@ -5,16 +5,17 @@ import { withAmbientCredentials } from '../ambient-credentials.ts'
 import { observe, type Operation } from '../operation.ts'
 import { isExpired } from '../probe.ts'
 import { answerOf, Rig } from '../rig.ts'
-import { SETTINGS } from '../settings.ts'
+import { isGrantName, SETTINGS } from '../settings.ts'
+import { parallelCalls } from './site-refreshes.ts'
 import { serve } from '../wire.ts'
 import { further } from './tokens.ts'
 
 /** `api_request`: a call of an API with a stored token. */
 const apiRequest: Operation = {
   given: [...SETTINGS, 'repeat', 'parallel', 'ambient_credentials'],
-  when: ['method', 'url', 'params', 'headers', 'data', 'json', 'withhold_token', 'client_id', 'client_secret', 'auth'],
+  when: ['method', 'url', 'count', 'params', 'headers', 'data', 'json', 'withhold_token', 'client_id', 'client_secret', 'auth'],
   run: async ({ given, when }) => await observe(async (observed) => {
-    const call = structuredClone(when)
+    const { count = given.parallel ?? 1, ...call } = structuredClone(when)
     const answers = [given.api_response].flat().map(answer => answerOf({ status: 200, body: '{}', content_type: 'application/json', ...answer }))
     const settings = { ...given, ...credentialsOf(call) }
     const rig = new Rig({ given: settings, options: { resourceServers: [serverOf(call.url, given.allow_insecure)] }, servers: [serve(call.url, answers)] })
@@ -22,11 +23,16 @@ const apiRequest: Operation = {
     const session = rig.session(redirects && call.withhold_token === true ? { withholdToken: true } : {})
     Object.assign(observed, rig.observed, {
       session,
-      facts: { caller_headers_after: call.headers, caller_data_after: call.data }
+      facts: {
+        caller_headers_after: call.headers,
+        caller_data_after: call.data,
+        get token_requests () { return rig.wire.requests.filter(({ url }) => !url.startsWith(new URL(call.url).origin)).length }
+      }
     })
     const once = async () => { Object.assign(observed.facts!, { status: await (redirects ? fetchCall : sendCall)(session, call, given.placement) }) }
     const send = async () => {
-      for (let times = given.repeat ?? 1; times > 0; times--) await Promise.all(Array.from({ length: given.parallel ?? 1 }, once))
+      for (let times = given.repeat ?? 1; times > 0; times--) await Promise.all(Array.from({ length: count }, once))
+      Object.assign(observed.facts!, { all_succeed: true })
     }
     await (given.ambient_credentials === undefined ? send() : withAmbientCredentials(new URL(call.url).hostname, send))
   })
@@ -105,4 +111,13 @@ const expired: Operation = {
   })
 }
 
-export const callOperations = { api_request: apiRequest, refresh, is_expired: expired }
+/** `parallel_requests`: several calls at once, of one client; as a sentence, in a Fastify app. */
+const parallelRequests: Operation = {
+  given: [...apiRequest.given, 'flow'],
+  when: apiRequest.when!,
+  run: async ({ given, when }) => typeof given.flow === 'string' && !isGrantName(given.flow)
+    ? await parallelCalls.run({ given, when })
+    : await apiRequest.run({ given, when: { method: 'GET', url: 'https://rs.b/x', count: given.parallel ?? 10, ...when } })
+}
+
+export const callOperations = { api_request: apiRequest, parallel_requests: parallelRequests, parallel_api_requests: parallelRequests, parallel_requests_one_client: parallelRequests, refresh, is_expired: expired }

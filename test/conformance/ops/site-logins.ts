@@ -91,8 +91,10 @@ export const siteLoginOperations = {
   late_callback: lateCallback,
   cross_session_callback: crossSessionCallback,
   replayed_callback: replayedCallback,
+  callback_replay: replayedCallback,
   callback_twice: replayedCallback,
   parallel_logins: parallelLogins,
+  two_tabs: parallelLogins,
   post_callback: postCallback,
   bare_callback: bareCallback,
   abandoned_logins: abandonedLogins

@@ -52,8 +52,8 @@ const parallelRequests: Operation = {
   }))
 }
 
-/** `parallel_requests`: the same with one client. */
-const parallelCalls: Operation = {
+/** The same with one client. */
+export const parallelCalls: Operation = {
   given: ['flow'],
   run: async ({ given }) => await withCleanup(async cleanup => await observe(async (observed) => {
     const { browser, url, store, refreshes, provider } = await loggedIn(cleanup)
@@ -110,8 +110,6 @@ const reloadAndRequest: Operation = {
 
 export const siteRefreshOperations = {
   parallel_requests_one_session: parallelRequests,
-  parallel_requests: parallelCalls,
-  parallel_requests_one_client: parallelCalls,
   parallel_then_retry: parallelThenRetry,
   reload_and_request: reloadAndRequest
 }
