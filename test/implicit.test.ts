@@ -1,4 +1,5 @@
 import t from 'tap'
+import type { Page } from 'playwright-core'
 import { Browser } from './helpers/browser.ts'
 import { buildApp } from './helpers/build-app.ts'
 import { captureLog } from './helpers/log.ts'
@@ -25,13 +26,28 @@ async function implicitApp (t: Parameters<typeof startProvider>[0] & { after: (f
   return { provider, url, app, log }
 }
 
+/** Every address that the tab can go back to. */
+async function historyOf (page: Page): Promise<string[]> {
+  const devtools = await page.context().newCDPSession(page)
+  const { entries } = await devtools.send('Page.getNavigationHistory')
+  return entries.map(({ url }) => url)
+}
+
+/** What the console says of a policy that something violated. */
+function violations (page: Page): string[] {
+  const found: string[] = []
+  page.on('console', message => { if (message.text().includes('Content Security Policy')) found.push(message.text()) })
+  return found
+}
+
 t.test('implicit, in a real browser: the fragment reaches the server, and stays neither in the address bar nor in the history', async (t) => {
   const chromium = await startChromium(t)
   if (chromium === undefined) return
   const { provider, url, log } = await implicitApp(t)
   const page = await chromium.newPage()
-  const problems: string[] = []
-  page.on('console', message => { if (message.text().includes('Content Security Policy')) problems.push(message.text()) })
+  const problems = violations(page)
+  const answers: string[] = []
+  page.on('framenavigated', frame => { if (frame.url().includes('#')) answers.push(frame.url()) })
   await page.goto(`${url}/login/acme?returnTo=/me`)
   await page.fill('[name=login]', 'alice')
   await page.fill('[name=password]', 'alice-password')
@@ -42,11 +58,36 @@ t.test('implicit, in a real browser: the fragment reaches the server, and stays 
   t.match(JSON.parse(await page.locator('body').innerText()), [{ item: 'tea' }])
   t.strictSame(problems, [])
   const token = provider.api.requests.at(-1)!.authorization!.slice('Bearer '.length)
-  await page.goBack()
-  await page.goBack().catch(() => {})
-  t.notOk(page.url().includes(token), 'going back shows no token')
+  t.match(answers, [/^http.*\/login\/acme\/callback#.*access_token=/], 'it came in the fragment')
+  const history = await historyOf(page)
+  t.ok(history.length > 2)
+  t.strictSame(history.filter(address => address.includes('#') || address.includes(token)), [], 'no address to go back to has it')
   t.notOk(log.text.includes(token), 'and the log neither')
   t.ok(log.text.includes('no longer recommended'), 'a warning at boot says what to use instead')
+})
+
+t.test('implicit, in a real browser: the answer of a login that was begun elsewhere logs nobody in, and leaves no token in the address bar', async (t) => {
+  const chromium = await startChromium(t)
+  if (chromium === undefined) return
+  const { url } = await implicitApp(t)
+  const page = await chromium.newPage()
+  const problems = violations(page)
+  await page.goto(`${url}/login/acme/callback#access_token=stolen&token_type=Bearer&state=somebody-elses`)
+  await page.getByRole('heading', { name: 'This login has run out' }).waitFor()
+  t.equal(page.url(), `${url}/login/acme/callback`)
+  t.strictSame((await historyOf(page)).filter(address => address.includes('stolen')), [])
+  await page.goto(`${url}/me`)
+  t.strictSame(JSON.parse(await page.locator('body').innerText()), { user: null, authenticated: false })
+  t.strictSame(problems, [])
+})
+
+t.test('implicit, in a browser without JavaScript: a person reads what is missing', async (t) => {
+  const chromium = await startChromium(t)
+  if (chromium === undefined) return
+  const { url } = await implicitApp(t)
+  const page = await chromium.newPage({ javaScriptEnabled: false })
+  await page.goto(`${url}/login/acme/callback#access_token=a`)
+  t.match(await page.locator('main').innerText(), /This login needs JavaScript/)
 })
 
 t.test('implicit: an answer of another login is refused', async (t) => {

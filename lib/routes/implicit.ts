@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import type { FastifyReply } from 'fastify'
 import type { ProviderClient } from '../client/provider-client.ts'
 import { InvalidIdTokenError } from '../errors.ts'
@@ -9,6 +8,7 @@ import type { PendingLogin } from '../session/pending-logins.ts'
 import type { Login } from './commit-login.ts'
 import { noStore } from './http.ts'
 import { identify } from './identity.ts'
+import { contentSecurityPolicy, html, Markup, page } from './page-style.ts'
 import type { Runtime } from './runtime.ts'
 
 // Takes the fragment out of the address bar and the history before anything else, and posts it to the same address.
@@ -28,20 +28,15 @@ form.submit()
 
 /** The page that hands the fragment of an implicit answer to the server (RFC 6749, section 4.2, steps D to F). */
 export function sendFragmentRelay (reply: FastifyReply): FastifyReply {
-  const nonce = randomToken()
-  const style = 'body{font:1rem system-ui,sans-serif;margin:3rem auto;max-width:30rem;padding:0 1rem;color-scheme:light dark}'
-  const styleHash = createHash('sha256').update(style).digest('base64')
+  const scriptNonce = randomToken()
   return noStore(reply)
-    .header('content-security-policy', `default-src 'none'; script-src 'nonce-${nonce}'; style-src 'sha256-${styleHash}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'`)
-    .header('referrer-policy', 'same-origin')
+    .header('content-security-policy', contentSecurityPolicy({ formAction: ["'self'"], scriptNonce }))
     .header('x-content-type-options', 'nosniff')
     .type('text/html; charset=utf-8')
-    .send(`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Logging in</title><style>${style}</style></head>
-<body><main><h1>Logging in …</h1><noscript><p>This login needs JavaScript. Switch it on and load the page again.</p></noscript></main>
+    .send(page('Logging in', html`<h1>Logging in …</h1>
+<noscript><p>This login needs JavaScript. Switch it on and load the page again.</p></noscript>
 <form method="post"></form>
-<script nonce="${nonce}">${RELAY}</script></body></html>
-`)
+<script nonce="${scriptNonce}">${new Markup(RELAY)}</script>`))
 }
 
 /**

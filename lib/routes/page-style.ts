@@ -121,14 +121,16 @@ const styleHash = createHash('sha256').update(pageStyle, 'utf8').digest('base64'
  *   to the provider has to name the provider's origin; where the provider itself goes on to hosts nobody knows
  *   beforehand, the scheme `https:` is a source as well. Anything else is left out. Default: none, for pages without
  *   a form.
+ * @param options.scriptNonce the nonce of the page's one script. Default: no script at all.
  * @returns the header's value
  * @see https://www.w3.org/TR/CSP3/
  */
-export function contentSecurityPolicy (options: { formAction?: string[] } = {}): string {
+export function contentSecurityPolicy (options: { formAction?: string[], scriptNonce?: string } = {}): string {
   const targets = new Set((options.formAction ?? []).map(toSource).filter((source) => source !== undefined))
   return [
     "default-src 'none'",
     `style-src 'sha256-${styleHash}'`,
+    ...(options.scriptNonce === undefined ? [] : [`script-src 'nonce-${options.scriptNonce}'`]),
     "base-uri 'none'",
     "frame-ancestors 'none'",
     `form-action ${targets.size === 0 ? "'none'" : [...targets].join(' ')}`,
