@@ -21,19 +21,20 @@ export function providerPages (provider: Provider, boardUrl: string): Middleware
       ctx.body = asset.body
     } else if (ctx.path.startsWith('/interaction/')) {
       ctx.set({ 'cache-control': 'no-store' })
-      await interaction(provider, ctx)
+      await interaction(provider, ctx, boardUrl)
     } else {
       await next()
     }
   }
 }
 
-async function interaction (provider: Provider, ctx: ProviderContext): Promise<void> {
+async function interaction (provider: Provider, ctx: ProviderContext, boardUrl: string): Promise<void> {
   // The interaction is found by the cookie of the browser that started it: nobody can finish another's login.
   const details = await provider.interactionDetails(ctx.req, ctx.res).catch(() => undefined)
   if (!details) {
     return show(ctx, 400, 'Nothing to log in to', render('id-error.html', {
-      message: 'This login has expired, or it was started in another browser. Go back to the app and log in again.',
+      message: 'This login is over already, or it was started in another browser.',
+      board: boardUrl,
     }))
   }
   if (ctx.method !== 'POST') return showLogin(ctx, details.uid)
@@ -52,9 +53,12 @@ async function interaction (provider: Provider, ctx: ProviderContext): Promise<v
 
 function showLogin (ctx: ProviderContext, uid: string, refused?: string): void {
   const wrong = refused === undefined ? new Html('') : render('id-wrong.html')
+  const [here, elsewhere] = [new Html(' autofocus'), new Html('')]
   show(ctx, refused === undefined ? 200 : 403, 'Log in', render('id-login.html', {
     action: `/interaction/${uid}`,
     username: refused ?? '',
+    nameFocus: refused ? elsewhere : here,
+    passwordFocus: refused ? here : elsewhere,
     wrong,
     accounts: renderEach('account.html', accounts),
   }))
@@ -65,8 +69,11 @@ export function renderLogout (ctx: ProviderContext, form: string): void {
   show(ctx, 200, 'Logging out', render('id-logout.html', { form: new Html(form) }))
 }
 
-export function renderError (ctx: ProviderContext, { error, error_description: description }: Record<string, string>): void {
-  show(ctx, ctx.status, 'That did not work', render('id-error.html', { message: description ?? error ?? 'Unknown error' }))
+/** What oidc-provider says of its own mistakes and of others', with the way back. */
+export function errorRenderer (boardUrl: string) {
+  return (ctx: ProviderContext, { error, error_description: description }: Record<string, string>): void => {
+    show(ctx, ctx.status, 'That did not work', render('id-error.html', { message: description ?? error ?? 'Unknown error', board: boardUrl }))
+  }
 }
 
 function show (ctx: ProviderContext, status: number, title: string, content: Html): void {

@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { promisify } from 'node:util'
 import type { ProviderContext } from 'oidc-provider'
 import { findAccount } from './accounts.ts'
-import { providerPages, renderError, renderLogout } from './provider-pages.ts'
+import { errorRenderer, providerPages, renderLogout } from './provider-pages.ts'
 
 export interface Client { clientId: string, clientSecret: string }
 
@@ -76,7 +76,7 @@ export async function startProvider ({ accessTokenTtl }: { accessTokenTtl: numbe
         },
         interactions: { url: (_ctx: unknown, { uid }: { uid: string }) => `/interaction/${uid}` },
         clientBasedCORS: () => false,
-        renderError,
+        renderError: errorRenderer(boardUrl),
         features: {
           devInteractions: { enabled: false },
           introspection: { enabled: true, allowedPolicy: (_ctx: unknown, asking: Client) => asking.clientId === apiClient.clientId },

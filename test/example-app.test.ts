@@ -61,10 +61,10 @@ t.test('a person logs in by typing, sees who they are, outlives an expiry, works
   await page.locator('#call-result').filter({ hasText: '20' }).waitFor()
   t.ok(running.tokenRequests - before <= 1, 'forty calls from two tabs make one token request at most')
 
-  // Back lands on a step of the login that is over: whatever stands there, the login goes on.
+  // Back lands on a step of the login that is over. From there it is one step to the board, and the login goes on.
   await page.goBack()
   await picture(page, '4-back')
-  await page.goto(`${running.appUrl}/board`)
+  await page.getByRole('link', { name: 'Back to Corner Bakery' }).click()
   await page.waitForSelector('.order')
   t.match(await page.locator('#user-name').innerText(), /Alice/, 'going back did no harm')
 
@@ -86,6 +86,7 @@ t.test('a wrong password is said so, and may be typed again', async (t) => {
   await page.goto(`${running.appUrl}/board`)
   await logIn(page, 'alice', 'wrong')
   t.match(await page.getByRole('alert').innerText(), /do not go together/)
+  t.equal(await page.evaluate('document.activeElement.id'), 'password')
   await logIn(page, 'alice', 'croissant')
   await page.waitForSelector('.order')
   t.match(await page.locator('#user-name').innerText(), /Alice/)
