@@ -152,6 +152,12 @@ t.test('the callback of a provider that does not exist is a 404', async (t) => {
   await assertRefused(t, app, page, { status: 404, code: 'FST_OAUTH_UNKNOWN_PROVIDER' })
 })
 
+t.test('the page about a provider that does not exist leads to those that do', async (t) => {
+  const { browser, url } = await loginApp(t)
+  const page = await browser.get(`${url}/login/nobody`)
+  t.match(page.text, '<a class="button primary" href="/login">Log in another way</a>')
+})
+
 for (const name of ['constructor', '__proto__', 'hasOwnProperty']) {
   t.test(`a provider called ${name} does not exist`, async (t) => {
     const app = await loginApp(t)

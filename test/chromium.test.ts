@@ -3,6 +3,7 @@ import type { Page } from 'playwright-core'
 import { buildApp } from './helpers/build-app.ts'
 import { startChromium } from './helpers/chromium.ts'
 import { loginApp } from './helpers/login-app.ts'
+import { startPasswordServer } from './helpers/password-server.ts'
 import { startProvider } from './helpers/provider.ts'
 
 // What only a real browser decides: which cookies go along, which redirects a policy lets pass, what is kept for the
@@ -82,6 +83,36 @@ t.test('Chromium: two tabs both log in', async (t) => {
     await tab.waitForURL(`${url}/?${end}`)
     t.equal(await bodyOf(tab), '{"user":"alice"}')
   }
+})
+
+t.test('Chromium: the form of the password grant says what is wrong, logs in, and slows down who guesses', async (t) => {
+  const opened = await openPage(t)
+  if (opened === undefined) return
+  const { page, complaints } = opened
+  const server = await startPasswordServer(t)
+  const { url } = await buildApp(t, { oauth: { providers: { legacy: { ...server.providerOptions, grantType: 'password', title: 'Staff' } } } })
+  const submit = async (username: string, password: string) => {
+    await page.getByLabel('Username').fill(username)
+    await page.getByLabel('Password').fill(password)
+    await Promise.all([page.waitForEvent('domcontentloaded'), page.keyboard.press('Enter')])
+  }
+  await page.goto(`${url}/login/legacy?returnTo=/%3Fhello`)
+  t.equal(await page.textContent('h1'), 'Log in to Staff')
+  await submit('alice', 'wrong')
+  t.equal(await page.getByRole('alert').innerText(), 'Username or password is wrong.')
+  t.equal(await page.getByLabel('Username').inputValue(), 'alice')
+  t.ok(await page.getByLabel('Password').evaluate('document.activeElement.id === "password"'), 'the password may be typed again at once')
+  await submit('alice', 'correct horse')
+  t.equal(page.url(), `${url}/?hello`)
+  t.equal(await bodyOf(page), '{"user":"alice"}')
+
+  await page.goto(`${url}/login/legacy`)
+  for (let failed = 0; failed < 10; failed++) await submit('bob', `guess ${failed}`)
+  await submit('bob', 'also correct')
+  t.equal(await page.textContent('h1'), 'Too many attempts')
+  await page.goto(url)
+  t.equal(await bodyOf(page), '{"user":"alice"}', 'who is logged in stays so')
+  t.strictSame(complaints.filter((text) => !/status of (?:401|429)/.test(text)), [])
 })
 
 t.test('Chromium: the plugin\'s pages violate no policy of their own, and their style is applied', async (t) => {

@@ -123,6 +123,14 @@ for (const [what, query] of Object.entries({
   })
 }
 
+t.test('a person whose logout cannot be finished reads of a logout, and has a way on', async (t) => {
+  const { browser, url } = await loggedIn(t)
+  const page = await browser.get(`${url}/logout/callback`)
+  t.equal(page.status, 400)
+  t.match(page.text, '<h1>No logout to finish</h1>')
+  t.match(page.text, 'href="/">Continue to the app')
+})
+
 t.test('an answer to a logout with its state twice is refused', async (t) => {
   const { browser, url } = await loggedInForReal(t)
   const { location } = await browser.post(`${url}/logout`, { redirect: 'manual' })

@@ -195,6 +195,10 @@ test('contentSecurityPolicy: form-action names origins, each once', async (t) =>
     /; form-action 'self' https:\/\/id\.acme\.example http:\/\/localhost:3000$/)
 })
 
+test('contentSecurityPolicy: a script runs by its nonce, and only where there is one', async (t) => {
+  t.match(contentSecurityPolicy({ scriptNonce: 'abc' }), /; script-src 'nonce-abc'; base-uri 'none'; /)
+})
+
 test('contentSecurityPolicy: form-action may be opened to every https host', async (t) => {
   t.match(contentSecurityPolicy({ formAction: ["'self'", 'https:'] }), /; form-action 'self' https:$/)
 })
@@ -223,6 +227,13 @@ test('describeError: names the provider where that helps', async (t) => {
 test('describeError: what another website started is not to be tried again, nor a login that does not exist', async (t) => {
   t.strictSame(codes.filter(([code, statusCode]) => !describeError(code, statusCode).retry).map(([code]) => code),
     ['FST_OAUTH_CROSS_SITE_REQUEST', 'FST_OAUTH_UNKNOWN_PROVIDER'])
+})
+
+test('describeError: a logout that cannot be finished is not called a login', async (t) => {
+  const { title, message, retry } = describeError('FST_OAUTH_STATE_MISMATCH', 400, 'Acme', 'logout')
+  t.match(`${title} ${message}`, 'logout')
+  t.notMatch(`${title} ${message}`, /login|token|state|session/i)
+  t.notOk(retry)
 })
 
 test('describeError: an unknown code is described by its status', async (t) => {

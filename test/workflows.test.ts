@@ -1,11 +1,12 @@
 import t from 'tap'
 import { Browser } from './helpers/browser.ts'
 import { buildApp } from './helpers/build-app.ts'
+import { captureLog } from './helpers/log.ts'
 import { startProvider } from './helpers/provider.ts'
 import { startPasswordServer } from './helpers/password-server.ts'
 import { expireTokens, tokenRecords } from './helpers/records.ts'
 import { TokensUpdatedError, type OAuthError, type ProviderOptions, type TokenSet } from '../lib/index.ts'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 
 const routes = (app: FastifyInstance) => {
   app.get('/orders', async (request) => request.oauth.get('orders').json())
@@ -59,10 +60,11 @@ t.test('using(name) calls with another provider\'s account', async (t) => {
 
 // password
 
-async function passwordApp (t: Parameters<typeof startPasswordServer>[0], options: Partial<ProviderOptions> = {}) {
+async function passwordApp (t: Parameters<typeof startPasswordServer>[0], options: Partial<ProviderOptions> = {}, logger: FastifyServerOptions['logger'] = false) {
   const server = await startPasswordServer(t)
   const { url, app, store } = await buildApp(t, {
     oauth: { providers: { legacy: { ...server.providerOptions, grantType: 'password', ...options } } },
+    fastify: { logger },
     setup: (app) => { app.get('/whoami', async (request) => ({ user: request.oauth.user, authenticated: request.oauth.authenticated })) }
   })
   return { server, url, app, store }
@@ -110,10 +112,23 @@ t.test('password: guessing is slowed down by user name, with the way to wait', a
   t.equal((await guess('bob', 'also correct', '10.0.1.2')).statusCode, 302, 'others are not locked out')
 })
 
+t.test('password: guessing is slowed down by address, whatever the names are', async (t) => {
+  const { app } = await passwordApp(t)
+  const guess = (username: string, password: string, remoteAddress = '10.0.0.1') => app.inject({ method: 'POST', url: '/login/legacy', remoteAddress, payload: { username, password } })
+  for (let index = 0; index < 10; index++) t.equal((await guess(`name${index}`, 'wrong')).statusCode, 401)
+  t.equal((await guess('bob', 'also correct')).statusCode, 429)
+  t.equal((await guess('bob', 'also correct', '10.0.0.2')).statusCode, 302)
+})
+
 t.test('password: the password is neither stored nor logged', async (t) => {
-  const { app, store } = await passwordApp(t)
-  await app.inject({ method: 'POST', url: '/login/legacy', payload: { username: 'alice', password: 'correct horse' } })
-  t.notMatch([...store.records.values()].join(), /correct horse/)
+  const log = captureLog()
+  const { app, store } = await passwordApp(t, {}, log.logger)
+  for (const password of ['correct horse', 'wrong stable']) {
+    await app.inject({ method: 'POST', url: '/login/legacy', payload: { username: 'alice', password } })
+  }
+  t.ok(store.records.size > 0)
+  t.match(log.text, '/login/legacy')
+  t.notMatch([...store.records.values()].join() + log.text, /correct horse|wrong stable/)
 })
 
 // the three refresh methods

@@ -160,10 +160,12 @@ export interface ErrorDescription {
 }
 
 // In words of our own throughout: what a provider writes into `error_description` can come from an attacker.
-const descriptions: Record<string, (service: string, statusCode: number) => ErrorDescription> = {
-  FST_OAUTH_STATE_MISMATCH: () => again(
-    'This login has run out',
-    'It took a little too long, was already used, or was started in another browser. Please start again.'),
+const descriptions: Record<string, (service: string, statusCode: number, reason?: string) => ErrorDescription> = {
+  FST_OAUTH_STATE_MISMATCH: (_service, _statusCode, reason) => reason === 'logout'
+    ? final('No logout to finish',
+      'This address finishes a logout, and none is under way in this browser: it may be over already. Nothing was changed.')
+    : again('This login has run out',
+      'It took a little too long, was already used, or was started in another browser. Please start again.'),
   FST_OAUTH_AUTHORIZATION_FAILED: (service, statusCode) => statusCode === 403
     ? again('Login cancelled',
         `You are not logged in: the login at ${service} was cancelled, or access was not allowed. ` +
@@ -218,13 +220,14 @@ const descriptions: Record<string, (service: string, statusCode: number) => Erro
  * @param code the error's code; one that is not known is described by its status
  * @param statusCode the HTTP status that goes with it
  * @param providerTitle the provider's name as people know it: `GitHub`
+ * @param reason the error's `reason`, where it has one
  * @returns title and message, both plain text, and whether trying again makes sense
  */
 export function describeError (
-  code: string, statusCode: number, providerTitle = 'the login service'
+  code: string, statusCode: number, providerTitle = 'the login service', reason?: string
 ): ErrorDescription {
   const description = Object.hasOwn(descriptions, code) ? descriptions[code] : undefined
-  if (description !== undefined) return description(providerTitle, statusCode)
+  if (description !== undefined) return description(providerTitle, statusCode, reason)
   return statusCode >= 500
     ? again('That did not work',
       'The problem is on our side. Please try again in a few minutes. ' +

@@ -40,7 +40,7 @@ export async function passwordRoute (runtime: Runtime, request: FastifyRequest, 
     const { statusCode } = error as OAuthError
     if (statusCode === 401 && wantsHtml(request)) {
       request.log.info({ provider: name }, 'user name and password were refused')
-      return sendLoginForm(runtime, reply.code(401), providerOf(runtime, name), { returnTo, username, error: 'User name or password is wrong.' })
+      return sendLoginForm(runtime, reply.code(401), providerOf(runtime, name), { returnTo, username, error: 'Username or password is wrong.' })
     }
     return await sendProblem(runtime, request, reply, error, { provider: name, returnTo })
   }

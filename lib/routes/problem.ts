@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { OAuthError } from '../errors.ts'
 import { noStore, wantsHtml } from './http.ts'
 import { contentSecurityPolicy, defaultPages, describeError, type Link, type Pages } from './pages.ts'
-import { loginPath, publicPath, type Runtime } from './runtime.ts'
+import { loginPath, publicPath, routePath, type Runtime } from './runtime.ts'
 
 export interface ProblemContext {
   provider?: string | undefined
@@ -38,9 +38,12 @@ export async function sendProblem (runtime: Runtime, request: FastifyRequest, re
   for (const [name, value] of Object.entries(problem.headers ?? {})) reply.header(name, value)
   if (wantsHtml(request)) {
     const client = provider === undefined ? undefined : runtime.providers.get(provider)
-    const { title, message, retry } = describeError(code, statusCode, client?.config.title)
+    const { title, message, retry } = describeError(code, statusCode, client?.config.title, problem.reason)
     const actions: Link[] = [{ href: publicPath(runtime, '/'), label: 'Continue to the app' }]
-    if (retry && client !== undefined && runtime.config.routes !== false) actions.unshift({ href: loginPath(runtime, client.name, context.returnTo), label: 'Log in again' })
+    if (runtime.config.routes !== false) {
+      if (retry && client !== undefined) actions.unshift({ href: loginPath(runtime, client.name, context.returnTo), label: 'Log in again' })
+      if (code === 'FST_OAUTH_UNKNOWN_PROVIDER') actions.unshift({ href: routePath(runtime, 'login'), label: 'Log in another way' })
+    }
     return sendPage(runtime, reply, 'error', { code, statusCode, title, message, requestId: request.id, actions })
   }
   return noStore(reply).send({
