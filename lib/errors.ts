@@ -42,7 +42,7 @@ export class OAuthError extends Error {
   declare readonly headers?: Record<string, string>
 }
 
-export type OAuthErrorConstructor = new (message: string, details?: OAuthErrorDetails) => OAuthError
+export type OAuthErrorConstructor<Instance extends OAuthError = OAuthError> = new (message: string, details?: OAuthErrorDetails) => Instance
 
 // An undici or jose error can hold the request (and so a token) somewhere below it: keep the words alone.
 function describeCause (cause: unknown): Error {
@@ -54,12 +54,58 @@ function describeCause (cause: unknown): Error {
   return plain
 }
 
-function define (code: string, statusCode: number): OAuthErrorConstructor {
-  const Base = createError(code, '%s', statusCode, OAuthError as unknown as ErrorConstructor) as unknown as new (message: string) => OAuthError
-  return class extends Base {
+// Every code of this package, once, with its status. A code is never given another meaning.
+const STATUS = {
+  FST_OAUTH_INVALID_OPTIONS: 500,
+  FST_OAUTH_UNKNOWN_PROVIDER: 404,
+  FST_OAUTH_LOGIN_REQUIRED: 401,
+  FST_OAUTH_LOGIN_ENDED: 401,
+  FST_OAUTH_TOKEN_EXPIRED: 401,
+  FST_OAUTH_TOKENS_UPDATED: 500,
+  FST_OAUTH_REFRESH_LOST: 401,
+  FST_OAUTH_STATE_MISMATCH: 400,
+  FST_OAUTH_AUTHORIZATION_FAILED: 400,
+  FST_OAUTH_TOO_MANY_ATTEMPTS: 429,
+  FST_OAUTH_INVALID_TOKEN_RESPONSE: 502,
+  FST_OAUTH_INVALID_ID_TOKEN: 502,
+  FST_OAUTH_PROVIDER_UNAVAILABLE: 503,
+  FST_OAUTH_STORE_UNAVAILABLE: 503,
+  FST_OAUTH_ORIGIN_NOT_ALLOWED: 500,
+  FST_OAUTH_INSECURE_TRANSPORT: 500,
+  FST_OAUTH_UNSUPPORTED_TOKEN_TYPE: 502,
+  FST_OAUTH_RESPONSE_STATUS: 502,
+  FST_OAUTH_INVALID_RESPONSE: 502,
+  FST_OAUTH_API_UNAVAILABLE: 502,
+  FST_OAUTH_CROSS_SITE_REQUEST: 403,
+  FST_OAUTH_SESSION_UNAVAILABLE: 500
+} as const
+
+/** Every code an error of this package can carry. */
+export type OAuthErrorCode = keyof typeof STATUS
+
+interface Definition<Status extends number> {
+  /** In place of the code's own status. */
+  statusCode?: Status
+  /** The class that this one is a case of. */
+  parent?: unknown
+}
+
+type Coded<Code extends OAuthErrorCode, Status extends number = typeof STATUS[Code]> = OAuthError & { readonly code: Code, readonly statusCode: Status }
+
+// The literal types keep the classes apart for the compiler: what is no LoginRequiredError may still be another OAuthError.
+function define<Code extends OAuthErrorCode, Status extends number = typeof STATUS[Code]> (
+  name: string, code: Code, { statusCode = STATUS[code] as number as Status, parent = OAuthError }: Definition<Status> = {}
+): OAuthErrorConstructor<Coded<Code, Status>> {
+  const Base = createError(code, '%s', statusCode, parent as ErrorConstructor) as unknown as new (message: string) => OAuthError
+  const Class = class extends Base {
+    // @fastify/error tells instances by their code alone, and some classes share one.
+    static override [Symbol.hasInstance] (value: unknown): boolean {
+      return Function.prototype[Symbol.hasInstance].call(this, value)
+    }
+
     constructor (message: string, details: OAuthErrorDetails = {}) {
       super(message)
-      // What a log shows as the error's type: the code says more than any class's name.
+      // What a log shows as the error's name: the code says more than any class's.
       Object.defineProperty(this, 'name', { value: code, configurable: true, writable: true })
       const { cause, ...rest } = details
       for (const [key, value] of Object.entries(rest)) {
@@ -72,62 +118,34 @@ function define (code: string, statusCode: number): OAuthErrorConstructor {
       if (Object.keys(headers).length > 0) Object.defineProperty(this, 'headers', { value: headers, configurable: true })
     }
   }
+  return Object.defineProperty(Class, 'name', { value: name }) as never
 }
 
-// Every code of this package, once. A code is never given another meaning.
-const table = {
-  FST_OAUTH_INVALID_OPTIONS: define('FST_OAUTH_INVALID_OPTIONS', 500),
-  FST_OAUTH_UNKNOWN_PROVIDER: define('FST_OAUTH_UNKNOWN_PROVIDER', 404),
-  FST_OAUTH_LOGIN_REQUIRED: define('FST_OAUTH_LOGIN_REQUIRED', 401),
-  FST_OAUTH_LOGIN_ENDED: define('FST_OAUTH_LOGIN_ENDED', 401),
-  FST_OAUTH_TOKEN_EXPIRED: define('FST_OAUTH_TOKEN_EXPIRED', 401),
-  FST_OAUTH_TOKENS_UPDATED: define('FST_OAUTH_TOKENS_UPDATED', 500),
-  FST_OAUTH_REFRESH_LOST: define('FST_OAUTH_REFRESH_LOST', 401),
-  FST_OAUTH_STATE_MISMATCH: define('FST_OAUTH_STATE_MISMATCH', 400),
-  FST_OAUTH_AUTHORIZATION_FAILED: define('FST_OAUTH_AUTHORIZATION_FAILED', 400),
-  FST_OAUTH_ACCESS_DENIED: define('FST_OAUTH_AUTHORIZATION_FAILED', 403),
-  FST_OAUTH_INVALID_CREDENTIALS: define('FST_OAUTH_AUTHORIZATION_FAILED', 401),
-  FST_OAUTH_TOO_MANY_ATTEMPTS: define('FST_OAUTH_TOO_MANY_ATTEMPTS', 429),
-  FST_OAUTH_INVALID_TOKEN_RESPONSE: define('FST_OAUTH_INVALID_TOKEN_RESPONSE', 502),
-  FST_OAUTH_INVALID_ID_TOKEN: define('FST_OAUTH_INVALID_ID_TOKEN', 502),
-  FST_OAUTH_PROVIDER_UNAVAILABLE: define('FST_OAUTH_PROVIDER_UNAVAILABLE', 503),
-  FST_OAUTH_STORE_UNAVAILABLE: define('FST_OAUTH_STORE_UNAVAILABLE', 503),
-  FST_OAUTH_ORIGIN_NOT_ALLOWED: define('FST_OAUTH_ORIGIN_NOT_ALLOWED', 500),
-  FST_OAUTH_INSECURE_TRANSPORT: define('FST_OAUTH_INSECURE_TRANSPORT', 500),
-  FST_OAUTH_UNSUPPORTED_TOKEN_TYPE: define('FST_OAUTH_UNSUPPORTED_TOKEN_TYPE', 502),
-  FST_OAUTH_RESPONSE_STATUS: define('FST_OAUTH_RESPONSE_STATUS', 502),
-  FST_OAUTH_INVALID_RESPONSE: define('FST_OAUTH_INVALID_RESPONSE', 502),
-  FST_OAUTH_API_UNAVAILABLE: define('FST_OAUTH_API_UNAVAILABLE', 502),
-  FST_OAUTH_CROSS_SITE_REQUEST: define('FST_OAUTH_CROSS_SITE_REQUEST', 403),
-  FST_OAUTH_SESSION_UNAVAILABLE: define('FST_OAUTH_SESSION_UNAVAILABLE', 500)
-} as const
-
-/** Every code an error of this package can carry. */
-export type OAuthErrorCode = Exclude<keyof typeof table, 'FST_OAUTH_ACCESS_DENIED' | 'FST_OAUTH_INVALID_CREDENTIALS'>
-
-export const InvalidOptionsError = table.FST_OAUTH_INVALID_OPTIONS
-export const UnknownProviderError = table.FST_OAUTH_UNKNOWN_PROVIDER
-export const LoginRequiredError = table.FST_OAUTH_LOGIN_REQUIRED
-export const LoginEndedError = table.FST_OAUTH_LOGIN_ENDED
-export const TokenExpiredError = table.FST_OAUTH_TOKEN_EXPIRED
-export const RefreshLostError = table.FST_OAUTH_REFRESH_LOST
-export const StateMismatchError = table.FST_OAUTH_STATE_MISMATCH
-export const AuthorizationFailedError = table.FST_OAUTH_AUTHORIZATION_FAILED
-/** `FST_OAUTH_AUTHORIZATION_FAILED` with status 403: the user, or the provider for them, said no. */
-export const AccessDeniedError = table.FST_OAUTH_ACCESS_DENIED
-/** `FST_OAUTH_AUTHORIZATION_FAILED` with status 401: user name and password do not go together. */
-export const InvalidCredentialsError = table.FST_OAUTH_INVALID_CREDENTIALS
-export const TooManyAttemptsError = table.FST_OAUTH_TOO_MANY_ATTEMPTS
-export const InvalidTokenResponseError = table.FST_OAUTH_INVALID_TOKEN_RESPONSE
-export const InvalidIdTokenError = table.FST_OAUTH_INVALID_ID_TOKEN
-export const ProviderUnavailableError = table.FST_OAUTH_PROVIDER_UNAVAILABLE
-export const StoreUnavailableError = table.FST_OAUTH_STORE_UNAVAILABLE
-export const OriginNotAllowedError = table.FST_OAUTH_ORIGIN_NOT_ALLOWED
-export const InsecureTransportError = table.FST_OAUTH_INSECURE_TRANSPORT
-export const UnsupportedTokenTypeError = table.FST_OAUTH_UNSUPPORTED_TOKEN_TYPE
-export const ResponseStatusError = table.FST_OAUTH_RESPONSE_STATUS
-export const InvalidResponseError = table.FST_OAUTH_INVALID_RESPONSE
-export const ApiUnavailableError = table.FST_OAUTH_API_UNAVAILABLE
-export const CrossSiteRequestError = table.FST_OAUTH_CROSS_SITE_REQUEST
-export const SessionUnavailableError = table.FST_OAUTH_SESSION_UNAVAILABLE
-export const TokensUpdatedError = table.FST_OAUTH_TOKENS_UPDATED
+export const InvalidOptionsError = define('InvalidOptionsError', 'FST_OAUTH_INVALID_OPTIONS')
+export const UnknownProviderError = define('UnknownProviderError', 'FST_OAUTH_UNKNOWN_PROVIDER')
+export const LoginRequiredError = define('LoginRequiredError', 'FST_OAUTH_LOGIN_REQUIRED')
+export const LoginEndedError = define('LoginEndedError', 'FST_OAUTH_LOGIN_ENDED')
+export const TokenExpiredError = define('TokenExpiredError', 'FST_OAUTH_TOKEN_EXPIRED')
+/** It has the new set with it: `tokens`. */
+export const TokensUpdatedError = define('TokensUpdatedError', 'FST_OAUTH_TOKENS_UPDATED') as OAuthErrorConstructor<Coded<'FST_OAUTH_TOKENS_UPDATED'> & { readonly tokens: NonNullable<OAuthError['tokens']> }>
+export const RefreshLostError = define('RefreshLostError', 'FST_OAUTH_REFRESH_LOST')
+export const StateMismatchError = define('StateMismatchError', 'FST_OAUTH_STATE_MISMATCH')
+export const AuthorizationFailedError = define<'FST_OAUTH_AUTHORIZATION_FAILED', 400 | 401 | 403>('AuthorizationFailedError', 'FST_OAUTH_AUTHORIZATION_FAILED')
+/** An AuthorizationFailedError with status 403: the user, or the provider for them, said no. */
+export const AccessDeniedError = define('AccessDeniedError', 'FST_OAUTH_AUTHORIZATION_FAILED', { statusCode: 403, parent: AuthorizationFailedError })
+/** An AuthorizationFailedError with status 401: user name and password do not go together. */
+export const InvalidCredentialsError = define('InvalidCredentialsError', 'FST_OAUTH_AUTHORIZATION_FAILED', { statusCode: 401, parent: AuthorizationFailedError })
+export const TooManyAttemptsError = define('TooManyAttemptsError', 'FST_OAUTH_TOO_MANY_ATTEMPTS')
+export const InvalidTokenResponseError = define('InvalidTokenResponseError', 'FST_OAUTH_INVALID_TOKEN_RESPONSE')
+export const InvalidIdTokenError = define('InvalidIdTokenError', 'FST_OAUTH_INVALID_ID_TOKEN')
+export const ProviderUnavailableError = define('ProviderUnavailableError', 'FST_OAUTH_PROVIDER_UNAVAILABLE')
+export const StoreUnavailableError = define('StoreUnavailableError', 'FST_OAUTH_STORE_UNAVAILABLE')
+export const OriginNotAllowedError = define('OriginNotAllowedError', 'FST_OAUTH_ORIGIN_NOT_ALLOWED')
+export const InsecureTransportError = define('InsecureTransportError', 'FST_OAUTH_INSECURE_TRANSPORT')
+export const UnsupportedTokenTypeError = define('UnsupportedTokenTypeError', 'FST_OAUTH_UNSUPPORTED_TOKEN_TYPE')
+/** It has the API's answer with it: `responseStatus` and `response`. */
+export const ResponseStatusError = define('ResponseStatusError', 'FST_OAUTH_RESPONSE_STATUS') as OAuthErrorConstructor<Coded<'FST_OAUTH_RESPONSE_STATUS'> & { readonly responseStatus: number, readonly response: NonNullable<OAuthError['response']> }>
+export const InvalidResponseError = define('InvalidResponseError', 'FST_OAUTH_INVALID_RESPONSE')
+export const ApiUnavailableError = define('ApiUnavailableError', 'FST_OAUTH_API_UNAVAILABLE')
+export const CrossSiteRequestError = define('CrossSiteRequestError', 'FST_OAUTH_CROSS_SITE_REQUEST')
+export const SessionUnavailableError = define('SessionUnavailableError', 'FST_OAUTH_SESSION_UNAVAILABLE')

@@ -174,7 +174,7 @@ t.test('notify: the token is refreshed once, the new set handed to every caller,
           return await request.oauth.get('orders').json()
         } catch (error) {
           if (!(error instanceof TokensUpdatedError)) throw error
-          await request.oauth.save(error.tokens!)
+          await request.oauth.save(error.tokens)
           return await request.oauth.get('orders').json()
         }
       })

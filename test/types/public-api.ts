@@ -1,7 +1,7 @@
 // What an app writes. Compiled and never run: `@ts-expect-error` stands before what must not compile.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import oauth, {
-  AccessDeniedError, codeChallenge, createCodeVerifier, createProvider, fastifyOAuthSession, InvalidOptionsError, LoginRequiredError, OAuthError, ResponseStatusError,
+  AccessDeniedError, codeChallenge, createCodeVerifier, createProvider, fastifyOAuthSession, InvalidOptionsError, LoginRequiredError, OAuthError, ResponseStatusError, TokensUpdatedError,
   type AppProvider, type CallOptions, type OAuthErrorCode, type OAuthSessionOptions, type ProviderOptions, type RequestOAuth, type TokenSet, type TokenStore, type User
 } from '../../lib/index.ts'
 import { github } from '../../lib/providers/index.ts'
@@ -207,6 +207,10 @@ export function failing (error: unknown): OAuthErrorCode | undefined {
   // @ts-expect-error no place for a secret
   const secret = new ResponseStatusError('no', { accessToken: 'a' })
   if (!(error instanceof OAuthError)) return same.concat(silent, secret)[0]?.code
+  if (error instanceof TokensUpdatedError) is<string>()(error.tokens.accessToken)
+  else if (error instanceof ResponseStatusError) is<number>()(error.response.statusCode)
+  else if (error instanceof AccessDeniedError) is<403>()(error.statusCode)
+  else is<string>()(error.message)
   // @ts-expect-error no such code
   if (error.code === 'FST_OAUTH_ERR_LOGIN') return
   // @ts-expect-error an error is not changed
