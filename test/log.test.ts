@@ -179,3 +179,13 @@ t.test('what is logged of a failure is one line of its kind: a warning for a vis
   ])
   t.equal(lines.length, 2)
 })
+
+t.test('a login that begins at another name of this machine than it comes back to is told in the log', async (t) => {
+  const log = captureLog()
+  const { url } = await loginApp(t, { fastify: { logger: log.logger } })
+  const browser = new Browser()
+  await browser.get(`${url}/login/acme`, { redirect: 'manual' })
+  t.notMatch(log.text, 'none of its cookies')
+  await browser.get(`${url.replace('127.0.0.1', 'localhost')}/login/acme`, { redirect: 'manual' })
+  t.match(log.lines.findLast(({ level }) => level === 40), { msg: `this login begins at localhost and comes back to 127.0.0.1, where the browser has none of its cookies; open the app at ${url}, as baseUrl has it` })
+})

@@ -4,7 +4,7 @@ import type { ProviderClient } from '../client/provider-client.ts'
 import { LoginRequiredError, UnknownProviderError } from '../errors.ts'
 import { randomToken } from '../protocol/random.ts'
 import { parseScope } from '../protocol/token-set.ts'
-import { setParameters, type Parameters } from '../protocol/urls.ts'
+import { isLoopback, setParameters, type Parameters } from '../protocol/urls.ts'
 import { MAX_PENDING_LOGINS, surplusLogins } from '../session/pending-logins.ts'
 import { linkTarget } from './commit-login.ts'
 import { noStore, sessionOf } from './http.ts'
@@ -39,6 +39,7 @@ export async function startLogin (runtime: Runtime, request: FastifyRequest, rep
   // A browser that fetches the page in case it is needed must not fill the store, and would lose the cookie anyway.
   if (/prefetch|prerender/.test(String(request.headers['sec-purpose'] ?? request.headers.purpose ?? ''))) return reply.code(403).send()
   const session = sessionOf(request)
+  warnOfOtherName(runtime, request)
 
   const { config } = provider
   const linkTo = options.link === true ? linkTarget(session) : undefined
@@ -73,6 +74,15 @@ export async function startLogin (runtime: Runtime, request: FastifyRequest, rep
   })
   reply.setCookie(loginCookiePrefix(runtime) + cookie.name, cookie.value, cookies)
   return reply.redirect(url, 302)
+}
+
+// To a browser localhost and 127.0.0.1 are strangers: what the one is told in a cookie, the other never hears. Fastify's log
+// names the second, people type the first, and the login ends in FST_OAUTH_STATE_MISMATCH without a word of why.
+function warnOfOtherName (runtime: Runtime, request: FastifyRequest): void {
+  const base = runtime.config.baseUrl()
+  const { hostname } = request
+  if (hostname === base.hostname || !isLoopback(hostname) || !isLoopback(base.hostname)) return
+  request.log.warn(`this login begins at ${hostname} and comes back to ${base.hostname}, where the browser has none of its cookies; open the app at ${base.origin}, as baseUrl has it`)
 }
 
 /** `GET /login` and `GET /login/:provider`. With several providers and none named, a page with one link for each. */
