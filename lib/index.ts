@@ -32,6 +32,8 @@ const plugin = Object.assign(registered, errors, { createProvider, codeChallenge
 export default plugin
 export { plugin as fastifyOAuthSession, plugin as 'module.exports' }
 export * from './errors.ts'
+// With `*`: only so can an app add to the interface by this package's name.
+export type * from './providers/names.ts'
 export { createProvider, type HeadlessOptions, type HeadlessProvider } from './headless.ts'
 export { codeChallenge, createCodeVerifier } from './protocol/random.ts'
 export type { AppProvider, ClientCredentialsOptions, DeviceLogin } from './client/app-provider.ts'

@@ -3,6 +3,7 @@ import type { Dispatcher } from 'undici'
 import { InvalidOptionsError, type OAuthError } from './errors.ts'
 import type { ScopeChange, TokenSet } from './protocol/token-set.ts'
 import { resolveProvider, type ProviderConfig } from './providers/config.ts'
+import type { ProviderName } from './providers/names.ts'
 import { OptionChecker, tryUrl } from './providers/option-checker.ts'
 import type { ProviderOptions, RefreshMode, User } from './providers/types.ts'
 import { parseEncryptionKeys } from './session/encrypted-store.ts'
@@ -20,13 +21,13 @@ export interface RouteOptions {
 }
 
 export interface LoginEvent {
-  provider: string
+  provider: ProviderName
   user: User | null
   claims: Record<string, unknown>
   tokens: TokenSet
 }
 export interface LogoutEvent {
-  provider: string
+  provider: ProviderName
   user: User | null
 }
 export interface TokensEvent {
@@ -47,9 +48,9 @@ export interface OAuthSessionOptions {
   /** Public URL of the app, or a function asked at first use. Redirect URIs are made from it, never from a request's headers. */
   baseUrl: string | (() => string)
   /** Name to provider. */
-  providers: Record<string, ProviderOptions>
+  providers: Record<ProviderName, ProviderOptions>
   /** The provider that `/login` and `request.oauth` mean where there are several. */
-  defaultProvider?: string
+  defaultProvider?: ProviderName
   /** Mounts the routes below this path. */
   prefix?: string
   /** Paths of the routes, or false for none. */

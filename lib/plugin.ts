@@ -7,6 +7,7 @@ import { TokenUpdater } from './client/token-updater.ts'
 import { Transport } from './client/transport.ts'
 import { InvalidOptionsError } from './errors.ts'
 import { resolveOptions, type Configuration, type OAuthSessionOptions, type Surroundings } from './options.ts'
+import type { ProviderName } from './providers/names.ts'
 import { RequestOAuth } from './request-oauth.ts'
 import { clearedCookies, endUserSessions, followRequest, keepNewerCookies } from './routes/ended-sessions.ts'
 import { createGuard, type RequireLoginOptions } from './routes/guard.ts'
@@ -44,7 +45,7 @@ export interface PluginOptions extends Omit<OAuthSessionOptions, 'pages'> {
 /** What `app.oauth` is. */
 export interface AppOAuth {
   /** What the app itself does with a provider: headless sessions, its own client, device login, exchange, introspection. @throws FST_OAUTH_UNKNOWN_PROVIDER */
-  provider (name: string): AppProvider
+  provider (name: ProviderName): AppProvider
   /**
    * Makes an onRequest hook that lets only logged-in users pass: a page load is sent to log in and comes back, an API call gets 401.
    * @param options.provider the provider that must be logged in with; any where absent
@@ -56,7 +57,7 @@ export interface AppOAuth {
    * @returns how many sessions there were
    * @throws FST_OAUTH_UNKNOWN_PROVIDER, FST_OAUTH_STORE_UNAVAILABLE where not all of them could be ended
    */
-  logoutUser (user: { provider: string, subject: string }): Promise<number>
+  logoutUser (user: { provider: ProviderName, subject: string }): Promise<number>
 }
 
 /** Registers login, callback and logout routes, `request.oauth` and `app.oauth`. @throws FST_OAUTH_INVALID_OPTIONS */

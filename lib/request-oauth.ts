@@ -9,6 +9,7 @@ import type { RefreshOptions } from './client/refresher.ts'
 import { RecordTokenSource } from './client/token-source.ts'
 import { LoginRequiredError, type OAuthError } from './errors.ts'
 import type { TokenSet } from './protocol/token-set.ts'
+import type { ProviderName } from './providers/names.ts'
 import type { User } from './providers/types.ts'
 import { handleCallback } from './routes/callback.ts'
 import { startLogin, type LoginOptions } from './routes/login.ts'
@@ -37,12 +38,12 @@ export class RequestOAuth extends HttpVerbs {
   }
 
   /** The same user's account at another provider; for a provider of grantType `client_credentials`, the app's own client. @throws FST_OAUTH_UNKNOWN_PROVIDER */
-  using (name: string): RequestOAuth {
+  using (name: ProviderName): RequestOAuth {
     return new RequestOAuth(this.#runtime, this.#request, providerOf(this.#runtime, name).name)
   }
 
   /** The connected accounts, by provider. */
-  get accounts (): { provider: string, user: User | null, scope: string[] }[] {
+  get accounts (): { provider: ProviderName, user: User | null, scope: string[] }[] {
     const { records } = this.#runtime
     return Object.entries(accountsOf(this.#session)?.accounts ?? {})
       .filter(([, account]) => !records.isGone(account.record))
@@ -53,7 +54,7 @@ export class RequestOAuth extends HttpVerbs {
   get authenticated (): boolean { return this.#account !== undefined && this.#account.login !== false }
 
   /** Name of the provider that was logged in with. */
-  get provider (): string | undefined { return this.#login?.name }
+  get provider (): ProviderName | undefined { return this.#login?.name }
 
   /** Who is logged in, or null. */
   get user (): User | null {
@@ -127,7 +128,7 @@ export class RequestOAuth extends HttpVerbs {
    * Finishes a login on a callback route of the app's own, and redirects.
    * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE
    */
-  async callback (reply: FastifyReply, options: { provider?: string } = {}): Promise<FastifyReply> {
+  async callback (reply: FastifyReply, options: { provider?: ProviderName } = {}): Promise<FastifyReply> {
     const { provider } = this.#request.params as { provider?: string }
     return await handleCallback(this.#runtime, this.#request, reply, this.#named(options.provider ?? provider))
   }

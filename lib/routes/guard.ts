@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { LoginRequiredError } from '../errors.ts'
+import type { ProviderName } from '../providers/names.ts'
 import { accountsOf, removeAccount, type SessionObject } from '../session/accounts.ts'
 import { isPageLoad, noStore } from './http.ts'
 import { startLogin } from './login.ts'
@@ -7,7 +8,7 @@ import { loginPath, providerOf, publicPath, routePath, type Runtime } from './ru
 
 export interface RequireLoginOptions {
   /** Name of the provider that must be logged in with; any where absent. */
-  provider?: string
+  provider?: ProviderName
 }
 
 /**

@@ -5,6 +5,7 @@ import { LoginRequiredError, UnknownProviderError } from '../errors.ts'
 import { randomToken } from '../protocol/random.ts'
 import { parseScope } from '../protocol/token-set.ts'
 import { isLoopback, setParameters, type Parameters } from '../protocol/urls.ts'
+import type { ProviderName } from '../providers/names.ts'
 import { MAX_PENDING_LOGINS, surplusLogins } from '../session/pending-logins.ts'
 import { linkTarget } from './commit-login.ts'
 import { noStore, sessionOf } from './http.ts'
@@ -17,7 +18,7 @@ import { loginPath, publicPath, providerOf, redirectUriOf, type Runtime } from '
 /** What one login asks for beyond the provider's options. */
 export interface LoginOptions {
   /** Name of the provider; the default one where absent. */
-  provider?: string
+  provider?: ProviderName
   /** Path of the app to come back to. */
   returnTo?: string
   /** In place of the provider's own scope. */

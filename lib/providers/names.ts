@@ -1,0 +1,8 @@
+/**
+ * The names of an app's providers, for an app that wants the compiler to know them:
+ * `declare module 'fastify-oauth-session' { interface OAuthProviders { acme: true } }`.
+ */
+export interface OAuthProviders {}
+
+/** A provider's name: one of `OAuthProviders` where an app has listed them, any string where not. */
+export type ProviderName = keyof OAuthProviders extends never ? string : Extract<keyof OAuthProviders, string>
