@@ -61,6 +61,7 @@ function compile (folder: string, names: string[]) {
     module: ts.ModuleKind.NodeNext,
     strict: true,
     noUncheckedIndexedAccess: true,
+    exactOptionalPropertyTypes: true,
     types: ['node'],
     noEmit: true
   })

@@ -6,7 +6,7 @@ import type { ProviderOptions } from './types.ts'
 
 export interface SlackOptions extends PresetOptions {
   /** Scopes of the bot. None: no bot is installed. */
-  scope?: ProviderOptions['scope']
+  scope?: string | readonly string[]
   /** Scopes of the user's own token. Default `users:read` where there is no bot. */
   userScope?: string | readonly string[]
   /** Whose token calls are made with, where an answer brings both. Default the bot's where bot scopes are asked for. */
