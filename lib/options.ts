@@ -121,7 +121,8 @@ export function resolveOptions (options: OAuthSessionOptions, surroundings: Surr
   const entries = Object.entries(given ?? {})
   if (given !== undefined && entries.length === 0) check.add('providers', 'names no provider; give at least one, such as { acme: { issuer, clientId, clientSecret } }')
   for (const [name, provider] of entries) {
-    if (check.object(`providers.${name}`, provider) !== undefined) providers.set(name, resolveProvider(name, provider, check))
+    if (typeof provider === 'function') check.add(`providers.${name}`, 'is a function; call it, as in github({ clientId, clientSecret })')
+    else if (check.object(`providers.${name}`, provider) !== undefined) providers.set(name, resolveProvider(name, provider, check))
   }
 
   const { defaultProvider } = options

@@ -3,6 +3,8 @@ import session, { type FastifySessionOptions } from '@fastify/session'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import oauth, { OAuthError, type OAuthSessionOptions } from '../lib/index.ts'
+import { apple, github, google } from '../lib/providers/index.ts'
+import { redisStore } from '../lib/redis.ts'
 import { SESSION_SECRET } from './helpers/build-app.ts'
 import { JsonStore } from './helpers/stores.ts'
 
@@ -12,10 +14,12 @@ const good: OAuthSessionOptions = { baseUrl: 'https://app.example.com', provider
 interface Around {
   session?: Partial<FastifySessionOptions> | false
   setup?: (app: FastifyInstance) => unknown
+  /** Runs once the plugin is registered. */
+  after?: (app: FastifyInstance) => unknown
 }
 
 /** Boots an app with these options of the plugin, whatever their type. */
-async function boot (t: Test, options: unknown, { session: settings = {}, setup }: Around = {}): Promise<FastifyInstance> {
+async function boot (t: Test, options: unknown, { session: settings = {}, setup, after }: Around = {}): Promise<FastifyInstance> {
   const app = Fastify()
   t.after(() => app.close())
   if (settings !== false) {
@@ -24,6 +28,7 @@ async function boot (t: Test, options: unknown, { session: settings = {}, setup 
   }
   await setup?.(app)
   await app.register(oauth, options as OAuthSessionOptions)
+  await after?.(app)
   await app.ready()
   return app
 }
@@ -107,6 +112,13 @@ const single: Record<string, [options: unknown, path: string, remedy: RegExp]> =
   'keepSessionFields outside of a list': [{ ...good, keepSessionFields: 'cart' }, 'keepSessionFields', /list/],
   'a token store without its methods': [{ ...good, tokenStore: { get () {}, set () {}, take () {}, delete () {} } }, 'tokenStore.touch', /function/],
   'a dispatcher that is none': [{ ...good, dispatcher: {} }, 'dispatcher.dispatch', /function/],
+  'a preset that was not called': [{ ...good, providers: { github } }, 'providers.github', /call it/],
+  'a preset\'s secret that came out of an environment variable that is not set': [{ ...good, providers: { github: github({ clientId: 'c', clientSecret: undefined }) } }, 'providers.github.clientSecret', /write the secret, or 'none'/],
+  'the same, where the endpoints are discovered': [{ ...good, providers: { google: google({ clientId: 'c', clientSecret: undefined }) } }, 'providers.google.clientSecret', /undefined|missing/],
+  'parameters in one string': [withProvider({ authorizationParams: 'prompt=login' }), 'providers.acme.authorizationParams', /must be an object/],
+  'a title that is a number': [withProvider({ title: 5 }), 'providers.acme.title', /string/],
+  'an idTokenIssuer that is a number': [withProvider({ idTokenIssuer: 5 }), 'providers.acme.idTokenIssuer', /function/],
+  'a clientPrivateKey that is a file\'s name': [withProvider({ clientPrivateKey: './key.pem' }), 'providers.acme.clientPrivateKey', /write a CryptoKey, a JWK, or PEM/],
   'a page that does not exist': [{ ...good, pages: { eror: () => '' } }, 'pages.eror', /no option/],
   'a page that is no function': [{ ...good, pages: { error: '<h1>Error</h1>' } }, 'pages.error', /function/],
 }
@@ -253,4 +265,23 @@ t.test('a baseUrl function that returns nonsense is told at the first login', as
 
 t.test('a plugin that is registered twice is told so', async (t) => {
   await t.rejects(boot(t, good, { setup: (app) => app.register(oauth, good) }), { code: /^FST_/ })
+})
+
+t.test('what is made before the plugin is registered says as clearly what it needs', async (t) => {
+  const code = 'FST_OAUTH_INVALID_OPTIONS'
+  t.throws(() => github(undefined as never), { code, message: /GitHub.*write \{ clientId, clientSecret \}/ })
+  t.throws(() => apple({ clientId: 'c', teamId: 't', keyId: 'k', privateKey: './AuthKey.p8' }), { code, message: /privateKey.*BEGIN PRIVATE KEY/ })
+  t.throws(() => redisStore(undefined as never), { code, message: /redis/ })
+})
+
+t.test('a guard that is asked for what it does not check is a mistake, and lets nobody pass', async (t) => {
+  const app = await boot(t, good)
+  t.throws(() => app.oauth.requireLogin({ scope: ['admin'] } as never), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /take out scope/ })
+  t.throws(() => app.oauth.requireLogin('acme' as never), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /take out acme/ })
+  t.throws(() => app.oauth.requireLogin({ provider: 'other' }), { code: 'FST_OAUTH_UNKNOWN_PROVIDER' })
+})
+
+t.test('a guard that was not called lets nobody pass', async (t) => {
+  const app = await boot(t, good, { after: (app) => { app.get('/', { onRequest: app.oauth.requireLogin as never }, async () => 'in') } })
+  t.equal((await app.inject('/')).statusCode, 500)
 })

@@ -76,6 +76,9 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
   const { clientAuthentication } = options
   if (typeof clientAuthentication !== 'function') check.oneOf(`${path}.clientAuthentication`, clientAuthentication, ['client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt', 'tls_client_auth', 'none'])
   if (clientAuthentication === 'private_key_jwt' && options.clientPrivateKey === undefined) check.add(`${path}.clientPrivateKey`, "is missing, and clientAuthentication is 'private_key_jwt'; write the private key as CryptoKey, JWK or PEM")
+  if (options.clientPrivateKey !== undefined && !isPrivateKey(options.clientPrivateKey)) {
+    check.add(`${path}.clientPrivateKey`, 'is no private key; write a CryptoKey, a JWK, or PEM that begins with -----BEGIN PRIVATE KEY-----')
+  }
   if (typeof clientAuthentication === 'string' && clientAuthentication.startsWith('client_secret_') && !options.clientSecret) {
     check.add(`${path}.clientSecret`, `is missing, and clientAuthentication is '${clientAuthentication}'; write the secret, or 'none' for a public client`)
   } else if (clientAuthentication === undefined && 'clientSecret' in options && options.clientSecret === undefined) {
@@ -128,6 +131,9 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
   check.known(`${path}.hooks`, options.hooks, HOOKS)
   for (const hook of HOOKS) check.type(`${path}.hooks.${hook}`, options.hooks?.[hook], 'function')
   check.oneOf(`${path}.profile`, options.profile, ['id_token', 'userinfo', 'auto'])
+  for (const option of ['authorizationParams', 'tokenParams', 'refreshParams'] as const) if (options[option] !== undefined) check.object(`${path}.${option}`, options[option])
+  for (const option of ['title', 'scopeSeparator'] as const) check.type(`${path}.${option}`, options[option], 'string')
+  if (typeof options.idTokenIssuer !== 'string') check.type(`${path}.idTokenIssuer`, options.idTokenIssuer, 'function')
   check.oneOf(`${path}.responseMode`, options.responseMode, ['query', 'form_post'])
 
   return Object.freeze({
@@ -168,6 +174,10 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
     hooks: Object.freeze({ ...options.hooks }),
     allowInsecureRequests: insecure
   })
+}
+
+function isPrivateKey (key: unknown): boolean {
+  return typeof key === 'string' ? key.includes('-----BEGIN PRIVATE KEY-----') : typeof key === 'object' && key !== null
 }
 
 function requiredEndpoints (grantType: GrantType): ('authorizationEndpoint' | 'tokenEndpoint' | 'deviceAuthorizationEndpoint')[] {

@@ -11,8 +11,10 @@ export type PresetOptions = Partial<ProviderOptions> & Pick<ProviderOptions, 'cl
  * Puts a provider's facts and the app's own options together. The app's win; parameters and hooks are added to the preset's,
  * and an option that is `undefined` (a variable that is not set) replaces nothing. Without a secret the app is a public client;
  * with one that is `undefined` it is not, and what checks the options says so.
+ * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
  */
 export function preset (facts: Omit<ProviderOptions, 'clientId'>, options: PresetOptions): ProviderOptions {
+  if (typeof options !== 'object' || options === null) throw new InvalidOptionsError(`the preset of ${facts.title} needs options; write { clientId, clientSecret }`, { reason: 'configuration' })
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as unknown as PresetOptions
   const merged: ProviderOptions = { ...facts, ...given }
   for (const name of ['authorizationParams', 'tokenParams', 'refreshParams'] as const) {

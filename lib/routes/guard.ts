@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { LoginRequiredError } from '../errors.ts'
+import { InvalidOptionsError, LoginRequiredError } from '../errors.ts'
 import type { ProviderName } from '../providers/names.ts'
 import { accountsOf, removeAccount, type SessionObject } from '../session/accounts.ts'
 import { isPageLoad, noStore } from './http.ts'
@@ -14,9 +14,13 @@ export interface RequireLoginOptions {
 /**
  * Makes an onRequest hook that lets only logged-in users pass. It reads the token record, so a login that ended
  * elsewhere does not pass. A browser's page load is sent to log in and comes back; anything else gets 401.
- * @throws FST_OAUTH_LOGIN_REQUIRED (from the hook)
+ * @throws FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_UNKNOWN_PROVIDER; from the hook FST_OAUTH_LOGIN_REQUIRED
  */
-export function createGuard (runtime: Runtime, { provider }: RequireLoginOptions = {}) {
+export function createGuard (runtime: Runtime, options: RequireLoginOptions = {}) {
+  // A guard that is misunderstood lets people pass.
+  const unknown = typeof options === 'object' ? Object.keys(options).filter(name => name !== 'provider') : [String(options)]
+  if (unknown.length > 0) throw new InvalidOptionsError(`requireLogin takes { provider } and nothing else; take out ${unknown.join(', ')}`)
+  const { provider } = options
   if (provider !== undefined) providerOf(runtime, provider)
   return async function requireLogin (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
     const session = request.session as unknown as SessionObject | null

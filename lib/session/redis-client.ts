@@ -38,8 +38,8 @@ export type RedisClient = object
 
 /** @throws FST_OAUTH_INVALID_OPTIONS where the client is of neither kind */
 export function redisCommands (client: RedisClient): RedisCommands {
-  if (typeof (client as NodeRedis).evalSha === 'function') return nodeRedis(client as NodeRedis)
-  if (typeof (client as IoRedis).evalsha === 'function') return ioRedis(client as IoRedis)
+  if (typeof (client as NodeRedis | undefined)?.evalSha === 'function') return nodeRedis(client as NodeRedis)
+  if (typeof (client as IoRedis | undefined)?.evalsha === 'function') return ioRedis(client as IoRedis)
   throw new InvalidOptionsError('redisStore needs a connected client of `redis` (node-redis) or `ioredis`')
 }
 
