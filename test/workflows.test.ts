@@ -196,6 +196,49 @@ t.test('notify: the token is refreshed once, the new set handed to every caller,
   t.equal(provider.refreshTokenReuses, 0)
 })
 
+t.test('notify: the set before, saved late, does not take the place of the one that waits to be saved', async (t) => {
+  const provider = await startProvider(t)
+  let before: TokenSet | undefined
+  const { url, store } = await buildApp(t, {
+    oauth: { refresh: 'notify', providers: { acme: provider.providerOptions } },
+    setup: (app) => {
+      routes(app)
+      app.get('/remember', async (request) => { before = await request.oauth.tokens() })
+      app.get('/late', async (request) => {
+        await request.oauth.save(before!)
+        return await request.oauth.get('orders').json()
+      })
+    }
+  })
+  const browser = new Browser()
+  await browser.login(`${url}/login/acme`)
+  expireTokens(store)
+  await browser.get(`${url}/remember`)
+  t.match((await browser.get(`${url}/orders`)).json(), { code: 'FST_OAUTH_TOKENS_UPDATED' })
+  t.match((await browser.get(`${url}/late`)).json(), { code: 'FST_OAUTH_TOKENS_UPDATED' })
+  t.equal(provider.tokenRequests.length, 2, 'still the one refresh')
+  t.equal(provider.refreshTokenReuses, 0)
+})
+
+t.test('save: a set that differs in anything becomes the current one, though its access token is the same', async (t) => {
+  const provider = await startProvider(t)
+  const { url, store } = await buildApp(t, {
+    oauth: { providers: { acme: provider.providerOptions } },
+    setup: (app) => {
+      app.get<{ Querystring: Partial<TokenSet> }>('/save', async (request) => {
+        await request.oauth.save({ ...await request.oauth.tokens(), ...request.query })
+      })
+    }
+  })
+  const browser = new Browser()
+  await browser.login(`${url}/login/acme`)
+  const current = () => [...tokenRecords(store).values()].at(-1)!
+  await browser.get(`${url}/save`)
+  t.equal(current().version, 1, 'the very same set is saved already')
+  await browser.get(`${url}/save?refreshToken=another`)
+  t.match(current(), { version: 2, tokens: { refreshToken: 'another' } })
+})
+
 // headless
 
 t.test('a background job goes on from what onTokens handed out, beside the same user\'s web session', async (t) => {

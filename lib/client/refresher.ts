@@ -1,7 +1,7 @@
 import { RefreshLostError, StoreUnavailableError, type OAuthError } from '../errors.ts'
 import { randomToken } from '../protocol/random.ts'
 import type { TokenResponse } from '../protocol/token-response.ts'
-import type { ScopeChange, TokenSet } from '../protocol/token-set.ts'
+import { isSameSet, type ScopeChange, type TokenSet } from '../protocol/token-set.ts'
 import type { Parameters } from '../protocol/urls.ts'
 import type { TokensEvent } from '../options.ts'
 import type { ProviderHooks } from '../providers/types.ts'
@@ -174,7 +174,8 @@ export class Refresher {
     for (let tries = 0; tries < ADOPT_TRIES; tries++) {
       const current = await this.#records.read(id)
       if (current === undefined) throw loginEnded(provider)
-      if (current.parked === undefined && current.tokens.accessToken === tokens.accessToken) return current
+      // Somebody else has saved it already. A set that has been parked meanwhile stays: its refresh token exists only once.
+      if (isSameSet(current.tokens, tokens)) return current
       const next: TokenRecord = { ...current, version: current.version + 1, tokens, parked: undefined, obtainedAt: this.#clock.now() }
       const adopted = await this.#updater.holding(id, async () => {
         if (!await this.#records.update(id, next)) return false

@@ -15,6 +15,13 @@ export interface TokenSet {
   record?: string
 }
 
+/** Tells whether two sets are the same, whatever else the answers said that they came with. */
+export function isSameSet (one: TokenSet, other: TokenSet): boolean {
+  const [text, otherText] = [one, other].map(({ accessToken, tokenType, expiresAt, refreshToken, idToken, scope }) =>
+    JSON.stringify([accessToken, tokenType, expiresAt, refreshToken, idToken, scope]))
+  return text === otherText
+}
+
 /** How a granted scope differs from the one that was asked for. */
 export interface ScopeChange {
   missing: string[]
