@@ -2,7 +2,8 @@ import { OAuthError, StoreUnavailableError } from '../errors.ts'
 import type { TokenStore } from './token-store.ts'
 
 /**
- * Puts a time limit on every call of a store and turns its failures into one typed error, which holds no address.
+ * Puts a time limit on every call of a store and turns its failures into one typed error, which holds no address. A store of
+ * an app's own may answer null for what it has not, and nothing where it has written.
  * @param timeoutMs milliseconds
  * @throws FST_OAUTH_STORE_UNAVAILABLE
  */
@@ -13,10 +14,13 @@ export function boundedStore (store: TokenStore, timeoutMs: number, onFailure: (
       onFailure(method, cause)
       throw new StoreUnavailableError('the store of the logins does not answer; try again in a moment', { reason: method, retryAfter: 1 })
     })
+  const get = bounded('get', store.get)
+  const set = bounded('set', store.set)
+  const take = bounded('take', store.take)
   return {
-    get: bounded('get', store.get),
-    set: bounded('set', store.set),
-    take: bounded('take', store.take),
+    get: async id => await get(id) ?? undefined,
+    set: async (...args) => await set(...args) as boolean | undefined !== false,
+    take: async id => await take(id) ?? undefined,
     touch: bounded('touch', store.touch),
     delete: bounded('delete', store.delete),
     ...(store.begin !== undefined && store.end !== undefined && {
@@ -28,13 +32,14 @@ export function boundedStore (store: TokenStore, timeoutMs: number, onFailure: (
 }
 
 /** Rejects when `work` takes longer than `timeoutMs` milliseconds; what the work itself does later is ignored. */
-export function withTimeout<T> (work: () => Promise<T>, timeoutMs: number): Promise<T> {
+export function withTimeout<T> (work: () => T | Promise<T>, timeoutMs: number): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs)
     const settle = <V>(done: (value: V) => void) => (value: V) => {
       clearTimeout(timer)
       done(value)
     }
-    work().then(settle(resolve), settle(reject))
+    const working = async () => await work() // also where it throws before there is a promise
+    working().then(settle(resolve), settle(reject))
   })
 }
