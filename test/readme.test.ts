@@ -18,7 +18,7 @@ import { RequestOAuth } from '../lib/request-oauth.ts'
 import { Browser } from './helpers/browser.ts'
 import { listen } from './helpers/listen.ts'
 import { startProvider } from './helpers/provider.ts'
-import { environment, installPackage, repository } from './types/installed-package.ts'
+import { environment, installPackage, repository, run } from './types/installed-package.ts'
 import { fencedBlocks, tableBelow } from './types/markdown.ts'
 
 const read = (path: string) => readFile(join(repository, path), 'utf8')
@@ -67,6 +67,15 @@ t.test('the first app runs as it is written', async (t) => {
   t.ok(secrets.length > 0)
   t.strictSame(secrets.filter(([, value]) => log.includes(value)), [], 'no code or state in the log')
   t.ok(program!.code.trimEnd().split('\n').length <= 25, '25 lines')
+})
+
+t.test('the test of an app runs as it is written', async (t) => {
+  const [, program] = fencedBlocks(readme).filter(({ language }) => language === 'js')
+  const folder = await installPackage(t)
+  await writeFile(join(folder, 'app.test.mjs'), program?.code ?? '')
+  const { code, stdout } = await run(process.execPath, ['--test', '--test-reporter=tap', 'app.test.mjs'], folder)
+  t.equal(code, 0, stdout)
+  t.match(stdout, '# pass 1')
 })
 
 t.test('the commands for a fresh machine', async (t) => {

@@ -12,10 +12,12 @@ import { fencedBlocks } from './types/markdown.ts'
 const readmeContext = `
   import type { SessionStore } from '@fastify/session'
   import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-  import type { ProviderOptions } from 'fastify-oauth-session'
+  import type { ProviderOptions, TokenSet } from 'fastify-oauth-session'
   declare global {
     const app: FastifyInstance, request: FastifyRequest, reply: FastifyReply
     const acme: ProviderOptions
+    const kept: TokenSet
+    function keep (tokens: TokenSet): Promise<void>
     const store: SessionStore
     const env: Record<'SESSION_SECRET' | 'OLD_SESSION_SECRET' | 'ENCRYPTION_KEY' | 'REDIS_URL' | 'CLIENT_ID' | 'CLIENT_SECRET', string>
     interface Order { id: number }
