@@ -49,6 +49,7 @@ const suspicious = [
   '..', '../admin', './orders', 'orders/..', 'orders/../../admin', 'orders/.', 'orders/./1', '/v1/../admin',
   '%2e%2e/admin', '%2E%2E/admin', '.%2e/admin', 'orders/%2e%2e/%2e%2e/admin', '%2e/orders',
   '%252e%252e/admin', '%25252e./admin', '..;/admin', '..;a=b/admin', 'orders/..;/..;/admin',
+  'https:../v1/orders', 'https:%252e%252e/admin', 'HTTPS:..;/admin', 'https:./orders', '..%3b/admin', '..%253Ba=b/admin', '..%00/admin', 'orders/..%0d%0a/admin', '.%2e%09',
   'orders%2f..%2fadmin', 'orders%2F1', '%2f%2fevil.example', '..%2fadmin', 'orders%5c1', 'orders%5C..%5cadmin', 'orders%252f1',
   '\\', '\\evil.example', '/\\evil.example', '\\\\evil.example', 'orders\\..\\admin', 'https:\\\\evil.example', 'https://api.example\\@evil.example/v1/',
   '//evil.example', '//evil.example/v1/', '//api.example/v1/orders', '///evil.example', '////evil.example',

@@ -3,10 +3,11 @@ import type { ProviderConfig } from '../options.ts'
 import { isSecureUrl } from '../protocol/urls.ts'
 
 // What a URL parser would quietly take away or turn into something else: whoever writes it means no good, or is mistaken.
-// Escapes count however often they are escaped, and a segment's parameters (`..;a`) do not hide its dots: some servers undo both.
+// Escapes count however often they are escaped, and what may be cut off after a segment's dots (`..;a`, `..%00`) does not hide
+// them: some servers undo both. A scheme does not hide them either: `https:..` is relative to a base of the same scheme.
 // eslint-disable-next-line no-control-regex
 const CONTROL = /[\u0000-\u001f\u007f\\]|^\u0020|\u0020$/
-const DOTS = /(?:^|\/)(?:\.|%(?:25)*2e){1,2}(?:;[^/]*)?(?:\/|$)/i
+const DOTS = /(?:^(?:[a-z][\w+.-]*:)?|\/)(?:\.|%(?:25)*2e){1,2}(?:(?:;|%(?:25)*(?:3b|[01][\da-f]))[^/]*)?(?:\/|$)/i
 const ENCODED_SEPARATOR = /%(?:25)*(?:2f|5c)/i
 // Names, slashes and a plain query mean nothing else to a parser: what it makes of them is known.
 const PLAIN = /^\w[\w/-]*(?:\?[\w=&%+,.:@/-]*)?$/

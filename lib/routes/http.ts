@@ -78,7 +78,8 @@ export function callbackParams (request: FastifyRequest): URLSearchParams {
   }
   const params = new URLSearchParams()
   for (const [name, value] of Object.entries((request.body ?? {}) as Record<string, unknown>)) {
-    for (const item of Array.isArray(value) ? value : [value]) params.append(name, String(item))
+    // JSON can hold anything; what is no text is blank.
+    for (const item of Array.isArray(value) ? value : [value]) params.append(name, typeof item === 'string' ? item : '')
   }
   return params
 }
