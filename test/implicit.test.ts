@@ -10,6 +10,7 @@ import type { FastifyInstance } from 'fastify'
 const setup = (app: FastifyInstance) => {
   app.get('/me', async (request) => ({ user: request.oauth.user, authenticated: request.oauth.authenticated }))
   app.get('/orders', async (request) => request.oauth.get('orders').json())
+  app.get('/members', { onRequest: app.oauth.requireLogin() }, async () => 'members only')
 }
 
 async function implicitApp (t: Parameters<typeof startProvider>[0] & { after: (fn: () => unknown) => unknown }, scope = ['openid', 'profile']) {
@@ -109,6 +110,7 @@ t.test('implicit: an access token without an ID token is no login', async (t) =>
   const answer = await browser.post(`${url}/login/acme/callback`, { form: { access_token: 'of-somebody', token_type: 'Bearer', state: query.get('state')!, iss: provider.issuer }, redirect: 'manual' })
   t.equal(answer.status, 302)
   t.strictSame((await browser.get(`${url}/me`)).json(), { user: null, authenticated: false })
+  t.match(await browser.get(`${url}/members`, { redirect: 'manual' }), { status: 401, text: /openid/ }, 'requireLogin lets nobody pass, and sends nobody round in circles')
 })
 
 t.test('implicit: with openid an answer without an ID token is refused', async (t) => {

@@ -27,13 +27,16 @@ export function createGuard (runtime: Runtime, options: RequireLoginOptions = {}
     const accounts = accountsOf(session)
     const name = provider ?? accounts?.active
     const account = name === undefined ? undefined : accounts?.accounts[name]
-    if (account !== undefined && name !== undefined) {
+    const unproven = account?.login === false
+    if (account !== undefined && name !== undefined && !unproven) {
       if (await runtime.records.read(account.record) !== undefined) return
       removeAccount(session, name, account.record)
     }
     const wanted = provider ?? runtime.config.defaultProvider
-    if (!isPageLoad(request)) {
-      const error = new LoginRequiredError(`nobody is logged in${wanted === undefined ? '' : ` with provider "${wanted}"`}; log in and try again`, { provider: wanted })
+    // Whoever came back as nobody would be sent round and round.
+    if (!isPageLoad(request) || (unproven && wanted === name)) {
+      const remedy = unproven ? 'its answer proved nobody\'s identity: ask for the scope "openid"' : 'log in and try again'
+      const error = new LoginRequiredError(`nobody is logged in${wanted === undefined ? '' : ` with provider "${wanted}"`}; ${remedy}`, { provider: wanted })
       // Also where the app's own error handler does not look at the error's headers.
       reply.header('www-authenticate', 'Bearer')
       throw error
