@@ -1,6 +1,7 @@
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
+import type { Page } from './helpers/browser.ts'
 import { codeOf, loginApp, type LoginAppOptions } from './helpers/login-app.ts'
 
 // What a stranger may send to the plugin's routes: whatever it is, the answer is one that was meant, it leads nowhere
@@ -95,7 +96,7 @@ function complaints (issuer: string, { statusCode, headers, body }: Answer): str
     ...found(html && !/default-src 'none'/.test(String(headers['content-security-policy'])), 'a page without policy'),
     ...found(headers['cache-control'] !== 'no-store', 'may be kept'),
     // The form for name and password says itself what is wrong.
-    ...found(statusCode >= 400 && !body.includes('type="password"') && codeOf({ text: body, headers })?.startsWith('FST_') !== true, `no code: ${body.slice(0, 200)}`)
+    ...found(statusCode >= 400 && !body.includes('type="password"') && codeOf({ text: body, headers: headers as Page['headers'] })?.startsWith('FST_') !== true, `no code: ${body.slice(0, 200)}`)
   ]
 }
 

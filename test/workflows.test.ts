@@ -5,6 +5,7 @@ import { captureLog } from './helpers/log.ts'
 import { startProvider } from './helpers/provider.ts'
 import { startPasswordServer } from './helpers/password-server.ts'
 import { expireTokens, tokenRecords } from './helpers/records.ts'
+import { LoginThrottle, type Outcome } from '../lib/routes/login-throttle.ts'
 import { TokensUpdatedError, type OAuthError, type ProviderOptions, type TokenSet } from '../lib/index.ts'
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 
@@ -118,6 +119,43 @@ t.test('password: guessing is slowed down by address, whatever the names are', a
   for (let index = 0; index < 10; index++) t.equal((await guess(`name${index}`, 'wrong')).statusCode, 401)
   t.equal((await guess('bob', 'also correct')).statusCode, 429)
   t.equal((await guess('bob', 'also correct', '10.0.0.2')).statusCode, 302)
+})
+
+t.test('password: guesses that are sent side by side are slowed down like any others', async (t) => {
+  const { app, server } = await passwordApp(t)
+  const guesses = Array.from({ length: 40 }, (_, index) => app.inject({ method: 'POST', url: '/login/legacy', remoteAddress: `10.0.0.${index}`, payload: { username: 'alice', password: `wrong${index}` } }))
+  const statuses = (await Promise.all(guesses)).map(({ statusCode }) => statusCode)
+  t.equal(server.requests.length, 10)
+  t.equal(statuses.filter(status => status === 429).length, 30)
+})
+
+t.test('password: what was no guess is not counted', async (t) => {
+  const { app, server } = await passwordApp(t)
+  const post = (payload: object) => app.inject({ method: 'POST', url: '/login/legacy', payload })
+  for (let index = 0; index < 12; index++) t.equal((await post({ username: 'alice' })).statusCode, 401, 'without password')
+  for (let index = 0; index < 12; index++) t.equal((await post({ username: 'alice', password: 'correct horse' })).statusCode, 302)
+  server.down = true
+  for (let index = 0; index < 12; index++) t.equal((await post({ username: 'alice', password: 'correct horse' })).statusCode, 503, 'a provider that is down')
+  server.down = false
+  t.equal((await post({ username: 'alice', password: 'correct horse' })).statusCode, 302)
+})
+
+t.test('throttle: failures are forgotten in their time, and a success forgets those before it', async (t) => {
+  const clock = { now: 0 }
+  const throttle = new LoginThrottle(() => clock.now)
+  const tries = (count: number, outcome: Outcome) => Array.from({ length: count }, () => {
+    const wait = throttle.begin(['user:a'])
+    if (wait === 0) throttle.end(['user:a'], outcome)
+    return wait
+  })
+  tries(9, 'failed')
+  tries(1, 'succeeded')
+  t.strictSame(tries(11, 'failed'), [...Array<number>(10).fill(0), 900])
+  clock.now += 899_000
+  t.strictSame(tries(1, 'failed'), [1])
+  clock.now += 1_000
+  t.strictSame(tries(10, 'failed'), Array<number>(10).fill(0))
+  t.strictSame(throttle.begin(['user:a', 'browser:b']), 900, 'the longest of all')
 })
 
 t.test('password: the password is neither stored nor logged', async (t) => {

@@ -5,6 +5,7 @@ import { InvalidCredentialsError, TooManyAttemptsError, UnknownProviderError, ty
 import { commitLogin } from './commit-login.ts'
 import { cookiesOfSession, field, noStore, refuseCrossSite, sessionOf, wantsHtml } from './http.ts'
 import { identify } from './identity.ts'
+import type { Outcome } from './login-throttle.ts'
 import { sendPage, sendProblem } from './problem.ts'
 import { safeReturnTo } from './return-to.ts'
 import { loginPath, providerOf, publicPath, type Runtime } from './runtime.ts'
@@ -51,20 +52,23 @@ async function login (runtime: Runtime, request: FastifyRequest, reply: FastifyR
   const session = sessionOf(request)
   const browser = cookiesOfSession(request, session).length > 0 ? session.sessionId : request.ip
   const keys = [`user:${provider.name}:${username.toLowerCase()}`, `browser:${browser}`]
-  const seconds = throttle.wait(keys)
-  if (seconds > 0) throw new TooManyAttemptsError('too many tries with a wrong password; wait a while', { provider: provider.name, retryAfter: seconds })
   if (username === '' || password === '') throw wrong(provider)
+  const seconds = throttle.begin(keys)
+  if (seconds > 0) throw new TooManyAttemptsError('too many tries with a wrong password; wait a while', { provider: provider.name, retryAfter: seconds })
   let granted
+  let outcome: Outcome = 'unknown'
   try {
     granted = await passwordGrant(provider, { username, password })
+    outcome = 'succeeded'
   } catch (error) {
     const { oauthError } = error as OAuthError
     // Some servers answer a wrong password with the codes meant for other things.
     if (oauthError !== 'invalid_grant' && oauthError !== 'access_denied' && oauthError !== 'invalid_credentials') throw error
-    throttle.failed(keys)
+    outcome = 'failed'
     throw wrong(provider, oauthError)
+  } finally {
+    throttle.end(keys, outcome)
   }
-  throttle.succeeded(keys)
   const identity = await identify(provider, granted.tokens, { scope: [...provider.config.scope] })
   await commitLogin(runtime, request, reply, provider, { ...granted, ...identity })
 }

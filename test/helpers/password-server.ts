@@ -11,6 +11,7 @@ import { text } from 'node:stream/consumers'
 export async function startPasswordServer (t: { after: (fn: () => unknown) => unknown }) {
   const users: Record<string, string> = { alice: 'correct horse', bob: 'also correct' }
   const requests: { body: ParsedUrlQuery, authorization: string | undefined }[] = []
+  const state = { down: false }
   const server = createServer(async (request, response) => {
     const send = (status: number, body: unknown) => response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
     if (request.url === '/me') {
@@ -20,6 +21,7 @@ export async function startPasswordServer (t: { after: (fn: () => unknown) => un
     const body = parse(await text(request))
     requests.push({ body, authorization: request.headers.authorization })
     const { username, password } = body
+    if (state.down) return send(503, {})
     if (body.grant_type !== 'password') return send(400, { error: 'unsupported_grant_type' })
     if (typeof username !== 'string' || users[username] !== password) return send(400, { error: 'invalid_grant', error_description: 'wrong' })
     send(200, { access_token: `token-of-${username}`, token_type: 'Bearer', expires_in: 3600 })
@@ -31,8 +33,8 @@ export async function startPasswordServer (t: { after: (fn: () => unknown) => un
     server.close(resolve)
   }))
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  return {
+  return Object.assign(state, {
     requests,
     providerOptions: { tokenEndpoint: `${url}/token`, userinfoEndpoint: `${url}/me`, clientId: 'legacy', clientSecret: 'secret of the client' }
-  }
+  })
 }
