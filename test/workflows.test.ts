@@ -2,6 +2,7 @@ import t from 'tap'
 import { Browser } from './helpers/browser.ts'
 import { buildApp } from './helpers/build-app.ts'
 import { captureLog } from './helpers/log.ts'
+import { loginApp } from './helpers/login-app.ts'
 import { startProvider } from './helpers/provider.ts'
 import { startPasswordServer } from './helpers/password-server.ts'
 import { expireTokens, tokenRecords } from './helpers/records.ts'
@@ -329,4 +330,22 @@ t.test('an account is added to a login only by the session that asked for it', a
   t.strictSame((await attacked.get(`${url}/accounts`)).json(), ['acme:alice'], 'nothing was added')
   await browser.login(`${url}/login/other`)
   t.strictSame((await browser.get(`${url}/accounts`)).json(), ['other:bob'], 'a plain login replaces every account')
+})
+
+t.test('account linking: somebody else at the provider that was logged in with gets a session of their own, and no account of the one before', async (t) => {
+  const { browser, url, provider, store } = await loginApp(t, {
+    providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions }),
+    setup: (app) => {
+      app.get<{ Params: { name: string } }>('/link/:name', async (request, reply) => request.oauth.login(reply, { provider: request.params.name, link: true, returnTo: '/accounts' }))
+      app.get('/accounts', async (request) => request.oauth.accounts.map(({ provider, user }) => `${provider}:${user?.id}`))
+    }
+  })
+  await browser.login(`${url}/login/acme`)
+  await browser.get(`${url}/link/other`)
+  t.strictSame((await browser.get(`${url}/link/acme`)).json(), ['acme:alice', 'other:alice'], 'the same user: nothing else changes')
+  const sessionId = browser.cookie('sessionId')
+  provider.subject = 'mallory'
+  t.strictSame((await browser.get(`${url}/link/acme`)).json(), ['acme:mallory'])
+  t.not(browser.cookie('sessionId'), sessionId)
+  t.equal(tokenRecords(store).size, 1)
 })

@@ -44,6 +44,8 @@ export async function linkAccount (runtime: Runtime, request: FastifyRequest, re
     throw new StateMismatchError(`the account at provider "${provider.name}" was not added: another user, or another session, asked for it`, { provider: provider.name, reason: 'link' })
   }
   const replaced = accounts.accounts[provider.name]
+  // In place of the user who is logged in, somebody else is another login: what was added to the first is not theirs.
+  if (provider.name === accounts.active && (login.user === null || login.user.id !== replaced?.user?.id)) return await commitLogin(runtime, request, reply, provider, login)
   await connect(runtime, request, reply, provider, login, accounts)
   if (replaced !== undefined) await forgetReplaced(runtime, request, { accounts: { [provider.name]: replaced }, active: provider.name })
 }
