@@ -204,8 +204,18 @@ t.test('open redirect: the provider\'s way back does not lead elsewhere either',
   const { location } = await browser.post(`${url}/logout`, { form: { returnTo: '//evil.example' }, redirect: 'manual' })
   const state = new URL(location!).searchParams.get('state')!
   const cookie = browser.cookies.find(({ name }) => name === 'oauth-logout')!
-  browser.jar.put({ ...cookie, value: `${cookie.value.split('.')[0]}.${encodeURIComponent('//evil.example')}` })
+  browser.jar.put({ ...cookie, value: `${cookie.value.split('.')[0]}.${Buffer.from('//evil.example').toString('base64url')}` })
   t.equal((await browser.get(`${url}/logout/callback?state=${state}`, { redirect: 'manual' })).location, `${url}/`)
+})
+
+t.test('a returnTo of any length that is followed fits the cookie that remembers it', async (t) => {
+  const { browser, url } = await loggedInForReal(t)
+  const returnTo = `/?${';'.repeat(2040)}`
+  const { location, headers } = await browser.post(`${url}/logout`, { form: { returnTo }, redirect: 'manual' })
+  const cookie = [headers['set-cookie']].flat().find((line) => line?.startsWith('oauth-logout='))
+  t.ok(cookie!.length < 4096, `${cookie!.length} bytes`)
+  const state = new URL(location!).searchParams.get('state')!
+  t.equal((await browser.get(`${url}/logout/callback?state=${state}`, { redirect: 'manual' })).location, url + returnTo)
 })
 
 t.test('returnTo of the form leads to a page of the app', async (t) => {

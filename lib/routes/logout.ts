@@ -102,7 +102,8 @@ async function endSession (runtime: Runtime, reply: FastifyReply | undefined, pr
   const state = randomToken()
   const url = await provider.endSessionUrl({ idTokenHint: idToken, postLogoutRedirectUri, state })
   if (url !== undefined && reply !== undefined && postLogoutRedirectUri !== undefined) {
-    reply.setCookie(LOGOUT_COOKIE, `${shortHash(state)}.${returnTo ?? ''}`, loginCookieOptions(runtime))
+    // Not percent-encoded, which could make it three times as long as a browser keeps.
+    reply.setCookie(LOGOUT_COOKIE, `${shortHash(state)}.${Buffer.from(returnTo ?? '').toString('base64url')}`, loginCookieOptions(runtime))
   }
   return url
 }
@@ -120,7 +121,7 @@ export async function loggedOutRoute (runtime: Runtime, request: FastifyRequest,
   if (typeof state !== 'string' || expected === '' || !safeEqual(shortHash(state), expected)) {
     return await sendProblem(runtime, request, reply, new StateMismatchError('this is not the answer to a logout that this browser started; nothing was done', { reason: 'logout' }))
   }
-  const returnTo = safeReturnTo(cookie!.slice(dot + 1), runtime.config.baseUrl()) ?? publicPath(runtime, '/')
+  const returnTo = safeReturnTo(Buffer.from(cookie!.slice(dot + 1), 'base64url').toString(), runtime.config.baseUrl()) ?? publicPath(runtime, '/')
   return reply.redirect(returnTo, 302)
 }
 
