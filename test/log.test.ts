@@ -1,4 +1,6 @@
 import t, { type Test } from 'tap'
+import { MockAgent } from 'undici'
+import type { ProviderOptions } from '../lib/index.ts'
 import { Browser } from './helpers/browser.ts'
 import { buildApp } from './helpers/build-app.ts'
 import { captureLog, type CapturedLog } from './helpers/log.ts'
@@ -90,6 +92,10 @@ t.test('a revocation that fails leaves no secret in the log', async (t) => {
 
 const failures: Record<string, LoginAppOptions & { logged: RegExp }> = {
   'the provider says no': { wrong: { callback: (params) => { params.set('error', 'access_denied') } }, logged: /access_denied/ },
+  'the provider repeats what came with its error': {
+    wrong: { callback: (params) => { params.set('error', 'invalid_request'); params.set('error_description', `no: ${params}`); params.set('error_uri', `https://id.example/?${params}`) } },
+    logged: /"oauthErrorDescription":"no: code=\[redacted\]&state=\[redacted\]/
+  },
   'the issuer is another': { wrong: { callback: (params) => { params.set('iss', 'https://evil.example') } }, logged: /issuer_mismatch/ },
   'the ID token is refused': { wrong: { claims: { nonce: 'another' } }, logged: /"reason":"nonce"/ },
   'the ID token is no token': { wrong: { idToken: (jwt) => `${jwt}x.y` }, logged: /"reason":"malformed"/ },
@@ -124,6 +130,11 @@ const failures: Record<string, LoginAppOptions & { logged: RegExp }> = {
   },
   'the connection to the token endpoint breaks': { wrong: { instead: { token: (_request, response) => { response.destroy(); return 'taken' } } }, logged: /cannot be reached/ },
   'userinfo is somebody else\'s': { wrong: { userinfo: { sub: 'mallory' } }, provider: { scope: 'openid profile' }, logged: /subject_mismatch/ },
+  'userinfo repeats a short token': {
+    providers: ({ staticOptions }) => ({ acme: staticOptions }),
+    wrong: { tokens: { access_token: 'short-t0ken' }, instead: { userinfo: ({ headers }) => ({ status: 503, body: `overloaded by ${headers.authorization}` }) } },
+    logged: /overloaded by Bearer/
+  },
   'onLogin throws': { oauth: { onLogin: () => { throw new Error('not one of us') } }, logged: /not one of us/ },
 }
 
@@ -137,7 +148,33 @@ for (const [what, { logged, ...options }] of Object.entries(failures)) {
     t.match(log.text, logged)
     const challenge = provider.asked('authorization')[0]!.query.get('code_challenge')!
     const basic = Buffer.from(`${provider.clientId}:${provider.clientSecret}`).toString('base64')
-    assertNothingLeaked(t, log, [...provider.secrets, ...cookies, challenge, basic, 'p4ss/w0rd+x', 'sEcReT-tOkEn-oF-a-uSeR-12345', 'sEcReT-rEfReSh'], 7)
+    assertNothingLeaked(t, log, [...provider.secrets, ...cookies, challenge, basic, 'p4ss/w0rd+x', 'sEcReT-tOkEn-oF-a-uSeR-12345', 'sEcReT-rEfReSh', 'short-t0ken'], 7)
+  })
+}
+
+for (const [what, [options, expected]] of Object.entries({
+  'its headers': [{}, { headers: { accept: 'another' } }],
+  'its body': [{ clientAuthentication: 'client_secret_post' }, { body: 'another' }],
+  'its URL': [{ clientAuthentication: 'client_secret_post', tokenRequestIn: 'query' }, {}],
+} satisfies Record<string, [Partial<ProviderOptions>, object]>)) {
+  t.test(`a mock that shows ${what} where it has no answer leaves no secret in the log`, async (t) => {
+    const log = captureLog()
+    const dispatcher = new MockAgent()
+    dispatcher.disableNetConnect()
+    t.after(() => dispatcher.close())
+    dispatcher.get('https://id.example').intercept({ path: '/token', method: 'POST', ...expected }).reply(200, {})
+    const { app } = await buildApp(t, {
+      fastify: { logger: log.logger },
+      oauth: { dispatcher, providers: { acme: { authorizationEndpoint: 'https://id.example/authorize', tokenEndpoint: 'https://id.example/token', clientId: 'c', clientSecret: 'p4ss/w0rd+x', ...options } } }
+    })
+    const start = await app.inject('/login/acme')
+    const { name, value } = start.cookies[0]!
+    const state = new URL(String(start.headers.location)).searchParams.get('state')!
+    const answer = await app.inject({ url: `/login/acme/callback?code=c0de-of-a-login&state=${state}`, headers: { cookie: `${name}=${value}` } })
+    t.equal(answer.json().code, 'FST_OAUTH_PROVIDER_UNAVAILABLE')
+    t.match(log.text, 'Mock dispatch not matched')
+    assertNothingLeaked(t, log, [state, 'c0de-of-a-login', 'p4ss/w0rd+x', Buffer.from('c:p4ss%2Fw0rd%2Bx').toString('base64')], 4)
+    t.notMatch(log.text, /code_verifier=[\w-]{43}/)
   })
 }
 

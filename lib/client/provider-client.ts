@@ -237,7 +237,7 @@ export class ProviderClient {
     const headers = { authorization: authorizationOf(tokens, this.name), accept: 'application/json' }
     const answer = await this.#http.answer({ url, method: 'GET', headers })
     const invalid = (what: string, reason: string) => new InvalidResponseError(`the userinfo answer of provider "${this.name}" ${what}`, { provider: this.name, responseStatus: answer.status, reason })
-    if (isUnavailable(answer)) throw this.#http.unavailable(answer)
+    if (isUnavailable(answer)) throw this.#http.unavailable(answer, [tokens.accessToken])
     if (answer.status < 200 || answer.status > 299) throw invalid(`is a ${answer.status}`, 'status')
     const claims = answer.text.trimStart().startsWith('{') ? parseMembers(answer.text) : undefined
     if (claims === undefined) throw invalid('is no JSON object', 'unreadable_response')
@@ -259,7 +259,7 @@ export class ProviderClient {
   async introspect (token: string, hint?: string): Promise<Record<string, unknown>> {
     const answer = await this.form('introspection_endpoint', { token, token_type_hint: hint })
     const claims = answer.status === 200 ? parseMembers(answer.text) : undefined
-    if (isUnavailable(answer)) throw this.#http.unavailable(answer)
+    if (isUnavailable(answer)) throw this.#http.unavailable(answer, [token])
     if (typeof claims?.active !== 'boolean') {
       throw new InvalidResponseError(`the introspection answer of provider "${this.name}" cannot be used`, { provider: this.name, responseStatus: answer.status, excerpt: excerptOf(answer.text, [token]) })
     }

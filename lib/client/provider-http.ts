@@ -1,4 +1,5 @@
 import { InvalidResponseError, InvalidTokenResponseError, OAuthError, ProviderUnavailableError } from '../errors.ts'
+import { scrub } from '../protocol/authorization-response.ts'
 import { excerptOf, type HttpAnswer } from '../protocol/token-response.ts'
 import type { ProviderConfig } from '../providers/config.ts'
 import type { Clock } from './clock.ts'
@@ -42,7 +43,7 @@ export class ProviderHttp {
         throw new InvalidTokenResponseError(`an answer of provider "${this.#config.name}" cannot be used: ${cause.message}`, { provider: this.#config.name, reason: cause.reason })
       }
       if (cause instanceof OAuthError && cause.reason !== 'timeout') throw cause
-      throw new ProviderUnavailableError(`provider "${this.#config.name}" cannot be reached; try again later`, { provider: this.#config.name, reason: 'no_answer', cause })
+      throw new ProviderUnavailableError(`provider "${this.#config.name}" cannot be reached; try again later`, { provider: this.#config.name, reason: 'no_answer', cause: withoutRequest(cause as Error, request) })
     }
   }
 
@@ -52,6 +53,12 @@ export class ProviderHttp {
       provider: this.#config.name, responseStatus: answer.status, excerpt: excerptOf(answer.text, secrets), oauthError: said?.oauthError, oauthErrorDescription: said?.oauthErrorDescription, oauthErrorUri: said?.oauthErrorUri, retryAfter: retryAfterOf(answer, this.#clock.now())
     })
   }
+}
+
+// A mock's error shows the whole request.
+function withoutRequest ({ name, code, message }: Error & { code?: string }, { url, headers, body }: ProviderRequest) {
+  const sent = [...url.searchParams.values(), ...new URLSearchParams(body).values(), ...headers.authorization?.split(' ') ?? []]
+  return { name, code, message: scrub(message, sent) }
 }
 
 /** Whether an answer says that the provider is not to be had now, rather than no. */

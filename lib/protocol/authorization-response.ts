@@ -16,6 +16,8 @@ export interface AuthorizationExpectation {
   issuerPromised?: boolean
 }
 
+const SECRET_PARAMETERS = ['state', 'code', 'access_token', 'id_token']
+
 // A parameter given twice is an attack or an accident; either way there is no telling which one is meant.
 function single (params: URLSearchParams, name: string): string | undefined {
   const values = params.getAll(name)
@@ -67,18 +69,27 @@ export function throwAuthorizationError (params: URLSearchParams, provider: stri
   const error = params.get('error')
   if (error === null || error === '') return
   const FailedError = error === 'access_denied' ? AccessDeniedError : AuthorizationFailedError
-  throw new FailedError(`provider "${provider}" did not log the user in: ${printable(error)}`, {
-    provider,
-    oauthError: printable(error),
-    oauthErrorDescription: optional(params.get('error_description')),
-    oauthErrorUri: optional(params.get('error_uri'))
+  const secrets = SECRET_PARAMETERS.flatMap(name => params.getAll(name))
+  const [oauthError, oauthErrorDescription, oauthErrorUri] = ['error', 'error_description', 'error_uri'].map((name) => {
+    const value = params.get(name)
+    return value === null ? undefined : printable(scrub(value, secrets))
   })
+  throw new FailedError(`provider "${provider}" did not log the user in: ${oauthError}`, { provider, oauthError, oauthErrorDescription, oauthErrorUri })
 }
-
-const optional = (value: string | null) => value === null ? undefined : printable(value)
 
 /** Text from outside as it may stand in a log or an error: one line, bounded. */
 export function printable (text: string): string {
   // eslint-disable-next-line no-control-regex
   return text.replace(/[\u0000-\u001f\u007f\u2028\u2029]+/g, ' ').slice(0, 300)
+}
+
+/** Text from outside without what was sent along and may come back in it. */
+export function scrub (text: string, secrets: readonly string[] = []): string {
+  for (const secret of secrets) {
+    if (secret.length < 4) continue
+    // As it was sent, and as a server may repeat it.
+    const forms = new Set([secret, encodeURIComponent(secret), new URLSearchParams({ s: secret }).toString().slice(2)])
+    for (const form of forms) text = text.replaceAll(form, '[redacted]')
+  }
+  return text
 }

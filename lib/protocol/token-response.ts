@@ -1,5 +1,5 @@
 import { InvalidTokenResponseError, type OAuthError } from '../errors.ts'
-import { printable } from './authorization-response.ts'
+import { printable, scrub } from './authorization-response.ts'
 import { compareScope, parseScope, type ScopeChange, type TokenSet } from './token-set.ts'
 
 /** An answer as it came over the wire. */
@@ -176,16 +176,6 @@ function grantedScope (answered: unknown, asked: readonly string[]): string[] {
   const split = scope.flatMap(item => item.split(',').filter(Boolean))
   const isList = typeof answered === 'string' && COMMA_LIST.test(answered.trim()) && !asked.some(item => item.includes(','))
   return isList || split.every(item => asked.includes(item)) ? split : scope
-}
-
-function scrub (text: string, secrets: readonly string[] = []): string {
-  for (const secret of secrets) {
-    if (secret.length < 4) continue
-    // As it was sent, and as a server may repeat it.
-    const forms = new Set([secret, encodeURIComponent(secret), new URLSearchParams({ s: secret }).toString().slice(2)])
-    for (const form of forms) text = text.replaceAll(form, '[redacted]')
-  }
-  return text
 }
 
 /** A short piece of an answer for the log: tags and anything as long as a token taken out. */
