@@ -124,6 +124,17 @@ for (const [what, [wrong, status, code]] of Object.entries(refused)) {
   })
 }
 
+for (const [endpoint, path] of [['/authorize\r\nset-cookie: a=b', '/authorizeset-cookie:%20a=b'], ['/authorize ', '/authorize'], ['/größe', '/gr%C3%B6%C3%9Fe'], ['/a\tb', '/ab']] as const) {
+  t.test(`a login goes where a browser would understand an authorization endpoint of ${JSON.stringify(endpoint)}`, async (t) => {
+    const { provider, browser, url } = await loginApp(t)
+    provider.wrong = { metadata: { authorization_endpoint: provider.issuer + endpoint } }
+    const { status, headers } = await browser.get(`${url}/login/acme`, { redirect: 'manual' })
+    t.equal(status, 302)
+    t.equal(headers.location?.split('?')[0], provider.issuer + path)
+    t.equal(headers['set-cookie']?.length, 1)
+  })
+}
+
 for (const endpoint of ['authorize', '', 1, null, {}, 'https://']) {
   t.test(`no login begins, and the error is one of ours, where the authorization endpoint is ${JSON.stringify(endpoint)}`, async (t) => {
     const { browser, url, store } = await loginApp(t, { wrong: { metadata: { authorization_endpoint: endpoint } } })

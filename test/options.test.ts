@@ -69,6 +69,7 @@ const single: Record<string, [options: unknown, path: string, remedy: RegExp]> =
   'providers that are a list': [{ ...good, providers: [acme] }, 'providers', /must be an object, not a list/],
   'a provider that is a string': [{ ...good, providers: { acme: 'github' } }, 'providers.acme', /must be an object/],
   'a provider whose name does not fit a URL': [{ ...good, providers: { 'a/b': acme } }, 'providers.a/b', /letters, digits/],
+  'a provider with the name of a member of every object: everybody would seem to have an account there': [{ ...good, providers: { constructor: acme } }, 'providers.constructor', /use another/],
   'an unknown option of a provider': [withProvider({ scopes: ['openid'] }), 'providers.acme.scopes', /no option/],
   'an option of a provider in snake_case': [withProvider({ client_authentication: 'none' }), 'providers.acme.client_authentication', /write clientAuthentication/],
   'no clientId': [withProvider({ clientId: undefined }), 'providers.acme.clientId', /is missing/],

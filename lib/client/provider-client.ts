@@ -129,9 +129,10 @@ export class ProviderClient {
   /** Builds the URL that a login starts with. */
   async authorizationUrl (request: Omit<AuthorizationRequest, 'clientId'>): Promise<string> {
     const metadata = this.knownMetadata ?? await this.metadata()
-    const endpoint = metadata.authorization_endpoint
-    await this.endpoint('authorization_endpoint')
-    return buildAuthorizationUrl(endpoint!, { clientId: this.config.clientId, scopeSeparator: this.config.scopeSeparator, ...request })
+    const { href } = await this.endpoint('authorization_endpoint')
+    // As the provider wrote it, unless that fits no Location header.
+    const written = metadata.authorization_endpoint!
+    return buildAuthorizationUrl(/^[\x21-\x7e]+$/.test(written) ? written : href, { clientId: this.config.clientId, scopeSeparator: this.config.scopeSeparator, ...request })
   }
 
   /** Builds the URL that ends the user's session at the provider, or undefined where it has no such endpoint. */

@@ -68,6 +68,7 @@ const HOOKS = ['accessTokenRequest', 'accessTokenResponse', 'refreshTokenRequest
 export function resolveProvider (name: string, options: ProviderOptions, check: OptionChecker): ProviderConfig {
   const path = `providers.${name}`
   if (!/^[\w-]+$/.test(name)) check.add(path, 'has a name that does not fit a URL; use letters, digits, "-" and "_"')
+  if (name in Object.prototype) check.add(path, 'has a name that every object has a member of; use another')
   check.known(path, options, PROVIDER_OPTIONS)
   const insecure = options.allowInsecureRequests === true
 
