@@ -446,3 +446,52 @@ for (const [what, reply] of Object.entries({
     await assertNobody(t, app)
   })
 }
+
+// Refresh
+
+const refreshRoute: LoginAppOptions['setup'] = (app) => {
+  app.get('/refresh', async ({ oauth }) => {
+    const before = await oauth.tokens()
+    const after = await oauth.refresh()
+    return { renewed: after.accessToken !== before.accessToken && after.refreshToken !== before.refreshToken, idToken: after.idToken === before.idToken ? 'old' : 'new' }
+  })
+}
+
+const dropped: Record<string, Wrong> = {
+  'for another client': { claims: { aud: 'another-client' } },
+  'that has expired': { claims: { exp: now() - 3600 } },
+  'that nobody signed': { signedBy: 'nobody' },
+  'about somebody else, signed by a stranger': ({ keys: [key] }) => ({ claims: { sub: 'mallory' }, signedBy: { ...strangeKey, kid: key!.kid } }),
+  'whose at_hash is that of another access token': { claims: { at_hash: 'a'.repeat(22) } },
+  'that is no JWT': { idToken: () => 'not a token' },
+  'whose keys cannot be had': (provider) => {
+    provider.rotateKeys()
+    return { instead: { keys: { status: 503 } } }
+  },
+}
+
+for (const [what, wrong] of Object.entries(dropped)) {
+  t.test(`a refreshed ID token ${what} is dropped, and costs neither the rotated tokens beside it nor the login`, async (t) => {
+    const { provider, browser, url, userOf } = await loginApp(t, { setup: refreshRoute })
+    await browser.login(`${url}/login/acme`)
+    provider.wrong = typeof wrong === 'function' ? wrong(provider) : wrong
+    t.strictSame((await browser.get(`${url}/refresh`)).json(), { renewed: true, idToken: 'old' })
+    provider.wrong = {}
+    t.strictSame((await browser.get(`${url}/refresh`)).json(), { renewed: true, idToken: 'new' }, 'and the next refresh goes on from them')
+    t.equal(await userOf(browser), 'alice')
+  })
+}
+
+// oidcc-client-test-refresh-token-invalid-issuer, oidcc-client-test-refresh-token-invalid-sub
+for (const [what, claims] of Object.entries({ 'of another issuer': { iss: 'https://issuer.example' }, 'about somebody else': { sub: 'mallory' } })) {
+  t.test(`a refreshed ID token ${what} ends the login, and none of its tokens is used`, async (t) => {
+    const app = await loginApp(t, { setup: refreshRoute })
+    const { provider, browser, url } = app
+    await browser.login(`${url}/login/acme`)
+    provider.wrong = { claims }
+    const page = await browser.get(`${url}/refresh`, asJson)
+    t.equal(page.status, 401)
+    t.equal(codeOf(page), 'FST_OAUTH_LOGIN_ENDED')
+    await assertNobody(t, app)
+  })
+}

@@ -107,6 +107,8 @@ export class MisbehavingProvider {
   /** Every secret of every login: to be looked for where they must not be. */
   readonly secrets: string[] = [this.clientSecret]
   readonly #codes = new Map<string, URLSearchParams>()
+  /** Refresh tokens, each good once, and the login that they stand for. */
+  readonly #refreshTokens = new Map<string, URLSearchParams>()
 
   constructor (issuer: string, wrong: Misbehaviour) {
     this.issuer = issuer
@@ -206,20 +208,14 @@ export class MisbehavingProvider {
 
   /** Checks what RFC 6749 and RFC 7636 ask for: whoever gets tokens here has done it right. */
   #exchange ({ form, headers }: ProviderRequest): Reply {
-    const code = form.get('code') ?? ''
-    const verifier = form.get('code_verifier') ?? ''
-    this.secrets.push(verifier)
-    const asked = this.#codes.get(code)
     const credentials = `Basic ${Buffer.from(`${this.clientId}:${this.clientSecret}`).toString('base64')}`
     if (headers.authorization !== credentials) return { status: 401, body: { error: 'invalid_client' } }
-    const challenge = createHash('sha256').update(verifier).digest('base64url')
-    if (asked === undefined || form.get('redirect_uri') !== asked.get('redirect_uri') || challenge !== asked.get('code_challenge')) {
-      return { status: 400, body: { error: 'invalid_grant' } }
-    }
-    this.#codes.delete(code)
+    const asked = form.get('grant_type') === 'refresh_token' ? this.#takeRefreshToken(form) : this.#takeCode(form)
+    if (asked === undefined) return { status: 400, body: { error: 'invalid_grant' } }
 
     const accessToken = randomBytes(24).toString('base64url')
     const refreshToken = randomBytes(24).toString('base64url')
+    this.#refreshTokens.set(refreshToken, asked)
     const openid = asked.get('scope')?.split(' ').includes('openid') === true
     const idToken = openid ? this.#idToken(asked, accessToken) : undefined
     this.secrets.push(accessToken, refreshToken, ...idToken === undefined ? [] : [idToken])
@@ -232,6 +228,28 @@ export class MisbehavingProvider {
         ...(idToken === undefined ? {} : { id_token: idToken }),
       }, this.wrong.tokens)
     }
+  }
+
+  #takeCode (form: URLSearchParams): URLSearchParams | undefined {
+    const code = form.get('code') ?? ''
+    const verifier = form.get('code_verifier') ?? ''
+    this.secrets.push(verifier)
+    const asked = this.#codes.get(code)
+    const challenge = createHash('sha256').update(verifier).digest('base64url')
+    if (form.get('redirect_uri') !== asked?.get('redirect_uri') || challenge !== asked?.get('code_challenge')) return undefined
+    this.#codes.delete(code)
+    return asked
+  }
+
+  // OpenID Connect Core, section 12.2: a refreshed ID token need not have a nonce.
+  #takeRefreshToken (form: URLSearchParams): URLSearchParams | undefined {
+    const token = form.get('refresh_token') ?? ''
+    const asked = this.#refreshTokens.get(token)
+    this.#refreshTokens.delete(token)
+    if (asked === undefined) return undefined
+    const refreshed = new URLSearchParams(asked)
+    refreshed.delete('nonce')
+    return refreshed
   }
 
   #idToken (asked: URLSearchParams, accessToken: string): string {
