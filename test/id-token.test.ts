@@ -182,6 +182,20 @@ t.test('a member called __proto__ in an ID token is data', async (t) => {
   t.strictSame((await browser.get(`${url}/claims`)).json(), { claim: null, user: null, all: null })
 })
 
+// One login endpoint for many issuers
+
+const tenant = (name: string) => `https://${name}.tenants.example`
+const manyIssuers: LoginAppOptions = { provider: { idTokenIssuer: (issuer) => /^https:\/\/(?:one|two)\.tenants\.example$/.test(issuer) } }
+
+t.test('takes an ID token of an issuer that the options accept', async (t) => {
+  const { browser, url } = await loginApp(t, { ...manyIssuers, wrong: { claims: { iss: tenant('one') } } })
+  t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
+})
+
+t.test('refuses an ID token of an issuer that the options do not accept', (t) => assertRefused(t, { claims: { iss: tenant('three') } }, 'iss', manyIssuers))
+
+t.test('refuses an ID token without issuer where the options accept several', (t) => assertRefused(t, { claims: { iss: undefined } }, 'iss', manyIssuers))
+
 // Keys
 
 t.test('the key set is fetched once for many logins', async (t) => {
@@ -495,3 +509,13 @@ for (const [what, claims] of Object.entries({ 'of another issuer': { iss: 'https
     await assertNobody(t, app)
   })
 }
+
+t.test('a refreshed ID token of another issuer that the options accept as well ends the login: the same subject there is somebody else', async (t) => {
+  const app = await loginApp(t, { ...manyIssuers, setup: refreshRoute, wrong: { claims: { iss: tenant('one') } } })
+  const { provider, browser, url } = app
+  await browser.login(`${url}/login/acme`)
+  t.strictSame((await browser.get(`${url}/refresh`)).json(), { renewed: true, idToken: 'new' })
+  provider.wrong = { claims: { iss: tenant('two') } }
+  t.equal(codeOf(await browser.get(`${url}/refresh`, asJson)), 'FST_OAUTH_LOGIN_ENDED')
+  await assertNobody(t, app)
+})

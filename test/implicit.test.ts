@@ -113,6 +113,23 @@ t.test('implicit: an access token without an ID token is no login', async (t) =>
   t.match(await browser.get(`${url}/members`, { redirect: 'manual' }), { status: 401, text: /openid/ }, 'requireLogin lets nobody pass, and sends nobody round in circles')
 })
 
+const mixedUp: Record<string, Record<string, string>> = {
+  'of another issuer': { iss: 'https://evil.example' },
+  'without the issuer that was promised, and without an ID token that names one': {},
+}
+
+for (const [what, fields] of Object.entries(mixedUp)) {
+  t.test(`implicit: mix-up: an answer ${what} is refused`, async (t) => {
+    const { url } = await implicitApp(t, ['orders:read'])
+    const browser = new Browser()
+    const start = await browser.get(`${url}/login/acme`, { redirect: 'manual' })
+    const state = new URL(start.location!).searchParams.get('state')!
+    const answer = await browser.post(`${url}/login/acme/callback`, { form: { access_token: 'of-somebody', token_type: 'Bearer', state, ...fields }, headers: { accept: 'application/json' } })
+    t.match(answer.json(), { statusCode: 400, code: 'FST_OAUTH_AUTHORIZATION_FAILED' })
+    t.match(answer.json().message, /issued by somebody else/)
+  })
+}
+
 t.test('implicit: with openid an answer without an ID token is refused', async (t) => {
   const { url, provider } = await implicitApp(t)
   const browser = new Browser()

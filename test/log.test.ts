@@ -1,5 +1,6 @@
+import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
-import { MockAgent } from 'undici'
+import { Dispatcher, MockAgent } from 'undici'
 import type { ProviderOptions } from '../lib/index.ts'
 import { Browser } from './helpers/browser.ts'
 import { buildApp } from './helpers/build-app.ts'
@@ -151,6 +152,27 @@ for (const [what, { logged, ...options }] of Object.entries(failures)) {
     assertNothingLeaked(t, log, [...provider.secrets, ...cookies, challenge, basic, 'p4ss/w0rd+x', 'sEcReT-tOkEn-oF-a-uSeR-12345', 'sEcReT-rEfReSh', 'short-t0ken'], 7)
   })
 }
+
+t.test('an error shows nothing of the request that failed, however deep one looks', async (t) => {
+  // What undici's own errors have had in them: sockets, requests, headers.
+  class Revealing extends Dispatcher {
+    override dispatch (options: Dispatcher.DispatchOptions): boolean {
+      throw Object.assign(new Error('connection lost'), { code: 'ECONNRESET', options, cause: new Error(String(options.body)), [Symbol('request')]: options })
+    }
+  }
+  const { browser, url, errors, provider } = await loginApp(t, {
+    oauth: { dispatcher: new Revealing() },
+    providers: ({ staticOptions }) => ({ acme: staticOptions })
+  })
+  await browser.login(`${url}/login/acme`)
+  const [error] = errors
+  t.match(error, { code: 'FST_OAUTH_PROVIDER_UNAVAILABLE', cause: { message: 'connection lost', code: 'ECONNRESET' } })
+  const { query } = provider.asked('authorization')[0]!
+  const secrets = [...provider.secrets, query.get('state')!, Buffer.from(`${provider.clientId}:${provider.clientSecret}`).toString('base64')]
+  const shown = [inspect(error, { depth: Infinity, showHidden: true, getters: true }), JSON.stringify(error), error!.stack, String(error!.cause)].join()
+  t.strictSame(secrets.filter(secret => shown.includes(secret)), [])
+  t.notMatch(shown, 'code_verifier')
+})
 
 for (const [what, [options, expected]] of Object.entries({
   'its headers': [{}, { headers: { accept: 'another' } }],

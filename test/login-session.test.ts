@@ -133,6 +133,22 @@ t.test('a request that was slower than the login does not put the browser back o
   t.notOk(store.records.has(id), 'and the old session stays dead')
 })
 
+t.test('session fixation: from the moment of a second login nobody is known by the session before it, though the store still has it', async (t) => {
+  const { browser, url, userOf, store } = await loginApp(t)
+  await browser.login(`${url}/login/acme`)
+  const copy = new Browser()
+  copy.cookies = browser.cookies
+  const callback = await callbackUrl(browser, `${url}/login/acme`)
+  const destroying = store.holdNext('destroy', (id) => !id.includes(':'))
+  const answer = browser.get(callback)
+  const old = await destroying.arrived
+  t.ok(store.records.has(old))
+  t.equal(await userOf(copy), null)
+  destroying.release()
+  await answer
+  t.equal(await userOf(browser), 'alice')
+})
+
 t.test('a session that another request regenerates during the callback is no obstacle', async (t) => {
   const exchange = new Gate()
   const { browser, url, userOf } = await loginApp(t, {

@@ -424,6 +424,24 @@ for (const rolling of [true, false]) {
   })
 }
 
+t.test('a request that was there before the logout knows of it afterwards', async (t) => {
+  const waiting = new Gate()
+  const { browser, url } = await loggedIn(t, {
+    setup: (app) => {
+      app.get('/waiting', async ({ oauth }) => {
+        const before = oauth.user?.id
+        await waiting.pass()
+        return { before, authenticated: oauth.authenticated, user: oauth.user, accounts: oauth.accounts }
+      })
+    }
+  })
+  const answer = browser.get(`${url}/waiting`)
+  await waiting.arrived
+  await browser.post(`${url}/logout`)
+  waiting.release()
+  t.strictSame((await answer).json(), { before: 'alice', authenticated: false, user: null, accounts: [] })
+})
+
 t.test('a request that writes into the session while the provider is still being told brings no login back', async (t) => {
   const gate = new Gate()
   const { browser, url, provider, userOf } = await loggedInForReal(t, {

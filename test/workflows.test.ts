@@ -2,7 +2,7 @@ import t from 'tap'
 import { Browser } from './helpers/browser.ts'
 import { buildApp } from './helpers/build-app.ts'
 import { captureLog } from './helpers/log.ts'
-import { loginApp } from './helpers/login-app.ts'
+import { callbackUrl, loginApp } from './helpers/login-app.ts'
 import { startProvider } from './helpers/provider.ts'
 import { startPasswordServer } from './helpers/password-server.ts'
 import { expireTokens, tokenRecords } from './helpers/records.ts'
@@ -158,6 +158,25 @@ t.test('throttle: failures are forgotten in their time, and a success forgets th
   t.strictSame(tries(10, 'failed'), Array<number>(10).fill(0))
   t.strictSame(throttle.begin(['user:a', 'browser:b']), 900, 'the longest of all')
 })
+
+t.test('throttle: names that a stranger makes up take a bounded place, the oldest goes', async (t) => {
+  const throttle = new LoginThrottle(() => 0)
+  const fail = (key: string) => { if (throttle.begin([key]) === 0) throttle.end([key], 'failed') }
+  for (let index = 0; index < 10; index++) fail('user:first')
+  t.equal(throttle.begin(['user:first']), 900)
+  for (let index = 0; index < 20_000; index++) fail(`user:${index}`)
+  t.equal(throttle.begin(['user:first']), 0)
+})
+
+for (const returnTo of ['https://evil.example/', '//evil.example', '/\\evil.example', '/.//evil.example', 'javascript:alert(1)']) {
+  t.test(`password: open redirect: a login does not lead to ${JSON.stringify(returnTo)}`, async (t) => {
+    const { app } = await passwordApp(t)
+    const login = { method: 'POST', url: '/login/legacy' } as const
+    t.equal((await app.inject({ ...login, payload: { username: 'alice', password: 'correct horse', returnTo } })).headers.location, '/')
+    const form = await app.inject({ ...login, headers: { accept: 'text/html' }, payload: { username: 'alice', password: 'wrong', returnTo } })
+    t.notMatch(form.body, 'name="returnTo"')
+  })
+}
 
 t.test('password: the password is neither stored nor logged', async (t) => {
   const log = captureLog()
@@ -349,3 +368,31 @@ t.test('account linking: somebody else at the provider that was logged in with g
   t.not(browser.cookie('sessionId'), sessionId)
   t.equal(tokenRecords(store).size, 1)
 })
+
+for (const [what, between] of Object.entries({
+  'another session, with the same login': '/renew',
+  'another login, in the same session': '/link/acme',
+})) {
+  t.test(`account linking: ${what}, between the question and the answer: nothing is added, and what came is revoked`, async (t) => {
+    const { browser, url, provider, errors, userOf } = await loginApp(t, {
+      providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions }),
+      setup: (app) => {
+        app.get<{ Params: { name: string } }>('/link/:name', async (request, reply) => request.oauth.login(reply, { provider: request.params.name, link: true }))
+        app.get('/renew', async (request) => { await request.session.regenerate(['oauth']); return {} })
+        app.get('/accounts', async (request) => request.oauth.accounts.map(({ provider, user }) => `${provider}:${user?.id}`))
+      }
+    })
+    provider.wrong = { metadata: { revocation_endpoint: provider.url('revocation') } }
+    await browser.login(`${url}/login/acme`)
+    provider.subject = 'mallory'
+    const callback = await callbackUrl(browser, `${url}/link/other`)
+    provider.subject = 'alice'
+    await browser.get(url + between)
+    const revoked = provider.asked('revocation').length
+    t.equal((await browser.get(callback)).status, 400)
+    t.match(errors, [{ code: 'FST_OAUTH_STATE_MISMATCH', provider: 'other', reason: 'link' }])
+    t.strictSame((await browser.get(`${url}/accounts`)).json(), ['acme:alice'])
+    t.equal(await userOf(browser), 'alice')
+    t.equal(provider.asked('revocation').length, revoked + 2)
+  })
+}
