@@ -174,6 +174,16 @@ t.test('an error shows nothing of the request that failed, however deep one look
   t.notMatch(shown, 'code_verifier')
 })
 
+t.test('an error shows nothing of what a conform held when it failed', async (t) => {
+  const { browser, url, errors, provider } = await loginApp(t, {
+    provider: { conform: (members) => { throw Object.assign(new RangeError('no good'), { members, cause: new Error(String(members.access_token)) }) } }
+  })
+  await browser.login(`${url}/login/acme`)
+  t.match(errors, [{ code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE', reason: 'conform_failed', cause: { name: 'RangeError', message: 'no good' } }])
+  const shown = inspect(errors[0], { depth: Infinity, showHidden: true })
+  t.strictSame(provider.secrets.filter(secret => shown.includes(secret)), [])
+})
+
 for (const [what, [options, expected]] of Object.entries({
   'its headers': [{}, { headers: { accept: 'another' } }],
   'its body': [{ clientAuthentication: 'client_secret_post' }, { body: 'another' }],
