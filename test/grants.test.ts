@@ -7,6 +7,7 @@ import { startProvider } from './helpers/provider.ts'
 import { createProvider, type ProviderOptions } from '../lib/index.ts'
 import { parse, type ParsedUrlQuery } from 'node:querystring'
 import { text } from 'node:stream/consumers'
+import { inspect } from 'node:util'
 import { exportPKCS8 } from 'jose'
 
 /** A token endpoint that answers what it is told, for grants that oidc-provider does not serve. */
@@ -110,6 +111,30 @@ t.test('JWT bearer hands over the assertion', async (t) => {
   t.equal((await provider(t, providerOptions).jwtBearer({ assertion, scope: ['read'] })).accessToken, 'at1')
   t.match(requests[0]!.body, { grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion, scope: 'read' })
 })
+
+t.test('introspection: a token that is no longer good is said to be so', async (t) => {
+  const { providerOptions, requests } = await tokenEndpoint(t, [[200, { active: true, sub: 'alice' }], [200, { active: false }]])
+  const acme = provider(t, { ...providerOptions, introspectionEndpoint: providerOptions.tokenEndpoint! })
+  t.strictSame(await acme.introspect('t0ken', 'refresh_token'), { active: true, sub: 'alice' })
+  t.strictSame(await acme.introspect('t0ken'), { active: false })
+  t.match(requests, [{ body: { token: 't0ken', token_type_hint: 'refresh_token' }, authorization: /^Basic / }, { body: { token: 't0ken' } }])
+})
+
+for (const [what, status, answer, code] of [
+  ['says neither', 200, { sub: 'alice' }, 'FST_OAUTH_INVALID_RESPONSE'],
+  ['says it in a word', 200, { active: 'true' }, 'FST_OAUTH_INVALID_RESPONSE'],
+  ['is a list', 200, [{ active: true }], 'FST_OAUTH_INVALID_RESPONSE'],
+  ['is an error that says active', 400, { active: true, token: 't0ken' }, 'FST_OAUTH_INVALID_RESPONSE'],
+  ['does not come from it', 302, { active: true }, 'FST_OAUTH_INVALID_RESPONSE'],
+  ['says that it is overloaded', 503, { active: true, token: 't0ken' }, 'FST_OAUTH_PROVIDER_UNAVAILABLE'],
+] as const) {
+  t.test(`introspection: an answer that ${what} is a typed error, which does not show the token`, async (t) => {
+    const { providerOptions } = await tokenEndpoint(t, [[status, answer]])
+    const error = await provider(t, { ...providerOptions, introspectionEndpoint: providerOptions.tokenEndpoint! }).introspect('t0ken').catch((reason: unknown) => reason)
+    t.match(error, { code, provider: 'provider', responseStatus: status })
+    t.notMatch(inspect(error, { depth: Infinity, showHidden: true }), 't0ken')
+  })
+}
 
 t.test('private_key_jwt signs an assertion for the token endpoint, from a PEM', async (t) => {
   const { privateKey } = await generateKeyPair('RS256', { extractable: true })

@@ -471,6 +471,16 @@ const refreshRoute: LoginAppOptions['setup'] = (app) => {
   })
 }
 
+t.test('refreshParams go along with each refresh: a token stays meant for the resource that it was asked for', async (t) => {
+  const resource = ['https://api.example/', 'https://files.example/']
+  const params = { authorizationParams: { resource }, tokenParams: { resource }, refreshParams: { resource } }
+  const { provider, browser, url } = await loginApp(t, { setup: refreshRoute, provider: params })
+  await browser.login(`${url}/login/acme`)
+  for (let refresh = 0; refresh < 2; refresh++) await browser.get(`${url}/refresh`)
+  t.strictSame(provider.asked('authorization').map(({ query }) => query.getAll('resource')), [resource])
+  t.strictSame(provider.asked('token').map(({ form }) => form.getAll('resource')), [resource, resource, resource])
+})
+
 const dropped: Record<string, Wrong> = {
   'for another client': { claims: { aud: 'another-client' } },
   'that has expired': { claims: { exp: now() - 3600 } },
