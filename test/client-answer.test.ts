@@ -114,6 +114,7 @@ t.test('the error of a packed answer shows it unpacked', async (t) => {
 
 const unreadable: Record<string, [encoding: string, body: Buffer]> = {
   'an unknown coding': ['zip', json],
+  'a coding with the name of a member of every object': ['constructor', json],
   'what is not gzip': ['gzip', json],
   'half of a gzip': ['gzip', gzipSync(json).subarray(0, -12)],
   'what is not brotli': ['br', json],

@@ -216,12 +216,14 @@ for (const [coding, body] of Object.entries({
   })
 }
 
-t.test('a body in a coding that is not known comes as it is, and says so', async (t) => {
-  api.routes['GET packed'] = () => ({ body: Buffer.from('abc'), headers: { 'content-encoding': 'zip' } })
-  const response = await run(oauth => oauth.fetch('packed'))
-  t.equal(response.headers.get('content-encoding'), 'zip')
-  t.equal(await response.text(), 'abc')
-})
+for (const coding of ['zip', 'constructor', '__proto__']) {
+  t.test(`a body in a coding that is not known (${coding}) comes as it is, and says so`, async (t) => {
+    api.routes['GET packed'] = () => ({ body: Buffer.from('abc'), headers: { 'content-encoding': coding } })
+    const response = await run(oauth => oauth.fetch('packed'))
+    t.equal(response.headers.get('content-encoding'), coding)
+    t.equal(await response.text(), 'abc')
+  })
+}
 
 for (const [coding, body] of Object.entries({ gzip: 'not gzip', deflate: 'not deflate', br: 'not brotli' })) {
   t.test(`a body that is not the ${coding} it says it is fails where it is read`, async (t) => {

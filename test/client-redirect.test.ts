@@ -212,7 +212,7 @@ t.test('https', async (t) => {
     t.match(await rejection(run(oauth => oauth.fetch('a'))), { code: 'FST_OAUTH_INSECURE_TRANSPORT' })
   })
 
-  for (const location of ['https://api.example.evil/v1/b', 'https://sub.api.example/v1/b', 'https://api.example:8443/v1/b', '//api.example@evil.example/v1/b', 'https://api.example/v10/b']) {
+  for (const location of ['https://api.example.evil/v1/b', 'https://sub.api.example/v1/b', 'https://api.example:8443/v1/b', '//api.example@evil.example/v1/b', 'https://api.example/v10/b', 'https://api.example/v1/%252e%252e/admin', 'https://api.example/v1/..;/admin', 'https://api.example/v1/x%2f..%2f..%2fadmin']) {
     t.test(`a redirect to ${location} gets no token`, async (t) => {
       api.intercept({ path: '/v1/a' }).reply(302, '', { headers: { location } })
       const to = new URL(location, 'https://api.example')

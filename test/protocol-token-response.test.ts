@@ -245,6 +245,15 @@ t.test('what was sent along is taken out of what comes back', async (t) => {
   t.notMatch(shown, 'one-use-code')
 })
 
+t.test('what is cut off is no secret cut in two', async (t) => {
+  const near = (length: number, filling: string) => `${filling.repeat(length - 8)}=${secret}`
+  for (const field of ['error', 'error_description', 'error_uri']) {
+    const { oauthError, oauthErrorDescription, oauthErrorUri } = errorOf({ error: 'x', [field]: near(300, '.') }, { secrets: [secret] }, 400)
+    t.notMatch([oauthError, oauthErrorDescription, oauthErrorUri].join(), 'a-sec', field)
+  }
+  t.notMatch(excerptOf(near(2000, ' '), [secret]), 'a-sec')
+})
+
 t.test('line breaks and length of what comes back cannot forge a log', async (t) => {
   const error = errorOf({ error: 'a\r\nb', error_description: `x\u0000\u2028y${'z'.repeat(1000)}` }, {}, 400)
   t.match(error, { oauthError: 'a b' })

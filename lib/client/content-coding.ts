@@ -38,7 +38,7 @@ const streams: Record<string, () => Transform> = {
  */
 export async function decodeBody (body: Buffer, encoding: string | string[], limit: number): Promise<Buffer> {
   const codings = codingsOf(encoding)
-  const unknown = codings.find(coding => !(coding in unpackers))
+  const unknown = codings.find(coding => !Object.hasOwn(unpackers, coding))
   if (unknown !== undefined) throw new InvalidResponseError(`the answer is encoded as "${unknown.slice(0, 40)}", which cannot be read here`, { reason: 'encoding' })
   if (codings.length > MAX_LAYERS) throw new InvalidResponseError(`the answer is encoded more than ${MAX_LAYERS} times over`, { reason: 'encoding' })
   for (const coding of codings) {
@@ -54,7 +54,7 @@ export async function decodeBody (body: Buffer, encoding: string | string[], lim
 /** A body without its content codings, chunk by chunk; undefined where it has none, or one that is not known here. */
 export function decodeStream (body: Readable, encoding: string | string[] | undefined): Readable | undefined {
   const codings = encoding === undefined ? [] : codingsOf(encoding)
-  if (codings.length === 0 || codings.length > MAX_LAYERS || codings.some(coding => !(coding in streams))) return undefined
+  if (codings.length === 0 || codings.length > MAX_LAYERS || codings.some(coding => !Object.hasOwn(streams, coding))) return undefined
   return codings.reduce<Readable>((packed, coding) => {
     const unpacked = streams[coding]!()
     packed.on('error', error => unpacked.destroy(error))

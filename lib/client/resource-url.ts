@@ -66,7 +66,7 @@ export function assertTransport (url: URL, config: ProviderConfig): void {
 
 /** Tells whether a resource server covers a URL. */
 export function isResourceUrl (url: URL, { resourceServers }: ProviderConfig): boolean {
-  if (url.username !== '' || url.password !== '' || ENCODED_SEPARATOR.test(url.pathname)) return false
+  if (url.username !== '' || url.password !== '' || ENCODED_SEPARATOR.test(url.pathname) || DOTS.test(url.pathname)) return false
   return resourceServers.some(({ origin, pathname }) =>
     url.origin === origin && (url.pathname.startsWith(pathname) || `${url.pathname}/` === pathname))
 }

@@ -76,12 +76,12 @@ function readMembers (members: TokenMembers, answer: HttpAnswer, context: TokenR
   const refreshToken = tokenString(members.refresh_token)
   const named = errorOf(members)
   if (named !== undefined) {
-    const oauthError = scrub(printable(named.code), context.secrets)
+    const oauthError = printable(scrub(named.code, context.secrets))
     return {
       ...fail(`refused: ${oauthError}`, {
         oauthError,
-        oauthErrorDescription: named.description && scrub(printable(named.description), context.secrets),
-        oauthErrorUri: named.uri && scrub(printable(named.uri), context.secrets),
+        oauthErrorDescription: named.description && printable(scrub(named.description, context.secrets)),
+        oauthErrorUri: named.uri && printable(scrub(named.uri, context.secrets)),
         reason: 'refused'
       }),
       refreshToken
@@ -180,7 +180,7 @@ function grantedScope (answered: unknown, asked: readonly string[]): string[] {
 
 /** A short piece of an answer for the log: tags and anything as long as a token taken out. */
 export function excerptOf (text: string, secrets?: readonly string[]): string | undefined {
-  const plain = scrub(text.slice(0, 2000), secrets)
+  const plain = scrub(text, secrets).slice(0, 2000)
     .replace(/("(?:access|refresh|id)_?token"\s*:\s*)"[^"]*"?/gi, '$1"[redacted]"')
     .replace(/((?:access|refresh|id)_?token=)[^&\s]*/gi, '$1[redacted]')
     .replace(/<[^>]*>/g, ' ')
