@@ -142,6 +142,31 @@ t.test('a login younger than max_age passes, and max_age went to the provider', 
   t.equal(provider.asked('authorization')[0]?.query.get('max_age'), '300')
 })
 
+const stepUp: LoginAppOptions['setup'] = (app) => {
+  app.get('/again', async ({ oauth }, reply) => oauth.login(reply, { maxAge: 60 }))
+}
+
+t.test('maxAge of a single login is asked for and checked', async (t) => {
+  const app = await loginApp(t, { setup: stepUp })
+  const { provider, browser, url, errors } = app
+  t.strictSame((await browser.login(`${url}/again`)).json(), { user: 'alice' })
+  t.equal(provider.asked('authorization')[0]?.query.get('max_age'), '60')
+  provider.wrong = { claims: { auth_time: now() - 600 } }
+  t.equal(codeOf(await browser.login(`${url}/again`, asJson)), 'FST_OAUTH_INVALID_ID_TOKEN')
+  t.match(errors, [{ reason: 'auth_time' }])
+})
+
+for (const [what, options] of Object.entries({
+  'a provider without ID tokens': { providers: ({ staticOptions }) => ({ acme: staticOptions }) },
+  'a scope without openid': { provider: { scope: 'profile' } }
+} satisfies Record<string, LoginAppOptions>)) {
+  t.test(`maxAge of a single login is refused with ${what}: nobody could check it`, async (t) => {
+    const { provider, browser, url } = await loginApp(t, { setup: stepUp, ...options })
+    t.equal(codeOf(await browser.get(`${url}/again`, { ...asJson, redirect: 'manual' })), 'FST_OAUTH_INVALID_OPTIONS')
+    t.equal(provider.asked('authorization').length, 0)
+  })
+}
+
 for (const alg of ['RS256', 'PS256', 'ES256', 'EdDSA'] as const) {
   // oidcc-client-test-idtoken-sig-rs256, and -es256
   t.test(`takes an ID token signed with ${alg}`, async (t) => {
@@ -430,14 +455,18 @@ t.test('claims that the ID token leaves out come from userinfo, asked with the t
   t.equal(query.size, 0)
 })
 
-t.test('an e-mail address that nobody verified is not said to be verified', async (t) => {
-  const { browser, url } = await loginApp(t, {
-    provider: { scope: 'openid email' },
-    setup: (app) => { app.get('/me', async (request) => ({ verified: request.oauth.user?.emailVerified === true })) }
+for (const [said, verified] of [[undefined, undefined], [false, false], ['false', false], [null, false], [1, false], [true, true], ['true', true]] as const) {
+  t.test(`an e-mail address whose email_verified is ${JSON.stringify(said) ?? 'missing'} is ${verified === true ? '' : 'not '}said to be verified`, async (t) => {
+    const { browser, url } = await loginApp(t, {
+      provider: { scope: 'openid email' },
+      wrong: { userinfo: { email_verified: said } },
+      setup: (app) => { app.get('/me', async (request) => request.oauth.user) }
+    })
+    await browser.login(`${url}/login/acme`)
+    const { email, emailVerified } = (await browser.get(`${url}/me`)).json<{ email: string, emailVerified?: boolean }>()
+    t.strictSame({ email, emailVerified }, { email: 'alice@example.com', emailVerified: verified })
   })
-  await browser.login(`${url}/login/acme`)
-  t.strictSame((await browser.get(`${url}/me`)).json(), { verified: false })
-})
+}
 
 t.test('userinfo that is down costs a name, not the login', async (t) => {
   const { browser, url } = await loginApp(t, { provider: { scope: 'openid profile' }, wrong: { instead: { userinfo: { status: 500 } } } })

@@ -10,6 +10,10 @@ import type { FastifyInstance } from 'fastify'
 const setup = (app: FastifyInstance) => {
   app.get('/me', async (request) => ({ user: request.oauth.user, authenticated: request.oauth.authenticated }))
   app.get('/orders', async (request) => request.oauth.get('orders').json())
+  app.get('/tokens', async (request) => {
+    const { accessToken, refreshToken = null } = await request.oauth.tokens()
+    return { accessToken, refreshToken }
+  })
   app.get('/members', { onRequest: app.oauth.requireLogin() }, async () => 'members only')
 }
 
@@ -111,6 +115,16 @@ t.test('implicit: an access token without an ID token is no login', async (t) =>
   t.equal(answer.status, 302)
   t.strictSame((await browser.get(`${url}/me`)).json(), { user: null, authenticated: false })
   t.match(await browser.get(`${url}/members`, { redirect: 'manual' }), { status: 401, text: /openid/ }, 'requireLogin lets nobody pass, and sends nobody round in circles')
+})
+
+t.test('implicit: a refresh token in the answer, which no server issues there, is not kept', async (t) => {
+  const { url, provider } = await implicitApp(t, ['orders:read'])
+  const browser = new Browser()
+  const start = await browser.get(`${url}/login/acme`, { redirect: 'manual' })
+  const state = new URL(start.location!).searchParams.get('state')!
+  const form = { access_token: 'of-somebody', token_type: 'Bearer', refresh_token: 'of-somebody-else', state, iss: provider.issuer }
+  t.equal((await browser.post(`${url}/login/acme/callback`, { form, redirect: 'manual' })).status, 302)
+  t.match((await browser.get(`${url}/tokens`)).json(), { accessToken: 'of-somebody', refreshToken: null })
 })
 
 const mixedUp: Record<string, Record<string, string>> = {

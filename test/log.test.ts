@@ -6,6 +6,7 @@ import { Browser } from './helpers/browser.ts'
 import { buildApp } from './helpers/build-app.ts'
 import { captureLog, type CapturedLog } from './helpers/log.ts'
 import { callbackUrl, loginApp, withQuery, type LoginAppOptions } from './helpers/login-app.ts'
+import { startOutside } from './helpers/outside.ts'
 import { startProvider, type TestProvider } from './helpers/provider.ts'
 import { expireTokens } from './helpers/records.ts'
 
@@ -172,6 +173,24 @@ t.test('an error shows nothing of the request that failed, however deep one look
   const shown = [inspect(error, { depth: Infinity, showHidden: true, getters: true }), JSON.stringify(error), error!.stack, String(error!.cause)].join()
   t.strictSame(secrets.filter(secret => shown.includes(secret)), [])
   t.notMatch(shown, 'code_verifier')
+})
+
+t.test('an API that repeats a short token gets it into no error and no log', async (t) => {
+  const log = captureLog()
+  const api = await startOutside(t, ({ headers }, response) => response.writeHead(422).end(`no ${headers.authorization}, no ${encodeURIComponent(String(headers.authorization))}`))
+  const { browser, url } = await loginApp(t, {
+    fastify: { logger: log.logger },
+    provider: { resourceServers: [api.url] },
+    wrong: { tokens: { access_token: 't0ken/+short' }, claims: { at_hash: undefined } },
+    setup: (app) => { app.get('/orders', async ({ oauth }) => oauth.get('orders').json()) }
+  })
+  await browser.login(`${url}/login/acme`)
+  const page = await browser.get(`${url}/orders`)
+  t.equal(page.status, 502)
+  t.equal(api.seen[0]?.headers.authorization, 'Bearer t0ken/+short')
+  t.match(log.text, '"excerpt":"no Bearer')
+  t.strictSame(log.leaked(['t0ken/+short']), [])
+  t.notMatch(page.text, 't0ken')
 })
 
 t.test('an error shows nothing of what a conform held when it failed', async (t) => {

@@ -79,6 +79,19 @@ t.test('open redirect: a page that asks for a login does not lead elsewhere afte
   t.equal((await browser.get(callback, { redirect: 'manual' })).headers.location, '/')
 })
 
+t.test('of a visitor\'s own parameters only those that the options name go to the provider, and none that protects the login', async (t) => {
+  const loginParams = ['login_hint', 'prompt', 'state', 'nonce', 'redirect_uri', 'code_challenge', 'response_mode', 'client_id']
+  const { browser, url, provider } = await loginApp(t, { provider: { loginParams } })
+  const query = new URLSearchParams({ login_hint: 'alice', prompt: 'login', scope: 'openid admin', acr_values: 'low', max_age: '99999', claims: '{}' })
+  for (const name of loginParams.slice(2)) query.set(name, 'chosen')
+  await browser.login(`${url}/login/acme?${query}&prompt=none`)
+  const { query: asked } = provider.asked('authorization')[0]!
+  t.equal(asked.get('login_hint'), 'alice')
+  t.equal(asked.get('prompt'), null, 'given twice it is none')
+  t.strictSame([...asked.values()].filter((value) => value === 'chosen'), [])
+  t.strictSame(['scope', 'acr_values', 'max_age', 'claims'].map((name) => asked.get(name)), ['openid', null, null, null])
+})
+
 // Whose address is believed
 
 for (const trustProxy of [false, true]) {

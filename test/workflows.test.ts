@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import t from 'tap'
 import { Browser } from './helpers/browser.ts'
 import { buildApp } from './helpers/build-app.ts'
@@ -178,6 +179,17 @@ for (const returnTo of ['https://evil.example/', '//evil.example', '/\\evil.exam
   })
 }
 
+t.test('password: a server that repeats the password in its error gets it into no log and no answer', async (t) => {
+  const log = captureLog()
+  const { app, server } = await passwordApp(t, {}, log.logger)
+  server.repeating = true
+  const { statusCode, body } = await app.inject({ method: 'POST', url: '/login/legacy', payload: { username: 'alice@home', password: 'hunt3r/+two' } })
+  t.equal(statusCode, 400)
+  t.match(log.text, 'cannot log in')
+  t.strictSame(log.leaked(['alice@home', 'hunt3r/+two']), [])
+  t.notOk(body.includes('hunt3r'))
+})
+
 t.test('password: the password is neither stored nor logged', async (t) => {
   const log = captureLog()
   const { app, store } = await passwordApp(t, {}, log.logger)
@@ -227,6 +239,10 @@ t.test('notify: the token is refreshed once, the new set handed to every caller,
     oauth: { refresh: 'notify', onTokens: (tokens, { reason }) => { if (reason === 'refresh') saved.push(tokens) }, providers: { acme: provider.providerOptions } },
     setup: (app) => {
       routes(app)
+      app.get('/shown', async (request) => {
+        const error = await request.oauth.get('orders').json().catch((reason: unknown) => reason)
+        return [error?.constructor.name, JSON.stringify(error), inspect(error, { depth: Infinity })].join()
+      })
       app.get('/notified', async (request) => {
         try {
           return await request.oauth.get('orders').json()
@@ -247,6 +263,10 @@ t.test('notify: the token is refreshed once, the new set handed to every caller,
   t.equal(provider.tokenRequests.length, 2, 'one refresh for all of them')
   t.equal(provider.api.requests.length, 0, 'and no call')
   t.equal([...tokenRecords(store).values()].length, 1)
+  const shown = (await browser.get(`${url}/shown`)).text
+  t.match(shown, 'TokensUpdated')
+  const { access_token: fresh } = provider.tokenRequests[1]!.answer!.body as Record<string, string>
+  t.notOk(shown.includes(fresh!), 'what a log would print of the error holds no token')
   t.equal((await browser.get(`${url}/notified`)).status, 200)
   t.equal((await browser.get(`${url}/orders`)).status, 200)
   t.equal(provider.tokenRequests.length, 2)
@@ -396,3 +416,21 @@ for (const [what, between] of Object.entries({
     t.equal(provider.asked('revocation').length, revoked + 2)
   })
 }
+
+t.test('account linking: onLogin that throws adds nothing, and takes nothing away', async (t) => {
+  const { browser, url, store, userOf } = await loginApp(t, {
+    providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions }),
+    oauth: { onLogin: (_request, _reply, { provider }) => { if (provider === 'other') throw new Error('not this one') } },
+    setup: (app) => {
+      app.get('/link', async (request, reply) => request.oauth.login(reply, { provider: 'other', link: true }))
+      app.get('/accounts', async (request) => request.oauth.accounts.map(({ provider, user }) => `${provider}:${user?.id}`))
+      app.get('/token', async (request) => ({ token: (await request.oauth.tokens()).accessToken.length > 0 }))
+    }
+  })
+  await browser.login(`${url}/login/acme`)
+  t.equal((await browser.get(`${url}/link`)).status, 500)
+  t.strictSame((await browser.get(`${url}/accounts`)).json(), ['acme:alice'])
+  t.equal(await userOf(browser), 'alice')
+  t.strictSame((await browser.get(`${url}/token`)).json(), { token: true })
+  t.equal(tokenRecords(store).size, 1)
+})

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { challengeMethod } from '../client/challenge-method.ts'
 import type { ProviderClient } from '../client/provider-client.ts'
-import { LoginRequiredError, UnknownProviderError } from '../errors.ts'
+import { InvalidOptionsError, LoginRequiredError, UnknownProviderError } from '../errors.ts'
 import { randomToken } from '../protocol/random.ts'
 import { parseScope } from '../protocol/token-set.ts'
 import { isLoopback, setParameters, type Parameters } from '../protocol/urls.ts'
@@ -51,6 +51,8 @@ export async function startLogin (runtime: Runtime, request: FastifyRequest, rep
   const codeChallengeMethod = challengeMethod(config)
   const codeVerifier = codeChallengeMethod === undefined ? undefined : randomToken()
   const nonce = provider.hasIdTokens && scope.includes('openid') ? randomToken() : undefined
+  // Nothing but an ID token tells when the user typed a password; a promise that nobody can check is none.
+  if (options.maxAge !== undefined && nonce === undefined) throw new InvalidOptionsError(`a login at provider "${provider.name}" cannot have a maxAge: only an ID token tells it; ask for the scope "openid" at a provider with an \`issuer\``, { provider: provider.name })
   const redirectUri = redirectUriOf(runtime, provider)
   const params = setParameters(setParameters(new URLSearchParams(), config.authorizationParams), options.params)
   const maxAge = options.maxAge ?? numeric(params.get('max_age'))

@@ -11,7 +11,7 @@ import { text } from 'node:stream/consumers'
 export async function startPasswordServer (t: { after: (fn: () => unknown) => unknown }) {
   const users: Record<string, string> = { alice: 'correct horse', bob: 'also correct' }
   const requests: { body: ParsedUrlQuery, authorization: string | undefined }[] = []
-  const state = { down: false }
+  const state = { down: false, repeating: false }
   const server = createServer(async (request, response) => {
     const send = (status: number, body: unknown) => response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
     if (request.url === '/me') {
@@ -22,6 +22,7 @@ export async function startPasswordServer (t: { after: (fn: () => unknown) => un
     requests.push({ body, authorization: request.headers.authorization })
     const { username, password } = body
     if (state.down) return send(503, {})
+    if (state.repeating) return send(400, { error: 'invalid_request', error_description: `${String(username)} with ${String(password)} cannot log in` })
     if (body.grant_type !== 'password') return send(400, { error: 'unsupported_grant_type' })
     if (typeof username !== 'string' || users[username] !== password) return send(400, { error: 'invalid_grant', error_description: 'wrong' })
     send(200, { access_token: `token-of-${username}`, token_type: 'Bearer', expires_in: 3600 })
