@@ -2,10 +2,12 @@ import { Signer } from '@fastify/cookie'
 import t, { type Test } from 'tap'
 import type { FastifyInstance } from 'fastify'
 import type { LoginEvent, TokenSet, TokensEvent } from '../lib/index.ts'
+import { MemoryTokenStore } from '../lib/session/memory-token-store.ts'
 import { Browser, type Page } from './helpers/browser.ts'
 import { SESSION_SECRET } from './helpers/build-app.ts'
 import { Gate } from './helpers/gate.ts'
 import { asJson, assertNobody, callbackUrl, codeOf, loginApp, loginCookies, pendingLogins, type LoginApp } from './helpers/login-app.ts'
+import { captureLog } from './helpers/log.ts'
 import { tokenRecords } from './helpers/records.ts'
 
 // What a login does to the session, and what it leaves of one that fails on the way.
@@ -382,4 +384,27 @@ t.test('a person who meets a store that fails sees a page with a way on', async 
   t.equal(page.status, 503)
   t.match(page.text, /<h1>This site has a problem right now<\/h1>/)
   t.notMatch(page.text, '10.1.2.3')
+})
+
+t.test('a token store of the app\'s own that fails: 503, its address is in the log and nowhere else', async (t) => {
+  const log = captureLog()
+  let down = false
+  class FailingStore extends MemoryTokenStore {
+    override async set (...args: Parameters<MemoryTokenStore['set']>): Promise<boolean> {
+      if (down) throw new Error('connect ECONNREFUSED 10.1.2.3:6379')
+      return await super.set(...args)
+    }
+  }
+  const tokenStore = new FailingStore()
+  const app = await loginApp(t, { oauth: { tokenStore }, fastify: { logger: log.logger } })
+  const callback = await callbackUrl(app.browser, `${app.url}/login/acme`)
+  down = true
+  for (const [url, headers] of [[callback, asJson.headers], [`${app.url}/login/acme`, asJson.headers], [`${app.url}/login/acme`, {}]] as const) {
+    const page = await app.browser.get(url, { headers, redirect: 'manual' })
+    t.equal(page.status, 503)
+    t.equal(codeOf(page), 'FST_OAUTH_STORE_UNAVAILABLE')
+    t.notMatch(page.text + JSON.stringify(page.headers), '10.1.2.3')
+  }
+  t.match(log.text, '10.1.2.3')
+  await assertNobody(t, app)
 })

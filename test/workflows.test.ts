@@ -433,4 +433,5 @@ t.test('account linking: onLogin that throws adds nothing, and takes nothing awa
   t.equal(await userOf(browser), 'alice')
   t.strictSame((await browser.get(`${url}/token`)).json(), { token: true })
   t.equal(tokenRecords(store).size, 1)
+  t.strictSame([...store.records.values()].filter(json => json.includes('"other"')), [], 'nor does the session speak of it')
 })
