@@ -119,7 +119,7 @@ export class RequestOAuth extends HttpVerbs {
     }
   }
 
-  /** Starts a login and sends the browser to the provider. @throws FST_OAUTH_UNKNOWN_PROVIDER, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE */
+  /** Starts a login and sends the browser to the provider. @throws FST_OAUTH_UNKNOWN_PROVIDER, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS */
   async login (reply: FastifyReply, options: LoginOptions = {}): Promise<FastifyReply> {
     return await startLogin(this.#runtime, this.#request, reply, this.#named(options.provider), options)
   }

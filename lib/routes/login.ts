@@ -33,7 +33,8 @@ export interface LoginOptions {
 
 /**
  * Starts a login: remembers what the callback has to match and sends the browser to the provider (RFC 6749, section 4.1.1).
- * @throws FST_OAUTH_UNKNOWN_PROVIDER, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE, FST_OAUTH_SESSION_UNAVAILABLE
+ * @throws FST_OAUTH_UNKNOWN_PROVIDER, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE, FST_OAUTH_SESSION_UNAVAILABLE,
+ *   FST_OAUTH_INVALID_OPTIONS where `maxAge` could not be checked
  */
 export async function startLogin (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, options: LoginOptions = {}): Promise<FastifyReply> {
   noStore(reply)
