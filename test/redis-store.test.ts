@@ -1,35 +1,51 @@
-import { Redis } from 'ioredis'
-import { createClient } from 'redis'
-import t from 'tap'
+import { Cluster, Redis } from 'ioredis'
+import { createClient, createCluster } from 'redis'
+import t, { type Test } from 'tap'
 import { redisStore } from '../lib/redis.ts'
 import type { StoredRecord, TokenStore } from '../lib/index.ts'
-import { startRedis } from './helpers/redis.ts'
+import { startRedis, startRedisCluster } from './helpers/redis.ts'
 
-const clients = {
-  'node-redis': async (t: Tap, url: string) => {
-    const client = createClient({ url })
-    await client.connect()
-    t.after(() => { if (client.isOpen) client.destroy() })
-    return client
+type Command = (...args: string[]) => Promise<unknown>
+interface Connection {
+  client: object
+  /** Sends any command, on a cluster to its only node. */
+  command: Command
+}
+
+const clients: Record<string, (t: Test, url: string) => Promise<Connection>> = {
+  'node-redis': async (t, url) => {
+    const client = await createClient({ url }).connect()
+    t.after(() => client.destroy())
+    return { client, command: (...args) => client.sendCommand(args) }
   },
-  ioredis: async (t: Tap, url: string) => {
+  ioredis: async (t, url) => {
     const client = new Redis(url)
     t.after(() => client.disconnect())
-    return client
+    return { client, command: (name, ...args) => client.call(name!, ...args) }
+  },
+  'node-redis on a cluster': async (t, url) => {
+    const client = createCluster({ rootNodes: [{ url }] })
+    await client.connect()
+    t.after(() => client.destroy())
+    return { client, command: (...args) => client.sendCommand(undefined, false, args) }
+  },
+  'ioredis on a cluster': async (t, url) => {
+    const client = new Cluster([{ host: '127.0.0.1', port: Number(new URL(url).port) }])
+    t.after(() => client.disconnect())
+    return { client, command: (name, ...args) => client.nodes('master')[0]!.call(name!, ...args) }
   }
 }
-type Tap = { after: (fn: () => unknown) => unknown }
 
 const record = (version: number, more = {}): StoredRecord => ({ version, ...more })
 const intent = (owner: string, ms = 5_000) => ({ owner, until: Date.now() + ms })
 
 for (const [name, connect] of Object.entries(clients)) {
   t.test(name, async (t) => {
-    const redis = await startRedis(t)
+    const isCluster = name.endsWith('cluster')
+    const redis = await (isCluster ? startRedisCluster(t) : startRedis(t))
     if (redis === undefined) return
-    const client = await connect(t, redis.url)
+    const { client, command } = await connect(t, redis.url)
     const store = redisStore(client) as Required<TokenStore>
-    const command = async (...args: string[]) => name === 'ioredis' ? (client as Redis).call(...args as [string]) : (client as ReturnType<typeof createClient>).sendCommand(args)
 
     t.test('keeps what it is given, members of any kind', async (t) => {
       await store.set('a', record(1, { text: 'é\n"', list: [1, null], deep: { __proto__x: true } }), { ttl: 60 })
@@ -96,10 +112,28 @@ for (const [name, connect] of Object.entries(clients)) {
       t.match(await store.begin('h', intent('two')), { state: 'begun', unfinished: false })
       t.match(await store.get('h'), { version: 1 })
     })
-    t.test('a script cache that was lost is filled again', async (t) => {
-      await command('SCRIPT', 'FLUSH')
-      t.equal(await store.set('i', record(1), { ttl: 60 }), true)
-      t.match(await store.take('i'), { version: 1 })
+    t.test('a write that is to leave refreshes alone waits for their end', async (t) => {
+      await store.set('j', record(1), { ttl: 60 })
+      await store.begin('j', intent('one'))
+      t.equal(await store.set('j', record(2), { ttl: 60, expectedVersion: 1, idle: true }), false)
+      await store.end('j', { owner: 'one', ttl: 60 })
+      t.equal(await store.set('j', record(2), { ttl: 60, expectedVersion: 1, idle: true }), true)
+    })
+    t.test('a script cache that was lost is filled again, whatever is asked next', async (t) => {
+      await store.set('i', record(1), { ttl: 60 })
+      const steps = {
+        begin: () => store.begin('i', intent('one')),
+        end: () => store.end('i', { owner: 'one', record: record(2), ttl: 60 }),
+        touch: () => store.touch('i', { ttl: 60 }),
+        set: () => store.set('i', record(3), { ttl: 60, expectedVersion: 2 }),
+        take: () => store.take('i'),
+        delete: () => store.delete('i')
+      }
+      for (const [step, run] of Object.entries(steps)) {
+        await command('SCRIPT', 'FLUSH')
+        await t.resolves(async () => { await run() }, step)
+      }
+      t.equal(await store.set('i', record(1), { ttl: 60 }), false, 'and each was carried out')
     })
     t.test('says what would lose logins', async (t) => {
       t.match(await store.inspect(), [/append-only/])
@@ -107,11 +141,20 @@ for (const [name, connect] of Object.entries(clients)) {
       await command('CONFIG', 'SET', 'appendonly', 'yes')
       t.match(await store.inspect(), [/noeviction/])
     })
-    t.test('waits for replicas where it is asked to', async (t) => {
-      const waiting = redisStore(client, { prefix: 'w:', waitReplicas: 1 })
+    if (isCluster) {
+      t.test('waitReplicas is refused: WAIT cannot be sent to the node that took the write', async (t) => {
+        t.throws(() => redisStore(client, { waitReplicas: 1 }), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /waitReplicas/ })
+      })
+      return
+    }
+    t.test('waits for replicas where it is asked to, after each write', async (t) => {
+      const waiting = redisStore(client, { prefix: 'w:', waitReplicas: 1 }) as Required<TokenStore>
       await command('CONFIG', 'RESETSTAT')
       t.equal(await waiting.set('a', record(1), { ttl: 60 }), true)
-      t.match(String(await command('INFO', 'commandstats')), /cmdstat_wait:calls=1/)
+      t.match(await waiting.begin('a', intent('one')), { state: 'begun' })
+      t.equal(await waiting.end('a', { owner: 'one', record: record(2), ttl: 60 }), true)
+      t.match(await waiting.get('a'), { version: 2 })
+      t.match(String(await command('INFO', 'commandstats')), /cmdstat_wait:calls=3,/)
     })
   })
 }

@@ -19,6 +19,8 @@ interface NodeRedis {
   hmGet (key: string, fields: string[]): Promise<(string | null)[]>
   evalSha (sha: string, options: { keys: string[], arguments: string[] }): Promise<unknown>
   eval (source: string, options: { keys: string[], arguments: string[] }): Promise<unknown>
+  /** A cluster has it, and a `wait` that goes to any of its nodes. */
+  nodeClient?: unknown
   wait? (replicas: number, timeoutMs: number): Promise<number>
   info? (section: string): Promise<string>
   configGet? (name: string): Promise<Record<string, string>>
@@ -49,7 +51,7 @@ function nodeRedis (client: NodeRedis): RedisCommands {
     run: (script, key, args) => cached(script,
       sha => client.evalSha(sha, { keys: [key], arguments: args }),
       source => client.eval(source, { keys: [key], arguments: args })),
-    ...(typeof client.wait === 'function' && { wait: (replicas: number, timeoutMs: number) => client.wait!(replicas, timeoutMs) }),
+    ...(typeof client.wait === 'function' && typeof client.nodeClient !== 'function' && { wait: (replicas: number, timeoutMs: number) => client.wait!(replicas, timeoutMs) }),
     info: async section => client.info?.(section),
     config: async name => (await client.configGet?.(name))?.[name]
   }

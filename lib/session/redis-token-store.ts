@@ -1,14 +1,15 @@
 import { InvalidOptionsError } from '../errors.ts'
 import { redisCommands, type RedisClient, type RedisCommands } from './redis-client.ts'
-import { BEGIN, DELETE, END, SET, TAKE, TOUCH } from './redis-scripts.ts'
+import { BEGIN, DELETE, END, SET, TAKE, TOUCH, type Script } from './redis-scripts.ts'
 import type { BeginResult, RefreshIntent, StoredRecord, TokenStore } from './token-store.ts'
 
 export interface RedisStoreOptions {
   /** Put before every key. Default `oauth:`. */
   prefix?: string
   /**
-   * Replicas that have to acknowledge a write before it counts. It makes a failover lose less; it cannot promise that
-   * one loses nothing, since a replica that acknowledged may not be the one that is promoted.
+   * Replicas to wait for, a second at most, after each write. It makes a failover lose less; it cannot promise that one
+   * loses nothing: the replica that is promoted may not be one that acknowledged, and where replicas are slow a write
+   * counts without them.
    */
   waitReplicas?: number
 }
@@ -48,11 +49,11 @@ class RedisTokenStore implements TokenStore {
 
   async set (id: string, record: StoredRecord, { ttl, expectedVersion, idle = false }: { ttl: number, expectedVersion?: number, idle?: boolean }): Promise<boolean> {
     const expected = expectedVersion === undefined ? '' : String(expectedVersion)
-    return await this.#write(SET, id, [expected, String(record.version), JSON.stringify(record), ms(ttl), idle ? '1' : ''])
+    return Number(await this.#write(SET, id, [expected, String(record.version), JSON.stringify(record), ms(ttl), idle ? '1' : ''])) === 1
   }
 
   async take (id: string): Promise<StoredRecord | undefined> {
-    return parse(await this.#redis.run(TAKE, this.#key(id), []))
+    return parse(await this.#write(TAKE, id, []))
   }
 
   async touch (id: string, { ttl }: { ttl: number }): Promise<void> {
@@ -65,7 +66,7 @@ class RedisTokenStore implements TokenStore {
 
   async begin (id: string, { owner, until, version }: RefreshIntent): Promise<BeginResult> {
     const life = Math.max(1, Math.round(until - Date.now()))
-    const [state, data, left] = await this.#redis.run(BEGIN, this.#key(id), [owner, String(life), version === undefined ? '' : String(version)]) as [string, string?, number?]
+    const [state, data, left] = await this.#write(BEGIN, id, [owner, String(life), version === undefined ? '' : String(version)]) as [string, string?, number?]
     const record = parse(data)
     if (record === undefined || state === 'gone') return { state: 'gone' }
     if (state === 'busy') return { state, record, until: Date.now() + Number(left) }
@@ -75,7 +76,7 @@ class RedisTokenStore implements TokenStore {
 
   async end (id: string, { owner, record, ttl }: { owner: string, record?: StoredRecord, ttl: number }): Promise<boolean> {
     const outcome = record === undefined ? ['', ''] : [String(record.version), JSON.stringify(record)]
-    return await this.#write(END, id, [owner, ...outcome, ms(ttl)])
+    return Number(await this.#write(END, id, [owner, ...outcome, ms(ttl)])) === 1
   }
 
   async inspect (): Promise<string[]> {
@@ -91,10 +92,10 @@ class RedisTokenStore implements TokenStore {
     return findings
   }
 
-  async #write (script: typeof SET, id: string, args: string[]): Promise<boolean> {
+  async #write (script: Script, id: string, args: string[]): Promise<unknown> {
     const written = await this.#redis.run(script, this.#key(id), args)
     if (this.#replicas > 0) await this.#redis.wait!(this.#replicas, WAIT_MS)
-    return Number(written) === 1
+    return written
   }
 
   #key (id: string): string { return this.#prefix + id }

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { createClient } from 'redis'
 import type { Test } from 'tap'
 import { listen } from './listen.ts'
 import { findBinary, requireService } from './services.ts'
@@ -92,6 +93,18 @@ export async function startRedis (t: Pick<Test, 'after' | 'pass'>, options: Redi
     await rm(directory, { recursive: true, force: true })
   })
   await redis.start()
+  return redis
+}
+
+/** Starts a Redis Cluster of one node, which has all slots: its clients take the cluster's ways all the same. */
+export async function startRedisCluster (t: Pick<Test, 'after' | 'pass'>): Promise<RedisServer | undefined> {
+  const busPort = await freePort()
+  const redis = await startRedis(t, { args: ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1', '--cluster-port', String(busPort)] })
+  if (redis === undefined) return undefined
+  const client = await createClient({ url: redis.url }).connect()
+  await client.sendCommand(['CLUSTER', 'ADDSLOTSRANGE', '0', '16383'])
+  while (!String(await client.sendCommand(['CLUSTER', 'INFO'])).includes('cluster_state:ok')) await new Promise(resolve => setImmediate(resolve))
+  client.destroy()
   return redis
 }
 
