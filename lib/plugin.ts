@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { AppProvider } from './client/app-provider.ts'
+import { within } from './client/bounded.ts'
 import { systemClock } from './client/clock.ts'
 import { ProviderClient } from './client/provider-client.ts'
 import { Refresher } from './client/refresher.ts'
@@ -30,6 +31,8 @@ import { UserLogins } from './session/user-logins.ts'
 
 /** Milliseconds that a store has for one call. */
 const STORE_MS = 5_000
+/** Milliseconds that an app which closes waits for the answers under way. */
+const CLOSE_MS = 20_000
 
 const kOAuth = Symbol('fastify-oauth-session.oauth')
 const kLoaded = Symbol('fastify-oauth-session.loaded')
@@ -58,6 +61,11 @@ export interface AppOAuth {
    * @throws FST_OAUTH_UNKNOWN_PROVIDER, FST_OAUTH_STORE_UNAVAILABLE where not all of them could be ended
    */
   logoutUser (user: { provider: ProviderName, subject: string }): Promise<number>
+  /**
+   * Logins that ended with FST_OAUTH_REFRESH_LOST since this process began: a refreshed token was lost on its way, and the
+   * provider takes the old one no more. For a metric.
+   */
+  readonly lostRefreshes: number
 }
 
 /** Registers login, callback and logout routes, `request.oauth` and `app.oauth`. @throws FST_OAUTH_INVALID_OPTIONS */
@@ -70,7 +78,8 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
     provider: (name: string) => runtime.appProviders.get(providerOf(runtime, name).name)!,
     requireLogin: (guard?: RequireLoginOptions) => createGuard(runtime, guard),
     logoutUser: async ({ provider, subject }: { provider: string, subject: string }) => await endUserSessions(
-      runtime, providerOf(runtime, provider).name, subject, ({ tokens }) => revokeTokens(runtime, providerOf(runtime, provider), tokens))
+      runtime, providerOf(runtime, provider).name, subject, ({ tokens }) => revokeTokens(runtime, providerOf(runtime, provider), tokens)),
+    get lostRefreshes () { return runtime.refresher.lost }
   } satisfies AppOAuth)
   app.decorateRequest(kOAuth, null)
   app.decorateRequest(kLoaded, null)
@@ -101,14 +110,13 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
     else follow(runtime, request as Decorated, reply, done)
   })
   app.addHook('onReady', async () => { inspectStores(app, config, store.get) })
-  app.addHook('preClose', async () => {
-    await runtime.refresher.idle()
-    await Promise.allSettled(runtime.background)
-    const lost = await runtime.records.close()
-    if (lost > 0) app.log.error({ lost }, 'the store was down to the last: refreshed tokens could not be written, and these logins are lost')
-  })
+  // While the app still answers, as long as Fastify lets a hook be; what goes on longer, or began meanwhile, afterwards.
+  const { pluginTimeout = 0 } = app.initialConfig
+  app.addHook('preClose', () => within(finish(runtime), pluginTimeout === 0 ? CLOSE_MS : Math.min(pluginTimeout / 2, CLOSE_MS)))
   app.addHook('onClose', async () => {
-    await runtime.refresher.idle() // what requests began while the server closed
+    await within(finish(runtime), CLOSE_MS)
+    const lost = runtime.records.unsaved
+    if (lost > 0) app.log.error({ lost }, 'the store was down to the last: refreshed tokens could not be written, and these logins are lost')
     await runtime.transport.close()
   })
 
@@ -118,6 +126,13 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
   }
 
   if (config.routes !== false) await registerRoutes(app, runtime)
+}
+
+/** Finishes what an app that closes must not lose. */
+async function finish (runtime: Runtime): Promise<void> {
+  await runtime.refresher.idle()
+  await Promise.allSettled(runtime.background)
+  await runtime.records.close()
 }
 
 function follow (runtime: Runtime, request: Decorated, reply: FastifyReply, done: () => void): void {
@@ -151,7 +166,9 @@ function createRuntime (app: FastifyInstance, config: Configuration, foundStore:
     return store
   }
   const store = createStore(app, config, sessionStore)
-  const records = new TokenRecords(store, clock.monotonic)
+  const records = new TokenRecords(store, clock.monotonic, (provider) => {
+    app.log.warn({ provider }, 'the token store had gone back behind what it had acknowledged (a failover, or a restart without its last writes); what this process saw was restored')
+  })
   const updater = new TokenUpdater(records, config.onTokens)
   const refresher = new Refresher({ records, clock, log: app.log, updater })
   const providers = new Map([...config.providers].map(([name, provider]) => [name, new ProviderClient(provider, transport, clock)]))

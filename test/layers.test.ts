@@ -21,7 +21,7 @@ const packages: Record<string, { values: string[], types: string[] }> = {
 
 /** Lines that a file may have, and the files that have more, each with a limit of its own. */
 const maxLines = 300
-const longFiles: Record<string, number> = { 'client/refresher.ts': 350, 'session/token-records.ts': 350 }
+const longFiles: Record<string, number> = { 'client/refresher.ts': 350, 'session/token-records.ts': 380 }
 
 interface Import {
   file: string

@@ -2,7 +2,8 @@ import t from 'tap'
 import { Browser } from './helpers/browser.ts'
 import { buildApp, type AppOptions } from './helpers/build-app.ts'
 import { drip } from './helpers/faults.ts'
-import { deferred } from './helpers/gate.ts'
+import type { EndpointRequest } from './helpers/endpoint.ts'
+import { deferred, type Gate } from './helpers/gate.ts'
 import { startProvider } from './helpers/provider.ts'
 import { expireTokens, tokenRecords } from './helpers/records.ts'
 import type { OAuthSessionOptions, ProviderOptions } from '../lib/index.ts'
@@ -12,6 +13,7 @@ interface Setup {
   provider?: Partial<ProviderOptions>
   session?: AppOptions['session']
   setup?: AppOptions['setup']
+  fastify?: AppOptions['fastify']
 }
 
 /** Alice, logged in, on an app whose GET /orders calls the API. */
@@ -20,6 +22,7 @@ async function loggedIn (t: Parameters<typeof startProvider>[0] & { after: (fn: 
   const { app, url, store } = await buildApp(t, {
     oauth: { providers: { acme: { ...provider.providerOptions, ...options.provider } }, ...options.oauth },
     ...(options.session !== undefined && { session: options.session }),
+    ...(options.fastify !== undefined && { fastify: options.fastify }),
     setup: async (app) => {
       app.get('/orders', async (request) => request.oauth.get('orders').json())
       app.get('/tokens', async (request) => request.oauth.tokens())
@@ -254,6 +257,20 @@ t.test('a refresh in flight is finished before the app closes', async (t) => {
   gate.release()
   await Promise.all([call, closed])
   t.equal([...tokenRecords(store).values()][0]?.version, 2 + 1, 'the rotated set and its ID token are stored')
+})
+
+t.test('a refresh that takes longer than Fastify lets a hook be is finished all the same, and the app closes in good order', async (t) => {
+  const { provider, app, url, store, browser } = await loggedIn(t, {
+    provider: { requestTimeout: 100 },
+    fastify: { pluginTimeout: 1_000 },
+    // Fastify comes to these once it waits no longer for what is to happen before.
+    setup: (app) => { app.addHook('onClose', async () => { gate.release() }) }
+  })
+  expireTokens(store)
+  const gate: Gate<EndpointRequest> = provider.holdTokenEndpoint({ afterwards: true })
+  t.equal((await browser.get(`${url}/orders`)).status, 503)
+  await app.close()
+  t.equal([...tokenRecords(store).values()][0]?.version, 2 + 1)
 })
 
 t.test('a login and its tokens survive a restart of the app', async (t) => {

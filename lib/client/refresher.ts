@@ -5,7 +5,9 @@ import { isSameSet, type ScopeChange, type TokenSet } from '../protocol/token-se
 import type { Parameters } from '../protocol/urls.ts'
 import type { TokensEvent } from '../options.ts'
 import type { ProviderHooks } from '../providers/types.ts'
-import { nextRefreshToken, type TokenRecord, type TokenRecords } from '../session/token-records.ts'
+import { isOutdated, nextRefreshToken, spend, type TokenRecord } from '../session/token-record.ts'
+import type { TokenRecords } from '../session/token-records.ts'
+import { bounded } from './bounded.ts'
 import type { Clock } from './clock.ts'
 import type { ProviderClient } from './provider-client.ts'
 import type { TokenUpdater } from './token-updater.ts'
@@ -37,14 +39,10 @@ export interface RefresherOptions {
 
 /** Milliseconds for which the exchange itself is read on after its callers gave up: its answer may be the only copy of a rotated token. */
 const EXCHANGE_MS = 60_000
-/** Milliseconds that an app which closes waits for the answers under way. */
-const CLOSE_MS = 20_000
 /** Milliseconds for which an intent holds others off; a process that dies stalls them no longer. */
 const INTENT_MS = 5_000
 /** Milliseconds before the end of an intent from which nothing is sent any more. */
 const SEND_MARGIN_MS = 1_000
-/** Tries to save a set that somebody else's writes come between. */
-const ADOPT_TRIES = 10
 /** Milliseconds within which a process writes what it holds when the store is back. */
 const RECOVERY_MS = 1_500
 /** Milliseconds between looks at a record that another process refreshes. */
@@ -97,20 +95,22 @@ export class Refresher {
   /** Logins that ended because a refreshed token never arrived, since this process began. */
   get lost (): number { return this.#lostCount }
 
-  /** Resolves when no refresh is under way, or after `CLOSE_MS`: an app that closes must not lose what is on its way. */
+  /** Resolves when no refresh is under way. */
   async idle (): Promise<void> {
-    let timer: NodeJS.Timeout | undefined
-    const over = new Promise<void>((resolve) => { timer = setTimeout(resolve, CLOSE_MS) })
-    const done = async () => { while (this.#flights.size > 0) await Promise.allSettled(this.#flights) }
-    await Promise.race([done(), over])
-    clearTimeout(timer)
+    while (this.#flights.size > 0) await Promise.allSettled(this.#flights)
   }
 
   #flight (provider: ProviderClient, id: string, options: RefreshOptions): Promise<TokenRecord> {
-    const live = this.#records.live(id)
+    const { flight } = this.#records.live(id)
+    if (flight === undefined) return this.#fly(id, () => this.#run(provider, id, options))
     // A flight serves whoever waits for something newer than what it set out to replace.
-    if (live.flight !== undefined) return live.flight
-    const flight = this.#run(provider, id, options).finally(() => {
+    return flight.then(record => record.version > options.version ? record : this.#flight(provider, id, options))
+  }
+
+  /** Does something that nothing else of this process may come between. */
+  #fly (id: string, work: () => Promise<TokenRecord>): Promise<TokenRecord> {
+    const live = this.#records.live(id)
+    const flight = work().finally(() => {
       if (live.flight === flight) live.flight = undefined
       this.#flights.delete(flight)
     })
@@ -128,20 +128,33 @@ export class Refresher {
     const live = this.#records.live(id)
     if (unfinished) live.doubtful = current.version
 
-    const heartbeat = setInterval(() => { this.#records.extend(id, { owner, version: current.version, until: Date.now() + INTENT_MS }).catch(() => {}) }, INTENT_MS / 3)
+    const intent = { owner, version: current.version }
+    const stopHeartbeat = this.#keepIntent(id, intent)
     let answer: TokenResponse
     try {
       answer = await this.#exchange(provider, current, begun.sendBefore, options)
     } catch (error) {
-      if (mayHaveArrived(error)) live.doubtful = current.version
-      await this.#giveUp(id, { owner, version: current.version }, mayHaveArrived(error))
+      await stopHeartbeat()
+      await this.#giveUp(id, intent, mayHaveArrived(error))
       throw error
-    } finally {
-      clearInterval(heartbeat)
     }
-    if ('error' in answer) return await this.#refused(provider, id, owner, current, answer)
-
+    const stopped = stopHeartbeat()
+    if ('error' in answer) {
+      await stopped
+      return await this.#refused(provider, id, owner, current, answer)
+    }
+    // Not awaited: a beat that comes later than the write finds another version and leaves nothing.
     return await this.#updater.holding(id, () => this.#keep(provider, id, owner, current, answer, options))
+  }
+
+  /** Extends an intent until told to stop; resolves then when no extension is under way that could outlive its end. */
+  #keepIntent (id: string, intent: { owner: string, version: number }): () => Promise<void> {
+    let beat = Promise.resolve()
+    const timer = setInterval(() => { beat = this.#records.extend(id, { ...intent, until: Date.now() + INTENT_MS }).catch(() => {}) }, INTENT_MS / 3)
+    return () => {
+      clearInterval(timer)
+      return beat
+    }
   }
 
   /** Stores what arrived before anything else is looked at, then announces it. */
@@ -151,14 +164,16 @@ export class Refresher {
     const used = options.refreshToken ?? nextRefreshToken(current)
     if (tokens.refreshToken === undefined && used !== undefined) tokens.refreshToken = used
     const kept = current.tokens.idToken
+    const spent = used === undefined || used === tokens.refreshToken ? current.spent : spend(current, used)
     const place = (set: TokenSet, version: number): TokenRecord => options.park === true
-      ? { ...current, version, parked: set }
-      : { ...current, version, tokens: set, parked: undefined, obtainedAt: this.#clock.now() }
+      ? { ...current, version, spent, parked: set }
+      : { ...current, version, spent, tokens: set, parked: undefined, obtainedAt: this.#clock.now() }
     let next = place({ ...tokens, ...(kept !== undefined && { idToken: kept }) }, current.version + 1)
     if (!await this.#records.write(id, { owner, record: next }, current)) return await this.#lost(provider, id, tokens)
     if (idToken !== undefined && await this.#acceptIdToken(provider, id, next, tokens, idToken)) {
       const checked = place({ ...tokens, idToken }, next.version + 1)
-      if (await this.#records.update(id, checked, { idle: true })) next = checked
+      // A store that fails now costs the ID token alone.
+      if (await this.#records.update(id, checked).catch(() => false)) next = checked
     }
     const { scopeChange } = answer
     if (scopeChange !== undefined) this.#log.info({ provider: provider.name, ...scopeChange }, 'the provider granted another scope than before')
@@ -167,15 +182,26 @@ export class Refresher {
   }
 
   /**
-   * Makes a set the current one: a parked set, or one from anywhere else.
+   * Makes a set the current one: a parked set, or one from anywhere else. A refresh that is under way comes first, and a set
+   * that it (or one before) has replaced stays replaced: its refresh token has been used up.
    * @throws FST_OAUTH_LOGIN_ENDED, FST_OAUTH_STORE_UNAVAILABLE
    */
   async adopt (provider: ProviderClient, id: string, tokens: TokenSet): Promise<TokenRecord> {
-    for (let tries = 0; tries < ADOPT_TRIES; tries++) {
+    // The hook's own save is part of the flight that the hook belongs to.
+    if (this.#updater.isInside(id)) return await this.#adopt(provider, id, tokens)
+    const { flight } = this.#records.live(id)
+    if (flight === undefined) return await this.#fly(id, () => this.#adopt(provider, id, tokens))
+    await bounded(flight.catch(() => {}), provider)
+    return await this.adopt(provider, id, tokens)
+  }
+
+  async #adopt (provider: ProviderClient, id: string, tokens: TokenSet): Promise<TokenRecord> {
+    const givenUpAt = this.#clock.monotonic() + provider.config.requestTimeout
+    for (let wait = 10; this.#clock.monotonic() < givenUpAt; wait = Math.min(wait * 2, POLL_MS)) {
       const current = await this.#records.read(id)
       if (current === undefined) throw loginEnded(provider)
       // Somebody else has saved it already. A set that has been parked meanwhile stays: its refresh token exists only once.
-      if (isSameSet(current.tokens, tokens)) return current
+      if (isOutdated(current, tokens) || isSameSet(current.tokens, tokens)) return current
       const next: TokenRecord = { ...current, version: current.version + 1, tokens, parked: undefined, obtainedAt: this.#clock.now() }
       const adopted = await this.#updater.holding(id, async () => {
         if (!await this.#records.update(id, next)) return false
@@ -183,6 +209,7 @@ export class Refresher {
         return true
       })
       if (adopted) return next
+      await new Promise(resolve => setTimeout(resolve, wait))
     }
     throw new StoreUnavailableError('the token set could not be saved; try again in a moment', { provider: provider.name, reason: 'save', retryAfter: 1 })
   }
@@ -228,9 +255,11 @@ export class Refresher {
     })
   }
 
-  /** Leaves the record to others: at once, marked as unfinished where the provider may have seen the token. */
-  async #giveUp (id: string, intent: { owner: string, version: number }, unfinished: boolean): Promise<void> {
-    const done = unfinished ? this.#records.extend(id, { ...intent, until: Date.now() }) : this.#records.release(id, intent.owner)
+  /** Leaves the record to others: at once, marked as unfinished where the provider may have seen the token, now or before. */
+  async #giveUp (id: string, intent: { owner: string, version: number }, unsure: boolean): Promise<void> {
+    const live = this.#records.live(id)
+    if (unsure) live.doubtful = intent.version
+    const done = live.doubtful === intent.version ? this.#records.extend(id, { ...intent, until: Date.now() }) : this.#records.release(id, intent.owner)
     await done.catch(() => {}) // the intent ends by itself
   }
 
@@ -243,10 +272,9 @@ export class Refresher {
     if (!ended) {
       // A gateway that gave up may have handed the token on before.
       const unsure = error.responseStatus === 500 || error.responseStatus === 502 || error.responseStatus === 504
-      if (unsure) live.doubtful = current.version
       // An answer that cannot be used may have rotated the refresh token all the same.
-      if (refreshToken !== undefined && refreshToken !== nextRefreshToken(current) && current.parked === undefined) {
-        await this.#records.write(id, { owner, record: { ...current, version: current.version + 1, tokens: { ...current.tokens, refreshToken } } }, current)
+      if (refreshToken !== undefined && refreshToken !== nextRefreshToken(current)) {
+        await this.#records.write(id, { owner, record: withRefreshToken(current, refreshToken) }, current)
       } else {
         await this.#giveUp(id, { owner, version: current.version }, unsure)
       }
@@ -290,6 +318,13 @@ export class Refresher {
   }
 }
 
+/** A record as it is, but for the refresh token that is taken next. */
+function withRefreshToken (record: TokenRecord, refreshToken: string): TokenRecord {
+  const { parked, tokens } = record
+  const next = { ...record, version: record.version + 1 }
+  return parked === undefined ? { ...next, tokens: { ...tokens, refreshToken } } : { ...next, parked: { ...parked, refreshToken } }
+}
+
 function eventOf ({ provider, user }: TokenRecord, previous: TokenSet, scopeChange?: ScopeChange): TokensEvent {
   return { provider, user, previous, reason: 'refresh', ...(scopeChange !== undefined && { scopeChange }) }
 }
@@ -297,12 +332,4 @@ function eventOf ({ provider, user }: TokenRecord, previous: TokenSet, scopeChan
 /** Whether a set can be replaced without the user. */
 export function isRenewable (provider: ProviderClient, record: TokenRecord): boolean {
   return provider.config.grantType === 'client_credentials' || nextRefreshToken(record) !== undefined
-}
-
-function bounded<T> (flight: Promise<T>, provider: ProviderClient): Promise<T> {
-  let timer: NodeJS.Timeout
-  const timeout = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(timedOut(provider)), provider.config.requestTimeout)
-  })
-  return Promise.race([flight, timeout]).finally(() => clearTimeout(timer))
 }

@@ -2,6 +2,7 @@ import { TokensUpdatedError, type OAuthError } from '../errors.ts'
 import { effectiveLeeway, isExpired, type TokenSet } from '../protocol/token-set.ts'
 import type { RefreshMode } from '../providers/types.ts'
 import type { TokenRecord, TokenRecords } from '../session/token-records.ts'
+import { bounded } from './bounded.ts'
 import type { Clock } from './clock.ts'
 import type { ProviderClient } from './provider-client.ts'
 import { loginEnded, tokenExpired } from './refresh-errors.ts'
@@ -68,10 +69,11 @@ export class RecordTokenSource implements TokenSource {
   async renew (refused: Grant): Promise<Grant | undefined> {
     if (this.#options.mode !== 'auto') return undefined
     const newest = await this.record()
-    if (newest.version > refused.version) return newest
+    // A newer version may be the same token with its ID token beside it.
+    if (newest.tokens.accessToken !== refused.tokens.accessToken) return newest
     const live = this.#options.records.live(this.#id)
-    if (!isRenewable(this.#provider, newest) || live.unproven === refused.version) return undefined
-    const record = await this.#refresh({ version: refused.version })
+    if (!isRenewable(this.#provider, newest) || live.unproven === newest.version) return undefined
+    const record = await this.#refresh({ version: newest.version })
     live.unproven = record.version
     return record
   }
@@ -91,7 +93,8 @@ export class RecordTokenSource implements TokenSource {
       throw loginEnded(this.#provider)
     }
     this.#readAt = startedAt
-    await updater.settled(records.live(this.#id))
+    const live = records.live(this.#id)
+    if (live.settling !== undefined) await bounded(updater.settled(live), this.#provider)
     return record
   }
 

@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { within } from '../client/bounded.ts'
 import type { ProviderClient } from '../client/provider-client.ts'
 import { StateMismatchError } from '../errors.ts'
 import { randomToken, safeEqual, shortHash } from '../protocol/random.ts'
@@ -132,10 +133,4 @@ function clearSessionCookie (request: FastifyRequest, reply: FastifyReply, sessi
 
 function endSessionEndpoints (runtime: Runtime): string[] {
   return [...runtime.providers.values()].map(provider => provider.knownMetadata?.end_session_endpoint).filter(url => url !== undefined)
-}
-
-async function within (work: Promise<unknown>, ms: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  await Promise.race([work, new Promise((resolve) => { timer = setTimeout(resolve, ms) })])
-  clearTimeout(timer)
 }

@@ -1,3 +1,4 @@
+import { shortHash } from '../protocol/random.ts'
 import type { TokenSet } from '../protocol/token-set.ts'
 import type { User } from '../providers/types.ts'
 import type { StoredRecord } from './token-store.ts'
@@ -17,11 +18,26 @@ export interface TokenRecord {
   readonly identity?: { sub: string, iss: string } | undefined
   /** A set that was refreshed and not taken over yet (refresh method `notify`). Its refresh token is the one that counts. */
   readonly parked?: TokenSet | undefined
+  /** Hashes of the refresh tokens used up last: a set that holds one of them is outdated. */
+  readonly spent?: readonly string[] | undefined
 }
+
+/** Refresh tokens that are remembered as used up. */
+const MAX_SPENT = 4
 
 /** The refresh token that the provider takes next. */
 export function nextRefreshToken ({ tokens, parked }: TokenRecord): string | undefined {
   return parked?.refreshToken ?? tokens.refreshToken
+}
+
+/** What is remembered as used up when one more is. */
+export function spend ({ spent = [] }: TokenRecord, refreshToken: string): readonly string[] {
+  return [...spent, shortHash(refreshToken)].slice(-MAX_SPENT)
+}
+
+/** Whether a set was replaced by a refresh already: making it the current one would lose what came after it. */
+export function isOutdated (record: TokenRecord, { refreshToken }: TokenSet): boolean {
+  return refreshToken !== undefined && refreshToken !== nextRefreshToken(record) && record.spent?.includes(shortHash(refreshToken)) === true
 }
 
 // The tokens stand in the answer's members too: they are stored once.

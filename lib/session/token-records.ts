@@ -2,13 +2,15 @@ import { randomToken } from '../protocol/random.ts'
 import { decodeRecord, encodeRecord, nextRefreshToken, type TokenRecord } from './token-record.ts'
 import type { RefreshIntent, StoredRecord, TokenStore } from './token-store.ts'
 
-export { nextRefreshToken, type TokenRecord } from './token-record.ts'
+export type { TokenRecord } from './token-record.ts'
 
 /** What this process knows of a record. At most one for each id at any time. */
 export interface LiveRecord {
   readonly id: string
   /** The newest version seen. */
   record: TokenRecord | undefined
+  /** Monotonic milliseconds at which the store was known to hold that version, or to hold nothing any more. */
+  seenAt: number
   /** Deleted: nothing brings it back. */
   gone: boolean
   /** The refresh under way. */
@@ -23,6 +25,8 @@ export interface LiveRecord {
   doubtful: number
   /** A set that could not be written yet: it is served from here, and written as soon as the store takes it. */
   unsaved: Unsaved | undefined
+  /** The next try to write it. */
+  retry: NodeJS.Timeout | undefined
   usedAt: number
 }
 
@@ -40,11 +44,13 @@ interface Unsaved extends Outcome {
 /** What stands between a process and a refresh. */
 export type Begun =
   | { state: 'begun', record: TokenRecord, unfinished: boolean }
-  | { state: 'busy', until: number }
+  | { state: 'busy' }
   | { state: 'newer', record: TokenRecord }
   | { state: 'gone' }
 
 const IDLE_MS = 60_000
+/** Milliseconds for which a version that was seen counts for more than an older one that stands in the store. */
+const SEEN_MS = 60_000
 /** Milliseconds between tries to write what a failing store did not take. */
 const RETRY_MS = 500
 /** Milliseconds for which a store that failed is remembered, and after which a call counts as failing. */
@@ -63,13 +69,18 @@ export class TokenRecords {
   readonly #live = new Map<string, LiveRecord>()
   /** Monotonic milliseconds until which a record is known to be kept. */
   readonly #keptUntil = new Map<string, number>()
-  readonly #retries = new Set<NodeJS.Timeout>()
+  readonly #onRollback: (provider: string) => void
   #troubleUntil = -Infinity
+  #closed = false
 
-  /** @param monotonic milliseconds of a clock that only goes forward */
-  constructor (store: TokenStore, monotonic: () => number) {
+  /**
+   * @param monotonic milliseconds of a clock that only goes forward
+   * @param onRollback called with a record's provider where the store had gone back behind what it had acknowledged
+   */
+  constructor (store: TokenStore, monotonic: () => number, onRollback: (provider: string) => void = () => {}) {
     this.#store = store
     this.#monotonic = monotonic
+    this.#onRollback = onRollback
   }
 
   /** Ids under which this process holds something, for tests of leaks. */
@@ -83,7 +94,7 @@ export class TokenRecords {
       return live
     }
     this.#prune(now)
-    live = { id, record: undefined, gone: false, flight: undefined, settling: undefined, unproven: 0, pausedUntil: 0, doubtful: 0, unsaved: undefined, usedAt: now }
+    live = { id, record: undefined, seenAt: now, gone: false, flight: undefined, settling: undefined, unproven: 0, pausedUntil: 0, doubtful: 0, unsaved: undefined, retry: undefined, usedAt: now }
     this.#live.set(id, live)
     return live
   }
@@ -93,8 +104,7 @@ export class TokenRecords {
     const id = randomToken()
     const first: TokenRecord = { version: 1, ...record }
     await this.#store.set(id, encodeRecord(first), { ttl: record.ttl, expectedVersion: 0 })
-    const live = this.live(id)
-    live.record = first
+    this.#saw(this.live(id), first)
     this.#keep(id, record.ttl)
     return id
   }
@@ -104,7 +114,7 @@ export class TokenRecords {
     const id = randomToken()
     const first: TokenRecord = { version: 1, ...record }
     store.put(id, encodeRecord(first))
-    this.live(id).record = first
+    this.#saw(this.live(id), first)
     return id
   }
 
@@ -122,14 +132,46 @@ export class TokenRecords {
     if (live.unsaved !== undefined) await this.#saveAgain(live)
     // The one case in which memory is ahead of the store: it failed right after the provider had rotated.
     if (live.unsaved !== undefined) return live.gone ? undefined : live.unsaved.record
-    return this.#newest(live, decodeRecord(await this.#watched(() => this.#store.get(id))))
+    const askedAt = this.#monotonic()
+    return await this.#newest(live, decodeRecord(await this.#watched(() => this.#store.get(id))), askedAt)
   }
 
-  #newest (live: LiveRecord, stored: TokenRecord | undefined): TokenRecord | undefined {
-    if (live.gone) return undefined
-    if (stored === undefined) live.record = undefined
-    else if (live.record === undefined || stored.version >= live.record.version) live.record = stored
-    return live.record
+  /**
+   * What counts, of what the store has and what this process saw. A store that lost what it had acknowledged (a failover, a
+   * restart without its last writes) is given the newer version again, or is rid again of what was deleted; what is missing
+   * there is never brought back.
+   * @param askedAt when the store was asked: what this process saw later than that is simply newer
+   * @param mine whether an intent that stands on the record is the caller's own
+   */
+  async #newest (live: LiveRecord, stored: TokenRecord | undefined, askedAt: number, mine = false): Promise<TokenRecord | undefined> {
+    const { gone, record: known } = live
+    if (stored === undefined) {
+      live.record = undefined
+      return undefined
+    }
+    if (gone) {
+      if (askedAt > live.seenAt) {
+        this.#onRollback(stored.provider)
+        await this.#store.delete(live.id).catch(() => {}) // the next one who reads it tries again
+      }
+      return undefined
+    }
+    if (known === undefined || stored.version >= known.version || this.#monotonic() - live.seenAt > SEEN_MS) return this.#saw(live, stored)
+    // A refresh that somebody began on the older version is let finish: its set would be lost, and it may be the only good one.
+    if (askedAt > live.seenAt) {
+      const repaired = this.#store.set(live.id, encodeRecord(known), { ttl: known.ttl, expectedVersion: stored.version, idle: !mine })
+      if (await repaired.catch(() => false)) {
+        this.#onRollback(known.provider)
+        live.seenAt = this.#monotonic()
+      }
+    }
+    return live.gone ? undefined : live.record
+  }
+
+  #saw (live: LiveRecord, record: TokenRecord): TokenRecord {
+    live.record = record
+    live.seenAt = this.#monotonic()
+    return record
   }
 
   /** Announces a refresh of one version; in a store for one process there is nobody to announce it to. */
@@ -142,15 +184,23 @@ export class TokenRecords {
       if (record === undefined) return { state: 'gone' }
       return record.version === intent.version ? { state: 'begun', record, unfinished: false } : { state: 'newer', record }
     }
+    const askedAt = this.#monotonic()
     const result = await this.#watched(() => this.#store.begin!(id, intent))
     if (result.state === 'gone') {
       live.record = undefined
       return result
     }
-    if (result.state === 'busy') return result
-    const record = this.#newest(live, decodeRecord(result.record))
+    if (result.state === 'busy') return { state: 'busy' }
+    const record = await this.#newest(live, decodeRecord(result.record), askedAt, result.state === 'begun')
     if (record === undefined) return { state: 'gone' }
-    return result.state === 'begun' ? { state: 'begun', record, unfinished: result.unfinished } : { state: 'newer', record }
+    if (record.version > intent.version) {
+      if (result.state === 'begun') await this.release(id, intent.owner)
+      return { state: 'newer', record }
+    }
+    if (result.state === 'begun') return { state: 'begun', record, unfinished: result.unfinished }
+    // An older version stands there than the one to replace. Where it is this process that saw the newer one, that one
+    // stands there again by now, or will when a refresh that somebody else began is over.
+    return record.version === intent.version ? { state: 'busy' } : { state: 'newer', record }
   }
 
   /** Keeps the caller's intent alive while its exchange is still read, and the version that it is to replace still stands. */
@@ -180,24 +230,28 @@ export class TokenRecords {
       if (live.gone) return false
       live.record = record
       live.unsaved = outcome
-      if (before === undefined) this.#retryLater(live)
+      this.#retryLater(live)
       return true
     }
     if (live.unsaved === before) live.unsaved = undefined
     if (!written || live.gone) return false
-    live.record = record
+    this.#saw(live, record)
     this.#keep(id, record.ttl)
     return true
   }
 
   async #put (id: string, { owner, record, used }: Unsaved): Promise<boolean> {
-    if (this.#store.end === undefined) return await this.#store.set(id, encodeRecord(record), { ttl: record.ttl, expectedVersion: record.version - 1 })
-    if (await this.#watched(() => this.#store.end!(id, { owner, record: encodeRecord(record), ttl: record.ttl }))) return true
-    // The intent is gone: it ran out while the store was away, or an earlier try was carried out and its answer lost. As
-    // long as what stands there is a set that has been used up on the way to this one, nobody has gone on from it.
+    const { ttl } = record
+    const encoded = encodeRecord(record)
+    const over = (expectedVersion: number) => this.#watched(() => this.#store.set(id, encoded, { ttl, expectedVersion }))
+    const { end } = this.#store
+    if (await (end === undefined ? over(record.version - 1) : this.#watched(() => end.call(this.#store, id, { owner, record: encoded, ttl })))) return true
+    // The intent is gone (it ran out while the store was away, or an earlier try was carried out and its answer lost), or the
+    // set before this one could not be written either. As long as what stands there is a set that has been used up on the way
+    // to this one, nobody has gone on from it.
     const stored = decodeRecord(await this.#watched(() => this.#store.get(id)))
     if (stored === undefined || stored.version >= record.version || !used.includes(nextRefreshToken(stored))) return false
-    return await this.#watched(() => this.#store.set(id, encodeRecord(record), { ttl: record.ttl, expectedVersion: stored.version }))
+    return await over(stored.version)
   }
 
   async #saveAgain (live: LiveRecord): Promise<void> {
@@ -210,7 +264,10 @@ export class TokenRecords {
     }
     if (live.unsaved !== outcome) return
     live.unsaved = undefined
-    if (written) return this.#keep(live.id, outcome.record.ttl)
+    if (written) {
+      this.#saw(live, outcome.record)
+      return this.#keep(live.id, outcome.record.ttl)
+    }
     // Somebody else went on while the store was away: what stands there now is the truth.
     live.record = undefined
   }
@@ -232,33 +289,38 @@ export class TokenRecords {
   }
 
   #retryLater (live: LiveRecord, waitMs = 50): void {
-    const timer = setTimeout(async () => {
-      this.#retries.delete(timer)
+    if (this.#closed) return
+    live.retry ??= setTimeout(async () => {
       if (live.unsaved !== undefined) await this.#saveAgain(live)
+      live.retry = undefined
       if (live.unsaved !== undefined && !live.gone) this.#retryLater(live, Math.min(waitMs * 1.5, RETRY_MS))
     }, waitMs)
-    this.#retries.add(timer)
   }
 
   /**
-   * Writes a set that differs from the one before by what was checked since. False where somebody else went on.
-   * @param options.idle false also where somebody has begun a refresh: the set that it brings must not be shut out
+   * Writes a set that no refresh brought. False where somebody else went on, and where somebody has begun a refresh: the set
+   * that it brings must not be shut out.
    */
-  async update (id: string, next: TokenRecord, { idle = false }: { idle?: boolean } = {}): Promise<boolean> {
+  async update (id: string, next: TokenRecord): Promise<boolean> {
     const live = this.live(id)
     if (live.unsaved !== undefined) return false
-    const written = await this.#store.set(id, encodeRecord(next), { ttl: next.ttl, expectedVersion: next.version - 1, idle })
-    if (written && !live.gone) live.record = next
-    return written && !live.gone
+    const written = await this.#store.set(id, encodeRecord(next), { ttl: next.ttl, expectedVersion: next.version - 1, idle: true })
+    if (!written || live.gone) return false
+    this.#saw(live, next)
+    return true
   }
 
-  /** A last try for what could not be written yet. Resolves to the number of sets that are lost with this process. */
-  async close (): Promise<number> {
-    for (const timer of this.#retries) clearTimeout(timer)
-    const unsaved = [...this.#live.values()].filter(live => live.unsaved !== undefined)
-    await Promise.all(unsaved.map(live => this.#saveAgain(live)))
-    return unsaved.filter(live => live.unsaved !== undefined).length
+  /** A last try for what could not be written yet. */
+  async close (): Promise<void> {
+    this.#closed = true
+    await Promise.all([...this.#live.values()].filter(({ unsaved }) => unsaved !== undefined).map((live) => {
+      clearTimeout(live.retry)
+      return this.#saveAgain(live)
+    }))
   }
+
+  /** Sets that could not be written yet, and are lost where this process ends now. */
+  get unsaved (): number { return [...this.#live.values()].filter(({ unsaved }) => unsaved !== undefined).length }
 
   /** Deletes a record for good and returns what it held. */
   async remove (id: string): Promise<TokenRecord | undefined> {
@@ -270,6 +332,7 @@ export class TokenRecords {
     try {
       const stored = decodeRecord(await this.#store.take(id))
       await this.#store.delete(id)
+      live.seenAt = this.#monotonic()
       return stored !== undefined && stored.version >= (known?.version ?? 0) ? stored : known
     } catch (error) {
       // It still stands in the store: the caller has to know, and a second try must be possible.
@@ -281,13 +344,17 @@ export class TokenRecords {
     }
   }
 
-  /** Keeps a record alive as long as its session: one store call when it is past half of its life. */
-  async keepAlive (id: string, ttl: number): Promise<void> {
+  /**
+   * Keeps a record alive as long as its session: one store call when it is past half of its life.
+   * @returns whether that was so
+   */
+  async keepAlive (id: string, ttl: number): Promise<boolean> {
     const left = (this.#keptUntil.get(id) ?? 0) - this.#monotonic()
-    if (left > ttl * 500 || this.#live.get(id)?.gone === true) return
+    if (left > ttl * 500 || this.#live.get(id)?.gone === true) return false
     this.#keep(id, ttl)
     try {
       await this.#store.touch(id, { ttl })
+      return true
     } catch (error) {
       this.#keptUntil.delete(id)
       throw error

@@ -6,10 +6,18 @@ import { RedisSessionStore } from './redis-session-store.ts'
 import { startRedis, type RedisServer } from './redis.ts'
 import type { TestProvider } from './provider.ts'
 
+type PluginOptions = Partial<AppOptions['oauth']>
+type Client = Awaited<ReturnType<typeof connectTo>>
+
+export interface ClusterOptions extends Omit<AppOptions, 'oauth'> {
+  /** Over the usual options of the plugin; a function where the apps differ. */
+  oauth?: PluginOptions | ((index: number, client: Client) => PluginOptions)
+}
+
 export interface TestCluster {
   redis: RedisServer
   apps: TestApp[]
-  client: Awaited<ReturnType<typeof connectTo>>
+  client: Client
   /** Makes every stored access token expire now. */
   expireTokens: () => Promise<void>
   /** The token records that stand in Redis, by key. */
@@ -19,9 +27,9 @@ export interface TestCluster {
 }
 interface StoredTokens { version: number, tokens: { accessToken: string, refreshToken?: string, expiresAt?: number } }
 
-/** A client that fails at once while Redis is away, and is back as soon as Redis is. */
-async function connectTo (url: string) {
-  const client = createClient({ url, disableOfflineQueue: true, socket: { reconnectStrategy: 20 } })
+/** A client that is back as soon as Redis is; while that is away it fails at once (an app's), or waits (a test's own). */
+async function connectTo (url: string, disableOfflineQueue: boolean) {
+  const client = createClient({ url, disableOfflineQueue, socket: { reconnectStrategy: 20 } })
   client.on('error', () => {})
   await client.connect()
   return client
@@ -31,24 +39,29 @@ async function connectTo (url: string) {
  * Several apps on one real Redis, each with clients, registries and connections of its own: to the plugin they are as many
  * processes. Undefined where there is no Redis and the test is skipped.
  */
-export async function startCluster (t: Test, provider: TestProvider, count: number, options: Omit<AppOptions, 'oauth'> & { oauth?: Partial<AppOptions['oauth']> } = {}): Promise<TestCluster | undefined> {
+export async function startCluster (t: Test, provider: TestProvider, count: number, options: ClusterOptions = {}): Promise<TestCluster | undefined> {
   const redis = await startRedis(t, { appendonly: true })
   if (redis === undefined) return undefined
-  const connect = async () => {
-    const client = await connectTo(redis.url)
+  const connect = async (disableOfflineQueue: boolean) => {
+    const client = await connectTo(redis.url, disableOfflineQueue)
     t.after(() => { if (client.isOpen) client.destroy() })
     return client
   }
   const apps: TestApp[] = []
   for (let index = 0; index < count; index++) {
-    const client = await connect()
+    const client = await connect(true)
     apps.push(await buildApp(t, {
       ...options,
       session: { store: new RedisSessionStore(client) as never, ...options.session },
-      oauth: { providers: { acme: provider.providerOptions }, tokenStore: redisStore(client), baseUrl: () => apps[0]?.url ?? 'http://127.0.0.1', ...options.oauth }
+      oauth: {
+        providers: { acme: provider.providerOptions },
+        tokenStore: redisStore(client),
+        baseUrl: () => apps[0]?.url ?? 'http://127.0.0.1',
+        ...(typeof options.oauth === 'function' ? options.oauth(index, client) : options.oauth)
+      }
     }))
   }
-  const client = await connect()
+  const client = await connect(false)
   const tokenRecords = async () => {
     const found = new Map<string, StoredTokens>()
     for (const key of await client.keys('oauth:*')) {

@@ -1,0 +1,29 @@
+import { once } from 'node:events'
+import { createClient } from 'redis'
+import { redisStore } from '../../lib/redis.ts'
+import type { TestProvider } from './provider.ts'
+import { startTokenProcess } from './token-process.ts'
+import { wrappedStore } from './wrapped-store.ts'
+
+export interface HolderOptions {
+  redisUrl: string
+  providerOptions: TestProvider['providerOptions']
+  /** Of the record to refresh. */
+  id: string
+}
+
+// A process of its own: begins a refresh, says so, goes on when it is told to, and says how it ended.
+const { redisUrl, providerOptions, id } = JSON.parse(process.argv[2]!) as HolderOptions
+const connection = await createClient({ url: redisUrl }).connect()
+const store = wrappedStore(redisStore(connection), store => ({
+  begin: async (id, intent) => {
+    const begun = await store.begin(id, intent)
+    process.send!({ begun: begun.state })
+    await once(process, 'message')
+    return begun
+  }
+}))
+const { refresher, client } = startTokenProcess({ after () {} }, store, { providerOptions })
+const outcome = await refresher.refresh(client, id, { version: 1 }).then(
+  ({ version }) => ({ version }), ({ code, reason }: { code: string, reason: string }) => ({ code, reason }))
+process.send!(outcome, () => process.exit())

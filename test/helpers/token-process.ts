@@ -1,0 +1,45 @@
+import type { Test } from 'tap'
+import { ProviderClient } from '../../lib/client/provider-client.ts'
+import { Refresher } from '../../lib/client/refresher.ts'
+import { RecordTokenSource } from '../../lib/client/token-source.ts'
+import { TokenUpdater } from '../../lib/client/token-updater.ts'
+import { Transport } from '../../lib/client/transport.ts'
+import type { TokenStore } from '../../lib/index.ts'
+import { resolveProvider } from '../../lib/providers/config.ts'
+import { OptionChecker } from '../../lib/providers/option-checker.ts'
+import { TokenRecords } from '../../lib/session/token-records.ts'
+import type { TestProvider } from './provider.ts'
+
+/** What a process has of tokens, without an app around it, and with a clock that can be put forward. */
+export interface TokenProcess {
+  records: TokenRecords
+  refresher: Refresher
+  client: ProviderClient
+  /** As one request has it. */
+  source (id: string): RecordTokenSource
+  /** What its clocks show as gone by: to the process the same as having been stopped for so long. */
+  pass (ms: number): void
+}
+
+export function startTokenProcess (t: Pick<Test, 'after'>, store: TokenStore, { providerOptions }: Pick<TestProvider, 'providerOptions'>): TokenProcess {
+  let passedMs = 0
+  const clock = { now: () => (Date.now() + passedMs) / 1000, monotonic: () => performance.now() + passedMs }
+  const transport = new Transport()
+  t.after(() => transport.close())
+  const records = new TokenRecords(store, clock.monotonic)
+  const updater = new TokenUpdater(records, undefined)
+  const refresher = new Refresher({ records, clock, log: { warn () {}, info () {} }, updater })
+  const client = new ProviderClient(resolveProvider('acme', providerOptions, new OptionChecker()), transport, clock)
+  return {
+    records,
+    refresher,
+    client,
+    source: id => new RecordTokenSource(client, id, { records, refresher, updater, clock, mode: 'auto' }),
+    pass: (ms) => { passedMs += ms }
+  }
+}
+
+/** What a login may have brought: good until then (epoch seconds). */
+export function tokenSet (refreshToken: string, expiresAt: number) {
+  return { accessToken: `access of ${refreshToken}`, tokenType: 'Bearer', expiresAt, refreshToken, scope: [], raw: {} }
+}
