@@ -3,7 +3,7 @@ import type { ProviderClient } from '../client/provider-client.ts'
 import { StateMismatchError } from '../errors.ts'
 import type { ScopeChange, TokenSet } from '../protocol/token-set.ts'
 import { shortHash } from '../protocol/random.ts'
-import { accountsOf, ttlOf, type Account, type SessionAccounts, type SessionObject } from '../session/accounts.ts'
+import { accountsOf, loginOf, ttlOf, type Account, type SessionAccounts, type SessionObject } from '../session/accounts.ts'
 import type { PendingLogin } from '../session/pending-logins.ts'
 import { declareDead, forgetAccount } from './ended-sessions.ts'
 import { sessionCall, sessionOf } from './http.ts'
@@ -66,10 +66,7 @@ async function connect (runtime: Runtime, request: FastifyRequest, reply: Fastif
   const account: Account = { record, user: withoutClaims(user, claims), claims, scope: tokens.scope, loginAt: Math.floor(clock.now()), ...(login.login === false && { login: false }) }
   session.oauth = { accounts: { ...beside?.accounts, [provider.name]: account }, active: beside?.active ?? provider.name }
   try {
-    if (user !== null) {
-      const sid = typeof claims.sid === 'string' ? { sid: claims.sid } : {}
-      await runtime.userLogins.add(provider.name, user.id, { record, sessionId: session.sessionId, ...sid }, ttl)
-    }
+    if (user !== null) await runtime.userLogins.add(provider.name, user.id, loginOf(account, session), ttl)
     const { scopeChange } = login
     await updater.holding(record, () => updater.announce(record, tokens, { provider: provider.name, user, previous: undefined, reason: 'login', ...(scopeChange !== undefined && { scopeChange }) }))
     await config.onLogin?.(request, reply, { provider: provider.name, user, claims, tokens })

@@ -1,4 +1,4 @@
-import { accountsOf, ttlOf, type SessionAccounts, type SessionObject } from './accounts.ts'
+import { accountsOf, loginOf, ttlOf, type SessionAccounts, type SessionObject } from './accounts.ts'
 import type { TokenRecords } from './token-records.ts'
 import type { UserLogins } from './user-logins.ts'
 
@@ -21,12 +21,11 @@ export function loadedRecords (session: SessionObject | null | undefined): Loade
 export async function followSession ({ records, userLogins }: { records: TokenRecords, userLogins: UserLogins }, loaded: LoadedRecords | undefined, session: SessionObject | null | undefined): Promise<void> {
   const current = Object.entries(accountsOf(session)?.accounts ?? {})
   const kept = new Set(current.map(([, { record }]) => record))
-  for (const [provider, { record, user }] of Object.entries(loaded?.accounts ?? {})) {
+  for (const [provider, account] of Object.entries(loaded?.accounts ?? {})) {
+    const { record, user } = account
     if (kept.has(record)) {
       // The app gave the login a new session id and took the login along.
-      if (session!.sessionId !== loaded!.sessionId && user !== null) {
-        await userLogins.add(provider, user.id, { record, sessionId: session!.sessionId }, ttlOf(session!))
-      }
+      if (session!.sessionId !== loaded!.sessionId && user !== null) await userLogins.add(provider, user.id, loginOf(account, session!), ttlOf(session!))
       continue
     }
     if (records.isGone(record)) continue
@@ -34,5 +33,9 @@ export async function followSession ({ records, userLogins }: { records: TokenRe
     if (user !== null) await userLogins.remove(provider, user.id, record)
   }
   if (session?.isSaved() !== true) return
-  for (const [, { record }] of current) await records.keepAlive(record, ttlOf(session))
+  for (const [provider, account] of current) {
+    const ttl = ttlOf(session)
+    // What finds the login has to live as long as the login does.
+    if (await records.keepAlive(account.record, ttl) && account.user !== null) await userLogins.add(provider, account.user.id, loginOf(account, session), ttl)
+  }
 }

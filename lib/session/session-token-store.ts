@@ -48,11 +48,8 @@ export class SessionTokenStore implements TokenStore {
 
   set (id: string, record: StoredRecord, { ttl, expectedVersion }: { ttl: number, expectedVersion?: number }): Promise<boolean> {
     return this.#locked(id, async () => {
-      if (expectedVersion !== undefined && expectedVersion > 0) {
-        if (this.#tombstones.has(id)) return false
-        const current = await this.get(id)
-        if (current?.version !== expectedVersion) return false
-      }
+      if (this.#tombstones.has(id)) return false
+      if (expectedVersion !== undefined && ((await this.get(id))?.version ?? 0) !== expectedVersion) return false
       await this.#write(id, record, ttl)
       return true
     })

@@ -1,3 +1,4 @@
+import { StoreUnavailableError } from '../errors.ts'
 import { shortHash } from '../protocol/random.ts'
 import type { StoredRecord, TokenStore } from './token-store.ts'
 
@@ -19,6 +20,8 @@ interface UserRecord extends StoredRecord {
 const MAX_LOGINS = 500
 /** A user who logs in on many devices at one moment makes as many writers. */
 const TRIES = 50
+/** Tries after which it is no other writer that is in the way. */
+const UNREADABLE_AFTER = 5
 
 /** Finds the logins of one user, so that all of them can be ended at once, on every process. */
 export class UserLogins {
@@ -31,12 +34,17 @@ export class UserLogins {
     this.#now = now
   }
 
-  /** Adds a login, or moves it to another session. */
+  /**
+   * Adds a login, or moves it to another session.
+   * @param ttl seconds that the login has to live
+   * @throws FST_OAUTH_STORE_UNAVAILABLE
+   */
   async add (provider: string, subject: string, login: Omit<UserLogin, 'until'>, ttl: number): Promise<void> {
     const until = Math.ceil(this.#now()) + ttl
     await this.#change(provider, subject, logins => [...logins.filter(({ record }) => record !== login.record), { ...login, until }].slice(-MAX_LOGINS))
   }
 
+  /** Forgets a login. @throws FST_OAUTH_STORE_UNAVAILABLE */
   async remove (provider: string, subject: string, record: string): Promise<void> {
     await this.#change(provider, subject, logins => logins.filter(login => login.record !== record))
   }
@@ -51,20 +59,21 @@ export class UserLogins {
     const id = recordId(provider, subject)
     for (let tries = 0; tries < TRIES; tries++) {
       const found = await this.#store.get(id) as UserRecord | undefined
-      const before = (found?.logins ?? []).filter(({ until }) => until > this.#now())
-      const logins = change(before)
-      if (logins.length > 0) {
-        if (await this.#put(id, logins, found?.version ?? 0)) return
-      } else {
-        if (found === undefined) return
+      const logins = change((found?.logins ?? []).filter(({ until }) => until > this.#now()))
+      if (logins.length > 0 && await this.#put(id, logins, found?.version ?? 0)) return
+      if (logins.length === 0 && found === undefined) return
+      // What is not there, and yet in the way of a first list, is one that nobody can read any more (its encryption key is gone).
+      const unreadable = found === undefined && tries >= UNREADABLE_AFTER
+      if (logins.length === 0 || unreadable) {
         // Taken, not deleted: a deletion would be for good, and the user may log in again.
         const taken = await this.#store.take(id) as UserRecord | undefined
-        if (taken === undefined || taken.version === found.version) return
+        if (logins.length === 0 && (taken === undefined || taken.version === found?.version)) return
         // Somebody logged in between the two steps: that login is put back.
-        if (await this.#put(id, change(taken.logins), 0)) return
+        if (taken !== undefined && await this.#put(id, change(taken.logins), 0)) return
       }
       await new Promise(resolve => setTimeout(resolve, Math.random() * 5 * tries))
     }
+    throw new StoreUnavailableError('the list of a user\'s logins could not be written; try again in a moment', { provider, reason: 'logins', retryAfter: 1 })
   }
 
   async #put (id: string, logins: UserLogin[], version: number): Promise<boolean> {
