@@ -6,7 +6,7 @@ import { ProviderClient } from './client/provider-client.ts'
 import { Refresher } from './client/refresher.ts'
 import { TokenUpdater } from './client/token-updater.ts'
 import { Transport } from './client/transport.ts'
-import { InvalidOptionsError } from './errors.ts'
+import { InvalidOptionsError, StoreUnavailableError } from './errors.ts'
 import { resolveOptions, type Configuration, type OAuthSessionOptions, type Surroundings } from './options.ts'
 import type { ProviderName } from './providers/names.ts'
 import { RequestOAuth } from './request-oauth.ts'
@@ -108,6 +108,11 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
   app.addHook('onResponse', (request, reply, done) => {
     if ((request as Decorated)[kFollowed] === true) done()
     else follow(runtime, request as Decorated, reply, done)
+  })
+  // An answer that fails because its session cannot be saved has the store's status, not the one that it was to have.
+  app.addHook('onError', (_request, reply, error, done) => {
+    if (error instanceof StoreUnavailableError) reply.code(error.statusCode)
+    done()
   })
   app.addHook('onReady', async () => { inspectStores(app, config, store.get) })
   // While the app still answers, as long as Fastify lets a hook be; what goes on longer, or began meanwhile, afterwards.

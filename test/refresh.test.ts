@@ -133,6 +133,17 @@ t.test('invalid_grant ends the login by name', async (t) => {
   t.strictSame((await browser.get(url)).json(), { user: null })
 })
 
+t.test('a store that fails when the session of a refused call is saved: 503, not the call\'s own 401', async (t) => {
+  const { provider, url, store, browser } = await loggedIn(t)
+  expireTokens(store)
+  provider.revokeGrants('alice')
+  store.fail.set = true
+  const answer = await browser.get(`${url}/orders`)
+  t.equal(answer.status, 503)
+  t.match(answer.json(), { statusCode: 503, code: 'FST_OAUTH_STORE_UNAVAILABLE' })
+  t.notMatch(answer.text, /10\.1\.2\.3|ECONNREFUSED/)
+})
+
 t.test('an expired token without a refresh token is TokenExpiredError, and no call goes out', async (t) => {
   const { provider, url, store, browser, refreshes } = await loggedIn(t, { provider: { conform: ({ refresh_token: _none, ...members }) => members } })
   expireTokens(store)
