@@ -140,24 +140,52 @@ async function startAlone (t: Test) {
   if (redis === undefined) return undefined
   const connection = await createClient({ url: redis.url }).connect()
   t.after(() => connection.destroy())
+  const taking = new Gate()
+  let hold = false
   const store = redisStore(connection)
-  const { records, pass } = startTokenProcess(t, store, await startProvider(t))
+  const held = wrappedStore(store, store => ({
+    take: async (id) => {
+      if (hold) await taking.pass()
+      return await store.take(id)
+    }
+  }))
+  const { records, pass, rollbacks } = startTokenProcess(t, held, await startProvider(t))
   const create = () => records.create({ provider: 'acme', tokens: tokenSet('first', 1), obtainedAt: 0, ttl: 3600, user: null })
-  return { connection, store, records, pass, create }
+  const holdTake = () => {
+    hold = true
+    return taking
+  }
+  return { connection, store, records, pass, rollbacks, create, holdTake }
 }
 
 t.test('a record whose deletion Redis forgot is deleted again by the process that knows of it', async (t) => {
   const setup = await startAlone(t)
   if (setup === undefined) return
-  const { connection, store, records, create } = setup
+  const { connection, store, records, rollbacks, create } = setup
   const id = await create()
   await connection.copy(`oauth:${id}`, 'kept')
   t.match(await records.remove(id), { version: 1 })
   await connection.copy('kept', `oauth:${id}`, { REPLACE: true })
   t.match(await store.get(id), { version: 1 })
   t.equal(await records.read(id), undefined)
+  t.strictSame(rollbacks, ['acme'])
   t.equal(await store.get(id), undefined)
   t.equal(await store.set(id, { version: 2 }, { ttl: 60, expectedVersion: 1 }), false)
+})
+
+t.test('a read beside a logout is not taken for one that the store forgot', async (t) => {
+  const setup = await startAlone(t)
+  if (setup === undefined) return
+  const { store, records, rollbacks, create, holdTake } = setup
+  const id = await create()
+  const taking = holdTake()
+  const removing = records.remove(id)
+  await taking.arrived
+  t.equal(await records.read(id), undefined, 'gone at once for this process')
+  t.match(await store.get(id), { version: 1 })
+  taking.release()
+  t.match(await removing, { version: 1 })
+  t.strictSame(rollbacks, [])
 })
 
 t.test('what was seen more than a minute ago counts no more than what stands in the store', async (t) => {

@@ -325,8 +325,9 @@ export class TokenRecords {
   /** Deletes a record for good and returns what it held. */
   async remove (id: string): Promise<TokenRecord | undefined> {
     const live = this.live(id)
-    const { record: known, unsaved } = live
+    const { record: known, unsaved, seenAt } = live
     live.gone = true
+    live.seenAt = Infinity // what is read until it is deleted is no deletion that the store forgot
     live.record = undefined
     live.unsaved = undefined
     try {
@@ -337,6 +338,7 @@ export class TokenRecords {
     } catch (error) {
       // It still stands in the store: the caller has to know, and a second try must be possible.
       live.gone = false
+      live.seenAt = seenAt
       live.record = known
       live.unsaved = unsaved
       if (unsaved !== undefined) this.#retryLater(live)

@@ -15,6 +15,8 @@ export interface TokenProcess {
   records: TokenRecords
   refresher: Refresher
   client: ProviderClient
+  /** Providers of records that the store was found to have taken back. */
+  rollbacks: string[]
   /** As one request has it. */
   source (id: string): RecordTokenSource
   /** What its clocks show as gone by: to the process the same as having been stopped for so long. */
@@ -26,7 +28,8 @@ export function startTokenProcess (t: Pick<Test, 'after'>, store: TokenStore, { 
   const clock = { now: () => (Date.now() + passedMs) / 1000, monotonic: () => performance.now() + passedMs }
   const transport = new Transport()
   t.after(() => transport.close())
-  const records = new TokenRecords(store, clock.monotonic)
+  const rollbacks: string[] = []
+  const records = new TokenRecords(store, clock.monotonic, (provider) => { rollbacks.push(provider) })
   const updater = new TokenUpdater(records, undefined)
   const refresher = new Refresher({ records, clock, log: { warn () {}, info () {} }, updater })
   const client = new ProviderClient(resolveProvider('acme', providerOptions, new OptionChecker()), transport, clock)
@@ -34,6 +37,7 @@ export function startTokenProcess (t: Pick<Test, 'after'>, store: TokenStore, { 
     records,
     refresher,
     client,
+    rollbacks,
     source: id => new RecordTokenSource(client, id, { records, refresher, updater, clock, mode: 'auto' }),
     pass: (ms) => { passedMs += ms }
   }
