@@ -10,6 +10,7 @@ import type { TokenRecords } from '../session/token-records.ts'
 import { bounded } from './bounded.ts'
 import type { Clock } from './clock.ts'
 import type { ProviderClient } from './provider-client.ts'
+import { POLL_MS, RefreshIntents } from './refresh-intents.ts'
 import type { TokenUpdater } from './token-updater.ts'
 import { loginEnded, mayHaveArrived, timedOut, tokenExpired } from './refresh-errors.ts'
 
@@ -39,14 +40,6 @@ export interface RefresherOptions {
 
 /** Milliseconds for which the exchange itself is read on after its callers gave up: its answer may be the only copy of a rotated token. */
 const EXCHANGE_MS = 60_000
-/** Milliseconds for which an intent holds others off; a process that dies stalls them no longer. */
-const INTENT_MS = 5_000
-/** Milliseconds before the end of an intent from which nothing is sent any more. */
-const SEND_MARGIN_MS = 1_000
-/** Milliseconds within which a process writes what it holds when the store is back. */
-const RECOVERY_MS = 1_500
-/** Milliseconds between looks at a record that another process refreshes. */
-const POLL_MS = 200
 /** Milliseconds without refreshes ahead of time after one failed. */
 const PAUSE_MS = 5_000
 
@@ -59,6 +52,7 @@ export class Refresher {
   readonly #clock: Clock
   readonly #log: Logger
   readonly #updater: TokenUpdater
+  readonly #intents: RefreshIntents
   readonly #flights = new Set<Promise<unknown>>()
   #lostCount = 0
 
@@ -67,6 +61,7 @@ export class Refresher {
     this.#clock = clock
     this.#log = log
     this.#updater = updater
+    this.#intents = new RefreshIntents(records, clock)
   }
 
   /**
@@ -122,20 +117,22 @@ export class Refresher {
 
   async #run (provider: ProviderClient, id: string, options: RefreshOptions): Promise<TokenRecord> {
     const owner = randomToken()
-    const begun = await this.#begin(provider, id, { owner, version: options.version })
+    const begun = await this.#intents.announce(id, { owner, version: options.version }, EXCHANGE_MS)
+    if (begun.state === 'gone') throw loginEnded(provider)
+    if (begun.state === 'late') throw timedOut(provider)
     if (begun.state === 'newer') return begun.record
     const { record: current, unfinished } = begun
     const live = this.#records.live(id)
     if (unfinished) live.doubtful = current.version
 
     const intent = { owner, version: current.version }
-    const stopHeartbeat = this.#keepIntent(id, intent)
+    const stopHeartbeat = this.#intents.keep(id, intent)
     let answer: TokenResponse
     try {
       answer = await this.#exchange(provider, current, begun.sendBefore, options)
     } catch (error) {
       await stopHeartbeat()
-      await this.#giveUp(id, intent, mayHaveArrived(error))
+      await this.#intents.giveUp(id, intent, mayHaveArrived(error))
       throw error
     }
     const stopped = stopHeartbeat()
@@ -145,16 +142,6 @@ export class Refresher {
     }
     // Not awaited: a beat that comes later than the write finds another version and leaves nothing.
     return await this.#updater.holding(id, () => this.#keep(provider, id, owner, current, answer, options))
-  }
-
-  /** Extends an intent until told to stop; resolves then when no extension is under way that could outlive its end. */
-  #keepIntent (id: string, intent: { owner: string, version: number }): () => Promise<void> {
-    let beat = Promise.resolve()
-    const timer = setInterval(() => { beat = this.#records.extend(id, { ...intent, until: Date.now() + INTENT_MS }).catch(() => {}) }, INTENT_MS / 3)
-    return () => {
-      clearInterval(timer)
-      return beat
-    }
   }
 
   /** Stores what arrived before anything else is looked at, then announces it. */
@@ -214,29 +201,6 @@ export class Refresher {
     throw new StoreUnavailableError('the token set could not be saved; try again in a moment', { provider: provider.name, reason: 'save', retryAfter: 1 })
   }
 
-  /** Waits until this process may send the refresh token, or until somebody else has sent it. */
-  async #begin (provider: ProviderClient, id: string, { owner, version }: { owner: string, version: number }) {
-    const givenUpAt = this.#clock.monotonic() + EXCHANGE_MS
-    let unfinished = false
-    for (let wait = 10; ; wait = Math.min(wait * 2, POLL_MS)) {
-      const startedAt = this.#clock.monotonic()
-      const begun = await this.#records.begin(id, { owner, version, until: Date.now() + INTENT_MS })
-      if (begun.state === 'gone') throw loginEnded(provider)
-      // A margin for the way to the provider: past it the intent may be somebody else's by the time the token is seen.
-      if (begun.state === 'begun') {
-        // The store was away: the one before may be alive, with an answer that it could not write. It does so now.
-        const patient = begun.unfinished && !unfinished && this.#records.recovering
-        unfinished ||= begun.unfinished
-        if (!patient) return { ...begun, unfinished, sendBefore: startedAt + INTENT_MS - SEND_MARGIN_MS }
-        await new Promise(resolve => setTimeout(resolve, RECOVERY_MS))
-        continue
-      }
-      if (begun.state === 'newer') return begun
-      if (this.#clock.monotonic() > givenUpAt) throw timedOut(provider)
-      await new Promise(resolve => setTimeout(resolve, wait))
-    }
-  }
-
   async #exchange (provider: ProviderClient, current: TokenRecord, sendBefore: number, options: RefreshOptions): Promise<TokenResponse> {
     const own = provider.config.grantType === 'client_credentials'
     const refreshToken = options.refreshToken ?? nextRefreshToken(current)
@@ -255,14 +219,6 @@ export class Refresher {
     })
   }
 
-  /** Leaves the record to others: at once, marked as unfinished where the provider may have seen the token, now or before. */
-  async #giveUp (id: string, intent: { owner: string, version: number }, unsure: boolean): Promise<void> {
-    const live = this.#records.live(id)
-    if (unsure) live.doubtful = intent.version
-    const done = live.doubtful === intent.version ? this.#records.extend(id, { ...intent, until: Date.now() }) : this.#records.release(id, intent.owner)
-    await done.catch(() => {}) // the intent ends by itself
-  }
-
   /** The provider said no. Only `invalid_grant`, or the bare 400 that some send in its place, ends the login. */
   async #refused (provider: ProviderClient, id: string, owner: string, current: TokenRecord, { error, refreshToken }: { error: OAuthError, refreshToken?: string | undefined }): Promise<TokenRecord> {
     const live = this.#records.live(id)
@@ -276,7 +232,7 @@ export class Refresher {
       if (refreshToken !== undefined && refreshToken !== nextRefreshToken(current)) {
         await this.#records.write(id, { owner, record: withRefreshToken(current, refreshToken) }, current)
       } else {
-        await this.#giveUp(id, { owner, version: current.version }, unsure)
+        await this.#intents.giveUp(id, { owner, version: current.version }, unsure)
       }
       throw error
     }

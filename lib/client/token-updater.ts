@@ -1,7 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { TokensEvent } from '../options.ts'
 import type { TokenSet } from '../protocol/token-set.ts'
-import type { LiveRecord, TokenRecords } from '../session/token-records.ts'
+import type { LiveRecord } from '../session/live-records.ts'
+import type { TokenRecords } from '../session/token-records.ts'
 
 export type OnTokens = (tokens: TokenSet, event: TokensEvent) => unknown
 

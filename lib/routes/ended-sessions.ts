@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { accountsOf, ttlOf, type Account, type SessionObject } from '../session/accounts.ts'
 import { followSession, type LoadedRecords } from '../session/lifecycle.ts'
 import { isLoginCookie } from '../session/pending-logins.ts'
-import type { TokenRecord } from '../session/token-records.ts'
+import type { TokenRecord } from '../session/token-record.ts'
 import { cookiesOfSession, sessionOf } from './http.ts'
 import type { Runtime } from './runtime.ts'
 

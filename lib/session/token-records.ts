@@ -1,45 +1,10 @@
 import { randomToken } from '../protocol/random.ts'
-import { decodeRecord, encodeRecord, nextRefreshToken, type TokenRecord } from './token-record.ts'
+import { KeptRecords } from './kept-records.ts'
+import { LiveRecords, type LiveRecord, type Outcome } from './live-records.ts'
+import { RefreshedSets } from './refreshed-sets.ts'
+import { StoreWatch } from './store-watch.ts'
+import { decodeRecord, encodeRecord, type TokenRecord } from './token-record.ts'
 import type { RefreshIntent, StoredRecord, TokenStore } from './token-store.ts'
-
-export type { TokenRecord } from './token-record.ts'
-
-/** What this process knows of a record. At most one for each id at any time. */
-export interface LiveRecord {
-  readonly id: string
-  /** The newest version seen. */
-  record: TokenRecord | undefined
-  /** Monotonic milliseconds at which the store was known to hold that version, or to hold nothing any more. */
-  seenAt: number
-  /** Deleted: nothing brings it back. */
-  gone: boolean
-  /** The refresh under way. */
-  flight: Promise<TokenRecord> | undefined
-  /** `onTokens` under way for the newest set. */
-  settling: Promise<void> | undefined
-  /** A version obtained because an API refused the one before, and refused ever since: no further refresh for it. */
-  unproven: number
-  /** Monotonic milliseconds before which no refresh is started ahead of time. */
-  pausedUntil: number
-  /** The version whose refresh token may have been used by an exchange that brought no answer. */
-  doubtful: number
-  /** A set that could not be written yet: it is served from here, and written as soon as the store takes it. */
-  unsaved: Unsaved | undefined
-  /** The next try to write it. */
-  retry: NodeJS.Timeout | undefined
-  usedAt: number
-}
-
-/** What a refresh brought, and the intent it was made under. */
-export interface Outcome {
-  owner: string
-  record: TokenRecord
-}
-
-/** What could not be written, and the refresh tokens that were used up on the way to it. */
-interface Unsaved extends Outcome {
-  used: readonly (string | undefined)[]
-}
 
 /** What stands between a process and a refresh. */
 export type Begun =
@@ -48,16 +13,8 @@ export type Begun =
   | { state: 'newer', record: TokenRecord }
   | { state: 'gone' }
 
-const IDLE_MS = 60_000
 /** Milliseconds for which a version that was seen counts for more than an older one that stands in the store. */
 const SEEN_MS = 60_000
-/** Milliseconds between tries to write what a failing store did not take. */
-const RETRY_MS = 500
-/** Milliseconds for which a store that failed is remembered, and after which a call counts as failing. */
-const TROUBLE_MS = 10_000
-const SLOW_MS = 1_000
-const MAX_LIVE = 50_000
-const MAX_KEPT = 100_000
 
 /**
  * The token records of this process: what the store holds, and what this process saw of it in the last minute,
@@ -66,12 +23,11 @@ const MAX_KEPT = 100_000
 export class TokenRecords {
   readonly #store: TokenStore
   readonly #monotonic: () => number
-  readonly #live = new Map<string, LiveRecord>()
-  /** Monotonic milliseconds until which a record is known to be kept. */
-  readonly #keptUntil = new Map<string, number>()
+  readonly #live: LiveRecords
+  readonly #kept: KeptRecords
+  readonly #watch: StoreWatch
+  readonly #refreshed: RefreshedSets
   readonly #onRollback: (provider: string) => void
-  #troubleUntil = -Infinity
-  #closed = false
 
   /**
    * @param monotonic milliseconds of a clock that only goes forward
@@ -81,31 +37,30 @@ export class TokenRecords {
     this.#store = store
     this.#monotonic = monotonic
     this.#onRollback = onRollback
+    this.#live = new LiveRecords(monotonic)
+    this.#kept = new KeptRecords(monotonic)
+    this.#watch = new StoreWatch(monotonic)
+    this.#refreshed = new RefreshedSets(store, this.#watch, this.#live, (id, { ttl }) => this.#kept.keep(id, ttl))
   }
 
   /** Ids under which this process holds something, for tests of leaks. */
   get size (): number { return this.#live.size }
 
-  live (id: string): LiveRecord {
-    const now = this.#monotonic()
-    let live = this.#live.get(id)
-    if (live !== undefined) {
-      live.usedAt = now
-      return live
-    }
-    this.#prune(now)
-    live = { id, record: undefined, seenAt: now, gone: false, flight: undefined, settling: undefined, unproven: 0, pausedUntil: 0, doubtful: 0, unsaved: undefined, retry: undefined, usedAt: now }
-    this.#live.set(id, live)
-    return live
-  }
+  /** Whether the store failed or dawdled lately: another process may hold a set that it could not write. */
+  get recovering (): boolean { return this.#watch.recovering }
+
+  /** Sets that could not be written yet, and are lost where this process ends now. */
+  get unsaved (): number { return this.#live.unsaved().length }
+
+  live (id: string): LiveRecord { return this.#live.get(id) }
 
   /** Stores the tokens of a new login and returns the record's id. */
   async create (record: Omit<TokenRecord, 'version'>): Promise<string> {
     const id = randomToken()
     const first: TokenRecord = { version: 1, ...record }
     await this.#store.set(id, encodeRecord(first), { ttl: record.ttl, expectedVersion: 0 })
-    this.#saw(this.live(id), first)
-    this.#keep(id, record.ttl)
+    this.#live.saw(this.live(id), first)
+    this.#kept.keep(id, record.ttl)
     return id
   }
 
@@ -114,7 +69,7 @@ export class TokenRecords {
     const id = randomToken()
     const first: TokenRecord = { version: 1, ...record }
     store.put(id, encodeRecord(first))
-    this.#saw(this.live(id), first)
+    this.#live.saw(this.live(id), first)
     return id
   }
 
@@ -122,18 +77,16 @@ export class TokenRecords {
   decode (stored: StoredRecord | undefined): TokenRecord | undefined { return decodeRecord(stored) }
 
   /** Whether this process has seen the record deleted, within the last minute. */
-  isGone (id: string): boolean {
-    return this.#live.get(id)?.gone === true
-  }
+  isGone (id: string): boolean { return this.#live.isGone(id) }
 
   /** Reads a record from the store; the newest version known is returned, undefined where it is gone. */
   async read (id: string): Promise<TokenRecord | undefined> {
     const live = this.live(id)
-    if (live.unsaved !== undefined) await this.#saveAgain(live)
+    if (live.unsaved !== undefined) await this.#refreshed.writeAgain(live)
     // The one case in which memory is ahead of the store: it failed right after the provider had rotated.
     if (live.unsaved !== undefined) return live.gone ? undefined : live.unsaved.record
     const askedAt = this.#monotonic()
-    return await this.#newest(live, decodeRecord(await this.#watched(() => this.#store.get(id))), askedAt)
+    return await this.#newest(live, decodeRecord(await this.#watch.watch(() => this.#store.get(id))), askedAt)
   }
 
   /**
@@ -156,7 +109,7 @@ export class TokenRecords {
       }
       return undefined
     }
-    if (known === undefined || stored.version >= known.version || this.#monotonic() - live.seenAt > SEEN_MS) return this.#saw(live, stored)
+    if (known === undefined || stored.version >= known.version || this.#monotonic() - live.seenAt > SEEN_MS) return this.#live.saw(live, stored)
     // A refresh that somebody began on the older version is let finish: its set would be lost, and it may be the only good one.
     if (askedAt > live.seenAt) {
       const repaired = this.#store.set(live.id, encodeRecord(known), { ttl: known.ttl, expectedVersion: stored.version, idle: !mine })
@@ -168,24 +121,18 @@ export class TokenRecords {
     return live.gone ? undefined : live.record
   }
 
-  #saw (live: LiveRecord, record: TokenRecord): TokenRecord {
-    live.record = record
-    live.seenAt = this.#monotonic()
-    return record
-  }
-
   /** Announces a refresh of one version; in a store for one process there is nobody to announce it to. */
   async begin (id: string, intent: RefreshIntent & { version: number }): Promise<Begun> {
     const live = this.live(id)
     // Where the store is back, what it could not take comes first: the intent is announced on that.
-    if (live.unsaved !== undefined) await this.#saveAgain(live)
+    if (live.unsaved !== undefined) await this.#refreshed.writeAgain(live)
     if (this.#store.begin === undefined || live.unsaved !== undefined) {
       const record = await this.read(id)
       if (record === undefined) return { state: 'gone' }
       return record.version === intent.version ? { state: 'begun', record, unfinished: false } : { state: 'newer', record }
     }
     const askedAt = this.#monotonic()
-    const result = await this.#watched(() => this.#store.begin!(id, intent))
+    const result = await this.#watch.watch(() => this.#store.begin!(id, intent))
     if (result.state === 'gone') {
       live.record = undefined
       return result
@@ -218,83 +165,8 @@ export class TokenRecords {
    * A store that fails now does not lose it: the set is kept in memory, served from there, and written later.
    * @param replaced the record that the refresh set out from
    */
-  async write (id: string, { owner, record }: Outcome, replaced: TokenRecord): Promise<boolean> {
-    const live = this.live(id)
-    // Where the set before could not be written either, the intent that stands in the store is still that one's.
-    const before = live.unsaved
-    const outcome: Unsaved = { owner: before?.owner ?? owner, record, used: [...before?.used ?? [], nextRefreshToken(replaced)] }
-    let written: boolean
-    try {
-      written = await this.#put(id, outcome)
-    } catch {
-      if (live.gone) return false
-      live.record = record
-      live.unsaved = outcome
-      this.#retryLater(live)
-      return true
-    }
-    if (live.unsaved === before) live.unsaved = undefined
-    if (!written || live.gone) return false
-    this.#saw(live, record)
-    this.#keep(id, record.ttl)
-    return true
-  }
-
-  async #put (id: string, { owner, record, used }: Unsaved): Promise<boolean> {
-    const { ttl } = record
-    const encoded = encodeRecord(record)
-    const over = (expectedVersion: number) => this.#watched(() => this.#store.set(id, encoded, { ttl, expectedVersion }))
-    const { end } = this.#store
-    if (await (end === undefined ? over(record.version - 1) : this.#watched(() => end.call(this.#store, id, { owner, record: encoded, ttl })))) return true
-    // The intent is gone (it ran out while the store was away, or an earlier try was carried out and its answer lost), or the
-    // set before this one could not be written either. As long as what stands there is a set that has been used up on the way
-    // to this one, nobody has gone on from it.
-    const stored = decodeRecord(await this.#watched(() => this.#store.get(id)))
-    if (stored === undefined || stored.version >= record.version || !used.includes(nextRefreshToken(stored))) return false
-    return await over(stored.version)
-  }
-
-  async #saveAgain (live: LiveRecord): Promise<void> {
-    const outcome = live.unsaved!
-    let written: boolean
-    try {
-      written = await this.#put(live.id, outcome)
-    } catch {
-      return
-    }
-    if (live.unsaved !== outcome) return
-    live.unsaved = undefined
-    if (written) {
-      this.#saw(live, outcome.record)
-      return this.#keep(live.id, outcome.record.ttl)
-    }
-    // Somebody else went on while the store was away: what stands there now is the truth.
-    live.record = undefined
-  }
-
-  /** Whether the store failed or dawdled lately: another process may hold a set that it could not write. */
-  get recovering (): boolean { return this.#monotonic() < this.#troubleUntil }
-
-  async #watched<T> (call: () => Promise<T>): Promise<T> {
-    const startedAt = this.#monotonic()
-    const note = () => { this.#troubleUntil = this.#monotonic() + TROUBLE_MS }
-    try {
-      const result = await call()
-      if (this.#monotonic() - startedAt > SLOW_MS) note()
-      return result
-    } catch (error) {
-      note()
-      throw error
-    }
-  }
-
-  #retryLater (live: LiveRecord, waitMs = 50): void {
-    if (this.#closed) return
-    live.retry ??= setTimeout(async () => {
-      if (live.unsaved !== undefined) await this.#saveAgain(live)
-      live.retry = undefined
-      if (live.unsaved !== undefined && !live.gone) this.#retryLater(live, Math.min(waitMs * 1.5, RETRY_MS))
-    }, waitMs)
+  async write (id: string, outcome: Outcome, replaced: TokenRecord): Promise<boolean> {
+    return await this.#refreshed.write(this.live(id), outcome, replaced)
   }
 
   /**
@@ -306,21 +178,12 @@ export class TokenRecords {
     if (live.unsaved !== undefined) return false
     const written = await this.#store.set(id, encodeRecord(next), { ttl: next.ttl, expectedVersion: next.version - 1, idle: true })
     if (!written || live.gone) return false
-    this.#saw(live, next)
+    this.#live.saw(live, next)
     return true
   }
 
   /** A last try for what could not be written yet. */
-  async close (): Promise<void> {
-    this.#closed = true
-    await Promise.all([...this.#live.values()].filter(({ unsaved }) => unsaved !== undefined).map((live) => {
-      clearTimeout(live.retry)
-      return this.#saveAgain(live)
-    }))
-  }
-
-  /** Sets that could not be written yet, and are lost where this process ends now. */
-  get unsaved (): number { return [...this.#live.values()].filter(({ unsaved }) => unsaved !== undefined).length }
+  async close (): Promise<void> { await this.#refreshed.close() }
 
   /** Deletes a record for good and returns what it held. */
   async remove (id: string): Promise<TokenRecord | undefined> {
@@ -341,7 +204,7 @@ export class TokenRecords {
       live.seenAt = seenAt
       live.record = known
       live.unsaved = unsaved
-      if (unsaved !== undefined) this.#retryLater(live)
+      if (unsaved !== undefined) this.#refreshed.retryLater(live)
       throw error
     }
   }
@@ -351,31 +214,14 @@ export class TokenRecords {
    * @returns whether that was so
    */
   async keepAlive (id: string, ttl: number): Promise<boolean> {
-    const left = (this.#keptUntil.get(id) ?? 0) - this.#monotonic()
-    if (left > ttl * 500 || this.#live.get(id)?.gone === true) return false
-    this.#keep(id, ttl)
+    if (!this.#kept.isDue(id, ttl) || this.isGone(id)) return false
+    this.#kept.keep(id, ttl)
     try {
       await this.#store.touch(id, { ttl })
       return true
     } catch (error) {
-      this.#keptUntil.delete(id)
+      this.#kept.forget(id)
       throw error
-    }
-  }
-
-  #keep (id: string, ttl: number): void {
-    this.#keptUntil.delete(id)
-    this.#keptUntil.set(id, this.#monotonic() + ttl * 1000)
-    if (this.#keptUntil.size > MAX_KEPT) this.#keptUntil.delete(this.#keptUntil.keys().next().value!)
-  }
-
-  #prune (now: number): void {
-    let steps = this.#live.size > MAX_LIVE ? 64 : 4
-    for (const [id, live] of this.#live) {
-      if (steps-- === 0) return
-      this.#live.delete(id)
-      // Who is still in use goes to the end of the line.
-      if (now - live.usedAt < IDLE_MS || live.flight !== undefined || live.settling !== undefined || live.unsaved !== undefined) this.#live.set(id, live)
     }
   }
 }

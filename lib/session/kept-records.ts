@@ -1,0 +1,27 @@
+const MAX_KEPT = 100_000
+
+/** Until when this process knows records to be kept, so that not every request has to extend their lives. */
+export class KeptRecords {
+  /** Monotonic milliseconds. */
+  readonly #until = new Map<string, number>()
+  readonly #monotonic: () => number
+
+  /** @param monotonic milliseconds of a clock that only goes forward */
+  constructor (monotonic: () => number) {
+    this.#monotonic = monotonic
+  }
+
+  /** Whether a record that is to live `ttl` more seconds is past half of that. */
+  isDue (id: string, ttl: number): boolean {
+    return (this.#until.get(id) ?? 0) - this.#monotonic() <= ttl * 500
+  }
+
+  /** Notes that a record is kept for `ttl` more seconds. */
+  keep (id: string, ttl: number): void {
+    this.#until.delete(id)
+    this.#until.set(id, this.#monotonic() + ttl * 1000)
+    if (this.#until.size > MAX_KEPT) this.#until.delete(this.#until.keys().next().value!)
+  }
+
+  forget (id: string): void { this.#until.delete(id) }
+}
