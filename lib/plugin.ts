@@ -117,9 +117,10 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
   app.addHook('onReady', async () => { inspectStores(app, config, store.get) })
   // While the app still answers, as long as Fastify lets a hook be; what goes on longer, or began meanwhile, afterwards.
   const { pluginTimeout = 0 } = app.initialConfig
-  app.addHook('preClose', () => within(finish(runtime), pluginTimeout === 0 ? CLOSE_MS : Math.min(pluginTimeout / 2, CLOSE_MS)))
+  const beforeMs = Math.min(pluginTimeout > 0 ? pluginTimeout / 2 : Infinity, CLOSE_MS / 2)
+  app.addHook('preClose', () => within(finish(runtime), beforeMs))
   app.addHook('onClose', async () => {
-    await within(finish(runtime), CLOSE_MS)
+    await within(finish(runtime), CLOSE_MS - beforeMs)
     const lost = runtime.records.unsaved
     if (lost > 0) app.log.error({ lost }, 'the store was down to the last: refreshed tokens could not be written, and these logins are lost')
     await runtime.transport.close()
