@@ -38,7 +38,7 @@ export { createProvider, type HeadlessOptions, type HeadlessProvider } from './h
 export { codeChallenge, createCodeVerifier } from './protocol/random.ts'
 export type { AppProvider, ClientCredentialsOptions, DeviceLogin } from './client/app-provider.ts'
 export type { DeviceAuthorization, GrantOptions, TokenExchange } from './client/grants.ts'
-export type { OAuthSession, OAuthSessionInit, AuthorizationUrlOptions, FetchTokensOptions } from './client/oauth-session.ts'
+export type { OAuthSession, OAuthSessionInit, AuthorizationUrlOptions, FetchTokensOptions, StartedLogin } from './client/oauth-session.ts'
 export type { AppOAuth, PluginOptions as OAuthSessionOptions } from './plugin.ts'
 export type { LoginEvent, LogoutEvent, RouteOptions, TokensEvent } from './options.ts'
 export type { RequestOAuth } from './request-oauth.ts'

@@ -1,8 +1,9 @@
 import { generateKeyPair, jwtVerify, SignJWT } from 'jose'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { Browser } from './helpers/browser.ts'
 import { deferred } from './helpers/gate.ts'
 import { listen } from './helpers/listen.ts'
+import { startMisbehavingProvider } from './helpers/misbehaving-provider.ts'
 import { startProvider } from './helpers/provider.ts'
 import { createProvider, type ProviderOptions } from '../lib/index.ts'
 import { parse, type ParsedUrlQuery } from 'node:querystring'
@@ -231,4 +232,33 @@ t.test('a headless login remembers state and verifier, and refuses another state
   t.match(await session.userinfo(), { sub: 'alice' })
   t.equal(await session.revoke(), true)
   await t.rejects(session.get('me').json(), { code: 'FST_OAUTH_LOGIN_REQUIRED' })
+})
+
+/** A headless login, begun and come back from a provider whose ID tokens can be made wrong. */
+async function headlessLogin (t: Test) {
+  const server = await startMisbehavingProvider(t)
+  const headless = provider(t, { issuer: server.issuer, clientId: server.clientId, clientSecret: server.clientSecret, scope: ['openid'], redirectUri: 'http://127.0.0.1:1/callback' })
+  const begun = await headless.authorizationUrl()
+  const { location } = await new Browser().get(begun.url, { redirect: 'manual' })
+  return { server, headless, begun, callbackUrl: location! }
+}
+
+t.test('a headless login is finished by another session, which is told state, verifier and nonce', async (t) => {
+  const { headless, begun: { url, ...kept }, callbackUrl } = await headlessLogin(t)
+  t.equal(new URL(url).searchParams.get('nonce'), kept.nonce)
+  const { idToken } = await headless.session(kept).fetchTokens({ callbackUrl })
+  t.type(idToken, 'string')
+})
+
+t.test('a headless login refuses an ID token that was made for another login', async (t) => {
+  const { headless, begun: { url: _url, ...kept }, callbackUrl } = await headlessLogin(t)
+  await t.rejects(headless.session({ ...kept, nonce: 'n'.repeat(43) }).fetchTokens({ callbackUrl }), { code: 'FST_OAUTH_INVALID_ID_TOKEN', reason: 'nonce' })
+})
+
+t.test('a headless session takes no ID token of another issuer, and no token that came with it', async (t) => {
+  const { server, headless, begun: { url: _url, ...kept }, callbackUrl } = await headlessLogin(t)
+  server.wrong = { claims: { iss: 'https://issuer.example' } }
+  const session = headless.session(kept)
+  await t.rejects(session.fetchTokens({ callbackUrl }), { code: 'FST_OAUTH_INVALID_ID_TOKEN', reason: 'iss' })
+  t.equal(session.tokens, undefined)
 })

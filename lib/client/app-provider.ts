@@ -2,7 +2,7 @@ import { parseScope, type TokenSet } from '../protocol/token-set.ts'
 import { setParameters, type Parameters } from '../protocol/urls.ts'
 import type { GrantType } from '../providers/types.ts'
 import { jwtBearerGrant, pollDevice, startDevice, tokenExchangeGrant, type DeviceAuthorization, type GrantOptions, type TokenExchange } from './grants.ts'
-import { OAuthSession, type AuthorizationUrlOptions, type OAuthSessionBasis, type OAuthSessionInit } from './oauth-session.ts'
+import { OAuthSession, type AuthorizationUrlOptions, type OAuthSessionBasis, type OAuthSessionInit, type StartedLogin } from './oauth-session.ts'
 
 /** A device that waits for its user (RFC 8628). */
 export interface DeviceLogin extends DeviceAuthorization {
@@ -39,8 +39,8 @@ export class AppProvider {
     return new OAuthSession(this.#basis, init)
   }
 
-  /** Builds a URL that a login starts with; what it returns has to be kept for `session({ state, codeVerifier }).fetchTokens({ callbackUrl })`. */
-  async authorizationUrl (options?: AuthorizationUrlOptions): Promise<{ url: string, state: string, codeVerifier: string | undefined }> {
+  /** Builds a URL that a login starts with; what it returns has to be kept for `session({ state, codeVerifier, nonce }).fetchTokens({ callbackUrl })`. */
+  async authorizationUrl (options?: AuthorizationUrlOptions): Promise<StartedLogin> {
     return await this.session().authorizationUrl(options)
   }
 

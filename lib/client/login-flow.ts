@@ -41,6 +41,8 @@ export interface LoginInit {
   state?: string
   /** The verifier of a login that was begun elsewhere. */
   codeVerifier?: string
+  /** The nonce that the ID token of a login that was begun elsewhere must name. */
+  nonce?: string
   hooks?: ProviderHooks
   /** Further parameters of each token request that is made for the app itself (`audience`, `resource`, …). */
   params?: Parameters
@@ -50,8 +52,19 @@ export interface LoginInit {
 interface Pending {
   state: string
   codeVerifier: string | undefined
+  nonce: string | undefined
   redirectUri: string | undefined
   scope: string[]
+}
+
+/** What a login starts with. All but the URL has to be kept where another session finishes it. */
+export interface StartedLogin {
+  url: string
+  state: string
+  /** Undefined where the provider takes no PKCE. */
+  codeVerifier: string | undefined
+  /** Undefined where there will be no ID token. */
+  nonce: string | undefined
 }
 
 /** The way of one session to its tokens: the login that it remembers, and what it trades for a set. */
@@ -66,7 +79,8 @@ export class LoginFlow {
     this.#provider = provider
     this.#now = now
     this.#init = init
-    if (init.state !== undefined) this.#pending = { state: init.state, codeVerifier: init.codeVerifier, redirectUri: init.redirectUri, scope: this.scope }
+    const { state, codeVerifier, nonce, redirectUri } = init
+    if (state !== undefined) this.#pending = { state, codeVerifier, nonce, redirectUri, scope: this.scope }
   }
 
   /** What is asked for where a call says nothing else. */
@@ -75,10 +89,11 @@ export class LoginFlow {
   }
 
   /**
-   * Builds the URL that a login starts with; state and verifier are remembered (RFC 6749, section 4.1.1; RFC 7636).
+   * Builds the URL that a login starts with; state, verifier and nonce are remembered (RFC 6749, section 4.1.1; RFC 7636;
+   * OpenID Connect Core, section 3.1.2.1).
    * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_PROVIDER_UNAVAILABLE
    */
-  async authorizationUrl (options: AuthorizationUrlOptions): Promise<{ url: string, state: string, codeVerifier: string | undefined }> {
+  async authorizationUrl (options: AuthorizationUrlOptions): Promise<StartedLogin> {
     const { config } = this.#provider
     const method = challengeMethod(config, options.pkce)
     const codeVerifier = method === undefined ? undefined : verifierOf(options, this.#provider)
@@ -86,6 +101,7 @@ export class LoginFlow {
     const redirectUri = options.redirectUri ?? this.#init.redirectUri ?? config.redirectUri
     const scope = parseScope(options.scope) ?? this.scope
     const params = setParameters(setParameters(new URLSearchParams(), config.authorizationParams), options.params)
+    const nonce = params.get('nonce') ?? this.#init.nonce ?? (this.#provider.hasIdTokens && scope.includes('openid') ? randomToken() : undefined)
     const url = await this.#provider.authorizationUrl({
       responseType: config.grantType === 'implicit' ? 'token' : 'code',
       redirectUri,
@@ -93,13 +109,13 @@ export class LoginFlow {
       state,
       codeVerifier,
       codeChallengeMethod: method,
-      // Without a web session the nonce is the caller's to remember, and the way back the caller's to serve.
-      nonce: params.get('nonce') ?? undefined,
+      nonce,
+      // Without a web session the way back is the caller's to serve.
       responseMode: config.responseMode ?? params.get('response_mode') ?? undefined,
       params
     })
-    this.#pending = { state, codeVerifier, redirectUri, scope }
-    return { url, state, codeVerifier }
+    this.#pending = { state, codeVerifier, nonce, redirectUri, scope }
+    return { url, state, codeVerifier, nonce }
   }
 
   /**
@@ -118,9 +134,14 @@ export class LoginFlow {
   /**
    * Gets tokens by what is given: user name and password, an assertion, a callback URL or a code; by nothing at all where the
    * app itself is the one who asks.
-   * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_STATE_MISMATCH, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS
+   * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_STATE_MISMATCH, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS
    */
   async fetch (options: FetchTokensOptions): Promise<Granted> {
+    const nonce = this.#pending?.nonce ?? this.#init.nonce
+    return await this.#identified(await this.#trade(options), nonce)
+  }
+
+  async #trade (options: FetchTokensOptions): Promise<Granted> {
     const { callbackUrl, code, codeVerifier, redirectUri, username, password, assertion, ...further } = options
     const provider = this.#provider
     const { grantType } = provider.config
@@ -161,16 +182,28 @@ export class LoginFlow {
 
   // There is nothing to ask the token endpoint for: the tokens came with the browser.
   #implicit (callbackUrl: string | undefined): Granted {
-    if (callbackUrl !== undefined) return this.fromFragment(callbackUrl)
+    if (callbackUrl !== undefined) return this.#readFragment(callbackUrl)
     const { name } = this.#provider
     throw new InvalidOptionsError(`an implicit login at provider "${name}" has no token request; pass callbackUrl, with its fragment`, { provider: name, reason: 'implicit' })
   }
 
   /**
    * Reads the tokens that an implicit login left in the fragment (RFC 6749, section 4.2.2): legacy.
-   * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS
+   * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS
    */
-  fromFragment (callbackUrl: string): Granted {
+  async fromFragment (callbackUrl: string): Promise<Granted> {
+    const nonce = this.#pending?.nonce ?? this.#init.nonce
+    return await this.#identified(this.#readFragment(callbackUrl), nonce)
+  }
+
+  // Whoever reads who logged in from an ID token may rely on it, here as well (OpenID Connect Core, section 3.1.3.7).
+  async #identified (granted: Granted, nonce: string | undefined): Promise<Granted> {
+    const { idToken, accessToken } = granted.tokens
+    if (idToken !== undefined && this.#provider.hasIdTokens) await this.#provider.validateIdToken(idToken, { nonce, accessToken })
+    return granted
+  }
+
+  #readFragment (callbackUrl: string): Granted {
     const { name, config } = this.#provider
     const params = new URLSearchParams(this.#callback(callbackUrl).hash.slice(1))
     const pending = this.#pending

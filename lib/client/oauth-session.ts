@@ -12,7 +12,7 @@ import type { Clock } from './clock.ts'
 import { refreshGrant, type Granted } from './grants.ts'
 import { HttpVerbs, kCall } from './http-verbs.ts'
 import { loadTokens, obtainedAtOf } from './load-tokens.ts'
-import { LoginFlow, type AuthorizationUrlOptions, type FetchTokensOptions, type LoginInit } from './login-flow.ts'
+import { LoginFlow, type AuthorizationUrlOptions, type FetchTokensOptions, type LoginInit, type StartedLogin } from './login-flow.ts'
 import type { OAuthCall } from './oauth-call.ts'
 import type { ProviderClient } from './provider-client.ts'
 import { Refresher, type Logger, type RefreshOptions } from './refresher.ts'
@@ -20,7 +20,7 @@ import { TokenUpdater } from './token-updater.ts'
 import { RecordTokenSource, type TokenSource } from './token-source.ts'
 import type { Transport } from './transport.ts'
 
-export type { AuthorizationUrlOptions, FetchTokensOptions } from './login-flow.ts'
+export type { AuthorizationUrlOptions, FetchTokensOptions, StartedLogin } from './login-flow.ts'
 
 /** What a headless session is made with. */
 export interface OAuthSessionInit extends LoginInit {
@@ -90,10 +90,11 @@ export class OAuthSession extends HttpVerbs {
   get scopeChange (): ScopeChange | undefined { return this.#scopeChange }
 
   /**
-   * Builds the URL that a login starts with; state and verifier are remembered for `fetchTokens` (RFC 6749, section 4.1.1; RFC 7636).
+   * Builds the URL that a login starts with; state, verifier and nonce are remembered for `fetchTokens` (RFC 6749, section 4.1.1;
+   * RFC 7636; OpenID Connect Core, section 3.1.2.1).
    * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_PROVIDER_UNAVAILABLE
    */
-  async authorizationUrl (options: AuthorizationUrlOptions = {}): Promise<{ url: string, state: string, codeVerifier: string | undefined }> {
+  async authorizationUrl (options: AuthorizationUrlOptions = {}): Promise<StartedLogin> {
     return await this.#login.authorizationUrl(options)
   }
 
@@ -107,7 +108,7 @@ export class OAuthSession extends HttpVerbs {
 
   /**
    * Gets tokens, by a callback URL, a code, user name and password, an assertion, or (for `client_credentials`) by what the app itself is.
-   * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_STATE_MISMATCH, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS
+   * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_STATE_MISMATCH, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS
    */
   async fetchTokens (options: FetchTokensOptions = {}): Promise<TokenSet> {
     return await this.#adopt(await this.#login.fetch(options), 'login')
@@ -115,10 +116,10 @@ export class OAuthSession extends HttpVerbs {
 
   /**
    * Reads the tokens that an implicit login left in the fragment (RFC 6749, section 4.2.2): legacy.
-   * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS
+   * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS
    */
   async tokensFromFragment (callbackUrl: string): Promise<TokenSet> {
-    return await this.#adopt(this.#login.fromFragment(callbackUrl), 'login')
+    return await this.#adopt(await this.#login.fromFragment(callbackUrl), 'login')
   }
 
   /** `fetch` with this session's token. */
