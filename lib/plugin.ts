@@ -147,11 +147,17 @@ function follow (runtime: Runtime, request: Decorated, reply: FastifyReply, done
   const session = request.session as unknown as SessionObject | null
   const saved = session?.isSaved?.() === true
   const cleared = clearedCookies(request, reply)
-  // Most requests: nobody is logged in and nothing was saved, or nobody else can have ended what was.
-  if (cleared.length === 0 && loaded === undefined && session?.oauth === undefined && (!saved || (!runtime.deadSessions.asksStore && !runtime.deadSessions.knows(session.sessionId)))) return done()
+  if (cleared.length === 0 && hasNothingToFollow(runtime, session, loaded, saved)) return done()
   keepNewerCookies(runtime, request, reply, cleared).then(() => followRequest(runtime, request, reply, loaded)).catch(() => {
     request.log.warn('the tokens of a session could not follow it; they expire with their time')
   }).then(done)
+}
+
+/** Most requests: the login is as it was loaded and nothing was saved; or nobody is logged in, and nobody else can have ended what was saved. */
+function hasNothingToFollow ({ deadSessions }: Runtime, session: SessionObject | null, loaded: LoadedRecords | undefined, saved: boolean): boolean {
+  if (loaded !== undefined) return !saved && session?.sessionId === loaded.sessionId && session.oauth?.accounts === loaded.accounts
+  if (session?.oauth !== undefined) return false
+  return !saved || (!deadSessions.asksStore && !deadSessions.knows(session!.sessionId))
 }
 
 /** Says once at boot what would lose logins. Never keeps the app from booting. */
