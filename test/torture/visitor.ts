@@ -216,7 +216,9 @@ export class Visitor {
   #keepPlace ({ path }: AppRequest, sentWith: string | undefined, answer: AppAnswer): void {
     const { current, cookie } = this
     if (current?.state !== 'in' || cookie === current.cookie) return
-    this.#ledger.report(cookie === undefined ? 'session cookie cleared' : 'session cookie replaced', current, {
+    // A session that Redis forgot is unknown to everybody from then on, also to an answer that comes after the next login.
+    const { at } = this.#ledger.find(sentWith) ?? current
+    this.#ledger.report(cookie === undefined ? 'session cookie cleared' : 'session cookie replaced', { subject: current.subject, at }, {
       path,
       sentAt: answer.sentAt,
       at: answer.at,
