@@ -101,7 +101,7 @@ export class LoginFlow {
     const redirectUri = options.redirectUri ?? this.#init.redirectUri ?? config.redirectUri
     const scope = parseScope(options.scope) ?? this.scope
     const params = setParameters(setParameters(new URLSearchParams(), config.authorizationParams), options.params)
-    const nonce = params.get('nonce') ?? this.#init.nonce ?? (this.#provider.hasIdTokens && scope.includes('openid') ? randomToken() : undefined)
+    const nonce = params.get('nonce') ?? this.#init.nonce ?? (this.#provider.expectsIdToken(scope) ? randomToken() : undefined)
     const url = await this.#provider.authorizationUrl({
       responseType: config.grantType === 'implicit' ? 'token' : 'code',
       redirectUri,
@@ -137,7 +137,7 @@ export class LoginFlow {
    * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_STATE_MISMATCH, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS
    */
   async fetch (options: FetchTokensOptions): Promise<Granted> {
-    const nonce = this.#pending?.nonce ?? this.#init.nonce
+    const nonce = this.#nonce
     return await this.#identified(await this.#trade(options), nonce)
   }
 
@@ -192,9 +192,12 @@ export class LoginFlow {
    * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS
    */
   async fromFragment (callbackUrl: string): Promise<Granted> {
-    const nonce = this.#pending?.nonce ?? this.#init.nonce
+    const nonce = this.#nonce
     return await this.#identified(this.#readFragment(callbackUrl), nonce)
   }
+
+  /** What the ID token of the login under way must name. To be read before the login is finished. */
+  get #nonce (): string | undefined { return this.#pending?.nonce ?? this.#init.nonce }
 
   // Whoever reads who logged in from an ID token may rely on it, here as well (OpenID Connect Core, section 3.1.3.7).
   async #identified (granted: Granted, nonce: string | undefined): Promise<Granted> {

@@ -67,8 +67,11 @@ export class ProviderClient {
 
   get name (): string { return this.config.name }
 
-  /** Whether its ID tokens can be checked, so that the scope `openid` makes a login by ID token. */
+  /** Whether its ID tokens can be checked: it is known who issues them. */
   get hasIdTokens (): boolean { return this.config.issuer !== undefined || this.config.idTokenIssuer !== undefined }
+
+  /** Whether a login that asks for this scope is one by ID token (OpenID Connect Core, section 3.1.2.1). */
+  expectsIdToken (scope: readonly string[]): boolean { return this.hasIdTokens && scope.includes('openid') }
 
   /** The same provider, asked for tokens in another way. */
   withGrantType (grantType: ProviderConfig['grantType']): ProviderClient {

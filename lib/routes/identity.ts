@@ -21,7 +21,7 @@ export interface Identity {
  */
 export async function identify (provider: ProviderClient, tokens: TokenSet, pending: Pick<PendingLogin, 'nonce' | 'maxAge' | 'scope'>): Promise<Identity> {
   const { profile, userProfile } = provider.config
-  if (!provider.hasIdTokens || !pending.scope.includes('openid') || tokens.idToken === undefined) {
+  if (!provider.expectsIdToken(pending.scope) || tokens.idToken === undefined) {
     if (profile === 'id_token' || !await provider.has('userinfo_endpoint')) return { user: null, claims: {} }
     const claims = await provider.userinfo(tokens)
     return { user: makeUser(provider, claims, userProfile), claims }

@@ -51,7 +51,7 @@ export async function startLogin (runtime: Runtime, request: FastifyRequest, rep
   const implicit = config.grantType === 'implicit'
   const codeChallengeMethod = challengeMethod(config)
   const codeVerifier = codeChallengeMethod === undefined ? undefined : randomToken()
-  const nonce = provider.hasIdTokens && scope.includes('openid') ? randomToken() : undefined
+  const nonce = provider.expectsIdToken(scope) ? randomToken() : undefined
   // Nothing but an ID token tells when the user typed a password; a promise that nobody can check is none.
   if (options.maxAge !== undefined && nonce === undefined) throw new InvalidOptionsError(`a login at provider "${provider.name}" cannot have a maxAge: only an ID token tells it; ask for the scope "openid" at a provider with an \`issuer\``, { provider: provider.name })
   const redirectUri = redirectUriOf(runtime, provider)
