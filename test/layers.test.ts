@@ -19,9 +19,6 @@ const packages: Record<string, { values: string[], types: string[] }> = {
   '@fastify/session': { values: [], types: ['routes/'] },
 }
 
-/** Lines that a file may have. */
-const maxLines = 300
-
 interface Import {
   file: string
   line: number
@@ -97,14 +94,6 @@ t.test('package.json lists what is imported, and nothing else', async (t) => {
   const loaded = new Set(external.filter(({ typeOnly }) => !typeOnly).map(({ specifier }) => specifier))
   t.strictSame([...used].sort(), Object.keys({ ...dependencies, ...peerDependencies }).sort())
   t.strictSame([...loaded].sort(), Object.keys(dependencies).sort())
-})
-
-t.test('no file is long', async (t) => {
-  const long = files.flatMap((file) => {
-    const lines = readFileSync(new URL(file, lib), 'utf8').trimEnd().split('\n').length
-    return lines > maxLines ? [`lib/${file} has ${lines} lines`] : []
-  })
-  t.strictSame(long, [])
 })
 
 /** A way from a file back to itself, as text. */
