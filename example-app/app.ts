@@ -6,8 +6,8 @@ import oauth from 'fastify-oauth-session'
 import { pageHeaders } from './assets.ts'
 import { boardRoutes } from './board.ts'
 import type { EventLog } from './events.ts'
-import { siteRoutes } from './site.ts'
-import { fingerprint, summarize } from './token-summary.ts'
+import { oauthPages, siteRoutes } from './site.ts'
+import { fingerprint, loginOf, summarize } from './token-summary.ts'
 
 export interface AppOptions {
   /** The public address of this app, or a function that is asked for it when it is first needed. */
@@ -53,15 +53,22 @@ export async function buildApp (options: AppOptions): Promise<FastifyInstance> {
       },
     },
 
+    // The plugin's own pages, in the look of this app.
+    pages: oauthPages,
+
     onTokens (tokens, { user, previous, reason }) {
-      if (!user || reason !== 'refresh') return
-      const rotated = tokens.refreshToken !== previous?.refreshToken
-      const token = { ...summarize(tokens), previous: previous && fingerprint(previous.accessToken), rotated }
-      events.publish(user.id, { kind: 'refresh', text: 'New access token', token })
-    },
-    onLogin (_request, _reply, { user, tokens }) {
       if (!user) return
-      events.publish(user.id, { kind: 'login', text: `${user.name ?? user.id} logged in`, token: summarize(tokens) })
+      const login = loginOf(tokens)
+      const token = summarize(tokens)
+      if (reason === 'login') {
+        events.publish(user.id, { kind: 'login', text: `${user.name ?? user.id} logged in`, login, token })
+        return
+      }
+      const change = {
+        previous: previous && fingerprint(previous.accessToken),
+        rotated: tokens.refreshToken !== previous?.refreshToken,
+      }
+      events.publish(user.id, { kind: 'refresh', text: 'New access token', login, token: { ...token, ...change } })
     },
     onLogout (_request, _reply, { user }) {
       if (!user) return

@@ -4,7 +4,16 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { EventLog } from './events.ts'
 import type { NewOrder, Status } from './orders.ts'
 import { newOrder, orderChange, orderId } from './schemas.ts'
-import { summarize } from './token-summary.ts'
+import { loginOf, summarize } from './token-summary.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Why the call failed, for the list on the page. */
+    failure: string | undefined
+    /** The login that the call was made with. */
+    login: string | undefined
+  }
+}
 
 export async function boardRoutes (app: FastifyInstance, { events }: { events: EventLog }): Promise<void> {
   app.addHook('onRequest', app.oauth.requireLogin({ provider: 'bakery' }))
@@ -12,7 +21,7 @@ export async function boardRoutes (app: FastifyInstance, { events }: { events: E
   // The token's remaining life, for the countdown: what is left of it is shown, the token is not.
   app.get('/session', async (request) => {
     const tokens = await request.oauth.tokens()
-    return { user: request.oauth.user!.id, now: Date.now(), token: summarize(tokens) }
+    return { user: request.oauth.user!.id, login: loginOf(tokens), now: Date.now(), token: summarize(tokens) }
   })
 
   app.get('/events', async (request, reply) => {
@@ -21,13 +30,19 @@ export async function boardRoutes (app: FastifyInstance, { events }: { events: E
   })
 
   await app.register(async (calls) => {
+    calls.decorateRequest('failure')
+    calls.decorateRequest('login')
     calls.addHook('preHandler', onlyFromTheSamePerson)
+    calls.addHook('preHandler', async (request) => {
+      request.login = loginOf(await request.oauth.tokens())
+    })
+    calls.addHook('onError', async (request, _reply, error) => { request.failure = error.message })
     calls.addHook('onResponse', async (request, reply) => {
-      const { user } = request.oauth
+      const { oauth: { user }, login, failure } = request
       if (!user) return
-      const failed = reply.statusCode >= 400
-      const text = `${request.method} ${request.url.slice('/api/'.length)}: ${reply.statusCode} in ${Math.round(reply.elapsedTime)} ms`
-      events.publish(user.id, { kind: failed ? 'problem' : 'call', text })
+      const what = `${request.method} ${request.url.slice('/api/'.length)}: ${reply.statusCode}`
+      const text = `${what} in ${Math.round(reply.elapsedTime)} ms${failure === undefined ? '' : `: ${failure}`}`
+      events.publish(user.id, { kind: reply.statusCode >= 400 ? 'problem' : 'call', text, login })
     })
 
     calls.get('/orders', async (request) => {
@@ -57,5 +72,6 @@ export async function boardRoutes (app: FastifyInstance, { events }: { events: E
  */
 async function onlyFromTheSamePerson (request: FastifyRequest, reply: FastifyReply) {
   if (request.headers['x-board-of'] === encodeURIComponent(request.oauth.user!.id)) return
+  request.failure = 'the tab that asked shows the board of another person'
   return reply.code(409).send({ message: 'Somebody else is logged in now' })
 }

@@ -1,5 +1,6 @@
 // The pages and their style sheet, scripts and icon.
 import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { Pages } from 'fastify-oauth-session'
 import { accounts } from './accounts.ts'
 import { readAssets } from './assets.ts'
 import { menu } from './orders.ts'
@@ -27,6 +28,12 @@ export async function siteRoutes (app: FastifyInstance, { issuer, showsOrders, e
     return page(reply, 'Welcome', render('welcome.html', { notice, hint }))
   })
 
+  app.setNotFoundHandler((request, reply) => {
+    reply.code(404)
+    if (!request.headers.accept?.includes('text/html')) return reply.send({ message: 'There is nothing at this address' })
+    return page(reply, 'Nothing here', render('not-found.html'))
+  })
+
   // Opened without a login, this page leads to the provider and back here: that is all that the guard needs to be told.
   app.get('/board', { onRequest: app.oauth.requireLogin({ provider: 'bakery' }) }, async (request, reply) => {
     const { id, name = id, email = '' } = request.oauth.user!
@@ -38,5 +45,26 @@ export async function siteRoutes (app: FastifyInstance, { issuer, showsOrders, e
 }
 
 function page (reply: FastifyReply, title: string, content: Html) {
-  return reply.type('text/html; charset=utf-8').header('cache-control', 'no-store').send(render('page.html', { title, content }).markup)
+  return reply.type('text/html; charset=utf-8').header('cache-control', 'no-store').send(markup(title, content))
+}
+
+function markup (title: string, content: Html): string {
+  return render('page.html', { title, content }).markup
+}
+
+/** The pages of the plugin that this app shows: given data, each returns a whole HTML document. */
+export const oauthPages: Partial<Pages> = {
+  error ({ title, message, code, requestId = '', actions }) {
+    return markup(title, render('oauth-error.html', { title, message, code, requestId, actions: links(actions) }))
+  },
+  logoutConfirmation ({ action, userName = 'somebody', returnTo = '/?left', cancelHref = '/' }) {
+    return markup('Log out?', render('oauth-logout.html', { action, userName, returnTo, cancelHref }))
+  },
+  loggedOut ({ actions }) {
+    return markup('Logged out', render('oauth-logged-out.html', { actions: links(actions) }))
+  },
+}
+
+function links (actions: { href: string, label: string }[]): Html {
+  return renderEach('oauth-link.html', actions.map((action, index) => ({ ...action, look: index === 0 ? 'primary' : '' })))
 }

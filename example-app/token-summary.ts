@@ -15,6 +15,14 @@ export function summarize (tokens: TokenSet): TokenSummary {
   return { fingerprint: fingerprint(tokens.accessToken), expiresAt: tokens.expiresAt, lifetime: lifetime || undefined }
 }
 
+/**
+ * Names the login that a token set belongs to, the same before and after each refresh: the fingerprint of its record's id.
+ * Undefined for a set that came from elsewhere.
+ */
+export function loginOf ({ record }: TokenSet): string | undefined {
+  return record === undefined ? undefined : fingerprint(record)
+}
+
 /** Six hexadecimal digits. They are of a SHA-256 of many random bits: the token cannot be found from them. */
 export function fingerprint (token: string): string {
   return createHash('sha256').update(token).digest('hex').slice(0, 6)

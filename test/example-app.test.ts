@@ -48,6 +48,9 @@ t.test('a person logs in by typing, sees who they are, outlives an expiry, works
   const first = await page.locator('#token-fingerprint').innerText()
   await picture(page, '3-board')
 
+  await page.locator('#token[data-state=over]').waitFor()
+  t.match(await page.locator('#token-life').innerText(), /over/, 'nothing renews a token that nobody needs')
+  await page.getByRole('button', { name: 'Call now' }).click()
   await page.waitForSelector('#log [data-kind=refresh]')
   await page.locator('#token-fingerprint').filter({ hasNotText: first }).waitFor()
   t.ok(await page.locator('.order').count() > 0, 'the board is still there after the token was replaced')
@@ -105,4 +108,49 @@ t.test('two users in two browsers do not see each other', async (t) => {
   t.match(await page.locator('#user-name').innerText(), /Alice/)
   t.match(await second.locator('#user-name').innerText(), /Bob/)
   await picture(second, '7-phone')
+})
+
+t.test('what happens in another browser of the same person is marked', async (t) => {
+  const board = await openBoard(t, 30)
+  if (board === undefined) return
+  const { running, context, page } = board
+  const elsewhere = await (await context.browser()!.newContext()).newPage()
+  for (const tab of [page, elsewhere]) {
+    await tab.goto(`${running.appUrl}/board`)
+    await logIn(tab, 'alice', 'croissant')
+    await tab.waitForSelector('.order')
+  }
+  const marked = page.locator('#log li', { has: page.locator('.elsewhere') })
+  await marked.filter({ hasText: 'logged in' }).waitFor()
+  t.equal(await page.locator('#log li').filter({ hasText: 'logged in' }).count(), 2)
+  t.equal(await marked.filter({ hasText: 'logged in' }).count(), 1, 'the own login is not marked')
+})
+
+t.test('pages that the app did not ask for look like the app', async (t) => {
+  const board = await openBoard(t, 30)
+  if (board === undefined) return
+  const { running, page, problems } = board
+  const mark = page.locator('.sheet .mark')
+  for (const [path, heading] of [
+    ['/nope', 'Nothing here'],
+    ['/logout', 'You are logged out'],
+    ['/login/bakery/callback?state=other&code=none', 'This login has run out']
+  ] as const) {
+    await page.goto(running.appUrl + path)
+    t.equal(await page.locator('h1').innerText(), heading)
+    t.ok(await mark.isVisible(), path)
+  }
+  t.strictSame(problems, [])
+})
+
+t.test('without scripts a person is told so, sees nothing that does not work, and can log out', async (t) => {
+  const board = await openBoard(t, 30)
+  if (board === undefined) return
+  const { running, context } = board
+  const page = await (await context.browser()!.newContext({ javaScriptEnabled: false })).newPage()
+  await page.goto(`${running.appUrl}/board`)
+  await logIn(page, 'bob', 'baguette')
+  t.match(await page.locator('noscript .notice').innerText(), 'The board needs JavaScript')
+  t.notOk(await page.getByRole('button', { name: 'Call now' }).isVisible())
+  t.ok(await page.getByRole('button', { name: 'Log out' }).isVisible())
 })

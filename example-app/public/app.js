@@ -1,9 +1,9 @@
 /* global document, setInterval, clearInterval, window */
 // The page's script: calls, shows, and listens. It knows no token.
 import { call, end, user, whenEnded } from './client.js'
-import { element, listen, stopListening } from './log.js'
-import { showOrders, takeOrders } from './orders.js'
-import { draw, setToken, tokenRefreshed } from './token.js'
+import { element, listen, setLogin, stopListening } from './log.js'
+import { showOrders, takeOrders, tokenReplaced } from './orders.js'
+import { draw, drawEnded, setToken, tokenRefreshed } from './token.js'
 
 const id = (name) => document.getElementById(name)
 const showsOrders = id('orders') !== null
@@ -36,10 +36,13 @@ async function resume () {
   const session = await call('GET', 'session')
   if (session.ok && session.body.user !== user) return end('Somebody else has logged in, in another tab.', 'Show their board')
   if (session.status === 401) return
-  if (session.ok) setToken(session.body)
+  if (session.ok) {
+    setLogin(session.body.login)
+    setToken(session.body)
+  }
   listen({
     onEvent (event) {
-      if (event.kind === 'refresh') tokenRefreshed(event.token)
+      if (event.kind === 'refresh' && tokenRefreshed(event.token)) tokenReplaced(event.token.previous)
       if (event.kind !== 'call' && event.id > openedAt) announce(event.text)
     },
     onRefused: () => setTimeout(resume, 1000),
@@ -54,6 +57,7 @@ function pause () {
 }
 
 const openedAt = Date.now()
+id('board').hidden = false // without this script there is nothing in it to use
 const drawing = setInterval(draw, 250)
 id('call-once').addEventListener('click', callOnce)
 id('call-burst').addEventListener('click', callBurst)
@@ -65,6 +69,7 @@ window.addEventListener('pageshow', ({ persisted }) => { if (persisted) resume()
 whenEnded(() => {
   pause()
   clearInterval(drawing)
+  drawEnded()
 })
 resume()
 
@@ -77,7 +82,8 @@ function showClaims (claims) {
 }
 
 function tell (text) {
-  id('call-result').textContent = text || '\u00a0'
+  id('call-result').textContent = text
+  id('call-result').hidden = text === ''
 }
 
 function announce (text) {

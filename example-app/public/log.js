@@ -5,6 +5,12 @@ const list = document.getElementById('log')
 const longest = 60
 let source
 let lastId = 0
+let login
+
+/** This browser's login: what belongs to another one of the same person is marked. */
+export function setLogin (mine) {
+  login = mine
+}
 
 /** Listens while the tab is seen. `onEvent` gets each new event; `onRefused` is called where the server says no. */
 export function listen ({ onEvent, onRefused }) {
@@ -27,10 +33,11 @@ export function stopListening () {
   source = undefined
 }
 
-function show ({ id, kind, text, token }) {
+function show ({ id, kind, text, token, login: whose }) {
   const newest = list.firstElementChild
   // "GET orders: 200 in 12 ms", again and again: one line with a number, as long as nothing else comes between.
-  const group = kind === 'call' ? text.replace(/ in \d+ ms$/, '') : undefined
+  const elsewhere = login !== undefined && whose !== undefined && whose !== login
+  const group = kind === 'call' ? `${elsewhere} ${text.replace(/ in \d+ ms$/, '')}` : undefined
   if (group && newest?.dataset.group === group) {
     newest.dataset.times = Number(newest.dataset.times) + 1
     newest.querySelector('time').textContent = clock(id)
@@ -45,6 +52,7 @@ function show ({ id, kind, text, token }) {
   const when = element('time', clock(id))
   when.dateTime = new Date(id).toISOString()
   item.append(when, element('span', kind, 'tag'), element('span', text, 'text'), element('span', '', 'times'))
+  if (elsewhere) item.append(element('span', 'in another browser, or before this login', 'elsewhere quiet small'))
   if (token) item.append(element('span', describe(token), 'detail'))
   list.prepend(item)
   while (list.children.length > longest) list.lastElementChild.remove()

@@ -18,6 +18,7 @@ export function showOrders ({ orders, seen }) {
     column.querySelector('.count').textContent = mine.length
     list.replaceChildren(...mine.map((order) => had.get(keyOf(order)) ?? card(order)))
   }
+  lastSeen = seen
   document.getElementById('seen').textContent = `The API answered ${seen.user}, who came with token ${seen.token}.`
   // The board is read again and again: whoever works with the keyboard stays on the order they were on.
   if (document.activeElement === document.body) document.querySelector(`[data-order="${focused}"]`)?.focus()
@@ -25,6 +26,14 @@ export function showOrders ({ orders, seen }) {
 }
 
 let moved
+let lastSeen
+
+/** The line about the last call stands beside the new token: it says that the call was made with the one before. */
+export function tokenReplaced (previous) {
+  if (lastSeen?.token !== previous) return
+  const { user, token } = lastSeen
+  document.getElementById('seen').textContent = `The API answered ${user}, who came with token ${token}, replaced since.`
+}
 
 function keyOf ({ id, status, changedBy }) {
   return `${id} ${status} ${changedBy}`

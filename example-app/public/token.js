@@ -13,11 +13,22 @@ export function setToken (session) {
   draw()
 }
 
+/** Returns whether it was this login's token that was replaced. */
 export function tokenRefreshed (next) {
-  if (!token || next.previous !== token.fingerprint) return
+  if (!token || next.previous !== token.fingerprint) return false
   token = next
   refreshes++
   draw()
+  return true
+}
+
+/** The login is over, and its token with it: it has no time left, whatever it was good for. */
+export function drawEnded () {
+  token = undefined
+  id('ring-left').setAttribute('stroke-dasharray', '0 100')
+  id('ring-text').textContent = '–'
+  id('token').dataset.state = 'over'
+  id('token-life').textContent = 'ended with the login'
 }
 
 export function draw () {
