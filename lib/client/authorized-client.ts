@@ -3,10 +3,11 @@ import { ApiUnavailableError, InvalidOptionsError, InvalidResponseError, OAuthEr
 import type { ProviderConfig } from '../options.ts'
 import type { TokenSet } from '../protocol/token-set.ts'
 import { appendQuery, setParameters, type Parameters } from '../protocol/urls.ts'
+import { combineHooks } from '../providers/hooks.ts'
 import type { ProviderHooks } from '../providers/types.ts'
 import { OAuthCall, type CallSender } from './oauth-call.ts'
 import { copyHeaders, discardBody, prepareBody, type CallBody, type CallHeaders, type PreparedBody } from './request-body.ts'
-import { assertResourceUrl, assertTransport, resolveResourceUrl, resolveUrl } from './resource-url.ts'
+import { assertResourceUrl, resolveResourceUrl, resolveUrl } from './resource-url.ts'
 import { asResponseData, readWhole, type BufferedAnswer, type ResponseData } from './response-data.ts'
 import { placeToken } from './token-placement.ts'
 import type { Grant, TokenSource } from './token-source.ts'
@@ -40,7 +41,7 @@ export class AuthorizedClient {
   readonly transport: Transport
   /** Asked at each call that has the token; may throw FST_OAUTH_LOGIN_REQUIRED. */
   readonly source: () => TokenSource
-  /** In place of the provider's own. */
+  /** Run after the provider's own. */
   readonly hooks: ProviderHooks | undefined
 
   constructor (config: ProviderConfig | (() => ProviderConfig), transport: Transport, source: () => TokenSource, hooks?: ProviderHooks) {
@@ -165,10 +166,12 @@ class AuthorizedCall implements CallSender {
   }
 
   #transmit<T> (request: TransportRequest, { tokens }: Grant, config: ProviderConfig, transmit: (request: TransportRequest) => Promise<T>): Promise<T> {
-    const { protectedRequest } = this.#client.hooks ?? config.hooks
-    const placed = tokens === NO_TOKENS ? request : placeToken(request, tokens, config)
-    if (protectedRequest !== undefined) return this.#hooked(protectedRequest, placed, tokens, config).then(changed => this.#hand(changed, tokens, transmit))
-    return this.#hand(placed, tokens, transmit)
+    // What a hook adds is meant for the servers that get the token (a secret header, a client id).
+    if (tokens === NO_TOKENS) return this.#hand(request, tokens, transmit)
+    const { protectedRequest } = combineHooks(config.hooks, this.#client.hooks)
+    const placed = placeToken(request, tokens, config)
+    if (protectedRequest === undefined) return this.#hand(placed, tokens, transmit)
+    return this.#hooked(protectedRequest, placed, config).then(changed => this.#hand(changed, tokens, transmit))
   }
 
   #hand<T> (request: TransportRequest, { accessToken }: TokenSet, transmit: (request: TransportRequest) => Promise<T>): Promise<T> {
@@ -178,7 +181,9 @@ class AuthorizedCall implements CallSender {
   }
 
   // What the hook makes of the URL is checked like what the handler passed.
-  async #hooked (hook: NonNullable<ProviderHooks['protectedRequest']>, request: TransportRequest, tokens: TokenSet, config: ProviderConfig): Promise<TransportRequest> {
+  async #hooked (
+    hook: NonNullable<ProviderHooks['protectedRequest']>, request: TransportRequest, config: ProviderConfig
+  ): Promise<TransportRequest> {
     const { url, method, headers, body } = request
     const hooked = { url: new URL(url), method, headers: { ...headers }, body: body as unknown }
     await hook(hooked)
@@ -187,8 +192,7 @@ class AuthorizedCall implements CallSender {
       hooked.body = changed
       if (contentType !== undefined) hooked.headers['content-type'] ??= contentType
     }
-    if (tokens === NO_TOKENS) assertTransport(hooked.url, config)
-    else assertResourceUrl(hooked.url, config)
+    assertResourceUrl(hooked.url, config)
     return { ...request, ...hooked, body: hooked.body as TransportRequest['body'] }
   }
 

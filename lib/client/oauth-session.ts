@@ -74,7 +74,7 @@ export class OAuthSession extends HttpVerbs {
     this.#updater = new TokenUpdater(this.#records, (tokens, event) => this.#announced(tokens, event))
     this.#refresher = new Refresher({ records: this.#records, clock, log, updater: this.#updater })
     const Client = init.withholdToken === true ? WithholdingClient : AuthorizedClient
-    this.#client = new Client(basis.provider.config, basis.transport, () => this.#tokenSourceOrFirst(), init.hooks ?? basis.provider.config.hooks)
+    this.#client = new Client(basis.provider.config, basis.transport, () => this.#tokenSourceOrFirst(), init.hooks)
     if (init.tokens !== undefined && init.tokens !== null) this.#load(init.tokens)
   }
 
