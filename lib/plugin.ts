@@ -17,7 +17,7 @@ import { LoginThrottle } from './routes/login-throttle.ts'
 import { defaultPages, type Pages } from './routes/pages.ts'
 import { revokeTokens } from './routes/logout.ts'
 import { providerOf, type Runtime } from './routes/runtime.ts'
-import type { SessionObject } from './session/accounts.ts'
+import { SessionLogins, type SessionObject } from './session/accounts.ts'
 import { boundedStore } from './session/bounded-store.ts'
 import { DeadSessions } from './session/dead-sessions.ts'
 import { encryptedStore } from './session/encrypted-store.ts'
@@ -95,10 +95,10 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
   app.addHook('onRequest', (request, _reply, done) => {
     store.learn(request)
     const session = request.session as unknown as SessionObject
-    const loaded = loadedRecords(session)
+    const loaded = loadedRecords(runtime.sessionLogins, session)
     if (loaded !== undefined) {
       (request as Decorated)[kLoaded] = loaded
-      if (runtime.deadSessions.knows(session.sessionId)) delete session.oauth
+      if (runtime.deadSessions.knows(session.sessionId)) runtime.sessionLogins.put(session, undefined)
     }
     done()
   })
@@ -154,9 +154,9 @@ function follow (runtime: Runtime, request: Decorated, reply: FastifyReply, done
 }
 
 /** Most requests: the login is as it was loaded and nothing was saved; or nobody is logged in, and nobody else can have ended what was saved. */
-function hasNothingToFollow ({ deadSessions }: Runtime, session: SessionObject | null, loaded: LoadedRecords | undefined, saved: boolean): boolean {
-  if (loaded !== undefined) return !saved && session?.sessionId === loaded.sessionId && session.oauth?.accounts === loaded.accounts
-  if (session?.oauth !== undefined) return false
+function hasNothingToFollow ({ deadSessions, sessionLogins }: Runtime, session: SessionObject | null, loaded: LoadedRecords | undefined, saved: boolean): boolean {
+  if (loaded !== undefined) return !saved && session?.sessionId === loaded.sessionId && sessionLogins.of(session)?.accounts === loaded.accounts
+  if (sessionLogins.of(session) !== undefined) return false
   return !saved || (!deadSessions.asksStore && !deadSessions.knows(session!.sessionId))
 }
 
@@ -189,6 +189,7 @@ function createRuntime (app: FastifyInstance, config: Configuration, foundStore:
     config,
     providers,
     appProviders: new Map([...providers].map(([name, provider]) => [name, new AppProvider({ provider, transport, clock, log: app.log, shared })])),
+    sessionLogins: new SessionLogins('oauth', name => config.providers.get(name)?.identity),
     records,
     pendingLogins: new PendingLogins(store, clock.now),
     deadSessions: new DeadSessions(store, () => config.tokenStore !== undefined || !isMemoryStore(sessionStore())),

@@ -15,7 +15,7 @@ import { handleCallback } from './routes/callback.ts'
 import { startLogin, type LoginOptions } from './routes/login.ts'
 import { logout, logoutAndRedirect, type LogoutResult } from './routes/logout.ts'
 import { providerOf, type Runtime } from './routes/runtime.ts'
-import { accountsOf, removeAccount, userOf, type Account, type SessionObject } from './session/accounts.ts'
+import { userOf, type Account, type SessionObject } from './session/accounts.ts'
 
 /**
  * What `request.oauth` is: who is logged in, and an HTTP client that calls APIs as them.
@@ -44,8 +44,8 @@ export class RequestOAuth extends HttpVerbs {
 
   /** The connected accounts, by provider. */
   get accounts (): { provider: ProviderName, user: User | null, scope: string[] }[] {
-    const { records } = this.#runtime
-    return Object.entries(accountsOf(this.#session)?.accounts ?? {})
+    const { records, sessionLogins } = this.#runtime
+    return Object.entries(sessionLogins.of(this.#session)?.accounts ?? {})
       .filter(([, account]) => !records.isGone(account.record))
       .map(([provider, account]) => ({ provider, user: userOf(account), scope: account.scope }))
   }
@@ -148,7 +148,7 @@ export class RequestOAuth extends HttpVerbs {
   get #session (): SessionObject | null { return this.#request.session as unknown as SessionObject | null }
 
   get #login (): { name: string, account: Account } | undefined {
-    const accounts = accountsOf(this.#session)
+    const accounts = this.#runtime.sessionLogins.of(this.#session)
     if (accounts === undefined) return undefined
     const { defaultProvider } = this.#runtime.config
     const name = this.#name ?? (defaultProvider !== undefined && accounts.accounts[defaultProvider] !== undefined ? defaultProvider : accounts.active)
@@ -189,7 +189,7 @@ export class RequestOAuth extends HttpVerbs {
     const { name, account: { record } } = login
     if (this.#source?.record === record) return this.#source.source
     const { records, refresher, updater, clock } = this.#runtime
-    const onEnded = () => removeAccount(this.#session, name, record)
+    const onEnded = () => this.#runtime.sessionLogins.remove(this.#session, name, record)
     const provider = providerOf(this.#runtime, name)
     const mode = provider.config.refresh ?? this.#runtime.config.refresh ?? 'auto'
     const source = new RecordTokenSource(provider, record, { records, refresher, updater, clock, mode, onEnded })

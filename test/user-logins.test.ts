@@ -1,6 +1,6 @@
 import { createClient } from 'redis'
 import t, { type Test } from 'tap'
-import type { SessionObject } from '../lib/session/accounts.ts'
+import { SessionLogins, type SessionObject } from '../lib/session/accounts.ts'
 import { followSession } from '../lib/session/lifecycle.ts'
 import { SessionTokenStore } from '../lib/session/session-token-store.ts'
 import { TokenRecords } from '../lib/session/token-records.ts'
@@ -45,9 +45,10 @@ for (const [name, open] of Object.entries(stores)) {
       let now = 1_000_000
       const userLogins = new UserLogins(store, () => now)
       const records = new TokenRecords(store, () => now * 1000)
+      const sessionLogins = new SessionLogins('oauth', () => 'of acme')
       const user = { id: 'bob', name: undefined, email: undefined, emailVerified: undefined, picture: undefined }
       const record = await records.create({ provider: 'acme', tokens: tokenSet('first', now + 60), obtainedAt: now, ttl: 3600, user: null })
-      const account = { record, user, claims: { sid: 'of the provider' }, scope: [], loginAt: now }
+      const account = { record, providerIdentity: 'of acme', user, claims: { sid: 'of the provider' }, scope: [], loginAt: now }
       const session = {
         sessionId: 'the session', cookie: { originalMaxAge: 3_600_000 }, isSaved: () => true, oauth: { accounts: { acme: account }, active: 'acme' }
       } as unknown as SessionObject
@@ -55,7 +56,7 @@ for (const [name, open] of Object.entries(stores)) {
       // A request now and then, for three hours: the session of an hour is extended by each.
       for (let minutes = 0; minutes < 180; minutes += 20) {
         now += 1200
-        await followSession({ records, userLogins }, { sessionId: 'the session', accounts: session.oauth!.accounts }, session)
+        await followSession({ sessionLogins, records, userLogins }, { sessionId: 'the session', accounts: session.oauth!.accounts }, session)
       }
       await userLogins.add('acme', 'bob', { record: 'another', sessionId: 'another session' }, 3600)
       t.match((await userLogins.of('acme', 'bob')).find(login => login.record === record), { sessionId: 'the session', sid: 'of the provider' })

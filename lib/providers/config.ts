@@ -1,13 +1,19 @@
 import type { ClientPrivateKey } from '../protocol/client-authentication.ts'
+import { shortHash } from '../protocol/random.ts'
 import { parseScope } from '../protocol/token-set.ts'
 import type { Conform } from '../protocol/token-response.ts'
 import type { Parameters } from '../protocol/urls.ts'
-import type { OptionChecker } from './option-checker.ts'
+import { tryUrl, type OptionChecker } from './option-checker.ts'
 import type { GrantType, ProviderHooks, ProviderOptions, RefreshMode, UserProfile } from './types.ts'
 
 /** One provider's options, checked and with defaults. */
 export interface ProviderConfig {
   readonly name: string
+  /**
+   * Short stable hash of who the provider is: its issuer, or its endpoints where there is none, and the client id. Logins,
+   * token records and pending logins are bound to it, never to the name alone.
+   */
+  readonly identity: string
   readonly title: string
   readonly issuer: string | undefined
   readonly endpoints: Readonly<Record<string, string>>
@@ -139,6 +145,7 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
 
   return Object.freeze({
     name,
+    identity: identityOf(options),
     title: options.title ?? name,
     issuer: options.issuer,
     endpoints: Object.freeze(endpoints),
@@ -175,6 +182,16 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
     hooks: Object.freeze({ ...options.hooks }),
     allowInsecureRequests: insecure
   })
+}
+
+/**
+ * Tokens and subjects are an issuer's own (OpenID Connect Core, section 2), a refresh token also its client's (RFC 6749,
+ * section 6). Another way to write the same URL is the same provider.
+ */
+function identityOf ({ issuer, authorizationEndpoint, tokenEndpoint, clientId }: ProviderOptions): string {
+  const href = (url: string | undefined) => url === undefined ? '' : tryUrl(url)?.href ?? String(url)
+  const server = issuer === undefined ? [href(authorizationEndpoint), href(tokenEndpoint)] : [href(issuer)]
+  return shortHash(JSON.stringify([...server, clientId]))
 }
 
 function isPrivateKey (key: unknown): boolean {

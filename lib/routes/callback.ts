@@ -41,7 +41,7 @@ async function takePending (runtime: Runtime, request: FastifyRequest, reply: Fa
   sessionOf(request)
   const state = stateOf(callbackParams(request))
   const cookie = takeLoginCookie(runtime, request, reply, state, provider.config.responseMode)
-  return await runtime.pendingLogins.take(state, cookie, provider.name)
+  return await runtime.pendingLogins.take(state, cookie, provider.name, provider.config.identity)
 }
 
 async function finishLogin (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, pending: PendingLogin): Promise<FastifyReply> {

@@ -3,7 +3,7 @@ import type { ProviderClient } from '../client/provider-client.ts'
 import { StateMismatchError } from '../errors.ts'
 import type { ScopeChange, TokenSet } from '../protocol/token-set.ts'
 import { shortHash } from '../protocol/random.ts'
-import { accountsOf, loginOf, ttlOf, type Account, type SessionAccounts, type SessionObject } from '../session/accounts.ts'
+import { loginOf, ttlOf, type Account, type SessionAccounts, type SessionObject } from '../session/accounts.ts'
 import type { PendingLogin } from '../session/pending-logins.ts'
 import { declareDead, forgetAccount } from './ended-sessions.ts'
 import { sessionCall, sessionOf } from './http.ts'
@@ -23,7 +23,7 @@ export interface Login extends Identity {
  * @throws FST_OAUTH_STORE_UNAVAILABLE, and what `onTokens` and `onLogin` throw
  */
 export async function commitLogin (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, login: Login): Promise<void> {
-  const before = accountsOf(sessionOf(request))
+  const before = runtime.sessionLogins.of(sessionOf(request))
   await declareDead(runtime, request)
   // A new id, so that nobody who knew the old one is logged in too; new contents, so that nothing they put there stays.
   await sessionCall(request, 'renewed', done => sessionOf(request).regenerate(runtime.config.keepSessionFields, done))
@@ -38,7 +38,7 @@ export async function commitLogin (runtime: Runtime, request: FastifyRequest, re
  */
 export async function linkAccount (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, login: Login, linkTo: NonNullable<PendingLogin['linkTo']>): Promise<void> {
   const session = sessionOf(request)
-  const accounts = accountsOf(session)
+  const accounts = runtime.sessionLogins.of(session)
   if (accounts === undefined || shortHash(session.sessionId) !== linkTo.session || accounts.accounts[accounts.active]?.record !== linkTo.record) {
     revokeTokens(runtime, provider, login.tokens)
     throw new StateMismatchError(`the account at provider "${provider.name}" was not added: another user, or another session, asked for it`, { provider: provider.name, reason: 'link' })
@@ -51,20 +51,20 @@ export async function linkAccount (runtime: Runtime, request: FastifyRequest, re
 }
 
 /** Whom an account is to be added to. */
-export function linkTarget (session: SessionObject): PendingLogin['linkTo'] {
-  const accounts = accountsOf(session)
+export function linkTarget (runtime: Runtime, session: SessionObject): PendingLogin['linkTo'] {
+  const accounts = runtime.sessionLogins.of(session)
   const active = accounts?.accounts[accounts.active]
   return active === undefined ? undefined : { session: shortHash(session.sessionId), record: active.record }
 }
 
 async function connect (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, login: Login, beside: SessionAccounts | undefined): Promise<void> {
   const { tokens, user, claims } = login
-  const { config, records, updater, clock } = runtime
+  const { config, records, sessionLogins, updater, clock } = runtime
   const session = sessionOf(request)
   const ttl = ttlOf(session)
-  const record = await records.create({ provider: provider.name, tokens, obtainedAt: clock.now(), ttl, user, identity: login.identity })
-  const account: Account = { record, user: withoutClaims(user, claims), claims, scope: tokens.scope, loginAt: Math.floor(clock.now()), ...(login.login === false && { login: false }) }
-  session.oauth = { accounts: { ...beside?.accounts, [provider.name]: account }, active: beside?.active ?? provider.name }
+  const record = await records.create({ provider: provider.name, providerIdentity: provider.config.identity, tokens, obtainedAt: clock.now(), ttl, user, identity: login.identity })
+  const account: Account = { record, providerIdentity: provider.config.identity, user: withoutClaims(user, claims), claims, scope: tokens.scope, loginAt: Math.floor(clock.now()), ...(login.login === false && { login: false }) }
+  sessionLogins.put(session, { accounts: { ...beside?.accounts, [provider.name]: account }, active: beside?.active ?? provider.name })
   try {
     if (user !== null) await runtime.userLogins.add(provider.name, user.id, loginOf(account, session), ttl)
     const { scopeChange } = login
@@ -72,7 +72,7 @@ async function connect (runtime: Runtime, request: FastifyRequest, reply: Fastif
     await config.onLogin?.(request, reply, { provider: provider.name, user, claims, tokens })
     await sessionCall(request, 'saved', done => sessionOf(request).save(done))
   } catch (error) {
-    if (beside !== undefined) session.oauth = beside
+    if (beside !== undefined) sessionLogins.put(session, beside)
     else await emptySession(runtime, session)
     await forgetAccount(runtime, provider.name, account).catch(() => {})
     revokeTokens(runtime, provider, tokens)
@@ -82,7 +82,7 @@ async function connect (runtime: Runtime, request: FastifyRequest, reply: Fastif
 
 // What the renewal wrote goes from the store; the object stays: whoever answers the error may write into it, and then it is saved.
 async function emptySession (runtime: Runtime, session: SessionObject): Promise<void> {
-  delete session.oauth
+  runtime.sessionLogins.put(session, undefined)
   await new Promise<void>((resolve) => { runtime.sessionStore().destroy(session.sessionId, () => resolve()) })
 }
 

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { InvalidOptionsError, LoginRequiredError } from '../errors.ts'
 import type { ProviderName } from '../providers/names.ts'
-import { accountsOf, removeAccount, type SessionObject } from '../session/accounts.ts'
+import type { SessionObject } from '../session/accounts.ts'
 import { isPageLoad, noStore } from './http.ts'
 import { startLogin } from './login.ts'
 import { loginPath, providerOf, publicPath, routePath, type Runtime } from './runtime.ts'
@@ -24,13 +24,13 @@ export function createGuard (runtime: Runtime, options: RequireLoginOptions = {}
   if (provider !== undefined) providerOf(runtime, provider)
   return async function requireLogin (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
     const session = request.session as unknown as SessionObject | null
-    const accounts = accountsOf(session)
+    const accounts = runtime.sessionLogins.of(session)
     const name = provider ?? accounts?.active
     const account = name === undefined ? undefined : accounts?.accounts[name]
     const unproven = account?.login === false
     if (account !== undefined && name !== undefined && !unproven) {
       if (await runtime.records.read(account.record) !== undefined) return
-      removeAccount(session, name, account.record)
+      runtime.sessionLogins.remove(session, name, account.record)
     }
     const wanted = provider ?? runtime.config.defaultProvider
     // Whoever came back as nobody would be sent round and round.

@@ -44,7 +44,7 @@ export async function startLogin (runtime: Runtime, request: FastifyRequest, rep
   warnOfOtherName(runtime, request)
 
   const { config } = provider
-  const linkTo = options.link === true ? linkTarget(session) : undefined
+  const linkTo = options.link === true ? linkTarget(runtime, session) : undefined
   if (options.link === true && linkTo === undefined) throw new LoginRequiredError('an account can be added only to a login; log in first', { provider: provider.name })
   const scope = parseScope(options.scope) ?? [...config.scope]
   const state = randomToken()
@@ -67,6 +67,7 @@ export async function startLogin (runtime: Runtime, request: FastifyRequest, rep
   for (const { value } of surplus.slice(0, MAX_PENDING_LOGINS)) await runtime.pendingLogins.drop(value)
   const cookie = await runtime.pendingLogins.put({
     provider: provider.name,
+    providerIdentity: config.identity,
     state,
     ...(nonce !== undefined && { nonce }),
     ...(codeVerifier !== undefined && { codeVerifier }),

@@ -4,7 +4,7 @@ import type { ProviderClient } from '../client/provider-client.ts'
 import { StateMismatchError } from '../errors.ts'
 import { randomToken, safeEqual, shortHash } from '../protocol/random.ts'
 import type { TokenSet } from '../protocol/token-set.ts'
-import { accountsOf, userOf, type SessionObject } from '../session/accounts.ts'
+import { userOf, type SessionObject } from '../session/accounts.ts'
 import { declareDead, forgetAccount } from './ended-sessions.ts'
 import { cookiesOfSession, field, noStore, refuseCrossSite, sessionCall, sessionOf, wantsHtml } from './http.ts'
 import { loginCookieOptions } from './login-cookie.ts'
@@ -43,7 +43,7 @@ export async function logoutAndRedirect (runtime: Runtime, request: FastifyReque
 
 /** `GET /logout` asks first: a link, an image or another site must not log anybody out. */
 export async function logoutPage (runtime: Runtime, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-  const accounts = accountsOf(sessionOf(request))
+  const accounts = runtime.sessionLogins.of(sessionOf(request))
   const home = publicPath(runtime, '/')
   if (accounts === undefined) return sendPage(runtime, reply, 'loggedOut', { actions: [{ href: home, label: 'Continue' }, { href: routePath(runtime, 'login'), label: 'Log in' }] })
   const name = accounts.accounts[accounts.active]?.user?.name
@@ -60,7 +60,7 @@ export async function logoutPage (runtime: Runtime, request: FastifyRequest, rep
  */
 export async function logout (runtime: Runtime, request: FastifyRequest, reply: FastifyReply | undefined, returnTo?: string): Promise<LogoutResult> {
   const session = request.session === null ? undefined : sessionOf(request)
-  const accounts = accountsOf(session)
+  const accounts = runtime.sessionLogins.of(session)
   if (session === undefined || accounts === undefined) return {}
   const ended: { provider: ProviderClient, tokens: TokenSet | undefined }[] = []
   for (const [name, account] of Object.entries(accounts.accounts)) {

@@ -6,6 +6,7 @@ import type { TokenUpdater } from '../client/token-updater.ts'
 import type { Transport } from '../client/transport.ts'
 import { UnknownProviderError } from '../errors.ts'
 import { joinPaths, type Configuration } from '../options.ts'
+import type { SessionLogins } from '../session/accounts.ts'
 import type { DeadSessions } from '../session/dead-sessions.ts'
 import type { PendingLogins } from '../session/pending-logins.ts'
 import type { SessionStore } from '../session/session-token-store.ts'
@@ -19,6 +20,8 @@ export interface Runtime {
   readonly config: Configuration
   readonly providers: ReadonlyMap<string, ProviderClient>
   readonly appProviders: ReadonlyMap<string, AppProvider>
+  /** The logins that this registration keeps in sessions. */
+  readonly sessionLogins: SessionLogins
   readonly records: TokenRecords
   readonly pendingLogins: PendingLogins
   readonly deadSessions: DeadSessions

@@ -4,6 +4,8 @@ import type { User } from '../providers/types.ts'
 export interface Account {
   /** Id of the token record. */
   record: string
+  /** `identity` of the provider that was logged in with: under that name there may be another one by now. */
+  providerIdentity: string
   user: Omit<User, 'raw'> & { raw?: Record<string, unknown> } | null
   claims: Record<string, unknown>
   scope: string[]
@@ -25,6 +27,7 @@ export interface SessionObject {
   sessionId: string
   encryptedSessionId: string
   oauth?: SessionAccounts
+  [member: `oauth:${string}`]: SessionAccounts | undefined
   cookie: { originalMaxAge: number | null, expires?: Date | string | null, path?: string, domain?: string | null, secure?: boolean | 'auto' | null, sameSite?: unknown }
   regenerate (keep: string[], callback: (error?: unknown) => void): void
   destroy (callback: (error?: unknown) => void): void
@@ -35,10 +38,69 @@ export interface SessionObject {
 /** Seconds that a record lives where its session has no end of its own. */
 const DEFAULT_TTL = 86_400
 
-/** The login of a session, or undefined: no session, nobody logged in, or something else under that name. */
-export function accountsOf (session: SessionObject | null | undefined): SessionAccounts | undefined {
-  const oauth = session?.oauth
-  return typeof oauth === 'object' && oauth !== null && typeof oauth.accounts === 'object' && oauth.accounts !== null ? oauth : undefined
+/** Name of the session's member that one registration of the plugin keeps its login in. */
+export type LoginMember = 'oauth' | `oauth:${string}`
+
+/**
+ * Reads and writes the login that one registration of the plugin keeps in a session. What it does not know is not there:
+ * another registration's login, an account of a provider that is configured no longer or is another one by now, and
+ * whatever else the app keeps under that name.
+ */
+export class SessionLogins {
+  readonly member: LoginMember
+  readonly #identityOf: (provider: string) => string | undefined
+  readonly #filtered = new WeakMap<SessionAccounts, SessionAccounts | undefined>()
+
+  /** @param identityOf the `identity` of the provider that is configured under a name */
+  constructor (member: LoginMember, identityOf: (provider: string) => string | undefined) {
+    this.member = member
+    this.#identityOf = identityOf
+  }
+
+  /** The login of a session, or undefined: no session, or nobody logged in. */
+  of (session: SessionObject | null | undefined): SessionAccounts | undefined {
+    const login = session?.[this.member]
+    if (typeof login !== 'object' || login === null || !isObject(login.accounts)) return undefined
+    for (const name in login.accounts) if (!this.#counts(name, login.accounts[name])) return this.#filter(login)
+    return Object.hasOwn(login.accounts, login.active) ? login : undefined
+  }
+
+  /** Makes a login the session's; undefined takes it out. */
+  put (session: SessionObject, login: SessionAccounts | undefined): void {
+    if (login === undefined) delete session[this.member]
+    else session[this.member] = login
+  }
+
+  /** Takes one account out of a session, and the whole login with the last one. */
+  remove (session: SessionObject | null | undefined, provider: string, record: string): void {
+    const login = this.of(session)
+    if (login === undefined || login.accounts[provider]?.record !== record) return
+    const { [provider]: _gone, ...accounts } = login.accounts
+    const names = Object.keys(accounts)
+    this.put(session!, names.length === 0 ? undefined : { accounts, active: login.active === provider ? names[0]! : login.active })
+  }
+
+  #counts (name: string, account: unknown): boolean {
+    return isAccount(account) && account.providerIdentity === this.#identityOf(name)
+  }
+
+  // The same object each time: that a request left its login as it was is told by that.
+  #filter (login: SessionAccounts): SessionAccounts | undefined {
+    if (this.#filtered.has(login)) return this.#filtered.get(login)
+    const accounts = Object.fromEntries(Object.entries(login.accounts).filter(([name, account]) => this.#counts(name, account)))
+    const filtered = Object.hasOwn(accounts, login.active) ? { accounts, active: login.active } : undefined
+    this.#filtered.set(login, filtered)
+    return filtered
+  }
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
+
+function isAccount (value: unknown): value is Account {
+  if (!isObject(value)) return false
+  const { record, providerIdentity, user, claims, scope } = value
+  return typeof record === 'string' && typeof providerIdentity === 'string' && isObject(claims) && Array.isArray(scope) &&
+    (user === null || (isObject(user) && typeof user.id === 'string'))
 }
 
 /** The user with what the blob leaves out: `raw` is not stored twice where it is the claims. */
@@ -57,14 +119,4 @@ export function ttlOf (session: SessionObject): number {
   if (typeof originalMaxAge === 'number' && originalMaxAge > 0) return Math.ceil(originalMaxAge / 1000)
   if (expires !== null && expires !== undefined) return Math.max(1, Math.ceil((new Date(expires).getTime() - Date.now()) / 1000))
   return DEFAULT_TTL
-}
-
-/** Takes one account out of a session, and the whole login with the last one. */
-export function removeAccount (session: SessionObject | null | undefined, provider: string, record: string): void {
-  const oauth = accountsOf(session)
-  if (oauth === undefined || oauth.accounts[provider]?.record !== record) return
-  const { [provider]: _gone, ...accounts } = oauth.accounts
-  const names = Object.keys(accounts)
-  if (names.length === 0) delete session!.oauth
-  else session!.oauth = { accounts, active: oauth.active === provider ? names[0]! : oauth.active }
 }

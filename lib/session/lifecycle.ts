@@ -1,4 +1,4 @@
-import { accountsOf, loginOf, ttlOf, type SessionAccounts, type SessionObject } from './accounts.ts'
+import { loginOf, ttlOf, type SessionAccounts, type SessionLogins, type SessionObject } from './accounts.ts'
 import type { TokenRecords } from './token-records.ts'
 import type { UserLogins } from './user-logins.ts'
 
@@ -9,17 +9,24 @@ export interface LoadedRecords {
 }
 
 /** Notes what a session points to; undefined, at the price of one property, where nobody is logged in. */
-export function loadedRecords (session: SessionObject | null | undefined): LoadedRecords | undefined {
-  const accounts = accountsOf(session)
-  return accounts === undefined ? undefined : { sessionId: session!.sessionId, accounts: accounts.accounts }
+export function loadedRecords (logins: SessionLogins, session: SessionObject | null | undefined): LoadedRecords | undefined {
+  const login = logins.of(session)
+  return login === undefined ? undefined : { sessionId: session!.sessionId, accounts: login.accounts }
+}
+
+/** What following a session takes. */
+export interface Followers {
+  sessionLogins: SessionLogins
+  records: TokenRecords
+  userLogins: UserLogins
 }
 
 /**
  * Makes token records follow their session at the end of a request: deleted where the app destroyed or regenerated
  * the session (or took the login out of it), kept alive where the session was saved.
  */
-export async function followSession ({ records, userLogins }: { records: TokenRecords, userLogins: UserLogins }, loaded: LoadedRecords | undefined, session: SessionObject | null | undefined): Promise<void> {
-  const current = Object.entries(accountsOf(session)?.accounts ?? {})
+export async function followSession ({ sessionLogins, records, userLogins }: Followers, loaded: LoadedRecords | undefined, session: SessionObject | null | undefined): Promise<void> {
+  const current = Object.entries(sessionLogins.of(session)?.accounts ?? {})
   const kept = new Set(current.map(([, { record }]) => record))
   for (const [provider, account] of Object.entries(loaded?.accounts ?? {})) {
     const { record, user } = account

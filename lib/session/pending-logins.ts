@@ -5,6 +5,8 @@ import type { TokenStore } from './token-store.ts'
 /** A login that has begun and not come back yet. */
 export interface PendingLogin {
   provider: string
+  /** `identity` of the provider that the browser was sent to. */
+  providerIdentity?: string
   state: string
   nonce?: string
   /** Absent for an implicit login, which has no code to protect. */
@@ -58,9 +60,10 @@ export class PendingLogins {
   /**
    * Takes the login that a callback answers. Whatever is wrong with the answer, the login is gone after this.
    * @param value the value of the browser's cookie for this state
+   * @param identity the `identity` of the provider that answers
    * @throws FST_OAUTH_STATE_MISMATCH
    */
-  async take (state: string | undefined, value: string | undefined, provider: string): Promise<PendingLogin> {
+  async take (state: string | undefined, value: string | undefined, provider: string, identity?: string): Promise<PendingLogin> {
     const mismatch = (reason: string) => new StateMismatchError(
       `the answer of provider "${provider}" does not belong to a login under way in this browser (too late, opened twice, or begun elsewhere); start the login again`,
       { provider, reason })
@@ -70,7 +73,7 @@ export class PendingLogins {
     const login = await this.#store.take(recordId(id)) as PendingLogin | undefined
     if (login === undefined) throw mismatch('unknown_or_used')
     if (!safeEqual(login.state, state)) throw mismatch('wrong_state')
-    if (login.provider !== provider) throw mismatch('other_provider')
+    if (login.provider !== provider || login.providerIdentity !== identity) throw mismatch('other_provider')
     if (login.expiresAt < this.#now()) throw mismatch('expired')
     return login
   }

@@ -8,6 +8,8 @@ export interface TokenRecord {
   /** Counts the sets: 1 at login, one more with each refresh. */
   readonly version: number
   readonly provider: string
+  /** `identity` of the provider that issued the tokens; no other is ever sent them. */
+  readonly providerIdentity?: string | undefined
   readonly tokens: TokenSet
   /** Epoch seconds at which the set was obtained. */
   readonly obtainedAt: number
