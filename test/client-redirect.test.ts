@@ -228,6 +228,78 @@ t.test('https', async (t) => {
   }
 })
 
+t.test('a redirect does not lead from the Internet into a private network or onto this machine', async (t) => {
+  const inside = await startOutside(t)
+  const agent = new MockAgent()
+  t.after(() => agent.close())
+  agent.enableNetConnect(/^(?:127\.0\.0\.1|localhost|\[::1\])/)
+  const { run } = await startClientApp(t, {
+    dispatcher: agent, acme: { resourceServers: ['https://api.example/v1/'], allowInsecureRequests: true }
+  })
+  const redirect = (location: string, from = 'https://api.example', path = '/v1/a') =>
+    agent.get(from).intercept({ path, method: 'POST' }).reply(307, '', { headers: { location } })
+  const post = () => run(oauth => oauth.fetch('a', { method: 'POST', body: 'of the user' }))
+  const { port } = new URL(inside.url)
+
+  for (const host of [
+    `127.0.0.1:${port}`, `localhost:${port}`, `LOCALHOST.:${port}`, `api.localhost:${port}`, `2130706433:${port}`, `0x7f000001:${port}`, `0177.0.0.1:${port}`,
+    `127.1:${port}`, `127.0.0.1.:${port}`, `0:${port}`, `0.0.0.0:${port}`, `[::1]:${port}`, `[::]:${port}`, `[::ffff:127.0.0.1]:${port}`, `[::ffff:7f00:1]:${port}`,
+    `[::127.0.0.1]:${port}`, `[64:ff9b::127.0.0.1]:${port}`, '10.1.2.3', '172.16.0.1', '172.31.255.255', '192.168.0.1', '169.254.169.254', '2852039166', '100.64.0.1',
+    '[::ffff:10.0.0.1]', '[::ffff:a9fe:a9fe]', '[fe80::1]', '[fd00::1]', '[fec0::1]', '[64:ff9b::10.0.0.1]', '255.255.255.255', '224.0.0.1',
+    'redis', 'printer.local', 'metadata.google.internal', 'metadata.google.internal.', 'router.home.arpa'
+  ]) {
+    for (const scheme of ['http', 'https']) {
+      t.test(`${scheme}://${host}`, async (t) => {
+        redirect(`${scheme}://${host}/take`)
+        t.match(await rejection(post()), { code: 'FST_OAUTH_ORIGIN_NOT_ALLOWED', reason: 'redirect_inside', provider: 'acme' })
+      })
+    }
+  }
+
+  t.test('nor by way of another server, nor to an API of the list that is inside', async (t) => {
+    redirect('https://other.example/x')
+    redirect(inside.url, 'https://other.example', '/x')
+    t.match(await rejection(post()), { reason: 'redirect_inside' })
+  })
+
+  t.test('nor to plain http, where the provider is allowed that', async (t) => {
+    redirect('http://other.example/x')
+    t.match(await rejection(post()), { code: 'FST_OAUTH_INSECURE_TRANSPORT', reason: 'redirect_downgrade' })
+  })
+
+  for (const host of ['other.example', '93.184.216.34', '172.32.0.1', '11.0.0.1', '[2606:2800:220:1::1]', 'localhost.example', 'internal.example']) {
+    t.test(`to another public server it is followed, without the user's name: ${host}`, async (t) => {
+      redirect(`https://${host}/x`)
+      let seen: unknown
+      agent.get(`https://${host}`).intercept({ path: '/x', method: 'POST' }).reply(200, ({ headers, body }) => {
+        seen = { body, named: 'authorization' in headers! }
+        return 'public'
+      })
+      t.equal(await (await post()).text(), 'public')
+      t.strictSame(seen, { body: 'of the user', named: false })
+    })
+  }
+
+  t.test('with redirect: manual it is the caller who looks', async (t) => {
+    agent.get('https://api.example').intercept({ path: '/v1/a' }).reply(302, '', { headers: { location: inside.url } })
+    t.equal((await run(oauth => oauth.fetch('a', { redirect: 'manual' }))).status, 302)
+  })
+  await t.test('nothing was asked inside', async (t) => { t.strictSame(inside.seen, []) })
+})
+
+t.test('a redirect to an API of the list is followed with the token, wherever both are', async (t) => {
+  const agent = new MockAgent()
+  t.after(() => agent.close())
+  agent.enableNetConnect(/^127\.0\.0\.1/)
+  const { run, requests, provider } = await startClientApp(t, {
+    dispatcher: agent, acme: ({ api }) => ({ resourceServers: ['https://api.example/v1/', api.url] })
+  })
+  requests.length = 0
+  agent.get('https://api.example').intercept({ path: '/v1/a' }).reply(307, '', { headers: { location: `${provider.api.url}orders` } })
+  t.match(await (await run(oauth => oauth.fetch('a'))).json(), [{ id: 1 }])
+  t.match(requests, [{ url: '/v1/orders', authorization: /^Bearer / }])
+})
+
 t.test('a token in the query', async (t) => {
   const outside = await startOutside(t)
   const { run, provider, requests } = await startClientApp(t, { acme: { tokenPlacement: 'query' } })

@@ -1,8 +1,9 @@
 import { Readable } from 'node:stream'
-import { ApiUnavailableError, InvalidOptionsError, InvalidResponseError } from '../errors.ts'
+import { ApiUnavailableError, InsecureTransportError, InvalidOptionsError, InvalidResponseError, OriginNotAllowedError } from '../errors.ts'
 import type { ProviderConfig } from '../options.ts'
 import type { AuthorizedClient } from './authorized-client.ts'
 import { CODINGS, decodeStream } from './content-coding.ts'
+import { leadsInside } from './network-zone.ts'
 import { copyHeaders, prepareBody, type CallBody, type PreparedBody } from './request-body.ts'
 import { assertTransport, isResourceUrl } from './resource-url.ts'
 import type { ResponseData } from './response-data.ts'
@@ -48,6 +49,7 @@ export function createAuthorizedFetch (client: AuthorizedClient, transport: Tran
       assertTransport(to, provider)
       // Once outside, the way back in does not bring the token back: the other side chose where it leads.
       known &&= isResourceUrl(to, provider)
+      if (!known) assertNotInside(from, to, provider)
       request = followed(request, answer.statusCode, to, known, to.origin !== from.origin)
     }
   }
@@ -107,6 +109,21 @@ function targetOf (location: string, from: URL, { tokenPlacement }: ProviderConf
   // A server that repeats the query it was asked with must not hand the token on, nor get it twice.
   if (tokenPlacement === 'query') to.search = to.search.replace(/([?&])access_token=[^&]*&?/g, '$1').replace(/[?&]$/, '')
   return to
+}
+
+// Another server must not choose what this machine asks its own network, in its own name.
+function assertNotInside (from: URL, to: URL, { name: provider }: ProviderConfig): void {
+  if (leadsInside(from, to)) {
+    throw new OriginNotAllowedError(
+      `an API of provider "${provider}" redirects from ${from.origin} to ${to.origin}, which is not followed: ` +
+      'it leads into a private network or onto this machine; list it under resourceServers if it is an API of that provider',
+      { provider, reason: 'redirect_inside' })
+  }
+  if (from.protocol === 'https:' && to.protocol === 'http:') {
+    throw new InsecureTransportError(
+      `an API of provider "${provider}" redirects from https to ${to.origin}, which is not followed: it is plain http`,
+      { provider, reason: 'redirect_downgrade' })
+  }
 }
 
 // As the fetch standard has it: 303, and a POST that was moved, go on as GET.

@@ -9,6 +9,8 @@ import { isSecureUrl } from '../protocol/urls.ts'
 const CONTROL = /[\u0000-\u001f\u007f\\]|^\u0020|\u0020$/
 const DOTS = /(?:^(?:[a-z][\w+.-]*:)?|\/)(?:\.|%(?:25)*2e){1,2}(?:(?:;|%(?:25)*(?:3b|[01][\da-f]))[^/]*)?(?:\/|$)/i
 const ENCODED_SEPARATOR = /%(?:25)*(?:2f|5c)/i
+// `%2F` at the edge of a segment, or beside another: decoded, it makes an empty segment, which servers read in different ways.
+const SLASH_AT_EDGE = /(?:^|\/|%2f)%2f|%2f(?:\/|$)/i
 // Names, slashes and a plain query mean nothing else to a parser: what it makes of them is known.
 const PLAIN = /^\w[\w/-]*(?:\?[\w=&%+,.:@/-]*)?$/
 
@@ -20,7 +22,7 @@ export function resolveResourceUrl (input: string | URL, config: ProviderConfig)
   const base = config.resourceServers[0]
   if (base !== undefined && typeof input === 'string' && PLAIN.test(input)) return new URL(base.href + input)
   const url = resolveUrl(input, config)
-  if (!isResourceUrl(url, config)) throw notCovered(url, config, typeof input === 'string' && input.startsWith('/'))
+  if (!isResourceUrl(url, config, true)) throw notCovered(url, config, typeof input === 'string' && input.startsWith('/'))
   return url
 }
 
@@ -36,8 +38,12 @@ export function resolveUrl (input: string | URL, config: ProviderConfig): URL {
   }
   const end = text.search(/[?#]/)
   const path = end < 0 ? text : text.slice(0, end)
-  if (CONTROL.test(path) || DOTS.test(path) || ENCODED_SEPARATOR.test(path) || path.startsWith('//') || /[\r\n\t]/.test(text)) {
-    throw new OriginNotAllowedError(`a URL for provider "${config.name}" holds dot segments, encoded separators, control characters or an authority of its own; pass a plain path or URL`, { provider: config.name, reason: 'suspicious_url' })
+  const refused = (what: string) => new OriginNotAllowedError(`a URL for provider "${config.name}" ${what}`, { provider: config.name, reason: 'suspicious_url' })
+  if (CONTROL.test(path) || DOTS.test(path) || path.startsWith('//') || /[\r\n\t]/.test(text)) {
+    throw refused('holds dot segments, encoded separators, control characters or an authority of its own; pass a plain path or URL')
+  }
+  if (ENCODED_SEPARATOR.test(path) && !isResourceUrl(new URL(text, base), config, true)) {
+    throw refused('holds an encoded slash or backslash; where its API wants %2F inside a segment, write { url, encodedSlashes: true } into resourceServers')
   }
   const url = new URL(text, base)
   assertTransport(url, config)
@@ -45,12 +51,12 @@ export function resolveUrl (input: string | URL, config: ProviderConfig): URL {
 }
 
 /**
- * Checks one hop: the token goes there only if a resource server covers it, by origin and whole path segments.
+ * Checks a URL of the app's own: the token goes there only if a resource server covers it, by origin and whole path segments.
  * @throws FST_OAUTH_ORIGIN_NOT_ALLOWED, FST_OAUTH_INSECURE_TRANSPORT
  */
 export function assertResourceUrl (url: URL, config: ProviderConfig): void {
   assertTransport(url, config)
-  if (!isResourceUrl(url, config)) throw notCovered(url, config)
+  if (!isResourceUrl(url, config, true)) throw notCovered(url, config)
 }
 
 function notCovered (url: URL, { name, resourceServers }: ProviderConfig, fromRoot = false): OAuthError {
@@ -64,9 +70,24 @@ export function assertTransport (url: URL, config: ProviderConfig): void {
   throw new InsecureTransportError(`a call with the token of provider "${config.name}" would go over ${url.protocol}; use https`, { provider: config.name })
 }
 
-/** Tells whether a resource server covers a URL. */
-export function isResourceUrl (url: URL, { resourceServers }: ProviderConfig): boolean {
-  if (url.username !== '' || url.password !== '' || ENCODED_SEPARATOR.test(url.pathname) || DOTS.test(url.pathname)) return false
-  return resourceServers.some(({ origin, pathname }) =>
-    url.origin === origin && (url.pathname.startsWith(pathname) || `${url.pathname}/` === pathname))
+/**
+ * Tells whether a resource server covers a URL.
+ * @param written the app itself wrote the URL, which may then hold `%2F` where the entry asks for it; a redirect may not
+ */
+export function isResourceUrl (url: URL, { resourceServers, encodedSlashes }: ProviderConfig, written = false): boolean {
+  if (url.username !== '' || url.password !== '' || DOTS.test(url.pathname)) return false
+  const encoded = ENCODED_SEPARATOR.test(url.pathname)
+  return resourceServers.some((entry) => {
+    if (url.origin !== entry.origin) return false
+    if (!encoded) return url.pathname.startsWith(entry.pathname) || `${url.pathname}/` === entry.pathname
+    return written && encodedSlashes?.includes(entry) === true && url.pathname.startsWith(entry.pathname) &&
+      hasPlainSlashes(url.pathname.slice(entry.pathname.length))
+  })
+}
+
+/** Tells whether what is encoded in a path is `%2F` inside segments and nothing else, and means the same when it is decoded. */
+function hasPlainSlashes (path: string): boolean {
+  if (SLASH_AT_EDGE.test(path)) return false
+  const decoded = path.replace(/%2f/gi, '/')
+  return !ENCODED_SEPARATOR.test(decoded) && !DOTS.test(decoded)
 }

@@ -4,7 +4,7 @@ import { parseScope } from '../protocol/token-set.ts'
 import type { Conform } from '../protocol/token-response.ts'
 import type { Parameters } from '../protocol/urls.ts'
 import { tryUrl, type OptionChecker } from './option-checker.ts'
-import type { GrantType, ProviderHooks, ProviderOptions, RefreshMode, UserProfile } from './types.ts'
+import type { GrantType, ProviderHooks, ProviderOptions, RefreshMode, ResourceServer, UserProfile } from './types.ts'
 
 /** One provider's options, checked and with defaults. */
 export interface ProviderConfig {
@@ -39,6 +39,8 @@ export interface ProviderConfig {
   readonly refreshParams: Parameters | undefined
   readonly responseMode: 'query' | 'form_post' | undefined
   readonly resourceServers: readonly URL[]
+  /** Those of `resourceServers` below which a handler may write `%2F`; undefined where there are none. */
+  readonly encodedSlashes: readonly URL[] | undefined
   readonly expiryLeeway: number
   readonly defaultExpiresIn: number | undefined
   readonly requestTimeout: number
@@ -115,14 +117,7 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
   if (options.issuer === undefined && options.idTokenIssuer === undefined && options.profile !== 'userinfo' && scope?.includes('openid') === true) {
     check.add(`${path}.issuer`, 'is missing, and scope asks for "openid"; an ID token can be checked only against a known issuer (with `profile: \'userinfo\'` there need be none)')
   }
-  const resourceServers: URL[] = []
-  for (const [index, value] of (check.strings(`${path}.resourceServers`, options.resourceServers) ?? []).entries()) {
-    const url = check.url(`${path}.resourceServers[${index}]`, value, insecure)
-    if (url === undefined) continue
-    if (url.search !== '' || url.hash !== '') check.add(`${path}.resourceServers[${index}]`, 'must be origin and path alone')
-    if (!url.pathname.endsWith('/')) url.pathname += '/'
-    resourceServers.push(url)
-  }
+  const { resourceServers, encodedSlashes } = readResourceServers(`${path}.resourceServers`, options.resourceServers, insecure, check)
   check.number(`${path}.expiryLeeway`, options.expiryLeeway, 0)
   check.number(`${path}.defaultExpiresIn`, options.defaultExpiresIn, 1)
   check.number(`${path}.requestTimeout`, options.requestTimeout, 1, MAX_TIMER_MS)
@@ -170,6 +165,7 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
     refreshParams: options.refreshParams,
     responseMode: options.responseMode,
     resourceServers: Object.freeze(resourceServers),
+    encodedSlashes: encodedSlashes.length === 0 ? undefined : Object.freeze(encodedSlashes),
     expiryLeeway: options.expiryLeeway ?? 30,
     defaultExpiresIn: options.defaultExpiresIn,
     requestTimeout: options.requestTimeout ?? 10_000,
@@ -192,6 +188,44 @@ function identityOf ({ issuer, authorizationEndpoint, tokenEndpoint, clientId }:
   const href = (url: string | undefined) => url === undefined ? '' : tryUrl(url)?.href ?? String(url)
   const server = issuer === undefined ? [href(authorizationEndpoint), href(tokenEndpoint)] : [href(issuer)]
   return shortHash(JSON.stringify([...server, clientId]))
+}
+
+/** Reads the list of the APIs that may have the token; each ends with a slash, so that `/v1` does not stand for `/v10` as well. */
+function readResourceServers (
+  path: string, value: ProviderOptions['resourceServers'], insecure: boolean, check: OptionChecker
+): { resourceServers: URL[], encodedSlashes: URL[] } {
+  const resourceServers: URL[] = []
+  const encodedSlashes: URL[] = []
+  if (value !== undefined && !Array.isArray(value)) check.add(path, 'must be a list')
+  for (const [index, entry] of (Array.isArray(value) ? value as unknown[] : []).entries()) {
+    const at = `${path}[${index}]`
+    const server = readResourceServer(at, entry, check)
+    if (server === undefined) continue
+    const url = check.url(typeof entry === 'string' ? at : `${at}.url`, server.url, insecure)
+    if (url === undefined) continue
+    if (url.search !== '' || url.hash !== '') check.add(at, 'must be origin and path alone')
+    if (!url.pathname.endsWith('/')) url.pathname += '/'
+    resourceServers.push(url)
+    if (server.encodedSlashes === true) encodedSlashes.push(url)
+  }
+  return { resourceServers, encodedSlashes }
+}
+
+function readResourceServer (path: string, entry: unknown, check: OptionChecker): ResourceServer | undefined {
+  if (typeof entry === 'string') return { url: entry }
+  if (entry === undefined) {
+    check.add(path, 'is undefined: an environment variable that is not set? Write the URL of an API')
+    return undefined
+  }
+  if (typeof entry !== 'object' || entry === null || Array.isArray(entry) || entry instanceof URL) {
+    check.add(path, 'must be a URL as a string, or { url, encodedSlashes }')
+    return undefined
+  }
+  const server = entry as ResourceServer
+  check.known(path, server, ['url', 'encodedSlashes'])
+  check.type(`${path}.url`, server.url, 'string', true)
+  check.type(`${path}.encodedSlashes`, server.encodedSlashes, 'boolean')
+  return typeof server.url === 'string' ? server : undefined
 }
 
 function isPrivateKey (key: unknown): boolean {

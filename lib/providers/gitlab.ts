@@ -17,6 +17,8 @@ export interface GitlabOptions extends PresetOptions {
  * - Access tokens last two hours. Each exchange brings a refresh token without being asked; a refresh ends the old refresh
  *   token and the old access token at once: none is made ahead of time.
  * - Tokens are revoked at `/oauth/revoke`, which the metadata names.
+ * - A namespaced path stands for an id as one segment with `%2F` in it, `GET /api/v4/projects/diaspora%2Fdiaspora`
+ *   (docs.gitlab.com/api/rest, "Namespaced paths"); so does the path of a file or the name of a branch.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
  * @throws FST_OAUTH_INVALID_OPTIONS
@@ -28,7 +30,7 @@ export function gitlab ({ baseUrl = 'https://gitlab.com', ...options }: GitlabOp
     issuer: server,
     scope: ['openid', 'profile', 'email'],
     clientAuthentication: 'client_secret_post',
-    resourceServers: [`${server}/api/v4/`],
+    resourceServers: [{ url: `${server}/api/v4/`, encodedSlashes: true }],
     refreshAhead: false
   }, options)
 }

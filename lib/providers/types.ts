@@ -53,6 +53,17 @@ export interface ProviderHooks {
   protectedRequest?: (request: ProtectedHookRequest) => unknown
 }
 
+/** An API that the access token may be sent to, where more is to be said of it than its URL. */
+export interface ResourceServer {
+  /** Origin and path, below which the token may be sent. */
+  url: string
+  /**
+   * Lets `%2F` through inside a segment of the paths that a handler writes below `url`, for an API that wants an id with a
+   * slash as one segment (`projects/group%2Fproject`). Default false.
+   */
+  encodedSlashes?: boolean
+}
+
 /** One provider. Either `issuer` (its metadata is discovered) or the endpoints themselves. */
 export interface ProviderOptions {
   /** What a person reads on a button; the provider's name where absent. */
@@ -111,7 +122,7 @@ export interface ProviderOptions {
   responseMode?: 'query' | 'form_post'
 
   /** URLs below which the access token may be sent; the first resolves relative URLs. None: userinfo alone. */
-  resourceServers?: readonly string[]
+  resourceServers?: readonly (string | ResourceServer)[]
   /** Where a call has its token. Default `header`. */
   tokenPlacement?: 'header' | 'query' | 'body'
 
