@@ -10,7 +10,7 @@ import { InvalidOptionsError, StoreUnavailableError } from './errors.ts'
 import { resolveOptions, type Configuration, type OAuthSessionOptions, type Surroundings } from './options.ts'
 import type { ProviderName } from './providers/names.ts'
 import { RequestOAuth } from './request-oauth.ts'
-import { clearedCookies, endUserSessions, followRequest, keepNewerCookies } from './routes/ended-sessions.ts'
+import { clearedCookies, endUserSessions, followRequest, isStray, keepNewerCookies } from './routes/ended-sessions.ts'
 import { createGuard, type RequireLoginOptions } from './routes/guard.ts'
 import { registerRoutes } from './routes/index.ts'
 import { LoginThrottle } from './routes/login-throttle.ts'
@@ -24,6 +24,7 @@ import { encryptedStore } from './session/encrypted-store.ts'
 import { guardSessionStore, isMemoryStore } from './session/guarded-session-store.ts'
 import { loadedRecords, type LoadedRecords } from './session/lifecycle.ts'
 import { PendingLogins } from './session/pending-logins.ts'
+import { SessionCookie } from './session/session-cookie.ts'
 import { SessionTokenStore, type SessionStore } from './session/session-token-store.ts'
 import { TokenRecords } from './session/token-records.ts'
 import type { TokenStore } from './session/token-store.ts'
@@ -95,6 +96,7 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
   app.addHook('onRequest', (request, _reply, done) => {
     store.learn(request)
     const session = request.session as unknown as SessionObject
+    runtime.sessionCookie.learn(request.cookies, session)
     const loaded = loadedRecords(runtime.sessionLogins, session)
     if (loaded !== undefined) {
       (request as Decorated)[kLoaded] = loaded
@@ -146,18 +148,19 @@ function follow (runtime: Runtime, request: Decorated, reply: FastifyReply, done
   const loaded = request[kLoaded] ?? undefined
   const session = request.session as unknown as SessionObject | null
   const saved = session?.isSaved?.() === true
-  const cleared = clearedCookies(request, reply)
-  if (cleared.length === 0 && hasNothingToFollow(runtime, session, loaded, saved)) return done()
+  const cleared = clearedCookies(runtime, request, reply)
+  if (cleared.length === 0 && hasNothingToFollow(runtime, request, session, loaded, saved)) return done()
   keepNewerCookies(runtime, request, reply, cleared).then(() => followRequest(runtime, request, reply, loaded)).catch(() => {
     request.log.warn('the tokens of a session could not follow it; they expire with their time')
   }).then(done)
 }
 
 /** Most requests: the login is as it was loaded and nothing was saved; or nobody is logged in, and nobody else can have ended what was saved. */
-function hasNothingToFollow ({ deadSessions, sessionLogins }: Runtime, session: SessionObject | null, loaded: LoadedRecords | undefined, saved: boolean): boolean {
+function hasNothingToFollow (runtime: Runtime, request: FastifyRequest, session: SessionObject | null, loaded: LoadedRecords | undefined, saved: boolean): boolean {
+  const { deadSessions, sessionLogins } = runtime
   if (loaded !== undefined) return !saved && session?.sessionId === loaded.sessionId && sessionLogins.of(session)?.accounts === loaded.accounts
   if (sessionLogins.of(session) !== undefined) return false
-  return !saved || (!deadSessions.asksStore && !deadSessions.knows(session!.sessionId))
+  return !saved || (!deadSessions.asksStore && !deadSessions.knows(session!.sessionId) && !isStray(runtime, request, session))
 }
 
 /** Says once at boot what would lose logins. Never keeps the app from booting. */
@@ -193,6 +196,7 @@ function createRuntime (app: FastifyInstance, config: Configuration, foundStore:
     records,
     pendingLogins: new PendingLogins(store, clock.now),
     deadSessions: new DeadSessions(store, () => config.tokenStore !== undefined || !isMemoryStore(sessionStore())),
+    sessionCookie: new SessionCookie(),
     userLogins: new UserLogins(store, clock.now),
     sessionStore,
     throttle: new LoginThrottle(clock.monotonic),

@@ -24,7 +24,7 @@ export interface Login extends Identity {
  */
 export async function commitLogin (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, login: Login): Promise<void> {
   const before = runtime.sessionLogins.of(sessionOf(request))
-  await declareDead(runtime, request)
+  await declareDead(runtime, request, { moveOn: true })
   // A new id, so that nobody who knew the old one is logged in too; new contents, so that nothing they put there stays.
   await sessionCall(request, 'renewed', done => sessionOf(request).regenerate(runtime.config.keepSessionFields, done))
   await connect(runtime, request, reply, provider, login, undefined)

@@ -1,20 +1,34 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { ttlOf, type Account, type SessionObject } from '../session/accounts.ts'
+import type { SessionEnd } from '../session/dead-sessions.ts'
 import { followSession, type LoadedRecords } from '../session/lifecycle.ts'
-import { isLoginCookie } from '../session/pending-logins.ts'
 import type { TokenRecord } from '../session/token-record.ts'
 import { cookiesOfSession, sessionOf } from './http.ts'
 import type { Runtime } from './runtime.ts'
 
 /** Seconds for which a slower request may still save a session that has ended. */
 const LATE_SAVE_TTL = 86_400
+/** Seconds after a login or logout for which a request with the cookie of before gives the browser no anonymous session. */
+const STRAY_SECONDS = 600
 
-/** Declares the session that a request came with dead, before it is destroyed: no late save brings it back. */
-export async function declareDead (runtime: Runtime, request: FastifyRequest): Promise<void> {
+/**
+ * Declares the session that a request came with dead, before it is destroyed: no late save brings it back.
+ * @param end.replaced the login goes on under another id
+ * @param moveOn the answer gives the browser another session cookie, or takes this one from it
+ */
+export async function declareDead (runtime: Runtime, request: FastifyRequest, { replaced, moveOn }: { replaced?: boolean, moveOn?: boolean } = {}): Promise<void> {
+  const { deadSessions, sessionCookie, clock } = runtime
   const session = sessionOf(request)
+  const ttl = Math.min(ttlOf(session), LATE_SAVE_TTL)
+  const movedOn = moveOn === true ? { movedOn: Math.floor(clock.now()) } : {}
   // One that the browser does not know yet is in nobody else's hands.
-  if (cookiesOfSession(request, session).length === 0) return
-  await runtime.deadSessions.mark(session.sessionId, Math.min(ttlOf(session), LATE_SAVE_TTL))
+  if (cookiesOfSession(request, session).length > 0) await deadSessions.mark(session.sessionId, ttl, { ...(replaced === true && { replaced }), ...movedOn })
+  if (moveOn !== true) return
+  // The cookie of a session that has ended before: other requests with it may still be under way.
+  for (const sessionId of sessionCookie.otherIds(request.cookies, session)) {
+    const end = await deadSessions.find(sessionId)
+    if (end !== undefined) await deadSessions.mark(sessionId, LATE_SAVE_TTL, { ...end, ...movedOn })
+  }
 }
 
 /** Deletes the tokens of an account and what points to them; returns what was there. */
@@ -25,22 +39,45 @@ export async function forgetAccount (runtime: Runtime, provider: string, { recor
 }
 
 /** After @fastify/session has saved: a session that was declared dead meanwhile is destroyed again, and its cookie is not sent. */
-export async function buryLateSave (runtime: Runtime, request: FastifyRequest, reply: FastifyReply): Promise<boolean> {
+export async function buryLateSave (runtime: Runtime, request: FastifyRequest, reply: FastifyReply): Promise<SessionEnd | undefined> {
   const session = request.session as unknown as SessionObject | null
-  if (session?.isSaved?.() !== true) return false
-  let dead: boolean
+  if (session?.isSaved?.() !== true) return undefined
+  let end: SessionEnd | undefined
   try {
-    dead = await runtime.deadSessions.has(session.sessionId)
+    end = await runtime.deadSessions.find(session.sessionId)
   } catch (error) {
     // Nobody can tell. A browser that has the cookie needs it no second time.
     if (cookiesOfSession(request, session).length > 0) dropCookie(reply, session)
     throw error
   }
-  if (!dead) return false
+  if (end === undefined) return undefined
   // The cookie first: whatever becomes of the store, the browser is not put back on it.
   dropCookie(reply, session)
   await destroySession(runtime, session.sessionId)
-  return true
+  return end
+}
+
+/**
+ * After @fastify/session has saved: an anonymous session of a request that came with the cookie of an ended session is not
+ * given to a browser which has been given another cookie since. What the browser has now may be a newer login's.
+ */
+async function discardStray (runtime: Runtime, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+  const session = request.session as unknown as SessionObject | null
+  if (!isStray(runtime, request, session)) return
+  const { deadSessions, sessionCookie, clock } = runtime
+  for (const sessionId of sessionCookie.otherIds(request.cookies, session!)) {
+    const { movedOn } = await deadSessions.find(sessionId) ?? {}
+    // Not for ever: the answer that gave the browser another cookie may never have arrived.
+    if (movedOn === undefined || clock.now() - movedOn > STRAY_SECONDS) continue
+    dropCookie(reply, session!)
+    return await destroySession(runtime, session!.sessionId)
+  }
+}
+
+/** Whether a request saved an anonymous session of its own in place of the one that its cookie names. */
+export function isStray (runtime: Runtime, request: FastifyRequest, session: SessionObject | null): boolean {
+  if (session?.isSaved?.() !== true || runtime.sessionLogins.of(session) !== undefined) return false
+  return runtime.sessionCookie.otherIds(request.cookies, session).length > 0
 }
 
 function dropCookie (reply: FastifyReply, session: SessionObject): void {
@@ -61,25 +98,41 @@ function holdsSession (cookie: string, { encryptedSessionId }: SessionObject): b
   return cookie.includes(encryptedSessionId) || cookie.includes(encodeURIComponent(encryptedSessionId))
 }
 
+/** A session cookie that an answer takes from the browser. */
+export interface ClearedCookie {
+  name: string
+  sessionId: string
+}
+
 /**
- * The names of cookies that this answer takes from the browser because their session is no more. @fastify/session does so
+ * The session cookies that this answer takes from the browser because their session is no more. @fastify/session does so
  * wherever it finds no session for a cookie; where a login or a logout has ended that one, the browser may have another by now.
  */
-export function clearedCookies (request: FastifyRequest, reply: FastifyReply): string[] {
+export function clearedCookies ({ sessionCookie }: Runtime, request: FastifyRequest, reply: FastifyReply): ClearedCookie[] {
   const cookies = reply.getHeader('set-cookie')
+  const session = request.session as unknown as SessionObject | null
   // What a request does to a session that it destroyed itself is its own business.
-  if (cookies === undefined || (request.session as unknown) === null) return []
-  const names = [cookies].flat().map(cookie => /^([^=]+)=;/.exec(String(cookie))?.[1])
-  return names.filter((name): name is string => name !== undefined && request.cookies[name] !== undefined && !isLoginCookie(name))
+  if (cookies === undefined || typeof session?.sessionId !== 'string') return []
+  const cleared: ClearedCookie[] = []
+  for (const cookie of [cookies].flat()) {
+    const name = /^([^=]+)=;/.exec(String(cookie))?.[1]
+    const value = name === undefined ? undefined : request.cookies[name]
+    if (name === undefined || value === undefined) continue
+    const sessionId = sessionCookie.idIn(name, value, session)
+    // Of this very session, and unchanged: that was the app.
+    if (sessionId !== undefined && !value.endsWith(session.encryptedSessionId)) cleared.push({ name, sessionId })
+  }
+  return cleared
 }
 
 /** Leaves the browser its cookie where a slower request, sent before a login, comes back after it. */
-export async function keepNewerCookies (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, names: string[]): Promise<void> {
-  for (const name of names) {
-    const value = request.cookies[name]!
-    const sessionId = value.slice(0, Math.max(value.lastIndexOf('.'), 0)).replace(/^s:/, '')
+export async function keepNewerCookies (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, cleared: ClearedCookie[]): Promise<void> {
+  const current = (request.session as unknown as SessionObject | null)?.sessionId
+  for (const { name, sessionId } of cleared) {
+    // @fastify/session also clears a cookie that an earlier secret signed: its session is alive, and the cookie good.
+    const keeps = sessionId === current || await runtime.deadSessions.find(sessionId).catch(() => true) !== undefined
     // Where the store cannot tell, a cookie too many does no harm.
-    if (sessionId === '' || !await runtime.deadSessions.has(sessionId).catch(() => true)) continue
+    if (!keeps) continue
     const kept = [reply.getHeader('set-cookie')].flat().filter(cookie => cookie !== undefined && !String(cookie).startsWith(`${name}=;`)).map(String)
     reply.removeHeader('set-cookie')
     if (kept.length > 0) reply.header('set-cookie', kept)
@@ -89,12 +142,13 @@ export async function keepNewerCookies (runtime: Runtime, request: FastifyReques
 /** What has to happen to records when a request ends: they follow their session, wherever it went. */
 export async function followRequest (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, loaded: LoadedRecords | undefined): Promise<void> {
   const session = request.session as unknown as SessionObject | null
-  if (await buryLateSave(runtime, request, reply)) {
+  const end = await buryLateSave(runtime, request, reply)
+  if (end !== undefined) {
     // Whoever declared it dead may not have come as far as its tokens: they go with it.
     const accounts = loaded?.accounts ?? runtime.sessionLogins.of(session)?.accounts
     return accounts === undefined ? undefined : await followSession(runtime, { sessionId: session!.sessionId, accounts }, undefined)
   }
-  if (loaded === undefined && runtime.sessionLogins.of(session) === undefined) return
+  if (loaded === undefined && runtime.sessionLogins.of(session) === undefined) return await discardStray(runtime, request, reply)
   // Destroyed or regenerated by the app itself: that is an end, too, though not declared beforehand. What a slower request
   // saved between the two goes as well.
   if (loaded !== undefined && session?.sessionId !== loaded.sessionId && !runtime.deadSessions.knows(loaded.sessionId)) {

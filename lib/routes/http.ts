@@ -4,6 +4,7 @@ import type {} from '@fastify/session'
 import { CrossSiteRequestError, SessionUnavailableError, StoreUnavailableError } from '../errors.ts'
 import type { SessionObject } from '../session/accounts.ts'
 import { withTimeout } from '../session/bounded-store.ts'
+import { cookieNamesOf } from '../session/session-cookie.ts'
 
 /** Answers of login, callback and logout are for one browser at one moment. */
 export function noStore (reply: FastifyReply): FastifyReply {
@@ -46,9 +47,9 @@ export function sessionOf (request: FastifyRequest): SessionObject {
   return session
 }
 
-/** The cookies that a session came with: the plugin does not know what the app called it, but it knows what stands in it. */
-export function cookiesOfSession (request: FastifyRequest, { encryptedSessionId }: SessionObject): string[] {
-  return Object.entries(request.cookies).filter(([, value]) => value?.endsWith(encryptedSessionId) === true).map(([name]) => name)
+/** The names of the cookies that a session came with, whichever secret signed them. */
+export function cookiesOfSession (request: FastifyRequest, session: SessionObject): string[] {
+  return cookieNamesOf(request.cookies, session)
 }
 
 /** Milliseconds that the session's store has for one operation. */

@@ -68,7 +68,7 @@ export async function logout (runtime: Runtime, request: FastifyRequest, reply: 
     const provider = runtime.providers.get(name)
     if (provider !== undefined) ended.push({ provider, tokens: removed?.tokens })
   }
-  await declareDead(runtime, request)
+  await declareDead(runtime, request, { moveOn: reply !== undefined })
   await sessionCall(request, 'ended', done => session.destroy(done))
   if (reply !== undefined) clearSessionCookie(request, reply, session)
 

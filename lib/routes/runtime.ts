@@ -9,6 +9,7 @@ import { joinPaths, type Configuration } from '../options.ts'
 import type { SessionLogins } from '../session/accounts.ts'
 import type { DeadSessions } from '../session/dead-sessions.ts'
 import type { PendingLogins } from '../session/pending-logins.ts'
+import type { SessionCookie } from '../session/session-cookie.ts'
 import type { SessionStore } from '../session/session-token-store.ts'
 import type { TokenRecords } from '../session/token-records.ts'
 import type { UserLogins } from '../session/user-logins.ts'
@@ -25,6 +26,7 @@ export interface Runtime {
   readonly records: TokenRecords
   readonly pendingLogins: PendingLogins
   readonly deadSessions: DeadSessions
+  readonly sessionCookie: SessionCookie
   readonly userLogins: UserLogins
   readonly throttle: LoginThrottle
   readonly sessionStore: () => SessionStore

@@ -3,6 +3,14 @@ import type { TokenStore } from './token-store.ts'
 
 const MAX_LOCAL = 10_000
 
+/** How a session ended. */
+export interface SessionEnd {
+  /** The login went on under another session id: its token records are still in use. */
+  replaced?: boolean
+  /** Epoch seconds at which an answer gave the browser another session cookie, or took this one from it. */
+  movedOn?: number
+}
+
 /**
  * Remembers session ids that login and logout have ended. @fastify/session saves a session at the end of every
  * request that changed it, so a slower request would bring an ended one back to life.
@@ -11,7 +19,7 @@ export class DeadSessions {
   readonly #store: TokenStore
   /** Whether other processes can end sessions too, so that the store has to be asked. */
   readonly #shared: () => boolean
-  readonly #local = new Set<string>()
+  readonly #local = new Map<string, SessionEnd>()
 
   constructor (store: TokenStore, shared: () => boolean) {
     this.#store = store
@@ -22,11 +30,11 @@ export class DeadSessions {
    * Declares a session dead. To be called before it is destroyed.
    * @param ttl seconds for which a late save is expected
    */
-  async mark (sessionId: string, ttl: number): Promise<void> {
+  async mark (sessionId: string, ttl: number, end: SessionEnd = {}): Promise<void> {
     // The store first: where that fails the session is alive, and this process must not be the only one to think otherwise.
-    if (this.#shared()) await this.#store.set(recordId(sessionId), { version: 0 }, { ttl })
-    this.#local.add(sessionId)
-    if (this.#local.size > MAX_LOCAL) this.#local.delete(this.#local.values().next().value!)
+    if (this.#shared()) await this.#store.set(recordId(sessionId), { version: 0, ...end }, { ttl })
+    this.#local.set(sessionId, end)
+    if (this.#local.size > MAX_LOCAL) this.#local.delete(this.#local.keys().next().value!)
   }
 
   /** Whether this process knows a session to be dead. */
@@ -34,10 +42,14 @@ export class DeadSessions {
     return this.#local.has(sessionId)
   }
 
-  /** Whether a session is dead; asks the store where another process may have ended it. */
-  async has (sessionId: string): Promise<boolean> {
-    if (this.#local.has(sessionId)) return true
-    return this.#shared() && await this.#store.get(recordId(sessionId)) !== undefined
+  /** How a session ended, undefined where it has not; asks the store where another process may have ended it. */
+  async find (sessionId: string): Promise<SessionEnd | undefined> {
+    const local = this.#local.get(sessionId)
+    if (local !== undefined || !this.#shared()) return local
+    const stored = await this.#store.get(recordId(sessionId)) as (SessionEnd & object) | undefined
+    if (stored === undefined) return undefined
+    const { replaced, movedOn } = stored
+    return { ...(replaced === true && { replaced }), ...(typeof movedOn === 'number' && { movedOn }) }
   }
 
   /** Whether asking takes the store. */
