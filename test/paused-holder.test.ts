@@ -79,7 +79,14 @@ t.test('a holder whose clock says that it was stopped sends nothing, and leaves 
     }
   }))
   const stopped = startTokenProcess(t, stopping, provider)
-  const id = await stopped.records.create({ provider: 'acme', tokens: tokenSet('not-issued', 1), obtainedAt: 0, ttl: 60, user: null })
+  const id = await stopped.records.create({
+    provider: 'acme',
+    providerIdentity: stopped.client.config.identity,
+    tokens: tokenSet('not-issued', 1),
+    obtainedAt: 0,
+    ttl: 60,
+    user: null
+  })
   await t.rejects(stopped.refresher.refresh(stopped.client, id, { version: 1 }), { code: 'FST_OAUTH_PROVIDER_UNAVAILABLE', reason: 'not_sent' })
   t.equal(provider.tokenRequests.length, 0)
   t.match(await store.get(id), { version: 1 }, 'the login is still there')

@@ -149,8 +149,15 @@ async function startAlone (t: Test) {
       return await store.take(id)
     }
   }))
-  const { records, pass, rollbacks } = startTokenProcess(t, held, await startProvider(t))
-  const create = () => records.create({ provider: 'acme', tokens: tokenSet('first', 1), obtainedAt: 0, ttl: 3600, user: null })
+  const { records, client, pass, rollbacks } = startTokenProcess(t, held, await startProvider(t))
+  const create = () => records.create({
+    provider: 'acme',
+    providerIdentity: client.config.identity,
+    tokens: tokenSet('first', 1),
+    obtainedAt: 0,
+    ttl: 3600,
+    user: null
+  })
   const holdTake = () => {
     hold = true
     return taking

@@ -47,8 +47,12 @@ for (const [name, open] of Object.entries(stores)) {
       const records = new TokenRecords(store, () => now * 1000)
       const sessionLogins = new SessionLogins('oauth', () => 'of acme')
       const user = { id: 'bob', name: undefined, email: undefined, emailVerified: undefined, picture: undefined }
-      const record = await records.create({ provider: 'acme', tokens: tokenSet('first', now + 60), obtainedAt: now, ttl: 3600, user: null })
-      const account = { record, providerIdentity: 'of acme', user, claims: { sid: 'of the provider' }, scope: [], loginAt: now }
+      const identity = { providerIdentity: 'of acme' }
+      const tokens = tokenSet('first', now + 60)
+      const record = await records.create({
+        provider: 'acme', ...identity, tokens, obtainedAt: now, ttl: 3600, user: null
+      })
+      const account = { record, ...identity, user, claims: { sid: 'of the provider' }, scope: [], loginAt: now }
       const session = {
         sessionId: 'the session', cookie: { originalMaxAge: 3_600_000 }, isSaved: () => true, oauth: { accounts: { acme: account }, active: 'acme' }
       } as unknown as SessionObject

@@ -19,7 +19,14 @@ async function start (t: Test) {
     return startTokenProcess(t, redisStore(connection), provider)
   }
   const [here, there] = [await process(), await process()]
-  const id = await here.records.create({ provider: 'acme', tokens: tokenSet('first', LATER), obtainedAt: 0, ttl: 3600, user: null })
+  const id = await here.records.create({
+    provider: 'acme',
+    providerIdentity: here.client.config.identity,
+    tokens: tokenSet('first', LATER),
+    obtainedAt: 0,
+    ttl: 3600,
+    user: null
+  })
   const refreshThere = async () => {
     const record = await there.records.read(id)
     t.equal(await there.records.update(id, { ...record!, version: record!.version + 1, tokens: tokenSet('second', LATER) }), true)

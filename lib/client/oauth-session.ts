@@ -4,7 +4,7 @@ import type { AuthorizationResponse } from '../protocol/authorization-response.t
 import type { ScopeChange, TokenSet } from '../protocol/token-set.ts'
 import type { RefreshMode } from '../providers/types.ts'
 import { MemoryTokenStore } from '../session/memory-token-store.ts'
-import type { TokenRecord } from '../session/token-record.ts'
+import { isRecordOf, type TokenRecord } from '../session/token-record.ts'
 import { TokenRecords } from '../session/token-records.ts'
 import { AuthorizedClient, type CallOptions } from './authorized-client.ts'
 import { createAuthorizedFetch } from './authorized-fetch.ts'
@@ -174,7 +174,8 @@ export class OAuthSession extends HttpVerbs {
   #record (): TokenRecord | undefined {
     if (this.#id === undefined) return undefined
     const live = this.#records.live(this.#id)
-    return live.record ?? this.#records.decode(this.#store.peek(this.#id))
+    const record = live.record ?? this.#records.decode(this.#store.peek(this.#id))
+    return isRecordOf(record, this.#basis.provider.config) ? record : undefined
   }
 
   /** The app's own tokens are fetched by whoever needs them first; everybody else has to be given some. */
@@ -224,7 +225,14 @@ export class OAuthSession extends HttpVerbs {
       this.#updater = shared.updater
       return
     }
-    this.#id = this.#records.plant({ provider: provider.name, tokens: set, obtainedAt: obtainedAt ?? obtainedAtOf(set), ttl: TTL, user: null }, this.#store)
+    this.#id = this.#records.plant({
+      provider: provider.name,
+      providerIdentity: provider.config.identity,
+      tokens: set,
+      obtainedAt: obtainedAt ?? obtainedAtOf(set),
+      ttl: TTL,
+      user: null
+    }, this.#store)
   }
 
   async #adopt ({ tokens, scopeChange }: Granted, reason: TokensEvent['reason']): Promise<TokenSet> {

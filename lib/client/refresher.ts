@@ -5,7 +5,7 @@ import { isSameSet, type ScopeChange, type TokenSet } from '../protocol/token-se
 import type { Parameters } from '../protocol/urls.ts'
 import type { TokensEvent } from '../options.ts'
 import type { ProviderHooks } from '../providers/types.ts'
-import { isOutdated, nextRefreshToken, spend, type TokenRecord } from '../session/token-record.ts'
+import { isOutdated, isRecordOf, nextRefreshToken, spend, type TokenRecord } from '../session/token-record.ts'
 import type { TokenRecords } from '../session/token-records.ts'
 import { bounded } from './bounded.ts'
 import type { Clock } from './clock.ts'
@@ -186,7 +186,7 @@ export class Refresher {
     const givenUpAt = this.#clock.monotonic() + provider.config.requestTimeout
     for (let wait = 10; this.#clock.monotonic() < givenUpAt; wait = Math.min(wait * 2, POLL_MS)) {
       const current = await this.#records.read(id)
-      if (current === undefined) throw loginEnded(provider)
+      if (!isRecordOf(current, provider.config)) throw loginEnded(provider)
       // Somebody else has saved it already. A set that has been parked meanwhile stays: its refresh token exists only once.
       if (isOutdated(current, tokens) || isSameSet(current.tokens, tokens)) return current
       const next: TokenRecord = { ...current, version: current.version + 1, tokens, parked: undefined, obtainedAt: this.#clock.now() }

@@ -1,7 +1,7 @@
 import { TokensUpdatedError, type OAuthError } from '../errors.ts'
 import { effectiveLeeway, isExpired, type TokenSet } from '../protocol/token-set.ts'
 import type { RefreshMode } from '../providers/types.ts'
-import type { TokenRecord } from '../session/token-record.ts'
+import { isRecordOf, type TokenRecord } from '../session/token-record.ts'
 import type { TokenRecords } from '../session/token-records.ts'
 import { bounded } from './bounded.ts'
 import type { Clock } from './clock.ts'
@@ -89,10 +89,8 @@ export class RecordTokenSource implements TokenSource {
     const { records, updater, clock, onEnded } = this.#options
     const startedAt = clock.monotonic()
     const record = await records.read(this.#id)
-    if (record === undefined) {
-      onEnded?.()
-      throw loginEnded(this.#provider)
-    }
+    if (record === undefined) onEnded?.()
+    if (!isRecordOf(record, this.#provider.config)) throw loginEnded(this.#provider)
     this.#readAt = startedAt
     const live = records.live(this.#id)
     if (live.settling !== undefined) await bounded(updater.settled(live), this.#provider)

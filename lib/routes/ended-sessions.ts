@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { ttlOf, type Account, type SessionObject } from '../session/accounts.ts'
 import type { SessionEnd } from '../session/dead-sessions.ts'
 import { followSession, type LoadedRecords } from '../session/lifecycle.ts'
-import type { TokenRecord } from '../session/token-record.ts'
+import { isRecordOf, type TokenRecord } from '../session/token-record.ts'
 import { cookiesOfSession, sessionOf } from './http.ts'
 import type { Runtime } from './runtime.ts'
 
@@ -32,10 +32,13 @@ export async function declareDead (runtime: Runtime, request: FastifyRequest, { 
 }
 
 /** Deletes the tokens of an account and what points to them; returns what was there. */
-export async function forgetAccount (runtime: Runtime, provider: string, { record, user }: Pick<Account, 'record' | 'user'>): Promise<TokenRecord | undefined> {
+export async function forgetAccount (
+  runtime: Runtime, provider: string, account: Pick<Account, 'record' | 'providerIdentity' | 'user'>
+): Promise<TokenRecord | undefined> {
+  const { record, providerIdentity, user } = account
   const removed = await runtime.records.remove(record)
   if (user !== null) await runtime.userLogins.remove(provider, user.id, record).catch(() => {}) // ends with its time
-  return removed
+  return isRecordOf(removed, { identity: providerIdentity }) ? removed : undefined
 }
 
 /** After @fastify/session has saved: a session that was declared dead meanwhile is destroyed again, and its cookie is not sent. */

@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { InvalidOptionsError, LoginRequiredError } from '../errors.ts'
 import type { ProviderName } from '../providers/names.ts'
 import type { SessionObject } from '../session/accounts.ts'
+import { isRecordOf } from '../session/token-record.ts'
 import { isPageLoad, noStore } from './http.ts'
 import { startLogin } from './login.ts'
 import { loginPath, providerOf, publicPath, routePath, type Runtime } from './runtime.ts'
@@ -29,7 +30,7 @@ export function createGuard (runtime: Runtime, options: RequireLoginOptions = {}
     const account = name === undefined ? undefined : accounts?.accounts[name]
     const unproven = account?.login === false
     if (account !== undefined && name !== undefined && !unproven) {
-      if (await runtime.records.read(account.record) !== undefined) return
+      if (isRecordOf(await runtime.records.read(account.record), { identity: account.providerIdentity })) return
       runtime.sessionLogins.remove(session, name, account.record)
     }
     const wanted = provider ?? runtime.config.defaultProvider

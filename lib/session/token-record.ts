@@ -9,7 +9,7 @@ export interface TokenRecord {
   readonly version: number
   readonly provider: string
   /** `identity` of the provider that issued the tokens; no other is ever sent them. */
-  readonly providerIdentity?: string | undefined
+  readonly providerIdentity: string
   readonly tokens: TokenSet
   /** Epoch seconds at which the set was obtained. */
   readonly obtainedAt: number
@@ -26,6 +26,11 @@ export interface TokenRecord {
 
 /** Refresh tokens that are remembered as used up. */
 const MAX_SPENT = 4
+
+/** Whether a record is there for a provider: tokens of another one under its name are not used, and not touched. */
+export function isRecordOf (record: TokenRecord | undefined, provider: { identity: string }): record is TokenRecord {
+  return record?.providerIdentity === provider.identity
+}
 
 /** The refresh token that the provider takes next. */
 export function nextRefreshToken ({ tokens, parked }: TokenRecord): string | undefined {
