@@ -6,7 +6,7 @@ import type { OAuthCall } from './client/oauth-call.ts'
 import type { OAuthSession } from './client/oauth-session.ts'
 import type { ProviderClient } from './client/provider-client.ts'
 import type { RefreshOptions } from './client/refresher.ts'
-import { RecordTokenSource } from './client/token-source.ts'
+import { currentProfile, RecordTokenSource } from './client/token-source.ts'
 import { LoginRequiredError, type OAuthError } from './errors.ts'
 import type { TokenSet } from './protocol/token-set.ts'
 import type { ProviderName } from './providers/names.ts'
@@ -101,22 +101,13 @@ export class RequestOAuth extends HttpVerbs {
   }
 
   /**
-   * Asks the provider for the user's profile now (OpenID Connect Core, section 5.3).
+   * Asks for the user's profile now: from userinfo (OpenID Connect Core, section 5.3), or by the provider's
+   * `fetchProfile`.
    * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, and what `tokens` throws
    */
   async userinfo (): Promise<Record<string, unknown>> {
-    const source = this.#tokenSource()
-    const provider = this.#providerClient()
     const subject = typeof this.claims.sub === 'string' ? this.claims.sub : undefined
-    const grant = await source.current()
-    try {
-      return await provider.userinfo(grant.tokens, subject)
-    } catch (error) {
-      if ((error as { responseStatus?: number }).responseStatus !== 401) throw error
-      const renewed = await source.renew(grant)
-      if (renewed === undefined) throw error
-      return await provider.userinfo(renewed.tokens, subject)
-    }
+    return await currentProfile(this.#providerClient(), this.#tokenSource(), subject)
   }
 
   /** Starts a login and sends the browser to the provider. @throws FST_OAUTH_UNKNOWN_PROVIDER, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS */

@@ -1,5 +1,9 @@
 import type { ClientAuth } from 'oauth4webapi'
-import { clientIdOnly, clientSecretBasic, clientSecretJwt, clientSecretPost, privateKeyJwt, type ClientAuthenticationFunction } from '../protocol/client-authentication.ts'
+import { InvalidOptionsError } from '../errors.ts'
+import {
+  clientIdOnly, clientSecretBasic, clientSecretJwt, clientSecretPost, privateKeyJwt,
+  type ClientAssertion, type ClientAuthenticationFunction
+} from '../protocol/client-authentication.ts'
 import type { AuthorizationServerMetadata } from '../protocol/discovery.ts'
 import type { ProviderConfig } from '../providers/config.ts'
 
@@ -7,7 +11,7 @@ import type { ProviderConfig } from '../providers/config.ts'
 export class ClientAuthenticator {
   readonly #config: ProviderConfig
   readonly #metadata: () => Promise<AuthorizationServerMetadata>
-  #privateKey: ClientAuth | undefined
+  #signAssertion: ReturnType<typeof privateKeyJwt> | undefined
   /** Found by trying: the provider refuses Basic and takes the form. */
   #prefersPost = false
 
@@ -33,11 +37,11 @@ export class ClientAuthenticator {
     const { clientId, clientSecret, clientAuthentication, clientPrivateKey } = this.#config
     if (typeof clientAuthentication === 'function') return custom(clientAuthentication, url)
     if (clientAuthentication === 'private_key_jwt') {
-      this.#privateKey ??= privateKeyJwt(clientPrivateKey!, await this.#audience(url))
-      return this.#privateKey
+      this.#signAssertion ??= privateKeyJwt(clientPrivateKey!)
+      return this.#signAssertion(await this.#assertion(url))
     }
     if (clientSecret === undefined || clientAuthentication === 'none' || clientAuthentication === 'tls_client_auth') return clientIdOnly(clientId)
-    if (clientAuthentication === 'client_secret_jwt') return clientSecretJwt(clientSecret, await this.#audience(url))
+    if (clientAuthentication === 'client_secret_jwt') return clientSecretJwt(clientSecret, await this.#assertion(url))
     if (clientAuthentication === 'client_secret_post' || this.#prefersPost) return clientSecretPost(clientId, clientSecret)
     if (clientAuthentication === undefined) {
       // RFC 6749 makes Basic the one that every server has; some say that they have the form alone.
@@ -47,10 +51,25 @@ export class ClientAuthenticator {
     return clientSecretBasic(clientId, clientSecret)
   }
 
-  async #audience (url: URL): Promise<string> {
-    return this.#config.issuer === undefined ? url.href : (await this.#metadata()).issuer
+  // By default the authorization server's own identifier, wherever the request goes: the issuer, or the token endpoint
+  // where there is none (RFC 7523, section 3).
+  async #assertion (url: URL): Promise<ClientAssertion> {
+    const { clientAssertion, issuer, name } = this.#config
+    const metadata = await this.#metadata()
+    const given = typeof clientAssertion === 'function'
+      ? await clientAssertion({ endpoint: url.href, issuer: issuer === undefined ? undefined : metadata.issuer })
+      : clientAssertion
+    const server = issuer === undefined ? metadata.token_endpoint ?? url.href : metadata.issuer
+    const { audience = server, header = {} } = given ?? {}
+    if (!isText(audience) && !(Array.isArray(audience) && audience.every(isText))) {
+      const message = `clientAssertion of provider "${name}" gave an audience that is no string and no list of strings`
+      throw new InvalidOptionsError(message, { provider: name, reason: 'configuration' })
+    }
+    return { audience, header: header as Record<string, unknown> }
   }
 }
+
+const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
 
 // A custom authentication may also add to the endpoint's query, as some providers want it.
 function custom (authenticate: ClientAuthenticationFunction, url: URL): ClientAuth {

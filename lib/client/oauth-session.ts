@@ -17,7 +17,7 @@ import type { OAuthCall } from './oauth-call.ts'
 import type { ProviderClient } from './provider-client.ts'
 import { Refresher, type Logger, type RefreshOptions } from './refresher.ts'
 import { TokenUpdater } from './token-updater.ts'
-import { RecordTokenSource, type TokenSource } from './token-source.ts'
+import { currentProfile, RecordTokenSource, type TokenSource } from './token-source.ts'
 import type { Transport } from './transport.ts'
 
 export type { AuthorizationUrlOptions, FetchTokensOptions, StartedLogin } from './login-flow.ts'
@@ -149,10 +149,13 @@ export class OAuthSession extends HttpVerbs {
     else await this.#tokenSource().save(tokens)
   }
 
-  /** Asks for the user's profile (OpenID Connect Core, section 5.3). */
+  /**
+   * Asks for the user's profile now: from userinfo (OpenID Connect Core, section 5.3), or by the provider's
+   * `fetchProfile`.
+   * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, and what `refresh` throws
+   */
   async userinfo (): Promise<Record<string, unknown>> {
-    const { tokens } = await this.#tokenSource().current()
-    return await this.#basis.provider.userinfo(tokens)
+    return await currentProfile(this.#basis.provider, this.#tokenSource())
   }
 
   /** Revokes the tokens (RFC 7009) and forgets them. Resolves to false where the provider could not. */

@@ -1,10 +1,12 @@
 import type { ClientAuth } from 'oauth4webapi'
 import type { JSONWebKeySet } from 'jose'
-import { InvalidOptionsError, InvalidResponseError, ProviderUnavailableError } from '../errors.ts'
+import {
+  ApiUnavailableError, InvalidOptionsError, InvalidResponseError, ProviderUnavailableError, ResponseStatusError
+} from '../errors.ts'
 import type { ProviderConfig } from '../options.ts'
 import { buildAuthorizationUrl, type AuthorizationRequest } from '../protocol/authorization-request.ts'
 import type { AuthorizationServerMetadata } from '../protocol/discovery.ts'
-import type { IdTokenClaims } from '../protocol/id-token.ts'
+import type { IdTokenClaims, IdTokenExpectation } from '../protocol/id-token.ts'
 import type { KeySource } from '../protocol/jwks.ts'
 import { buildEndSessionUrl, type EndSessionRequest } from '../protocol/logout-request.ts'
 import { excerptOf, parseMembers, readTokenResponse, type HttpAnswer, type TokenResponse } from '../protocol/token-response.ts'
@@ -216,7 +218,7 @@ export class ProviderClient {
     })
   }
 
-  #idTokenIssuer (issuer: string): { issuer: string, acceptIssuer?: (issuer: string, claims: Record<string, unknown>, key: Record<string, unknown>) => boolean } {
+  #idTokenIssuer (issuer: string): Pick<IdTokenExpectation, 'issuer' | 'acceptIssuer'> {
     const { idTokenIssuer } = this.config
     return typeof idTokenIssuer === 'function' ? { issuer: '', acceptIssuer: idTokenIssuer } : { issuer: idTokenIssuer ?? issuer }
   }
@@ -247,6 +249,48 @@ export class ProviderClient {
     if (claims === undefined) throw invalid('is no JSON object', 'unreadable_response')
     if (expectedSubject !== undefined && claims.sub !== expectedSubject) throw invalid('speaks of another user than the login', 'subject_mismatch')
     return claims
+  }
+
+  /** Whether the user's profile can be asked for: from userinfo, or where `fetchProfile` has it from. */
+  async hasProfile (): Promise<boolean> {
+    return this.config.fetchProfile !== undefined || await this.has('userinfo_endpoint')
+  }
+
+  /**
+   * Asks for the user's profile: by `fetchProfile` where the options have one, else from userinfo.
+   * @param expectedSubject the `sub` of the ID token; an answer about another user is refused
+   * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, and what the calls of `fetchProfile` throw;
+   *   `responseStatus` 401 where the token is not taken
+   */
+  async profile (tokens: TokenSet, expectedSubject?: string): Promise<Record<string, unknown>> {
+    const { config, name: provider } = this
+    if (config.fetchProfile === undefined) return await this.userinfo(tokens, expectedSubject)
+    const { fetchProfile } = await import('./fetch-profile.ts')
+    const { userinfo_endpoint: userinfo } = await this.metadata()
+    const endpoint = userinfo === undefined ? undefined : await this.endpoint('userinfo_endpoint')
+    const fetching = fetchProfile(config, this.#transport, tokens, endpoint)
+    const claims = await fetching.catch((error: unknown) => { throw this.#unavailable(error) })
+    // An API need not know the subject of the ID token; one that names another speaks of another user (OpenID Connect
+    // Core, section 5.3.2).
+    if (expectedSubject !== undefined && claims.sub !== undefined && String(claims.sub) !== expectedSubject) {
+      const message = `fetchProfile of provider "${provider}" returned the profile of another user than the login's`
+      throw new InvalidResponseError(message, { provider, reason: 'subject_mismatch' })
+    }
+    return claims
+  }
+
+  // An API that is away is the provider's absence, as it is where userinfo is asked.
+  #unavailable (error: unknown): unknown {
+    if (error instanceof ApiUnavailableError) {
+      const { name: provider } = this
+      const { reason, cause } = error
+      const message = `provider "${provider}" cannot be reached for the profile; try again later`
+      return new ProviderUnavailableError(message, { provider, reason, cause })
+    }
+    if (!(error instanceof ResponseStatusError)) return error
+    const { statusCode: status, headers } = error.response
+    const answer = { status, headers, text: error.excerpt ?? '' }
+    return isUnavailable(answer) ? this.#http.unavailable(answer) : error
   }
 
   /** Revokes a token (RFC 7009). Resolves to false where the provider cannot, or did not. */

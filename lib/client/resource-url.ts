@@ -74,9 +74,11 @@ export function assertTransport (url: URL, config: ProviderConfig): void {
  * Tells whether a resource server covers a URL.
  * @param written the app itself wrote the URL, which may then hold `%2F` where the entry asks for it; a redirect may not
  */
-export function isResourceUrl (url: URL, { resourceServers, encodedSlashes }: ProviderConfig, written = false): boolean {
+export function isResourceUrl (url: URL, config: ProviderConfig, written = false): boolean {
+  const { resourceServers, encodedSlashes, userinfoResource } = config
   if (url.username !== '' || url.password !== '' || DOTS.test(url.pathname)) return false
   const encoded = ENCODED_SEPARATOR.test(url.pathname)
+  if (!encoded && userinfoResource?.origin === url.origin && userinfoResource.pathname === url.pathname) return true
   return resourceServers.some((entry) => {
     if (url.origin !== entry.origin) return false
     if (!encoded) return url.pathname.startsWith(entry.pathname) || `${url.pathname}/` === entry.pathname

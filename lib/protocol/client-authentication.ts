@@ -1,6 +1,7 @@
 import { createPrivateKey } from 'node:crypto'
 import { importJWK, importPKCS8, type JWK } from 'jose'
 import { ClientSecretJwt, modifyAssertion, PrivateKeyJwt, type ClientAuth, type CryptoKey } from 'oauth4webapi'
+import { InvalidOptionsError, type OAuthError } from '../errors.ts'
 
 /** How the app proves itself at the token endpoint (RFC 6749, section 2.3; OpenID Connect Core, section 9). */
 export type ClientAuthenticationMethod = 'client_secret_basic' | 'client_secret_post' | 'client_secret_jwt' | 'private_key_jwt' | 'tls_client_auth' | 'none'
@@ -40,35 +41,87 @@ export function clientIdOnly (clientId: string): ClientAuth {
   return (_server, _client, body) => { body.set('client_id', clientId) }
 }
 
+/** What one client assertion says beside the claims that every one has (RFC 7523, section 3). */
+export interface ClientAssertion {
+  audience: string | readonly string[]
+  /** Further members of the JOSE header; `alg` chooses the algorithm that the key signs with. */
+  header: Record<string, unknown>
+}
+
 /**
  * An assertion whose key is the secret, which so stays at home (RFC 7523, section 2.2; OpenID Connect Core, section 9).
- * @param audience whom it is for: the issuer where that is known, else the token endpoint
+ * @returns a client authentication whose requests reject with FST_OAUTH_INVALID_OPTIONS where the header names another
+ *   algorithm than HS256
  */
-export function clientSecretJwt (clientSecret: string, audience: string): ClientAuth {
-  return ClientSecretJwt(clientSecret, { [modifyAssertion]: (_header, payload) => { payload.aud = audience } })
+export function clientSecretJwt (clientSecret: string, { audience, header }: ClientAssertion): ClientAuth {
+  return ClientSecretJwt(clientSecret, { [modifyAssertion]: assertionModifier({ audience, header }) })
 }
 
 /**
- * A signed assertion (RFC 7523, section 2.2; OpenID Connect Core, section 9).
- * @param audience whom it is for: the issuer where that is known, else the token endpoint
+ * Makes signed assertions with one key (RFC 7523, section 2.2; OpenID Connect Core, section 9). Thumbprints of the
+ * key's certificate that stand in a JWK (`x5t`, `x5t#S256`: RFC 7517, sections 4.8 and 4.9) are in each header.
+ * @returns a function from what an assertion says to the client authentication that signs it; its requests reject with
+ *   FST_OAUTH_INVALID_OPTIONS where the key cannot sign
  */
-export function privateKeyJwt (privateKey: ClientPrivateKey, audience: string): ClientAuth {
-  let ready: Promise<ClientAuth> | undefined
-  return async (server, client, body, headers) => {
-    ready ??= readPrivateKey(privateKey).then(key => PrivateKeyJwt(key, {
-      [modifyAssertion]: (_header, payload) => { payload.aud = audience }
-    }))
-    await (await ready)(server, client, body, headers)
+export function privateKeyJwt (privateKey: ClientPrivateKey): (assertion: ClientAssertion) => ClientAuth {
+  // One for each algorithm: a CryptoKey signs with a single one.
+  const keys = new Map<unknown, Promise<{ key: CryptoKey, kid?: string }>>()
+  const keyFor = (alg: unknown) => {
+    let key = keys.get(alg)
+    if (key === undefined) {
+      key = readPrivateKey(privateKey, alg)
+      keys.set(alg, key)
+    }
+    return key
+  }
+  const thumbprints = typeof privateKey === 'object' && 'kty' in privateKey ? thumbprintsOf(privateKey) : {}
+  return ({ audience, header }) => async (server, client, body, headers) => {
+    const key = await keyFor(header.alg)
+    const modify = assertionModifier({ audience, header: { ...thumbprints, ...header } })
+    const sign = PrivateKeyJwt(key, { [modifyAssertion]: modify })
+    await sign(server, client, body, headers)
   }
 }
 
-async function readPrivateKey (key: ClientPrivateKey): Promise<{ key: CryptoKey, kid?: string }> {
-  if (typeof key === 'string') return { key: await importPKCS8(key, algorithmOf(key)) }
-  if ('kty' in key) {
-    const imported = await importJWK(key as JWK, (key as JWK).alg ?? algorithmOfJwk(key as JWK)) as CryptoKey
-    return { key: imported, ...(typeof key.kid === 'string' && { kid: key.kid }) }
+type AssertionModifier = (header: Record<string, unknown>, payload: Record<string, unknown>) => void
+
+function assertionModifier ({ audience, header: further }: ClientAssertion): AssertionModifier {
+  return (header, payload) => {
+    const { alg } = header
+    if (further.alg !== undefined && further.alg !== alg) {
+      const wanted = JSON.stringify(further.alg)
+      throw unusableKey(`the client's key signs with ${String(alg)}, and clientAssertion.header.alg is ${wanted}`)
+    }
+    Object.assign(header, further, { alg })
+    payload.aud = audience
+  }
+}
+
+function thumbprintsOf (jwk: JWK): Record<string, unknown> {
+  const { x5t, 'x5t#S256': x5tS256 } = jwk
+  return { ...(typeof x5t === 'string' && { x5t }), ...(typeof x5tS256 === 'string' && { 'x5t#S256': x5tS256 }) }
+}
+
+async function readPrivateKey (key: ClientPrivateKey, wanted: unknown): Promise<{ key: CryptoKey, kid?: string }> {
+  const alg = wanted as string | undefined
+  try {
+    if (typeof key === 'string') return { key: await importPKCS8(key, alg ?? algorithmOf(key)) }
+    if ('kty' in key) {
+      const jwk = key as JWK
+      // A JWK's own `alg` would be held against the one that is asked for.
+      const { alg: own, ...members } = jwk
+      const imported = await importJWK(members, alg ?? own ?? algorithmOfJwk(jwk)) as CryptoKey
+      return { key: imported, ...(typeof key.kid === 'string' && { kid: key.kid }) }
+    }
+  } catch (cause) {
+    const purpose = alg === undefined ? '' : ` for ${String(alg)}`
+    throw unusableKey(`clientPrivateKey cannot be read as a private key${purpose}`, cause)
   }
   return { key: key as CryptoKey }
+}
+
+function unusableKey (message: string, cause?: unknown): OAuthError {
+  return new InvalidOptionsError(message, { reason: 'client_key', ...(cause !== undefined && { cause }) })
 }
 
 function algorithmOf (pem: string): string {

@@ -20,7 +20,8 @@ export interface IdTokenClaims extends JWTPayload {
 
 export interface IdTokenExpectation {
   provider: string
-  issuer: string
+  /** A list is one issuer under several names. */
+  issuer: string | readonly string[]
   clientId: string
   keys: KeySource
   /** Epoch seconds. */
@@ -52,11 +53,12 @@ export async function validateIdToken (idToken: string, expected: IdTokenExpecta
   const refuse = (reason: string, what: string, cause?: unknown) =>
     new InvalidIdTokenError(`the ID token of provider "${provider}" is refused: ${what}`, { provider, reason, cause })
 
+  const names = typeof issuer === 'string' ? [issuer] : issuer
   let claims: JWTPayload
   let header: JWTHeaderParameters
   try {
     const { payload, protectedHeader } = await jwtVerify(idToken, expected.keys, {
-      ...(expected.acceptIssuer === undefined && { issuer }),
+      ...(expected.acceptIssuer === undefined && { issuer: [...names] }),
       audience: clientId,
       algorithms: acceptableAlgorithms(expected.algorithms),
       requiredClaims: ['iss', 'sub', 'aud', 'exp', 'iat'],
@@ -71,7 +73,8 @@ export async function validateIdToken (idToken: string, expected: IdTokenExpecta
     throw refuse(reasonOf(cause), cause instanceof Error ? cause.message : 'it cannot be read', cause)
   }
   if (typeof claims.sub !== 'string' || claims.sub === '') throw refuse('sub', 'it names no subject')
-  if (expected.acceptIssuer !== undefined && claims.iss !== issuer && !expected.acceptIssuer(String(claims.iss), claims, expected.keys.entry(header.kid) ?? {})) {
+  const { acceptIssuer } = expected
+  if (acceptIssuer !== undefined && !acceptIssuer(String(claims.iss), claims, expected.keys.entry(header.kid) ?? {})) {
     throw refuse('iss', 'it is from another issuer')
   }
   if (claims.iat! > expected.now + clockTolerance) throw refuse('iat', 'it was issued in the future')
@@ -90,7 +93,8 @@ export async function validateIdToken (idToken: string, expected: IdTokenExpecta
     throw refuse('at_hash', 'it does not belong to the access token that came with it')
   }
   const { previous } = expected
-  if (previous !== undefined && (claims.sub !== previous.sub || claims.iss !== previous.iss)) {
+  const sameIssuer = (one: string) => one === claims.iss || (names.includes(one) && names.includes(claims.iss!))
+  if (previous !== undefined && (claims.sub !== previous.sub || !sameIssuer(previous.iss))) {
     throw refuse('subject_changed', 'it speaks of another user than the login it refreshes')
   }
   return claims as IdTokenClaims

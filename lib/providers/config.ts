@@ -4,7 +4,9 @@ import { parseScope } from '../protocol/token-set.ts'
 import type { Conform } from '../protocol/token-response.ts'
 import type { Parameters } from '../protocol/urls.ts'
 import { tryUrl, type OptionChecker } from './option-checker.ts'
-import type { GrantType, ProviderHooks, ProviderOptions, RefreshMode, ResourceServer, UserProfile } from './types.ts'
+import type {
+  FetchProfile, GrantType, ProviderHooks, ProviderOptions, RefreshMode, ResourceServer, UserProfile
+} from './types.ts'
 
 /** One provider's options, checked and with defaults. */
 export interface ProviderConfig {
@@ -21,6 +23,7 @@ export interface ProviderConfig {
   readonly clientSecret: string | undefined
   readonly clientAuthentication: ProviderOptions['clientAuthentication']
   readonly clientPrivateKey: ClientPrivateKey | undefined
+  readonly clientAssertion: ProviderOptions['clientAssertion']
   readonly grantType: GrantType
   readonly idTokenIssuer: ProviderOptions['idTokenIssuer']
   readonly redirectUri: string | undefined
@@ -41,6 +44,8 @@ export interface ProviderConfig {
   readonly resourceServers: readonly URL[]
   /** Those of `resourceServers` below which a handler may write `%2F`; undefined where there are none. */
   readonly encodedSlashes: readonly URL[] | undefined
+  /** Covered beside `resourceServers`, this path alone: the userinfo endpoint, where the profile is fetched. */
+  readonly userinfoResource?: URL | undefined
   readonly expiryLeeway: number
   readonly defaultExpiresIn: number | undefined
   readonly requestTimeout: number
@@ -48,6 +53,7 @@ export interface ProviderConfig {
   readonly revokeAtLogout: boolean
   readonly postLogoutRedirectUri: string | undefined
   readonly profile: 'id_token' | 'userinfo' | 'auto'
+  readonly fetchProfile: FetchProfile | undefined
   readonly userProfile: ((claims: Record<string, unknown>) => UserProfile) | undefined
   readonly conform: Conform | undefined
   readonly hooks: ProviderHooks
@@ -65,9 +71,11 @@ const ENDPOINTS = {
   jwksUri: 'jwks_uri'
 } as const
 const PROVIDER_OPTIONS = ['title', 'issuer', ...Object.keys(ENDPOINTS), 'idTokenIssuer', 'grantType', 'clientId', 'clientSecret', 'clientAuthentication', 'clientPrivateKey',
+  'clientAssertion',
   'redirectUri', 'scope', 'scopeSeparator', 'authorizationParams', 'tokenParams', 'refreshParams', 'pkce', 'loginParams', 'tokenEndpointMethod', 'tokenRequestIn',
   'strictTokenType', 'responseMode', 'resourceServers', 'tokenPlacement', 'refresh', 'expiryLeeway', 'defaultExpiresIn', 'requestTimeout', 'refreshAhead',
-  'revokeAtLogout', 'postLogoutRedirectUri', 'profile', 'userProfile', 'conform', 'hooks', 'allowInsecureRequests']
+  'revokeAtLogout', 'postLogoutRedirectUri', 'profile', 'fetchProfile', 'userProfile', 'conform', 'hooks',
+  'allowInsecureRequests']
 /** The longest time a timer of Node's can hold, in milliseconds: a longer one is over at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1
 const HOOKS = ['accessTokenRequest', 'accessTokenResponse', 'refreshTokenRequest', 'refreshTokenResponse', 'protectedRequest'] as const
@@ -111,10 +119,13 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
       if (options[option] === undefined) check.add(`${path}.${option}`, 'is missing; write it, or `issuer` to have the endpoints discovered')
     }
   }
+  checkClientAssertion(`${path}.clientAssertion`, options.clientAssertion, check)
   const scope = parseScope(options.scope ?? [])
   if (scope === undefined) check.add(`${path}.scope`, 'must be a list of strings or one string with spaces')
   if (options.idTokenIssuer !== undefined && options.issuer === undefined && options.jwksUri === undefined) check.add(`${path}.jwksUri`, 'is missing, and idTokenIssuer is given; write where the keys of its ID tokens are')
-  if (options.issuer === undefined && options.idTokenIssuer === undefined && options.profile !== 'userinfo' && scope?.includes('openid') === true) {
+  const profileAlone = options.profile === 'userinfo' || options.fetchProfile !== undefined
+  const knowsIssuer = options.issuer !== undefined || options.idTokenIssuer !== undefined
+  if (!knowsIssuer && !profileAlone && scope?.includes('openid') === true) {
     check.add(`${path}.issuer`, 'is missing, and scope asks for "openid"; an ID token can be checked only against a known issuer (with `profile: \'userinfo\'` there need be none)')
   }
   const { resourceServers, encodedSlashes } = readResourceServers(`${path}.resourceServers`, options.resourceServers, insecure, check)
@@ -122,7 +133,7 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
   check.number(`${path}.defaultExpiresIn`, options.defaultExpiresIn, 1)
   check.number(`${path}.requestTimeout`, options.requestTimeout, 1, MAX_TIMER_MS)
   for (const option of ['refreshAhead', 'revokeAtLogout', 'allowInsecureRequests', 'strictTokenType'] as const) check.type(`${path}.${option}`, options[option], 'boolean')
-  for (const option of ['userProfile', 'conform'] as const) check.type(`${path}.${option}`, options[option], 'function')
+  for (const option of ['fetchProfile', 'userProfile', 'conform'] as const) check.type(`${path}.${option}`, options[option], 'function')
   const loginParams = check.strings(`${path}.loginParams`, options.loginParams) ?? []
   const pkce = options.pkce ?? 'S256'
   if (pkce !== false && pkce !== 'S256' && pkce !== 'plain') check.add(`${path}.pkce`, `is ${JSON.stringify(pkce)}; write 'S256', 'plain' or false`)
@@ -135,7 +146,7 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
   check.oneOf(`${path}.profile`, options.profile, ['id_token', 'userinfo', 'auto'])
   for (const option of ['authorizationParams', 'tokenParams', 'refreshParams'] as const) if (options[option] !== undefined) check.object(`${path}.${option}`, options[option])
   for (const option of ['title', 'scopeSeparator'] as const) check.type(`${path}.${option}`, options[option], 'string')
-  if (typeof options.idTokenIssuer !== 'string') check.type(`${path}.idTokenIssuer`, options.idTokenIssuer, 'function')
+  checkIdTokenIssuer(`${path}.idTokenIssuer`, options.idTokenIssuer, check)
   check.oneOf(`${path}.responseMode`, options.responseMode, ['query', 'form_post'])
 
   return Object.freeze({
@@ -148,6 +159,7 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
     clientSecret: options.clientSecret,
     clientAuthentication,
     clientPrivateKey: options.clientPrivateKey,
+    clientAssertion: options.clientAssertion,
     grantType,
     idTokenIssuer: options.idTokenIssuer,
     redirectUri: options.redirectUri,
@@ -172,7 +184,9 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
     refreshAhead: options.refreshAhead ?? true,
     revokeAtLogout: options.revokeAtLogout ?? true,
     postLogoutRedirectUri: options.postLogoutRedirectUri,
-    profile: options.profile ?? 'auto',
+    // Like `userinfo`, it is asked at each login, and no ID token is needed for it.
+    profile: options.fetchProfile === undefined ? options.profile ?? 'auto' : 'userinfo',
+    fetchProfile: options.fetchProfile,
     userProfile: options.userProfile,
     conform: options.conform,
     hooks: Object.freeze({ ...options.hooks }),
@@ -226,6 +240,24 @@ function readResourceServer (path: string, entry: unknown, check: OptionChecker)
   check.type(`${path}.url`, server.url, 'string', true)
   check.type(`${path}.encodedSlashes`, server.encodedSlashes, 'boolean')
   return typeof server.url === 'string' ? server : undefined
+}
+
+function checkIdTokenIssuer (path: string, value: ProviderOptions['idTokenIssuer'], check: OptionChecker): void {
+  if (!Array.isArray(value)) {
+    if (typeof value !== 'string') check.type(path, value, 'function')
+  } else if (value.length === 0 || !value.every(item => typeof item === 'string' && item !== '')) {
+    check.add(path, 'must be a string, a list of strings, or a function')
+  }
+}
+
+function checkClientAssertion (path: string, value: ProviderOptions['clientAssertion'], check: OptionChecker): void {
+  if (value === undefined || typeof value === 'function') return
+  if (check.object(path, value) === undefined) return
+  check.known(path, value, ['audience', 'header'])
+  const { audience, header } = value
+  if (Array.isArray(audience)) check.strings(`${path}.audience`, audience)
+  else check.type(`${path}.audience`, audience, 'string')
+  if (header !== undefined) check.object(`${path}.header`, header)
 }
 
 function isPrivateKey (key: unknown): boolean {

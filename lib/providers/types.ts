@@ -1,6 +1,7 @@
 import type { ClientAuthenticationFunction, ClientAuthenticationMethod } from '../protocol/client-authentication.ts'
 import type { ClientPrivateKey } from '../protocol/client-authentication.ts'
 import type { Conform, HttpAnswer } from '../protocol/token-response.ts'
+import type { TokenSet } from '../protocol/token-set.ts'
 import type { Parameters } from '../protocol/urls.ts'
 
 /** Who is logged in, the same shape for every provider. */
@@ -18,6 +19,86 @@ export interface User {
 }
 
 export type UserProfile = Omit<User, 'raw' | 'id'> & { id: string | number }
+
+/** Options of a call for the profile. */
+export interface ProfileCallOptions {
+  /** Default GET. */
+  method?: string
+  headers?: Record<string, string | string[] | undefined>
+  /** A value that is sent as JSON. */
+  json?: unknown
+  body?: string | Uint8Array | URLSearchParams | FormData | null
+  /**
+   * Parameters that are added to the URL's query. An `access_token` among them takes the place of the Authorization
+   * header.
+   */
+  query?: Record<string, unknown>
+  signal?: AbortSignal | null
+  /** Bytes that are read of the answer at most. Default 1 MiB. */
+  maxResponseSize?: number
+}
+
+/** A call for the profile: awaited, its response; read whole by one of its methods, an error for any status but 2xx. */
+export interface ProfileResponse extends Promise<{
+  statusCode: number
+  headers: Record<string, string | string[] | undefined>
+  body: AsyncIterable<Uint8Array> & { json (): Promise<unknown>, text (): Promise<string> }
+}> {
+  json<T = unknown> (): Promise<T>
+  text (): Promise<string>
+  bytes (): Promise<Uint8Array>
+}
+
+type ProfileVerb = (url: string | URL, options?: Omit<ProfileCallOptions, 'method'>) => ProfileResponse
+
+/**
+ * Calls the provider with the access token of the login: below `resourceServers` (the first resolves relative URLs) and
+ * the userinfo endpoint itself, nowhere else. Redirects are not followed.
+ */
+export interface ProfileCall {
+  (url: string | URL, options?: ProfileCallOptions): ProfileResponse
+  get: ProfileVerb
+  post: ProfileVerb
+  put: ProfileVerb
+  patch: ProfileVerb
+  delete: ProfileVerb
+  head: ProfileVerb
+}
+
+/**
+ * Fetches the user's profile in place of the userinfo request.
+ * @param context.tokens the token set of the login
+ * @param context.call sends calls with its access token, until the function has returned
+ * @returns the claims that `userProfile` makes the user of
+ */
+export type FetchProfile = (context: { tokens: TokenSet, call: ProfileCall }) => object | Promise<object>
+
+/**
+ * Decides whether an ID token's issuer is the provider.
+ * @param claims the token's, its signature checked
+ * @param key the key that signed, as it stands in the key set
+ */
+export type IdTokenIssuerFunction =
+  (issuer: string, claims: Record<string, unknown>, key: Record<string, unknown>) => boolean
+
+/** What a client assertion is made for. */
+export interface ClientAssertionContext {
+  /** URL of the endpoint that the request goes to. */
+  endpoint: string
+  /** The provider's issuer, where it is known. */
+  issuer: string | undefined
+}
+
+/** What a client assertion says beside the claims that every one has (RFC 7523, section 3). */
+export interface ClientAssertionOptions {
+  /** `aud`. Default the issuer where it is known, else the token endpoint. */
+  audience?: string | readonly string[]
+  /** Further members of the JOSE header (`x5t#S256`, `kid`, …); `alg` chooses the algorithm that the key signs with. */
+  header?: Record<string, unknown>
+}
+
+export type ClientAssertionFunction =
+  (context: ClientAssertionContext) => ClientAssertionOptions | Promise<ClientAssertionOptions>
 
 export type GrantType = 'authorization_code' | 'implicit' | 'password' | 'client_credentials' | 'device_code'
 
@@ -79,10 +160,11 @@ export interface ProviderOptions {
   deviceAuthorizationEndpoint?: string
   jwksUri?: string
   /**
-   * Who may issue ID tokens, where that is not `issuer`: one login endpoint for many tenants. Needs `jwksUri`. A function is also
-   * given the key that signed, as it stands in the key set.
+   * Who may issue ID tokens, where that is not `issuer`. Needs `jwksUri`. A list is one issuer under several names; a
+   * function decides for one login endpoint of many tenants, and is also given the key that signed, as it stands in the
+   * key set.
    */
-  idTokenIssuer?: string | ((issuer: string, claims: Record<string, unknown>, key: Record<string, unknown>) => boolean)
+  idTokenIssuer?: string | readonly string[] | IdTokenIssuerFunction
 
   /** How tokens are obtained. Default `authorization_code`. */
   grantType?: GrantType
@@ -92,6 +174,11 @@ export interface ProviderOptions {
   clientAuthentication?: ClientAuthenticationMethod | ClientAuthenticationFunction
   /** The private key for `private_key_jwt`: a CryptoKey, a JWK, or PKCS#8 PEM (RS256 where a PEM does not say otherwise). */
   clientPrivateKey?: ClientPrivateKey
+  /**
+   * Audience and further header of the assertions of `private_key_jwt` and `client_secret_jwt`; a function is asked for
+   * each one. `x5t` and `x5t#S256` of a JWK are in the header without it.
+   */
+  clientAssertion?: ClientAssertionOptions | ClientAssertionFunction
   /** A redirect URI that is already registered elsewhere, in place of `baseUrl` + callback route. */
   redirectUri?: string
   /** What is asked for; a list, or a string with spaces. */
@@ -142,7 +229,12 @@ export interface ProviderOptions {
   postLogoutRedirectUri?: string
   /** Where the user's profile comes from at login; by default the ID token, and userinfo where that says too little. */
   profile?: 'id_token' | 'userinfo' | 'auto'
-  /** Makes `request.oauth.user` out of the claims or userinfo answer. */
+  /**
+   * Fetches the profile in place of the userinfo request, whatever `profile` says. Where there is an ID token, it still
+   * says who logged in: a `sub` that is another one is refused.
+   */
+  fetchProfile?: FetchProfile
+  /** Makes `request.oauth.user` out of the claims, the userinfo answer or what `fetchProfile` returned. */
   userProfile?: (claims: Record<string, unknown>) => UserProfile
   /** Evens out this provider's token answers before they are read. */
   conform?: Conform

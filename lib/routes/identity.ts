@@ -16,22 +16,25 @@ export interface Identity {
 }
 
 /**
- * Finds out who logged in: from the validated ID token, and from userinfo where that says too little.
- * @throws FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE
+ * Finds out who logged in: from the validated ID token, from userinfo where that says too little, and by `fetchProfile`
+ * where the options have one.
+ * @throws FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, and what
+ *   `fetchProfile` throws
  */
 export async function identify (provider: ProviderClient, tokens: TokenSet, pending: Pick<PendingLogin, 'nonce' | 'maxAge' | 'scope'>): Promise<Identity> {
   const { profile, userProfile } = provider.config
   if (!provider.expectsIdToken(pending.scope) || tokens.idToken === undefined) {
-    if (profile === 'id_token' || !await provider.has('userinfo_endpoint')) return { user: null, claims: {} }
-    const claims = await provider.userinfo(tokens)
+    if (profile === 'id_token' || !await provider.hasProfile()) return { user: null, claims: {} }
+    const claims = await provider.profile(tokens)
     return { user: makeUser(provider, claims, userProfile), claims }
   }
 
   const claims = await provider.validateIdToken(tokens.idToken, { nonce: pending.nonce, maxAge: pending.maxAge, accessToken: tokens.accessToken })
   const identity = { sub: claims.sub, iss: claims.iss }
-  if (profile === 'userinfo' || (profile === 'auto' && saysTooLittle(claims, pending.scope) && await provider.has('userinfo_endpoint'))) {
+  const wanted = profile === 'auto' && saysTooLittle(claims, pending.scope)
+  if (profile === 'userinfo' || (wanted && await provider.hasProfile())) {
     try {
-      const raw = { ...claims, ...await provider.userinfo(tokens, claims.sub) }
+      const raw = withProfile(claims, await provider.profile(tokens, claims.sub))
       return { user: makeUser(provider, raw, userProfile), claims, identity }
     } catch (error) {
       // Somebody else's profile is an attack; none at all costs a name and a picture, not the login.
@@ -46,6 +49,28 @@ export async function identify (provider: ProviderClient, tokens: TokenSet, pend
 function saysTooLittle (claims: Record<string, unknown>, scope: readonly string[]): boolean {
   return (scope.includes('profile') && claims.name === undefined && claims.preferred_username === undefined) ||
     (scope.includes('email') && claims.email === undefined)
+}
+
+// What an ID token says of the login itself (OpenID Connect Core, sections 2 and 3.1.3.6).
+const LOGIN_CLAIMS = [
+  'iss', 'sub', 'aud', 'exp', 'iat', 'nbf', 'jti', 'nonce', 'azp', 'auth_time', 'acr', 'amr',
+  'at_hash', 'c_hash', 's_hash', 'sid'
+]
+/** Claim → what says whether it is verified. */
+const VERIFIED = { email: 'email_verified', phone_number: 'phone_number_verified' }
+
+/**
+ * The claims of an ID token and a profile together: the profile knows the user better, the ID token alone the login.
+ */
+function withProfile (claims: Record<string, unknown>, profile: Record<string, unknown>): Record<string, unknown> {
+  const merged = { ...claims, ...profile }
+  for (const name of LOGIN_CLAIMS) if (claims[name] !== undefined) merged[name] = claims[name]
+  // That an address is verified is said of the one that stands beside it, and of no other.
+  for (const [name, verified] of Object.entries(VERIFIED)) {
+    const isAnother = profile[name] !== undefined && profile[name] !== claims[name]
+    if (isAnother && profile[verified] === undefined) delete merged[verified]
+  }
+  return merged
 }
 
 function makeUser (provider: ProviderClient, claims: Record<string, unknown>, userProfile: ((claims: Record<string, unknown>) => UserProfile) | undefined): User {
