@@ -119,6 +119,60 @@ t.test('a 401 that stays can be read whichever way', async (t) => {
   t.equal(Buffer.concat(chunks as Buffer[]).toString(), '{"error":"invalid_token"}')
 })
 
+/** An API whose every answer to a call is a 401 that comes once the token has been replaced, as often as asked. */
+async function startOvertaken (t: Test, times: number) {
+  const app = await startClientApp(t)
+  const seen: (string | undefined)[] = []
+  app.provider.api.routes['* overtaken'] = async ({ authorization, method, body }) => {
+    seen.push(authorization)
+    if (seen.length > times) return { body: { method, body } }
+    // Another request of the same user, as a slow page that is open beside this one.
+    await app.run(oauth => oauth.refresh())
+    return { status: 401, headers: { 'www-authenticate': 'Bearer error="invalid_token"' } }
+  }
+  return { ...app, seen }
+}
+
+t.test('a call whose token is replaced twice while it is on its way goes through with the newest', async (t) => {
+  for (const times of [1, 2]) {
+    const { run, seen } = await startOvertaken(t, times)
+    t.match(await run(oauth => oauth.post('overtaken', { json: { a: 1 } }).json()), { method: 'POST', body: '{"a":1}' })
+    t.equal(seen.length, times + 1)
+    t.equal(new Set(seen).size, times + 1, 'each time with another token')
+    t.equal(seen.at(-1), `Bearer ${(await run(oauth => oauth.tokens())).accessToken}`)
+  }
+})
+
+t.test('the same for a call that is awaited, and for fetch', async (t) => {
+  const awaited = await startOvertaken(t, 2)
+  t.equal((await awaited.run(oauth => oauth.get('overtaken'))).statusCode, 200)
+  const fetched = await startOvertaken(t, 2)
+  t.equal((await fetched.run(oauth => oauth.fetch('overtaken', { method: 'PUT', body: 'a' }))).status, 200)
+})
+
+t.test('a call whose token is replaced again and again does not loop', async (t) => {
+  const { run, seen } = await startOvertaken(t, Infinity)
+  t.match(await rejection(run(oauth => oauth.get('overtaken').json())), { code: 'FST_OAUTH_RESPONSE_STATUS', responseStatus: 401 })
+  t.equal(seen.length, 3)
+})
+
+t.test('a stream whose token is replaced on its way is sent once', async (t) => {
+  const { run, seen } = await startOvertaken(t, Infinity)
+  t.equal((await run(oauth => oauth.post('overtaken', { body: Readable.from(['some bytes']) }))).statusCode, 401)
+  t.equal(seen.length, 1)
+})
+
+t.test('userinfo whose token is replaced twice while it is on its way goes through with the newest', async (t) => {
+  const app = await startClientApp(t)
+  const fault = app.provider.endpoints.userinfo.fail(async () => {
+    if (fault.hits === 2) fault.stop()
+    await app.run(oauth => oauth.refresh())
+    return { status: 401 }
+  })
+  t.match(await app.run(oauth => oauth.userinfo()), { sub: 'alice' })
+  t.equal(fault.hits, 2)
+})
+
 t.test('after a call that the new token was good for, a 401 may cause a refresh again', async (t) => {
   const app = await startRevoked(t)
   await app.run(oauth => oauth.get('orders').json())

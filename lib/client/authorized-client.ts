@@ -1,15 +1,18 @@
 import type { Dispatcher } from 'undici'
 import { ApiUnavailableError, InvalidOptionsError, InvalidResponseError, OAuthError } from '../errors.ts'
 import type { ProviderConfig } from '../options.ts'
+import { printable } from '../protocol/authorization-response.ts'
 import type { TokenSet } from '../protocol/token-set.ts'
 import { appendQuery, setParameters, type Parameters } from '../protocol/urls.ts'
 import { combineHooks } from '../providers/hooks.ts'
 import type { ProviderHooks } from '../providers/types.ts'
+import { checkCallOptions } from './call-options.ts'
 import { OAuthCall, type CallSender } from './oauth-call.ts'
 import { copyHeaders, discardBody, prepareBody, type CallBody, type CallHeaders, type PreparedBody } from './request-body.ts'
 import { assertResourceUrl, resolveResourceUrl, resolveUrl } from './resource-url.ts'
 import { asResponseData, readWhole, type BufferedAnswer, type ResponseData } from './response-data.ts'
 import { placeToken } from './token-placement.ts'
+import { MAX_SENDS } from './retry.ts'
 import type { Grant, TokenSource } from './token-source.ts'
 import type { Transport, TransportRequest } from './transport.ts'
 
@@ -31,8 +34,6 @@ export interface CallOptions extends Omit<Partial<Dispatcher.RequestOptions>, 'o
 }
 
 const MAX_RESPONSE_SIZE = 16 * 1024 * 1024
-// They would take the call somewhere else, or send it by another way than the one that has been checked.
-const REFUSED_OPTIONS = ['origin', 'path', 'dispatcher', 'upgrade', 'maxRedirections']
 
 /** An HTTP client that is authorized as one account: checks where each call goes, adds the token, retries once after a 401. */
 export class AuthorizedClient {
@@ -56,11 +57,11 @@ export class AuthorizedClient {
    * @param url relative to the first resource server, or absolute below any of them
    */
   call (method: string | undefined, url: string | URL, options?: CallOptions): OAuthCall {
-    return new OAuthCall(new AuthorizedCall(this, method, url, options))
+    return new OAuthCall(new AuthorizedCall(this, method, url, options ?? undefined))
   }
 }
 
-/** One call of one client, sent once (and once more after a 401) in one of two ways. */
+/** One call of one client, sent once (and again after a 401) in one of two ways. */
 class AuthorizedCall implements CallSender {
   readonly #client: AuthorizedClient
   readonly #method: string | undefined
@@ -68,6 +69,7 @@ class AuthorizedCall implements CallSender {
   readonly #options: CallOptions | undefined
   /** It is undici that works on the call now: what fails is the transport, not a hook or an option. */
   #onItsWay = false
+  #sent: Pick<TransportRequest, 'method' | 'url'> | undefined
   provider = ''
   secret: string | undefined
 
@@ -105,6 +107,14 @@ class AuthorizedCall implements CallSender {
     }
   }
 
+  /** Method and path of what was sent last, without the query: that may hold the token. */
+  get target (): string {
+    if (this.#sent === undefined) return ''
+    const { method, url: { pathname } } = this.#sent
+    const path = this.secret === undefined || this.secret === '' ? pathname : pathname.replaceAll(this.secret, '[redacted]')
+    return printable(`${method} ${path}`)
+  }
+
   get #limit (): number { return this.#options?.maxResponseSize ?? MAX_RESPONSE_SIZE }
 
   /**
@@ -124,22 +134,22 @@ class AuthorizedCall implements CallSender {
       const source = withholdToken === true ? NOBODY : this.#client.source()
 
       const granted = source.current(replayable)
-      const grant = granted instanceof Promise ? await unlessAborted(granted, signal) : granted
-      const answer = await this.#transmit(request, grant, config, transmit)
-      if (answer.statusCode !== 401) {
-        source.accepted(grant)
-        return answer
-      }
-      if (!replayable || isInsufficientScope(answer.headers)) return answer
+      let grant = granted instanceof Promise ? await unlessAborted(granted, signal) : granted
+      for (let sends = 1; ; sends++) {
+        const answer = await this.#transmit(request, grant, config, transmit)
+        if (answer.statusCode !== 401) {
+          source.accepted(grant)
+          return answer
+        }
+        if (!replayable || sends === MAX_SENDS || isInsufficientScope(answer.headers)) return answer
 
-      // The token may have been revoked, or its end misjudged: one newer token, one more try, and no other.
-      const giveBack = await settle(answer)
-      this.#onItsWay = false
-      const newer = await unlessAborted(source.renew(grant), signal)
-      if (newer === undefined) return giveBack()
-      const second = await this.#transmit(request, newer, config, transmit)
-      if (second.statusCode !== 401) source.accepted(newer)
-      return second
+        // The token may have been revoked, its end misjudged, or it was replaced while the call was on its way.
+        const giveBack = await settle(answer)
+        this.#onItsWay = false
+        const newer = await unlessAborted(source.renew(grant), signal)
+        if (newer === undefined) return giveBack()
+        grant = newer
+      }
     } catch (error) {
       discardBody(body)
       throw this.#explained(error)
@@ -151,10 +161,8 @@ class AuthorizedCall implements CallSender {
     if (options === undefined) {
       return { request: { url: resolveResourceUrl(this.#url, config), method: this.#method ?? 'GET', headers: {} }, replayable: true }
     }
+    checkCallOptions(options, this.#method, config.name)
     const { json, body, headers, method, signal, query, withholdToken, maxResponseSize: _ours, ...rest } = options
-    for (const name of REFUSED_OPTIONS) {
-      if (rest[name as keyof typeof rest]) throw new InvalidOptionsError(`a call cannot have the option "${name}": where it goes is checked by its URL`, { provider: config.name })
-    }
     const url = withholdToken === true ? resolveUrl(this.#url, config) : resolveResourceUrl(this.#url, config)
     if (query !== undefined) url.search = appendQuery(url.search, setParameters(new URLSearchParams(), query as Parameters))
     const finish = (prepared: PreparedBody): Prepared => ({
@@ -176,6 +184,7 @@ class AuthorizedCall implements CallSender {
 
   #hand<T> (request: TransportRequest, { accessToken }: TokenSet, transmit: (request: TransportRequest) => Promise<T>): Promise<T> {
     this.secret = accessToken
+    this.#sent = request
     this.#onItsWay = true
     return transmit(request)
   }
@@ -202,15 +211,15 @@ class AuthorizedCall implements CallSender {
     const { signal, body } = this.#options ?? NO_OPTIONS
     if (signal?.aborted === true) return signal.reason
     if (error instanceof InvalidResponseError && error.provider === undefined) {
-      return new InvalidResponseError(`an API of provider "${provider}" cannot be read: ${error.message}`, { provider, reason: error.reason })
+      return new InvalidResponseError(`an API of provider "${provider}" cannot be read (${this.target}): ${error.message}`, { provider, reason: error.reason })
     }
     if (error instanceof OAuthError || !this.#onItsWay || error === (body as { errored?: unknown } | undefined)?.errored) return error
 
     const { name, code = '', message: told } = error as Error & { code?: string }
     // A mock's error shows the whole request.
     const message = secret === undefined || secret === '' ? told : told.replaceAll(secret, '[redacted]')
-    if (CALLERS_MISTAKES.includes(code)) return new InvalidOptionsError(`a call to an API of provider "${provider}" cannot be sent: ${message}`, { provider })
-    return new ApiUnavailableError(`an API of provider "${provider}" cannot be reached`, {
+    if (CALLERS_MISTAKES.includes(code)) return new InvalidOptionsError(`a call to an API of provider "${provider}" cannot be sent (${this.target}): ${message}`, { provider })
+    return new ApiUnavailableError(`an API of provider "${provider}" cannot be reached (${this.target})`, {
       provider, reason: code.endsWith('_TIMEOUT') ? 'timeout' : 'no_answer', cause: { name, code, message }
     })
   }

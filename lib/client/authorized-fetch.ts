@@ -1,7 +1,8 @@
 import { Readable } from 'node:stream'
-import { ApiUnavailableError, InsecureTransportError, InvalidOptionsError, InvalidResponseError, OriginNotAllowedError } from '../errors.ts'
+import { ApiUnavailableError, InsecureTransportError, InvalidResponseError, OriginNotAllowedError } from '../errors.ts'
 import type { ProviderConfig } from '../options.ts'
 import type { AuthorizedClient } from './authorized-client.ts'
+import { checkFetchInit } from './call-options.ts'
 import { CODINGS, decodeStream } from './content-coding.ts'
 import { leadsInside } from './network-zone.ts'
 import { copyHeaders, prepareBody, type CallBody, type PreparedBody } from './request-body.ts'
@@ -69,7 +70,7 @@ async function sendAnonymous (transport: Transport, { url, method, headers, body
 }
 
 async function readRequest (input: Parameters<typeof fetch>[0], init: RequestInit, { name: provider }: ProviderConfig): Promise<FetchRequest> {
-  if ((init as { dispatcher?: unknown }).dispatcher) throw new InvalidOptionsError('a call cannot have the option "dispatcher": where it goes is checked by its URL', { provider })
+  checkFetchInit(init, provider)
   const given = typeof input === 'string' || input instanceof URL ? undefined : input
   const method = (init.method ?? given?.method ?? 'GET').toUpperCase()
   if (FORBIDDEN_METHODS.includes(method)) throw new TypeError(`fetch failed: ${method} is not allowed`)
@@ -142,7 +143,7 @@ const NULL_BODY = [204, 205, 304]
 async function asResponse ({ statusCode, headers, body, statusText }: ResponseData, url: URL, method: string, redirected: boolean): Promise<Response> {
   if (statusCode < 200 || statusCode > 599) {
     await body.dump().catch(() => {})
-    throw new InvalidResponseError(`an API answered with status ${statusCode}, which a Response cannot hold`, { reason: 'status' })
+    throw new InvalidResponseError(`an API answered ${method} ${url.pathname} with status ${statusCode}, which a Response cannot hold`, { reason: 'status' })
   }
   const list = new Headers()
   for (const [name, value] of Object.entries(headers)) {

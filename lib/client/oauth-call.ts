@@ -1,11 +1,13 @@
 import { InvalidResponseError, ResponseStatusError } from '../errors.ts'
 import { excerptOf } from '../protocol/token-response.ts'
-import { asResponseData, type BufferedAnswer, type ResponseData } from './response-data.ts'
+import { asResponseData, guardResponseData, notSerializable, type BufferedAnswer, type ResponseData } from './response-data.ts'
 
 /** How one call is sent: as a stream or read whole, and never twice. */
 export interface CallSender {
   /** The provider's name, for errors; known once the call is sent. */
   readonly provider: string
+  /** Method and path of what was sent, for errors. */
+  readonly target: string
   /** What was sent along and may come back in an answer. */
   readonly secret: string | undefined
   stream (): Promise<ResponseData>
@@ -79,6 +81,11 @@ export class OAuthCall extends Promise<ResponseData> {
     return quiet(this.#answer().then(answer => new Uint8Array(this.#success(answer))))
   }
 
+  /** A call that was not awaited has no JSON of its own. @throws FST_OAUTH_INVALID_OPTIONS */
+  toJSON (): never {
+    throw notSerializable('a call that was not awaited')
+  }
+
   async #json<T> (answer: Promise<BufferedAnswer>): Promise<T> {
     const body = this.#success(await answer)
     if (body.length === 0) return undefined as T
@@ -86,15 +93,15 @@ export class OAuthCall extends Promise<ResponseData> {
     try {
       return JSON.parse(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text) as T
     } catch {
-      const { provider } = this.#sender
-      throw new InvalidResponseError(`an API of provider "${provider}" answered with something that is no JSON`, { provider, reason: 'unreadable_response' })
+      const { provider, target } = this.#sender
+      throw new InvalidResponseError(`an API of provider "${provider}" answered ${target} with something that is no JSON`, { provider, reason: 'unreadable_response' })
     }
   }
 
   #success ({ statusCode, headers, body }: BufferedAnswer): Buffer {
     if (statusCode >= 200 && statusCode < 300) return body
-    const { provider, secret } = this.#sender
-    const error = new ResponseStatusError(`an API of provider "${provider}" answered ${statusCode}`, {
+    const { provider, target, secret } = this.#sender
+    const error = new ResponseStatusError(`an API of provider "${provider}" answered ${statusCode} to ${target}`, {
       provider,
       responseStatus: statusCode,
       excerpt: excerptOf(body.toString('utf8', 0, 2000), secret === undefined ? [] : [secret])
@@ -120,7 +127,7 @@ export class OAuthCall extends Promise<ResponseData> {
     this.#streamed = this.#sender.stream()
     this.#streamed.then((data) => {
       if (!this.#awaited && this.#buffered === undefined) abandoned.register(this, data.body, this)
-      this.#resolve(data)
+      this.#resolve(guardResponseData(data))
     }, (error: unknown) => {
       super.then(undefined, nothing)
       this.#reject(error)
@@ -129,7 +136,7 @@ export class OAuthCall extends Promise<ResponseData> {
 
   // Somebody reads the answer whole and waits for the call as well: what was read is handed out as a ResponseData.
   #share (buffered: Promise<BufferedAnswer>): void {
-    buffered.then(answer => this.#resolve(asResponseData(answer)), this.#reject)
+    buffered.then(answer => this.#resolve(guardResponseData(asResponseData(answer))), this.#reject)
   }
 }
 

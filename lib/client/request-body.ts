@@ -28,10 +28,23 @@ export function prepareBody (body: CallBody | undefined, json: unknown): Prepare
   if (body instanceof Uint8Array) return { body, replayable: true }
   if (body instanceof ArrayBuffer) return { body: Buffer.from(body), replayable: true }
   if (ArrayBuffer.isView(body)) return { body: Buffer.from(body.buffer, body.byteOffset, body.byteLength), replayable: true }
+  if (typeof body !== 'object') throw notABody(typeof body)
   if (isFormData(body) || body instanceof Blob) return encode(body)
+  if (isPlain(body)) throw notABody(Array.isArray(body) ? 'list' : 'plain object')
   // It may fail while the token is being read, long before undici listens: an error that nobody hears ends the process.
   if (body instanceof Readable) body.on('error', () => {})
   return { body: body as Dispatcher.DispatchOptions['body'], replayable: false }
+}
+
+function notABody (kind: string) {
+  return new InvalidOptionsError(`the \`body\` of a call is a ${kind}, which cannot be sent as it is; write \`json\` to send it as JSON`)
+}
+
+/** An object or list of values, as `json` takes it: nothing that bytes can be read from. */
+function isPlain (body: object): boolean {
+  if (Array.isArray(body)) return !body.every(chunk => typeof chunk === 'string' || ArrayBuffer.isView(chunk))
+  return !(Symbol.iterator in body || Symbol.asyncIterator in body || typeof (body as { pipe?: unknown }).pipe === 'function' ||
+    body instanceof ReadableStream)
 }
 
 /** Lets go of a body that is not going to be sent: an open file, a request on its way. */

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
-import { InvalidResponseError } from '../errors.ts'
+import { InvalidOptionsError, InvalidResponseError, type OAuthError } from '../errors.ts'
 import { decodeBody, tooLarge } from './content-coding.ts'
 
 export type ResponseData = Dispatcher.ResponseData
@@ -54,4 +54,25 @@ export function asResponseData ({ statusCode, headers, body }: BufferedAnswer): 
     dump: async () => { stream.destroy() }
   }
   return { statusCode, statusText: '', headers, body: Object.assign(stream, mixin) as unknown as ResponseData['body'], trailers: {}, opaque: null, context: {} }
+}
+
+/**
+ * Keeps an answer from being serialized: `return request.oauth.get(…)` would send the API's headers and undici's insides to the
+ * browser. All else about it stays as undici has it.
+ */
+export function guardResponseData (data: ResponseData): ResponseData {
+  return Object.defineProperty(data, 'toJSON', { value: refuseSerialization, configurable: true, writable: true })
+}
+
+function refuseSerialization (this: ResponseData): never {
+  // Nothing reads it any more: its connection must be free.
+  this.body.on('error', () => {}).destroy()
+  throw notSerializable("the ResponseData of a call (the API's headers and a stream)")
+}
+
+/** What a handler must not return. */
+export function notSerializable (what: string): OAuthError {
+  return new InvalidOptionsError(
+    `${what} cannot be sent as JSON; return \`await request.oauth.get(…).json()\`, or the \`body\` of the awaited call`,
+    { reason: 'not_serializable' })
 }

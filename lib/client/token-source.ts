@@ -7,6 +7,7 @@ import { bounded } from './bounded.ts'
 import type { Clock } from './clock.ts'
 import type { ProviderClient } from './provider-client.ts'
 import { loginEnded, tokenExpired } from './refresh-errors.ts'
+import { withRenewal } from './retry.ts'
 import type { TokenUpdater } from './token-updater.ts'
 import { isRenewable, type RefreshOptions, type Refresher } from './refresher.ts'
 
@@ -178,20 +179,12 @@ export class RecordTokenSource implements TokenSource {
 }
 
 /**
- * Asks for the profile of one account, once more with a newer token where the first is not taken.
+ * Asks for the profile of one account, again with a newer token where one is not taken.
  * @param subject the `sub` that the login has; an answer about another user is refused
  * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, and what the token source throws
  */
 export async function currentProfile (
   provider: ProviderClient, source: TokenSource, subject?: string
 ): Promise<Record<string, unknown>> {
-  const grant = await source.current(true)
-  try {
-    return await provider.profile(grant.tokens, subject)
-  } catch (error) {
-    if ((error as OAuthError).responseStatus !== 401) throw error
-    const renewed = await source.renew(grant)
-    if (renewed === undefined) throw error
-    return await provider.profile(renewed.tokens, subject)
-  }
+  return await withRenewal(source, async tokens => await provider.profile(tokens, subject))
 }

@@ -1,0 +1,105 @@
+import { InvalidOptionsError, type OAuthError } from '../errors.ts'
+import type { CallOptions } from './authorized-client.ts'
+
+/** Ours, and undici's `RequestOptions`; `retryOptions` is what undici's retry interceptor reads. */
+const KNOWN = [
+  'method', 'json', 'body', 'headers', 'signal', 'query', 'withholdToken', 'maxResponseSize',
+  'opaque', 'onInfo', 'responseHeaders', 'highWaterMark', 'idempotent', 'blocking', 'typeOfService', 'headersTimeout', 'bodyTimeout',
+  'reset', 'throwOnError', 'expectContinue', 'retryOptions'
+]
+// They would take the call somewhere else, or send it by another way than the one that has been checked.
+const REFUSED = ['origin', 'path', 'dispatcher', 'upgrade', 'maxRedirections']
+
+const BODY = 'write `json` for JSON, or `body`'
+const REDIRECTS = 'calls follow no redirects; use `fetch`'
+/** What other HTTP clients call it, and what to write. */
+const HINTS: Record<string, string> = {
+  data: BODY,
+  payload: BODY,
+  form: 'write `body: new URLSearchParams({ … })`',
+  formData: 'write `body` with a FormData',
+  files: 'write `body` with a FormData',
+  params: 'write `query`',
+  qs: 'write `query`',
+  search: 'write `query`',
+  searchParams: 'write `query`',
+  header: 'write `headers`',
+  timeout: 'write `signal: AbortSignal.timeout(milliseconds)`',
+  auth: 'the token is put in by the plugin; `withholdToken: true` sends an authorization of your own',
+  redirect: REDIRECTS,
+  maxRedirects: REDIRECTS,
+  followRedirect: REDIRECTS,
+  allow_redirects: REDIRECTS,
+  responseType: 'read the answer with `.json()`, `.text()` or `.bytes()`',
+  baseURL: 'relative URLs start at the first of `resourceServers`',
+  prefixUrl: 'relative URLs start at the first of `resourceServers`',
+  agent: 'give the plugin a `dispatcher`',
+  proxy: 'give the plugin a `dispatcher`'
+}
+
+/**
+ * Refuses what a call would drop without a word: an option of another HTTP client, a misspelt one, a body in its place.
+ * @param verb the method that the function itself stands for; undefined for `request`
+ * @throws FST_OAUTH_INVALID_OPTIONS
+ */
+export function checkCallOptions (options: CallOptions, verb: string | undefined, provider: string): void {
+  if (typeof options !== 'object' || isBody(options)) {
+    throw new InvalidOptionsError(`the options of a call are ${kindOf(options)}, not an object; write { body } or { json }`, { provider })
+  }
+  for (const name in options) {
+    if (options[name as keyof CallOptions] === undefined) continue
+    if (REFUSED.includes(name)) {
+      if (!options[name as keyof CallOptions]) continue
+      throw new InvalidOptionsError(`a call cannot have the option "${name}": where it goes is checked by its URL`, { provider })
+    }
+    if (!KNOWN.includes(name)) throw unknownOption('a call', name, provider)
+  }
+  const { method } = options
+  if (verb !== undefined && method !== undefined && String(method).toUpperCase() !== verb) {
+    throw new InvalidOptionsError(`a call by ${verb.toLowerCase()}() cannot have the option "method"; use request()`, { provider })
+  }
+}
+
+/** Options of our own calls, and names for a body, that `fetch` does not have and would drop: the token or an empty body would go out. */
+const NOT_FETCH = ['withholdToken', 'maxResponseSize', 'json', 'data', 'form']
+
+/**
+ * Refuses what `fetch` would drop at a cost. Other unknown members stay what the standard makes of them, nothing: client
+ * libraries pass them along.
+ * @throws FST_OAUTH_INVALID_OPTIONS
+ */
+export function checkFetchInit (init: object, provider: string): void {
+  const given = init as Record<string, unknown>
+  if (given.dispatcher) {
+    throw new InvalidOptionsError('a call cannot have the option "dispatcher": where it goes is checked by its URL', { provider })
+  }
+  const hints: Record<string, string> = {
+    withholdToken: 'use `get`, `post` or `request`',
+    maxResponseSize: 'use `get`, `post` or `request`',
+    json: 'write `body: JSON.stringify(value)` and its content type, or use `post`',
+    data: 'write `body`'
+  }
+  for (const name of NOT_FETCH) if (given[name] !== undefined) throw unknownOption('fetch', name, provider, hints[name])
+}
+
+function unknownOption (what: string, name: string, provider: string, hint = hintFor(name)): OAuthError {
+  return new InvalidOptionsError(`${what} has no option "${name.slice(0, 40)}"; ${hint}`, { provider, reason: 'unknown_option' })
+}
+
+function hintFor (name: string): string {
+  if (Object.hasOwn(HINTS, name)) return HINTS[name]!
+  const plain = (text: string) => text.toLowerCase().replaceAll(/[_-]/g, '')
+  const near = KNOWN.find(known => plain(known) === plain(name))
+  if (near !== undefined) return `write \`${near}\``
+  return 'what is to be sent goes into `json` or `body`, parameters of the URL into `query`'
+}
+
+// As other clients have it: `post(url, body)`.
+function isBody (options: object): boolean {
+  return Symbol.iterator in options || Symbol.asyncIterator in options || options instanceof Blob || options instanceof ArrayBuffer ||
+    options instanceof ReadableStream
+}
+
+function kindOf (value: unknown): string {
+  return typeof value === 'object' ? `a ${value!.constructor?.name ?? 'body'}` : `a ${typeof value}`
+}
