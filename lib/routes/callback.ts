@@ -5,7 +5,7 @@ import { InvalidIdTokenError } from '../errors.ts'
 import { parseAuthorizationResponse, stateOf } from '../protocol/authorization-response.ts'
 import type { PendingLogin } from '../session/pending-logins.ts'
 import { commitLogin, linkAccount, type Login } from './commit-login.ts'
-import { callbackParams, noStore, sessionOf } from './http.ts'
+import { callbackParams, noStore, refuseEmbedded, sessionOf } from './http.ts'
 import { takeLoginCookie } from './login-cookie.ts'
 import { identify } from './identity.ts'
 import { readImplicitLogin, sendFragmentRelay } from './implicit.ts'
@@ -38,6 +38,8 @@ export async function handleCallback (runtime: Runtime, request: FastifyRequest,
 
 async function takePending (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient): Promise<PendingLogin> {
   noStore(reply)
+  // First: a load that is refused must not use up the login that it would answer.
+  refuseEmbedded(request)
   sessionOf(request)
   const state = stateOf(callbackParams(request))
   const cookie = takeLoginCookie(runtime, request, reply, state, provider.config.responseMode)

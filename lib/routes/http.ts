@@ -23,15 +23,30 @@ export function isPageLoad (request: FastifyRequest): boolean {
 }
 
 /**
- * Refuses what another site made the browser send. `Sec-Fetch-Site` first; `Origin` where that is missing (plain http,
+ * Whether a request comes from the app's own pages. `Sec-Fetch-Site` first; `Origin` where that is missing (plain http,
  * old browsers), and there `null` is a stranger too. A request with neither is not a browser's.
- * @throws FST_OAUTH_CROSS_SITE_REQUEST
  */
-export function refuseCrossSite (request: FastifyRequest, base: URL): void {
+export function isFromOwnSite (request: FastifyRequest, base: URL): boolean {
   const site = request.headers['sec-fetch-site']
   const { origin } = request.headers
-  const own = site !== undefined ? site === 'same-origin' || site === 'none' : origin === undefined || origin === base.origin
-  if (!own) throw new CrossSiteRequestError('the request came from another site and was not carried out')
+  return site !== undefined ? site === 'same-origin' || site === 'none' : origin === undefined || origin === base.origin
+}
+
+/** Refuses what another site made the browser send. @throws FST_OAUTH_CROSS_SITE_REQUEST */
+export function refuseCrossSite (request: FastifyRequest, base: URL): void {
+  if (!isFromOwnSite(request, base)) throw new CrossSiteRequestError('the request came from another site and was not carried out')
+}
+
+/**
+ * Refuses what is no navigation of a whole window (Fetch Metadata, sections 2.1 and 2.2): an image, a script or a frame on any
+ * page could begin a login that the user never sees, and finish it. Without these headers the request is not a browser's, or an
+ * old browser's, and passes.
+ * @throws FST_OAUTH_CROSS_SITE_REQUEST
+ */
+export function refuseEmbedded ({ headers }: FastifyRequest): void {
+  const { 'sec-fetch-mode': mode, 'sec-fetch-dest': dest } = headers
+  if ((mode === undefined || mode === 'navigate') && (dest === undefined || dest === 'document')) return
+  throw new CrossSiteRequestError('a login begins and ends with a page load in a window, not with an image, a frame or a script; nothing was done', { reason: 'embedded' })
 }
 
 /** The session of a request. @throws FST_OAUTH_SESSION_UNAVAILABLE where @fastify/session gave it none */

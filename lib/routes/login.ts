@@ -1,15 +1,16 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { challengeMethod } from '../client/challenge-method.ts'
 import type { ProviderClient } from '../client/provider-client.ts'
-import { InvalidOptionsError, LoginRequiredError, UnknownProviderError } from '../errors.ts'
+import { CrossSiteRequestError, InvalidOptionsError, LoginRequiredError, UnknownProviderError } from '../errors.ts'
 import { randomToken } from '../protocol/random.ts'
 import { parseScope } from '../protocol/token-set.ts'
 import { isLoopback, setParameters, type Parameters } from '../protocol/urls.ts'
 import type { ProviderName } from '../providers/names.ts'
 import { MAX_PENDING_LOGINS, surplusLogins } from '../session/pending-logins.ts'
 import { linkTarget } from './commit-login.ts'
-import { noStore, sessionOf } from './http.ts'
+import { isFromOwnSite, isPageLoad, noStore, refuseEmbedded, sessionOf } from './http.ts'
 import { loginCookieOptions, loginCookiePrefix } from './login-cookie.ts'
+import { describeError } from './pages.ts'
 import { sendLoginForm } from './password-login.ts'
 import { sendPage } from './problem.ts'
 import { safeReturnTo } from './return-to.ts'
@@ -34,12 +35,14 @@ export interface LoginOptions {
 /**
  * Starts a login: remembers what the callback has to match and sends the browser to the provider (RFC 6749, section 4.1.1).
  * @throws FST_OAUTH_UNKNOWN_PROVIDER, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE, FST_OAUTH_SESSION_UNAVAILABLE,
- *   FST_OAUTH_INVALID_OPTIONS where `maxAge` could not be checked
+ *   FST_OAUTH_INVALID_OPTIONS where `maxAge` could not be checked, FST_OAUTH_CROSS_SITE_REQUEST
  */
 export async function startLogin (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, options: LoginOptions = {}): Promise<FastifyReply> {
   noStore(reply)
   // A browser that fetches the page in case it is needed must not fill the store, and would lose the cookie anyway.
   if (/prefetch|prerender/.test(String(request.headers['sec-purpose'] ?? request.headers.purpose ?? ''))) return reply.code(403).send()
+  refuseEmbedded(request)
+  if (options.link === true && !isFromOwnSite(request, runtime.config.baseUrl())) return askBeforeLink(runtime, request, reply, provider)
   const session = sessionOf(request)
   warnOfOtherName(runtime, request)
 
@@ -79,6 +82,24 @@ export async function startLogin (runtime: Runtime, request: FastifyRequest, rep
   })
   reply.setCookie(loginCookiePrefix(runtime) + cookie.name, cookie.value, cookies)
   return reply.redirect(url, 302)
+}
+
+/**
+ * Another site may lead to a route that adds an account while the browser is logged in at the provider as an attacker. The
+ * person is asked first; the way on is a link of this page, and following it is a `same-origin` request.
+ */
+function askBeforeLink (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient): FastifyReply {
+  const error = new CrossSiteRequestError(
+    `the request to add an account at provider "${provider.name}" came from another site and was not carried out`,
+    { provider: provider.name, reason: 'link' })
+  if (!isPageLoad(request)) throw error
+  const { code, statusCode, reason } = error
+  request.log.warn({ code, provider: provider.name, reason }, error.message)
+  const here = safeReturnTo(publicPath(runtime, request.originalUrl), runtime.config.baseUrl())
+  const { title, message } = describeError(code, statusCode, provider.config.title, reason)
+  const actions = [{ href: publicPath(runtime, '/'), label: 'Back to the app' }]
+  if (here !== undefined) actions.unshift({ href: here, label: `Continue to ${provider.config.title}` })
+  return sendPage(runtime, reply.code(statusCode), 'error', { code, statusCode, title, message, requestId: request.id, actions })
 }
 
 // To a browser localhost and 127.0.0.1 are strangers: what the one is told in a cookie, the other never hears. Fastify's log

@@ -202,9 +202,13 @@ const descriptions: Record<string, (service: string, statusCode: number, reason?
   FST_OAUTH_REFRESH_LOST: (service) => again(
     'Please log in once more',
     `Your login at ${service} could not be renewed. Log in again to carry on.`),
-  FST_OAUTH_CROSS_SITE_REQUEST: () => final(
-    'Nothing was done',
-    'This request came from another website, so to be safe we did not act on it. ' +
+  FST_OAUTH_CROSS_SITE_REQUEST: (service, _statusCode, reason) => reason === 'link'
+    ? final('Add this account?',
+      `Another website led you here. Continue only if you want to add your account at ${service} to your login on this site. ` +
+      'Nothing was done so far.')
+    : final(
+      'Nothing was done',
+      'This request came from another website, so to be safe we did not act on it. ' +
     'If you meant to do this, please do it from a page of this site.'),
   FST_OAUTH_UNKNOWN_PROVIDER: () => final(
     'There is no such way to log in',
