@@ -1,7 +1,7 @@
 import type { Dispatcher } from 'undici'
 import { ApiUnavailableError, InvalidOptionsError, InvalidResponseError, OAuthError } from '../errors.ts'
 import type { ProviderConfig } from '../options.ts'
-import { printable } from '../protocol/authorization-response.ts'
+import { printable } from '../protocol/redact.ts'
 import type { TokenSet } from '../protocol/token-set.ts'
 import { appendQuery, setParameters, type Parameters } from '../protocol/urls.ts'
 import { combineHooks } from '../providers/hooks.ts'

@@ -1,6 +1,6 @@
 import { InvalidOptionsError, InvalidResponseError, OAuthError, ProviderUnavailableError } from '../errors.ts'
 import type { ProviderConfig } from '../options.ts'
-import { scrub } from '../protocol/authorization-response.ts'
+import { scrub } from '../protocol/redact.ts'
 import type { TokenSet } from '../protocol/token-set.ts'
 import type { FetchProfile, ProfileCall } from '../providers/types.ts'
 import { AuthorizedClient, type CallOptions } from './authorized-client.ts'

@@ -1,5 +1,6 @@
 import { AuthorizationFailedError, InvalidOptionsError, InvalidResponseError, type OAuthError } from '../errors.ts'
-import { parseMembers, type TokenResponse } from '../protocol/token-response.ts'
+import { redact, secretsIn } from '../protocol/redact.ts'
+import { parseMembers, type TokenMembers, type TokenResponse } from '../protocol/token-response.ts'
 import { parseScope, type ScopeChange, type TokenSet } from '../protocol/token-set.ts'
 import { setParameters, type Parameters } from '../protocol/urls.ts'
 import type { GrantRequest, ProviderClient } from './provider-client.ts'
@@ -147,9 +148,7 @@ export async function startDevice (provider: ProviderClient, now: number, option
   const params = setParameters(new URLSearchParams(), options.params)
   const answer = await provider.form('device_authorization_endpoint', setParameters(params, { client_id: provider.config.clientId, scope: scopeParameter(provider, options) }))
   const members = parseMembers(answer.text) ?? {}
-  if (typeof members.error === 'string') {
-    throw new AuthorizationFailedError(`provider "${provider.name}" refused a device authorization: ${members.error}`, { provider: provider.name, oauthError: members.error, responseStatus: answer.status })
-  }
+  if (typeof members.error === 'string' && members.error !== '') throw refusedDevice(provider, answer.status, members)
   // Some write `verification_url`, as the drafts did.
   const uri = members.verification_uri ?? members.verification_url
   if (typeof members.device_code !== 'string' || typeof members.user_code !== 'string' || typeof uri !== 'string') {
@@ -164,6 +163,21 @@ export async function startDevice (provider: ProviderClient, now: number, option
     expiresAt: now + (Number(members.expires_in) || 600),
     interval: Number(members.interval) || 5
   }
+}
+
+function refusedDevice (provider: ProviderClient, responseStatus: number, members: TokenMembers): OAuthError {
+  const { clientSecret = '' } = provider.config
+  const secrets = [clientSecret, ...secretsIn(members)]
+  const textOf = (value: unknown) => typeof value === 'string' ? redact(value, secrets) : undefined
+  const oauthError = textOf(members.error)
+  return new AuthorizationFailedError(`provider "${provider.name}" refused a device authorization: ${oauthError}`, {
+    provider: provider.name,
+    oauthError,
+    oauthErrorDescription: textOf(members.error_description),
+    oauthErrorUri: textOf(members.error_uri),
+    responseStatus,
+    reason: 'refused'
+  })
 }
 
 const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'

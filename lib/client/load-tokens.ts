@@ -17,7 +17,8 @@ interface LoadContext {
 export function loadTokens (input: TokenSet | Record<string, unknown>, { now, scope, provider, conform }: LoadContext): TokenSet {
   if (isTokenSet(input)) return { ...input, scope: [...input.scope] }
   const members = { ...input }
-  const read = readTokenResponse({ status: 200, headers: {}, text: JSON.stringify(members) }, { provider, now, grantType: 'refresh_token', scope, conform })
+  const answer = { status: 200, headers: {}, text: JSON.stringify(members) }
+  const read = readTokenResponse(answer, { provider, now, grantType: 'refresh_token', scope, conform, stored: true })
   if ('error' in read) throw new InvalidOptionsError(`the tokens given for provider "${provider}" hold no access token`, { provider, reason: 'missing_token' })
   return read.tokens
 }

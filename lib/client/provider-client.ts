@@ -7,6 +7,7 @@ import type { ProviderConfig } from '../options.ts'
 import { buildAuthorizationUrl, type AuthorizationRequest } from '../protocol/authorization-request.ts'
 import type { AuthorizationServerMetadata } from '../protocol/discovery.ts'
 import type { IdTokenClaims, IdTokenExpectation } from '../protocol/id-token.ts'
+import { identifierText } from '../protocol/json.ts'
 import type { KeySource } from '../protocol/jwks.ts'
 import { buildEndSessionUrl, type EndSessionRequest } from '../protocol/logout-request.ts'
 import { excerptOf, parseMembers, readTokenResponse, type HttpAnswer, type TokenResponse } from '../protocol/token-response.ts'
@@ -247,7 +248,9 @@ export class ProviderClient {
     if (answer.status < 200 || answer.status > 299) throw invalid(`is a ${answer.status}`, 'status')
     const claims = answer.text.trimStart().startsWith('{') ? parseMembers(answer.text) : undefined
     if (claims === undefined) throw invalid('is no JSON object', 'unreadable_response')
-    if (expectedSubject !== undefined && claims.sub !== expectedSubject) throw invalid('speaks of another user than the login', 'subject_mismatch')
+    if (expectedSubject !== undefined && identifierText(claims.sub) !== expectedSubject) {
+      throw invalid('speaks of another user than the login', 'subject_mismatch')
+    }
     return claims
   }
 

@@ -1,5 +1,5 @@
 import { InvalidResponseError, InvalidTokenResponseError, OAuthError, ProviderUnavailableError } from '../errors.ts'
-import { scrub } from '../protocol/authorization-response.ts'
+import { scrub } from '../protocol/redact.ts'
 import { excerptOf, type HttpAnswer } from '../protocol/token-response.ts'
 import type { ProviderConfig } from '../providers/config.ts'
 import type { Clock } from './clock.ts'

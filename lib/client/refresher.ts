@@ -1,7 +1,7 @@
 import { RefreshLostError, StoreUnavailableError, type OAuthError } from '../errors.ts'
 import { randomToken } from '../protocol/random.ts'
 import type { TokenResponse } from '../protocol/token-response.ts'
-import { isSameSet, type ScopeChange, type TokenSet } from '../protocol/token-set.ts'
+import { isSameSet, loggedScopeChange, type ScopeChange, type TokenSet } from '../protocol/token-set.ts'
 import type { Parameters } from '../protocol/urls.ts'
 import type { TokensEvent } from '../options.ts'
 import type { ProviderHooks } from '../providers/types.ts'
@@ -163,7 +163,10 @@ export class Refresher {
       if (await this.#records.update(id, checked).catch(() => false)) next = checked
     }
     const { scopeChange } = answer
-    if (scopeChange !== undefined) this.#log.info({ provider: provider.name, ...scopeChange }, 'the provider granted another scope than before')
+    if (scopeChange !== undefined) {
+      const change = loggedScopeChange(scopeChange)
+      this.#log.info({ provider: provider.name, ...change }, 'the provider granted another scope than before')
+    }
     if (options.park !== true) await this.#updater.announce(id, next.tokens, eventOf(next, current.tokens, scopeChange))
     return next
   }

@@ -1,5 +1,6 @@
 import { AccessDeniedError, AuthorizationFailedError, StateMismatchError } from '../errors.ts'
 import { safeEqual } from './random.ts'
+import { redact } from './redact.ts'
 
 /** What came back from the authorization endpoint (RFC 6749, section 4.1.2; RFC 9207). */
 export interface AuthorizationResponse {
@@ -72,24 +73,7 @@ export function throwAuthorizationError (params: URLSearchParams, provider: stri
   const secrets = SECRET_PARAMETERS.flatMap(name => params.getAll(name))
   const [oauthError, oauthErrorDescription, oauthErrorUri] = ['error', 'error_description', 'error_uri'].map((name) => {
     const value = params.get(name)
-    return value === null ? undefined : printable(scrub(value, secrets))
+    return value === null ? undefined : redact(value, secrets)
   })
   throw new FailedError(`provider "${provider}" did not log the user in: ${oauthError}`, { provider, oauthError, oauthErrorDescription, oauthErrorUri })
-}
-
-/** Text from outside as it may stand in a log or an error: one line, bounded. */
-export function printable (text: string): string {
-  // eslint-disable-next-line no-control-regex
-  return text.replace(/[\u0000-\u001f\u007f\u2028\u2029]+/g, ' ').slice(0, 300)
-}
-
-/** Text from outside without what was sent along and may come back in it. */
-export function scrub (text: string, secrets: readonly string[] = []): string {
-  for (const secret of secrets) {
-    if (secret.length < 4) continue
-    // As it was sent, and as a server may repeat it.
-    const forms = new Set([secret, encodeURIComponent(secret), new URLSearchParams({ s: secret }).toString().slice(2)])
-    for (const form of forms) text = text.replaceAll(form, '[redacted]')
-  }
-  return text
 }

@@ -1,5 +1,6 @@
 import { InvalidTokenResponseError, type OAuthError } from '../errors.ts'
-import { printable, scrub } from './authorization-response.ts'
+import { parseJson } from './json.ts'
+import { excerptOfText, redact, secretsIn } from './redact.ts'
 import { compareScope, parseScope, type ScopeChange, type TokenSet } from './token-set.ts'
 
 /** An answer as it came over the wire. */
@@ -29,6 +30,8 @@ export interface TokenResponseContext {
   secrets?: readonly string[]
   /** Refuse an answer without `token_type`, as RFC 6749 allows. */
   strictTokenType?: boolean
+  /** The members were kept somewhere: `expires_at` counts, and `expires_in` is as old as they are. */
+  stored?: boolean
 }
 
 /** A token set, or why there is none; `refreshToken` is what a refused answer brought all the same: it may be the only copy. */
@@ -38,6 +41,11 @@ export type TokenResponse =
 
 // The longest life that is believed, in seconds (68 years): larger numbers mean "for ever" and overflow timers.
 const MAX_LIFE = 2 ** 31 - 1
+/** Members that an answer may have; thousands are no answer but an attack on whoever copies them. */
+const MAX_MEMBERS = 1000
+/** Scopes that are kept beyond as many as were asked for, and characters of one. */
+const MAX_FURTHER_SCOPES = 1000
+const MAX_SCOPE_LENGTH = 1000
 const TOKEN = /^[\x20-\x7e]+$/
 const COMMA_LIST = /^[^\s,]+(?:\s*,\s*[^\s,]+)*$/
 
@@ -51,7 +59,10 @@ export function readTokenResponse (answer: HttpAnswer, context: TokenResponseCon
 
 /** Reads the parameters of an implicit login's fragment (RFC 6749, section 4.2.2). Never throws. */
 export function readTokenParameters (params: URLSearchParams, context: TokenResponseContext): TokenResponse {
-  return readMembers(plainMembers([...params]), { status: 200, headers: {}, text: params.toString() }, context)
+  const answer = { status: 200, headers: {}, text: params.toString() }
+  const members = plainMembers([...params])
+  if (members !== undefined) return readMembers(members, answer, context)
+  return failure(answer, context, 'sent too many parameters', { reason: 'unreadable_response' })
 }
 
 function failure ({ status, text }: HttpAnswer, { provider, secrets }: TokenResponseContext, message: string, details: Record<string, unknown>) {
@@ -62,26 +73,32 @@ function failure ({ status, text }: HttpAnswer, { provider, secrets }: TokenResp
   }
 }
 
-function readMembers (members: TokenMembers, answer: HttpAnswer, context: TokenResponseContext): TokenResponse {
-  const { grantType } = context
+function readMembers (members: TokenMembers, answer: HttpAnswer, given: TokenResponseContext): TokenResponse {
+  const { grantType } = given
+  // A provider may repeat what it was sent, and what it has just issued.
+  const secrets = [...given.secrets ?? [], ...secretsIn(members)]
+  const context = { ...given, secrets }
   const fail = (message: string, details: Record<string, unknown>) => failure(answer, context, message, details)
   if (context.conform !== undefined) {
     try {
       members = context.conform(members, { status: answer.status, grantType })
-    } catch (cause) {
+    } catch (error) {
+      const { name, code, message } = Object(error) as { name?: string, code?: string, message?: unknown }
+      const cause = { name, code, message: redact(String(message ?? error), secrets) }
       return fail('gave an answer that its `conform` could not read', { reason: 'conform_failed', cause })
     }
+    secrets.push(...secretsIn(members))
   }
 
   const refreshToken = tokenString(members.refresh_token)
   const named = errorOf(members)
   if (named !== undefined) {
-    const oauthError = printable(scrub(named.code, context.secrets))
+    const oauthError = redact(named.code, secrets)
     return {
       ...fail(`refused: ${oauthError}`, {
         oauthError,
-        oauthErrorDescription: named.description && printable(scrub(named.description, context.secrets)),
-        oauthErrorUri: named.uri && printable(scrub(named.uri, context.secrets)),
+        oauthErrorDescription: named.description && redact(named.description, secrets),
+        oauthErrorUri: named.uri && redact(named.uri, secrets),
         reason: 'refused'
       }),
       refreshToken
@@ -112,22 +129,27 @@ function readMembers (members: TokenMembers, answer: HttpAnswer, context: TokenR
   return { tokens, scopeChange: compareScope(scope, context.scope) }
 }
 
-/** Reads JSON or a form, told apart by looking: content types lie. */
+/**
+ * Reads JSON or a form, told apart by looking: content types lie. Integers that a number cannot hold are strings of
+ * their digits. Undefined for anything else, and for more than 1,000 members.
+ */
 export function parseMembers (text: string): TokenMembers | undefined {
   const body = text.replace(/^\ufeff/, '').trim()
   if (body.startsWith('{')) {
     try {
-      return plainMembers(Object.entries(JSON.parse(body) as object))
+      return plainMembers(Object.entries(parseJson(body) as object))
     } catch {
       return undefined
     }
   }
-  if (/^[\w.~%+-]+=[^<>\s]*(?:&|$)/.test(body.replaceAll(' ', '+'))) return plainMembers([...new URLSearchParams(body)])
-  return undefined
+  if (!/^[\w.~%+-]+=[^<>\s]*(?:&|$)/.test(body.replaceAll(' ', '+'))) return undefined
+  if (body.split('&', MAX_MEMBERS + 1).length > MAX_MEMBERS) return undefined
+  return plainMembers([...new URLSearchParams(body)])
 }
 
 // A member called `__proto__` is data: defined, not assigned.
-function plainMembers (entries: [string, unknown][]): TokenMembers {
+function plainMembers (entries: [string, unknown][]): TokenMembers | undefined {
+  if (entries.length > MAX_MEMBERS) return undefined
   const members: TokenMembers = {}
   for (const [key, value] of entries) {
     Object.defineProperty(members, key, { value, enumerable: true, writable: true, configurable: true })
@@ -150,16 +172,23 @@ function errorOf ({ error, error_description: description, error_uri: uri }: Tok
 
 const textOf = (value: unknown) => typeof value === 'string' && value !== '' ? value : undefined
 
-function expiryOf (members: TokenMembers, { now, defaultExpiresIn }: TokenResponseContext): number | undefined | 'invalid' {
+function expiryOf (members: TokenMembers, context: TokenResponseContext): number | undefined | 'invalid' {
+  const { now, defaultExpiresIn, stored } = context
+  const life = lifeOf(members)
+  const known = typeof life === 'number' && life !== 0
   // 0 is what providers whose tokens do not expire send, and so what is kept of such a token.
   const at = numberOf(members.expires_at)
-  if (typeof at === 'number' && at !== 0 && Number.isFinite(at)) return at
-  // `expires` is how the drafts had it; what is no number there is no lifetime.
-  const drafted = numberOf(members.expires)
-  const life = members.expires_in === undefined && drafted !== 'invalid' ? drafted : numberOf(members.expires_in)
-  if (typeof life === 'number' && life !== 0) return Math.round(now) + Math.round(Math.max(-MAX_LIFE, Math.min(life, MAX_LIFE)))
+  // A lifetime depends on no clock but this one; a time was read from the provider's.
+  if (typeof at === 'number' && at !== 0 && Number.isFinite(at) && (stored === true || !known)) return at
+  if (known) return Math.round(now) + Math.floor(Math.max(-MAX_LIFE, Math.min(life, MAX_LIFE)))
   if (defaultExpiresIn !== undefined) return Math.round(now) + defaultExpiresIn
   return life === 'invalid' ? 'invalid' : undefined
+}
+
+// `expires` is how the drafts had it; what is no number there is no lifetime.
+function lifeOf (members: TokenMembers): number | undefined | 'invalid' {
+  const drafted = numberOf(members.expires)
+  return members.expires_in === undefined && drafted !== 'invalid' ? drafted : numberOf(members.expires_in)
 }
 
 function numberOf (value: unknown): number | undefined | 'invalid' {
@@ -171,20 +200,24 @@ function numberOf (value: unknown): number | undefined | 'invalid' {
 function grantedScope (answered: unknown, asked: readonly string[]): string[] {
   const scope = parseScope(answered)
   if (scope === undefined || (scope.length === 0 && answered === '')) return [...asked]
-  if (!scope.some(item => item.includes(','))) return scope
-  // A comma is a legal character of a scope, but between all of them it stands for a space, unless a scope with one was asked for.
-  const split = scope.flatMap(item => item.split(',').filter(Boolean))
-  const isList = typeof answered === 'string' && COMMA_LIST.test(answered.trim()) && !asked.some(item => item.includes(','))
-  return isList || split.every(item => asked.includes(item)) ? split : scope
+  const limit = asked.length + MAX_FURTHER_SCOPES
+  return splitAtCommas(scope, answered, asked).filter(item => item.length <= MAX_SCOPE_LENGTH).slice(0, limit)
 }
 
-/** A short piece of an answer for the log: tags and anything as long as a token taken out. */
-export function excerptOf (text: string, secrets?: readonly string[]): string | undefined {
-  const plain = scrub(text, secrets).slice(0, 2000)
-    .replace(/("(?:access|refresh|id)_?token"\s*:\s*)"[^"]*"?/gi, '$1"[redacted]"')
-    .replace(/((?:access|refresh|id)_?token=)[^&\s]*/gi, '$1[redacted]')
-    .replace(/<[^>]*>/g, ' ')
-    .replace(/[\w.~+/=-]{24,}/g, '[redacted]')
-  const excerpt = printable(plain.replace(/\s+/g, ' ').trim()).slice(0, 120)
-  return excerpt === '' ? undefined : excerpt
+// A comma is a legal character of a scope, but between all of them it stands for a space, unless a scope with one was
+// asked for.
+function splitAtCommas (scope: string[], answered: unknown, asked: readonly string[]): string[] {
+  if (!scope.some(item => item.includes(','))) return scope
+  const split = scope.flatMap(item => item.split(',').filter(Boolean))
+  const isList = typeof answered === 'string' && COMMA_LIST.test(answered.trim()) && !asked.some(item => item.includes(','))
+  const askedSet = new Set(asked)
+  return isList || split.every(item => askedSet.has(item)) ? split : scope
+}
+
+/**
+ * A short piece of an answer for the log, without its tokens.
+ * @param secrets values that were sent along and may come back
+ */
+export function excerptOf (text: string, secrets: readonly string[] = []): string | undefined {
+  return excerptOfText(text, [...secrets, ...secretsIn(parseMembers(text))])
 }

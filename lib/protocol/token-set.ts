@@ -1,3 +1,5 @@
+import { redact } from './redact.ts'
+
 /** One answer of a token endpoint, made even (RFC 6749, section 5.1). */
 export interface TokenSet {
   accessToken: string
@@ -34,9 +36,22 @@ export interface ScopeChange {
  */
 export function compareScope (granted: readonly string[], asked: readonly string[]): ScopeChange | undefined {
   if (asked.length === 0) return undefined
-  const missing = asked.filter(item => !granted.includes(item))
-  const added = granted.filter(item => !asked.includes(item))
+  const [grantedSet, askedSet] = [new Set(granted), new Set(asked)]
+  const missing = asked.filter(item => !grantedSet.has(item))
+  const added = granted.filter(item => !askedSet.has(item))
   return missing.length === 0 && added.length === 0 ? undefined : { missing, added }
+}
+
+/** Scopes of a change that a log line names. */
+const LOGGED_SCOPES = 20
+
+/** A change of scope for the log: a scope is the provider's own text, and there may be thousands. */
+export function loggedScopeChange ({ missing, added }: ScopeChange): ScopeChange {
+  const [lost, further] = [missing, added].map((list) => {
+    const named = list.slice(0, LOGGED_SCOPES).map(item => redact(item))
+    return list.length > LOGGED_SCOPES ? [...named, `and ${list.length - LOGGED_SCOPES} more`] : named
+  }) as [string[], string[]]
+  return { missing: lost, added: further }
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { ProviderClient } from '../client/provider-client.ts'
 import { InvalidResponseError, type OAuthError } from '../errors.ts'
+import { identifierText } from '../protocol/json.ts'
 import type { TokenSet } from '../protocol/token-set.ts'
 import type { User, UserProfile } from '../providers/types.ts'
 import type { PendingLogin } from '../session/pending-logins.ts'
@@ -74,11 +75,16 @@ function withProfile (claims: Record<string, unknown>, profile: Record<string, u
 }
 
 function makeUser (provider: ProviderClient, claims: Record<string, unknown>, userProfile: ((claims: Record<string, unknown>) => UserProfile) | undefined): User {
-  const { id, ...profile } = userProfile === undefined ? standardProfile(claims) : userProfile(claims)
-  if ((typeof id !== 'string' && typeof id !== 'number') || id === '') {
-    throw new InvalidResponseError(`the profile that provider "${provider.name}" sent names no user; give the provider a \`userProfile\` that finds the id`, { provider: provider.name, reason: 'no_subject' })
+  const { id: given, ...profile } = userProfile === undefined ? standardProfile(claims) : userProfile(claims)
+  const id = identifierText(given)
+  if (id === undefined) {
+    const { name } = provider
+    const found = typeof given === 'number' ? 'has an id that a number cannot hold; keep it as text' : 'names no user'
+    const remedy = 'give the provider a `userProfile` that finds the id'
+    const message = `the profile that provider "${name}" sent ${found}; ${remedy}`
+    throw new InvalidResponseError(message, { provider: name, reason: 'no_subject' })
   }
-  const user: User = { id: String(id), raw: claims }
+  const user: User = { id, raw: claims }
   for (const [key, value] of Object.entries(profile)) if (value !== undefined && value !== null) Object.assign(user, { [key]: value })
   return user
 }
@@ -86,7 +92,8 @@ function makeUser (provider: ProviderClient, claims: Record<string, unknown>, us
 function standardProfile (claims: Record<string, unknown>): UserProfile {
   const text = (name: string) => typeof claims[name] === 'string' ? claims[name] as string : undefined
   const profile: Record<string, unknown> = {
-    id: text('sub') ?? text('id') ?? (typeof claims.id === 'number' ? claims.id : ''),
+    // OAuth 2 alone says nothing of its kind, and some write a number.
+    id: identifierText(claims.sub) ?? identifierText(claims.id),
     name: text('name') ?? text('preferred_username') ?? text('nickname'),
     email: text('email'),
     // Some providers write the boolean as a string.

@@ -1,0 +1,54 @@
+/** Levels that an answer of a provider may have: no token answer, profile or key set comes near. */
+const MAX_DEPTH = 64
+/** Digits of the longest integer that is kept: a subject has 255 at most (OpenID Connect Core, section 2). */
+const MAX_DIGITS = 255
+
+// Strings are matched whole, so that nothing inside of one is taken for a bracket or a number.
+const TOKEN = /"[^"\\]*(?:\\[^][^"\\]*)*"|[[{\]}]|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/g
+
+/**
+ * Parses JSON that a provider sent. An integer that a JavaScript number cannot hold becomes a string of its digits:
+ * `JSON.parse` rounds beyond 2^53, and two users whose ids differ in the last digit would be one (RFC 8259, section 6).
+ * @throws SyntaxError also for JSON that is nested deeper than 64 levels, which nothing could store again
+ */
+export function parseJson (text: string): unknown {
+  let depth = 0
+  const exact = text.replace(TOKEN, (token) => {
+    switch (token[0]) {
+      case '"': return token
+      case '[': case '{':
+        if (++depth > MAX_DEPTH) throw new SyntaxError(`JSON of more than ${MAX_DEPTH} levels`)
+        return token
+      case ']': case '}':
+        depth--
+        return token
+      default: return exactNumber(token)
+    }
+  })
+  return JSON.parse(exact)
+}
+
+// A number that is held exactly, or that is no integer, stays what it is.
+function exactNumber (literal: string): string {
+  const number = Number(literal)
+  if (literal.length < 16 && !/[eE]/.test(literal)) return literal
+  if (Math.abs(number) <= Number.MAX_SAFE_INTEGER) return literal
+  const parts = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(literal)!
+  const [, sign = '', whole = '', fraction = '', power = '0'] = parts
+  const shift = Number(power) - fraction.length
+  if (Math.abs(shift) > MAX_DIGITS) return literal
+  const all = (whole + fraction + '0'.repeat(Math.max(0, shift)))
+  const digits = shift < 0 ? all.slice(0, shift) : all
+  const isInteger = shift >= 0 || /^0*$/.test(all.slice(shift))
+  return isInteger && digits.length <= MAX_DIGITS ? `"${sign}${digits.replace(/^0+(?=\d)/, '')}"` : literal
+}
+
+/**
+ * An identifier as text: providers write one as a string or as a number. Undefined for anything that is no identifier,
+ * and for a number that has been rounded.
+ */
+export function identifierText (value: unknown): string | undefined {
+  if (typeof value === 'string') return value === '' ? undefined : value
+  if (typeof value === 'bigint' || Number.isSafeInteger(value)) return String(value)
+  return undefined
+}

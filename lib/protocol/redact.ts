@@ -1,0 +1,106 @@
+/** What a text has in a secret's place. */
+const REDACTED = '[redacted]'
+/** Characters of a text that are looked at: what is shown of it is far shorter. */
+const TEXT_LIMIT = 16_384
+/** Characters of an error's text that are shown. */
+const SHOWN = 300
+/** Secrets that are looked for one by one. Everything else is left to the shape. */
+const SECRETS_LIMIT = 200
+/** Levels of an answer that are searched for secrets. */
+const DEPTH = 8
+
+/** Members whose values are secrets, wherever in an answer they stand. */
+const SECRET_MEMBER = /token|secret|password|assertion|credential|jwt|ticket|^(?:device|user|auth\w*)_code$/i
+/** Such members whose values are names. */
+const NAME_MEMBER = /type$|endpoint|^error/i
+
+/**
+ * The secrets that an answer holds itself: the values of its token members, at any depth. A provider may repeat in an
+ * error what it has just issued.
+ */
+export function secretsIn (members: Record<string, unknown> | undefined): string[] {
+  const found = new Set<string>()
+  const collect = (value: unknown, secret: boolean, depth: number): void => {
+    if (found.size >= SECRETS_LIMIT) return
+    if (typeof value === 'string') {
+      if (secret) found.add(value)
+    } else if (typeof value === 'object' && value !== null && depth < DEPTH) {
+      for (const [name, member] of Object.entries(value)) {
+        const inList = Array.isArray(value)
+        collect(member, inList ? secret : SECRET_MEMBER.test(name) && !NAME_MEMBER.test(name), depth + 1)
+      }
+    }
+  }
+  collect(members, false, 0)
+  return [...found]
+}
+
+/**
+ * Text that a provider sent, as it may stand in an error, an answer or a log: without the secrets that are known,
+ * without anything that has the shape of a token, on one line and bounded.
+ * @param secrets values that were sent, or came in the same answer
+ */
+export function redact (text: string, secrets?: readonly string[]): string {
+  return printable(withoutTokens(scrub(text, secrets).slice(0, TEXT_LIMIT)))
+}
+
+/** A short piece of a text for the log: tags, labelled tokens, and anything that has the shape of a token taken out. */
+export function excerptOfText (text: string, secrets?: readonly string[]): string | undefined {
+  // Cut before the search, for its time, and after it, so that no half of a secret stays.
+  const plain = scrub(text.slice(0, 4 * TEXT_LIMIT), secrets).slice(0, 2000)
+    .replace(/("[^"]*(?:token|secret|password|assertion)"\s*:\s*)"[^"]*"?/gi, `$1"${REDACTED}"`)
+    .replace(/([\w.-]*(?:token|secret|password|assertion)=)[^&\s]*/gi, `$1${REDACTED}`)
+    .replace(/<[^>]*>/g, ' ')
+    .replace(/[\w.~+/=-]{24,}/g, REDACTED)
+  const excerpt = printable(withoutTokens(plain).replace(/\s+/g, ' ').trim()).slice(0, 120)
+  return excerpt === '' ? undefined : excerpt
+}
+
+/** Text from outside as it may stand in a log or an error: one line, bounded. */
+export function printable (text: string): string {
+  // eslint-disable-next-line no-control-regex
+  return text.replace(/[\u0000-\u001f\u007f\u2028\u2029]+/g, ' ').slice(0, SHOWN)
+}
+
+/** Text from outside without what was sent along and may come back in it. */
+export function scrub (text: string, secrets: readonly string[] = []): string {
+  // The longest first: one may be the beginning of another.
+  for (const secret of [...secrets].sort((a, b) => b.length - a.length)) {
+    if (secret.length < 4) continue
+    // As it was sent, and as a server may repeat it.
+    const inQuery = new URLSearchParams({ s: secret }).toString().slice(2)
+    const forms = new Set([secret, encodeURIComponent(Buffer.from(secret).toString()), inQuery])
+    for (const form of forms) text = text.replaceAll(form, REDACTED)
+  }
+  return text
+}
+
+const ORIGIN_OR_RUN = /https?:\/\/[\w.-]+(?::\d{1,5})?|[A-Za-z0-9_.~+/-]{8,}={0,2}/g
+
+// A token that came alone is known by its shape only.
+function withoutTokens (text: string): string {
+  return text.replace(ORIGIN_OR_RUN, (run) => {
+    if (/^https?:/.test(run)) return run
+    // Names have such signs, or capitals within a word, but hardly both.
+    const isBase64 = run.length >= 20 && /[-_+/]/.test(run) && /[a-z][A-Z]/.test(run)
+    return isBase64 || run.split('/').some(looksLikeToken) ? REDACTED : run
+  })
+}
+
+/**
+ * Whether some characters could be a token rather than a word, a number or a name: letters mixed with digits
+ * (`AADSTS70008` and `RFC-6749` are names), words joined by other signs than `_`, or letters without a word's shape.
+ */
+function looksLikeToken (run: string): boolean {
+  if (run.length < 8) return false
+  if (/\d/.test(run)) return /[A-Za-z]/.test(run) ? !/^[A-Z]{2,8}-?\d{1,8}\.?$/.test(run) : /\d{16}/.test(run)
+  const letters = run.replace(/[.=]+$/, '')
+  if (/^[A-Za-z_]*$/.test(letters)) return letters.split('_').some(word => word.length > 30 || isJumble(word))
+  return letters.length >= 16 && letters.split(/[^A-Za-z_]+/).length > 2
+}
+
+// In names the case changes where a word begins: `OAuthException`, `GraphMethodException`. Chance changes it more.
+function isJumble (letters: string): boolean {
+  const changes = letters.match(/[a-z](?=[A-Z])|[A-Z](?=[a-z])/g) ?? []
+  return letters.length >= 12 && changes.length > letters.length / 3.5
+}
