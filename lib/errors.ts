@@ -148,4 +148,6 @@ export const ResponseStatusError = define('ResponseStatusError', 'FST_OAUTH_RESP
 export const InvalidResponseError = define('InvalidResponseError', 'FST_OAUTH_INVALID_RESPONSE')
 export const ApiUnavailableError = define('ApiUnavailableError', 'FST_OAUTH_API_UNAVAILABLE')
 export const CrossSiteRequestError = define('CrossSiteRequestError', 'FST_OAUTH_CROSS_SITE_REQUEST')
-export const SessionUnavailableError = define('SessionUnavailableError', 'FST_OAUTH_SESSION_UNAVAILABLE')
+export const SessionUnavailableError = define<'FST_OAUTH_SESSION_UNAVAILABLE', 400 | 500>('SessionUnavailableError', 'FST_OAUTH_SESSION_UNAVAILABLE')
+/** A SessionUnavailableError with status 400: the request target is in absolute form, which is for proxies. */
+export const RequestTargetError = define('RequestTargetError', 'FST_OAUTH_SESSION_UNAVAILABLE', { statusCode: 400, parent: SessionUnavailableError })

@@ -6,11 +6,12 @@ import type { OAuthCall } from './client/oauth-call.ts'
 import type { OAuthSession } from './client/oauth-session.ts'
 import type { ProviderClient } from './client/provider-client.ts'
 import type { RefreshOptions } from './client/refresher.ts'
-import { currentProfile, RecordTokenSource } from './client/token-source.ts'
+import { currentProfile, type RecordTokenSource } from './client/token-source.ts'
 import { LoginRequiredError, type OAuthError } from './errors.ts'
 import type { TokenSet } from './protocol/token-set.ts'
 import type { ProviderName } from './providers/names.ts'
 import type { User } from './providers/types.ts'
+import { accountTokens } from './routes/account-tokens.ts'
 import { handleCallback } from './routes/callback.ts'
 import { startLogin, type LoginOptions } from './routes/login.ts'
 import { logout, logoutAndRedirect, type LogoutResult } from './routes/logout.ts'
@@ -179,11 +180,7 @@ export class RequestOAuth extends HttpVerbs {
     if (login === undefined) throw this.#loginRequired()
     const { name, account: { record } } = login
     if (this.#source?.record === record) return this.#source.source
-    const { records, refresher, updater, clock } = this.#runtime
-    const onEnded = () => this.#runtime.sessionLogins.remove(this.#session, name, record)
-    const provider = providerOf(this.#runtime, name)
-    const mode = provider.config.refresh ?? this.#runtime.config.refresh ?? 'auto'
-    const source = new RecordTokenSource(provider, record, { records, refresher, updater, clock, mode, onEnded })
+    const source = accountTokens(this.#runtime, () => this.#session, name, record)
     this.#source = { record, source }
     return source
   }

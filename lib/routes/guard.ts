@@ -1,21 +1,37 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { InvalidOptionsError, LoginRequiredError } from '../errors.ts'
+import { tokenExpired } from '../client/refresh-errors.ts'
+import { isRenewable } from '../client/refresher.ts'
+import { InvalidOptionsError, LoginRequiredError, type OAuthError } from '../errors.ts'
+import { isExpired } from '../protocol/token-set.ts'
 import type { ProviderName } from '../providers/names.ts'
 import type { SessionObject } from '../session/accounts.ts'
-import { isRecordOf } from '../session/token-record.ts'
-import { isPageLoad, noStore } from './http.ts'
+import { isRecordOf, type TokenRecord } from '../session/token-record.ts'
+import { accountTokens } from './account-tokens.ts'
+import { isOwnRoute, isPageLoad, noStore, sessionOf } from './http.ts'
 import { startLogin } from './login.ts'
-import { loginPath, providerOf, publicPath, routePath, type Runtime } from './runtime.ts'
+import { MAX_RETURN_TO, readReturnTo, warnOfReturnTo } from './return-to.ts'
+import { loginPath, providerOf, requestedPath, routePath, type Runtime } from './runtime.ts'
 
 export interface RequireLoginOptions {
   /** Name of the provider that must be logged in with; any where absent. */
   provider?: ProviderName
 }
 
+/** Octets of a URL that every recipient takes (RFC 9110, section 4.1). */
+const MAX_URL = 8_000
+
+/** Milliseconds without a refresh by a guard after one failed. */
+const PAUSE_MS = 5_000
+
+/** What says of a login that it is over. */
+const ENDED = ['FST_OAUTH_LOGIN_ENDED', 'FST_OAUTH_REFRESH_LOST', 'FST_OAUTH_TOKEN_EXPIRED']
+
 /**
- * Makes an onRequest hook that lets only logged-in users pass. It reads the token record, so a login that ended
- * elsewhere does not pass. A browser's page load is sent to log in and comes back; anything else gets 401.
- * @throws FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_UNKNOWN_PROVIDER; from the hook FST_OAUTH_LOGIN_REQUIRED
+ * Makes an onRequest hook that lets only logged-in users pass, and everybody to the plugin's own routes. It reads the token
+ * record, so a login that ended elsewhere does not pass; nor does one whose token has expired and cannot be refreshed.
+ * A browser's page load is sent to log in and comes back to the URL that it asked for; anything else gets 401.
+ * @throws FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_UNKNOWN_PROVIDER; from the hook FST_OAUTH_LOGIN_REQUIRED,
+ *   FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_SESSION_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE
  */
 export function createGuard (runtime: Runtime, options: RequireLoginOptions = {}) {
   // A guard that is misunderstood lets people pass.
@@ -24,28 +40,75 @@ export function createGuard (runtime: Runtime, options: RequireLoginOptions = {}
   const { provider } = options
   if (provider !== undefined) providerOf(runtime, provider)
   return async function requireLogin (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
-    const session = request.session as unknown as SessionObject | null
+    // A hook of the whole app runs for these as well, and they are the way to a login.
+    if (isOwnRoute(request)) return
+    // Without a session nobody is ever logged in, and the browser would be sent round and round.
+    const session = (request.session as unknown) === null ? null : sessionOf(request)
     const accounts = runtime.sessionLogins.of(session)
     const name = provider ?? accounts?.active
     const account = name === undefined ? undefined : accounts?.accounts[name]
     const unproven = account?.login === false
+    let ended: OAuthError | undefined
     if (account !== undefined && name !== undefined && !unproven) {
-      if (isRecordOf(await runtime.records.read(account.record), { identity: account.providerIdentity })) return
-      runtime.sessionLogins.remove(session, name, account.record)
+      const record = await runtime.records.read(account.record)
+      if (isRecordOf(record, { identity: account.providerIdentity })) {
+        ended = await endOfTokens(runtime, request, name, account.record, record)
+        if (ended === undefined) return
+      } else {
+        runtime.sessionLogins.remove(session, name, account.record)
+      }
     }
-    const wanted = provider ?? runtime.config.defaultProvider
+    const wanted = provider ?? (ended === undefined ? runtime.config.defaultProvider : name)
     // Whoever came back as nobody would be sent round and round.
     if (!isPageLoad(request) || (unproven && wanted === name)) {
       const remedy = unproven ? 'its answer proved nobody\'s identity: ask for the scope "openid"' : 'log in and try again'
-      const error = new LoginRequiredError(`nobody is logged in${wanted === undefined ? '' : ` with provider "${wanted}"`}; ${remedy}`, { provider: wanted })
       // Also where the app's own error handler does not look at the error's headers.
       reply.header('www-authenticate', 'Bearer')
-      throw error
+      throw ended ?? new LoginRequiredError(`nobody is logged in${wanted === undefined ? '' : ` with provider "${wanted}"`}; ${remedy}`, { provider: wanted })
     }
-    const returnTo = publicPath(runtime, request.url)
-    if (runtime.config.routes === false && wanted === undefined) throw new LoginRequiredError('nobody is logged in, and with several providers and no routes the guard needs a provider', {})
-    if (runtime.config.routes === false && wanted !== undefined) return await startLogin(runtime, request, reply, providerOf(runtime, wanted), { returnTo })
-    const location = wanted === undefined ? `${routePath(runtime, 'login')}?${new URLSearchParams({ returnTo })}` : loginPath(runtime, wanted, returnTo)
-    return noStore(reply).redirect(location, 302)
+    return await sendToLogin(runtime, request, reply, wanted)
   }
+}
+
+/**
+ * Why the tokens of a login are of no use for good, or undefined where they are of use or may be again. In refresh mode `auto`
+ * a page load finds out: once for each token that has expired, and not while the provider is away.
+ */
+async function endOfTokens (runtime: Runtime, request: FastifyRequest, name: string, id: string, record: TokenRecord): Promise<OAuthError | undefined> {
+  const { tokens: { expiresAt }, obtainedAt } = record
+  // Of one that came expired another login brings another such.
+  if (expiresAt === undefined || expiresAt <= obtainedAt || !isExpired(expiresAt, runtime.clock.now())) return undefined
+  const provider = providerOf(runtime, name)
+  if (!isRenewable(provider, record)) return tokenExpired(provider)
+  const { refresh = runtime.config.refresh ?? 'auto' } = provider.config
+  const live = runtime.records.live(id)
+  if (refresh !== 'auto' || !isPageLoad(request) || live.pausedUntil > runtime.clock.monotonic()) return undefined
+  try {
+    await accountTokens(runtime, () => request.session as unknown as SessionObject | null, name, id).current()
+  } catch (error) {
+    const { code } = error as OAuthError
+    if (ENDED.includes(code)) return error as OAuthError
+    if (code === 'FST_OAUTH_STORE_UNAVAILABLE') throw error
+    // That the provider is away ends no login; the route's own calls tell what is wrong.
+    live.pausedUntil = runtime.clock.monotonic() + PAUSE_MS
+    request.log.warn({ provider: name, code }, 'a guard could not refresh an expired token; the login is kept')
+  }
+  return undefined
+}
+
+/** Sends a page load to log in, and has it come back to the URL that it asked for. */
+async function sendToLogin (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, wanted: string | undefined): Promise<FastifyReply> {
+  const { config } = runtime
+  const asked = requestedPath(runtime, request)
+  if (config.routes === false) {
+    if (wanted === undefined) throw new LoginRequiredError('nobody is logged in, and with several providers and no routes the guard needs a provider', {})
+    return await startLogin(runtime, request, reply, providerOf(runtime, wanted), { returnTo: asked })
+  }
+  const pathTo = (returnTo?: string) => wanted === undefined
+    ? `${routePath(runtime, 'login')}${returnTo === undefined ? '' : `?${new URLSearchParams({ returnTo })}`}`
+    : loginPath(runtime, wanted, returnTo)
+  const location = pathTo(readReturnTo(request, asked, config.baseUrl()))
+  const fits = location.length <= MAX_URL
+  if (!fits) warnOfReturnTo(request, asked.length, MAX_RETURN_TO)
+  return noStore(reply).redirect(fits ? location : pathTo(), 302)
 }

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type {} from '@fastify/cookie'
 import type {} from '@fastify/session'
-import { CrossSiteRequestError, SessionUnavailableError, StoreUnavailableError } from '../errors.ts'
+import { CrossSiteRequestError, RequestTargetError, SessionUnavailableError, StoreUnavailableError } from '../errors.ts'
 import type { SessionObject } from '../session/accounts.ts'
 import { withTimeout } from '../session/bounded-store.ts'
 import { cookieNamesOf } from '../session/session-cookie.ts'
@@ -49,10 +49,25 @@ export function refuseEmbedded ({ headers }: FastifyRequest): void {
   throw new CrossSiteRequestError('a login begins and ends with a page load in a window, not with an image, a frame or a script; nothing was done', { reason: 'embedded' })
 }
 
+/** Marks the plugin's own routes, in their `config`. */
+const kOwnRoute = Symbol('fastify-oauth-session.route')
+
+/** The `config` of the plugin's own routes. */
+export const ownRoute: Record<symbol, true> = { [kOwnRoute]: true }
+
+/** Whether a request has come to one of the plugin's own routes, of whichever registration. */
+export function isOwnRoute ({ routeOptions }: FastifyRequest): boolean {
+  return (routeOptions.config as unknown as Record<symbol, unknown> | undefined)?.[kOwnRoute] === true
+}
+
 /** The session of a request. @throws FST_OAUTH_SESSION_UNAVAILABLE where @fastify/session gave it none */
 export function sessionOf (request: FastifyRequest): SessionObject {
   const session = request.session as unknown as SessionObject | null
   if (typeof session?.sessionId !== 'string') {
+    // It looks for the cookie's path at the very beginning of the request target.
+    if (!request.raw.url!.startsWith('/')) {
+      throw new RequestTargetError('a request in absolute form, as it is sent to a proxy, has no session; send the path alone')
+    }
     throw new SessionUnavailableError(`there is no session on ${request.routeOptions.url ?? 'this route'}; the session's cookie.path has to cover it`)
   }
   // @fastify/session stores nothing in this case and tells nobody.

@@ -2,6 +2,7 @@ import { parse } from 'node:querystring'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { joinPaths } from '../options.ts'
 import { callbackRoute } from './callback.ts'
+import { ownRoute } from './http.ts'
 import { loginRoute } from './login.ts'
 import { passwordRoute } from './password-login.ts'
 import { loggedOutRoute, logoutPage, logoutRoute } from './logout.ts'
@@ -24,7 +25,7 @@ export async function registerRoutes (app: FastifyInstance, runtime: Runtime): P
     }
     scope.setErrorHandler((error, request, reply) => sendProblem(runtime, request, reply, error))
 
-    const quiet = { exposeHeadRoute: false, logSerializers: { req: describeRequest, res: describeReply } }
+    const quiet = { exposeHeadRoute: false, config: ownRoute, logSerializers: { req: describeRequest, res: describeReply } }
     const route = (method: 'GET' | 'POST', url: string, handler: (runtime: Runtime, request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply>) => {
       scope.route({ method, url, ...quiet, handler: (request, reply) => handler(runtime, request, reply) })
     }

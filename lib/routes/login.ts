@@ -13,7 +13,7 @@ import { loginCookieOptions, loginCookiePrefix } from './login-cookie.ts'
 import { describeError } from './pages.ts'
 import { sendLoginForm } from './password-login.ts'
 import { sendPage } from './problem.ts'
-import { safeReturnTo } from './return-to.ts'
+import { readReturnTo } from './return-to.ts'
 import { loginPath, publicPath, providerOf, redirectUriOf, type Runtime } from './runtime.ts'
 
 /** What one login asks for beyond the provider's options. */
@@ -76,7 +76,7 @@ export async function startLogin (runtime: Runtime, request: FastifyRequest, rep
     ...(codeVerifier !== undefined && { codeVerifier }),
     redirectUri,
     ...(linkTo !== undefined && { linkTo }),
-    returnTo: safeReturnTo(options.returnTo, runtime.config.baseUrl()) ?? publicPath(runtime, '/'),
+    returnTo: readReturnTo(request, options.returnTo, runtime.config.baseUrl()) ?? publicPath(runtime, '/'),
     scope,
     ...(maxAge !== undefined && { maxAge })
   })
@@ -115,7 +115,7 @@ function warnOfOtherName (runtime: Runtime, request: FastifyRequest): void {
 export async function loginRoute (runtime: Runtime, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const { provider: named } = request.params as { provider?: string }
   const { returnTo } = request.query as { returnTo?: string }
-  const back = safeReturnTo(returnTo, runtime.config.baseUrl())
+  const back = readReturnTo(request, returnTo, runtime.config.baseUrl())
   const provider = named === undefined ? soleLogin(runtime) : providerOf(runtime, named)
   if (provider === undefined) {
     const providers = interactiveProviders(runtime).map(({ name, config }) => ({ href: loginPath(runtime, name, back), label: config.title }))

@@ -7,7 +7,7 @@ import { cookiesOfSession, field, noStore, refuseCrossSite, sessionOf, wantsHtml
 import { identify } from './identity.ts'
 import type { Outcome } from './login-throttle.ts'
 import { sendPage, sendProblem } from './problem.ts'
-import { safeReturnTo } from './return-to.ts'
+import { readReturnTo } from './return-to.ts'
 import { loginPath, providerOf, publicPath, type Runtime } from './runtime.ts'
 
 /** The form of the password grant: legacy, for a provider that has nothing better. */
@@ -28,7 +28,7 @@ export function sendLoginForm (runtime: Runtime, reply: FastifyReply, { name, co
  */
 export async function passwordRoute (runtime: Runtime, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const { provider: name } = request.params as { provider: string }
-  const returnTo = safeReturnTo(field(request, 'returnTo'), runtime.config.baseUrl())
+  const returnTo = readReturnTo(request, field(request, 'returnTo'), runtime.config.baseUrl())
   const username = field(request, 'username')
   try {
     noStore(reply)

@@ -1,3 +1,4 @@
+import type { FastifyRequest } from 'fastify'
 import type { AppProvider } from '../client/app-provider.ts'
 import type { Clock } from '../client/clock.ts'
 import type { ProviderClient } from '../client/provider-client.ts'
@@ -43,13 +44,27 @@ export interface Runtime {
 /** @throws FST_OAUTH_UNKNOWN_PROVIDER */
 export function providerOf (runtime: Runtime, name: string): ProviderClient {
   const provider = runtime.providers.get(name)
-  if (provider === undefined) throw new UnknownProviderError(`there is no provider of that name; the providers are ${[...runtime.providers.keys()].join(', ')}`)
+  if (provider === undefined) throw new UnknownProviderError('there is no provider of that name among the plugin\'s `providers`')
   return provider
 }
 
 /** A path as the browser sees it: behind a proxy that strips the path of `baseUrl`, that path comes first. */
 export function publicPath ({ config }: Runtime, path: string): string {
   return joinPaths(config.baseUrl().pathname, path === '/' ? '' : path) || '/'
+}
+
+/**
+ * Path and query that the browser asked for, as it wrote them: before `rewriteUrl`, and with the path of `baseUrl` that a
+ * proxy has taken off. Of a request target in absolute form (RFC 9112, section 3.2.2) the host is nobody's concern here.
+ */
+export function requestedPath ({ config }: Runtime, { originalUrl, url }: FastifyRequest): string {
+  const stripped = config.baseUrl().pathname.replace(/\/+$/, '')
+  const path = originalUrl.replace(/^https?:\/\/[^/?#]*/i, '').replace(/^(?!\/)/, '/')
+    // Node.js hands on bytes that are no ASCII as Latin-1.
+    .replace(/[\x80-\xff]/g, byte => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`)
+  // An app that takes the path of `baseUrl` off itself was asked with it.
+  const whole = originalUrl !== url && path.startsWith(stripped) && /^(?:[/?]|$)/.test(path.slice(stripped.length))
+  return whole ? path : stripped + path
 }
 
 /** Path of one of the plugin's routes as the browser sees it. */
