@@ -13,8 +13,8 @@ import { loginCookieOptions, loginCookiePrefix } from './login-cookie.ts'
 import { describeError } from './pages.ts'
 import { sendLoginForm } from './password-login.ts'
 import { sendPage } from './problem.ts'
-import { readReturnTo } from './return-to.ts'
-import { loginPath, publicPath, providerOf, redirectUriOf, type Runtime } from './runtime.ts'
+import { readReturnTo, safeReturnTo } from './return-to.ts'
+import { loginPath, publicPath, providerOf, redirectUriOf, requestedPath, type Runtime } from './runtime.ts'
 
 /** What one login asks for beyond the provider's options. */
 export interface LoginOptions {
@@ -95,7 +95,7 @@ function askBeforeLink (runtime: Runtime, request: FastifyRequest, reply: Fastif
   if (!isPageLoad(request)) throw error
   const { code, statusCode, reason } = error
   request.log.warn({ code, provider: provider.name, reason }, error.message)
-  const here = safeReturnTo(publicPath(runtime, request.originalUrl), runtime.config.baseUrl())
+  const here = safeReturnTo(requestedPath(runtime, request), runtime.config.baseUrl())
   const { title, message } = describeError(code, statusCode, provider.config.title, reason)
   const actions = [{ href: publicPath(runtime, '/'), label: 'Back to the app' }]
   if (here !== undefined) actions.unshift({ href: here, label: `Continue to ${provider.config.title}` })
