@@ -21,7 +21,7 @@ import { SessionLogins, type SessionObject } from './session/accounts.ts'
 import { boundedStore } from './session/bounded-store.ts'
 import { DeadSessions } from './session/dead-sessions.ts'
 import { encryptedStore } from './session/encrypted-store.ts'
-import { guardSessionStore, isMemoryStore } from './session/guarded-session-store.ts'
+import { guardSessionStore, isEntryId, isMemoryStore } from './session/guarded-session-store.ts'
 import { loadedRecords, type LoadedRecords } from './session/lifecycle.ts'
 import { PendingLogins } from './session/pending-logins.ts'
 import { SessionCookie } from './session/session-cookie.ts'
@@ -95,6 +95,8 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
 
   app.addHook('onRequest', (request, _reply, done) => {
     store.learn(request)
+    // A store that is known only now was not guarded when this request loaded its session: that may be an entry of ours.
+    if (isEntryId((request.session as unknown as SessionObject).sessionId)) app.decryptSession('', request, () => {})
     const session = request.session as unknown as SessionObject
     runtime.sessionCookie.learn(request.cookies, session)
     const loaded = loadedRecords(runtime.sessionLogins, session)

@@ -1,44 +1,89 @@
 import { StoreUnavailableError } from '../errors.ts'
 import type { SessionStore } from './session-token-store.ts'
 
-const kGuarded = Symbol.for('fastify-oauth-session.guarded')
+/** Begins the ids of what the plugin keeps in the session store. */
+export const ENTRY_PREFIX = 'oauth:'
+/** A member that tells the plugin's entries from sessions, whatever members the app's sessions have. */
+export const ENTRY = 'oauth:entry'
+
+const kUnguarded = Symbol.for('fastify-oauth-session.unguarded')
+
+type Callback = (error?: unknown, value?: unknown) => void
+type Method = (...args: unknown[]) => void
+
+/** Whether an id is one of the plugin's entries, and no session's. */
+export const isEntryId = (id: unknown): boolean => String(id).startsWith(ENTRY_PREFIX)
 
 /** Tells @fastify/session's own in-memory store, which never fails and never waits. */
 export function isMemoryStore (store: object): boolean {
   return (store as { store?: unknown }).store instanceof Map && store.constructor.name === 'Store'
 }
 
+/** The store as it was before it was guarded: for what the plugin itself keeps in it. */
+export function unguardedSessionStore (store: SessionStore): SessionStore {
+  return (store as { [kUnguarded]?: SessionStore })[kUnguarded] ?? store
+}
+
 /**
- * Gives the app's session store a time limit and an error that says nothing of its address: without it, a store that is
- * down answers every request with a 500 that names the server, and one that never calls back hangs them.
- * Changes the store in place, once; an in-memory store stays as it is.
+ * Guards the app's session store. Changes the store in place, once.
+ * - What the plugin keeps there is no session: under its ids nothing is found, written or destroyed. An id that can be
+ *   worked out, signed as a session cookie, would otherwise open a record of another user.
+ * - Each call has a time limit, and an error that says nothing of the store's address: without it, a store that is down
+ *   answers every request with a 500 that names the server, and one that never calls back hangs them. An in-memory store
+ *   needs none.
  * @param timeoutMs milliseconds
+ * @param onFailure called with the method and the store's own error
  */
-export function guardSessionStore (store: SessionStore, timeoutMs: number, onFailure: (method: string, cause: unknown) => void): void {
-  const guarded = store as SessionStore & { [kGuarded]?: boolean }
-  if (isMemoryStore(store) || guarded[kGuarded] === true) return
-  for (const method of ['get', 'set', 'destroy'] as const) {
-    const original = store[method].bind(store) as (...args: unknown[]) => void
-    const limited = (...args: unknown[]) => {
-      const done = args.pop() as (error?: unknown, value?: unknown) => void
-      let over = false
-      const settle = (error?: unknown, value?: unknown) => {
-        if (over) return
-        over = true
-        clearTimeout(timer)
-        // What is not there is no failure: @fastify/session makes a new session.
-        if (error === undefined || error === null || (error as { code?: string }).code === 'ENOENT') return done(error ?? null, value)
-        onFailure(method, error)
-        done(new StoreUnavailableError('the store of the sessions does not answer; try again in a moment', { reason: method, retryAfter: 1 }))
-      }
-      const timer = setTimeout(() => settle(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs)
-      try {
-        original(...args, settle)
-      } catch (error) {
-        settle(error)
-      }
-    }
-    Object.defineProperty(store, method, { value: limited, writable: true, configurable: true })
+export function guardSessionStore (
+  store: SessionStore, timeoutMs: number, onFailure: (method: string, cause: unknown) => void
+): void {
+  if (Object.hasOwn(store, kUnguarded)) return
+  const unguarded: Record<string, Method> = {}
+  const limit = isMemoryStore(store) ? (_name: string, method: Method) => method : limited(timeoutMs, onFailure)
+  for (const name of ['get', 'set', 'destroy'] as const) {
+    const method = store[name].bind(store) as Method
+    unguarded[name] = method
+    const guarded = hidden(name, limit(name, method))
+    Object.defineProperty(store, name, { value: guarded, writable: true, configurable: true })
   }
-  Object.defineProperty(store, kGuarded, { value: true })
+  if (typeof store.touch === 'function') unguarded.touch = store.touch.bind(store) as Method
+  Object.defineProperty(store, kUnguarded, { value: unguarded })
+}
+
+/** A method that finds nothing, and changes nothing, where an entry is the plugin's own. */
+function hidden (name: 'get' | 'set' | 'destroy', method: Method): Method {
+  return (...args) => {
+    const done = args.at(-1) as Callback
+    if (isEntryId(args[0])) return done(null)
+    if (name !== 'get') return method(...args)
+    // A store may take two ways to write an id for one: letters in either case, spaces at the end.
+    method(args[0], (error: unknown, value: unknown) => { done(error, isEntry(value) ? null : value) })
+  }
+}
+
+const isEntry = (value: unknown) => typeof value === 'object' && value !== null && ENTRY in value
+
+function limited (timeoutMs: number, onFailure: (method: string, cause: unknown) => void) {
+  return (name: string, method: Method): Method => (...args) => {
+    const done = args.pop() as Callback
+    let over = false
+    const settle = (error?: unknown, value?: unknown) => {
+      if (over) return
+      over = true
+      clearTimeout(timer)
+      // What is not there is no failure: @fastify/session makes a new session.
+      if (error === undefined || error === null || (error as { code?: string }).code === 'ENOENT') {
+        return done(error ?? null, value)
+      }
+      onFailure(name, error)
+      const message = 'the store of the sessions does not answer; try again in a moment'
+      done(new StoreUnavailableError(message, { reason: name, retryAfter: 1 }))
+    }
+    const timer = setTimeout(() => settle(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs)
+    try {
+      method(...args, settle)
+    } catch (error) {
+      settle(error)
+    }
+  }
 }

@@ -1,3 +1,5 @@
+import { withTimeout } from './bounded-store.ts'
+import { ENTRY, ENTRY_PREFIX, unguardedSessionStore } from './guarded-session-store.ts'
 import type { StoredRecord, TokenStore } from './token-store.ts'
 
 /** A store as @fastify/session and express-session know it. */
@@ -8,16 +10,26 @@ export interface SessionStore {
   touch? (id: string, session: unknown, callback: (error?: unknown) => void): void
 }
 
-/** What stands in the session store: shaped like a session, since stores compute a TTL from `cookie`. */
+/**
+ * What stands in the session store: shaped like a session, since stores compute a TTL from `cookie`: some from `expires`,
+ * some from `maxAge`, some from `originalMaxAge`.
+ */
 interface Envelope {
-  cookie: { originalMaxAge: number, expires: string, path: string, httpOnly: boolean }
+  cookie: { originalMaxAge: number, maxAge: number, expires: Date | string, path: string, httpOnly: boolean }
+  /** Tells the entry from a session, whatever members the app's sessions have. */
+  [ENTRY]: 1
   record: StoredRecord
 }
 
-const PREFIX = 'oauth:'
 const PENDING = 'login:'
 const MAX_PENDING_IN_MEMORY = 10_000
 const TOMBSTONE_MS = 600_000
+/** Milliseconds that the session store has for one call, and that a call may wait for those before it. */
+const CALL_MS = 5_000
+/** Milliseconds for a touch, which only moves an expiry. */
+const TOUCH_MS = 1_000
+/** Milliseconds for which a store whose touch did not answer is not asked for one. */
+const NO_TOUCH_MS = 60_000
 
 /**
  * Keeps token records in the session's own store, beside the sessions. Each write is made whole within this process;
@@ -32,21 +44,28 @@ export class SessionTokenStore implements TokenStore {
   readonly #pendingUntil = new Map<string, number>()
   readonly #tokensUntil = new Map<string, number>()
   #keepsForever: boolean | undefined
+  readonly #callMs: number
+  readonly #touchMs: number
+  #noTouchUntil = 0
 
   /**
    * @param store the session store; asked at first use, since it is known with the first request
    * @param now epoch milliseconds
+   * @param limits milliseconds for one call, also for those that wait for it, and for a touch
    */
-  constructor (store: () => SessionStore, now: () => number = Date.now) {
+  constructor (store: () => SessionStore, now: () => number = Date.now, { callMs = CALL_MS, touchMs = TOUCH_MS } = {}) {
     this.#store = store
     this.#now = now
+    this.#callMs = callMs
+    this.#touchMs = touchMs
   }
 
   async get (id: string): Promise<StoredRecord | undefined> {
     return this.#recordOf(await this.#read(id))
   }
 
-  set (id: string, record: StoredRecord, { ttl, expectedVersion }: { ttl: number, expectedVersion?: number }): Promise<boolean> {
+  set (id: string, record: StoredRecord, options: { ttl: number, expectedVersion?: number }): Promise<boolean> {
+    const { ttl, expectedVersion } = options
     return this.#locked(id, async () => {
       if (this.#tombstones.has(id)) return false
       if (expectedVersion !== undefined && ((await this.get(id))?.version ?? 0) !== expectedVersion) return false
@@ -67,10 +86,9 @@ export class SessionTokenStore implements TokenStore {
     return this.#locked(id, async () => {
       const record = await this.get(id)
       if (record === undefined) return
-      const store = this.#store()
       // A store's own touch moves the expiry alone and cannot write an older record back.
-      if (typeof store.touch === 'function') await promised(done => store.touch!(PREFIX + id, this.#envelope(record, ttl), done))
-      else await this.#write(id, record, ttl)
+      if (await this.#touched(id, record, ttl)) return
+      await this.#write(id, record, ttl)
     })
   }
 
@@ -81,24 +99,42 @@ export class SessionTokenStore implements TokenStore {
     return this.#locked(id, () => this.#destroy(id))
   }
 
-  async #read (id: string): Promise<Envelope | undefined> {
-    const store = this.#store()
-    return await promised<unknown>(done => store.get(PREFIX + id, done)) as Envelope | undefined
+  /** False where the store has no touch, or none that works: what follows is written again whole. */
+  async #touched (id: string, record: StoredRecord, ttl: number): Promise<boolean> {
+    const store = unguardedSessionStore(this.#store())
+    if (typeof store.touch !== 'function' || this.#noTouchUntil > this.#now()) return false
+    try {
+      await answered(done => store.touch!(ENTRY_PREFIX + id, this.#envelope(record, ttl), done), this.#touchMs)
+      return true
+    } catch {
+      this.#noTouchUntil = this.#now() + NO_TOUCH_MS
+      return false
+    }
   }
 
-  #recordOf (envelope: Envelope | undefined): StoredRecord | undefined {
-    if (envelope?.record === undefined) return undefined
-    return Date.parse(envelope.cookie.expires) > this.#now() ? envelope.record : undefined
+  async #read (id: string): Promise<unknown> {
+    const store = unguardedSessionStore(this.#store())
+    return await answered<unknown>(done => store.get(ENTRY_PREFIX + id, done), this.#callMs)
+  }
+
+  // What cannot be an entry is handed on as it is: it is for the reader to say that it is none.
+  #recordOf (entry: unknown): StoredRecord | undefined {
+    if (entry === undefined || entry === null) return undefined
+    const { cookie, record } = entry as Partial<Envelope>
+    if (typeof cookie !== 'object' || cookie === null || record === undefined) return entry as StoredRecord
+    return new Date(cookie.expires).getTime() > this.#now() ? record : undefined
   }
 
   #envelope (record: StoredRecord, ttl: number): Envelope {
-    const expires = new Date(this.#now() + ttl * 1000).toISOString()
-    return { cookie: { originalMaxAge: ttl * 1000, expires, path: '/', httpOnly: true }, record }
+    const maxAge = ttl * 1000
+    const expires = new Date(this.#now() + maxAge)
+    return { cookie: { originalMaxAge: maxAge, maxAge, expires, path: '/', httpOnly: true }, [ENTRY]: 1, record }
   }
 
   async #write (id: string, record: StoredRecord, ttl: number): Promise<void> {
     const store = this.#store()
-    await promised(done => store.set(PREFIX + id, this.#envelope(record, ttl), done))
+    const entry = this.#envelope(record, ttl)
+    await answered(done => unguardedSessionStore(store).set(ENTRY_PREFIX + id, entry, done), this.#callMs)
     this.#keepsForever ??= Object.values(store).some(value => value instanceof Map)
     if (!this.#keepsForever) return
     const pending = id.startsWith(PENDING)
@@ -114,7 +150,8 @@ export class SessionTokenStore implements TokenStore {
   async #destroy (id: string): Promise<void> {
     this.#pendingUntil.delete(id)
     this.#tokensUntil.delete(id)
-    await promised(done => this.#store().destroy(PREFIX + id, done))
+    const store = unguardedSessionStore(this.#store())
+    await answered(done => store.destroy(ENTRY_PREFIX + id, done), this.#callMs)
   }
 
   // A few of the oldest at each write keep the maps small without a timer.
@@ -129,19 +166,30 @@ export class SessionTokenStore implements TokenStore {
 
   #locked<T> (id: string, work: () => Promise<T>): Promise<T> {
     const before = this.#locks.get(id)
-    const run = before === undefined ? work() : before.then(work, work)
+    let givenUp = false
+    const next = (): Promise<T> => givenUp ? Promise.reject(new Error('given up')) : work()
+    const run = before === undefined ? work() : before.then(next, next)
     this.#locks.set(id, run)
     const clear = () => { if (this.#locks.get(id) === run) this.#locks.delete(id) }
     run.then(clear, clear)
-    return run
+    if (before === undefined) return run
+    // Work that was waited for too long is not done later, when its caller has been told that it was not.
+    return withTimeout(() => run, this.#callMs).catch((error: unknown) => {
+      givenUp = true
+      throw error
+    })
   }
 }
 
-function promised<T> (call: (done: (error?: unknown, value?: T) => void) => void): Promise<T | undefined> {
-  return new Promise((resolve, reject) => {
+type StoreCall<T> = (done: (error?: unknown, value?: T) => void) => void
+
+/** What the store calls back with. A call that is never answered must not hold the lock that it is made under. */
+function answered<T> (call: StoreCall<T>, timeoutMs: number): Promise<T | undefined> {
+  return withTimeout(() => new Promise<T | undefined>((resolve, reject) => {
     call((error, value) => {
-      if (error === undefined || error === null) resolve(value)
+      // Some stores report what is not there as an error.
+      if (error === undefined || error === null || (error as { code?: string }).code === 'ENOENT') resolve(value)
       else reject(error)
     })
-  })
+  }), timeoutMs)
 }
