@@ -16,7 +16,7 @@ import { handleCallback } from './routes/callback.ts'
 import { startLogin, type LoginOptions } from './routes/login.ts'
 import { logout, logoutAndRedirect, type LogoutResult } from './routes/logout.ts'
 import { providerOf, type Runtime } from './routes/runtime.ts'
-import { userOf, type Account, type SessionObject } from './session/accounts.ts'
+import { userOf, type Account, type SessionAccounts, type SessionObject } from './session/accounts.ts'
 
 /**
  * What `request.oauth` is: who is logged in, and an HTTP client that calls APIs as them.
@@ -45,8 +45,8 @@ export class RequestOAuth extends HttpVerbs {
 
   /** The connected accounts, by provider. */
   get accounts (): { provider: ProviderName, user: User | null, scope: string[] }[] {
-    const { records, sessionLogins } = this.#runtime
-    return Object.entries(sessionLogins.of(this.#session)?.accounts ?? {})
+    const { records } = this.#runtime
+    return Object.entries(this.#accounts?.accounts ?? {})
       .filter(([, account]) => !records.isGone(account.record))
       .map(([provider, account]) => ({ provider, user: userOf(account), scope: account.scope }))
   }
@@ -139,19 +139,25 @@ export class RequestOAuth extends HttpVerbs {
 
   get #session (): SessionObject | null { return this.#request.session as unknown as SessionObject | null }
 
-  get #login (): { name: string, account: Account } | undefined {
-    const accounts = this.#runtime.sessionLogins.of(this.#session)
-    if (accounts === undefined) return undefined
-    const { defaultProvider } = this.#runtime.config
-    const name = this.#name ?? (defaultProvider !== undefined && accounts.accounts[defaultProvider] !== undefined ? defaultProvider : accounts.active)
-    const account = accounts.accounts[name]
+  /** The login of the session, as long as the account that was logged in with stands. */
+  get #accounts (): SessionAccounts | undefined {
+    const { records, sessionLogins } = this.#runtime
+    const login = sessionLogins.of(this.#session)
     // A logout or an end that this process has seen counts at once, whatever this request has loaded before.
-    return account === undefined || this.#runtime.records.isGone(account.record) ? undefined : { name, account }
+    return login === undefined || records.isGone(login.accounts[login.active]!.record) ? undefined : login
   }
 
-  /** The app's own client, where that is what the provider means. */
+  get #login (): { name: string, account: Account, all: SessionAccounts } | undefined {
+    const login = this.#accounts
+    const name = this.#name ?? login?.active
+    const account = name === undefined ? undefined : login?.accounts[name]
+    if (login === undefined || name === undefined || account === undefined || this.#runtime.records.isGone(account.record)) return undefined
+    return { name, account, all: login }
+  }
+
+  /** The app's own client, where that is what the provider means. Without a name, the user who is logged in is meant first. */
   get #own (): OAuthSession | undefined {
-    const name = this.#name ?? this.#runtime.config.defaultProvider
+    const name = this.#name ?? (this.#accounts === undefined ? this.#runtime.config.defaultProvider : undefined)
     const provider = name === undefined ? undefined : this.#runtime.appProviders.get(name)
     return provider?.grantType === 'client_credentials' ? provider.clientCredentials() : undefined
   }
@@ -164,7 +170,7 @@ export class RequestOAuth extends HttpVerbs {
   get #account (): Account | undefined { return this.#login?.account }
 
   #named (name: string | undefined): ProviderClient {
-    const known = name ?? this.#runtime.config.defaultProvider ?? this.provider
+    const known = name ?? this.#name ?? this.#runtime.config.defaultProvider ?? this.provider
     if (known === undefined) throw new LoginRequiredError('several providers are configured and none is named; pass `provider`')
     return providerOf(this.#runtime, known)
   }
@@ -180,7 +186,7 @@ export class RequestOAuth extends HttpVerbs {
     if (login === undefined) throw this.#loginRequired()
     const { name, account: { record } } = login
     if (this.#source?.record === record) return this.#source.source
-    const source = accountTokens(this.#runtime, () => this.#session, name, record)
+    const source = accountTokens(this.#runtime, () => this.#session, login.all, name)
     this.#source = { record, source }
     return source
   }

@@ -36,8 +36,13 @@ export interface RecordTokenSourceOptions {
   hooks?: RefreshOptions['hooks']
   /** Further parameters of each refresh. */
   params?: RefreshOptions['params']
-  /** Called when it turns out that the login is no more. */
-  onEnded?: () => void
+  /**
+   * Id of another record that has to stand as long as this one is used: of the account that was logged in with, where this
+   * account was added to it.
+   */
+  loginRecord?: string
+  /** Called with the id of the record that is no more. */
+  onEnded?: (record: string) => void
 }
 
 /** Milliseconds for which a request trusts what it has read: a logout in another process is seen after that. */
@@ -62,7 +67,7 @@ export class RecordTokenSource implements TokenSource {
   current (replayable = true): Grant | Promise<Grant> {
     const { records, clock } = this.#options
     const live = records.live(this.#id)
-    if (live.record === undefined || live.gone || live.settling !== undefined || clock.monotonic() - this.#readAt > READ_MS) {
+    if (live.record === undefined || live.gone || this.#loginIsGone() || live.settling !== undefined || clock.monotonic() - this.#readAt > READ_MS) {
       return this.#readCurrent(replayable)
     }
     return this.#fresh(live.record, replayable)
@@ -87,10 +92,14 @@ export class RecordTokenSource implements TokenSource {
 
   /** The record as the store has it. @throws FST_OAUTH_LOGIN_ENDED, FST_OAUTH_STORE_UNAVAILABLE */
   async record (): Promise<TokenRecord> {
-    const { records, updater, clock, onEnded } = this.#options
+    const { records, updater, clock, loginRecord, onEnded } = this.#options
     const startedAt = clock.monotonic()
-    const record = await records.read(this.#id)
-    if (record === undefined) onEnded?.()
+    const [record, login] = await Promise.all([this.#id, loginRecord].map(id => id === undefined ? undefined : records.read(id)))
+    if (loginRecord !== undefined && login === undefined) {
+      onEnded?.(loginRecord)
+      throw loginEnded(this.#provider)
+    }
+    if (record === undefined) onEnded?.(this.#id)
     if (!isRecordOf(record, this.#provider.config)) throw loginEnded(this.#provider)
     this.#readAt = startedAt
     const live = records.live(this.#id)
@@ -114,7 +123,13 @@ export class RecordTokenSource implements TokenSource {
   /** Makes a set the current one. */
   async save (tokens: TokenSet): Promise<void> {
     const { record: _place, ...set } = tokens
+    if (this.#options.loginRecord !== undefined) await this.record()
     await this.#options.refresher.adopt(this.#provider, this.#id, set)
+  }
+
+  #loginIsGone (): boolean {
+    const { records, loginRecord } = this.#options
+    return loginRecord !== undefined && records.isGone(loginRecord)
   }
 
   async #readCurrent (replayable: boolean): Promise<Grant> {
@@ -172,7 +187,7 @@ export class RecordTokenSource implements TokenSource {
       return await refresher.refresh(this.#provider, this.#id, { ...(hooks !== undefined && { hooks }), ...(params !== undefined && { params }), ...options })
     } catch (error) {
       const { code } = error as OAuthError
-      if (code === 'FST_OAUTH_LOGIN_ENDED' || code === 'FST_OAUTH_REFRESH_LOST') onEnded?.()
+      if (code === 'FST_OAUTH_LOGIN_ENDED' || code === 'FST_OAUTH_REFRESH_LOST') onEnded?.(this.#id)
       throw error
     }
   }

@@ -4,7 +4,7 @@ import { isRenewable } from '../client/refresher.ts'
 import { InvalidOptionsError, LoginRequiredError, type OAuthError } from '../errors.ts'
 import { isExpired } from '../protocol/token-set.ts'
 import type { ProviderName } from '../providers/names.ts'
-import type { SessionObject } from '../session/accounts.ts'
+import type { Account, SessionAccounts, SessionObject } from '../session/accounts.ts'
 import { isRecordOf, type TokenRecord } from '../session/token-record.ts'
 import { accountTokens } from './account-tokens.ts'
 import { isOwnRoute, isPageLoad, noStore, sessionOf } from './http.ts'
@@ -49,13 +49,13 @@ export function createGuard (runtime: Runtime, options: RequireLoginOptions = {}
     const account = name === undefined ? undefined : accounts?.accounts[name]
     const unproven = account?.login === false
     let ended: OAuthError | undefined
-    if (account !== undefined && name !== undefined && !unproven) {
-      const record = await runtime.records.read(account.record)
-      if (isRecordOf(record, { identity: account.providerIdentity })) {
-        ended = await endOfTokens(runtime, request, name, account.record, record)
+    if (accounts !== undefined && account !== undefined && name !== undefined && !unproven) {
+      // An account that was added to a login stands and falls with the one that was logged in with.
+      const active = accounts.accounts[accounts.active]!
+      const [record] = await Promise.all([account, active].map(needed => readTokens(runtime, session, needed)))
+      if (record !== undefined && runtime.sessionLogins.of(session)?.accounts[name] !== undefined) {
+        ended = await endOfTokens(runtime, request, accounts, name, record)
         if (ended === undefined) return
-      } else {
-        runtime.sessionLogins.remove(session, name, account.record)
       }
     }
     const wanted = provider ?? (ended === undefined ? runtime.config.defaultProvider : name)
@@ -70,21 +70,29 @@ export function createGuard (runtime: Runtime, options: RequireLoginOptions = {}
   }
 }
 
+/** Reads the tokens of an account; one that has none any more leaves the session. */
+async function readTokens (runtime: Runtime, session: SessionObject | null, { record: id, providerIdentity }: Account): Promise<TokenRecord | undefined> {
+  const record = await runtime.records.read(id)
+  if (isRecordOf(record, { identity: providerIdentity })) return record
+  runtime.sessionLogins.remove(session, id)
+  return undefined
+}
+
 /**
  * Why the tokens of a login are of no use for good, or undefined where they are of use or may be again. In refresh mode `auto`
  * a page load finds out: once for each token that has expired, and not while the provider is away.
  */
-async function endOfTokens (runtime: Runtime, request: FastifyRequest, name: string, id: string, record: TokenRecord): Promise<OAuthError | undefined> {
+async function endOfTokens (runtime: Runtime, request: FastifyRequest, login: SessionAccounts, name: string, record: TokenRecord): Promise<OAuthError | undefined> {
   const { tokens: { expiresAt }, obtainedAt } = record
   // Of one that came expired another login brings another such.
   if (expiresAt === undefined || expiresAt <= obtainedAt || !isExpired(expiresAt, runtime.clock.now())) return undefined
   const provider = providerOf(runtime, name)
   if (!isRenewable(provider, record)) return tokenExpired(provider)
   const { refresh = runtime.config.refresh ?? 'auto' } = provider.config
-  const live = runtime.records.live(id)
+  const live = runtime.records.live(login.accounts[name]!.record)
   if (refresh !== 'auto' || !isPageLoad(request) || live.pausedUntil > runtime.clock.monotonic()) return undefined
   try {
-    await accountTokens(runtime, () => request.session as unknown as SessionObject | null, name, id).current()
+    await accountTokens(runtime, () => request.session as unknown as SessionObject | null, login, name).current()
   } catch (error) {
     const { code } = error as OAuthError
     if (ENDED.includes(code)) return error as OAuthError

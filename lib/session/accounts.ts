@@ -71,13 +71,16 @@ export class SessionLogins {
     else session[this.member] = login
   }
 
-  /** Takes one account out of a session, and the whole login with the last one. */
-  remove (session: SessionObject | null | undefined, provider: string, record: string): void {
+  /**
+   * Takes the account with this token record out of a session. The account that was logged in with is the login: with it
+   * the others go too, and none of them takes its place.
+   */
+  remove (session: SessionObject | null | undefined, record: string): void {
     const login = this.of(session)
-    if (login === undefined || login.accounts[provider]?.record !== record) return
-    const { [provider]: _gone, ...accounts } = login.accounts
-    const names = Object.keys(accounts)
-    this.put(session!, names.length === 0 ? undefined : { accounts, active: login.active === provider ? names[0]! : login.active })
+    const entries = Object.entries(login?.accounts ?? {})
+    if (login === undefined || !entries.some(([, account]) => account.record === record)) return
+    const ended = login.accounts[login.active]!.record === record
+    this.put(session!, ended ? undefined : { ...login, accounts: Object.fromEntries(entries.filter(([, account]) => account.record !== record)) })
   }
 
   #counts (name: string, account: unknown): boolean {
