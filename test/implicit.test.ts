@@ -1,10 +1,13 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import type { Page } from 'playwright-core'
 import { Browser } from './helpers/browser.ts'
 import { buildApp } from './helpers/build-app.ts'
 import { captureLog } from './helpers/log.ts'
 import { startChromium } from './helpers/chromium.ts'
+import { assertNobody, loginApp } from './helpers/login-app.ts'
+import { halfHash, startMisbehavingProvider } from './helpers/misbehaving-provider.ts'
 import { startProvider } from './helpers/provider.ts'
+import { createProvider } from '../lib/index.ts'
 import type { FastifyInstance } from 'fastify'
 
 const setup = (app: FastifyInstance) => {
@@ -151,6 +154,53 @@ t.test('implicit: with openid an answer without an ID token is refused', async (
   const state = new URL(start.location!).searchParams.get('state')!
   const answer = await browser.post(`${url}/login/acme/callback`, { form: { access_token: 'of-somebody', token_type: 'Bearer', state, iss: provider.issuer }, headers: { accept: 'application/json' } })
   t.match(answer.json(), { statusCode: 502, code: 'FST_OAUTH_INVALID_ID_TOKEN' })
+})
+
+/** An implicit login that comes back with an ID token of the right nonce; `claims` are further ones. */
+async function implicitAnswer (t: Test, claims: Record<string, unknown> = {}) {
+  const app = await loginApp(t, { provider: { grantType: 'implicit' } })
+  const { provider, browser, url } = app
+  const start = await browser.get(`${url}/login/acme`, { redirect: 'manual' })
+  const { nonce, state } = Object.fromEntries(new URL(start.location!).searchParams)
+  const now = Math.floor(Date.now() / 1000)
+  const idToken = provider.signJwt({ iss: provider.issuer, sub: 'alice', aud: provider.clientId, exp: now + 300, iat: now, nonce, ...claims })
+  const form = { access_token: 'of-somebody', token_type: 'Bearer', id_token: idToken, state: state! }
+  return { ...app, page: await browser.post(`${url}/login/acme/callback`, { form, headers: { accept: 'application/json' } }) }
+}
+
+t.test('implicit: an access token beside an ID token without at_hash may be anybody\'s, and is refused', async (t) => {
+  const app = await implicitAnswer(t)
+  t.match(app.page.json(), { statusCode: 502, code: 'FST_OAUTH_INVALID_ID_TOKEN' })
+  t.match(app.errors, [{ reason: 'at_hash' }])
+  await assertNobody(t, app)
+})
+
+t.test('implicit: the at_hash of another access token is refused', async (t) => {
+  const app = await implicitAnswer(t, { at_hash: halfHash('of-another', 'RS256') })
+  t.match(app.errors, [{ code: 'FST_OAUTH_INVALID_ID_TOKEN', reason: 'at_hash' }])
+  await assertNobody(t, app)
+})
+
+t.test('implicit: the right at_hash logs in', async (t) => {
+  const { userOf, browser } = await implicitAnswer(t, { at_hash: halfHash('of-somebody', 'RS256') })
+  t.equal(await userOf(browser), 'alice')
+})
+
+t.test('implicit, without a web session: an access token beside an ID token without at_hash is refused', async (t) => {
+  const server = await startMisbehavingProvider(t)
+  const { issuer, clientId } = server
+  const acme = createProvider({ issuer, clientId, grantType: 'implicit', scope: ['openid'], redirectUri: 'http://127.0.0.1:1/cb' })
+  t.after(() => acme.close())
+  const now = Math.floor(Date.now() / 1000)
+  const answer = async (further: Record<string, unknown>) => {
+    const session = acme.session()
+    const { state, nonce } = await session.authorizationUrl()
+    const idToken = server.signJwt({ iss: issuer, sub: 'alice', aud: clientId, exp: now + 300, iat: now, nonce, ...further })
+    const fragment = new URLSearchParams({ access_token: 'of-somebody', token_type: 'Bearer', id_token: idToken, state })
+    return await session.tokensFromFragment(`http://127.0.0.1:1/cb#${fragment}`)
+  }
+  await t.rejects(answer({}), { code: 'FST_OAUTH_INVALID_ID_TOKEN', reason: 'at_hash' })
+  t.match(await answer({ at_hash: halfHash('of-somebody', 'RS256') }), { accessToken: 'of-somebody' })
 })
 
 t.test('implicit: the page that relays the fragment runs its own script alone and is kept nowhere', async (t) => {

@@ -49,6 +49,17 @@ t.test('an id that a userProfile finds deep inside is kept exactly', async (t) =
   t.equal(await idFrom(t, '{"data":[{"id":17841405793187219}]}', { userProfile }), '17841405793187219')
 })
 
+t.test('an id that a fetchProfile reads is kept exactly', async (t) => {
+  const app = await loginApp(t, {
+    providers: ({ staticOptions }) => ({
+      acme: { ...staticOptions, fetchProfile: async ({ call }) => await call.get(staticOptions.userinfoEndpoint).json<{ id: string }>() }
+    }),
+    wrong: { instead: { userinfo: { body: '{"id":17841405793187219}' } } }
+  })
+  await app.browser.login(`${app.url}/login/acme`)
+  t.equal(await app.userOf(app.browser), '17841405793187219')
+})
+
 for (const [what, userProfile] of Object.entries<NonNullable<ProviderOptions['userProfile']>>({
   'that a userProfile has rounded': ({ id }) => ({ id: Number(id) }),
   'that is a fraction': () => ({ id: 1.5 }),

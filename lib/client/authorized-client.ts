@@ -52,6 +52,11 @@ export class AuthorizedClient {
     this.hooks = hooks
   }
 
+  /** Parses what `.json()` returns. */
+  parse (text: string): unknown {
+    return JSON.parse(text)
+  }
+
   /**
    * Sends a call. Whatever is wrong with it comes as a rejection, never as an exception.
    * @param url relative to the first resource server, or absolute below any of them
@@ -96,6 +101,10 @@ class AuthorizedCall implements CallSender {
       if (accept !== undefined) request.headers.accept ??= accept
       return transport.buffered(request, reading)
     }, refused => () => refused)
+  }
+
+  parse (text: string): unknown {
+    return this.#client.parse(text)
   }
 
   async rest (data: ResponseData): Promise<BufferedAnswer> {

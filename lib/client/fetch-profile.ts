@@ -1,5 +1,6 @@
 import { InvalidOptionsError, InvalidResponseError, OAuthError, ProviderUnavailableError } from '../errors.ts'
 import type { ProviderConfig } from '../options.ts'
+import { parseJson } from '../protocol/json.ts'
 import { scrub } from '../protocol/redact.ts'
 import type { TokenSet } from '../protocol/token-set.ts'
 import type { FetchProfile, ProfileCall } from '../providers/types.ts'
@@ -60,7 +61,7 @@ function profileCall (
     accepted: () => {}
   }
   const clientWith = (tokenPlacement: ProviderConfig['tokenPlacement']) =>
-    new AuthorizedClient({ ...config, tokenPlacement, userinfoResource }, transport, () => source)
+    new ProfileClient({ ...config, tokenPlacement, userinfoResource }, transport, () => source)
   const client = clientWith(config.tokenPlacement)
   // One way to send the token in one request (RFC 6750, section 2).
   const withTokenInQuery = clientWith('query')
@@ -84,6 +85,13 @@ function profileCall (
     delete: verb('DELETE'),
     head: verb('HEAD')
   })
+}
+
+/** Reads a profile as userinfo is read: an id that a number cannot hold is text. */
+class ProfileClient extends AuthorizedClient {
+  override parse (text: string): unknown {
+    return parseJson(text)
+  }
 }
 
 function namesToken (url: string | URL, query: CallOptions['query']): boolean {

@@ -15,6 +15,8 @@ export interface CallSender {
   buffered (accept?: string): Promise<BufferedAnswer>
   /** Reads the rest of a streamed answer. */
   rest (data: ResponseData): Promise<BufferedAnswer>
+  /** Parses JSON; throws where it is none. */
+  parse (text: string): unknown
 }
 
 const nothing = () => {}
@@ -91,7 +93,7 @@ export class OAuthCall extends Promise<ResponseData> {
     if (body.length === 0) return undefined as T
     const text = body.toString('utf8')
     try {
-      return JSON.parse(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text) as T
+      return this.#sender.parse(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text) as T
     } catch {
       const { provider, target } = this.#sender
       throw new InvalidResponseError(`an API of provider "${provider}" answered ${target} with something that is no JSON`, { provider, reason: 'unreadable_response' })

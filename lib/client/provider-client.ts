@@ -22,6 +22,11 @@ import type { Transport } from './transport.ts'
 
 type Endpoint = 'authorization_endpoint' | 'token_endpoint' | 'userinfo_endpoint' | 'revocation_endpoint' | 'introspection_endpoint' | 'end_session_endpoint' | 'device_authorization_endpoint' | 'jwks_uri'
 
+const ACCEPT_USERINFO = 'application/json, application/jwt;q=0.9'
+/** A signed JWT and an encrypted one (RFC 7515, section 3.1; RFC 7516, section 3.1), told apart by looking. */
+const COMPACT_JWS = /^[\w-]+\.[\w-]+\.[\w-]*$/
+const COMPACT_JWE = /^[\w-]+(?:\.[\w-]*){4}$/
+
 /** Milliseconds after which discovered metadata is fetched anew, in the background. */
 const METADATA_MAX_AGE_MS = 3_600_000
 
@@ -205,18 +210,28 @@ export class ProviderClient {
 
   /** @throws FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE where its keys cannot be had */
   async validateIdToken (idToken: string, expected: { nonce?: string | undefined, maxAge?: number | undefined, accessToken?: string, previous?: { sub: string, iss: string } | undefined }): Promise<IdTokenClaims> {
-    const metadata = await this.metadata()
-    const [{ validateIdToken }, { createKeySource }] = await Promise.all([import('../protocol/id-token.ts'), import('../protocol/jwks.ts')])
-    this.#keys ??= createKeySource({ fetchKeys: () => this.#fetchKeys(), now: this.#clock.monotonic })
+    const { validateIdToken } = await import('../protocol/id-token.ts')
     return await validateIdToken(idToken, {
+      ...await this.#signedBy('id_token_signing_alg_values_supported'),
+      atHashRequired: this.config.grantType === 'implicit',
+      ...expected
+    })
+  }
+
+  /** What anything that the provider signs for this client is held against. */
+  async #signedBy (algorithms: 'id_token_signing_alg_values_supported' | 'userinfo_signing_alg_values_supported') {
+    const metadata = await this.metadata()
+    const { createKeySource } = await import('../protocol/jwks.ts')
+    this.#keys ??= createKeySource({ fetchKeys: () => this.#fetchKeys(), now: this.#clock.monotonic })
+    return {
       provider: this.name,
       ...this.#idTokenIssuer(metadata.issuer),
       clientId: this.config.clientId,
       keys: this.#keys,
       now: this.#clock.now(),
-      algorithms: metadata.id_token_signing_alg_values_supported as string[] | undefined,
-      ...expected
-    })
+      clockTolerance: this.config.clockTolerance,
+      algorithms: metadata[algorithms] as string[] | undefined
+    }
   }
 
   #idTokenIssuer (issuer: string): Pick<IdTokenExpectation, 'issuer' | 'acceptIssuer'> {
@@ -235,18 +250,21 @@ export class ProviderClient {
   }
 
   /**
-   * Asks for the user's profile (OpenID Connect Core, section 5.3).
+   * Asks for the user's profile (OpenID Connect Core, section 5.3). An answer that is signed is verified.
    * @param expectedSubject the `sub` of the ID token; an answer about somebody else is refused
    * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE; `responseStatus` 401 where the token is not taken
    */
   async userinfo (tokens: TokenSet, expectedSubject?: string): Promise<Record<string, unknown>> {
     const url = await this.endpoint('userinfo_endpoint')
-    const headers = { authorization: authorizationOf(tokens, this.name), accept: 'application/json' }
+    const headers = { authorization: authorizationOf(tokens, this.name), accept: ACCEPT_USERINFO }
     const answer = await this.#http.answer({ url, method: 'GET', headers })
     const invalid = (what: string, reason: string) => new InvalidResponseError(`the userinfo answer of provider "${this.name}" ${what}`, { provider: this.name, responseStatus: answer.status, reason })
     if (isUnavailable(answer)) throw this.#http.unavailable(answer, [tokens.accessToken])
     if (answer.status < 200 || answer.status > 299) throw invalid(`is a ${answer.status}`, 'status')
-    const claims = answer.text.trimStart().startsWith('{') ? parseMembers(answer.text) : undefined
+    const text = answer.text.trim()
+    if (COMPACT_JWE.test(text)) throw invalid('is encrypted, which is not supported; have it signed alone', 'encrypted')
+    const plain = text.startsWith('{') ? parseMembers(text) : undefined
+    const claims = COMPACT_JWS.test(text) ? await this.#signedUserinfo(text) : plain
     if (claims === undefined) throw invalid('is no JSON object', 'unreadable_response')
     if (expectedSubject !== undefined && identifierText(claims.sub) !== expectedSubject) {
       throw invalid('speaks of another user than the login', 'subject_mismatch')
@@ -294,6 +312,15 @@ export class ProviderClient {
     const { statusCode: status, headers } = error.response
     const answer = { status, headers, text: error.excerpt ?? '' }
     return isUnavailable(answer) ? this.#http.unavailable(answer) : error
+  }
+
+  async #signedUserinfo (jwt: string): Promise<Record<string, unknown>> {
+    if (!this.hasIdTokens) {
+      const message = `the userinfo of provider "${this.name}" is signed, and it is not known by whom; write \`issuer\``
+      throw new InvalidResponseError(message, { provider: this.name, reason: 'iss' })
+    }
+    const { validateUserinfo } = await import('../protocol/id-token.ts')
+    return await validateUserinfo(jwt, await this.#signedBy('userinfo_signing_alg_values_supported'))
   }
 
   /** Revokes a token (RFC 7009). Resolves to false where the provider cannot, or did not. */

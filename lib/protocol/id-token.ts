@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
-import { errors, jwtVerify, type JWK, type JWTHeaderParameters, type JWTPayload } from 'jose'
-import { InvalidIdTokenError, OAuthError } from '../errors.ts'
+import { errors, type JWK, type JWTHeaderParameters, type JWTPayload } from 'jose'
+import { InvalidIdTokenError, InvalidResponseError, OAuthError } from '../errors.ts'
 import type { KeySource } from './jwks.ts'
+import { acceptableAlgorithms, verifyJwt } from './jwt.ts'
 import { safeEqual } from './random.ts'
 
 /** The claims of a validated ID token (OpenID Connect Core, section 2). */
@@ -36,20 +37,23 @@ export interface IdTokenExpectation {
   accessToken?: string | undefined
   /** Subject and issuer of the login that is being refreshed (OpenID Connect Core, section 12.2). */
   previous?: { sub: string, iss: string } | undefined
+  /** Whether `at_hash` must be there beside an access token, as in an implicit answer. */
+  atHashRequired?: boolean
   /** Seconds that the two clocks may differ. */
   clockTolerance?: number
   /** Accepts other issuers of the same provider, where one login endpoint serves many tenants. */
   acceptIssuer?: ((issuer: string, claims: JWTPayload, key: JWK) => boolean) | undefined
 }
 
-const ASYMMETRIC = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519']
+/** Seconds that the two clocks may differ, where the options say nothing. */
+export const CLOCK_TOLERANCE = 60
 
 /**
  * Validates an ID token: signature and every claim (OpenID Connect Core, section 3.1.3.7).
  * @throws FST_OAUTH_INVALID_ID_TOKEN, its `reason` naming the check that failed
  */
 export async function validateIdToken (idToken: string, expected: IdTokenExpectation): Promise<IdTokenClaims> {
-  const { provider, issuer, clientId, clockTolerance = 60 } = expected
+  const { provider, issuer, clientId, clockTolerance = CLOCK_TOLERANCE } = expected
   const refuse = (reason: string, what: string, cause?: unknown) =>
     new InvalidIdTokenError(`the ID token of provider "${provider}" is refused: ${what}`, { provider, reason, cause })
 
@@ -57,7 +61,7 @@ export async function validateIdToken (idToken: string, expected: IdTokenExpecta
   let claims: JWTPayload
   let header: JWTHeaderParameters
   try {
-    const { payload, protectedHeader } = await jwtVerify(idToken, expected.keys, {
+    const { payload, protectedHeader } = await verifyJwt(idToken, expected.keys, {
       ...(expected.acceptIssuer === undefined && { issuer: [...names] }),
       audience: clientId,
       algorithms: acceptableAlgorithms(expected.algorithms),
@@ -70,15 +74,16 @@ export async function validateIdToken (idToken: string, expected: IdTokenExpecta
   } catch (cause) {
     // A key set that could not be fetched is the provider's absence, not a bad token.
     if (cause instanceof OAuthError) throw cause
-    throw refuse(reasonOf(cause), cause instanceof Error ? cause.message : 'it cannot be read', cause)
+    throw refuse(reasonOf(cause), describe(cause, expected.now), cause)
   }
   if (typeof claims.sub !== 'string' || claims.sub === '') throw refuse('sub', 'it names no subject')
   const { acceptIssuer } = expected
   if (acceptIssuer !== undefined && !acceptIssuer(String(claims.iss), claims, expected.keys.entry(header.kid) ?? {})) {
     throw refuse('iss', 'it is from another issuer')
   }
-  if (claims.iat! > expected.now + clockTolerance) throw refuse('iat', 'it was issued in the future')
-  if (Array.isArray(claims.aud) && claims.aud.length > 1 && claims.azp === undefined) throw refuse('azp', 'it has several audiences and no authorized party')
+  const issuedAt = claims.iat!
+  if (issuedAt > expected.now + clockTolerance) throw refuse('iat', `it was issued ${fromNow(issuedAt, expected.now)}`)
+  // Several audiences need no `azp`: errata set 2 took that out of section 3.1.3.7. One that is there is this client's.
   if (claims.azp !== undefined && claims.azp !== clientId) throw refuse('azp', 'its authorized party is another client')
   if (expected.nonce !== undefined && !(typeof claims.nonce === 'string' && safeEqual(claims.nonce, expected.nonce))) {
     throw refuse('nonce', 'its nonce is not the one of this login')
@@ -88,6 +93,10 @@ export async function validateIdToken (idToken: string, expected: IdTokenExpecta
     if (typeof authTime !== 'number' || authTime + expected.maxAge + clockTolerance < expected.now) {
       throw refuse('auth_time', 'the user authenticated too long ago')
     }
+  }
+  // From the browser an access token may be anybody's (OpenID Connect Core, sections 3.2.2.9 and 3.2.2.10).
+  if (claims.at_hash === undefined && expected.accessToken !== undefined && expected.atHashRequired === true) {
+    throw refuse('at_hash', 'it has no at_hash, which an access token from the browser needs beside it')
   }
   if (claims.at_hash !== undefined && expected.accessToken !== undefined && !matchesHash(claims.at_hash, expected.accessToken, header.alg)) {
     throw refuse('at_hash', 'it does not belong to the access token that came with it')
@@ -100,9 +109,52 @@ export async function validateIdToken (idToken: string, expected: IdTokenExpecta
   return claims as IdTokenClaims
 }
 
-function acceptableAlgorithms (promised: readonly string[] | undefined): string[] {
-  const acceptable = promised?.filter(algorithm => ASYMMETRIC.includes(algorithm)) ?? []
-  return acceptable.length > 0 ? acceptable : ASYMMETRIC
+/** What a userinfo answer that is signed is held against. */
+export type UserinfoExpectation = Omit<
+  IdTokenExpectation, 'nonce' | 'maxAge' | 'accessToken' | 'atHashRequired' | 'previous'
+>
+
+/**
+ * Validates a userinfo answer that is a signed JWT (OpenID Connect Core, sections 5.3.2 and 5.3.4): signature, issuer,
+ * audience, and its times where it has some. Whom it is about is for the caller to compare.
+ * @throws FST_OAUTH_INVALID_RESPONSE, its `reason` naming the check that failed
+ */
+export async function validateUserinfo (jwt: string, expected: UserinfoExpectation): Promise<JWTPayload> {
+  const { provider, issuer, clientId, acceptIssuer, clockTolerance = CLOCK_TOLERANCE } = expected
+  const refuse = (reason: string, what: string, cause?: unknown) =>
+    new InvalidResponseError(`the userinfo of provider "${provider}" is refused: ${what}`, { provider, reason, cause })
+  const { payload, protectedHeader } = await verifyJwt(jwt, expected.keys, {
+    ...(acceptIssuer === undefined && { issuer: [issuer].flat() }),
+    audience: clientId,
+    algorithms: acceptableAlgorithms(expected.algorithms),
+    requiredClaims: ['iss', 'aud', 'sub'],
+    clockTolerance,
+    currentDate: new Date(expected.now * 1000)
+  }).catch((cause: unknown) => {
+    if (cause instanceof OAuthError) throw cause
+    throw refuse(reasonOf(cause), describe(cause, expected.now), cause)
+  })
+  const key = expected.keys.entry(protectedHeader.kid) ?? {}
+  if (acceptIssuer !== undefined && !acceptIssuer(String(payload.iss), payload, key)) {
+    throw refuse('iss', 'it is from another issuer')
+  }
+  return payload
+}
+
+// Clocks are what such an error is mostly about.
+function describe (error: unknown, now: number): string {
+  if (error instanceof errors.JWTExpired || error instanceof errors.JWTClaimValidationFailed) {
+    const time = error.payload[error.claim]
+    if (error.claim === 'exp' && typeof time === 'number') return `it expired ${fromNow(time, now)}`
+    if (error.claim === 'nbf' && typeof time === 'number') return `it begins to be valid ${fromNow(time, now)}`
+  }
+  return error instanceof Error ? error.message : 'it cannot be read'
+}
+
+function fromNow (time: number, now: number): string {
+  const seconds = Math.round(Math.abs(time - now))
+  const when = time > now ? `${seconds} seconds in the future` : `${seconds} seconds ago`
+  return `${when}; is this machine's clock right? (clockTolerance allows for some seconds)`
 }
 
 function reasonOf (error: unknown): string {

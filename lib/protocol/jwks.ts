@@ -5,6 +5,14 @@ export interface KeySource {
   (header: JWSHeaderParameters, token: FlattenedJWSInput): Promise<CryptoKey>
   /** A key as it stands in the set that was fetched last, with what the provider says of it beside its numbers. */
   entry (kid: string | undefined): JWK | undefined
+  /** How many sets have been fetched. */
+  generation (): number
+  /**
+   * Fetches the set anew where none has been fetched since, for a signature that no key of it made.
+   * @param since the `generation` that the key is of
+   * @returns false within the pause after such a fetch
+   */
+  reload (since: number): Promise<boolean>
 }
 
 export interface KeySourceOptions {
@@ -14,23 +22,26 @@ export interface KeySourceOptions {
   now: () => number
   /** Milliseconds after which the set is fetched anew. */
   maxAgeMs?: number
-  /** Milliseconds in which a second unknown key causes no second fetch: otherwise anybody could make the app hammer its provider. */
+  /** Milliseconds in which a second unknown key causes no fetch: made-up tokens must not make the app hammer its provider. */
   pauseMs?: number
 }
 
 /**
  * Keeps a provider's key set. Concurrent callers share one fetch; a failed one is not kept.
- * An unknown `kid` causes one more fetch, then none for a pause (OpenID Connect Core, section 10.1.1).
+ * An unknown `kid`, or a signature that the key of that name did not make, causes one more fetch, then none for a pause
+ * (OpenID Connect Core, section 10.1.1).
  */
 export function createKeySource ({ fetchKeys, now, maxAgeMs = 3_600_000, pauseMs = 30_000 }: KeySourceOptions): KeySource {
   let keys: ReturnType<typeof createLocalJWKSet> | undefined
   let fetchedAt = 0
   let unknownAt = -Infinity
   let fetching: Promise<void> | undefined
+  let generation = 0
 
   const load = () => {
     fetching ??= fetchKeys().then((set) => {
       keys = createLocalJWKSet(set)
+      generation++
       fetchedAt = now()
     }).finally(() => { fetching = undefined })
     return fetching
@@ -38,23 +49,25 @@ export function createKeySource ({ fetchKeys, now, maxAgeMs = 3_600_000, pauseMs
 
   const keyFor = async (header: JWSHeaderParameters, token: FlattenedJWSInput) => {
     if (keys === undefined || now() - fetchedAt > maxAgeMs) await load()
-    const asked = keys!
+    const asked = generation
     try {
-      return await asked(header, token)
+      return await keys!(header, token)
     } catch (error) {
-      if (!(error instanceof errors.JWKSNoMatchingKey)) throw error
-      // Somebody who met the same key a moment ago may have fetched the set, or be at it.
-      if (keys === asked) {
-        if (fetching === undefined && now() - unknownAt < pauseMs) throw error
-        await load()
-        unknownAt = now()
-      }
+      if (!(error instanceof errors.JWKSNoMatchingKey) || !await reload(asked)) throw error
       return await keys!(header, token)
     }
+  }
+  const reload = async (since: number) => {
+    // Another caller who met the same key a moment ago may have fetched the set, or be at it.
+    if (generation !== since) return true
+    if (fetching === undefined && now() - unknownAt < pauseMs) return false
+    await load()
+    unknownAt = now()
+    return true
   }
   const entry = (kid: string | undefined) => {
     const all = keys?.jwks().keys ?? []
     return kid === undefined && all.length === 1 ? all[0] : all.find(key => key.kid === kid)
   }
-  return Object.assign(keyFor, { entry })
+  return Object.assign(keyFor, { entry, reload, generation: () => generation })
 }

@@ -49,6 +49,7 @@ export interface ProviderConfig {
   readonly expiryLeeway: number
   readonly defaultExpiresIn: number | undefined
   readonly requestTimeout: number
+  readonly clockTolerance: number
   readonly refreshAhead: boolean
   readonly revokeAtLogout: boolean
   readonly postLogoutRedirectUri: string | undefined
@@ -74,6 +75,7 @@ const PROVIDER_OPTIONS = ['title', 'issuer', ...Object.keys(ENDPOINTS), 'idToken
   'clientAssertion',
   'redirectUri', 'scope', 'scopeSeparator', 'authorizationParams', 'tokenParams', 'refreshParams', 'pkce', 'loginParams', 'tokenEndpointMethod', 'tokenRequestIn',
   'strictTokenType', 'responseMode', 'resourceServers', 'tokenPlacement', 'refresh', 'expiryLeeway', 'defaultExpiresIn', 'requestTimeout', 'refreshAhead',
+  'clockTolerance',
   'revokeAtLogout', 'postLogoutRedirectUri', 'profile', 'fetchProfile', 'userProfile', 'conform', 'hooks',
   'allowInsecureRequests']
 /** The longest time a timer of Node's can hold, in milliseconds: a longer one is over at once. */
@@ -132,6 +134,7 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
   check.number(`${path}.expiryLeeway`, options.expiryLeeway, 0)
   check.number(`${path}.defaultExpiresIn`, options.defaultExpiresIn, 1)
   check.number(`${path}.requestTimeout`, options.requestTimeout, 1, MAX_TIMER_MS)
+  check.number(`${path}.clockTolerance`, options.clockTolerance, 0)
   for (const option of ['refreshAhead', 'revokeAtLogout', 'allowInsecureRequests', 'strictTokenType'] as const) check.type(`${path}.${option}`, options[option], 'boolean')
   for (const option of ['fetchProfile', 'userProfile', 'conform'] as const) check.type(`${path}.${option}`, options[option], 'function')
   const loginParams = check.strings(`${path}.loginParams`, options.loginParams) ?? []
@@ -181,6 +184,7 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
     expiryLeeway: options.expiryLeeway ?? 30,
     defaultExpiresIn: options.defaultExpiresIn,
     requestTimeout: options.requestTimeout ?? 10_000,
+    clockTolerance: options.clockTolerance ?? 60,
     refreshAhead: options.refreshAhead ?? true,
     revokeAtLogout: options.revokeAtLogout ?? true,
     postLogoutRedirectUri: options.postLogoutRedirectUri,

@@ -221,6 +221,8 @@ export interface ProviderOptions {
   defaultExpiresIn?: number
   /** Milliseconds that a caller waits for the provider. Default 10,000. */
   requestTimeout?: number
+  /** Seconds that the provider's clock may differ from this machine's, where it signs times. Default 60. */
+  clockTolerance?: number
   /** Replace a token that is near its end while it is still used. Default true; false where a refresh kills the old token. */
   refreshAhead?: boolean
   /** Tell the provider to revoke the tokens at logout. Default true. */

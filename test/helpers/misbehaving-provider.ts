@@ -269,8 +269,8 @@ export class MisbehavingProvider {
     return this.wrong.idToken?.(jwt) ?? jwt
   }
 
-  /** A JWT, signed as `wrong` says. */
-  signJwt (claims: Record<string, unknown>): string {
+  /** A JWT, signed as `wrong` says; a text goes into it as it is. */
+  signJwt (claims: Record<string, unknown> | string): string {
     const { signedBy = this.keys.at(-1)!, header: changes } = this.wrong
     const header = override(signedBy === 'nobody'
       ? { alg: 'none' }
@@ -299,7 +299,7 @@ export function halfHash (value: string, alg: Algorithm): string {
   return digest.subarray(0, digest.length / 2).toString('base64url')
 }
 
-const base64url = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
+const base64url = (value: unknown) => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url')
 
 /** JSON leaves out what is undefined. */
 function override (members: Record<string, unknown>, changes: Record<string, unknown> = {}): Record<string, unknown> {
