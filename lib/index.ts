@@ -43,6 +43,7 @@ export type { AppOAuth, PluginOptions as OAuthSessionOptions } from './plugin.ts
 export type { LoginEvent, LogoutEvent, RouteOptions, TokensEvent } from './options.ts'
 export type { RequestOAuth } from './request-oauth.ts'
 export type { CallOptions } from './client/authorized-client.ts'
+export type { KeptTokens, TokensInput } from './client/load-tokens.ts'
 export type { OAuthCall } from './client/oauth-call.ts'
 export type { LoginOptions } from './routes/login.ts'
 export type { RequireLoginOptions } from './routes/guard.ts'

@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { AuthorizedClient, type CallOptions } from './client/authorized-client.ts'
 import { createAuthorizedFetch } from './client/authorized-fetch.ts'
 import { HttpVerbs, kCall } from './client/http-verbs.ts'
+import type { TokensInput } from './client/load-tokens.ts'
 import type { OAuthCall } from './client/oauth-call.ts'
 import type { OAuthSession } from './client/oauth-session.ts'
 import type { ProviderClient } from './client/provider-client.ts'
@@ -95,9 +96,10 @@ export class RequestOAuth extends HttpVerbs {
 
   /**
    * Makes a token set the current one: the one that `TokensUpdatedError` carries, or one from elsewhere.
-   * @throws FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_STORE_UNAVAILABLE
+   * @param tokens a token set, columns of the app's own, or the members of a token response (`access_token`, …)
+   * @throws FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_STORE_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS
    */
-  async save (tokens: TokenSet): Promise<void> {
+  async save (tokens: TokensInput): Promise<void> {
     await this.#tokenSource().save(tokens)
   }
 

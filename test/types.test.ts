@@ -25,12 +25,15 @@ const readmeContext = `
 `
 const api = await readFile(join(repository, 'test/types/public-api.ts'), 'utf8')
 const readme = await readFile(join(repository, 'README.md'), 'utf8')
-const snippets = fencedBlocks(readme).filter(({ language }) => language === 'ts')
+const porting = await readFile(join(repository, 'docs/from-requests-oauthlib.md'), 'utf8')
+const snippetsOf = (markdown: string) => fencedBlocks(markdown).filter(({ language }) => language === 'ts')
+const snippets = snippetsOf(readme)
 const listsProviders = ({ code }: { code: string }) => code.includes('interface OAuthProviders')
 const files = {
   'readme-context.ts': readmeContext,
   'public-api.ts': api.replaceAll("'../../lib/index.ts'", "'fastify-oauth-session'").replaceAll(/'..\/..\/lib\/(\w+)(?:\/index)?.ts'/g, "'fastify-oauth-session/$1'"),
-  ...Object.fromEntries(snippets.filter(snippet => !listsProviders(snippet)).map(({ line, code }) => [`readme-line-${line}.ts`, `${code}\nexport {}\n`]))
+  ...Object.fromEntries(snippets.filter(snippet => !listsProviders(snippet)).map(({ line, code }) => [`readme-line-${line}.ts`, `${code}\nexport {}\n`])),
+  ...Object.fromEntries(snippetsOf(porting).map(({ line, code }) => [`porting-line-${line}.ts`, `${code}\nexport {}\n`]))
 }
 
 t.test('types', async (t) => {

@@ -11,7 +11,7 @@ import { createAuthorizedFetch } from './authorized-fetch.ts'
 import type { Clock } from './clock.ts'
 import { refreshGrant, type Granted } from './grants.ts'
 import { HttpVerbs, kCall } from './http-verbs.ts'
-import { loadTokens, obtainedAtOf } from './load-tokens.ts'
+import { loadTokens, obtainedAtOf, type TokensInput } from './load-tokens.ts'
 import { LoginFlow, type AuthorizationUrlOptions, type FetchTokensOptions, type LoginInit, type StartedLogin } from './login-flow.ts'
 import type { OAuthCall } from './oauth-call.ts'
 import type { ProviderClient } from './provider-client.ts'
@@ -24,8 +24,8 @@ export type { AuthorizationUrlOptions, FetchTokensOptions, StartedLogin } from '
 
 /** What a headless session is made with. */
 export interface OAuthSessionInit extends LoginInit {
-  /** A set to go on from: one that `onTokens` handed out, or an answer's members. */
-  tokens?: TokenSet | Record<string, unknown> | null
+  /** A set to go on from: one that `onTokens` handed out, columns of the app's own, or a token response's members. */
+  tokens?: TokensInput | null
   refresh?: RefreshMode
   /** Awaited once for each new set, before a call goes out with it. */
   onTokens?: (tokens: TokenSet, event: TokensEvent) => unknown
@@ -143,8 +143,12 @@ export class OAuthSession extends HttpVerbs {
     return { ...(await this.#tokenSourceOrFirst().current(true)).tokens }
   }
 
-  /** Makes a set the current one: the one that `TokensUpdatedError` carries, or one from elsewhere. */
-  async save (tokens: TokenSet): Promise<void> {
+  /**
+   * Makes a set the current one: the one that `TokensUpdatedError` carries, or one from elsewhere.
+   * @param tokens a token set, columns of the app's own, or the members of a token response (`access_token`, …)
+   * @throws FST_OAUTH_INVALID_OPTIONS where that holds no usable token, FST_OAUTH_LOGIN_ENDED
+   */
+  async save (tokens: TokensInput): Promise<void> {
     if (this.#id === undefined) this.#load(tokens)
     else await this.#tokenSource().save(tokens)
   }
@@ -215,7 +219,7 @@ export class OAuthSession extends HttpVerbs {
     return this.#source
   }
 
-  #load (input: TokenSet | Record<string, unknown>, obtainedAt?: number): void {
+  #load (input: TokensInput, obtainedAt?: number): void {
     const { provider, clock, shared } = this.#basis
     const tokens = loadTokens(input, { now: clock.now(), scope: this.#login.scope, provider: provider.name, conform: provider.config.conform })
     const { record, ...set } = tokens

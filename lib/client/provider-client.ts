@@ -349,10 +349,16 @@ export class ProviderClient {
     const url = await this.endpoint(endpoint)
     const headers = new Headers({ accept: 'application/json' })
     const body = setParameters(new URLSearchParams(), params)
+    const givenSecret = body.get('client_secret')
     const clientAuth = await this.#authenticator.at(url)
     await clientAuth(await this.metadata(), { client_id: this.config.clientId }, body, headers)
     headers.set('content-type', 'application/x-www-form-urlencoded')
-    return await this.#http.answer({ url, method: 'POST', headers: Object.fromEntries(headers), body: body.toString() })
+    const request = { url, method: 'POST', headers: Object.fromEntries(headers), body: body.toString() }
+    if (givenSecret !== null) {
+      const { assertOneAuthentication } = await import('../protocol/token-request.ts')
+      assertOneAuthentication(this.name, givenSecret, { headers: request.headers, body })
+    }
+    return await this.#http.answer(request)
   }
 }
 

@@ -73,6 +73,6 @@ function refuseSerialization (this: ResponseData): never {
 /** What a handler must not return. */
 export function notSerializable (what: string): OAuthError {
   return new InvalidOptionsError(
-    `${what} cannot be sent as JSON; return \`await request.oauth.get(…).json()\`, or the \`body\` of the awaited call`,
+    `${what} cannot be sent as JSON; return what the call's \`.json()\` or \`.text()\` resolves to, or the \`body\` of the awaited call`,
     { reason: 'not_serializable' })
 }

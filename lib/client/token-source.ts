@@ -5,6 +5,7 @@ import { isRecordOf, type TokenRecord } from '../session/token-record.ts'
 import type { TokenRecords } from '../session/token-records.ts'
 import { bounded } from './bounded.ts'
 import type { Clock } from './clock.ts'
+import { loadTokens, type TokensInput } from './load-tokens.ts'
 import type { ProviderClient } from './provider-client.ts'
 import { loginEnded, tokenExpired } from './refresh-errors.ts'
 import { withRenewal } from './retry.ts'
@@ -120,9 +121,12 @@ export class RecordTokenSource implements TokenSource {
     return { ...tokens, record: this.#id }
   }
 
-  /** Makes a set the current one. */
-  async save (tokens: TokenSet): Promise<void> {
-    const { record: _place, ...set } = tokens
+  /** Makes a set the current one. @throws FST_OAUTH_INVALID_OPTIONS where it is none */
+  async save (tokens: TokensInput): Promise<void> {
+    const { records, clock } = this.#options
+    const { name: provider, config: { conform, scope } } = this.#provider
+    const asked = records.live(this.#id).record?.tokens.scope ?? scope
+    const { record: _place, ...set } = loadTokens(tokens, { now: clock.now(), scope: asked, provider, conform })
     if (this.#options.loginRecord !== undefined) await this.record()
     await this.#options.refresher.adopt(this.#provider, this.#id, set)
   }
@@ -144,7 +148,7 @@ export class RecordTokenSource implements TokenSource {
     const now = clock.now()
     const leeway = effectiveLeeway(expiryLeeway, expiresAt, record.obtainedAt)
     if (!isExpired(expiresAt, now, leeway)) return record
-    if (mode === 'manual') throw tokenExpired(this.#provider, 'call request.oauth.refresh() and try again')
+    if (mode === 'manual') throw tokenExpired(this.#provider, 'call refresh() and try again')
     if (mode === 'notify') return this.#notify(record, now)
     const valid = !isExpired(expiresAt, now)
     if (!isRenewable(this.#provider, record)) {
@@ -175,7 +179,7 @@ export class RecordTokenSource implements TokenSource {
   async #notify (record: TokenRecord, now: number): Promise<never> {
     let newest = record
     if (record.parked === undefined || isExpired(record.parked.expiresAt, now)) newest = await this.#refresh({ version: record.version, park: true })
-    const error = new TokensUpdatedError(`the token of provider "${this.#provider.name}" had expired and was refreshed; save the new set with request.oauth.save(error.tokens) and try again`, { provider: this.#provider.name })
+    const error = new TokensUpdatedError(`the token of provider "${this.#provider.name}" had expired and was refreshed; save the new set with save(error.tokens) and try again`, { provider: this.#provider.name })
     // Not enumerable: a log that prints the error prints no token.
     Object.defineProperty(error, 'tokens', { value: { ...(newest.parked ?? newest.tokens), record: this.#id }, configurable: true })
     throw error

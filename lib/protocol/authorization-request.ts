@@ -19,8 +19,12 @@ export interface AuthorizationRequest {
   params?: Parameters | undefined
 }
 
-// Set by the login itself: replacing one of these from outside would take a protection away.
-const RESERVED = ['response_type', 'client_id', 'redirect_uri', 'state', 'code_challenge', 'code_challenge_method', 'nonce', 'response_mode']
+// Set by the login itself: replacing one of these from outside would take a protection away. A credential of the client's has
+// no place in a URL that the browser gets.
+const RESERVED = [
+  'response_type', 'client_id', 'redirect_uri', 'state', 'code_challenge', 'code_challenge_method', 'nonce', 'response_mode',
+  'client_secret', 'client_assertion'
+]
 
 /** Builds the URL that the browser is sent to. A query that the endpoint brings along stays as it is (RFC 6749, section 3.1). */
 export function buildAuthorizationUrl (endpoint: string, request: AuthorizationRequest): string {

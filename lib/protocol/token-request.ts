@@ -41,6 +41,7 @@ export async function buildTokenRequest (request: TokenRequest): Promise<FormReq
   if (form.has('client_id') && form.get('client_id') !== clientId) throw reserved(provider, 'client_id')
   for (const [name, value] of Object.entries(grant)) if (value !== undefined) form.set(name, value)
 
+  const givenSecret = form.get('client_secret')
   let built: FormRequest | undefined
   await genericTokenEndpointRequest(server, { client_id: clientId }, clientAuth, grantType, form, {
     // Whether plain http is fine has been decided by the provider's options already.
@@ -50,7 +51,27 @@ export async function buildTokenRequest (request: TokenRequest): Promise<FormReq
       return new Response(null)
     }
   })
+  assertOneAuthentication(provider, givenSecret, built!)
   return built!
+}
+
+/**
+ * Refuses a client secret among further parameters where the client is authenticated by something else as well: a request has
+ * one client authentication (RFC 6749, section 2.3), and strict servers refuse two.
+ * @param given the `client_secret` among the parameters that the app gave
+ * @param built the request as it would be sent
+ * @throws FST_OAUTH_INVALID_OPTIONS
+ */
+export function assertOneAuthentication (
+  provider: string, given: string | null, { headers, body }: Pick<FormRequest, 'headers' | 'body'>
+): void {
+  if (given === null) return
+  const another = headers.authorization !== undefined || body.has('client_assertion') || body.get('client_secret') !== given
+  if (!another) return
+  throw new InvalidOptionsError(
+    `parameter "client_secret" of a request to provider "${provider}" would authenticate the client a second time; take it out: ` +
+    "the clientSecret of the provider's options is sent by itself, in the form with clientAuthentication: 'client_secret_post'",
+    { provider, reason: 'second_authentication' })
 }
 
 // They are added to what the request needs anyway: whoever asks for a tenant still wants JSON.

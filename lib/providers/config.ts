@@ -2,7 +2,7 @@ import type { ClientPrivateKey } from '../protocol/client-authentication.ts'
 import { shortHash } from '../protocol/random.ts'
 import { parseScope } from '../protocol/token-set.ts'
 import type { Conform } from '../protocol/token-response.ts'
-import type { Parameters } from '../protocol/urls.ts'
+import { setParameters, type Parameters } from '../protocol/urls.ts'
 import { tryUrl, type OptionChecker } from './option-checker.ts'
 import type {
   FetchProfile, GrantType, ProviderHooks, ProviderOptions, RefreshMode, ResourceServer, UserProfile
@@ -147,7 +147,10 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
   check.known(`${path}.hooks`, options.hooks, HOOKS)
   for (const hook of HOOKS) check.type(`${path}.hooks.${hook}`, options.hooks?.[hook], 'function')
   check.oneOf(`${path}.profile`, options.profile, ['id_token', 'userinfo', 'auto'])
-  for (const option of ['authorizationParams', 'tokenParams', 'refreshParams'] as const) if (options[option] !== undefined) check.object(`${path}.${option}`, options[option])
+  for (const option of ['authorizationParams', 'tokenParams', 'refreshParams'] as const) {
+    if (options[option] === undefined || check.object(`${path}.${option}`, options[option]) === undefined) continue
+    checkCredentials(`${path}.${option}`, options[option], option === 'authorizationParams' || authenticates(options), check)
+  }
   for (const option of ['title', 'scopeSeparator'] as const) check.type(`${path}.${option}`, options[option], 'string')
   checkIdTokenIssuer(`${path}.idTokenIssuer`, options.idTokenIssuer, check)
   check.oneOf(`${path}.responseMode`, options.responseMode, ['query', 'form_post'])
@@ -262,6 +265,19 @@ function checkClientAssertion (path: string, value: ProviderOptions['clientAsser
   if (Array.isArray(audience)) check.strings(`${path}.audience`, audience)
   else check.type(`${path}.audience`, audience, 'string')
   if (header !== undefined) check.object(`${path}.header`, header)
+}
+
+/** Whether the client is authenticated in a way that is known before a request is made. */
+function authenticates ({ clientAuthentication, clientSecret }: ProviderOptions): boolean {
+  if (clientAuthentication === undefined) return clientSecret !== undefined
+  return clientAuthentication !== 'none' && typeof clientAuthentication !== 'function'
+}
+
+// A request has one client authentication (RFC 6749, section 2.3), and a URL of the browser's has none.
+function checkCredentials (path: string, params: Parameters, refused: boolean, check: OptionChecker): void {
+  const given = setParameters(new URLSearchParams(), params)
+  if (!refused || !given.has('client_secret')) return
+  check.add(`${path}.client_secret`, "must not be there: the client is authenticated by clientSecret and clientAuthentication; for the form, write clientAuthentication: 'client_secret_post'")
 }
 
 function isPrivateKey (key: unknown): boolean {
