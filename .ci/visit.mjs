@@ -81,7 +81,7 @@ async function openIdProvider (issuer, url) {
   return provider.callback()
 }
 
-/** As much of a browser as that takes: cookies, redirects and forms. */
+/** As much of a browser as that takes: cookies, redirects, pages that go on by themselves, and forms. */
 function createBrowser () {
   const jar = new Map()
 
@@ -98,7 +98,9 @@ function createBrowser () {
       else jar.set(`${host} ${name}`, value)
     }
     const answer = await readAll(response)
-    const { location } = response.headers
+    // A logout goes on to the provider from a page.
+    const onward = /<meta http-equiv="refresh" content="0; url=([^"]*)">/.exec(answer)?.[1].replaceAll('&amp;', '&')
+    const { location = onward } = response.headers
     return location === undefined ? { url: address, text: answer } : await open(new URL(location, address).href)
   }
 

@@ -1,4 +1,4 @@
-// As much of a browser as the demo needs: cookies, redirects, and forms. No scripts.
+// As much of a browser as the demo needs: cookies, redirects, pages that go on by themselves, and forms. No scripts.
 import { request } from 'undici'
 
 export interface Page { url: string, status: number, body: string }
@@ -17,8 +17,11 @@ export function createBrowser () {
       const response = await request(url, { method, body, headers: { ...headers, accept, cookie: cookiesFor(hostname, pathname) } })
       for (const line of [response.headers['set-cookie'] ?? []].flat()) keep(hostname, line)
       const text = await response.body.text()
-      const { location } = response.headers
-      if (response.statusCode < 300 || response.statusCode > 399 || !location) return { url, status: response.statusCode, body: text }
+      // POST /logout goes on to the provider from a page.
+      const onward = accept === 'text/html' ? /<meta http-equiv="refresh" content="0; url=([^"]*)">/.exec(text)?.[1] : undefined
+      const redirected = response.statusCode >= 300 && response.statusCode <= 399
+      const location = redirected ? response.headers.location : onward?.replaceAll('&amp;', '&')
+      if (!location) return { url, status: response.statusCode, body: text }
       url = new URL(String(location), url).href
       if (response.statusCode !== 307 && response.statusCode !== 308) {
         method = 'GET'

@@ -1,3 +1,4 @@
+import helmet from '@fastify/helmet'
 import t, { type Test } from 'tap'
 import type { Page } from 'playwright-core'
 import { buildApp } from './helpers/build-app.ts'
@@ -36,6 +37,34 @@ t.test('Chromium logs in at a provider on another site, and out again through th
 
   await page.goto(`${url}/logout?returnTo=/%3Fbye`)
   await page.click('text=Log out >> nth=-1')
+  await page.waitForURL(`${provider.issuer}/session/end**`)
+  await page.click('button')
+  await page.waitForURL(`${url}/?bye`)
+  t.equal(await bodyOf(page), '{"user":null}')
+  t.strictSame(complaints, [])
+})
+
+t.test('Chromium logs out from a page of the app\'s own whose policy lets its forms lead nowhere else', async (t) => {
+  const opened = await openPage(t)
+  if (opened === undefined) return
+  const { page, complaints } = opened
+  const provider = await startProvider(t, { host: 'localhost' })
+  const { url } = await buildApp(t, {
+    oauth: { providers: { acme: provider.providerOptions } },
+    setup: async (app) => {
+      await app.register(helmet)
+      app.get('/own', async (_request, reply) => reply.type('text/html').send('<form method="post" action="/logout"><input type="hidden" name="returnTo" value="/?bye"><button>Log out</button></form>'))
+    }
+  })
+  await page.goto(`${url}/login/acme`)
+  await page.fill('[name=login]', 'alice')
+  await page.fill('[name=password]', 'alice-password')
+  await page.click('text=Sign in >> nth=-1')
+  await page.waitForURL(`${url}/`)
+
+  const answer = await page.goto(`${url}/own`)
+  t.match(answer!.headers()['content-security-policy'], /form-action 'self'/)
+  await page.click('button')
   await page.waitForURL(`${provider.issuer}/session/end**`)
   await page.click('button')
   await page.waitForURL(`${url}/?bye`)

@@ -4,6 +4,8 @@ import { Browser } from './helpers/browser.ts'
 import { buildApp, SESSION_SECRET, type AppOptions } from './helpers/build-app.ts'
 import { deferred, Gate } from './helpers/gate.ts'
 import { asJson, assertNobody, codeOf, loginApp, type LoginApp, type LoginAppOptions } from './helpers/login-app.ts'
+import { captureLog } from './helpers/log.ts'
+import { startMisbehavingProvider } from './helpers/misbehaving-provider.ts'
 import { startProvider } from './helpers/provider.ts'
 import type { ProviderOptions } from './helpers/provider-options.ts'
 import { tokenRecords } from './helpers/records.ts'
@@ -20,11 +22,12 @@ async function loggedIn (t: Test, options?: LoginAppOptions): Promise<LoginApp> 
 }
 
 /** Alice, logged in at a real provider, with its revocation and end-session endpoints. */
-async function loggedInForReal (t: Test, { provider: settings, oauth, setup }: { provider?: ProviderOptions, oauth?: Partial<OAuthSessionOptions>, setup?: AppOptions['setup'] } = {}) {
+async function loggedInForReal (t: Test, { provider: settings, oauth, setup, fastify }: { provider?: ProviderOptions, oauth?: Partial<OAuthSessionOptions>, setup?: AppOptions['setup'], fastify?: AppOptions['fastify'] } = {}) {
   const provider = await startProvider(t, settings)
   const built = await buildApp(t, {
     oauth: { providers: { acme: provider.providerOptions }, ...oauth },
-    ...(setup !== undefined && { setup })
+    ...(setup !== undefined && { setup }),
+    ...(fastify !== undefined && { fastify })
   })
   const browser = new Browser()
   await browser.login(`${built.url}/login/acme`)
@@ -106,8 +109,6 @@ t.test('each logout has a state of its own', async (t) => {
 })
 
 for (const [what, query] of Object.entries({
-  // oidcc-client-test-rp-init-logout-no-state
-  'no state': '',
   // oidcc-client-test-rp-init-logout-other-state
   'another state': `?state=${'s'.repeat(43)}`,
   'an empty state': '?state=',
@@ -122,6 +123,15 @@ for (const [what, query] of Object.entries({
     t.equal(page.headers['cache-control'], 'no-store')
   })
 }
+
+// oidcc-client-test-rp-init-logout-no-state
+t.test('an answer to a logout whose state the provider left out leads to the app\'s own returnTo', async (t) => {
+  const { browser, url } = await loggedInForReal(t)
+  await browser.post(`${url}/logout`, { form: { returnTo: '/bye?from=out' }, redirect: 'manual' })
+  const page = await browser.get(`${url}/logout/callback`, { redirect: 'manual' })
+  t.match(page, { status: 302, headers: { location: '/bye?from=out', 'cache-control': 'no-store' } })
+  t.equal((await browser.get(`${url}/logout/callback`, { redirect: 'manual' })).status, 400, 'once')
+})
 
 t.test('a person whose logout cannot be finished reads of a logout, and has a way on', async (t) => {
   const { browser, url } = await loggedIn(t)
@@ -317,7 +327,7 @@ t.test('a provider that is down does not keep anybody logged in', async (t) => {
   const { browser, url, provider, userOf, store } = await loggedInForReal(t)
   await provider.close()
   const page = await browser.post(`${url}/logout`, { redirect: 'manual' })
-  t.equal(page.status, 302)
+  t.match(page.location, provider.issuer)
   t.equal(await userOf(browser), null)
   t.equal(tokenRecords(store).size, 0)
 })
@@ -338,7 +348,7 @@ t.test('neither does one that was down before this process ever asked it anythin
 t.test('a provider that refuses the revocation does not keep anybody logged in', async (t) => {
   const { browser, url, provider, userOf } = await loggedInForReal(t)
   provider.endpoints.revocation.fail({ status: 400, body: { error: 'unsupported_token_type' } })
-  t.equal((await browser.post(`${url}/logout`, { redirect: 'manual' })).status, 302)
+  t.match((await browser.post(`${url}/logout`, { redirect: 'manual' })).location, provider.issuer)
   t.equal(await userOf(browser), null)
 })
 
@@ -352,7 +362,88 @@ t.test('the user is logged out before the provider has heard of it', async (t) =
   t.equal(await userOf(copy), null)
   t.equal(tokenRecords(store).size, 0)
   gate.release()
-  t.equal((await page).status, 302)
+  t.match((await page).location, provider.issuer)
+})
+
+for (const [what, metadata] of Object.entries({
+  'an empty one': { end_session_endpoint: '' },
+  'no URL': { end_session_endpoint: 'nonsense' },
+  'a path': { end_session_endpoint: '/end' },
+  'another scheme': { end_session_endpoint: 'javascript:alert(1)' },
+  'plain http, elsewhere': { end_session_endpoint: 'http://login.example/end' },
+  'a list': { end_session_endpoint: ['https://login.example/end'] },
+  'a number': { end_session_endpoint: 7 },
+  'line breaks and a policy': { end_session_endpoint: 'x\r\n; script-src *' }
+})) {
+  t.test(`an end-session endpoint that cannot be used (${what}): logged out, with a warning`, async (t) => {
+    const log = captureLog()
+    const app = await loggedIn(t, { wrong: { metadata }, provider: { revokeAtLogout: false }, fastify: { logger: log.logger } })
+    const { browser, url } = app
+    t.equal((await browser.get(`${url}/logout`)).status, 200, 'the page that asks is there')
+    const page = await browser.post(`${url}/logout`, { form: { returnTo: '/bye' }, redirect: 'manual' })
+    t.match(page, { status: 302, headers: { location: '/bye' } })
+    await assertNobody(t, app)
+    t.match(log.lines.findLast(({ level }) => level === 40), { provider: 'acme', msg: /^the user is logged out here/ })
+  })
+}
+
+t.test('a provider whose metadata cannot be had: logged out, with a warning', async (t) => {
+  const log = captureLog()
+  const provider = await startMisbehavingProvider(t)
+  const oauth = { providers: { acme: { ...provider.providerOptions, revokeAtLogout: false } } }
+  const before = await buildApp(t, { oauth })
+  const browser = new Browser()
+  await browser.login(`${before.url}/login/acme`)
+  provider.wrong = { instead: { discovery: { status: 500 } } }
+  const { url } = await buildApp(t, { oauth, session: { store: before.store, secret: SESSION_SECRET }, fastify: { logger: log.logger } })
+  t.strictSame((await browser.get(url)).json(), { user: 'alice' })
+  t.match(await browser.post(`${url}/logout`, { redirect: 'manual' }), { status: 302, headers: { location: '/' } })
+  t.strictSame((await browser.get(url)).json(), { user: null })
+  t.match(log.lines.findLast(({ level }) => level === 40), { provider: 'acme', code: 'FST_OAUTH_PROVIDER_UNAVAILABLE' })
+})
+
+t.test('a page that posts a logout is answered with a page that goes on to the provider: a form may lead to no other origin', async (t) => {
+  const { browser, url, provider } = await loggedInForReal(t)
+  const page = await browser.post(`${url}/logout`, { form: { returnTo: '/?bye' }, redirect: 'manual' })
+  t.equal(page.status, 200)
+  t.equal(page.headers.location, undefined)
+  t.equal(page.headers['cache-control'], 'no-store')
+  t.match(page.headers['content-security-policy'], /^default-src 'none'; style-src 'sha256-[^']+'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'$/)
+  const [, link] = /<a class="button primary" href="([^"]*)">Continue</.exec(page.text)!
+  t.equal(link!.replaceAll('&amp;', '&'), page.location, 'with a link to the same place')
+  t.match(page.location, `${provider.issuer}/session/end?id_token_hint=`)
+  t.notMatch(page.text, '<script')
+})
+
+for (const [what, headers, status] of [
+  ['a script that takes JSON', { accept: 'application/json' }, 200],
+  ['a script that takes anything', { accept: '*/*' }, 302],
+  ['a script that takes a page', { accept: 'text/html', 'sec-fetch-mode': 'cors' }, 302]
+] as const) {
+  t.test(`${what} is told where to go in the answer to its logout, and gets no page`, async (t) => {
+    const { browser, url, provider } = await loggedInForReal(t)
+    const page = await browser.post(`${url}/logout`, { headers, redirect: 'manual' })
+    t.equal(page.status, status)
+    t.match(status === 200 ? page.json().location : page.headers.location, `${provider.issuer}/session/end?`)
+  })
+}
+
+t.test('a logout where onLogout has answered is left to it', async (t) => {
+  const { browser, url, userOf } = await loggedInForReal(t, { oauth: { onLogout: (_request, reply) => reply?.redirect('/mine') } })
+  t.match(await browser.post(`${url}/logout`, { redirect: 'manual' }), { status: 302, headers: { location: '/mine' } })
+  t.equal(await userOf(browser), null)
+})
+
+t.test('a returnTo that no cookie can remember leads home after a logout, and the log says so', async (t) => {
+  const log = captureLog()
+  const { browser, url } = await loggedInForReal(t, { fastify: { logger: log.logger } })
+  for (const returnTo of [`/?${';'.repeat(2047)}`, `/${'日'.repeat(400)}`]) {
+    const { location } = await browser.post(`${url}/logout`, { form: { returnTo }, redirect: 'manual' })
+    const state = new URL(location!).searchParams.get('state')!
+    t.equal((await browser.get(`${url}/logout/callback?state=${state}`, { redirect: 'manual' })).location, `${url}/`)
+    t.match(log.lines.findLast(({ level }) => level === 40), { length: returnTo.length, limit: 2048 })
+    await browser.login(`${url}/login/acme`)
+  }
 })
 
 t.test('a store that is down at logout: it is said, and the user is still logged in', async (t) => {

@@ -146,9 +146,14 @@ export class ProviderClient {
     return buildAuthorizationUrl(/^[\x21-\x7e]+$/.test(written) ? written : href, { clientId: this.config.clientId, scopeSeparator: this.config.scopeSeparator, ...request })
   }
 
-  /** Builds the URL that ends the user's session at the provider, or undefined where it has no such endpoint. */
+  /**
+   * Builds the URL that ends the user's session at the provider, or undefined where it has no such endpoint.
+   * @throws FST_OAUTH_PROVIDER_UNAVAILABLE where its metadata cannot be had, FST_OAUTH_INVALID_OPTIONS and
+   *   FST_OAUTH_INSECURE_TRANSPORT where the endpoint cannot be used
+   */
   async endSessionUrl (request: Omit<EndSessionRequest, 'clientId'>): Promise<string | undefined> {
-    if (!await this.has('end_session_endpoint')) return undefined
+    const { end_session_endpoint: named } = await this.metadata()
+    if (named === undefined || named === null) return undefined
     const endpoint = await this.endpoint('end_session_endpoint')
     return buildEndSessionUrl(endpoint.href, { clientId: this.config.clientId, ...request })
   }

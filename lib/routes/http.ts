@@ -16,10 +16,15 @@ export function wantsHtml (request: FastifyRequest): boolean {
   return request.headers.accept?.includes('text/html') === true
 }
 
+/** A browser shows the answer as a page, whatever it has sent for it. */
+export function isNavigation (request: FastifyRequest): boolean {
+  const mode = request.headers['sec-fetch-mode']
+  return wantsHtml(request) && (mode === undefined || mode === 'navigate')
+}
+
 /** A browser loads a page: it can be sent elsewhere and come back. */
 export function isPageLoad (request: FastifyRequest): boolean {
-  const mode = request.headers['sec-fetch-mode']
-  return request.method === 'GET' && wantsHtml(request) && (mode === undefined || mode === 'navigate')
+  return request.method === 'GET' && isNavigation(request)
 }
 
 /**

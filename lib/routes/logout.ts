@@ -5,15 +5,17 @@ import { StateMismatchError } from '../errors.ts'
 import { randomToken, safeEqual, shortHash } from '../protocol/random.ts'
 import type { TokenSet } from '../protocol/token-set.ts'
 import { userOf, type SessionObject } from '../session/accounts.ts'
+import { withTimeout } from '../session/bounded-store.ts'
 import { declareDead, forgetAccount } from './ended-sessions.ts'
-import { cookiesOfSession, field, noStore, refuseCrossSite, sessionCall, sessionOf, wantsHtml } from './http.ts'
+import { cookiesOfSession, field, isNavigation, noStore, refuseCrossSite, sessionCall, sessionOf, wantsHtml } from './http.ts'
 import { loginCookieOptions } from './login-cookie.ts'
 import { sendPage, sendProblem } from './problem.ts'
-import { safeReturnTo } from './return-to.ts'
+import { contentSecurityPolicy, html, page } from './page-style.ts'
+import { MAX_LOGOUT_RETURN_TO, readReturnTo, safeReturnTo } from './return-to.ts'
 import { publicPath, routePath, type Runtime } from './runtime.ts'
 
-/** Milliseconds that a logout waits for the provider to revoke; it goes on behind the answer. */
-const REVOKE_MS = 3_000
+/** Milliseconds that a logout waits for the provider to revoke, which goes on behind the answer; and for its metadata. */
+const PROVIDER_MS = 3_000
 
 /** What is left to do after a logout. */
 export interface LogoutResult {
@@ -34,11 +36,30 @@ export async function logoutRoute (runtime: Runtime, request: FastifyRequest, re
 /** Ends the session and sends the browser on: to the provider's end-session endpoint where there is one, else to `returnTo`. */
 export async function logoutAndRedirect (runtime: Runtime, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   noStore(reply)
-  const returnTo = safeReturnTo(field(request, 'returnTo'), runtime.config.baseUrl()) ?? publicPath(runtime, '/')
+  const base = runtime.config.baseUrl()
+  const returnTo = readReturnTo(request, field(request, 'returnTo'), base, MAX_LOGOUT_RETURN_TO) ?? publicPath(runtime, '/')
   const { endSessionUrl } = await logout(runtime, request, reply, returnTo)
+  if (reply.sent) return reply // by onLogout
   const location = endSessionUrl ?? returnTo
   if (request.headers.accept?.includes('application/json') === true && !wantsHtml(request)) return reply.send({ loggedOut: true, location })
+  if (isNavigation(request) && new URL(location, base).origin !== base.origin) return sendOnward(reply, location)
   return reply.redirect(location, 302)
+}
+
+/**
+ * Leads the browser on to another origin from a page. Chromium holds a redirect that answers a form's POST to the
+ * `form-action` of the page that the form was on (Content Security Policy Level 3, section 6.4.1): `'self'` would end the
+ * logout there. A refresh is no part of the form's submission.
+ */
+function sendOnward (reply: FastifyReply, location: string): FastifyReply {
+  return noStore(reply)
+    .header('content-security-policy', contentSecurityPolicy())
+    .header('x-content-type-options', 'nosniff')
+    .type('text/html; charset=utf-8')
+    .send(page('Logging out', html`<h1>Logging out …</h1>
+<p>You are logged out of this site. The login service ends its own session next.</p>
+<ul><li><a class="button primary" href="${location}">Continue</a></li></ul>`,
+    undefined, html`<meta http-equiv="refresh" content="0; url=${location}">`))
 }
 
 /** `GET /logout` asks first: a link, an image or another site must not log anybody out. */
@@ -47,9 +68,9 @@ export async function logoutPage (runtime: Runtime, request: FastifyRequest, rep
   const home = publicPath(runtime, '/')
   if (accounts === undefined) return sendPage(runtime, reply, 'loggedOut', { actions: [{ href: home, label: 'Continue' }, { href: routePath(runtime, 'login'), label: 'Log in' }] })
   const name = accounts.accounts[accounts.active]?.user?.name
-  const returnTo = safeReturnTo(field(request, 'returnTo'), runtime.config.baseUrl())
+  const returnTo = safeReturnTo(field(request, 'returnTo'), runtime.config.baseUrl(), MAX_LOGOUT_RETURN_TO)
   const data = { action: routePath(runtime, 'logout'), cancelHref: home, ...(name !== undefined && { userName: name }), ...(returnTo !== undefined && { returnTo }) }
-  // Browsers check form-action on every redirect after the post, and the provider's logout may redirect on.
+  // Browsers check form-action on every redirect after the post: those of an `onLogout` of the app's own may lead anywhere.
   return sendPage(runtime, reply, 'logoutConfirmation', data, ["'self'", 'https:', ...endSessionEndpoints(runtime)])
 }
 
@@ -73,7 +94,7 @@ export async function logout (runtime: Runtime, request: FastifyRequest, reply: 
   if (reply !== undefined) clearSessionCookie(request, reply, session)
 
   const revoking = ended.map(({ provider, tokens }) => tokens === undefined ? undefined : revokeTokens(runtime, provider, tokens))
-  await within(Promise.all(revoking), REVOKE_MS)
+  await within(Promise.all(revoking), PROVIDER_MS)
   for (const [name, account] of Object.entries(accounts.accounts)) {
     await runtime.config.onLogout?.(request, reply, { provider: name, user: userOf(account) })
   }
@@ -95,13 +116,19 @@ export function revokeTokens (runtime: Runtime, provider: ProviderClient, { refr
   return work.finally(() => { runtime.background.delete(work) })
 }
 
+/** Where the browser has to go so that the provider ends its session too. That the provider offers nothing usable is no failure. */
 async function endSession (runtime: Runtime, reply: FastifyReply | undefined, provider: ProviderClient, idToken: string | undefined, returnTo?: string): Promise<string | undefined> {
   const { config } = runtime
   const base = config.baseUrl()
   const loggedOut = config.routes === false ? undefined : base.origin + routePath(runtime, 'loggedOut')
   const postLogoutRedirectUri = provider.config.postLogoutRedirectUri ?? loggedOut
   const state = randomToken()
-  const url = await provider.endSessionUrl({ idTokenHint: idToken, postLogoutRedirectUri, state })
+  const asked = () => provider.endSessionUrl({ idTokenHint: idToken, postLogoutRedirectUri, state })
+  const url = await withTimeout(asked, PROVIDER_MS).catch((cause: Error & { code?: string }) => {
+    runtime.log.warn({ provider: provider.name, code: cause.code, cause: cause.message },
+      'the user is logged out here, and was not sent to log out at the provider, whose end-session endpoint cannot be used')
+    return undefined
+  })
   if (url !== undefined && reply !== undefined && postLogoutRedirectUri !== undefined) {
     // Not percent-encoded, which could make it three times as long as a browser keeps.
     reply.setCookie(LOGOUT_COOKIE, `${shortHash(state)}.${Buffer.from(returnTo ?? '').toString('base64url')}`, loginCookieOptions(runtime))
@@ -111,18 +138,25 @@ async function endSession (runtime: Runtime, reply: FastifyReply | undefined, pr
 
 const LOGOUT_COOKIE = 'oauth-logout'
 
-/** `GET /logout/callback`: the browser is back from the provider's own logout (OpenID Connect RP-Initiated Logout, section 3). */
+/**
+ * `GET /logout/callback`: the browser is back from the provider's own logout (OpenID Connect RP-Initiated Logout, section 3).
+ * Nothing is changed here, and the cookie alone says where to go; so an answer without any `state`, which some providers
+ * leave out, is followed too. One with another `state` belongs to another logout.
+ */
 export async function loggedOutRoute (runtime: Runtime, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   noStore(reply)
   const cookie = request.cookies[LOGOUT_COOKIE]
   const { state } = request.query as { state?: string | string[] }
+  const base = runtime.config.baseUrl()
   reply.clearCookie(LOGOUT_COOKIE, loginCookieOptions(runtime))
   const dot = cookie?.indexOf('.') ?? -1
   const expected = cookie?.slice(0, Math.max(dot, 0)) ?? ''
-  if (typeof state !== 'string' || expected === '' || !safeEqual(shortHash(state), expected)) {
+  const matches = state === undefined || (typeof state === 'string' && safeEqual(shortHash(state), expected))
+  if (expected === '' || !matches) {
     return await sendProblem(runtime, request, reply, new StateMismatchError('this is not the answer to a logout that this browser started; nothing was done', { reason: 'logout' }))
   }
-  const returnTo = safeReturnTo(Buffer.from(cookie!.slice(dot + 1), 'base64url').toString(), runtime.config.baseUrl()) ?? publicPath(runtime, '/')
+  const remembered = Buffer.from(cookie!.slice(dot + 1), 'base64url').toString()
+  const returnTo = safeReturnTo(remembered, base, MAX_LOGOUT_RETURN_TO) ?? publicPath(runtime, '/')
   return reply.redirect(returnTo, 302)
 }
 

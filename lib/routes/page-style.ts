@@ -184,8 +184,8 @@ export function ownPath (path: string): string {
   return /^\/(?![/\\])[^\x00-\x20\x7f]*$/.test(path) ? path : '/'
 }
 
-/** A whole document around what is in its `<main>`. */
-export function page (title: string, main: Markup, footer?: Markup): string {
+/** A whole document around what is in its `<main>`; `head` is added to its `<head>`. */
+export function page (title: string, main: Markup, footer?: Markup, head?: Markup): string {
   // strict-origin: an address with a code or state in it goes nowhere as a Referer; and, other than with no-referrer,
   // which apps tend to set for all their answers, the forms still come with an Origin that can be checked.
   return html`<!doctype html>
@@ -196,7 +196,7 @@ export function page (title: string, main: Markup, footer?: Markup): string {
 <meta name="color-scheme" content="light dark">
 <meta name="referrer" content="strict-origin">
 <meta name="robots" content="noindex">
-<title>${title}</title>
+<title>${title}</title>${head}
 <style>${new Markup(pageStyle)}</style>
 </head>
 <body>

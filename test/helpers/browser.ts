@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { CookieJar, type Cookie } from './cookie-jar.ts'
 import { exchange } from './http-exchange.ts'
-import { firstForm, submitsItself } from './html.ts'
+import { firstForm, refreshTarget, submitsItself } from './html.ts'
 import { headersOf, isRedirect, redirected, type Navigation, type RequestOptions } from './navigation.ts'
 import { fetchSite } from './site.ts'
 import { users } from './users.ts'
@@ -14,7 +14,7 @@ export interface Page {
   readonly headers: IncomingHttpHeaders
   readonly requestHeaders: Record<string, string>
   readonly text: string
-  /** Where a redirect leads, absolute; undefined for anything but a redirect. */
+  /** Where a redirect leads, or a page that goes on by itself; absolute. */
   readonly location: string | undefined
   json<T = any> (): T
 }
@@ -124,6 +124,7 @@ export class Browser {
     const { status, headers, text } = await exchange(url, { method, headers: requestHeaders, body })
     this.jar.store(url, headers['set-cookie'] ?? [])
 
+    const target = isRedirect(status) ? headers.location : navigation.mode === 'navigate' ? refreshTarget(text) : undefined
     const page: Page = {
       url: url.href,
       method,
@@ -131,7 +132,7 @@ export class Browser {
       headers,
       requestHeaders,
       text,
-      location: isRedirect(status) && headers.location !== undefined ? new URL(headers.location, url).href : undefined,
+      location: target === undefined ? undefined : new URL(target, url).href,
       json: () => JSON.parse(text),
     }
     this.#navigations.set(page, navigation)

@@ -38,6 +38,12 @@ export function submitsItself (html: string): boolean {
   return /<script\b[^>]*>[^<]*\.submit\(\)/i.test(html)
 }
 
+/** Where a page leads on to by itself (`<meta http-equiv="refresh">`, without a wait); undefined where it stays. */
+export function refreshTarget (html: string): string | undefined {
+  const found = /<meta http-equiv="refresh" content="0; url=([^"]*)">/i.exec(html)
+  return found === null ? undefined : unescapeHtml(found[1] ?? '')
+}
+
 function attributes (source: string): Record<string, string> {
   const pairs = source.matchAll(/([a-z-]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?/gi)
   return Object.fromEntries([...pairs].map(([, name = '', double, single, bare]) =>
