@@ -4,6 +4,8 @@ import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { Agent } from 'undici'
 import { startClientApp } from './helpers/client-app.ts'
+import { Gate } from './helpers/gate.ts'
+import { keptTokens, scriptProvider, startScriptServer } from './helpers/script-server.ts'
 
 setFlagsFromString('--expose-gc')
 const gc = runInNewContext('gc') as () => void
@@ -89,4 +91,22 @@ t.test('an answer that is read late is still there', async (t) => {
     await turns()
     t.equal((await copy.arrayBuffer()).byteLength, large.length)
   })
+})
+
+t.test('a refresh does not wait behind API calls, though API and token endpoint are on the same server', async (t) => {
+  const server = await startScriptServer(t)
+  const gate = new Gate()
+  server.answerCall = async () => {
+    await gate.pass()
+    return 200
+  }
+  // Within this time a refresh that waits for a connection gives up.
+  const provider = scriptProvider(t, { ...server.providerOptions, requestTimeout: 5_000 })
+  const session = provider.session({ tokens: keptTokens(3600) })
+  // As many connections as an origin may have, and some more.
+  const calls = Promise.all(Array.from({ length: 300 }, () => session.get('slow').json()))
+  await gate.arrivedTimes(256)
+  t.equal((await session.refresh()).accessToken, 'access-1')
+  gate.release()
+  t.equal((await calls).length, 300)
 })

@@ -157,6 +157,23 @@ t.test('through an app', async (t) => {
   })
 })
 
+for (const slash of ['', '/']) {
+  t.test(`an entry that ends with "${slash}" covers its own segments, and none that begins like them`, async (t) => {
+    const { run, requests, provider } = await startClientApp(t, {
+      acme: ({ providerOptions: { resourceServers } }) => ({ resourceServers: [String(resourceServers![0]).replace(/\/$/, slash)] })
+    })
+    requests.length = 0
+    const { origin } = new URL(provider.api.url)
+    t.match(await run(oauth => oauth.get('orders').json()), [{ id: 1 }])
+    await run(oauth => oauth.get(`${origin}/v1`))
+    for (const url of [`${origin}/v10`, `${origin}/v10/orders`, `${origin}/v1.evil/`, `${origin}/v1;a/`, `${origin}/v1%20/`, `${origin}/`]) {
+      t.match(await rejection(run(oauth => oauth.get(url))), { code: 'FST_OAUTH_ORIGIN_NOT_ALLOWED', reason: 'not_covered' })
+      t.match(await rejection(run(oauth => oauth.fetch(url))), { code: 'FST_OAUTH_ORIGIN_NOT_ALLOWED', reason: 'not_covered' })
+    }
+    t.strictSame(requests.map(({ url }) => url), ['/v1/orders', '/v1'])
+  })
+}
+
 t.test('without resource servers', async (t) => {
   const { run, provider } = await startClientApp(t, { acme: { resourceServers: [] } })
   t.match(await run(oauth => oauth.userinfo()), { sub: 'alice' }, 'userinfo works')

@@ -187,3 +187,42 @@ t.test('a hook that never ends holds nobody up for longer than requestTimeout', 
   over.resolve()
   t.equal((await orders(0)).status, 200)
 })
+
+t.test('a set that could not be written in time does not take the place of one that another process went on with', async (t) => {
+  let away = false
+  let triedAgain = deferred()
+  const failing = <T>(work: () => Promise<T>) => {
+    if (away) throw new Error('connection lost')
+    return work()
+  }
+  const setup = await loggedIn(t, 1, (_index, client) => ({
+    tokenStore: wrappedStore(redisStore(client), store => ({
+      set: async (id, record, options) => await failing(() => store.set(id, record, options)),
+      end: async (id, outcome) => {
+        const ended = await failing(() => store.end(id, outcome))
+        triedAgain.resolve()
+        return ended
+      }
+    }))
+  }))
+  if (setup === undefined) return
+  const { client, key, expireTokens, orders, refreshes, provider } = setup
+  await expireTokens()
+  const kept = JSON.parse(await client.hGet(key, 'd') ?? '{}')
+  away = true
+  provider.expireAccessTokens()
+  t.equal((await orders(0)).status, 200)
+  // The set that is in memory alone is replaced by another one: what is to be written is two sets ahead.
+  provider.expireAccessTokens()
+  t.equal((await orders(0)).status, 200)
+  t.equal(refreshes(), 2)
+
+  const others = { ...kept, version: kept.version + 1, tokens: { ...kept.tokens, refreshToken: 'of another process' } }
+  await client.hDel(key, ['o', 'u'])
+  await client.hSet(key, { d: JSON.stringify(others), v: String(others.version) })
+  triedAgain = deferred()
+  away = false
+  await triedAgain.promise
+  for (let turn = 0; turn < 5; turn++) await client.ping() // time enough to write over it
+  t.match(JSON.parse(await client.hGet(key, 'd') ?? '{}'), { version: others.version, tokens: { refreshToken: 'of another process' } })
+})
