@@ -26,6 +26,7 @@ import { loadedRecords, type LoadedRecords } from './session/lifecycle.ts'
 import { PendingLogins } from './session/pending-logins.ts'
 import { SessionCookie } from './session/session-cookie.ts'
 import { SessionTokenStore, type SessionStore } from './session/session-token-store.ts'
+import { liveSets } from './session/token-record.ts'
 import { TokenRecords } from './session/token-records.ts'
 import type { TokenStore } from './session/token-store.ts'
 import { UserLogins } from './session/user-logins.ts'
@@ -79,7 +80,7 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
     provider: (name: string) => runtime.appProviders.get(providerOf(runtime, name).name)!,
     requireLogin: (guard?: RequireLoginOptions) => createGuard(runtime, guard),
     logoutUser: async ({ provider, subject }: { provider: string, subject: string }) => await endUserSessions(
-      runtime, providerOf(runtime, provider).name, subject, ({ tokens }) => revokeTokens(runtime, providerOf(runtime, provider), tokens)),
+      runtime, providerOf(runtime, provider).name, subject, record => revokeTokens(runtime, providerOf(runtime, provider), ...liveSets(record))),
     get lostRefreshes () { return runtime.refresher.lost }
   } satisfies AppOAuth)
   app.decorateRequest(kOAuth, null)
@@ -143,6 +144,8 @@ async function finish (runtime: Runtime): Promise<void> {
   await runtime.refresher.idle()
   await Promise.allSettled(runtime.background)
   await runtime.records.close()
+  await runtime.refresher.idle() // what came too late for a login that has ended is revoked
+  await Promise.allSettled(runtime.background)
 }
 
 function follow (runtime: Runtime, request: Decorated, reply: FastifyReply, done: () => void): void {

@@ -140,7 +140,7 @@ t.test('an extension that was under way when the refresh failed leaves no intent
   await expireTokens()
   provider.failTokenEndpoint(async () => {
     await beat.arrived
-    return { status: 400, body: { error: 'invalid_request' } }
+    return { status: 400, body: { error: 'invalid_scope' } }
   }, { times: 1 })
   const call = orders(0)
   await refused.promise

@@ -4,7 +4,7 @@ import { parseMembers, type TokenMembers, type TokenResponse } from '../protocol
 import { parseScope, type ScopeChange, type TokenSet } from '../protocol/token-set.ts'
 import { setParameters, type Parameters } from '../protocol/urls.ts'
 import type { GrantRequest, ProviderClient } from './provider-client.ts'
-import { loginEnded } from './refresh-errors.ts'
+import { loginEnded, readRefusal } from './refresh-errors.ts'
 
 /** What every grant may be given beside its own parameters. */
 export interface GrantOptions {
@@ -98,7 +98,10 @@ export async function refreshGrant (provider: ProviderClient, { refreshToken, pa
     scope: parseScope(scope) ?? [],
     hooks
   })
-  if ('error' in answer) throw answer.error.oauthError === 'invalid_grant' ? loginEnded(provider, answer.error) : answer.error
+  if ('error' in answer) {
+    const { error } = answer
+    throw readRefusal(error, { isOwn: params === undefined }) === 'ended' ? loginEnded(provider, error) : error
+  }
   return { tokens: { refreshToken, ...answer.tokens }, scopeChange: answer.scopeChange }
 }
 

@@ -2,9 +2,10 @@ import { LoginRequiredError } from '../errors.ts'
 import type { TokensEvent } from '../options.ts'
 import type { AuthorizationResponse } from '../protocol/authorization-response.ts'
 import type { ScopeChange, TokenSet } from '../protocol/token-set.ts'
+import { mergeParameters } from '../protocol/urls.ts'
 import type { RefreshMode } from '../providers/types.ts'
 import { MemoryTokenStore } from '../session/memory-token-store.ts'
-import { isRecordOf, type TokenRecord } from '../session/token-record.ts'
+import { isRecordOf, liveSets, type TokenRecord } from '../session/token-record.ts'
 import { TokenRecords } from '../session/token-records.ts'
 import { AuthorizedClient, type CallOptions } from './authorized-client.ts'
 import { createAuthorizedFetch } from './authorized-fetch.ts'
@@ -16,6 +17,7 @@ import { LoginFlow, type AuthorizationUrlOptions, type FetchTokensOptions, type 
 import type { OAuthCall } from './oauth-call.ts'
 import type { ProviderClient } from './provider-client.ts'
 import { Refresher, type Logger, type RefreshOptions } from './refresher.ts'
+import { revokeSets } from './revocation.ts'
 import { TokenUpdater } from './token-updater.ts'
 import { currentProfile, RecordTokenSource, type TokenSource } from './token-source.ts'
 import type { Transport } from './transport.ts'
@@ -133,9 +135,12 @@ export class OAuthSession extends HttpVerbs {
    * @throws FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_TOKEN_RESPONSE
    */
   async refresh (options: Pick<RefreshOptions, 'refreshToken' | 'params'> = {}): Promise<TokenSet> {
-    const { refreshToken, params } = options
+    const { refreshToken } = options
     if (this.#id !== undefined || refreshToken === undefined) return await this.#tokenSource().refresh(options)
-    return await this.#adopt(await refreshGrant(this.#basis.provider, { refreshToken, params, scope: this.#login.scope, hooks: this.#init.hooks }), 'refresh')
+    const { hooks, params } = this.#init
+    return await this.#adopt(await refreshGrant(this.#basis.provider, {
+      refreshToken, params: mergeParameters(params, options.params), scope: this.#login.scope, hooks
+    }), 'refresh')
   }
 
   /** The current set: fetched where it is the app's own, refreshed where it has to be. @throws what `refresh` throws, FST_OAUTH_LOGIN_REQUIRED */
@@ -164,14 +169,12 @@ export class OAuthSession extends HttpVerbs {
 
   /** Revokes the tokens (RFC 7009) and forgets them. Resolves to false where the provider could not. */
   async revoke (): Promise<boolean> {
-    const tokens = this.tokens
-    if (tokens === undefined) return false
-    const { refreshToken, accessToken } = tokens
-    const revoked = refreshToken === undefined || await this.#basis.provider.revoke(refreshToken, 'refresh_token')
-    const also = await this.#basis.provider.revoke(accessToken, 'access_token')
+    const record = this.#record()
+    if (record === undefined) return false
+    const revoked = await revokeSets(this.#basis.provider, liveSets(record))
     if (this.#id !== undefined) await this.#records.remove(this.#id)
     this.#id = undefined
-    return revoked && also
+    return revoked
   }
 
   [kCall] (method: string | undefined, url: string | URL, options: CallOptions | undefined): OAuthCall {

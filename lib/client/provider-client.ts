@@ -12,6 +12,7 @@ import type { KeySource } from '../protocol/jwks.ts'
 import { buildEndSessionUrl, type EndSessionRequest } from '../protocol/logout-request.ts'
 import { excerptOf, parseMembers, readTokenResponse, type HttpAnswer, type TokenResponse } from '../protocol/token-response.ts'
 import type { TokenSet } from '../protocol/token-set.ts'
+import { combineHooks } from '../providers/hooks.ts'
 import type { ProviderHooks } from '../providers/types.ts'
 import { appendQuery, secureEndpoint, setParameters, type Parameters } from '../protocol/urls.ts'
 import { ClientAuthenticator } from './client-authenticator.ts'
@@ -39,7 +40,7 @@ export interface GrantRequest {
   /** Milliseconds for the whole exchange; `requestTimeout` where absent. */
   timeoutMs?: number
   headers?: Record<string, string>
-  /** In place of the provider's own hooks. */
+  /** Run after the provider's own hooks. */
   hooks?: ProviderHooks | undefined
   /** In place of the provider's own client authentication. */
   clientAuth?: ClientAuth | undefined
@@ -185,7 +186,7 @@ export class ProviderClient {
       params: request.params ?? [],
       headers: request.headers ?? {}
     })
-    const hooks = request.hooks ?? config.hooks
+    const hooks = combineHooks(config.hooks, request.hooks)
     const refreshing = request.grantType === 'refresh_token'
     await (refreshing ? hooks.refreshTokenRequest : hooks.accessTokenRequest)?.({ url: endpoint, headers, body })
     const { beforeSend, timeoutMs } = request

@@ -34,3 +34,35 @@ export function mayHaveArrived (error: unknown): boolean {
   if (reason === 'too_large' || reason === 'encoding') return true
   return reason === 'no_answer' && !NEVER_SENT.includes((cause as { code?: string } | undefined)?.code ?? '')
 }
+
+/** What a refused refresh says of the login. */
+export type Refusal =
+  /** The grant is no more; only the user can give a new one. */
+  | 'ended'
+  /** The provider may have used the refresh token although its answer brought none. */
+  | 'unsure'
+  /** The login is as good as before: the client, the request or the provider itself is what failed. */
+  | 'kept'
+
+// Errors whose remedy is a new login: RFC 6749, section 5.2; OpenID Connect Core, section 3.1.2.6; RFC 6750, section 3.1.
+// `mfa_required` is Auth0's word for `interaction_required`.
+const USER_REMEDIES = new Set(['invalid_grant', 'invalid_token', 'interaction_required', 'login_required',
+  'consent_required', 'account_selection_required', 'mfa_required'])
+
+/**
+ * Reads a refused refresh. A provider that is unavailable (408, 429, 5xx) ends no login, whatever error it names.
+ * @param request.isOwn false where the app added a refresh token or parameters to this one refresh: `invalid_request` may
+ * mean those
+ */
+export function readRefusal (error: OAuthError, { isOwn }: { isOwn: boolean }): Refusal {
+  const { code, oauthError, reason, responseStatus: status = 0 } = error
+  if (code === 'FST_OAUTH_PROVIDER_UNAVAILABLE' || status >= 500) {
+    // A gateway that gave up may have forwarded the token before.
+    return status === 500 || status === 502 || status === 504 ? 'unsure' : 'kept'
+  }
+  if (oauthError === undefined) return reason === 'empty_response' && (status === 400 || status === 401) ? 'ended' : 'kept'
+  // Some providers report errors with status 200.
+  const refused = (status >= 200 && status <= 299) || (status >= 400 && status <= 499)
+  const named = USER_REMEDIES.has(oauthError) || (oauthError === 'invalid_request' && isOwn)
+  return refused && named ? 'ended' : 'kept'
+}

@@ -22,8 +22,16 @@ export type Announced =
 const INTENT_MS = 5_000
 /** Milliseconds before the end of an intent from which nothing is sent any more. */
 const SEND_MARGIN_MS = 1_000
-/** Milliseconds within which a process writes what it holds when the store is back. */
-const RECOVERY_MS = 1_500
+/**
+ * Milliseconds for which the store must have answered before a silent holder is given up. Where the store was away, the
+ * holder may be alive with an answer that it could not write: its client reconnects within 2.2 s (the longest back-off of
+ * node-redis; of ioredis it is 2 s) and it writes within BEAT_RETRY_MS then.
+ */
+const RECOVERY_MS = 3_500
+/** Milliseconds after which a silent holder is given up although the store answers late. */
+const SILENCE_MS = 10_000
+/** Milliseconds after which an extension that failed is tried again. */
+const BEAT_RETRY_MS = 200
 /** Milliseconds between looks at a record that another process refreshes. */
 export const POLL_MS = 200
 
@@ -42,22 +50,15 @@ export class RefreshIntents {
    * @param patienceMs milliseconds to wait for others
    */
   async announce (id: string, { owner, version }: Intent, patienceMs: number): Promise<Announced> {
-    const givenUpAt = this.#clock.monotonic() + patienceMs
-    let unfinished = false
+    const begunAt = this.#clock.monotonic()
     for (let wait = 10; ; wait = Math.min(wait * 2, POLL_MS)) {
       const startedAt = this.#clock.monotonic()
-      const begun = await this.#records.begin(id, { owner, version, until: Date.now() + INTENT_MS })
+      const takeOver = this.#records.steadyMs >= RECOVERY_MS || startedAt - begunAt >= SILENCE_MS
+      const begun = await this.#records.begin(id, { owner, version, until: Date.now() + INTENT_MS, takeOver })
       if (begun.state === 'gone' || begun.state === 'newer') return begun
-      if (begun.state === 'begun') {
-        // The store was away: the one before may be alive, with an answer that it could not write. It does so now.
-        const patient = begun.unfinished && !unfinished && this.#records.recovering
-        unfinished ||= begun.unfinished
-        // A margin for the way to the provider: past it the intent may be somebody else's by the time the token is seen.
-        if (!patient) return { ...begun, unfinished, sendBefore: startedAt + INTENT_MS - SEND_MARGIN_MS }
-        await sleep(RECOVERY_MS)
-        continue
-      }
-      if (this.#clock.monotonic() > givenUpAt) return { state: 'late' }
+      // A margin for the way to the provider: past it the intent may be somebody else's by the time the token is seen.
+      if (begun.state === 'begun') return { ...begun, sendBefore: startedAt + INTENT_MS - SEND_MARGIN_MS }
+      if (this.#clock.monotonic() - begunAt > patienceMs) return { state: 'late' }
       await sleep(wait)
     }
   }
@@ -65,9 +66,17 @@ export class RefreshIntents {
   /** Extends an intent until told to stop; resolves then when no extension is under way that could outlive its end. */
   keep (id: string, intent: Intent): () => Promise<void> {
     let beat = Promise.resolve()
-    const timer = setInterval(() => { beat = this.#records.extend(id, { ...intent, until: Date.now() + INTENT_MS }).catch(() => {}) }, INTENT_MS / 3)
+    let timer: NodeJS.Timeout | undefined
+    let stopped = false
+    const later = (ms: number) => { timer = setTimeout(() => { beat = extend() }, ms) }
+    const extend = async () => {
+      const extended = await this.#records.extend(id, { ...intent, until: Date.now() + INTENT_MS }).then(() => true, () => false)
+      if (!stopped) later(extended ? INTENT_MS / 3 : BEAT_RETRY_MS)
+    }
+    later(INTENT_MS / 3)
     return () => {
-      clearInterval(timer)
+      stopped = true
+      clearTimeout(timer)
       return beat
     }
   }

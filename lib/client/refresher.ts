@@ -5,14 +5,15 @@ import { isSameSet, loggedScopeChange, type ScopeChange, type TokenSet } from '.
 import type { Parameters } from '../protocol/urls.ts'
 import type { TokensEvent } from '../options.ts'
 import type { ProviderHooks } from '../providers/types.ts'
-import { isOutdated, isRecordOf, nextRefreshToken, spend, type TokenRecord } from '../session/token-record.ts'
+import { isOutdated, isRecordOf, liveSets, nextRefreshToken, spend, type TokenRecord } from '../session/token-record.ts'
 import type { TokenRecords } from '../session/token-records.ts'
 import { bounded } from './bounded.ts'
 import type { Clock } from './clock.ts'
 import type { ProviderClient } from './provider-client.ts'
 import { POLL_MS, RefreshIntents } from './refresh-intents.ts'
 import type { TokenUpdater } from './token-updater.ts'
-import { loginEnded, mayHaveArrived, timedOut, tokenExpired } from './refresh-errors.ts'
+import { loginEnded, mayHaveArrived, readRefusal, timedOut, tokenExpired } from './refresh-errors.ts'
+import { NOT_REVOKED, revokeSets } from './revocation.ts'
 
 export interface Logger {
   warn (details: object, message: string): void
@@ -26,6 +27,9 @@ export interface RefreshOptions {
   refreshToken?: string | undefined
   /** Further parameters of this one refresh; they win over `refreshParams`. */
   params?: Parameters | undefined
+  /** False where the app itself added parameters to this one refresh. Default true. */
+  isOwn?: boolean
+  /** Run after the provider's own hooks. */
   hooks?: ProviderHooks | undefined
   /** Leaves the new set beside the current one until somebody takes it over. */
   park?: boolean
@@ -38,10 +42,16 @@ export interface RefresherOptions {
   updater: TokenUpdater
 }
 
+type Refused = Extract<TokenResponse, { error: unknown }>
+
 /** Milliseconds for which the exchange itself is read on after its callers gave up: its answer may be the only copy of a rotated token. */
 const EXCHANGE_MS = 60_000
 /** Milliseconds without refreshes ahead of time after one failed. */
 const PAUSE_MS = 5_000
+/** Refusals of one refresh token, in a row, after which the provider is asked at longer and longer intervals (milliseconds). */
+const FREE_REFUSALS = 5
+const FIRST_REFUSAL_PAUSE_MS = 1_000
+const REFUSAL_PAUSE_MS = 60_000
 
 /**
  * Replaces tokens: one exchange at a time for a record, shared by all who wait, detached from any of them.
@@ -72,8 +82,8 @@ export class Refresher {
   refresh (provider: ProviderClient, id: string, options: RefreshOptions): Promise<TokenRecord> {
     // The hook's own calls use the set that it was called for, whatever its expiry says: they cannot wait for themselves.
     const { record } = this.#records.live(id)
-    if (record !== undefined && this.#updater.isInside(id)) return Promise.resolve(record)
-    return bounded(this.#flight(provider, id, options), provider)
+    if (record !== undefined && !this.#updater.mayWait(id)) return Promise.resolve(record)
+    return this.#updater.waitFor(id, bounded(this.#flight(provider, id, options), provider))
   }
 
   /** Starts a refresh that nobody waits for, unless one failed a moment ago. */
@@ -116,6 +126,8 @@ export class Refresher {
   }
 
   async #run (provider: ProviderClient, id: string, options: RefreshOptions): Promise<TokenRecord> {
+    const { refusals } = this.#records.live(id)
+    if (refusals?.version === options.version && this.#clock.monotonic() < refusals.pausedUntil) throw refusals.last
     const owner = randomToken()
     const begun = await this.#intents.announce(id, { owner, version: options.version }, EXCHANGE_MS)
     if (begun.state === 'gone') throw loginEnded(provider)
@@ -138,7 +150,7 @@ export class Refresher {
     const stopped = stopHeartbeat()
     if ('error' in answer) {
       await stopped
-      return await this.#refused(provider, id, owner, current, answer)
+      return await this.#refused(provider, id, owner, current, answer, options)
     }
     // Not awaited: a beat that comes later than the write finds another version and leaves nothing.
     return await this.#updater.holding(id, () => this.#keep(provider, id, owner, current, answer, options))
@@ -156,7 +168,9 @@ export class Refresher {
       ? { ...current, version, spent, parked: set }
       : { ...current, version, spent, tokens: set, parked: undefined, obtainedAt: this.#clock.now() }
     let next = place({ ...tokens, ...(kept !== undefined && { idToken: kept }) }, current.version + 1)
-    if (!await this.#records.write(id, { owner, record: next }, current)) return await this.#lost(provider, id, tokens)
+    const written = await this.#records.write(id, { owner, record: next }, current, () => this.#revoke(provider, next))
+    if (!written) return await this.#superseded(provider, id)
+    this.#records.live(id).refusals = undefined
     if (idToken !== undefined && await this.#acceptIdToken(provider, id, next, tokens, idToken)) {
       const checked = place({ ...tokens, idToken }, next.version + 1)
       // A store that fails now costs the ID token alone.
@@ -178,10 +192,10 @@ export class Refresher {
    */
   async adopt (provider: ProviderClient, id: string, tokens: TokenSet): Promise<TokenRecord> {
     // The hook's own save is part of the flight that the hook belongs to.
-    if (this.#updater.isInside(id)) return await this.#adopt(provider, id, tokens)
+    if (!this.#updater.mayWait(id)) return await this.#adopt(provider, id, tokens)
     const { flight } = this.#records.live(id)
-    if (flight === undefined) return await this.#fly(id, () => this.#adopt(provider, id, tokens))
-    await bounded(flight.catch(() => {}), provider)
+    if (flight === undefined) return await this.#updater.waitFor(id, this.#fly(id, () => this.#adopt(provider, id, tokens)))
+    await this.#updater.waitFor(id, bounded(flight.catch(() => {}), provider))
     return await this.adopt(provider, id, tokens)
   }
 
@@ -222,20 +236,22 @@ export class Refresher {
     })
   }
 
-  /** The provider said no. Only `invalid_grant`, or the bare 400 that some send in its place, ends the login. */
-  async #refused (provider: ProviderClient, id: string, owner: string, current: TokenRecord, { error, refreshToken }: { error: OAuthError, refreshToken?: string | undefined }): Promise<TokenRecord> {
+  /** The provider said no: what that means for the login is `readRefusal`'s to say. */
+  async #refused (
+    provider: ProviderClient, id: string, owner: string, current: TokenRecord,
+    { error, refreshToken }: Refused, { refreshToken: given, isOwn = true }: RefreshOptions
+  ): Promise<TokenRecord> {
     const live = this.#records.live(id)
-    const no = error.oauthError === 'invalid_grant' || (error.reason === 'empty_response' && error.responseStatus === 400)
-    // Whatever a provider says beside a 5xx: it is not itself.
-    const ended = no && error.code !== 'FST_OAUTH_PROVIDER_UNAVAILABLE'
-    if (!ended) {
-      // A gateway that gave up may have handed the token on before.
-      const unsure = error.responseStatus === 500 || error.responseStatus === 502 || error.responseStatus === 504
+    const isRefresh = provider.config.grantType !== 'client_credentials'
+    const refusal = isRefresh ? readRefusal(error, { isOwn: isOwn && given === undefined }) : 'kept'
+    if (refusal !== 'ended') {
       // An answer that cannot be used may have rotated the refresh token all the same.
       if (refreshToken !== undefined && refreshToken !== nextRefreshToken(current)) {
-        await this.#records.write(id, { owner, record: withRefreshToken(current, refreshToken) }, current)
+        const next = withRefreshToken(current, refreshToken)
+        await this.#records.write(id, { owner, record: next }, current, () => this.#revoke(provider, next))
       } else {
-        await this.#intents.giveUp(id, { owner, version: current.version }, unsure)
+        await this.#intents.giveUp(id, { owner, version: current.version }, refusal === 'unsure')
+        if (given === undefined) this.#countRefusal(id, current.version, error)
       }
       throw error
     }
@@ -252,14 +268,30 @@ export class Refresher {
     throw new RefreshLostError(`the login at provider "${provider.name}" is lost: a refresh was answered, and the answer did not arrive; log in again`, { provider: provider.name, oauthError: error.oauthError })
   }
 
-  /** Somebody else wrote first. Their set is used; ours is revoked only after a logout: providers revoke by grant. */
-  async #lost (provider: ProviderClient, id: string, { refreshToken, accessToken }: TokenSet): Promise<TokenRecord> {
+  /** Keeps calls that go on in spite of refusals from asking the provider each time. */
+  #countRefusal (id: string, version: number, error: OAuthError): void {
+    const live = this.#records.live(id)
+    const count = live.refusals?.version === version ? live.refusals.count + 1 : 1
+    const pause = count < FREE_REFUSALS ? 0 : FIRST_REFUSAL_PAUSE_MS * 2 ** Math.min(count - FREE_REFUSALS, 6)
+    const asked = count < FREE_REFUSALS ? 0 : (error.retryAfter ?? 0) * 1000
+    const pausedUntil = this.#clock.monotonic() + Math.min(Math.max(pause, asked), REFUSAL_PAUSE_MS)
+    live.refusals = { version, count, pausedUntil, last: error }
+  }
+
+  /** Somebody else wrote first: their set is used. Ours is not revoked, since providers revoke by grant. */
+  async #superseded (provider: ProviderClient, id: string): Promise<TokenRecord> {
     const stored = await this.#records.read(id)
     if (stored !== undefined) return stored
-    if (provider.config.revokeAtLogout) {
-      await provider.revoke(refreshToken ?? accessToken, refreshToken === undefined ? 'access_token' : 'refresh_token').catch(() => false)
-    }
     throw loginEnded(provider)
+  }
+
+  /** Revokes a set that came after its login had been ended, so that nobody else can. */
+  #revoke (provider: ProviderClient, record: TokenRecord): void {
+    if (!provider.config.revokeAtLogout) return
+    const work: Promise<unknown> = revokeSets(provider, liveSets(record), (cause) => {
+      this.#log.warn({ provider: provider.name, code: (cause as OAuthError).code }, NOT_REVOKED)
+    }).finally(() => this.#flights.delete(work))
+    this.#flights.add(work)
   }
 
   /** A refreshed ID token that fails is dropped; one that names somebody else ends the login (OpenID Connect Core, section 12.2). */

@@ -1,5 +1,6 @@
 import { TokensUpdatedError, type OAuthError } from '../errors.ts'
 import { effectiveLeeway, isExpired, type TokenSet } from '../protocol/token-set.ts'
+import { mergeParameters } from '../protocol/urls.ts'
 import type { RefreshMode } from '../providers/types.ts'
 import { isRecordOf, type TokenRecord } from '../session/token-record.ts'
 import type { TokenRecords } from '../session/token-records.ts'
@@ -35,7 +36,7 @@ export interface RecordTokenSourceOptions {
   clock: Clock
   mode: RefreshMode
   hooks?: RefreshOptions['hooks']
-  /** Further parameters of each refresh. */
+  /** Parameters of every refresh of this session. */
   params?: RefreshOptions['params']
   /**
    * Id of another record that has to stand as long as this one is used: of the account that was logged in with, where this
@@ -159,7 +160,7 @@ export class RecordTokenSource implements TokenSource {
     // Near its end and still valid: used as it is, while the next one is fetched behind it. A body that cannot be
     // sent again has no second chance after a 401, so it waits.
     if (replayable && !isExpired(expiresAt, now, leeway * HARD_MARGIN)) {
-      refresher.refreshAhead(this.#provider, this.#id, { version: record.version, params: this.#options.params })
+      refresher.refreshAhead(this.#provider, this.#id, this.#refreshOptions({ version: record.version }))
       return record
     }
     return this.#refreshOrUse(record, valid)
@@ -175,6 +176,12 @@ export class RecordTokenSource implements TokenSource {
     }
   }
 
+  /** What every refresh of this session has: its hooks, and its parameters below those of the one refresh. */
+  #refreshOptions (options: RefreshOptions): RefreshOptions {
+    const { hooks, params } = this.#options
+    return { ...options, hooks, params: mergeParameters(params, options.params), isOwn: options.params === undefined }
+  }
+
   /** Refreshes where nobody has yet, and hands out the new set in place of making the call. */
   async #notify (record: TokenRecord, now: number): Promise<never> {
     let newest = record
@@ -186,9 +193,9 @@ export class RecordTokenSource implements TokenSource {
   }
 
   async #refresh (options: RefreshOptions): Promise<TokenRecord> {
-    const { refresher, hooks, params, onEnded } = this.#options
+    const { refresher, onEnded } = this.#options
     try {
-      return await refresher.refresh(this.#provider, this.#id, { ...(hooks !== undefined && { hooks }), ...(params !== undefined && { params }), ...options })
+      return await refresher.refresh(this.#provider, this.#id, this.#refreshOptions(options))
     } catch (error) {
       const { code } = error as OAuthError
       if (code === 'FST_OAUTH_LOGIN_ENDED' || code === 'FST_OAUTH_REFRESH_LOST') onEnded?.(this.#id)

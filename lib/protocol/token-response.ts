@@ -54,7 +54,8 @@ export function readTokenResponse (answer: HttpAnswer, context: TokenResponseCon
   const members = parseMembers(answer.text)
   if (members !== undefined) return readMembers(members, answer, context)
   const reason = answer.text.trim() === '' ? 'empty_response' : 'unreadable_response'
-  return failure(answer, context, `answered ${answer.status} with something that is no token response`, { reason })
+  const message = `answered ${answer.status} with something that is no token response`
+  return failure(answer, context, message, { reason, ...(refusesClient(answer) && { oauthError: 'invalid_client' }) })
 }
 
 /** Reads the parameters of an implicit login's fragment (RFC 6749, section 4.2.2). Never throws. */
@@ -105,7 +106,9 @@ function readMembers (members: TokenMembers, answer: HttpAnswer, given: TokenRes
     }
   }
   if (answer.status < 200 || answer.status > 299) {
-    return { ...fail(`answered ${answer.status}`, { reason: answer.status < 400 ? 'redirect' : 'status' }), refreshToken }
+    const reason = answer.status < 400 ? 'redirect' : Object.keys(members).length === 0 ? 'empty_response' : 'status'
+    const oauthError = refusesClient(answer) ? { oauthError: 'invalid_client' } : {}
+    return { ...fail(`answered ${answer.status}`, { reason, ...oauthError }), refreshToken }
   }
   const accessToken = tokenString(members.access_token)
   if (accessToken === undefined) return { ...fail('sent no usable access token', { reason: 'missing_token' }), refreshToken }
@@ -127,6 +130,12 @@ function readMembers (members: TokenMembers, answer: HttpAnswer, given: TokenRes
     raw: members
   }
   return { tokens, scopeChange: compareScope(scope, context.scope) }
+}
+
+// A refused client is challenged in the scheme that it used (RFC 6749, section 5.2), also where the body names no error.
+function refusesClient ({ status, headers }: HttpAnswer): boolean {
+  const challenges = [headers['www-authenticate'] ?? []].flat()
+  return status === 401 && challenges.some(challenge => /^\s*basic\b/i.test(challenge))
 }
 
 /**

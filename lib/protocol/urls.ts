@@ -58,3 +58,9 @@ export function setParameters (target: URLSearchParams, params: Parameters | und
   }
   return target
 }
+
+/** Puts parameters together, the later ones over the earlier; undefined where there are none. */
+export function mergeParameters (...all: (Parameters | undefined)[]): Parameters | undefined {
+  const given = all.filter(params => params !== undefined)
+  return given.length < 2 ? given[0] : given.reduce<URLSearchParams>(setParameters, new URLSearchParams())
+}

@@ -31,14 +31,19 @@ export async function declareDead (runtime: Runtime, request: FastifyRequest, { 
   }
 }
 
-/** Deletes the tokens of an account and what points to them; returns what was there. */
+/**
+ * Deletes the tokens of an account and what points to them; returns what was there.
+ * @param onGone called with what was there, where the store deleted it and its answer was lost
+ */
 export async function forgetAccount (
-  runtime: Runtime, provider: string, account: Pick<Account, 'record' | 'providerIdentity' | 'user'>
+  runtime: Runtime, provider: string, account: Pick<Account, 'record' | 'providerIdentity' | 'user'>,
+  onGone?: (record: TokenRecord) => void
 ): Promise<TokenRecord | undefined> {
   const { record, providerIdentity, user } = account
-  const removed = await runtime.records.remove(record)
+  const isOurs = (removed: TokenRecord | undefined) => isRecordOf(removed, { identity: providerIdentity })
+  const removed = await runtime.records.remove(record, onGone && (gone => { if (isOurs(gone)) onGone(gone) }))
   if (user !== null) await runtime.userLogins.remove(provider, user.id, record).catch(() => {}) // ends with its time
-  return isRecordOf(removed, { identity: providerIdentity }) ? removed : undefined
+  return isOurs(removed) ? removed : undefined
 }
 
 /** After @fastify/session has saved: a session that was declared dead meanwhile is destroyed again, and its cookie is not sent. */
@@ -169,7 +174,7 @@ export async function followRequest (runtime: Runtime, request: FastifyRequest, 
 export async function endUserSessions (runtime: Runtime, provider: string, subject: string, revoke: (record: TokenRecord) => void): Promise<number> {
   const logins = await runtime.userLogins.of(provider, subject)
   for (const { record, sessionId } of logins) {
-    const removed = await runtime.records.remove(record)
+    const removed = await runtime.records.remove(record, revoke)
     if (removed !== undefined) revoke(removed)
     await runtime.deadSessions.mark(sessionId, LATE_SAVE_TTL)
     await destroySession(runtime, sessionId)

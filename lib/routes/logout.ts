@@ -1,11 +1,13 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { within } from '../client/bounded.ts'
 import type { ProviderClient } from '../client/provider-client.ts'
+import { NOT_REVOKED, revokeSets } from '../client/revocation.ts'
 import { StateMismatchError } from '../errors.ts'
 import { randomToken, safeEqual, shortHash } from '../protocol/random.ts'
 import type { TokenSet } from '../protocol/token-set.ts'
 import { userOf, type SessionObject } from '../session/accounts.ts'
 import { withTimeout } from '../session/bounded-store.ts'
+import { liveSets, type TokenRecord } from '../session/token-record.ts'
 import { declareDead, forgetAccount } from './ended-sessions.ts'
 import { cookiesOfSession, field, isNavigation, noStore, refuseCrossSite, sessionCall, sessionOf, wantsHtml } from './http.ts'
 import { loginCookieOptions } from './login-cookie.ts'
@@ -83,35 +85,36 @@ export async function logout (runtime: Runtime, request: FastifyRequest, reply: 
   const session = request.session === null ? undefined : sessionOf(request)
   const accounts = runtime.sessionLogins.of(session)
   if (session === undefined || accounts === undefined) return {}
-  const ended: { provider: ProviderClient, tokens: TokenSet | undefined }[] = []
+  const ended: { provider: ProviderClient, removed: TokenRecord | undefined }[] = []
   for (const [name, account] of Object.entries(accounts.accounts)) {
-    const removed = await forgetAccount(runtime, name, account)
     const provider = runtime.providers.get(name)
-    if (provider !== undefined) ended.push({ provider, tokens: removed?.tokens })
+    const revoke = (record: TokenRecord) => { if (provider !== undefined) revokeTokens(runtime, provider, ...liveSets(record)) }
+    const removed = await forgetAccount(runtime, name, account, revoke)
+    if (provider !== undefined) ended.push({ provider, removed })
   }
   await declareDead(runtime, request, { moveOn: reply !== undefined })
   await sessionCall(request, 'ended', done => session.destroy(done))
   if (reply !== undefined) clearSessionCookie(request, reply, session)
 
-  const revoking = ended.map(({ provider, tokens }) => tokens === undefined ? undefined : revokeTokens(runtime, provider, tokens))
+  const revoking = ended.map(({ provider, removed }) => removed && revokeTokens(runtime, provider, ...liveSets(removed)))
   await within(Promise.all(revoking), PROVIDER_MS)
   for (const [name, account] of Object.entries(accounts.accounts)) {
     await runtime.config.onLogout?.(request, reply, { provider: name, user: userOf(account) })
   }
   const active = ended.find(({ provider }) => provider.name === accounts.active)
-  const endSessionUrl = active === undefined ? undefined : await endSession(runtime, reply, active.provider, active.tokens?.idToken, returnTo)
+  const endSessionUrl = active === undefined ? undefined : await endSession(runtime, reply, active.provider, active.removed?.tokens.idToken, returnTo)
   return endSessionUrl === undefined ? {} : { endSessionUrl }
 }
 
-/** Tells the provider that tokens are no longer wanted (RFC 7009). Never rejects: a logout does not depend on it. */
-export function revokeTokens (runtime: Runtime, provider: ProviderClient, { refreshToken, accessToken }: TokenSet): Promise<unknown> {
+/**
+ * Tells the provider that tokens are no longer wanted (RFC 7009). Never rejects: a logout does not depend on it.
+ * @param sets the newest first
+ */
+export function revokeTokens (runtime: Runtime, provider: ProviderClient, ...sets: TokenSet[]): Promise<unknown> {
   if (!provider.config.revokeAtLogout) return Promise.resolve()
-  const failed = (cause: unknown) => { runtime.log.warn({ provider: provider.name, code: (cause as { code?: string }).code }, 'a token could not be revoked; it ends with its time') }
-  // In this order: a provider may take the access token away with the refresh token and refuse to know it afterwards.
-  const work = (async () => {
-    if (refreshToken !== undefined) await provider.revoke(refreshToken, 'refresh_token').catch(failed)
-    await provider.revoke(accessToken, 'access_token').catch(failed)
-  })()
+  const work = revokeSets(provider, sets, (cause) => {
+    runtime.log.warn({ provider: provider.name, code: (cause as { code?: string }).code }, NOT_REVOKED)
+  })
   runtime.background.add(work)
   return work.finally(() => { runtime.background.delete(work) })
 }

@@ -17,6 +17,7 @@ export interface LiveRecord {
   unproven: number
   /** Monotonic milliseconds before which no refresh is started ahead of time. */
   pausedUntil: number
+  refusals: Refusals | undefined
   /** The version whose refresh token may have been used by an exchange that brought no answer. */
   doubtful: number
   /** A set that could not be written yet: it is served from here, and written as soon as the store takes it. */
@@ -35,6 +36,17 @@ export interface Outcome {
 /** What could not be written, and the refresh tokens that were used up on the way to it. */
 export interface UnsavedSet extends Outcome {
   used: readonly (string | undefined)[]
+  /** Called where the record turns out to be deleted, so that nobody else knows the set. */
+  onGone: () => void
+}
+
+/** Refusals, in a row, of refreshes that kept the login. */
+export interface Refusals {
+  version: number
+  count: number
+  /** Monotonic milliseconds before which the provider is not asked again. */
+  pausedUntil: number
+  last: Error
 }
 
 /** Milliseconds after which what nobody uses is forgotten. */
@@ -61,7 +73,7 @@ export class LiveRecords {
       return live
     }
     this.#prune(now)
-    live = { id, record: undefined, seenAt: now, gone: false, flight: undefined, settling: undefined, unproven: 0, pausedUntil: 0, doubtful: 0, unsaved: undefined, retry: undefined, usedAt: now }
+    live = { id, record: undefined, seenAt: now, gone: false, flight: undefined, settling: undefined, unproven: 0, pausedUntil: 0, refusals: undefined, doubtful: 0, unsaved: undefined, retry: undefined, usedAt: now }
     this.#live.set(id, live)
     return live
   }

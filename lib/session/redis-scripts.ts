@@ -1,5 +1,6 @@
 // One hash a record, so that every script touches one key and runs on a cluster too:
-//   v version · d the record as JSON · o, u owner and end (epoch ms of Redis) of the intent · x deleted for good
+//   v version · d the record as JSON · x deleted for good
+//   o, u owner and end (epoch ms of Redis) of the intent · h there while its owner may hold an answer not yet written
 
 /** A script and what it is called for. Times are Redis' own: processes' clocks differ. */
 export interface Script {
@@ -19,7 +20,7 @@ if ARGV[5] == '1' and found[3] and tonumber(found[3]) > now then return 0 end
 if ARGV[1] == '0' and found[1] then return 0 end
 if ARGV[1] ~= '' and ARGV[1] ~= '0' and found[1] ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'v', ARGV[2], 'd', ARGV[3])
-redis.call('HDEL', KEYS[1], 'o', 'u')
+redis.call('HDEL', KEYS[1], 'o', 'u', 'h')
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return 1`
 }
@@ -49,15 +50,20 @@ redis.call('PEXPIRE', KEYS[1], ARGV[1])
 return 1`
 }
 
-/** ARGV: owner, life of the intent in ms, version or ''. Returns state, data, and for 'busy' the ms that are left. */
+/**
+ * ARGV: owner, life of the intent in ms (0 gives it up), version or '', '1' to take over from an owner that has fallen
+ * silent. Returns state, data, and for 'busy' the ms that are left.
+ */
 export const BEGIN: Script = {
   source: `${NOW}
-local found = redis.call('HMGET', KEYS[1], 'v', 'd', 'o', 'u')
+local found = redis.call('HMGET', KEYS[1], 'v', 'd', 'o', 'u', 'h')
 if not found[2] then return {'gone'} end
 if ARGV[3] ~= '' and found[1] ~= ARGV[3] then return {'newer', found[2]} end
 local others = found[3] and found[3] ~= ARGV[1]
 if others and tonumber(found[4]) > now then return {'busy', found[2], tonumber(found[4]) - now} end
+if others and found[5] and ARGV[4] ~= '1' then return {'busy', found[2], 0} end
 redis.call('HSET', KEYS[1], 'o', ARGV[1], 'u', now + ARGV[2])
+if ARGV[2] == '0' then redis.call('HDEL', KEYS[1], 'h') else redis.call('HSET', KEYS[1], 'h', '1') end
 if others then return {'unfinished', found[2]} end
 return {'begun', found[2]}`
 }
@@ -67,7 +73,7 @@ export const END: Script = {
   source: `
 local owner = redis.call('HGET', KEYS[1], 'o')
 if owner ~= ARGV[1] then return 0 end
-redis.call('HDEL', KEYS[1], 'o', 'u')
+redis.call('HDEL', KEYS[1], 'o', 'u', 'h')
 if ARGV[2] ~= '' then
   redis.call('HSET', KEYS[1], 'v', ARGV[2], 'd', ARGV[3])
   redis.call('PEXPIRE', KEYS[1], ARGV[4])

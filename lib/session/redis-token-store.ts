@@ -64,9 +64,10 @@ class RedisTokenStore implements TokenStore {
     await this.#write(DELETE, id, [String(TOMBSTONE_MS)])
   }
 
-  async begin (id: string, { owner, until, version }: RefreshIntent): Promise<BeginResult> {
-    const life = Math.max(1, Math.round(until - Date.now()))
-    const [state, data, left] = await this.#write(BEGIN, id, [owner, String(life), version === undefined ? '' : String(version)]) as [string, string?, number?]
+  async begin (id: string, { owner, until, version, takeOver = true }: RefreshIntent): Promise<BeginResult> {
+    const life = Math.max(0, Math.round(until - Date.now()))
+    const args = [owner, String(life), version === undefined ? '' : String(version), takeOver ? '1' : '']
+    const [state, data, left] = await this.#write(BEGIN, id, args) as [string, string?, number?]
     const record = parse(data)
     if (record === undefined || state === 'gone') return { state: 'gone' }
     if (state === 'busy') return { state, record, until: Date.now() + Number(left) }

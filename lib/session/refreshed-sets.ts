@@ -5,7 +5,10 @@ import type { TokenStore } from './token-store.ts'
 
 /** Milliseconds between tries to write what a failing store did not take: the first, and at most. */
 const FIRST_RETRY_MS = 50
-const RETRY_MS = 500
+const RETRY_MS = 200
+
+/** What became of a set: in the store, or not, since somebody else wrote first, or since the record is deleted. */
+type Written = 'written' | 'superseded' | 'gone'
 
 /**
  * Writes what refreshes bring. A store that fails right after the provider has rotated loses nothing: the set is kept in
@@ -29,23 +32,29 @@ export class RefreshedSets {
   /**
    * Writes a set, while the intent is the caller's own. False where another writer was first or the record is gone.
    * @param replaced the record that the refresh set out from
+   * @param onGone called, now or later, where the set cannot be written because the record has been deleted
    */
-  async write (live: LiveRecord, { owner, record }: Outcome, replaced: TokenRecord): Promise<boolean> {
+  async write (live: LiveRecord, { owner, record }: Outcome, replaced: TokenRecord, onGone: () => void): Promise<boolean> {
     // Where the set before could not be written either, the intent that stands in the store is still that one's.
     const before = live.unsaved
-    const outcome: UnsavedSet = { owner: before?.owner ?? owner, record, used: [...before?.used ?? [], nextRefreshToken(replaced)] }
-    let written: boolean
+    const used = [...before?.used ?? [], nextRefreshToken(replaced)]
+    const outcome: UnsavedSet = { owner: before?.owner ?? owner, record, used, onGone }
+    let written: Written
     try {
       written = await this.#put(live.id, outcome)
     } catch {
-      if (live.gone) return false
+      if (live.gone) {
+        onGone()
+        return false
+      }
       live.record = record
       live.unsaved = outcome
       this.retryLater(live)
       return true
     }
     if (live.unsaved === before) live.unsaved = undefined
-    if (!written || live.gone) return false
+    if (written === 'gone') onGone()
+    if (written !== 'written' || live.gone) return false
     this.#written(live, record)
     return true
   }
@@ -54,7 +63,7 @@ export class RefreshedSets {
   async writeAgain (live: LiveRecord): Promise<void> {
     const outcome = live.unsaved
     if (outcome === undefined) return
-    let written: boolean
+    let written: Written
     try {
       written = await this.#put(live.id, outcome)
     } catch {
@@ -62,8 +71,9 @@ export class RefreshedSets {
     }
     if (live.unsaved !== outcome) return
     live.unsaved = undefined
+    if (written === 'gone') outcome.onGone()
     // Where somebody else went on while the store was away, what stands there now is the truth.
-    if (written) this.#written(live, outcome.record)
+    if (written === 'written') this.#written(live, outcome.record)
     else live.record = undefined
   }
 
@@ -91,17 +101,18 @@ export class RefreshedSets {
     this.#onWritten(live.id, record)
   }
 
-  async #put (id: string, { owner, record, used }: UnsavedSet): Promise<boolean> {
+  async #put (id: string, { owner, record, used }: UnsavedSet): Promise<Written> {
     const { ttl } = record
     const encoded = encodeRecord(record)
     const over = (expectedVersion: number) => this.#watch.watch(() => this.#store.set(id, encoded, { ttl, expectedVersion }))
     const { end } = this.#store
-    if (await (end === undefined ? over(record.version - 1) : this.#watch.watch(() => end.call(this.#store, id, { owner, record: encoded, ttl })))) return true
+    if (await (end === undefined ? over(record.version - 1) : this.#watch.watch(() => end.call(this.#store, id, { owner, record: encoded, ttl })))) return 'written'
     // The intent is gone (it ran out while the store was away, or an earlier try was carried out and its answer lost), or the
     // set before this one could not be written either. As long as what stands there is a set that has been used up on the way
     // to this one, nobody has gone on from it.
     const stored = decodeRecord(await this.#watch.watch(() => this.#store.get(id)))
-    if (stored === undefined || stored.version >= record.version || !used.includes(nextRefreshToken(stored))) return false
-    return await over(stored.version)
+    if (stored === undefined) return 'gone'
+    if (stored.version >= record.version || !used.includes(nextRefreshToken(stored))) return 'superseded'
+    return await over(stored.version) ? 'written' : 'superseded'
   }
 }

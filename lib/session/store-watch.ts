@@ -1,30 +1,38 @@
-/** Milliseconds for which a store that failed is remembered, and after which a call counts as failing. */
-const TROUBLE_MS = 10_000
-const SLOW_MS = 1_000
+/** Milliseconds after which an answer of the store counts as late, and between two answers within which it cannot have been away for long. */
+const GAP_MS = 1_000
 
-/** Notices when the store fails or dawdles. */
+/** Notices for how long the store has answered without a break. */
 export class StoreWatch {
   readonly #monotonic: () => number
-  #troubleUntil = -Infinity
+  #answeredAt = -Infinity
+  #steadySince = Infinity
 
   /** @param monotonic milliseconds of a clock that only goes forward */
   constructor (monotonic: () => number) {
     this.#monotonic = monotonic
   }
 
-  /** Whether the store failed or dawdled lately: another process may hold a set that it could not write. */
-  get recovering (): boolean { return this.#monotonic() < this.#troubleUntil }
+  /**
+   * Milliseconds for which the store is known to have answered every call, each in time and soon after the one before.
+   * 0 where nothing is known: a process that has just started, or that made no calls, cannot tell whether it was away.
+   */
+  get steadyMs (): number {
+    const now = this.#monotonic()
+    return now - this.#answeredAt > GAP_MS ? 0 : Math.max(0, now - this.#steadySince)
+  }
 
   /** Makes a call of the store. */
   async watch<T> (call: () => Promise<T>): Promise<T> {
     const startedAt = this.#monotonic()
-    const note = () => { this.#troubleUntil = this.#monotonic() + TROUBLE_MS }
     try {
       const result = await call()
-      if (this.#monotonic() - startedAt > SLOW_MS) note()
+      const now = this.#monotonic()
+      if (now - startedAt > GAP_MS || startedAt - this.#answeredAt > GAP_MS) this.#steadySince = now
+      this.#answeredAt = now
       return result
     } catch (error) {
-      note()
+      this.#answeredAt = -Infinity
+      this.#steadySince = Infinity
       throw error
     }
   }

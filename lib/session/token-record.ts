@@ -37,6 +37,11 @@ export function nextRefreshToken ({ tokens, parked }: TokenRecord): string | und
   return parked?.refreshToken ?? tokens.refreshToken
 }
 
+/** The sets whose tokens may be live at the provider, the newest first: what an end of the login has to revoke. */
+export function liveSets ({ tokens, parked }: Pick<TokenRecord, 'tokens' | 'parked'>): TokenSet[] {
+  return parked === undefined ? [tokens] : [parked, tokens]
+}
+
 /** What is remembered as used up when one more is. */
 export function spend ({ spent = [] }: TokenRecord, refreshToken: string): readonly string[] {
   return [...spent, shortHash(refreshToken)].slice(-MAX_SPENT)

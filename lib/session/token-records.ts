@@ -5,6 +5,7 @@ import { RefreshedSets } from './refreshed-sets.ts'
 import { StoreWatch } from './store-watch.ts'
 import { decodeRecord, encodeRecord, type TokenRecord } from './token-record.ts'
 import type { RefreshIntent, StoredRecord, TokenStore } from './token-store.ts'
+import { UnclearDeletions } from './unclear-deletions.ts'
 
 /** What stands between a process and a refresh. */
 export type Begun =
@@ -27,6 +28,7 @@ export class TokenRecords {
   readonly #kept: KeptRecords
   readonly #watch: StoreWatch
   readonly #refreshed: RefreshedSets
+  readonly #unclear: UnclearDeletions
   readonly #onRollback: (provider: string) => void
 
   /**
@@ -41,13 +43,14 @@ export class TokenRecords {
     this.#kept = new KeptRecords(monotonic)
     this.#watch = new StoreWatch(monotonic)
     this.#refreshed = new RefreshedSets(store, this.#watch, this.#live, (id, { ttl }) => this.#kept.keep(id, ttl))
+    this.#unclear = new UnclearDeletions(async id => await store.get(id) !== undefined)
   }
 
   /** Ids under which this process holds something, for tests of leaks. */
   get size (): number { return this.#live.size }
 
-  /** Whether the store failed or dawdled lately: another process may hold a set that it could not write. */
-  get recovering (): boolean { return this.#watch.recovering }
+  /** Milliseconds for which the store is known to have answered: before that, others may have been unable to write. */
+  get steadyMs (): number { return this.#watch.steadyMs }
 
   /** Sets that could not be written yet, and are lost where this process ends now. */
   get unsaved (): number { return this.#live.unsaved().length }
@@ -164,9 +167,10 @@ export class TokenRecords {
    * Writes what a refresh brought, while the intent is the caller's own. False where another writer was first or the record is gone.
    * A store that fails now does not lose it: the set is kept in memory, served from there, and written later.
    * @param replaced the record that the refresh set out from
+   * @param onGone called, now or later, where the set cannot be written because the record has been deleted
    */
-  async write (id: string, outcome: Outcome, replaced: TokenRecord): Promise<boolean> {
-    return await this.#refreshed.write(this.live(id), outcome, replaced)
+  async write (id: string, outcome: Outcome, replaced: TokenRecord, onGone: () => void): Promise<boolean> {
+    return await this.#refreshed.write(this.live(id), outcome, replaced, onGone)
   }
 
   /**
@@ -183,22 +187,36 @@ export class TokenRecords {
   }
 
   /** A last try for what could not be written yet. */
-  async close (): Promise<void> { await this.#refreshed.close() }
+  async close (): Promise<void> { await Promise.all([this.#refreshed.close(), this.#unclear.close()]) }
 
-  /** Deletes a record for good and returns what it held. */
-  async remove (id: string): Promise<TokenRecord | undefined> {
+  /**
+   * Deletes a record for good and returns what it held.
+   * @param onGone called with what the record held, where this fails and the record turns out to be deleted all the same:
+   * the store did it and its answer was lost
+   */
+  async remove (id: string, onGone?: (record: TokenRecord) => void): Promise<TokenRecord | undefined> {
     const live = this.live(id)
-    const { record: known, unsaved, seenAt } = live
+    const { unsaved, seenAt } = live
+    let { record: known } = live
     live.gone = true
     live.seenAt = Infinity // what is read until it is deleted is no deletion that the store forgot
     live.record = undefined
     live.unsaved = undefined
     try {
+      if (known === undefined && onGone !== undefined) known = decodeRecord(await this.#store.get(id))
       const stored = decodeRecord(await this.#store.take(id))
       await this.#store.delete(id)
       live.seenAt = this.#monotonic()
-      return stored !== undefined && stored.version >= (known?.version ?? 0) ? stored : known
+      const before = this.#unclear.settle(id)
+      return stored !== undefined && stored.version >= (known?.version ?? 0) ? stored : known ?? before
     } catch (error) {
+      // What could not be written yet is told of a deletion when it is tried again.
+      if (known !== undefined && unsaved === undefined && onGone !== undefined) {
+        this.#unclear.add(id, known, (record) => {
+          live.record = undefined
+          onGone(record)
+        })
+      }
       // It still stands in the store: the caller has to know, and a second try must be possible.
       live.gone = false
       live.seenAt = seenAt

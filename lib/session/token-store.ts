@@ -9,10 +9,18 @@ export interface StoredRecord {
 export interface RefreshIntent {
   /** Random; one for each refresh. */
   owner: string
-  /** Epoch milliseconds until which nobody else may send the refresh token. */
+  /**
+   * Epoch milliseconds until which nobody else may send the refresh token. Not in the future: the owner gives up; the
+   * intent is unfinished then, and its owner holds no answer that it has not written.
+   */
   until: number
   /** The version to replace; where another stands there, no intent is left. */
   version?: number
+  /**
+   * False: an intent whose time is over, and whose owner has not given it up, is `busy` still. The store may have been
+   * away, and its owner may be about to write what it got. Default true.
+   */
+  takeOver?: boolean
 }
 
 /** What `begin` found. */
@@ -46,7 +54,7 @@ export interface TokenStore {
   touch (id: string, options: { ttl: number }): Promise<void>
   /** Deletes a record for good: a `set` or `end` that comes later returns false. */
   delete (id: string): Promise<void>
-  /** Announces a refresh, unless another holder is at work. Called again by the same owner, it extends the intent. */
+  /** Announces a refresh, unless another holder is at work, or silent and `takeOver` false. Called again by the same owner, it extends the intent. */
   begin? (id: string, intent: RefreshIntent): Promise<BeginResult>
   /** Ends the caller's own intent, and with `record` writes the outcome. False where the intent is not (or no longer) the caller's. */
   end? (id: string, outcome: { owner: string, record?: StoredRecord, ttl: number }): Promise<boolean>
