@@ -2,7 +2,6 @@ import { InvalidOptionsError } from '../errors.ts'
 import { parseScope } from '../protocol/token-set.ts'
 import type { TokenMembers } from '../protocol/token-response.ts'
 import { setParameters, type Parameters } from '../protocol/urls.ts'
-import { combineHooks } from './hooks.ts'
 import type { ProviderOptions } from './types.ts'
 
 /** What a preset leaves to the app. Anything but the id replaces, or adds to, what the preset sets. */
@@ -21,7 +20,7 @@ export function preset (facts: Omit<ProviderOptions, 'clientId'>, options: Prese
   for (const name of ['authorizationParams', 'tokenParams', 'refreshParams'] as const) {
     if (facts[name] !== undefined && given[name] !== undefined) merged[name] = merge(facts[name], given[name])
   }
-  if (facts.hooks !== undefined && given.hooks !== undefined) merged.hooks = combineHooks(facts.hooks, given.hooks)
+  if (facts.hooks !== undefined && given.hooks !== undefined) merged.hooks = { ...facts.hooks, ...given.hooks }
   if ('clientSecret' in options && options.clientSecret === undefined) Object.assign(merged, { clientSecret: undefined })
   else if (given.clientSecret === undefined && given.clientAuthentication === undefined && typeof facts.clientAuthentication === 'string') {
     merged.clientAuthentication = 'none'
