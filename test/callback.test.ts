@@ -3,7 +3,8 @@ import t, { type Test } from 'tap'
 import { Browser, type Page } from './helpers/browser.ts'
 import { buildApp, SESSION_SECRET } from './helpers/build-app.ts'
 import { Gate } from './helpers/gate.ts'
-import { asJson, assertNobody, callbackUrl, codeOf, loginApp, loginCookies, pendingLogins, withQuery, type LoginApp } from './helpers/login-app.ts'
+import { captureLog } from './helpers/log.ts'
+import { asJson, assertNobody, callbackUrl, codeOf, loginApp, loginCookies, pendingLogins, withQuery, type LoginApp, type LoginAppOptions } from './helpers/login-app.ts'
 import { startProvider } from './helpers/provider.ts'
 import { tokenRecords } from './helpers/records.ts'
 
@@ -98,6 +99,96 @@ t.test('a callback that is opened a second time logs in no second time', async (
   copy.cookies = cookies
   t.equal(codeOf(await copy.get(callback, asJson)), 'FST_OAUTH_STATE_MISMATCH', 'not even with the cookies that it had')
   t.equal(await userOf(copy), null)
+  t.equal(provider.asked('token').length, 1)
+})
+
+// Loaded once more
+
+/** A login that has come back, and its callback. */
+async function finished (t: Test, options?: LoginAppOptions) {
+  const app = await loginApp(t, options)
+  const callback = await callbackUrl(app.browser, `${app.url}/login/acme?returnTo=/%3Fhello`)
+  t.strictSame((await app.browser.get(callback)).json(), { user: 'alice' })
+  return { ...app, callback }
+}
+
+for (const [what, options] of Object.entries({
+  'the plugin\'s route': {},
+  'a route of the app\'s own': {
+    oauth: { routes: false },
+    setup: (app) => {
+      app.get('/login/acme', async (request, reply) => request.oauth.login(reply, { returnTo: '/?hello' }))
+      app.get('/login/:provider/callback', async (request, reply) => request.oauth.callback(reply))
+    }
+  },
+  'an encrypted session': { oauth: { encryptionKeys: [Buffer.alloc(32, 7)] } }
+} as Record<string, LoginAppOptions>)) {
+  t.test(`a callback that is loaded once more leads on to where its login led, ${what}`, async (t) => {
+    const { browser, provider, callback, userOf, errors } = await finished(t, options)
+    for (let load = 0; load < 2; load++) {
+      const page = await browser.get(callback, { redirect: 'manual' })
+      t.match(page, { status: 302, headers: { location: '/?hello', 'cache-control': 'no-store' } })
+    }
+    t.equal(await userOf(browser), 'alice')
+    t.equal(provider.asked('token').length, 1, 'the code is sent once')
+    t.strictSame(errors, [])
+  })
+}
+
+t.test('a callback that is loaded once more leads home where its login led to a long path', async (t) => {
+  const { browser, url } = await loginApp(t)
+  const callback = await callbackUrl(browser, `${url}/login/acme?returnTo=/%3F${'q'.repeat(3000)}`)
+  t.equal((await browser.get(callback, { redirect: 'manual' })).headers.location?.length, 3002)
+  t.equal((await browser.get(callback, { redirect: 'manual' })).headers.location, '/')
+})
+
+t.test('each of several callbacks of one user leads on: of two tabs, of a link, of a step-up', async (t) => {
+  const { browser, url, userOf } = await loginApp(t, {
+    providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions }),
+    setup: (app) => {
+      app.get('/link/:name', async (request, reply) => request.oauth.login(reply, {
+        provider: (request.params as { name: string }).name, link: true, returnTo: '/?linked'
+      }))
+    }
+  })
+  const tabs = [await callbackUrl(browser, `${url}/login/acme?returnTo=/%3F1`), await callbackUrl(browser, `${url}/login/acme?returnTo=/%3F2`)]
+  for (const tab of tabs) await browser.get(tab)
+  const link = await callbackUrl(browser, `${url}/link/other`)
+  await browser.get(link)
+  const stepUp = await callbackUrl(browser, `${url}/link/acme`)
+  await browser.get(stepUp)
+  for (const [callback, location] of [[tabs[0], '/?1'], [tabs[1], '/?2'], [link, '/?linked'], [stepUp, '/?linked']]) {
+    t.equal((await browser.get(callback!, { redirect: 'manual' })).headers.location, location)
+  }
+  t.equal(await userOf(browser), 'alice')
+})
+
+t.test('a callback that is loaded once more is refused where that login is not the session\'s', async (t) => {
+  const { browser, provider, callback, url, userOf } = await finished(t)
+  const refused = async (what: string, who: Browser, options: object = {}) => {
+    const page = await who.get(callback, { redirect: 'manual', ...options })
+    t.equal(page.status, 400, what)
+    t.equal(codeOf(page), 'FST_OAUTH_STATE_MISMATCH', what)
+  }
+  await refused('an API caller', browser, asJson)
+  await refused('nobody is logged in', new Browser())
+  provider.subject = 'bob'
+  const bob = new Browser()
+  await bob.login(`${url}/login/acme`)
+  await refused('somebody else is logged in, in another browser', bob)
+  await browser.login(`${url}/login/acme`)
+  await refused('somebody else is logged in since', browser)
+  t.equal(await userOf(browser), 'bob')
+  await browser.post(`${url}/logout`)
+  await refused('after the logout', browser)
+  t.equal(provider.asked('token').length, 3)
+})
+
+t.test('a callback that is another answer to the same login is refused', async (t) => {
+  const { browser, callback, provider } = await finished(t)
+  const page = await browser.get(withQuery(callback, (query) => { query.delete('code'); query.set('error', 'access_denied') }))
+  t.equal(codeOf(page), 'FST_OAUTH_STATE_MISMATCH')
+  t.equal((await browser.get(withQuery(callback, (query) => { query.set('state', 's'.repeat(43)) }))).status, 400)
   t.equal(provider.asked('token').length, 1)
 })
 
@@ -291,6 +382,44 @@ t.test('an error without a state of this browser\'s is not shown: anybody could 
     t.equal(codeOf(page), 'FST_OAUTH_STATE_MISMATCH')
     t.notMatch(page.text, '555-0100')
   }
+})
+
+for (const [what, query] of [
+  ['no state', ''], ['an unknown state', '&state=x'], ['two states', '&state=x&state=y']
+] as const) {
+  t.test(`an error that comes back with ${what} is named in the log, and there alone`, async (t) => {
+    const log = captureLog()
+    const app = await loginApp(t, { fastify: { logger: log.logger } })
+    await callbackUrl(app.browser, `${app.url}/login/acme`)
+    const page = await app.browser.get(`${app.url}/login/acme/callback?error=invalid_scope&error_description=no+such+scope${query}`, asJson)
+    await assertRefused(t, app, page)
+    t.notMatch(page.text, 'invalid_scope')
+    const warnings = log.lines.filter(({ code }) => code === 'FST_OAUTH_STATE_MISMATCH')
+    t.match(warnings, [{ level: 40, provider: 'acme', cause: 'the answer names the error "invalid_scope"' }])
+    t.equal(warnings.length, 1)
+  })
+}
+
+t.test('an error of an implicit answer that stands in the query is no page that waits for a fragment', async (t) => {
+  const log = captureLog()
+  const app = await loginApp(t, { fastify: { logger: log.logger }, provider: { grantType: 'implicit' } })
+  const page = await app.browser.get(`${app.url}/login/acme/callback?error=unauthorized_client`)
+  t.equal(page.status, 400)
+  t.match(log.text, 'unauthorized_client')
+})
+
+t.test('log forging: an error without a state of this browser\'s is short, printable, and holds neither code nor state', async (t) => {
+  const log = captureLog()
+  const app = await loginApp(t, { fastify: { logger: log.logger } })
+  const secrets = ['a-code-of-somebody', 'a-state-of-somebody']
+  for (const error of ['a\r\nb\u2028c\u202e\u0007d', 'x'.repeat(5000), secrets.join(' ')]) {
+    const query = new URLSearchParams({ error, code: secrets[0]!, state: secrets[1]! })
+    await app.browser.get(`${app.url}/login/acme/callback?${query}`, asJson)
+  }
+  const causes = log.lines.filter(({ code }) => code === 'FST_OAUTH_STATE_MISMATCH').map(({ cause }) => String(cause))
+  t.equal(causes[0], 'the answer names the error "a b c? d"')
+  t.ok(causes.every((cause) => cause.length < 150))
+  t.strictSame(log.leaked(secrets), [])
 })
 
 t.test('log forging: a line break in an error is no new line in a log', async (t) => {

@@ -268,6 +268,19 @@ t.test('what is logged of a failure is one line of its kind: a warning for a vis
   t.equal(lines.length, 2)
 })
 
+t.test('a proxy on this machine that rewrites Host is not taken for another name of it', async (t) => {
+  const log = captureLog()
+  const { app } = await loginApp(t, { fastify: { logger: log.logger }, oauth: { baseUrl: 'http://localhost:8080' } })
+  for (const headers of [
+    { host: '127.0.0.1:3000' }, { host: '127.0.0.1' }, { host: '[::1]:3000' }, { host: '127.0.0.1:8080', 'x-forwarded-for': '127.0.0.1' }, { host: '127.0.0.1:8080', via: '1.1 proxy' }
+  ]) {
+    t.equal((await app.inject({ url: '/login/acme', headers })).statusCode, 302)
+  }
+  t.notMatch(log.text, 'none of its cookies')
+  await app.inject({ url: '/login/acme', headers: { host: '127.0.0.1:8080' } })
+  t.match(log.text, 'none of its cookies')
+})
+
 t.test('a login that begins at another name of this machine than it comes back to is told in the log', async (t) => {
   const log = captureLog()
   const { url } = await loginApp(t, { fastify: { logger: log.logger } })

@@ -358,6 +358,29 @@ t.test('XSS: a returnTo on the page of choices is escaped, and a bad one left ou
   t.notMatch((await browser.get(`${url}/login?returnTo=//evil.example`)).text, 'evil')
 })
 
+t.test('a visitor who asks for a provider is told of none that a person has nothing to do with', async (t) => {
+  const { browser, url } = await loginApp(t, {
+    providers: ({ providerOptions }) => ({
+      acme: providerOptions,
+      billing: { ...providerOptions, grantType: 'client_credentials' },
+      television: { ...providerOptions, grantType: 'device_code' },
+      staff: { ...providerOptions, grantType: 'password' }
+    })
+  })
+  const asked = async (path: string, method: 'get' | 'post' = 'get') => {
+    const { status, text } = await browser[method](url + path, { ...asJson, redirect: 'manual' })
+    return { status, body: text.replace(/req-\w+/, '') }
+  }
+  const unknown = await asked('/login/x')
+  t.equal(unknown.status, 404)
+  for (const name of ['acme', 'billing', 'television', 'staff']) t.notMatch(unknown.body, name)
+  for (const name of ['billing', 'television']) {
+    t.strictSame(await asked(`/login/${name}`), unknown, 'no other answer than for a name that is none')
+    t.strictSame(await asked(`/login/${name}/callback?code=c&state=s`), await asked('/login/x/callback?code=c&state=s'))
+    t.strictSame(await asked(`/login/${name}`, 'post'), unknown)
+  }
+})
+
 t.test('with several providers /login lets the person choose', async (t) => {
   const { browser, url } = await loginApp(t, { providers: ({ providerOptions }) => ({ acme: { ...providerOptions, title: 'Acme' }, other: providerOptions }) })
   const page = await browser.get(`${url}/login`)

@@ -19,6 +19,10 @@ export interface AuthorizationExpectation {
 
 const SECRET_PARAMETERS = ['state', 'code', 'access_token', 'id_token']
 
+function secretsOf (params: URLSearchParams): string[] {
+  return SECRET_PARAMETERS.flatMap(name => params.getAll(name))
+}
+
 // A parameter given twice is an attack or an accident; either way there is no telling which one is meant.
 function single (params: URLSearchParams, name: string): string | undefined {
   const values = params.getAll(name)
@@ -47,6 +51,18 @@ export function parseAuthorizationResponse (params: URLSearchParams, expected: A
   return { code, params }
 }
 
+/**
+ * The error that an answer names, for a log: an answer that belongs to no login may have been written by anybody, so its words
+ * are no further than that. Undefined where it names none.
+ */
+export function claimedError (params: URLSearchParams): Error | undefined {
+  const error = params.get('error')
+  if (error === null || error === '') return undefined
+  // The characters of RFC 6749, section 4.1.2.1, and no more of them than a code has.
+  const name = redact(error, secretsOf(params)).replace(/[^\x20-\x7e]/g, '?').slice(0, 100)
+  return new Error(`the answer names the error "${name}"`)
+}
+
 /** @throws FST_OAUTH_STATE_MISMATCH */
 export function checkState (params: URLSearchParams, { provider, state }: AuthorizationExpectation): void {
   const given = stateOf(params)
@@ -70,7 +86,7 @@ export function throwAuthorizationError (params: URLSearchParams, provider: stri
   const error = params.get('error')
   if (error === null || error === '') return
   const FailedError = error === 'access_denied' ? AccessDeniedError : AuthorizationFailedError
-  const secrets = SECRET_PARAMETERS.flatMap(name => params.getAll(name))
+  const secrets = secretsOf(params)
   const [oauthError, oauthErrorDescription, oauthErrorUri] = ['error', 'error_description', 'error_uri'].map((name) => {
     const value = params.get(name)
     return value === null ? undefined : redact(value, secrets)

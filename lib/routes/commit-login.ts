@@ -15,6 +15,7 @@ import type { Runtime } from './runtime.ts'
 export interface Login extends Identity {
   tokens: TokenSet
   scopeChange?: ScopeChange | undefined
+  callbacks?: Account['callbacks']
 }
 
 /**
@@ -63,7 +64,7 @@ async function connect (runtime: Runtime, request: FastifyRequest, reply: Fastif
   const session = sessionOf(request)
   const ttl = ttlOf(session)
   const record = await records.create({ provider: provider.name, providerIdentity: provider.config.identity, tokens, obtainedAt: clock.now(), ttl, user, identity: login.identity })
-  const account: Account = { record, providerIdentity: provider.config.identity, user: withoutClaims(user, claims), claims, scope: tokens.scope, loginAt: Math.floor(clock.now()), ...(login.login === false && { login: false }) }
+  const account: Account = { record, providerIdentity: provider.config.identity, user: withoutClaims(user, claims), claims, scope: tokens.scope, loginAt: Math.floor(clock.now()), ...(login.login === false && { login: false }), ...(login.callbacks !== undefined && { callbacks: login.callbacks }) }
   sessionLogins.put(session, { accounts: { ...beside?.accounts, [provider.name]: account }, active: beside?.active ?? provider.name })
   try {
     if (user !== null) await runtime.userLogins.add(provider.name, user.id, loginOf(account, session), ttl)

@@ -28,6 +28,14 @@ export function isPageLoad (request: FastifyRequest): boolean {
 }
 
 /**
+ * Answers HEAD, for which Fastify adds a route beside each GET route of an app: a safe method begins no login and finishes none
+ * (RFC 9110, section 9.2.1).
+ */
+export function refuseHead (reply: FastifyReply): FastifyReply {
+  return noStore(reply).code(405).header('allow', 'GET, POST').send()
+}
+
+/**
  * Whether a request comes from the app's own pages. `Sec-Fetch-Site` first; `Origin` where that is missing (plain http,
  * old browsers), and there `null` is a stranger too. A request with neither is not a browser's.
  */

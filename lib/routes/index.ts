@@ -2,7 +2,7 @@ import { parse } from 'node:querystring'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { joinPaths } from '../options.ts'
 import { callbackRoute } from './callback.ts'
-import { ownRoute } from './http.ts'
+import { ownRoute, refuseHead } from './http.ts'
 import { loginRoute } from './login.ts'
 import { passwordRoute } from './password-login.ts'
 import { loggedOutRoute, logoutPage, logoutRoute } from './logout.ts'
@@ -45,7 +45,7 @@ export async function registerRoutes (app: FastifyInstance, runtime: Runtime): P
       route('GET', url, handler)
       route('POST', url, handler)
       // Left to the app's 404, a HEAD would have its URL logged, code and state in it.
-      scope.route({ method: 'HEAD', url, ...quiet, handler: (_request, reply) => reply.code(405).header('allow', 'GET, POST').send() })
+      scope.route({ method: 'HEAD', url, ...quiet, handler: (_request, reply) => refuseHead(reply) })
     }
   }, { prefix })
 }

@@ -1,20 +1,20 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { challengeMethod } from '../client/challenge-method.ts'
 import type { ProviderClient } from '../client/provider-client.ts'
-import { CrossSiteRequestError, InvalidOptionsError, LoginRequiredError, UnknownProviderError } from '../errors.ts'
+import { CrossSiteRequestError, InvalidOptionsError, LoginRequiredError } from '../errors.ts'
 import { randomToken } from '../protocol/random.ts'
 import { parseScope } from '../protocol/token-set.ts'
 import { isLoopback, setParameters, type Parameters } from '../protocol/urls.ts'
 import type { ProviderName } from '../providers/names.ts'
 import { MAX_PENDING_LOGINS, surplusLogins } from '../session/pending-logins.ts'
 import { linkTarget } from './commit-login.ts'
-import { isFromOwnSite, isPageLoad, noStore, refuseEmbedded, sessionOf } from './http.ts'
+import { isFromOwnSite, isPageLoad, noStore, refuseEmbedded, refuseHead, sessionOf } from './http.ts'
 import { loginCookieOptions, loginCookiePrefix } from './login-cookie.ts'
 import { describeError } from './pages.ts'
 import { sendLoginForm } from './password-login.ts'
 import { sendPage } from './problem.ts'
 import { readReturnTo, safeReturnTo } from './return-to.ts'
-import { loginPath, publicPath, providerOf, redirectUriOf, requestedPath, type Runtime } from './runtime.ts'
+import { isInteractive, loginPath, publicPath, redirectUriOf, requestedPath, visitorsProvider, type Runtime } from './runtime.ts'
 
 /** What one login asks for beyond the provider's options. */
 export interface LoginOptions {
@@ -39,6 +39,7 @@ export interface LoginOptions {
  */
 export async function startLogin (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, options: LoginOptions = {}): Promise<FastifyReply> {
   noStore(reply)
+  if (request.method === 'HEAD') return refuseHead(reply)
   // A browser that fetches the page in case it is needed must not fill the store, and would lose the cookie anyway.
   if (/prefetch|prerender/.test(String(request.headers['sec-purpose'] ?? request.headers.purpose ?? ''))) return reply.code(403).send()
   refuseEmbedded(request)
@@ -102,12 +103,17 @@ function askBeforeLink (runtime: Runtime, request: FastifyRequest, reply: Fastif
   return sendPage(runtime, reply.code(statusCode), 'error', { code, statusCode, title, message, requestId: request.id, actions })
 }
 
+const PROXY_HEADERS = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip']
+
 // To a browser localhost and 127.0.0.1 are strangers: what the one is told in a cookie, the other never hears. Fastify's log
 // names the second, people type the first, and the login ends in FST_OAUTH_STATE_MISMATCH without a word of why.
 function warnOfOtherName (runtime: Runtime, request: FastifyRequest): void {
   const base = runtime.config.baseUrl()
-  const { hostname } = request
+  const { hostname, host } = request
   if (hostname === base.hostname || !isLoopback(hostname) || !isLoopback(base.hostname)) return
+  // A proxy on this machine that writes its own name for the app into Host: it listens on another port, or says that it is there.
+  if (host.slice(hostname.length) !== base.host.slice(base.hostname.length)) return
+  if (PROXY_HEADERS.some(name => request.headers[name] !== undefined)) return
   request.log.warn(`this login begins at ${hostname} and comes back to ${base.hostname}, where the browser has none of its cookies; open the app at ${base.origin}, as baseUrl has it`)
 }
 
@@ -116,12 +122,11 @@ export async function loginRoute (runtime: Runtime, request: FastifyRequest, rep
   const { provider: named } = request.params as { provider?: string }
   const { returnTo } = request.query as { returnTo?: string }
   const back = readReturnTo(request, returnTo, runtime.config.baseUrl())
-  const provider = named === undefined ? soleLogin(runtime) : providerOf(runtime, named)
+  const provider = named === undefined ? soleLogin(runtime) : visitorsProvider(runtime, named)
   if (provider === undefined) {
     const providers = interactiveProviders(runtime).map(({ name, config }) => ({ href: loginPath(runtime, name, back), label: config.title }))
     return sendPage(runtime, reply, 'chooser', { providers })
   }
-  if (!isInteractive(provider)) throw new UnknownProviderError(`nobody logs in at provider "${provider.name}": its grantType is ${provider.config.grantType}`, { provider: provider.name })
   if (provider.config.grantType === 'password') return sendLoginForm(runtime, reply, provider, { returnTo: back })
   const params: Record<string, string> = {}
   for (const param of provider.config.loginParams) {
@@ -130,8 +135,6 @@ export async function loginRoute (runtime: Runtime, request: FastifyRequest, rep
   }
   return await startLogin(runtime, request, reply, provider, { params, ...(back !== undefined && { returnTo: back }) })
 }
-
-const isInteractive = ({ config }: ProviderClient) => config.grantType === 'authorization_code' || config.grantType === 'implicit' || config.grantType === 'password'
 
 function interactiveProviders (runtime: Runtime): ProviderClient[] {
   return [...runtime.providers.values()].filter(isInteractive)

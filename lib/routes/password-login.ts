@@ -8,7 +8,7 @@ import { identify } from './identity.ts'
 import type { Outcome } from './login-throttle.ts'
 import { sendPage, sendProblem } from './problem.ts'
 import { readReturnTo } from './return-to.ts'
-import { loginPath, providerOf, publicPath, type Runtime } from './runtime.ts'
+import { loginPath, providerOf, publicPath, visitorsProvider, type Runtime } from './runtime.ts'
 
 /** The form of the password grant: legacy, for a provider that has nothing better. */
 export function sendLoginForm (runtime: Runtime, reply: FastifyReply, { name, config }: ProviderClient, data: { returnTo?: string | undefined, username?: string | undefined, error?: string }): FastifyReply {
@@ -33,7 +33,7 @@ export async function passwordRoute (runtime: Runtime, request: FastifyRequest, 
   try {
     noStore(reply)
     refuseCrossSite(request, runtime.config.baseUrl())
-    const provider = providerOf(runtime, name)
+    const provider = visitorsProvider(runtime, name)
     if (provider.config.grantType !== 'password') throw new UnknownProviderError(`provider "${name}" takes no password here; log in with GET`, { provider: name })
     await login(runtime, request, reply, provider, username ?? '', field(request, 'password') ?? '')
     return reply.sent ? reply : reply.redirect(returnTo ?? publicPath(runtime, '/'), 302)

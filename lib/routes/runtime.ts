@@ -5,7 +5,7 @@ import type { ProviderClient } from '../client/provider-client.ts'
 import type { Logger, Refresher } from '../client/refresher.ts'
 import type { TokenUpdater } from '../client/token-updater.ts'
 import type { Transport } from '../client/transport.ts'
-import { UnknownProviderError } from '../errors.ts'
+import { UnknownProviderError, type OAuthError } from '../errors.ts'
 import { joinPaths, type Configuration } from '../options.ts'
 import type { SessionLogins } from '../session/accounts.ts'
 import type { DeadSessions } from '../session/dead-sessions.ts'
@@ -44,13 +44,35 @@ export interface Runtime {
 /** @throws FST_OAUTH_UNKNOWN_PROVIDER */
 export function providerOf (runtime: Runtime, name: string): ProviderClient {
   const provider = runtime.providers.get(name)
-  if (provider === undefined) throw new UnknownProviderError('there is no provider of that name among the plugin\'s `providers`')
+  if (provider === undefined) throw unknownProvider()
   return provider
 }
 
 /** A path as the browser sees it: behind a proxy that strips the path of `baseUrl`, that path comes first. */
 export function publicPath ({ config }: Runtime, path: string): string {
   return joinPaths(config.baseUrl().pathname, path === '/' ? '' : path) || '/'
+}
+
+// A visitor can ask for any name, and is told none.
+function unknownProvider (): OAuthError {
+  return new UnknownProviderError('there is no provider of that name among the plugin\'s `providers`')
+}
+
+const INTERACTIVE = ['authorization_code', 'implicit', 'password']
+
+/** Whether a person logs in there. */
+export function isInteractive ({ config }: ProviderClient): boolean {
+  return INTERACTIVE.includes(config.grantType)
+}
+
+/**
+ * The provider that a visitor's URL names. One where nobody logs in is none to a visitor, who is told no other names either.
+ * @throws FST_OAUTH_UNKNOWN_PROVIDER
+ */
+export function visitorsProvider (runtime: Runtime, name: string): ProviderClient {
+  const provider = runtime.providers.get(name)
+  if (provider === undefined || !isInteractive(provider)) throw unknownProvider()
+  return provider
 }
 
 /**

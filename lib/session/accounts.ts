@@ -11,6 +11,8 @@ export interface Account {
   scope: string[]
   /** Epoch seconds. */
   loginAt: number
+  /** The callbacks that brought this account, newest first: hash of the state, and the path that the login led to. */
+  callbacks?: { state: string, returnTo?: string }[]
   /** False where nobody has been identified: an implicit answer without an ID token may be somebody else's. */
   login?: false
 }

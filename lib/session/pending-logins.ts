@@ -61,12 +61,13 @@ export class PendingLogins {
    * Takes the login that a callback answers. Whatever is wrong with the answer, the login is gone after this.
    * @param value the value of the browser's cookie for this state
    * @param identity the `identity` of the provider that answers
+   * @param cause what the answer says went wrong, for the log
    * @throws FST_OAUTH_STATE_MISMATCH
    */
-  async take (state: string | undefined, value: string | undefined, provider: string, identity?: string): Promise<PendingLogin> {
+  async take (state: string | undefined, value: string | undefined, provider: string, identity?: string, cause?: Error): Promise<PendingLogin> {
     const mismatch = (reason: string) => new StateMismatchError(
       `the answer of provider "${provider}" does not belong to a login under way in this browser (too late, opened twice, or begun elsewhere); start the login again`,
-      { provider, reason })
+      { provider, reason, cause })
     if (state === undefined) throw mismatch('missing_state')
     const id = value === undefined ? undefined : idOf(value)
     if (id === undefined) throw mismatch('other_browser')
