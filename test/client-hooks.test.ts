@@ -80,3 +80,39 @@ t.test('what a hook adds to a call stays away from a server that does not get th
   t.equal(outside.seen.length, 5)
   t.strictSame(outside.seen.filter(({ headers }) => 'x-api-key' in headers), [])
 })
+
+for (const [when, secondsLeft] of [['ahead of time', 20], ['that a call waits for', 5]] as const) {
+  t.test(`hooks and parameters of a session, after its provider's, apply to a refresh ${when}`, async (t) => {
+    const server = await startScriptServer(t)
+    server.answerTokens = () => [200, { wrapped: { access_token: 'access-1', refresh_token: 'refresh-1', expires_in: 3600 } }]
+    const provider = scriptProvider(t, {
+      ...server.providerOptions,
+      hooks: {
+        refreshTokenRequest: ({ body }) => { body.set('first', 'provider') },
+        refreshTokenResponse: answer => ({ ...answer, text: answer.text.replace('wrapped', 'unwrapped') })
+      }
+    })
+    const session = provider.session({
+      tokens: keptTokens(secondsLeft),
+      params: { audience: 'orders' },
+      hooks: {
+        refreshTokenRequest: ({ body }) => { body.set('second', `after ${body.get('first')}`) },
+        refreshTokenResponse: answer => ({ ...answer, text: JSON.stringify(JSON.parse(answer.text).unwrapped) })
+      }
+    })
+    await session.get('orders').json()
+    while (session.tokens?.refreshToken !== 'refresh-1') await new Promise(resolve => setTimeout(resolve, 5))
+    t.match(server.tokenRequests, [{ form: { first: 'provider', second: 'after provider', audience: 'orders' } }])
+    t.equal(server.tokenRequests.length, 1)
+  })
+}
+
+t.test('parameters of one refresh go over those of its session, which stay', async (t) => {
+  const server = await startScriptServer(t)
+  const provider = scriptProvider(t, server.providerOptions)
+  const params = { audience: 'orders', resource: ['a', 'b'] }
+  await provider.session({ tokens: keptTokens(3600), params }).refresh({ params: { audience: 'bills' } })
+  await provider.session({ params }).refresh({ refreshToken: 'refresh-0', params: { audience: 'bills' } })
+  for (const { form } of server.tokenRequests) t.match(form, { audience: 'bills', resource: ['a', 'b'] })
+  t.equal(server.tokenRequests.length, 2)
+})
