@@ -3,13 +3,14 @@ import { AppProvider } from './client/app-provider.ts'
 import { systemClock, type Clock } from './client/clock.ts'
 import { ProviderClient } from './client/provider-client.ts'
 import { Transport } from './client/transport.ts'
+import { InvalidOptionsError } from './errors.ts'
 import { secureEndpoint } from './protocol/urls.ts'
 import { resolveProvider } from './providers/config.ts'
 import { OptionChecker } from './providers/option-checker.ts'
 import type { ProviderOptions } from './providers/types.ts'
 
 export interface HeadlessOptions {
-  /** What the provider is called in errors. Default `provider`. */
+  /** What the provider is called in errors; its issuer's host where absent. */
   name?: string
   /** The undici Dispatcher of every call; an Agent of its own by default. */
   dispatcher?: Dispatcher
@@ -17,14 +18,19 @@ export interface HeadlessOptions {
   clock?: Partial<Clock>
 }
 
+/** Options of a provider, and `name` among them: the same as in the second argument. */
+export type HeadlessProviderOptions = ProviderOptions & { name?: string }
+
 /** A provider without Fastify: what `app.oauth.provider(name)` is, with connections of its own to close. */
 export class HeadlessProvider extends AppProvider {
   readonly #transport: Transport
 
-  constructor (options: ProviderOptions, { name = 'provider', dispatcher, clock: given }: HeadlessOptions) {
+  constructor ({ name: own, ...options }: HeadlessProviderOptions, { name = own ?? hostOf(options.issuer), dispatcher, clock: given }: HeadlessOptions) {
     const check = new OptionChecker()
-    const config = resolveProvider(name, options, check)
-    refusePlainHttp(name, options)
+    check.type('name', name, 'string')
+    check.dispatcher('dispatcher', dispatcher)
+    const config = resolveProvider(String(name), options, check, `createProvider('${String(name)}')`)
+    refusePlainHttp(config.name, options)
     check.report()
     const transport = new Transport(dispatcher)
     const clock = { ...systemClock, ...given }
@@ -38,6 +44,10 @@ export class HeadlessProvider extends AppProvider {
   }
 }
 
+function hostOf (issuer: unknown): string {
+  return typeof issuer === 'string' && URL.canParse(issuer) ? new URL(issuer).host : 'provider'
+}
+
 // It has a code of its own here as well: an address from a script's settings is not the programmer's mistake.
 function refusePlainHttp (name: string, options: ProviderOptions): void {
   for (const [option, value] of Object.entries(options ?? {})) {
@@ -48,9 +58,10 @@ function refusePlainHttp (name: string, options: ProviderOptions): void {
 
 /**
  * Makes a provider for scripts: `createProvider({ issuer, clientId, … }).session()` is what requests-oauthlib's OAuth2Session is.
- * @param options as in the plugin's `providers`
+ * @param options as in the plugin's `providers`, and `name`: what the provider is called in errors
  * @throws FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_INSECURE_TRANSPORT
  */
-export function createProvider (options: ProviderOptions, headless: HeadlessOptions = {}): HeadlessProvider {
+export function createProvider (options: HeadlessProviderOptions, headless: HeadlessOptions = {}): HeadlessProvider {
+  if (typeof options !== 'object' || options === null) throw new InvalidOptionsError('createProvider needs options; write { issuer, clientId, clientSecret }')
   return new HeadlessProvider(options, headless)
 }

@@ -1,8 +1,8 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyContextConfig, FastifyReply, FastifyRequest, FastifySchema, LogLevel } from 'fastify'
 import type { Dispatcher } from 'undici'
 import { InvalidOptionsError, type OAuthError } from './errors.ts'
 import type { ScopeChange, TokenSet } from './protocol/token-set.ts'
-import { resolveProvider, type ProviderConfig } from './providers/config.ts'
+import { checkProviderName, resolveProvider, type ProviderConfig } from './providers/config.ts'
 import type { ProviderName } from './providers/names.ts'
 import { OptionChecker, tryUrl } from './providers/option-checker.ts'
 import type { ProviderOptions, RefreshMode, User } from './providers/types.ts'
@@ -40,6 +40,24 @@ export interface TokensEvent {
   scopeChange?: ScopeChange
 }
 
+/** The names under which `routeOptions` knows the plugin's routes. */
+export type RouteName = 'login' | 'callback' | 'logout' | 'loggedOut'
+
+/** What an app adds to the plugin's own routes, in Fastify's own words. */
+export interface OwnRouteOptions {
+  /** For plugins that read a route's `config`: `{ rateLimit: { max: 20 } }`. */
+  config?: FastifyContextConfig
+  /** In place of `{ hide: true }`, which keeps the routes out of an API's documentation. */
+  schema?: FastifySchema & Record<string, unknown>
+  logLevel?: LogLevel
+  /** Run before the route's own work, after the app's own hooks. */
+  onRequest?: OwnRouteHook | OwnRouteHook[]
+  constraints?: { version?: string, host?: string | RegExp } & Record<string, unknown>
+}
+
+/** An `onRequest` hook, of whatever kind of server. */
+export type OwnRouteHook = (this: any, request: any, reply: any, done: any) => void | Promise<unknown>
+
 /** Functions that make the pages a person may see; each gets plain data and returns a whole HTML document. */
 export type PageOverrides = Record<string, (data: never) => string>
 
@@ -55,6 +73,8 @@ export interface OAuthSessionOptions {
   prefix?: string
   /** Paths of the routes, or false for none. */
   routes?: RouteOptions | false
+  /** Options for the plugin's own routes, or a function of a route's name that returns them. */
+  routeOptions?: OwnRouteOptions | ((route: RouteName) => OwnRouteOptions | undefined)
   /** Fields of the session that survive the regeneration at login. */
   keepSessionFields?: readonly string[]
   /** What happens when a token has expired: one of the three refresh methods. Default `auto`. */
@@ -73,12 +93,12 @@ export interface OAuthSessionOptions {
   onError?: (request: FastifyRequest, reply: FastifyReply, error: OAuthError) => unknown
   /** Replaces single pages. */
   pages?: PageOverrides
-  /** The undici Dispatcher of every outgoing call; an Agent of the plugin's own by default. */
+  /** The Dispatcher, of undici 7 or 8, of every outgoing call; an Agent of the plugin's own by default. */
   dispatcher?: Dispatcher
 }
 
 /** The plugin's options, checked, with defaults, frozen. */
-export interface Configuration extends Omit<OAuthSessionOptions, 'defaultProvider' | 'providers' | 'baseUrl' | 'routes' | 'prefix' | 'keepSessionFields' | 'encryptionKeys'> {
+export interface Configuration extends Omit<OAuthSessionOptions, 'defaultProvider' | 'providers' | 'baseUrl' | 'routes' | 'prefix' | 'keepSessionFields' | 'encryptionKeys' | 'routeOptions'> {
   readonly baseUrl: () => URL
   /** The same where it is known before the first request. */
   readonly staticBaseUrl: URL | undefined
@@ -87,6 +107,8 @@ export interface Configuration extends Omit<OAuthSessionOptions, 'defaultProvide
   /** Everything before a route's own path: the scope's prefix and `prefix`. */
   readonly mount: string
   readonly routes: Required<RouteOptions> | false
+  /** What the app adds to one of the plugin's routes. */
+  readonly routeOptions: (route: RouteName) => OwnRouteOptions
   readonly keepSessionFields: string[]
   readonly encryptionKeys: readonly Buffer[] | undefined
 }
@@ -94,35 +116,55 @@ export interface Configuration extends Omit<OAuthSessionOptions, 'defaultProvide
 /** What the app around the plugin looks like, as far as options have to fit it. */
 export interface Surroundings {
   hasSession: boolean
-  /** The session cookie's settings, where they could be read. */
-  cookie?: { path: string, secure: boolean, sameSite?: unknown }
+  /** The session cookie's settings, where they could be read: `auto` is secure on https alone. */
+  cookie?: { path: string, secure: boolean | 'auto', sameSite?: unknown }
   /** Prefix of the scope that the plugin is registered in. */
   scopePrefix: string
 }
 
-const OPTIONS = ['baseUrl', 'providers', 'defaultProvider', 'prefix', 'routes', 'keepSessionFields', 'refresh', 'tokenStore', 'encryptionKeys', 'onLogin', 'onTokens', 'onLogout', 'onError', 'pages', 'dispatcher']
+const OPTIONS = [
+  'baseUrl', 'providers', 'defaultProvider', 'prefix', 'routes', 'routeOptions', 'keepSessionFields', 'refresh', 'tokenStore',
+  'encryptionKeys', 'onLogin', 'onTokens', 'onLogout', 'onError', 'pages', 'dispatcher'
+]
+// What others hand every plugin: Fastify's `register` (and avvio, which calls a plugin by `name`), and fastify-cli with
+// --options, which passes the options of the server on, as @fastify/autoload does with what it is given.
+const PASSED_ALONG = new Set([
+  'logLevel', 'logSerializers', 'name', 'skipOverride',
+  'ajv', 'allowErrorHandlerOverride', 'allowUnsafeRegex', 'bodyLimit', 'caseSensitive', 'childLoggerFactory', 'clientErrorHandler',
+  'connectionTimeout', 'constraints', 'disableRequestLogging', 'exposeHeadRoutes', 'forceCloseConnections', 'frameworkErrors',
+  'genReqId', 'handlerTimeout', 'http', 'http2', 'http2SessionTimeout', 'https', 'ignoreDuplicateSlashes', 'ignoreTrailingSlash',
+  'jsonShorthand', 'keepAliveTimeout', 'logController', 'logger', 'loggerInstance', 'maxParamLength', 'maxRequestsPerSocket',
+  'onConstructorPoisoning', 'onProtoPoisoning', 'pluginTimeout', 'querystringParser', 'requestIdHeader', 'requestIdLogLabel',
+  'requestTimeout', 'return503OnClosing', 'rewriteUrl', 'routerOptions', 'schemaController', 'schemaErrorFormatter',
+  'serializerOpts', 'serverFactory', 'trustProxy', 'useSemicolonDelimiter'
+])
+const ROUTE_OPTIONS = ['config', 'schema', 'logLevel', 'onRequest', 'constraints']
 const PAGES = ['chooser', 'error', 'logoutConfirmation', 'loggedOut', 'loginForm']
 const ROUTES: Required<RouteOptions> = { login: '/login', callback: '/login/:provider/callback', logout: '/logout', loggedOut: '/logout/callback' }
 
 /**
  * Checks and completes the options.
+ * @param onBaseUrl called once, when a `baseUrl` that is a function has told its value
  * @throws FST_OAUTH_INVALID_OPTIONS naming every mistake at once, each with its option's path and what to write instead
  */
-export function resolveOptions (options: OAuthSessionOptions, surroundings: Surroundings): Configuration {
+export function resolveOptions (options: OAuthSessionOptions, surroundings: Surroundings, onBaseUrl: () => void = () => {}): Configuration {
   const check = new OptionChecker()
   if (!surroundings.hasSession) check.add('@fastify/session', 'is not registered; register @fastify/cookie and @fastify/session before fastify-oauth-session')
   check.object('options', options)
-  check.known('', options, OPTIONS)
+  check.known('', options, OPTIONS, PASSED_ALONG)
 
-  const baseUrl = checkBaseUrl(options.baseUrl, check)
-  const mount = joinPaths(surroundings.scopePrefix, checkPath('prefix', options.prefix ?? '', check))
+  const baseUrl = checkBaseUrl(options, check)
+  const mount = joinPaths(fastifyPath(surroundings.scopePrefix), checkPath('prefix', options.prefix ?? '', check))
   const providers = new Map<string, ProviderConfig>()
   const given = check.object('providers', options.providers)
   const entries = Object.entries(given ?? {})
   if (given !== undefined && entries.length === 0) check.add('providers', 'names no provider; give at least one, such as { acme: { issuer, clientId, clientSecret } }')
   for (const [name, provider] of entries) {
     if (typeof provider === 'function') check.add(`providers.${name}`, 'is a function; call it, as in github({ clientId, clientSecret })')
-    else if (check.object(`providers.${name}`, provider) !== undefined) providers.set(name, resolveProvider(name, provider, check))
+    else if (check.object(`providers.${name}`, provider) !== undefined) {
+      checkProviderName(name, check)
+      providers.set(name, resolveProvider(name, provider, check))
+    }
   }
 
   const { defaultProvider } = options
@@ -137,50 +179,101 @@ export function resolveOptions (options: OAuthSessionOptions, surroundings: Surr
   if (options.tokenStore !== undefined) {
     for (const method of ['get', 'set', 'take', 'touch', 'delete'] as const) check.type(`tokenStore.${method}`, options.tokenStore[method], 'function', true)
   }
-  const encryptionKeys = options.encryptionKeys === undefined ? undefined : parseEncryptionKeys(options.encryptionKeys)
-  if (options.encryptionKeys !== undefined && encryptionKeys === undefined) {
-    check.add('encryptionKeys', "must be a list of keys of 32 bytes each, as Buffer or base64url; make one with: node -p \"crypto.randomBytes(32).toString('base64url')\"")
-  }
-  check.type('dispatcher.dispatch', options.dispatcher === undefined ? undefined : options.dispatcher.dispatch, 'function', options.dispatcher !== undefined)
+  const encryptionKeys = checkEncryptionKeys(options.encryptionKeys, check)
+  check.dispatcher('dispatcher', options.dispatcher)
+  if (typeof options.routeOptions !== 'function') checkRouteOptions(options.routeOptions, check)
   check.known('pages', options.pages, PAGES)
   for (const [name, page] of Object.entries(options.pages ?? {})) check.type(`pages.${name}`, page, 'function')
   if (routes !== false && check.fine) checkSurroundings(routes, mount, baseUrl, surroundings, check)
-  const sameSite = surroundings.cookie?.sameSite
-  if (sameSite === 'strict' || sameSite === true) {
+  const { sameSite, secure } = surroundings.cookie ?? {}
+  // With 'auto' it is lax over http: fine for as long as that is all there is.
+  if ((sameSite === 'strict' || sameSite === true) && (secure !== 'auto' || baseUrl?.protocol === 'https:')) {
     check.add('cookie.sameSite', "of the session is 'strict': no browser sends such a cookie along when it comes back from a provider, and everybody would look logged out; write 'lax'")
   }
   check.report()
 
   return Object.freeze({
     ...options,
-    baseUrl: typeof options.baseUrl === 'function' ? lateBaseUrl(options.baseUrl) : () => baseUrl!,
+    baseUrl: typeof options.baseUrl === 'function' ? lateBaseUrl(options.baseUrl, onBaseUrl) : () => baseUrl!,
     staticBaseUrl: baseUrl,
     providers,
     defaultProvider: defaultProvider ?? (providers.size === 1 ? [...providers.keys()][0] : undefined),
     mount,
     routes,
+    routeOptions: routeOptionsOf(options.routeOptions),
     keepSessionFields,
     encryptionKeys
   })
 }
 
-function checkBaseUrl (value: unknown, check: OptionChecker): URL | undefined {
+function checkEncryptionKeys (keys: OAuthSessionOptions['encryptionKeys'], check: OptionChecker): readonly Buffer[] | undefined {
+  if (keys === undefined) return undefined
+  if (Array.isArray(keys) && keys.includes(undefined)) return check.unset('encryptionKeys', keys) as undefined
+  const parsed = Array.isArray(keys) ? parseEncryptionKeys(keys) : undefined
+  if (parsed !== undefined) return parsed
+  check.add('encryptionKeys', 'must be a list of keys of 32 bytes each, as Buffer or base64url; make one with: ' +
+    "node -p \"crypto.randomBytes(32).toString('base64url')\"")
+}
+
+/** Options that are none of the plugin's and come along all the same; they are left alone. */
+export function passedAlong (options: object | undefined): string[] {
+  return Object.keys(options ?? {}).filter(name => PASSED_ALONG.has(name))
+}
+
+function checkRouteOptions (given: unknown, check: OptionChecker, path = 'routeOptions'): void {
+  if (given === undefined || check.object(path, given) === undefined) return
+  const { config, schema, logLevel, onRequest, constraints } = given as OwnRouteOptions
+  check.known(path, given as object, ROUTE_OPTIONS)
+  for (const [name, value] of Object.entries({ config, schema, constraints })) if (value !== undefined) check.object(`${path}.${name}`, value)
+  check.type(`${path}.logLevel`, logLevel, 'string')
+  for (const hook of [onRequest].flat()) check.type(`${path}.onRequest`, hook, 'function')
+}
+
+// Copies, since Fastify and its plugins write into them.
+function routeOptionsOf (given: OAuthSessionOptions['routeOptions']): Configuration['routeOptions'] {
+  return (route) => {
+    const options = typeof given === 'function' ? given(route) : given
+    if (typeof given === 'function') {
+      const check = new OptionChecker()
+      checkRouteOptions(options, check, `routeOptions('${route}')`)
+      check.report()
+    }
+    return { ...options, schema: { ...options?.schema ?? { hide: true } }, config: { ...options?.config } }
+  }
+}
+
+function checkBaseUrl (options: OAuthSessionOptions | undefined, check: OptionChecker): URL | undefined {
+  const value = options?.baseUrl as unknown
   if (typeof value === 'function') return undefined
+  if (value === undefined) return check.missing('baseUrl', options, BASE_URL_REMEDY) as undefined
   const problem = baseUrlProblem(value)
   if (problem === undefined) return new URL(value as string)
   check.add('baseUrl', problem)
 }
 
+const BASE_URL_REMEDY = "write the app's public URL, such as 'https://app.example.com'"
+
 function baseUrlProblem (value: unknown): string | undefined {
-  const example = "write the app's public URL, such as 'https://app.example.com'"
+  const example = BASE_URL_REMEDY
   if (value === undefined) return `is missing; ${example}`
   const url = typeof value === 'string' ? tryUrl(value) : undefined
   if (url === undefined || !/^https?:$/.test(url.protocol)) return `is no absolute http(s) URL; ${example}`
   if (url.search !== '' || url.hash !== '' || url.username !== '' || url.password !== '') return `must be origin and path alone; ${example}`
 }
 
+/** What a `baseUrl` function says at this moment, for a look ahead: undefined where it cannot tell yet. */
+export function peekBaseUrl (baseUrl: OAuthSessionOptions['baseUrl']): URL | undefined {
+  try {
+    const value = typeof baseUrl === 'function' ? baseUrl() : baseUrl
+    const url = baseUrlProblem(value) === undefined ? new URL(value) : undefined
+    return url?.port === '0' ? undefined : url
+  } catch {
+    return undefined
+  }
+}
+
 // Asked once, at first use: an app that listens on port 0 knows its URL only then.
-function lateBaseUrl (ask: () => string): () => URL {
+function lateBaseUrl (ask: () => string, onKnown: () => void): () => URL {
   let known: URL | undefined
   return () => {
     if (known !== undefined) return known
@@ -188,14 +281,25 @@ function lateBaseUrl (ask: () => string): () => URL {
     const problem = baseUrlProblem(value)
     if (problem !== undefined) throw new InvalidOptionsError(`what the baseUrl function returned ${problem}`)
     known = new URL(value)
+    onKnown()
     return known
   }
 }
 
 function checkPath (name: string, path: unknown, check: OptionChecker): string {
-  if (typeof path === 'string' && (path === '' || /^\/[^?#\s]*$/.test(path))) return path.replace(/\/+$/, '')
+  if (typeof path === 'string' && (path === '' || /^\/[^?#\s]*$/.test(path))) return encodePath(path.replace(/\/+$/, ''))
   check.add(name, `must be a path that starts with "/", not ${JSON.stringify(path)}`)
   return ''
+}
+
+/** A path with everything percent-encoded that a URL cannot hold. */
+function encodePath (path: string): string {
+  return path.replace(/[^\u0021-\u007e]+/gu, encodeURIComponent)
+}
+
+/** A path of Fastify's own, which knows no escapes, as a URL has it. */
+export function fastifyPath (path: string): string {
+  return encodePath(path.replaceAll('%', '%25'))
 }
 
 export function joinPaths (...parts: string[]): string {
@@ -219,7 +323,7 @@ function checkRoutes (routes: OAuthSessionOptions['routes'], providerCount: numb
 // Each of these fails silently in @fastify/session: nothing is stored, and nobody is told.
 function checkSurroundings (routes: Required<RouteOptions>, mount: string, baseUrl: URL | undefined, { cookie }: Surroundings, check: OptionChecker): void {
   if (cookie === undefined) return
-  if (cookie.secure && baseUrl?.protocol === 'http:') {
+  if (cookie.secure === true && baseUrl?.protocol === 'http:') {
     check.add('baseUrl', "is http, and the session cookie is `secure`: no login would ever be kept; set the session's cookie.secure to 'auto' for development, or serve the app over https")
   }
   for (const name of ['login', 'callback', 'logout', 'loggedOut'] as const) {

@@ -7,7 +7,7 @@ import { Refresher } from './client/refresher.ts'
 import { TokenUpdater } from './client/token-updater.ts'
 import { Transport } from './client/transport.ts'
 import { InvalidOptionsError, StoreUnavailableError } from './errors.ts'
-import { resolveOptions, type Configuration, type OAuthSessionOptions, type Surroundings } from './options.ts'
+import { passedAlong, peekBaseUrl, resolveOptions, type Configuration, type OAuthSessionOptions, type Surroundings } from './options.ts'
 import type { ProviderName } from './providers/names.ts'
 import { RequestOAuth } from './request-oauth.ts'
 import { clearedCookies, endUserSessions, followRequest, isStray, keepNewerCookies } from './routes/ended-sessions.ts'
@@ -16,7 +16,8 @@ import { registerRoutes } from './routes/index.ts'
 import { LoginThrottle } from './routes/login-throttle.ts'
 import { defaultPages, type Pages } from './routes/pages.ts'
 import { revokeTokens } from './routes/logout.ts'
-import { providerOf, type Runtime } from './routes/runtime.ts'
+import { providerOf, redirectUriOf, type Runtime } from './routes/runtime.ts'
+import { warnOfInsecureCookie } from './routes/session-cookie.ts'
 import { SessionLogins, type SessionObject } from './session/accounts.ts'
 import { boundedStore } from './session/bounded-store.ts'
 import { DeadSessions } from './session/dead-sessions.ts'
@@ -72,9 +73,13 @@ export interface AppOAuth {
 
 /** Registers login, callback and logout routes, `request.oauth` and `app.oauth`. @throws FST_OAUTH_INVALID_OPTIONS */
 export async function oauthSession (app: FastifyInstance, options: PluginOptions): Promise<void> {
-  const config = resolveOptions(options as OAuthSessionOptions, surroundingsOf(app))
+  const surroundings = surroundingsOf(app)
+  const config = resolveOptions(options as OAuthSessionOptions, surroundings, () => { announce(config.baseUrl()) })
+  const foreign = passedAlong(options)
+  if (foreign.length > 0) app.log.warn(`fastify-oauth-session leaves these options alone, which are none of its own: ${foreign.join(', ')}`)
   const store = findSessionStore(app)
   const runtime = createRuntime(app, config, store.get)
+  const announce = announcer(app, runtime, surroundings)
 
   app.decorate('oauth', {
     provider: (name: string) => runtime.appProviders.get(providerOf(runtime, name).name)!,
@@ -119,7 +124,12 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
     if (error instanceof StoreUnavailableError) reply.code(error.statusCode)
     done()
   })
-  app.addHook('onReady', async () => { inspectStores(app, config, store.get) })
+  app.addHook('onReady', async () => {
+    inspectStores(app, config, store.get)
+    if (config.staticBaseUrl !== undefined) announce(config.staticBaseUrl)
+  })
+  // A look ahead only: such a function is asked for good at first use.
+  app.addHook('onListen', async () => { announce(peekBaseUrl(options.baseUrl)) })
   // While the app still answers, as long as Fastify lets a hook be; what goes on longer, or began meanwhile, afterwards.
   const { pluginTimeout = 0 } = app.initialConfig
   const beforeMs = Math.min(pluginTimeout > 0 ? pluginTimeout / 2 : Infinity, CLOSE_MS / 2)
@@ -166,6 +176,20 @@ function hasNothingToFollow (runtime: Runtime, request: FastifyRequest, session:
   if (loaded !== undefined) return !saved && session?.sessionId === loaded.sessionId && sessionLogins.of(session)?.accounts === loaded.accounts
   if (sessionLogins.of(session) !== undefined) return false
   return !saved || (!deadSessions.asksStore && !deadSessions.knows(session!.sessionId) && !isStray(runtime, request, session))
+}
+
+/** Says, when the app's own URL is known, what has to be registered with each provider, and what would not work. */
+function announcer (app: FastifyInstance, runtime: Runtime, { cookie }: Surroundings): (base: URL | undefined) => void {
+  let said: string | undefined
+  return (base) => {
+    if (base === undefined || base.href === said) return
+    said = base.href
+    for (const provider of runtime.providers.values()) {
+      const { grantType } = provider.config
+      if (grantType === 'authorization_code' || grantType === 'implicit') app.log.info(`register at ${provider.name}: ${redirectUriOf(runtime, provider, base)}`)
+    }
+    if (base.protocol === 'https:' && cookie?.secure === false) warnOfInsecureCookie(runtime)
+  }
 }
 
 /** Says once at boot what would lose logins. Never keeps the app from booting. */
@@ -230,13 +254,16 @@ function createStore (app: FastifyInstance, { tokenStore, encryptionKeys }: Conf
 function surroundingsOf (app: FastifyInstance): Surroundings {
   const hasSession = app.hasRequestDecorator('session') && app.hasRequestDecorator('sessionStore') && app.hasDecorator('decryptSession')
   const surroundings: Surroundings = { hasSession, scopePrefix: app.prefix }
-  const cookie = hasSession ? trialSession(app)?.cookie : undefined
-  return cookie === undefined ? surroundings : { ...surroundings, cookie: { path: cookie.path ?? '/', secure: cookie.secure === true, sameSite: cookie.sameSite } }
+  if (!hasSession) return surroundings
+  // `secure: 'auto'` is false over http, where it makes any sameSite lax; over https the cookie is as it was meant.
+  const cookie = trialSession(app, 'https')?.cookie
+  if (cookie === undefined) return surroundings
+  const secure = cookie.secure !== true ? false : trialSession(app, 'http')?.cookie.secure === true ? true : 'auto'
+  return { ...surroundings, cookie: { path: cookie.path ?? '/', secure, sameSite: cookie.sameSite } }
 }
 
-function trialSession (app: FastifyInstance): SessionObject | undefined {
-  // Over http, `secure: 'auto'` becomes false, so what is still true is meant.
-  const request: { session?: SessionObject, protocol: string, raw: { url: string }, headers: object, cookies: object } = { protocol: 'http', raw: { url: '/' }, headers: {}, cookies: {} }
+function trialSession (app: FastifyInstance, protocol: 'http' | 'https'): SessionObject | undefined {
+  const request: { session?: SessionObject, protocol: string, raw: { url: string }, headers: object, cookies: object } = { protocol, raw: { url: '/' }, headers: {}, cookies: {} }
   try {
     app.decryptSession('', request, () => {})
     return request.session
@@ -247,7 +274,7 @@ function trialSession (app: FastifyInstance): SessionObject | undefined {
 
 /** The session store is reachable through a session alone: the one made on trial, or the first request's. */
 function findSessionStore (app: FastifyInstance) {
-  const trial = trialSession(app) as Record<symbol, unknown> | undefined
+  const trial = trialSession(app, 'http') as Record<symbol, unknown> | undefined
   const symbol = trial === undefined ? undefined : Object.getOwnPropertySymbols(trial).find(({ description }) => description === 'sessionStore')
   let known: SessionStore | undefined
   const learn = (store: SessionStore | undefined) => {

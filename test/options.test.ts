@@ -1,9 +1,11 @@
+import { EventEmitter } from 'node:events'
 import cookie from '@fastify/cookie'
 import session, { type FastifySessionOptions } from '@fastify/session'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import oauth, { OAuthError, type OAuthSessionOptions } from '../lib/index.ts'
-import { apple, github, google } from '../lib/providers/index.ts'
+import { Agent, interceptors, MockAgent } from 'undici'
+import oauth, { createProvider, OAuthError, type HeadlessProvider, type OAuthSessionOptions } from '../lib/index.ts'
+import { apple, github, google, keycloak } from '../lib/providers/index.ts'
 import { redisStore } from '../lib/redis.ts'
 import { SESSION_SECRET } from './helpers/build-app.ts'
 import { JsonStore } from './helpers/stores.ts'
@@ -121,6 +123,19 @@ const single: Record<string, [options: unknown, path: string, remedy: RegExp]> =
   'an idTokenIssuer that is a number': [withProvider({ idTokenIssuer: 5 }), 'providers.acme.idTokenIssuer', /function/],
   'a clientPrivateKey that is a file\'s name': [withProvider({ clientPrivateKey: './key.pem' }), 'providers.acme.clientPrivateKey', /write a CryptoKey, a JWK, or PEM/],
   'a page that does not exist': [{ ...good, pages: { eror: () => '' } }, 'pages.eror', /no option/],
+  'an issuer that came out of an environment variable that is not set': [withProvider({ issuer: undefined }), 'providers.acme.issuer', /is undefined: an environment variable that is not set\?/],
+  'the same, with the scope openid': [withProvider({ issuer: undefined, scope: 'openid' }), 'providers.acme.issuer', /is undefined: an environment variable that is not set\?/],
+  'a clientId that came out of one': [withProvider({ clientId: undefined }), 'providers.acme.clientId', /is undefined: an environment variable that is not set\?/],
+  'a preset\'s clientId that came out of one': [{ ...good, providers: { google: google({ clientId: undefined as never, clientSecret: 's' }) } }, 'providers.google.clientId', /is undefined: an environment variable that is not set\?/],
+  'a resource server that came out of one': [withProvider({ resourceServers: ['https://api.acme.example/', undefined] }), 'providers.acme.resourceServers[1]', /is undefined: an environment variable that is not set\?/],
+  'an endpoint that came out of one': [{ ...good, providers: { acme: { clientId: 'c', clientSecret: 's', authorizationEndpoint: 'https://id.acme.example/auth', tokenEndpoint: undefined } } }, 'providers.acme.tokenEndpoint', /is undefined: an environment variable that is not set\?/],
+  'a scope that came out of one': [withProvider({ scope: ['openid', undefined] }), 'providers.acme.scope[1]', /is undefined: an environment variable that is not set\?/],
+  'a private key that came out of one': [withProvider({ clientAuthentication: 'private_key_jwt', clientPrivateKey: undefined }), 'providers.acme.clientPrivateKey', /is undefined: an environment variable that is not set\?/],
+  'a baseUrl that came out of one': [{ ...good, baseUrl: undefined }, 'baseUrl', /is undefined: an environment variable that is not set\?.*https:\/\/app\.example\.com/],
+  'an encryption key that came out of one': [{ ...good, encryptionKeys: [undefined] }, 'encryptionKeys[0]', /is undefined: an environment variable that is not set\?/],
+  'options of a route that are no object': [{ ...good, routeOptions: 'hide' }, 'routeOptions', /must be an object/],
+  'an option of a route that is not Fastify\'s': [{ ...good, routeOptions: { configuration: {} } }, 'routeOptions.configuration', /is no option/],
+  'a hook of a route that is no function': [{ ...good, routeOptions: { onRequest: [() => {}, 'limit'] } }, 'routeOptions.onRequest', /must be a function/],
   'a page that is no function': [{ ...good, pages: { error: '<h1>Error</h1>' } }, 'pages.error', /function/],
 }
 
@@ -132,6 +147,68 @@ for (const [what, [options, path, remedy]] of Object.entries(single)) {
     t.match(lines[0], remedy)
   })
 }
+
+for (const [written, meant, options] of [
+  ['provider', 'providers', { ...good, provider: acme }],
+  ['default_providers', 'defaultProvider', { ...good, default_providers: 'acme' }],
+  ['callback_url', 'redirectUri', withProvider({ callback_url: 'https://app.example.com/cb' })],
+  ['scopes', 'scope', withProvider({ scopes: ['openid'] })],
+  ['resourceServer', 'resourceServers', withProvider({ resourceServer: 'https://api.acme.example/' })],
+  ['redirect_uri', 'redirectUri', withProvider({ redirect_uri: 'https://app.example.com/cb' })],
+  ['clientID', 'clientId', withProvider({ clientID: 'c' })],
+  ['clientSceret', 'clientSecret', withProvider({ clientSceret: 's' })],
+  ['tokenURL', 'tokenEndpoint', withProvider({ tokenURL: 'https://id.acme.example/token' })],
+  ['accessTokenRespons', 'accessTokenResponse', withProvider({ hooks: { accessTokenRespons: () => {} } })],
+  ['loggedout', 'loggedOut', { ...good, routes: { loggedout: '/bye' } }],
+  ['errors', 'error', { ...good, pages: { errors: () => '' } }],
+] as const) {
+  t.test(`an option that is written ${written}: the message asks for the one that was meant`, async (t) => {
+    const [line] = (await mistakes(t, options)).filter(line => line.split(' ')[0]!.endsWith(written))
+    t.match(line, new RegExp(`is no option; did you mean ${meant}\\?`))
+  })
+}
+
+t.test('a name that is like none of the options is not guessed at', async (t) => {
+  const [line] = await mistakes(t, { ...good, database: 'orders' })
+  t.notMatch(line, /did you mean/)
+})
+
+t.test('a guard\'s option that is misspelt: the message asks for the one that was meant', async (t) => {
+  const app = await boot(t, good)
+  t.throws(() => app.oauth.requireLogin({ providers: 'acme' } as never), { message: /did you mean provider\?/ })
+})
+
+t.test('what a preset cannot do without and has no value asks for the environment variable', async (t) => {
+  t.throws(() => keycloak({ baseUrl: undefined as never, realm: 'r', clientId: 'c' }), { message: /baseUrl.*is undefined: an environment variable that is not set\?/ })
+})
+
+// As up to undici 6: `compose` makes another emitter, and nothing is known of the handlers of today.
+class OldDispatcher extends EventEmitter {
+  dispatch () { throw new Error('invalid onError method') }
+  compose () { return new OldDispatcher() }
+}
+
+t.test('a dispatcher of undici 6, which would fail each call, is found at boot', async (t) => {
+  const [line] = await mistakes(t, { ...good, dispatcher: new OldDispatcher() })
+  t.match(line, /^dispatcher is of undici 6 or older.*undici 7 or 8/)
+  t.throws(() => createProvider(acme, { dispatcher: new OldDispatcher() as never }), { message: /dispatcher is of undici 6/ })
+})
+
+t.test('dispatchers of undici 7 are taken: agent, composed agent, mock, and a function of the app\'s own', async (t) => {
+  const agent = new Agent()
+  t.after(() => agent.destroy())
+  for (const dispatcher of [agent, agent.compose(interceptors.retry()), new MockAgent(), { dispatch: () => true }]) {
+    t.strictSame(await mistakes(t, { ...good, dispatcher }), [])
+  }
+})
+
+t.test('a provider without Fastify is called in errors as its issuer\'s host, or as `name` says', async (t) => {
+  t.throws(() => createProvider({ ...acme, pkce: 'yes' as never }), { message: /id\.acme\.example'\)\.pkce/ })
+  const close = (provider: HeadlessProvider) => { t.after(() => provider.close()); return provider }
+  t.equal(close(createProvider(acme)).name, 'id.acme.example')
+  t.equal(close(createProvider({ ...acme, name: 'acme' })).name, 'acme')
+  t.equal(close(createProvider(acme, { name: 'acme' })).name, 'acme')
+})
 
 t.test('all mistakes are told at once', async (t) => {
   const lines = await mistakes(t, {
@@ -200,6 +277,13 @@ t.test('a secure session cookie over http is found at boot', async (t) => {
   const lines = await mistakes(t, { ...good, baseUrl: 'http://localhost:3000' })
   t.equal(lines.length, 1)
   t.match(lines[0], /^baseUrl is http, and the session cookie is `secure`.*set the session's cookie\.secure to 'auto'/)
+})
+
+t.test('a session cookie with SameSite=strict is found at boot also where it is strict over https alone', async (t) => {
+  const lines = await mistakes(t, good, { session: { cookie: { secure: 'auto', sameSite: 'strict' } } })
+  t.equal(lines.length, 1)
+  t.match(lines[0], /cookie\.sameSite.*write 'lax'/)
+  t.strictSame(await mistakes(t, { ...good, baseUrl: 'http://localhost:3000' }, { session: { cookie: { secure: 'auto', sameSite: 'strict' } } }), [], 'over http it is lax')
 })
 
 for (const sameSite of ['strict', true] as const) {

@@ -3,7 +3,7 @@ import { shortHash } from '../protocol/random.ts'
 import { parseScope } from '../protocol/token-set.ts'
 import type { Conform } from '../protocol/token-response.ts'
 import { setParameters, type Parameters } from '../protocol/urls.ts'
-import { tryUrl, type OptionChecker } from './option-checker.ts'
+import { isUnset, tryUrl, type OptionChecker } from './option-checker.ts'
 import type {
   FetchProfile, GrantType, ProviderHooks, ProviderOptions, RefreshMode, ResourceServer, UserProfile
 } from './types.ts'
@@ -82,26 +82,36 @@ const PROVIDER_OPTIONS = ['title', 'issuer', ...Object.keys(ENDPOINTS), 'idToken
 const MAX_TIMER_MS = 2 ** 31 - 1
 const HOOKS = ['accessTokenRequest', 'accessTokenResponse', 'refreshTokenRequest', 'refreshTokenResponse', 'protectedRequest'] as const
 
-/** Checks and completes one provider's options; what is wrong goes to `check`. */
-export function resolveProvider (name: string, options: ProviderOptions, check: OptionChecker): ProviderConfig {
+/** Checks the name by which routes and sessions know a provider. */
+export function checkProviderName (name: string, check: OptionChecker): void {
   const path = `providers.${name}`
   if (!/^[\w-]+$/.test(name)) check.add(path, 'has a name that does not fit a URL; use letters, digits, "-" and "_"')
   if (name in Object.prototype) check.add(path, 'has a name that every object has a member of; use another')
+}
+
+/**
+ * Checks and completes one provider's options; what is wrong goes to `check`.
+ * @param name what the provider is called in errors
+ * @param path where its options stand, for the messages
+ */
+export function resolveProvider (name: string, options: ProviderOptions, check: OptionChecker, path = `providers.${name}`): ProviderConfig {
   check.known(path, options, PROVIDER_OPTIONS)
   const insecure = options.allowInsecureRequests === true
 
-  if (typeof options.clientId !== 'string' || options.clientId === '') check.add(`${path}.clientId`, 'is missing; write the id that the provider gave the app')
+  if (typeof options.clientId !== 'string' || options.clientId === '') check.missing(`${path}.clientId`, options, 'write the id that the provider gave the app')
   check.type(`${path}.clientSecret`, options.clientSecret, 'string')
   const { clientAuthentication } = options
   if (typeof clientAuthentication !== 'function') check.oneOf(`${path}.clientAuthentication`, clientAuthentication, ['client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt', 'tls_client_auth', 'none'])
-  if (clientAuthentication === 'private_key_jwt' && options.clientPrivateKey === undefined) check.add(`${path}.clientPrivateKey`, "is missing, and clientAuthentication is 'private_key_jwt'; write the private key as CryptoKey, JWK or PEM")
+  if (clientAuthentication === 'private_key_jwt' && options.clientPrivateKey === undefined) {
+    check.missing(`${path}.clientPrivateKey`, options, "write the private key as CryptoKey, JWK or PEM: clientAuthentication is 'private_key_jwt'")
+  }
   if (options.clientPrivateKey !== undefined && !isPrivateKey(options.clientPrivateKey)) {
     check.add(`${path}.clientPrivateKey`, 'is no private key; write a CryptoKey, a JWK, or PEM that begins with -----BEGIN PRIVATE KEY-----')
   }
   if (typeof clientAuthentication === 'string' && clientAuthentication.startsWith('client_secret_') && !options.clientSecret) {
-    check.add(`${path}.clientSecret`, `is missing, and clientAuthentication is '${clientAuthentication}'; write the secret, or 'none' for a public client`)
-  } else if (clientAuthentication === undefined && 'clientSecret' in options && options.clientSecret === undefined) {
-    check.add(`${path}.clientSecret`, 'is undefined: an environment variable that is not set? Write the secret, or leave the option out for a public client')
+    check.missing(`${path}.clientSecret`, options, `write the secret, or 'none' for a public client: clientAuthentication is '${clientAuthentication}'`)
+  } else if (clientAuthentication === undefined && isUnset(options, 'clientSecret')) {
+    check.missing(`${path}.clientSecret`, options, 'write the secret, or leave the option out for a public client')
   }
   if (options.clientSecret === '') check.add(`${path}.clientSecret`, 'is empty; write the secret, or leave it out for a public client')
 
@@ -116,18 +126,19 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
   // eBay registers a name in a URL's place, and wants that name back.
   if (typeof options.redirectUri !== 'string' || !/^[\w-]+$/.test(options.redirectUri)) check.url(`${path}.redirectUri`, options.redirectUri, true)
   check.url(`${path}.postLogoutRedirectUri`, options.postLogoutRedirectUri, true)
-  if (options.issuer === undefined) {
-    for (const option of requiredEndpoints(grantType)) {
-      if (options[option] === undefined) check.add(`${path}.${option}`, 'is missing; write it, or `issuer` to have the endpoints discovered')
-    }
-  }
+  const lacking = options.issuer === undefined ? requiredEndpoints(grantType).filter(option => options[option] === undefined) : []
+  // One cause is one line: what a written issuer would have brought is not asked for beside it.
+  const issuerUnset = isUnset(options, 'issuer') && (lacking.length > 0 || parseScope(options.scope ?? [])?.includes('openid') === true)
+  if (issuerUnset) check.missing(`${path}.issuer`, options, 'write the issuer, or leave the option out and write the endpoints')
+  else for (const option of lacking) check.missing(`${path}.${option}`, options, 'write it, or `issuer` to have the endpoints discovered')
   checkClientAssertion(`${path}.clientAssertion`, options.clientAssertion, check)
   const scope = parseScope(options.scope ?? [])
-  if (scope === undefined) check.add(`${path}.scope`, 'must be a list of strings or one string with spaces')
+  if (Array.isArray(options.scope) && options.scope.includes(undefined as never)) check.unset(`${path}.scope`, options.scope)
+  else if (scope === undefined) check.add(`${path}.scope`, 'must be a list of strings or one string with spaces')
   if (options.idTokenIssuer !== undefined && options.issuer === undefined && options.jwksUri === undefined) check.add(`${path}.jwksUri`, 'is missing, and idTokenIssuer is given; write where the keys of its ID tokens are')
   const profileAlone = options.profile === 'userinfo' || options.fetchProfile !== undefined
   const knowsIssuer = options.issuer !== undefined || options.idTokenIssuer !== undefined
-  if (!knowsIssuer && !profileAlone && scope?.includes('openid') === true) {
+  if (!issuerUnset && !knowsIssuer && !profileAlone && scope?.includes('openid') === true) {
     check.add(`${path}.issuer`, 'is missing, and scope asks for "openid"; an ID token can be checked only against a known issuer (with `profile: \'userinfo\'` there need be none)')
   }
   const { resourceServers, encodedSlashes } = readResourceServers(`${path}.resourceServers`, options.resourceServers, insecure, check)

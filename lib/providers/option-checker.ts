@@ -1,5 +1,9 @@
 import { isSecureUrl } from '../protocol/urls.ts'
 import { InvalidOptionsError } from '../errors.ts'
+import { unknownOption } from './unknown-option.ts'
+
+/** What an option is whose value came out of a variable of the environment that is not set. */
+const UNSET = 'is undefined: an environment variable that is not set?'
 
 /** Collects every mistake in the options, so that one error can name them all. */
 export class OptionChecker {
@@ -7,12 +11,21 @@ export class OptionChecker {
 
   add (path: string, problem: string): void { this.#problems.push(`${path} ${problem}`) }
 
-  known (path: string, value: object | undefined, names: readonly string[]): void {
+  /** @param ignored names that are no options of ours, and no mistakes either */
+  known (path: string, value: object | undefined, names: readonly string[], ignored?: ReadonlySet<string>): void {
     for (const name of Object.keys(value ?? {})) {
-      if (names.includes(name)) continue
-      const near = names.find(item => item.toLowerCase() === name.toLowerCase().replaceAll('_', ''))
-      this.add(join(path, name), near === undefined ? 'is no option; take it out' : `is no option; write ${near}`)
+      if (!names.includes(name) && ignored?.has(name) !== true) this.add(join(path, name), unknownOption(name, names))
     }
+  }
+
+  /**
+   * An option that has to be there and is not.
+   * @param options what it is missing in: an option that is written there and has no value is told apart from one left out
+   * @param remedy what to write
+   */
+  missing (path: string, options: object | undefined, remedy: string): void {
+    const name = path.slice(path.lastIndexOf('.') + 1)
+    this.add(path, `is missing${isUnset(options, name) ? ` (it ${UNSET})` : ''}; ${remedy}`)
   }
 
   object<T> (path: string, value: T): T | undefined {
@@ -33,8 +46,16 @@ export class OptionChecker {
 
   strings (path: string, value: readonly string[] | undefined): string[] | undefined {
     if (value === undefined) return undefined
-    if (Array.isArray(value) && value.every(item => typeof item === 'string')) return [...value]
+    if (!Array.isArray(value)) return this.add(path, 'must be a list of strings') as undefined
+    // `includes` and not `every`: it sees holes too.
+    if (value.includes(undefined)) return this.unset(path, value) as undefined
+    if (value.every(item => typeof item === 'string')) return [...value]
     this.add(path, 'must be a list of strings')
+  }
+
+  /** Names the items of a list that have no value. */
+  unset (path: string, list: readonly unknown[]): void {
+    for (const [index, item] of list.entries()) if (item === undefined) this.add(`${path}[${index}]`, `${UNSET} Write its value, or take it out`)
   }
 
   oneOf (path: string, value: unknown, values: readonly string[]): void {
@@ -50,6 +71,16 @@ export class OptionChecker {
     else return url
   }
 
+  /** An undici Dispatcher whose handlers are those of undici 7 and 8; an older one would fail each call. */
+  dispatcher (path: string, value: unknown): void {
+    if (value === undefined) return
+    if (this.object(path, value) === undefined) return
+    this.type(`${path}.dispatch`, (value as { dispatch?: unknown }).dispatch, 'function', true)
+    if (isOldDispatcher(value as object)) {
+      this.add(path, 'is of undici 6 or older (the undici inside Node may be one, too), which cannot carry these calls; give one of undici 7 or 8')
+    }
+  }
+
   /** Whether nothing has been found so far. */
   get fine (): boolean { return this.#problems.length === 0 }
 
@@ -61,6 +92,24 @@ export class OptionChecker {
 
 const join = (path: string, name: string) => path === '' ? name : `${path}.${name}`
 const kind = (value: unknown) => value === undefined ? 'missing' : value === null ? 'null' : Array.isArray(value) ? 'a list' : typeof value
+
+/** Whether an option is written down and has no value. */
+export function isUnset (options: object | undefined, name: string): boolean {
+  return options !== undefined && options !== null && name in options && (options as Record<string, unknown>)[name] === undefined
+}
+
+// Nothing in a dispatcher says its version. Up to undici 6 a base class has `interceptors`, and `compose` makes another
+// emitter; since undici 7 it makes a proxy of the same one.
+function isOldDispatcher (dispatcher: { compose?: unknown, _events?: unknown }): boolean {
+  if ('interceptors' in dispatcher) return true
+  if (typeof dispatcher.compose !== 'function') return false
+  try {
+    const composed = dispatcher.compose((dispatch: Function) => (options: unknown, handler: unknown) => dispatch(options, handler))
+    return composed._events !== dispatcher._events
+  } catch {
+    return false
+  }
+}
 
 /** A URL, or undefined where it is none. */
 export function tryUrl (value: string): URL | undefined {

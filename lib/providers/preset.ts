@@ -21,6 +21,8 @@ export function preset (facts: Omit<ProviderOptions, 'clientId'>, options: Prese
     if (facts[name] !== undefined && given[name] !== undefined) merged[name] = merge(facts[name], given[name])
   }
   if (facts.hooks !== undefined && given.hooks !== undefined) merged.hooks = { ...facts.hooks, ...given.hooks }
+  // Written and without a value: what checks the options says so.
+  if ('clientId' in options && options.clientId === undefined) Object.assign(merged, { clientId: undefined })
   if ('clientSecret' in options && options.clientSecret === undefined) Object.assign(merged, { clientSecret: undefined })
   else if (given.clientSecret === undefined && given.clientAuthentication === undefined && typeof facts.clientAuthentication === 'string') {
     merged.clientAuthentication = 'none'
@@ -40,7 +42,7 @@ function merge (facts: Parameters, given: Parameters): Parameters {
  */
 export function required (presetName: string, field: string, value: unknown): string {
   if (typeof value === 'string' && value !== '') return value
-  throw new InvalidOptionsError(`${presetName}() needs \`${field}\`, and it is ${value === '' ? 'empty' : 'missing'}`, { reason: 'configuration' })
+  throw new InvalidOptionsError(`${presetName}() needs \`${field}\`, and it is ${value === '' ? 'empty' : 'missing (it is undefined: an environment variable that is not set?)'}`, { reason: 'configuration' })
 }
 
 /**

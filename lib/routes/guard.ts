@@ -4,6 +4,7 @@ import { isRenewable } from '../client/refresher.ts'
 import { InvalidOptionsError, LoginRequiredError, type OAuthError } from '../errors.ts'
 import { isExpired } from '../protocol/token-set.ts'
 import type { ProviderName } from '../providers/names.ts'
+import { unknownOption } from '../providers/unknown-option.ts'
 import type { Account, SessionAccounts, SessionObject } from '../session/accounts.ts'
 import { isRecordOf, type TokenRecord } from '../session/token-record.ts'
 import { accountTokens } from './account-tokens.ts'
@@ -36,7 +37,10 @@ const ENDED = ['FST_OAUTH_LOGIN_ENDED', 'FST_OAUTH_REFRESH_LOST', 'FST_OAUTH_TOK
 export function createGuard (runtime: Runtime, options: RequireLoginOptions = {}) {
   // A guard that is misunderstood lets people pass.
   const unknown = typeof options === 'object' ? Object.keys(options).filter(name => name !== 'provider') : [String(options)]
-  if (unknown.length > 0) throw new InvalidOptionsError(`requireLogin takes { provider } and nothing else; take out ${unknown.join(', ')}`)
+  if (unknown.length > 0) {
+    const meant = unknown.map(name => `${name} ${unknownOption(name, ['provider'])}`)
+    throw new InvalidOptionsError(`requireLogin takes { provider } and nothing else; take out ${unknown.join(', ')} (${meant.join('; ')})`)
+  }
   const { provider } = options
   if (provider !== undefined) providerOf(runtime, provider)
   return async function requireLogin (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {

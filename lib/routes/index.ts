@@ -1,66 +1,115 @@
 import { parse } from 'node:querystring'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { joinPaths } from '../options.ts'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { OAuthError } from '../errors.ts'
+import { fastifyPath, joinPaths, type RouteName } from '../options.ts'
 import { callbackRoute } from './callback.ts'
 import { ownRoute, refuseHead } from './http.ts'
 import { loginRoute } from './login.ts'
 import { passwordRoute } from './password-login.ts'
 import { loggedOutRoute, logoutPage, logoutRoute } from './logout.ts'
 import { sendProblem } from './problem.ts'
+import { literalRoute, pathBelow, routePattern } from './route-path.ts'
 import type { Runtime } from './runtime.ts'
 
-/** Registers the plugin's routes in a scope of their own, so that its parsers and error pages are nobody else's. */
-export async function registerRoutes (app: FastifyInstance, runtime: Runtime): Promise<void> {
-  const { config } = runtime
-  if (config.routes === false) return
-  const { login, callback, logout, loggedOut } = config.routes
-  // The scope's own prefix comes with `register`.
-  const prefix = config.mount.slice(joinPaths(app.prefix).length)
+/** Bytes that a form of these routes may have; a provider's `form_post` with an ID token has some thousand. */
+const BODY_LIMIT = 65_536
+const FORM = 'application/x-www-form-urlencoded'
 
+type Handler = (runtime: Runtime, request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply>
+
+/** One of the plugin's routes, before it is registered. */
+interface OwnRoute {
+  name: RouteName
+  method: 'GET' | 'POST' | 'HEAD'
+  /** Below the app's prefix. */
+  url: string
+  handler: Handler
+  /** Answers in place of an error page where the request's body could not be read. */
+  withoutBody?: Handler
+}
+
+/** Registers the plugin's routes in a scope of their own, so that its parser is nobody else's. */
+export async function registerRoutes (app: FastifyInstance, runtime: Runtime): Promise<void> {
+  const routes = ownRoutes(app, runtime)
+  // The app's own limit where it is the smaller one.
+  const bodyLimit = Math.min(app.initialConfig.bodyLimit ?? BODY_LIMIT, BODY_LIMIT)
   await app.register(async (scope) => {
-    if (!scope.hasContentTypeParser('application/x-www-form-urlencoded')) {
-      scope.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string', bodyLimit: 65_536 }, (_request, body, done) => {
-        done(null, parse(body as string))
+    if (!scope.hasContentTypeParser(FORM)) {
+      scope.addContentTypeParser(FORM, { parseAs: 'string' }, (_request, body, done) => { done(null, parse(body as string)) })
+    }
+    for (const { name, method, url, handler, withoutBody } of routes) {
+      const options = runtime.config.routeOptions(name)
+      scope.route({
+        ...options,
+        config: { ...options.config, ...ownRoute },
+        method,
+        url,
+        bodyLimit,
+        exposeHeadRoute: false,
+        logSerializers: { req: describeRequest, res: describeReply },
+        handler: async (request, reply) => {
+          try {
+            return await handler(runtime, request, reply)
+          } catch (error) {
+            return await sendProblem(runtime, request, reply, error)
+          }
+        },
+        errorHandler: (error, request, reply) => {
+          if (error instanceof OAuthError) return sendProblem(runtime, request, reply, error)
+          // Another plugin's error, or a hook's of the app: this hands it to the app's own error handler.
+          if (!isBodyError(error)) throw error
+          return withoutBody === undefined ? sendProblem(runtime, request, reply, error) : withoutBody(runtime, request, reply.code(200))
+        }
       })
     }
-    scope.setErrorHandler((error, request, reply) => sendProblem(runtime, request, reply, error))
+  })
+}
 
-    const quiet = { exposeHeadRoute: false, config: ownRoute, logSerializers: { req: describeRequest, res: describeReply } }
-    const route = (method: 'GET' | 'POST', url: string, handler: (runtime: Runtime, request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply>) => {
-      scope.route({ method, url, ...quiet, handler: (request, reply) => handler(runtime, request, reply) })
-    }
-    route('GET', login, loginRoute)
-    route('GET', `${login}/:provider`, loginRoute)
-    if ([...runtime.providers.values()].some(({ config }) => config.grantType === 'password')) route('POST', `${login}/:provider`, passwordRoute)
-    route('POST', logout, logoutRoute)
-    route('GET', logout, logoutPage)
-    route('GET', loggedOut, loggedOutRoute)
+function ownRoutes (app: FastifyInstance, runtime: Runtime): OwnRoute[] {
+  const { config } = runtime
+  if (config.routes === false) return []
+  const { login, callback, logout, loggedOut } = config.routes
+  // The scope's own prefix comes with `register`.
+  const prefix = routePattern(config.mount.slice(fastifyPath(app.prefix).length))
+  const below = (path: string) => prefix + routePattern(path) || (app.prefix === '' ? '/' : '')
+  const routes: OwnRoute[] = [
+    { name: 'login', method: 'GET', url: below(login), handler: loginRoute },
+    { name: 'login', method: 'GET', url: `${prefix}${routePattern(login)}/:provider`, handler: loginRoute },
+    { name: 'logout', method: 'POST', url: below(logout), handler: logoutRoute, withoutBody: logoutRoute },
+    { name: 'logout', method: 'GET', url: below(logout), handler: logoutPage },
+    { name: 'loggedOut', method: 'GET', url: below(loggedOut), handler: loggedOutRoute }
+  ]
+  if ([...runtime.providers.values()].some(({ config }) => config.grantType === 'password')) {
+    routes.push({ name: 'login', method: 'POST', url: `${prefix}${routePattern(login)}/:provider`, handler: passwordRoute })
+  }
 
-    const callbacks = new Map([[callback, undefined as string | undefined]])
-    if (!callback.includes(':provider')) callbacks.set(callback, [...runtime.providers.keys()][0])
-    for (const [path, name] of registeredElsewhere(runtime)) callbacks.set(path, name)
-    for (const [url, name] of callbacks) {
-      const handler = (_runtime: Runtime, request: FastifyRequest, reply: FastifyReply) =>
-        callbackRoute(runtime, request, reply, name ?? (request.params as { provider: string }).provider)
-      route('GET', url, handler)
-      route('POST', url, handler)
-      // Left to the app's 404, a HEAD would have its URL logged, code and state in it.
-      scope.route({ method: 'HEAD', url, ...quiet, handler: (_request, reply) => refuseHead(reply) })
-    }
-  }, { prefix })
+  const sole = callback.includes(':provider') ? undefined : [...runtime.providers.keys()][0]
+  const callbacks = new Map([[below(callback), sole], ...registeredElsewhere(app, runtime)])
+  for (const [url, name] of callbacks) {
+    const handler: Handler = (_runtime, request, reply) => callbackRoute(runtime, request, reply, name ?? (request.params as { provider: string }).provider)
+    for (const method of ['GET', 'POST'] as const) routes.push({ name: 'callback', method, url, handler })
+    // Left to the app's 404, a HEAD would have its URL logged, code and state in it.
+    routes.push({ name: 'callback', method: 'HEAD', url, handler: async (_runtime, _request, reply) => refuseHead(reply) })
+  }
+  return routes
 }
 
 /** Redirect URIs that are registered with a provider already and lie within this app: they become callback routes. */
-function registeredElsewhere (runtime: Runtime): [string, string][] {
+function registeredElsewhere (app: FastifyInstance, runtime: Runtime): [string, string][] {
+  const { config } = runtime
   const found: [string, string][] = []
-  for (const provider of runtime.providers.values()) {
-    const { redirectUri } = provider.config
-    if (redirectUri === undefined || !URL.canParse(redirectUri) || typeof runtime.config.routes !== 'object') continue
+  for (const { name, config: { redirectUri } } of runtime.providers.values()) {
+    if (redirectUri === undefined || !URL.canParse(redirectUri) || config.routes === false) continue
+    const usual = joinPaths(config.mount, config.routes.callback.replace(':provider', name))
     const path = pathInApp(runtime, new URL(redirectUri))
-    if (path === undefined) continue
-    const usual = runtime.config.routes.callback.replace(':provider', provider.name)
-    const inside = path.indexOf(runtime.config.mount) === 0 ? path.slice(runtime.config.mount.length) : undefined
-    if (inside !== undefined && inside.startsWith('/') && inside !== usual) found.push([inside, provider.name])
+    if (path === undefined || pathBelow(path, usual) === '') continue
+    const inside = pathBelow(path, fastifyPath(app.prefix))
+    const url = inside === undefined ? undefined : literalRoute(inside)
+    if (url !== undefined) found.push([url, name])
+    else {
+      runtime.log.warn({ provider: name }, `no route of this scope can have the path of the redirectUri of provider "${name}"; ` +
+        "call request.oauth.callback(reply) on a route of the app's own there")
+    }
   }
   return found
 }
@@ -69,9 +118,13 @@ function registeredElsewhere (runtime: Runtime): [string, string][] {
 function pathInApp ({ config }: Runtime, url: URL): string | undefined {
   const base = config.staticBaseUrl
   if (base === undefined) return url.pathname // known at first use only
-  const stripped = base.pathname.replace(/\/$/, '')
-  if (url.origin !== base.origin || !url.pathname.startsWith(`${stripped}/`)) return undefined
-  return url.pathname.slice(stripped.length)
+  return url.origin === base.origin ? pathBelow(url.pathname, base.pathname) : undefined
+}
+
+/** Whether Fastify could not read the body of a request: its size, its type, or what is in it. */
+function isBodyError (error: Partial<FastifyError> | null): boolean {
+  const code = error?.code
+  return typeof code === 'string' && code.startsWith('FST_ERR_CTP_')
 }
 
 // Fastify logs each request's URL; on these routes that is a code and a state.

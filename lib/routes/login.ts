@@ -15,6 +15,7 @@ import { sendLoginForm } from './password-login.ts'
 import { sendPage } from './problem.ts'
 import { readReturnTo, safeReturnTo } from './return-to.ts'
 import { isInteractive, loginPath, publicPath, redirectUriOf, requestedPath, visitorsProvider, type Runtime } from './runtime.ts'
+import { inspectSessionCookie } from './session-cookie.ts'
 
 /** What one login asks for beyond the provider's options. */
 export interface LoginOptions {
@@ -46,6 +47,7 @@ export async function startLogin (runtime: Runtime, request: FastifyRequest, rep
   if (options.link === true && !isFromOwnSite(request, runtime.config.baseUrl())) return askBeforeLink(runtime, request, reply, provider)
   const session = sessionOf(request)
   warnOfOtherName(runtime, request)
+  inspectSessionCookie(runtime, request)
 
   const { config } = provider
   const linkTo = options.link === true ? linkTarget(runtime, session) : undefined

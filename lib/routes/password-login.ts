@@ -9,6 +9,7 @@ import type { Outcome } from './login-throttle.ts'
 import { sendPage, sendProblem } from './problem.ts'
 import { readReturnTo } from './return-to.ts'
 import { loginPath, providerOf, publicPath, visitorsProvider, type Runtime } from './runtime.ts'
+import { inspectSessionCookie } from './session-cookie.ts'
 
 /** The form of the password grant: legacy, for a provider that has nothing better. */
 export function sendLoginForm (runtime: Runtime, reply: FastifyReply, { name, config }: ProviderClient, data: { returnTo?: string | undefined, username?: string | undefined, error?: string }): FastifyReply {
@@ -50,6 +51,7 @@ export async function passwordRoute (runtime: Runtime, request: FastifyRequest, 
 async function login (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, username: string, password: string): Promise<void> {
   const { throttle } = runtime
   const session = sessionOf(request)
+  inspectSessionCookie(runtime, request)
   const browser = cookiesOfSession(request, session).length > 0 ? session.sessionId : request.ip
   const keys = [`user:${provider.name}:${username.toLowerCase()}`, `browser:${browser}`]
   if (username === '' || password === '') throw wrong(provider)

@@ -102,10 +102,13 @@ export function loginPath (runtime: Runtime, provider: string, returnTo?: string
   return `${routePath(runtime, 'login')}/${provider}${query}`
 }
 
-/** The redirect URI of one provider: the registered one, or `baseUrl`, mount and callback route (RFC 6749, section 3.1.2). */
-export function redirectUriOf ({ config }: Runtime, { config: provider }: ProviderClient): string {
+/**
+ * The redirect URI of one provider: the registered one, or `baseUrl`, mount and callback route (RFC 6749, section 3.1.2).
+ * @param base in place of the `baseUrl` of the options
+ */
+export function redirectUriOf ({ config }: Runtime, { config: provider }: ProviderClient, base?: URL): string {
   if (provider.redirectUri !== undefined) return provider.redirectUri
-  const base = config.baseUrl()
+  base ??= config.baseUrl()
   const route = config.routes === false ? '/login/:provider/callback' : config.routes.callback
   return base.origin + joinPaths(base.pathname, config.mount, route.replace(':provider', provider.name))
 }
