@@ -7,6 +7,7 @@ import oauth from '../lib/index.ts'
 import { Browser } from './helpers/browser.ts'
 import { SESSION_SECRET } from './helpers/build-app.ts'
 import { asJson, assertNobody, callbackUrl, codeOf, loginApp } from './helpers/login-app.ts'
+import { captureLog } from './helpers/log.ts'
 import { startMisbehavingProvider, type MisbehavingProvider } from './helpers/misbehaving-provider.ts'
 
 // Where the plugin's routes are, and what an app does that has its own.
@@ -26,7 +27,7 @@ async function sessionApp (t: Test, register: (app: FastifyInstance, options: { 
 
 /** Walks a login and a logout below a prefix. */
 async function assertWorks (t: Test, { url, provider, browser }: { url: string, provider: MisbehavingProvider, browser: Browser }, prefix: string): Promise<void> {
-  const callback = await callbackUrl(browser, `${url}${prefix}/login/acme?returnTo=${prefix}/me`)
+  const callback = await callbackUrl(browser, `${url}${prefix}/login/acme?returnTo=${encodeURIComponent(`${prefix}/me`)}`)
   t.equal(new URL(callback).pathname, `${prefix}/login/acme/callback`)
   t.equal(provider.asked('authorization')[0]?.query.get('redirect_uri'), `${url}${prefix}/login/acme/callback`)
   const page = await browser.get(callback)
@@ -160,6 +161,90 @@ t.test('a redirect URI on another host takes no route of this app', async (t) =>
     setup: (app) => { app.get('/hello', async () => 'mine') }
   })
   t.equal((await browser.get(`${url}/hello`)).text, 'mine')
+})
+
+for (const [registered, elsewhere] of [
+  ['/my%20app/cb', ['/my-app/cb']],
+  ['/gr%C3%BC%C3%9Fe/cb', ['/gruesse/cb']],
+  ['/grüße/cb', ['/gruesse/cb']],
+  ['/cb%2Facme', ['/cb/acme', '/cbXacme']],
+  ['/cb%3Aacme', ['/cb']],
+  ['/100%25/cb', ['/100/cb']],
+  ['/a%3Fb%23c', ['/a']],
+  ['/cb:acme', ['/cb', '/cbX', '/cb:other']],
+  ['/:provider/back', ['/acme/back', '/x/back']],
+  ['/back/*', ['/back/x', '/back/']],
+  ['/a+b/(cb)', ['/ab/cb']],
+  ['/%F0%9F%94%91/cb', ['/key/cb']],
+  ['/cb/', ['/cb']],
+  ['/cb?tenant=1', ['/cb/x']],
+  ['/cb%2dacme', ['/cb']],
+] as const) {
+  t.test(`a redirect URI with the path ${registered} takes the login back, and no other path does`, async (t) => {
+    const { app, browser, url, provider } = await loginApp(t, { provider: { redirectUri: `https://app.example.com${registered}` }, oauth: { baseUrl: 'https://app.example.com' } })
+    const callback = new URL(await callbackUrl(browser, `${url}/login/acme`))
+    t.equal(provider.asked('authorization')[0]?.query.get('redirect_uri'), `https://app.example.com${registered}`)
+    const headers = { cookie: browser.cookies.map(({ name, value }) => `${name}=${value}`).join('; ') }
+    for (const path of elsewhere) t.equal((await app.inject({ url: path + callback.search, headers })).statusCode, 404, path)
+    t.match(await app.inject({ url: callback.pathname + callback.search, headers }), { statusCode: 302, headers: { location: '/' } })
+  })
+}
+
+for (const [mount, baseUrl, redirectUri, path] of [
+  ['', 'https://app.example.com/my%20shop', 'https://app.example.com/my%20shop/old/cb', '/old/cb'],
+  ['', 'https://app.example.com/größe', 'https://app.example.com/gr%c3%b6%c3%9fe/old/cb', '/old/cb'],
+  ['/auth', 'https://app.example.com', 'https://app.example.com/old/cb', '/old/cb'],
+  ['/auth', 'https://app.example.com', 'https://app.example.com/auth/old/cb', '/auth/old/cb'],
+] as const) {
+  t.test(`the redirect URI ${redirectUri} below ${baseUrl}, the routes below ${mount || '/'}`, async (t) => {
+    const { app, browser, url } = await loginApp(t, { provider: { redirectUri }, oauth: { baseUrl, prefix: mount } })
+    const callback = new URL(await callbackUrl(browser, `${url}${mount}/login/acme`))
+    const headers = { cookie: browser.cookies.map(({ name, value }) => `${name}=${value}`).join('; ') }
+    t.equal((await app.inject({ url: path + callback.search, headers })).statusCode, 302)
+  })
+}
+
+t.test('a redirect URI outside of the scope that the plugin is in: the log says what to do', async (t) => {
+  const log = captureLog()
+  const app = Fastify({ logger: log.logger })
+  t.after(() => app.close())
+  await app.register(cookie)
+  await app.register(session, { secret: SESSION_SECRET })
+  await app.register(async (scope) => {
+    const acme = { issuer: 'https://id.acme.example', clientId: 'c', redirectUri: 'https://app.example.com/old/cb' }
+    await scope.register(oauth, { baseUrl: 'https://app.example.com', providers: { acme } })
+  }, { prefix: '/shop' })
+  t.equal(log.lines.filter(({ msg }) => /redirectUri of provider "acme".*request\.oauth\.callback/.test(String(msg))).length, 1)
+})
+
+for (const [what, options, prefix] of [
+  ['a prefix with an escape', { prefix: '/my%20auth' }, '/my%20auth'],
+  ['a prefix that is not ASCII', { prefix: '/größe' }, '/gr%C3%B6%C3%9Fe'],
+] as const) {
+  t.test(`${what}: routes, links and redirect URIs are the same`, async (t) => {
+    const built = await sessionApp(t, async (app, { provider, baseUrl }) => {
+      await app.register(oauth, { baseUrl, ...options, providers: { acme: provider.providerOptions } })
+      app.get(`${decodeURI(prefix)}/me`, async ({ oauth: { user } }) => ({ user: user?.id ?? null }))
+    })
+    await assertWorks(t, built, prefix)
+  })
+}
+
+t.test('routes of the app\'s choice with escapes and in other scripts', async (t) => {
+  const { browser, url, userOf } = await loginApp(t, { oauth: { routes: { login: '/sign%20in', callback: '/zurück/:provider', logout: '/abmelden/ü' } } })
+  t.strictSame((await browser.login(`${url}/sign%20in`)).json(), { user: 'alice' })
+  await browser.submitForm(await browser.get(`${url}/abmelden/%C3%BC`))
+  t.equal(await userOf(browser), null)
+})
+
+t.test('a scope whose prefix is not ASCII', async (t) => {
+  const built = await sessionApp(t, async (app, { provider, baseUrl }) => {
+    await app.register(async (scope) => {
+      await scope.register(oauth, { baseUrl, providers: { acme: provider.providerOptions } })
+      scope.get('/me', async ({ oauth: { user } }) => ({ user: user?.id ?? null }))
+    }, { prefix: '/mein laden/größe' })
+  })
+  await assertWorks(t, built, '/mein%20laden/gr%C3%B6%C3%9Fe')
 })
 
 // Forms

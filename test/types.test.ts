@@ -10,6 +10,8 @@ import { fencedBlocks } from './types/markdown.ts'
 
 /** What the README's snippets take for granted. */
 const readmeContext = `
+  import type {} from '@fastify/csrf-protection'
+  import type {} from '@fastify/rate-limit'
   import type { SessionStore } from '@fastify/session'
   import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
   import type { ProviderOptions, TokenSet } from 'fastify-oauth-session'
@@ -38,7 +40,9 @@ const files = {
 
 t.test('types', async (t) => {
   const folder = await installPackage(t)
-  await symlink(join(repository, 'node_modules/redis'), join(folder, 'node_modules/redis'), 'dir')
+  for (const name of ['redis', '@fastify/csrf-protection', '@fastify/rate-limit']) {
+    await symlink(join(repository, 'node_modules', name), join(folder, 'node_modules', name), 'dir')
+  }
   await writeFile(join(folder, 'package.json'), JSON.stringify({ type: 'module' }))
   for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text)
 

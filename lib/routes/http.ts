@@ -121,18 +121,34 @@ export function callbackParams (request: FastifyRequest): URLSearchParams {
     return new URLSearchParams(start < 0 ? '' : url.slice(start + 1))
   }
   const params = new URLSearchParams()
-  for (const [name, value] of Object.entries((request.body ?? {}) as Record<string, unknown>)) {
+  for (const [name, value] of Object.entries(postedFields(request))) {
     // JSON can hold anything; what is no text is blank.
-    for (const item of Array.isArray(value) ? value : [value]) params.append(name, typeof item === 'string' ? item : '')
+    for (const item of Array.isArray(value) ? value.slice(0, MAX_FIELDS) : [value]) params.append(name, typeof item === 'string' ? item : '')
   }
   return params
 }
 
-/** One field of a posted form or JSON body, or of the query. */
+/** Members that a posted form may have; an authorization response has a dozen. */
+const MAX_FIELDS = 100
+
+/**
+ * The fields of a posted form or JSON object. What else a body may be, a text, a list, bytes, has none, and neither has one
+ * with more members than any form of ours: the app's own parsers and limits may have let it in.
+ */
+function postedFields ({ body }: FastifyRequest): Record<string, unknown> {
+  if (typeof body !== 'object' || body === null || Array.isArray(body) || ArrayBuffer.isView(body)) return {}
+  return Object.keys(body).length > MAX_FIELDS ? {} : body as Record<string, unknown>
+}
+
+/** One field of a posted form or JSON body. */
+export function postedField (request: FastifyRequest, name: string): string | undefined {
+  const fields = postedFields(request)
+  const value = Object.hasOwn(fields, name) ? fields[name] : undefined
+  return typeof value === 'string' ? value : undefined
+}
+
+/** The same, or of the query: for what may stand in a link. A secret may not, where every log has it. */
 export function field (request: FastifyRequest, name: string): string | undefined {
-  for (const source of [request.body, request.query]) {
-    const value = (source as Record<string, unknown> | null | undefined)?.[name]
-    if (typeof value === 'string') return value
-  }
-  return undefined
+  const value = (request.query as Record<string, unknown> | null | undefined)?.[name]
+  return postedField(request, name) ?? (typeof value === 'string' ? value : undefined)
 }

@@ -33,6 +33,13 @@ export async function registerRoutes (app: FastifyInstance, runtime: Runtime): P
   const routes = ownRoutes(app, runtime)
   // The app's own limit where it is the smaller one.
   const bodyLimit = Math.min(app.initialConfig.bodyLimit ?? BODY_LIMIT, BODY_LIMIT)
+  const atRegistration = app.errorHandler
+  // The error of another plugin, or of a hook of the app. Thrown, it goes to the error handler that there was when these
+  // routes were made; most apps set theirs later.
+  const leaveToApp = (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
+    if (app.errorHandler === atRegistration) throw error
+    return app.errorHandler(error, request, reply)
+  }
   await app.register(async (scope) => {
     if (!scope.hasContentTypeParser(FORM)) {
       scope.addContentTypeParser(FORM, { parseAs: 'string' }, (_request, body, done) => { done(null, parse(body as string)) })
@@ -56,8 +63,7 @@ export async function registerRoutes (app: FastifyInstance, runtime: Runtime): P
         },
         errorHandler: (error, request, reply) => {
           if (error instanceof OAuthError) return sendProblem(runtime, request, reply, error)
-          // Another plugin's error, or a hook's of the app: this hands it to the app's own error handler.
-          if (!isBodyError(error)) throw error
+          if (!isBodyError(error)) return leaveToApp(error, request, reply)
           return withoutBody === undefined ? sendProblem(runtime, request, reply, error) : withoutBody(runtime, request, reply.code(200))
         }
       })

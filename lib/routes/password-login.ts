@@ -3,7 +3,7 @@ import { passwordGrant } from '../client/grants.ts'
 import type { ProviderClient } from '../client/provider-client.ts'
 import { InvalidCredentialsError, TooManyAttemptsError, UnknownProviderError, type OAuthError } from '../errors.ts'
 import { commitLogin } from './commit-login.ts'
-import { cookiesOfSession, field, noStore, refuseCrossSite, sessionOf, wantsHtml } from './http.ts'
+import { cookiesOfSession, field, noStore, postedField, refuseCrossSite, sessionOf, wantsHtml } from './http.ts'
 import { identify } from './identity.ts'
 import type { Outcome } from './login-throttle.ts'
 import { sendPage, sendProblem } from './problem.ts'
@@ -30,13 +30,13 @@ export function sendLoginForm (runtime: Runtime, reply: FastifyReply, { name, co
 export async function passwordRoute (runtime: Runtime, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const { provider: name } = request.params as { provider: string }
   const returnTo = readReturnTo(request, field(request, 'returnTo'), runtime.config.baseUrl())
-  const username = field(request, 'username')
+  const username = postedField(request, 'username')
   try {
     noStore(reply)
     refuseCrossSite(request, runtime.config.baseUrl())
     const provider = visitorsProvider(runtime, name)
     if (provider.config.grantType !== 'password') throw new UnknownProviderError(`provider "${name}" takes no password here; log in with GET`, { provider: name })
-    await login(runtime, request, reply, provider, username ?? '', field(request, 'password') ?? '')
+    await login(runtime, request, reply, provider, username ?? '', postedField(request, 'password') ?? '')
     return reply.sent ? reply : reply.redirect(returnTo ?? publicPath(runtime, '/'), 302)
   } catch (error) {
     const { statusCode } = error as OAuthError

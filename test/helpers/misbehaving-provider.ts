@@ -199,7 +199,7 @@ export class MisbehavingProvider {
     this.secrets.push(code, ...['state', 'nonce'].map((name) => query.get(name)).filter((value) => value !== null))
     this.wrong.callback?.(params)
     const redirectUri = query.get('redirect_uri') ?? ''
-    if (query.get('response_mode') !== 'form_post') return { status: 302, headers: { location: `${redirectUri}?${params}` } }
+    if (query.get('response_mode') !== 'form_post') return { status: 302, headers: { location: `${redirectUri}${redirectUri.includes('?') ? '&' : '?'}${params}` } }
 
     const fields = [...params].map(([name, value]) => `<input type="hidden" name="${escapeHtml(name)}" value="${escapeHtml(value)}">`)
     const body = `<form method="post" action="${escapeHtml(redirectUri)}">${fields.join('')}</form><script>document.forms[0].submit()</script>`
