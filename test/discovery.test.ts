@@ -81,6 +81,81 @@ t.test('the metadata of a provider without OpenID Connect is found where RFC 841
   t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
 })
 
+const unusable: Record<string, Reply> = {
+  'is forbidden': { status: 403, body: { message: 'Forbidden' } },
+  'may not be asked for': { status: 405 },
+  'is a bad request': { status: 400, body: 'no such path' },
+  'asks for a login': { status: 401, headers: { 'www-authenticate': 'Basic' } },
+  'is gone': { status: 410 },
+  'redirects to a page': { status: 302, headers: { location: '/login' } },
+  'is a page': { headers: { 'content-type': 'text/html' }, body: '<!doctype html><title>App</title>' },
+  'is empty': { body: '' },
+  'is a list': { body: [] },
+  'has no issuer': { body: { error: 'not found' } },
+  'makes the server fail': { status: 500 },
+  'is not implemented': { status: 501 }
+}
+
+for (const [what, discovery] of Object.entries(unusable)) {
+  t.test(`where openid-configuration ${what}, the document of RFC 8414 is used`, async (t) => {
+    const { provider, browser, url } = await loginApp(t, { provider: { scope: [] } })
+    const metadata = {
+      issuer: provider.issuer,
+      authorization_endpoint: provider.url('authorization'),
+      token_endpoint: provider.url('token')
+    }
+    provider.wrong = { instead: { discovery, oauthDiscovery: { body: metadata } } }
+    t.equal((await browser.login(`${url}/login/acme`)).status, 200)
+    t.equal(provider.asked('token').length, 1)
+  })
+}
+
+t.test('the document of RFC 8414 of an issuer with a path is before that path', async (t) => {
+  const { provider, browser, url } = await loginApp(t, {
+    providers: ({ providerOptions }) => ({ acme: { ...providerOptions, issuer: `${providerOptions.issuer}/tenant/a/` } })
+  })
+  await browser.get(`${url}/login/acme`)
+  t.strictSame(provider.requests.map(({ path }) => path), [
+    '/tenant/a/.well-known/openid-configuration', '/.well-known/oauth-authorization-server/tenant/a'
+  ])
+})
+
+t.test('an error of discovery names both documents and what came of them', async (t) => {
+  const { provider, browser, url, errors } = await loginApp(t, {
+    wrong: { instead: { discovery: { status: 403 }, oauthDiscovery: { body: '<html>' } } }
+  })
+  const page = await browser.get(`${url}/login/acme`, asJson)
+  t.match(page.json(), { statusCode: 503, code: 'FST_OAUTH_PROVIDER_UNAVAILABLE' })
+  t.match(errors[0]?.message, `${provider.url('discovery')} answered 403`)
+  t.match(errors[0]?.message, `${provider.url('oauthDiscovery')} answered 200 without an issuer`)
+})
+
+t.test('an issuer under another name of the same machine is told with both names', async (t) => {
+  const { provider, browser, url, errors } = await loginApp(t, {
+    providers: ({ providerOptions }) => ({
+      acme: { ...providerOptions, issuer: providerOptions.issuer.replace('127.0.0.1', 'localhost') }
+    })
+  })
+  t.equal(codeOf(await browser.get(`${url}/login/acme`, asJson)), 'FST_OAUTH_INVALID_OPTIONS')
+  t.match(errors, [{ reason: 'issuer_mismatch' }])
+  t.match(errors[0]?.message, `is of issuer "${provider.issuer}"`)
+  t.match(errors[0]?.message, `options say "${provider.issuer.replace('127.0.0.1', 'localhost')}"`)
+  t.match(errors[0]?.message, `write issuer: '${provider.issuer}'`)
+})
+
+for (const lists of [{}, 'client_secret_post', 1, null, [1, null, {}]]) {
+  t.test(`a login works where the metadata has ${JSON.stringify(lists)} for its lists`, async (t) => {
+    const metadata = {
+      token_endpoint_auth_methods_supported: lists,
+      id_token_signing_alg_values_supported: lists,
+      userinfo_signing_alg_values_supported: lists,
+      scopes_supported: lists
+    }
+    const { browser, url } = await loginApp(t, { wrong: { metadata } })
+    t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
+  })
+}
+
 t.test('an issuer with a path is asked below that path', async (t) => {
   const { provider, browser, url } = await loginApp(t, { providers: ({ providerOptions }) => ({ acme: { ...providerOptions, issuer: `${providerOptions.issuer}/tenant` } }) })
   await browser.get(`${url}/login/acme`)

@@ -17,7 +17,7 @@ async function tokenEndpoint (t: { after: (fn: () => unknown) => unknown }, answ
   const { port, close } = await listen(async (request, response) => {
     requests.push({ body: parse(await text(request)), authorization: request.headers.authorization, url: request.url, method: request.method })
     const [status, body] = answers.length > 1 ? answers.shift()! : answers[0]!
-    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+    response.writeHead(status, { 'content-type': 'application/json' }).end(typeof body === 'string' ? body : JSON.stringify(body))
   })
   t.after(close)
   const url = `http://127.0.0.1:${port}`
@@ -261,4 +261,96 @@ t.test('a headless session takes no ID token of another issuer, and no token tha
   const session = headless.session(kept)
   await t.rejects(session.fetchTokens({ callbackUrl }), { code: 'FST_OAUTH_INVALID_ID_TOKEN', reason: 'iss' })
   t.equal(session.tokens, undefined)
+})
+
+for (const [what, members, interval] of [
+  ['is negative', '"interval":-1', 5],
+  ['is nothing', '"interval":0', 5],
+  ['is a word', '"interval":"soon"', 5],
+  ['is null', '"interval":null', 5],
+  ['is an object', '"interval":{"valueOf":1}', 5],
+  ['is hardly anything', '"interval":0.0001', 1],
+  ['is longer than a timer can be', '"interval":3e6', 300],
+  ['is without end', '"interval":1e999', 300],
+  ['is beyond what a number holds', '"interval":99999999999999999999', 300],
+  ['is a number in a text', '"interval":"5"', 5],
+  ['is a small number in a text', '"interval":"0.001"', 1],
+  ['is sane', '"interval":7', 7]
+] as const) {
+  t.test(`device authorization: an interval that ${what} never asks without a pause`, async (t) => {
+    const waited: number[] = []
+    const { providerOptions } = await tokenEndpoint(t, [
+      [200, `{"device_code":"d","user_code":"U","verification_uri":"https://as.example/d","expires_in":1800,${members}}`],
+      [400, { error: 'authorization_pending' }], [200, TOKENS]
+    ])
+    const clock = { wait: async (seconds: number) => { waited.push(seconds) } }
+    const device = await provider(t, { ...providerOptions, grantType: 'device_code' }, { clock }).device()
+    t.equal(device.interval, interval)
+    await device.tokens()
+    t.strictSame(waited, [interval, interval])
+  })
+}
+
+for (const [expiresIn, life] of [['-1', 600], ['"x"', 600], ['1e999', 2_592_000], ['"60"', 60], ['0.5', 1], ['null', 600]] as const) {
+  t.test(`device authorization: a life of ${expiresIn} is one that time has`, async (t) => {
+    const { providerOptions } = await tokenEndpoint(t, [
+      [200, `{"device_code":"d","user_code":"U","verification_uri":"https://as.example/d","expires_in":${expiresIn}}`]
+    ])
+    const device = await provider(t, { ...providerOptions, grantType: 'device_code' }, { clock: { now: () => 1000 } }).device()
+    t.equal(device.expiresAt, 1000 + life)
+  })
+}
+
+t.test('device authorization: a server that is down is asked more slowly, and not for ever', async (t) => {
+  let now = 1000
+  const waited: number[] = []
+  const { providerOptions } = await tokenEndpoint(t, [
+    [200, { device_code: 'd', user_code: 'U', verification_uri: 'https://as.example/d', expires_in: 1000 }], [503, {}]
+  ])
+  const wait = async (seconds: number) => {
+    now += seconds
+    waited.push(seconds)
+  }
+  const device = await provider(t, { ...providerOptions, grantType: 'device_code' }, { clock: { now: () => now, wait } }).device()
+  await t.rejects(device.tokens(), { code: 'FST_OAUTH_AUTHORIZATION_FAILED', oauthError: 'expired_token' })
+  t.strictSame(waited, [5, 10, 20, 40, 80, 160, 300, 300, 85])
+})
+
+t.test('a refused client is told what to look at', async (t) => {
+  const check = /refused the client: invalid_client; check clientId, clientSecret and clientAuthentication$/
+  const refusedClient = async (options: Partial<ProviderOptions>) => {
+    const { providerOptions } = await tokenEndpoint(t, [[401, { error: 'invalid_client' }]])
+    const acme = provider(t, { ...providerOptions, grantType: 'client_credentials', ...options })
+    return await acme.session().fetchTokens().catch((error: unknown) => error)
+  }
+  t.match(await refusedClient({}), { code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE', oauthError: 'invalid_client', message: check })
+  t.match(await refusedClient({ clientSecret: 'p+s/w%r:d=x' }), { message: check }, 'the form was tried')
+  t.match(await refusedClient({ clientSecret: 'plain-secret', clientAuthentication: 'client_secret_basic' }), { message: check })
+  const encoded = await refusedClient({ clientSecret: 'p+s/w%r:d=x', clientAuthentication: 'client_secret_basic' })
+  t.match(encoded, { message: /do not decode such a secret in Basic: try clientAuthentication: 'client_secret_post'$/ })
+})
+
+t.test('a refused client whose secret Basic encodes is told of the form, where the metadata lists it', async (t) => {
+  const messageFrom = async (methods: string[]) => {
+    const wrong = { metadata: { token_endpoint_auth_methods_supported: methods } }
+    const server = await startMisbehavingProvider(t, wrong)
+    const { issuer, clientId } = server
+    const acme = provider(t, { issuer, clientId, clientSecret: 'p+s/w%r:d=x', grantType: 'client_credentials' })
+    return await acme.session().fetchTokens().catch((error: Error) => error.message)
+  }
+  t.match(await messageFrom(['client_secret_basic', 'client_secret_post']), /try clientAuthentication: 'client_secret_post'$/)
+  t.match(await messageFrom(['client_secret_basic']), /and clientAuthentication$/)
+})
+
+t.test('a refused grant is told in its own words', async (t) => {
+  const messageOf = async (options: Partial<ProviderOptions>, ask: (acme: ReturnType<typeof provider>) => Promise<unknown>) => {
+    const { providerOptions } = await tokenEndpoint(t, [[400, { error: 'invalid_scope' }]])
+    return await ask(provider(t, { ...providerOptions, ...options })).catch((error: Error) => error.message)
+  }
+  t.match(await messageOf({ grantType: 'client_credentials' }, acme => acme.session().fetchTokens()),
+    /did not accept a token for the app itself: invalid_scope; check scope, resource and audience/)
+  t.match(await messageOf({}, acme => acme.clientCredentials().currentTokens()), /a token for the app itself/)
+  t.match(await messageOf({}, acme => acme.exchange({ subjectToken: 't0ken' })), /did not accept the token exchange: invalid_scope; check/)
+  t.match(await messageOf({}, acme => acme.jwtBearer({ assertion: 'a.b.c' })), /did not accept the assertion: invalid_scope; check/)
+  t.match(await messageOf({}, acme => acme.session().fetchTokens({ code: 'zz' })), /did not accept the login: invalid_scope; start the login again/)
 })

@@ -94,7 +94,10 @@ export class AppProvider {
   }
 }
 
+/** The longest time that a timer of Node's can hold; a longer one is over at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+
 async function sleep (seconds: number, signal?: AbortSignal): Promise<void> {
   const { setTimeout } = await import('node:timers/promises')
-  await setTimeout(seconds * 1000, undefined, signal === undefined ? {} : { signal })
+  await setTimeout(Math.min(seconds * 1000, MAX_TIMER_MS), undefined, signal === undefined ? {} : { signal })
 }

@@ -29,6 +29,14 @@ export class ClientAuthenticator {
     return (await this.#metadata()).token_endpoint_auth_methods_supported === undefined
   }
 
+  /** Whether Basic is used, encodes something of id or secret, and the form is, for all that is known, a way as well. */
+  async isEncodedInBasic (): Promise<boolean> {
+    const { clientId, clientSecret, clientAuthentication = 'client_secret_basic' } = this.#config
+    if (clientAuthentication !== 'client_secret_basic' || clientSecret === undefined) return false
+    const supported = (await this.#metadata()).token_endpoint_auth_methods_supported
+    return /[^\w.~-]/.test(clientId + clientSecret) && supported?.includes('client_secret_post') !== false
+  }
+
   /** Remembers which of the two a provider takes. */
   preferPost (works: boolean): void { this.#prefersPost = works }
 

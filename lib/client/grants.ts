@@ -36,19 +36,33 @@ export async function requestGrant (provider: ProviderClient, grantType: string,
     ...(options.headers !== undefined && { headers: options.headers }),
     ...(options.hooks !== undefined && { hooks: options.hooks })
   })
-  return granted(provider, answer)
+  return granted(provider, grantType, answer)
 }
 
-function granted (provider: ProviderClient, answer: TokenResponse): Granted {
-  if ('error' in answer) throw refusedGrant(provider, answer.error)
+function granted (provider: ProviderClient, grantType: string, answer: TokenResponse): Granted {
+  if ('error' in answer) throw refusedGrant(provider, grantType, answer.error)
   return answer
 }
 
+const JWT_BEARER_GRANT = 'urn:ietf:params:oauth:grant-type:jwt-bearer'
+const TOKEN_EXCHANGE_GRANT = 'urn:ietf:params:oauth:grant-type:token-exchange'
+const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
+
+/** Grant type → what was refused, and what to do. */
+const REFUSALS: Record<string, [refused: string, remedy: string]> = {
+  password: ['the user name and password', 'try again with the right ones'],
+  client_credentials: ['a token for the app itself', "check scope, resource and audience, and the client's grants at the provider"],
+  [JWT_BEARER_GRANT]: ['the assertion', 'check its issuer, subject, audience, times and key'],
+  [TOKEN_EXCHANGE_GRANT]: ['the token exchange', 'check the tokens, their types, audience, resource and scope'],
+  [DEVICE_GRANT]: ['the login on the device', 'start it again']
+}
+
 /** A refused grant is the end of this try; that the client itself is refused is the operator's to mend. */
-export function refusedGrant (provider: ProviderClient, error: OAuthError): OAuthError {
+export function refusedGrant (provider: ProviderClient, grantType: string, error: OAuthError): OAuthError {
   const { oauthError, oauthErrorDescription, oauthErrorUri, responseStatus, excerpt, reason } = error
   if (reason !== 'refused' || oauthError === 'invalid_client' || oauthError === 'unauthorized_client') return error
-  return new AuthorizationFailedError(`provider "${provider.name}" did not accept the login: ${oauthError}; start the login again`, {
+  const [refused, remedy] = REFUSALS[grantType] ?? ['the login', 'start the login again']
+  return new AuthorizationFailedError(`provider "${provider.name}" did not accept ${refused}: ${oauthError}; ${remedy}`, {
     provider: provider.name, oauthError, oauthErrorDescription, oauthErrorUri, responseStatus, excerpt, reason
   })
 }
@@ -66,10 +80,11 @@ export async function codeGrant (provider: ProviderClient, { code, redirectUri, 
 
 /**
  * Resource owner password credentials (RFC 6749, section 4.3): legacy; the app sees the user's password.
+ * An empty password is sent: whether there is one is the provider's to say.
  * @throws FST_OAUTH_INVALID_OPTIONS where one of the two is missing
  */
 export async function passwordGrant (provider: ProviderClient, { username, password, ...options }: GrantOptions & { username: string | undefined, password: string | undefined }): Promise<Granted> {
-  if (typeof username !== 'string' || username === '' || typeof password !== 'string' || password === '') {
+  if (typeof username !== 'string' || username === '' || typeof password !== 'string') {
     throw new InvalidOptionsError('the password grant needs a user name and a password', { provider: provider.name, reason: 'missing_credentials' })
   }
   return await requestGrant(provider, 'password', { username, password, scope: scopeParameter(provider, options) }, options)
@@ -83,7 +98,7 @@ export async function clientCredentialsGrant (provider: ProviderClient, options:
 /** A signed assertion of the app's own in place of a login (RFC 7523, section 2.1). */
 export async function jwtBearerGrant (provider: ProviderClient, { assertion, ...options }: GrantOptions & { assertion: string }): Promise<Granted> {
   if (typeof assertion !== 'string' || assertion === '') throw new InvalidOptionsError('the JWT bearer grant needs an assertion; sign one for the provider', { provider: provider.name, reason: 'missing_assertion' })
-  return await requestGrant(provider, 'urn:ietf:params:oauth:grant-type:jwt-bearer', { assertion, scope: scopeParameter(provider, options) }, options)
+  return await requestGrant(provider, JWT_BEARER_GRANT, { assertion, scope: scopeParameter(provider, options) }, options)
 }
 
 /**
@@ -122,7 +137,7 @@ export interface TokenExchange extends GrantOptions {
 export async function tokenExchangeGrant (provider: ProviderClient, exchange: TokenExchange): Promise<Granted> {
   const { subjectToken, subjectTokenType = 'access_token', actorToken, actorTokenType = 'access_token', requestedTokenType, audience, resource, ...options } = exchange
   const params = setParameters(setParameters(new URLSearchParams(), { audience, resource }), options.params)
-  return await requestGrant(provider, 'urn:ietf:params:oauth:grant-type:token-exchange', {
+  return await requestGrant(provider, TOKEN_EXCHANGE_GRANT, {
     subject_token: subjectToken,
     subject_token_type: tokenType(subjectTokenType),
     actor_token: actorToken,
@@ -163,9 +178,22 @@ export async function startDevice (provider: ProviderClient, now: number, option
     userCode: members.user_code,
     verificationUri: uri,
     ...(typeof complete === 'string' && { verificationUriComplete: complete }),
-    expiresAt: now + (Number(members.expires_in) || 600),
-    interval: Number(members.interval) || 5
+    expiresAt: now + secondsOf(members.expires_in, { min: 1, max: MAX_DEVICE_LIFE, otherwise: 600 }),
+    interval: secondsOf(members.interval, { min: 1, max: MAX_INTERVAL, otherwise: DEFAULT_INTERVAL })
   }
+}
+
+/** Seconds between two questions where the provider says nothing (RFC 8628, section 3.2), and those that are believed. */
+const DEFAULT_INTERVAL = 5
+const MAX_INTERVAL = 300
+/** Seconds that a device code is believed to live. */
+const MAX_DEVICE_LIFE = 30 * 86_400
+
+// What becomes a timer: a number that is none, or none that time has, would ask without a pause.
+function secondsOf (value: unknown, { min, max, otherwise }: { min: number, max: number, otherwise: number }): number {
+  const seconds = typeof value === 'string' && value.trim() !== '' ? Number(value) : value
+  if (typeof seconds !== 'number' || Number.isNaN(seconds) || seconds <= 0) return otherwise
+  return Math.min(Math.max(seconds, min), max)
 }
 
 function refusedDevice (provider: ProviderClient, responseStatus: number, members: TokenMembers): OAuthError {
@@ -173,7 +201,9 @@ function refusedDevice (provider: ProviderClient, responseStatus: number, member
   const secrets = [clientSecret, ...secretsIn(members)]
   const textOf = (value: unknown) => typeof value === 'string' ? redact(value, secrets) : undefined
   const oauthError = textOf(members.error)
-  return new AuthorizationFailedError(`provider "${provider.name}" refused a device authorization: ${oauthError}`, {
+  const refused = `provider "${provider.name}" refused a device authorization: ${oauthError}`
+  const remedy = oauthError === 'invalid_client' ? '; check clientId, clientSecret and clientAuthentication' : ''
+  return new AuthorizationFailedError(refused + remedy, {
     provider: provider.name,
     oauthError,
     oauthErrorDescription: textOf(members.error_description),
@@ -182,8 +212,6 @@ function refusedDevice (provider: ProviderClient, responseStatus: number, member
     reason: 'refused'
   })
 }
-
-const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
 
 /**
  * Asks until the user has answered (RFC 8628, section 3.4 and 3.5): not before the interval, five seconds slower for good
@@ -194,8 +222,9 @@ const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
 export async function pollDevice (provider: ProviderClient, device: DeviceAuthorization, { now, wait }: { now: () => number, wait: (seconds: number) => Promise<void> }, options: GrantOptions = {}): Promise<Granted> {
   let { interval } = device
   for (;;) {
-    await wait(interval)
-    if (now() > device.expiresAt) throw new AuthorizationFailedError(`nobody confirmed the device at provider "${provider.name}" in time; start again`, { provider: provider.name, oauthError: 'expired_token', reason: 'refused' })
+    const left = device.expiresAt - now()
+    await wait(Math.max(0, Math.min(interval, left)))
+    if (left < interval || now() > device.expiresAt) throw expiredDevice(provider)
     const answer = await provider.requestTokens({
       grantType: DEVICE_GRANT,
       grant: { device_code: device.deviceCode },
@@ -207,9 +236,14 @@ export async function pollDevice (provider: ProviderClient, device: DeviceAuthor
       return { error }
     })
     if (!('error' in answer)) return answer
-    const { oauthError, code } = answer.error
-    if (code === 'FST_OAUTH_PROVIDER_UNAVAILABLE') interval *= 2
+    const { oauthError, code, retryAfter = 0 } = answer.error
+    if (code === 'FST_OAUTH_PROVIDER_UNAVAILABLE') interval = Math.min(Math.max(interval * 2, retryAfter), MAX_INTERVAL)
     else if (oauthError === 'slow_down') interval += 5
-    else if (oauthError !== 'authorization_pending') throw refusedGrant(provider, answer.error)
+    else if (oauthError !== 'authorization_pending') throw refusedGrant(provider, DEVICE_GRANT, answer.error)
   }
+}
+
+function expiredDevice ({ name }: ProviderClient): OAuthError {
+  const message = `nobody confirmed the device at provider "${name}" in time; start again`
+  return new AuthorizationFailedError(message, { provider: name, oauthError: 'expired_token', reason: 'refused' })
 }

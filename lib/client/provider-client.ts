@@ -1,11 +1,11 @@
 import type { ClientAuth } from 'oauth4webapi'
 import type { JSONWebKeySet } from 'jose'
 import {
-  ApiUnavailableError, InvalidOptionsError, InvalidResponseError, ProviderUnavailableError, ResponseStatusError
+  ApiUnavailableError, InvalidOptionsError, InvalidResponseError, InvalidTokenResponseError, ProviderUnavailableError, ResponseStatusError
 } from '../errors.ts'
 import type { ProviderConfig } from '../options.ts'
 import { buildAuthorizationUrl, type AuthorizationRequest } from '../protocol/authorization-request.ts'
-import type { AuthorizationServerMetadata } from '../protocol/discovery.ts'
+import type { AuthorizationServerMetadata, Discovery } from '../protocol/discovery.ts'
 import type { IdTokenClaims, IdTokenExpectation } from '../protocol/id-token.ts'
 import { identifierText } from '../protocol/json.ts'
 import type { KeySource } from '../protocol/jwks.ts'
@@ -28,8 +28,13 @@ const ACCEPT_USERINFO = 'application/json, application/jwt;q=0.9'
 const COMPACT_JWS = /^[\w-]+\.[\w-]+\.[\w-]*$/
 const COMPACT_JWE = /^[\w-]+(?:\.[\w-]*){4}$/
 
+/** For a secret whose characters Basic encodes (RFC 6749, section 2.3.1). */
+const TRY_POST = "; some servers do not decode such a secret in Basic: try clientAuthentication: 'client_secret_post'"
+
 /** Milliseconds after which discovered metadata is fetched anew, in the background. */
 const METADATA_MAX_AGE_MS = 3_600_000
+/** The same, where the first document could not be had for the moment. */
+const PROVISIONAL_MAX_AGE_MS = 60_000
 
 export interface GrantRequest {
   grantType: string
@@ -57,6 +62,7 @@ export class ProviderClient {
   readonly #authenticator: ClientAuthenticator
   #metadata: AuthorizationServerMetadata | undefined
   #metadataAt = 0
+  #secondary = false
   #discovering: Promise<AuthorizationServerMetadata> | undefined
   #keys: KeySource | undefined
 
@@ -105,19 +111,23 @@ export class ProviderClient {
   }
 
   #discover (): Promise<AuthorizationServerMetadata> {
-    this.#discovering ??= this.#fetchMetadata().then((metadata) => {
+    this.#discovering ??= this.#fetchMetadata().then(({ metadata, secondary, provisional }) => {
+      // What is known of the first document is not replaced by the second one, which may know less.
+      if (secondary && this.#metadata !== undefined && !this.#secondary) return this.#metadata
       this.#metadata = metadata
-      this.#metadataAt = this.#clock.monotonic()
+      this.#secondary = secondary
+      this.#metadataAt = this.#clock.monotonic() - (provisional ? METADATA_MAX_AGE_MS - PROVISIONAL_MAX_AGE_MS : 0)
       return metadata
     }).finally(() => { this.#discovering = undefined })
     return this.#discovering
   }
 
-  async #fetchMetadata (): Promise<AuthorizationServerMetadata> {
+  async #fetchMetadata (): Promise<Discovery> {
     const { discover } = await import('../protocol/discovery.ts')
-    const found = await discover(this.name, this.config.issuer!, async (url, headers) => this.#http.answer({ url: new URL(url), method: 'GET', headers }))
+    const found = await discover(this.name, this.config.issuer!, async (url, headers) =>
+      await this.#http.answer({ url: new URL(url), method: 'GET', headers }))
     // What the app wrote itself wins over what was discovered.
-    return { ...found, ...this.config.endpoints }
+    return { ...found, metadata: { ...found.metadata, ...this.config.endpoints } }
   }
 
   /** @throws FST_OAUTH_INVALID_OPTIONS where the provider has no such endpoint, FST_OAUTH_INSECURE_TRANSPORT */
@@ -165,11 +175,27 @@ export class ProviderClient {
    */
   async requestTokens (request: GrantRequest): Promise<TokenResponse> {
     const result = await this.#requestTokens(request)
-    if (!isInvalidClient(result) || request.clientAuth !== undefined || !await this.#authenticator.mayTryPost()) return result
+    if (!isInvalidClient(result)) return result
+    if (request.clientAuth !== undefined || !await this.#authenticator.mayTryPost()) {
+      const encoded = request.clientAuth === undefined && await this.#authenticator.isEncodedInBasic()
+      return this.#withClientHint(result, encoded ? TRY_POST : '')
+    }
     this.#authenticator.preferPost(true)
     const second = await this.#requestTokens(request)
-    if (isInvalidClient(second)) this.#authenticator.preferPost(false)
-    return second
+    if (!isInvalidClient(second)) return second
+    this.#authenticator.preferPost(false)
+    return this.#withClientHint(second)
+  }
+
+  /** A client that is refused is the operator's to mend: the error says what to look at. */
+  #withClientHint (refused: Extract<TokenResponse, { error: unknown }>, hint = ''): TokenResponse {
+    const { code, oauthErrorDescription, oauthErrorUri, responseStatus, excerpt, reason } = refused.error
+    if (code !== 'FST_OAUTH_INVALID_TOKEN_RESPONSE') return refused
+    const message = `provider "${this.name}" refused the client: invalid_client; check clientId, clientSecret and clientAuthentication`
+    const error = new InvalidTokenResponseError(message + hint, {
+      provider: this.name, oauthError: 'invalid_client', oauthErrorDescription, oauthErrorUri, responseStatus, excerpt, reason
+    })
+    return { ...refused, error }
   }
 
   async #requestTokens (request: GrantRequest): Promise<TokenResponse> {
@@ -375,6 +401,6 @@ function secretsOf (body: URLSearchParams): string[] {
   return SECRET_PARAMETERS.flatMap(name => body.getAll(name))
 }
 
-function isInvalidClient (answer: TokenResponse): boolean {
+function isInvalidClient (answer: TokenResponse): answer is Extract<TokenResponse, { error: unknown }> {
   return 'error' in answer && answer.error.oauthError === 'invalid_client'
 }

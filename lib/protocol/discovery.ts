@@ -1,46 +1,73 @@
-import { allowInsecureRequests, customFetch, discoveryRequest, processDiscoveryResponse, type AuthorizationServer } from 'oauth4webapi'
-import { InvalidOptionsError, OAuthError, ProviderUnavailableError } from '../errors.ts'
-import type { HttpAnswer } from './token-response.ts'
+import type { AuthorizationServer } from 'oauth4webapi'
+import { InvalidOptionsError, ProviderUnavailableError } from '../errors.ts'
+import { redact } from './redact.ts'
+import { parseMembers, type HttpAnswer, type TokenMembers } from './token-response.ts'
 
 /** A provider's metadata, wire names (RFC 8414; OpenID Connect Discovery, section 3). */
 export type AuthorizationServerMetadata = AuthorizationServer
 
 export type FetchDocument = (url: string, headers: Record<string, string>) => Promise<HttpAnswer>
 
+/** What was found out about a provider. */
+export interface Discovery {
+  metadata: AuthorizationServerMetadata
+  /** Whether it is the OAuth 2 document: that of OpenID Connect may say more. */
+  secondary: boolean
+  /** Whether the first document failed in a way that passes. */
+  provisional: boolean
+}
+
+/** Strings that a list of the metadata may have. */
+const MAX_LIST = 1000
+const LIST_MEMBER = /_(?:values|methods|types|modes|scopes|claims)_supported$|^(?:scopes|claims)_supported$/
+
 /**
- * Fetches a provider's metadata and checks that it speaks for the issuer that was asked (OpenID Connect Discovery, section 4.3).
- * Where the OpenID Connect document does not exist, the OAuth 2 one is tried (RFC 8414, section 3).
- * @throws FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS where the document is of another issuer
+ * Fetches a provider's metadata and checks that it speaks for the issuer that was asked (OpenID Connect Discovery, section
+ * 4.3). Where the OpenID Connect document does not exist or cannot be used, the OAuth 2 one is asked for (RFC 8414,
+ * section 3).
+ * @throws FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS where a document is of another issuer
  */
-export async function discover (provider: string, issuer: string, fetchDocument: FetchDocument): Promise<AuthorizationServerMetadata> {
-  const url = new URL(issuer)
-  let status = 0
-  const request = async (algorithm: 'oidc' | 'oauth2') => discoveryRequest(url, {
-    algorithm,
-    [allowInsecureRequests]: true,
-    [customFetch]: async (address, { headers }) => {
-      const answer = await fetchDocument(address, headers)
-      status = answer.status
-      const odd = status < 200 || status > 599 || status === 204 || status === 205 || status === 304
-      return new Response(odd ? null : answer.text, {
-        status: odd ? 502 : status,
-        headers: { 'content-type': 'application/json' }
-      })
+export async function discover (provider: string, issuer: string, fetchDocument: FetchDocument): Promise<Discovery> {
+  const failures: string[] = []
+  let status: number | undefined
+  for (const address of documentsOf(new URL(issuer))) {
+    const answer = await fetchDocument(address, { accept: 'application/json' })
+    const members = answer.status === 200 ? parseMembers(answer.text) : undefined
+    if (typeof members?.issuer === 'string') {
+      checkIssuer(provider, issuer, members.issuer)
+      const secondary = status !== undefined
+      return { metadata: withLists(members), secondary, provisional: secondary && isPassing(status!) }
     }
-  })
-  let response = await request('oidc')
-  if (status === 404) response = await request('oauth2')
-  if (status !== 200) {
-    throw new ProviderUnavailableError(`the metadata of provider "${provider}" could not be read: its issuer answered ${status}; check \`issuer\` if this does not pass`, { provider, responseStatus: status })
+    status ??= answer.status
+    failures.push(`${address} answered ${answer.status}${answer.status === 200 ? ' without an issuer' : ''}`)
   }
-  try {
-    return await processDiscoveryResponse(url, response)
-  } catch (cause) {
-    if (cause instanceof OAuthError) throw cause
-    const { code } = cause as { code?: string }
-    if (code === 'OAUTH_JSON_ATTRIBUTE_COMPARISON_FAILED') {
-      throw new InvalidOptionsError(`the metadata found at the issuer of provider "${provider}" belongs to another issuer; \`issuer\` must be written exactly as the provider writes it`, { provider, reason: 'issuer_mismatch', cause })
-    }
-    throw new ProviderUnavailableError(`the metadata of provider "${provider}" cannot be read`, { provider, reason: 'invalid_metadata', cause })
+  const message = `the metadata of provider "${provider}" could not be read: ${failures.join(', ')}`
+  const remedy = 'check `issuer` if this does not pass, or write the endpoints into the options'
+  throw new ProviderUnavailableError(`${message}; ${remedy}`, { provider, responseStatus: status, reason: 'invalid_metadata' })
+}
+
+// One has the well-known path behind the issuer's own, the other before it.
+function documentsOf ({ origin, pathname }: URL): string[] {
+  const path = pathname.replace(/\/+$/, '')
+  return [`${origin}${path}/.well-known/openid-configuration`, `${origin}/.well-known/oauth-authorization-server${path}`]
+}
+
+const isPassing = (status: number) => status >= 500 || status === 429 || status === 408
+
+function checkIssuer (provider: string, issuer: string, found: string): void {
+  if (URL.canParse(found) && new URL(found).href === new URL(issuer).href) return
+  const said = redact(found)
+  const message = `the metadata of provider "${provider}" is of issuer "${said}", and its options say "${issuer}"`
+  const remedy = `write issuer: '${said}' if that is the one you mean (the same machine under another name is another issuer)`
+  throw new InvalidOptionsError(`${message}; ${remedy}`, { provider, reason: 'issuer_mismatch' })
+}
+
+// A list that is none would be met where it is searched.
+function withLists (members: TokenMembers): AuthorizationServerMetadata {
+  const metadata: TokenMembers = { ...members }
+  for (const [name, value] of Object.entries(members)) {
+    if (Array.isArray(value)) metadata[name] = value.filter(item => typeof item === 'string').slice(0, MAX_LIST)
+    else if (LIST_MEMBER.test(name)) delete metadata[name]
   }
+  return metadata as unknown as AuthorizationServerMetadata
 }
