@@ -64,6 +64,19 @@ for (const [what, [one, unknown]] of Object.entries(strange)) {
   })
 }
 
+const coloured = { ...challenge, colour: 'red' }
+const delayed = { ...call.given, token_response: { status: 200, body: '', delay: 3 } }
+const several: [what: string, one: ConformanceCase, unknown: string][] = [
+  ['two things', { ...challenge, given: { ...challenge.given, wings: 2, tail: 1 } }, 'given.wings, given.tail'],
+  ['a member of the case itself', coloured, 'colour'],
+  ['a member of an answer', { ...call, given: delayed, expect: { ok: true } }, 'token_response.delay']
+]
+for (const [what, one, unknown] of several) {
+  t.test(`${what} that the runner does not know is named`, async (t) => {
+    t.strictSame(await runCases([one]), [{ id: one.id, outcome: 'skipped', unknown }])
+  })
+}
+
 const wrong: Record<string, ConformanceCase> = {
   'another value': { ...challenge, expect: { challenge: 'something else' } },
   'more than the value': { ...challenge, expect: { challenge: `${String(challenge.expect.challenge)}, and more` } },

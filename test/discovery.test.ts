@@ -5,7 +5,9 @@ import { Browser } from './helpers/browser.ts'
 import { Gate } from './helpers/gate.ts'
 import { listen } from './helpers/listen.ts'
 import { asJson, assertNobody, callbackUrl, codeOf, loginApp, type LoginAppOptions } from './helpers/login-app.ts'
+import { startMisbehavingProvider } from './helpers/misbehaving-provider.ts'
 import type { Misbehaviour, MisbehavingProvider, Reply } from './helpers/misbehaving-provider.ts'
+import { createProvider } from '../lib/index.ts'
 import { tokenRecords } from './helpers/records.ts'
 
 // A provider's metadata, and its token endpoint, at a login. "oidcc-client-test…" names the module of the OpenID
@@ -110,9 +112,28 @@ for (const [what, discovery] of Object.entries(unusable)) {
   })
 }
 
+t.test('metadata of OpenID Connect that is known is not replaced by that of RFC 8414', async (t) => {
+  const server = await startMisbehavingProvider(t)
+  let monotonic = 0
+  const { issuer, clientId } = server
+  const acme = createProvider({ issuer, clientId, scope: ['openid'] }, { clock: { monotonic: () => monotonic } })
+  t.after(() => acme.close())
+  await acme.authorizationUrl()
+  const other = `${issuer}/other`
+  const oauthDiscovery = { body: { issuer, authorization_endpoint: other, token_endpoint: other } }
+  server.wrong = { instead: { discovery: { status: 503 }, oauthDiscovery } }
+  // The second one is asked for when the first one is done.
+  while (server.asked('oauthDiscovery').length < 2) {
+    monotonic += 2 * 3_600_000
+    await acme.authorizationUrl()
+    await new Promise(setImmediate)
+  }
+  t.match((await acme.authorizationUrl()).url, server.url('authorization'))
+})
+
 t.test('the document of RFC 8414 of an issuer with a path is before that path', async (t) => {
   const { provider, browser, url } = await loginApp(t, {
-    providers: ({ providerOptions }) => ({ acme: { ...providerOptions, issuer: `${providerOptions.issuer}/tenant/a/` } })
+    providers: ({ issuer, providerOptions }) => ({ acme: { ...providerOptions, issuer: `${issuer}/tenant/a/` } })
   })
   await browser.get(`${url}/login/acme`)
   t.strictSame(provider.requests.map(({ path }) => path), [

@@ -17,7 +17,8 @@ async function tokenEndpoint (t: { after: (fn: () => unknown) => unknown }, answ
   const { port, close } = await listen(async (request, response) => {
     requests.push({ body: parse(await text(request)), authorization: request.headers.authorization, url: request.url, method: request.method })
     const [status, body] = answers.length > 1 ? answers.shift()! : answers[0]!
-    response.writeHead(status, { 'content-type': 'application/json' }).end(typeof body === 'string' ? body : JSON.stringify(body))
+    response.writeHead(status, { 'content-type': 'application/json' })
+    response.end(typeof body === 'string' ? body : JSON.stringify(body))
   })
   t.after(close)
   const url = `http://127.0.0.1:${port}`
@@ -263,6 +264,8 @@ t.test('a headless session takes no ID token of another issuer, and no token tha
   t.equal(session.tokens, undefined)
 })
 
+const DEVICE = '"device_code":"d","user_code":"U","verification_uri":"https://as.example/d"'
+
 for (const [what, members, interval] of [
   ['is negative', '"interval":-1', 5],
   ['is nothing', '"interval":0', 5],
@@ -280,7 +283,7 @@ for (const [what, members, interval] of [
   t.test(`device authorization: an interval that ${what} never asks without a pause`, async (t) => {
     const waited: number[] = []
     const { providerOptions } = await tokenEndpoint(t, [
-      [200, `{"device_code":"d","user_code":"U","verification_uri":"https://as.example/d","expires_in":1800,${members}}`],
+      [200, `{${DEVICE},"expires_in":1800,${members}}`],
       [400, { error: 'authorization_pending' }], [200, TOKENS]
     ])
     const clock = { wait: async (seconds: number) => { waited.push(seconds) } }
@@ -291,12 +294,13 @@ for (const [what, members, interval] of [
   })
 }
 
-for (const [expiresIn, life] of [['-1', 600], ['"x"', 600], ['1e999', 2_592_000], ['"60"', 60], ['0.5', 1], ['null', 600]] as const) {
+for (const [expiresIn, life] of [
+  ['-1', 600], ['"x"', 600], ['1e999', 2_592_000], ['"60"', 60], ['0.5', 1], ['null', 600]
+] as const) {
   t.test(`device authorization: a life of ${expiresIn} is one that time has`, async (t) => {
-    const { providerOptions } = await tokenEndpoint(t, [
-      [200, `{"device_code":"d","user_code":"U","verification_uri":"https://as.example/d","expires_in":${expiresIn}}`]
-    ])
-    const device = await provider(t, { ...providerOptions, grantType: 'device_code' }, { clock: { now: () => 1000 } }).device()
+    const { providerOptions } = await tokenEndpoint(t, [[200, `{${DEVICE},"expires_in":${expiresIn}}`]])
+    const clock = { now: () => 1000 }
+    const device = await provider(t, { ...providerOptions, grantType: 'device_code' }, { clock }).device()
     t.equal(device.expiresAt, 1000 + life)
   })
 }
@@ -311,22 +315,25 @@ t.test('device authorization: a server that is down is asked more slowly, and no
     now += seconds
     waited.push(seconds)
   }
-  const device = await provider(t, { ...providerOptions, grantType: 'device_code' }, { clock: { now: () => now, wait } }).device()
+  const clock = { now: () => now, wait }
+  const device = await provider(t, { ...providerOptions, grantType: 'device_code' }, { clock }).device()
   await t.rejects(device.tokens(), { code: 'FST_OAUTH_AUTHORIZATION_FAILED', oauthError: 'expired_token' })
   t.strictSame(waited, [5, 10, 20, 40, 80, 160, 300, 300, 85])
 })
 
 t.test('a refused client is told what to look at', async (t) => {
-  const check = /refused the client: invalid_client; check clientId, clientSecret and clientAuthentication$/
+  const message = /refused the client: invalid_client; check clientId, clientSecret and clientAuthentication$/
+  const basic = { clientAuthentication: 'client_secret_basic' } as const
   const refusedClient = async (options: Partial<ProviderOptions>) => {
     const { providerOptions } = await tokenEndpoint(t, [[401, { error: 'invalid_client' }]])
     const acme = provider(t, { ...providerOptions, grantType: 'client_credentials', ...options })
     return await acme.session().fetchTokens().catch((error: unknown) => error)
   }
-  t.match(await refusedClient({}), { code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE', oauthError: 'invalid_client', message: check })
-  t.match(await refusedClient({ clientSecret: 'p+s/w%r:d=x' }), { message: check }, 'the form was tried')
-  t.match(await refusedClient({ clientSecret: 'plain-secret', clientAuthentication: 'client_secret_basic' }), { message: check })
-  const encoded = await refusedClient({ clientSecret: 'p+s/w%r:d=x', clientAuthentication: 'client_secret_basic' })
+  const refusal = { code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE', oauthError: 'invalid_client', message }
+  t.match(await refusedClient({}), refusal)
+  t.match(await refusedClient({ clientSecret: 'p+s/w%r:d=x' }), refusal, 'the form was tried')
+  t.match(await refusedClient({ clientSecret: 'plain-secret', ...basic }), refusal)
+  const encoded = await refusedClient({ clientSecret: 'p+s/w%r:d=x', ...basic })
   t.match(encoded, { message: /do not decode such a secret in Basic: try clientAuthentication: 'client_secret_post'$/ })
 })
 
@@ -338,19 +345,37 @@ t.test('a refused client whose secret Basic encodes is told of the form, where t
     const acme = provider(t, { issuer, clientId, clientSecret: 'p+s/w%r:d=x', grantType: 'client_credentials' })
     return await acme.session().fetchTokens().catch((error: Error) => error.message)
   }
-  t.match(await messageFrom(['client_secret_basic', 'client_secret_post']), /try clientAuthentication: 'client_secret_post'$/)
+  const both = await messageFrom(['client_secret_basic', 'client_secret_post'])
+  t.match(both, /try clientAuthentication: 'client_secret_post'$/)
   t.match(await messageFrom(['client_secret_basic']), /and clientAuthentication$/)
 })
 
-t.test('a refused grant is told in its own words', async (t) => {
-  const messageOf = async (options: Partial<ProviderOptions>, ask: (acme: ReturnType<typeof provider>) => Promise<unknown>) => {
+type Asking = (acme: ReturnType<typeof provider>) => Promise<unknown>
+const refusedGrants: Record<string, [ask: Asking, message: RegExp, options?: Partial<ProviderOptions>]> = {
+  'client credentials': [
+    async acme => await acme.session().fetchTokens(),
+    /did not accept the app's request for a token of its own: invalid_scope; check scope, resource and audience/,
+    { grantType: 'client_credentials' }
+  ],
+  'the shared client of the app': [async acme => await acme.clientCredentials().currentTokens(), /a token of its own/],
+  'a token exchange': [
+    async acme => await acme.exchange({ subjectToken: 't0ken' }),
+    /did not accept the token exchange: invalid_scope; check/
+  ],
+  'an assertion': [
+    async acme => await acme.jwtBearer({ assertion: 'a.b.c' }),
+    /did not accept the assertion: invalid_scope; check/
+  ],
+  'a code': [
+    async acme => await acme.session().fetchTokens({ code: 'zz' }),
+    /did not accept the login: invalid_scope; start the login again/
+  ]
+}
+
+for (const [what, [ask, message, options]] of Object.entries(refusedGrants)) {
+  t.test(`a refusal of ${what} is told in its own words`, async (t) => {
     const { providerOptions } = await tokenEndpoint(t, [[400, { error: 'invalid_scope' }]])
-    return await ask(provider(t, { ...providerOptions, ...options })).catch((error: Error) => error.message)
-  }
-  t.match(await messageOf({ grantType: 'client_credentials' }, acme => acme.session().fetchTokens()),
-    /did not accept a token for the app itself: invalid_scope; check scope, resource and audience/)
-  t.match(await messageOf({}, acme => acme.clientCredentials().currentTokens()), /a token for the app itself/)
-  t.match(await messageOf({}, acme => acme.exchange({ subjectToken: 't0ken' })), /did not accept the token exchange: invalid_scope; check/)
-  t.match(await messageOf({}, acme => acme.jwtBearer({ assertion: 'a.b.c' })), /did not accept the assertion: invalid_scope; check/)
-  t.match(await messageOf({}, acme => acme.session().fetchTokens({ code: 'zz' })), /did not accept the login: invalid_scope; start the login again/)
-})
+    const error = await ask(provider(t, { ...providerOptions, ...options })).catch((reason: unknown) => reason)
+    t.match(error, { code: 'FST_OAUTH_AUTHORIZATION_FAILED', message })
+  })
+}

@@ -228,9 +228,12 @@ t.test('clockTolerance is what the clocks may differ', async (t) => {
   t.equal(codeOf(await strict.browser.login(`${strict.url}/login/acme`)), 'FST_OAUTH_INVALID_ID_TOKEN')
 })
 
+const claimsText = (jwt: string) => Buffer.from(jwt.split('.')[1]!, 'base64url').toString()
+
 t.test('an id in an ID token that a number cannot hold is kept exactly', async (t) => {
-  const { provider, browser, url, userOf } = await loginApp(t, { provider: { userProfile: ({ oid }) => ({ id: oid as string }) } })
-  const withId = (jwt: string) => Buffer.from(jwt.split('.')[1]!, 'base64url').toString().replace('"oid":1', '"oid":17841405793187219')
+  const userProfile = ({ oid }: Record<string, unknown>) => ({ id: oid as string })
+  const { provider, browser, url, userOf } = await loginApp(t, { provider: { userProfile } })
+  const withId = (jwt: string) => claimsText(jwt).replace('"oid":1', '"oid":17841405793187219')
   provider.wrong = { claims: { oid: 1 }, idToken: jwt => provider.signJwt(withId(jwt)) }
   await browser.login(`${url}/login/acme`)
   t.equal(await userOf(browser), '17841405793187219')
@@ -238,7 +241,7 @@ t.test('an id in an ID token that a number cannot hold is kept exactly', async (
 
 t.test('a subject that is a number beyond 2^53 is no subject either', (t) => assertRefused(t, (provider) => ({
   claims: { sub: 1 },
-  idToken: jwt => provider.signJwt(Buffer.from(jwt.split('.')[1]!, 'base64url').toString().replace('"sub":1', '"sub":17841405793187219'))
+  idToken: jwt => provider.signJwt(claimsText(jwt).replace('"sub":1', '"sub":17841405793187219'))
 }), 'sub'))
 
 t.test('a member called __proto__ in an ID token is data', async (t) => {
@@ -327,7 +330,10 @@ t.test('a new key under an old name is fetched, once for all who meet it', async
 
 t.test('a new key where the old one had no name either is fetched', async (t) => {
   const { provider, browser, url } = await loginApp(t)
-  const nameless = () => ({ header: { kid: undefined }, keySet: { keys: provider.keys.map(key => publicJwk(key, { kid: undefined })) } })
+  const nameless = () => {
+    const keys = provider.keys.map(key => publicJwk(key, { kid: undefined }))
+    return { header: { kid: undefined }, keySet: { keys } }
+  }
   provider.wrong = nameless()
   await browser.login(`${url}/login/acme`)
   provider.rotateKeys()
@@ -346,7 +352,8 @@ t.test('tokens with made-up signatures under a known name do not make the app ha
 
 const twice: Record<string, (key: SigningKey) => Record<string, unknown>[]> = {
   'listed twice': key => [publicJwk(key), publicJwk(key)],
-  'listed twice, once with more to say': key => [publicJwk(key), publicJwk(key, { alg: undefined, use: undefined, x5t: 'abc' })],
+  'listed twice, once with more to say': key =>
+    [publicJwk(key), publicJwk(key, { alg: undefined, use: undefined, x5t: 'abc' })],
   'listed under two names': key => [publicJwk(key, { kid: 'another' }), publicJwk(key)],
   'one of two keys of one name': key => [publicJwk(createKey(), { kid: key.kid }), publicJwk(key)],
   'one of two keys of one name, the first': key => [publicJwk(key), publicJwk(createKey(), { kid: key.kid })]
@@ -362,8 +369,9 @@ for (const [what, keys] of Object.entries(twice)) {
 
 t.test('takes an ID token without key id where one key is listed twice', async (t) => {
   const { provider, browser, url } = await loginApp(t)
-  const [key] = provider.keys
-  provider.wrong = { header: { kid: undefined }, keySet: { keys: [publicJwk(key!), publicJwk(key!), publicJwk(key!, { kid: 'other' })] } }
+  const key = provider.keys[0]!
+  const keys = [publicJwk(key), publicJwk(key), publicJwk(key, { kid: 'other' })]
+  provider.wrong = { header: { kid: undefined }, keySet: { keys } }
   t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
 })
 

@@ -163,9 +163,11 @@ async function implicitAnswer (t: Test, claims: Record<string, unknown> = {}) {
   const start = await browser.get(`${url}/login/acme`, { redirect: 'manual' })
   const { nonce, state } = Object.fromEntries(new URL(start.location!).searchParams)
   const now = Math.floor(Date.now() / 1000)
-  const idToken = provider.signJwt({ iss: provider.issuer, sub: 'alice', aud: provider.clientId, exp: now + 300, iat: now, nonce, ...claims })
+  const { issuer: iss, clientId: aud } = provider
+  const idToken = provider.signJwt({ iss, sub: 'alice', aud, exp: now + 300, iat: now, nonce, ...claims })
   const form = { access_token: 'of-somebody', token_type: 'Bearer', id_token: idToken, state: state! }
-  return { ...app, page: await browser.post(`${url}/login/acme/callback`, { form, headers: { accept: 'application/json' } }) }
+  const page = await browser.post(`${url}/login/acme/callback`, { form, headers: { accept: 'application/json' } })
+  return { ...app, page }
 }
 
 t.test('implicit: an access token beside an ID token without at_hash may be anybody\'s, and is refused', async (t) => {
@@ -189,15 +191,16 @@ t.test('implicit: the right at_hash logs in', async (t) => {
 t.test('implicit, without a web session: an access token beside an ID token without at_hash is refused', async (t) => {
   const server = await startMisbehavingProvider(t)
   const { issuer, clientId } = server
-  const acme = createProvider({ issuer, clientId, grantType: 'implicit', scope: ['openid'], redirectUri: 'http://127.0.0.1:1/cb' })
+  const redirectUri = 'http://127.0.0.1:1/cb'
+  const acme = createProvider({ issuer, clientId, grantType: 'implicit', scope: ['openid'], redirectUri })
   t.after(() => acme.close())
   const now = Math.floor(Date.now() / 1000)
   const answer = async (further: Record<string, unknown>) => {
     const session = acme.session()
     const { state, nonce } = await session.authorizationUrl()
-    const idToken = server.signJwt({ iss: issuer, sub: 'alice', aud: clientId, exp: now + 300, iat: now, nonce, ...further })
-    const fragment = new URLSearchParams({ access_token: 'of-somebody', token_type: 'Bearer', id_token: idToken, state })
-    return await session.tokensFromFragment(`http://127.0.0.1:1/cb#${fragment}`)
+    const claims = { iss: issuer, sub: 'alice', aud: clientId, exp: now + 300, iat: now, nonce, ...further }
+    const answer = { access_token: 'of-somebody', token_type: 'Bearer', id_token: server.signJwt(claims), state }
+    return await session.tokensFromFragment(`${redirectUri}#${new URLSearchParams(answer)}`)
   }
   await t.rejects(answer({}), { code: 'FST_OAUTH_INVALID_ID_TOKEN', reason: 'at_hash' })
   t.match(await answer({ at_hash: halfHash('of-somebody', 'RS256') }), { accessToken: 'of-somebody' })

@@ -52,7 +52,10 @@ t.test('an id that a userProfile finds deep inside is kept exactly', async (t) =
 t.test('an id that a fetchProfile reads is kept exactly', async (t) => {
   const app = await loginApp(t, {
     providers: ({ staticOptions }) => ({
-      acme: { ...staticOptions, fetchProfile: async ({ call }) => await call.get(staticOptions.userinfoEndpoint).json<{ id: string }>() }
+      acme: {
+        ...staticOptions,
+        fetchProfile: async ({ call }) => await call.get(staticOptions.userinfoEndpoint).json<{ id: string }>()
+      }
     }),
     wrong: { instead: { userinfo: { body: '{"id":17841405793187219}' } } }
   })

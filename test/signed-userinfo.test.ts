@@ -15,6 +15,9 @@ interface Signed {
   jwt?: (jwt: string) => string
 }
 
+const same = (jwt: string) => jwt
+const changed = (jwt: string) => jwt.replace(/\.[^.]*\./, `.${Buffer.from('{"sub":"alice"}').toString('base64url')}.`)
+
 /** Logs in at a provider that signs its userinfo. */
 async function signedLogin (t: Test, signed: (provider: MisbehavingProvider) => Signed, options: LoginAppOptions = {}) {
   const app = await loginApp(t, {
@@ -27,10 +30,11 @@ async function signedLogin (t: Test, signed: (provider: MisbehavingProvider) => 
     ...provider.wrong,
     instead: {
       userinfo: () => {
-        const { claims, signedBy, header, contentType = 'application/jwt', jwt = (jwt: string) => jwt } = signed(provider)
+        const { claims, signedBy, header, contentType = 'application/jwt', jwt = same } = signed(provider)
         const before = provider.wrong
         provider.wrong = { ...(signedBy !== undefined && { signedBy }), ...(header !== undefined && { header }) }
-        const own = { iss: provider.issuer, aud: provider.clientId, sub: provider.subject, name: 'Signed Name', email: 'a@b.example' }
+        const { issuer: iss, clientId: aud, subject: sub } = provider
+        const own = { iss, aud, sub, name: 'Signed Name', email: 'a@b.example' }
         const body = provider.signJwt({ ...own, ...claims })
         provider.wrong = before
         return { headers: { 'content-type': contentType }, body: jwt(body) }
@@ -62,7 +66,8 @@ for (const [what, claims] of Object.entries<Record<string, unknown>>({
 }
 
 const refused: Record<string, [signed: (provider: MisbehavingProvider) => Signed, reason: string]> = {
-  'by a stranger under the provider\'s key id': [({ keys: [key] }) => ({ signedBy: { ...strangeKey, kid: key!.kid } }), 'signature'],
+  'by a stranger under the provider\'s key id':
+    [({ keys: [key] }) => ({ signedBy: { ...strangeKey, kid: key!.kid } }), 'signature'],
   'by a key that is not published': [() => ({ signedBy: strangeKey }), 'key'],
   'by nobody': [() => ({ signedBy: 'nobody' }), 'alg'],
   'with the client secret': [({ clientSecret }) => ({ signedBy: { hmac: clientSecret } }), 'alg'],
@@ -73,7 +78,7 @@ const refused: Record<string, [signed: (provider: MisbehavingProvider) => Signed
   'about another user': [() => ({ claims: { sub: 'mallory' } }), 'subject_mismatch'],
   'about nobody': [() => ({ claims: { sub: undefined } }), 'sub'],
   'and expired': [() => ({ claims: { exp: now() - 3600 } }), 'exp'],
-  'and changed': [() => ({ jwt: jwt => jwt.replace(/\.[^.]*\./, `.${Buffer.from('{"sub":"alice"}').toString('base64url')}.`) }), 'signature'],
+  'and changed': [() => ({ jwt: changed }), 'signature'],
   'and encrypted': [() => ({ jwt: () => 'eyJhbGciOiJSU0EtT0FFUCIsImVuYyI6IkEyNTZHQ00ifQ.a.b.c.d' }), 'encrypted']
 }
 

@@ -29,7 +29,7 @@ export class ClientAuthenticator {
     return (await this.#metadata()).token_endpoint_auth_methods_supported === undefined
   }
 
-  /** Whether Basic is used, encodes something of id or secret, and the form is, for all that is known, a way as well. */
+  /** Whether Basic is used and encodes some of id or secret, where the form may be a way as well. */
   async isEncodedInBasic (): Promise<boolean> {
     const { clientId, clientSecret, clientAuthentication = 'client_secret_basic' } = this.#config
     if (clientAuthentication !== 'client_secret_basic' || clientSecret === undefined) return false

@@ -51,7 +51,10 @@ const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
 /** Grant type → what was refused, and what to do. */
 const REFUSALS: Record<string, [refused: string, remedy: string]> = {
   password: ['the user name and password', 'try again with the right ones'],
-  client_credentials: ['a token for the app itself', "check scope, resource and audience, and the client's grants at the provider"],
+  client_credentials: [
+    "the app's request for a token of its own",
+    "check scope, resource and audience, and the client's grants at the provider"
+  ],
   [JWT_BEARER_GRANT]: ['the assertion', 'check its issuer, subject, audience, times and key'],
   [TOKEN_EXCHANGE_GRANT]: ['the token exchange', 'check the tokens, their types, audience, resource and scope'],
   [DEVICE_GRANT]: ['the login on the device', 'start it again']
@@ -62,7 +65,8 @@ export function refusedGrant (provider: ProviderClient, grantType: string, error
   const { oauthError, oauthErrorDescription, oauthErrorUri, responseStatus, excerpt, reason } = error
   if (reason !== 'refused' || oauthError === 'invalid_client' || oauthError === 'unauthorized_client') return error
   const [refused, remedy] = REFUSALS[grantType] ?? ['the login', 'start the login again']
-  return new AuthorizationFailedError(`provider "${provider.name}" did not accept ${refused}: ${oauthError}; ${remedy}`, {
+  const message = `provider "${provider.name}" did not accept ${refused}: ${oauthError}; ${remedy}`
+  return new AuthorizationFailedError(message, {
     provider: provider.name, oauthError, oauthErrorDescription, oauthErrorUri, responseStatus, excerpt, reason
   })
 }
@@ -98,7 +102,8 @@ export async function clientCredentialsGrant (provider: ProviderClient, options:
 /** A signed assertion of the app's own in place of a login (RFC 7523, section 2.1). */
 export async function jwtBearerGrant (provider: ProviderClient, { assertion, ...options }: GrantOptions & { assertion: string }): Promise<Granted> {
   if (typeof assertion !== 'string' || assertion === '') throw new InvalidOptionsError('the JWT bearer grant needs an assertion; sign one for the provider', { provider: provider.name, reason: 'missing_assertion' })
-  return await requestGrant(provider, JWT_BEARER_GRANT, { assertion, scope: scopeParameter(provider, options) }, options)
+  const scope = scopeParameter(provider, options)
+  return await requestGrant(provider, JWT_BEARER_GRANT, { assertion, scope }, options)
 }
 
 /**
@@ -183,7 +188,7 @@ export async function startDevice (provider: ProviderClient, now: number, option
   }
 }
 
-/** Seconds between two questions where the provider says nothing (RFC 8628, section 3.2), and those that are believed. */
+/** Seconds between two questions where the provider says nothing (RFC 8628, section 3.2), and at most. */
 const DEFAULT_INTERVAL = 5
 const MAX_INTERVAL = 300
 /** Seconds that a device code is believed to live. */

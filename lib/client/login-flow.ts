@@ -228,11 +228,17 @@ export class LoginFlow {
     return read
   }
 
+  // Behind a proxy that ends TLS the app sees http: where the browser was sent is what counts.
   #callback (callbackUrl: string): URL {
     const { name: provider, config } = this.#provider
-    if (!URL.canParse(callbackUrl)) throw new InvalidOptionsError(`the callback URL of provider "${provider}" is no absolute URL; pass it as the browser has it`, { provider, reason: 'callback_url' })
+    if (!URL.canParse(callbackUrl)) {
+      const message = `the callback URL of provider "${provider}" is no absolute URL; pass it as the browser has it`
+      throw new InvalidOptionsError(message, { provider, reason: 'callback_url' })
+    }
     const url = new URL(callbackUrl)
-    if (isSecureUrl(url) || config.allowInsecureRequests) return url
+    const redirectUri = this.#pending?.redirectUri ?? this.#init.redirectUri ?? config.redirectUri
+    const judged = redirectUri !== undefined && URL.canParse(redirectUri) ? new URL(redirectUri) : url
+    if (isSecureUrl(judged) || config.allowInsecureRequests) return url
     throw new InsecureTransportError(`the callback URL of provider "${provider}" is plain http`, { provider })
   }
 }

@@ -1,7 +1,8 @@
 import type { ClientAuth } from 'oauth4webapi'
 import type { JSONWebKeySet } from 'jose'
 import {
-  ApiUnavailableError, InvalidOptionsError, InvalidResponseError, InvalidTokenResponseError, ProviderUnavailableError, ResponseStatusError
+  ApiUnavailableError, InvalidOptionsError, InvalidResponseError, InvalidTokenResponseError, ProviderUnavailableError,
+  ResponseStatusError
 } from '../errors.ts'
 import type { ProviderConfig } from '../options.ts'
 import { buildAuthorizationUrl, type AuthorizationRequest } from '../protocol/authorization-request.ts'
@@ -14,7 +15,7 @@ import { excerptOf, parseMembers, readTokenResponse, type HttpAnswer, type Token
 import type { TokenSet } from '../protocol/token-set.ts'
 import { combineHooks } from '../providers/hooks.ts'
 import type { ProviderHooks } from '../providers/types.ts'
-import { appendQuery, secureEndpoint, setParameters, type Parameters } from '../protocol/urls.ts'
+import { secureEndpoint, setParameters, setQuery, type Parameters } from '../protocol/urls.ts'
 import { ClientAuthenticator } from './client-authenticator.ts'
 import type { Clock } from './clock.ts'
 import { isUnavailable, ProviderHttp } from './provider-http.ts'
@@ -191,10 +192,11 @@ export class ProviderClient {
   #withClientHint (refused: Extract<TokenResponse, { error: unknown }>, hint = ''): TokenResponse {
     const { code, oauthErrorDescription, oauthErrorUri, responseStatus, excerpt, reason } = refused.error
     if (code !== 'FST_OAUTH_INVALID_TOKEN_RESPONSE') return refused
-    const message = `provider "${this.name}" refused the client: invalid_client; check clientId, clientSecret and clientAuthentication`
-    const error = new InvalidTokenResponseError(message + hint, {
-      provider: this.name, oauthError: 'invalid_client', oauthErrorDescription, oauthErrorUri, responseStatus, excerpt, reason
-    })
+    const check = `check clientId, clientSecret and clientAuthentication${hint}`
+    const message = `provider "${this.name}" refused the client: invalid_client; ${check}`
+    const oauth = { oauthError: 'invalid_client', oauthErrorDescription, oauthErrorUri }
+    const details = { provider: this.name, ...oauth, responseStatus, excerpt, reason }
+    const error = new InvalidTokenResponseError(message, details)
     return { ...refused, error }
   }
 
@@ -237,7 +239,7 @@ export class ProviderClient {
     const method = this.config.tokenEndpointMethod
     if (method === 'POST' && this.config.tokenRequestIn === 'body') return { url: endpoint, method, headers, body: body.toString() }
     const { 'content-type': _none, ...rest } = headers
-    return { url: new URL(appendQuery(endpoint.href, body)), method, headers: rest }
+    return { url: new URL(setQuery(endpoint.href, body)), method, headers: rest }
   }
 
   /** @throws FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE where its keys cannot be had */

@@ -1,5 +1,5 @@
 import { codeChallenge } from './random.ts'
-import { appendQuery, setParameters, type Parameters } from './urls.ts'
+import { setParameters, setQuery, type Parameters } from './urls.ts'
 
 /** What one login request says (RFC 6749, section 4.1.1; RFC 7636; OpenID Connect Core, section 3.1.2.1). */
 export interface AuthorizationRequest {
@@ -26,7 +26,10 @@ const RESERVED = [
   'client_secret', 'client_assertion'
 ]
 
-/** Builds the URL that the browser is sent to. A query that the endpoint brings along stays as it is (RFC 6749, section 3.1). */
+/**
+ * Builds the URL that the browser is sent to. A query that the endpoint brings along stays as it is, but for what the
+ * request sets itself (RFC 6749, section 3.1).
+ */
 export function buildAuthorizationUrl (endpoint: string, request: AuthorizationRequest): string {
   const query = new URLSearchParams({ response_type: request.responseType ?? 'code', client_id: request.clientId })
   if (request.redirectUri !== undefined) query.set('redirect_uri', request.redirectUri)
@@ -44,5 +47,5 @@ export function buildAuthorizationUrl (endpoint: string, request: AuthorizationR
     for (const name of RESERVED) extra.delete(name)
     setParameters(query, extra)
   }
-  return appendQuery(endpoint, query)
+  return setQuery(endpoint, query)
 }

@@ -22,9 +22,9 @@ const MAX_LIST = 1000
 const LIST_MEMBER = /_(?:values|methods|types|modes|scopes|claims)_supported$|^(?:scopes|claims)_supported$/
 
 /**
- * Fetches a provider's metadata and checks that it speaks for the issuer that was asked (OpenID Connect Discovery, section
- * 4.3). Where the OpenID Connect document does not exist or cannot be used, the OAuth 2 one is asked for (RFC 8414,
- * section 3).
+ * Fetches a provider's metadata and checks that it speaks for the issuer that was asked (OpenID Connect Discovery,
+ * section 4.3). Where the OpenID Connect document does not exist or cannot be used, the OAuth 2 one is asked for
+ * (RFC 8414, section 3).
  * @throws FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS where a document is of another issuer
  */
 export async function discover (provider: string, issuer: string, fetchDocument: FetchDocument): Promise<Discovery> {
@@ -43,13 +43,15 @@ export async function discover (provider: string, issuer: string, fetchDocument:
   }
   const message = `the metadata of provider "${provider}" could not be read: ${failures.join(', ')}`
   const remedy = 'check `issuer` if this does not pass, or write the endpoints into the options'
-  throw new ProviderUnavailableError(`${message}; ${remedy}`, { provider, responseStatus: status, reason: 'invalid_metadata' })
+  const details = { provider, responseStatus: status, reason: 'invalid_metadata' }
+  throw new ProviderUnavailableError(`${message}; ${remedy}`, details)
 }
 
 // One has the well-known path behind the issuer's own, the other before it.
 function documentsOf ({ origin, pathname }: URL): string[] {
   const path = pathname.replace(/\/+$/, '')
-  return [`${origin}${path}/.well-known/openid-configuration`, `${origin}/.well-known/oauth-authorization-server${path}`]
+  const wellKnown = `${origin}/.well-known`
+  return [`${origin}${path}/.well-known/openid-configuration`, `${wellKnown}/oauth-authorization-server${path}`]
 }
 
 const isPassing = (status: number) => status >= 500 || status === 429 || status === 408
@@ -58,7 +60,7 @@ function checkIssuer (provider: string, issuer: string, found: string): void {
   if (URL.canParse(found) && new URL(found).href === new URL(issuer).href) return
   const said = redact(found)
   const message = `the metadata of provider "${provider}" is of issuer "${said}", and its options say "${issuer}"`
-  const remedy = `write issuer: '${said}' if that is the one you mean (the same machine under another name is another issuer)`
+  const remedy = `write issuer: '${said}' if you mean that one (another name of the same machine is another issuer)`
   throw new InvalidOptionsError(`${message}; ${remedy}`, { provider, reason: 'issuer_mismatch' })
 }
 

@@ -22,7 +22,7 @@ export interface KeySourceOptions {
   now: () => number
   /** Milliseconds after which the set is fetched anew. */
   maxAgeMs?: number
-  /** Milliseconds in which a second unknown key causes no fetch: made-up tokens must not make the app hammer its provider. */
+  /** Milliseconds in which a second unknown key causes no fetch: made-up tokens must not cause one each. */
   pauseMs?: number
 }
 

@@ -1,4 +1,4 @@
-import { appendQuery } from './urls.ts'
+import { setQuery } from './urls.ts'
 
 export interface EndSessionRequest {
   clientId: string
@@ -16,5 +16,5 @@ export function buildEndSessionUrl (endpoint: string, request: EndSessionRequest
     query.set('post_logout_redirect_uri', request.postLogoutRedirectUri)
     if (request.state !== undefined) query.set('state', request.state)
   }
-  return appendQuery(endpoint, query)
+  return setQuery(endpoint, query)
 }

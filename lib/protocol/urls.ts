@@ -39,6 +39,17 @@ export function appendQuery (url: string, params: URLSearchParams): string {
   return `${base}${joint}${query}${fragment}`
 }
 
+/**
+ * Adds parameters to an endpoint's query: one that it names already is replaced, and the rest stays byte for byte. A
+ * parameter of a request must not be there twice (RFC 6749, section 3.1).
+ */
+export function setQuery (endpoint: string, params: URLSearchParams): string {
+  const [, base = '', query, fragment = ''] = /^([^?#]*)(?:\?([^#]*))?(#.*)?$/s.exec(endpoint)!
+  if (query === undefined) return appendQuery(endpoint, params)
+  const isKept = (pair: string) => ![...new URLSearchParams(pair).keys()].some(name => params.has(name))
+  return appendQuery(`${base}?${query.split('&').filter(isKept).join('&')}${fragment}`, params)
+}
+
 export type ParameterValue = string | number | boolean | readonly (string | number | boolean)[] | null | undefined
 export type Parameters = Record<string, ParameterValue> | URLSearchParams
 

@@ -10,13 +10,17 @@ export type Result =
   | { id: string, outcome: 'skipped', unknown: string }
 
 /** Drives one case through the package's public face. */
-export async function runCase ({ id, given, when, expect }: ConformanceCase): Promise<Result> {
+export async function runCase ({ id, given, when, expect, ...rest }: ConformanceCase): Promise<Result> {
   try {
     const operation = Object.hasOwn(operations, when.op) ? operations[when.op]! : undefined
     if (operation === undefined) throw new NotUnderstood(`op ${when.op}`)
     const parts = inTheirPlaces({ given, when }, operation.given, ['op', ...operation.when ?? []])
-    understand('given', parts.given, operation.given)
-    understand('when', parts.when, ['op', ...operation.when ?? []])
+    understand([
+      ...unknownIn('', Object.keys(rest), CASE_MEMBERS),
+      ...unknownIn('given.', Object.keys(parts.given), operation.given),
+      ...unknownIn('when.', Object.keys(parts.when), ['op', ...operation.when ?? []]),
+      ...unknownInAnswers({ ...parts.given, ...parts.when })
+    ])
     const observed = await operation.run(parts)
     const problems = await checkExpectations(observed, expect)
     return problems.length === 0 ? { id, outcome: 'passed' } : { id, outcome: 'failed', problems }
@@ -48,8 +52,24 @@ function inTheirPlaces ({ given, when }: Pick<ConformanceCase, 'given' | 'when'>
   return parts
 }
 
+/** What a case may say of itself. */
+const CASE_MEMBERS = ['source', 'area', 'tier', 'stance', 'note', 'reference']
+/** Answers that a case describes, and what they may have. */
+const ANSWERS = ['token_response', 'api_response']
+const ANSWER_MEMBERS = ['status', 'content_type', 'headers', 'body']
+
 // What a case says is never ignored: it might be the very point of it.
-function understand (part: string, members: object, known: readonly string[]): void {
-  const unknown = Object.keys(members).find(key => !known.includes(key))
-  if (unknown !== undefined) throw new NotUnderstood(`${part}.${unknown}`)
+function understand (unknown: string[]): void {
+  if (unknown.length > 0) throw new NotUnderstood(unknown.join(', '))
+}
+
+function unknownIn (part: string, names: string[], known: readonly string[]): string[] {
+  return names.filter(name => !known.includes(name)).map(name => part + name)
+}
+
+function unknownInAnswers (members: Members): string[] {
+  return ANSWERS.flatMap(name => [members[name] ?? []].flat().flatMap((answer: unknown) => {
+    const isObject = typeof answer === 'object' && answer !== null
+    return isObject ? unknownIn(`${name}.`, Object.keys(answer), ANSWER_MEMBERS) : []
+  }))
 }

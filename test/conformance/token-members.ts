@@ -33,5 +33,5 @@ export function tokenDifference (what: string, tokens: TokenSet | undefined, exp
 
 function secondsOf (value: unknown): unknown {
   const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value
-  return typeof number === 'number' && Number.isFinite(number) ? Math.round(number) : value
+  return typeof number === 'number' && Number.isFinite(number) ? Math.floor(number) : value
 }

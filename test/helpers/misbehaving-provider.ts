@@ -299,7 +299,8 @@ export function halfHash (value: string, alg: Algorithm): string {
   return digest.subarray(0, digest.length / 2).toString('base64url')
 }
 
-const base64url = (value: unknown) => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url')
+const textOf = (value: unknown) => typeof value === 'string' ? value : JSON.stringify(value)
+const base64url = (value: unknown) => Buffer.from(textOf(value)).toString('base64url')
 
 /** JSON leaves out what is undefined. */
 function override (members: Record<string, unknown>, changes: Record<string, unknown> = {}): Record<string, unknown> {
