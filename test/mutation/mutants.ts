@@ -146,7 +146,7 @@ export const mutants: readonly Mutant[] = [
     protects: 'a refresh token that is not issued anew stays good',
     find: '    if (tokens.refreshToken === undefined && used !== undefined) tokens.refreshToken = used\n',
     replace: '',
-    tests: ['test/token-rotation.test.ts']
+    tests: ['test/token-records.test.ts']
   },
   {
     protects: 'a set that a refresh has replaced is not made the current one',
@@ -170,13 +170,13 @@ export const mutants: readonly Mutant[] = [
     protects: 'in the session\'s store, what was deleted does not come back by a late write',
     find: '      if (this.#tombstones.has(id)) return false\n',
     replace: '',
-    tests: ['test/late-writes.test.ts']
+    tests: ['test/token-records.test.ts']
   },
   {
     protects: 'in the session\'s store, a write over another version',
     find: 'if (expectedVersion !== undefined && ((await this.get(id))?.version ?? 0) !== expectedVersion) return false',
     replace: 'if (expectedVersion === Infinity) return false',
-    tests: ['test/late-writes.test.ts']
+    tests: ['test/token-records.test.ts']
   },
   {
     protects: 'tokens of another provider under the same name',
