@@ -31,13 +31,11 @@ async function main (): Promise<number> {
   const { jobs, words } = readArguments(process.argv.slice(2))
   const wanted = mutants.filter(({ protects, find }) => words.length === 0 || words.some(word => `${protects} ${find}`.includes(word)))
   const { located, problems } = await locate(wanted)
+  if (problems.length > 0) return refuse(problems)
   const places = await Promise.all(Array.from({ length: jobs }, async () => await copyTree()))
   try {
-    problems.push(...await baseline(places, located))
-    if (problems.length > 0) {
-      console.error(`The table does not fit the tree:\n${problems.map(problem => `- ${problem}`).join('\n')}`)
-      return 1
-    }
+    const failing = await baseline(places, located)
+    if (failing.length > 0) return refuse(failing)
     const outcomes: Outcome[] = []
     await share(places, located, async (place, mutant) => {
       const { outcome, by } = await tryMutant(place, mutant)
@@ -52,6 +50,11 @@ async function main (): Promise<number> {
   } finally {
     await Promise.all(places.map(async place => await rm(place, { recursive: true, force: true })))
   }
+}
+
+function refuse (problems: readonly string[]): number {
+  console.error(`The table does not fit the tree:\n${problems.map(problem => `- ${problem}`).join('\n')}`)
+  return 1
 }
 
 function readArguments (given: string[]): { jobs: number, words: string[] } {
