@@ -39,7 +39,8 @@ async function startApi (t: Test, answers: Record<string, ApiAnswer>): Promise<A
     const { status = 200, headers: further, body } = typeof answer === 'function'
       ? (answer as (request: ApiRequest) => ApiReply)(request)
       : answer === undefined ? { status: 404, body: {} } : { body: answer }
-    response.writeHead(status, { 'content-type': 'application/json', ...further }).end(JSON.stringify(body ?? {}))
+    const sent = typeof body === 'string' ? body : JSON.stringify(body ?? {})
+    response.writeHead(status, { 'content-type': 'application/json', ...further }).end(sent)
   })
   t.after(close)
   return { url: `http://127.0.0.1:${port}`, requests }
@@ -110,6 +111,15 @@ t.test('a token in the query goes there alone', async (t) => {
     t.match(url, /^\/v2\/me\?access_token=[\w-]+$/, how)
     t.equal(authorization, undefined, how)
   }
+})
+
+t.test('an id that a number cannot hold is not another user\'s', async (t) => {
+  const app = await profileApp(t, {
+    answers: { '/v2/me': () => ({ body: '{"id":17841405793187219}' }) },
+    fetchProfile: ({ call }) => call('me').json<object>()
+  })
+  await logIn(app)
+  t.equal(await app.userOf(app.browser), '17841405793187219')
 })
 
 t.test('userProfile makes the user of what it returned', async (t) => {

@@ -10,7 +10,8 @@ const BASE_URL = 'https://app.example.com'
 
 t.test('every preset is in the table', async (t) => {
   const tested = new Set(Object.keys(presetCases).map(name => name.split(',')[0]))
-  t.strictSame([...tested].sort(), Object.keys(presets).sort())
+  // Fitbit has shut its logins down, and its preset says so.
+  t.strictSame([...tested].sort(), Object.keys(presets).filter(name => name !== 'fitbit').sort())
 })
 
 for (const [name, row] of Object.entries(presetCases)) {

@@ -1,7 +1,7 @@
 import { InvalidOptionsError, InvalidResponseError, OAuthError, ProviderUnavailableError } from '../errors.ts'
 import type { ProviderConfig } from '../options.ts'
 import { parseJson } from '../protocol/json.ts'
-import { scrub } from '../protocol/redact.ts'
+import { redact, secretsIn } from '../protocol/redact.ts'
 import type { TokenSet } from '../protocol/token-set.ts'
 import type { FetchProfile, ProfileCall } from '../providers/types.ts'
 import { AuthorizedClient, type CallOptions } from './authorized-client.ts'
@@ -111,7 +111,8 @@ function explained (error: unknown, provider: string, tokens: TokenSet): OAuthEr
   if (error instanceof OAuthError) return error
   const { accessToken, refreshToken = '', idToken = '' } = tokens
   const { name, code, message } = (error ?? {}) as { name?: string, code?: string, message?: unknown }
-  const cause = { name, code, message: scrub(String(message ?? error), [accessToken, refreshToken, idToken]) }
+  const secrets = [accessToken, refreshToken, idToken, ...secretsIn(tokens.raw)]
+  const cause = { name, code, message: redact(String(message ?? error), secrets) }
   const failed = `fetchProfile of provider "${provider}" failed: the profile cannot be had`
   return new InvalidResponseError(failed, { provider, reason: 'fetch_profile', cause })
 }

@@ -327,7 +327,7 @@ export class ProviderClient {
     const claims = await fetching.catch((error: unknown) => { throw this.#unavailable(error) })
     // An API need not know the subject of the ID token; one that names another speaks of another user (OpenID Connect
     // Core, section 5.3.2).
-    if (expectedSubject !== undefined && claims.sub !== undefined && String(claims.sub) !== expectedSubject) {
+    if (expectedSubject !== undefined && claims.sub !== undefined && identifierText(claims.sub) !== expectedSubject) {
       const message = `fetchProfile of provider "${provider}" returned the profile of another user than the login's`
       throw new InvalidResponseError(message, { provider, reason: 'subject_mismatch' })
     }

@@ -81,11 +81,14 @@ export function checkIssuer (params: URLSearchParams, { provider, issuer, issuer
   }
 }
 
+// What some providers say for a user who said no: LinkedIn (both) and Apple (the second one).
+const DENIED = ['access_denied', 'user_cancelled_login', 'user_cancelled_authorize']
+
 /** @throws FST_OAUTH_AUTHORIZATION_FAILED where the provider named an error (RFC 6749, section 4.1.2.1) */
 export function throwAuthorizationError (params: URLSearchParams, provider: string): void {
   const error = params.get('error')
   if (error === null || error === '') return
-  const FailedError = error === 'access_denied' ? AccessDeniedError : AuthorizationFailedError
+  const FailedError = DENIED.includes(error) ? AccessDeniedError : AuthorizationFailedError
   const secrets = secretsOf(params)
   const [oauthError, oauthErrorDescription, oauthErrorUri] = ['error', 'error_description', 'error_uri'].map((name) => {
     const value = params.get(name)

@@ -15,6 +15,7 @@ export interface AppleOptions extends PresetOptions {
 }
 
 const ISSUER = 'https://appleid.apple.com'
+const OTHER_NAME = 'https://account.apple.com'
 
 /**
  * Apple: OpenID Connect; `clientId` is the Services ID.
@@ -22,6 +23,11 @@ const ISSUER = 'https://appleid.apple.com'
  * Facts (developer.apple.com/documentation/signinwithapplerestapi: "Request an authorization to the Sign in with Apple server",
  * "Token validation" (generate-and-validate-tokens), "Token revocation" (revoke-tokens); signinwithapple, "Verifying a user";
  * appleid.apple.com/.well-known/openid-configuration):
+ * - The endpoints are written here, and no metadata is asked: for a day in June 2025 its issuer was
+ *   `https://account.apple.com` while tokens kept `https://appleid.apple.com`
+ *   (developer.apple.com/forums/thread/787645; github.com/supabase/auth/issues/2051). Both are names of the one issuer,
+ *   whose keys are at Apple's.
+ * - A user who cancels comes back with the error `user_cancelled_authorize`, which counts as `access_denied`.
  * - The client secret is a JWT that the app signs (ES256) with its key: `iss` the team, `sub` the client, `aud` Apple, at most six
  *   months. It is made here, for an hour, and made anew before its end; no `clientSecret` is given.
  * - With the scopes `name` or `email` the browser comes back with a POST. So the app has to be on https: the cookie of the login
@@ -33,7 +39,7 @@ const ISSUER = 'https://appleid.apple.com'
  * - Revoking ends the user's whole authorization of the app, so logout revokes nothing. There is no userinfo and no API.
  * - Each code exchange brings a refresh token, which does not end with its time (developer.apple.com/forums/thread/656845); a
  *   refresh brings no new one. Apple may throttle who refreshes a user's more than once a day, and nothing needs its access tokens.
- * - PKCE is not in those pages; they do no harm (the code of Auth.js sends them).
+ * - PKCE is not in those pages. That its parameters do no harm is not verified; `pkce: false` leaves them out.
  *
  * @param options clientId, teamId, keyId and privateKey; anything else replaces what is set here
  * @throws FST_OAUTH_INVALID_OPTIONS where one of the four is missing, or the key is none
@@ -41,7 +47,11 @@ const ISSUER = 'https://appleid.apple.com'
 export function apple ({ teamId, keyId, privateKey, ...options }: AppleOptions): ProviderOptions {
   return preset({
     title: 'Apple',
-    issuer: ISSUER,
+    authorizationEndpoint: `${ISSUER}/auth/authorize`,
+    tokenEndpoint: `${ISSUER}/auth/token`,
+    revocationEndpoint: `${ISSUER}/auth/revoke`,
+    jwksUri: `${ISSUER}/auth/keys`,
+    idTokenIssuer: [ISSUER, OTHER_NAME],
     scope: ['openid', 'name', 'email'],
     responseMode: 'form_post',
     revokeAtLogout: false,

@@ -1,3 +1,4 @@
+import { InvalidOptionsError } from '../errors.ts'
 import { optional, preset, required, serverUrl, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
@@ -8,6 +9,11 @@ export interface CognitoOptions extends PresetOptions {
   region: string
   /** Such as `eu-west-1_AbCdEfGhI`. */
   userPoolId: string
+  /**
+   * The pool's issuer configuration: `UPDATED` for `https://issuer-cognito-idp.{region}.amazonaws.com/{userPoolId}`.
+   * Without it ID tokens of both are taken.
+   */
+  issuerType?: 'ORIGINAL' | 'UPDATED'
   /** Where Cognito's logout sends the browser: one of the app client's allowed sign-out URLs. Without it the user stays logged in there. */
   logoutUri?: string
 }
@@ -17,8 +23,12 @@ export interface CognitoOptions extends PresetOptions {
  *
  * Facts (docs.aws.amazon.com/cognito/latest/developerguide: "The token issuer endpoint" (token-endpoint), "The token revocation
  * endpoint" (revocation-endpoint), "The managed login sign-out endpoint" (logout-endpoint), "Verifying a JSON Web Token"
- * (amazon-cognito-user-pools-using-tokens-verifying-a-jwt)):
- * - Login is on the pool's domain; the issuer is `https://cognito-idp.{region}.amazonaws.com/{userPoolId}`, its keys below that.
+ * (amazon-cognito-user-pools-using-tokens-verifying-a-jwt); cognito-user-identity-pools/latest/APIReference,
+ * "IssuerConfigurationType" (API_IssuerConfigurationType)):
+ * - Login is on the pool's domain; the issuer is `https://cognito-idp.{region}.amazonaws.com/{userPoolId}`
+ *   (`ORIGINAL`), or with the issuer configuration `UPDATED` the same at `issuer-cognito-idp`. Keys are below the
+ *   issuer, the same ones in all regions; that an `UPDATED` pool has them at the original place as well is not in those
+ *   pages: `issuerType` says where to look.
  * - Basic for clients with a secret. A refresh token comes with each code exchange; a refresh brings none, unless rotation is on.
  * - Revoking takes refresh tokens, and ends the access tokens made from them.
  * - The logout is no OpenID Connect one: it takes `client_id` and `logout_uri`, and hands no `state` back. So the browser is sent
@@ -26,12 +36,21 @@ export interface CognitoOptions extends PresetOptions {
  *   not in that page; github.com/jenkinsci/oic-auth-plugin/issues/95 has it working like that.
  *
  * @param options clientId, clientSecret, domain, region and userPoolId; anything else replaces what is set here
- * @throws FST_OAUTH_INVALID_OPTIONS where one of the last three is missing
+ * @throws FST_OAUTH_INVALID_OPTIONS where one of the last three is missing, or issuerType is another word
  */
-export function cognito ({ domain, region, userPoolId, logoutUri, ...options }: CognitoOptions): ProviderOptions {
+export function cognito (given: CognitoOptions): ProviderOptions {
+  const { domain, region, userPoolId, issuerType, logoutUri, ...options } = given
   optional('cognito', 'logoutUri', logoutUri, 'text')
   const server = serverUrl(required('cognito', 'domain', domain))
-  const pool = `https://cognito-idp.${required('cognito', 'region', region)}.amazonaws.com/${required('cognito', 'userPoolId', userPoolId)}`
+  if (issuerType !== undefined && issuerType !== 'ORIGINAL' && issuerType !== 'UPDATED') {
+    const message = 'cognito() takes "ORIGINAL" or "UPDATED" as `issuerType`'
+    throw new InvalidOptionsError(message, { reason: 'configuration' })
+  }
+  const pool = required('cognito', 'userPoolId', userPoolId)
+  const place = `${required('cognito', 'region', region)}.amazonaws.com/${pool}`
+  const original = `https://cognito-idp.${place}`
+  const updated = `https://issuer-cognito-idp.${place}`
+  const issuer = issuerType === 'UPDATED' ? updated : original
   return preset({
     title: 'Amazon Cognito',
     authorizationEndpoint: `${server}/oauth2/authorize`,
@@ -39,8 +58,8 @@ export function cognito ({ domain, region, userPoolId, logoutUri, ...options }: 
     userinfoEndpoint: `${server}/oauth2/userInfo`,
     revocationEndpoint: `${server}/oauth2/revoke`,
     ...(logoutUri !== undefined && { endSessionEndpoint: `${server}/logout?logout_uri=${encodeURIComponent(logoutUri)}` }),
-    jwksUri: `${pool}/.well-known/jwks.json`,
-    idTokenIssuer: pool,
+    jwksUri: `${issuer}/.well-known/jwks.json`,
+    idTokenIssuer: issuerType === undefined ? [original, updated] : issuer,
     scope: ['openid', 'profile', 'email'],
     clientAuthentication: 'client_secret_basic'
   }, options)

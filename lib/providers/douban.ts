@@ -6,7 +6,8 @@ import type { ProviderOptions } from './types.ts'
  *
  * Facts (developers.douban.com/wiki/?title=oauth2, "使用 OAuth 2.0 访问豆瓣 API"):
  * - Scopes are separated by commas. Id and secret go into the form. The answer has no `token_type`; `douban_user_id` is the user's id.
- * - New keys for the API are said not to be handed out any more (not verified in a page of Douban's).
+ * - Closed to new apps: keys for the API have not been handed out since 2016 to 2018, and what it still answers to
+ *   old ones is not known (not verified in a page of Douban's). The preset is for apps that have a key.
  * - Calls have their token in the query, as requests-oauthlib means them to; the page shows a Bearer header, which is how the
  *   profile is asked for. `tokenPlacement: 'header'` does the same for calls.
  * - A refresh token comes without being asked for (not verified: the part of the page on refreshing could not be read).

@@ -3,7 +3,7 @@ import { members, preset, text, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface FacebookOptions extends PresetOptions {
-  /** Version of the Graph API. Default `v25.0`. */
+  /** Version of the Graph API. Default `v26.0`. */
   version?: string
 }
 
@@ -12,6 +12,8 @@ export interface FacebookOptions extends PresetOptions {
  *
  * Facts (developers.facebook.com/documentation/facebook-login: "Manually build a login flow" (guides/advanced/manual-flow),
  * "Long-Lived Access Tokens" (guides/access-tokens/get-long-lived), "OIDC Code Flow with PKCE" (guides/advanced/oidc-token)):
+ * - The newest version of the Graph API is v26.0, of 29 July 2026 (developers.facebook.com/docs/graph-api/changelog);
+ *   one lives for about two years.
  * - Scopes are separated by commas in the request.
  * - There are no refresh tokens: a user whose token has ended logs in again. A valid token can be traded for one of about 60 days
  *   (`grant_type=fb_exchange_token`); an ended one cannot.
@@ -24,8 +26,11 @@ export interface FacebookOptions extends PresetOptions {
  * @param options clientId and clientSecret; anything else replaces what is set here
  * @throws FST_OAUTH_INVALID_OPTIONS where the version cannot be one
  */
-export function facebook ({ version = 'v25.0', ...options }: FacebookOptions): ProviderOptions {
-  if (!/^v\d+\.\d+$/.test(version)) throw new InvalidOptionsError('facebook() has a `version` that is none; write it like "v25.0"', { reason: 'configuration' })
+export function facebook ({ version = 'v26.0', ...options }: FacebookOptions): ProviderOptions {
+  if (!/^v\d+\.\d+$/.test(version)) {
+    const message = 'facebook() has a `version` that is none; write it like "v26.0"'
+    throw new InvalidOptionsError(message, { reason: 'configuration' })
+  }
   const graph = `https://graph.facebook.com/${version}`
   return preset({
     title: 'Facebook',

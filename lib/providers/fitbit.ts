@@ -1,43 +1,18 @@
-import type { TokenMembers } from '../protocol/token-response.ts'
-import { members, preset, text, type PresetOptions } from './preset.ts'
+import { InvalidOptionsError } from '../errors.ts'
+import type { PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 /**
- * Fitbit: OAuth 2 without OpenID Connect; the profile comes from the Web API. It ends on 2 November 2026: API and OAuth endpoints
- * answer 410 from then on (developers.google.com/health/about, "About the Google Health API"). What replaces it is Google's, with
- * Google's logins: see the preset `google`.
+ * Fitbit, which is closed: its Web API and its logins have answered 410 since 2 November 2026
+ * (developers.google.com/health/about, "About the Google Health API"; developers.google.com/health/migration,
+ * "Migration guide"). What replaces it is the Google Health API, with Google's logins.
  *
- * Facts (dev.fitbit.com/build/reference/web-api: "Authorization" (developer-guide/authorization), "OAuth2 Token", "Refresh Token"
- * and "Revoke Token" (authorization)):
- * - PKCE is recommended. Server apps authenticate with Basic, client apps with their id.
- * - Access tokens last eight hours; a refresh token comes without being asked for, and a new one with each refresh.
- * - Revoking a token revokes all tokens of that user, other sessions' too: logout revokes nothing.
- * - Errors stand in a list, as `errorType` and `message` (not in those pages; as requests-oauthlib reads them).
- * - The profile stands under `user`, without an address (not verified; scope `profile`).
- *
- * @param options clientId and clientSecret; anything else replaces what is set here
+ * @deprecated use `google` with the scopes of the Google Health API
+ * @param _options nothing of them can be used
+ * @throws FST_OAUTH_INVALID_OPTIONS always, with the way out
  */
-export function fitbit (options: PresetOptions): ProviderOptions {
-  return preset({
-    title: 'Fitbit',
-    authorizationEndpoint: 'https://www.fitbit.com/oauth2/authorize',
-    tokenEndpoint: 'https://api.fitbit.com/oauth2/token',
-    revocationEndpoint: 'https://api.fitbit.com/oauth2/revoke',
-    userinfoEndpoint: 'https://api.fitbit.com/1/user/-/profile.json',
-    scope: ['profile'],
-    clientAuthentication: 'client_secret_basic',
-    resourceServers: ['https://api.fitbit.com/'],
-    revokeAtLogout: false,
-    profile: 'userinfo',
-    conform,
-    userProfile: ({ user }) => {
-      const { encodedId, fullName, displayName, avatar } = members(user)
-      return { id: encodedId as string, name: text(fullName) ?? text(displayName), picture: text(avatar) }
-    }
-  }, options)
-}
-
-function conform (answer: TokenMembers): TokenMembers {
-  const { errorType, message } = members(Array.isArray(answer.errors) ? answer.errors[0] : undefined)
-  return typeof errorType === 'string' ? { ...answer, error: errorType, error_description: message } : answer
+export function fitbit (_options?: PresetOptions): ProviderOptions {
+  throw new InvalidOptionsError('fitbit() is closed: the Fitbit Web API and its logins ended on 2 November 2026; ' +
+    'use google() with scopes of the Google Health API (https://www.googleapis.com/auth/googlehealth.…; ' +
+    'developers.google.com/health) and https://health.googleapis.com/ in resourceServers', { reason: 'configuration' })
 }

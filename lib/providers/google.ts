@@ -31,7 +31,7 @@ export function google ({ offline = false, ...options }: GoogleOptions): Provide
   return preset({
     title: 'Google',
     issuer: ISSUER,
-    idTokenIssuer: (issuer) => issuer === ISSUER || `https://${issuer}` === ISSUER,
+    idTokenIssuer: [ISSUER, 'accounts.google.com'],
     scope: ['openid', 'profile', 'email'],
     resourceServers: ['https://www.googleapis.com/'],
     revokeAtLogout: false,

@@ -13,6 +13,8 @@ import type { ProviderOptions } from './types.ts'
  *   github.com/linkedin-developers/linkedin-api-js-client/issues/34), so none is used: who logged in is asked from userinfo.
  * - A confidential client that sends a `code_verifier` is refused as `invalid_client`, with a challenge or without
  *   (github.com/UsefulSoftwareCo/executor/issues/2087, of September 2026; github.com/nextauthjs/next-auth/issues/8831): no PKCE.
+ * - A login that the member cancels comes back as `user_cancelled_login`, a refused consent as
+ *   `user_cancelled_authorize` ("Authorization Code Flow"): both count as `access_denied`.
  * - There is no RFC 7009 endpoint in the pages above.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here

@@ -15,10 +15,12 @@ const DATA_CENTERS = Array.from({ length: 50 }, (_, index) => `us${index + 1}`)
  *
  * Facts (mailchimp.com/developer/marketing/guides/access-user-data-oauth-2, formerly
  * developer.mailchimp.com/documentation/mailchimp/guides/how-to-use-oauth2, "How to Use OAuth2"):
- * - Tokens do not expire, there are no refresh tokens, and the answer says `expires_in: 0` and `scope: null`. Such a token counts
- *   here as one of an hour, as in requests-oauthlib; `defaultExpiresIn` says otherwise.
+ * - Tokens do not expire, there are no refresh tokens, and the answer says `expires_in: 0` and `scope: null`: 0 is no
+ *   end.
  * - The base of the API differs from account to account: `GET /oauth2/metadata` tells it (`dc`, `api_endpoint`). It is asked at
- *   login, so `${user.raw.api_endpoint}/3.0/` is where calls go. How many data centers there are is not verified.
+ *   login, so `${user.raw.api_endpoint}/3.0/` is where calls go. How many data centers there are is not verified. Of
+ *   the user it tells `login.login_id`, `login_name`, `login_email` and `email`; which of the two addresses is there
+ *   differs.
  * - The guide asks the metadata endpoint with `Authorization: OAuth`; Bearer is what Auth.js sends (not verified in a page).
  * - There is no RFC 7009 endpoint in that page.
  *
@@ -27,7 +29,6 @@ const DATA_CENTERS = Array.from({ length: 50 }, (_, index) => `us${index + 1}`)
  */
 export function mailchimp ({ dataCenters = DATA_CENTERS, ...options }: MailchimpOptions): ProviderOptions {
   if (!Array.isArray(dataCenters) || !dataCenters.every(name => /^\w+$/.test(name))) throw new InvalidOptionsError('mailchimp() takes a list of names like "us6" as `dataCenters`', { reason: 'configuration' })
-  const { defaultExpiresIn = 3600 } = options
   return preset({
     title: 'Mailchimp',
     authorizationEndpoint: 'https://login.mailchimp.com/oauth2/authorize',
@@ -36,20 +37,16 @@ export function mailchimp ({ dataCenters = DATA_CENTERS, ...options }: Mailchimp
     clientAuthentication: 'client_secret_post',
     resourceServers: dataCenters.map(name => `https://${name}.api.mailchimp.com/3.0/`),
     profile: 'userinfo',
-    conform: (answer) => conform(answer, defaultExpiresIn),
+    conform,
     userProfile: ({ accountname, login }) => ({
       id: members(login).login_id as string,
       name: text(members(login).login_name) ?? text(accountname),
-      email: text(members(login).email),
+      email: text(members(login).login_email) ?? text(members(login).email),
       picture: text(members(login).avatar)
     })
   }, options)
 }
 
-function conform ({ scope, ...answer }: TokenMembers, lifetime: number): TokenMembers {
-  return {
-    ...answer,
-    ...(scope !== null && scope !== undefined && { scope }),
-    ...(answer.expires_in === 0 && { expires_in: lifetime })
-  }
+function conform ({ scope, ...answer }: TokenMembers): TokenMembers {
+  return { ...answer, ...(scope !== null && scope !== undefined && { scope }) }
 }

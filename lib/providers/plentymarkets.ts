@@ -12,7 +12,11 @@ export interface PlentymarketsOptions extends PresetOptions {
  *
  * Facts (developers.plentymarkets.com/rest-doc/authentication/details, which could not be read; taken from requests-oauthlib's
  * plentymarkets fix, github.com/requests/requests-oauthlib/pull/263, and the code of several clients, so not verified):
- * - `POST /rest/login` takes user name and password, `POST /rest/login/refresh` the refresh token.
+ * - `POST /rest/login` takes user name and password, `POST /rest/login/refresh` the refresh token. In which form the
+ *   latter has it is not said even in the description that clients are generated from; clients send `refresh_token`, as
+ *   is done here.
+ * - `POST /rest/logout` ends the access token that it is called with (the same description). That is no RFC 7009, so
+ *   the plugin's logout does not call it.
  * - The answers' members are in camel case, those of a refresh too; newer systems send RFC 6749's names. Access tokens last a day.
  * - `GET /rest/user` tells who logged in.
  * - There is no client authentication: any `clientId` will do, and a 401 to a refresh can only mean the refresh token.

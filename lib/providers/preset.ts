@@ -21,6 +21,9 @@ export function preset (facts: Omit<ProviderOptions, 'clientId'>, options: Prese
     if (facts[name] !== undefined && given[name] !== undefined) merged[name] = merge(facts[name], given[name])
   }
   if (facts.hooks !== undefined && given.hooks !== undefined) merged.hooks = { ...facts.hooks, ...given.hooks }
+  if (facts.clientAssertion !== undefined && given.clientAssertion !== undefined) {
+    merged.clientAssertion = mergeAssertions(facts.clientAssertion, given.clientAssertion)
+  }
   // Written and without a value: what checks the options says so.
   if ('clientId' in options && options.clientId === undefined) Object.assign(merged, { clientId: undefined })
   if ('clientSecret' in options && options.clientSecret === undefined) Object.assign(merged, { clientSecret: undefined })
@@ -34,6 +37,16 @@ export function preset (facts: Omit<ProviderOptions, 'clientId'>, options: Prese
 function merge (facts: Parameters, given: Parameters): Parameters {
   if (facts instanceof URLSearchParams || given instanceof URLSearchParams) return setParameters(setParameters(new URLSearchParams(), facts), given)
   return { ...facts, ...given }
+}
+
+type Assertion = NonNullable<ProviderOptions['clientAssertion']>
+
+// Audience and header, and each member of the header, one by one.
+function mergeAssertions (facts: Assertion, given: Assertion): Assertion {
+  return async (context) => {
+    const [before, after] = await Promise.all([facts, given].map(one => typeof one === 'function' ? one(context) : one))
+    return { ...before, ...after, header: { ...before?.header, ...after?.header } }
+  }
 }
 
 /**

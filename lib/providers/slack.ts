@@ -5,21 +5,29 @@ import { commaScope, endedGrant, members, optional, preset, text, type PresetOpt
 import type { ProviderOptions } from './types.ts'
 
 export interface SlackOptions extends PresetOptions {
-  /** Scopes of the bot. None: no bot is installed. */
+  /**
+   * Scopes of the bot: a bot of the workspace is installed. With `openid` among them they are those of Sign in with
+   * Slack.
+   */
   scope?: string | readonly string[]
-  /** Scopes of the user's own token. Default `users:read` where there is no bot. */
+  /** Scopes of the user's own token. Default `users:read` where `actAs` asks for one and there is no bot. */
   userScope?: string | readonly string[]
   /** Whose token calls are made with, where an answer brings both. Default the bot's where bot scopes are asked for. */
   actAs?: 'bot' | 'user'
 }
 
 /**
- * Slack (OAuth v2): a bot of the workspace, a user, or both.
+ * Slack: Sign in with Slack (OpenID Connect), or, where scopes of a bot or of the user's own token are asked for, OAuth
+ * v2.
  *
- * Facts (docs.slack.dev: "Installing with OAuth" (authentication/installing-with-oauth), "Using token rotation"
- * (authentication/using-token-rotation), "Using PKCE" (authentication/using-pkce), "oauth.v2.access" and "auth.test"
- * (reference/methods)):
- * - `scope` is for the bot, `user_scope` for the user, both separated by commas.
+ * Facts (docs.slack.dev: "Sign in with Slack" (authentication/sign-in-with-slack), "openid.connect.token",
+ * "openid.connect.userInfo" (reference/methods), "Installing with OAuth" (authentication/installing-with-oauth), "Using
+ * token rotation" (authentication/using-token-rotation), "Using PKCE" (authentication/using-pkce), "oauth.v2.access"
+ * and "auth.test" (reference/methods); slack.com/.well-known/openid-configuration):
+ * - Sign in with Slack: issuer `https://slack.com`, scopes `openid`, `profile` and `email`, which cannot be asked for
+ *   together with others. The ID token has the login's nonce. Name, verified address and picture are in userinfo, which
+ *   answers errors with status 200 and `ok` false.
+ * - OAuth v2: `scope` is for the bot, `user_scope` for the user, both separated by commas.
  * - The bot's token is the answer's own (`token_type` `bot`), the user's stands under `authed_user` (`user`); both are sent as
  *   Bearer. The answer to a refresh has the new token at its top, whosever it is.
  * - Tokens last for ever; with token rotation 12 hours, and refresh tokens come without being asked for.
@@ -34,8 +42,39 @@ export interface SlackOptions extends PresetOptions {
  */
 export function slack ({ userScope, actAs, ...options }: SlackOptions): ProviderOptions {
   if (actAs !== undefined && actAs !== 'bot' && actAs !== 'user') throw new InvalidOptionsError('slack() takes "bot" or "user" as `actAs`', { reason: 'configuration' })
-  const botScope = parseScope(options.scope) ?? []
-  const asked = parseScope(optional('slack', 'userScope', userScope, 'scope')) ?? (botScope.length > 0 ? [] : ['users:read'])
+  const scope = parseScope(options.scope) ?? []
+  const userScopes = parseScope(optional('slack', 'userScope', userScope, 'scope'))
+  const oauth = userScopes !== undefined || actAs !== undefined
+  const openid = scope.includes('openid')
+  if (openid && oauth) {
+    const message = 'slack() cannot ask for "openid" beside `userScope` or `actAs`; write a second provider for these'
+    throw new InvalidOptionsError(message, { reason: 'configuration' })
+  }
+  return openid || (!oauth && scope.length === 0) ? signIn(options) : oauthV2(options, scope, userScopes, actAs)
+}
+
+function signIn ({ scope, ...options }: PresetOptions): ProviderOptions {
+  const given = (parseScope(scope) ?? []).length > 0
+  return preset({
+    title: 'Slack',
+    authorizationEndpoint: 'https://slack.com/openid/connect/authorize',
+    tokenEndpoint: 'https://slack.com/api/openid.connect.token',
+    userinfoEndpoint: 'https://slack.com/api/openid.connect.userInfo',
+    jwksUri: 'https://slack.com/openid/connect/keys',
+    idTokenIssuer: 'https://slack.com',
+    scope: given ? scope! : ['openid', 'profile', 'email'],
+    clientAuthentication: 'client_secret_basic',
+    resourceServers: ['https://slack.com/api/'],
+    pkce: false,
+    profile: 'userinfo',
+    conform: (answer) => conform(answer, true)
+  }, options)
+}
+
+function oauthV2 (
+  options: PresetOptions, botScope: string[], userScopes: string[] | undefined, actAs: SlackOptions['actAs']
+): ProviderOptions {
+  const asked = userScopes ?? (botScope.length > 0 ? [] : ['users:read'])
   const asUser = actAs === 'user' || (actAs === undefined && botScope.length === 0)
   return preset({
     title: 'Slack',

@@ -10,6 +10,9 @@ import type { ProviderOptions } from './types.ts'
  * - Accounts are known by `account_id`, which does not change; `id` is not for that.
  * - Basic. Access tokens last an hour; a refresh token comes without being asked for, and a refresh may bring none: the old one
  *   stays good then (the first two pages were read through a copy of their text).
+ * - A refresh token ends six months after the user's authorization, however often it is used, for all apps since 20
+ *   July 2026; then a refresh is refused as `invalid_grant`
+ *   (developer.spotify.com/blog/2026-06-18-refresh-token-expiration).
  * - The address is unverified, in Spotify's own words. Apps in development mode get none since February 2026.
  * - The metadata of its OpenID provider, which is not for every app, names a revocation endpoint; the pages above have none.
  * - `localhost` is no redirect URI; http://127.0.0.1 is (concepts/redirect_uri, "Redirect URIs").

@@ -93,9 +93,35 @@ function grantTypeOf (flow: string): ProviderOptions['grantType'] {
   return GRANT_TYPES[flow]
 }
 
+/** Presets that have moved on since the reference: how an app has what it had. */
+const REFERENCE = {
+  // Fitbit has shut its logins down. What the reference made of its answers is what `conform` is for.
+  fitbit: (options: Members) => ({
+    authorizationEndpoint: AUTHORIZATION_ENDPOINT,
+    tokenEndpoint: TOKEN_ENDPOINT,
+    clientAuthentication: 'client_secret_basic',
+    conform: conformFitbit,
+    ...options
+  }),
+  // Tokens of Mailchimp have no end. The reference says an hour.
+  mailchimp: (options: Members) => {
+    const { conform, ...facts } = presets.mailchimp(options as unknown as presets.MailchimpOptions)
+    return { ...facts, conform: (...answer: Parameters<NonNullable<typeof conform>>) => anHour(conform!(...answer)) }
+  }
+}
+
+const anHour = (answer: Members) => answer.expires_in === 0 ? { ...answer, expires_in: 3600 } : answer
+
+function conformFitbit (answer: Members): Members {
+  const [first] = Array.isArray(answer.errors) ? answer.errors as Members[] : []
+  const { errorType, message } = first ?? {}
+  return typeof errorType === 'string' ? { ...answer, error: errorType, error_description: message } : answer
+}
+
 /** A preset by its name. What it needs beside the id (the address of a shop, a tenant) is made up. */
 function presetOptions (name: string, options: Members): ProviderOptions {
-  const preset = (presets as unknown as Record<string, ((options: Members) => ProviderOptions) | undefined>)[name]
+  type Preset = (options: Members) => ProviderOptions
+  const preset = ({ ...presets, ...REFERENCE } as unknown as Record<string, Preset | undefined>)[name]
   if (preset === undefined) throw new Error(`there is no preset "${name}"`)
   try {
     return preset(options)

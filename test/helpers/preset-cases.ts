@@ -1,12 +1,67 @@
-import { generateKeyPairSync } from 'node:crypto'
+import { createHash, generateKeyPairSync } from 'node:crypto'
 import type { ProviderOptions, User } from '../../lib/index.ts'
 import * as presets from '../../lib/providers/index.ts'
 import type { PresetOptions } from '../../lib/providers/index.ts'
-import { verifiedClaims, type ProviderFacts } from './simulated-provider.ts'
+import { verifiedClaims, type ClientCheck, type ProviderFacts } from './simulated-provider.ts'
 
 /** The key of the app at Apple. */
 export const appleKey = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 export const APPLE_KEY = appleKey.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
+
+/** The key of the app at providers that know it by an assertion, and the thumbprint of its certificate. */
+const appKey = generateKeyPairSync('rsa', { modulusLength: 2048 })
+const certificate = appKey.publicKey.export({ type: 'spki', format: 'der' })
+const THUMBPRINT = createHash('sha256').update(certificate).digest('base64url')
+const certificateKey = {
+  ...appKey.privateKey.export({ format: 'jwk' }),
+  'x5t#S256': THUMBPRINT
+} as NonNullable<ProviderOptions['clientPrivateKey']>
+const oktaKey = {
+  ...appKey.privateKey.export({ format: 'jwk' }),
+  kid: 'the-key',
+  alg: 'RS256'
+} as NonNullable<ProviderOptions['clientPrivateKey']>
+
+/**
+ * Looks at a client assertion (RFC 7523, section 3): what is wrong with it, or undefined.
+ * @param lifetime seconds that it may be good for
+ * @param header what is wrong with its header
+ */
+function assertionCheck (
+  audience: string,
+  lifetime: number,
+  algorithms: string[],
+  header: (header: Record<string, unknown>) => unknown
+): ClientCheck {
+  const seen = new Set<unknown>()
+  return (form) => {
+    const problems: unknown[] = []
+    const expect = (what: string, fine: boolean) => { if (!fine) problems.push(what) }
+    const jwt = verifiedClaims(form.get('client_assertion') ?? '', appKey.publicKey)
+    const { iss, sub, aud, exp, jti } = jwt?.claims ?? {}
+    const now = Date.now() / 1000
+    expect('type', form.get('client_assertion_type') === 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer')
+    expect('secret', form.get('client_secret') === null)
+    expect('signature', jwt !== undefined && algorithms.includes(String(jwt.header.alg)))
+    expect('iss and sub', iss === form.get('client_id') && sub === iss)
+    expect('aud', aud === audience)
+    expect('exp', Number(exp) > now && Number(exp) <= now + lifetime)
+    expect('jti', typeof jti === 'string' && !seen.has(jti))
+    seen.add(jti)
+    expect('header', jwt !== undefined && header(jwt.header) === true)
+    return problems.length === 0 ? undefined : `the client assertion: ${problems.join()} of ${JSON.stringify(jwt)}`
+  }
+}
+
+/** "Certificate credentials": the newer text of the page, and the algorithm of the older one. */
+const microsoftAssertion = (audience: string) => assertionCheck(
+  audience,
+  600,
+  ['PS256'],
+  ({ typ, 'x5t#S256': x5t }) => typ === 'JWT' && x5t === THUMBPRINT
+)
+/** "Build a JWT for Client Authentication". */
+const oktaAssertion = (audience: string) => assertionCheck(audience, 3600, ['RS256'], ({ kid }) => kid === 'the-key')
 
 /** One preset, and what its provider has documented. */
 export interface PresetCase extends ProviderFacts {
@@ -42,6 +97,7 @@ function metadata (issuer: string, endpoints: Record<string, string>): Record<st
 const PERSONAL_TENANT = '9188040d-6c67-4c5b-b112-36a304b66dad'
 const TENANT = '8eaef023-2b34-4da1-9baa-8bc8c9d6a490'
 const POOL = 'https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEfGhI'
+const UPDATED_POOL = 'https://issuer-cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEfGhI'
 
 const google: Omit<PresetCase, 'preset' | 'tokens' | 'refreshed' | 'refused'> = {
   title: 'Google',
@@ -67,23 +123,38 @@ const google: Omit<PresetCase, 'preset' | 'tokens' | 'refreshed' | 'refused'> = 
 }
 const GOOGLE_SCOPE = 'openid https://www.googleapis.com/auth/userinfo.email https://www.googleapis.com/auth/userinfo.profile'
 
-const microsoft = (tenant: string, tid: string): Omit<PresetCase, 'preset'> => ({
+const ENTRA = 'https://login.microsoftonline.com'
+
+const microsoft = (
+  tenant: string, tid: string, server = ENTRA, graph = 'https://graph.microsoft.com'
+): Omit<PresetCase, 'preset'> => ({
   title: 'Microsoft',
-  authorizationEndpoint: `https://login.microsoftonline.com/${tenant}/oauth2/v2.0/authorize`,
+  authorizationEndpoint: `${server}/${tenant}/oauth2/v2.0/authorize`,
   authorization: { scope: 'openid profile email offline_access' },
   client: 'form',
-  tokenEndpoint: `https://login.microsoftonline.com/${tenant}/oauth2/v2.0/token`,
+  tokenEndpoint: `${server}/${tenant}/oauth2/v2.0/token`,
   tokens: { token_type: 'Bearer', scope: 'openid profile email', expires_in: 3599, access_token: '{access}', refresh_token: '{refresh}', id_token: '{id}' },
   refreshed: { token_type: 'Bearer', scope: 'openid profile email', expires_in: 3599, access_token: '{access}', refresh_token: '{refresh}', id_token: '{id}' },
   refused: { status: 400, body: { error: 'invalid_grant', error_description: 'AADSTS700082: The refresh token has expired', error_codes: [700082] } },
-  idToken: { iss: `https://login.microsoftonline.com/${tid}/v2.0`, sub: 'AAAAAAAAAAAAAAAAAAAAAIkzqFVrSaSaFHy782bbtaQ', tid, ver: '2.0', name: 'Alice Adams', preferred_username: 'alice@contoso.example', email: 'alice@example.com' },
-  documents: { [`https://login.microsoftonline.com/${tenant}/discovery/v2.0/keys`]: '{keys}' },
-  keyIssuer: tid === PERSONAL_TENANT ? `https://login.microsoftonline.com/${tid}/v2.0` : 'https://login.microsoftonline.com/{tenantid}/v2.0',
+  idToken: {
+    iss: `${server}/${tid}/v2.0`,
+    sub: 'AAAAAAAAAAAAAAAAAAAAAIkzqFVrSaSaFHy782bbtaQ',
+    tid,
+    ver: '2.0',
+    name: 'Alice Adams',
+    preferred_username: 'alice@contoso.example',
+    email: 'alice@example.com'
+  },
+  documents: { [`${server}/${tenant}/discovery/v2.0/keys`]: '{keys}' },
+  keyIssuer: tid === PERSONAL_TENANT ? `${server}/${tid}/v2.0` : `${server}/{tenantid}/v2.0`,
   // An address of Microsoft's is never known to be verified.
   user: { id: 'AAAAAAAAAAAAAAAAAAAAAIkzqFVrSaSaFHy782bbtaQ', name: 'Alice Adams', email: 'alice@example.com' },
   scope: ['openid', 'profile', 'email'],
-  call: { url: 'me', sent: 'https://graph.microsoft.com/v1.0/me', headers: bearer },
-  logout: { revokes: false, location: new RegExp(`^https://login\\.microsoftonline\\.com/${tenant}/oauth2/v2\\.0/logout\\?.*post_logout_redirect_uri=`) }
+  call: { url: 'me', sent: `${graph}/v1.0/me`, headers: bearer },
+  logout: {
+    revokes: false,
+    location: new RegExp(`^${server}/${tenant}/oauth2/v2\\.0/logout\\?.*post_logout_redirect_uri=`)
+  }
 })
 
 const gitlab = (server: string): Omit<PresetCase, 'preset'> => ({
@@ -114,6 +185,34 @@ const gitlab = (server: string): Omit<PresetCase, 'preset'> => ({
   logout: { revokes: true }
 })
 
+const github = (server: string, api: string): Omit<PresetCase, 'preset'> => ({
+  title: 'GitHub',
+  refreshAhead: false,
+  authorizationEndpoint: `${server}/login/oauth/authorize`,
+  authorization: { scope: 'read:user user:email' },
+  client: 'form',
+  tokenEndpoint: `${server}/login/oauth/access_token`,
+  tokens: { access_token: '{access}', scope: 'read:user,user:email', token_type: 'bearer' },
+  profile: [
+    {
+      url: `${api}user`,
+      answer: { login: 'alice', id: 583231, name: 'Alice Adams', email: null, avatar_url: alice.picture }
+    },
+    {
+      url: `${api}user/emails`,
+      answer: [
+        { email: 'al@example.net', verified: false, primary: false, visibility: null },
+        { email: 'alice@example.com', verified: true, primary: true, visibility: 'private' }
+      ]
+    }
+  ],
+  user: { id: '583231', emailVerified: true, ...alice },
+  scope: ['read:user', 'user:email'],
+  call: { url: 'user/repos', sent: `${api}user/repos`, headers: bearer },
+  logout: { revokes: false },
+  endless: true
+})
+
 /** An OpenID provider that follows the book. */
 const openid = (issuer: string, endpoints: Record<string, string>): Omit<PresetCase, 'preset' | 'title'> => ({
   authorizationEndpoint: endpoints.authorization_endpoint!,
@@ -128,6 +227,15 @@ const openid = (issuer: string, endpoints: Record<string, string>): Omit<PresetC
   user: { id: 'auth|alice', emailVerified: true, ...alice },
   scope: ['openid', 'profile', 'email'],
   logout: { revokes: true, location: new RegExp(`^${endpoints.end_session_endpoint}\\?id_token_hint=`) }
+})
+
+const oktaDefault = openid('https://example.okta.com/oauth2/default', {
+  authorization_endpoint: 'https://example.okta.com/oauth2/default/v1/authorize',
+  token_endpoint: 'https://example.okta.com/oauth2/default/v1/token',
+  userinfo_endpoint: 'https://example.okta.com/oauth2/default/v1/userinfo',
+  revocation_endpoint: 'https://example.okta.com/oauth2/default/v1/revoke',
+  end_session_endpoint: 'https://example.okta.com/oauth2/default/v1/logout',
+  jwks_uri: 'https://example.okta.com/oauth2/default/v1/keys'
 })
 
 const slack = {
@@ -161,12 +269,6 @@ const apple: PresetCase = {
   refused: { status: 400, body: { error: 'invalid_grant' } },
   idToken: { iss: 'https://appleid.apple.com', sub: '001234.0a1b2c3d4e5f.0123', email: 'abc123@privaterelay.appleid.com', email_verified: 'true', is_private_email: 'true', nonce_supported: true },
   documents: {
-    'https://appleid.apple.com/.well-known/openid-configuration': metadata('https://appleid.apple.com', {
-      authorization_endpoint: 'https://appleid.apple.com/auth/authorize',
-      token_endpoint: 'https://appleid.apple.com/auth/token',
-      revocation_endpoint: 'https://appleid.apple.com/auth/revoke',
-      jwks_uri: 'https://appleid.apple.com/auth/keys'
-    }),
     'https://appleid.apple.com/auth/keys': '{keys}'
   },
   revocationEndpoint: 'https://appleid.apple.com/auth/revoke',
@@ -191,6 +293,97 @@ const x: PresetCase = {
   scope: ['users.read', 'tweet.read', 'offline.access'],
   call: { url: 'tweets/search/recent?query=tea', sent: 'https://api.x.com/2/tweets/search/recent?query=tea', headers: bearer },
   logout: { revokes: true }
+}
+
+const instagram: PresetCase = {
+  preset: options => presets.instagram({
+    ...options,
+    scope: ['instagram_business_basic', 'instagram_business_manage_comments']
+  }),
+  title: 'Instagram',
+  authorizationEndpoint: 'https://www.instagram.com/oauth/authorize',
+  authorization: { scope: 'instagram_business_basic,instagram_business_manage_comments' },
+  client: 'form',
+  pkce: 'refused',
+  tokenEndpoint: 'https://api.instagram.com/oauth/access_token',
+  tokens: {
+    data: [
+      {
+        access_token: '{access}',
+        user_id: '1020',
+        permissions: 'instagram_business_basic,instagram_business_manage_comments'
+      }
+    ]
+  },
+  profile: {
+    url: 'https://graph.instagram.com/me?fields=user_id,username,name,profile_picture_url',
+    token: 'query',
+    answer: { user_id: '17841405793187218', username: 'alice', profile_picture_url: alice.picture, id: '1020' }
+  },
+  user: { id: '17841405793187218', name: 'alice', picture: alice.picture },
+  scope: ['instagram_business_basic', 'instagram_business_manage_comments'],
+  call: { url: 'me/media?fields=id', sent: 'https://graph.instagram.com/me/media?fields=id&access_token={token}' },
+  logout: { revokes: false }
+}
+
+/** The example of "users/show". */
+const weiboProfile = {
+  id: 1404376560,
+  screen_name: 'zaku',
+  name: 'zaku',
+  profile_image_url: 'http://tp1.sinaimg.cn/1404376560/50/0/1',
+  avatar_large: alice.picture
+}
+
+const weibo: PresetCase = {
+  preset: options => presets.weibo({ ...options, scope: ['email', 'friendships_groups_read'] }),
+  title: 'Weibo',
+  authorizationEndpoint: 'https://api.weibo.com/oauth2/authorize',
+  authorization: { scope: 'email,friendships_groups_read' },
+  client: 'form',
+  tokenEndpoint: 'https://api.weibo.com/oauth2/access_token',
+  tokens: { access_token: '{access}', expires_in: '7200', remind_in: '7200', uid: '1404376560' },
+  profile: { url: 'https://api.weibo.com/2/users/show.json?uid=1404376560', token: 'query', answer: weiboProfile },
+  user: { id: '1404376560', name: 'zaku', picture: alice.picture },
+  scope: ['email', 'friendships_groups_read'],
+  call: {
+    url: 'statuses/user_timeline.json?count=1',
+    sent: 'https://api.weibo.com/2/statuses/user_timeline.json?count=1&access_token={token}'
+  },
+  logout: { revokes: false }
+}
+
+const cognito: PresetCase = {
+  preset: options => presets.cognito({
+    ...options,
+    domain: 'example.auth.eu-west-1.amazoncognito.com',
+    region: 'eu-west-1',
+    userPoolId: 'eu-west-1_AbCdEfGhI',
+    logoutUri: 'https://app.example.com/'
+  }),
+  title: 'Amazon Cognito',
+  authorizationEndpoint: 'https://example.auth.eu-west-1.amazoncognito.com/oauth2/authorize',
+  authorization: { scope: 'openid profile email' },
+  client: 'basic',
+  tokenEndpoint: 'https://example.auth.eu-west-1.amazoncognito.com/oauth2/token',
+  tokens: {
+    access_token: '{access}',
+    refresh_token: '{refresh}',
+    id_token: '{id}',
+    token_type: 'Bearer',
+    expires_in: 3600
+  },
+  refreshed: { id_token: '{id}', access_token: '{access}', token_type: 'Bearer', expires_in: 3600 },
+  refused: { status: 400, body: { error: 'invalid_grant' } },
+  idToken: { iss: POOL, sub: 'aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee', token_use: 'id', email_verified: true, ...alice },
+  documents: { [`${POOL}/.well-known/jwks.json`]: '{keys}' },
+  revocationEndpoint: 'https://example.auth.eu-west-1.amazoncognito.com/oauth2/revoke',
+  user: { id: 'aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee', emailVerified: true, ...alice },
+  scope: ['openid', 'profile', 'email'],
+  logout: {
+    revokes: true,
+    location: /^https:\/\/example\..*\.com\/logout\?logout_uri=https%3A%2F%2Fapp\.example\.com%2F&.*client_id=/
+  }
 }
 
 /** Every preset, some in more than one way. What stands before a comma is the preset's name. */
@@ -227,12 +420,50 @@ export const presetCases: Record<string, PresetCase> = {
     client: 'form',
     tokenEndpoint: 'https://github.com/login/oauth/access_token',
     tokens: { access_token: '{access}', scope: 'read:user,repo', token_type: 'bearer' },
+    // The public address, of which nothing is said: the addresses were not asked for.
     profile: { url: 'https://api.github.com/user', answer: { login: 'alice', id: 583231, name: null, email: 'alice@example.com', avatar_url: alice.picture } },
     user: { id: '583231', name: 'alice', email: 'alice@example.com', picture: alice.picture },
     scope: ['read:user', 'repo'],
     call: { url: 'user/repos', sent: 'https://api.github.com/user/repos', headers: bearer },
     logout: { revokes: false },
     endless: true
+  },
+
+  'github, an OAuth app with expiring tokens': {
+    ...github('https://github.com', 'https://api.github.com/'),
+    preset: options => presets.github({ ...options, scope: ['read:user', 'user:email', 'offline_access'] }),
+    authorization: { scope: 'read:user user:email offline_access' },
+    tokens: {
+      access_token: '{access}',
+      expires_in: 28800,
+      refresh_token: '{refresh}',
+      refresh_token_expires_in: 15897600,
+      scope: 'read:user,user:email,offline_access',
+      token_type: 'bearer'
+    },
+    refreshed: {
+      access_token: '{access}',
+      expires_in: 28800,
+      refresh_token: '{refresh}',
+      refresh_token_expires_in: 15897600,
+      scope: 'read:user,user:email,offline_access',
+      token_type: 'bearer'
+    },
+    refused: {
+      status: 200,
+      body: { error: 'bad_refresh_token', error_description: 'The refresh token passed is incorrect or expired.' }
+    },
+    scope: ['read:user', 'user:email', 'offline_access']
+  },
+
+  'github, Enterprise Server': {
+    ...github('https://github.example.com', 'https://github.example.com/api/v3/'),
+    preset: options => presets.github({ ...options, enterprise: { baseUrl: 'https://github.example.com/' } })
+  },
+
+  'github, on GHE.com': {
+    ...github('https://octocorp.ghe.com', 'https://api.octocorp.ghe.com/'),
+    preset: options => presets.github({ ...options, enterprise: { baseUrl: 'octocorp.ghe.com' } })
   },
 
   'github, a GitHub App': {
@@ -245,9 +476,20 @@ export const presetCases: Record<string, PresetCase> = {
     tokens: { access_token: '{access}', expires_in: 28800, refresh_token: '{refresh}', refresh_token_expires_in: 15897600, token_type: 'bearer', scope: '' },
     refreshed: { access_token: '{access}', expires_in: 28800, refresh_token: '{refresh}', refresh_token_expires_in: 15897600, token_type: 'bearer', scope: '' },
     refused: { status: 200, body: { error: 'bad_refresh_token', error_description: 'The refresh token passed is incorrect or expired.' } },
-    profile: { url: 'https://api.github.com/user', answer: { login: 'alice', id: 583231, name: 'Alice Adams', email: null, avatar_url: alice.picture } },
+    profile: [
+      {
+        url: 'https://api.github.com/user',
+        answer: { login: 'alice', id: 583231, name: 'Alice Adams', email: null, avatar_url: alice.picture }
+      },
+      // Without the permission "Email addresses".
+      {
+        url: 'https://api.github.com/user/emails',
+        status: 403,
+        answer: { message: 'Resource not accessible by integration' }
+      }
+    ],
     user: { id: '583231', name: 'Alice Adams', picture: alice.picture },
-    scope: ['read:user'],
+    scope: ['read:user', 'user:email'],
     call: { url: 'https://api.github.com/user/installations', sent: 'https://api.github.com/user/installations', headers: bearer },
     logout: { revokes: false }
   },
@@ -259,7 +501,54 @@ export const presetCases: Record<string, PresetCase> = {
   'microsoft, one tenant': { ...microsoft(TENANT, TENANT), preset: options => presets.microsoft({ ...options, tenant: TENANT, scope: 'openid profile email offline_access' }) },
   'microsoft, a tenant by its domain': { ...microsoft('contoso.onmicrosoft.com', TENANT), preset: options => presets.microsoft({ ...options, tenant: 'contoso.onmicrosoft.com', scope: 'openid profile email offline_access' }) },
 
+  'microsoft, in the cloud of the US government': {
+    ...microsoft(TENANT, TENANT, 'https://login.microsoftonline.us', 'https://graph.microsoft.us'),
+    preset: options => presets.microsoft({
+      ...options,
+      authority: 'https://login.microsoftonline.us/',
+      tenant: TENANT,
+      scope: 'openid profile email offline_access'
+    })
+  },
+  'microsoft, in China': {
+    ...microsoft(
+      'common',
+      TENANT,
+      'https://login.partner.microsoftonline.cn',
+      'https://microsoftgraph.chinacloudapi.cn'
+    ),
+    preset: options => presets.microsoft({
+      ...options,
+      authority: 'https://login.partner.microsoftonline.cn',
+      scope: 'openid profile email offline_access'
+    })
+  },
+  'microsoft, with a certificate': {
+    ...microsoft(TENANT, TENANT),
+    client: microsoftAssertion(`${ENTRA}/${TENANT}/oauth2/v2.0/token`),
+    preset: ({ clientSecret: _none, ...options }) => presets.microsoft({
+      ...options,
+      tenant: TENANT,
+      scope: 'openid profile email offline_access',
+      clientAuthentication: 'private_key_jwt',
+      clientPrivateKey: certificateKey
+    })
+  },
+  'microsoft, with a certificate and its key as PEM': {
+    ...microsoft(TENANT, TENANT),
+    client: microsoftAssertion(`${ENTRA}/${TENANT}/oauth2/v2.0/token`),
+    preset: ({ clientSecret: _none, ...options }) => presets.microsoft({
+      ...options,
+      tenant: TENANT,
+      scope: 'openid profile email offline_access',
+      clientAuthentication: 'private_key_jwt',
+      clientPrivateKey: appKey.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
+      clientAssertion: { header: { 'x5t#S256': THUMBPRINT } }
+    })
+  },
+
   apple,
+  'apple, by its other name': { ...apple, idToken: { ...apple.idToken, iss: 'https://account.apple.com' } },
   'apple, an account that an organization manages': {
     ...apple,
     posted: {},
@@ -270,33 +559,35 @@ export const presetCases: Record<string, PresetCase> = {
   facebook: {
     preset: presets.facebook,
     title: 'Facebook',
-    authorizationEndpoint: 'https://www.facebook.com/v25.0/dialog/oauth',
+    authorizationEndpoint: 'https://www.facebook.com/v26.0/dialog/oauth',
     authorization: { scope: 'public_profile,email' },
     client: 'form',
     pkce: 'refused',
-    tokenEndpoint: 'https://graph.facebook.com/v25.0/oauth/access_token',
+    tokenEndpoint: 'https://graph.facebook.com/v26.0/oauth/access_token',
     tokens: { access_token: '{access}', token_type: 'bearer', expires_in: 5183944 },
-    profile: { url: 'https://graph.facebook.com/v25.0/me?fields=id,name,email,picture', answer: { id: '10150000000000001', name: 'Alice Adams', email: 'alice@example.com', picture: { data: { height: 50, is_silhouette: false, url: alice.picture, width: 50 } } } },
+    profile: {
+      url: 'https://graph.facebook.com/v26.0/me?fields=id,name,email,picture',
+      answer: {
+        id: '10150000000000001',
+        name: 'Alice Adams',
+        email: 'alice@example.com',
+        picture: { data: { height: 50, is_silhouette: false, url: alice.picture, width: 50 } }
+      }
+    },
     user: { id: '10150000000000001', ...alice },
     scope: ['public_profile', 'email'],
-    call: { url: 'me/permissions', sent: 'https://graph.facebook.com/v25.0/me/permissions', headers: bearer },
+    call: { url: 'me/permissions', sent: 'https://graph.facebook.com/v26.0/me/permissions', headers: bearer },
     logout: { revokes: false }
   },
 
-  instagram: {
-    preset: options => presets.instagram({ ...options, scope: ['instagram_business_basic', 'instagram_business_manage_comments'] }),
-    title: 'Instagram',
-    authorizationEndpoint: 'https://www.instagram.com/oauth/authorize',
-    authorization: { scope: 'instagram_business_basic,instagram_business_manage_comments' },
-    client: 'form',
-    pkce: 'refused',
-    tokenEndpoint: 'https://api.instagram.com/oauth/access_token',
-    tokens: { data: [{ access_token: '{access}', user_id: '1020', permissions: 'instagram_business_basic,instagram_business_manage_comments' }] },
-    profile: { url: 'https://graph.instagram.com/me?fields=user_id,username,name,profile_picture_url', answer: { user_id: '17841405793187218', username: 'alice', profile_picture_url: alice.picture, id: '1020' } },
-    user: { id: '17841405793187218', name: 'alice', picture: alice.picture },
-    scope: ['instagram_business_basic', 'instagram_business_manage_comments'],
-    call: { url: 'me/media?fields=id', sent: 'https://graph.instagram.com/me/media?fields=id&access_token={token}' },
-    logout: { revokes: false }
+  instagram,
+  'instagram, a profile in a list': {
+    ...instagram,
+    profile: {
+      url: 'https://graph.instagram.com/me?fields=user_id,username,name,profile_picture_url',
+      token: 'query',
+      answer: { data: [{ user_id: '17841405793187218', username: 'alice', profile_picture_url: alice.picture }] }
+    }
   },
 
   linkedin: {
@@ -325,7 +616,7 @@ export const presetCases: Record<string, PresetCase> = {
     preset: options => presets.x({ ...options, scope: 'tweet.read users.read users.email offline.access' }),
     authorization: { scope: 'tweet.read users.read users.email offline.access' },
     profile: { url: 'https://api.x.com/2/users/me?user.fields=profile_image_url,confirmed_email', answer: { data: { id: '2244994945', name: 'Alice Adams', username: 'alice', confirmed_email: 'alice@example.com' } } },
-    user: { id: '2244994945', name: 'Alice Adams', email: 'alice@example.com' }
+    user: { id: '2244994945', name: 'Alice Adams', email: 'alice@example.com', emailVerified: true }
   },
 
   'slack, a user with token rotation': {
@@ -358,6 +649,46 @@ export const presetCases: Record<string, PresetCase> = {
     profile: { url: 'https://slack.com/api/auth.test', answer: { ok: true, user: 'alice', user_id: 'U1' } },
     user: { id: 'U1', name: 'alice' },
     scope: ['users:read'],
+    endless: true
+  },
+
+  'slack, Sign in with Slack': {
+    preset: presets.slack,
+    title: 'Slack',
+    authorizationEndpoint: 'https://slack.com/openid/connect/authorize',
+    authorization: { scope: 'openid profile email', user_scope: null },
+    client: 'basic',
+    pkce: 'refused',
+    tokenEndpoint: 'https://slack.com/api/openid.connect.token',
+    tokens: { ok: true, access_token: '{access}', token_type: 'Bearer', id_token: '{id}' },
+    idToken: {
+      iss: 'https://slack.com',
+      sub: 'U0R7JM',
+      auth_time: 1626874655,
+      'https://slack.com/user_id': 'U0R7JM',
+      'https://slack.com/team_id': 'T0R7GR',
+      email: 'alice@example.com',
+      email_verified: true,
+      name: 'Alice Adams'
+    },
+    documents: { 'https://slack.com/openid/connect/keys': '{keys}' },
+    profile: {
+      url: 'https://slack.com/api/openid.connect.userInfo',
+      answer: {
+        ok: true,
+        sub: 'U0R7JM',
+        'https://slack.com/user_id': 'U0R7JM',
+        'https://slack.com/team_id': 'T0R7GR',
+        email_verified: true,
+        date_email_verified: 1622128723,
+        locale: 'en-US',
+        ...alice
+      }
+    },
+    user: { id: 'U0R7JM', emailVerified: true, ...alice },
+    scope: ['openid', 'profile', 'email'],
+    call: { url: 'openid.connect.keys', sent: 'https://slack.com/api/openid.connect.keys', headers: bearer },
+    logout: { revokes: false },
     endless: true
   },
 
@@ -426,24 +757,6 @@ export const presetCases: Record<string, PresetCase> = {
     logout: { revokes: false }
   },
 
-  fitbit: {
-    preset: presets.fitbit,
-    title: 'Fitbit',
-    authorizationEndpoint: 'https://www.fitbit.com/oauth2/authorize',
-    authorization: { scope: 'profile' },
-    client: 'basic',
-    tokenEndpoint: 'https://api.fitbit.com/oauth2/token',
-    tokens: { access_token: '{access}', expires_in: 28800, refresh_token: '{refresh}', scope: 'profile', token_type: 'Bearer', user_id: 'GGNJL9' },
-    refreshed: { access_token: '{access}', expires_in: 28800, refresh_token: '{refresh}', token_type: 'Bearer', user_id: 'GGNJL9' },
-    refused: { status: 400, body: { errors: [{ errorType: 'invalid_grant', message: 'Refresh token invalid: …' }], success: false } },
-    profile: { url: 'https://api.fitbit.com/1/user/-/profile.json', answer: { user: { encodedId: 'GGNJL9', fullName: 'Alice Adams', displayName: 'Alice A.', avatar: alice.picture } } },
-    revocationEndpoint: 'https://api.fitbit.com/oauth2/revoke',
-    user: { id: 'GGNJL9', name: 'Alice Adams', picture: alice.picture },
-    scope: ['profile'],
-    call: { url: '1/user/-/activities/date/today.json', sent: 'https://api.fitbit.com/1/user/-/activities/date/today.json', headers: bearer },
-    logout: { revokes: false }
-  },
-
   mailchimp: {
     preset: presets.mailchimp,
     title: 'Mailchimp',
@@ -452,26 +765,34 @@ export const presetCases: Record<string, PresetCase> = {
     client: 'form',
     tokenEndpoint: 'https://login.mailchimp.com/oauth2/token',
     tokens: { access_token: '{access}', expires_in: 0, scope: null },
-    profile: { url: 'https://login.mailchimp.com/oauth2/metadata', answer: { dc: 'us6', role: 'owner', accountname: 'Tea Ltd', user_id: 9001, login: { email: 'alice@example.com', avatar: null, login_id: 17, login_name: 'alice', login_email: 'alice@example.com' }, login_url: 'https://login.mailchimp.com', api_endpoint: 'https://us6.api.mailchimp.com' } },
+    endless: true,
+    profile: {
+      url: 'https://login.mailchimp.com/oauth2/metadata',
+      answer: {
+        dc: 'us6',
+        role: 'owner',
+        accountname: 'Tea Ltd',
+        user_id: 9001,
+        login: { email: null, avatar: null, login_id: 17, login_name: 'alice', login_email: 'alice@example.com' },
+        login_url: 'https://login.mailchimp.com',
+        api_endpoint: 'https://us6.api.mailchimp.com'
+      }
+    },
     user: { id: '17', name: 'alice', email: 'alice@example.com' },
     scope: [],
     call: { url: 'https://us6.api.mailchimp.com/3.0/lists', sent: 'https://us6.api.mailchimp.com/3.0/lists', headers: bearer },
     logout: { revokes: false }
   },
 
-  weibo: {
-    preset: options => presets.weibo({ ...options, scope: ['email', 'friendships_groups_read'] }),
-    title: 'Weibo',
-    authorizationEndpoint: 'https://api.weibo.com/oauth2/authorize',
-    authorization: { scope: 'email,friendships_groups_read' },
-    client: 'form',
-    tokenEndpoint: 'https://api.weibo.com/oauth2/access_token',
-    tokens: { access_token: '{access}', expires_in: '7200', remind_in: '7200', uid: '1404376560' },
-    user: null,
-    scope: ['email', 'friendships_groups_read'],
-    call: { url: 'users/show.json?uid=1404376560', sent: 'https://api.weibo.com/2/users/show.json?uid=1404376560&access_token={token}' },
-    logout: { revokes: false }
+  'weibo, a token answer without the uid': {
+    ...weibo,
+    tokens: { access_token: '{access}', expires_in: '7200' },
+    profile: [
+      { url: 'https://api.weibo.com/2/account/get_uid.json', token: 'query', answer: { uid: '1404376560' } },
+      { url: 'https://api.weibo.com/2/users/show.json?uid=1404376560', token: 'query', answer: weiboProfile }
+    ]
   },
+  weibo,
 
   douban: {
     preset: options => presets.douban({ ...options, scope: ['shuo_basic_r', 'douban_basic_common'] }),
@@ -539,15 +860,22 @@ export const presetCases: Record<string, PresetCase> = {
   },
 
   okta: {
-    ...openid('https://example.okta.com/oauth2/default', {
-      authorization_endpoint: 'https://example.okta.com/oauth2/default/v1/authorize',
-      token_endpoint: 'https://example.okta.com/oauth2/default/v1/token',
-      userinfo_endpoint: 'https://example.okta.com/oauth2/default/v1/userinfo',
-      revocation_endpoint: 'https://example.okta.com/oauth2/default/v1/revoke',
-      end_session_endpoint: 'https://example.okta.com/oauth2/default/v1/logout',
-      jwks_uri: 'https://example.okta.com/oauth2/default/v1/keys'
-    }),
+    ...oktaDefault,
     preset: options => presets.okta({ ...options, domain: 'example.okta.com', scope: 'openid profile email offline_access' }),
+    title: 'Okta',
+    authorization: { scope: 'openid profile email offline_access' }
+  },
+
+  'okta, with a key': {
+    ...oktaDefault,
+    client: oktaAssertion('https://example.okta.com/oauth2/default/v1/token'),
+    preset: ({ clientSecret: _none, ...options }) => presets.okta({
+      ...options,
+      domain: 'example.okta.com',
+      scope: 'openid profile email offline_access',
+      clientAuthentication: 'private_key_jwt',
+      clientPrivateKey: oktaKey
+    }),
     title: 'Okta',
     authorization: { scope: 'openid profile email offline_access' }
   },
@@ -575,24 +903,26 @@ export const presetCases: Record<string, PresetCase> = {
       jwks_uri: 'https://id.example.com/auth/realms/tea%20room/protocol/openid-connect/certs'
     }),
     preset: options => presets.keycloak({ ...options, baseUrl: 'https://id.example.com/auth/', realm: 'tea room' }),
-    title: 'Keycloak'
+    title: 'Keycloak',
+    logout: {
+      revokes: false,
+      location: /^https:\/\/id\.example\.com\/auth\/realms\/tea%20room\/.*\/logout\?id_token_hint=/
+    }
   },
 
-  cognito: {
-    preset: options => presets.cognito({ ...options, domain: 'example.auth.eu-west-1.amazoncognito.com', region: 'eu-west-1', userPoolId: 'eu-west-1_AbCdEfGhI', logoutUri: 'https://app.example.com/' }),
-    title: 'Amazon Cognito',
-    authorizationEndpoint: 'https://example.auth.eu-west-1.amazoncognito.com/oauth2/authorize',
-    authorization: { scope: 'openid profile email' },
-    client: 'basic',
-    tokenEndpoint: 'https://example.auth.eu-west-1.amazoncognito.com/oauth2/token',
-    tokens: { access_token: '{access}', refresh_token: '{refresh}', id_token: '{id}', token_type: 'Bearer', expires_in: 3600 },
-    refreshed: { id_token: '{id}', access_token: '{access}', token_type: 'Bearer', expires_in: 3600 },
-    refused: { status: 400, body: { error: 'invalid_grant' } },
-    idToken: { iss: POOL, sub: 'aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee', token_use: 'id', email_verified: true, ...alice },
-    documents: { [`${POOL}/.well-known/jwks.json`]: '{keys}' },
-    revocationEndpoint: 'https://example.auth.eu-west-1.amazoncognito.com/oauth2/revoke',
-    user: { id: 'aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee', emailVerified: true, ...alice },
-    scope: ['openid', 'profile', 'email'],
-    logout: { revokes: true, location: /^https:\/\/example\.auth\.eu-west-1\.amazoncognito\.com\/logout\?logout_uri=https%3A%2F%2Fapp\.example\.com%2F&.*client_id=Client-Id_1\.x/ }
+  cognito,
+  'cognito, a pool with the updated issuer': { ...cognito, idToken: { ...cognito.idToken, iss: UPDATED_POOL } },
+  'cognito, with the updated issuer as an option': {
+    ...cognito,
+    preset: options => presets.cognito({
+      ...options,
+      domain: 'example.auth.eu-west-1.amazoncognito.com',
+      region: 'eu-west-1',
+      userPoolId: 'eu-west-1_AbCdEfGhI',
+      issuerType: 'UPDATED',
+      logoutUri: 'https://app.example.com/'
+    }),
+    idToken: { ...cognito.idToken, iss: UPDATED_POOL },
+    documents: { [`${UPDATED_POOL}/.well-known/jwks.json`]: '{keys}' }
   }
 }

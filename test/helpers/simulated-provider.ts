@@ -1,9 +1,19 @@
-import { createHash, sign, verify } from 'node:crypto'
+import { constants, createHash, sign, verify } from 'node:crypto'
 import { Dispatcher, MockAgent } from 'undici'
 import { createKey, publicJwk } from './misbehaving-provider.ts'
 
 /** How a provider wants to know the app at its token endpoint. */
 export type ClientCheck = 'basic' | 'form' | 'none' | ((form: URLSearchParams) => string | undefined)
+
+/** What one of the URLs that a profile is made of answers. */
+export interface ProfileFacts {
+  url: string
+  answer: unknown
+  /** Default 200. */
+  status?: number
+  /** Where the token has to be. Default in a Bearer header. */
+  token?: 'query'
+}
 
 /** What a provider has documented of its endpoints, as far as a login, a refresh and a call come across it. */
 export interface ProviderFacts {
@@ -30,8 +40,8 @@ export interface ProviderFacts {
   withoutNonce?: boolean
   /** The documents that stand somewhere for everybody. `{keys}` stands for the key set. */
   documents?: Record<string, unknown>
-  /** The user's profile. */
-  profile?: { url: string, answer: unknown }
+  /** The user's profile, of one call or several. */
+  profile?: ProfileFacts | ProfileFacts[]
   revocationEndpoint?: string
 }
 
@@ -112,12 +122,22 @@ export class SimulatedProvider extends Dispatcher {
       return { status: 200, body: {} }
     }
     if (Object.hasOwn(documents, url)) return { status: 200, body: documents[url] }
-    if (url === profile?.url) {
-      if (request.headers.authorization !== `Bearer ${this.accessToken}`) this.complaints.push(`the profile was asked with "${request.headers.authorization}"`)
-      return { status: 200, body: profile.answer }
-    }
+    const profiles = profile === undefined ? [] : [profile].flat()
+    const asked = profiles.find(one => url.startsWith(one.url) && this.#hasToken(request, one))
+    if (asked !== undefined) return { status: asked.status ?? 200, body: asked.answer }
     this.calls.push(request)
     return { status: this.apiStatus, body: { called: true } }
+  }
+
+  #hasToken ({ url, headers }: SeenRequest, { url: wanted, token }: ProfileFacts): boolean {
+    const inQuery = `${wanted}${wanted.includes('?') ? '&' : '?'}access_token=${this.accessToken}`
+    if (url !== (token === 'query' ? inQuery : wanted)) return false
+    this.#expect(
+      `the Authorization header of ${wanted}`,
+      headers.authorization,
+      token === 'query' ? undefined : `Bearer ${this.accessToken}`
+    )
+    return true
   }
 
   #exchange (request: SeenRequest): Answer {
@@ -192,10 +212,13 @@ export class SimulatedProvider extends Dispatcher {
   }
 }
 
-/** The claims of a JWT signed with ES256, or undefined where it is not signed with this key. */
+/** The claims of a JWT signed with ES256, RS256 or PS256, or undefined where it is not signed with this key. */
 export function verifiedClaims (jwt: string, publicKey: Parameters<typeof verify>[2]): { header: Record<string, unknown>, claims: Record<string, unknown> } | undefined {
   const [header = '', claims = '', signature = ''] = jwt.split('.')
-  const valid = verify('sha256', Buffer.from(`${header}.${claims}`), { key: publicKey as any, dsaEncoding: 'ieee-p1363' }, Buffer.from(signature, 'base64url'))
-  const parsed = (part: string) => JSON.parse(Buffer.from(part, 'base64url').toString()) as Record<string, unknown>
+  const decoded = (part: string) => Buffer.from(part, 'base64url').toString()
+  const parsed = (part: string) => JSON.parse(decoded(part) || '{}') as Record<string, unknown>
+  const pss = { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 }
+  const key = { key: publicKey as any, dsaEncoding: 'ieee-p1363', ...parsed(header).alg === 'PS256' && pss } as const
+  const valid = verify('sha256', Buffer.from(`${header}.${claims}`), key, Buffer.from(signature, 'base64url'))
   return valid ? { header: parsed(header), claims: parsed(claims) } : undefined
 }
