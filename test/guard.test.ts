@@ -349,6 +349,31 @@ t.test('a store that is down when an expired token is to be refreshed: nobody pa
   t.equal(await userOf(browser), 'alice')
 })
 
+t.test('an account that was added to a login is added again when its token has ended, and the login goes on', async (t) => {
+  const { browser, url, store, provider, userOf } = await loginApp(t, {
+    wrong: noRefreshToken,
+    providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions }),
+    setup: (app) => {
+      app.get('/link', async (request, reply) => request.oauth.login(reply, { provider: 'other', link: true }))
+      app.get('/other', { onRequest: app.oauth.requireLogin({ provider: 'other' }) }, async (request) => ({ active: request.oauth.provider, accounts: request.oauth.accounts.length }))
+    }
+  })
+  await browser.login(`${url}/login/acme`)
+  await browser.login(`${url}/link`)
+  for (const id of tokenRecords(store).keys()) {
+    const envelope = store.peek(id)!
+    if (envelope.record.provider !== 'other') continue
+    envelope.record.obtainedAt = 1
+    envelope.record.expiresAt = envelope.record.tokens.expiresAt = 3600
+    store.records.set(id, JSON.stringify(envelope))
+  }
+  const page = await browser.get(`${url}/other?a=b`)
+  t.match(page, { status: 200, url: `${url}/other?a=b` })
+  t.strictSame(page.json(), { active: 'acme', accounts: 2 })
+  t.equal(provider.asked('token').length, 3)
+  t.equal(await userOf(browser), 'alice')
+})
+
 t.test('a token without an end, and one that came expired, send nobody round and round', async (t) => {
   for (const tokens of [{ expires_in: undefined }, { expires_in: 0 }, { expires_in: -5 }]) {
     const { browser, members, provider } = await withExpiredToken(t, { wrong: { tokens: { refresh_token: undefined, ...tokens } } })

@@ -70,7 +70,10 @@ export function createGuard (runtime: Runtime, options: RequireLoginOptions = {}
       reply.header('www-authenticate', 'Bearer')
       throw ended ?? new LoginRequiredError(`nobody is logged in${wanted === undefined ? '' : ` with provider "${wanted}"`}; ${remedy}`, { provider: wanted })
     }
-    return await sendToLogin(runtime, request, reply, wanted)
+    // An account beside the one that was logged in with is added again: a login of its own would end the other one's.
+    const login = runtime.sessionLogins.of(session)
+    const link = account !== undefined && login !== undefined && login.active !== name
+    return await sendToLogin(runtime, request, reply, wanted, link)
   }
 }
 
@@ -109,9 +112,10 @@ async function endOfTokens (runtime: Runtime, request: FastifyRequest, login: Se
 }
 
 /** Sends a page load to log in, and has it come back to the URL that it asked for. */
-async function sendToLogin (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, wanted: string | undefined): Promise<FastifyReply> {
+async function sendToLogin (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, wanted: string | undefined, link: boolean): Promise<FastifyReply> {
   const { config } = runtime
   const asked = requestedPath(runtime, request)
+  if (link && wanted !== undefined) return await startLogin(runtime, request, reply, providerOf(runtime, wanted), { returnTo: asked, link })
   if (config.routes === false) {
     if (wanted === undefined) throw new LoginRequiredError('nobody is logged in, and with several providers and no routes the guard needs a provider', {})
     return await startLogin(runtime, request, reply, providerOf(runtime, wanted), { returnTo: asked })
