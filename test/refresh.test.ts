@@ -6,6 +6,7 @@ import type { EndpointRequest } from './helpers/endpoint.ts'
 import { deferred, type Gate } from './helpers/gate.ts'
 import { startProvider } from './helpers/provider.ts'
 import { expireTokens, tokenRecords } from './helpers/records.ts'
+import { JsonStore } from './helpers/stores.ts'
 import type { OAuthSessionOptions, ProviderOptions } from '../lib/index.ts'
 
 interface Setup {
@@ -241,6 +242,28 @@ t.test('a token that is born expired is used once, without a loop', async (t) =>
   }, { times: 1 })
   t.equal((await browser.get(`${url}/orders`)).status, 200)
   t.equal(refreshes().length, 1)
+})
+
+t.test('a touch of the session store that never calls back keeps no refreshed set from the store', async (t) => {
+  let touched = false
+  const store = Object.assign(new JsonStore(), { touch: () => { touched = true } })
+  const { provider, app, browser } = await loggedIn(t, { session: { store } })
+  await app.close()
+  // A process that has just started touches the record at the first request that saves the session.
+  const { url } = await buildApp(t, {
+    oauth: { providers: { acme: provider.providerOptions } },
+    session: { store, rolling: true },
+    setup: (app) => { app.get('/orders', async (request) => request.oauth.get('orders').json()) }
+  })
+  expireTokens(store)
+  const [page, orders] = await Promise.all([browser.get(url), browser.get(`${url}/orders`)])
+  t.ok(touched)
+  t.equal(page.status, 200)
+  t.equal(orders.status, 200)
+  while ([...tokenRecords(store).values()][0]!.version < 2) await new Promise(resolve => setTimeout(resolve, 10))
+  expireTokens(store)
+  t.equal((await browser.get(`${url}/orders`)).status, 200)
+  t.equal(provider.refreshTokenReuses, 0)
 })
 
 t.test('a logout during a refresh stays a logout, and what the refresh brought is revoked', async (t) => {
