@@ -19,15 +19,16 @@ import { revokeTokens } from './routes/logout.ts'
 import { providerOf, redirectUriOf, type Runtime } from './routes/runtime.ts'
 import { warnOfInsecureCookie } from './routes/session-cookie.ts'
 import { SessionLogins, type SessionObject } from './session/accounts.ts'
-import { boundedStore } from './session/bounded-store.ts'
+import { boundedStore, describeFailure } from './session/bounded-store.ts'
 import { DeadSessions } from './session/dead-sessions.ts'
 import { encryptedStore } from './session/encrypted-store.ts'
 import { guardSessionStore, isEntryId, isMemoryStore } from './session/guarded-session-store.ts'
 import { loadedRecords, type LoadedRecords } from './session/lifecycle.ts'
 import { PendingLogins } from './session/pending-logins.ts'
 import { SessionCookie } from './session/session-cookie.ts'
+import { readableStore } from './session/readable-store.ts'
 import { SessionTokenStore, type SessionStore } from './session/session-token-store.ts'
-import { liveSets } from './session/token-record.ts'
+import { liveSets, type TokenRecord } from './session/token-record.ts'
 import { TokenRecords } from './session/token-records.ts'
 import type { TokenStore } from './session/token-store.ts'
 import { UserLogins } from './session/user-logins.ts'
@@ -84,8 +85,11 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
   app.decorate('oauth', {
     provider: (name: string) => runtime.appProviders.get(providerOf(runtime, name).name)!,
     requireLogin: (guard?: RequireLoginOptions) => createGuard(runtime, guard),
-    logoutUser: async ({ provider, subject }: { provider: string, subject: string }) => await endUserSessions(
-      runtime, providerOf(runtime, provider).name, subject, record => revokeTokens(runtime, providerOf(runtime, provider), ...liveSets(record))),
+    logoutUser: async ({ provider: name, subject }: { provider: string, subject: string }) => {
+      const provider = providerOf(runtime, name)
+      const revoke = (record: TokenRecord) => { revokeTokens(runtime, provider, ...liveSets(record)) }
+      return await endUserSessions(runtime, { identity: provider.config.identity, subject, revoke })
+    },
     get lostRefreshes () { return runtime.refresher.lost }
   } satisfies AppOAuth)
   app.decorateRequest(kOAuth, null)
@@ -239,14 +243,19 @@ function createRuntime (app: FastifyInstance, config: Configuration, foundStore:
   }
 }
 
-/** The token store with everything around it: a time limit, and encryption where there are keys. */
+/** The token store with everything around it: a time limit, encryption where there are keys, and no odd records. */
 function createStore (app: FastifyInstance, { tokenStore, encryptionKeys }: Configuration, sessionStore: () => SessionStore): TokenStore {
-  const store = boundedStore(tokenStore ?? new SessionTokenStore(sessionStore), STORE_MS, (method, cause) => {
-    app.log.error({ err: { message: (cause as Error).message }, method }, 'the token store failed')
+  const bounded = boundedStore(tokenStore ?? new SessionTokenStore(sessionStore), STORE_MS, (method, cause) => {
+    app.log.error({ err: describeFailure(cause), method }, 'the token store failed')
   })
-  if (encryptionKeys === undefined) return store
-  return encryptedStore(store, encryptionKeys, (provider) => {
-    app.log.warn({ provider }, 'a stored login cannot be decrypted with any of encryptionKeys; its user has to log in again')
+  const store = encryptionKeys === undefined
+    ? bounded
+    : encryptedStore(bounded, encryptionKeys, (provider) => {
+      const message = 'a stored login cannot be decrypted with any of encryptionKeys; its user has to log in again'
+      app.log.warn({ provider }, message)
+    })
+  return readableStore(store, (kind) => {
+    app.log.warn({ kind }, 'the token store holds something else under the id of a record; it counts as not there')
   })
 }
 
@@ -281,7 +290,7 @@ function findSessionStore (app: FastifyInstance) {
     if (known !== undefined || typeof store?.destroy !== 'function') return
     known = store
     guardSessionStore(store, STORE_MS, (method, cause) => {
-      app.log.error({ err: { message: (cause as Error).message }, method }, 'the session store failed')
+      app.log.error({ err: describeFailure(cause), method }, 'the session store failed')
     })
   }
   if (symbol !== undefined) learn(trial![symbol] as SessionStore)

@@ -3,7 +3,7 @@ import type { ProviderClient } from '../client/provider-client.ts'
 import { StateMismatchError } from '../errors.ts'
 import type { ScopeChange, TokenSet } from '../protocol/token-set.ts'
 import { shortHash } from '../protocol/random.ts'
-import { loginOf, ttlOf, type Account, type SessionAccounts, type SessionObject } from '../session/accounts.ts'
+import { ttlOf, type Account, type SessionAccounts, type SessionObject } from '../session/accounts.ts'
 import type { PendingLogin } from '../session/pending-logins.ts'
 import { declareDead, forgetAccount } from './ended-sessions.ts'
 import { sessionCall, sessionOf } from './http.ts'
@@ -67,7 +67,7 @@ async function connect (runtime: Runtime, request: FastifyRequest, reply: Fastif
   const account: Account = { record, providerIdentity: provider.config.identity, user: withoutClaims(user, claims), claims, scope: tokens.scope, loginAt: Math.floor(clock.now()), ...(login.login === false && { login: false }), ...(login.callbacks !== undefined && { callbacks: login.callbacks }) }
   sessionLogins.put(session, { accounts: { ...beside?.accounts, [provider.name]: account }, active: beside?.active ?? provider.name })
   try {
-    if (user !== null) await runtime.userLogins.add(provider.name, user.id, loginOf(account, session), ttl)
+    await runtime.userLogins.add(account, session, ttl)
     const { scopeChange } = login
     await updater.holding(record, () => updater.announce(record, tokens, { provider: provider.name, user, previous: undefined, reason: 'login', ...(scopeChange !== undefined && { scopeChange }) }))
     await config.onLogin?.(request, reply, { provider: provider.name, user, claims, tokens })
@@ -75,7 +75,7 @@ async function connect (runtime: Runtime, request: FastifyRequest, reply: Fastif
   } catch (error) {
     if (beside !== undefined) sessionLogins.put(session, beside)
     else await emptySession(runtime, session)
-    await forgetAccount(runtime, provider.name, account).catch(() => {})
+    await forgetAccount(runtime, account).catch(() => {})
     revokeTokens(runtime, provider, tokens)
     throw error
   }
@@ -90,7 +90,7 @@ async function emptySession (runtime: Runtime, session: SessionObject): Promise<
 // Not revoked: providers revoke by grant, and the new login may stand on the same one.
 async function forgetReplaced (runtime: Runtime, request: FastifyRequest, before: SessionAccounts | undefined): Promise<void> {
   try {
-    for (const [name, account] of Object.entries(before?.accounts ?? {})) await forgetAccount(runtime, name, account)
+    for (const account of Object.values(before?.accounts ?? {})) await forgetAccount(runtime, account)
   } catch {
     request.log.warn('the tokens of a login that was replaced could not be deleted; they expire with their time')
   }

@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { ttlOf, type Account, type SessionObject } from '../session/accounts.ts'
 import type { SessionEnd } from '../session/dead-sessions.ts'
 import { followSession, type LoadedRecords } from '../session/lifecycle.ts'
+import type { IndexedLogin } from '../session/login-index.ts'
 import { isRecordOf, type TokenRecord } from '../session/token-record.ts'
 import { cookiesOfSession, sessionOf } from './http.ts'
 import type { Runtime } from './runtime.ts'
@@ -36,13 +37,11 @@ export async function declareDead (runtime: Runtime, request: FastifyRequest, { 
  * @param onGone called with what was there, where the store deleted it and its answer was lost
  */
 export async function forgetAccount (
-  runtime: Runtime, provider: string, account: Pick<Account, 'record' | 'providerIdentity' | 'user'>,
-  onGone?: (record: TokenRecord) => void
+  runtime: Runtime, account: Account, onGone?: (record: TokenRecord) => void
 ): Promise<TokenRecord | undefined> {
-  const { record, providerIdentity, user } = account
-  const isOurs = (removed: TokenRecord | undefined) => isRecordOf(removed, { identity: providerIdentity })
-  const removed = await runtime.records.remove(record, onGone && (gone => { if (isOurs(gone)) onGone(gone) }))
-  if (user !== null) await runtime.userLogins.remove(provider, user.id, record).catch(() => {}) // ends with its time
+  const isOurs = (removed: TokenRecord | undefined) => isRecordOf(removed, { identity: account.providerIdentity })
+  const removed = await runtime.records.remove(account.record, onGone && (gone => { if (isOurs(gone)) onGone(gone) }))
+  await runtime.userLogins.remove(account).catch(() => {}) // ends with its time
   return isOurs(removed) ? removed : undefined
 }
 
@@ -166,19 +165,51 @@ export async function followRequest (runtime: Runtime, request: FastifyRequest, 
   await followSession(runtime, loaded, session)
 }
 
+/** Sessions that are ended at the same time, and rounds for what comes in between. */
+const AT_ONCE = 32
+const ROUNDS = 5
+
 /**
  * Ends every session of one user, on every process: tokens deleted and revoked, sessions destroyed.
  * @returns how many sessions there were
- * @throws FST_OAUTH_STORE_UNAVAILABLE where not all of them could be ended
+ * @throws FST_OAUTH_STORE_UNAVAILABLE where not all of them could be ended; the others are
  */
-export async function endUserSessions (runtime: Runtime, provider: string, subject: string, revoke: (record: TokenRecord) => void): Promise<number> {
-  const logins = await runtime.userLogins.of(provider, subject)
-  for (const { record, sessionId } of logins) {
-    const removed = await runtime.records.remove(record, revoke)
-    if (removed !== undefined) revoke(removed)
-    await runtime.deadSessions.mark(sessionId, LATE_SAVE_TTL)
-    await destroySession(runtime, sessionId)
-    await runtime.userLogins.remove(provider, subject, record)
+export async function endUserSessions (runtime: Runtime, { identity, subject, revoke }: {
+  /** `identity` of the provider. */
+  identity: string
+  /** The user's id there. */
+  subject: string
+  revoke: (record: TokenRecord) => void
+}): Promise<number> {
+  const { userLogins } = runtime
+  const tried = new Set<string>()
+  const ended = new Set<string>()
+  let failure: unknown
+  // A login whose session has another id by then, or that comes in meanwhile, is found in the next round.
+  for (let round = 0; round < ROUNDS; round++) {
+    const found = await userLogins.of(identity, subject)
+    const logins = found.filter(({ record, sessionId }) => !tried.has(record + sessionId))
+    if (logins.length === 0) break
+    for (let start = 0; start < logins.length; start += AT_ONCE) {
+      const together = logins.slice(start, start + AT_ONCE)
+      const outcomes = await Promise.allSettled(together.map(login => endLogin(runtime, identity, login, revoke)))
+      const fulfilled = together.filter((_login, index) => outcomes[index]!.status === 'fulfilled')
+      const over = fulfilled.map(({ record }) => record)
+      for (const { record, sessionId } of together) tried.add(record + sessionId)
+      for (const record of over) ended.add(record)
+      for (const outcome of outcomes) if (outcome.status === 'rejected') failure ??= outcome.reason
+      await userLogins.forget(identity, subject, over).catch((error: unknown) => { failure ??= error })
+    }
   }
-  return logins.length
+  if (failure !== undefined) throw failure
+  return ended.size
+}
+
+async function endLogin (
+  runtime: Runtime, identity: string, { record, sessionId }: IndexedLogin, revoke: (record: TokenRecord) => void
+): Promise<void> {
+  const revokeOurs = (removed: TokenRecord | undefined) => { if (isRecordOf(removed, { identity })) revoke(removed) }
+  revokeOurs(await runtime.records.remove(record, revokeOurs))
+  await runtime.deadSessions.mark(sessionId, LATE_SAVE_TTL)
+  await destroySession(runtime, sessionId)
 }

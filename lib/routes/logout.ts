@@ -89,7 +89,7 @@ export async function logout (runtime: Runtime, request: FastifyRequest, reply: 
   for (const [name, account] of Object.entries(accounts.accounts)) {
     const provider = runtime.providers.get(name)
     const revoke = (record: TokenRecord) => { if (provider !== undefined) revokeTokens(runtime, provider, ...liveSets(record)) }
-    const removed = await forgetAccount(runtime, name, account, revoke)
+    const removed = await forgetAccount(runtime, account, revoke)
     if (provider !== undefined) ended.push({ provider, removed })
   }
   await declareDead(runtime, request, { moveOn: reply !== undefined })

@@ -113,11 +113,6 @@ export function userOf (account: Account): User | null {
   return account.user === null ? null : { ...account.user, raw: account.user.raw ?? account.claims }
 }
 
-/** What finds an account's login again among all logins of its user. */
-export function loginOf ({ record, claims }: Account, { sessionId }: SessionObject): { record: string, sessionId: string, sid?: string } {
-  return { record, sessionId, ...(typeof claims.sid === 'string' && { sid: claims.sid }) }
-}
-
 /** Seconds that the records of a session have to live. */
 export function ttlOf (session: SessionObject): number {
   const { originalMaxAge, expires } = session.cookie

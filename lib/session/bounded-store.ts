@@ -31,6 +31,19 @@ export function boundedStore (store: TokenStore, timeoutMs: number, onFailure: (
   }
 }
 
+/**
+ * What a log may hold of a store's failure. A parser quotes what it could not read, and that may be a token: of its
+ * errors nothing is kept.
+ */
+export function describeFailure (cause: unknown): { code?: string, message: string } {
+  const { name, code, message } = Object(cause) as { name?: unknown, code?: unknown, message?: unknown }
+  const unreadable = name === 'SyntaxError' || typeof message !== 'string' || /\bJSON\b/i.test(message)
+  return {
+    ...(typeof code === 'string' && { code }),
+    message: unreadable ? 'it holds something that cannot be read' : message
+  }
+}
+
 /** Rejects when `work` takes longer than `timeoutMs` milliseconds; what the work itself does later is ignored. */
 export function withTimeout<T> (work: () => T | Promise<T>, timeoutMs: number): Promise<T> {
   return new Promise((resolve, reject) => {

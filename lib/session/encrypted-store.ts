@@ -31,7 +31,7 @@ export function encryptedStore (store: TokenStore, keys: readonly Buffer[], onUn
   const open = (id: string, stored: StoredRecord | undefined): StoredRecord | undefined => {
     if (stored === undefined) return undefined
     const record = unseal(id, stored as SealedRecord, named)
-    if (record === undefined) onUnreadable(String(stored.provider))
+    if (record === undefined) onUnreadable(nameIn(stored as Partial<SealedRecord> | null))
     return record
   }
   const { begin, end } = store
@@ -68,14 +68,22 @@ function seal (id: string, record: StoredRecord, key: Key): SealedRecord {
   return { version: record.version, provider, subject, key: key.name, sealed: Buffer.concat([iv, cipher.getAuthTag(), text]).toString('base64url') }
 }
 
-function unseal (id: string, stored: SealedRecord, keys: readonly Key[]): StoredRecord | undefined {
-  if (typeof stored.sealed !== 'string') return undefined
-  const bytes = Buffer.from(stored.sealed, 'base64url')
-  const candidates = keys.filter(({ name }) => name === stored.key)
+// What stands in the place of a record may be anything, and a log is no place for it.
+function nameIn (stored: Partial<SealedRecord> | null): string {
+  const provider = stored?.provider
+  return typeof provider === 'string' && /^[\w-]{1,64}$/.test(provider) ? provider : ''
+}
+
+function unseal (id: string, stored: Partial<SealedRecord> | null, keys: readonly Key[]): StoredRecord | undefined {
+  const { version, provider, subject, sealed } = Object(stored) as Partial<SealedRecord>
+  if (typeof version !== 'number') return undefined
+  if (typeof sealed !== 'string' || typeof provider !== 'string' || typeof subject !== 'string') return undefined
+  const bytes = Buffer.from(sealed, 'base64url')
+  const candidates = keys.filter(({ name }) => name === stored!.key)
   for (const { secret } of candidates) {
     try {
       const decipher = createDecipheriv('aes-256-gcm', secret, bytes.subarray(0, 12), { authTagLength: 16 })
-      decipher.setAAD(context(id, stored.version, stored.provider, stored.subject))
+      decipher.setAAD(context(id, version, provider, subject))
       decipher.setAuthTag(bytes.subarray(12, 28))
       return JSON.parse(decipher.update(bytes.subarray(28), undefined, 'utf8') + decipher.final('utf8')) as StoredRecord
     } catch {

@@ -1,4 +1,4 @@
-import { loginOf, ttlOf, type SessionAccounts, type SessionLogins, type SessionObject } from './accounts.ts'
+import { ttlOf, type SessionAccounts, type SessionLogins, type SessionObject } from './accounts.ts'
 import type { TokenRecords } from './token-records.ts'
 import type { UserLogins } from './user-logins.ts'
 
@@ -26,23 +26,23 @@ export interface Followers {
  * the session (or took the login out of it), kept alive where the session was saved.
  */
 export async function followSession ({ sessionLogins, records, userLogins }: Followers, loaded: LoadedRecords | undefined, session: SessionObject | null | undefined): Promise<void> {
-  const current = Object.entries(sessionLogins.of(session)?.accounts ?? {})
-  const kept = new Set(current.map(([, { record }]) => record))
-  for (const [provider, account] of Object.entries(loaded?.accounts ?? {})) {
-    const { record, user } = account
+  const current = Object.values(sessionLogins.of(session)?.accounts ?? {})
+  const kept = new Set(current.map(({ record }) => record))
+  for (const account of Object.values(loaded?.accounts ?? {})) {
+    const { record } = account
     if (kept.has(record)) {
       // The app gave the login a new session id and took the login along.
-      if (session!.sessionId !== loaded!.sessionId && user !== null) await userLogins.add(provider, user.id, loginOf(account, session!), ttlOf(session!))
+      if (session!.sessionId !== loaded!.sessionId) await userLogins.add(account, session!, ttlOf(session!))
       continue
     }
     if (records.isGone(record)) continue
     await records.remove(record)
-    if (user !== null) await userLogins.remove(provider, user.id, record)
+    await userLogins.remove(account)
   }
   if (session?.isSaved() !== true) return
-  for (const [provider, account] of current) {
+  for (const account of current) {
     const ttl = ttlOf(session)
     // What finds the login has to live as long as the login does.
-    if (await records.keepAlive(account.record, ttl) && account.user !== null) await userLogins.add(provider, account.user.id, loginOf(account, session), ttl)
+    if (await records.keepAlive(account.record, ttl)) await userLogins.add(account, session, ttl)
   }
 }

@@ -1,6 +1,6 @@
 import { StateMismatchError } from '../errors.ts'
 import { randomToken, safeEqual, shortHash } from '../protocol/random.ts'
-import type { TokenStore } from './token-store.ts'
+import type { StoredRecord, TokenStore } from './token-store.ts'
 
 /** A login that has begun and not come back yet. */
 export interface PendingLogin {
@@ -88,6 +88,17 @@ export class PendingLogins {
 }
 
 const recordId = (id: string) => `login:${id}`
+
+/** Whether a record of a store is a login under way. */
+export function isPendingLogin (stored: StoredRecord): boolean {
+  const { provider, state, nonce = '', codeVerifier = '', redirectUri, returnTo } = stored
+  const { scope, maxAge = 0, linkTo, expiresAt } = stored
+  const texts = [provider, state, nonce, codeVerifier, redirectUri, returnTo]
+  return texts.every(text => typeof text === 'string') && isTextList(scope) && Number.isFinite(maxAge) &&
+    Number.isFinite(expiresAt) && (linkTo === undefined || (typeof linkTo === 'object' && linkTo !== null))
+}
+
+const isTextList = (value: unknown) => Array.isArray(value) && value.every(item => typeof item === 'string')
 
 /** The name under which a browser keeps its half of a login. */
 export function cookieName (state: string): string {

@@ -104,6 +104,12 @@ class RedisTokenStore implements TokenStore {
 
 const ms = (seconds: number) => String(Math.max(1, Math.round(seconds * 1000)))
 
+// What is no JSON is handed on as it is: it is for the reader to say that it is no record. The parser's error quotes it.
 function parse (data: unknown): StoredRecord | undefined {
-  return typeof data === 'string' ? JSON.parse(data) as StoredRecord : undefined
+  if (typeof data !== 'string') return undefined
+  try {
+    return JSON.parse(data) as StoredRecord
+  } catch {
+    return data as unknown as StoredRecord
+  }
 }

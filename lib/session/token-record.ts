@@ -65,6 +65,31 @@ function expand (tokens: TokenSet): TokenSet {
   return { ...tokens, raw }
 }
 
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const isTextList = (value: unknown) => Array.isArray(value) && value.every(item => typeof item === 'string')
+
+const isTextOrAbsent = (value: unknown) => value === undefined || typeof value === 'string'
+
+function isStoredSet (value: unknown): boolean {
+  if (!isObject(value)) return false
+  const { accessToken, tokenType, refreshToken, idToken, expiresAt, scope, raw } = value
+  return typeof accessToken === 'string' && accessToken !== '' && typeof tokenType === 'string' && isTextList(scope) &&
+    isObject(raw) && isTextOrAbsent(refreshToken) && isTextOrAbsent(idToken) &&
+    (expiresAt === undefined || Number.isFinite(expiresAt))
+}
+
+/** Whether a record of a store is a token record: what is anything else counts as not there. */
+export function isTokenRecord (stored: StoredRecord): boolean {
+  const { version, provider, providerIdentity, tokens, parked, obtainedAt, ttl, user, identity, spent } = stored
+  return version > 0 && typeof provider === 'string' && typeof providerIdentity === 'string' && isStoredSet(tokens) &&
+    (parked === undefined || isStoredSet(parked)) && Number.isFinite(obtainedAt) && Number.isFinite(ttl) &&
+    (user === null || (isObject(user) && typeof user.id === 'string')) &&
+    (identity === undefined || (isObject(identity) && isTextList([identity.sub, identity.iss]))) &&
+    (spent === undefined || isTextList(spent))
+}
+
 /** A record in the store's form. */
 export function encodeRecord (record: TokenRecord): StoredRecord {
   const { parked, tokens } = record

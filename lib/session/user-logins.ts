@@ -1,85 +1,57 @@
-import { StoreUnavailableError } from '../errors.ts'
 import { shortHash } from '../protocol/random.ts'
-import type { StoredRecord, TokenStore } from './token-store.ts'
+import type { Account, SessionObject } from './accounts.ts'
+import { LoginIndex, type IndexedLogin } from './login-index.ts'
+import type { TokenStore } from './token-store.ts'
 
-/** One login of a user: where its tokens are, and in which session. */
-export interface UserLogin {
-  record: string
-  sessionId: string
-  /** The provider's own id of its session (`sid`, OpenID Connect Front-Channel Logout, section 3). */
-  sid?: string
-  /** Epoch seconds until which it lives at most, as of its last write. */
-  until: number
-}
+/** What is needed of an account to find it again among all logins of its user. */
+type UserAccount = Pick<Account, 'record' | 'providerIdentity' | 'user' | 'claims'>
 
-interface UserRecord extends StoredRecord {
-  logins: UserLogin[]
-}
-
-/** Logins of one user that are remembered; the oldest goes. */
-const MAX_LOGINS = 500
-/** A user who logs in on many devices at one moment makes as many writers. */
-const TRIES = 50
-/** Tries after which it is no other writer that is in the way. */
-const UNREADABLE_AFTER = 5
-
-/** Finds the logins of one user, so that all of them can be ended at once, on every process. */
+/**
+ * Finds all logins of one user, on every process, so that all of them can be ended at once. A user is a provider's own:
+ * lists are kept by the provider's identity, not by its name.
+ */
 export class UserLogins {
-  readonly #store: TokenStore
+  readonly #index: LoginIndex
   readonly #now: () => number
 
   /** @param now epoch seconds */
   constructor (store: TokenStore, now: () => number) {
-    this.#store = store
+    this.#index = new LoginIndex(store, now)
     this.#now = now
   }
 
   /**
-   * Adds a login, or moves it to another session.
+   * Adds the login of an account, or moves it to another session. An account without a user is in no list.
    * @param ttl seconds that the login has to live
    * @throws FST_OAUTH_STORE_UNAVAILABLE
    */
-  async add (provider: string, subject: string, login: Omit<UserLogin, 'until'>, ttl: number): Promise<void> {
-    const until = Math.ceil(this.#now()) + ttl
-    await this.#change(provider, subject, logins => [...logins.filter(({ record }) => record !== login.record), { ...login, until }].slice(-MAX_LOGINS))
+  async add (account: UserAccount, session: Pick<SessionObject, 'sessionId'>, ttl: number): Promise<void> {
+    const { record, providerIdentity, user, claims } = account
+    if (user === null) return
+    const { sid, iss } = claims
+    await this.#index.put(keyOf(providerIdentity, user.id), {
+      record,
+      sessionId: session.sessionId,
+      ...(typeof sid === 'string' && { sid }),
+      ...(typeof iss === 'string' && { iss }),
+      until: Math.ceil(this.#now()) + ttl
+    })
   }
 
-  /** Forgets a login. @throws FST_OAUTH_STORE_UNAVAILABLE */
-  async remove (provider: string, subject: string, record: string): Promise<void> {
-    await this.#change(provider, subject, logins => logins.filter(login => login.record !== record))
+  /** Forgets the login of an account. @throws FST_OAUTH_STORE_UNAVAILABLE */
+  async remove ({ record, providerIdentity, user }: Omit<UserAccount, 'claims'>): Promise<void> {
+    if (user !== null) await this.forget(providerIdentity, user.id, [record])
   }
 
-  /** The logins of a user. */
-  async of (provider: string, subject: string): Promise<UserLogin[]> {
-    const found = await this.#store.get(recordId(provider, subject)) as UserRecord | undefined
-    return found?.logins ?? []
+  /** Forgets logins of one user by their records. @throws FST_OAUTH_STORE_UNAVAILABLE */
+  async forget (providerIdentity: string, subject: string, records: readonly string[]): Promise<void> {
+    await this.#index.remove(keyOf(providerIdentity, subject), records)
   }
 
-  async #change (provider: string, subject: string, change: (logins: UserLogin[]) => UserLogin[]): Promise<void> {
-    const id = recordId(provider, subject)
-    for (let tries = 0; tries < TRIES; tries++) {
-      const found = await this.#store.get(id) as UserRecord | undefined
-      const logins = change((found?.logins ?? []).filter(({ until }) => until > this.#now()))
-      if (logins.length > 0 && await this.#put(id, logins, found?.version ?? 0)) return
-      if (logins.length === 0 && found === undefined) return
-      // What is not there, and yet in the way of a first list, is one that nobody can read any more (its encryption key is gone).
-      const unreadable = found === undefined && tries >= UNREADABLE_AFTER
-      if (logins.length === 0 || unreadable) {
-        // Taken, not deleted: a deletion would be for good, and the user may log in again.
-        const taken = await this.#store.take(id) as UserRecord | undefined
-        if (logins.length === 0 && (taken === undefined || taken.version === found?.version)) return
-        // Somebody logged in between the two steps: that login is put back.
-        if (taken !== undefined && await this.#put(id, change(taken.logins), 0)) return
-      }
-      await new Promise(resolve => setTimeout(resolve, Math.random() * 5 * tries))
-    }
-    throw new StoreUnavailableError('the list of a user\'s logins could not be written; try again in a moment', { provider, reason: 'logins', retryAfter: 1 })
-  }
-
-  async #put (id: string, logins: UserLogin[], version: number): Promise<boolean> {
-    const ttl = Math.max(60, ...logins.map(({ until }) => Math.ceil(until - this.#now())))
-    return await this.#store.set(id, { version: version + 1, logins }, { ttl, expectedVersion: version })
+  /** The logins of a user. @throws FST_OAUTH_STORE_UNAVAILABLE */
+  async of (providerIdentity: string, subject: string): Promise<IndexedLogin[]> {
+    return await this.#index.find(keyOf(providerIdentity, subject))
   }
 }
 
-const recordId = (provider: string, subject: string) => `user:${provider}:${shortHash(subject)}`
+const keyOf = (...user: [providerIdentity: string, subject: string]) => `user:${shortHash(JSON.stringify(user))}`

@@ -54,6 +54,10 @@ export interface Leftovers {
   unexplained: Record<string, unknown>[]
 }
 
+interface LoginList {
+  logins: unknown[]
+}
+
 /** Looks at what stands in Redis after everybody has been logged out. */
 export async function findLeftovers (redisUrl: string, ledger: Ledger, inquest: Inquest, chaos: ChaosJournal): Promise<Leftovers> {
   const client = createClient({ url: redisUrl })
@@ -74,7 +78,7 @@ export async function findLeftovers (redisUrl: string, ledger: Ledger, inquest: 
       if (d === undefined) found.tombstones += x === undefined ? 0 : 1
       else if (key.startsWith('oauth:login:')) found.pendingLogins++
       else if (key.startsWith('oauth:dead:')) found.deadMarks++
-      else if (key.startsWith('oauth:user:')) found.dangling += (JSON.parse(d) as { logins: unknown[] }).logins.length
+      else if (key.startsWith('oauth:user:')) found.dangling += (JSON.parse(d) as Partial<LoginList>).logins?.length ?? 0
       else {
         const { tokens } = JSON.parse(d) as { tokens: { refreshToken: string } }
         const family = tokens.refreshToken.split('.')[1]
