@@ -7,7 +7,7 @@ import { callbackUrl, loginApp } from './helpers/login-app.ts'
 import { startProvider } from './helpers/provider.ts'
 import { startPasswordServer } from './helpers/password-server.ts'
 import { expireTokens, tokenRecords } from './helpers/records.ts'
-import { LoginThrottle, type Outcome } from '../lib/routes/login-throttle.ts'
+import { addressBlock, foldName, LoginThrottle, type Outcome } from '../lib/routes/login-throttle.ts'
 import { TokensUpdatedError, type OAuthError, type ProviderOptions, type TokenSet } from '../lib/index.ts'
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 
@@ -63,12 +63,15 @@ t.test('using(name) calls with another provider\'s account', async (t) => {
 
 // password
 
-async function passwordApp (t: Parameters<typeof startPasswordServer>[0], options: Partial<ProviderOptions> = {}, logger: FastifyServerOptions['logger'] = false) {
+async function passwordApp (t: Parameters<typeof startPasswordServer>[0], options: Partial<ProviderOptions> = {}, logger: FastifyServerOptions['logger'] = false, setup?: (app: FastifyInstance) => unknown) {
   const server = await startPasswordServer(t)
   const { url, app, store } = await buildApp(t, {
     oauth: { providers: { legacy: { ...server.providerOptions, grantType: 'password', ...options } } },
     fastify: { logger },
-    setup: (app) => { app.get('/whoami', async (request) => ({ user: request.oauth.user, authenticated: request.oauth.authenticated })) }
+    setup: (app) => {
+      setup?.(app)
+      app.get('/whoami', async (request) => ({ user: request.oauth.user, authenticated: request.oauth.authenticated }))
+    }
   })
   return { server, url, app, store }
 }
@@ -142,6 +145,101 @@ t.test('password: what was no guess is not counted', async (t) => {
   t.equal((await post({ username: 'alice', password: 'correct horse' })).statusCode, 302)
 })
 
+// How servers spell one and the same user: trimmed, in one case, normalized.
+const spellings = ['alice', ' alice', 'alice ', 'ALICE', 'Alice', '\talice\u00a0', '\u3000alice', '\uff21\uff2c\uff29\uff23\uff25', 'ali\u00adce', 'al\u200bice', 'a\u0301lice', '\u00c1lice', '\ufeffalice']
+
+t.test('password: a name is one name however it is spelt', async (t) => {
+  const { app, server } = await passwordApp(t)
+  const statuses = new Set<number>()
+  for (let index = 0; index < 30; index++) {
+    const username = spellings[index % spellings.length]
+    const { statusCode } = await app.inject({ method: 'POST', url: '/login/legacy', remoteAddress: `10.0.0.${index}`, payload: { username, password: `wrong${index}` } })
+    statuses.add(statusCode)
+  }
+  t.equal(server.requests.length, 10)
+  t.strictSame([...statuses], [401, 429])
+})
+
+t.test('password: what names have in common by folding', (t) => {
+  t.strictSame([...new Set(spellings.map(foldName))], ['alice'])
+  t.equal(foldName('STRASSE'), foldName('straße'))
+  t.equal(foldName('\u0130stanbul'), foldName('istanbul'))
+  t.not(foldName('alice'), foldName('bob'))
+  t.end()
+})
+
+t.test('password: one password for many names is stopped by address, whatever sessions come with it', async (t) => {
+  const { app, server } = await passwordApp(t, {}, false, (app) => { app.get('/visit', async (request) => { (request.session as { seen?: boolean }).seen = true }) })
+  let last = 0
+  for (let index = 0; index < 120; index++) {
+    const { cookies } = await app.inject('/visit')
+    const session = Object.fromEntries(cookies.map(({ name, value }) => [name, value]))
+    last = (await app.inject({ method: 'POST', url: '/login/legacy', cookies: session, payload: { username: `name${index}`, password: 'Summer2026' } })).statusCode
+  }
+  t.equal(server.requests.length, 100)
+  t.equal(last, 429)
+})
+
+t.test('password: one\'s own good login buys no further guesses from one address', async (t) => {
+  const { app, server } = await passwordApp(t)
+  const post = async (username: string, password: string) => (await app.inject({ method: 'POST', url: '/login/legacy', payload: { username, password } })).statusCode
+  let last = 0
+  for (let round = 0; round < 13; round++) {
+    for (let index = 0; index < 9; index++) last = await post(`name${round}.${index}`, 'wrong')
+    await post('bob', 'also correct')
+  }
+  t.equal(server.requests.filter(({ body }) => body.username !== 'bob').length, 100)
+  t.equal(last, 429)
+})
+
+t.test('password: an address is an IPv4 address, or the network that an IPv6 host has to itself', (t) => {
+  for (const [ip, block] of [
+    ['192.0.2.1', '192.0.2.1'], ['::ffff:192.0.2.1', '192.0.2.1'], ['::1', '0:0:0:0::/64'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'], ['2001:DB8:1:2::', '2001:db8:1:2::/64'], ['2001:db8::6', '2001:db8:0:0::/64'],
+    ['fe80::1%eth0', 'fe80:0:0:0::/64'], ['unix', 'unix']
+  ] as const) t.equal(addressBlock(ip), block, ip)
+  t.equal(addressBlock('::ffff:c000:201'), addressBlock('::ffff:c000:201'))
+  t.not(addressBlock('::ffff:c000:201'), addressBlock('::ffff:c000:202'))
+  t.end()
+})
+
+for (const [what, status, body] of [
+  ['invalid_request', 400, { error: 'invalid_request' }], ['access_denied', 403, { error: 'access_denied' }], ['a code of its own', 400, { error: 'wrong_password' }],
+  ['an error in a 200', 200, { error: 'invalid_user' }], ['an empty 400', 400, ''], ['an empty 401', 401, ''], ['an empty 403', 403, ''], ['a page with 401', 401, '<h1>No</h1>']
+] as const) {
+  t.test(`password: a provider that refuses with ${what}: 401, and it counts`, async (t) => {
+    const { app, server } = await passwordApp(t)
+    server.refusal = { status, body: typeof body === 'string' ? body : JSON.stringify(body) }
+    const post = () => app.inject({ method: 'POST', url: '/login/legacy', payload: { username: 'alice', password: 'wrong' } })
+    for (let index = 0; index < 10; index++) t.match(await post(), { statusCode: 401, payload: /FST_OAUTH_AUTHORIZATION_FAILED/ })
+    t.equal((await post()).statusCode, 429)
+    t.equal(server.requests.length, 10)
+  })
+}
+
+for (const [what, status, body] of [
+  ['the client', 401, { error: 'invalid_client' }], ['what the client may do', 400, { error: 'unauthorized_client' }], ['the grant', 400, { error: 'unsupported_grant_type' }],
+  ['the scope', 400, { error: 'invalid_scope' }], ['the rate', 429, ''], ['the rate, with an error', 429, { error: 'invalid_grant' }], ['itself', 503, ''], ['itself, with an error', 500, { error: 'invalid_grant' }]
+] as const) {
+  t.test(`password: a provider that refuses ${what} has not judged the password, and it does not count`, async (t) => {
+    const { app, server } = await passwordApp(t)
+    server.refusal = { status, body: typeof body === 'string' ? body : JSON.stringify(body) }
+    const post = () => app.inject({ method: 'POST', url: '/login/legacy', payload: { username: 'alice', password: 'correct horse' } })
+    for (let index = 0; index < 12; index++) t.not((await post()).statusCode, 401)
+    server.refusal = undefined
+    t.equal((await post()).statusCode, 302)
+  })
+}
+
+t.test('password: user name and password in the query are not read, and the provider is not asked', async (t) => {
+  const { app, server } = await passwordApp(t)
+  const credentials = { username: 'alice', password: 'correct horse' }
+  t.equal((await app.inject({ method: 'POST', url: '/login/legacy', query: credentials })).statusCode, 401)
+  t.equal((await app.inject({ method: 'POST', url: '/login/legacy', query: credentials, payload: { username: 'alice' } })).statusCode, 401)
+  t.equal((await app.inject({ method: 'POST', url: '/login/legacy', query: { password: 'correct horse' }, payload: { username: 'alice' } })).statusCode, 401)
+  t.equal(server.requests.length, 0)
+})
+
 t.test('throttle: failures are forgotten in their time, and a success forgets those before it', async (t) => {
   const clock = { now: 0 }
   const throttle = new LoginThrottle(() => clock.now)
@@ -184,7 +282,7 @@ t.test('password: a server that repeats the password in its error gets it into n
   const { app, server } = await passwordApp(t, {}, log.logger)
   server.repeating = true
   const { statusCode, body } = await app.inject({ method: 'POST', url: '/login/legacy', payload: { username: 'alice@home', password: 'hunt3r/+two' } })
-  t.equal(statusCode, 400)
+  t.equal(statusCode, 401)
   t.match(log.text, 'cannot log in')
   t.strictSame(log.leaked(['alice@home', 'hunt3r/+two']), [])
   t.notOk(body.includes('hunt3r'))

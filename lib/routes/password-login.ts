@@ -5,7 +5,7 @@ import { InvalidCredentialsError, TooManyAttemptsError, UnknownProviderError, ty
 import { commitLogin } from './commit-login.ts'
 import { cookiesOfSession, field, noStore, postedField, refuseCrossSite, sessionOf, wantsHtml } from './http.ts'
 import { identify } from './identity.ts'
-import type { Outcome } from './login-throttle.ts'
+import { throttleKeys, type Outcome } from './login-throttle.ts'
 import { sendPage, sendProblem } from './problem.ts'
 import { readReturnTo } from './return-to.ts'
 import { loginPath, providerOf, publicPath, visitorsProvider, type Runtime } from './runtime.ts'
@@ -25,7 +25,7 @@ export function sendLoginForm (runtime: Runtime, reply: FastifyReply, { name, co
 
 /**
  * `POST /login/:provider`: user name and password are traded for tokens and forgotten (RFC 6749, section 4.3).
- * Safe from cross-site requests; slowed down by user name and by browser.
+ * Safe from cross-site requests; slowed down by user name, by browser and by address.
  */
 export async function passwordRoute (runtime: Runtime, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const { provider: name } = request.params as { provider: string }
@@ -41,7 +41,6 @@ export async function passwordRoute (runtime: Runtime, request: FastifyRequest, 
   } catch (error) {
     const { statusCode } = error as OAuthError
     if (statusCode === 401 && wantsHtml(request)) {
-      request.log.info({ provider: name }, 'user name and password were refused')
       return sendLoginForm(runtime, reply.code(401), providerOf(runtime, name), { returnTo, username, error: 'Username or password is wrong.' })
     }
     return await sendProblem(runtime, request, reply, error, { provider: name, returnTo })
@@ -52,8 +51,8 @@ async function login (runtime: Runtime, request: FastifyRequest, reply: FastifyR
   const { throttle } = runtime
   const session = sessionOf(request)
   inspectSessionCookie(runtime, request)
-  const browser = cookiesOfSession(request, session).length > 0 ? session.sessionId : request.ip
-  const keys = [`user:${provider.name}:${username.toLowerCase()}`, `browser:${browser}`]
+  const known = cookiesOfSession(request, session).length > 0 ? session.sessionId : undefined
+  const keys = throttleKeys({ provider: provider.name, username, session: known, ip: request.ip })
   if (username === '' || password === '') throw wrong(provider)
   const seconds = throttle.begin(keys)
   if (seconds > 0) throw new TooManyAttemptsError('too many tries with a wrong password; wait a while', { provider: provider.name, retryAfter: seconds })
@@ -63,16 +62,30 @@ async function login (runtime: Runtime, request: FastifyRequest, reply: FastifyR
     granted = await passwordGrant(provider, { username, password })
     outcome = 'succeeded'
   } catch (error) {
-    const { oauthError } = error as OAuthError
-    // Some servers answer a wrong password with the codes meant for other things.
-    if (oauthError !== 'invalid_grant' && oauthError !== 'access_denied' && oauthError !== 'invalid_credentials') throw error
+    if (!isRefusal(error as OAuthError)) throw error
     outcome = 'failed'
+    const { oauthError, oauthErrorDescription, responseStatus } = error as OAuthError
+    // What the provider says beyond its error may tell which names it knows: it is for the log alone.
+    request.log.info({ provider: provider.name, oauthError, oauthErrorDescription, responseStatus }, 'user name and password were refused')
     throw wrong(provider, oauthError)
   } finally {
     throttle.end(keys, outcome)
   }
   const identity = await identify(provider, granted.tokens, { scope: [...provider.config.scope] })
   await commitLogin(runtime, request, reply, provider, { ...granted, ...identity })
+}
+
+// Errors that are about the app's own registration or request, or about the server (RFC 6749, section 5.2; RFC 8707).
+const NOT_THE_USERS = new Set(['invalid_client', 'unauthorized_client', 'unsupported_grant_type', 'invalid_scope', 'invalid_target',
+  'server_error', 'temporarily_unavailable'])
+/** How servers say no that name no error. */
+const SAYS_NO = new Set([400, 401, 403, 422, 423])
+
+/** Whether the provider did not take user name and password, in whatever words: servers have many beside `invalid_grant`. */
+function isRefusal ({ code, oauthError, reason, responseStatus }: OAuthError): boolean {
+  if (code === 'FST_OAUTH_PROVIDER_UNAVAILABLE') return false
+  if (reason === 'refused') return !NOT_THE_USERS.has(oauthError ?? '')
+  return oauthError === undefined && responseStatus !== undefined && SAYS_NO.has(responseStatus)
 }
 
 function wrong (provider: ProviderClient, oauthError?: string): OAuthError {

@@ -11,7 +11,7 @@ import { text } from 'node:stream/consumers'
 export async function startPasswordServer (t: { after: (fn: () => unknown) => unknown }) {
   const users: Record<string, string> = { alice: 'correct horse', bob: 'also correct' }
   const requests: { body: ParsedUrlQuery, authorization: string | undefined }[] = []
-  const state = { down: false, repeating: false }
+  const state: { down: boolean, repeating: boolean, refusal?: { status: number, body: string } | undefined } = { down: false, repeating: false }
   const server = createServer(async (request, response) => {
     const send = (status: number, body: unknown) => response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
     if (request.url === '/me') {
@@ -21,6 +21,7 @@ export async function startPasswordServer (t: { after: (fn: () => unknown) => un
     const body = parse(await text(request))
     requests.push({ body, authorization: request.headers.authorization })
     const { username, password } = body
+    if (state.refusal !== undefined) return response.writeHead(state.refusal.status).end(state.refusal.body)
     if (state.down) return send(503, {})
     if (state.repeating) return send(400, { error: 'invalid_request', error_description: `${String(username)} with ${String(password)} cannot log in` })
     if (body.grant_type !== 'password') return send(400, { error: 'unsupported_grant_type' })
