@@ -371,9 +371,12 @@ export class ProviderClient {
   async introspect (token: string, hint?: string): Promise<Record<string, unknown>> {
     const answer = await this.form('introspection_endpoint', { token, token_type_hint: hint })
     const claims = answer.status === 200 ? parseMembers(answer.text) : undefined
-    if (isUnavailable(answer)) throw this.#http.unavailable(answer, [token])
+    const secrets = [token, this.config.clientSecret ?? '']
+    if (isUnavailable(answer)) throw this.#http.unavailable(answer, secrets)
     if (typeof claims?.active !== 'boolean') {
-      throw new InvalidResponseError(`the introspection answer of provider "${this.name}" cannot be used`, { provider: this.name, responseStatus: answer.status, excerpt: excerptOf(answer.text, [token]) })
+      const details = { responseStatus: answer.status, excerpt: excerptOf(answer.text, secrets) }
+      const message = `the introspection answer of provider "${this.name}" cannot be used`
+      throw new InvalidResponseError(message, { provider: this.name, ...details })
     }
     return claims
   }
