@@ -54,4 +54,8 @@ export type { Conform, HttpAnswer } from './protocol/token-response.ts'
 export type { Parameters } from './protocol/urls.ts'
 export type { LogoutResult } from './routes/logout.ts'
 export type { TokenStore, StoredRecord, BeginResult, RefreshIntent } from './session/token-store.ts'
-export type { GrantType, ProviderHooks, ProviderOptions, RefreshMode, ResourceServer, User, UserProfile } from './providers/types.ts'
+export type {
+  ClientAssertionContext, ClientAssertionFunction, ClientAssertionOptions, FetchProfile, GrantType,
+  IdTokenIssuerFunction, ProfileCall, ProfileCallOptions, ProfileResponse, ProviderHooks, ProviderOptions, RefreshMode, ResourceServer, User,
+  UserProfile
+} from './providers/types.ts'

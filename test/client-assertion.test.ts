@@ -130,6 +130,8 @@ t.test('a key that cannot sign as asked is an error that names the option and do
     [{ clientAssertion: { header: { alg: 'ES256' } } }, /clientPrivateKey cannot be read as a private key for ES256/],
     [{ clientPrivateKey: '-----BEGIN PRIVATE KEY-----\nnonsense\n-----END PRIVATE KEY-----' }, /clientPrivateKey cannot be read/],
     [{ clientAssertion: () => ({ audience: 5 as never }) }, /clientAssertion/],
+    [{ clientAssertion: () => ({ aud: 'a' } as never) }, /clientAssertion.*"aud"/],
+    [{ clientAssertion: () => ({ header: 'kid' as never }) }, /clientAssertion.*header/],
     [{ clientAuthentication: 'client_secret_jwt', clientSecret: 'secret', clientAssertion: { header: { alg: 'HS512' } } }, /HS512/]
   ]
   for (const [own, message] of cases) {
@@ -141,10 +143,10 @@ t.test('a key that cannot sign as asked is an error that names the option and do
 
 t.test('what is no clientAssertion is refused at start', async (t) => {
   const wrong: Record<string, unknown> = {
-    'providers.provider.clientAssertion must': 'https://as.example',
-    'providers.provider.clientAssertion.aud is': { aud: 'https://as.example' },
-    'providers.provider.clientAssertion.audience must': { audience: 5 },
-    'providers.provider.clientAssertion.header must': { header: 'kid' }
+    'clientAssertion must': 'https://as.example',
+    'clientAssertion.aud is': { aud: 'https://as.example' },
+    'clientAssertion.audience must': { audience: 5 },
+    'clientAssertion.header must': { header: 'kid' }
   }
   for (const [message, clientAssertion] of Object.entries(wrong)) {
     await t.rejects(client(t, { clientAssertion } as Partial<ProviderOptions>), { code: 'FST_OAUTH_INVALID_OPTIONS', message: new RegExp(message) })

@@ -76,6 +76,30 @@ t.test('what a preset cannot do without is named where it is missing', async (t)
   t.match(tryTo(() => presets.microsoft({ ...client, tenant: 'common/../evil' })), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /tenant/ })
 })
 
+t.test('a preset that is called without options says what it needs', async (t) => {
+  const error = { code: 'FST_OAUTH_INVALID_OPTIONS', message: /write \{ clientId, clientSecret \}/ }
+  for (const name of OPEN) {
+    const make = presets[name as keyof typeof presets] as (options?: unknown) => unknown
+    for (const options of [undefined, null, 'the id']) t.throws(() => make(options), error, name)
+  }
+})
+
+t.test('clientAssertion: what the app says is added to what the preset says, and checked', async (t) => {
+  const assertion = async (clientAssertion: ProviderOptions['clientAssertion']) => {
+    const options = presets.okta({ ...client, domain: 'd', clientAssertion: clientAssertion! }).clientAssertion
+    return await (options as (context: object) => unknown)({ endpoint: 'https://d/token', issuer: undefined })
+  }
+  t.strictSame(await assertion({ header: { kid: 'k' } }), { audience: 'https://d/token', header: { kid: 'k' } })
+  t.strictSame(await assertion(() => ({ audience: 'https://d' })), { audience: 'https://d', header: {} })
+  const key = { ...client, clientPrivateKey: 'the key' }
+  const microsoft = (own: unknown) => presets.microsoft({ ...key, clientAssertion: own as never })
+  const merged = microsoft({ header: { kid: 'k', alg: 'RS256' } }).clientAssertion
+  t.strictSame(merged, { header: { typ: 'JWT', alg: 'RS256', kid: 'k' } })
+  for (const own of ['text', { aud: 'a' }]) {
+    t.throws(() => createProvider(microsoft(own)), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /clientAssertion/ })
+  }
+})
+
 t.test('a secret whose variable is not set is refused when the app starts, and makes no public client', async (t) => {
   for (const make of [presets.spotify, presets.google, presets.github]) {
     const providers = { acme: make({ clientId: 'client', clientSecret: undefined as unknown as string }) }

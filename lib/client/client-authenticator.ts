@@ -68,10 +68,16 @@ export class ClientAuthenticator {
       ? await clientAssertion({ endpoint: url.href, issuer: issuer === undefined ? undefined : metadata.issuer })
       : clientAssertion
     const server = issuer === undefined ? metadata.token_endpoint ?? url.href : metadata.issuer
-    const { audience = server, header = {} } = given ?? {}
+    const { audience = server, header = {}, ...unknown } = given ?? {}
+    const refused = (what: string) => {
+      const message = `clientAssertion of provider "${name}" gave ${what}`
+      return new InvalidOptionsError(message, { provider: name, reason: 'configuration' })
+    }
+    const [other] = Object.keys(unknown)
+    if (other !== undefined) throw refused(`"${other}"; it can give \`audience\` and \`header\``)
+    if (typeof header !== 'object' || header === null) throw refused('a header that is no object')
     if (!isText(audience) && !(Array.isArray(audience) && audience.every(isText))) {
-      const message = `clientAssertion of provider "${name}" gave an audience that is no string and no list of strings`
-      throw new InvalidOptionsError(message, { provider: name, reason: 'configuration' })
+      throw refused('an audience that is no string and no list of strings')
     }
     return { audience, header: header as Record<string, unknown> }
   }

@@ -2,7 +2,7 @@ import { createPrivateKey } from 'node:crypto'
 import { InvalidOptionsError } from '../errors.ts'
 import type { ClientAuthenticationFunction } from '../protocol/client-authentication.ts'
 import type { ClientSecretIdentity } from '../protocol/client-secret-jwt.ts'
-import { preset, required, type PresetOptions } from './preset.ts'
+import { optionsOf, preset, required, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface AppleOptions extends PresetOptions {
@@ -44,7 +44,8 @@ const OTHER_NAME = 'https://account.apple.com'
  * @param options clientId, teamId, keyId and privateKey; anything else replaces what is set here
  * @throws FST_OAUTH_INVALID_OPTIONS where one of the four is missing, or the key is none
  */
-export function apple ({ teamId, keyId, privateKey, ...options }: AppleOptions): ProviderOptions {
+export function apple (given: AppleOptions): ProviderOptions {
+  const { teamId, keyId, privateKey, ...options } = optionsOf('Apple', given)
   return preset({
     title: 'Apple',
     authorizationEndpoint: `${ISSUER}/auth/authorize`,

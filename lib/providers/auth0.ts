@@ -1,4 +1,4 @@
-import { optional, preset, required, serverUrl, type PresetOptions } from './preset.ts'
+import { optional, optionsOf, preset, required, serverUrl, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface Auth0Options extends PresetOptions {
@@ -22,7 +22,8 @@ export interface Auth0Options extends PresetOptions {
  * @param options clientId, clientSecret and domain; anything else replaces what is set here
  * @throws FST_OAUTH_INVALID_OPTIONS where domain is missing
  */
-export function auth0 ({ domain, audience, ...options }: Auth0Options): ProviderOptions {
+export function auth0 (given: Auth0Options): ProviderOptions {
+  const { domain, audience, ...options } = optionsOf('Auth0', given)
   optional('auth0', 'audience', audience, 'text')
   return preset({
     title: 'Auth0',

@@ -1,5 +1,5 @@
 import { InvalidOptionsError } from '../errors.ts'
-import { optional, preset, required, serverUrl, type PresetOptions } from './preset.ts'
+import { optional, optionsOf, preset, required, serverUrl, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface CognitoOptions extends PresetOptions {
@@ -39,7 +39,7 @@ export interface CognitoOptions extends PresetOptions {
  * @throws FST_OAUTH_INVALID_OPTIONS where one of the last three is missing, or issuerType is another word
  */
 export function cognito (given: CognitoOptions): ProviderOptions {
-  const { domain, region, userPoolId, issuerType, logoutUri, ...options } = given
+  const { domain, region, userPoolId, issuerType, logoutUri, ...options } = optionsOf('Amazon Cognito', given)
   optional('cognito', 'logoutUri', logoutUri, 'text')
   const server = serverUrl(required('cognito', 'domain', domain))
   if (issuerType !== undefined && issuerType !== 'ORIGINAL' && issuerType !== 'UPDATED') {

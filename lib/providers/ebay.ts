@@ -1,5 +1,5 @@
 import type { TokenMembers } from '../protocol/token-response.ts'
-import { optional, preset, text, type PresetOptions } from './preset.ts'
+import { optional, optionsOf, preset, text, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface EbayOptions extends PresetOptions {
@@ -22,7 +22,8 @@ export interface EbayOptions extends PresetOptions {
  * @param options clientId, clientSecret and the RuName as `redirectUri`; anything else replaces what is set here
  * @throws FST_OAUTH_INVALID_OPTIONS
  */
-export function ebay ({ sandbox = false, ...options }: EbayOptions): ProviderOptions {
+export function ebay (given: EbayOptions): ProviderOptions {
+  const { sandbox = false, ...options } = optionsOf('eBay', given)
   optional('ebay', 'sandbox', sandbox, 'boolean')
   const domain = sandbox ? 'sandbox.ebay.com' : 'ebay.com'
   return preset({

@@ -1,5 +1,5 @@
 import { InvalidOptionsError } from '../errors.ts'
-import { members, preset, text, type PresetOptions } from './preset.ts'
+import { members, optionsOf, preset, text, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface FacebookOptions extends PresetOptions {
@@ -26,7 +26,8 @@ export interface FacebookOptions extends PresetOptions {
  * @param options clientId and clientSecret; anything else replaces what is set here
  * @throws FST_OAUTH_INVALID_OPTIONS where the version cannot be one
  */
-export function facebook ({ version = 'v26.0', ...options }: FacebookOptions): ProviderOptions {
+export function facebook (given: FacebookOptions): ProviderOptions {
+  const { version = 'v26.0', ...options } = optionsOf('Facebook', given)
   if (!/^v\d+\.\d+$/.test(version)) {
     const message = 'facebook() has a `version` that is none; write it like "v26.0"'
     throw new InvalidOptionsError(message, { reason: 'configuration' })

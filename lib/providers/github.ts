@@ -1,5 +1,7 @@
 import { InvalidOptionsError, type OAuthError } from '../errors.ts'
-import { commaScope, endedGrant, members, preset, required, serverUrl, text, type PresetOptions } from './preset.ts'
+import {
+  commaScope, endedGrant, members, optionsOf, preset, required, serverUrl, text, type PresetOptions
+} from './preset.ts'
 import type { ProfileCall, ProviderOptions } from './types.ts'
 
 export interface GithubOptions extends PresetOptions {
@@ -36,7 +38,8 @@ export interface GithubOptions extends PresetOptions {
  * @param options clientId and clientSecret; anything else replaces what is set here
  * @throws FST_OAUTH_INVALID_OPTIONS where `enterprise` has no `baseUrl`
  */
-export function github ({ enterprise, ...options }: GithubOptions): ProviderOptions {
+export function github (given: GithubOptions): ProviderOptions {
+  const { enterprise, ...options } = optionsOf('GitHub', given)
   const { server, api } = hostsOf(enterprise)
   const profile = options.userinfoEndpoint ?? `${api}user`
   return preset({

@@ -1,4 +1,4 @@
-import { optional, preset, serverUrl, type PresetOptions } from './preset.ts'
+import { optional, optionsOf, preset, serverUrl, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface GitlabOptions extends PresetOptions {
@@ -23,7 +23,8 @@ export interface GitlabOptions extends PresetOptions {
  * @param options clientId and clientSecret; anything else replaces what is set here
  * @throws FST_OAUTH_INVALID_OPTIONS
  */
-export function gitlab ({ baseUrl = 'https://gitlab.com', ...options }: GitlabOptions): ProviderOptions {
+export function gitlab (given: GitlabOptions): ProviderOptions {
+  const { baseUrl = 'https://gitlab.com', ...options } = optionsOf('GitLab', given)
   const server = serverUrl(optional('gitlab', 'baseUrl', baseUrl, 'text'))
   return preset({
     title: 'GitLab',

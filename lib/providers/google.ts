@@ -1,5 +1,5 @@
 import type { TokenMembers } from '../protocol/token-response.ts'
-import { optional, preset, type PresetOptions } from './preset.ts'
+import { optional, optionsOf, preset, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface GoogleOptions extends PresetOptions {
@@ -26,7 +26,8 @@ const ISSUER = 'https://accounts.google.com'
  * @param options clientId and clientSecret; anything else replaces what is set here
  * @throws FST_OAUTH_INVALID_OPTIONS
  */
-export function google ({ offline = false, ...options }: GoogleOptions): ProviderOptions {
+export function google (given: GoogleOptions): ProviderOptions {
+  const { offline = false, ...options } = optionsOf('Google', given)
   optional('google', 'offline', offline, 'boolean')
   return preset({
     title: 'Google',

@@ -1,5 +1,5 @@
 import type { TokenMembers } from '../protocol/token-response.ts'
-import { commaScope, members, preset, text, type PresetOptions } from './preset.ts'
+import { commaScope, members, optionsOf, preset, text, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 const FIELDS = 'user_id,username,name,profile_picture_url'
@@ -20,7 +20,8 @@ const FIELDS = 'user_id,username,name,profile_picture_url'
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
  */
-export function instagram (options: PresetOptions): ProviderOptions {
+export function instagram (given: PresetOptions): ProviderOptions {
+  const options = optionsOf('Instagram', given)
   const { userinfoEndpoint: profile = `https://graph.instagram.com/me?fields=${FIELDS}` } = options
   return preset({
     title: 'Instagram',

@@ -1,4 +1,4 @@
-import { preset, required, serverUrl, type PresetOptions } from './preset.ts'
+import { optionsOf, preset, required, serverUrl, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface KeycloakOptions extends PresetOptions {
@@ -22,7 +22,8 @@ export interface KeycloakOptions extends PresetOptions {
  * @param options clientId, clientSecret, baseUrl and realm; anything else replaces what is set here
  * @throws FST_OAUTH_INVALID_OPTIONS where baseUrl or realm is missing
  */
-export function keycloak ({ baseUrl, realm, ...options }: KeycloakOptions): ProviderOptions {
+export function keycloak (given: KeycloakOptions): ProviderOptions {
+  const { baseUrl, realm, ...options } = optionsOf('Keycloak', given)
   const server = serverUrl(required('keycloak', 'baseUrl', baseUrl))
   return preset({
     title: 'Keycloak',

@@ -1,6 +1,6 @@
 import { InvalidOptionsError } from '../errors.ts'
 import type { TokenMembers } from '../protocol/token-response.ts'
-import { members, preset, text, type PresetOptions } from './preset.ts'
+import { members, optionsOf, preset, text, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface MailchimpOptions extends PresetOptions {
@@ -27,7 +27,8 @@ const DATA_CENTERS = Array.from({ length: 50 }, (_, index) => `us${index + 1}`)
  * @param options clientId and clientSecret; anything else replaces what is set here
  * @throws FST_OAUTH_INVALID_OPTIONS
  */
-export function mailchimp ({ dataCenters = DATA_CENTERS, ...options }: MailchimpOptions): ProviderOptions {
+export function mailchimp (given: MailchimpOptions): ProviderOptions {
+  const { dataCenters = DATA_CENTERS, ...options } = optionsOf('Mailchimp', given)
   if (!Array.isArray(dataCenters) || !dataCenters.every(name => /^\w+$/.test(name))) throw new InvalidOptionsError('mailchimp() takes a list of names like "us6" as `dataCenters`', { reason: 'configuration' })
   return preset({
     title: 'Mailchimp',

@@ -1,5 +1,5 @@
 import { InvalidOptionsError } from '../errors.ts'
-import { optional, preset, serverUrl, type PresetOptions } from './preset.ts'
+import { optional, optionsOf, preset, serverUrl, type PresetOptions } from './preset.ts'
 import type { IdTokenIssuerFunction, ProviderOptions, UserProfile } from './types.ts'
 
 export interface MicrosoftOptions extends PresetOptions {
@@ -50,7 +50,7 @@ const PERSONAL = '9188040d-6c67-4c5b-b112-36a304b66dad'
  * @throws FST_OAUTH_INVALID_OPTIONS where the tenant or the authority cannot be one
  */
 export function microsoft (given: MicrosoftOptions): ProviderOptions {
-  const { tenant = 'common', authority = AUTHORITY, ...options } = given
+  const { tenant = 'common', authority = AUTHORITY, ...options } = optionsOf('Microsoft', given)
   if (typeof tenant !== 'string' || !/^[\w.-]+$/.test(tenant)) throw new InvalidOptionsError('microsoft() has a `tenant` that is neither an id, a domain, nor common, organizations or consumers', { reason: 'configuration' })
   const server = serverUrl(optional('microsoft', 'authority', authority, 'text'))
   if (!URL.canParse(server) || new URL(server).href !== `${server}/`) {

@@ -1,4 +1,4 @@
-import { optional, preset, required, serverUrl, type PresetOptions } from './preset.ts'
+import { optional, optionsOf, preset, required, serverUrl, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface OktaOptions extends PresetOptions {
@@ -24,7 +24,8 @@ export interface OktaOptions extends PresetOptions {
  * @param options clientId, clientSecret and domain; anything else replaces what is set here
  * @throws FST_OAUTH_INVALID_OPTIONS where domain is missing
  */
-export function okta ({ domain, authorizationServer = 'default', ...options }: OktaOptions): ProviderOptions {
+export function okta (given: OktaOptions): ProviderOptions {
+  const { domain, authorizationServer = 'default', ...options } = optionsOf('Okta', given)
   if (authorizationServer !== false) optional('okta', 'authorizationServer', authorizationServer, 'text')
   const server = serverUrl(required('okta', 'domain', domain))
   return preset({

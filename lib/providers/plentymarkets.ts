@@ -1,5 +1,5 @@
 import type { Conform, TokenMembers } from '../protocol/token-response.ts'
-import { endedGrant, preset, required, serverUrl, text, type PresetOptions } from './preset.ts'
+import { endedGrant, optionsOf, preset, required, serverUrl, text, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface PlentymarketsOptions extends PresetOptions {
@@ -24,7 +24,8 @@ export interface PlentymarketsOptions extends PresetOptions {
  * @param options clientId and baseUrl; anything else replaces what is set here
  * @throws FST_OAUTH_INVALID_OPTIONS where baseUrl is missing
  */
-export function plentymarkets ({ baseUrl, ...options }: PlentymarketsOptions): ProviderOptions {
+export function plentymarkets (given: PlentymarketsOptions): ProviderOptions {
+  const { baseUrl, ...options } = optionsOf('plentymarkets', given)
   const server = serverUrl(required('plentymarkets', 'baseUrl', baseUrl))
   return preset({
     title: 'plentymarkets',

@@ -2,7 +2,7 @@ import { InvalidOptionsError } from '../errors.ts'
 import { parseScope } from '../protocol/token-set.ts'
 import type { TokenMembers } from '../protocol/token-response.ts'
 import { setParameters, type Parameters } from '../protocol/urls.ts'
-import type { ProviderOptions } from './types.ts'
+import type { ClientAssertionOptions, ProviderOptions } from './types.ts'
 
 /** What a preset leaves to the app. Anything but the id replaces, or adds to, what the preset sets. */
 export type PresetOptions = Partial<ProviderOptions> & Pick<ProviderOptions, 'clientId'>
@@ -14,15 +14,16 @@ export type PresetOptions = Partial<ProviderOptions> & Pick<ProviderOptions, 'cl
  * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
  */
 export function preset (facts: Omit<ProviderOptions, 'clientId'>, options: PresetOptions): ProviderOptions {
-  if (typeof options !== 'object' || options === null) throw new InvalidOptionsError(`the preset of ${facts.title} needs options; write { clientId, clientSecret }`, { reason: 'configuration' })
-  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as unknown as PresetOptions
+  const written = Object.entries(optionsOf(facts.title, options)).filter(([, value]) => value !== undefined)
+  const given = Object.fromEntries(written) as unknown as PresetOptions
   const merged: ProviderOptions = { ...facts, ...given }
   for (const name of ['authorizationParams', 'tokenParams', 'refreshParams'] as const) {
     if (facts[name] !== undefined && given[name] !== undefined) merged[name] = merge(facts[name], given[name])
   }
   if (facts.hooks !== undefined && given.hooks !== undefined) merged.hooks = { ...facts.hooks, ...given.hooks }
-  if (facts.clientAssertion !== undefined && given.clientAssertion !== undefined) {
-    merged.clientAssertion = mergeAssertions(facts.clientAssertion, given.clientAssertion)
+  const { clientAssertion } = given
+  if (facts.clientAssertion !== undefined && clientAssertion !== undefined) {
+    merged.clientAssertion = mergeAssertions(facts.clientAssertion, clientAssertion)
   }
   // Written and without a value: what checks the options says so.
   if ('clientId' in options && options.clientId === undefined) Object.assign(merged, { clientId: undefined })
@@ -31,6 +32,16 @@ export function preset (facts: Omit<ProviderOptions, 'clientId'>, options: Prese
     merged.clientAuthentication = 'none'
   }
   return merged
+}
+
+/**
+ * The options that a preset was called with.
+ * @throws FST_OAUTH_INVALID_OPTIONS where there are none
+ */
+export function optionsOf<T> (title: string | undefined, options: T): T {
+  if (typeof options === 'object' && options !== null) return options
+  const message = `the preset of ${title} needs options; write { clientId, clientSecret }`
+  throw new InvalidOptionsError(message, { reason: 'configuration' })
 }
 
 // Objects stay objects: there `null` takes away what the preset says.
@@ -43,9 +54,13 @@ type Assertion = NonNullable<ProviderOptions['clientAssertion']>
 
 // Audience and header, and each member of the header, one by one.
 function mergeAssertions (facts: Assertion, given: Assertion): Assertion {
+  if (typeof given !== 'function' && (typeof given !== 'object' || given === null)) return given
+  const merge = (before: ClientAssertionOptions, after: ClientAssertionOptions) =>
+    ({ ...before, ...after, header: { ...before.header, ...after.header } })
+  if (typeof facts !== 'function' && typeof given !== 'function') return merge(facts, given)
   return async (context) => {
     const [before, after] = await Promise.all([facts, given].map(one => typeof one === 'function' ? one(context) : one))
-    return { ...before, ...after, header: { ...before?.header, ...after?.header } }
+    return merge(before!, after!)
   }
 }
 

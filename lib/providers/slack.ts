@@ -1,7 +1,7 @@
 import { InvalidOptionsError } from '../errors.ts'
 import type { TokenMembers } from '../protocol/token-response.ts'
 import { parseScope } from '../protocol/token-set.ts'
-import { commaScope, endedGrant, members, optional, preset, text, type PresetOptions } from './preset.ts'
+import { commaScope, endedGrant, members, optional, optionsOf, preset, text, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 export interface SlackOptions extends PresetOptions {
@@ -40,7 +40,8 @@ export interface SlackOptions extends PresetOptions {
  * @param options clientId and clientSecret; anything else replaces what is set here
  * @throws FST_OAUTH_INVALID_OPTIONS
  */
-export function slack ({ userScope, actAs, ...options }: SlackOptions): ProviderOptions {
+export function slack (given: SlackOptions): ProviderOptions {
+  const { userScope, actAs, ...options } = optionsOf('Slack', given)
   if (actAs !== undefined && actAs !== 'bot' && actAs !== 'user') throw new InvalidOptionsError('slack() takes "bot" or "user" as `actAs`', { reason: 'configuration' })
   const scope = parseScope(options.scope) ?? []
   const userScopes = parseScope(optional('slack', 'userScope', userScope, 'scope'))

@@ -1,5 +1,5 @@
 import { identifierText } from '../protocol/json.ts'
-import { preset, text, type PresetOptions } from './preset.ts'
+import { optionsOf, preset, text, type PresetOptions } from './preset.ts'
 import type { ProfileCall, ProviderOptions } from './types.ts'
 
 /**
@@ -16,7 +16,8 @@ import type { ProfileCall, ProviderOptions } from './types.ts'
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
  */
-export function weibo (options: PresetOptions): ProviderOptions {
+export function weibo (given: PresetOptions): ProviderOptions {
+  const options = optionsOf('Weibo', given)
   const api = 'https://api.weibo.com/2/'
   const profile = options.userinfoEndpoint ?? `${api}users/show.json`
   return preset({

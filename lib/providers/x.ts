@@ -1,5 +1,5 @@
 import { parseScope } from '../protocol/token-set.ts'
-import { members, preset, text, type PresetOptions } from './preset.ts'
+import { members, optionsOf, preset, text, type PresetOptions } from './preset.ts'
 import type { ProviderOptions } from './types.ts'
 
 /**
@@ -18,7 +18,8 @@ import type { ProviderOptions } from './types.ts'
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
  */
-export function x (options: PresetOptions): ProviderOptions {
+export function x (given: PresetOptions): ProviderOptions {
+  const options = optionsOf('X', given)
   const withEmail = parseScope(options.scope)?.includes('users.email')
   return preset({
     title: 'X',
