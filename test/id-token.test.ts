@@ -260,7 +260,7 @@ const manyIssuers: LoginAppOptions = { provider: { idTokenIssuer: (issuer) => /^
 
 t.test('takes an ID token of an issuer that the options accept', async (t) => {
   const { browser, url } = await loginApp(t, { ...manyIssuers, wrong: { claims: { iss: tenant('one') } } })
-  t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
+  t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: `${tenant('one')}#alice` })
 })
 
 t.test('refuses an ID token of an issuer that the options do not accept', (t) => assertRefused(t, { claims: { iss: tenant('three') } }, 'iss', manyIssuers))

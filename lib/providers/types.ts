@@ -6,7 +6,10 @@ import type { Parameters } from '../protocol/urls.ts'
 
 /** Who is logged in, the same shape for every provider. */
 export interface User {
-  /** The provider's own, stable id: `sub` where there is one. Unique within this provider only. */
+  /**
+   * The provider's own, stable id: `sub` where there is one. Unique within this provider only. Where `idTokenIssuer` is
+   * a function, users of another issuer than `issuer` are `<iss>#<sub>`: a `sub` is unique within its issuer alone.
+   */
   id: string
   name?: string
   /** An address the provider knows; it identifies nobody unless `emailVerified` is true, and even then `id` is the key. */

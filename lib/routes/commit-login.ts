@@ -3,7 +3,7 @@ import type { ProviderClient } from '../client/provider-client.ts'
 import { StateMismatchError } from '../errors.ts'
 import type { ScopeChange, TokenSet } from '../protocol/token-set.ts'
 import { shortHash } from '../protocol/random.ts'
-import { ttlOf, type Account, type SessionAccounts, type SessionObject } from '../session/accounts.ts'
+import { isAccountOf, ttlOf, type Account, type SessionAccounts, type SessionObject } from '../session/accounts.ts'
 import type { PendingLogin } from '../session/pending-logins.ts'
 import { declareDead, forgetAccount } from './ended-sessions.ts'
 import { sessionCall, sessionOf } from './http.ts'
@@ -46,7 +46,9 @@ export async function linkAccount (runtime: Runtime, request: FastifyRequest, re
   }
   const replaced = accounts.accounts[provider.name]
   // In place of the user who is logged in, somebody else is another login: what was added to the first is not theirs.
-  if (provider.name === accounts.active && (login.user === null || login.user.id !== replaced?.user?.id)) return await commitLogin(runtime, request, reply, provider, login)
+  if (provider.name === accounts.active && !isAccountOf(replaced, login, provider.config)) {
+    return await commitLogin(runtime, request, reply, provider, login)
+  }
   await connect(runtime, request, reply, provider, login, accounts)
   if (replaced !== undefined) await forgetReplaced(runtime, request, { accounts: { [provider.name]: replaced }, active: provider.name })
 }

@@ -23,11 +23,11 @@ export interface Identity {
  *   `fetchProfile` throws
  */
 export async function identify (provider: ProviderClient, tokens: TokenSet, pending: Pick<PendingLogin, 'nonce' | 'maxAge' | 'scope'>): Promise<Identity> {
-  const { profile, userProfile } = provider.config
+  const { profile } = provider.config
   if (!provider.expectsIdToken(pending.scope) || tokens.idToken === undefined) {
     if (profile === 'id_token' || !await provider.hasProfile()) return { user: null, claims: {} }
     const claims = await provider.profile(tokens)
-    return { user: makeUser(provider, claims, userProfile), claims }
+    return { user: makeUser(provider, claims), claims }
   }
 
   const claims = await provider.validateIdToken(tokens.idToken, { nonce: pending.nonce, maxAge: pending.maxAge, accessToken: tokens.accessToken })
@@ -36,14 +36,14 @@ export async function identify (provider: ProviderClient, tokens: TokenSet, pend
   if (profile === 'userinfo' || (wanted && await provider.hasProfile())) {
     try {
       const raw = withProfile(claims, await provider.profile(tokens, claims.sub))
-      return { user: makeUser(provider, raw, userProfile), claims, identity }
+      return { user: makeUser(provider, raw, identity), claims, identity }
     } catch (error) {
       // Somebody else's profile is an attack; none at all costs a name and a picture, not the login.
       const { reason } = error as OAuthError
       if (reason === 'subject_mismatch' || profile === 'userinfo') throw error
     }
   }
-  return { user: makeUser(provider, claims, userProfile), claims, identity }
+  return { user: makeUser(provider, claims, identity), claims, identity }
 }
 
 // Scopes that ask for claims which providers may keep for userinfo (OpenID Connect Core, section 5.4).
@@ -74,8 +74,11 @@ function withProfile (claims: Record<string, unknown>, profile: Record<string, u
   return merged
 }
 
-function makeUser (provider: ProviderClient, claims: Record<string, unknown>, userProfile: ((claims: Record<string, unknown>) => UserProfile) | undefined): User {
-  const { id: given, ...profile } = userProfile === undefined ? standardProfile(claims) : userProfile(claims)
+/** @param identity subject and issuer of the ID token, where there is one */
+function makeUser (provider: ProviderClient, claims: Record<string, unknown>, identity?: Identity['identity']): User {
+  const { userProfile } = provider.config
+  const named = identity && idOf(provider, identity)
+  const { id: given, ...profile } = userProfile === undefined ? standardProfile(claims, named) : userProfile(claims)
   const id = identifierText(given)
   if (id === undefined) {
     const { name } = provider
@@ -89,11 +92,21 @@ function makeUser (provider: ProviderClient, claims: Record<string, unknown>, us
   return user
 }
 
-function standardProfile (claims: Record<string, unknown>): UserProfile {
+/**
+ * A `sub` is unique within its issuer alone (OpenID Connect Core, section 2). Where a function decides who may issue ID
+ * tokens, a user of another issuer than the provider's own is named with it: `https://two.example#alice`. An issuer has
+ * no fragment, so its first "#" ends it.
+ */
+function idOf ({ config }: ProviderClient, { sub, iss }: NonNullable<Identity['identity']>): string {
+  if (typeof config.idTokenIssuer !== 'function') return sub
+  return iss === config.issuer && !sub.includes('#') ? sub : `${iss.replaceAll('#', '%23')}#${sub}`
+}
+
+function standardProfile (claims: Record<string, unknown>, id?: string): UserProfile {
   const text = (name: string) => typeof claims[name] === 'string' ? claims[name] as string : undefined
   const profile: Record<string, unknown> = {
     // OAuth 2 alone says nothing of its kind, and some write a number.
-    id: identifierText(claims.sub) ?? identifierText(claims.id),
+    id: id ?? identifierText(claims.sub) ?? identifierText(claims.id),
     name: text('name') ?? text('preferred_username') ?? text('nickname'),
     email: text('email'),
     // Some providers write the boolean as a string.

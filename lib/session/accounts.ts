@@ -108,6 +108,17 @@ function isAccount (value: unknown): value is Account {
     (user === null || (isObject(user) && typeof user.id === 'string'))
 }
 
+/**
+ * Whether an account is a user's who logged in: the same id, and the same issuer where several may issue ID tokens and
+ * `userProfile` may give two users one id.
+ */
+export function isAccountOf (
+  account: Account | undefined, login: Pick<Account, 'user' | 'claims'>, provider: { idTokenIssuer?: unknown }
+): boolean {
+  if (login.user === null || account?.user?.id !== login.user.id) return false
+  return typeof provider.idTokenIssuer !== 'function' || account.claims.iss === login.claims.iss
+}
+
 /** The user with what the blob leaves out: `raw` is not stored twice where it is the claims. */
 export function userOf (account: Account): User | null {
   return account.user === null ? null : { ...account.user, raw: account.user.raw ?? account.claims }
