@@ -56,6 +56,6 @@ export type { LogoutResult } from './routes/logout.ts'
 export type { TokenStore, StoredRecord, BeginResult, RefreshIntent } from './session/token-store.ts'
 export type {
   ClientAssertionContext, ClientAssertionFunction, ClientAssertionOptions, FetchProfile, GrantType,
-  IdTokenIssuerFunction, ProfileCall, ProfileCallOptions, ProfileResponse, ProviderHooks, ProviderOptions, RefreshMode, ResourceServer, User,
-  UserProfile
+  IdTokenIssuerFunction, ProfileCall, ProfileCallOptions, ProfileResponse, ProviderHooks, ProviderOptions, RefreshMode,
+  ResourceServer, User, UserProfile
 } from './providers/types.ts'
