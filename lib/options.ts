@@ -1,4 +1,4 @@
-import type { FastifyContextConfig, FastifyReply, FastifyRequest, FastifySchema, LogLevel } from 'fastify'
+import type { FastifyContextConfig, FastifyReply, FastifyRequest, FastifySchema, LogLevel, RouteGenericInterface } from 'fastify'
 import type { Dispatcher } from 'undici'
 import { InvalidOptionsError, type OAuthError } from './errors.ts'
 import type { ScopeChange, TokenSet } from './protocol/token-set.ts'
@@ -39,6 +39,11 @@ export interface TokensEvent {
   /** How the granted scope differs from what was asked for, or granted before. */
   scopeChange?: ScopeChange
 }
+
+/** A request on any kind of server: http, https or http2, with a logger and a type provider of the app's own. */
+export type AnyRequest = FastifyRequest<RouteGenericInterface, any, any, FastifySchema, any, any, any, any>
+/** The reply to one. */
+export type AnyReply = FastifyReply<RouteGenericInterface, any, any, any, any, FastifySchema, any, any>
 
 /** The names under which `routeOptions` knows the plugin's routes. */
 export type RouteName = 'login' | 'callback' | 'logout' | 'loggedOut'

@@ -7,7 +7,7 @@ import { Refresher } from './client/refresher.ts'
 import { TokenUpdater } from './client/token-updater.ts'
 import { Transport } from './client/transport.ts'
 import { InvalidOptionsError, StoreUnavailableError } from './errors.ts'
-import { passedAlong, peekBaseUrl, resolveOptions, type Configuration, type OAuthSessionOptions, type Surroundings } from './options.ts'
+import { passedAlong, peekBaseUrl, resolveOptions, type AnyReply, type AnyRequest, type Configuration, type OAuthSessionOptions, type Surroundings } from './options.ts'
 import type { ProviderName } from './providers/names.ts'
 import { RequestOAuth } from './request-oauth.ts'
 import { clearedCookies, endUserSessions, followRequest, isStray, keepNewerCookies } from './routes/ended-sessions.ts'
@@ -49,6 +49,9 @@ export interface PluginOptions extends Omit<OAuthSessionOptions, 'pages'> {
   pages?: Partial<Pages>
 }
 
+/** An async hook for `onRequest`, of whatever kind of server. */
+export type LoginGuard = (request: AnyRequest, reply: AnyReply) => Promise<AnyReply | undefined>
+
 /** What `app.oauth` is. */
 export interface AppOAuth {
   /** What the app itself does with a provider: headless sessions, its own client, device login, exchange, introspection. @throws FST_OAUTH_UNKNOWN_PROVIDER */
@@ -57,7 +60,7 @@ export interface AppOAuth {
    * Makes an onRequest hook that lets only logged-in users pass: a page load is sent to log in and comes back, an API call gets 401.
    * @param options.provider the provider that must be logged in with; any where absent
    */
-  requireLogin (options?: RequireLoginOptions): ReturnType<typeof createGuard>
+  requireLogin (options?: RequireLoginOptions): LoginGuard
   /**
    * Ends every session of one user, on every process: tokens deleted and revoked, sessions destroyed.
    * @param user.subject the user's id at that provider (`request.oauth.user.id`)
@@ -84,7 +87,7 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
 
   app.decorate('oauth', {
     provider: (name: string) => runtime.appProviders.get(providerOf(runtime, name).name)!,
-    requireLogin: (guard?: RequireLoginOptions) => createGuard(runtime, guard),
+    requireLogin: (guard?: RequireLoginOptions) => createGuard(runtime, guard) as LoginGuard,
     logoutUser: async ({ provider: name, subject }: { provider: string, subject: string }) => {
       const provider = providerOf(runtime, name)
       const revoke = (record: TokenRecord) => { revokeTokens(runtime, provider, ...liveSets(record)) }

@@ -1,4 +1,4 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyRequest } from 'fastify'
 import { AuthorizedClient, type CallOptions } from './client/authorized-client.ts'
 import { createAuthorizedFetch } from './client/authorized-fetch.ts'
 import { HttpVerbs, kCall } from './client/http-verbs.ts'
@@ -9,6 +9,7 @@ import type { ProviderClient } from './client/provider-client.ts'
 import type { RefreshOptions } from './client/refresher.ts'
 import { currentProfile, type RecordTokenSource } from './client/token-source.ts'
 import { LoginRequiredError, type OAuthError } from './errors.ts'
+import type { AnyReply } from './options.ts'
 import type { TokenSet } from './protocol/token-set.ts'
 import type { ProviderName } from './providers/names.ts'
 import type { User } from './providers/types.ts'
@@ -114,17 +115,17 @@ export class RequestOAuth extends HttpVerbs {
   }
 
   /** Starts a login and sends the browser to the provider. @throws FST_OAUTH_UNKNOWN_PROVIDER, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS */
-  async login (reply: FastifyReply, options: LoginOptions = {}): Promise<FastifyReply> {
-    return await startLogin(this.#runtime, this.#request, reply, this.#named(options.provider), options)
+  async login<Reply extends AnyReply> (reply: Reply, options: LoginOptions = {}): Promise<Reply> {
+    return await startLogin(this.#runtime, this.#request, reply, this.#named(options.provider), options) as unknown as Reply
   }
 
   /**
    * Finishes a login on a callback route of the app's own, and redirects.
    * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE
    */
-  async callback (reply: FastifyReply, options: { provider?: ProviderName } = {}): Promise<FastifyReply> {
+  async callback<Reply extends AnyReply> (reply: Reply, options: { provider?: ProviderName } = {}): Promise<Reply> {
     const { provider } = this.#request.params as { provider?: string }
-    return await handleCallback(this.#runtime, this.#request, reply, this.#named(options.provider ?? provider))
+    return await handleCallback(this.#runtime, this.#request, reply, this.#named(options.provider ?? provider)) as unknown as Reply
   }
 
   /**
@@ -133,8 +134,8 @@ export class RequestOAuth extends HttpVerbs {
    * @throws FST_OAUTH_STORE_UNAVAILABLE: the user is still logged in
    */
   async logout (): Promise<LogoutResult>
-  async logout (reply: FastifyReply): Promise<FastifyReply>
-  async logout (reply?: FastifyReply): Promise<LogoutResult | FastifyReply> {
+  async logout<Reply extends AnyReply> (reply: Reply): Promise<Reply>
+  async logout (reply?: AnyReply): Promise<LogoutResult | AnyReply> {
     if (reply === undefined) return await logout(this.#runtime, this.#request, undefined)
     return await logoutAndRedirect(this.#runtime, this.#request, reply)
   }

@@ -25,7 +25,8 @@ const readmeContext = `
     interface Order { id: number }
   }
 `
-const api = await readFile(join(repository, 'test/types/public-api.ts'), 'utf8')
+const asInstalled = async (name: string) => (await readFile(join(repository, 'test/types', name), 'utf8'))
+  .replaceAll("'../../lib/index.ts'", "'fastify-oauth-session'").replaceAll(/'..\/..\/lib\/(\w+)(?:\/index)?.ts'/g, "'fastify-oauth-session/$1'")
 const readme = await readFile(join(repository, 'README.md'), 'utf8')
 const porting = await readFile(join(repository, 'docs/from-requests-oauthlib.md'), 'utf8')
 const snippetsOf = (markdown: string) => fencedBlocks(markdown).filter(({ language }) => language === 'ts')
@@ -33,7 +34,8 @@ const snippets = snippetsOf(readme)
 const listsProviders = ({ code }: { code: string }) => code.includes('interface OAuthProviders')
 const files = {
   'readme-context.ts': readmeContext,
-  'public-api.ts': api.replaceAll("'../../lib/index.ts'", "'fastify-oauth-session'").replaceAll(/'..\/..\/lib\/(\w+)(?:\/index)?.ts'/g, "'fastify-oauth-session/$1'"),
+  'public-api.ts': await asInstalled('public-api.ts'),
+  'server-kinds.ts': await asInstalled('server-kinds.ts'),
   ...Object.fromEntries(snippets.filter(snippet => !listsProviders(snippet)).map(({ line, code }) => [`readme-line-${line}.ts`, `${code}\nexport {}\n`])),
   ...Object.fromEntries(snippetsOf(porting).map(({ line, code }) => [`porting-line-${line}.ts`, `${code}\nexport {}\n`]))
 }
