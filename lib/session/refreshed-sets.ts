@@ -5,7 +5,7 @@ import type { TokenStore } from './token-store.ts'
 
 /** Milliseconds between tries to write what a failing store did not take: the first, and at most. */
 const FIRST_RETRY_MS = 50
-const RETRY_MS = 200
+const RETRY_MS = 500
 
 /** What became of a set: in the store, or not, since somebody else wrote first, or since the record is deleted. */
 type Written = 'written' | 'superseded' | 'gone'
@@ -75,6 +75,11 @@ export class RefreshedSets {
     // Where somebody else went on while the store was away, what stands there now is the truth.
     if (written === 'written') this.#written(live, outcome.record)
     else live.record = undefined
+  }
+
+  /** Tries once more to write all that the store did not take: it is back. */
+  writeAll (): void {
+    for (const live of this.#live.unsaved()) this.writeAgain(live).catch(() => {}) // the next try is due all the same
   }
 
   /** Tries again and again, in the background. */

@@ -4,12 +4,18 @@ const GAP_MS = 1_000
 /** Notices for how long the store has answered without a break. */
 export class StoreWatch {
   readonly #monotonic: () => number
+  readonly #onBack: () => void
+  #failing = false
   #answeredAt = -Infinity
   #steadySince = Infinity
 
-  /** @param monotonic milliseconds of a clock that only goes forward */
-  constructor (monotonic: () => number) {
+  /**
+   * @param monotonic milliseconds of a clock that only goes forward
+   * @param onBack called when the store answers again after it had failed
+   */
+  constructor (monotonic: () => number, onBack: () => void) {
     this.#monotonic = monotonic
+    this.#onBack = onBack
   }
 
   /**
@@ -29,8 +35,13 @@ export class StoreWatch {
       const now = this.#monotonic()
       if (now - startedAt > GAP_MS || startedAt - this.#answeredAt > GAP_MS) this.#steadySince = now
       this.#answeredAt = now
+      if (this.#failing) {
+        this.#failing = false
+        this.#onBack()
+      }
       return result
     } catch (error) {
+      this.#failing = true
       this.#answeredAt = -Infinity
       this.#steadySince = Infinity
       throw error

@@ -41,7 +41,7 @@ export class TokenRecords {
     this.#onRollback = onRollback
     this.#live = new LiveRecords(monotonic)
     this.#kept = new KeptRecords(monotonic)
-    this.#watch = new StoreWatch(monotonic)
+    this.#watch = new StoreWatch(monotonic, () => this.#refreshed.writeAll())
     this.#refreshed = new RefreshedSets(store, this.#watch, this.#live, (id, { ttl }) => this.#kept.keep(id, ttl))
     this.#unclear = new UnclearDeletions(async id => await store.get(id) !== undefined)
   }
@@ -155,7 +155,8 @@ export class TokenRecords {
 
   /** Keeps the caller's intent alive while its exchange is still read, and the version that it is to replace still stands. */
   async extend (id: string, intent: RefreshIntent & { version: number }): Promise<void> {
-    await this.#store.begin?.(id, intent)
+    const { begin } = this.#store
+    if (begin !== undefined) await this.#watch.watch(() => begin.call(this.#store, id, intent))
   }
 
   /** Ends the caller's intent without a new set, so that others may try. */

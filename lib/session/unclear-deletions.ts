@@ -3,6 +3,8 @@ import type { TokenRecord } from './token-record.ts'
 /** Milliseconds between tries to find out, the first and at most. */
 const FIRST_TRY_MS = 100
 const TRY_MS = 1_000
+/** Deletions that are looked after; of more, the tokens are left to their time. */
+const MAX_UNCLEAR = 1_000
 
 /** A deletion that the store may have carried out although it failed. */
 interface Unclear {
@@ -32,6 +34,7 @@ export class UnclearDeletions {
     this.settle(id)
     const unclear: Unclear = { id, record, onGone, timer: undefined }
     this.#unclear.set(id, unclear)
+    if (this.#unclear.size > MAX_UNCLEAR) this.settle(this.#unclear.keys().next().value!)
     this.#later(unclear, FIRST_TRY_MS)
   }
 
