@@ -66,17 +66,17 @@ for (const [what, claims] of Object.entries<Record<string, unknown>>({
 }
 
 const refused: Record<string, [signed: (provider: MisbehavingProvider) => Signed, reason: string]> = {
-  'by a stranger under the provider\'s key id':
+  'by an unknown key under the provider\'s key id':
     [({ keys: [key] }) => ({ signedBy: { ...strangeKey, kid: key!.kid } }), 'signature'],
   'by a key that is not published': [() => ({ signedBy: strangeKey }), 'key'],
-  'by nobody': [() => ({ signedBy: 'nobody' }), 'alg'],
+  'not at all': [() => ({ signedBy: 'nobody' }), 'alg'],
   'with the client secret': [({ clientSecret }) => ({ signedBy: { hmac: clientSecret } }), 'alg'],
   'for another client': [() => ({ claims: { aud: 'another' } }), 'aud'],
   'for no client': [() => ({ claims: { aud: undefined } }), 'aud'],
   'by another issuer': [() => ({ claims: { iss: 'https://issuer.example' } }), 'iss'],
   'by no issuer': [() => ({ claims: { iss: undefined } }), 'iss'],
   'about another user': [() => ({ claims: { sub: 'mallory' } }), 'subject_mismatch'],
-  'about nobody': [() => ({ claims: { sub: undefined } }), 'sub'],
+  'without a subject': [() => ({ claims: { sub: undefined } }), 'sub'],
   'and expired': [() => ({ claims: { exp: now() - 3600 } }), 'exp'],
   'and changed': [() => ({ jwt: changed }), 'signature'],
   'and encrypted': [() => ({ jwt: () => 'eyJhbGciOiJSU0EtT0FFUCIsImVuYyI6IkEyNTZHQ00ifQ.a.b.c.d' }), 'encrypted']

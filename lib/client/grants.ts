@@ -249,6 +249,6 @@ export async function pollDevice (provider: ProviderClient, device: DeviceAuthor
 }
 
 function expiredDevice ({ name }: ProviderClient): OAuthError {
-  const message = `nobody confirmed the device at provider "${name}" in time; start again`
+  const message = `the device login at provider "${name}" was not confirmed in time; start it again`
   return new AuthorizationFailedError(message, { provider: name, oauthError: 'expired_token', reason: 'refused' })
 }

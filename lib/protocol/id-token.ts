@@ -94,7 +94,7 @@ export async function validateIdToken (idToken: string, expected: IdTokenExpecta
       throw refuse('auth_time', 'the user authenticated too long ago')
     }
   }
-  // From the browser an access token may be anybody's (OpenID Connect Core, sections 3.2.2.9 and 3.2.2.10).
+  // From the browser may come an access token of another user (OpenID Connect Core, sections 3.2.2.9 and 3.2.2.10).
   if (claims.at_hash === undefined && expected.accessToken !== undefined && expected.atHashRequired === true) {
     throw refuse('at_hash', 'it has no at_hash, which an access token from the browser needs beside it')
   }

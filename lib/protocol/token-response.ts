@@ -41,7 +41,7 @@ export type TokenResponse =
 
 // The longest life that is believed, in seconds (68 years): larger numbers mean "for ever" and overflow timers.
 const MAX_LIFE = 2 ** 31 - 1
-/** Members that an answer may have; thousands are no answer but an attack on whoever copies them. */
+/** Members that an answer may have: copying hundreds of thousands would stop the event loop. */
 const MAX_MEMBERS = 1000
 /** Scopes that are kept beyond as many as were asked for, and characters of one. */
 const MAX_FURTHER_SCOPES = 1000
