@@ -77,6 +77,7 @@ const STATUS = {
   FST_OAUTH_INVALID_RESPONSE: 502,
   FST_OAUTH_API_UNAVAILABLE: 502,
   FST_OAUTH_CROSS_SITE_REQUEST: 403,
+  FST_OAUTH_ACTIVE_ACCOUNT: 409,
   FST_OAUTH_SESSION_UNAVAILABLE: 500
 } as const
 
@@ -148,6 +149,8 @@ export const ResponseStatusError = define('ResponseStatusError', 'FST_OAUTH_RESP
 export const InvalidResponseError = define('InvalidResponseError', 'FST_OAUTH_INVALID_RESPONSE')
 export const ApiUnavailableError = define('ApiUnavailableError', 'FST_OAUTH_API_UNAVAILABLE')
 export const CrossSiteRequestError = define('CrossSiteRequestError', 'FST_OAUTH_CROSS_SITE_REQUEST')
+/** Of `request.oauth.disconnect`: the account that was logged in with ends with a logout. */
+export const ActiveAccountError = define('ActiveAccountError', 'FST_OAUTH_ACTIVE_ACCOUNT')
 export const SessionUnavailableError = define<'FST_OAUTH_SESSION_UNAVAILABLE', 400 | 500>('SessionUnavailableError', 'FST_OAUTH_SESSION_UNAVAILABLE')
 /** A SessionUnavailableError with status 400: the request target is in absolute form, which is for proxies. */
 export const RequestTargetError = define('RequestTargetError', 'FST_OAUTH_SESSION_UNAVAILABLE', { statusCode: 400, parent: SessionUnavailableError })

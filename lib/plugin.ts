@@ -15,20 +15,21 @@ import { createGuard, type RequireLoginOptions } from './routes/guard.ts'
 import { registerRoutes } from './routes/index.ts'
 import { LoginThrottle } from './routes/login-throttle.ts'
 import { defaultPages, type Pages } from './routes/pages.ts'
-import { revokeTokens } from './routes/logout.ts'
+import { revokeAccount } from './routes/logout.ts'
 import { providerOf, redirectUriOf, type Runtime } from './routes/runtime.ts'
 import { warnOfInsecureCookie } from './routes/session-cookie.ts'
-import { SessionLogins, type SessionObject } from './session/accounts.ts'
+import { SessionLogins, ttlOf, type SessionObject } from './session/accounts.ts'
 import { boundedStore, describeFailure } from './session/bounded-store.ts'
 import { DeadSessions } from './session/dead-sessions.ts'
 import { encryptedStore } from './session/encrypted-store.ts'
 import { guardSessionStore, isEntryId, isMemoryStore } from './session/guarded-session-store.ts'
-import { loadedRecords, type LoadedRecords } from './session/lifecycle.ts'
+import { loadedRecords, type LoadedLogin } from './session/lifecycle.ts'
+import { LoginRecords } from './session/login-records.ts'
 import { PendingLogins } from './session/pending-logins.ts'
 import { SessionCookie } from './session/session-cookie.ts'
 import { readableStore } from './session/readable-store.ts'
 import { SessionTokenStore, type SessionStore } from './session/session-token-store.ts'
-import { liveSets, type TokenRecord } from './session/token-record.ts'
+import type { TokenRecord } from './session/token-record.ts'
 import { TokenRecords } from './session/token-records.ts'
 import type { TokenStore } from './session/token-store.ts'
 import { UserLogins } from './session/user-logins.ts'
@@ -41,7 +42,7 @@ const CLOSE_MS = 20_000
 const kOAuth = Symbol('fastify-oauth-session.oauth')
 const kLoaded = Symbol('fastify-oauth-session.loaded')
 const kFollowed = Symbol('fastify-oauth-session.followed')
-type Decorated = FastifyRequest & { [kOAuth]: RequestOAuth | null, [kLoaded]: LoadedRecords | null, [kFollowed]: boolean }
+type Decorated = FastifyRequest & { [kOAuth]: RequestOAuth | null, [kLoaded]: LoadedLogin | null, [kFollowed]: boolean }
 
 /** Options of the plugin. */
 export interface PluginOptions extends Omit<OAuthSessionOptions, 'pages'> {
@@ -89,9 +90,9 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
     provider: (name: string) => runtime.appProviders.get(providerOf(runtime, name).name)!,
     requireLogin: (guard?: RequireLoginOptions) => createGuard(runtime, guard) as LoginGuard,
     logoutUser: async ({ provider: name, subject }: { provider: string, subject: string }) => {
-      const provider = providerOf(runtime, name)
-      const revoke = (record: TokenRecord) => { revokeTokens(runtime, provider, ...liveSets(record)) }
-      return await endUserSessions(runtime, { identity: provider.config.identity, subject, revoke })
+      const { identity } = providerOf(runtime, name).config
+      const revoke = (record: TokenRecord) => { revokeAccount(runtime, { name: record.provider, record }) }
+      return await endUserSessions(runtime, { identity, subject, revoke })
     },
     get lostRefreshes () { return runtime.refresher.lost }
   } satisfies AppOAuth)
@@ -112,12 +113,19 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
     if (isEntryId((request.session as unknown as SessionObject).sessionId)) app.decryptSession('', request, () => {})
     const session = request.session as unknown as SessionObject
     runtime.sessionCookie.learn(request.cookies, session)
-    const loaded = loadedRecords(runtime.sessionLogins, session)
-    if (loaded !== undefined) {
-      (request as Decorated)[kLoaded] = loaded
-      if (runtime.deadSessions.knows(session.sessionId)) runtime.sessionLogins.put(session, undefined)
+    const login = runtime.sessionLogins.of(session)
+    if (login === undefined || !runtime.loginRecords.isFirstUse(session.sessionId, login, runtime.clock.now())) {
+      noteLoaded(runtime, request as Decorated)
+      return done()
     }
-    done()
+    runtime.loginRecords.use(session.sessionId, login, ttlOf(session)).then((newer) => {
+      if (newer !== undefined) runtime.sessionLogins.put(session, newer)
+    }).catch(() => {
+      request.log.warn('whether a login had changed again could not be read; it is used as it was loaded')
+    }).then(() => {
+      noteLoaded(runtime, request as Decorated)
+      done()
+    })
   })
   // After @fastify/session's own onSend: what it has just saved is kept, what the app destroyed goes.
   app.addHook('onSend', (request, reply, _payload, done) => { follow(runtime, request as Decorated, reply, done) })
@@ -165,6 +173,15 @@ async function finish (runtime: Runtime): Promise<void> {
   await Promise.allSettled(runtime.background)
 }
 
+/** Notes what a request's session points to. A login that has ended in this process counts no more. */
+function noteLoaded (runtime: Runtime, request: Decorated): void {
+  const session = request.session as unknown as SessionObject
+  const loaded = loadedRecords(runtime.sessionLogins, session)
+  if (loaded === undefined) return
+  request[kLoaded] = loaded
+  if (runtime.deadSessions.knows(session.sessionId)) runtime.sessionLogins.put(session, undefined)
+}
+
 function follow (runtime: Runtime, request: Decorated, reply: FastifyReply, done: () => void): void {
   request[kFollowed] = true
   const loaded = request[kLoaded] ?? undefined
@@ -178,7 +195,7 @@ function follow (runtime: Runtime, request: Decorated, reply: FastifyReply, done
 }
 
 /** Most requests: the login is as it was loaded and nothing was saved; or nobody is logged in, and nobody else can have ended what was saved. */
-function hasNothingToFollow (runtime: Runtime, request: FastifyRequest, session: SessionObject | null, loaded: LoadedRecords | undefined, saved: boolean): boolean {
+function hasNothingToFollow (runtime: Runtime, request: FastifyRequest, session: SessionObject | null, loaded: LoadedLogin | undefined, saved: boolean): boolean {
   const { deadSessions, sessionLogins } = runtime
   if (loaded !== undefined) return !saved && session?.sessionId === loaded.sessionId && sessionLogins.of(session)?.accounts === loaded.accounts
   if (sessionLogins.of(session) !== undefined) return false
@@ -233,6 +250,7 @@ function createRuntime (app: FastifyInstance, config: Configuration, foundStore:
     pendingLogins: new PendingLogins(store, clock.now),
     deadSessions: new DeadSessions(store, () => config.tokenStore !== undefined || !isMemoryStore(sessionStore())),
     sessionCookie: new SessionCookie(),
+    loginRecords: new LoginRecords(store, clock.monotonic),
     userLogins: new UserLogins(store, clock.now),
     sessionStore,
     throttle: new LoginThrottle(clock.monotonic),

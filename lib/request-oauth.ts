@@ -8,13 +8,14 @@ import type { OAuthSession } from './client/oauth-session.ts'
 import type { ProviderClient } from './client/provider-client.ts'
 import type { RefreshOptions } from './client/refresher.ts'
 import { currentProfile, type RecordTokenSource } from './client/token-source.ts'
-import { LoginRequiredError, type OAuthError } from './errors.ts'
+import { InvalidOptionsError, LoginRequiredError, type OAuthError } from './errors.ts'
 import type { AnyReply } from './options.ts'
 import type { TokenSet } from './protocol/token-set.ts'
 import type { ProviderName } from './providers/names.ts'
 import type { User } from './providers/types.ts'
 import { accountTokens } from './routes/account-tokens.ts'
 import { handleCallback } from './routes/callback.ts'
+import { disconnectAccount } from './routes/commit-login.ts'
 import { startLogin, type LoginOptions } from './routes/login.ts'
 import { logout, logoutAndRedirect, type LogoutResult } from './routes/logout.ts'
 import { providerOf, type Runtime } from './routes/runtime.ts'
@@ -138,6 +139,19 @@ export class RequestOAuth extends HttpVerbs {
   async logout (reply?: AnyReply): Promise<LogoutResult | AnyReply> {
     if (reply === undefined) return await logout(this.#runtime, this.#request, undefined)
     return await logoutAndRedirect(this.#runtime, this.#request, reply)
+  }
+
+  /**
+   * Takes an account that was added with `link` away from the login: its tokens are deleted and revoked, unless the provider's
+   * `revokeAtLogout` is false. The session gets a new id and keeps the app's own fields. Where no such account is there,
+   * nothing is done. The account that was logged in with ends with `logout`.
+   * @param provider name of the provider; after `using(name)` that one where absent
+   * @throws FST_OAUTH_ACTIVE_ACCOUNT for the account that was logged in with, FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_UNKNOWN_PROVIDER,
+   *   FST_OAUTH_STORE_UNAVAILABLE: the account is still there
+   */
+  async disconnect (provider: ProviderName | undefined = this.#name): Promise<void> {
+    if (provider === undefined) throw new InvalidOptionsError('disconnect takes the name of the provider whose account is to go')
+    await disconnectAccount(this.#runtime, this.#request, providerOf(this.#runtime, provider))
   }
 
   get #session (): SessionObject | null { return this.#request.session as unknown as SessionObject | null }

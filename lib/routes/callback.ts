@@ -102,8 +102,9 @@ async function finishLogin (runtime: Runtime, request: FastifyRequest, reply: Fa
     ? await readImplicitLogin(runtime, provider, pending, params, expected)
     : await exchange(provider, pending, parseAuthorizationResponse(params, expected).code)
   login.callbacks = callbacksOf(runtime, request, provider, pending, login)
-  if (pending.linkTo === undefined) await commitLogin(runtime, request, reply, provider, login)
-  else await linkAccount(runtime, request, reply, provider, login, pending.linkTo)
+  const { linkTo } = pending
+  if (linkTo === undefined) await commitLogin(runtime, request, reply, provider, login)
+  else await linkAccount(runtime, request, reply, provider, login, { ...pending, linkTo })
   return reply.sent ? reply : reply.redirect(pending.returnTo, 302)
 }
 

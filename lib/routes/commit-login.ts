@@ -1,14 +1,16 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ProviderClient } from '../client/provider-client.ts'
-import { StateMismatchError } from '../errors.ts'
+import { within } from '../client/bounded.ts'
+import { ActiveAccountError, LoginRequiredError, StateMismatchError } from '../errors.ts'
 import type { ScopeChange, TokenSet } from '../protocol/token-set.ts'
 import { shortHash } from '../protocol/random.ts'
-import { isAccountOf, ttlOf, type Account, type SessionAccounts, type SessionObject } from '../session/accounts.ts'
-import type { PendingLogin } from '../session/pending-logins.ts'
-import { declareDead, forgetAccount } from './ended-sessions.ts'
+import { isAccountOf, loginIdOf, ttlOf, type Account, type SessionAccounts, type SessionObject } from '../session/accounts.ts'
+import { cookieName, type PendingLogin } from '../session/pending-logins.ts'
+import { declareDead, destroySession, endLogin, forgetAccount } from './ended-sessions.ts'
 import { sessionCall, sessionOf } from './http.ts'
 import type { Identity } from './identity.ts'
-import { revokeTokens } from './logout.ts'
+import { PROVIDER_MS, revokeAccount, revokeTokens } from './logout.ts'
+import { LoginChange, type LoginPlace } from './renew-login.ts'
 import type { Runtime } from './runtime.ts'
 
 /** What a login brought, before it is anybody's. */
@@ -21,78 +23,219 @@ export interface Login extends Identity {
 /**
  * Binds a login to a session of its own: a new id, nothing of the visitor before, the tokens in a record beside it.
  * What fails on the way undoes the login.
+ * @param before the login that it replaces; the session's where absent
  * @throws FST_OAUTH_STORE_UNAVAILABLE, and what `onTokens` and `onLogin` throw
  */
-export async function commitLogin (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, login: Login): Promise<void> {
-  const before = runtime.sessionLogins.of(sessionOf(request))
+export async function commitLogin (
+  runtime: Runtime, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, login: Login,
+  before: SessionAccounts | undefined = runtime.sessionLogins.of(sessionOf(request))
+): Promise<void> {
+  const { sessionLogins } = runtime
   await declareDead(runtime, request, { moveOn: true })
   // A new id, so that nobody who knew the old one is logged in too; new contents, so that nothing they put there stays.
   await sessionCall(request, 'renewed', done => sessionOf(request).regenerate(runtime.config.keepSessionFields, done))
-  await connect(runtime, request, reply, provider, login, undefined)
-  await forgetReplaced(runtime, request, before)
+  const session = sessionOf(request)
+  const account = await createAccount(runtime, session, provider, login)
+  sessionLogins.put(session, { accounts: { [provider.name]: account }, active: provider.name })
+  try {
+    await announceAccount(runtime, request, reply, provider, login, account)
+    if (!holds(runtime, request, provider, account)) await forgetLogin(runtime, provider, account)
+    else await sessionCall(request, 'saved', done => sessionOf(request).save(done))
+  } catch (error) {
+    await emptySession(runtime, session)
+    await undoAccount(runtime, provider, login, account)
+    throw error
+  }
+  if (before !== undefined) await forgetReplaced(request, () => endLogin(runtime, before, { sessionId: session.sessionId }))
 }
 
 /**
  * Adds an account to the login of a session, which must be the one that asked for it: otherwise somebody could slip an
  * account of their own into another user's session.
- * @throws FST_OAUTH_STATE_MISMATCH where session or user have changed since
+ * @param pending the login that was begun for it
+ * @throws FST_OAUTH_STATE_MISMATCH where session or user have changed since, or the login has ended
  */
-export async function linkAccount (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, login: Login, linkTo: NonNullable<PendingLogin['linkTo']>): Promise<void> {
-  const session = sessionOf(request)
-  const accounts = runtime.sessionLogins.of(session)
-  if (accounts === undefined || shortHash(session.sessionId) !== linkTo.session || accounts.accounts[accounts.active]?.record !== linkTo.record) {
+export async function linkAccount (
+  runtime: Runtime, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, login: Login, pending: PendingLink
+): Promise<void> {
+  const { sessionLogins } = runtime
+  const place = await placeOfLink(runtime, request, pending, provider.name)
+  if (place === undefined) {
     revokeTokens(runtime, provider, login.tokens)
-    throw new StateMismatchError(`the account at provider "${provider.name}" was not added: another user, or another session, asked for it`, { provider: provider.name, reason: 'link' })
+    throw notAdded(provider)
   }
-  const replaced = accounts.accounts[provider.name]
   // In place of the user who is logged in, somebody else is another login: what was added to the first is not theirs.
-  if (provider.name === accounts.active && !isAccountOf(replaced, login, provider.config)) {
-    return await commitLogin(runtime, request, reply, provider, login)
+  if (provider.name === place.login.active && !isAccountOf(place.login.accounts[provider.name], login, provider.config)) {
+    return await commitLogin(runtime, request, reply, provider, login, place.login)
   }
-  await connect(runtime, request, reply, provider, login, accounts)
-  if (replaced !== undefined) await forgetReplaced(runtime, request, { accounts: { [provider.name]: replaced }, active: provider.name })
+  const renewal = await LoginChange.open(runtime, request, place)
+  const { session } = renewal
+  let account: Account | undefined
+  let done: Awaited<ReturnType<LoginChange['commit']>>
+  try {
+    account = await createAccount(runtime, session, provider, login)
+    const added = account
+    const change = (to: SessionAccounts): SessionAccounts => ({ ...to, accounts: { ...to.accounts, [provider.name]: added } })
+    sessionLogins.put(session, { ...change(place.login), login: place.id })
+    await announceAccount(runtime, request, reply, provider, login, account)
+    if (!holds(runtime, request, provider, account)) return await forgetLogin(runtime, provider, account)
+    done = await renewal.commit({
+      change,
+      // The callback of the same browser that came first had the cookie of this one's pending login with it.
+      whenOvertaken: ({ siblings }) => siblings.includes(cookieName(pending.state)) ? 'follow' : 'stop'
+    })
+    if (done === undefined) throw notAdded(provider)
+  } catch (error) {
+    renewal.cancel()
+    if (account === undefined) revokeTokens(runtime, provider, login.tokens)
+    else await undoAccount(runtime, provider, login, account)
+    throw error
+  }
+  const { before, sessionId } = done
+  await forgetReplaced(request, async () => {
+    if (sessionId !== session.sessionId) await runtime.userLogins.add(account, { sessionId }, ttlOf(session), place.id)
+    const replaced = before.accounts[provider.name]
+    if (replaced !== undefined) await forgetAccount(runtime, replaced)
+  })
+}
+
+type PendingLink = PendingLogin & { linkTo: NonNullable<PendingLogin['linkTo']> }
+
+const notAdded = ({ name }: ProviderClient) => new StateMismatchError(
+  `the account at provider "${name}" was not added: another user, or another session, asked for it`, { provider: name, reason: 'link' })
+
+/**
+ * The login that an account is to be added to: that of the request's session, where that asked for it or came of the one that did
+ * by another addition. Or, where a callback of the same browser has renewed the session while this one was on its way with
+ * the cookie of before, the login that went on from there.
+ */
+async function placeOfLink (runtime: Runtime, request: FastifyRequest, { linkTo, state }: PendingLink, name: string): Promise<LoginPlace | undefined> {
+  const { sessionLogins, sessionCookie, loginRecords } = runtime
+  const { session: asked, record, login: id = record } = linkTo
+  const session = sessionOf(request)
+  const login = sessionLogins.of(session)
+  const known = await loginRecords.get(id)
+  if (known === 'ended') return undefined
+  if (login !== undefined && loginIdOf(login) === id) {
+    const { record: active } = login.accounts[login.active]!
+    const cameOfIt = shortHash(session.sessionId) === asked || known?.formerSessions.includes(asked) === true
+    if (!cameOfIt || active !== record) return undefined
+    // A login that has ended by itself gets no account more; a step-up begins it anew.
+    if (name !== login.active && !await stands(runtime, id, known?.login ?? login)) return undefined
+    return { id, sessionId: session.sessionId, login }
+  }
+  const isSibling = known?.formerSessions.includes(asked) === true && known.siblings.includes(cookieName(state))
+  const sessionId = [session.sessionId, ...sessionCookie.otherIds(request.cookies, session)].find(came => shortHash(came) === asked)
+  return isSibling && sessionId !== undefined ? { id, sessionId, movedTo: known.sessionId, login: known.login } : undefined
+}
+
+/** Whether the account that was logged in with has its tokens; a step-up may have given it others meanwhile. */
+async function stands ({ records, loginRecords }: Runtime, id: string, login: SessionAccounts): Promise<boolean> {
+  const { record } = login.accounts[login.active]!
+  if (await records.read(record) !== undefined) return true
+  const newest = await loginRecords.get(id)
+  return newest !== undefined && newest !== 'ended' && newest.login.accounts[newest.login.active]?.record !== record
 }
 
 /** Whom an account is to be added to. */
 export function linkTarget (runtime: Runtime, session: SessionObject): PendingLogin['linkTo'] {
-  const accounts = runtime.sessionLogins.of(session)
-  const active = accounts?.accounts[accounts.active]
-  return active === undefined ? undefined : { session: shortHash(session.sessionId), record: active.record }
+  const login = runtime.sessionLogins.of(session)
+  const active = login?.accounts[login.active]
+  if (login === undefined || active === undefined) return undefined
+  return { session: shortHash(session.sessionId), record: active.record, login: loginIdOf(login) }
 }
 
-async function connect (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, login: Login, beside: SessionAccounts | undefined): Promise<void> {
-  const { tokens, user, claims } = login
-  const { config, records, sessionLogins, updater, clock } = runtime
+/**
+ * Takes an added account away from the login of a session: its tokens are deleted and revoked, and the login goes on in a session
+ * of a new id.
+ * @throws FST_OAUTH_ACTIVE_ACCOUNT, FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_STORE_UNAVAILABLE
+ */
+export async function disconnectAccount (runtime: Runtime, request: FastifyRequest, { name }: ProviderClient): Promise<void> {
   const session = sessionOf(request)
-  const ttl = ttlOf(session)
-  const record = await records.create({ provider: provider.name, providerIdentity: provider.config.identity, tokens, obtainedAt: clock.now(), ttl, user, identity: login.identity })
-  const account: Account = { record, providerIdentity: provider.config.identity, user: withoutClaims(user, claims), claims, scope: tokens.scope, loginAt: Math.floor(clock.now()), ...(login.login === false && { login: false }), ...(login.callbacks !== undefined && { callbacks: login.callbacks }) }
-  sessionLogins.put(session, { accounts: { ...beside?.accounts, [provider.name]: account }, active: beside?.active ?? provider.name })
+  const login = runtime.sessionLogins.of(session)
+  if (login === undefined) throw new LoginRequiredError('no user is logged in, so no account can be disconnected; log in and try again', { provider: name })
+  if (name === login.active) {
+    throw new ActiveAccountError(`the account at provider "${name}" is the one that was logged in with and cannot be disconnected; log out instead`, { provider: name })
+  }
+  const account = login.accounts[name]
+  if (account === undefined) return
+  const renewal = await LoginChange.open(runtime, request, { id: loginIdOf(login), sessionId: session.sessionId, login })
   try {
-    await runtime.userLogins.add(account, session, ttl)
-    const { scopeChange } = login
-    await updater.holding(record, () => updater.announce(record, tokens, { provider: provider.name, user, previous: undefined, reason: 'login', ...(scopeChange !== undefined && { scopeChange }) }))
-    await config.onLogin?.(request, reply, { provider: provider.name, user, claims, tokens })
-    await sessionCall(request, 'saved', done => sessionOf(request).save(done))
+    await renewal.commit({
+      change: ({ accounts: { [name]: _gone, ...accounts }, ...rest }) => ({ ...rest, accounts }),
+      // The request knows the id of before alone, and that may be in other hands.
+      whenOvertaken: () => 'silently'
+    })
   } catch (error) {
-    if (beside !== undefined) sessionLogins.put(session, beside)
-    else await emptySession(runtime, session)
-    await forgetAccount(runtime, account).catch(() => {})
-    revokeTokens(runtime, provider, tokens)
+    renewal.cancel()
     throw error
   }
+  const record = await forgetAccount(runtime, account)
+  await within(revokeAccount(runtime, { name, record }), PROVIDER_MS)
+}
+
+/** Stores the tokens of a login. */
+async function createAccount (runtime: Runtime, session: SessionObject, provider: ProviderClient, login: Login): Promise<Account> {
+  const { records, clock } = runtime
+  const { tokens, user, claims, identity } = login
+  const providerIdentity = provider.config.identity
+  const record = await records.create({
+    provider: provider.name, providerIdentity, tokens, obtainedAt: clock.now(), ttl: ttlOf(session), user, identity
+  })
+  return {
+    record,
+    providerIdentity,
+    user: withoutClaims(user, claims),
+    claims,
+    scope: tokens.scope,
+    loginAt: Math.floor(clock.now()),
+    ...(login.login === false && { login: false }),
+    ...(login.callbacks !== undefined && { callbacks: login.callbacks })
+  }
+}
+
+/** Notes a login among those of its user, and awaits the app's hooks. */
+async function announceAccount (
+  runtime: Runtime, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, login: Login, account: Account
+): Promise<void> {
+  const { config, sessionLogins, updater, userLogins } = runtime
+  const { tokens, user, claims, scopeChange } = login
+  const session = sessionOf(request)
+  const all = sessionLogins.of(session)
+  await userLogins.add(account, session, ttlOf(session), all && loginIdOf(all))
+  await updater.holding(account.record, () => updater.announce(account.record, tokens, {
+    provider: provider.name, user, previous: undefined, reason: 'login', ...(scopeChange !== undefined && { scopeChange })
+  }))
+  await config.onLogin?.(request, reply, { provider: provider.name, user, claims, tokens })
+}
+
+/** Whether the session still has the account: a hook may have ended the login, or the session. */
+function holds ({ records, sessionLogins }: Runtime, request: FastifyRequest, provider: ProviderClient, { record }: Account): boolean {
+  const login = sessionLogins.of(request.session as unknown as SessionObject | null)
+  return login?.accounts[provider.name]?.record === record && !records.isGone(record)
+}
+
+/** Deletes and revokes what is left of a login that a hook has ended. */
+async function forgetLogin (runtime: Runtime, provider: ProviderClient, account: Account): Promise<void> {
+  const record = await forgetAccount(runtime, account)
+  revokeAccount(runtime, { name: provider.name, record })
+}
+
+async function undoAccount (runtime: Runtime, provider: ProviderClient, { tokens }: Login, account: Account): Promise<void> {
+  await forgetAccount(runtime, account).catch(() => {})
+  revokeTokens(runtime, provider, tokens)
 }
 
 // What the renewal wrote goes from the store; the object stays: whoever answers the error may write into it, and then it is saved.
 async function emptySession (runtime: Runtime, session: SessionObject): Promise<void> {
   runtime.sessionLogins.put(session, undefined)
-  await new Promise<void>((resolve) => { runtime.sessionStore().destroy(session.sessionId, () => resolve()) })
+  await destroySession(runtime, session.sessionId).catch(() => {})
 }
 
 // Not revoked: providers revoke by grant, and the new login may stand on the same one.
-async function forgetReplaced (runtime: Runtime, request: FastifyRequest, before: SessionAccounts | undefined): Promise<void> {
+async function forgetReplaced (request: FastifyRequest, forget: () => Promise<unknown>): Promise<void> {
   try {
-    for (const account of Object.values(before?.accounts ?? {})) await forgetAccount(runtime, account)
+    await forget()
   } catch {
     request.log.warn('the tokens of a login that was replaced could not be deleted; they expire with their time')
   }

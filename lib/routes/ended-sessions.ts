@@ -1,8 +1,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { ttlOf, type Account, type SessionObject } from '../session/accounts.ts'
+import { loginIdOf, ttlOf, type Account, type SessionAccounts, type SessionObject } from '../session/accounts.ts'
 import type { SessionEnd } from '../session/dead-sessions.ts'
-import { followSession, type LoadedRecords } from '../session/lifecycle.ts'
+import { followSession, loadedRecords, type LoadedLogin } from '../session/lifecycle.ts'
 import type { IndexedLogin } from '../session/login-index.ts'
+import type { LoginState } from '../session/login-records.ts'
 import { isRecordOf, type TokenRecord } from '../session/token-record.ts'
 import { cookiesOfSession, sessionOf } from './http.ts'
 import type { Runtime } from './runtime.ts'
@@ -14,22 +15,73 @@ const STRAY_SECONDS = 600
 
 /**
  * Declares the session that a request came with dead, before it is destroyed: no late save brings it back.
- * @param end.replaced the login goes on under another id
- * @param moveOn the answer gives the browser another session cookie, or takes this one from it
+ * @param options.moveOn the answer gives the browser another session cookie, or takes this one from it
  */
-export async function declareDead (runtime: Runtime, request: FastifyRequest, { replaced, moveOn }: { replaced?: boolean, moveOn?: boolean } = {}): Promise<void> {
+export async function declareDead (runtime: Runtime, request: FastifyRequest, { moveOn }: { moveOn?: boolean } = {}): Promise<void> {
   const { deadSessions, sessionCookie, clock } = runtime
   const session = sessionOf(request)
   const ttl = Math.min(ttlOf(session), LATE_SAVE_TTL)
   const movedOn = moveOn === true ? { movedOn: Math.floor(clock.now()) } : {}
   // One that the browser does not know yet is in nobody else's hands.
-  if (cookiesOfSession(request, session).length > 0) await deadSessions.mark(session.sessionId, ttl, { ...(replaced === true && { replaced }), ...movedOn })
+  if (cookiesOfSession(request, session).length > 0) await deadSessions.mark(session.sessionId, ttl, movedOn)
   if (moveOn !== true) return
   // The cookie of a session that has ended before: other requests with it may still be under way.
   for (const sessionId of sessionCookie.otherIds(request.cookies, session)) {
     const end = await deadSessions.find(sessionId)
     if (end !== undefined) await deadSessions.mark(sessionId, LATE_SAVE_TTL, { ...end, ...movedOn })
   }
+}
+
+/**
+ * Declares a session dead whose login goes on under another id, which the answer gives to the browser.
+ * @param ttl seconds that the session has to live
+ */
+export async function markReplaced ({ deadSessions, clock }: Runtime, sessionId: string, ttl: number): Promise<void> {
+  await deadSessions.mark(sessionId, Math.min(ttl, LATE_SAVE_TTL), { replaced: true, movedOn: Math.floor(clock.now()) })
+}
+
+/** An account that was taken away, and the record that it had. */
+export interface EndedAccount {
+  name: string
+  account: Account
+  record: TokenRecord | undefined
+}
+
+/**
+ * Ends a login: no account is added to it any more, and the tokens of every account that belongs to it are deleted, also of
+ * those that an older blob of the session does not name. The session that it is in now ends too, unless it is the caller's own.
+ * @param login as the caller knows it
+ * @param place.sessionId the caller's own session
+ * @param place.onlyThere ends the login only where that is the session that it is in
+ * @param place.onGone called with an account whose record the store deleted though its answer was lost
+ * @returns the accounts that it had; undefined where it goes on in another session
+ * @throws FST_OAUTH_STORE_UNAVAILABLE
+ */
+export async function endLogin (
+  runtime: Runtime, login: SessionAccounts,
+  { sessionId, onlyThere = false, onGone }: { sessionId?: string, onlyThere?: boolean, onGone?: (ended: EndedAccount) => void } = {}
+): Promise<EndedAccount[] | undefined> {
+  const { ended, state } = await runtime.loginRecords.end(loginIdOf(login), onlyThere ? sessionId : undefined)
+  if (!ended) return undefined
+  const accounts = new Map<string, { name: string, account: Account }>()
+  for (const [name, account] of [...Object.entries(login.accounts), ...accountsOf(runtime, state)]) {
+    accounts.set(account.record, { name, account })
+  }
+  const removed: EndedAccount[] = []
+  for (const { name, account } of accounts.values()) {
+    const record = await forgetAccount(runtime, account, onGone && (record => onGone({ name, account, record })))
+    removed.push({ name, account, record })
+  }
+  if (state !== undefined && state.sessionId !== sessionId) {
+    await runtime.deadSessions.mark(state.sessionId, LATE_SAVE_TTL)
+    await destroySession(runtime, state.sessionId)
+  }
+  return removed
+}
+
+/** The accounts of a login whose provider is still the one that they are of; the others' records end with their time. */
+function accountsOf ({ providers }: Runtime, state: LoginState | undefined): [string, Account][] {
+  return Object.entries(state?.login.accounts ?? {}).filter(([name, { providerIdentity }]) => providers.get(name)?.config.identity === providerIdentity)
 }
 
 /**
@@ -95,7 +147,8 @@ function dropCookie (reply: FastifyReply, session: SessionObject): void {
   if (kept.length > 0) reply.header('set-cookie', kept)
 }
 
-function destroySession (runtime: Runtime, sessionId: string): Promise<void> {
+/** Destroys a session in its store. */
+export function destroySession (runtime: Runtime, sessionId: string): Promise<void> {
   return new Promise<void>((resolve, reject) => {
     runtime.sessionStore().destroy(sessionId, error => { if (error === undefined || error === null) resolve(); else reject(error) })
   })
@@ -147,22 +200,37 @@ export async function keepNewerCookies (runtime: Runtime, request: FastifyReques
 }
 
 /** What has to happen to records when a request ends: they follow their session, wherever it went. */
-export async function followRequest (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, loaded: LoadedRecords | undefined): Promise<void> {
+export async function followRequest (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, loaded: LoadedLogin | undefined): Promise<void> {
   const session = request.session as unknown as SessionObject | null
+  const { sessionLogins, loginRecords, deadSessions } = runtime
   const end = await buryLateSave(runtime, request, reply)
+  const login = sessionLogins.of(session)
   if (end !== undefined) {
+    // The login goes on elsewhere, and its tokens with it.
+    if (end.replaced === true) return
     // Whoever declared it dead may not have come as far as its tokens: they go with it.
-    const accounts = loaded?.accounts ?? runtime.sessionLogins.of(session)?.accounts
-    return accounts === undefined ? undefined : await followSession(runtime, { sessionId: session!.sessionId, accounts }, undefined)
+    const gone = loaded ?? loadedRecords(sessionLogins, session)
+    if (gone === undefined) return
+    await endLogin(runtime, gone.login, { sessionId: session!.sessionId, onlyThere: true })
+    return await followSession(runtime, gone, undefined)
   }
-  if (loaded === undefined && runtime.sessionLogins.of(session) === undefined) return await discardStray(runtime, request, reply)
+  if (loaded === undefined && login === undefined) return await discardStray(runtime, request, reply)
+  if (loaded !== undefined && (login === undefined || loginIdOf(login) !== loginIdOf(loaded.login))) {
+    // The app has destroyed or renewed the session; or the login has ended by itself, or the app has taken it out of the session.
+    const isRenewed = session?.sessionId !== loaded.sessionId
+    // A slower request tells nothing of a login that has gone on under another id.
+    if (!isRenewed && (await deadSessions.find(loaded.sessionId))?.replaced === true) return
+    await endLogin(runtime, loaded.login, { sessionId: loaded.sessionId, onlyThere: !isRenewed })
+  }
   // Destroyed or regenerated by the app itself: that is an end, too, though not declared beforehand. What a slower request
   // saved between the two goes as well.
-  if (loaded !== undefined && session?.sessionId !== loaded.sessionId && !runtime.deadSessions.knows(loaded.sessionId)) {
-    await runtime.deadSessions.mark(loaded.sessionId, LATE_SAVE_TTL)
+  if (loaded !== undefined && session?.sessionId !== loaded.sessionId && !deadSessions.knows(loaded.sessionId)) {
+    const goesOn = login !== undefined && loginIdOf(login) === loginIdOf(loaded.login)
+    await deadSessions.mark(loaded.sessionId, LATE_SAVE_TTL, { ...(goesOn && { replaced: true }) })
     await destroySession(runtime, loaded.sessionId)
   }
   await followSession(runtime, loaded, session)
+  if (login?.login !== undefined && session?.isSaved() === true) await loginRecords.keepAlive(login.login, ttlOf(session))
 }
 
 /** Sessions that are ended at the same time, and rounds for what comes in between. */
@@ -192,7 +260,7 @@ export async function endUserSessions (runtime: Runtime, { identity, subject, re
     if (logins.length === 0) break
     for (let start = 0; start < logins.length; start += AT_ONCE) {
       const together = logins.slice(start, start + AT_ONCE)
-      const outcomes = await Promise.allSettled(together.map(login => endLogin(runtime, identity, login, revoke)))
+      const outcomes = await Promise.allSettled(together.map(login => endIndexedLogin(runtime, identity, login, revoke)))
       const fulfilled = together.filter((_login, index) => outcomes[index]!.status === 'fulfilled')
       const over = fulfilled.map(({ record }) => record)
       for (const { record, sessionId } of together) tried.add(record + sessionId)
@@ -205,11 +273,19 @@ export async function endUserSessions (runtime: Runtime, { identity, subject, re
   return ended.size
 }
 
-async function endLogin (
-  runtime: Runtime, identity: string, { record, sessionId }: IndexedLogin, revoke: (record: TokenRecord) => void
+async function endIndexedLogin (
+  runtime: Runtime, identity: string, { record, login = record, sessionId }: IndexedLogin, revoke: (record: TokenRecord) => void
 ): Promise<void> {
+  const { state } = await runtime.loginRecords.end(login)
   const revokeOurs = (removed: TokenRecord | undefined) => { if (isRecordOf(removed, { identity })) revoke(removed) }
   revokeOurs(await runtime.records.remove(record, revokeOurs))
-  await runtime.deadSessions.mark(sessionId, LATE_SAVE_TTL)
-  await destroySession(runtime, sessionId)
+  // What was added to the login, or what it was added to, goes with it.
+  for (const [, account] of accountsOf(runtime, state)) {
+    const added = await forgetAccount(runtime, account, revoke)
+    if (added !== undefined) revoke(added)
+  }
+  for (const place of new Set([sessionId, state?.sessionId ?? sessionId])) {
+    await runtime.deadSessions.mark(place, LATE_SAVE_TTL)
+    await destroySession(runtime, place)
+  }
 }

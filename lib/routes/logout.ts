@@ -7,8 +7,8 @@ import { randomToken, safeEqual, shortHash } from '../protocol/random.ts'
 import type { TokenSet } from '../protocol/token-set.ts'
 import { userOf, type SessionObject } from '../session/accounts.ts'
 import { withTimeout } from '../session/bounded-store.ts'
-import { liveSets, type TokenRecord } from '../session/token-record.ts'
-import { declareDead, forgetAccount } from './ended-sessions.ts'
+import { isRecordOf, liveSets } from '../session/token-record.ts'
+import { declareDead, endLogin, type EndedAccount } from './ended-sessions.ts'
 import { cookiesOfSession, field, isNavigation, noStore, refuseCrossSite, sessionCall, sessionOf, wantsHtml } from './http.ts'
 import { loginCookieOptions } from './login-cookie.ts'
 import { sendPage, sendProblem } from './problem.ts'
@@ -17,7 +17,7 @@ import { MAX_LOGOUT_RETURN_TO, readReturnTo, safeReturnTo } from './return-to.ts
 import { publicPath, routePath, type Runtime } from './runtime.ts'
 
 /** Milliseconds that a logout waits for the provider to revoke, which goes on behind the answer; and for its metadata. */
-const PROVIDER_MS = 3_000
+export const PROVIDER_MS = 3_000
 
 /** What is left to do after a logout. */
 export interface LogoutResult {
@@ -85,25 +85,26 @@ export async function logout (runtime: Runtime, request: FastifyRequest, reply: 
   const session = request.session === null ? undefined : sessionOf(request)
   const accounts = runtime.sessionLogins.of(session)
   if (session === undefined || accounts === undefined) return {}
-  const ended: { provider: ProviderClient, removed: TokenRecord | undefined }[] = []
-  for (const [name, account] of Object.entries(accounts.accounts)) {
-    const provider = runtime.providers.get(name)
-    const revoke = (record: TokenRecord) => { if (provider !== undefined) revokeTokens(runtime, provider, ...liveSets(record)) }
-    const removed = await forgetAccount(runtime, account, revoke)
-    if (provider !== undefined) ended.push({ provider, removed })
-  }
+  const revoke = (account: EndedAccount) => revokeAccount(runtime, account)
+  const ended = await endLogin(runtime, accounts, { sessionId: session.sessionId, onGone: revoke }) ?? []
   await declareDead(runtime, request, { moveOn: reply !== undefined })
   await sessionCall(request, 'ended', done => session.destroy(done))
   if (reply !== undefined) clearSessionCookie(request, reply, session)
 
-  const revoking = ended.map(({ provider, removed }) => removed && revokeTokens(runtime, provider, ...liveSets(removed)))
-  await within(Promise.all(revoking), PROVIDER_MS)
+  await within(Promise.all(ended.map(revoke)), PROVIDER_MS)
   for (const [name, account] of Object.entries(accounts.accounts)) {
     await runtime.config.onLogout?.(request, reply, { provider: name, user: userOf(account) })
   }
-  const active = ended.find(({ provider }) => provider.name === accounts.active)
-  const endSessionUrl = active === undefined ? undefined : await endSession(runtime, reply, active.provider, active.removed?.tokens.idToken, returnTo)
+  const tokens = ended.find(({ name, record }) => name === accounts.active && record !== undefined)?.record?.tokens
+  const active = runtime.providers.get(accounts.active)
+  const endSessionUrl = active === undefined ? undefined : await endSession(runtime, reply, active, tokens?.idToken, returnTo)
   return endSessionUrl === undefined ? {} : { endSessionUrl }
+}
+
+/** Revokes what an account had. Never rejects. */
+export async function revokeAccount (runtime: Runtime, { name, record }: Pick<EndedAccount, 'name' | 'record'>): Promise<unknown> {
+  const provider = runtime.providers.get(name)
+  return provider === undefined || !isRecordOf(record, provider.config) ? undefined : await revokeTokens(runtime, provider, ...liveSets(record))
 }
 
 /**

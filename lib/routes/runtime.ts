@@ -9,6 +9,7 @@ import { UnknownProviderError, type OAuthError } from '../errors.ts'
 import { joinPaths, type Configuration } from '../options.ts'
 import type { SessionLogins } from '../session/accounts.ts'
 import type { DeadSessions } from '../session/dead-sessions.ts'
+import type { LoginRecords } from '../session/login-records.ts'
 import type { PendingLogins } from '../session/pending-logins.ts'
 import type { SessionCookie } from '../session/session-cookie.ts'
 import type { SessionStore } from '../session/session-token-store.ts'
@@ -28,6 +29,7 @@ export interface Runtime {
   readonly pendingLogins: PendingLogins
   readonly deadSessions: DeadSessions
   readonly sessionCookie: SessionCookie
+  readonly loginRecords: LoginRecords
   readonly userLogins: UserLogins
   readonly throttle: LoginThrottle
   readonly sessionStore: () => SessionStore

@@ -22,6 +22,17 @@ export interface SessionAccounts {
   accounts: Record<string, Account>
   /** The provider that was logged in with. */
   active: string
+  /** Where the accounts have changed since the login: id of the login's own record. */
+  login?: string
+  /** The change that these accounts are of. */
+  revision?: number
+  /** Epoch seconds until which the first request that comes with the session has to say so. */
+  unusedUntil?: number
+}
+
+/** Id of a login: of the token record that it began with. */
+export function loginIdOf ({ login, accounts, active }: SessionAccounts): string {
+  return login ?? accounts[active]!.record
 }
 
 /** The part of a session (@fastify/session's) that the plugin uses. */
@@ -93,7 +104,7 @@ export class SessionLogins {
   #filter (login: SessionAccounts): SessionAccounts | undefined {
     if (this.#filtered.has(login)) return this.#filtered.get(login)
     const accounts = Object.fromEntries(Object.entries(login.accounts).filter(([name, account]) => this.#counts(name, account)))
-    const filtered = Object.hasOwn(accounts, login.active) ? { accounts, active: login.active } : undefined
+    const filtered = Object.hasOwn(accounts, login.active) ? { ...login, accounts } : undefined
     this.#filtered.set(login, filtered)
     return filtered
   }
@@ -101,7 +112,8 @@ export class SessionLogins {
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
 
-function isAccount (value: unknown): value is Account {
+/** Whether a value of a session or a store is an account. */
+export function isAccount (value: unknown): value is Account {
   if (!isObject(value)) return false
   const { record, providerIdentity, user, claims, scope } = value
   return typeof record === 'string' && typeof providerIdentity === 'string' && isObject(claims) && Array.isArray(scope) &&

@@ -1,4 +1,4 @@
-import { ttlOf, type SessionAccounts, type SessionLogins, type SessionObject } from './accounts.ts'
+import { loginIdOf, ttlOf, type SessionAccounts, type SessionLogins, type SessionObject } from './accounts.ts'
 import type { TokenRecords } from './token-records.ts'
 import type { UserLogins } from './user-logins.ts'
 
@@ -8,10 +8,15 @@ export interface LoadedRecords {
   accounts: SessionAccounts['accounts']
 }
 
+/** The login that a request's session held when it was loaded. */
+export interface LoadedLogin extends LoadedRecords {
+  login: SessionAccounts
+}
+
 /** Notes what a session points to; undefined, at the price of one property, where nobody is logged in. */
-export function loadedRecords (logins: SessionLogins, session: SessionObject | null | undefined): LoadedRecords | undefined {
+export function loadedRecords (logins: SessionLogins, session: SessionObject | null | undefined): LoadedLogin | undefined {
   const login = logins.of(session)
-  return login === undefined ? undefined : { sessionId: session!.sessionId, accounts: login.accounts }
+  return login === undefined ? undefined : { sessionId: session!.sessionId, accounts: login.accounts, login }
 }
 
 /** What following a session takes. */
@@ -26,13 +31,15 @@ export interface Followers {
  * the session (or took the login out of it), kept alive where the session was saved.
  */
 export async function followSession ({ sessionLogins, records, userLogins }: Followers, loaded: LoadedRecords | undefined, session: SessionObject | null | undefined): Promise<void> {
-  const current = Object.values(sessionLogins.of(session)?.accounts ?? {})
+  const login = sessionLogins.of(session)
+  const id = login && loginIdOf(login)
+  const current = Object.values(login?.accounts ?? {})
   const kept = new Set(current.map(({ record }) => record))
   for (const account of Object.values(loaded?.accounts ?? {})) {
     const { record } = account
     if (kept.has(record)) {
       // The app gave the login a new session id and took the login along.
-      if (session!.sessionId !== loaded!.sessionId) await userLogins.add(account, session!, ttlOf(session!))
+      if (session!.sessionId !== loaded!.sessionId) await userLogins.add(account, session!, ttlOf(session!), id)
       continue
     }
     if (records.isGone(record)) continue
@@ -43,6 +50,6 @@ export async function followSession ({ sessionLogins, records, userLogins }: Fol
   for (const account of current) {
     const ttl = ttlOf(session)
     // What finds the login has to live as long as the login does.
-    if (await records.keepAlive(account.record, ttl)) await userLogins.add(account, session, ttl)
+    if (await records.keepAlive(account.record, ttl)) await userLogins.add(account, session, ttl, id)
   }
 }

@@ -7,6 +7,8 @@ export interface IndexedLogin {
   /** Id of the token record. */
   record: string
   sessionId: string
+  /** Id of the login that the record belongs to; the record's own where absent. */
+  login?: string
   /** The provider's own id of its session (`sid`, OpenID Connect Front-Channel Logout, section 3). */
   sid?: string
   /** Issuer of the ID token. */
@@ -201,6 +203,6 @@ export function isIndexPart ({ logins, split }: StoredRecord): boolean {
 
 function isIndexedLogin (value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false
-  const { record, sessionId, sid, iss, until } = value as Record<string, unknown>
-  return [record, sessionId, sid ?? '', iss ?? ''].every(member => typeof member === 'string') && Number.isFinite(until)
+  const { record, sessionId, login, sid, iss, until } = value as Record<string, unknown>
+  return [record, sessionId, login ?? '', sid ?? '', iss ?? ''].every(member => typeof member === 'string') && Number.isFinite(until)
 }

@@ -18,7 +18,7 @@ export interface PendingLogin {
   /** Seconds; asked of the provider and checked in the ID token. */
   maxAge?: number
   /** The session and the login in it that an account is to be added to. */
-  linkTo?: { session: string, record: string }
+  linkTo?: { session: string, record: string, login?: string }
   /** Epoch seconds. */
   expiresAt: number
 }

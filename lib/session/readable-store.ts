@@ -1,4 +1,5 @@
 import { isIndexPart } from './login-index.ts'
+import { isLoginRecord } from './login-records.ts'
 import { isPendingLogin } from './pending-logins.ts'
 import { isTokenRecord } from './token-record.ts'
 import type { BeginResult, StoredRecord, TokenStore } from './token-store.ts'
@@ -63,6 +64,7 @@ function isOfKind (id: string, record: StoredRecord): boolean {
     case 'tokens': return isTokenRecord(record)
     case 'login': return isPendingLogin(record)
     case 'user': return isIndexPart(record)
+    case 'accounts': return isLoginRecord(record)
     default: return true
   }
 }

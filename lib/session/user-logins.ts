@@ -23,15 +23,17 @@ export class UserLogins {
   /**
    * Adds the login of an account, or moves it to another session. An account without a user is in no list.
    * @param ttl seconds that the login has to live
+   * @param login id of the login that the account belongs to; its record's own where absent
    * @throws FST_OAUTH_STORE_UNAVAILABLE
    */
-  async add (account: UserAccount, session: Pick<SessionObject, 'sessionId'>, ttl: number): Promise<void> {
+  async add (account: UserAccount, session: Pick<SessionObject, 'sessionId'>, ttl: number, login?: string): Promise<void> {
     const { record, providerIdentity, user, claims } = account
     if (user === null) return
     const { sid, iss } = claims
     await this.#index.put(keyOf(providerIdentity, user.id), {
       record,
       sessionId: session.sessionId,
+      ...(login !== undefined && login !== record && { login }),
       ...(typeof sid === 'string' && { sid }),
       ...(typeof iss === 'string' && { iss }),
       until: Math.ceil(this.#now()) + ttl

@@ -78,6 +78,7 @@ export async function findLeftovers (redisUrl: string, ledger: Ledger, inquest: 
       if (d === undefined) found.tombstones += x === undefined ? 0 : 1
       else if (key.startsWith('oauth:login:')) found.pendingLogins++
       else if (key.startsWith('oauth:dead:')) found.deadMarks++
+      else if (key.startsWith('oauth:accounts:')) continue // what a login was; it holds no token
       else if (key.startsWith('oauth:user:')) found.dangling += (JSON.parse(d) as Partial<LoginList>).logins?.length ?? 0
       else {
         const { tokens } = JSON.parse(d) as { tokens: { refreshToken: string } }

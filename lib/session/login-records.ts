@@ -1,0 +1,161 @@
+import { StoreUnavailableError } from '../errors.ts'
+import { isAccount, loginIdOf, type SessionAccounts } from './accounts.ts'
+import { KeptRecords } from './kept-records.ts'
+import type { StoredRecord, TokenStore } from './token-store.ts'
+
+/** Where a login is, and what belongs to it. */
+export interface LoginState {
+  /** Counts the writes. */
+  version: number
+  /** Counts the changes of the accounts. */
+  revision: number
+  /** Id of the session that the login is in. */
+  sessionId: string
+  login: SessionAccounts
+  /** Hashes of the ids of the sessions that the login was in before. */
+  formerSessions: string[]
+  /** Names of the cookies of the pending logins that came from the same browser when the session was renewed. */
+  siblings: string[]
+  /** Epoch seconds at which the session was made, as long as no request has come with it. */
+  unusedSince?: number
+}
+
+/** Seconds for which an ended login is remembered: longer than a callback under way can take. */
+const ENDED_TTL = 900
+/** Writers that may come between a read and its write. */
+const TRIES = 50
+/** Entries kept of each list. */
+const MAX_ENTRIES = 20
+/** Seconds for which a session that no request has come with may still be changed in place. */
+const IN_PLACE_SECONDS = 30
+/** Seconds for which the first request with a session says that it has come; longer by more than clocks differ. */
+const FIRST_USE_SECONDS = 120
+/** Sessions that are remembered as used. */
+const MAX_USED = 10_000
+
+/**
+ * The state of logins whose accounts have changed since the login, one record each. The session's blob says the same, but any
+ * slower request may write an older blob back; this record is changed by compare-and-set alone, so that one change at a
+ * time counts, on any store, and what belongs to a login is found at its end. A login without changes has no record.
+ */
+export class LoginRecords {
+  readonly #store: TokenStore
+  readonly #kept: KeptRecords
+  /** Session id → revision with which a request has come. */
+  readonly #used = new Map<string, number>()
+
+  /** @param monotonic milliseconds of a clock that only goes forward */
+  constructor (store: TokenStore, monotonic: () => number) {
+    this.#store = store
+    this.#kept = new KeptRecords(monotonic)
+  }
+
+  /** Reads a login; undefined where its accounts have never changed. */
+  async get (id: string): Promise<LoginState | 'ended' | undefined> {
+    return decode(await this.#store.get(recordId(id)))
+  }
+
+  /**
+   * Writes a state over the version before it.
+   * @param ttl seconds that it is kept
+   * @returns false where another writer was first
+   */
+  async put (id: string, { login: { accounts, active }, ...state }: LoginState, ttl: number): Promise<boolean> {
+    const { formerSessions, siblings } = state
+    const record = { ...state, accounts, active, formerSessions: formerSessions.slice(-MAX_ENTRIES), siblings: siblings.slice(-MAX_ENTRIES) }
+    const written = await this.#write(id, record, ttl)
+    if (written) this.#kept.keep(id, ttl)
+    return written
+  }
+
+  /** Whether a request that comes with a session has to say so before it uses the login. */
+  isFirstUse (sessionId: string, { unusedUntil, revision }: SessionAccounts, now: number): boolean {
+    return unusedUntil !== undefined && now < unusedUntil && this.#used.get(sessionId) !== revision
+  }
+
+  /**
+   * Notes that a request has come with a session: what the session's login is does not change any more.
+   * @param login as the session was loaded
+   * @returns the login where it had changed before, after the session was loaded
+   */
+  async use (sessionId: string, login: SessionAccounts, ttl: number): Promise<SessionAccounts | undefined> {
+    const id = loginIdOf(login)
+    for (let tries = 0; tries < TRIES; tries++) {
+      const state = await this.get(id)
+      if (state === undefined || state === 'ended' || state.sessionId !== sessionId) return undefined
+      const { unusedSince, ...used } = state
+      if (unusedSince !== undefined && !await this.put(id, { ...used, version: state.version + 1 }, ttl)) continue
+      this.#used.set(sessionId, state.revision)
+      if (this.#used.size > MAX_USED) this.#used.delete(this.#used.keys().next().value!)
+      return state.revision === login.revision ? undefined : loginInSession(id, used)
+    }
+    return undefined
+  }
+
+  /**
+   * Ends a login: no account is added to it any more.
+   * @param inSession only where the login is in this session
+   * @returns whether it has ended, and what belonged to it where its accounts had changed
+   * @throws FST_OAUTH_STORE_UNAVAILABLE
+   */
+  async end (id: string, inSession?: string): Promise<{ ended: boolean, state?: LoginState }> {
+    for (let tries = 0; tries < TRIES; tries++) {
+      const state = await this.get(id)
+      if (state === 'ended') return { ended: true }
+      if (inSession !== undefined && state !== undefined && state.sessionId !== inSession) return { ended: false }
+      const version = state?.version ?? 0
+      if (await this.#write(id, { version: version + 1, ended: true }, ENDED_TTL)) {
+        return { ended: true, ...(state !== undefined && { state }) }
+      }
+    }
+    throw new StoreUnavailableError('the login could not be ended; try again in a moment', { reason: 'accounts', retryAfter: 1 })
+  }
+
+  async #write (id: string, record: StoredRecord, ttl: number): Promise<boolean> {
+    const write = () => this.#store.set(recordId(id), record, { ttl, expectedVersion: record.version - 1 })
+    if (await write()) return true
+    // What is not there, and yet in the way of a first record, is one that cannot be read (its encryption key is gone).
+    if (record.version > 1 || await this.#store.get(recordId(id)) !== undefined) return false
+    await this.#store.take(recordId(id))
+    return await write()
+  }
+
+  /** Keeps a login's state as long as its session: one store call when it is past half of its life. */
+  async keepAlive (id: string, ttl: number): Promise<void> {
+    if (!this.#kept.isDue(id, ttl)) return
+    this.#kept.keep(id, ttl)
+    await this.#store.touch(recordId(id), { ttl })
+  }
+}
+
+/** What a session's blob holds of a login. */
+export function loginInSession (id: string, { login, revision, unusedSince }: LoginState): SessionAccounts {
+  return { ...login, login: id, revision, ...(unusedSince !== undefined && { unusedUntil: unusedSince + FIRST_USE_SECONDS }) }
+}
+
+/**
+ * Whether the session that a login is in may still be changed in place: no request has come with it, so no slower one can
+ * write back what it was.
+ * @param now epoch seconds
+ */
+export function isUnused ({ unusedSince }: LoginState, now: number): boolean {
+  return unusedSince !== undefined && now - unusedSince < IN_PLACE_SECONDS
+}
+
+const recordId = (id: string) => `accounts:${id}`
+
+function decode (stored: StoredRecord | undefined): LoginState | 'ended' | undefined {
+  if (stored === undefined) return undefined
+  if (stored.ended === true) return 'ended'
+  const { accounts, active, ...state } = stored as unknown as LoginState & SessionAccounts
+  return { ...state, login: { accounts, active } }
+}
+
+/** Whether a record of a store is the state of a login. */
+export function isLoginRecord ({ ended, sessionId, revision, unusedSince, active, accounts, formerSessions, siblings }: StoredRecord): boolean {
+  if (ended === true) return true
+  const isText = (value: unknown) => typeof value === 'string'
+  return isText(sessionId) && Number.isFinite(revision) && (unusedSince === undefined || Number.isFinite(unusedSince)) &&
+    [formerSessions, siblings].every(list => Array.isArray(list) && list.every(isText)) &&
+    typeof accounts === 'object' && accounts !== null && Object.values(accounts).every(isAccount) && Object.hasOwn(accounts, active as string)
+}
