@@ -461,6 +461,13 @@ t.test('mailchimp: a token whose end is not told', async (t) => {
   t.notOk(Object.hasOwn(tokens.raw, 'scope'))
   t.equal((await exchange(t, 'mailchimp', answer, { defaultExpiresIn: 86_400 })).expiresAt, NOW + 86_400)
   t.equal((await exchange(t, 'mailchimp', { ...answer, expires_in: 60 })).expiresAt, NOW + 60)
+
+  // An app that kept the answer's members, and goes on with them later.
+  const { provider } = simulated(t, 'mailchimp')
+  const headless = createProvider(presets.mailchimp(client), { dispatcher: provider })
+  t.after(() => headless.close())
+  const session = headless.session({ tokens: answer })
+  t.strictSame(await session.get('https://us6.api.mailchimp.com/3.0/lists').json(), { called: true })
   t.strictSame(presets.mailchimp({ ...client, dataCenters: ['us6'] }).resourceServers, ['https://us6.api.mailchimp.com/3.0/'])
 })
 

@@ -48,6 +48,11 @@ export function mailchimp (given: MailchimpOptions): ProviderOptions {
   }, options)
 }
 
-function conform ({ scope, ...answer }: TokenMembers): TokenMembers {
-  return { ...answer, ...(scope !== null && scope !== undefined && { scope }) }
+// A set that an app has kept counts 0 as a life that is over; here it is none that ends.
+function conform ({ scope, expires_in: life, ...answer }: TokenMembers): TokenMembers {
+  return {
+    ...answer,
+    ...(life !== 0 && life !== '0' && life !== undefined && { expires_in: life }),
+    ...(scope !== null && scope !== undefined && { scope })
+  }
 }

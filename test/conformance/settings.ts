@@ -106,7 +106,8 @@ const REFERENCE = {
   // Tokens of Mailchimp have no end. The reference says an hour.
   mailchimp: (options: Members) => {
     const { conform, ...facts } = presets.mailchimp(options as unknown as presets.MailchimpOptions)
-    return { ...facts, conform: (...answer: Parameters<NonNullable<typeof conform>>) => anHour(conform!(...answer)) }
+    const conformed: ProviderOptions['conform'] = (answer, context) => conform!(anHour(answer), context)
+    return { ...facts, conform: conformed }
   }
 }
 
