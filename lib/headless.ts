@@ -25,8 +25,9 @@ export type HeadlessProviderOptions = ProviderOptions & { name?: string }
 export class HeadlessProvider extends AppProvider {
   readonly #transport: Transport
 
-  constructor ({ name: own, ...options }: HeadlessProviderOptions, { name = own ?? hostOf(options.issuer), dispatcher, clock: given }: HeadlessOptions) {
+  constructor ({ name: own, ...options }: HeadlessProviderOptions, { name = own ?? hostOf(options.issuer), dispatcher, clock: given, ...rest }: HeadlessOptions) {
     const check = new OptionChecker()
+    check.known('', rest, ['name', 'dispatcher', 'clock'])
     check.type('name', name, 'string')
     check.dispatcher('dispatcher', dispatcher)
     const config = resolveProvider(String(name), options, check, `createProvider('${String(name)}')`)
