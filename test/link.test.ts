@@ -122,6 +122,14 @@ function routes (app: FastifyInstance, slow: Gate): void {
   app.get('/slow/call', async (request) => { await slow.pass(); return { token: await request.oauth.tokens().then(() => true, () => false) } })
   app.get('/write', async ({ session, query }) => { for (const [name, value] of Object.entries(query as object)) session.set(name as never, value as never); return 'written' })
   app.get('/id', async ({ session }) => session.sessionId)
+  app.get('/circle', async ({ session }) => {
+    const circle: { self?: object } = {}
+    circle.self = circle
+    session.set('circle' as never, circle as never)
+    return 'a circle'
+  })
+  app.get('/remember', async ({ session }) => { session.cookie.maxAge = 86_400_000; session.set('remember' as never, true as never); return 'remembered' })
+  app.get('/renew', async ({ session }) => { await session.regenerate(['oauth', 'cart']); return 'renewed' })
   app.get('/destroy', async ({ session }) => { await session.destroy(); return 'destroyed' })
   app.get('/guarded', { onRequest: app.oauth.requireLogin() }, async () => 'passed')
 }
@@ -376,4 +384,40 @@ t.test('a link whose session cannot be saved changes nothing: 503, and the login
   store.fail.set = false
   t.strictSame(await asked(browser, url), logged('acme'))
   t.strictSame(gh.secrets.filter(secret => [...store.records.values()].join().includes(secret)), [])
+})
+
+t.test('an account can be added and taken away after the app has renewed the session and taken the login along', async (t) => {
+  const setting = (await start(t, inMemory))!
+  const { first: { url }, browser, slow } = setting
+  await browser.get(`${url}/link/gh`)
+  const late = browser.get(`${url}/slow/write`)
+  await slow.arrived
+  await browser.get(`${url}/renew`)
+  slow.release()
+  await late
+  t.strictSame(await asked(browser, url), logged('acme', 'gh'))
+  await browser.get(`${url}/link/third`)
+  t.strictSame(await asked(browser, url), logged('acme', 'gh', 'third'))
+  await browser.get(`${url}/renew`)
+  await browser.get(`${url}/disconnect/gh`)
+  t.strictSame(await asked(browser, url), logged('acme', 'third'))
+  await browser.post(`${url}/logout`)
+  await assertOver(t, setting, browser)
+})
+
+t.test('a link in a session of the in-memory store that holds what JSON does not', async (t) => {
+  const { first: { url }, browser } = (await start(t, kinds['the in-memory store']!))!
+  const callback = await callbackUrl(browser, `${url}/link/gh`)
+  await browser.get(`${url}/circle`)
+  await browser.get(callback)
+  t.strictSame(await asked(browser, url), logged('acme', 'gh'))
+})
+
+t.test('the cookie of a session that the app lets live longer keeps its life', async (t) => {
+  const { first: { url }, browser } = (await start(t, inMemory))!
+  await browser.get(`${url}/remember`)
+  await browser.get(`${url}/link/gh`)
+  const [cookie] = browser.history.flatMap(({ headers }) => headers['set-cookie'] ?? []).filter(line => line.startsWith('sessionId=')).slice(-1)
+  const [, expires] = /Expires=([^;]+)/.exec(cookie!)!
+  t.ok(new Date(expires!).getTime() > Date.now() + 86_000_000, expires!)
 })

@@ -63,13 +63,22 @@ export function carryFields (from: object, to: object): void {
   Object.assign(to, fields)
 }
 
-/** What has changed in the fields of a session since this was called. */
+/** Makes a function that repeats, on another session, what has changed in the fields of this one since. */
 export function watchFields (session: object): (onto: object) => void {
-  const before = new Map(Object.entries(fieldsOf(session)).map(([key, value]) => [key, JSON.stringify(value)]))
+  const before = new Map(Object.entries(fieldsOf(session)).map(([key, value]) => [key, textOf(value)]))
   return (onto) => {
     const now = fieldsOf(session)
-    for (const [key, value] of Object.entries(now)) if (JSON.stringify(value) !== before.get(key)) (onto as Fields)[key] = value
+    for (const [key, value] of Object.entries(now)) if (textOf(value) !== before.get(key)) (onto as Fields)[key] = value
     for (const key of before.keys()) if (!Object.hasOwn(now, key)) delete (onto as Fields)[key]
+  }
+}
+
+// An in-memory store takes what JSON does not.
+function textOf (value: unknown): unknown {
+  try {
+    return JSON.stringify(value)
+  } catch {
+    return value
   }
 }
 

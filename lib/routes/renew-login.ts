@@ -86,7 +86,7 @@ export class LoginChange {
     for (let tries = 0; tries < TRIES; tries++) {
       const state = await loginRecords.get(this.#place.id)
       if (state === 'ended') return await this.#discard()
-      const isOvertaken = state !== undefined && state.sessionId !== this.#place.sessionId
+      const isOvertaken = state !== undefined && this.#isOvertaken(state)
       const manner = isOvertaken ? renewal.whenOvertaken(state) : 'follow'
       const now = Math.floor(clock.now())
       const inPlace = isOvertaken && isUnused(state, now)
@@ -109,6 +109,11 @@ export class LoginChange {
       if (committed !== undefined) return { before, after, sessionId: committed }
     }
     throw new StoreUnavailableError('the login could not be changed; try again in a moment', { reason: 'accounts', retryAfter: 1 })
+  }
+
+  /** Whether another change came first. An app that renews its session takes the login along as it is, and writes no record of it. */
+  #isOvertaken ({ sessionId, revision }: LoginState): boolean {
+    return sessionId !== this.#place.sessionId && revision !== this.#place.login.revision
   }
 
   /** An account whose tokens are known to be gone has ended by itself. */
