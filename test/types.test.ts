@@ -2,7 +2,7 @@ import { copyFile, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import ts from 'typescript'
-import { installPackage, repository, run } from './types/installed-package.ts'
+import { installPackage, repository } from './types/installed-package.ts'
 import { fencedBlocks } from './types/markdown.ts'
 
 // What a user's compiler says, on the declarations that the package carries and not on our sources. One compiler for
@@ -57,18 +57,6 @@ t.test('types', async (t) => {
   }
   t.strictSame(problems.filter(({ file }) => !(file in files)), [], 'nothing else')
   t.ok(snippets.length > 5, 'snippets in the README')
-
-  t.test('the oldest TypeScript that the README names', async (t) => {
-    const version = /TypeScript (\d+\.\d+) or newer/.exec(readme)?.[1]
-    await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({
-      compilerOptions: { target: 'es2022', module: 'nodenext', strict: true, types: ['node'], noEmit: true, skipLibCheck: true },
-      files: ['public-api.ts', 'server-kinds.ts']
-    }))
-    const compiler = join(repository, `node_modules/typescript-${version}/bin/tsc`)
-    const { code, stdout } = await run(process.execPath, [compiler, '-p', folder], folder)
-    t.equal(stdout, '')
-    t.equal(code, 0)
-  })
 
   t.test('an app that lists its providers', async (t) => {
     await writeFile(join(folder, 'list.ts'), `${snippets.find(listsProviders)?.code}\nexport {}\n`)
