@@ -180,7 +180,11 @@ export function resolveOptions (options: OAuthSessionOptions, surroundings: Surr
   for (const hook of ['onLogin', 'onTokens', 'onLogout', 'onError'] as const) check.type(hook, options[hook], 'function')
   check.oneOf('refresh', options.refresh, ['auto', 'notify', 'manual'])
   const keepSessionFields = check.strings('keepSessionFields', options.keepSessionFields) ?? []
-  if (keepSessionFields.includes('oauth')) check.add('keepSessionFields', 'lists "oauth"; the login itself is never carried over to another login, take it out')
+  const login = keepSessionFields.find(field => /^oauth(?::|$)/.test(field))
+  if (login !== undefined) {
+    const remedy = 'the login itself is never carried over to another login, take it out'
+    check.add('keepSessionFields', `lists "${login}"; ${remedy}`)
+  }
   if (options.tokenStore !== undefined) {
     for (const method of ['get', 'set', 'take', 'touch', 'delete'] as const) check.type(`tokenStore.${method}`, options.tokenStore[method], 'function', true)
   }

@@ -28,6 +28,7 @@ import { LoginRecords } from './session/login-records.ts'
 import { PendingLogins } from './session/pending-logins.ts'
 import { SessionCookie } from './session/session-cookie.ts'
 import { readableStore } from './session/readable-store.ts'
+import { nextMember, sharedSession } from './session/shared-session.ts'
 import { SessionTokenStore, type SessionStore } from './session/session-token-store.ts'
 import type { TokenRecord } from './session/token-record.ts'
 import { TokenRecords } from './session/token-records.ts'
@@ -41,8 +42,15 @@ const CLOSE_MS = 20_000
 
 const kOAuth = Symbol('fastify-oauth-session.oauth')
 const kLoaded = Symbol('fastify-oauth-session.loaded')
+const kOthers = Symbol('fastify-oauth-session.others')
 const kFollowed = Symbol('fastify-oauth-session.followed')
-type Decorated = FastifyRequest & { [kOAuth]: RequestOAuth | null, [kLoaded]: LoadedLogin | null, [kFollowed]: boolean }
+type Decorated = FastifyRequest & {
+  [kOAuth]: RequestOAuth | null
+  [kLoaded]: LoadedLogin | null
+  /** What other registrations below the same session keep in it. */
+  [kOthers]: Map<Runtime, LoadedLogin> | null
+  [kFollowed]: boolean
+}
 
 /** Options of the plugin. */
 export interface PluginOptions extends Omit<OAuthSessionOptions, 'pages'> {
@@ -98,6 +106,7 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
   } satisfies AppOAuth)
   app.decorateRequest(kOAuth, null)
   app.decorateRequest(kLoaded, null)
+  app.decorateRequest(kOthers, null)
   app.decorateRequest(kFollowed, false)
   app.decorateRequest('oauth', {
     getter (this: FastifyRequest) {
@@ -113,14 +122,12 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
     if (isEntryId((request.session as unknown as SessionObject).sessionId)) app.decryptSession('', request, () => {})
     const session = request.session as unknown as SessionObject
     runtime.sessionCookie.learn(request.cookies, session)
-    const login = runtime.sessionLogins.of(session)
-    if (login === undefined || !runtime.loginRecords.isFirstUse(session.sessionId, login, runtime.clock.now())) {
+    const uses = firstUses(runtime, session)
+    if (uses.length === 0) {
       noteLoaded(runtime, request as Decorated)
       return done()
     }
-    runtime.loginRecords.use(session.sessionId, login, ttlOf(session)).then((newer) => {
-      if (newer !== undefined) runtime.sessionLogins.put(session, newer)
-    }).catch(() => {
+    Promise.all(uses.map(use => use())).catch(() => {
       request.log.warn('whether a login had changed again could not be read; it is used as it was loaded')
     }).then(() => {
       noteLoaded(runtime, request as Decorated)
@@ -173,13 +180,38 @@ async function finish (runtime: Runtime): Promise<void> {
   await Promise.allSettled(runtime.background)
 }
 
+/** What has to be noted of a session's logins before they are used: that a request has come with them. */
+function firstUses ({ registrations, clock }: Runtime, session: SessionObject): (() => Promise<void>)[] {
+  const uses: (() => Promise<void>)[] = []
+  for (const { sessionLogins, loginRecords } of registrations) {
+    const login = sessionLogins.of(session)
+    if (login === undefined || !loginRecords.isFirstUse(session.sessionId, login, clock.now())) continue
+    uses.push(async () => {
+      const newer = await loginRecords.use(session.sessionId, login, ttlOf(session))
+      if (newer !== undefined) sessionLogins.put(session, newer)
+    })
+  }
+  return uses
+}
+
 /** Notes what a request's session points to. A login that has ended in this process counts no more. */
 function noteLoaded (runtime: Runtime, request: Decorated): void {
   const session = request.session as unknown as SessionObject
+  if (runtime.registrations.length > 1) request[kOthers] = loadedByOthers(runtime, session)
   const loaded = loadedRecords(runtime.sessionLogins, session)
   if (loaded === undefined) return
   request[kLoaded] = loaded
   if (runtime.deadSessions.knows(session.sessionId)) runtime.sessionLogins.put(session, undefined)
+}
+
+/** What other registrations keep in a session: their hooks do not run for this request, and its end may be theirs. */
+function loadedByOthers (runtime: Runtime, session: SessionObject): Map<Runtime, LoadedLogin> | null {
+  const found = new Map<Runtime, LoadedLogin>()
+  for (const other of runtime.registrations) {
+    const loaded = other === runtime ? undefined : loadedRecords(other.sessionLogins, session)
+    if (loaded !== undefined) found.set(other, loaded)
+  }
+  return found.size === 0 ? null : found
 }
 
 function follow (runtime: Runtime, request: Decorated, reply: FastifyReply, done: () => void): void {
@@ -188,8 +220,19 @@ function follow (runtime: Runtime, request: Decorated, reply: FastifyReply, done
   const session = request.session as unknown as SessionObject | null
   const saved = session?.isSaved?.() === true
   const cleared = clearedCookies(runtime, request, reply)
-  if (cleared.length === 0 && hasNothingToFollow(runtime, request, session, loaded, saved)) return done()
-  keepNewerCookies(runtime, request, reply, cleared).then(() => followRequest(runtime, request, reply, loaded)).catch(() => {
+  const isLeft = ([other, before]: [Runtime, LoadedLogin]) =>
+    !hasNothingToFollow(other, request, session, before, saved)
+  const others = request[kOthers] === null ? [] : [...request[kOthers]].filter(isLeft)
+  const isOwnLeft = cleared.length === 0 && hasNothingToFollow(runtime, request, session, loaded, saved)
+  if (isOwnLeft && others.length === 0) return done()
+  const work = async () => {
+    if (!isOwnLeft) {
+      await keepNewerCookies(runtime, request, reply, cleared)
+      await followRequest(runtime, request, reply, loaded)
+    }
+    for (const [other, before] of others) await followRequest(other, request, reply, before)
+  }
+  work().catch(() => {
     request.log.warn('the tokens of a session could not follow it; they expire with their time')
   }).then(done)
 }
@@ -226,6 +269,9 @@ function inspectStores (app: FastifyInstance, config: Configuration, sessionStor
 }
 
 function createRuntime (app: FastifyInstance, config: Configuration, foundStore: () => SessionStore | undefined): Runtime {
+  // @fastify/session decorates the app with one function for each of its registrations.
+  const session = sharedSession<Runtime>(app.decryptSession)
+  const member = nextMember(session, config.mount)
   const clock = systemClock
   const transport = new Transport(config.dispatcher)
   const sessionStore = () => {
@@ -241,17 +287,20 @@ function createRuntime (app: FastifyInstance, config: Configuration, foundStore:
   const refresher = new Refresher({ records, clock, log: app.log, updater })
   const providers = new Map([...config.providers].map(([name, provider]) => [name, new ProviderClient(provider, transport, clock)]))
   const shared = { records, refresher, updater }
-  return {
+  const isShared = () => config.tokenStore !== undefined || !isMemoryStore(sessionStore())
+  session.deadSessions ??= new DeadSessions(store, isShared)
+  const runtime: Runtime = {
     config,
     providers,
     appProviders: new Map([...providers].map(([name, provider]) => [name, new AppProvider({ provider, transport, clock, log: app.log, shared })])),
-    sessionLogins: new SessionLogins('oauth', name => config.providers.get(name)?.identity),
+    registrations: session.registrations,
+    sessionLogins: new SessionLogins(member, name => config.providers.get(name)?.identity),
     records,
     pendingLogins: new PendingLogins(store, clock.now),
-    deadSessions: new DeadSessions(store, () => config.tokenStore !== undefined || !isMemoryStore(sessionStore())),
+    deadSessions: session.deadSessions,
     sessionCookie: new SessionCookie(),
     loginRecords: new LoginRecords(store, clock.monotonic),
-    userLogins: new UserLogins(store, clock.now),
+    userLogins: new UserLogins(store, clock.now, member),
     sessionStore,
     throttle: new LoginThrottle(clock.monotonic),
     refresher,
@@ -262,6 +311,8 @@ function createRuntime (app: FastifyInstance, config: Configuration, foundStore:
     pages: { ...defaultPages, ...config.pages },
     background: new Set()
   }
+  session.registrations.push(runtime)
+  return runtime
 }
 
 /** The token store with everything around it: a time limit, encryption where there are keys, and no odd records. */

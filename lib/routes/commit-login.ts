@@ -6,6 +6,7 @@ import type { ScopeChange, TokenSet } from '../protocol/token-set.ts'
 import { shortHash } from '../protocol/random.ts'
 import { isAccountOf, loginIdOf, ttlOf, type Account, type SessionAccounts, type SessionObject } from '../session/accounts.ts'
 import { cookieName, type PendingLogin } from '../session/pending-logins.ts'
+import { membersOfOthers } from '../session/shared-session.ts'
 import { declareDead, destroySession, endLogin, forgetAccount } from './ended-sessions.ts'
 import { sessionCall, sessionOf } from './http.ts'
 import type { Identity } from './identity.ts'
@@ -33,7 +34,8 @@ export async function commitLogin (
   const { sessionLogins } = runtime
   await declareDead(runtime, request, { moveOn: true })
   // A new id, so that nobody who knew the old one is logged in too; new contents, so that nothing they put there stays.
-  await sessionCall(request, 'renewed', done => sessionOf(request).regenerate(runtime.config.keepSessionFields, done))
+  const kept = [...runtime.config.keepSessionFields, ...membersOfOthers(runtime, sessionOf(request))]
+  await sessionCall(request, 'renewed', done => sessionOf(request).regenerate(kept, done))
   const session = sessionOf(request)
   const account = await createAccount(runtime, session, provider, login)
   sessionLogins.put(session, { accounts: { [provider.name]: account }, active: provider.name })
@@ -229,7 +231,9 @@ async function undoAccount (runtime: Runtime, provider: ProviderClient, { tokens
 // What the renewal wrote goes from the store; the object stays: whoever answers the error may write into it, and then it is saved.
 async function emptySession (runtime: Runtime, session: SessionObject): Promise<void> {
   runtime.sessionLogins.put(session, undefined)
-  await destroySession(runtime, session.sessionId).catch(() => {})
+  const others = membersOfOthers(runtime, session)
+  if (others.length > 0) await new Promise<void>((resolve) => { session.save(() => resolve()) })
+  else await destroySession(runtime, session.sessionId).catch(() => {})
 }
 
 // Not revoked: providers revoke by grant, and the new login may stand on the same one.

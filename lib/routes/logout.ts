@@ -8,6 +8,7 @@ import type { TokenSet } from '../protocol/token-set.ts'
 import { userOf, type SessionObject } from '../session/accounts.ts'
 import { withTimeout } from '../session/bounded-store.ts'
 import { isRecordOf, liveSets } from '../session/token-record.ts'
+import { membersOfOthers } from '../session/shared-session.ts'
 import { declareDead, endLogin, type EndedAccount } from './ended-sessions.ts'
 import { cookiesOfSession, field, isNavigation, noStore, refuseCrossSite, sessionCall, sessionOf, wantsHtml } from './http.ts'
 import { loginCookieOptions } from './login-cookie.ts'
@@ -87,9 +88,7 @@ export async function logout (runtime: Runtime, request: FastifyRequest, reply: 
   if (session === undefined || accounts === undefined) return {}
   const revoke = (account: EndedAccount) => revokeAccount(runtime, account)
   const ended = await endLogin(runtime, accounts, { sessionId: session.sessionId, onGone: revoke }) ?? []
-  await declareDead(runtime, request, { moveOn: reply !== undefined })
-  await sessionCall(request, 'ended', done => session.destroy(done))
-  if (reply !== undefined) clearSessionCookie(request, reply, session)
+  await leaveSession(runtime, request, reply, session)
 
   await within(Promise.all(ended.map(revoke)), PROVIDER_MS)
   for (const [name, account] of Object.entries(accounts.accounts)) {
@@ -105,6 +104,17 @@ export async function logout (runtime: Runtime, request: FastifyRequest, reply: 
 export async function revokeAccount (runtime: Runtime, { name, record }: Pick<EndedAccount, 'name' | 'record'>): Promise<unknown> {
   const provider = runtime.providers.get(name)
   return provider === undefined || !isRecordOf(record, provider.config) ? undefined : await revokeTokens(runtime, provider, ...liveSets(record))
+}
+
+/** Ends the session; where it holds another registration's login, that goes on under a new id, and nothing else. */
+async function leaveSession (
+  runtime: Runtime, request: FastifyRequest, reply: FastifyReply | undefined, session: SessionObject
+): Promise<void> {
+  const others = membersOfOthers(runtime, session)
+  await declareDead(runtime, request, { moveOn: reply !== undefined || others.length > 0 })
+  if (others.length > 0) return await sessionCall(request, 'renewed', done => session.regenerate(others, done))
+  await sessionCall(request, 'ended', done => session.destroy(done))
+  if (reply !== undefined) clearSessionCookie(request, reply, session)
 }
 
 /**

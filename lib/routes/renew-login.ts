@@ -111,7 +111,7 @@ export class LoginChange {
     throw new StoreUnavailableError('the login could not be changed; try again in a moment', { reason: 'accounts', retryAfter: 1 })
   }
 
-  /** Whether another change came first. An app that renews its session takes the login along as it is, and writes no record of it. */
+  /** Whether another change came first. The record of a login that was carried along as it is follows at the end of that request. */
   #isOvertaken ({ sessionId, revision }: LoginState): boolean {
     return sessionId !== this.#place.sessionId && revision !== this.#place.login.revision
   }

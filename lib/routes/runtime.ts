@@ -23,6 +23,8 @@ export interface Runtime {
   readonly config: Configuration
   readonly providers: ReadonlyMap<string, ProviderClient>
   readonly appProviders: ReadonlyMap<string, AppProvider>
+  /** All registrations below the same @fastify/session, this one among them. */
+  readonly registrations: readonly Runtime[]
   /** The logins that this registration keeps in sessions. */
   readonly sessionLogins: SessionLogins
   readonly records: TokenRecords

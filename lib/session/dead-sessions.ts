@@ -9,6 +9,8 @@ export interface SessionEnd {
   replaced?: boolean
   /** Epoch seconds at which an answer gave the browser another session cookie, or took this one from it. */
   movedOn?: number
+  /** Members of the session that went on under another id: other registrations' logins, whose records are in use. */
+  carried?: string[]
 }
 
 /**
@@ -48,8 +50,12 @@ export class DeadSessions {
     if (local !== undefined || !this.#shared()) return local
     const stored = await this.#store.get(recordId(sessionId)) as (SessionEnd & object) | undefined
     if (stored === undefined) return undefined
-    const { replaced, movedOn } = stored
-    return { ...(replaced === true && { replaced }), ...(typeof movedOn === 'number' && { movedOn }) }
+    const { replaced, movedOn, carried } = stored
+    return {
+      ...(replaced === true && { replaced }),
+      ...(typeof movedOn === 'number' && { movedOn }),
+      ...(Array.isArray(carried) && { carried })
+    }
   }
 
   /** Whether asking takes the store. */

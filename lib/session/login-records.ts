@@ -1,4 +1,5 @@
 import { StoreUnavailableError } from '../errors.ts'
+import { shortHash } from '../protocol/random.ts'
 import { isAccount, loginIdOf, type SessionAccounts } from './accounts.ts'
 import { KeptRecords } from './kept-records.ts'
 import type { StoredRecord, TokenStore } from './token-store.ts'
@@ -90,6 +91,17 @@ export class LoginRecords {
       return state.revision === login.revision ? undefined : loginInSession(id, used)
     }
     return undefined
+  }
+
+  /** Notes that a login has been carried to another session as it is: by the app, or by another registration. */
+  async move (id: string, sessionId: string, ttl: number): Promise<void> {
+    for (let tries = 0; tries < TRIES; tries++) {
+      const state = await this.get(id)
+      if (state === undefined || state === 'ended' || state.sessionId === sessionId) return
+      const { unusedSince: _used, ...moved } = state
+      const formerSessions = [...state.formerSessions, shortHash(state.sessionId)]
+      if (await this.put(id, { ...moved, version: state.version + 1, sessionId, formerSessions }, ttl)) return
+    }
   }
 
   /**

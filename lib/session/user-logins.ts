@@ -13,11 +13,16 @@ type UserAccount = Pick<Account, 'record' | 'providerIdentity' | 'user' | 'claim
 export class UserLogins {
   readonly #index: LoginIndex
   readonly #now: () => number
+  readonly #member: string
 
-  /** @param now epoch seconds */
-  constructor (store: TokenStore, now: () => number) {
+  /**
+   * @param now epoch seconds
+   * @param member the session's member in which the logins are: another registration's are ended by that one
+   */
+  constructor (store: TokenStore, now: () => number, member = 'oauth') {
     this.#index = new LoginIndex(store, now)
     this.#now = now
+    this.#member = member
   }
 
   /**
@@ -30,7 +35,7 @@ export class UserLogins {
     const { record, providerIdentity, user, claims } = account
     if (user === null) return
     const { sid, iss } = claims
-    await this.#index.put(keyOf(providerIdentity, user.id), {
+    await this.#index.put(this.#keyOf(providerIdentity, user.id), {
       record,
       sessionId: session.sessionId,
       ...(login !== undefined && login !== record && { login }),
@@ -47,13 +52,15 @@ export class UserLogins {
 
   /** Forgets logins of one user by their records. @throws FST_OAUTH_STORE_UNAVAILABLE */
   async forget (providerIdentity: string, subject: string, records: readonly string[]): Promise<void> {
-    await this.#index.remove(keyOf(providerIdentity, subject), records)
+    await this.#index.remove(this.#keyOf(providerIdentity, subject), records)
   }
 
   /** The logins of a user. @throws FST_OAUTH_STORE_UNAVAILABLE */
   async of (providerIdentity: string, subject: string): Promise<IndexedLogin[]> {
-    return await this.#index.find(keyOf(providerIdentity, subject))
+    return await this.#index.find(this.#keyOf(providerIdentity, subject))
+  }
+
+  #keyOf (providerIdentity: string, subject: string): string {
+    return `user:${shortHash(JSON.stringify([this.#member, providerIdentity, subject]))}`
   }
 }
-
-const keyOf = (...user: [providerIdentity: string, subject: string]) => `user:${shortHash(JSON.stringify(user))}`
