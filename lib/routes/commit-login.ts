@@ -4,7 +4,9 @@ import { within } from '../client/bounded.ts'
 import { ActiveAccountError, LoginRequiredError, StateMismatchError } from '../errors.ts'
 import type { ScopeChange, TokenSet } from '../protocol/token-set.ts'
 import { shortHash } from '../protocol/random.ts'
-import { isAccountOf, loginIdOf, ttlOf, type Account, type SessionAccounts, type SessionObject } from '../session/accounts.ts'
+import {
+  isAccountOf, loginIdOf, ttlOf, type Account, type SessionAccounts, type SessionObject
+} from '../session/accounts.ts'
 import { cookieName, type PendingLogin } from '../session/pending-logins.ts'
 import { membersOfOthers } from '../session/shared-session.ts'
 import { declareDead, destroySession, endLogin, forgetAccount } from './ended-sessions.ts'
@@ -48,7 +50,8 @@ export async function commitLogin (
     await undoAccount(runtime, provider, login, account)
     throw error
   }
-  if (before !== undefined) await forgetReplaced(request, () => endLogin(runtime, before, { sessionId: session.sessionId }))
+  if (before === undefined) return
+  await forgetReplaced(request, () => endLogin(runtime, before, { sessionId: session.sessionId }))
 }
 
 /**
@@ -58,7 +61,8 @@ export async function commitLogin (
  * @throws FST_OAUTH_STATE_MISMATCH where session or user have changed since, or the login has ended
  */
 export async function linkAccount (
-  runtime: Runtime, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, login: Login, pending: PendingLink
+  runtime: Runtime, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, login: Login,
+  pending: PendingLink
 ): Promise<void> {
   const { sessionLogins } = runtime
   const place = await placeOfLink(runtime, request, pending, provider.name)
@@ -67,7 +71,8 @@ export async function linkAccount (
     throw notAdded(provider)
   }
   // In place of the user who is logged in, somebody else is another login: what was added to the first is not theirs.
-  if (provider.name === place.login.active && !isAccountOf(place.login.accounts[provider.name], login, provider.config)) {
+  const { active, accounts } = place.login
+  if (provider.name === active && !isAccountOf(accounts[provider.name], login, provider.config)) {
     return await commitLogin(runtime, request, reply, provider, login, place.login)
   }
   const renewal = await LoginChange.open(runtime, request, place)
@@ -77,7 +82,8 @@ export async function linkAccount (
   try {
     account = await createAccount(runtime, session, provider, login)
     const added = account
-    const change = (to: SessionAccounts): SessionAccounts => ({ ...to, accounts: { ...to.accounts, [provider.name]: added } })
+    const change = (to: SessionAccounts): SessionAccounts => (
+      { ...to, accounts: { ...to.accounts, [provider.name]: added } })
     sessionLogins.put(session, { ...change(place.login), login: place.id })
     await announceAccount(runtime, request, reply, provider, login, account)
     if (!holds(runtime, request, provider, account)) return await forgetLogin(runtime, provider, account)
@@ -104,14 +110,17 @@ export async function linkAccount (
 type PendingLink = PendingLogin & { linkTo: NonNullable<PendingLogin['linkTo']> }
 
 const notAdded = ({ name }: ProviderClient) => new StateMismatchError(
-  `the account at provider "${name}" was not added: another user, or another session, asked for it`, { provider: name, reason: 'link' })
+  `the account at provider "${name}" was not added: another user, or another session, asked for it`,
+  { provider: name, reason: 'link' })
 
 /**
- * The login that an account is to be added to: that of the request's session, where that asked for it or came of the one that did
- * by another addition. Or, where a callback of the same browser has renewed the session while this one was on its way with
- * the cookie of before, the login that went on from there.
+ * The login that an account is to be added to: that of the request's session, where that asked for it or came of the
+ * one that did by another addition. Or, where a callback of the same browser has renewed the session while this one
+ * was on its way with the cookie of before, the login that went on from there.
  */
-async function placeOfLink (runtime: Runtime, request: FastifyRequest, { linkTo, state }: PendingLink, name: string): Promise<LoginPlace | undefined> {
+async function placeOfLink (
+  runtime: Runtime, request: FastifyRequest, { linkTo, state }: PendingLink, name: string
+): Promise<LoginPlace | undefined> {
   const { sessionLogins, sessionCookie, loginRecords } = runtime
   const { session: asked, record, login: id = record } = linkTo
   const session = sessionOf(request)
@@ -127,8 +136,10 @@ async function placeOfLink (runtime: Runtime, request: FastifyRequest, { linkTo,
     return { id, sessionId: session.sessionId, login }
   }
   const isSibling = known?.formerSessions.includes(asked) === true && known.siblings.includes(cookieName(state))
-  const sessionId = [session.sessionId, ...sessionCookie.otherIds(request.cookies, session)].find(came => shortHash(came) === asked)
-  return isSibling && sessionId !== undefined ? { id, sessionId, movedTo: known.sessionId, login: known.login } : undefined
+  const came = [session.sessionId, ...sessionCookie.otherIds(request.cookies, session)]
+  const sessionId = came.find(id => shortHash(id) === asked)
+  if (!isSibling || sessionId === undefined) return undefined
+  return { id, sessionId, movedTo: known.sessionId, login: known.login }
 }
 
 /** Whether the account that was logged in with has its tokens; a step-up may have given it others meanwhile. */
@@ -148,20 +159,28 @@ export function linkTarget (runtime: Runtime, session: SessionObject): PendingLo
 }
 
 /**
- * Takes an added account away from the login of a session: its tokens are deleted and revoked, and the login goes on in a session
- * of a new id.
+ * Takes an added account away from the login of a session: its tokens are deleted and revoked, and the login goes on
+ * in a session of a new id.
  * @throws FST_OAUTH_ACTIVE_ACCOUNT, FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_STORE_UNAVAILABLE
  */
-export async function disconnectAccount (runtime: Runtime, request: FastifyRequest, { name }: ProviderClient): Promise<void> {
+export async function disconnectAccount (
+  runtime: Runtime, request: FastifyRequest, { name }: ProviderClient
+): Promise<void> {
   const session = sessionOf(request)
   const login = runtime.sessionLogins.of(session)
-  if (login === undefined) throw new LoginRequiredError('no user is logged in, so no account can be disconnected; log in and try again', { provider: name })
+  if (login === undefined) {
+    const message = 'no user is logged in, so no account can be disconnected; log in and try again'
+    throw new LoginRequiredError(message, { provider: name })
+  }
   if (name === login.active) {
-    throw new ActiveAccountError(`the account at provider "${name}" is the one that was logged in with and cannot be disconnected; log out instead`, { provider: name })
+    throw new ActiveAccountError(
+      `the account at provider "${name}" is the one that was logged in with and cannot be disconnected; log out instead`,
+      { provider: name })
   }
   const account = login.accounts[name]
   if (account === undefined) return
-  const renewal = await LoginChange.open(runtime, request, { id: loginIdOf(login), sessionId: session.sessionId, login })
+  const place = { id: loginIdOf(login), sessionId: session.sessionId, login }
+  const renewal = await LoginChange.open(runtime, request, place)
   try {
     await renewal.commit({
       change: ({ accounts: { [name]: _gone, ...accounts }, ...rest }) => ({ ...rest, accounts }),
@@ -177,7 +196,9 @@ export async function disconnectAccount (runtime: Runtime, request: FastifyReque
 }
 
 /** Stores the tokens of a login. */
-async function createAccount (runtime: Runtime, session: SessionObject, provider: ProviderClient, login: Login): Promise<Account> {
+async function createAccount (
+  runtime: Runtime, session: SessionObject, provider: ProviderClient, login: Login
+): Promise<Account> {
   const { records, clock } = runtime
   const { tokens, user, claims, identity } = login
   const providerIdentity = provider.config.identity
@@ -198,7 +219,8 @@ async function createAccount (runtime: Runtime, session: SessionObject, provider
 
 /** Notes a login among those of its user, and awaits the app's hooks. */
 async function announceAccount (
-  runtime: Runtime, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, login: Login, account: Account
+  runtime: Runtime, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, login: Login,
+  account: Account
 ): Promise<void> {
   const { config, sessionLogins, updater, userLogins } = runtime
   const { tokens, user, claims, scopeChange } = login
@@ -206,13 +228,19 @@ async function announceAccount (
   const all = sessionLogins.of(session)
   await userLogins.add(account, session, ttlOf(session), all && loginIdOf(all))
   await updater.holding(account.record, () => updater.announce(account.record, tokens, {
-    provider: provider.name, user, previous: undefined, reason: 'login', ...(scopeChange !== undefined && { scopeChange })
+    provider: provider.name,
+    user,
+    previous: undefined,
+    reason: 'login',
+    ...(scopeChange !== undefined && { scopeChange })
   }))
   await config.onLogin?.(request, reply, { provider: provider.name, user, claims, tokens })
 }
 
 /** Whether the session still has the account: a hook may have ended the login, or the session. */
-function holds ({ records, sessionLogins }: Runtime, request: FastifyRequest, provider: ProviderClient, { record }: Account): boolean {
+function holds (
+  { records, sessionLogins }: Runtime, request: FastifyRequest, provider: ProviderClient, { record }: Account
+): boolean {
   const login = sessionLogins.of(request.session as unknown as SessionObject | null)
   return login?.accounts[provider.name]?.record === record && !records.isGone(record)
 }
@@ -223,12 +251,15 @@ async function forgetLogin (runtime: Runtime, provider: ProviderClient, account:
   revokeAccount(runtime, { name: provider.name, record })
 }
 
-async function undoAccount (runtime: Runtime, provider: ProviderClient, { tokens }: Login, account: Account): Promise<void> {
+async function undoAccount (
+  runtime: Runtime, provider: ProviderClient, { tokens }: Login, account: Account
+): Promise<void> {
   await forgetAccount(runtime, account).catch(() => {})
   revokeTokens(runtime, provider, tokens)
 }
 
-// What the renewal wrote goes from the store; the object stays: whoever answers the error may write into it, and then it is saved.
+// What the renewal wrote goes from the store; the object stays: whoever answers the error may write into it, and then
+// it is saved.
 async function emptySession (runtime: Runtime, session: SessionObject): Promise<void> {
   runtime.sessionLogins.put(session, undefined)
   const others = membersOfOthers(runtime, session)

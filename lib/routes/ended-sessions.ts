@@ -11,14 +11,19 @@ import type { Runtime } from './runtime.ts'
 
 /** Seconds for which a slower request may still save a session that has ended. */
 const LATE_SAVE_TTL = 86_400
-/** Seconds after a login or logout for which a request with the cookie of before gives the browser no anonymous session. */
+/**
+ * Seconds after a login or logout for which a request with the cookie of before gives the browser no anonymous
+ * session.
+ */
 const STRAY_SECONDS = 600
 
 /**
  * Declares the session that a request came with dead, before it is destroyed: no late save brings it back.
  * @param options.moveOn the answer gives the browser another session cookie, or takes this one from it
  */
-export async function declareDead (runtime: Runtime, request: FastifyRequest, { moveOn }: { moveOn?: boolean } = {}): Promise<void> {
+export async function declareDead (
+  runtime: Runtime, request: FastifyRequest, { moveOn }: { moveOn?: boolean } = {}
+): Promise<void> {
   const { deadSessions, sessionCookie, clock } = runtime
   const session = sessionOf(request)
   const ttl = Math.min(ttlOf(session), LATE_SAVE_TTL)
@@ -52,8 +57,9 @@ export interface EndedAccount {
 }
 
 /**
- * Ends a login: no account is added to it any more, and the tokens of every account that belongs to it are deleted, also of
- * those that an older blob of the session does not name. The session that it is in now ends too, unless it is the caller's own.
+ * Ends a login: no account is added to it any more, and the tokens of every account that belongs to it are deleted,
+ * also of those that an older blob of the session does not name. The session that it is in now ends too, unless it is
+ * the caller's own.
  * @param login as the caller knows it
  * @param place.sessionId the caller's own session
  * @param place.onlyThere ends the login only where that is the session that it is in
@@ -63,7 +69,11 @@ export interface EndedAccount {
  */
 export async function endLogin (
   runtime: Runtime, login: SessionAccounts,
-  { sessionId, onlyThere = false, onGone }: { sessionId?: string, onlyThere?: boolean, onGone?: (ended: EndedAccount) => void } = {}
+  { sessionId, onlyThere = false, onGone }: {
+    sessionId?: string
+    onlyThere?: boolean
+    onGone?: (ended: EndedAccount) => void
+  } = {}
 ): Promise<EndedAccount[] | undefined> {
   const { ended, state } = await runtime.loginRecords.end(loginIdOf(login), onlyThere ? sessionId : undefined)
   if (!ended) return undefined
@@ -80,9 +90,12 @@ export async function endLogin (
   return removed
 }
 
-/** The accounts of a login whose provider is still the one that they are of; the others' records end with their time. */
+/**
+ * The accounts of a login whose provider is still the one that they are of; the others' records end with their time.
+ */
 function accountsOf ({ providers }: Runtime, state: LoginState | undefined): [string, Account][] {
-  return Object.entries(state?.login.accounts ?? {}).filter(([name, { providerIdentity }]) => providers.get(name)?.config.identity === providerIdentity)
+  return Object.entries(state?.login.accounts ?? {})
+    .filter(([name, { providerIdentity }]) => providers.get(name)?.config.identity === providerIdentity)
 }
 
 /**
@@ -98,8 +111,13 @@ export async function forgetAccount (
   return isOurs(removed) ? removed : undefined
 }
 
-/** After @fastify/session has saved: a session that was declared dead meanwhile is destroyed again, and its cookie is not sent. */
-export async function buryLateSave (runtime: Runtime, request: FastifyRequest, reply: FastifyReply): Promise<SessionEnd | undefined> {
+/**
+ * After @fastify/session has saved: a session that was declared dead meanwhile is destroyed again, and its cookie is
+ * not sent.
+ */
+export async function buryLateSave (
+  runtime: Runtime, request: FastifyRequest, reply: FastifyReply
+): Promise<SessionEnd | undefined> {
   const session = request.session as unknown as SessionObject | null
   if (session?.isSaved?.() !== true) return undefined
   let end: SessionEnd | undefined
@@ -118,8 +136,9 @@ export async function buryLateSave (runtime: Runtime, request: FastifyRequest, r
 }
 
 /**
- * After @fastify/session has saved: an anonymous session of a request that came with the cookie of an ended session is not
- * given to a browser which has been given another cookie since. What the browser has now may be a newer login's.
+ * After @fastify/session has saved: an anonymous session of a request that came with the cookie of an ended session
+ * is not given to a browser which has been given another cookie since. What the browser has now may be a newer
+ * login's.
  */
 async function discardStray (runtime: Runtime, request: FastifyRequest, reply: FastifyReply): Promise<void> {
   const session = request.session as unknown as SessionObject | null
@@ -167,10 +186,13 @@ export interface ClearedCookie {
 }
 
 /**
- * The session cookies that this answer takes from the browser because their session is no more. @fastify/session does so
- * wherever it finds no session for a cookie; where a login or a logout has ended that one, the browser may have another by now.
+ * The session cookies that this answer takes from the browser because their session is no more. @fastify/session does
+ * so wherever it finds no session for a cookie; where a login or a logout has ended that one, the browser may have
+ * another by now.
  */
-export function clearedCookies ({ sessionCookie }: Runtime, request: FastifyRequest, reply: FastifyReply): ClearedCookie[] {
+export function clearedCookies (
+  { sessionCookie }: Runtime, request: FastifyRequest, reply: FastifyReply
+): ClearedCookie[] {
   const cookies = reply.getHeader('set-cookie')
   const session = request.session as unknown as SessionObject | null
   // What a request does to a session that it destroyed itself is its own business.
@@ -188,21 +210,26 @@ export function clearedCookies ({ sessionCookie }: Runtime, request: FastifyRequ
 }
 
 /** Leaves the browser its cookie where a slower request, sent before a login, comes back after it. */
-export async function keepNewerCookies (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, cleared: ClearedCookie[]): Promise<void> {
+export async function keepNewerCookies (
+  runtime: Runtime, request: FastifyRequest, reply: FastifyReply, cleared: ClearedCookie[]
+): Promise<void> {
   const current = (request.session as unknown as SessionObject | null)?.sessionId
   for (const { name, sessionId } of cleared) {
     // @fastify/session also clears a cookie that an earlier secret signed: its session is alive, and the cookie good.
     const keeps = sessionId === current || await runtime.deadSessions.find(sessionId).catch(() => true) !== undefined
     // Where the store cannot tell, a cookie too many does no harm.
     if (!keeps) continue
-    const kept = [reply.getHeader('set-cookie')].flat().filter(cookie => cookie !== undefined && !String(cookie).startsWith(`${name}=;`)).map(String)
+    const all = [reply.getHeader('set-cookie')].flat().filter(cookie => cookie !== undefined).map(String)
+    const kept = all.filter(cookie => !cookie.startsWith(`${name}=;`))
     reply.removeHeader('set-cookie')
     if (kept.length > 0) reply.header('set-cookie', kept)
   }
 }
 
 /** What has to happen to records when a request ends: they follow their session, wherever it went. */
-export async function followRequest (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, loaded: LoadedLogin | undefined): Promise<void> {
+export async function followRequest (
+  runtime: Runtime, request: FastifyRequest, reply: FastifyReply, loaded: LoadedLogin | undefined
+): Promise<void> {
   const session = request.session as unknown as SessionObject | null
   const { sessionLogins, loginRecords, deadSessions } = runtime
   const end = await buryLateSave(runtime, request, reply)
@@ -218,7 +245,8 @@ export async function followRequest (runtime: Runtime, request: FastifyRequest, 
   }
   if (loaded === undefined && login === undefined) return await discardStray(runtime, request, reply)
   if (loaded !== undefined && (login === undefined || loginIdOf(login) !== loginIdOf(loaded.login))) {
-    // The app has destroyed or renewed the session; or the login has ended by itself, or the app has taken it out of the session.
+    // The app has destroyed or renewed the session; or the login has ended by itself, or the app has taken it out of
+    // the session.
     const isRenewed = session?.sessionId !== loaded.sessionId
     // A slower request tells nothing of a login that has gone on under another id.
     if (!isRenewed && goesOn(await deadSessions.find(loaded.sessionId), sessionLogins.member)) return

@@ -11,8 +11,8 @@ type Fields = Record<string, unknown>
 type Source = Pick<SessionObject, 'cookie'>
 
 /**
- * Gives a request a session of a new id, with the app's own fields and the cookie's settings of another one. Nothing is stored
- * or destroyed: where the change that it is for fails, the request is given back the session that it had.
+ * Gives a request a session of a new id, with the app's own fields and the cookie's settings of another one. Nothing
+ * is stored or destroyed: where the change that it is for fails, the request is given back the session that it had.
  */
 export async function openNextSession (request: FastifyRequest, source: Source): Promise<SessionObject> {
   await decrypt(request, '')
@@ -20,8 +20,11 @@ export async function openNextSession (request: FastifyRequest, source: Source):
   carryFields(source, session)
   const { originalMaxAge, expires, secure, sameSite, domain, path } = source.cookie
   Object.assign(session.cookie, { secure, sameSite, domain, path })
-  if (typeof originalMaxAge === 'number') Object.assign(session.cookie, { maxAge: originalMaxAge })
-  else if (expires !== null && expires !== undefined) Object.assign(session.cookie, { expires: new Date(expires), originalMaxAge: null })
+  if (typeof originalMaxAge === 'number') {
+    Object.assign(session.cookie, { maxAge: originalMaxAge })
+  } else if (expires !== null && expires !== undefined) {
+    Object.assign(session.cookie, { expires: new Date(expires), originalMaxAge: null })
+  }
   return session
 }
 
@@ -35,7 +38,9 @@ export async function openSession (request: FastifyRequest, sessionId: string): 
 }
 
 /** What stands in the store of a session. @throws FST_OAUTH_STORE_UNAVAILABLE */
-export async function storedSession ({ sessionStore }: Runtime, request: FastifyRequest, sessionId: string): Promise<Source | undefined> {
+export async function storedSession (
+  { sessionStore }: Runtime, request: FastifyRequest, sessionId: string
+): Promise<Source | undefined> {
   let found: unknown
   await sessionCall(request, 'read', (done) => {
     sessionStore().get(sessionId, (error, value) => {

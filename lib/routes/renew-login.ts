@@ -24,9 +24,10 @@ export interface Renewal {
   /** What the login is to be; may be asked again where another change was first. */
   change (login: SessionAccounts): SessionAccounts
   /**
-   * What happens where another change has given the login another session meanwhile. `follow`: the change goes on from there, and
-   * the browser gets that session, or the one after it. `silently`: the same where that session can be changed in place, and the
-   * browser gets nothing, for whoever sent the request knows an old id alone. `stop`: nothing is changed.
+   * What happens where another change has given the login another session meanwhile. `follow`: the change goes on
+   * from there, and the browser gets that session, or the one after it. `silently`: the same where that session can
+   * be changed in place, and the browser gets nothing, for whoever sent the request knows an old id alone. `stop`:
+   * nothing is changed.
    */
   whenOvertaken (state: LoginState): 'follow' | 'silently' | 'stop'
 }
@@ -35,11 +36,11 @@ export interface Renewal {
 const TRIES = 20
 
 /**
- * Changes what the login of a session is. The login gets a session of a new id, with the app's own fields: what is stored under
- * one id stays as it is, so that no slower request can undo the change by saving what it has loaded, nor bring back what was.
- * Changes of one login count one after the other, by compare-and-set of the login's record. One that finds another before it goes
- * on from that; it changes the new session in place where no request has come with it yet, so that both answers give
- * the browser the same one, whichever it handles last.
+ * Changes what the login of a session is. The login gets a session of a new id, with the app's own fields: what is
+ * stored under one id stays as it is, so that no slower request can undo the change by saving what it has loaded, nor
+ * bring back what was. Changes of one login count one after the other, by compare-and-set of the login's record. One
+ * that finds another before it goes on from that; it changes the new session in place where no request has come with
+ * it yet, so that both answers give the browser the same one, whichever it handles last.
  */
 export class LoginChange {
   readonly #runtime: Runtime
@@ -51,7 +52,9 @@ export class LoginChange {
   readonly #changesOnto: (fields: object) => void
   #isSaved = false
 
-  private constructor (runtime: Runtime, request: FastifyRequest, place: LoginPlace, previous: SessionObject, session: SessionObject) {
+  private constructor (
+    runtime: Runtime, request: FastifyRequest, place: LoginPlace, previous: SessionObject, session: SessionObject
+  ) {
     this.#runtime = runtime
     this.#request = request
     this.#place = place
@@ -60,7 +63,10 @@ export class LoginChange {
     this.#changesOnto = watchFields(session)
   }
 
-  /** Gives the request the session that the login is to go on in; nothing is stored yet. @throws FST_OAUTH_STORE_UNAVAILABLE */
+  /**
+   * Gives the request the session that the login is to go on in; nothing is stored yet.
+   * @throws FST_OAUTH_STORE_UNAVAILABLE
+   */
   static async open (runtime: Runtime, request: FastifyRequest, place: LoginPlace): Promise<LoginChange> {
     const previous = sessionOf(request) as SessionObject & { isModified (): boolean }
     const { sessionId, movedTo = sessionId } = place
@@ -81,7 +87,9 @@ export class LoginChange {
    * @returns the login before and after; undefined where it has ended meanwhile, or may not be followed
    * @throws FST_OAUTH_STORE_UNAVAILABLE: nothing has changed
    */
-  async commit (renewal: Renewal): Promise<{ before: SessionAccounts, after: SessionAccounts, sessionId: string } | undefined> {
+  async commit (
+    renewal: Renewal
+  ): Promise<{ before: SessionAccounts, after: SessionAccounts, sessionId: string } | undefined> {
     const { loginRecords, clock } = this.#runtime
     for (let tries = 0; tries < TRIES; tries++) {
       const state = await loginRecords.get(this.#place.id)
@@ -104,14 +112,19 @@ export class LoginChange {
       }
       const { sessionId, formerSessions, unusedSince } = inPlace ? state : next
       const committed = inPlace
-        ? await this.#changeInPlace({ ...next, sessionId, formerSessions, unusedSince: unusedSince! }, manner === 'follow')
+        ? await this.#changeInPlace(
+          { ...next, sessionId, formerSessions, unusedSince: unusedSince! }, manner === 'follow')
         : await this.#moveOn(next, state, isOvertaken)
       if (committed !== undefined) return { before, after, sessionId: committed }
     }
-    throw new StoreUnavailableError('the login could not be changed; try again in a moment', { reason: 'accounts', retryAfter: 1 })
+    const message = 'the login could not be changed; try again in a moment'
+    throw new StoreUnavailableError(message, { reason: 'accounts', retryAfter: 1 })
   }
 
-  /** Whether another change came first. The record of a login that was carried along as it is follows at the end of that request. */
+  /**
+   * Whether another change came first. The record of a login that was carried along as it is follows at the end of that
+   * request.
+   */
   #isOvertaken ({ sessionId, revision }: LoginState): boolean {
     return sessionId !== this.#place.sessionId && revision !== this.#place.login.revision
   }
@@ -119,7 +132,8 @@ export class LoginChange {
   /** An account whose tokens are known to be gone has ended by itself. */
   #standing (login: SessionAccounts): SessionAccounts {
     const { records } = this.#runtime
-    const accounts = Object.entries(login.accounts).filter(([name, { record }]) => name === login.active || !records.isGone(record))
+    const accounts = Object.entries(login.accounts)
+      .filter(([name, { record }]) => name === login.active || !records.isGone(record))
     return { ...login, accounts: Object.fromEntries(accounts) }
   }
 
@@ -142,7 +156,8 @@ export class LoginChange {
     try {
       await markReplaced(this.#runtime, former, ttl)
     } catch (error) {
-      const before = state ?? { revision: 0, sessionId: former, login: this.#place.login, formerSessions: [], siblings: [] }
+      const { login } = this.#place
+      const before = state ?? { revision: 0, sessionId: former, login, formerSessions: [], siblings: [] }
       await loginRecords.put(id, { ...before, version: next.version + 1 }, ttl).catch(() => false)
       await this.#discard()
       throw error

@@ -35,9 +35,10 @@ const FIRST_USE_SECONDS = 120
 const MAX_USED = 10_000
 
 /**
- * The state of logins whose accounts have changed since the login, one record each. The session's blob says the same, but any
- * slower request may write an older blob back; this record is changed by compare-and-set alone, so that one change at a
- * time counts, on any store, and what belongs to a login is found at its end. A login without changes has no record.
+ * The state of logins whose accounts have changed since the login, one record each. The session's blob says the same,
+ * but any slower request may write an older blob back; this record is changed by compare-and-set alone, so that one
+ * change at a time counts, on any store, and what belongs to a login is found at its end. A login without changes has
+ * no record.
  */
 export class LoginRecords {
   readonly #store: TokenStore
@@ -63,7 +64,8 @@ export class LoginRecords {
    */
   async put (id: string, { login: { accounts, active }, ...state }: LoginState, ttl: number): Promise<boolean> {
     const { formerSessions, siblings } = state
-    const record = { ...state, accounts, active, formerSessions: formerSessions.slice(-MAX_ENTRIES), siblings: siblings.slice(-MAX_ENTRIES) }
+    const newest = (list: string[]) => list.slice(-MAX_ENTRIES)
+    const record = { ...state, accounts, active, formerSessions: newest(formerSessions), siblings: newest(siblings) }
     const written = await this.#write(id, record, ttl)
     if (written) this.#kept.keep(id, ttl)
     return written
@@ -120,7 +122,8 @@ export class LoginRecords {
         return { ended: true, ...(state !== undefined && { state }) }
       }
     }
-    throw new StoreUnavailableError('the login could not be ended; try again in a moment', { reason: 'accounts', retryAfter: 1 })
+    const message = 'the login could not be ended; try again in a moment'
+    throw new StoreUnavailableError(message, { reason: 'accounts', retryAfter: 1 })
   }
 
   async #write (id: string, record: StoredRecord, ttl: number): Promise<boolean> {
@@ -142,12 +145,13 @@ export class LoginRecords {
 
 /** What a session's blob holds of a login. */
 export function loginInSession (id: string, { login, revision, unusedSince }: LoginState): SessionAccounts {
-  return { ...login, login: id, revision, ...(unusedSince !== undefined && { unusedUntil: unusedSince + FIRST_USE_SECONDS }) }
+  const unused = unusedSince === undefined ? {} : { unusedUntil: unusedSince + FIRST_USE_SECONDS }
+  return { ...login, login: id, revision, ...unused }
 }
 
 /**
- * Whether the session that a login is in may still be changed in place: no request has come with it, so no slower one can
- * write back what it was.
+ * Whether the session that a login is in may still be changed in place: no request has come with it, so no slower one
+ * can write back what it was.
  * @param now epoch seconds
  */
 export function isUnused ({ unusedSince }: LoginState, now: number): boolean {
@@ -164,10 +168,14 @@ function decode (stored: StoredRecord | undefined): LoginState | 'ended' | undef
 }
 
 /** Whether a record of a store is the state of a login. */
-export function isLoginRecord ({ ended, sessionId, revision, unusedSince, active, accounts, formerSessions, siblings }: StoredRecord): boolean {
+export function isLoginRecord (
+  { ended, sessionId, revision, unusedSince, active, accounts, formerSessions, siblings }: StoredRecord
+): boolean {
   if (ended === true) return true
   const isText = (value: unknown) => typeof value === 'string'
-  return isText(sessionId) && Number.isFinite(revision) && (unusedSince === undefined || Number.isFinite(unusedSince)) &&
+  return isText(sessionId) && Number.isFinite(revision) &&
+    (unusedSince === undefined || Number.isFinite(unusedSince)) &&
     [formerSessions, siblings].every(list => Array.isArray(list) && list.every(isText)) &&
-    typeof accounts === 'object' && accounts !== null && Object.values(accounts).every(isAccount) && Object.hasOwn(accounts, active as string)
+    typeof accounts === 'object' && accounts !== null && Object.values(accounts).every(isAccount) &&
+    Object.hasOwn(accounts, active as string)
 }

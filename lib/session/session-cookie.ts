@@ -12,8 +12,9 @@ type Cookies = Readonly<Record<string, string | undefined>>
 const USUAL_PREFIX = 's:'
 
 /**
- * Reads session cookies. @fastify/session does not tell the name and the prefix of its cookie: they are learned from the
- * first cookie that is seen. Session ids are compared unsigned: after a rotation of the secret, one id has several signatures.
+ * Reads session cookies. @fastify/session does not tell the name and the prefix of its cookie: they are learned from
+ * the first cookie that is seen. Session ids are compared unsigned: after a rotation of the secret, one id has
+ * several signatures.
  */
 export class SessionCookie {
   #name: string | undefined
@@ -58,7 +59,9 @@ export class SessionCookie {
 /** The names of the cookies that hold a session's id, whichever secret signed it. */
 export function cookieNamesOf (cookies: Cookies, session: SessionObject): string[] {
   const names: string[] = []
-  for (const [name, value] of Object.entries(cookies)) if (value !== undefined && holds(value, session)) names.push(name)
+  for (const [name, value] of Object.entries(cookies)) {
+    if (value !== undefined && holds(value, session)) names.push(name)
+  }
   return names
 }
 
@@ -66,7 +69,10 @@ function holds (value: string, session: SessionObject): boolean {
   return startOf(value, session) >= 0 || unsign(value, session) === session.sessionId
 }
 
-/** Where the signed id of a session begins in a cookie's value, after the prefix; -1 where another id, or none, is in it. */
+/**
+ * Where the signed id of a session begins in a cookie's value, after the prefix; -1 where another id, or none, is in
+ * it.
+ */
 function startOf (value: string, { sessionId, encryptedSessionId }: SessionObject): number {
   if (value.endsWith(encryptedSessionId)) return value.length - encryptedSessionId.length
   const unsigned = value.slice(0, Math.max(value.lastIndexOf('.'), 0))
