@@ -11,7 +11,9 @@ import type { IdTokenClaims, IdTokenExpectation } from '../protocol/id-token.ts'
 import { identifierText } from '../protocol/json.ts'
 import type { KeySource } from '../protocol/jwks.ts'
 import { buildEndSessionUrl, type EndSessionRequest } from '../protocol/logout-request.ts'
-import { excerptOf, parseMembers, readTokenResponse, type HttpAnswer, type TokenResponse } from '../protocol/token-response.ts'
+import {
+  excerptOf, isClientRefused, parseMembers, readTokenResponse, type HttpAnswer, type TokenResponse
+} from '../protocol/token-response.ts'
 import type { TokenSet } from '../protocol/token-set.ts'
 import { combineHooks } from '../providers/hooks.ts'
 import type { ProviderHooks } from '../providers/types.ts'
@@ -190,11 +192,11 @@ export class ProviderClient {
 
   /** A client that is refused is the operator's to mend: the error says what to look at. */
   #withClientHint (refused: Extract<TokenResponse, { error: unknown }>, hint = ''): TokenResponse {
-    const { code, oauthErrorDescription, oauthErrorUri, responseStatus, excerpt, reason } = refused.error
+    const { code, oauthError, oauthErrorDescription, oauthErrorUri, responseStatus, excerpt, reason } = refused.error
     if (code !== 'FST_OAUTH_INVALID_TOKEN_RESPONSE') return refused
     const check = `check clientId, clientSecret and clientAuthentication${hint}`
-    const message = `provider "${this.name}" refused the client: invalid_client; ${check}`
-    const oauth = { oauthError: 'invalid_client', oauthErrorDescription, oauthErrorUri }
+    const message = `provider "${this.name}" refused the client: ${oauthError ?? responseStatus}; ${check}`
+    const oauth = { oauthError, oauthErrorDescription, oauthErrorUri }
     const details = { provider: this.name, ...oauth, responseStatus, excerpt, reason }
     const error = new InvalidTokenResponseError(message, details)
     return { ...refused, error }
@@ -407,5 +409,5 @@ function secretsOf (body: URLSearchParams): string[] {
 }
 
 function isInvalidClient (answer: TokenResponse): answer is Extract<TokenResponse, { error: unknown }> {
-  return 'error' in answer && answer.error.oauthError === 'invalid_client'
+  return 'error' in answer && isClientRefused(answer.error)
 }

@@ -46,6 +46,7 @@ const MAX_MEMBERS = 1000
 /** Scopes that are kept beyond as many as were asked for, and characters of one. */
 const MAX_FURTHER_SCOPES = 1000
 const MAX_SCOPE_LENGTH = 1000
+const CLIENT_REFUSED = 'client_refused'
 const TOKEN = /^[\x20-\x7e]+$/
 const COMMA_LIST = /^[^\s,]+(?:\s*,\s*[^\s,]+)*$/
 
@@ -53,9 +54,9 @@ const COMMA_LIST = /^[^\s,]+(?:\s*,\s*[^\s,]+)*$/
 export function readTokenResponse (answer: HttpAnswer, context: TokenResponseContext): TokenResponse {
   const members = parseMembers(answer.text)
   if (members !== undefined) return readMembers(members, answer, context)
-  const reason = answer.text.trim() === '' ? 'empty_response' : 'unreadable_response'
-  const message = `answered ${answer.status} with something that is no token response`
-  return failure(answer, context, message, { reason, ...(refusesClient(answer) && { oauthError: 'invalid_client' }) })
+  const unreadable = answer.text.trim() === '' ? 'empty_response' : 'unreadable_response'
+  const reason = refusesClient(answer) ? CLIENT_REFUSED : unreadable
+  return failure(answer, context, `answered ${answer.status} with something that is no token response`, { reason })
 }
 
 /** Reads the parameters of an implicit login's fragment (RFC 6749, section 4.2.2). Never throws. */
@@ -106,9 +107,9 @@ function readMembers (members: TokenMembers, answer: HttpAnswer, given: TokenRes
     }
   }
   if (answer.status < 200 || answer.status > 299) {
-    const reason = answer.status < 400 ? 'redirect' : Object.keys(members).length === 0 ? 'empty_response' : 'status'
-    const oauthError = refusesClient(answer) ? { oauthError: 'invalid_client' } : {}
-    return { ...fail(`answered ${answer.status}`, { reason, ...oauthError }), refreshToken }
+    const refused = Object.keys(members).length === 0 ? 'empty_response' : 'status'
+    const reason = refusesClient(answer) ? CLIENT_REFUSED : answer.status < 400 ? 'redirect' : refused
+    return { ...fail(`answered ${answer.status}`, { reason }), refreshToken }
   }
   const accessToken = tokenString(members.access_token)
   if (accessToken === undefined) return { ...fail('sent no usable access token', { reason: 'missing_token' }), refreshToken }
@@ -130,6 +131,11 @@ function readMembers (members: TokenMembers, answer: HttpAnswer, given: TokenRes
     raw: members
   }
   return { tokens, scopeChange: compareScope(scope, context.scope) }
+}
+
+/** Whether it is the client that was refused, not the grant: `invalid_client`, or a challenge in its place. */
+export function isClientRefused ({ oauthError, reason }: OAuthError): boolean {
+  return oauthError === 'invalid_client' || reason === CLIENT_REFUSED
 }
 
 // A refused client is challenged in the scheme that it used (RFC 6749, section 5.2), also where the body names no error.

@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { passwordGrant } from '../client/grants.ts'
 import type { ProviderClient } from '../client/provider-client.ts'
 import { InvalidCredentialsError, TooManyAttemptsError, UnknownProviderError, type OAuthError } from '../errors.ts'
+import { isClientRefused } from '../protocol/token-response.ts'
 import { commitLogin } from './commit-login.ts'
 import { cookiesOfSession, field, noStore, postedField, refuseCrossSite, sessionOf, wantsHtml } from './http.ts'
 import { identify } from './identity.ts'
@@ -82,8 +83,9 @@ const NOT_THE_USERS = new Set(['invalid_client', 'unauthorized_client', 'unsuppo
 const SAYS_NO = new Set([400, 401, 403, 422, 423])
 
 /** Whether the provider did not take user name and password, in whatever words: servers have many beside `invalid_grant`. */
-function isRefusal ({ code, oauthError, reason, responseStatus }: OAuthError): boolean {
-  if (code === 'FST_OAUTH_PROVIDER_UNAVAILABLE') return false
+function isRefusal (error: OAuthError): boolean {
+  const { code, oauthError, reason, responseStatus } = error
+  if (code === 'FST_OAUTH_PROVIDER_UNAVAILABLE' || isClientRefused(error)) return false
   if (reason === 'refused') return !NOT_THE_USERS.has(oauthError ?? '')
   return oauthError === undefined && responseStatus !== undefined && SAYS_NO.has(responseStatus)
 }
