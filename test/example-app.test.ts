@@ -34,7 +34,7 @@ async function openBoard (t: Parameters<typeof startChromium>[0], accessTokenTtl
 }
 
 t.test('a person logs in by typing, sees who they are, outlives an expiry, works in two tabs, goes back, and logs out', async (t) => {
-  const board = await openBoard(t, 4)
+  const board = await openBoard(t, 8)
   if (board === undefined) return
   const { running, context, page, problems } = board
 
