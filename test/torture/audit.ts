@@ -29,7 +29,11 @@ export async function askAll (ledger: Ledger, options: Omit<VisitorOptions, 'sub
     ledger.report('failed call after all faults', login, { code: answer.code, worker: answer.worker })
     if (await asker.settled(login) === 'out') asker.lose(login, answer)
   })
-  await each(ledger.logins.filter(({ state }) => state === 'out'), login => asker.askGhost(login))
+  await each(ledger.logins.filter(({ state, added }) => state === 'in' && added?.state === 'in'), login => asker.callAdded(login))
+  await each(ledger.logins, async (login) => {
+    const { state, cookie, formerCookies } = login
+    for (const ghost of state === 'out' ? [cookie, ...formerCookies] : formerCookies) await asker.askGhost(login, ghost)
+  })
 }
 
 /** Logs everybody out, those too whose session only an overwritten cookie named. */
@@ -63,11 +67,13 @@ export async function findLeftovers (redisUrl: string, ledger: Ledger, inquest: 
   const client = createClient({ url: redisUrl })
   await client.connect()
   const found: Leftovers = { unreachable: 0, dangling: 0, tombstones: 0, deadMarks: 0, pendingLogins: 0, unexplained: [] }
-  const logins = new Map(ledger.logins.map(login => [login.code, login]))
+  const logins = new Map(ledger.logins.flatMap((login) => {
+    return [login.code, ...login.addedCodes, ...login.formerCodes.map(({ code }) => code)].map(code => [code, login] as const)
+  }))
   const codes = new Map<string, string>()
   const blame = (key: string, code: string | undefined, details: Record<string, unknown>) => {
     const login = code === undefined ? undefined : logins.get(code)
-    if (code !== undefined && isUnreachable(login, chaos)) found.unreachable++
+    if (code !== undefined && isUnreachable(login, code, chaos)) found.unreachable++
     else if (inquest.forgotten(login?.at ?? 0, Date.now())) found.unreachable++
     else found.unexplained.push({ key, login, ...details })
   }
@@ -102,9 +108,12 @@ export async function findLeftovers (redisUrl: string, ledger: Ledger, inquest: 
   }
 }
 
-function isUnreachable (login: Login | undefined, chaos: ChaosJournal): boolean {
+function isUnreachable (login: Login | undefined, code: string, chaos: ChaosJournal): boolean {
   // The callback's answer never arrived, so nobody has the cookie.
   if (login === undefined || login.state === 'abandoned') return true
+  // Other tokens took their place, and the store went away before they could be deleted: they are left to their time.
+  const former = login.formerCodes.find(candidate => candidate.code === code)
+  if (former !== undefined && chaos.redis.some(outage => overlaps({ from: outage.from, to: outage.to + 1_000 }, { from: former.until - 6_000, to: former.until }))) return true
   // The session ended, and the store went away before its tokens could follow: they are left to their time.
   const destroyed = login.how?.includes('/destroy') === true
   if (destroyed && login.how?.includes('no answer') === true) return true // killed between the two

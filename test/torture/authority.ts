@@ -6,6 +6,7 @@ import { Random } from './random.ts'
 
 interface Code {
   family: string
+  clientId: string
   challenge: string
   nonce: string | undefined
   redirectUri: string
@@ -53,12 +54,12 @@ export class Authority {
     const challenge = query.get('code_challenge')
     if (challenge === null || query.get('code_challenge_method') !== 'S256') throw new Error('no PKCE challenge')
     this.#codes.set(code, {
-      family: `${subject}-${count}`, challenge, nonce: query.get('nonce') ?? undefined, redirectUri: query.get('redirect_uri') ?? '', used: false
+      family: `${subject}-${count}`, clientId: query.get('client_id') ?? '', challenge, nonce: query.get('nonce') ?? undefined, redirectUri: query.get('redirect_uri') ?? '', used: false
     })
     return code
   }
 
-  async exchange (form: URLSearchParams, clientId: string): Promise<TokenAnswer> {
+  async exchange (form: URLSearchParams): Promise<TokenAnswer> {
     const value = form.get('code') ?? ''
     const code = this.#codes.get(value)
     if (code === undefined) return refusal('invalid_grant', 'no such code')
@@ -76,6 +77,7 @@ export class Authority {
       name: code.family,
       subject: code.family.slice(0, code.family.lastIndexOf('-')),
       code: value,
+      clientId: code.clientId,
       createdAt: Date.now(),
       presentations: [],
       secret: randomBytes(12).toString('base64url'),
@@ -84,7 +86,7 @@ export class Authority {
       nonce: code.nonce
     }
     this.families.set(family.name, family)
-    return await this.#issue(family, clientId)
+    return await this.#issue(family)
   }
 
   /** The family of a refresh token and its number in it; undefined where it was never issued. */
@@ -96,7 +98,7 @@ export class Authority {
     return n >= 1 && n <= family.current ? { family, n } : undefined
   }
 
-  async refresh (family: Issued, presentation: Presentation, clientId: string): Promise<TokenAnswer> {
+  async refresh (family: Issued, presentation: Presentation): Promise<TokenAnswer> {
     const { n } = presentation
     if (n !== family.current || family.presentations.some(other => other !== presentation && other.n === n && other.outcome === 'rotated')) {
       presentation.outcome = 'reused'
@@ -109,7 +111,7 @@ export class Authority {
     }
     presentation.outcome = 'rotated'
     family.current++
-    return await this.#issue(family, clientId)
+    return await this.#issue(family)
   }
 
   /** Revokes by grant, as most providers do: any token of a family ends all of it. */
@@ -133,8 +135,8 @@ export class Authority {
     family.revokedBy = by
   }
 
-  async #issue (family: Issued, clientId: string): Promise<TokenAnswer> {
-    const { name, secret, subject, current: n } = family
+  async #issue (family: Issued): Promise<TokenAnswer> {
+    const { clientId, name, secret, subject, current: n } = family
     const life = new Random(this.#seed, 'life', name, n).between(1, 3)
     for (const [old, until] of family.access) if (until < Date.now()) family.access.delete(old)
     family.access.set(n, Date.now() + life * 1000)

@@ -59,7 +59,7 @@ export class Inquest {
 
   familyOf ({ code }: Pick<Login, 'code'>): Family | undefined { return this.#families.get(code) }
 
-  causeOfLoss (login: Login): Cause {
+  causeOfLoss (login: Pick<Login, 'code' | 'at' | 'lostAt'>): Cause {
     const family = this.familyOf(login)
     const reuse = this.reuses.find(reuse => reuse.family === family)
     if (reuse !== undefined && family?.revokedBy === 'reuse') return reuse.cause

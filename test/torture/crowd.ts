@@ -18,7 +18,22 @@ export interface CrowdOptions {
 
 /** How often a browser does what. */
 const HABITS = {
-  call: 50, burst: 14, write: 10, slow: 6, long: 2, logout: 3, destroy: 1, relogin: 3, tabs: 2, replay: 2, everywhere: 1, ghost: 5
+  call: 50,
+  burst: 14,
+  write: 10,
+  slow: 6,
+  long: 2,
+  logout: 3,
+  destroy: 1,
+  relogin: 3,
+  tabs: 2,
+  replay: 2,
+  everywhere: 1,
+  ghost: 5,
+  link: 4,
+  'step-up': 3,
+  disconnect: 2,
+  added: 14
 }
 /** Every so many browsers, one belongs to the user of the one before: people have two devices. */
 const DEVICES = 10
@@ -75,11 +90,26 @@ export class Crowd {
       case 'tabs': return await this.#alone(visitor, () => this.#tabs(visitor))
       case 'replay': return await visitor.replay()
       case 'everywhere': return await this.#alone(visitor, () => this.#everywhere(visitor, random))
+      case 'link': return await this.#renew(visitor, random, () => visitor.renew('link'))
+      case 'step-up': return await this.#renew(visitor, random, () => visitor.renew('step-up'))
+      case 'disconnect': return await this.#renew(visitor, random, () => visitor.disconnect())
+      case 'added': return await this.#alone(visitor, () => visitor.callAdded())
       case 'ghost': {
-        const ghosts = ledger.of(visitor.subject).filter(({ state }) => state === 'out')
-        if (ghosts.length > 0) await visitor.askGhost(random.pick(ghosts))
+        const ghosts = ledger.of(visitor.subject).flatMap((login) => {
+          const { state, cookie, formerCookies } = login
+          return (state === 'out' ? [cookie, ...formerCookies] : formerCookies).map(cookie => ({ login, cookie }))
+        })
+        if (ghosts.length === 0) return
+        const { login, cookie } = random.pick(ghosts)
+        return await visitor.askGhost(login, cookie)
       }
     }
+  }
+
+  /** With slow requests of the session before in flight, which save it at their end. */
+  async #renew (visitor: Visitor, random: Random, work: () => Promise<void>): Promise<void> {
+    for (let slow = 0; slow < 2; slow++) this.#behind(visitor.call(`/slow?ms=${random.between(300, 2_500)}`))
+    await this.#alone(visitor, work)
   }
 
   /** Two tabs of one browser log in at once. */

@@ -21,6 +21,7 @@ export interface Family {
   name: string
   subject: string
   code: string
+  clientId: string
   createdAt: number
   revokedAt?: number
   revokedBy?: 'reuse' | 'client' | 'code reuse'
@@ -75,14 +76,33 @@ export type LoginState =
   /** It was not ended by the driver, and says 401. */
   | 'lost'
 
+/** An account at the second provider, added to a login. */
+export interface AddedAccount {
+  subject: string
+  code: string
+  at: number
+  state: 'in' | 'lost'
+  lostAt?: number
+  lostCode?: string
+  lostOn?: string
+}
+
 /** One login that was completed: the browser was given its session. */
 export interface Login {
   subject: string
+  /** Of the login, or of its last step-up. */
   code: string
-  /** The session cookie. */
+  /** The session cookie. A link, a step-up and a disconnect give the session another one. */
   cookie: string
-  /** The provider's name for its tokens, as the API's first answer told it. */
-  family?: string
+  /** The cookies that it had before. */
+  formerCookies: string[]
+  /** Codes whose tokens a step-up replaced, or a disconnect took away, and when that was done. */
+  formerCodes: { code: string, until: number, by: 'step-up' | 'disconnect' }[]
+  added?: AddedAccount
+  /** Codes of all accounts that were ever added. */
+  addedCodes: string[]
+  /** The provider's names for the tokens that answered, and when they were asked for last. */
+  families: Map<string, number>
   at: number
   state: LoginState
   /** When the driver began to end it, and when that was done. */

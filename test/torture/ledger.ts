@@ -1,4 +1,6 @@
-import type { Login, LoginState } from './journal.ts'
+import type { AddedAccount, Login, LoginState } from './journal.ts'
+import type { Inquest } from './causes.ts'
+import { CLIENT_IDS } from './provider.ts'
 import type { AppAnswer } from './traffic.ts'
 
 /** Something that must not be, with what is needed to find out why. */
@@ -19,14 +21,18 @@ export class Ledger {
   readonly findings: Finding[] = []
   loginsStarted = 0
   replays = 0
+  links = 0
+  stepUps = 0
+  disconnects = 0
+  readonly accounts: AddedAccount[] = []
   ghostsAsked = 0
   logouts = 0
   readonly #byCookie = new Map<string, Login>()
 
   count (counter: Map<string, number>, key: string): void { counter.set(key, (counter.get(key) ?? 0) + 1) }
 
-  open (login: Omit<Login, 'state'>): Login {
-    const opened: Login = { ...login, state: 'in' }
+  open (login: Pick<Login, 'subject' | 'code' | 'cookie' | 'at'>): Login {
+    const opened: Login = { ...login, formerCookies: [], formerCodes: [], addedCodes: [], families: new Map(), state: 'in' }
     this.logins.push(opened)
     this.#byCookie.set(login.cookie, opened)
     return opened
@@ -35,6 +41,35 @@ export class Ledger {
   /** The login whose session a cookie names. */
   find (cookie: string | undefined): Login | undefined {
     return cookie === undefined ? undefined : this.#byCookie.get(cookie)
+  }
+
+  /** The session of a login has another cookie from now on. */
+  move (login: Login, cookie: string | undefined): void {
+    if (cookie === undefined || cookie === login.cookie) return
+    login.formerCookies.push(login.cookie)
+    login.cookie = cookie
+    this.#byCookie.set(cookie, login)
+  }
+
+  add (login: Login, code: string, at: number): void {
+    if (login.added !== undefined) login.formerCodes.push({ code: login.added.code, until: at, by: 'step-up' })
+    login.added = { subject: login.subject, code, at, state: 'in' }
+    login.addedCodes.push(code)
+    this.accounts.push(login.added)
+    this.links++
+  }
+
+  /** New tokens, and a new code, have taken the place of those that the login began with. */
+  stepUp (login: Login, code: string, at: number): void {
+    login.formerCodes.push({ code: login.code, until: at, by: 'step-up' })
+    login.code = code
+    this.stepUps++
+  }
+
+  disconnect (login: Login, at: number): void {
+    if (login.added !== undefined) login.formerCodes.push({ code: login.added.code, until: at, by: 'disconnect' })
+    delete login.added
+    this.disconnects++
   }
 
   of (subject: string): Login[] { return this.logins.filter(login => login.subject === subject) }
@@ -56,12 +91,26 @@ export class Ledger {
     this.findings.push({ what, at: Date.now(), since: endedAt, subject, details })
   }
 
-  /** Checks that an answer was made with the token of the login that asked. */
-  checkAnswer (login: Login, answer: AppAnswer): void {
-    const { sub, family } = JSON.parse(answer.text) as { sub?: string, family?: string }
-    if (sub === undefined) return
+  /** Checks that an answer was made with the token of the user who asked; which login's it was is known in the end. */
+  checkAnswer (login: Login, answer: AppAnswer, { added = false } = {}): void {
+    const { sub, family, client } = JSON.parse(answer.text) as { sub?: string, family?: string, client?: string }
+    if (sub === undefined || family === undefined) return
     if (sub !== login.subject) this.report('answer of another user', login, { sub, code: login.code, worker: answer.worker })
-    login.family ??= family
-    if (family !== login.family) this.report('answer of another login', login, { family, own: login.family, worker: answer.worker })
+    const askedBefore = login.families.get(family) ?? 0
+    login.families.set(family, Math.max(askedBefore, answer.sentAt))
+    if (client !== (added ? CLIENT_IDS.gh : CLIENT_IDS.acme)) this.report('answer of another account', login, { client, worker: answer.worker })
+  }
+
+  /** Checks that each login was answered with its own tokens alone, and after a step-up with those that it brought. */
+  checkFamilies (inquest: Inquest): void {
+    for (const login of this.logins) {
+      const codes = [login.code, ...login.formerCodes.map(({ code }) => code)]
+      for (const [family, askedAt] of login.families) {
+        const code = inquest.codeOf(family) ?? ''
+        const former = login.formerCodes.find(candidate => candidate.code === code)
+        if (former !== undefined && askedAt > former.until) this.report(`${former.by} undone`, login, { family, askedAt, former })
+        if (!codes.includes(code) && !login.addedCodes.includes(code)) this.report('answer of another login', login, { family, codes })
+      }
+    }
   }
 }

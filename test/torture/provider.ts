@@ -20,7 +20,8 @@ export interface TokenRequestSeen {
   worker: string
 }
 
-export const CLIENT_ID = 'torture'
+/** Client ids of the two providers that the app knows: one server, to which they are two clients. */
+export const CLIENT_IDS = { acme: 'torture', gh: 'torture-gh' }
 
 /** A provider and the API that takes its tokens, in a process of their own. Only loopback, one user agent: logs in whoever is named. */
 class Provider {
@@ -73,8 +74,8 @@ class Provider {
   }
 
   #journal (): ProviderJournal {
-    const families = [...this.#authority.families.values()].map(({ name, subject, code, createdAt, revokedAt, revokedBy, presentations }) =>
-      ({ name, subject, code, createdAt, ...(revokedAt !== undefined && { revokedAt }), ...(revokedBy !== undefined && { revokedBy }), presentations }))
+    const families = [...this.#authority.families.values()].map(({ name, subject, code, clientId, createdAt, revokedAt, revokedBy, presentations }) =>
+      ({ name, subject, code, clientId, createdAt, ...(revokedAt !== undefined && { revokedAt }), ...(revokedBy !== undefined && { revokedBy }), presentations }))
     return { families, codesReused: this.#authority.codesReused, unknownTokens: this.#authority.unknownTokens, apiCalls: this.#apiCalls }
   }
 
@@ -126,7 +127,7 @@ class Provider {
   async #token (form: URLSearchParams, response: ServerResponse): Promise<void> {
     if (form.get('grant_type') !== 'refresh_token') {
       const fault = this.#fault(`code ${form.get('code')}`)
-      await this.#answer(response, fault, async () => await this.#authority.exchange(form, CLIENT_ID))
+      await this.#answer(response, fault, async () => await this.#authority.exchange(form))
       return
     }
     const found = this.#authority.find(form.get('refresh_token') ?? '')
@@ -144,7 +145,7 @@ class Provider {
     response.once('close', () => { if (seen.answeredAt === undefined) seen.cut ??= this.#outages > outages ? 'outage' : 'client' })
     tell({ seen: 'arrived', worker })
     if (fault.kind === 'cut before' || fault.kind === 'cut after' || fault.kind === 'cut midway') seen.cut = 'fault'
-    await this.#answer(response, fault, async () => await this.#authority.refresh(family, seen, CLIENT_ID))
+    await this.#answer(response, fault, async () => await this.#authority.refresh(family, seen))
     tell({ seen: 'answered', worker })
   }
 
@@ -172,7 +173,7 @@ class Provider {
     const family = this.#authority.introspect(/^Bearer (\S+)$/.exec(request.headers.authorization ?? '')?.[1] ?? '')
     if (family === undefined) return json(response, 401, { error: 'invalid_token' })
     await wait(Number(url.searchParams.get('ms') ?? 0))
-    json(response, 200, { sub: family.subject, family: family.name })
+    json(response, 200, { sub: family.subject, family: family.name, client: family.clientId })
   }
 }
 

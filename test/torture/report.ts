@@ -14,6 +14,9 @@ export interface Report {
   faults: { kills: number, deployments: number, pauses: number, redisOutages: number, providerOutages: number, answersLost: number }
   ghostsAsked: number
   replays: number
+  /** What gave a login another session. */
+  renewals: { links: number, stepUps: number, disconnects: number }
+  addedLost: Record<string, number>
   leftInRedis: { unreachable: number, dangling: number, tombstones: number, deadMarks: number, pendingLogins: number }
   memory: { at: number, logins: number, heapMB: number, rssMB: number }[]
 }
@@ -21,6 +24,7 @@ export interface Report {
 export function count ({ options, ledger, inquest, provider, chaos, leftovers, memory }: Outcome): Report {
   const lost = ledger.logins.filter(({ state }) => state === 'lost')
   const lostBy = tally(lost.map(login => inquest.causeOfLoss(login)))
+  const addedLost = tally(ledger.accounts.filter(({ state }) => state === 'lost').map(account => inquest.causeOfLoss(account)))
   const reusedBy = tally(inquest.reuses.map(({ cause }) => cause))
   const made = [...ledger.calls.values()].reduce((sum, calls) => sum + calls, 0)
   const answered = ledger.calls.get('200') ?? 0
@@ -29,7 +33,7 @@ export function count ({ options, ledger, inquest, provider, chaos, leftovers, m
   const unexplained: Cause = 'UNEXPLAINED'
   const forgotten = ledger.findings.filter(({ since, at }) => inquest.forgotten(since, at))
   const found = tally(ledger.findings.filter(finding => !forgotten.includes(finding)).map(({ what }) => what))
-  const zero = ['resurrected', 'callback taken twice', 'answer of another user', 'answer of another login', 'false 401', 'session cookie cleared', 'session cookie replaced', 'logout impossible', 'no clear answer', 'failed call after all faults']
+  const zero = ['resurrected', 'callback taken twice', 'answer of another user', 'answer of another login', 'answer of another account', 'step-up undone', 'disconnect undone', 'false 401', 'session cookie cleared', 'session cookie replaced', 'logout impossible', 'no clear answer', 'failed call after all faults']
   return {
     logins: {
       started: ledger.loginsStarted,
@@ -50,6 +54,7 @@ export function count ({ options, ledger, inquest, provider, chaos, leftovers, m
     },
     mustBeZero: {
       'logins lost, unexplained': lostBy[unexplained] ?? 0,
+      'added accounts lost, unexplained': addedLost[unexplained] ?? 0,
       'refresh tokens used again, unexplained': reusedBy[unexplained] ?? 0,
       'authorization codes used again': options.aof ? provider.codesReused : 0,
       'refresh tokens made up': provider.unknownTokens,
@@ -66,6 +71,8 @@ export function count ({ options, ledger, inquest, provider, chaos, leftovers, m
     },
     ghostsAsked: ledger.ghostsAsked,
     replays: ledger.replays,
+    renewals: { links: ledger.links, stepUps: ledger.stepUps, disconnects: ledger.disconnects },
+    addedLost,
     leftInRedis: (({ unexplained: _, ...rest }) => rest)(leftovers),
     memory: memory.map(({ at, logins, heapUsed, rss }) => ({ at: Math.round(at), logins, heapMB: mb(heapUsed), rssMB: mb(rss) }))
   }
@@ -97,6 +104,9 @@ export function table (report: Report): string {
   row('logins lost', logins.lost)
   by(causes(logins.lostBy))
   row('  of these told apart as FST_OAUTH_REFRESH_LOST', logins.namedLost)
+  by({ 'accounts added': report.renewals.links, 'step-ups': report.renewals.stepUps, 'accounts disconnected': report.renewals.disconnects })
+  row('added accounts lost', Object.values(report.addedLost).reduce((sum, lost) => sum + lost, 0))
+  by(report.addedLost)
   row('calls made', calls.made)
   row('calls answered', calls.answered)
   by(calls.failedBy)

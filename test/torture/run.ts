@@ -119,6 +119,7 @@ async function run (options: TortureOptions, directory: string, log: (line: stri
   await sample()
   const journal = await askProvider<ProviderJournal>({ ask: 'journal' })
   const inquest = new Inquest(journal.families, chaos.journal, !options.aof)
+  ledger.checkFamilies(inquest)
   for (const [login, before] of state) if (before === 'abandoned') login.state = 'abandoned'
   const leftovers = await findLeftovers(redis.url, ledger, inquest, chaos.journal)
   return { options, rolling, ledger, chaos: chaos.journal, provider: journal, inquest, leftovers, memory, logs: directory, settledMs }

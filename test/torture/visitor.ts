@@ -52,7 +52,7 @@ export class Visitor {
     const wasIn = login?.state === 'in'
     const answer = await this.#send(request)
     this.#keepPlace(request, sentWith, answer)
-    if (login !== undefined && wasIn) await this.#judge(login, answer)
+    if (login !== undefined && wasIn) await this.#judge(login, answer, sentWith)
     return answer
   }
 
@@ -90,7 +90,7 @@ export class Visitor {
     const answer = await this.#balancer.send(this.#random, { path, cookie: cookies })
     // Cookie and login change in one step: other requests of this browser are under way.
     this.#store(path, answer)
-    const cookie = answer.setCookie.map(header => /^sessionId=([^;]+)/.exec(header)?.[1]).find(value => value !== undefined)
+    const cookie = cookieIn(answer)
     if (answer.status !== 302 || cookie === undefined) {
       if (before !== undefined) this.#doubt(before, answer, alone)
       return this.#failed(`callback ${answer.code}`)
@@ -99,6 +99,75 @@ export class Visitor {
     this.#lastCallback = { path, cookie: cookies }
     this.current = this.#ledger.open({ subject: this.subject, code, cookie, at: answer.at })
     return this.current
+  }
+
+  /**
+   * Adds the account at the second provider to the login, or steps the login up. Either way it goes on in another session, while
+   * slower requests of the one before are under way.
+   */
+  async renew (how: 'link' | 'step-up'): Promise<void> {
+    const login = this.current
+    if (login?.state !== 'in' || this.cookie !== login.cookie) return
+    const start = await this.#send({ path: `/${how}` })
+    const back = start.status === 302 ? await this.#balancer.visit(`${start.location}&login_as=${this.subject}`) : undefined
+    if (back === undefined) return this.#failed(start.status === 302 ? `${how}: provider away` : `${how} route ${start.code}`)
+    const { pathname, search, searchParams } = new URL(back)
+    const code = searchParams.get('code')!
+    this.#ledger.leave(login)
+    const answer = await this.#balancer.send(this.#random, { path: pathname + search, cookie: this.#cookieHeader() })
+    this.#store(pathname, answer)
+    if (answer.status !== 302) {
+      this.#doubt(login, answer, true)
+      return this.#failed(`${how} callback ${answer.code}`)
+    }
+    this.#ledger.move(login, cookieIn(answer))
+    if (how === 'link') {
+      this.#ledger.add(login, code, answer.at)
+    } else {
+      this.#ledger.stepUp(login, code, answer.at)
+    }
+    login.state = 'in'
+  }
+
+  /** Takes the added account away again. */
+  async disconnect (): Promise<void> {
+    const login = this.current
+    if (login?.state !== 'in' || this.cookie !== login.cookie || login.added?.state !== 'in') return
+    this.#ledger.leave(login)
+    const answer = await this.#send({ method: 'POST', path: '/disconnect' })
+    if (answer.status !== 200) {
+      this.#doubt(login, answer, true)
+      return this.#failed(`disconnect ${answer.code}`)
+    }
+    this.#ledger.move(login, cookieIn(answer))
+    this.#ledger.disconnect(login, answer.at)
+    login.state = 'in'
+    const after = await this.ask(login, '/added')
+    if (after.status === 200) this.#ledger.report('disconnect undone', login, { worker: after.worker, text: after.text })
+  }
+
+  /** Calls the API with the added account's token. Nothing else renews or ends the login meanwhile. */
+  async callAdded (login = this.current): Promise<void> {
+    if (login?.state !== 'in' || login.added?.state !== 'in') return
+    const { added } = login
+    const codes: string[] = []
+    for (let tries = 0; tries < TRIES; tries++) {
+      const answer = await this.ask(login, '/added')
+      this.#ledger.count(this.#ledger.calls, answer.code)
+      if (answer.status === 200) {
+        this.#ledger.checkAnswer(login, answer, { added: true })
+        if (codes.some(code => code.startsWith('401'))) this.#ledger.report('false 401', login, { codes, path: '/added' })
+        return
+      }
+      // Asked twice before it is believed; a login that is gone is found out elsewhere.
+      if (codes.at(-1)?.startsWith('401') === true && answer.status === 401) {
+        if (await this.settled(login) === 'in') Object.assign(added, { state: 'lost', lostAt: answer.at, lostCode: codes.at(-1), lostOn: answer.worker })
+        return
+      }
+      codes.push(answer.code)
+      await sleep(TRY_MS)
+    }
+    this.#ledger.report('no clear answer', login, { codes, path: '/added' })
   }
 
   /** A callback failed that would have replaced a login: if it came as far as the store, either outcome is right. */
@@ -142,12 +211,13 @@ export class Visitor {
     this.#ledger.replays++
     const { path, cookie } = this.#lastCallback
     const answer = await this.#balancer.send(this.#random, { path, cookie })
-    if (answer.status === 302) this.#ledger.report('callback taken twice', this, { path, worker: answer.worker })
+    // One whose login is there already is led on to the app, in the session that it has.
+    if (answer.status === 302 && cookieIn(answer) !== undefined) this.#ledger.report('callback taken twice', this, { path, worker: answer.worker })
   }
 
   /** Asks as one login, whatever the browser's cookies are now. */
-  async ask (login: Login, path = '/orders'): Promise<AppAnswer> {
-    return await this.#balancer.send(this.#random, { path, cookie: `${SESSION}=${login.cookie}` })
+  async ask ({ cookie }: Pick<Login, 'cookie'>, path = '/orders'): Promise<AppAnswer> {
+    return await this.#balancer.send(this.#random, { path, cookie: `${SESSION}=${cookie}` })
   }
 
   /** Asks until the app says clearly whether a login lives. */
@@ -162,25 +232,28 @@ export class Visitor {
     return 'unclear'
   }
 
-  /** A login that has ended must not answer. */
-  async askGhost (login: Login): Promise<void> {
+  /** A login that has ended must not answer, nor one that goes on elsewhere under a cookie that it had before. */
+  async askGhost (login: Login, cookie = login.cookie): Promise<void> {
     this.#ledger.ghostsAsked++
     for (const path of ['/', '/orders']) {
-      const answer = await this.ask(login, path)
+      const answer = await this.ask({ cookie }, path)
       const there = path === '/' ? answer.status === 200 && !answer.text.includes('"user":null') : answer.status === 200
-      if (there) this.#ledger.report('resurrected', login, { path, text: answer.text.slice(0, 80), worker: answer.worker, how: login.how, endedMsAgo: answer.sentAt - login.endedAt!, cookie: login.cookie, code: login.code })
+      if (there) this.#ledger.report('resurrected', login, { path, text: answer.text.slice(0, 80), worker: answer.worker, how: login.how, endedMsAgo: answer.sentAt - (login.endedAt ?? 0), cookie, code: login.code })
     }
   }
 
   /** A 401 of a login that the driver has not ended: lost, or a false word. */
-  async #judge (login: Login, answer: AppAnswer): Promise<void> {
+  async #judge (login: Login, answer: AppAnswer, sentWith: string | undefined): Promise<void> {
     const nobody = answer.text.includes('"user":null')
     if (answer.status === 200 && !nobody) return this.#ledger.checkAnswer(login, answer)
     if ((answer.status !== 401 && !nobody) || login.state !== 'in') return
+    const { cookie } = login
+    // It was on its way while the login went on in another session.
+    if (cookie !== sentWith) return
     let checking = this.#checking.get(login)
     if (checking === undefined) {
       checking = this.settled(login).then((settled) => {
-        if (login.state !== 'in') return
+        if (login.state !== 'in' || login.cookie !== cookie) return
         if (settled === 'in') return this.#ledger.report('false 401', login, { code: answer.code, worker: answer.worker, sentAt: answer.sentAt, at: answer.at })
         if (settled === 'out') this.lose(login, answer)
       }).finally(() => this.#checking.delete(login))
@@ -233,5 +306,8 @@ export class Visitor {
     this.jar.store(this.#base, [`${SESSION}=${current.cookie}; Path=/`])
   }
 }
+
+const cookieIn = ({ setCookie }: AppAnswer): string | undefined =>
+  setCookie.map(header => /^sessionId=([^;]+)/.exec(header)?.[1]).find(value => value !== undefined)
 
 const sleep = (ms: number) => new Promise(resolve => setTimeout(resolve, ms))

@@ -5,7 +5,7 @@ import { createClient } from 'redis'
 import oauth from '../../lib/index.ts'
 import { redisStore } from '../../lib/redis.ts'
 import { RedisSessionStore } from '../helpers/redis-session-store.ts'
-import { CLIENT_ID } from './provider.ts'
+import { CLIENT_IDS } from './provider.ts'
 
 export interface WorkerOptions {
   /** Sent along with each token request, so that the provider knows who asks. */
@@ -53,6 +53,13 @@ function addRoutes (app: FastifyInstance): void {
       await new Promise(resolve => setTimeout(resolve, 250))
     }
   })
+  app.get('/added', async (request) => await request.oauth.using('gh').get('orders').json())
+  app.get('/link', async (request, reply) => await request.oauth.login(reply, { provider: 'gh', link: true }))
+  app.get('/step-up', async (request, reply) => await request.oauth.login(reply, { provider: 'acme', link: true }))
+  app.post('/disconnect', async (request) => {
+    await request.oauth.disconnect('gh')
+    return { disconnected: true }
+  })
   app.post('/destroy', async (request) => {
     await request.session.destroy()
     return { destroyed: true }
@@ -78,19 +85,18 @@ export async function runWorker ({ name, redisUrl, issuer, baseUrl, rolling }: W
     rolling,
     store: new RedisSessionStore(client) as never
   })
+  const provider = (clientId: string) => ({
+    issuer,
+    clientId,
+    clientSecret: 'a secret that the provider does not ask for',
+    scope: ['openid', 'profile', 'email'],
+    resourceServers: [`${issuer}/v1/`],
+    refreshParams: { worker: name }
+  })
   await app.register(oauth, {
     baseUrl,
     tokenStore: redisStore(client),
-    providers: {
-      acme: {
-        issuer,
-        clientId: CLIENT_ID,
-        clientSecret: 'a secret that the provider does not ask for',
-        scope: ['openid', 'profile', 'email'],
-        resourceServers: [`${issuer}/v1/`],
-        refreshParams: { worker: name }
-      }
-    }
+    providers: { acme: provider(CLIENT_IDS.acme), gh: provider(CLIENT_IDS.gh) }
   })
   addRoutes(app)
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
