@@ -50,7 +50,7 @@ export async function logoutAll (crowd: Crowd, ledger: Ledger, options: Omit<Vis
 export interface Leftovers {
   /** Live token records and sessions that nobody can reach: their callback's answer never arrived. */
   unreachable: number
-  /** Entries in the lists of users' logins that point to nothing; they end with their time. */
+  /** Entries that point to nothing, in lists of users' logins and in states of logins; they end with their time. */
   dangling: number
   tombstones: number
   deadMarks: number
@@ -86,6 +86,7 @@ export async function findLeftovers (redisUrl: string, ledger: Ledger, inquest: 
       else if (key.startsWith('oauth:dead:')) found.deadMarks++
       else if (key.startsWith('oauth:accounts:')) continue // what a login was; it holds no token
       else if (key.startsWith('oauth:user:')) found.dangling += (JSON.parse(d) as Partial<LoginList>).logins?.length ?? 0
+      else if (key.startsWith('oauth:accounts:')) found.dangling++
       else {
         const { tokens } = JSON.parse(d) as { tokens: { refreshToken: string } }
         const family = tokens.refreshToken.split('.')[1]

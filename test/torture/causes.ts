@@ -1,4 +1,4 @@
-import { overlaps, type ChaosJournal, type Family, type Login, type Presentation, type Span } from './journal.ts'
+import { overlaps, type ChaosJournal, type Family, type Login, type Presentation } from './journal.ts'
 import { losesAnswer } from './provider-faults.ts'
 
 /** Why a refresh token was used twice, or a login lost, where nobody could have helped it. */
@@ -8,17 +8,17 @@ export type Cause =
   | 'worker paused while the answer was on its way'
   | 'worker paused between its last check and the send'
   | 'Redis forgot what it had acknowledged'
-  | 'Redis did not take the answer for longer than an intent lives'
   | 'UNEXPLAINED'
 
 export const CAUSES: readonly Cause[] = [
   'worker killed while it held the rotated token', 'answer lost in transit', 'worker paused while the answer was on its way',
-  'worker paused between its last check and the send', 'Redis forgot what it had acknowledged',
-  'Redis did not take the answer for longer than an intent lives', 'UNEXPLAINED'
+  'worker paused between its last check and the send', 'Redis forgot what it had acknowledged', 'UNEXPLAINED'
 ]
 
 /** Milliseconds within which a worker writes an answer that it has, unless something keeps it from it. */
 const WRITE_MS = 1_000
+/** Milliseconds that a worker may take to reconnect. */
+const RECONNECT_MS = 2_200
 /** Milliseconds that an intent holds others off. */
 const INTENT_MS = 5_000
 
@@ -87,9 +87,6 @@ export class Inquest {
     if (sender?.pauses.some(({ from, to }) => to >= first.at - 50 && to <= again.at && again.at - to < WRITE_MS && to - from > INTENT_MS - WRITE_MS)) {
       return 'worker paused between its last check and the send'
     }
-    if (again.at - first.at > INTENT_MS - WRITE_MS && written >= again.at && this.#redisAway({ from: first.at, to: again.at }) > 0) {
-      return 'Redis did not take the answer for longer than an intent lives'
-    }
     return 'UNEXPLAINED'
   }
 
@@ -98,12 +95,8 @@ export class Inquest {
     let written = (answeredAt ?? Infinity) + WRITE_MS
     for (const outage of [...this.#chaos.redis].sort((a, b) => a.from - b.from)) {
       // A write that was under way is told of its failure late, and tried again a second later at most.
-      if (answeredAt !== undefined && outage.from <= written && outage.to >= answeredAt) written = outage.to + 2 * WRITE_MS
+      if (answeredAt !== undefined && outage.from <= written && outage.to >= answeredAt) written = outage.to + RECONNECT_MS + WRITE_MS
     }
     return written
-  }
-
-  #redisAway (time: Span): number {
-    return this.#chaos.redis.reduce((sum, outage) => sum + Math.max(0, Math.min(outage.to, time.to) - Math.max(outage.from, time.from)), 0)
   }
 }
