@@ -22,7 +22,7 @@ import { SessionLogins, ttlOf, type SessionObject } from './session/accounts.ts'
 import { boundedStore, describeFailure } from './session/bounded-store.ts'
 import { DeadSessions } from './session/dead-sessions.ts'
 import { encryptedStore } from './session/encrypted-store.ts'
-import { guardSessionStore, isEntryId, isMemoryStore } from './session/guarded-session-store.ts'
+import { guardSessionStore, isEntryId, isMemoryStore, type IsLate } from './session/guarded-session-store.ts'
 import { loadedRecords, type LoadedLogin } from './session/lifecycle.ts'
 import { LoginRecords } from './session/login-records.ts'
 import { PendingLogins } from './session/pending-logins.ts'
@@ -90,7 +90,7 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
   const config = resolveOptions(options as OAuthSessionOptions, surroundings, () => { announce(config.baseUrl()) })
   const foreign = passedAlong(options)
   if (foreign.length > 0) app.log.warn(`fastify-oauth-session leaves these options alone, which are none of its own: ${foreign.join(', ')}`)
-  const store = findSessionStore(app)
+  const store = findSessionStore(app, (sessionId, session) => isLateSave(runtime, sessionId, session as SessionObject))
   const runtime = createRuntime(app, config, store.get)
   const announce = announcer(app, runtime, surroundings)
 
@@ -192,6 +192,13 @@ function firstUses ({ registrations, clock }: Runtime, session: SessionObject): 
     })
   }
   return uses
+}
+
+/** Whether a session with a login is to be saved after it has ended. */
+function isLateSave ({ deadSessions, sessionLogins }: Runtime, sessionId: string, session: SessionObject): boolean | Promise<boolean> {
+  if (sessionLogins.of(session) === undefined) return false
+  if (deadSessions.knows(sessionId)) return true
+  return deadSessions.asksStore && deadSessions.find(sessionId).then(end => end !== undefined)
 }
 
 /** Notes what a request's session points to. A login that has ended in this process counts no more. */
@@ -354,7 +361,7 @@ function trialSession (app: FastifyInstance, protocol: 'http' | 'https'): Sessio
 }
 
 /** The session store is reachable through a session alone: the one made on trial, or the first request's. */
-function findSessionStore (app: FastifyInstance) {
+function findSessionStore (app: FastifyInstance, isLate: IsLate) {
   const trial = trialSession(app, 'http') as Record<symbol, unknown> | undefined
   const symbol = trial === undefined ? undefined : Object.getOwnPropertySymbols(trial).find(({ description }) => description === 'sessionStore')
   let known: SessionStore | undefined
@@ -363,7 +370,7 @@ function findSessionStore (app: FastifyInstance) {
     known = store
     guardSessionStore(store, STORE_MS, (method, cause) => {
       app.log.error({ err: describeFailure(cause), method }, 'the session store failed')
-    })
+    }, isLate)
   }
   if (symbol !== undefined) learn(trial![symbol] as SessionStore)
   return {

@@ -184,3 +184,32 @@ for (const [name, open] of Object.entries(kinds)) {
     })
   }
 }
+
+t.test('a slower request on another process does not even write the session that a logout has ended', async (t) => {
+  const provider = await startMisbehavingProvider(t)
+  const slow = new Gate()
+  const shared = new JsonStore()
+  const there = Object.assign(new JsonStore(), { records: shared.records })
+  const setup = (app: FastifyInstance) => {
+    app.get('/slow', async ({ session }) => {
+      await slow.pass()
+      session.set('visits' as never, 1 as never)
+      return 'done'
+    })
+  }
+  const oauth = { providers: { acme: provider.providerOptions }, baseUrl: () => here.url }
+  const here = await buildApp(t, { oauth, setup, session: { store: shared } })
+  const elsewhere = await buildApp(t, { oauth, setup, session: { store: there } })
+  const browser = new Browser()
+  await browser.login(`${here.url}/login/acme`)
+  const late = browser.get(`${elsewhere.url}/slow`)
+  await slow.arrived
+  await browser.post(`${here.url}/logout`, { redirect: 'manual' })
+  const writes = there.calls.set
+  slow.release()
+  const answer = await late
+  t.equal(answer.status, 200)
+  t.equal(answer.headers['set-cookie'], undefined)
+  t.equal(there.calls.set, writes)
+  t.strictSame([...shared.records.keys()].filter(id => !id.startsWith('oauth:')), [])
+})
