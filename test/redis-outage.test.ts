@@ -7,6 +7,7 @@ import { startCluster } from './helpers/cluster.ts'
 import { startProvider } from './helpers/provider.ts'
 import type { RedisServer } from './helpers/redis.ts'
 import { startTokenProcess } from './helpers/token-process.ts'
+import { wrappedStore } from './helpers/wrapped-store.ts'
 
 // Redis was away for longer than an intent lives, and the process that holds the new tokens reconnects last.
 
@@ -45,6 +46,7 @@ async function setUp (t: Test, connect: Connect) {
   return {
     provider,
     redis,
+    id,
     tokenRecords,
     start,
     refresh: async ({ refresher, client }: Awaited<ReturnType<typeof start>>) => await refresher.refresh(client, id, { version: 1 }),
@@ -105,6 +107,35 @@ for (const [name, connect] of Object.entries(connectors)) {
     t.equal(provider.refreshTokenReuses, 0)
   })
 }
+
+t.test('a set whose write was carried out, but not acknowledged, is not refreshed before Redis can be told', async (t) => {
+  const setup = await setUp(t, connectors['node-redis'])
+  if (setup === undefined) return
+  const { provider, redis, start, refresh, id } = setup
+  let away = false
+  const holder = startTokenProcess(t, wrappedStore(redisStore(await connectors['node-redis'](t, redis.url, AT_ONCE_MS)), (store) => {
+    const failing = <A extends unknown[], T>(method: (...args: A) => Promise<T>) => async (...args: A) => {
+      if (away) throw new Error('connection lost')
+      return await method.apply(store, args)
+    }
+    const end = async (...args: Parameters<typeof store.end>) => {
+      const ended = await store.end(...args)
+      if (!ended) return ended
+      away = true
+      throw new Error('connection lost')
+    }
+    return { get: failing(store.get), set: failing(store.set), begin: failing(store.begin), end: failing(end) }
+  }), provider)
+  t.match(await refresh(holder), { version: 2 })
+  t.equal(holder.records.unsaved, 1)
+  await t.rejects(holder.refresher.refresh(holder.client, id, { version: 2 }), { message: 'connection lost' })
+  const other = await start(AT_ONCE_MS)
+  const { version } = await other.refresher.refresh(other.client, id, { version: 2 })
+  t.ok(version > 2)
+  away = false
+  t.match(await holder.refresher.refresh(holder.client, id, { version: 2 }), { version })
+  t.equal(provider.refreshTokenReuses, 0)
+})
 
 t.test('a holder that died is given up when Redis is known to have answered for long enough', async (t) => {
   const setup = await setUp(t, connectors['node-redis'])

@@ -12,7 +12,7 @@ export interface Intent {
 
 export type Announced =
   /** The refresh token may be sent, until then (monotonic milliseconds). */
-  | { state: 'begun', record: TokenRecord, unfinished: boolean, sendBefore: number }
+  | { state: 'begun', record: TokenRecord, unfinished: boolean, standing: Intent, sendBefore: number }
   | { state: 'newer', record: TokenRecord }
   | { state: 'gone' }
   /** Somebody else was at work all the time. */
@@ -85,6 +85,8 @@ export class RefreshIntents {
   async giveUp (id: string, intent: Intent, unsure: boolean): Promise<void> {
     const live = this.#records.live(id)
     if (unsure) live.doubtful = intent.version
+    // The intent is that of a set which is not written yet: others still have to wait for it.
+    if (live.unsaved !== undefined) return
     const done = live.doubtful === intent.version ? this.#records.extend(id, { ...intent, until: Date.now() }) : this.#records.release(id, intent.owner)
     await done.catch(() => {}) // the intent ends by itself
   }

@@ -133,12 +133,12 @@ export class Refresher {
     if (begun.state === 'gone') throw loginEnded(provider)
     if (begun.state === 'late') throw timedOut(provider)
     if (begun.state === 'newer') return begun.record
-    const { record: current, unfinished } = begun
+    const { record: current, unfinished, standing } = begun
     const live = this.#records.live(id)
     if (unfinished) live.doubtful = current.version
 
     const intent = { owner, version: current.version }
-    const stopHeartbeat = this.#intents.keep(id, intent)
+    const stopHeartbeat = this.#intents.keep(id, standing)
     let answer: TokenResponse
     try {
       answer = await this.#exchange(provider, current, begun.sendBefore, options)

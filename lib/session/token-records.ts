@@ -1,15 +1,16 @@
 import { randomToken } from '../protocol/random.ts'
 import { KeptRecords } from './kept-records.ts'
-import { LiveRecords, type LiveRecord, type Outcome } from './live-records.ts'
+import { LiveRecords, type LiveRecord, type Outcome, type UnsavedSet } from './live-records.ts'
 import { RefreshedSets } from './refreshed-sets.ts'
 import { StoreWatch } from './store-watch.ts'
-import { decodeRecord, encodeRecord, type TokenRecord } from './token-record.ts'
+import { decodeRecord, encodeRecord, nextRefreshToken, type TokenRecord } from './token-record.ts'
 import type { RefreshIntent, StoredRecord, TokenStore } from './token-store.ts'
 import { UnclearDeletions } from './unclear-deletions.ts'
 
 /** What stands between a process and a refresh. */
 export type Begun =
-  | { state: 'begun', record: TokenRecord, unfinished: boolean }
+  /** `standing`: the intent as it stands in the store. */
+  | { state: 'begun', record: TokenRecord, unfinished: boolean, standing: { owner: string, version: number } }
   | { state: 'busy' }
   | { state: 'newer', record: TokenRecord }
   | { state: 'gone' }
@@ -129,11 +130,14 @@ export class TokenRecords {
     const live = this.live(id)
     // Where the store is back, what it could not take comes first: the intent is announced on that.
     if (live.unsaved !== undefined) await this.#refreshed.writeAgain(live)
-    if (this.#store.begin === undefined || live.unsaved !== undefined) {
+    const { owner, version } = intent
+    if (this.#store.begin === undefined) {
       const record = await this.read(id)
       if (record === undefined) return { state: 'gone' }
-      return record.version === intent.version ? { state: 'begun', record, unfinished: false } : { state: 'newer', record }
+      if (record.version !== version) return { state: 'newer', record }
+      return { state: 'begun', record, unfinished: false, standing: { owner, version } }
     }
+    if (live.unsaved !== undefined) return await this.#beginUnsaved(live, live.unsaved, intent)
     const askedAt = this.#monotonic()
     const result = await this.#watch.watch(() => this.#store.begin!(id, intent))
     if (result.state === 'gone') {
@@ -147,10 +151,39 @@ export class TokenRecords {
       if (result.state === 'begun') await this.release(id, intent.owner)
       return { state: 'newer', record }
     }
-    if (result.state === 'begun') return { state: 'begun', record, unfinished: result.unfinished }
+    if (result.state === 'begun') {
+      // The store had gone back, and writing the newer version has ended the intent.
+      if (record.version > result.record.version) {
+        const again = await this.#watch.watch(() => this.#store.begin!(id, intent))
+        if (again.state !== 'begun') return { state: 'busy' }
+      }
+      return { state: 'begun', record, unfinished: result.unfinished, standing: { owner, version: record.version } }
+    }
     // An older version stands there than the one to replace. Where it is this process that saw the newer one, that one
     // stands there again by now, or will when a refresh that somebody else began is over.
     return record.version === intent.version ? { state: 'busy' } : { state: 'newer', record }
+  }
+
+  /**
+   * Announces the refresh of a set that could not be written yet. It may stand in the store all the same, since only the answer
+   * of the write was lost; there others may use its refresh token. So it is not used before the store has been told.
+   * @throws FST_OAUTH_STORE_UNAVAILABLE
+   */
+  async #beginUnsaved (live: LiveRecord, unsaved: UnsavedSet, intent: RefreshIntent & { version: number }): Promise<Begun> {
+    const { version: _unsaved, ...rest } = intent
+    const { owner, record, used } = unsaved
+    const result = await this.#watch.watch(() => this.#store.begin!(live.id, { ...rest, owner }))
+    if (result.state === 'gone' || result.state === 'busy') return { state: result.state }
+    const stored = decodeRecord(result.record)!
+    const next = nextRefreshToken(stored)
+    const isBehind = stored.version < record.version ? used.includes(next) : stored.version === record.version && next === nextRefreshToken(record)
+    if (live.unsaved !== unsaved || !isBehind) {
+      // It has been written meanwhile, or somebody went on from the set before: another look tells.
+      await this.release(live.id, owner)
+      return { state: 'busy' }
+    }
+    if (record.version !== intent.version) return { state: 'newer', record }
+    return { state: 'begun', record, unfinished: false, standing: { owner, version: stored.version } }
   }
 
   /** Keeps the caller's intent alive while its exchange is still read, and the version that it is to replace still stands. */
