@@ -138,8 +138,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: 'a late write does not take the place of what another process went on with',
-    find: '!used.includes(nextRefreshToken(stored))) return false',
-    replace: 'false) return false',
+    find: ' || !used.includes(nextRefreshToken(stored))) return',
+    replace: ') return',
     tests: ['test/unfinished-refresh.test.ts']
   },
   {
