@@ -19,6 +19,7 @@ export function safeReturnTo (value: unknown, base: URL, limit = MAX_RETURN_TO):
   // Browsers drop tabs and line breaks out of a URL, and read `\` as `/` before the query.
   // eslint-disable-next-line no-control-regex
   if (/[\u0000-\u0020\u007f]/.test(value) || /^[^?#]*\\/.test(value)) return undefined
+  // Two slashes are another origin: each of the two checks, here and below, would do.
   const path = value.startsWith(`${base.origin}/`) ? value.slice(base.origin.length) : value
   if (!path.startsWith('/') || path.startsWith('//') || !URL.canParse(path, base.origin)) return undefined
   const url = new URL(path, base.origin)

@@ -288,32 +288,33 @@ export const mutants: readonly Mutant[] = [
     protects: 'return paths: what begins with two slashes',
     find: "if (!path.startsWith('/') || path.startsWith('//') || !URL.canParse(path, base.origin)) return undefined",
     replace: "if (!path.startsWith('/') || !URL.canParse(path, base.origin)) return undefined",
-    tests: ['test/web.test.ts'],
+    tests: ['test/return-to.test.ts'],
     harmless: 'it is another origin, which is compared below'
   },
   {
     protects: 'return paths: a pathname that begins with two slashes',
     find: " || url.pathname.startsWith('//')) return undefined",
     replace: ') return undefined',
-    tests: ['test/web.test.ts']
+    tests: ['test/return-to.test.ts']
   },
   {
     protects: 'return paths: tabs and line breaks',
     find: '/[\\u0000-\\u0020\\u007f]/.test(value) || ',
     replace: '',
-    tests: ['test/web.test.ts']
+    tests: ['test/return-to.test.ts']
   },
   {
     protects: 'return paths: backslashes',
     find: ' || /^[^?#]*\\\\/.test(value)) return undefined',
     replace: ') return undefined',
-    tests: ['test/web.test.ts']
+    tests: ['test/return-to.test.ts']
   },
   {
     protects: 'return paths: the origin',
     find: 'if (url.origin !== base.origin || url.username',
     replace: 'if (url.username',
-    tests: ['test/web.test.ts']
+    tests: ['test/return-to.test.ts'],
+    harmless: 'every way to another origin begins with two slashes or has a backslash, which are refused before'
   },
 
   // ID tokens.
@@ -399,6 +400,6 @@ export const mutants: readonly Mutant[] = [
     protects: 'a login by ID token without one',
     find: 'if (pending.nonce !== undefined && tokens.idToken === undefined) {',
     replace: 'if (tokens.idToken === null) {',
-    tests: ['test/callback.test.ts']
+    tests: ['test/id-token.test.ts']
   }
 ]
