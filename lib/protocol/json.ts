@@ -28,11 +28,11 @@ export function parseJson (text: string): unknown {
   return JSON.parse(exact)
 }
 
-// A number that is held exactly, or that is no integer, stays what it is.
+// A number that is held exactly, or that is no integer, stays what it is. A fraction that would be rounded to an integer
+// is text as well: it would pass for an id.
 function exactNumber (literal: string): string {
   const number = Number(literal)
   if (literal.length < 16 && !/[eE]/.test(literal)) return literal
-  if (Math.abs(number) <= Number.MAX_SAFE_INTEGER) return literal
   const parts = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(literal)!
   const [, sign = '', whole = '', fraction = '', power = '0'] = parts
   const shift = Number(power) - fraction.length
@@ -40,7 +40,9 @@ function exactNumber (literal: string): string {
   const all = (whole + fraction + '0'.repeat(Math.max(0, shift)))
   const digits = shift < 0 ? all.slice(0, shift) : all
   const isInteger = shift >= 0 || /^0*$/.test(all.slice(shift))
-  return isInteger && digits.length <= MAX_DIGITS ? `"${sign}${digits.replace(/^0+(?=\d)/, '')}"` : literal
+  if (!isInteger) return Number.isInteger(number) ? `"${literal}"` : literal
+  const isHeld = Math.abs(number) <= Number.MAX_SAFE_INTEGER || digits.length > MAX_DIGITS
+  return isHeld ? literal : `"${sign}${digits.replace(/^0+(?=\d)/, '')}"`
 }
 
 /**
