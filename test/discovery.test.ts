@@ -95,6 +95,8 @@ const unusable: Record<string, Reply> = {
   'is a list': { body: [] },
   'has no issuer': { body: { error: 'not found' } },
   'makes the server fail': { status: 500 },
+  'is larger than any document': { body: 'x'.repeat(1024 * 1024 + 1) },
+  'is in an encoding that was not asked for': { headers: { 'content-encoding': 'x-own' }, body: '{}' },
   'is not implemented': { status: 501 }
 }
 

@@ -1,5 +1,5 @@
 import type { AuthorizationServer } from 'oauth4webapi'
-import { InvalidOptionsError, ProviderUnavailableError } from '../errors.ts'
+import { InvalidOptionsError, ProviderUnavailableError, type OAuthError } from '../errors.ts'
 import { redact } from './redact.ts'
 import { parseMembers, type HttpAnswer, type TokenMembers } from './token-response.ts'
 
@@ -31,7 +31,7 @@ export async function discover (provider: string, issuer: string, fetchDocument:
   const failures: string[] = []
   let status: number | undefined
   for (const address of documentsOf(new URL(issuer))) {
-    const answer = await fetchDocument(address, { accept: 'application/json' })
+    const answer = await fetchDocument(address, { accept: 'application/json' }).catch(unreadable)
     const members = answer.status === 200 ? parseMembers(answer.text) : undefined
     if (typeof members?.issuer === 'string') {
       checkIssuer(provider, issuer, members.issuer)
@@ -45,6 +45,12 @@ export async function discover (provider: string, issuer: string, fetchDocument:
   const remedy = 'check `issuer` if this does not pass, or write the endpoints into the options'
   const details = { provider, responseStatus: status, reason: 'invalid_metadata' }
   throw new ProviderUnavailableError(`${message}; ${remedy}`, details)
+}
+
+// What is too large, or encoded in a way that nobody asked for, is no document: a page, perhaps.
+function unreadable (error: OAuthError): HttpAnswer {
+  if (error.code !== 'FST_OAUTH_INVALID_TOKEN_RESPONSE') throw error
+  return { status: 200, headers: {}, text: '' }
 }
 
 // One has the well-known path behind the issuer's own, the other before it.

@@ -26,6 +26,9 @@ export interface KeySourceOptions {
   pauseMs?: number
 }
 
+// An entry that cannot be used takes no other with it (RFC 7517, section 5).
+const isKey = (entry: unknown) => typeof entry === 'object' && entry !== null && !Array.isArray(entry)
+
 /**
  * Keeps a provider's key set. Concurrent callers share one fetch; a failed one is not kept.
  * An unknown `kid`, or a signature that the key of that name did not make, causes one more fetch, then none for a pause
@@ -40,7 +43,7 @@ export function createKeySource ({ fetchKeys, now, maxAgeMs = 3_600_000, pauseMs
 
   const load = () => {
     fetching ??= fetchKeys().then((set) => {
-      keys = createLocalJWKSet(set)
+      keys = createLocalJWKSet({ ...set, keys: set.keys.filter(isKey) })
       generation++
       fetchedAt = now()
     }).finally(() => { fetching = undefined })
