@@ -350,7 +350,24 @@ t.test('tokens with made-up signatures under a known name do not make the app ha
   t.equal(provider.asked('keys').length, 2)
 })
 
-const twice: Record<string, (key: SigningKey) => Record<string, unknown>[]> = {
+t.test('an ID token or an answer of another issuer, or for another client, is refused with both names', async (t) => {
+  const { provider, browser, url } = await loginApp(t)
+  const { issuer, clientId } = provider
+  const other = issuer.replace('127.0.0.1', 'localhost')
+  const messageOf = async (wrong: typeof provider.wrong) => {
+    provider.wrong = wrong
+    return (await browser.login(`${url}/login/acme`, asJson)).json<{ message: string }>().message
+  }
+  const issued = await messageOf({ claims: { iss: other } })
+  t.ok(issued.includes(`it is of issuer "${other}", not of "${issuer}"`), issued)
+  t.match(issued, 'check `issuer`')
+  t.match(await messageOf({ claims: { aud: 'shop' } }), `it is for "shop", not for "${clientId}"; check \`clientId\``)
+  const answered = await messageOf({ callback: (params) => { params.set('iss', other) } })
+  t.ok(answered.includes(`it names "${other}", not "${issuer}"`), answered)
+})
+
+const twice: Record<string, (key: SigningKey) => unknown[]> = {
+  'beside entries that are no keys': key => [null, 'key', 5, [], publicJwk(key)],
   'listed twice': key => [publicJwk(key), publicJwk(key)],
   'listed twice, once with more to say': key =>
     [publicJwk(key), publicJwk(key, { alg: undefined, use: undefined, x5t: 'abc' })],

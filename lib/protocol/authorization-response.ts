@@ -77,7 +77,10 @@ export function checkIssuer (params: URLSearchParams, { provider, issuer, issuer
   const given = params.getAll('iss')
   if (given.length === 0 && issuerPromised !== true) return
   if (given.length !== 1 || given[0] !== issuer) {
-    throw new AuthorizationFailedError(`the answer on the callback of provider "${provider}" was issued by somebody else; start the login again`, { provider, reason: 'issuer_mismatch' })
+    const said = given.map(name => `"${redact(name)}"`).join(', ') || 'no issuer'
+    const message = `the answer on the callback of provider "${provider}" was issued by somebody else: ` +
+      `it names ${said}, not "${issuer}"; start the login again`
+    throw new AuthorizationFailedError(message, { provider, reason: 'issuer_mismatch' })
   }
 }
 

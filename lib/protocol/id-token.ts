@@ -4,6 +4,7 @@ import { InvalidIdTokenError, InvalidResponseError, OAuthError } from '../errors
 import type { KeySource } from './jwks.ts'
 import { acceptableAlgorithms, verifyJwt } from './jwt.ts'
 import { safeEqual } from './random.ts'
+import { redact } from './redact.ts'
 
 /** The claims of a validated ID token (OpenID Connect Core, section 2). */
 export interface IdTokenClaims extends JWTPayload {
@@ -74,7 +75,7 @@ export async function validateIdToken (idToken: string, expected: IdTokenExpecta
   } catch (cause) {
     // A key set that could not be fetched is the provider's absence, not a bad token.
     if (cause instanceof OAuthError) throw cause
-    throw refuse(reasonOf(cause), describe(cause, expected.now), cause)
+    throw refuse(reasonOf(cause), describe(cause, expected), cause)
   }
   if (typeof claims.sub !== 'string' || claims.sub === '') throw refuse('sub', 'it names no subject')
   const { acceptIssuer } = expected
@@ -132,7 +133,7 @@ export async function validateUserinfo (jwt: string, expected: UserinfoExpectati
     currentDate: new Date(expected.now * 1000)
   }).catch((cause: unknown) => {
     if (cause instanceof OAuthError) throw cause
-    throw refuse(reasonOf(cause), describe(cause, expected.now), cause)
+    throw refuse(reasonOf(cause), describe(cause, expected), cause)
   })
   const key = expected.keys.entry(protectedHeader.kid) ?? {}
   if (acceptIssuer !== undefined && !acceptIssuer(String(payload.iss), payload, key)) {
@@ -141,10 +142,17 @@ export async function validateUserinfo (jwt: string, expected: UserinfoExpectati
   return payload
 }
 
-// Clocks are what such an error is mostly about.
-function describe (error: unknown, now: number): string {
+// Clocks and addresses are what such an error is mostly about.
+function describe (error: unknown, { now, issuer, clientId }: Pick<IdTokenExpectation, 'now' | 'issuer' | 'clientId'>): string {
   if (error instanceof errors.JWTExpired || error instanceof errors.JWTClaimValidationFailed) {
     const time = error.payload[error.claim]
+    const said = [time].flat().filter(name => typeof name === 'string').map(name => `"${redact(name)}"`).join(', ')
+    if (error.claim === 'iss' && said !== '') {
+      const known = [issuer].flat().map(name => `"${name}"`).join(' or ')
+      return `it is of issuer ${said}, not of ${known} (another name of the same machine is another issuer); ` +
+        'check `issuer`, or write `idTokenIssuer`'
+    }
+    if (error.claim === 'aud' && said !== '') return `it is for ${said}, not for "${clientId}"; check \`clientId\``
     if (error.claim === 'exp' && typeof time === 'number') return `it expired ${fromNow(time, now)}`
     if (error.claim === 'nbf' && typeof time === 'number') return `it begins to be valid ${fromNow(time, now)}`
   }
