@@ -205,13 +205,27 @@ t.test('password: an address is an IPv4 address, or the network that an IPv6 hos
 
 for (const [what, status, body] of [
   ['invalid_request', 400, { error: 'invalid_request' }], ['access_denied', 403, { error: 'access_denied' }], ['a code of its own', 400, { error: 'wrong_password' }],
-  ['an error in a 200', 200, { error: 'invalid_user' }], ['an empty 400', 400, ''], ['an empty 401', 401, ''], ['an empty 403', 403, ''], ['a page with 401', 401, '<h1>No</h1>']
+  ['an error in a 200', 200, { error: 'invalid_user' }], ['an empty 400', 400, ''], ['an empty 401', 401, ''], ['an empty 403', 403, ''], ['a page with 401', 401, '<h1>No</h1>'],
+  ['an empty 409', 409, ''], ['a 200 that says no', 200, { success: false }]
 ] as const) {
   t.test(`password: a provider that refuses with ${what}: 401, and it counts`, async (t) => {
     const { app, server } = await passwordApp(t)
     server.refusal = { status, body: typeof body === 'string' ? body : JSON.stringify(body) }
     const post = () => app.inject({ method: 'POST', url: '/login/legacy', payload: { username: 'alice', password: 'wrong' } })
     for (let index = 0; index < 10; index++) t.match(await post(), { statusCode: 401, payload: /FST_OAUTH_AUTHORIZATION_FAILED/ })
+    t.equal((await post()).statusCode, 429)
+    t.equal(server.requests.length, 10)
+  })
+}
+
+for (const [what, status, body] of [
+  ['an empty 404', 404, ''], ['a page with 200', 200, '<h1>Log in</h1>'], ['an empty 200', 200, '']
+] as const) {
+  t.test(`password: nobody guesses without a limit at a server that answers ${what}`, async (t) => {
+    const { app, server } = await passwordApp(t)
+    server.refusal = { status, body }
+    const post = () => app.inject({ method: 'POST', url: '/login/legacy', payload: { username: 'alice', password: 'wrong' } })
+    for (let index = 0; index < 10; index++) t.equal((await post()).statusCode, 502)
     t.equal((await post()).statusCode, 429)
     t.equal(server.requests.length, 10)
   })

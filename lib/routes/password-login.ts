@@ -63,8 +63,10 @@ async function login (runtime: Runtime, request: FastifyRequest, reply: FastifyR
     granted = await passwordGrant(provider, { username, password })
     outcome = 'succeeded'
   } catch (error) {
-    if (!isRefusal(error as OAuthError)) throw error
-    outcome = 'failed'
+    const refused = isRefusal(error as OAuthError)
+    // What cannot be read may be a no as well: nobody gets to guess at such a server without a limit.
+    if (refused || isUnreadable(error as OAuthError)) outcome = 'failed'
+    if (!refused) throw error
     const { oauthError, oauthErrorDescription, responseStatus } = error as OAuthError
     // What the provider says beyond its error may tell which names it knows: it is for the log alone.
     request.log.info({ provider: provider.name, oauthError, oauthErrorDescription, responseStatus }, 'user name and password were refused')
@@ -79,15 +81,22 @@ async function login (runtime: Runtime, request: FastifyRequest, reply: FastifyR
 // Errors that are about the app's own registration or request, or about the server (RFC 6749, section 5.2; RFC 8707).
 const NOT_THE_USERS = new Set(['invalid_client', 'unauthorized_client', 'unsupported_grant_type', 'invalid_scope', 'invalid_target',
   'server_error', 'temporarily_unavailable'])
-/** How servers say no that name no error. */
-const SAYS_NO = new Set([400, 401, 403, 422, 423])
+/** Statuses that are about the address or the form of the request: the operator's to mend. */
+const ABOUT_THE_REQUEST = new Set([404, 405, 406, 410, 411, 413, 414, 415, 421, 431])
 
 /** Whether the provider did not take user name and password, in whatever words: servers have many beside `invalid_grant`. */
 function isRefusal (error: OAuthError): boolean {
   const { code, oauthError, reason, responseStatus } = error
   if (code === 'FST_OAUTH_PROVIDER_UNAVAILABLE' || isClientRefused(error)) return false
   if (reason === 'refused') return !NOT_THE_USERS.has(oauthError ?? '')
-  return oauthError === undefined && responseStatus !== undefined && SAYS_NO.has(responseStatus)
+  if (oauthError !== undefined || responseStatus === undefined || ABOUT_THE_REQUEST.has(responseStatus)) return false
+  return (responseStatus >= 400 && responseStatus <= 499) || (responseStatus === 200 && reason === 'missing_token')
+}
+
+/** Whether an answer came that names no error and holds no tokens. */
+function isUnreadable (error: OAuthError): boolean {
+  const { code, oauthError } = error
+  return code === 'FST_OAUTH_INVALID_TOKEN_RESPONSE' && oauthError === undefined && !isClientRefused(error)
 }
 
 function wrong (provider: ProviderClient, oauthError?: string): OAuthError {
