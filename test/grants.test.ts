@@ -337,6 +337,14 @@ t.test('a refused client is told what to look at', async (t) => {
   t.match(encoded, { message: /do not decode such a secret in Basic: try clientAuthentication: 'client_secret_post'$/ })
 })
 
+t.test('a client that may not use a grant, or whose secret is wrong at Keycloak, is told what to look at', async (t) => {
+  const { providerOptions } = await tokenEndpoint(t, [[401, { error: 'unauthorized_client' }]])
+  const acme = provider(t, { ...providerOptions, grantType: 'client_credentials' })
+  const error = await acme.session().fetchTokens().catch((error: unknown) => error)
+  t.match(error, { code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE', oauthError: 'unauthorized_client' })
+  t.match(error, { message: /unauthorized_client; check clientId, clientSecret .*, and which grants the provider allows/ })
+})
+
 t.test('a refused client whose secret Basic encodes is told of the form, where the metadata lists it', async (t) => {
   const messageFrom = async (methods: string[]) => {
     const wrong = { metadata: { token_endpoint_auth_methods_supported: methods } }

@@ -34,6 +34,9 @@ const COMPACT_JWE = /^[\w-]+(?:\.[\w-]*){4}$/
 /** For a secret whose characters Basic encodes (RFC 6749, section 2.3.1). */
 const TRY_POST = "; some servers do not decode such a secret in Basic: try clientAuthentication: 'client_secret_post'"
 
+/** For `unauthorized_client`: this grant is not the client's (RFC 6749, section 5.2), or, at Keycloak, a wrong secret. */
+const ALLOWED_GRANTS = ', and which grants the provider allows this client'
+
 /** Milliseconds after which discovered metadata is fetched anew, in the background. */
 const METADATA_MAX_AGE_MS = 3_600_000
 /** The same, where the first document could not be had for the moment. */
@@ -178,6 +181,7 @@ export class ProviderClient {
    */
   async requestTokens (request: GrantRequest): Promise<TokenResponse> {
     const result = await this.#requestTokens(request)
+    if (isUnauthorizedClient(result)) return this.#withClientHint(result, ALLOWED_GRANTS)
     if (!isInvalidClient(result)) return result
     if (request.clientAuth !== undefined || !await this.#authenticator.mayTryPost()) {
       const encoded = request.clientAuth === undefined && await this.#authenticator.isEncodedInBasic()
@@ -406,6 +410,10 @@ const SECRET_PARAMETERS = ['code', 'code_verifier', 'refresh_token', 'client_sec
 
 function secretsOf (body: URLSearchParams): string[] {
   return SECRET_PARAMETERS.flatMap(name => body.getAll(name))
+}
+
+function isUnauthorizedClient (answer: TokenResponse): answer is Extract<TokenResponse, { error: unknown }> {
+  return 'error' in answer && answer.error.oauthError === 'unauthorized_client'
 }
 
 function isInvalidClient (answer: TokenResponse): answer is Extract<TokenResponse, { error: unknown }> {
