@@ -56,6 +56,21 @@ t.test('an option that a call does not have is refused by name, and nothing is s
     })
   }
 
+  for (const [options, message] of [
+    [{ query: 'a=b' }, /"query" of a call is a string; write an object of parameters/],
+    [{ query: [['a', 'b']] }, /"query" of a call is a Array/],
+    [{ query: new Map([['a', 'b']]) }, /"query" of a call is a Map/],
+    [{ signal: 5 }, /"signal" of a call is a number; write an AbortSignal/],
+    [{ withholdToken: 'false' }, /"withholdToken" of a call is a string; write true or false/],
+    [{ withholdToken: 1 }, /"withholdToken" of a call is a number/],
+    [{ maxResponseSize: '1mb' }, /"maxResponseSize" of a call is a string; write a number of bytes/]
+  ] as const) {
+    t.test(`${Object.keys(options)[0]} in a shape that a call would drop or take for another`, async (t) => {
+      const error = await rejection(run(oauth => oauth.get('orders', plain(options))))
+      t.match(error, { code: 'FST_OAUTH_INVALID_OPTIONS', reason: 'invalid_option', provider: 'acme', message })
+    })
+  }
+
   t.test('a method that is not the function\'s own', async (t) => {
     t.match(await rejection(run(oauth => oauth.get('orders', plain({ method: 'POST' })))), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /request\(\)/ })
     t.match(await rejection(run(oauth => oauth.post('orders', plain({ method: 'put' })))), { code: 'FST_OAUTH_INVALID_OPTIONS' })

@@ -135,7 +135,7 @@ class AuthorizedCall implements CallSender {
   ): Promise<T> {
     const { body, signal, withholdToken } = this.#options ?? NO_OPTIONS
     try {
-      signal?.throwIfAborted()
+      signal?.throwIfAborted?.()
       const config = this.#client.config()
       this.provider = config.name
       const preparing = this.#prepare(config)
@@ -173,7 +173,7 @@ class AuthorizedCall implements CallSender {
     checkCallOptions(options, this.#method, config.name)
     const { json, body, headers, method, signal, query, withholdToken, maxResponseSize: _ours, ...rest } = options
     const url = withholdToken === true ? resolveUrl(this.#url, config) : resolveResourceUrl(this.#url, config)
-    if (query !== undefined) url.search = appendQuery(url.search, setParameters(new URLSearchParams(), query as Parameters))
+    if (query !== undefined && query !== null) url.search = appendQuery(url.search, setParameters(new URLSearchParams(), query as Parameters))
     const finish = (prepared: PreparedBody): Prepared => ({
       request: { url, method: this.#method ?? method?.toUpperCase() ?? 'GET', headers: requestHeaders(headers, prepared, withholdToken), body: prepared.body, signal: signal ?? undefined, options: rest },
       replayable: prepared.replayable

@@ -37,6 +37,19 @@ const HINTS: Record<string, string> = {
   proxy: 'give the plugin a `dispatcher`'
 }
 
+const isObject = (value: unknown): value is object => typeof value === 'object'
+
+/** What would be dropped without a word, or fail somewhere else, in another shape. */
+const SHAPES: Record<string, [fits: (value: unknown) => boolean, wanted: string]> = {
+  query: [
+    value => value instanceof URLSearchParams || (isObject(value) && !isBody(value)),
+    'an object of parameters, or URLSearchParams'
+  ],
+  signal: [value => isObject(value) && 'throwIfAborted' in value, 'an AbortSignal'],
+  withholdToken: [value => typeof value === 'boolean', 'true or false'],
+  maxResponseSize: [value => typeof value === 'number' && value >= 0, 'a number of bytes']
+}
+
 /**
  * Refuses what a call would drop without a word: an option of another HTTP client, a misspelt one, a body in its place.
  * @param verb the method that the function itself stands for; undefined for `request`
@@ -55,6 +68,12 @@ export function checkCallOptions (options: CallOptions, verb: string | undefined
     if (!KNOWN.includes(name)) throw unknownOption('a call', name, provider)
   }
   const { method } = options
+  for (const [name, [fits, wanted]] of Object.entries(SHAPES)) {
+    const value: unknown = options[name as keyof CallOptions]
+    if (value === undefined || value === null || fits(value)) continue
+    const message = `the option "${name}" of a call is ${kindOf(value)}; write ${wanted}`
+    throw new InvalidOptionsError(message, { provider, reason: 'invalid_option' })
+  }
   if (verb !== undefined && method !== undefined && String(method).toUpperCase() !== verb) {
     throw new InvalidOptionsError(`a call by ${verb.toLowerCase()}() cannot have the option "method"; use request()`, { provider })
   }
