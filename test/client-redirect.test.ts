@@ -246,6 +246,7 @@ t.test('a redirect does not lead from the Internet into a private network or ont
     `127.1:${port}`, `127.0.0.1.:${port}`, `0:${port}`, `0.0.0.0:${port}`, `[::1]:${port}`, `[::]:${port}`, `[::ffff:127.0.0.1]:${port}`, `[::ffff:7f00:1]:${port}`,
     `[::127.0.0.1]:${port}`, `[64:ff9b::127.0.0.1]:${port}`, '10.1.2.3', '172.16.0.1', '172.31.255.255', '192.168.0.1', '169.254.169.254', '2852039166', '100.64.0.1',
     '[::ffff:10.0.0.1]', '[::ffff:a9fe:a9fe]', '[fe80::1]', '[fd00::1]', '[fec0::1]', '[64:ff9b::10.0.0.1]', '255.255.255.255', '224.0.0.1',
+    `[::ffff:0:127.0.0.1]:${port}`, 'localhost.localdomain', 'wiki.corp', 'nas.lan', 'nas.home', 'wiki.intranet',
     'redis', 'printer.local', 'metadata.google.internal', 'metadata.google.internal.', 'router.home.arpa'
   ]) {
     for (const scheme of ['http', 'https']) {

@@ -27,16 +27,22 @@ export function zoneOf (hostname: string): NetworkZone {
   return PRIVATE.check(address, type) ? 'private' : 'public'
 }
 
-// `localhost` and names below it: RFC 6761, section 6.3. `.local`: RFC 6762. `.internal`: reserved by ICANN in 2024; `home.arpa`:
+// `localhost` and names below it: RFC 6761, section 6.3; with `.localdomain` as hosts files have it. `.local`: RFC 6762. `.internal`: reserved by ICANN in 2024; `home.arpa`:
 // RFC 8375. A name without a dot is no name of the Internet: it is that of a container or of a machine in the same domain.
 function zoneOfName (name: string): NetworkZone {
-  if (/(?:^|\.)localhost$/.test(name)) return 'loopback'
-  return !name.includes('.') || /\.(?:local|internal|home\.arpa)$/.test(name) ? 'private' : 'public'
+  if (/(?:^|\.)localhost[46]?(?:\.localdomain[46]?)?$/.test(name)) return 'loopback'
+  return !name.includes('.') || PRIVATE_SUFFIX.test(name) ? 'private' : 'public'
 }
 
+// The second row: what networks of their own use for a top-level domain (RFC 6762, appendix G).
+const PRIVATE_SUFFIX = new RegExp(`\\.(?:${[
+  'local', 'internal', 'home\\.arpa',
+  'intranet', 'private', 'corp', 'home', 'lan', 'localdomain'
+].join('|')})$`)
+
 // The IANA special-purpose address registries (RFC 6890), as far as they are not reached over the Internet. An IPv6 address that
-// holds an IPv4 one is judged as that: mapped (RFC 4291, section 2.5.5.2; BlockList does so itself), compatible, and the
-// well-known NAT64 prefix (RFC 6052). Teredo and 6to4 hold one too, and are not in use any more.
+// holds an IPv4 one is judged as that: mapped (RFC 4291, section 2.5.5.2; BlockList does so itself), compatible, translated
+// (RFC 2765, section 2.1), and the well-known NAT64 prefix (RFC 6052). Teredo and 6to4 hold one too, and are not in use any more.
 const LOOPBACK = blockList([['127.0.0.0', 8], ['0.0.0.0', 8]], [['::', 127]])
 const PRIVATE = blockList([
   ['10.0.0.0', 8], ['172.16.0.0', 12], ['192.168.0.0', 16], ['169.254.0.0', 16], ['100.64.0.0', 10], ['192.0.0.0', 24],
@@ -49,7 +55,7 @@ function blockList (ipv4: [string, number][], ipv6: [string, number][]): BlockLi
   const list = new BlockList()
   for (const [network, prefix] of ipv4) {
     list.addSubnet(network, prefix, 'ipv4')
-    for (const embedding of ['::', '64:ff9b::']) list.addSubnet(`${embedding}${network}`, 96 + prefix, 'ipv6')
+    for (const embedding of ['::', '::ffff:0:', '64:ff9b::']) list.addSubnet(`${embedding}${network}`, 96 + prefix, 'ipv6')
   }
   for (const [network, prefix] of ipv6) list.addSubnet(network, prefix, 'ipv6')
   return list
