@@ -41,7 +41,7 @@ export function secretsIn (members: Record<string, unknown> | undefined): string
  * @param secrets values that were sent, or came in the same answer
  */
 export function redact (text: string, secrets?: readonly string[]): string {
-  return printable(withoutTokens(scrub(text, secrets).slice(0, TEXT_LIMIT)))
+  return printable(withoutTokens(withoutLabelled(scrub(text, secrets).slice(0, TEXT_LIMIT))))
 }
 
 /** A short piece of a text for the log: tags, labelled tokens, and anything that has the shape of a token taken out. */
@@ -50,9 +50,10 @@ export function excerptOfText (text: string, secrets?: readonly string[]): strin
   const plain = scrub(text.slice(0, 4 * TEXT_LIMIT), secrets).slice(0, 2000)
     .replace(/("[^"]*(?:token|secret|password|assertion)"\s*:\s*)"[^"]*"?/gi, `$1"${REDACTED}"`)
     .replace(/([\w.-]*(?:token|secret|password|assertion)=)[^&\s]*/gi, `$1${REDACTED}`)
+  const excerptable = withoutLabelled(plain)
     .replace(/<[^>]*>/g, ' ')
     .replace(/[\w.~+/=-]{24,}/g, REDACTED)
-  const excerpt = printable(withoutTokens(plain).replace(/\s+/g, ' ').trim()).slice(0, 120)
+  const excerpt = printable(withoutTokens(excerptable).replace(/\s+/g, ' ').trim()).slice(0, 120)
   return excerpt === '' ? undefined : excerpt
 }
 
@@ -73,6 +74,16 @@ export function scrub (text: string, secrets: readonly string[] = []): string {
     for (const form of forms) text = text.replaceAll(form, REDACTED)
   }
   return text
+}
+
+// What a member of a token answer is called, and what stands between it and its value in JSON (escaped or not), XML, YAML
+// and dumps.
+const LABELLED =
+  /((?:access|refresh|id)[_-]?token|client[_-]?secret|code[_-]?verifier)(\\*["']?\s{0,3}(?:=>|[:=>])\s{0,3}\\*["']?)[^\s"'<>&,;\\)]+/gi
+
+/** Text without the values that it calls a token or a secret, whatever they look like. */
+function withoutLabelled (text: string): string {
+  return text.replace(LABELLED, `$1$2${REDACTED}`)
 }
 
 const ORIGIN_OR_RUN = /https?:\/\/[\w.-]+(?::\d{1,5})?|[A-Za-z0-9_.~+/-]{8,}={0,2}/g
