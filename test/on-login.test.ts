@@ -10,6 +10,10 @@ import { tokenRecords } from './helpers/records.ts'
 const ends: Record<string, (request: FastifyRequest, reply: FastifyReply) => unknown> = {
   'logs out': request => request.oauth.logout(),
   'logs out and answers': (request, reply) => request.oauth.logout(reply),
+  'logs out and answers without waiting for its answer to be sent': async (request, reply) => {
+    await request.oauth.logout()
+    reply.redirect('/')
+  },
   'destroys the session': request => request.session.destroy(),
   'renews the session without the login': request => request.session.regenerate(),
   'takes the login out of the session': request => { delete (request.session as { oauth?: unknown }).oauth }

@@ -10,7 +10,7 @@ import {
 import { cookieName, type PendingLogin } from '../session/pending-logins.ts'
 import { membersOfOthers } from '../session/shared-session.ts'
 import { declareDead, destroySession, endLogin, forgetAccount } from './ended-sessions.ts'
-import { sessionCall, sessionOf } from './http.ts'
+import { awaitHook, sessionCall, sessionOf } from './http.ts'
 import type { Identity } from './identity.ts'
 import { PROVIDER_MS, revokeAccount, revokeTokens } from './logout.ts'
 import { LoginChange, type LoginPlace } from './renew-login.ts'
@@ -234,7 +234,8 @@ async function announceAccount (
     reason: 'login',
     ...(scopeChange !== undefined && { scopeChange })
   }))
-  await config.onLogin?.(request, reply, { provider: provider.name, user, claims, tokens })
+  const told = { provider: provider.name, user, claims, tokens }
+  await awaitHook(reply, () => config.onLogin?.(request, reply, told))
 }
 
 /** Whether the session still has the account: a hook may have ended the login, or the session. */

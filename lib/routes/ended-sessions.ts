@@ -216,8 +216,9 @@ export async function keepNewerCookies (
   const current = (request.session as unknown as SessionObject | null)?.sessionId
   for (const { name, sessionId } of cleared) {
     // @fastify/session also clears a cookie that an earlier secret signed: its session is alive, and the cookie good.
-    const keeps = sessionId === current || await runtime.deadSessions.find(sessionId).catch(() => true) !== undefined
-    // Where the store cannot tell, a cookie too many does no harm.
+    // Where the store cannot tell, a session cookie too many does no harm.
+    const unclear = runtime.sessionCookie.isNamed(name) ? true : undefined
+    const keeps = sessionId === current || await runtime.deadSessions.find(sessionId).catch(() => unclear) !== undefined
     if (!keeps) continue
     const all = [reply.getHeader('set-cookie')].flat().filter(cookie => cookie !== undefined).map(String)
     const kept = all.filter(cookie => !cookie.startsWith(`${name}=;`))

@@ -10,7 +10,9 @@ import { withTimeout } from '../session/bounded-store.ts'
 import { isRecordOf, liveSets } from '../session/token-record.ts'
 import { membersOfOthers } from '../session/shared-session.ts'
 import { declareDead, endLogin, type EndedAccount } from './ended-sessions.ts'
-import { cookiesOfSession, field, isNavigation, noStore, refuseCrossSite, sessionCall, sessionOf, wantsHtml } from './http.ts'
+import {
+  awaitHook, cookiesOfSession, field, isNavigation, noStore, refuseCrossSite, sessionCall, sessionOf, wantsHtml
+} from './http.ts'
 import { loginCookieOptions } from './login-cookie.ts'
 import { sendPage, sendProblem } from './problem.ts'
 import { contentSecurityPolicy, html, page } from './page-style.ts'
@@ -92,7 +94,8 @@ export async function logout (runtime: Runtime, request: FastifyRequest, reply: 
 
   await within(Promise.all(ended.map(revoke)), PROVIDER_MS)
   for (const [name, account] of Object.entries(accounts.accounts)) {
-    await runtime.config.onLogout?.(request, reply, { provider: name, user: userOf(account) })
+    const told = { provider: name, user: userOf(account) }
+    await awaitHook(reply, () => runtime.config.onLogout?.(request, reply, told))
   }
   const tokens = ended.find(({ name, record }) => name === accounts.active && record !== undefined)?.record?.tokens
   const active = runtime.providers.get(accounts.active)

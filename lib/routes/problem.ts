@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { OAuthError } from '../errors.ts'
-import { noStore, wantsHtml } from './http.ts'
+import { awaitHook, noStore, wantsHtml } from './http.ts'
 import { contentSecurityPolicy, defaultPages, describeError, type Link, type Pages } from './pages.ts'
 import { loginPath, publicPath, routePath, type Runtime } from './runtime.ts'
 
@@ -28,7 +28,7 @@ export async function sendProblem (runtime: Runtime, request: FastifyRequest, re
   if (own) {
     const { reason, oauthError, oauthErrorDescription, responseStatus, excerpt, cause } = problem
     request.log[level]({ code, provider, reason, oauthError, oauthErrorDescription, responseStatus, excerpt, cause: (cause as Error | undefined)?.message }, problem.message)
-    await runtime.config.onError?.(request, reply, error)
+    await awaitHook(reply, () => runtime.config.onError?.(request, reply, error))
     if (reply.sent) return reply
   } else {
     request.log[level]({ err: error }, 'a route of fastify-oauth-session failed')

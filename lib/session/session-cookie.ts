@@ -31,6 +31,11 @@ export class SessionCookie {
     }
   }
 
+  /** Whether a cookie of this name is known to be the session's; what has its signature may be another of the app's. */
+  isNamed (name: string): boolean {
+    return name === this.#name
+  }
+
   /**
    * The session id in a cookie; undefined where the cookie is not a session's, or its signature is wrong.
    * @param session any session of the same app, which knows the signer
