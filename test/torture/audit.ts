@@ -119,5 +119,7 @@ function isUnreachable (login: Login | undefined, code: string, chaos: ChaosJour
   const destroyed = login.how?.includes('/destroy') === true
   if (destroyed && login.how?.includes('no answer') === true) return true // killed between the two
   return (destroyed || login.how?.startsWith('replaced') === true) &&
-    chaos.redis.some(outage => overlaps({ from: outage.from, to: outage.to + 1_000 }, { from: login.leavingAt ?? 0, to: login.endedAt ?? 0 }))
+    chaos.redis.some(outage => overlaps({ from: outage.from, to: outage.to + 1_000 }, {
+      from: login.leavingAt ?? 0, to: Math.max(login.endedAt ?? 0, login.settledAt ?? 0)
+    }))
 }

@@ -108,6 +108,8 @@ export interface Login {
   /** When the driver began to end it, and when that was done. */
   leavingAt?: number
   endedAt?: number
+  /** When the last callback was answered that was to replace it: of two at once, one may take longer. */
+  settledAt?: number
   how?: string
   /** The first 401. */
   lostAt?: number

@@ -90,6 +90,7 @@ export class Visitor {
     const answer = await this.#balancer.send(this.#random, { path, cookie: cookies })
     // Cookie and login change in one step: other requests of this browser are under way.
     this.#store(path, answer)
+    if (before !== undefined) before.settledAt = answer.at
     const cookie = cookieIn(answer)
     if (answer.status !== 302 || cookie === undefined) {
       if (before !== undefined) this.#doubt(before, answer, alone)
