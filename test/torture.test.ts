@@ -31,12 +31,14 @@ t.test('three processes that are killed, paused and replaced on a Redis that com
   for (const [figure, value] of Object.entries(report.mustBeZero)) t.equal(value, 0, `${figure} ${value === 0 ? '' : stderr}`)
 
   // All of it is worth nothing where nothing happened.
-  const { logins, calls, refreshes, faults, ghostsAsked } = report
+  const { logins, calls, refreshes, faults, ghostsAsked, renewals } = report
   t.ok(logins.completed >= 80, `${logins.completed} logins`)
   t.ok(calls.answered >= 50, `${calls.answered} calls answered`)
   t.ok(refreshes >= 50, `${refreshes} refreshes`)
   t.ok(faults.kills >= 1, `${faults.kills} workers killed`)
   t.ok(faults.pauses >= 1, `${faults.pauses} workers paused`)
   t.ok(faults.redisOutages >= 1, `${faults.redisOutages} times that Redis was away`)
+  t.ok(renewals.links >= 1, `${renewals.links} accounts added`)
+  t.ok(renewals.stepUps >= 1, `${renewals.stepUps} step-ups`)
   t.ok(ghostsAsked >= 1, `${ghostsAsked} ended sessions asked`)
 })
