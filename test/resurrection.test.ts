@@ -10,6 +10,7 @@ import { startMisbehavingProvider } from './helpers/misbehaving-provider.ts'
 import { startRedis } from './helpers/redis.ts'
 import { RedisSessionStore } from './helpers/redis-session-store.ts'
 import { JsonStore } from './helpers/stores.ts'
+import { callbackUrl, loginApp } from './helpers/login-app.ts'
 
 // A session that a login or a logout has ended stays dead, whatever slower requests do with it: on the store that
 // @fastify/session brings, on Redis, and on a store that has get, set and destroy and no more.
@@ -212,4 +213,31 @@ t.test('a slower request on another process does not even write the session that
   t.equal(answer.headers['set-cookie'], undefined)
   t.equal(there.calls.set, writes)
   t.strictSame([...shared.records.keys()].filter(id => !id.startsWith('oauth:')), [])
+})
+
+t.test('a login that fails leaves the browser the cookie of a login that another tab has finished', async (t) => {
+  const gate = new Gate()
+  let isHeld = false
+  const { browser, url, userOf } = await loginApp(t, {
+    session: { saveUninitialized: true },
+    oauth: {
+      onLogin: async () => {
+        if (!isHeld) return
+        isHeld = false
+        await gate.pass()
+        throw new Error('the app does not want this login')
+      }
+    }
+  })
+  await browser.login(`${url}/login/acme`)
+  const failing = await callbackUrl(browser, `${url}/login/acme`)
+  const good = await callbackUrl(browser, `${url}/login/acme`)
+  isHeld = true
+  const failed = browser.get(failing, { redirect: 'manual' })
+  await gate.arrived
+  await browser.get(good)
+  t.equal(await userOf(browser), 'alice')
+  gate.release()
+  t.equal((await failed).status, 500)
+  t.equal(await userOf(browser), 'alice')
 })

@@ -9,7 +9,9 @@ import {
 } from '../session/accounts.ts'
 import { cookieName, type PendingLogin } from '../session/pending-logins.ts'
 import { membersOfOthers } from '../session/shared-session.ts'
-import { declareDead, destroySession, endLogin, forgetAccount } from './ended-sessions.ts'
+import {
+  beginSession, declareDead, destroySession, endLogin, finishSession, forgetAccount
+} from './ended-sessions.ts'
 import { awaitHook, sessionCall, sessionOf } from './http.ts'
 import type { Identity } from './identity.ts'
 import { PROVIDER_MS, revokeAccount, revokeTokens } from './logout.ts'
@@ -39,6 +41,7 @@ export async function commitLogin (
   const kept = [...runtime.config.keepSessionFields, ...membersOfOthers(runtime, sessionOf(request))]
   await sessionCall(request, 'renewed', done => sessionOf(request).regenerate(kept, done))
   const session = sessionOf(request)
+  beginSession(session)
   const account = await createAccount(runtime, session, provider, login)
   sessionLogins.put(session, { accounts: { [provider.name]: account }, active: provider.name })
   try {
@@ -50,6 +53,7 @@ export async function commitLogin (
     await undoAccount(runtime, provider, login, account)
     throw error
   }
+  finishSession(session)
   if (before === undefined) return
   await forgetReplaced(request, () => endLogin(runtime, before, { sessionId: session.sessionId }))
 }

@@ -153,6 +153,30 @@ async function discardStray (runtime: Runtime, request: FastifyRequest, reply: F
   }
 }
 
+// Sessions that logins began which are not finished.
+const unfinished = new WeakSet<SessionObject>()
+
+/** Notes that a login has begun a session; `finishSession` says that it holds the login now. */
+export function beginSession (session: SessionObject): void {
+  unfinished.add(session)
+}
+
+export function finishSession (session: SessionObject): void {
+  unfinished.delete(session)
+}
+
+/**
+ * After @fastify/session has saved: the session of a login that failed is not given to the browser where the app has put
+ * nothing in it. The cookie that the browser has may be that of a login which another tab has finished meanwhile.
+ */
+async function discardUnfinished (runtime: Runtime, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+  const session = request.session as unknown as SessionObject | null
+  if (session?.isSaved?.() !== true || !unfinished.has(session)) return
+  if (Object.entries(session).some(([name, value]) => name !== 'cookie' && value !== undefined)) return
+  dropCookie(reply, session)
+  await destroySession(runtime, session.sessionId)
+}
+
 /** Whether a request saved an anonymous session of its own in place of the one that its cookie names. */
 export function isStray (runtime: Runtime, request: FastifyRequest, session: SessionObject | null): boolean {
   if (session?.isSaved?.() !== true) return false
@@ -233,6 +257,7 @@ export async function followRequest (
 ): Promise<void> {
   const session = request.session as unknown as SessionObject | null
   const { sessionLogins, loginRecords, deadSessions } = runtime
+  await discardUnfinished(runtime, request, reply)
   const end = await buryLateSave(runtime, request, reply)
   const login = sessionLogins.of(session)
   if (end !== undefined) {
