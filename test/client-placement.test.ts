@@ -3,6 +3,15 @@ import t from 'tap'
 import { rejection, startClientApp } from './helpers/client-app.ts'
 import { startOutside } from './helpers/outside.ts'
 
+for (const tokenPlacement of ['query', 'body'] as const) {
+  t.test(`an Authorization header of the caller's does not go out beside a token in the ${tokenPlacement}`, async (t) => {
+    const { run, requests } = await startClientApp(t, { acme: { tokenPlacement } })
+    requests.length = 0
+    await run(oauth => oauth.post('echo', { headers: { Authorization: 'Basic of-somebody-else' } }).json())
+    t.match(requests, [{ authorization: undefined, status: 200 }])
+  })
+}
+
 t.test('a token in the query', async (t) => {
   const { run, requests, provider } = await startClientApp(t, { acme: { tokenPlacement: 'query' } })
   const { accessToken } = await run(oauth => oauth.tokens())

@@ -157,6 +157,16 @@ t.test('through an app', async (t) => {
   })
 })
 
+t.test('a Host header of the caller\'s does not take the token to another virtual server', async (t) => {
+  const { run, requests, provider } = await startClientApp(t)
+  requests.length = 0
+  const headers = { Host: 'evil.example' }
+  await run(oauth => oauth.get('orders', { headers }).json())
+  await run(oauth => oauth.get('orders', { headers: Object.entries(headers) }))
+  await (await run(oauth => oauth.fetch('orders', { headers }))).text()
+  t.strictSame(requests.map(request => request.headers.host), Array<string>(3).fill(new URL(provider.api.url).host))
+})
+
 for (const slash of ['', '/']) {
   t.test(`an entry that ends with "${slash}" covers its own segments, and none that begins like them`, async (t) => {
     const { run, requests, provider } = await startClientApp(t, {

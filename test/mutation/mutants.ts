@@ -87,10 +87,16 @@ export const mutants: readonly Mutant[] = [
     tests: ['test/client-connections.test.ts']
   },
   {
-    protects: 'host and authorization are not the caller\'s',
+    protects: 'a Host header of the caller\'s',
     find: "const OURS = ['authorization', 'host']",
-    replace: 'const OURS: string[] = []',
-    tests: ['test/client-call.test.ts', 'test/client-fetch.test.ts']
+    replace: "const OURS = ['authorization']",
+    tests: ['test/client-url.test.ts']
+  },
+  {
+    protects: 'an Authorization header of the caller\'s beside a token that is placed elsewhere',
+    find: "const OURS = ['authorization', 'host']",
+    replace: "const OURS = ['host']",
+    tests: ['test/client-placement.test.ts']
   },
   {
     protects: 'a hook\'s headers stay away from a server that does not get the token',
@@ -220,7 +226,8 @@ export const mutants: readonly Mutant[] = [
     protects: 'the end of the account logged in with is the end of the login',
     find: 'const ended = login.accounts[login.active]!.record === record',
     replace: 'const ended = entries.length === 1',
-    tests: ['test/accounts.test.ts']
+    tests: ['test/accounts.test.ts'],
+    harmless: 'a login whose active account is missing is none'
   },
   {
     protects: 'a login is finished once',
