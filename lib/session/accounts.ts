@@ -92,6 +92,7 @@ export class SessionLogins {
     const login = this.of(session)
     const entries = Object.entries(login?.accounts ?? {})
     if (login === undefined || !entries.some(([, account]) => account.record === record)) return
+    // A login without its active account is none (see `of`), but what is left of it would stay in the session.
     const ended = login.accounts[login.active]!.record === record
     this.put(session!, ended ? undefined : { ...login, accounts: Object.fromEntries(entries.filter(([, account]) => account.record !== record)) })
   }

@@ -213,6 +213,7 @@ export class TokenRecords {
    */
   async update (id: string, next: TokenRecord): Promise<boolean> {
     const live = this.live(id)
+    // The expected version says the same: a store that did not take that set does not have its version. It spares the call.
     if (live.unsaved !== undefined) return false
     const written = await this.#store.set(id, encodeRecord(next), { ttl: next.ttl, expectedVersion: next.version - 1, idle: true })
     if (!written || live.gone) return false
