@@ -319,7 +319,7 @@ export const mutants: readonly Mutant[] = [
     protects: 'an answer that identifies no user does not pass a guard',
     find: 'const unproven = account?.login === false',
     replace: 'const unproven = account === null',
-    tests: ['test/anonymous-logins.test.ts', 'test/implicit.test.ts']
+    tests: ['test/implicit.test.ts', 'test/anonymous-logins.test.ts']
   },
   {
     protects: 'userinfo about another user',

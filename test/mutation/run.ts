@@ -130,10 +130,18 @@ function runTest (place: string, file: string): Promise<TestRun> {
     const note = (chunk: Buffer) => { output = (output + chunk.toString()).slice(-200_000) }
     child.stdout.on('data', note)
     child.stderr.on('data', note)
+    const endGroup = () => {
+      try {
+        process.kill(-child.pid!, 'SIGKILL')
+      } catch {
+        // nothing of it is left
+      }
+    }
     const timer = setTimeout(() => {
       note(Buffer.from('\nnot ok - nothing came to an end in time\n'))
-      process.kill(-child.pid!, 'SIGKILL')
+      endGroup()
     }, TIMEOUT_MS)
+    child.on('exit', endGroup) // a test that bails out leaves its servers behind
     child.on('close', (code) => {
       clearTimeout(timer)
       resolve({ passed: code === 0, skipped: /# SKIP/.test(output), output })
