@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { loginIdOf, ttlOf, type Account, type SessionAccounts, type SessionObject } from '../session/accounts.ts'
+import { promised } from '../session/bounded-store.ts'
 import type { SessionEnd } from '../session/dead-sessions.ts'
 import { followSession, loadedRecords, type LoadedLogin } from '../session/lifecycle.ts'
 import type { IndexedLogin } from '../session/login-index.ts'
@@ -185,18 +186,20 @@ export function isStray (runtime: Runtime, request: FastifyRequest, session: Ses
 }
 
 function dropCookie (reply: FastifyReply, session: SessionObject): void {
-  if (reply.raw.headersSent) return
-  const cookies = reply.getHeader('set-cookie')
-  const kept = (Array.isArray(cookies) ? cookies : [cookies]).filter(cookie => cookie !== undefined && !holdsSession(String(cookie), session))
+  if (!reply.raw.headersSent) filterCookies(reply, cookie => !holdsSession(cookie, session))
+}
+
+/** Leaves an answer those of its `Set-Cookie` headers that pass. */
+function filterCookies (reply: FastifyReply, passes: (cookie: string) => boolean): void {
+  const all = [reply.getHeader('set-cookie')].flat().filter(cookie => cookie !== undefined).map(String)
+  const kept = all.filter(passes)
   reply.removeHeader('set-cookie')
   if (kept.length > 0) reply.header('set-cookie', kept)
 }
 
 /** Destroys a session in its store. */
-export function destroySession (runtime: Runtime, sessionId: string): Promise<void> {
-  return new Promise<void>((resolve, reject) => {
-    runtime.sessionStore().destroy(sessionId, error => { if (error === undefined || error === null) resolve(); else reject(error) })
-  })
+export async function destroySession (runtime: Runtime, sessionId: string): Promise<void> {
+  await promised(done => runtime.sessionStore().destroy(sessionId, done))
 }
 
 function holdsSession (cookie: string, { encryptedSessionId }: SessionObject): boolean {
@@ -243,11 +246,7 @@ export async function keepNewerCookies (
     // Where the store cannot tell, a session cookie too many does no harm.
     const unclear = runtime.sessionCookie.isNamed(name) ? true : undefined
     const keeps = sessionId === current || await runtime.deadSessions.find(sessionId).catch(() => unclear) !== undefined
-    if (!keeps) continue
-    const all = [reply.getHeader('set-cookie')].flat().filter(cookie => cookie !== undefined).map(String)
-    const kept = all.filter(cookie => !cookie.startsWith(`${name}=;`))
-    reply.removeHeader('set-cookie')
-    if (kept.length > 0) reply.header('set-cookie', kept)
+    if (keeps) filterCookies(reply, cookie => !cookie.startsWith(`${name}=;`))
   }
 }
 
@@ -364,11 +363,6 @@ async function endSession (runtime: Runtime, sessionId: string): Promise<void> {
 /** Whether a session, as its store has it, holds another registration's login. */
 async function holdsOthers (runtime: Runtime, sessionId: string): Promise<boolean> {
   if (runtime.registrations.length === 1) return false
-  const session = await new Promise<unknown>((resolve, reject) => {
-    runtime.sessionStore().get(sessionId, (error, value) => {
-      if (error === undefined || error === null) resolve(value)
-      else reject(error)
-    })
-  })
+  const session = await promised<unknown>(done => runtime.sessionStore().get(sessionId, done))
   return membersOfOthers(runtime, (session ?? {}) as SessionObject).length > 0
 }

@@ -3,7 +3,7 @@ import type {} from '@fastify/cookie'
 import type {} from '@fastify/session'
 import { CrossSiteRequestError, RequestTargetError, SessionUnavailableError, StoreUnavailableError } from '../errors.ts'
 import type { SessionObject } from '../session/accounts.ts'
-import { withTimeout } from '../session/bounded-store.ts'
+import { promised, withTimeout } from '../session/bounded-store.ts'
 import { cookieNamesOf } from '../session/session-cookie.ts'
 
 /** Answers of login, callback and logout are for one browser at one moment. */
@@ -104,9 +104,7 @@ const SESSION_STORE_MS = 5_000
  */
 export async function sessionCall (request: FastifyRequest, what: string, call: (done: (error?: unknown) => void) => void): Promise<void> {
   try {
-    await withTimeout(() => new Promise<void>((resolve, reject) => {
-      call((error) => { if (error === undefined || error === null) resolve(); else reject(error) })
-    }), SESSION_STORE_MS)
+    await withTimeout(() => promised(call), SESSION_STORE_MS)
   } catch (cause) {
     request.log.error({ err: { message: (cause as Error).message } }, `the session could not be ${what}`)
     throw new StoreUnavailableError(`the session could not be ${what}: its store does not answer; try again in a moment`, { reason: 'session', retryAfter: 1 })

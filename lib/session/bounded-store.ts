@@ -44,6 +44,16 @@ export function describeFailure (cause: unknown): { code?: string, message: stri
   }
 }
 
+/** What a function that takes a callback calls back with. */
+export function promised<T> (call: (done: (error?: unknown, value?: T) => void) => void): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    call((error, value) => {
+      if (error === undefined || error === null) resolve(value)
+      else reject(error)
+    })
+  })
+}
+
 /** Rejects when `work` takes longer than `timeoutMs` milliseconds; what the work itself does later is ignored. */
 export function withTimeout<T> (work: () => T | Promise<T>, timeoutMs: number): Promise<T> {
   return new Promise((resolve, reject) => {
