@@ -1,10 +1,10 @@
 import fastifyPlugin from 'fastify-plugin'
 import * as errors from './errors.ts'
-import { createProvider } from './headless.ts'
-import { codeChallenge, createCodeVerifier } from './protocol/random.ts'
-import { oauthSession, type AppOAuth, type PluginOptions } from './plugin.ts'
+import { type AppOAuth, oauthSession, type PluginOptions } from './plugin.ts'
 import type { RequestOAuth } from './request-oauth.ts'
 import type { SessionAccounts } from './session/accounts.ts'
+import { createProvider } from './standalone/headless.ts'
+import { codeChallenge, createCodeVerifier } from './util/random.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -30,32 +30,33 @@ const registered = fastifyPlugin<PluginOptions>(oauthSession, {
 const plugin = Object.assign(registered, errors, { createProvider, codeChallenge, createCodeVerifier, default: registered, fastifyOAuthSession: registered })
 
 export default plugin
-export { plugin as fastifyOAuthSession, plugin as 'module.exports' }
 export * from './errors.ts'
+export { plugin as fastifyOAuthSession, plugin as 'module.exports' }
 // With `*`: only so can an app add to the interface by this package's name.
-export type * from './providers/names.ts'
-export { createProvider, type HeadlessOptions, type HeadlessProvider } from './headless.ts'
-export { codeChallenge, createCodeVerifier } from './protocol/random.ts'
-export type { AppProvider, ClientCredentialsOptions, DeviceLogin } from './client/app-provider.ts'
-export type { DeviceAuthorization, GrantOptions, TokenExchange } from './client/grants.ts'
-export type { OAuthSession, OAuthSessionInit, AuthorizationUrlOptions, FetchTokensOptions, StartedLogin } from './client/oauth-session.ts'
+export type { CallOptions } from './calls/authorized-client.ts'
+export type { OAuthCall } from './calls/call.ts'
+export type { ClientAuthenticationFunction, ClientAuthenticationMethod } from './oauth/client-authentication.ts'
+export type { Conform, HttpAnswer } from './oauth/token-response.ts'
+export type { ScopeChange, TokenSet } from './oauth/token-set.ts'
+export type { Parameters } from './oauth/urls.ts'
+export type { LoginEvent, LogoutEvent, RouteOptions } from './options.ts'
+export type { Link, Pages } from './pages/pages.ts'
 export type { AppOAuth, PluginOptions as OAuthSessionOptions } from './plugin.ts'
-export type { LoginEvent, LogoutEvent, RouteOptions, TokensEvent } from './options.ts'
-export type { RequestOAuth } from './request-oauth.ts'
-export type { CallOptions } from './client/authorized-client.ts'
-export type { KeptTokens, TokensInput } from './client/load-tokens.ts'
-export type { OAuthCall } from './client/oauth-call.ts'
-export type { LoginOptions } from './routes/login.ts'
-export type { RequireLoginOptions } from './routes/guard.ts'
-export type { Pages, Link } from './routes/pages.ts'
-export type { ScopeChange, TokenSet } from './protocol/token-set.ts'
-export type { ClientAuthenticationFunction, ClientAuthenticationMethod } from './protocol/client-authentication.ts'
-export type { Conform, HttpAnswer } from './protocol/token-response.ts'
-export type { Parameters } from './protocol/urls.ts'
-export type { LogoutResult } from './routes/logout.ts'
-export type { TokenStore, StoredRecord, BeginResult, RefreshIntent } from './session/token-store.ts'
+export type { DeviceAuthorization, GrantOptions, TokenExchange } from './providers/grants.ts'
 export type {
   ClientAssertionContext, ClientAssertionFunction, ClientAssertionOptions, FetchProfile, GrantType,
   IdTokenIssuerFunction, ProfileCall, ProfileCallOptions, ProfileResponse, ProviderHooks, ProviderOptions, RefreshMode,
   ResourceServer, User, UserProfile
-} from './providers/types.ts'
+} from './providers/options.ts'
+export type * from './providers/presets/names.ts'
+export type { RequestOAuth } from './request-oauth.ts'
+export type { LoginOptions } from './routes/login.ts'
+export type { LogoutResult } from './routes/logout.ts'
+export type { RequireLoginOptions } from './routes/require-login.ts'
+export { createProvider, type HeadlessOptions, type HeadlessProvider } from './standalone/headless.ts'
+export type { AppProvider, ClientCredentialsOptions, DeviceLogin } from './standalone/provider.ts'
+export type { AuthorizationUrlOptions, FetchTokensOptions, OAuthSession, OAuthSessionInit, StartedLogin } from './standalone/session.ts'
+export type { KeptTokens, TokensInput } from './tokens/load-tokens.ts'
+export type { TokensEvent } from './tokens/on-tokens.ts'
+export type { BeginResult, RefreshIntent, StoredRecord, TokenStore } from './tokens/stores/token-store.ts'
+export { codeChallenge, createCodeVerifier } from './util/random.ts'

@@ -1,13 +1,14 @@
 import type { FastifyContextConfig, FastifyReply, FastifyRequest, FastifySchema, LogLevel, RouteGenericInterface } from 'fastify'
 import type { Dispatcher } from 'undici'
 import { InvalidOptionsError, type OAuthError } from './errors.ts'
-import type { ScopeChange, TokenSet } from './protocol/token-set.ts'
-import { checkProviderName, resolveProvider, type ProviderConfig } from './providers/config.ts'
-import type { ProviderName } from './providers/names.ts'
+import type { TokenSet } from './oauth/token-set.ts'
+import { checkProviderName, type ProviderConfig, resolveProvider } from './providers/config.ts'
 import { OptionChecker, tryUrl } from './providers/option-checker.ts'
-import type { ProviderOptions, RefreshMode, User } from './providers/types.ts'
-import { parseEncryptionKeys } from './session/encrypted-store.ts'
-import type { TokenStore } from './session/token-store.ts'
+import type { ProviderOptions, RefreshMode, User } from './providers/options.ts'
+import type { ProviderName } from './providers/presets/names.ts'
+import type { TokensEvent } from './tokens/on-tokens.ts'
+import { parseEncryptionKeys } from './tokens/stores/encrypted-store.ts'
+import type { TokenStore } from './tokens/stores/token-store.ts'
 
 export interface RouteOptions {
   /** Default `/login`; `/login/:provider` comes with it. */
@@ -29,15 +30,6 @@ export interface LoginEvent {
 export interface LogoutEvent {
   provider: ProviderName
   user: User | null
-}
-export interface TokensEvent {
-  provider: string
-  user: User | null
-  /** The set that this one replaces. */
-  previous: TokenSet | undefined
-  reason: 'login' | 'refresh'
-  /** How the granted scope differs from what was asked for, or granted before. */
-  scopeChange?: ScopeChange
 }
 
 /** A request on any kind of server: http, https or http2, with a logger and a type provider of the app's own. */
@@ -346,5 +338,3 @@ function checkSurroundings (routes: Required<RouteOptions>, mount: string, baseU
 function coversPath (cookiePath: string, path: string): boolean {
   return path === cookiePath || path.startsWith(cookiePath.endsWith('/') ? cookiePath : `${cookiePath}/`)
 }
-
-export type { ProviderConfig }

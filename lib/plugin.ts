@@ -1,42 +1,49 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { AppProvider } from './client/app-provider.ts'
-import { within } from './client/bounded.ts'
-import { systemClock } from './client/clock.ts'
-import { ProviderClient } from './client/provider-client.ts'
-import { Refresher } from './client/refresher.ts'
-import { TokenUpdater } from './client/token-updater.ts'
-import { Transport } from './client/transport.ts'
+import type { PluginContext } from './context.ts'
 import { InvalidOptionsError, StoreUnavailableError } from './errors.ts'
-import { passedAlong, peekBaseUrl, resolveOptions, type AnyReply, type AnyRequest, type Configuration, type OAuthSessionOptions, type Surroundings } from './options.ts'
-import type { ProviderName } from './providers/names.ts'
+import { Transport } from './http/transport.ts'
+import { LoginThrottle } from './login/throttle.ts'
+import { isPendingLogin, PendingLogins } from './login/transaction.ts'
+import { type AnyReply, type AnyRequest, type Configuration, type OAuthSessionOptions, passedAlong, peekBaseUrl, resolveOptions, type Surroundings } from './options.ts'
+import { defaultPages, type Pages } from './pages/pages.ts'
+import type { ProviderName } from './providers/presets/names.ts'
+import { ProviderClient } from './providers/provider.ts'
 import { RequestOAuth } from './request-oauth.ts'
-import { clearedCookies, endUserSessions, followRequest, isStray, keepNewerCookies } from './routes/ended-sessions.ts'
-import { createGuard, type RequireLoginOptions } from './routes/guard.ts'
 import { registerRoutes } from './routes/index.ts'
-import { LoginThrottle } from './routes/login-throttle.ts'
-import { defaultPages, type Pages } from './routes/pages.ts'
-import { revokeAccount } from './routes/logout.ts'
-import { providerOf, redirectUriOf, type Runtime } from './routes/runtime.ts'
-import { warnOfInsecureCookie } from './routes/session-cookie.ts'
-import { SessionLogins, ttlOf, type SessionObject } from './session/accounts.ts'
-import { boundedStore, describeFailure } from './session/bounded-store.ts'
+import { redirectUriOf } from './routes/paths.ts'
+import { createGuard, type RequireLoginOptions } from './routes/require-login.ts'
+import { SessionLogins } from './session/accounts.ts'
+import { providerOf } from './session/context.ts'
 import { DeadSessions } from './session/dead-sessions.ts'
-import { encryptedStore } from './session/encrypted-store.ts'
-import { guardSessionStore, isEntryId, isMemoryStore, type IsLate } from './session/guarded-session-store.ts'
-import { loadedRecords, type LoadedLogin } from './session/lifecycle.ts'
-import { LoginRecords } from './session/login-records.ts'
-import { PendingLogins } from './session/pending-logins.ts'
+import { clearedCookies, endUserSessions, followRequest, isStray, keepNewerCookies } from './session/ended-sessions.ts'
+import { currentSession, findSessionStore, type SessionObject, surroundingsOf, ttlOf } from './session/fastify-session.ts'
+import { isIndexPart } from './session/login-index.ts'
+import { isLoginRecord, LoginRecords } from './session/login-records.ts'
+import { revokeAccount } from './session/revoke-account.ts'
 import { SessionCookie } from './session/session-cookie.ts'
-import { readableStore } from './session/readable-store.ts'
+import { warnOfInsecureCookie } from './session/set-session-cookie.ts'
 import { nextMember, sharedSession } from './session/shared-session.ts'
-import { SessionTokenStore, type SessionStore } from './session/session-token-store.ts'
-import type { TokenRecord } from './session/token-record.ts'
-import { TokenRecords } from './session/token-records.ts'
-import type { TokenStore } from './session/token-store.ts'
+import { type LoadedLogin, loadedRecords } from './session/sync-records.ts'
 import { UserLogins } from './session/user-logins.ts'
+import { AppProvider } from './standalone/provider.ts'
+import { TokenUpdater } from './tokens/on-tokens.ts'
+import { isTokenRecord, type TokenRecord } from './tokens/record.ts'
+import { TokenRecords } from './tokens/records.ts'
+import { Refresher } from './tokens/refresher.ts'
+import { boundedStore, describeFailure } from './tokens/stores/bounded-store.ts'
+import { encryptedStore } from './tokens/stores/encrypted-store.ts'
+import { readableStore } from './tokens/stores/readable-store.ts'
+import type { SessionStore } from './tokens/stores/session-entry.ts'
+import { isEntryId, isMemoryStore } from './tokens/stores/session-entry.ts'
+import { SessionTokenStore } from './tokens/stores/session-store.ts'
+import type { TokenStore } from './tokens/stores/token-store.ts'
+import { systemClock } from './util/clock.ts'
+import { waitAtMost } from './util/timeout.ts'
 
 /** Milliseconds that a store has for one call. */
 const STORE_MS = 5_000
+/** Kinds of records by the beginning of their ids; ids of token records are bare. */
+const RECORD_KINDS = { tokens: isTokenRecord, login: isPendingLogin, user: isIndexPart, accounts: isLoginRecord }
 /** Milliseconds that an app which closes waits for the answers under way. */
 const CLOSE_MS = 20_000
 
@@ -48,7 +55,7 @@ type Decorated = FastifyRequest & {
   [kOAuth]: RequestOAuth | null
   [kLoaded]: LoadedLogin | null
   /** What other registrations below the same session keep in it. */
-  [kOthers]: Map<Runtime, LoadedLogin> | null
+  [kOthers]: Map<PluginContext, LoadedLogin> | null
   [kFollowed]: boolean
 }
 
@@ -90,19 +97,19 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
   const config = resolveOptions(options as OAuthSessionOptions, surroundings, () => { announce(config.baseUrl()) })
   const foreign = passedAlong(options)
   if (foreign.length > 0) app.log.warn(`fastify-oauth-session leaves these options alone, which are none of its own: ${foreign.join(', ')}`)
-  const store = findSessionStore(app, (sessionId, session) => isLateSave(runtime, sessionId, session as SessionObject))
-  const runtime = createRuntime(app, config, store.get)
-  const announce = announcer(app, runtime, surroundings)
+  const store = findSessionStore(app, (sessionId, session) => isLateSave(context, sessionId, session as SessionObject))
+  const context = createContext(app, config, store.get)
+  const announce = announcer(app, context, surroundings)
 
   app.decorate('oauth', {
-    provider: (name: string) => runtime.appProviders.get(providerOf(runtime, name).name)!,
-    requireLogin: (guard?: RequireLoginOptions) => createGuard(runtime, guard) as LoginGuard,
+    provider: (name: string) => context.appProviders.get(providerOf(context, name).name)!,
+    requireLogin: (guard?: RequireLoginOptions) => createGuard(context, guard) as LoginGuard,
     logoutUser: async ({ provider: name, subject }: { provider: string, subject: string }) => {
-      const { identity } = providerOf(runtime, name).config
-      const revoke = (record: TokenRecord) => { revokeAccount(runtime, { name: record.provider, record }) }
-      return await endUserSessions(runtime, { identity, subject, revoke })
+      const { identity } = providerOf(context, name).config
+      const revoke = (record: TokenRecord) => { revokeAccount(context, { name: record.provider, record }) }
+      return await endUserSessions(context, { identity, subject, revoke })
     },
-    get lostRefreshes () { return runtime.refresher.lost }
+    get lostRefreshes () { return context.refresher.lost }
   } satisfies AppOAuth)
   app.decorateRequest(kOAuth, null)
   app.decorateRequest(kLoaded, null)
@@ -111,7 +118,7 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
   app.decorateRequest('oauth', {
     getter (this: FastifyRequest) {
       const request = this as Decorated
-      request[kOAuth] ??= new RequestOAuth(runtime, request)
+      request[kOAuth] ??= new RequestOAuth(context, request)
       return request[kOAuth]
     }
   })
@@ -119,27 +126,27 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
   app.addHook('onRequest', (request, _reply, done) => {
     store.learn(request)
     // A store that is known only now was not guarded when this request loaded its session: that may be an entry of ours.
-    if (isEntryId((request.session as unknown as SessionObject).sessionId)) app.decryptSession('', request, () => {})
-    const session = request.session as unknown as SessionObject
-    runtime.sessionCookie.learn(request.cookies, session)
-    const uses = firstUses(runtime, session)
+    if (isEntryId(currentSession(request)!.sessionId)) app.decryptSession('', request, () => {})
+    const session = currentSession(request)!
+    context.sessionCookie.learn(request.cookies, session)
+    const uses = firstUses(context, session)
     if (uses.length === 0) {
-      noteLoaded(runtime, request as Decorated)
+      noteLoaded(context, request as Decorated)
       return done()
     }
     Promise.all(uses.map(use => use())).catch(() => {
       request.log.warn('whether a login had changed again could not be read; it is used as it was loaded')
     }).then(() => {
-      noteLoaded(runtime, request as Decorated)
+      noteLoaded(context, request as Decorated)
       done()
     })
   })
   // After @fastify/session's own onSend: what it has just saved is kept, what the app destroyed goes.
-  app.addHook('onSend', (request, reply, _payload, done) => { follow(runtime, request as Decorated, reply, done) })
+  app.addHook('onSend', (request, reply, _payload, done) => { follow(context, request as Decorated, reply, done) })
   // A hijacked reply never passes onSend.
   app.addHook('onResponse', (request, reply, done) => {
     if ((request as Decorated)[kFollowed] === true) done()
-    else follow(runtime, request as Decorated, reply, done)
+    else follow(context, request as Decorated, reply, done)
   })
   // An answer that fails because its session cannot be saved has the store's status, not the one that it was to have.
   app.addHook('onError', (_request, reply, error, done) => {
@@ -155,12 +162,12 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
   // While the app still answers, as long as Fastify lets a hook be; what goes on longer, or began meanwhile, afterwards.
   const { pluginTimeout = 0 } = app.initialConfig
   const beforeMs = Math.min(pluginTimeout > 0 ? pluginTimeout / 2 : Infinity, CLOSE_MS / 2)
-  app.addHook('preClose', () => within(finish(runtime), beforeMs))
+  app.addHook('preClose', () => waitAtMost(finish(context), beforeMs))
   app.addHook('onClose', async () => {
-    await within(finish(runtime), CLOSE_MS - beforeMs)
-    const lost = runtime.records.unsaved
+    await waitAtMost(finish(context), CLOSE_MS - beforeMs)
+    const lost = context.records.unsaved
     if (lost > 0) app.log.error({ lost }, 'the store was down to the last: refreshed tokens could not be written, and these logins are lost')
-    await runtime.transport.close()
+    await context.transport.close()
   })
 
   for (const { name, grantType } of config.providers.values()) {
@@ -168,20 +175,20 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
     if (grantType === 'password') app.log.warn({ provider: name }, "grantType 'password' hands the user's password to this app and is no longer recommended; use 'authorization_code' where the provider has it")
   }
 
-  if (config.routes !== false) await registerRoutes(app, runtime)
+  if (config.routes !== false) await registerRoutes(app, context)
 }
 
 /** Finishes what an app that closes must not lose. */
-async function finish (runtime: Runtime): Promise<void> {
-  await runtime.refresher.idle()
-  await Promise.allSettled(runtime.background)
-  await runtime.records.close()
-  await runtime.refresher.idle() // what came too late for a login that has ended is revoked
-  await Promise.allSettled(runtime.background)
+async function finish (context: PluginContext): Promise<void> {
+  await context.refresher.idle()
+  await Promise.allSettled(context.background)
+  await context.records.close()
+  await context.refresher.idle() // what came too late for a login that has ended is revoked
+  await Promise.allSettled(context.background)
 }
 
 /** What has to be noted of a session's logins before they are used: that a request has come with them. */
-function firstUses ({ registrations, clock }: Runtime, session: SessionObject): (() => Promise<void>)[] {
+function firstUses ({ registrations, clock }: PluginContext, session: SessionObject): (() => Promise<void>)[] {
   const uses: (() => Promise<void>)[] = []
   for (const { sessionLogins, loginRecords } of registrations) {
     const login = sessionLogins.of(session)
@@ -195,47 +202,47 @@ function firstUses ({ registrations, clock }: Runtime, session: SessionObject): 
 }
 
 /** Whether a session with a login is to be saved after it has ended. */
-function isLateSave ({ deadSessions, sessionLogins }: Runtime, sessionId: string, session: SessionObject): boolean | Promise<boolean> {
+function isLateSave ({ deadSessions, sessionLogins }: PluginContext, sessionId: string, session: SessionObject): boolean | Promise<boolean> {
   if (sessionLogins.of(session) === undefined) return false
   if (deadSessions.knows(sessionId)) return true
   return deadSessions.asksStore && deadSessions.find(sessionId).then(end => end !== undefined)
 }
 
 /** Notes what a request's session points to. A login that has ended in this process counts no more. */
-function noteLoaded (runtime: Runtime, request: Decorated): void {
-  const session = request.session as unknown as SessionObject
-  if (runtime.registrations.length > 1) request[kOthers] = loadedByOthers(runtime, session)
-  const loaded = loadedRecords(runtime.sessionLogins, session)
+function noteLoaded (context: PluginContext, request: Decorated): void {
+  const session = currentSession(request)!
+  if (context.registrations.length > 1) request[kOthers] = loadedByOthers(context, session)
+  const loaded = loadedRecords(context.sessionLogins, session)
   if (loaded === undefined) return
   request[kLoaded] = loaded
-  if (runtime.deadSessions.knows(session.sessionId)) runtime.sessionLogins.put(session, undefined)
+  if (context.deadSessions.knows(session.sessionId)) context.sessionLogins.put(session, undefined)
 }
 
 /** What other registrations keep in a session: their hooks do not run for this request, and its end may be theirs. */
-function loadedByOthers (runtime: Runtime, session: SessionObject): Map<Runtime, LoadedLogin> | null {
-  const found = new Map<Runtime, LoadedLogin>()
-  for (const other of runtime.registrations) {
-    const loaded = other === runtime ? undefined : loadedRecords(other.sessionLogins, session)
+function loadedByOthers (context: PluginContext, session: SessionObject): Map<PluginContext, LoadedLogin> | null {
+  const found = new Map<PluginContext, LoadedLogin>()
+  for (const other of context.registrations) {
+    const loaded = other === context ? undefined : loadedRecords(other.sessionLogins, session)
     if (loaded !== undefined) found.set(other, loaded)
   }
   return found.size === 0 ? null : found
 }
 
-function follow (runtime: Runtime, request: Decorated, reply: FastifyReply, done: () => void): void {
+function follow (context: PluginContext, request: Decorated, reply: FastifyReply, done: () => void): void {
   request[kFollowed] = true
   const loaded = request[kLoaded] ?? undefined
-  const session = request.session as unknown as SessionObject | null
+  const session = currentSession(request)
   const saved = session?.isSaved?.() === true
-  const cleared = clearedCookies(runtime, request, reply)
-  const isLeft = ([other, before]: [Runtime, LoadedLogin]) =>
+  const cleared = clearedCookies(context, request, reply)
+  const isLeft = ([other, before]: [PluginContext, LoadedLogin]) =>
     !hasNothingToFollow(other, request, session, before, saved)
   const others = request[kOthers] === null ? [] : [...request[kOthers]].filter(isLeft)
-  const isOwnLeft = cleared.length === 0 && hasNothingToFollow(runtime, request, session, loaded, saved)
+  const isOwnLeft = cleared.length === 0 && hasNothingToFollow(context, request, session, loaded, saved)
   if (isOwnLeft && others.length === 0) return done()
   const work = async () => {
     if (!isOwnLeft) {
-      await keepNewerCookies(runtime, request, reply, cleared)
-      await followRequest(runtime, request, reply, loaded)
+      await keepNewerCookies(context, request, reply, cleared)
+      await followRequest(context, request, reply, loaded)
     }
     for (const [other, before] of others) await followRequest(other, request, reply, before)
   }
@@ -245,24 +252,24 @@ function follow (runtime: Runtime, request: Decorated, reply: FastifyReply, done
 }
 
 /** Most requests: the login is as it was loaded and nothing was saved; or nobody is logged in, and nobody else can have ended what was saved. */
-function hasNothingToFollow (runtime: Runtime, request: FastifyRequest, session: SessionObject | null, loaded: LoadedLogin | undefined, saved: boolean): boolean {
-  const { deadSessions, sessionLogins } = runtime
+function hasNothingToFollow (context: PluginContext, request: FastifyRequest, session: SessionObject | null, loaded: LoadedLogin | undefined, saved: boolean): boolean {
+  const { deadSessions, sessionLogins } = context
   if (loaded !== undefined) return !saved && session?.sessionId === loaded.sessionId && sessionLogins.of(session)?.accounts === loaded.accounts
   if (sessionLogins.of(session) !== undefined) return false
-  return !saved || (!deadSessions.asksStore && !deadSessions.knows(session!.sessionId) && !isStray(runtime, request, session))
+  return !saved || (!deadSessions.asksStore && !deadSessions.knows(session!.sessionId) && !isStray(context, request, session))
 }
 
 /** Says, when the app's own URL is known, what has to be registered with each provider, and what would not work. */
-function announcer (app: FastifyInstance, runtime: Runtime, { cookie }: Surroundings): (base: URL | undefined) => void {
+function announcer (app: FastifyInstance, context: PluginContext, { cookie }: Surroundings): (base: URL | undefined) => void {
   let said: string | undefined
   return (base) => {
     if (base === undefined || base.href === said) return
     said = base.href
-    for (const provider of runtime.providers.values()) {
+    for (const provider of context.providers.values()) {
       const { grantType } = provider.config
-      if (grantType === 'authorization_code' || grantType === 'implicit') app.log.info(`register at ${provider.name}: ${redirectUriOf(runtime, provider, base)}`)
+      if (grantType === 'authorization_code' || grantType === 'implicit') app.log.info(`register at ${provider.name}: ${redirectUriOf(context, provider, base)}`)
     }
-    if (base.protocol === 'https:' && cookie?.secure === false) warnOfInsecureCookie(runtime)
+    if (base.protocol === 'https:' && cookie?.secure === false) warnOfInsecureCookie(context)
   }
 }
 
@@ -275,9 +282,9 @@ function inspectStores (app: FastifyInstance, config: Configuration, sessionStor
   config.tokenStore?.inspect?.().then(findings => findings.forEach(finding => app.log.warn(`fastify-oauth-session: ${finding}`)), () => {})
 }
 
-function createRuntime (app: FastifyInstance, config: Configuration, foundStore: () => SessionStore | undefined): Runtime {
+function createContext (app: FastifyInstance, config: Configuration, foundStore: () => SessionStore | undefined): PluginContext {
   // @fastify/session decorates the app with one function for each of its registrations.
-  const session = sharedSession<Runtime>(app.decryptSession)
+  const session = sharedSession<PluginContext>(app.decryptSession)
   const member = nextMember(session, config.mount)
   const clock = systemClock
   const transport = new Transport(config.dispatcher)
@@ -296,7 +303,7 @@ function createRuntime (app: FastifyInstance, config: Configuration, foundStore:
   const shared = { records, refresher, updater }
   const isShared = () => config.tokenStore !== undefined || !isMemoryStore(sessionStore())
   session.deadSessions ??= new DeadSessions(store, isShared)
-  const runtime: Runtime = {
+  const context: PluginContext = {
     config,
     providers,
     appProviders: new Map([...providers].map(([name, provider]) => [name, new AppProvider({ provider, transport, clock, log: app.log, shared })])),
@@ -318,8 +325,8 @@ function createRuntime (app: FastifyInstance, config: Configuration, foundStore:
     pages: { ...defaultPages, ...config.pages },
     background: new Set()
   }
-  session.registrations.push(runtime)
-  return runtime
+  session.registrations.push(context)
+  return context
 }
 
 /** The token store with everything around it: a time limit, encryption where there are keys, and no odd records. */
@@ -333,48 +340,7 @@ function createStore (app: FastifyInstance, { tokenStore, encryptionKeys }: Conf
       const message = 'a stored login cannot be decrypted with any of encryptionKeys; its user has to log in again'
       app.log.warn({ provider }, message)
     })
-  return readableStore(store, (kind) => {
+  return readableStore(store, RECORD_KINDS, (kind) => {
     app.log.warn({ kind }, 'the token store holds something else under the id of a record; it counts as not there')
   })
-}
-
-/** @fastify/session tells nobody its options; a session made on trial shows the cookie's. */
-function surroundingsOf (app: FastifyInstance): Surroundings {
-  const hasSession = app.hasRequestDecorator('session') && app.hasRequestDecorator('sessionStore') && app.hasDecorator('decryptSession')
-  const surroundings: Surroundings = { hasSession, scopePrefix: app.prefix }
-  if (!hasSession) return surroundings
-  // `secure: 'auto'` is false over http, where it makes any sameSite lax; over https the cookie is as it was meant.
-  const cookie = trialSession(app, 'https')?.cookie
-  if (cookie === undefined) return surroundings
-  const secure = cookie.secure !== true ? false : trialSession(app, 'http')?.cookie.secure === true ? true : 'auto'
-  return { ...surroundings, cookie: { path: cookie.path ?? '/', secure, sameSite: cookie.sameSite } }
-}
-
-function trialSession (app: FastifyInstance, protocol: 'http' | 'https'): SessionObject | undefined {
-  const request: { session?: SessionObject, protocol: string, raw: { url: string }, headers: object, cookies: object } = { protocol, raw: { url: '/' }, headers: {}, cookies: {} }
-  try {
-    app.decryptSession('', request, () => {})
-    return request.session
-  } catch {
-    return undefined // an id generator or signer of the app's own that needs a real request
-  }
-}
-
-/** The session store is reachable through a session alone: the one made on trial, or the first request's. */
-function findSessionStore (app: FastifyInstance, isLate: IsLate) {
-  const trial = trialSession(app, 'http') as Record<symbol, unknown> | undefined
-  const symbol = trial === undefined ? undefined : Object.getOwnPropertySymbols(trial).find(({ description }) => description === 'sessionStore')
-  let known: SessionStore | undefined
-  const learn = (store: SessionStore | undefined) => {
-    if (known !== undefined || typeof store?.destroy !== 'function') return
-    known = store
-    guardSessionStore(store, STORE_MS, (method, cause) => {
-      app.log.error({ err: describeFailure(cause), method }, 'the session store failed')
-    }, isLate)
-  }
-  if (symbol !== undefined) learn(trial![symbol] as SessionStore)
-  return {
-    learn: (request: FastifyRequest): void => { if (known === undefined) learn(request.sessionStore as unknown as SessionStore) },
-    get: (): SessionStore | undefined => known
-  }
 }

@@ -1,3 +1,3 @@
-export { redisStore, type RedisStoreOptions } from './session/redis-token-store.ts'
-export type { RedisClient } from './session/redis-client.ts'
-export type { TokenStore } from './session/token-store.ts'
+export type { RedisClient } from './tokens/stores/redis/client.ts'
+export { redisStore, type RedisStoreOptions } from './tokens/stores/redis/redis-store.ts'
+export type { TokenStore } from './tokens/stores/token-store.ts'

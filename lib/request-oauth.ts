@@ -1,32 +1,35 @@
 import type { FastifyRequest } from 'fastify'
-import { AuthorizedClient, type CallOptions } from './client/authorized-client.ts'
-import { createAuthorizedFetch } from './client/authorized-fetch.ts'
-import { HttpVerbs, kCall } from './client/http-verbs.ts'
-import type { TokensInput } from './client/load-tokens.ts'
-import type { OAuthCall } from './client/oauth-call.ts'
-import type { OAuthSession } from './client/oauth-session.ts'
-import type { ProviderClient } from './client/provider-client.ts'
-import type { RefreshOptions } from './client/refresher.ts'
-import { currentProfile, type RecordTokenSource } from './client/token-source.ts'
+import { AuthorizedClient, type CallOptions } from './calls/authorized-client.ts'
+import { createAuthorizedFetch } from './calls/authorized-fetch.ts'
+import type { OAuthCall } from './calls/call.ts'
+import { currentProfile } from './calls/profile.ts'
+import { HttpVerbs, kCall } from './calls/verbs.ts'
+import type { PluginContext } from './context.ts'
 import { InvalidOptionsError, LoginRequiredError, type OAuthError } from './errors.ts'
+import type { TokenSet } from './oauth/token-set.ts'
 import type { AnyReply } from './options.ts'
-import type { TokenSet } from './protocol/token-set.ts'
-import type { ProviderName } from './providers/names.ts'
-import type { User } from './providers/types.ts'
-import { accountTokens } from './routes/account-tokens.ts'
+import type { User } from './providers/options.ts'
+import type { ProviderName } from './providers/presets/names.ts'
+import type { ProviderClient } from './providers/provider.ts'
 import { handleCallback } from './routes/callback.ts'
-import { disconnectAccount } from './routes/commit-login.ts'
-import { startLogin, type LoginOptions } from './routes/login.ts'
+import { type LoginOptions, startLogin } from './routes/login.ts'
 import { logout, logoutAndRedirect, type LogoutResult } from './routes/logout.ts'
-import { providerOf, type Runtime } from './routes/runtime.ts'
-import { userOf, type Account, type SessionAccounts, type SessionObject } from './session/accounts.ts'
+import { accountTokens } from './session/account-tokens.ts'
+import { type Account, type SessionAccounts, userOf } from './session/accounts.ts'
+import { disconnectAccount } from './session/bind-login.ts'
+import { providerOf } from './session/context.ts'
+import { currentSession, type SessionObject } from './session/fastify-session.ts'
+import type { OAuthSession } from './standalone/session.ts'
+import type { TokensInput } from './tokens/load-tokens.ts'
+import type { RefreshOptions } from './tokens/refresher.ts'
+import type { RecordTokenSource } from './tokens/token-source.ts'
 
 /**
  * What `request.oauth` is: who is logged in, and an HTTP client that calls APIs as them.
  * Made when it is first touched; what it tells without being awaited comes from the session.
  */
 export class RequestOAuth extends HttpVerbs {
-  readonly #runtime: Runtime
+  readonly #context: PluginContext
   readonly #request: FastifyRequest
   readonly #name: string | undefined
   #client: AuthorizedClient | undefined
@@ -34,21 +37,21 @@ export class RequestOAuth extends HttpVerbs {
   #source: { record: string, source: RecordTokenSource } | undefined
 
   /** @param name the provider that is meant; the one logged in with where absent */
-  constructor (runtime: Runtime, request: FastifyRequest, name?: string) {
+  constructor (context: PluginContext, request: FastifyRequest, name?: string) {
     super()
     this.#name = name
-    this.#runtime = runtime
+    this.#context = context
     this.#request = request
   }
 
   /** The same user's account at another provider; for a provider of grantType `client_credentials`, the app's own client. @throws FST_OAUTH_UNKNOWN_PROVIDER */
   using (name: ProviderName): RequestOAuth {
-    return new RequestOAuth(this.#runtime, this.#request, providerOf(this.#runtime, name).name)
+    return new RequestOAuth(this.#context, this.#request, providerOf(this.#context, name).name)
   }
 
   /** The connected accounts, by provider. */
   get accounts (): { provider: ProviderName, user: User | null, scope: string[] }[] {
-    const { records } = this.#runtime
+    const { records } = this.#context
     return Object.entries(this.#accounts?.accounts ?? {})
       .filter(([, account]) => !records.isGone(account.record))
       .map(([provider, account]) => ({ provider, user: userOf(account), scope: account.scope }))
@@ -74,7 +77,7 @@ export class RequestOAuth extends HttpVerbs {
 
   /** `fetch` as the current user; redirects are followed, each hop checked. A plain function: it can be handed to a client library. */
   get fetch (): typeof globalThis.fetch {
-    this.#fetch ??= this.#own?.fetch ?? createAuthorizedFetch(this.#authorizedClient(), this.#runtime.transport, () => this.#providerClient().config)
+    this.#fetch ??= this.#own?.fetch ?? createAuthorizedFetch(this.#authorizedClient(), this.#context.transport, () => this.#providerClient().config)
     return this.#fetch
   }
 
@@ -117,7 +120,7 @@ export class RequestOAuth extends HttpVerbs {
 
   /** Starts a login and sends the browser to the provider. @throws FST_OAUTH_UNKNOWN_PROVIDER, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS */
   async login<Reply extends AnyReply> (reply: Reply, options: LoginOptions = {}): Promise<Reply> {
-    return await startLogin(this.#runtime, this.#request, reply, this.#named(options.provider), options) as unknown as Reply
+    return await startLogin(this.#context, this.#request, reply, this.#named(options.provider), options) as unknown as Reply
   }
 
   /**
@@ -126,7 +129,7 @@ export class RequestOAuth extends HttpVerbs {
    */
   async callback<Reply extends AnyReply> (reply: Reply, options: { provider?: ProviderName } = {}): Promise<Reply> {
     const { provider } = this.#request.params as { provider?: string }
-    return await handleCallback(this.#runtime, this.#request, reply, this.#named(options.provider ?? provider)) as unknown as Reply
+    return await handleCallback(this.#context, this.#request, reply, this.#named(options.provider ?? provider)) as unknown as Reply
   }
 
   /**
@@ -137,8 +140,8 @@ export class RequestOAuth extends HttpVerbs {
   async logout (): Promise<LogoutResult>
   async logout<Reply extends AnyReply> (reply: Reply): Promise<Reply>
   async logout (reply?: AnyReply): Promise<LogoutResult | AnyReply> {
-    if (reply === undefined) return await logout(this.#runtime, this.#request, undefined)
-    return await logoutAndRedirect(this.#runtime, this.#request, reply)
+    if (reply === undefined) return await logout(this.#context, this.#request, undefined)
+    return await logoutAndRedirect(this.#context, this.#request, reply)
   }
 
   /**
@@ -151,14 +154,14 @@ export class RequestOAuth extends HttpVerbs {
    */
   async disconnect (provider: ProviderName | undefined = this.#name): Promise<void> {
     if (provider === undefined) throw new InvalidOptionsError('disconnect takes the name of the provider whose account is to go')
-    await disconnectAccount(this.#runtime, this.#request, providerOf(this.#runtime, provider))
+    await disconnectAccount(this.#context, this.#request, providerOf(this.#context, provider))
   }
 
-  get #session (): SessionObject | null { return this.#request.session as unknown as SessionObject | null }
+  get #session (): SessionObject | null { return currentSession(this.#request) }
 
   /** The login of the session, as long as the account that was logged in with stands. */
   get #accounts (): SessionAccounts | undefined {
-    const { records, sessionLogins } = this.#runtime
+    const { records, sessionLogins } = this.#context
     const login = sessionLogins.of(this.#session)
     // A logout or an end that this process has seen counts at once, whatever this request has loaded before.
     return login === undefined || records.isGone(login.accounts[login.active]!.record) ? undefined : login
@@ -168,34 +171,34 @@ export class RequestOAuth extends HttpVerbs {
     const login = this.#accounts
     const name = this.#name ?? login?.active
     const account = name === undefined ? undefined : login?.accounts[name]
-    if (login === undefined || name === undefined || account === undefined || this.#runtime.records.isGone(account.record)) return undefined
+    if (login === undefined || name === undefined || account === undefined || this.#context.records.isGone(account.record)) return undefined
     return { name, account, all: login }
   }
 
   /** The app's own client, where that is what the provider means. Without a name, the user who is logged in is meant first. */
   get #own (): OAuthSession | undefined {
-    const name = this.#name ?? (this.#accounts === undefined ? this.#runtime.config.defaultProvider : undefined)
-    const provider = name === undefined ? undefined : this.#runtime.appProviders.get(name)
+    const name = this.#name ?? (this.#accounts === undefined ? this.#context.config.defaultProvider : undefined)
+    const provider = name === undefined ? undefined : this.#context.appProviders.get(name)
     return provider?.grantType === 'client_credentials' ? provider.clientCredentials() : undefined
   }
 
   #loginRequired (): OAuthError {
-    const provider = this.#name ?? this.#runtime.config.defaultProvider
+    const provider = this.#name ?? this.#context.config.defaultProvider
     return new LoginRequiredError(`nobody is logged in${provider === undefined ? '' : ` with provider "${provider}"`}; log in and try again`, { provider })
   }
 
   get #account (): Account | undefined { return this.#login?.account }
 
   #named (name: string | undefined): ProviderClient {
-    const known = name ?? this.#name ?? this.#runtime.config.defaultProvider ?? this.provider
+    const known = name ?? this.#name ?? this.#context.config.defaultProvider ?? this.provider
     if (known === undefined) throw new LoginRequiredError('several providers are configured and none is named; pass `provider`')
-    return providerOf(this.#runtime, known)
+    return providerOf(this.#context, known)
   }
 
   #providerClient (): ProviderClient {
     const login = this.#login
     if (login === undefined) throw this.#loginRequired()
-    return providerOf(this.#runtime, login.name)
+    return providerOf(this.#context, login.name)
   }
 
   #tokenSource (): RecordTokenSource {
@@ -203,13 +206,13 @@ export class RequestOAuth extends HttpVerbs {
     if (login === undefined) throw this.#loginRequired()
     const { name, account: { record } } = login
     if (this.#source?.record === record) return this.#source.source
-    const source = accountTokens(this.#runtime, () => this.#session, login.all, name)
+    const source = accountTokens(this.#context, () => this.#session, login.all, name)
     this.#source = { record, source }
     return source
   }
 
   #authorizedClient (): AuthorizedClient {
-    this.#client ??= new AuthorizedClient(() => this.#providerClient().config, this.#runtime.transport, () => this.#tokenSource())
+    this.#client ??= new AuthorizedClient(() => this.#providerClient().config, this.#context.transport, () => this.#tokenSource())
     return this.#client
   }
 

@@ -1,8 +1,8 @@
 import t from 'tap'
-import { resolveResourceUrl } from '../lib/client/resource-url.ts'
+import { resolveResourceUrl } from '../lib/calls/resource-url.ts'
 import { resolveOptions } from '../lib/options.ts'
-import { gitlab } from '../lib/providers/index.ts'
-import type { ProviderOptions } from '../lib/providers/types.ts'
+import { gitlab } from '../lib/providers/presets/index.ts'
+import type { ProviderOptions } from '../lib/providers/options.ts'
 import { rejection, startClientApp } from './helpers/client-app.ts'
 
 function configOf (acme: Partial<ProviderOptions>) {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { resolveResourceUrl } from '../lib/client/resource-url.ts'
+import { resolveResourceUrl } from '../lib/calls/resource-url.ts'
 import type { ProviderConfig } from '../lib/providers/config.ts'
 import { rejection, startClientApp } from './helpers/client-app.ts'
 import { listen } from './helpers/listen.ts'

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
-import { encryptedStore } from '../lib/session/encrypted-store.ts'
-import { MemoryTokenStore } from '../lib/session/memory-token-store.ts'
-import type { StoredRecord } from '../lib/session/token-store.ts'
+import { encryptedStore } from '../lib/tokens/stores/encrypted-store.ts'
+import { MemoryTokenStore } from '../lib/tokens/stores/memory-store.ts'
+import type { StoredRecord } from '../lib/tokens/stores/token-store.ts'
 
 // What somebody who can write into the store, and has no key, must not achieve.
 

@@ -1,6 +1,6 @@
 import { createPublicKey } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { createKeySource } from '../lib/protocol/jwks.ts'
+import { createKeySource } from '../lib/oauth/jwks.ts'
 import { Browser } from './helpers/browser.ts'
 import { deferred, Gate } from './helpers/gate.ts'
 import { asJson, assertNobody, callbackUrl, codeOf, loginApp, type LoginAppOptions } from './helpers/login-app.ts'

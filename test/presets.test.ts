@@ -7,9 +7,9 @@ import { APPLE_KEY, presetCases } from './helpers/preset-cases.ts'
 import { SimulatedProvider, verifiedClaims } from './helpers/simulated-provider.ts'
 import { fencedBlocks } from './types/markdown.ts'
 import { createProvider, type ProviderOptions, type TokenSet } from '../lib/index.ts'
-import { clientSecretJwt } from '../lib/protocol/client-secret-jwt.ts'
-import * as presets from '../lib/providers/index.ts'
-import { preset } from '../lib/providers/preset.ts'
+import { clientSecretJwt } from '../lib/oauth/client-secret-jwt.ts'
+import * as presets from '../lib/providers/presets/index.ts'
+import { preset } from '../lib/providers/presets/preset.ts'
 
 /** All but those whose provider has shut its logins down. */
 const OPEN = Object.keys(presets).filter(name => name !== 'fitbit').sort()

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { buildAuthorizationUrl, type AuthorizationRequest } from '../lib/protocol/authorization-request.ts'
+import { buildAuthorizationUrl, type AuthorizationRequest } from '../lib/oauth/authorization-request.ts'
 
 const endpoint = 'https://as.example/authorize'
 const request: AuthorizationRequest = { clientId: 'cid', scope: [], state: 's' }

@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { ClientAuth } from 'oauth4webapi'
-import { clientIdOnly, clientSecretBasic, clientSecretPost } from '../lib/protocol/client-authentication.ts'
-import { buildTokenRequest, type TokenRequest } from '../lib/protocol/token-request.ts'
+import { clientIdOnly, clientSecretBasic, clientSecretPost } from '../lib/oauth/client-authentication.ts'
+import { buildTokenRequest, type TokenRequest } from '../lib/oauth/token-request.ts'
 
 const server = { issuer: 'https://as.example', token_endpoint: 'https://as.example/token' }
 const build = (clientAuth: ClientAuth, over: Partial<TokenRequest> = {}) => buildTokenRequest({

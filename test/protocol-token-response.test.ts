@@ -1,8 +1,8 @@
 import { inspect } from 'node:util'
 import t from 'tap'
 import { InvalidTokenResponseError } from '../lib/index.ts'
-import { excerptOf, parseMembers, readTokenResponse, type TokenResponseContext } from '../lib/protocol/token-response.ts'
-import type { TokenSet } from '../lib/protocol/token-set.ts'
+import { excerptOf, parseMembers, readTokenResponse, type TokenResponseContext } from '../lib/oauth/token-response.ts'
+import type { TokenSet } from '../lib/oauth/token-set.ts'
 
 const NOW = 1_000
 const LONGEST = 2 ** 31 - 1

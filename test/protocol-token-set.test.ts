@@ -1,5 +1,5 @@
 import t from 'tap'
-import { compareScope, effectiveLeeway, isExpired, parseScope } from '../lib/protocol/token-set.ts'
+import { compareScope, effectiveLeeway, isExpired, parseScope } from '../lib/oauth/token-set.ts'
 
 for (const [name, [expiresAt, now, leeway, expected]] of Object.entries<[number | undefined, number, number | undefined, boolean]>({
   'before its end': [1000, 999, undefined, false],

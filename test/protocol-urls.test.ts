@@ -1,6 +1,6 @@
 import t from 'tap'
-import { codeChallengeOf, randomToken, safeEqual, shortHash } from '../lib/protocol/random.ts'
-import { appendQuery, isSecureUrl, secureEndpoint, setParameters, type Parameters } from '../lib/protocol/urls.ts'
+import { codeChallengeOf, randomToken, safeEqual, shortHash } from '../lib/util/random.ts'
+import { appendQuery, isSecureUrl, secureEndpoint, setParameters, type Parameters } from '../lib/oauth/urls.ts'
 
 for (const [url, query, expected] of [
   ['https://a.example/x', 'a=1', 'https://a.example/x?a=1'],

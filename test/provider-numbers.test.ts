@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
-import { parseJson } from '../lib/protocol/json.ts'
-import { readTokenResponse } from '../lib/protocol/token-response.ts'
+import { parseJson } from '../lib/oauth/json.ts'
+import { readTokenResponse } from '../lib/oauth/token-response.ts'
 import type { ProviderOptions } from '../lib/index.ts'
 import { Browser } from './helpers/browser.ts'
 import { asJson, codeOf, loginApp } from './helpers/login-app.ts'

@@ -8,12 +8,12 @@ import session from '@fastify/session'
 import Fastify from 'fastify'
 import t from 'tap'
 import ts from 'typescript'
-import { AppProvider } from '../lib/client/app-provider.ts'
-import { OAuthSession } from '../lib/client/oauth-session.ts'
+import { AppProvider } from '../lib/standalone/provider.ts'
+import { OAuthSession } from '../lib/standalone/session.ts'
 import * as exported from '../lib/errors.ts'
 import oauth, * as entry from '../lib/index.ts'
 import { resolveOptions } from '../lib/options.ts'
-import * as presets from '../lib/providers/index.ts'
+import * as presets from '../lib/providers/presets/index.ts'
 import { RequestOAuth } from '../lib/request-oauth.ts'
 import { Browser } from './helpers/browser.ts'
 import { listen } from './helpers/listen.ts'
@@ -96,9 +96,9 @@ t.test('the tables name what there is, and nothing else', async (t) => {
   t.test('provider options', async (t) => {
     const names = [...list('lib/providers/config.ts', 'PROVIDER_OPTIONS'), ...list('lib/providers/config.ts', 'ENDPOINTS')]
     t.strictSame(named('Provider options').sort(), [...names].sort())
-    t.strictSame(members('lib/providers/types.ts', 'ProviderOptions').sort(), [...names].sort(), 'the type has the same')
+    t.strictSame(members('lib/providers/options.ts', 'ProviderOptions').sort(), [...names].sort(), 'the type has the same')
     const hooks = tableBelow(readme, 'Provider options').rows.find(([name]) => name === '`hooks`')?.[1] ?? ''
-    t.strictSame(codes(hooks).filter(code => /^\w+$/.test(code)).sort(), members('lib/providers/types.ts', 'ProviderHooks').sort())
+    t.strictSame(codes(hooks).filter(code => /^\w+$/.test(code)).sort(), members('lib/providers/options.ts', 'ProviderHooks').sort())
   })
 
   t.test('defaults', async (t) => {
@@ -128,14 +128,14 @@ t.test('the tables name what there is, and nothing else', async (t) => {
     const { app } = await plainApp()
     const mentioned = new Set([...readme.matchAll(/app\.oauth\.(\w+)/g)].map(([, name]) => name))
     t.strictSame([...mentioned].sort(), Object.keys(app.oauth).sort())
-    t.match(readme, `app.oauth.requireLogin({ ${members('lib/routes/guard.ts', 'RequireLoginOptions').join(', ')} })`)
+    t.match(readme, `app.oauth.requireLogin({ ${members('lib/routes/require-login.ts', 'RequireLoginOptions').join(', ')} })`)
   })
 
   t.test('app.oauth.provider(name)', async (t) => {
     t.strictSame(named('The app itself, scripts and jobs').sort(), methods(AppProvider).sort())
     t.strictSame(named('Sessions without a request').sort(), methods(OAuthSession).sort())
     const init = /^`session\(init\)` takes (.*)\.$/m.exec(readme)?.[1] ?? ''
-    t.strictSame(codes(init).sort(), [...members('lib/client/oauth-session.ts', 'OAuthSessionInit'), ...members('lib/client/login-flow.ts', 'LoginInit')].sort())
+    t.strictSame(codes(init).sort(), [...members('lib/standalone/session.ts', 'OAuthSessionInit'), ...members('lib/login/start.ts', 'LoginInit')].sort())
   })
 
   t.test('functions', async (t) => {
@@ -146,7 +146,7 @@ t.test('the tables name what there is, and nothing else', async (t) => {
   t.test('presets', async (t) => {
     // Fitbit's is there to say that it is gone.
     t.strictSame(named('Presets').sort(), Object.keys(presets).filter(name => name !== 'fitbit').sort())
-    const usual = members('lib/providers/types.ts', 'ProviderOptions')
+    const usual = members('lib/providers/options.ts', 'ProviderOptions')
     for (const [names = '', options = ''] of tableBelow(readme, 'Presets').rows) {
       for (const name of codes(names)) {
         const own = interfaces(`lib/providers/${name}.ts`).filter(item => /Options$/.test(item.name.text)).flatMap(item => item.members.map(member => member.name!.getText()))

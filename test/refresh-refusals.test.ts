@@ -1,13 +1,13 @@
 import t, { type Test } from 'tap'
-import { readRefusal } from '../lib/client/refresh-errors.ts'
+import { readRefusal } from '../lib/providers/refresh-errors.ts'
 import { createProvider } from '../lib/index.ts'
-import { readTokenResponse } from '../lib/protocol/token-response.ts'
+import { readTokenResponse } from '../lib/oauth/token-response.ts'
 import { ProviderUnavailableError } from '../lib/errors.ts'
 import { tokenSet, startTokenProcess } from './helpers/token-process.ts'
 import { loginApp, type LoginAppOptions } from './helpers/login-app.ts'
 import { startMisbehavingProvider, type Reply } from './helpers/misbehaving-provider.ts'
 import { expireTokens, tokenRecords } from './helpers/records.ts'
-import { MemoryTokenStore } from '../lib/session/memory-token-store.ts'
+import { MemoryTokenStore } from '../lib/tokens/stores/memory-store.ts'
 
 /** Reads an answer to a refresh as the client does. */
 function refusalOf ({ status = 400, headers = {}, body = '' }: Reply, isOwn = true) {

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { redisStore } from '../lib/redis.ts'
-import { SessionTokenStore } from '../lib/session/session-token-store.ts'
+import { SessionTokenStore } from '../lib/tokens/stores/session-store.ts'
 import { Browser } from './helpers/browser.ts'
 import { startCluster } from './helpers/cluster.ts'
 import { loginApp, type LoginAppOptions } from './helpers/login-app.ts'

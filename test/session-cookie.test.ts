@@ -1,7 +1,7 @@
 import t from 'tap'
 import { Signer } from '@fastify/cookie'
 import type { FastifyInstance } from 'fastify'
-import { MemoryTokenStore } from '../lib/session/memory-token-store.ts'
+import { MemoryTokenStore } from '../lib/tokens/stores/memory-store.ts'
 import { Browser } from './helpers/browser.ts'
 import { buildApp, SESSION_SECRET } from './helpers/build-app.ts'
 import { Gate } from './helpers/gate.ts'

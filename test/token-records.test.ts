@@ -1,5 +1,5 @@
 import t from 'tap'
-import { SessionTokenStore } from '../lib/session/session-token-store.ts'
+import { SessionTokenStore } from '../lib/tokens/stores/session-store.ts'
 import { keptTokens, scriptProvider, startScriptServer } from './helpers/script-server.ts'
 import { JsonStore } from './helpers/stores.ts'
 

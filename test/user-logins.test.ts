@@ -1,10 +1,10 @@
 import { createClient } from 'redis'
 import t, { type Test } from 'tap'
-import { SessionLogins, type SessionObject } from '../lib/session/accounts.ts'
-import { followSession } from '../lib/session/lifecycle.ts'
-import { SessionTokenStore } from '../lib/session/session-token-store.ts'
-import { TokenRecords } from '../lib/session/token-records.ts'
-import type { TokenStore } from '../lib/session/token-store.ts'
+import { SessionLogins } from '../lib/session/accounts.ts'
+import { followSession } from '../lib/session/sync-records.ts'
+import { SessionTokenStore } from '../lib/tokens/stores/session-store.ts'
+import { TokenRecords } from '../lib/tokens/records.ts'
+import type { TokenStore } from '../lib/tokens/stores/token-store.ts'
 import { UserLogins } from '../lib/session/user-logins.ts'
 import { redisStore } from '../lib/redis.ts'
 import { Gate } from './helpers/gate.ts'
@@ -12,6 +12,7 @@ import { startRedis } from './helpers/redis.ts'
 import { JsonStore } from './helpers/stores.ts'
 import { tokenSet } from './helpers/token-process.ts'
 import { wrappedStore } from './helpers/wrapped-store.ts'
+import type { SessionObject } from '../lib/session/fastify-session.ts'
 
 // The lists by which logoutUser finds all logins of a user.
 

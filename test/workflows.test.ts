@@ -7,7 +7,7 @@ import { callbackUrl, loginApp } from './helpers/login-app.ts'
 import { startProvider } from './helpers/provider.ts'
 import { startPasswordServer } from './helpers/password-server.ts'
 import { expireTokens, tokenRecords } from './helpers/records.ts'
-import { addressBlock, foldName, LoginThrottle, type Outcome } from '../lib/routes/login-throttle.ts'
+import { addressBlock, foldName, LoginThrottle, type Outcome } from '../lib/login/throttle.ts'
 import { TokensUpdatedError, type OAuthError, type ProviderOptions, type TokenSet } from '../lib/index.ts'
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 

@@ -1,12 +1,12 @@
-import type { ClientPrivateKey } from '../protocol/client-authentication.ts'
-import { shortHash } from '../protocol/random.ts'
-import { parseScope } from '../protocol/token-set.ts'
-import type { Conform } from '../protocol/token-response.ts'
-import { setParameters, type Parameters } from '../protocol/urls.ts'
-import { isUnset, tryUrl, type OptionChecker } from './option-checker.ts'
+import type { ClientPrivateKey } from '../oauth/client-authentication.ts'
+import type { Conform } from '../oauth/token-response.ts'
+import { parseScope } from '../oauth/token-set.ts'
+import { type Parameters, setParameters } from '../oauth/urls.ts'
+import { shortHash } from '../util/random.ts'
+import { isUnset, type OptionChecker, tryUrl } from './option-checker.ts'
 import type {
   FetchProfile, GrantType, ProviderHooks, ProviderOptions, RefreshMode, ResourceServer, UserProfile
-} from './types.ts'
+} from './options.ts'
 
 /** One provider's options, checked and with defaults. */
 export interface ProviderConfig {

@@ -1,6 +1,6 @@
-import { isSecureUrl } from '../protocol/urls.ts'
 import { InvalidOptionsError } from '../errors.ts'
-import { unknownOption } from './unknown-option.ts'
+import { isSecureUrl } from '../oauth/urls.ts'
+import { unknownOption } from './presets/unknown-option.ts'
 
 /** What an option is whose value came out of a variable of the environment that is not set. */
 const UNSET = 'is undefined: an environment variable that is not set?'

@@ -1,21 +1,21 @@
-import { parse } from 'node:querystring'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { parse } from 'node:querystring'
+import type { PluginContext } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import { fastifyPath, joinPaths, type RouteName } from '../options.ts'
 import { callbackRoute } from './callback.ts'
-import { ownRoute, refuseHead } from './http.ts'
 import { loginRoute } from './login.ts'
-import { passwordRoute } from './password-login.ts'
 import { loggedOutRoute, logoutPage, logoutRoute } from './logout.ts'
-import { sendProblem } from './problem.ts'
+import { passwordRoute } from './password-login.ts'
+import { ownRoute, refuseHead } from './reply.ts'
 import { literalRoute, pathBelow, routePattern } from './route-path.ts'
-import type { Runtime } from './runtime.ts'
+import { sendProblem } from './send-error.ts'
 
 /** Bytes that a form of these routes may have; a provider's `form_post` with an ID token has some thousand. */
 const BODY_LIMIT = 65_536
 const FORM = 'application/x-www-form-urlencoded'
 
-type Handler = (runtime: Runtime, request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply>
+type Handler = (context: PluginContext, request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply>
 
 /** One of the plugin's routes, before it is registered. */
 interface OwnRoute {
@@ -29,8 +29,8 @@ interface OwnRoute {
 }
 
 /** Registers the plugin's routes in a scope of their own, so that its parser is nobody else's. */
-export async function registerRoutes (app: FastifyInstance, runtime: Runtime): Promise<void> {
-  const routes = ownRoutes(app, runtime)
+export async function registerRoutes (app: FastifyInstance, context: PluginContext): Promise<void> {
+  const routes = ownRoutes(app, context)
   // The app's own limit where it is the smaller one.
   const bodyLimit = Math.min(app.initialConfig.bodyLimit ?? BODY_LIMIT, BODY_LIMIT)
   const atRegistration = app.errorHandler
@@ -45,7 +45,7 @@ export async function registerRoutes (app: FastifyInstance, runtime: Runtime): P
       scope.addContentTypeParser(FORM, { parseAs: 'string' }, (_request, body, done) => { done(null, parse(body as string)) })
     }
     for (const { name, method, url, handler, withoutBody } of routes) {
-      const options = runtime.config.routeOptions(name)
+      const options = context.config.routeOptions(name)
       scope.route({
         ...options,
         config: { ...options.config, ...ownRoute },
@@ -56,23 +56,23 @@ export async function registerRoutes (app: FastifyInstance, runtime: Runtime): P
         logSerializers: { req: describeRequest, res: describeReply },
         handler: async (request, reply) => {
           try {
-            return await handler(runtime, request, reply)
+            return await handler(context, request, reply)
           } catch (error) {
-            return await sendProblem(runtime, request, reply, error)
+            return await sendProblem(context, request, reply, error)
           }
         },
         errorHandler: (error, request, reply) => {
-          if (error instanceof OAuthError) return sendProblem(runtime, request, reply, error)
+          if (error instanceof OAuthError) return sendProblem(context, request, reply, error)
           if (!isBodyError(error)) return leaveToApp(error, request, reply)
-          return withoutBody === undefined ? sendProblem(runtime, request, reply, error) : withoutBody(runtime, request, reply.code(200))
+          return withoutBody === undefined ? sendProblem(context, request, reply, error) : withoutBody(context, request, reply.code(200))
         }
       })
     }
   })
 }
 
-function ownRoutes (app: FastifyInstance, runtime: Runtime): OwnRoute[] {
-  const { config } = runtime
+function ownRoutes (app: FastifyInstance, context: PluginContext): OwnRoute[] {
+  const { config } = context
   if (config.routes === false) return []
   const { login, callback, logout, loggedOut } = config.routes
   // The scope's own prefix comes with `register`.
@@ -85,14 +85,14 @@ function ownRoutes (app: FastifyInstance, runtime: Runtime): OwnRoute[] {
     { name: 'logout', method: 'GET', url: below(logout), handler: logoutPage },
     { name: 'loggedOut', method: 'GET', url: below(loggedOut), handler: loggedOutRoute }
   ]
-  if ([...runtime.providers.values()].some(({ config }) => config.grantType === 'password')) {
+  if ([...context.providers.values()].some(({ config }) => config.grantType === 'password')) {
     routes.push({ name: 'login', method: 'POST', url: `${prefix}${routePattern(login)}/:provider`, handler: passwordRoute })
   }
 
-  const sole = callback.includes(':provider') ? undefined : [...runtime.providers.keys()][0]
-  const callbacks = new Map([[below(callback), sole], ...registeredElsewhere(app, runtime)])
+  const sole = callback.includes(':provider') ? undefined : [...context.providers.keys()][0]
+  const callbacks = new Map([[below(callback), sole], ...registeredElsewhere(app, context)])
   for (const [url, name] of callbacks) {
-    const handler: Handler = (_runtime, request, reply) => callbackRoute(runtime, request, reply, name ?? (request.params as { provider: string }).provider)
+    const handler: Handler = (_runtime, request, reply) => callbackRoute(context, request, reply, name ?? (request.params as { provider: string }).provider)
     for (const method of ['GET', 'POST'] as const) routes.push({ name: 'callback', method, url, handler })
     // Left to the app's 404, a HEAD would have its URL logged, code and state in it.
     routes.push({ name: 'callback', method: 'HEAD', url, handler: async (_runtime, _request, reply) => refuseHead(reply) })
@@ -101,19 +101,19 @@ function ownRoutes (app: FastifyInstance, runtime: Runtime): OwnRoute[] {
 }
 
 /** Redirect URIs that are registered with a provider already and lie within this app: they become callback routes. */
-function registeredElsewhere (app: FastifyInstance, runtime: Runtime): [string, string][] {
-  const { config } = runtime
+function registeredElsewhere (app: FastifyInstance, context: PluginContext): [string, string][] {
+  const { config } = context
   const found: [string, string][] = []
-  for (const { name, config: { redirectUri } } of runtime.providers.values()) {
+  for (const { name, config: { redirectUri } } of context.providers.values()) {
     if (redirectUri === undefined || !URL.canParse(redirectUri) || config.routes === false) continue
     const usual = joinPaths(config.mount, config.routes.callback.replace(':provider', name))
-    const path = pathInApp(runtime, new URL(redirectUri))
+    const path = pathInApp(context, new URL(redirectUri))
     if (path === undefined || pathBelow(path, usual) === '') continue
     const inside = pathBelow(path, fastifyPath(app.prefix))
     const url = inside === undefined ? undefined : literalRoute(inside)
     if (url !== undefined) found.push([url, name])
     else {
-      runtime.log.warn({ provider: name }, `no route of this scope can have the path of the redirectUri of provider "${name}"; ` +
+      context.log.warn({ provider: name }, `no route of this scope can have the path of the redirectUri of provider "${name}"; ` +
         "call request.oauth.callback(reply) on a route of the app's own there")
     }
   }
@@ -121,7 +121,7 @@ function registeredElsewhere (app: FastifyInstance, runtime: Runtime): [string, 
 }
 
 /** The path by which this app sees a public URL, or undefined where it is not this app's. */
-function pathInApp ({ config }: Runtime, url: URL): string | undefined {
+function pathInApp ({ config }: PluginContext, url: URL): string | undefined {
   const base = config.staticBaseUrl
   if (base === undefined) return url.pathname // known at first use only
   return url.origin === base.origin ? pathBelow(url.pathname, base.pathname) : undefined

@@ -1,26 +1,22 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { within } from '../client/bounded.ts'
-import type { ProviderClient } from '../client/provider-client.ts'
-import { NOT_REVOKED, revokeSets } from '../client/revocation.ts'
+import type { PluginContext } from '../context.ts'
 import { StateMismatchError } from '../errors.ts'
-import { randomToken, safeEqual, shortHash } from '../protocol/random.ts'
-import type { TokenSet } from '../protocol/token-set.ts'
-import { userOf, type SessionObject } from '../session/accounts.ts'
-import { withTimeout } from '../session/bounded-store.ts'
-import { isRecordOf, liveSets } from '../session/token-record.ts'
+import { contentSecurityPolicy, html, page } from '../pages/html.ts'
+import type { ProviderClient } from '../providers/provider.ts'
+import { userOf } from '../session/accounts.ts'
+import { awaitHook } from '../session/await-hook.ts'
+import { declareDead, type EndedAccount, endLogin } from '../session/ended-sessions.ts'
+import { sessionCall, type SessionObject, sessionOf } from '../session/fastify-session.ts'
+import { PROVIDER_MS, revokeAccount } from '../session/revoke-account.ts'
+import { cookieNamesOf } from '../session/session-cookie.ts'
 import { membersOfOthers } from '../session/shared-session.ts'
-import { declareDead, endLogin, type EndedAccount } from './ended-sessions.ts'
-import {
-  awaitHook, cookiesOfSession, field, isNavigation, noStore, refuseCrossSite, sessionCall, sessionOf, wantsHtml
-} from './http.ts'
+import { randomToken, safeEqual, shortHash } from '../util/random.ts'
+import { waitAtMost, withTimeout } from '../util/timeout.ts'
 import { loginCookieOptions } from './login-cookie.ts'
-import { sendPage, sendProblem } from './problem.ts'
-import { contentSecurityPolicy, html, page } from './page-style.ts'
+import { publicPath, routePath } from './paths.ts'
+import { field, isNavigation, noStore, refuseCrossSite, wantsHtml } from './reply.ts'
 import { MAX_LOGOUT_RETURN_TO, readReturnTo, safeReturnTo } from './return-to.ts'
-import { publicPath, routePath, type Runtime } from './runtime.ts'
-
-/** Milliseconds that a logout waits for the provider to revoke, which goes on behind the answer; and for its metadata. */
-export const PROVIDER_MS = 3_000
+import { sendPage, sendProblem } from './send-error.ts'
 
 /** What is left to do after a logout. */
 export interface LogoutResult {
@@ -29,21 +25,21 @@ export interface LogoutResult {
 }
 
 /** `POST /logout`: ends the session, then the provider's. */
-export async function logoutRoute (runtime: Runtime, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+export async function logoutRoute (context: PluginContext, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   try {
-    refuseCrossSite(request, runtime.config.baseUrl())
-    return await logoutAndRedirect(runtime, request, reply)
+    refuseCrossSite(request, context.config.baseUrl())
+    return await logoutAndRedirect(context, request, reply)
   } catch (error) {
-    return await sendProblem(runtime, request, reply, error)
+    return await sendProblem(context, request, reply, error)
   }
 }
 
 /** Ends the session and sends the browser on: to the provider's end-session endpoint where there is one, else to `returnTo`. */
-export async function logoutAndRedirect (runtime: Runtime, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+export async function logoutAndRedirect (context: PluginContext, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   noStore(reply)
-  const base = runtime.config.baseUrl()
-  const returnTo = readReturnTo(request, field(request, 'returnTo'), base, MAX_LOGOUT_RETURN_TO) ?? publicPath(runtime, '/')
-  const { endSessionUrl } = await logout(runtime, request, reply, returnTo)
+  const base = context.config.baseUrl()
+  const returnTo = readReturnTo(request, field(request, 'returnTo'), base, MAX_LOGOUT_RETURN_TO) ?? publicPath(context, '/')
+  const { endSessionUrl } = await logout(context, request, reply, returnTo)
   if (reply.sent) return reply // by onLogout
   const location = endSessionUrl ?? returnTo
   if (request.headers.accept?.includes('application/json') === true && !wantsHtml(request)) return reply.send({ loggedOut: true, location })
@@ -68,15 +64,15 @@ function sendOnward (reply: FastifyReply, location: string): FastifyReply {
 }
 
 /** `GET /logout` asks first: a link, an image or another site must not log anybody out. */
-export async function logoutPage (runtime: Runtime, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-  const accounts = runtime.sessionLogins.of(sessionOf(request))
-  const home = publicPath(runtime, '/')
-  if (accounts === undefined) return sendPage(runtime, reply, 'loggedOut', { actions: [{ href: home, label: 'Continue' }, { href: routePath(runtime, 'login'), label: 'Log in' }] })
+export async function logoutPage (context: PluginContext, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  const accounts = context.sessionLogins.of(sessionOf(request))
+  const home = publicPath(context, '/')
+  if (accounts === undefined) return sendPage(context, reply, 'loggedOut', { actions: [{ href: home, label: 'Continue' }, { href: routePath(context, 'login'), label: 'Log in' }] })
   const name = accounts.accounts[accounts.active]?.user?.name
-  const returnTo = safeReturnTo(field(request, 'returnTo'), runtime.config.baseUrl(), MAX_LOGOUT_RETURN_TO)
-  const data = { action: routePath(runtime, 'logout'), cancelHref: home, ...(name !== undefined && { userName: name }), ...(returnTo !== undefined && { returnTo }) }
+  const returnTo = safeReturnTo(field(request, 'returnTo'), context.config.baseUrl(), MAX_LOGOUT_RETURN_TO)
+  const data = { action: routePath(context, 'logout'), cancelHref: home, ...(name !== undefined && { userName: name }), ...(returnTo !== undefined && { returnTo }) }
   // Browsers check form-action on every redirect after the post: those of an `onLogout` of the app's own may lead anywhere.
-  return sendPage(runtime, reply, 'logoutConfirmation', data, ["'self'", 'https:', ...endSessionEndpoints(runtime)])
+  return sendPage(context, reply, 'logoutConfirmation', data, ["'self'", 'https:', ...endSessionEndpoints(context)])
 }
 
 /**
@@ -84,71 +80,52 @@ export async function logoutPage (runtime: Runtime, request: FastifyRequest, rep
  * @param returnTo where the browser comes back to after the provider's own logout
  * @throws FST_OAUTH_STORE_UNAVAILABLE: the user is still logged in and has to be told
  */
-export async function logout (runtime: Runtime, request: FastifyRequest, reply: FastifyReply | undefined, returnTo?: string): Promise<LogoutResult> {
+export async function logout (context: PluginContext, request: FastifyRequest, reply: FastifyReply | undefined, returnTo?: string): Promise<LogoutResult> {
   const session = request.session === null ? undefined : sessionOf(request)
-  const accounts = runtime.sessionLogins.of(session)
+  const accounts = context.sessionLogins.of(session)
   if (session === undefined || accounts === undefined) return {}
-  const revoke = (account: EndedAccount) => revokeAccount(runtime, account)
-  const ended = await endLogin(runtime, accounts, { sessionId: session.sessionId, onGone: revoke }) ?? []
-  await leaveSession(runtime, request, reply, session)
+  const revoke = (account: EndedAccount) => revokeAccount(context, account)
+  const ended = await endLogin(context, accounts, { sessionId: session.sessionId, onGone: revoke }) ?? []
+  await leaveSession(context, request, reply, session)
 
-  await within(Promise.all(ended.map(revoke)), PROVIDER_MS)
+  await waitAtMost(Promise.all(ended.map(revoke)), PROVIDER_MS)
   for (const [name, account] of Object.entries(accounts.accounts)) {
     const told = { provider: name, user: userOf(account) }
-    await awaitHook(reply, () => runtime.config.onLogout?.(request, reply, told))
+    await awaitHook(reply, () => context.config.onLogout?.(request, reply, told))
   }
   const tokens = ended.find(({ name, record }) => name === accounts.active && record !== undefined)?.record?.tokens
-  const active = runtime.providers.get(accounts.active)
-  const endSessionUrl = active === undefined ? undefined : await endSession(runtime, reply, active, tokens?.idToken, returnTo)
+  const active = context.providers.get(accounts.active)
+  const endSessionUrl = active === undefined ? undefined : await endSession(context, reply, active, tokens?.idToken, returnTo)
   return endSessionUrl === undefined ? {} : { endSessionUrl }
-}
-
-/** Revokes what an account had. Never rejects. */
-export async function revokeAccount (runtime: Runtime, { name, record }: Pick<EndedAccount, 'name' | 'record'>): Promise<unknown> {
-  const provider = runtime.providers.get(name)
-  return provider === undefined || !isRecordOf(record, provider.config) ? undefined : await revokeTokens(runtime, provider, ...liveSets(record))
 }
 
 /** Ends the session; where it holds another registration's login, that goes on under a new id, and nothing else. */
 async function leaveSession (
-  runtime: Runtime, request: FastifyRequest, reply: FastifyReply | undefined, session: SessionObject
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply | undefined, session: SessionObject
 ): Promise<void> {
-  const others = membersOfOthers(runtime, session)
-  await declareDead(runtime, request, { moveOn: reply !== undefined || others.length > 0 })
+  const others = membersOfOthers(context, session)
+  await declareDead(context, request, { moveOn: reply !== undefined || others.length > 0 })
   if (others.length > 0) return await sessionCall(request, 'renewed', done => session.regenerate(others, done))
   await sessionCall(request, 'ended', done => session.destroy(done))
   if (reply !== undefined) clearSessionCookie(request, reply, session)
 }
 
-/**
- * Tells the provider that tokens are no longer wanted (RFC 7009). Never rejects: a logout does not depend on it.
- * @param sets the newest first
- */
-export function revokeTokens (runtime: Runtime, provider: ProviderClient, ...sets: TokenSet[]): Promise<unknown> {
-  if (!provider.config.revokeAtLogout) return Promise.resolve()
-  const work = revokeSets(provider, sets, (cause) => {
-    runtime.log.warn({ provider: provider.name, code: (cause as { code?: string }).code }, NOT_REVOKED)
-  })
-  runtime.background.add(work)
-  return work.finally(() => { runtime.background.delete(work) })
-}
-
 /** Where the browser has to go so that the provider ends its session too. That the provider offers nothing usable is no failure. */
-async function endSession (runtime: Runtime, reply: FastifyReply | undefined, provider: ProviderClient, idToken: string | undefined, returnTo?: string): Promise<string | undefined> {
-  const { config } = runtime
+async function endSession (context: PluginContext, reply: FastifyReply | undefined, provider: ProviderClient, idToken: string | undefined, returnTo?: string): Promise<string | undefined> {
+  const { config } = context
   const base = config.baseUrl()
-  const loggedOut = config.routes === false ? undefined : base.origin + routePath(runtime, 'loggedOut')
+  const loggedOut = config.routes === false ? undefined : base.origin + routePath(context, 'loggedOut')
   const postLogoutRedirectUri = provider.config.postLogoutRedirectUri ?? loggedOut
   const state = randomToken()
   const asked = () => provider.endSessionUrl({ idTokenHint: idToken, postLogoutRedirectUri, state })
   const url = await withTimeout(asked, PROVIDER_MS).catch((cause: Error & { code?: string }) => {
-    runtime.log.warn({ provider: provider.name, code: cause.code, cause: cause.message },
+    context.log.warn({ provider: provider.name, code: cause.code, cause: cause.message },
       'the user is logged out here, and was not sent to log out at the provider, whose end-session endpoint cannot be used')
     return undefined
   })
   if (url !== undefined && reply !== undefined && postLogoutRedirectUri !== undefined) {
     // Not percent-encoded, which could make it three times as long as a browser keeps.
-    reply.setCookie(LOGOUT_COOKIE, `${shortHash(state)}.${Buffer.from(returnTo ?? '').toString('base64url')}`, loginCookieOptions(runtime))
+    reply.setCookie(LOGOUT_COOKIE, `${shortHash(state)}.${Buffer.from(returnTo ?? '').toString('base64url')}`, loginCookieOptions(context))
   }
   return url
 }
@@ -160,28 +137,28 @@ const LOGOUT_COOKIE = 'oauth-logout'
  * Nothing is changed here, and the cookie alone says where to go; so an answer without any `state`, which some providers
  * leave out, is followed too. One with another `state` belongs to another logout.
  */
-export async function loggedOutRoute (runtime: Runtime, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+export async function loggedOutRoute (context: PluginContext, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   noStore(reply)
   const cookie = request.cookies[LOGOUT_COOKIE]
   const { state } = request.query as { state?: string | string[] }
-  const base = runtime.config.baseUrl()
-  reply.clearCookie(LOGOUT_COOKIE, loginCookieOptions(runtime))
+  const base = context.config.baseUrl()
+  reply.clearCookie(LOGOUT_COOKIE, loginCookieOptions(context))
   const dot = cookie?.indexOf('.') ?? -1
   const expected = cookie?.slice(0, Math.max(dot, 0)) ?? ''
   const matches = state === undefined || (typeof state === 'string' && safeEqual(shortHash(state), expected))
   if (expected === '' || !matches) {
-    return await sendProblem(runtime, request, reply, new StateMismatchError('this is not the answer to a logout that this browser started; nothing was done', { reason: 'logout' }))
+    return await sendProblem(context, request, reply, new StateMismatchError('this is not the answer to a logout that this browser started; nothing was done', { reason: 'logout' }))
   }
   const remembered = Buffer.from(cookie!.slice(dot + 1), 'base64url').toString()
-  const returnTo = safeReturnTo(remembered, base, MAX_LOGOUT_RETURN_TO) ?? publicPath(runtime, '/')
+  const returnTo = safeReturnTo(remembered, base, MAX_LOGOUT_RETURN_TO) ?? publicPath(context, '/')
   return reply.redirect(returnTo, 302)
 }
 
 function clearSessionCookie (request: FastifyRequest, reply: FastifyReply, session: SessionObject): void {
   const { path, domain } = session.cookie
-  for (const name of cookiesOfSession(request, session)) reply.clearCookie(name, { path: path ?? '/', ...(typeof domain === 'string' && { domain }) })
+  for (const name of cookieNamesOf(request.cookies, session)) reply.clearCookie(name, { path: path ?? '/', ...(typeof domain === 'string' && { domain }) })
 }
 
-function endSessionEndpoints (runtime: Runtime): string[] {
-  return [...runtime.providers.values()].map(provider => provider.knownMetadata?.end_session_endpoint).filter(url => url !== undefined)
+function endSessionEndpoints (context: PluginContext): string[] {
+  return [...context.providers.values()].map(provider => provider.knownMetadata?.end_session_endpoint).filter(url => url !== undefined)
 }

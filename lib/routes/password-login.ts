@@ -1,22 +1,27 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { passwordGrant } from '../client/grants.ts'
-import type { ProviderClient } from '../client/provider-client.ts'
-import { InvalidCredentialsError, TooManyAttemptsError, UnknownProviderError, type OAuthError } from '../errors.ts'
-import { isClientRefused } from '../protocol/token-response.ts'
-import { commitLogin } from './commit-login.ts'
-import { cookiesOfSession, field, noStore, postedField, refuseCrossSite, sessionOf, wantsHtml } from './http.ts'
-import { identify } from './identity.ts'
-import { throttleKeys, type Outcome } from './login-throttle.ts'
-import { sendPage, sendProblem } from './problem.ts'
+import type { PluginContext } from '../context.ts'
+import { InvalidCredentialsError, type OAuthError, TooManyAttemptsError, UnknownProviderError } from '../errors.ts'
+import { identify } from '../login/identity.ts'
+import { type Outcome, throttleKeys } from '../login/throttle.ts'
+import { isClientRefused } from '../oauth/token-response.ts'
+import { passwordGrant } from '../providers/grants.ts'
+import type { ProviderClient } from '../providers/provider.ts'
+import { commitLogin } from '../session/bind-login.ts'
+import { providerOf } from '../session/context.ts'
+import { sessionOf } from '../session/fastify-session.ts'
+import { cookieNamesOf } from '../session/session-cookie.ts'
+import { inspectSessionCookie } from '../session/set-session-cookie.ts'
+import { loginPath, publicPath } from './paths.ts'
+import { field, noStore, postedField, refuseCrossSite, wantsHtml } from './reply.ts'
 import { readReturnTo } from './return-to.ts'
-import { loginPath, providerOf, publicPath, visitorsProvider, type Runtime } from './runtime.ts'
-import { inspectSessionCookie } from './session-cookie.ts'
+import { sendPage, sendProblem } from './send-error.ts'
+import { visitorsProvider } from './visitors-provider.ts'
 
 /** The form of the password grant: legacy, for a provider that has nothing better. */
-export function sendLoginForm (runtime: Runtime, reply: FastifyReply, { name, config }: ProviderClient, data: { returnTo?: string | undefined, username?: string | undefined, error?: string }): FastifyReply {
+export function sendLoginForm (context: PluginContext, reply: FastifyReply, { name, config }: ProviderClient, data: { returnTo?: string | undefined, username?: string | undefined, error?: string }): FastifyReply {
   const { returnTo, username, error } = data
-  return sendPage(runtime, reply, 'loginForm', {
-    action: loginPath(runtime, name),
+  return sendPage(context, reply, 'loginForm', {
+    action: loginPath(context, name),
     provider: config.title,
     ...(returnTo !== undefined && { returnTo }),
     ...(username !== undefined && { username }),
@@ -28,31 +33,31 @@ export function sendLoginForm (runtime: Runtime, reply: FastifyReply, { name, co
  * `POST /login/:provider`: user name and password are traded for tokens and forgotten (RFC 6749, section 4.3).
  * Safe from cross-site requests; slowed down by user name, by browser and by address.
  */
-export async function passwordRoute (runtime: Runtime, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+export async function passwordRoute (context: PluginContext, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const { provider: name } = request.params as { provider: string }
-  const returnTo = readReturnTo(request, field(request, 'returnTo'), runtime.config.baseUrl())
+  const returnTo = readReturnTo(request, field(request, 'returnTo'), context.config.baseUrl())
   const username = postedField(request, 'username')
   try {
     noStore(reply)
-    refuseCrossSite(request, runtime.config.baseUrl())
-    const provider = visitorsProvider(runtime, name)
+    refuseCrossSite(request, context.config.baseUrl())
+    const provider = visitorsProvider(context, name)
     if (provider.config.grantType !== 'password') throw new UnknownProviderError(`provider "${name}" takes no password here; log in with GET`, { provider: name })
-    await login(runtime, request, reply, provider, username ?? '', postedField(request, 'password') ?? '')
-    return reply.sent ? reply : reply.redirect(returnTo ?? publicPath(runtime, '/'), 302)
+    await login(context, request, reply, provider, username ?? '', postedField(request, 'password') ?? '')
+    return reply.sent ? reply : reply.redirect(returnTo ?? publicPath(context, '/'), 302)
   } catch (error) {
     const { statusCode } = error as OAuthError
     if (statusCode === 401 && wantsHtml(request)) {
-      return sendLoginForm(runtime, reply.code(401), providerOf(runtime, name), { returnTo, username, error: 'Username or password is wrong.' })
+      return sendLoginForm(context, reply.code(401), providerOf(context, name), { returnTo, username, error: 'Username or password is wrong.' })
     }
-    return await sendProblem(runtime, request, reply, error, { provider: name, returnTo })
+    return await sendProblem(context, request, reply, error, { provider: name, returnTo })
   }
 }
 
-async function login (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, username: string, password: string): Promise<void> {
-  const { throttle } = runtime
+async function login (context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, username: string, password: string): Promise<void> {
+  const { throttle } = context
   const session = sessionOf(request)
-  inspectSessionCookie(runtime, request)
-  const known = cookiesOfSession(request, session).length > 0 ? session.sessionId : undefined
+  inspectSessionCookie(context, request)
+  const known = cookieNamesOf(request.cookies, session).length > 0 ? session.sessionId : undefined
   const keys = throttleKeys({ provider: provider.name, username, session: known, ip: request.ip })
   if (username === '' || password === '') throw wrong(provider)
   const seconds = throttle.begin(keys)
@@ -75,7 +80,7 @@ async function login (runtime: Runtime, request: FastifyRequest, reply: FastifyR
     throttle.end(keys, outcome)
   }
   const identity = await identify(provider, granted.tokens, { scope: [...provider.config.scope] })
-  await commitLogin(runtime, request, reply, provider, { ...granted, ...identity })
+  await commitLogin(context, request, reply, provider, { ...granted, ...identity })
 }
 
 // Errors that are about the app's own registration or request, or about the server (RFC 6749, section 5.2; RFC 8707).

@@ -1,4 +1,5 @@
-import type { User } from '../providers/types.ts'
+import type { User } from '../providers/options.ts'
+import type { SessionObject } from './fastify-session.ts'
 
 /** One connected account as the session's blob holds it: who the user is, and where the tokens are. Never a token. */
 export interface Account {
@@ -34,22 +35,6 @@ export interface SessionAccounts {
 export function loginIdOf ({ login, accounts, active }: SessionAccounts): string {
   return login ?? accounts[active]!.record
 }
-
-/** The part of a session (@fastify/session's) that the plugin uses. */
-export interface SessionObject {
-  sessionId: string
-  encryptedSessionId: string
-  oauth?: SessionAccounts
-  [member: `oauth:${string}`]: SessionAccounts | undefined
-  cookie: { originalMaxAge: number | null, expires?: Date | string | null, path?: string, domain?: string | null, secure?: boolean | 'auto' | null, sameSite?: unknown }
-  regenerate (keep: string[], callback: (error?: unknown) => void): void
-  destroy (callback: (error?: unknown) => void): void
-  save (callback: (error?: unknown) => void): void
-  isSaved (): boolean
-}
-
-/** Seconds that a record lives where its session has no end of its own. */
-const DEFAULT_TTL = 86_400
 
 /** Name of the session's member that one registration of the plugin keeps its login in. */
 export type LoginMember = 'oauth' | `oauth:${string}`
@@ -135,12 +120,4 @@ export function isAccountOf (
 /** The user with what the blob leaves out: `raw` is not stored twice where it is the claims. */
 export function userOf (account: Account): User | null {
   return account.user === null ? null : { ...account.user, raw: account.user.raw ?? account.claims }
-}
-
-/** Seconds that the records of a session have to live. */
-export function ttlOf (session: SessionObject): number {
-  const { originalMaxAge, expires } = session.cookie
-  if (typeof originalMaxAge === 'number' && originalMaxAge > 0) return Math.ceil(originalMaxAge / 1000)
-  if (expires !== null && expires !== undefined) return Math.max(1, Math.ceil((new Date(expires).getTime() - Date.now()) / 1000))
-  return DEFAULT_TTL
 }

@@ -1,5 +1,5 @@
-import { shortHash } from '../protocol/random.ts'
-import type { TokenStore } from './token-store.ts'
+import type { TokenStore } from '../tokens/stores/token-store.ts'
+import { shortHash } from '../util/random.ts'
 
 const MAX_LOCAL = 10_000
 

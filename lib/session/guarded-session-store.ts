@@ -1,12 +1,6 @@
 import { StoreUnavailableError } from '../errors.ts'
-import type { SessionStore } from './session-token-store.ts'
+import { ENTRY, isEntryId, isMemoryStore, kUnguarded, type SessionStore } from '../tokens/stores/session-entry.ts'
 
-/** Begins the ids of what the plugin keeps in the session store. */
-export const ENTRY_PREFIX = 'oauth:'
-/** A member that tells the plugin's entries from sessions, whatever members the app's sessions have. */
-export const ENTRY = 'oauth:entry'
-
-const kUnguarded = Symbol.for('fastify-oauth-session.unguarded')
 const kLate = Symbol.for('fastify-oauth-session.late')
 
 /** Whether a session that is to be saved has been ended before: by a request that was faster. */
@@ -14,19 +8,6 @@ export type IsLate = (sessionId: string, session: unknown) => boolean | Promise<
 
 type Callback = (error?: unknown, value?: unknown) => void
 type Method = (...args: unknown[]) => void
-
-/** Whether an id is one of the plugin's entries, and no session's. */
-export const isEntryId = (id: unknown): boolean => String(id).startsWith(ENTRY_PREFIX)
-
-/** Tells @fastify/session's own in-memory store, which never fails and never waits. */
-export function isMemoryStore (store: object): boolean {
-  return (store as { store?: unknown }).store instanceof Map && store.constructor.name === 'Store'
-}
-
-/** The store as it was before it was guarded: for what the plugin itself keeps in it. */
-export function unguardedSessionStore (store: SessionStore): SessionStore {
-  return (store as { [kUnguarded]?: SessionStore })[kUnguarded] ?? store
-}
 
 /**
  * Guards the app's session store. Changes the store in place, once.

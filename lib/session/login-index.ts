@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { StoreUnavailableError } from '../errors.ts'
-import type { StoredRecord, TokenStore } from './token-store.ts'
+import type { StoredRecord, TokenStore } from '../tokens/stores/token-store.ts'
 
 /** One login: where its tokens are, and in which session. */
 export interface IndexedLogin {

@@ -1,8 +1,8 @@
 import { StoreUnavailableError } from '../errors.ts'
-import { shortHash } from '../protocol/random.ts'
+import type { StoredRecord, TokenStore } from '../tokens/stores/token-store.ts'
+import { KeptRecords } from '../tokens/touch-schedule.ts'
+import { shortHash } from '../util/random.ts'
 import { isAccount, loginIdOf, type SessionAccounts } from './accounts.ts'
-import { KeptRecords } from './kept-records.ts'
-import type { StoredRecord, TokenStore } from './token-store.ts'
 
 /** Where a login is, and what belongs to it. */
 export interface LoginState {

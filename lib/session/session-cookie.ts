@@ -1,4 +1,4 @@
-import type { SessionObject } from './accounts.ts'
+import type { SessionObject } from './fastify-session.ts'
 
 /** What signs session cookies: @fastify/session's own signer, or an object that the app gave as `secret`. */
 interface CookieSigner {

@@ -1,5 +1,6 @@
-import type { LoginMember, SessionLogins, SessionObject } from './accounts.ts'
+import type { LoginMember, SessionLogins } from './accounts.ts'
 import type { DeadSessions } from './dead-sessions.ts'
+import type { SessionObject } from './fastify-session.ts'
 
 /** What several registrations of the plugin below one @fastify/session have in common. */
 export interface SharedSession<Registration> {

@@ -1,7 +1,8 @@
-import { shortHash } from '../protocol/random.ts'
-import type { Account, SessionObject } from './accounts.ts'
-import { LoginIndex, type IndexedLogin } from './login-index.ts'
-import type { TokenStore } from './token-store.ts'
+import type { TokenStore } from '../tokens/stores/token-store.ts'
+import { shortHash } from '../util/random.ts'
+import type { Account } from './accounts.ts'
+import type { SessionObject } from './fastify-session.ts'
+import { type IndexedLogin, LoginIndex } from './login-index.ts'
 
 /** What is needed of an account to find it again among all logins of its user. */
 type UserAccount = Pick<Account, 'record' | 'providerIdentity' | 'user' | 'claims'>

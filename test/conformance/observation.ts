@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto'
-import type { OAuthSession } from '../../lib/client/oauth-session.ts'
+import type { OAuthSession } from '../../lib/standalone/session.ts'
 import type { TokenSet } from '../../lib/index.ts'
 import type { Saved } from './rig.ts'
 import type { WireRequest } from './wire.ts'

@@ -4,7 +4,7 @@ import oauth, {
   AccessDeniedError, codeChallenge, createCodeVerifier, createProvider, fastifyOAuthSession, InvalidOptionsError, LoginRequiredError, OAuthError, ResponseStatusError, TokensUpdatedError,
   type AppProvider, type CallOptions, type OAuthErrorCode, type OAuthSessionOptions, type ProviderOptions, type RequestOAuth, type TokenSet, type TokenStore, type User
 } from '../../lib/index.ts'
-import { github } from '../../lib/providers/index.ts'
+import { github } from '../../lib/providers/presets/index.ts'
 import { redisStore, type RedisClient } from '../../lib/redis.ts'
 
 interface Order { id: number }

@@ -1,4 +1,4 @@
-import type { OAuthSession } from '../../../lib/client/oauth-session.ts'
+import type { OAuthSession } from '../../../lib/standalone/session.ts'
 import type { ProviderHooks } from '../../../lib/index.ts'
 import type { Members } from '../case.ts'
 import { withAmbientCredentials } from '../ambient-credentials.ts'

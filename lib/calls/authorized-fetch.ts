@@ -1,0 +1,184 @@
+import { Readable } from 'node:stream'
+import { ApiUnavailableError, InsecureTransportError, InvalidResponseError, OriginNotAllowedError } from '../errors.ts'
+import { CODINGS, decodeStream } from '../http/content-coding.ts'
+import type { ResponseData } from '../http/response.ts'
+import type { Transport } from '../http/transport.ts'
+import type { ProviderConfig } from '../providers/config.ts'
+import type { AuthorizedClient } from './authorized-client.ts'
+import { checkFetchInit } from './call-options.ts'
+import { leadsInside } from './network-zone.ts'
+import { type CallBody, copyHeaders, prepareBody, type PreparedBody } from './request-body.ts'
+import { assertTransport, isResourceUrl } from './resource-url.ts'
+
+const MAX_REDIRECTS = 20
+/** What may follow a redirect to somebody the user's name means nothing to. */
+const ANONYMOUS_HEADERS = ['accept', 'accept-encoding', 'accept-language', 'content-encoding', 'content-language', 'content-type', 'user-agent']
+/** What belongs to the origin it was meant for, though the token may go to the next one as well. */
+const ORIGIN_HEADERS = ['cookie', 'proxy-authorization']
+/** Methods that the fetch standard keeps out: they hand a request's headers back, or make a tunnel. */
+const FORBIDDEN_METHODS = ['CONNECT', 'TRACE', 'TRACK']
+
+interface FetchRequest {
+  url: string | URL
+  method: string
+  headers: Record<string, string | string[] | undefined>
+  body: PreparedBody
+  signal: AbortSignal | undefined
+  redirect: 'follow' | 'manual' | 'error'
+}
+
+/**
+ * `fetch` as the current account: the same checks and the same retry as every other call, redirects followed hop by hop.
+ * A hop that leaves the resource servers goes on without the token and without any header that could name the user.
+ * As in a browser, `Set-Cookie` is not among the answer's headers: a handler that returns the answer must not hand it on.
+ */
+export function createAuthorizedFetch (client: AuthorizedClient, transport: Transport, config: ProviderConfig | (() => ProviderConfig)): typeof globalThis.fetch {
+  return async (input, init) => {
+    const provider = typeof config === 'function' ? config() : config
+    let request = await readRequest(input, init ?? {}, provider)
+    let known = true
+    for (let hops = 0; ; hops++) {
+      const answer = known ? await sendKnown(client, request) : await sendAnonymous(transport, request, provider)
+      const from = new URL(request.url, provider.resourceServers[0])
+      const location = redirectOf(answer)
+      if (location === undefined || request.redirect === 'manual') return asResponse(answer, from, request.method, hops > 0)
+
+      await answer.body.dump().catch(() => {})
+      if (request.redirect === 'error') throw new TypeError('fetch failed: the API redirects, and redirect is "error"')
+      if (hops === MAX_REDIRECTS) throw new TypeError(`fetch failed: more than ${MAX_REDIRECTS} redirects`)
+      const to = targetOf(location, from, provider)
+      assertTransport(to, provider)
+      // Once outside, the way back in does not bring the token back: the other side chose where it leads.
+      known &&= isResourceUrl(to, provider)
+      if (!known) assertNotInside(from, to, provider)
+      request = followed(request, answer.statusCode, to, known, to.origin !== from.origin)
+    }
+  }
+}
+
+async function sendKnown (client: AuthorizedClient, { url, method, headers, body, signal }: FetchRequest): Promise<ResponseData> {
+  return await client.call(method, url, { headers, body: body.body as CallBody, signal: signal ?? null })
+}
+
+async function sendAnonymous (transport: Transport, { url, method, headers, body, signal }: FetchRequest, { name: provider }: ProviderConfig): Promise<ResponseData> {
+  try {
+    return await transport.stream({ url: url as URL, method, headers, body: body.body, signal })
+  } catch (cause) {
+    if (signal?.aborted === true) throw signal.reason
+    throw new ApiUnavailableError(`a redirect of an API of provider "${provider}" leads to a server that cannot be reached`, { provider, reason: 'no_answer', cause })
+  }
+}
+
+async function readRequest (input: Parameters<typeof fetch>[0], init: RequestInit, { name: provider }: ProviderConfig): Promise<FetchRequest> {
+  checkFetchInit(init, provider)
+  const given = typeof input === 'string' || input instanceof URL ? undefined : input
+  const method = (init.method ?? given?.method ?? 'GET').toUpperCase()
+  if (FORBIDDEN_METHODS.includes(method)) throw new TypeError(`fetch failed: ${method} is not allowed`)
+  const signal = (init.signal === undefined ? given?.signal : init.signal) ?? undefined
+  signal?.throwIfAborted()
+  // As the standard has it, those of `init` come in place of the request's, and not on top of them.
+  const headers = copyHeaders((init.headers ?? given?.headers) as Headers | undefined)
+  headers.accept ??= '*/*'
+  headers['accept-encoding'] ??= CODINGS
+  const body = await readBody(init.body ?? await bodyOf(given))
+  if (body.body !== undefined && (method === 'GET' || method === 'HEAD')) throw new TypeError(`fetch failed: a ${method} cannot have a body`)
+  if (body.contentType !== undefined) headers['content-type'] ??= body.contentType
+  return { url: given === undefined ? input as string | URL : given.url, method, headers, body, signal, redirect: init.redirect ?? given?.redirect ?? 'follow' }
+}
+
+// Read whole: only so can it be sent again after a 401 or a redirect.
+async function bodyOf (request: Request | undefined): Promise<Buffer | undefined> {
+  return request === undefined || request.body === null ? undefined : Buffer.from(await request.arrayBuffer())
+}
+
+// Where the standard names a content type, undici's own calls have none.
+async function readBody (source: CallBody | undefined): Promise<PreparedBody> {
+  const body = await prepareBody(source instanceof ReadableStream ? Readable.fromWeb(source as import('node:stream/web').ReadableStream) : source, undefined)
+  if (typeof source === 'string') body.contentType = 'text/plain;charset=UTF-8'
+  if (source instanceof URLSearchParams) body.contentType = 'application/x-www-form-urlencoded;charset=UTF-8'
+  return body
+}
+
+function redirectOf ({ statusCode, headers }: ResponseData): string | undefined {
+  const location = headers.location
+  return [301, 302, 303, 307, 308].includes(statusCode) && typeof location === 'string' ? location : undefined
+}
+
+function targetOf (location: string, from: URL, { tokenPlacement }: ProviderConfig): URL {
+  if (!URL.canParse(location, from.href)) throw new TypeError('fetch failed: the API redirects to something that is no URL')
+  const to = new URL(location, from)
+  // A server that repeats the query it was asked with must not hand the token on, nor get it twice.
+  if (tokenPlacement === 'query') to.search = to.search.replace(/([?&])access_token=[^&]*&?/g, '$1').replace(/[?&]$/, '')
+  return to
+}
+
+// Another server must not choose what this machine asks its own network, in its own name.
+function assertNotInside (from: URL, to: URL, { name: provider }: ProviderConfig): void {
+  if (leadsInside(from, to)) {
+    throw new OriginNotAllowedError(
+      `an API of provider "${provider}" redirects from ${from.origin} to ${to.origin}, which is not followed: ` +
+      'it leads into a private network or onto this machine; list it under resourceServers if it is an API of that provider',
+      { provider, reason: 'redirect_inside' })
+  }
+  if (from.protocol === 'https:' && to.protocol === 'http:') {
+    throw new InsecureTransportError(
+      `an API of provider "${provider}" redirects from https to ${to.origin}, which is not followed: it is plain http`,
+      { provider, reason: 'redirect_downgrade' })
+  }
+}
+
+// As the fetch standard has it: 303, and a POST that was moved, go on as GET.
+function followed (request: FetchRequest, status: number, url: URL, known: boolean, elsewhere: boolean): FetchRequest {
+  const { method, body } = request
+  const becomesGet = (status === 303 && method !== 'GET' && method !== 'HEAD') || ((status === 301 || status === 302) && method === 'POST')
+  if (!becomesGet && !body.replayable) throw new TypeError('fetch failed: the API redirects a request whose body is a stream and cannot be sent again')
+  const kept = (name: string) =>
+    !(becomesGet && name.startsWith('content-')) && (known ? !(elsewhere && ORIGIN_HEADERS.includes(name)) : ANONYMOUS_HEADERS.includes(name))
+  const headers = Object.fromEntries(Object.entries(request.headers).filter(([name]) => kept(name)))
+  return { ...request, url, method: becomesGet ? 'GET' : method, headers, body: becomesGet ? { body: undefined, replayable: true } : body }
+}
+
+const NULL_BODY = [204, 205, 304]
+
+async function asResponse ({ statusCode, headers, body, statusText }: ResponseData, url: URL, method: string, redirected: boolean): Promise<Response> {
+  if (statusCode < 200 || statusCode > 599) {
+    await body.dump().catch(() => {})
+    throw new InvalidResponseError(`an API answered ${method} ${url.pathname} with status ${statusCode}, which a Response cannot hold`, { reason: 'status' })
+  }
+  const list = new Headers()
+  for (const [name, value] of Object.entries(headers)) {
+    if (name === 'set-cookie') continue
+    for (const item of Array.isArray(value) ? value : [value]) if (item !== undefined) list.append(name, item)
+  }
+  const options = { status: statusCode, statusText: statusText ?? '', headers: list }
+  if (NULL_BODY.includes(statusCode) || method === 'HEAD') {
+    await body.dump().catch(() => {})
+    return named(new Response(null, options), url, redirected)
+  }
+  const plain = decodeStream(body, headers['content-encoding'])
+  if (plain !== undefined) {
+    // They spoke of what came over the wire.
+    list.delete('content-encoding')
+    list.delete('content-length')
+  }
+  const source = plain ?? body
+  const content = Readable.toWeb(source) as ReadableStream
+  const response = new Response(content, options)
+  dropped.register(response, { content: new WeakRef(content), source })
+  return named(response, url, redirected)
+}
+
+// Many callers look at the status alone. Who lets go of an answer without having read it must not keep its connection.
+const dropped = new FinalizationRegistry<{ content: WeakRef<ReadableStream>, source: Readable }>(({ content, source }) => {
+  const left = content.deref()
+  if (left === undefined || !(left.locked || Readable.isDisturbed(left as unknown as Readable))) source.on('error', () => {}).destroy()
+})
+
+// Nobody can give these to a Response but fetch itself.
+function named (response: Response, url: URL, redirected: boolean): Response {
+  return Object.defineProperties(response, {
+    url: { value: url.href.split('#', 1)[0] },
+    redirected: { value: redirected },
+    clone: { value: () => named(Response.prototype.clone.call(response), url, redirected) }
+  })
+}

@@ -1,0 +1,118 @@
+import { InvalidOptionsError, InvalidResponseError, OAuthError, ProviderUnavailableError } from '../errors.ts'
+import type { Transport } from '../http/transport.ts'
+import { parseJson } from '../oauth/json.ts'
+import type { TokenSet } from '../oauth/token-set.ts'
+import type { ProviderConfig } from '../providers/config.ts'
+import type { FetchProfile, ProfileCall } from '../providers/options.ts'
+import type { TokenSource } from '../tokens/token-source.ts'
+import { redact, secretsIn } from '../util/redact.ts'
+import { AuthorizedClient, type CallOptions } from './authorized-client.ts'
+
+/**
+ * Bytes that one call for the profile reads at most, where it says nothing else: as many as any answer of the provider
+ * may have.
+ */
+const MAX_RESPONSE_SIZE = 1024 * 1024
+
+/**
+ * Runs a provider's `fetchProfile`: its calls go out with the tokens of one login, below the resource servers and to
+ * the userinfo endpoint, all of them within `requestTimeout`.
+ * @param userinfoEndpoint covered beside the resource servers, by its very path
+ * @returns the claims
+ * @throws FST_OAUTH_INVALID_RESPONSE where the function fails or returns no claims, FST_OAUTH_PROVIDER_UNAVAILABLE
+ *   where it takes too long, and what its calls throw
+ */
+export async function fetchProfile (
+  config: ProviderConfig, transport: Transport, tokens: TokenSet, userinfoEndpoint: URL | undefined
+): Promise<Record<string, unknown>> {
+  const { name: provider, requestTimeout } = config
+  const ended = new AbortController()
+  const timer = setTimeout(() => {
+    const message = `provider "${provider}" did not tell the profile within ${requestTimeout} ms; try again later`
+    ended.abort(new ProviderUnavailableError(message, { provider, reason: 'timeout' }))
+  }, requestTimeout)
+  const over = new Promise<never>((_resolve, reject) => {
+    ended.signal.addEventListener('abort', () => { reject(ended.signal.reason) }, { once: true })
+  })
+  over.catch(() => {})
+  try {
+    const call = profileCall(config, transport, tokens, userinfoEndpoint, ended.signal)
+    return claimsOf(await Promise.race([run(config.fetchProfile!, tokens, call), over]), provider)
+  } catch (error) {
+    throw explained(error, provider, tokens)
+  } finally {
+    clearTimeout(timer)
+    // Answers that were not read still have their connections.
+    const message = `fetchProfile of provider "${provider}" is over: await its calls before it returns`
+    ended.abort(new InvalidOptionsError(message, { provider, reason: 'profile_over' }))
+  }
+}
+
+async function run (fetch: FetchProfile, tokens: TokenSet, call: ProfileCall): Promise<unknown> {
+  return await fetch({ tokens: { ...tokens }, call })
+}
+
+function profileCall (
+  config: ProviderConfig, transport: Transport, tokens: TokenSet, userinfoResource: URL | undefined, ended: AbortSignal
+): ProfileCall {
+  const source: TokenSource = {
+    current: () => ({ tokens, version: 0 }),
+    renew: async () => undefined,
+    accepted: () => {}
+  }
+  const clientWith = (tokenPlacement: ProviderConfig['tokenPlacement']) =>
+    new ProfileClient({ ...config, tokenPlacement, userinfoResource }, transport, () => source)
+  const client = clientWith(config.tokenPlacement)
+  // One way to send the token in one request (RFC 6750, section 2).
+  const withTokenInQuery = clientWith('query')
+  const send = (method: string | undefined, url: string | URL, options: CallOptions = {}) => {
+    const { signal } = options
+    const bounded: CallOptions = {
+      maxResponseSize: MAX_RESPONSE_SIZE,
+      ...options,
+      signal: signal === undefined || signal === null ? ended : AbortSignal.any([signal, ended])
+    }
+    // Without its token a call could go anywhere.
+    delete bounded.withholdToken
+    return (namesToken(url, options.query) ? withTokenInQuery : client).call(method, url, bounded)
+  }
+  const verb = (method: string) => (url: string | URL, options?: object) => send(method, url, options)
+  return Object.assign((url: string | URL, options?: object) => send(undefined, url, options), {
+    get: verb('GET'),
+    post: verb('POST'),
+    put: verb('PUT'),
+    patch: verb('PATCH'),
+    delete: verb('DELETE'),
+    head: verb('HEAD')
+  })
+}
+
+/** Reads a profile as userinfo is read: an id that a number cannot hold is text. */
+class ProfileClient extends AuthorizedClient {
+  override parse (text: string): unknown {
+    return parseJson(text)
+  }
+}
+
+function namesToken (url: string | URL, query: CallOptions['query']): boolean {
+  return query?.access_token !== undefined || /[?&]access_token=/.test(String(url))
+}
+
+function claimsOf (profile: unknown, provider: string): Record<string, unknown> {
+  const isObject = typeof profile === 'object' && profile !== null
+  const prototype: unknown = isObject ? Object.getPrototypeOf(profile) : undefined
+  if (prototype === Object.prototype || prototype === null) return profile as Record<string, unknown>
+  const message = `fetchProfile of provider "${provider}" returned no claims; return a plain object`
+  throw new InvalidResponseError(message, { provider, reason: 'no_claims' })
+}
+
+// What the function itself threw may hold anything: its words are kept, without the tokens.
+function explained (error: unknown, provider: string, tokens: TokenSet): OAuthError {
+  if (error instanceof OAuthError) return error
+  const { accessToken, refreshToken = '', idToken = '' } = tokens
+  const { name, code, message } = (error ?? {}) as { name?: string, code?: string, message?: unknown }
+  const secrets = [accessToken, refreshToken, idToken, ...secretsIn(tokens.raw)]
+  const cause = { name, code, message: redact(String(message ?? error), secrets) }
+  const failed = `fetchProfile of provider "${provider}" failed: the profile cannot be had`
+  return new InvalidResponseError(failed, { provider, reason: 'fetch_profile', cause })
+}

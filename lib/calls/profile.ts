@@ -1,0 +1,61 @@
+import { ApiUnavailableError, InvalidResponseError, ProviderUnavailableError, ResponseStatusError } from '../errors.ts'
+import { identifierText } from '../oauth/json.ts'
+import type { TokenSet } from '../oauth/token-set.ts'
+import { isUnavailable } from '../providers/http.ts'
+import type { ProviderClient } from '../providers/provider.ts'
+import type { TokenSource } from '../tokens/token-source.ts'
+import { withRenewal } from './retry.ts'
+
+/** Whether the user's profile can be asked for: from userinfo, or where `fetchProfile` has it from. */
+export async function hasProfile (provider: ProviderClient): Promise<boolean> {
+  return provider.config.fetchProfile !== undefined || await provider.has('userinfo_endpoint')
+}
+
+/**
+ * Asks for the user's profile: by `fetchProfile` where the options have one, else from userinfo.
+ * @param expectedSubject the `sub` of the ID token; an answer about another user is refused
+ * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, and what the calls of `fetchProfile` throw;
+ *   `responseStatus` 401 where the token is not taken
+ */
+export async function requestProfile (
+  provider: ProviderClient, tokens: TokenSet, expectedSubject?: string
+): Promise<Record<string, unknown>> {
+  const { config, name, transport } = provider
+  if (config.fetchProfile === undefined) return await provider.userinfo(tokens, expectedSubject)
+  const { fetchProfile } = await import('./fetch-profile.ts')
+  const { userinfo_endpoint: userinfo } = await provider.metadata()
+  const endpoint = userinfo === undefined ? undefined : await provider.endpoint('userinfo_endpoint')
+  const fetching = fetchProfile(config, transport, tokens, endpoint)
+  const claims = await fetching.catch((error: unknown) => { throw unavailable(provider, error) })
+  // An API need not know the subject of the ID token; one that names another speaks of another user (OpenID Connect
+  // Core, section 5.3.2).
+  if (expectedSubject !== undefined && claims.sub !== undefined && identifierText(claims.sub) !== expectedSubject) {
+    const message = `fetchProfile of provider "${name}" returned the profile of another user than the login's`
+    throw new InvalidResponseError(message, { provider: name, reason: 'subject_mismatch' })
+  }
+  return claims
+}
+
+// An API that is away is the provider's absence, as it is where userinfo is asked.
+function unavailable ({ name: provider, http }: ProviderClient, error: unknown): unknown {
+  if (error instanceof ApiUnavailableError) {
+    const { reason, cause } = error
+    const message = `provider "${provider}" cannot be reached for the profile; try again later`
+    return new ProviderUnavailableError(message, { provider, reason, cause })
+  }
+  if (!(error instanceof ResponseStatusError)) return error
+  const { statusCode: status, headers } = error.response
+  const answer = { status, headers, text: error.excerpt ?? '' }
+  return isUnavailable(answer) ? http.unavailable(answer) : error
+}
+
+/**
+ * Asks for the profile of one account, again with a newer token where one is not taken.
+ * @param subject the `sub` that the login has; an answer about another user is refused
+ * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, and what the token source throws
+ */
+export async function currentProfile (
+  provider: ProviderClient, source: TokenSource, subject?: string
+): Promise<Record<string, unknown>> {
+  return await withRenewal(source, async tokens => await requestProfile(provider, tokens, subject))
+}

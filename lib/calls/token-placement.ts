@@ -1,0 +1,38 @@
+import { InvalidOptionsError } from '../errors.ts'
+import type { TransportRequest } from '../http/transport.ts'
+import { authorizationOf } from '../oauth/bearer-token.ts'
+import type { TokenSet } from '../oauth/token-set.ts'
+import type { ProviderConfig } from '../providers/config.ts'
+
+/**
+ * Puts the token into a request (RFC 6750, section 2), where the provider's options want it. Called anew for a retry.
+ * @param request with the URL as the caller gave it; the token goes into a copy
+ * @throws FST_OAUTH_UNSUPPORTED_TOKEN_TYPE, FST_OAUTH_INVALID_OPTIONS
+ */
+export function placeToken (request: TransportRequest, tokens: TokenSet, { tokenPlacement, name }: ProviderConfig): TransportRequest {
+  const authorization = authorizationOf(tokens, name)
+  if (tokenPlacement === 'header') {
+    request.headers.authorization = authorization
+    return request
+  }
+  if (tokenPlacement === 'query') {
+    // A token that the caller put there stays; the rest of the query is not touched.
+    if (request.url.searchParams.has('access_token')) return request
+    const url = new URL(request.url)
+    url.search += `${url.search === '' ? '' : '&'}access_token=${encodeURIComponent(tokens.accessToken)}`
+    return { ...request, url }
+  }
+  return { ...request, body: bodyWithToken(request, tokens.accessToken, name) }
+}
+
+// Only a form can take it (RFC 6750, section 2.2), and a GET has no body.
+function bodyWithToken ({ method, headers, body }: TransportRequest, accessToken: string, provider: string): string {
+  const isForm = String(headers['content-type'] ?? '').startsWith('application/x-www-form-urlencoded')
+  const empty = body === undefined || body === null
+  if (method === 'GET' || method === 'HEAD' || !(empty || (isForm && typeof body === 'string'))) {
+    throw new InvalidOptionsError(`the token of provider "${provider}" goes into a form body (tokenPlacement: 'body'), and this call has none; send URLSearchParams, or place the token elsewhere`, { provider, reason: 'configuration' })
+  }
+  headers['content-type'] = 'application/x-www-form-urlencoded'
+  const field = `access_token=${encodeURIComponent(accessToken)}`
+  return empty || body === '' ? field : `${body as string}&${field}`
+}

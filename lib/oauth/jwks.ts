@@ -1,0 +1,76 @@
+import { createLocalJWKSet, type CryptoKey, errors, type FlattenedJWSInput, type JSONWebKeySet, type JWK, type JWSHeaderParameters } from 'jose'
+
+/** The keys of one provider, fetched when first needed and again when a token names a key not seen yet. */
+export interface KeySource {
+  (header: JWSHeaderParameters, token: FlattenedJWSInput): Promise<CryptoKey>
+  /** A key as it stands in the set that was fetched last, with what the provider says of it beside its numbers. */
+  entry (kid: string | undefined): JWK | undefined
+  /** How many sets have been fetched. */
+  generation (): number
+  /**
+   * Fetches the set anew where none has been fetched since, for a signature that no key of it made.
+   * @param since the `generation` that the key is of
+   * @returns false within the pause after such a fetch
+   */
+  reload (since: number): Promise<boolean>
+}
+
+export interface KeySourceOptions {
+  /** Fetches the key set (RFC 7517, section 5), bounded in time and size by the caller. */
+  fetchKeys: () => Promise<JSONWebKeySet>
+  /** Milliseconds, of any clock that only goes forward. */
+  now: () => number
+  /** Milliseconds after which the set is fetched anew. */
+  maxAgeMs?: number
+  /** Milliseconds in which a second unknown key causes no fetch: made-up tokens must not cause one each. */
+  pauseMs?: number
+}
+
+// An entry that cannot be used takes no other with it (RFC 7517, section 5).
+const isKey = (entry: unknown) => typeof entry === 'object' && entry !== null && !Array.isArray(entry)
+
+/**
+ * Keeps a provider's key set. Concurrent callers share one fetch; a failed one is not kept.
+ * An unknown `kid`, or a signature that the key of that name did not make, causes one more fetch, then none for a pause
+ * (OpenID Connect Core, section 10.1.1).
+ */
+export function createKeySource ({ fetchKeys, now, maxAgeMs = 3_600_000, pauseMs = 30_000 }: KeySourceOptions): KeySource {
+  let keys: ReturnType<typeof createLocalJWKSet> | undefined
+  let fetchedAt = 0
+  let unknownAt = -Infinity
+  let fetching: Promise<void> | undefined
+  let generation = 0
+
+  const load = () => {
+    fetching ??= fetchKeys().then((set) => {
+      keys = createLocalJWKSet({ ...set, keys: set.keys.filter(isKey) })
+      generation++
+      fetchedAt = now()
+    }).finally(() => { fetching = undefined })
+    return fetching
+  }
+
+  const keyFor = async (header: JWSHeaderParameters, token: FlattenedJWSInput) => {
+    if (keys === undefined || now() - fetchedAt > maxAgeMs) await load()
+    const asked = generation
+    try {
+      return await keys!(header, token)
+    } catch (error) {
+      if (!(error instanceof errors.JWKSNoMatchingKey) || !await reload(asked)) throw error
+      return await keys!(header, token)
+    }
+  }
+  const reload = async (since: number) => {
+    // Another caller who met the same key a moment ago may have fetched the set, or be at it.
+    if (generation !== since) return true
+    if (fetching === undefined && now() - unknownAt < pauseMs) return false
+    await load()
+    unknownAt = now()
+    return true
+  }
+  const entry = (kid: string | undefined) => {
+    const all = keys?.jwks().keys ?? []
+    return kid === undefined && all.length === 1 ? all[0] : all.find(key => key.kid === kid)
+  }
+  return Object.assign(keyFor, { entry, reload, generation: () => generation })
+}

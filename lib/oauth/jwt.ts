@@ -1,0 +1,81 @@
+import type { CryptoKey, JWTPayload, JWTVerifyOptions, JWTVerifyResult } from 'jose'
+import { calculateJwkThumbprint, decodeProtectedHeader, errors, exportJWK, jwtVerify } from 'jose'
+import { parseJson } from './json.ts'
+import type { KeySource } from './jwks.ts'
+
+/** Signature algorithms that are accepted; `none` and the symmetric ones never are. */
+const ASYMMETRIC = new Set([
+  'RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'
+])
+/** Keys of one name that are tried. */
+const MAX_CANDIDATES = 16
+
+/** The algorithms of a provider's promise that are accepted; all that are, where it promises nothing of use. */
+export function acceptableAlgorithms (promised: unknown): string[] {
+  const acceptable = Array.isArray(promised) ? promised.filter(algorithm => ASYMMETRIC.has(algorithm)) : []
+  return acceptable.length > 0 ? acceptable : [...ASYMMETRIC]
+}
+
+/**
+ * Verifies a JWT with a provider's keys. A signature that fails may be of a new key under an old name: then the key set
+ * is fetched once more, unless that happened a moment ago (OpenID Connect Core, section 10.1.1).
+ * @returns the claims, in which an integer that a number cannot hold is a string, and the header
+ * @throws jose's errors, and what fetching the keys throws
+ */
+export async function verifyJwt (jwt: string, keys: KeySource, options: JWTVerifyOptions): Promise<JWTVerifyResult> {
+  const before = keys.generation()
+  const verified = await verifyOnce(jwt, keys, options).catch(async (error: unknown) => {
+    if (!(error instanceof errors.JWSSignatureVerificationFailed) || !await keys.reload(before)) throw error
+    return await verifyOnce(jwt, keys, options)
+  })
+  return { ...verified, payload: exactClaims(jwt, verified.payload) }
+}
+
+async function verifyOnce (jwt: string, keys: KeySource, options: JWTVerifyOptions): Promise<JWTVerifyResult> {
+  try {
+    return await jwtVerify(jwt, keys, options)
+  } catch (error) {
+    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error
+    const candidates = await distinctKeys(error)
+    // Without a name there must be one key alone (OpenID Connect Core, section 10.1); of one name it may be any.
+    if (candidates.length > 1 && decodeProtectedHeader(jwt).kid === undefined) throw error
+    return await verifyWithAny(jwt, candidates, options, error)
+  }
+}
+
+async function verifyWithAny (
+  jwt: string, keys: CryptoKey[], options: JWTVerifyOptions, none: Error
+): Promise<JWTVerifyResult> {
+  let failure = none
+  for (const key of keys) {
+    try {
+      return await jwtVerify(jwt, key, options)
+    } catch (error) {
+      if (!(error instanceof errors.JWSSignatureVerificationFailed)) throw error
+      failure = error
+    }
+  }
+  throw failure
+}
+
+// A key that a set lists twice is one key (RFC 7638).
+async function distinctKeys (candidates: AsyncIterable<CryptoKey>): Promise<CryptoKey[]> {
+  const distinct = new Map<string, CryptoKey>()
+  let seen = 0
+  for await (const key of candidates) {
+    if (++seen > MAX_CANDIDATES) break
+    distinct.set(await calculateJwkThumbprint(await exportJWK(key)), key)
+  }
+  return [...distinct.values()]
+}
+
+// jose rounds an id as JSON.parse does. The times are numbers in any case, and have been checked as such.
+function exactClaims (jwt: string, payload: JWTPayload): JWTPayload {
+  const text = Buffer.from(jwt.split('.')[1]!, 'base64url').toString('utf8')
+  const exact = parseJson(text) as JWTPayload
+  const times = ['exp', 'iat', 'nbf', 'auth_time'].filter(name => name in exact)
+  for (const name of times) (exact as Record<string, unknown>)[name] = payload[name]
+  // A subject is a string (OpenID Connect Core, section 2): a number does not become one here.
+  if ('sub' in exact) exact.sub = payload.sub!
+  return exact
+}

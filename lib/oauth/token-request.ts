@@ -1,0 +1,88 @@
+import { allowInsecureRequests, type AuthorizationServer, type ClientAuth, customFetch, genericTokenEndpointRequest } from 'oauth4webapi'
+import { InvalidOptionsError } from '../errors.ts'
+import { type Parameters, setParameters } from './urls.ts'
+
+/** A form on its way to a provider's endpoint. */
+export interface FormRequest {
+  method: 'POST' | 'GET'
+  url: string
+  headers: Record<string, string>
+  body: URLSearchParams
+}
+
+export interface TokenRequest {
+  provider: string
+  server: AuthorizationServer
+  clientId: string
+  clientAuth: ClientAuth
+  grantType: string
+  /** The grant's own parameters (code, refresh_token, …). They cannot be replaced. */
+  grant: Record<string, string | undefined>
+  /** Further parameters: `resource`, `audience`, … */
+  params?: readonly (Parameters | undefined)[]
+  headers?: Record<string, string>
+}
+
+/** What no further parameter may replace. */
+const RESERVED = ['grant_type', 'client_secret', 'client_assertion', 'client_assertion_type']
+
+/**
+ * Builds a token request: form, client authentication and headers (RFC 6749, section 3.2).
+ * @throws FST_OAUTH_INVALID_OPTIONS where a further parameter would replace the grant or the client
+ */
+export async function buildTokenRequest (request: TokenRequest): Promise<FormRequest> {
+  const { provider, server, clientId, clientAuth, grantType, grant } = request
+  const form = new URLSearchParams()
+  for (const params of request.params ?? []) setParameters(form, params)
+  for (const name of RESERVED) {
+    const same = (name === 'client_secret') || (name === 'grant_type' && form.get(name) === grantType)
+    if (form.has(name) && !same) throw reserved(provider, name)
+  }
+  if (form.has('client_id') && form.get('client_id') !== clientId) throw reserved(provider, 'client_id')
+  for (const [name, value] of Object.entries(grant)) if (value !== undefined) form.set(name, value)
+
+  const givenSecret = form.get('client_secret')
+  let built: FormRequest | undefined
+  await genericTokenEndpointRequest(server, { client_id: clientId }, clientAuth, grantType, form, {
+    // Whether plain http is fine has been decided by the provider's options already.
+    [allowInsecureRequests]: true,
+    [customFetch]: async (url, { body, headers }) => {
+      built = { method: 'POST', url, headers: { ...headers, ...furtherHeaders(request), 'content-type': 'application/x-www-form-urlencoded' }, body }
+      return new Response(null)
+    }
+  })
+  assertOneAuthentication(provider, givenSecret, built!)
+  return built!
+}
+
+/**
+ * Refuses a client secret among further parameters where the client is authenticated by something else as well: a request has
+ * one client authentication (RFC 6749, section 2.3), and strict servers refuse two.
+ * @param given the `client_secret` among the parameters that the app gave
+ * @param built the request as it would be sent
+ * @throws FST_OAUTH_INVALID_OPTIONS
+ */
+export function assertOneAuthentication (
+  provider: string, given: string | null, { headers, body }: Pick<FormRequest, 'headers' | 'body'>
+): void {
+  if (given === null) return
+  const another = headers.authorization !== undefined || body.has('client_assertion') || body.get('client_secret') !== given
+  if (!another) return
+  throw new InvalidOptionsError(
+    `parameter "client_secret" of a request to provider "${provider}" would authenticate the client a second time; take it out: ` +
+    "the clientSecret of the provider's options is sent by itself, in the form with clientAuthentication: 'client_secret_post'",
+    { provider, reason: 'second_authentication' })
+}
+
+// They are added to what the request needs anyway: whoever asks for a tenant still wants JSON.
+function furtherHeaders ({ provider, headers = {} }: TokenRequest): Record<string, string> {
+  const named = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
+  if (named.authorization !== undefined) {
+    throw new InvalidOptionsError(`a token request to provider "${provider}" cannot have an Authorization header of its own; write a clientAuthentication function`, { provider })
+  }
+  return named
+}
+
+function reserved (provider: string, name: string) {
+  return new InvalidOptionsError(`parameter "${name}" of a token request to provider "${provider}" is set by the plugin and cannot be given`, { provider })
+}

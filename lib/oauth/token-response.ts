@@ -1,0 +1,238 @@
+import { InvalidTokenResponseError, type OAuthError } from '../errors.ts'
+import { excerptOfText, redact, secretsIn } from '../util/redact.ts'
+import { parseJson } from './json.ts'
+import { compareScope, parseScope, type ScopeChange, type TokenSet } from './token-set.ts'
+
+/** An answer as it came over the wire. */
+export interface HttpAnswer {
+  status: number
+  headers: Record<string, string | string[] | undefined>
+  text: string
+}
+
+/** The members of a token answer (RFC 6749, section 5.1), wire names, anything the provider adds included. */
+export type TokenMembers = Record<string, unknown>
+
+/** Turns one provider's odd answer into what RFC 6749 asks for. Called before anything is checked. */
+export type Conform = (members: TokenMembers, context: { status: number, grantType: string }) => TokenMembers
+
+export interface TokenResponseContext {
+  provider: string
+  /** Epoch seconds. */
+  now: number
+  grantType: string
+  /** What was asked for; it is what was granted where the answer says nothing. */
+  scope: readonly string[]
+  /** Seconds a token lives where the provider tells nothing. */
+  defaultExpiresIn?: number | undefined
+  conform?: Conform | undefined
+  /** Values that were sent along and may come back in an error's text. */
+  secrets?: readonly string[]
+  /** Refuse an answer without `token_type`, as RFC 6749 allows. */
+  strictTokenType?: boolean
+  /** The members were kept somewhere: `expires_at` counts, and `expires_in` is as old as they are. */
+  stored?: boolean
+}
+
+/** A token set, or why there is none; `refreshToken` is what a refused answer brought all the same: it may be the only copy. */
+export type TokenResponse =
+  | { tokens: TokenSet, scopeChange: ScopeChange | undefined }
+  | { error: OAuthError, refreshToken?: string | undefined }
+
+// The longest life that is believed, in seconds (68 years): larger numbers mean "for ever" and overflow timers.
+const MAX_LIFE = 2 ** 31 - 1
+/** Members that an answer may have: copying hundreds of thousands would stop the event loop. */
+const MAX_MEMBERS = 1000
+/** Scopes that are kept beyond as many as were asked for, and characters of one. */
+const MAX_FURTHER_SCOPES = 1000
+const MAX_SCOPE_LENGTH = 1000
+const CLIENT_REFUSED = 'client_refused'
+const TOKEN = /^[\x20-\x7e]+$/
+const COMMA_LIST = /^[^\s,]+(?:\s*,\s*[^\s,]+)*$/
+
+/** Reads a token endpoint's answer, whatever its content type says (RFC 6749, sections 5.1 and 5.2). Never throws. */
+export function readTokenResponse (answer: HttpAnswer, context: TokenResponseContext): TokenResponse {
+  const members = parseMembers(answer.text)
+  if (members !== undefined) return readMembers(members, answer, context)
+  const unreadable = answer.text.trim() === '' ? 'empty_response' : 'unreadable_response'
+  const reason = refusesClient(answer) ? CLIENT_REFUSED : unreadable
+  return failure(answer, context, `answered ${answer.status} with something that is no token response`, { reason })
+}
+
+/** Reads the parameters of an implicit login's fragment (RFC 6749, section 4.2.2). Never throws. */
+export function readTokenParameters (params: URLSearchParams, context: TokenResponseContext): TokenResponse {
+  const answer = { status: 200, headers: {}, text: params.toString() }
+  const members = plainMembers([...params])
+  if (members !== undefined) return readMembers(members, answer, context)
+  return failure(answer, context, 'sent too many parameters', { reason: 'unreadable_response' })
+}
+
+function failure ({ status, text }: HttpAnswer, { provider, secrets }: TokenResponseContext, message: string, details: Record<string, unknown>) {
+  return {
+    error: new InvalidTokenResponseError(`the token endpoint of provider "${provider}" ${message}`, {
+      provider, responseStatus: status, excerpt: excerptOf(text, secrets), ...details
+    })
+  }
+}
+
+function readMembers (members: TokenMembers, answer: HttpAnswer, given: TokenResponseContext): TokenResponse {
+  const { grantType } = given
+  // A provider may repeat what it was sent, and what it has just issued.
+  const secrets = [...given.secrets ?? [], ...secretsIn(members)]
+  const context = { ...given, secrets }
+  const fail = (message: string, details: Record<string, unknown>) => failure(answer, context, message, details)
+  if (context.conform !== undefined) {
+    try {
+      members = context.conform(members, { status: answer.status, grantType })
+    } catch (error) {
+      const { name, code, message } = Object(error) as { name?: string, code?: string, message?: unknown }
+      const cause = { name, code, message: redact(String(message ?? error), secrets) }
+      return fail('gave an answer that its `conform` could not read', { reason: 'conform_failed', cause })
+    }
+    secrets.push(...secretsIn(members))
+  }
+
+  const refreshToken = tokenString(members.refresh_token)
+  const named = errorOf(members)
+  if (named !== undefined) {
+    const oauthError = redact(named.code, secrets)
+    return {
+      ...fail(`refused: ${oauthError}`, {
+        oauthError,
+        oauthErrorDescription: named.description && redact(named.description, secrets),
+        oauthErrorUri: named.uri && redact(named.uri, secrets),
+        reason: 'refused'
+      }),
+      refreshToken
+    }
+  }
+  if (answer.status < 200 || answer.status > 299) {
+    const refused = Object.keys(members).length === 0 ? 'empty_response' : 'status'
+    const reason = refusesClient(answer) ? CLIENT_REFUSED : answer.status < 400 ? 'redirect' : refused
+    return { ...fail(`answered ${answer.status}`, { reason }), refreshToken }
+  }
+  const accessToken = tokenString(members.access_token)
+  if (accessToken === undefined) return { ...fail('sent no usable access token', { reason: 'missing_token' }), refreshToken }
+  if (context.strictTokenType === true && typeof members.token_type !== 'string') {
+    return { ...fail('sent no token type', { reason: 'missing_token_type' }), refreshToken }
+  }
+  const expiresAt = expiryOf(members, context)
+  // A rotated refresh token must not be lost to an odd number beside it: only a first answer is refused for it.
+  if (expiresAt === 'invalid' && grantType !== 'refresh_token') return fail('sent an `expires_in` that is no number', { reason: 'invalid_expires_in' })
+
+  const scope = grantedScope(members.scope, context.scope)
+  const tokens: TokenSet = {
+    accessToken,
+    tokenType: typeof members.token_type === 'string' && members.token_type !== '' ? members.token_type : 'Bearer',
+    ...(typeof expiresAt === 'number' && { expiresAt }),
+    ...(refreshToken !== undefined && { refreshToken }),
+    ...(typeof members.id_token === 'string' && members.id_token !== '' && { idToken: members.id_token }),
+    scope,
+    raw: members
+  }
+  return { tokens, scopeChange: compareScope(scope, context.scope) }
+}
+
+/** Whether it is the client that was refused, not the grant: `invalid_client`, or a challenge in its place. */
+export function isClientRefused ({ oauthError, reason }: OAuthError): boolean {
+  return oauthError === 'invalid_client' || reason === CLIENT_REFUSED
+}
+
+// A refused client is challenged in the scheme that it used (RFC 6749, section 5.2), also where the body names no error.
+function refusesClient ({ status, headers }: HttpAnswer): boolean {
+  const challenges = [headers['www-authenticate'] ?? []].flat()
+  return status === 401 && challenges.some(challenge => /^\s*basic\b/i.test(challenge))
+}
+
+/**
+ * Reads JSON or a form, told apart by looking: content types lie. Integers that a number cannot hold are strings of
+ * their digits. Undefined for anything else, and for more than 1,000 members.
+ */
+export function parseMembers (text: string): TokenMembers | undefined {
+  const body = text.replace(/^\ufeff/, '').trim()
+  if (body.startsWith('{')) {
+    try {
+      return plainMembers(Object.entries(parseJson(body) as object))
+    } catch {
+      return undefined
+    }
+  }
+  if (!/^[\w.~%+-]+=[^<>\s]*(?:&|$)/.test(body.replaceAll(' ', '+'))) return undefined
+  if (body.split('&', MAX_MEMBERS + 1).length > MAX_MEMBERS) return undefined
+  return plainMembers([...new URLSearchParams(body)])
+}
+
+// A member called `__proto__` is data: defined, not assigned.
+function plainMembers (entries: [string, unknown][]): TokenMembers | undefined {
+  if (entries.length > MAX_MEMBERS) return undefined
+  const members: TokenMembers = {}
+  for (const [key, value] of entries) {
+    Object.defineProperty(members, key, { value, enumerable: true, writable: true, configurable: true })
+  }
+  return members
+}
+
+function tokenString (value: unknown): string | undefined {
+  return typeof value === 'string' && TOKEN.test(value) ? value : undefined
+}
+
+function errorOf ({ error, error_description: description, error_uri: uri }: TokenMembers) {
+  // `[]` and `{}` are what some languages write for none.
+  if (!error || (typeof error === 'object' && Object.keys(error).length === 0)) return undefined
+  if (typeof error !== 'object') return { code: String(error), description: textOf(description), uri: textOf(uri) }
+  const { type, code, message } = error as Record<string, unknown>
+  const name = textOf(type) ?? textOf(code) ?? (typeof code === 'number' ? String(code) : 'error')
+  return { code: name, description: textOf(message), uri: undefined }
+}
+
+const textOf = (value: unknown) => typeof value === 'string' && value !== '' ? value : undefined
+
+function expiryOf (members: TokenMembers, context: TokenResponseContext): number | undefined | 'invalid' {
+  const { now, defaultExpiresIn, stored } = context
+  const life = lifeOf(members)
+  const known = typeof life === 'number' && life !== 0
+  // 0 is what providers whose tokens do not expire send, and so what is kept of such a token.
+  const at = numberOf(members.expires_at)
+  // A lifetime depends on no clock but this one; a time was read from the provider's.
+  if (typeof at === 'number' && at !== 0 && Number.isFinite(at) && (stored === true || !known)) return at
+  if (known) return Math.round(now) + Math.floor(Math.max(-MAX_LIFE, Math.min(life, MAX_LIFE)))
+  if (defaultExpiresIn !== undefined) return Math.round(now) + defaultExpiresIn
+  return life === 'invalid' ? 'invalid' : undefined
+}
+
+// `expires` is how the drafts had it; what is no number there is no lifetime.
+function lifeOf (members: TokenMembers): number | undefined | 'invalid' {
+  const drafted = numberOf(members.expires)
+  return members.expires_in === undefined && drafted !== 'invalid' ? drafted : numberOf(members.expires_in)
+}
+
+function numberOf (value: unknown): number | undefined | 'invalid' {
+  if (value === undefined || value === null || value === '') return undefined
+  const number = typeof value === 'string' ? Number(value) : value
+  return typeof number === 'number' && !Number.isNaN(number) ? number : 'invalid'
+}
+
+function grantedScope (answered: unknown, asked: readonly string[]): string[] {
+  const scope = parseScope(answered)
+  if (scope === undefined || (scope.length === 0 && answered === '')) return [...asked]
+  const limit = asked.length + MAX_FURTHER_SCOPES
+  return splitAtCommas(scope, answered, asked).filter(item => item.length <= MAX_SCOPE_LENGTH).slice(0, limit)
+}
+
+// A comma is a legal character of a scope, but between all of them it stands for a space, unless a scope with one was
+// asked for.
+function splitAtCommas (scope: string[], answered: unknown, asked: readonly string[]): string[] {
+  if (!scope.some(item => item.includes(','))) return scope
+  const split = scope.flatMap(item => item.split(',').filter(Boolean))
+  const isList = typeof answered === 'string' && COMMA_LIST.test(answered.trim()) && !asked.some(item => item.includes(','))
+  const askedSet = new Set(asked)
+  return isList || split.every(item => askedSet.has(item)) ? split : scope
+}
+
+/**
+ * A short piece of an answer for the log, without its tokens.
+ * @param secrets values that were sent along and may come back
+ */
+export function excerptOf (text: string, secrets: readonly string[] = []): string | undefined {
+  return excerptOfText(text, [...secrets, ...secretsIn(parseMembers(text))])
+}

@@ -1,0 +1,75 @@
+import { InvalidResponseError, InvalidTokenResponseError, OAuthError, ProviderUnavailableError } from '../errors.ts'
+import type { Transport } from '../http/transport.ts'
+import { excerptOf, type HttpAnswer } from '../oauth/token-response.ts'
+import type { Clock } from '../util/clock.ts'
+import { scrub } from '../util/redact.ts'
+import type { ProviderConfig } from './config.ts'
+
+/** Bytes that any answer of a provider may have. */
+const ANSWER_LIMIT = 1024 * 1024
+
+export interface ProviderRequest {
+  url: URL
+  method: string
+  headers: Record<string, string>
+  body?: string
+  /** Called when a connection is ready and the request is about to be written; throwing keeps it from being sent. */
+  beforeSend?: (() => void) | undefined
+}
+
+/** Requests to one provider: bounded in time and size, failures by name. */
+export class ProviderHttp {
+  readonly #config: ProviderConfig
+  readonly #transport: Transport
+  readonly #clock: Clock
+
+  constructor (config: ProviderConfig, transport: Transport, clock: Clock) {
+    this.#config = config
+    this.#transport = transport
+    this.#clock = clock
+  }
+
+  /**
+   * Sends a request and reads the answer whole, whatever its status.
+   * @param timeoutMs milliseconds for the whole exchange
+   * @throws FST_OAUTH_PROVIDER_UNAVAILABLE where no whole answer came, FST_OAUTH_INVALID_TOKEN_RESPONSE where it is too large to be one
+   */
+  async answer (request: ProviderRequest, timeoutMs = this.#config.requestTimeout): Promise<HttpAnswer> {
+    try {
+      const { statusCode, headers, body } = await this.#transport.buffered(request, { limit: ANSWER_LIMIT, timeoutMs, line: 'provider' })
+      return { status: statusCode, headers, text: body.toString('utf8') }
+    } catch (cause) {
+      if (cause instanceof InvalidResponseError && (cause.reason === 'too_large' || cause.reason === 'encoding')) {
+        throw new InvalidTokenResponseError(`an answer of provider "${this.#config.name}" cannot be used: ${cause.message}`, { provider: this.#config.name, reason: cause.reason })
+      }
+      if (cause instanceof OAuthError && cause.reason !== 'timeout') throw cause
+      throw new ProviderUnavailableError(`provider "${this.#config.name}" cannot be reached; try again later`, { provider: this.#config.name, reason: 'no_answer', cause: withoutRequest(cause as Error, request) })
+    }
+  }
+
+  /** What an answer means that says: not now. */
+  unavailable (answer: HttpAnswer, secrets?: readonly string[], said?: OAuthError): OAuthError {
+    return new ProviderUnavailableError(`provider "${this.#config.name}" is not available now (it answered ${answer.status}); try again later`, {
+      provider: this.#config.name, responseStatus: answer.status, excerpt: excerptOf(answer.text, secrets), oauthError: said?.oauthError, oauthErrorDescription: said?.oauthErrorDescription, oauthErrorUri: said?.oauthErrorUri, retryAfter: retryAfterOf(answer, this.#clock.now())
+    })
+  }
+}
+
+// A mock's error shows the whole request.
+function withoutRequest ({ name, code, message }: Error & { code?: string }, { url, headers, body }: ProviderRequest) {
+  const sent = [...url.searchParams.values(), ...new URLSearchParams(body).values(), ...headers.authorization?.split(' ') ?? []]
+  return { name, code, message: scrub(message, sent) }
+}
+
+/** Whether an answer says that the provider is not to be had now, rather than no. */
+export function isUnavailable (answer: HttpAnswer, error?: OAuthError): boolean {
+  if (error?.oauthError === 'temporarily_unavailable') return true
+  return answer.status >= 500 || answer.status === 429 || answer.status === 408
+}
+
+function retryAfterOf (answer: HttpAnswer, now: number): number | undefined {
+  const value = answer.headers['retry-after']
+  if (typeof value !== 'string') return undefined
+  const seconds = /^\d+$/.test(value) ? Number(value) : Math.ceil(Date.parse(value) / 1000 - now)
+  return Number.isFinite(seconds) && seconds >= 0 ? Math.min(seconds, 86_400) : undefined
+}

@@ -1,0 +1,110 @@
+import { InvalidOptionsError } from '../../errors.ts'
+import type { TokenMembers } from '../../oauth/token-response.ts'
+import { parseScope } from '../../oauth/token-set.ts'
+import { type Parameters, setParameters } from '../../oauth/urls.ts'
+import type { ClientAssertionOptions, ProviderOptions } from '../options.ts'
+
+/** What a preset leaves to the app. Anything but the id replaces, or adds to, what the preset sets. */
+export type PresetOptions = Partial<ProviderOptions> & Pick<ProviderOptions, 'clientId'>
+
+/**
+ * Puts a provider's facts and the app's own options together. The app's win; parameters and hooks are added to the preset's,
+ * and an option that is `undefined` (a variable that is not set) replaces nothing. Without a secret the app is a public client;
+ * with one that is `undefined` it is not, and what checks the options says so.
+ * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
+ */
+export function preset (facts: Omit<ProviderOptions, 'clientId'>, options: PresetOptions): ProviderOptions {
+  const written = Object.entries(optionsOf(facts.title, options)).filter(([, value]) => value !== undefined)
+  const given = Object.fromEntries(written) as unknown as PresetOptions
+  const merged: ProviderOptions = { ...facts, ...given }
+  for (const name of ['authorizationParams', 'tokenParams', 'refreshParams'] as const) {
+    if (facts[name] !== undefined && given[name] !== undefined) merged[name] = merge(facts[name], given[name])
+  }
+  if (facts.hooks !== undefined && given.hooks !== undefined) merged.hooks = { ...facts.hooks, ...given.hooks }
+  const { clientAssertion } = given
+  if (facts.clientAssertion !== undefined && clientAssertion !== undefined) {
+    merged.clientAssertion = mergeAssertions(facts.clientAssertion, clientAssertion)
+  }
+  // Written and without a value: what checks the options says so.
+  if ('clientId' in options && options.clientId === undefined) Object.assign(merged, { clientId: undefined })
+  if ('clientSecret' in options && options.clientSecret === undefined) Object.assign(merged, { clientSecret: undefined })
+  else if (given.clientSecret === undefined && given.clientAuthentication === undefined && typeof facts.clientAuthentication === 'string') {
+    merged.clientAuthentication = 'none'
+  }
+  return merged
+}
+
+/**
+ * The options that a preset was called with.
+ * @throws FST_OAUTH_INVALID_OPTIONS where there are none
+ */
+export function optionsOf<T> (title: string | undefined, options: T): T {
+  if (typeof options === 'object' && options !== null) return options
+  const message = `the preset of ${title} needs options; write { clientId, clientSecret }`
+  throw new InvalidOptionsError(message, { reason: 'configuration' })
+}
+
+// Objects stay objects: there `null` takes away what the preset says.
+function merge (facts: Parameters, given: Parameters): Parameters {
+  if (facts instanceof URLSearchParams || given instanceof URLSearchParams) return setParameters(setParameters(new URLSearchParams(), facts), given)
+  return { ...facts, ...given }
+}
+
+type Assertion = NonNullable<ProviderOptions['clientAssertion']>
+
+// Audience and header, and each member of the header, one by one.
+function mergeAssertions (facts: Assertion, given: Assertion): Assertion {
+  if (typeof given !== 'function' && (typeof given !== 'object' || given === null)) return given
+  const merge = (before: ClientAssertionOptions, after: ClientAssertionOptions) =>
+    ({ ...before, ...after, header: { ...before.header, ...after.header } })
+  if (typeof facts !== 'function' && typeof given !== 'function') return merge(facts, given)
+  return async (context) => {
+    const [before, after] = await Promise.all([facts, given].map(one => typeof one === 'function' ? one(context) : one))
+    return merge(before!, after!)
+  }
+}
+
+/**
+ * A field that a preset cannot do without.
+ * @throws FST_OAUTH_INVALID_OPTIONS where it is missing, as it is where a variable of the environment is not set
+ */
+export function required (presetName: string, field: string, value: unknown): string {
+  if (typeof value === 'string' && value !== '') return value
+  throw new InvalidOptionsError(`${presetName}() needs \`${field}\`, and it is ${value === '' ? 'empty' : 'missing (it is undefined: an environment variable that is not set?)'}`, { reason: 'configuration' })
+}
+
+/**
+ * A field of a preset's own that may be left out.
+ * @throws FST_OAUTH_INVALID_OPTIONS where it is something else than a preset can use
+ */
+export function optional<T> (presetName: string, field: string, value: T, kind: 'text' | 'boolean' | 'scope'): T {
+  const fine = { text: () => text(value) !== undefined, boolean: () => typeof value === 'boolean', scope: () => parseScope(value) !== undefined }
+  if (value === undefined || fine[kind]()) return value
+  const wanted = { text: 'a string that is not empty', boolean: 'true or false', scope: 'a list of strings or one string with spaces' }
+  throw new InvalidOptionsError(`${presetName}() takes ${wanted[kind]} as \`${field}\`, and it is ${JSON.stringify(value)}`, { reason: 'configuration' })
+}
+
+/** A server's URL without a slash at its end, from a URL or a bare host name. */
+export function serverUrl (server: string): string {
+  return (/^https?:\/\//.test(server) ? server : `https://${server}`).replace(/\/+$/, '')
+}
+
+/** A text that says something. */
+export function text (value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined
+}
+
+/** The members of an object; none where it is something else. */
+export function members (value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null ? value as Record<string, unknown> : {}
+}
+
+/** The answer with its scope separated by spaces: a comma may be part of a scope, so only a preset can know. */
+export function commaScope (answer: TokenMembers): TokenMembers {
+  return typeof answer.scope === 'string' ? { ...answer, scope: answer.scope.replaceAll(',', ' ') } : answer
+}
+
+/** The answer with the provider's own word for a refresh token that is no good put as RFC 6749, section 5.2 has it. */
+export function endedGrant (answer: TokenMembers, ended: (answer: TokenMembers) => boolean): TokenMembers {
+  return ended(answer) ? { ...answer, error: 'invalid_grant' } : answer
+}

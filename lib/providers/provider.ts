@@ -1,0 +1,381 @@
+import type { JSONWebKeySet } from 'jose'
+import type { ClientAuth } from 'oauth4webapi'
+import {
+  InvalidOptionsError, InvalidResponseError, InvalidTokenResponseError, ProviderUnavailableError
+} from '../errors.ts'
+import type { Transport } from '../http/transport.ts'
+import { type AuthorizationRequest, buildAuthorizationUrl } from '../oauth/authorization-request.ts'
+import { authorizationOf } from '../oauth/bearer-token.ts'
+import type { AuthorizationServerMetadata, Discovery } from '../oauth/discovery.ts'
+import { buildEndSessionUrl, type EndSessionRequest } from '../oauth/end-session.ts'
+import type { IdTokenClaims, IdTokenExpectation } from '../oauth/id-token.ts'
+import { identifierText } from '../oauth/json.ts'
+import type { KeySource } from '../oauth/jwks.ts'
+import {
+  excerptOf,
+  type HttpAnswer,
+  isClientRefused, parseMembers, readTokenResponse,
+  type TokenResponse
+} from '../oauth/token-response.ts'
+import type { TokenSet } from '../oauth/token-set.ts'
+import { type Parameters, secureEndpoint, setParameters, setQuery } from '../oauth/urls.ts'
+import type { Clock } from '../util/clock.ts'
+import { ClientAuthenticator } from './client-authenticator.ts'
+import type { ProviderConfig } from './config.ts'
+import { isUnavailable, ProviderHttp } from './http.ts'
+import type { ProviderHooks } from './options.ts'
+import { combineHooks } from './presets/hooks.ts'
+
+type Endpoint = 'authorization_endpoint' | 'token_endpoint' | 'userinfo_endpoint' | 'revocation_endpoint' | 'introspection_endpoint' | 'end_session_endpoint' | 'device_authorization_endpoint' | 'jwks_uri'
+
+const ACCEPT_USERINFO = 'application/json, application/jwt;q=0.9'
+/** A signed JWT and an encrypted one (RFC 7515, section 3.1; RFC 7516, section 3.1), told apart by looking. */
+const COMPACT_JWS = /^[\w-]+\.[\w-]+\.[\w-]*$/
+const COMPACT_JWE = /^[\w-]+(?:\.[\w-]*){4}$/
+
+/** For a secret whose characters Basic encodes (RFC 6749, section 2.3.1). */
+const TRY_POST = "; some servers do not decode such a secret in Basic: try clientAuthentication: 'client_secret_post'"
+
+/** For `unauthorized_client`: this grant is not the client's (RFC 6749, section 5.2), or, at Keycloak, a wrong secret. */
+const ALLOWED_GRANTS = ', and which grants the provider allows this client'
+
+/** Milliseconds after which discovered metadata is fetched anew, in the background. */
+const METADATA_MAX_AGE_MS = 3_600_000
+/** The same, where the first document could not be had for the moment. */
+const PROVISIONAL_MAX_AGE_MS = 60_000
+
+export interface GrantRequest {
+  grantType: string
+  grant: Record<string, string | undefined>
+  params?: readonly (Parameters | undefined)[]
+  /** What was asked for at login; granted where the answer says nothing. */
+  scope: readonly string[]
+  /** Milliseconds for the whole exchange; `requestTimeout` where absent. */
+  timeoutMs?: number
+  headers?: Record<string, string>
+  /** Run after the provider's own hooks. */
+  hooks?: ProviderHooks | undefined
+  /** In place of the provider's own client authentication. */
+  clientAuth?: ClientAuth | undefined
+  /** Called directly before the request is written to the connection; throwing keeps it from being sent. */
+  beforeSend?: () => void
+}
+
+/** Everything one provider is asked: metadata, tokens, userinfo, revocation. Shared by all requests. */
+export class ProviderClient {
+  readonly config: ProviderConfig
+  readonly transport: Transport
+  readonly #clock: Clock
+  readonly http: ProviderHttp
+  readonly #authenticator: ClientAuthenticator
+  #metadata: AuthorizationServerMetadata | undefined
+  #metadataAt = 0
+  #secondary = false
+  #discovering: Promise<AuthorizationServerMetadata> | undefined
+  #keys: KeySource | undefined
+
+  constructor (config: ProviderConfig, transport: Transport, clock: Clock) {
+    this.config = config
+    this.transport = transport
+    this.#clock = clock
+    this.http = new ProviderHttp(config, transport, clock)
+    this.#authenticator = new ClientAuthenticator(config, () => this.metadata())
+    if (config.issuer === undefined) {
+      // oauth4webapi wants an issuer; nothing is ever compared with this one.
+      const anchor = config.endpoints.token_endpoint ?? config.endpoints.authorization_endpoint
+      this.#metadata = { issuer: new URL('/', anchor).href, ...config.endpoints }
+      this.#metadataAt = Infinity
+    }
+  }
+
+  get name (): string { return this.config.name }
+
+  /** Whether its ID tokens can be checked: it is known who issues them. */
+  get hasIdTokens (): boolean { return this.config.issuer !== undefined || this.config.idTokenIssuer !== undefined }
+
+  /** Whether a login that asks for this scope is one by ID token (OpenID Connect Core, section 3.1.2.1). */
+  expectsIdToken (scope: readonly string[]): boolean { return this.hasIdTokens && scope.includes('openid') }
+
+  /** The same provider, asked for tokens in another way. */
+  withGrantType (grantType: ProviderConfig['grantType']): ProviderClient {
+    return this.config.grantType === grantType ? this : new ProviderClient({ ...this.config, grantType }, this.transport, this.#clock)
+  }
+
+  /** The metadata where it is known already. */
+  get knownMetadata (): AuthorizationServerMetadata | undefined {
+    if (this.#metadata !== undefined && this.#clock.monotonic() - this.#metadataAt > METADATA_MAX_AGE_MS) {
+      this.#metadataAt = this.#clock.monotonic()
+      this.#discover().catch(() => {}) // what is known stays in use
+    }
+    return this.#metadata
+  }
+
+  /**
+   * The provider's metadata: discovered once, by the first who asks, for all who ask; after a failure the next one tries again.
+   * @throws FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS
+   */
+  async metadata (): Promise<AuthorizationServerMetadata> {
+    return this.knownMetadata ?? await this.#discover()
+  }
+
+  #discover (): Promise<AuthorizationServerMetadata> {
+    this.#discovering ??= this.#fetchMetadata().then(({ metadata, secondary, provisional }) => {
+      // What is known of the first document is not replaced by the second one, which may know less.
+      if (secondary && this.#metadata !== undefined && !this.#secondary) return this.#metadata
+      this.#metadata = metadata
+      this.#secondary = secondary
+      this.#metadataAt = this.#clock.monotonic() - (provisional ? METADATA_MAX_AGE_MS - PROVISIONAL_MAX_AGE_MS : 0)
+      return metadata
+    }).finally(() => { this.#discovering = undefined })
+    return this.#discovering
+  }
+
+  async #fetchMetadata (): Promise<Discovery> {
+    const { discover } = await import('../oauth/discovery.ts')
+    const found = await discover(this.name, this.config.issuer!, async (url, headers) =>
+      await this.http.answer({ url: new URL(url), method: 'GET', headers }))
+    // What the app wrote itself wins over what was discovered.
+    return { ...found, metadata: { ...found.metadata, ...this.config.endpoints } }
+  }
+
+  /** @throws FST_OAUTH_INVALID_OPTIONS where the provider has no such endpoint, FST_OAUTH_INSECURE_TRANSPORT */
+  async endpoint (name: Endpoint): Promise<URL> {
+    const url = (await this.metadata())[name]
+    if (typeof url !== 'string') {
+      throw new InvalidOptionsError(`provider "${this.name}" has no ${name}; write the endpoint into its options`, { provider: this.name, reason: `missing_${name}` })
+    }
+    return secureEndpoint(url, name, this.name, this.config.allowInsecureRequests)
+  }
+
+  /** Whether the provider is known to have an endpoint; false also where its metadata cannot be had. */
+  async has (name: Endpoint): Promise<boolean> {
+    try {
+      return typeof (await this.metadata())[name] === 'string'
+    } catch {
+      return false
+    }
+  }
+
+  /** Builds the URL that a login starts with. */
+  async authorizationUrl (request: Omit<AuthorizationRequest, 'clientId'>): Promise<string> {
+    const metadata = this.knownMetadata ?? await this.metadata()
+    const { href } = await this.endpoint('authorization_endpoint')
+    // As the provider wrote it, unless that fits no Location header.
+    const written = metadata.authorization_endpoint!
+    return buildAuthorizationUrl(/^[\x21-\x7e]+$/.test(written) ? written : href, { clientId: this.config.clientId, scopeSeparator: this.config.scopeSeparator, ...request })
+  }
+
+  /**
+   * Builds the URL that ends the user's session at the provider, or undefined where it has no such endpoint.
+   * @throws FST_OAUTH_PROVIDER_UNAVAILABLE where its metadata cannot be had, FST_OAUTH_INVALID_OPTIONS and
+   *   FST_OAUTH_INSECURE_TRANSPORT where the endpoint cannot be used
+   */
+  async endSessionUrl (request: Omit<EndSessionRequest, 'clientId'>): Promise<string | undefined> {
+    const { end_session_endpoint: named } = await this.metadata()
+    if (named === undefined || named === null) return undefined
+    const endpoint = await this.endpoint('end_session_endpoint')
+    return buildEndSessionUrl(endpoint.href, { clientId: this.config.clientId, ...request })
+  }
+
+  /**
+   * Asks the token endpoint. An answer that is no token set comes back as `error`, with what it may have brought all the same.
+   * @throws FST_OAUTH_PROVIDER_UNAVAILABLE where no whole answer came, FST_OAUTH_INVALID_OPTIONS
+   */
+  async requestTokens (request: GrantRequest): Promise<TokenResponse> {
+    const result = await this.#requestTokens(request)
+    if (isUnauthorizedClient(result)) return this.#withClientHint(result, ALLOWED_GRANTS)
+    if (!isInvalidClient(result)) return result
+    if (request.clientAuth !== undefined || !await this.#authenticator.mayTryPost()) {
+      const encoded = request.clientAuth === undefined && await this.#authenticator.isEncodedInBasic()
+      return this.#withClientHint(result, encoded ? TRY_POST : '')
+    }
+    this.#authenticator.preferPost(true)
+    const second = await this.#requestTokens(request)
+    if (!isInvalidClient(second)) return second
+    this.#authenticator.preferPost(false)
+    return this.#withClientHint(second)
+  }
+
+  /** A client that is refused is the operator's to mend: the error says what to look at. */
+  #withClientHint (refused: Extract<TokenResponse, { error: unknown }>, hint = ''): TokenResponse {
+    const { code, oauthError, oauthErrorDescription, oauthErrorUri, responseStatus, excerpt, reason } = refused.error
+    if (code !== 'FST_OAUTH_INVALID_TOKEN_RESPONSE') return refused
+    const check = `check clientId, clientSecret and clientAuthentication${hint}`
+    const message = `provider "${this.name}" refused the client: ${oauthError ?? responseStatus}; ${check}`
+    const oauth = { oauthError, oauthErrorDescription, oauthErrorUri }
+    const details = { provider: this.name, ...oauth, responseStatus, excerpt, reason }
+    const error = new InvalidTokenResponseError(message, details)
+    return { ...refused, error }
+  }
+
+  async #requestTokens (request: GrantRequest): Promise<TokenResponse> {
+    const { config } = this
+    const { buildTokenRequest } = await import('../oauth/token-request.ts')
+    const endpoint = await this.endpoint('token_endpoint')
+    const { headers, body } = await buildTokenRequest({
+      provider: this.name,
+      server: await this.metadata(),
+      clientId: config.clientId,
+      clientAuth: request.clientAuth ?? await this.#authenticator.at(endpoint),
+      grantType: request.grantType,
+      grant: request.grant,
+      params: request.params ?? [],
+      headers: request.headers ?? {}
+    })
+    const hooks = combineHooks(config.hooks, request.hooks)
+    const refreshing = request.grantType === 'refresh_token'
+    await (refreshing ? hooks.refreshTokenRequest : hooks.accessTokenRequest)?.({ url: endpoint, headers, body })
+    const { beforeSend, timeoutMs } = request
+    let answer = await this.http.answer({ ...this.#placed(endpoint, headers, body), beforeSend }, timeoutMs)
+    answer = await (refreshing ? hooks.refreshTokenResponse : hooks.accessTokenResponse)?.(answer) ?? answer
+    const secrets = [...secretsOf(body), ...(headers.authorization?.split(' ') ?? []), config.clientSecret ?? '']
+    const result = readTokenResponse(answer, {
+      provider: this.name,
+      now: this.#clock.now(),
+      grantType: request.grantType,
+      scope: request.scope,
+      defaultExpiresIn: config.defaultExpiresIn,
+      conform: config.conform,
+      secrets,
+      strictTokenType: config.strictTokenType
+    })
+    return 'error' in result && isUnavailable(answer, result.error) ? { ...result, error: this.http.unavailable(answer, secrets, result.error) } : result
+  }
+
+  // Some providers want the token request as a GET, or its parameters in the query.
+  #placed (endpoint: URL, headers: Record<string, string>, body: URLSearchParams): { url: URL, method: string, headers: Record<string, string>, body?: string } {
+    const method = this.config.tokenEndpointMethod
+    if (method === 'POST' && this.config.tokenRequestIn === 'body') return { url: endpoint, method, headers, body: body.toString() }
+    const { 'content-type': _none, ...rest } = headers
+    return { url: new URL(setQuery(endpoint.href, body)), method, headers: rest }
+  }
+
+  /** @throws FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE where its keys cannot be had */
+  async validateIdToken (idToken: string, expected: { nonce?: string | undefined, maxAge?: number | undefined, accessToken?: string, previous?: { sub: string, iss: string } | undefined }): Promise<IdTokenClaims> {
+    const { validateIdToken } = await import('../oauth/id-token.ts')
+    return await validateIdToken(idToken, {
+      ...await this.#signedBy('id_token_signing_alg_values_supported'),
+      atHashRequired: this.config.grantType === 'implicit',
+      ...expected
+    })
+  }
+
+  /** What anything that the provider signs for this client is held against. */
+  async #signedBy (algorithms: 'id_token_signing_alg_values_supported' | 'userinfo_signing_alg_values_supported') {
+    const metadata = await this.metadata()
+    const { createKeySource } = await import('../oauth/jwks.ts')
+    this.#keys ??= createKeySource({ fetchKeys: () => this.#fetchKeys(), now: this.#clock.monotonic })
+    return {
+      provider: this.name,
+      ...this.#idTokenIssuer(metadata.issuer),
+      clientId: this.config.clientId,
+      keys: this.#keys,
+      now: this.#clock.now(),
+      clockTolerance: this.config.clockTolerance,
+      algorithms: metadata[algorithms] as string[] | undefined
+    }
+  }
+
+  #idTokenIssuer (issuer: string): Pick<IdTokenExpectation, 'issuer' | 'acceptIssuer'> {
+    const { idTokenIssuer } = this.config
+    return typeof idTokenIssuer === 'function' ? { issuer: '', acceptIssuer: idTokenIssuer } : { issuer: idTokenIssuer ?? issuer }
+  }
+
+  async #fetchKeys (): Promise<JSONWebKeySet> {
+    const url = await this.endpoint('jwks_uri')
+    const answer = await this.http.answer({ url, method: 'GET', headers: { accept: 'application/json, application/jwk-set+json' } })
+    const set = answer.status === 200 ? parseMembers(answer.text) : undefined
+    if (!Array.isArray(set?.keys)) {
+      throw new ProviderUnavailableError(`the keys of provider "${this.name}" could not be read`, { provider: this.name, responseStatus: answer.status, reason: 'jwks' })
+    }
+    return set as unknown as JSONWebKeySet
+  }
+
+  /**
+   * Asks for the user's profile (OpenID Connect Core, section 5.3). An answer that is signed is verified.
+   * @param expectedSubject the `sub` of the ID token; an answer about somebody else is refused
+   * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE; `responseStatus` 401 where the token is not taken
+   */
+  async userinfo (tokens: TokenSet, expectedSubject?: string): Promise<Record<string, unknown>> {
+    const url = await this.endpoint('userinfo_endpoint')
+    const headers = { authorization: authorizationOf(tokens, this.name), accept: ACCEPT_USERINFO }
+    const answer = await this.http.answer({ url, method: 'GET', headers })
+    const invalid = (what: string, reason: string) => new InvalidResponseError(`the userinfo answer of provider "${this.name}" ${what}`, { provider: this.name, responseStatus: answer.status, reason })
+    if (isUnavailable(answer)) throw this.http.unavailable(answer, [tokens.accessToken])
+    if (answer.status < 200 || answer.status > 299) throw invalid(`is a ${answer.status}`, 'status')
+    const text = answer.text.trim()
+    if (COMPACT_JWE.test(text)) throw invalid('is encrypted, which is not supported; have it signed alone', 'encrypted')
+    const plain = text.startsWith('{') ? parseMembers(text) : undefined
+    const claims = COMPACT_JWS.test(text) ? await this.#signedUserinfo(text) : plain
+    if (claims === undefined) throw invalid('is no JSON object', 'unreadable_response')
+    if (expectedSubject !== undefined && identifierText(claims.sub) !== expectedSubject) {
+      throw invalid('speaks of another user than the login', 'subject_mismatch')
+    }
+    return claims
+  }
+
+  async #signedUserinfo (jwt: string): Promise<Record<string, unknown>> {
+    if (!this.hasIdTokens) {
+      const message = `the userinfo of provider "${this.name}" is signed, and it is not known by whom; write \`issuer\``
+      throw new InvalidResponseError(message, { provider: this.name, reason: 'iss' })
+    }
+    const { validateUserinfo } = await import('../oauth/id-token.ts')
+    return await validateUserinfo(jwt, await this.#signedBy('userinfo_signing_alg_values_supported'))
+  }
+
+  /** Revokes a token (RFC 7009). Resolves to false where the provider cannot, or did not. */
+  async revoke (token: string, hint: 'access_token' | 'refresh_token'): Promise<boolean> {
+    if (!await this.has('revocation_endpoint')) return false
+    const answer = await this.form('revocation_endpoint', { token, token_type_hint: hint })
+    return answer.status >= 200 && answer.status < 300
+  }
+
+  /**
+   * Asks whether a token is still good (RFC 7662).
+   * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS where the provider has no such endpoint
+   */
+  async introspect (token: string, hint?: string): Promise<Record<string, unknown>> {
+    const answer = await this.form('introspection_endpoint', { token, token_type_hint: hint })
+    const claims = answer.status === 200 ? parseMembers(answer.text) : undefined
+    const secrets = [token, this.config.clientSecret ?? '']
+    if (isUnavailable(answer)) throw this.http.unavailable(answer, secrets)
+    if (typeof claims?.active !== 'boolean') {
+      const details = { responseStatus: answer.status, excerpt: excerptOf(answer.text, secrets) }
+      const message = `the introspection answer of provider "${this.name}" cannot be used`
+      throw new InvalidResponseError(message, { provider: this.name, ...details })
+    }
+    return claims
+  }
+
+  /** Posts a form to one of the provider's endpoints, authenticated as the client. */
+  async form (endpoint: Endpoint, params: Parameters): Promise<HttpAnswer> {
+    const url = await this.endpoint(endpoint)
+    const headers = new Headers({ accept: 'application/json' })
+    const body = setParameters(new URLSearchParams(), params)
+    const givenSecret = body.get('client_secret')
+    const clientAuth = await this.#authenticator.at(url)
+    await clientAuth(await this.metadata(), { client_id: this.config.clientId }, body, headers)
+    headers.set('content-type', 'application/x-www-form-urlencoded')
+    const request = { url, method: 'POST', headers: Object.fromEntries(headers), body: body.toString() }
+    if (givenSecret !== null) {
+      const { assertOneAuthentication } = await import('../oauth/token-request.ts')
+      assertOneAuthentication(this.name, givenSecret, { headers: request.headers, body })
+    }
+    return await this.http.answer(request)
+  }
+}
+
+// The rest of a token request says what is asked for, in words that an error may well repeat.
+const SECRET_PARAMETERS = ['code', 'code_verifier', 'refresh_token', 'client_secret', 'client_assertion', 'username', 'password', 'assertion', 'subject_token', 'actor_token', 'device_code']
+
+function secretsOf (body: URLSearchParams): string[] {
+  return SECRET_PARAMETERS.flatMap(name => body.getAll(name))
+}
+
+function isUnauthorizedClient (answer: TokenResponse): answer is Extract<TokenResponse, { error: unknown }> {
+  return 'error' in answer && answer.error.oauthError === 'unauthorized_client'
+}
+
+function isInvalidClient (answer: TokenResponse): answer is Extract<TokenResponse, { error: unknown }> {
+  return 'error' in answer && isClientRefused(answer.error)
+}

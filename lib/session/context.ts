@@ -1,0 +1,48 @@
+import { type OAuthError, UnknownProviderError } from '../errors.ts'
+import type { Configuration } from '../options.ts'
+import type { ProviderClient } from '../providers/provider.ts'
+import type { TokenUpdater } from '../tokens/on-tokens.ts'
+import type { TokenRecords } from '../tokens/records.ts'
+import type { Refresher } from '../tokens/refresher.ts'
+import type { SessionStore } from '../tokens/stores/session-entry.ts'
+import type { Clock } from '../util/clock.ts'
+import type { Logger } from '../util/logger.ts'
+import type { SessionLogins } from './accounts.ts'
+import type { DeadSessions } from './dead-sessions.ts'
+import type { LoginRecords } from './login-records.ts'
+import type { SessionCookie } from './session-cookie.ts'
+import type { UserLogins } from './user-logins.ts'
+
+/** What a registration of the plugin keeps in sessions, and what it needs for that: made once. */
+export interface SessionContext {
+  readonly config: Configuration
+  readonly providers: ReadonlyMap<string, ProviderClient>
+  /** All registrations below the same @fastify/session, this one among them. */
+  readonly registrations: readonly SessionContext[]
+  /** The logins that this registration keeps in sessions. */
+  readonly sessionLogins: SessionLogins
+  readonly records: TokenRecords
+  readonly deadSessions: DeadSessions
+  readonly sessionCookie: SessionCookie
+  readonly loginRecords: LoginRecords
+  readonly userLogins: UserLogins
+  readonly sessionStore: () => SessionStore
+  readonly refresher: Refresher
+  readonly updater: TokenUpdater
+  readonly clock: Clock
+  readonly log: Logger
+  /** Work that goes on behind an answer and has to be over before the app closes. */
+  readonly background: Set<Promise<unknown>>
+}
+
+/** @throws FST_OAUTH_UNKNOWN_PROVIDER */
+export function providerOf (context: SessionContext, name: string): ProviderClient {
+  const provider = context.providers.get(name)
+  if (provider === undefined) throw unknownProvider()
+  return provider
+}
+
+// A visitor can ask for any name, and is told none.
+export function unknownProvider (): OAuthError {
+  return new UnknownProviderError('there is no provider of that name among the plugin\'s `providers`')
+}

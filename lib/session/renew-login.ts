@@ -1,0 +1,201 @@
+import type { FastifyRequest } from 'fastify'
+import { StoreUnavailableError } from '../errors.ts'
+import { isLoginCookie } from '../login/transaction.ts'
+import { shortHash } from '../util/random.ts'
+import type { SessionAccounts } from './accounts.ts'
+import type { SessionContext } from './context.ts'
+import { destroySession, markReplaced } from './ended-sessions.ts'
+import { sessionCall, type SessionObject, sessionOf, ttlOf } from './fastify-session.ts'
+import { isUnused, loginInSession, type LoginState } from './login-records.ts'
+import { carryFields, openNextSession, openSession, storedSession, watchFields } from './next-session.ts'
+
+/** A login, and the session that it was found in. */
+export interface LoginPlace {
+  /** Id of the login. */
+  id: string
+  /** The session that the request came with. */
+  sessionId: string
+  /** The session that the login is in, where that is another one by now. */
+  movedTo?: string
+  login: SessionAccounts
+}
+
+export interface Renewal {
+  /** What the login is to be; may be asked again where another change was first. */
+  change (login: SessionAccounts): SessionAccounts
+  /**
+   * What happens where another change has given the login another session meanwhile. `follow`: the change goes on
+   * from there, and the browser gets that session, or the one after it. `silently`: the same where that session can
+   * be changed in place, and the browser gets nothing, for whoever sent the request knows an old id alone. `stop`:
+   * nothing is changed.
+   */
+  whenOvertaken (state: LoginState): 'follow' | 'silently' | 'stop'
+}
+
+/** Writers that may come between a read and its write. */
+const TRIES = 20
+
+/**
+ * Changes what the login of a session is. The login gets a session of a new id, with the app's own fields: what is
+ * stored under one id stays as it is, so that no slower request can undo the change by saving what it has loaded, nor
+ * bring back what was. Changes of one login count one after the other, by compare-and-set of the login's record. One
+ * that finds another before it goes on from that; it changes the new session in place where no request has come with
+ * it yet, so that both answers give the browser the same one, whichever it handles last.
+ */
+export class LoginChange {
+  readonly #context: SessionContext
+  readonly #request: FastifyRequest
+  readonly #place: LoginPlace
+  readonly #previous: SessionObject
+  /** The session of the new id. */
+  readonly session: SessionObject
+  readonly #changesOnto: (fields: object) => void
+  #isSaved = false
+
+  private constructor (
+    context: SessionContext, request: FastifyRequest, place: LoginPlace, previous: SessionObject, session: SessionObject
+  ) {
+    this.#context = context
+    this.#request = request
+    this.#place = place
+    this.#previous = previous
+    this.session = session
+    this.#changesOnto = watchFields(session)
+  }
+
+  /**
+   * Gives the request the session that the login is to go on in; nothing is stored yet.
+   * @throws FST_OAUTH_STORE_UNAVAILABLE
+   */
+  static async open (context: SessionContext, request: FastifyRequest, place: LoginPlace): Promise<LoginChange> {
+    const previous = sessionOf(request) as SessionObject & { isModified (): boolean }
+    const { sessionId, movedTo = sessionId } = place
+    // What other requests have saved meanwhile is newer than what this one has loaded.
+    const isNewest = movedTo === previous.sessionId && previous.isModified()
+    const stored = isNewest ? undefined : await storedSession(context, request, movedTo)
+    const session = await openNextSession(request, stored ?? previous)
+    return new LoginChange(context, request, place, previous, session)
+  }
+
+  /** Gives the request back the session that it had. */
+  cancel (): void {
+    this.#request.session = this.#previous as never
+  }
+
+  /**
+   * Carries the change out.
+   * @returns the login before and after; undefined where it has ended meanwhile, or may not be followed
+   * @throws FST_OAUTH_STORE_UNAVAILABLE: nothing has changed
+   */
+  async commit (
+    renewal: Renewal
+  ): Promise<{ before: SessionAccounts, after: SessionAccounts, sessionId: string } | undefined> {
+    const { loginRecords, clock } = this.#context
+    for (let tries = 0; tries < TRIES; tries++) {
+      const state = await loginRecords.get(this.#place.id)
+      if (state === 'ended') return await this.#discard()
+      const isOvertaken = state !== undefined && this.#isOvertaken(state)
+      const manner = isOvertaken ? renewal.whenOvertaken(state) : 'follow'
+      const now = Math.floor(clock.now())
+      const inPlace = isOvertaken && isUnused(state, now)
+      if (manner === 'stop' || (manner === 'silently' && !inPlace)) return await this.#discard()
+      const before = this.#standing(state?.login ?? this.#place.login)
+      const after = renewal.change(before)
+      const next: LoginState = {
+        version: (state?.version ?? 0) + 1,
+        revision: (state?.revision ?? 0) + 1,
+        sessionId: this.session.sessionId,
+        login: { accounts: after.accounts, active: after.active },
+        formerSessions: [...state?.formerSessions ?? [], shortHash(state?.sessionId ?? this.#place.sessionId)],
+        siblings: [...new Set([...state?.siblings ?? [], ...this.#pendingCookies()])],
+        unusedSince: now
+      }
+      const { sessionId, formerSessions, unusedSince } = inPlace ? state : next
+      const committed = inPlace
+        ? await this.#changeInPlace(
+          { ...next, sessionId, formerSessions, unusedSince: unusedSince! }, manner === 'follow')
+        : await this.#moveOn(next, state, isOvertaken)
+      if (committed !== undefined) return { before, after, sessionId: committed }
+    }
+    const message = 'the login could not be changed; try again in a moment'
+    throw new StoreUnavailableError(message, { reason: 'accounts', retryAfter: 1 })
+  }
+
+  /**
+   * Whether another change came first. The record of a login that was carried along as it is follows at the end of that
+   * request.
+   */
+  #isOvertaken ({ sessionId, revision }: LoginState): boolean {
+    return sessionId !== this.#place.sessionId && revision !== this.#place.login.revision
+  }
+
+  /** An account whose tokens are known to be gone has ended by itself. */
+  #standing (login: SessionAccounts): SessionAccounts {
+    const { records } = this.#context
+    const accounts = Object.entries(login.accounts)
+      .filter(([name, { record }]) => name === login.active || !records.isGone(record))
+    return { ...login, accounts: Object.fromEntries(accounts) }
+  }
+
+  /** The cookies of this browser's other pending logins: their callbacks come from the same browser. */
+  #pendingCookies (): string[] {
+    return Object.keys(this.#request.cookies).filter(isLoginCookie).map(name => name.replace(/^__Host-/, ''))
+  }
+
+  async #moveOn (next: LoginState, state: LoginState | undefined, isOvertaken: boolean): Promise<string | undefined> {
+    const { loginRecords, sessionLogins, log } = this.#context
+    const { id } = this.#place
+    const former = state?.sessionId ?? this.#place.sessionId
+    if (isOvertaken) await this.#carryFrom(former)
+    sessionLogins.put(this.session, loginInSession(id, next))
+    // Before the record names it, so that whoever reads of the session there finds it.
+    await sessionCall(this.#request, 'saved', done => this.session.save(done))
+    this.#isSaved = true
+    const ttl = ttlOf(this.session)
+    if (!await loginRecords.put(id, next, ttl)) return undefined
+    try {
+      await markReplaced(this.#context, former, ttl)
+    } catch (error) {
+      const { login } = this.#place
+      const before = state ?? { revision: 0, sessionId: former, login, formerSessions: [], siblings: [] }
+      await loginRecords.put(id, { ...before, version: next.version + 1 }, ttl).catch(() => false)
+      await this.#discard()
+      throw error
+    }
+    await destroySession(this.#context, former).catch(() => {
+      log.warn({}, 'a session that was replaced could not be destroyed; it ends with its time')
+    })
+    return next.sessionId
+  }
+
+  async #changeInPlace (next: LoginState, givesCookie: boolean): Promise<string | undefined> {
+    const { loginRecords, sessionLogins } = this.#context
+    const { id } = this.#place
+    if (!await loginRecords.put(id, next, ttlOf(this.session))) return undefined
+    await this.#discard()
+    // Its first request takes the login from the record; without the session, the browser has it from the other answer.
+    const session = givesCookie ? await openSession(this.#request, next.sessionId).catch(() => undefined) : undefined
+    if (session === undefined) return next.sessionId
+    this.#changesOnto(session)
+    sessionLogins.put(session, loginInSession(id, next))
+    await sessionCall(this.#request, 'saved', done => session.save(done))
+    return next.sessionId
+  }
+
+  /** The fields of the session that replaced the request's own, with what this request has changed itself. */
+  async #carryFrom (sessionId: string): Promise<void> {
+    const source = await storedSession(this.#context, this.#request, sessionId)
+    if (source === undefined) return
+    const fields = {}
+    carryFields(source, fields)
+    this.#changesOnto(fields)
+    carryFields(fields, this.session)
+  }
+
+  async #discard (): Promise<undefined> {
+    if (this.#isSaved) await destroySession(this.#context, this.session.sessionId).catch(() => {})
+    this.#isSaved = false
+    this.cancel()
+    return undefined
+  }
+}

@@ -1,0 +1,68 @@
+import type { Dispatcher } from 'undici'
+import { InvalidOptionsError } from '../errors.ts'
+import { Transport } from '../http/transport.ts'
+import { secureEndpoint } from '../oauth/urls.ts'
+import { resolveProvider } from '../providers/config.ts'
+import { OptionChecker } from '../providers/option-checker.ts'
+import type { ProviderOptions } from '../providers/options.ts'
+import { ProviderClient } from '../providers/provider.ts'
+import { type Clock, systemClock } from '../util/clock.ts'
+import { AppProvider } from './provider.ts'
+
+export interface HeadlessOptions {
+  /** What the provider is called in errors; its issuer's host where absent. */
+  name?: string
+  /** The undici Dispatcher of every call; an Agent of its own by default. */
+  dispatcher?: Dispatcher
+  /** Clocks in place of the system's: for tests that must not wait. */
+  clock?: Partial<Clock>
+}
+
+/** Options of a provider, and `name` among them: the same as in the second argument. */
+export type HeadlessProviderOptions = ProviderOptions & { name?: string }
+
+/** A provider without Fastify: what `app.oauth.provider(name)` is, with connections of its own to close. */
+export class HeadlessProvider extends AppProvider {
+  readonly #transport: Transport
+
+  constructor ({ name: own, ...options }: HeadlessProviderOptions, { name = own ?? hostOf(options.issuer), dispatcher, clock: given, ...rest }: HeadlessOptions) {
+    const check = new OptionChecker()
+    check.known('', rest, ['name', 'dispatcher', 'clock'])
+    check.type('name', name, 'string')
+    check.dispatcher('dispatcher', dispatcher)
+    const config = resolveProvider(String(name), options, check, `createProvider('${String(name)}')`)
+    refusePlainHttp(config.name, options)
+    check.report()
+    const transport = new Transport(dispatcher)
+    const clock = { ...systemClock, ...given }
+    super({ provider: new ProviderClient(config, transport, clock), transport, clock, log: { warn () {}, info () {} } })
+    this.#transport = transport
+  }
+
+  /** Closes the connections. Harmless when called again. */
+  async close (): Promise<void> {
+    await this.#transport.close()
+  }
+}
+
+function hostOf (issuer: unknown): string {
+  return typeof issuer === 'string' && URL.canParse(issuer) ? new URL(issuer).host : 'provider'
+}
+
+// It has a code of its own here as well: an address from a script's settings is not the programmer's mistake.
+function refusePlainHttp (name: string, options: ProviderOptions): void {
+  for (const [option, value] of Object.entries(options ?? {})) {
+    if (!/^(?:issuer|jwksUri|\w+Endpoint)$/.test(option) || typeof value !== 'string' || !URL.canParse(value)) continue
+    if (new URL(value).protocol === 'http:') secureEndpoint(value, option, name, options.allowInsecureRequests === true)
+  }
+}
+
+/**
+ * Makes a provider for scripts: `createProvider({ issuer, clientId, … }).session()` is what requests-oauthlib's OAuth2Session is.
+ * @param options as in the plugin's `providers`, and `name`: what the provider is called in errors
+ * @throws FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_INSECURE_TRANSPORT
+ */
+export function createProvider (options: HeadlessProviderOptions, headless: HeadlessOptions = {}): HeadlessProvider {
+  if (typeof options !== 'object' || options === null) throw new InvalidOptionsError('createProvider needs options; write { issuer, clientId, clientSecret }')
+  return new HeadlessProvider(options, headless)
+}

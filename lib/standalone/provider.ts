@@ -1,0 +1,103 @@
+import { parseScope, type TokenSet } from '../oauth/token-set.ts'
+import { type Parameters, setParameters } from '../oauth/urls.ts'
+import { type DeviceAuthorization, type GrantOptions, jwtBearerGrant, pollDevice, startDevice, type TokenExchange, tokenExchangeGrant } from '../providers/grants.ts'
+import type { GrantType } from '../providers/options.ts'
+import { type AuthorizationUrlOptions, OAuthSession, type OAuthSessionBasis, type OAuthSessionInit, type StartedLogin } from './session.ts'
+
+/** A device that waits for its user (RFC 8628). */
+export interface DeviceLogin extends DeviceAuthorization {
+  /**
+   * Asks the provider until the user has answered.
+   * @throws FST_OAUTH_AUTHORIZATION_FAILED with `oauthError` `access_denied` or `expired_token`
+   */
+  tokens (options?: { signal?: AbortSignal }): Promise<TokenSet>
+}
+
+export interface ClientCredentialsOptions {
+  scope?: string | readonly string[]
+  resource?: string | readonly string[]
+  audience?: string | readonly string[]
+  /** Further parameters, kept on each renewal. */
+  params?: Parameters
+}
+
+/** What the app itself does with one of its providers: `app.oauth.provider(name)`. */
+export class AppProvider {
+  readonly #basis: OAuthSessionBasis
+  readonly #own = new Map<string, OAuthSession>()
+
+  constructor (basis: OAuthSessionBasis) {
+    this.#basis = basis
+  }
+
+  get name (): string { return this.#basis.provider.name }
+
+  get grantType (): GrantType { return this.#basis.provider.config.grantType }
+
+  /** A headless session: for scripts, background jobs and tests. */
+  session (init?: OAuthSessionInit): OAuthSession {
+    return new OAuthSession(this.#basis, init)
+  }
+
+  /** Builds a URL that a login starts with; what it returns has to be kept for `session({ state, codeVerifier, nonce }).fetchTokens({ callbackUrl })`. */
+  async authorizationUrl (options?: AuthorizationUrlOptions): Promise<StartedLogin> {
+    return await this.session().authorizationUrl(options)
+  }
+
+  /**
+   * The app's own client (RFC 6749, section 4.4): one for the same options, shared by all who ask, renewed ahead of time.
+   */
+  clientCredentials ({ scope, resource, audience, params }: ClientCredentialsOptions = {}): OAuthSession {
+    const all = setParameters(setParameters(new URLSearchParams(), { resource, audience }), params)
+    const scopes = parseScope(scope) ?? [...this.#basis.provider.config.scope]
+    const key = `${scopes.join(' ')}?${all}`
+    let client = this.#own.get(key)
+    if (client === undefined) {
+      const provider = this.#basis.provider.withGrantType('client_credentials')
+      client = new OAuthSession({ ...this.#basis, provider }, { scope: scopes, params: all, refresh: 'auto' })
+      this.#own.set(key, client)
+    }
+    return client
+  }
+
+  /** Trades a signed assertion for tokens (RFC 7523). @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_PROVIDER_UNAVAILABLE */
+  async jwtBearer (options: GrantOptions & { assertion: string }): Promise<TokenSet> {
+    return (await jwtBearerGrant(this.#basis.provider, options)).tokens
+  }
+
+  /** Trades one token for another (RFC 8693). @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_PROVIDER_UNAVAILABLE */
+  async exchange (options: TokenExchange): Promise<TokenSet> {
+    return (await tokenExchangeGrant(this.#basis.provider, options)).tokens
+  }
+
+  /** Starts a login on a device without a browser (RFC 8628). @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_RESPONSE */
+  async device (options: GrantOptions = {}): Promise<DeviceLogin> {
+    const { provider, clock } = this.#basis
+    const device = await startDevice(provider, clock.now(), options)
+    return {
+      ...device,
+      tokens: async ({ signal } = {}) => {
+        const wait = clock.wait ?? sleep
+        return (await pollDevice(provider, device, { now: clock.now, wait: seconds => wait(seconds, signal) }, options)).tokens
+      }
+    }
+  }
+
+  /** Asks whether a token is still good (RFC 7662). @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE */
+  async introspect (token: string, hint?: 'access_token' | 'refresh_token'): Promise<Record<string, unknown>> {
+    return await this.#basis.provider.introspect(token, hint)
+  }
+
+  /** Revokes a token (RFC 7009). Resolves to false where the provider could not. @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_PROVIDER_UNAVAILABLE */
+  async revoke (token: string, hint: 'access_token' | 'refresh_token' = 'access_token'): Promise<boolean> {
+    return await this.#basis.provider.revoke(token, hint)
+  }
+}
+
+/** The longest time that a timer of Node's can hold; a longer one is over at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+
+async function sleep (seconds: number, signal?: AbortSignal): Promise<void> {
+  const { setTimeout } = await import('node:timers/promises')
+  await setTimeout(Math.min(seconds * 1000, MAX_TIMER_MS), undefined, signal === undefined ? {} : { signal })
+}

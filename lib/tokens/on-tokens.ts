@@ -1,0 +1,123 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { ScopeChange, TokenSet } from '../oauth/token-set.ts'
+import type { User } from '../providers/options.ts'
+import type { LiveRecord } from './record-state.ts'
+import type { TokenRecords } from './records.ts'
+
+/** A token set that a login or a refresh brought. */
+export interface TokensEvent {
+  provider: string
+  user: User | null
+  /** The set that this one replaces. */
+  previous: TokenSet | undefined
+  reason: 'login' | 'refresh'
+  /** How the granted scope differs from what was asked for, or granted before. */
+  scopeChange?: ScopeChange
+}
+
+export type OnTokens = (tokens: TokenSet, event: TokensEvent) => unknown
+
+/** One run of `onTokens`. */
+interface HookRun {
+  /** Id of the record that it was called for. */
+  readonly id: string
+  /** The run inside which this one was started, if that is not over. */
+  readonly parent: HookRun | undefined
+  /** False once the hook has ended: work that it started and did not await goes on under its mark. */
+  running: boolean
+}
+
+// Shared by all updaters: the hook of one session may wait for another session, whose hook waits for the first.
+const runs = new AsyncLocalStorage<HookRun>()
+/** Record → the records that its running hooks wait for, and how many waits there are for each. */
+const waits = new Map<string, Map<string, number>>()
+
+/** Runs `onTokens` once for each new set, and keeps everybody else from using the set before it is done. */
+export class TokenUpdater {
+  readonly #records: TokenRecords
+  readonly #onTokens: OnTokens | undefined
+
+  constructor (records: TokenRecords, onTokens: OnTokens | undefined) {
+    this.#records = records
+    this.#onTokens = onTokens
+  }
+
+  /**
+   * Stores and announces a set as one step to everybody else: whoever reads the record meanwhile waits, and fails where
+   * this fails.
+   */
+  async holding<T> (id: string, work: () => Promise<T>): Promise<T> {
+    if (this.#onTokens === undefined) return await work()
+    const live = this.#records.live(id)
+    const running = work()
+    const settling: Promise<void> = running.then(() => {}).finally(() => { if (live.settling === settling) live.settling = undefined })
+    settling.catch(() => {}) // those who wait hear of it; nobody may be waiting
+    live.settling = settling
+    return await running
+  }
+
+  /** Awaits `onTokens` for a set that is stored. */
+  async announce (id: string, tokens: TokenSet, event: TokensEvent): Promise<void> {
+    if (this.#onTokens === undefined) return
+    const run: HookRun = { id, parent: runningHook(runs.getStore()), running: true }
+    try {
+      await runs.run(run, async () => { await this.#onTokens!({ ...tokens, record: id }, event) })
+    } finally {
+      run.running = false
+    }
+  }
+
+  /**
+   * Whether the caller may wait for a record's refresh to end. It may not where that would wait for the caller: inside the
+   * record's own `onTokens`, and inside another one that the record's `onTokens` waits for, by however many steps. The
+   * record has its new set by then.
+   */
+  mayWait (id: string): boolean {
+    const mine = new Set(runningIds())
+    if (mine.size === 0) return true
+    const reached = new Set([id])
+    for (const next of reached) {
+      if (mine.has(next)) return false
+      for (const further of waits.get(next)?.keys() ?? []) reached.add(further)
+    }
+    return true
+  }
+
+  /** Waits for a record's refresh; while a hook does so, the others can tell. */
+  async waitFor<T> (id: string, work: Promise<T>): Promise<T> {
+    const mine = runningIds()
+    for (const waiting of mine) count(waiting, id, 1)
+    try {
+      return await work
+    } finally {
+      for (const waiting of mine) count(waiting, id, -1)
+    }
+  }
+
+  /** Waits until the newest set may be used. */
+  async settled (live: LiveRecord): Promise<void> {
+    if (live.settling !== undefined && this.mayWait(live.id)) await this.waitFor(live.id, live.settling)
+  }
+}
+
+/** The innermost run that is not over. */
+function runningHook (run: HookRun | undefined): HookRun | undefined {
+  while (run !== undefined && !run.running) run = run.parent
+  return run
+}
+
+/** Ids of the records whose hooks the caller is part of. */
+function runningIds (): string[] {
+  const ids: string[] = []
+  for (let run = runningHook(runs.getStore()); run !== undefined; run = runningHook(run.parent)) ids.push(run.id)
+  return ids
+}
+
+function count (waiting: string, id: string, change: 1 | -1): void {
+  const all = waits.get(waiting) ?? new Map<string, number>()
+  const left = (all.get(id) ?? 0) + change
+  if (left > 0) all.set(id, left)
+  else all.delete(id)
+  if (all.size > 0) waits.set(waiting, all)
+  else waits.delete(waiting)
+}

@@ -1,0 +1,115 @@
+import { InvalidOptionsError } from '../../../errors.ts'
+import type { BeginResult, RefreshIntent, StoredRecord, TokenStore } from '../token-store.ts'
+import { type RedisClient, redisCommands, type RedisCommands } from './client.ts'
+import { BEGIN, DELETE, END, type Script, SET, TAKE, TOUCH } from './scripts.ts'
+
+export interface RedisStoreOptions {
+  /** Put before every key. Default `oauth:`. */
+  prefix?: string
+  /**
+   * Replicas to wait for, a second at most, after each write. It makes a failover lose less; it cannot promise that one
+   * loses nothing: the replica that is promoted may not be one that acknowledged, and where replicas are slow a write
+   * counts without them.
+   */
+  waitReplicas?: number
+}
+
+/** Milliseconds for which a deleted record cannot come back: longer than any exchange that was under way. */
+const TOMBSTONE_MS = 600_000
+/** Milliseconds to wait for replicas. */
+const WAIT_MS = 1_000
+
+/**
+ * Keeps token records in Redis (or Valkey), for any number of processes: every step of a refresh is one atomic script.
+ * @param client a connected client of node-redis or ioredis, single server or cluster; it stays the app's to close
+ */
+export function redisStore (client: RedisClient, { prefix = 'oauth:', waitReplicas = 0 }: RedisStoreOptions = {}): TokenStore {
+  const commands = redisCommands(client)
+  if (waitReplicas > 0 && commands.wait === undefined) {
+    throw new InvalidOptionsError('redisStore: waitReplicas does not work on a cluster client, where WAIT cannot be sent to the node that took the write; take it out')
+  }
+  return new RedisTokenStore(commands, prefix, waitReplicas)
+}
+
+class RedisTokenStore implements TokenStore {
+  readonly #redis: RedisCommands
+  readonly #prefix: string
+  readonly #replicas: number
+
+  constructor (redis: RedisCommands, prefix: string, replicas: number) {
+    this.#redis = redis
+    this.#prefix = prefix
+    this.#replicas = replicas
+  }
+
+  async get (id: string): Promise<StoredRecord | undefined> {
+    const [data] = await this.#redis.hmget(this.#key(id), ['d'])
+    return parse(data)
+  }
+
+  async set (id: string, record: StoredRecord, { ttl, expectedVersion, idle = false }: { ttl: number, expectedVersion?: number, idle?: boolean }): Promise<boolean> {
+    const expected = expectedVersion === undefined ? '' : String(expectedVersion)
+    return Number(await this.#write(SET, id, [expected, String(record.version), JSON.stringify(record), ms(ttl), idle ? '1' : ''])) === 1
+  }
+
+  async take (id: string): Promise<StoredRecord | undefined> {
+    return parse(await this.#write(TAKE, id, []))
+  }
+
+  async touch (id: string, { ttl }: { ttl: number }): Promise<void> {
+    await this.#redis.run(TOUCH, this.#key(id), [ms(ttl)])
+  }
+
+  async delete (id: string): Promise<void> {
+    await this.#write(DELETE, id, [String(TOMBSTONE_MS)])
+  }
+
+  async begin (id: string, { owner, until, version, takeOver = true }: RefreshIntent): Promise<BeginResult> {
+    const life = Math.max(0, Math.round(until - Date.now()))
+    const args = [owner, String(life), version === undefined ? '' : String(version), takeOver ? '1' : '']
+    const [state, data, left] = await this.#write(BEGIN, id, args) as [string, string?, number?]
+    const record = parse(data)
+    if (record === undefined || state === 'gone') return { state: 'gone' }
+    if (state === 'busy') return { state, record, until: Date.now() + Number(left) }
+    if (state === 'newer') return { state, record }
+    return { state: 'begun', record, unfinished: state === 'unfinished' }
+  }
+
+  async end (id: string, { owner, record, ttl }: { owner: string, record?: StoredRecord, ttl: number }): Promise<boolean> {
+    const outcome = record === undefined ? ['', ''] : [String(record.version), JSON.stringify(record)]
+    return Number(await this.#write(END, id, [owner, ...outcome, ms(ttl)])) === 1
+  }
+
+  async inspect (): Promise<string[]> {
+    const findings: string[] = []
+    const policy = await this.#redis.config('maxmemory-policy')
+    if (policy !== undefined && policy !== 'noeviction') {
+      findings.push(`Redis may evict logins (maxmemory-policy is ${policy}); set it to noeviction`)
+    }
+    const persistence = await this.#redis.info('persistence')
+    if (persistence !== undefined && !/^aof_enabled:1/m.test(persistence)) {
+      findings.push('Redis does not write an append-only file: a restart brings back refresh tokens that have been used already, and providers that detect reuse end those logins; set appendonly yes')
+    }
+    return findings
+  }
+
+  async #write (script: Script, id: string, args: string[]): Promise<unknown> {
+    const written = await this.#redis.run(script, this.#key(id), args)
+    if (this.#replicas > 0) await this.#redis.wait!(this.#replicas, WAIT_MS)
+    return written
+  }
+
+  #key (id: string): string { return this.#prefix + id }
+}
+
+const ms = (seconds: number) => String(Math.max(1, Math.round(seconds * 1000)))
+
+// What is no JSON is handed on as it is: it is for the reader to say that it is no record. The parser's error quotes it.
+function parse (data: unknown): StoredRecord | undefined {
+  if (typeof data !== 'string') return undefined
+  try {
+    return JSON.parse(data) as StoredRecord
+  } catch {
+    return data as unknown as StoredRecord
+  }
+}

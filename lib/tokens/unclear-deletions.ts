@@ -1,0 +1,78 @@
+import type { TokenRecord } from './record.ts'
+
+/** Milliseconds between tries to find out, the first and at most. */
+const FIRST_TRY_MS = 100
+const TRY_MS = 1_000
+/** Deletions that are looked after; of more, the tokens are left to their time. */
+const MAX_UNCLEAR = 1_000
+
+/** A deletion that the store may have carried out although it failed. */
+interface Unclear {
+  id: string
+  /** What the record held. */
+  record: TokenRecord
+  onGone: (record: TokenRecord) => void
+  timer: NodeJS.Timeout | undefined
+}
+
+/**
+ * Finds out what became of deletions whose answer was lost: the record may be gone for good, and what it held is known to
+ * this process alone.
+ */
+export class UnclearDeletions {
+  readonly #exists: (id: string) => Promise<boolean>
+  readonly #unclear = new Map<string, Unclear>()
+  #closed = false
+
+  /** @param exists whether the store still holds a record; rejects where the store cannot tell */
+  constructor (exists: (id: string) => Promise<boolean>) {
+    this.#exists = exists
+  }
+
+  /** @param onGone called once where it turns out that the record is gone */
+  add (id: string, record: TokenRecord, onGone: (record: TokenRecord) => void): void {
+    this.settle(id)
+    const unclear: Unclear = { id, record, onGone, timer: undefined }
+    this.#unclear.set(id, unclear)
+    if (this.#unclear.size > MAX_UNCLEAR) this.settle(this.#unclear.keys().next().value!)
+    this.#later(unclear, FIRST_TRY_MS)
+  }
+
+  /** Another deletion of the same record has been carried out: returns what the record held, where that was unclear. */
+  settle (id: string): TokenRecord | undefined {
+    const unclear = this.#unclear.get(id)
+    clearTimeout(unclear?.timer)
+    this.#unclear.delete(id)
+    return unclear?.record
+  }
+
+  /** A last try for what is unclear still. */
+  async close (): Promise<void> {
+    this.#closed = true
+    await Promise.all([...this.#unclear.values()].map((unclear) => {
+      clearTimeout(unclear.timer)
+      return this.#look(unclear)
+    }))
+  }
+
+  #later (unclear: Unclear, waitMs: number): void {
+    if (this.#closed) return
+    unclear.timer = setTimeout(async () => {
+      if (!await this.#look(unclear)) this.#later(unclear, Math.min(waitMs * 1.5, TRY_MS))
+    }, waitMs)
+  }
+
+  /** Returns whether it is clear now. */
+  async #look (unclear: Unclear): Promise<boolean> {
+    let exists: boolean
+    try {
+      exists = await this.#exists(unclear.id)
+    } catch {
+      return this.#unclear.get(unclear.id) !== unclear
+    }
+    if (this.#unclear.get(unclear.id) !== unclear) return true
+    this.#unclear.delete(unclear.id)
+    if (!exists) unclear.onGone(unclear.record)
+    return true
+  }
+}
