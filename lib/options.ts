@@ -1,6 +1,7 @@
 import type { FastifyContextConfig, FastifyReply, FastifyRequest, FastifySchema, LogLevel, RouteGenericInterface } from 'fastify'
 import type { Dispatcher } from 'undici'
 import { InvalidOptionsError, type OAuthError } from './errors.ts'
+import type { Pages } from './pages/pages.ts'
 import type { TokenSet } from './oauth/token-set.ts'
 import { checkProviderName, type ProviderConfig, resolveProvider } from './providers/config.ts'
 import { OptionChecker, tryUrl } from './providers/option-checker.ts'
@@ -55,11 +56,8 @@ export interface OwnRouteOptions {
 /** An `onRequest` hook, of whatever kind of server. */
 export type OwnRouteHook = (this: any, request: any, reply: any, done: any) => void | Promise<unknown>
 
-/** Functions that make the pages a person may see; each gets plain data and returns a whole HTML document. */
-export type PageOverrides = Record<string, (data: never) => string>
-
 /** Options of the plugin. */
-export interface OAuthSessionOptions {
+export interface PluginOptions {
   /** Public URL of the app, or a function asked at first use. Redirect URIs are made from it, never from a request's headers. */
   baseUrl: string | (() => string)
   /** Name to provider. */
@@ -88,14 +86,14 @@ export interface OAuthSessionOptions {
   onLogout?: (request: FastifyRequest, reply: FastifyReply | undefined, event: LogoutEvent) => unknown
   /** Awaited before one of the plugin's own routes answers with an error; may answer itself. */
   onError?: (request: FastifyRequest, reply: FastifyReply, error: OAuthError) => unknown
-  /** Replaces single pages. */
-  pages?: PageOverrides
+  /** Replaces single pages: each function gets plain data and returns a whole HTML document. */
+  pages?: Partial<Pages>
   /** The Dispatcher, of undici 7 or 8, of every outgoing call; an Agent of the plugin's own by default. */
   dispatcher?: Dispatcher
 }
 
 /** The plugin's options, checked, with defaults, frozen. */
-export interface Configuration extends Omit<OAuthSessionOptions, 'defaultProvider' | 'providers' | 'baseUrl' | 'routes' | 'prefix' | 'keepSessionFields' | 'encryptionKeys' | 'routeOptions'> {
+export interface Configuration extends Omit<PluginOptions, 'defaultProvider' | 'providers' | 'baseUrl' | 'routes' | 'prefix' | 'keepSessionFields' | 'encryptionKeys' | 'routeOptions'> {
   readonly baseUrl: () => URL
   /** The same where it is known before the first request. */
   readonly staticBaseUrl: URL | undefined
@@ -111,7 +109,7 @@ export interface Configuration extends Omit<OAuthSessionOptions, 'defaultProvide
 }
 
 /** What the app around the plugin looks like, as far as options have to fit it. */
-export interface Surroundings {
+export interface HostApp {
   hasSession: boolean
   /** The session cookie's settings, where they could be read: `auto` is secure on https alone. */
   cookie?: { path: string, secure: boolean | 'auto', sameSite?: unknown }
@@ -144,7 +142,7 @@ const ROUTES: Required<RouteOptions> = { login: '/login', callback: '/login/:pro
  * @param onBaseUrl called once, when a `baseUrl` that is a function has told its value
  * @throws FST_OAUTH_INVALID_OPTIONS naming every mistake at once, each with its option's path and what to write instead
  */
-export function resolveOptions (options: OAuthSessionOptions, surroundings: Surroundings, onBaseUrl: () => void = () => {}): Configuration {
+export function resolveOptions (options: PluginOptions, surroundings: HostApp, onBaseUrl: () => void = () => {}): Configuration {
   const check = new OptionChecker()
   if (!surroundings.hasSession) check.add('@fastify/session', 'is not registered; register @fastify/cookie and @fastify/session before fastify-oauth-session')
   check.object('options', options)
@@ -178,14 +176,14 @@ export function resolveOptions (options: OAuthSessionOptions, surroundings: Surr
     check.add('keepSessionFields', `lists "${login}"; ${remedy}`)
   }
   if (options.tokenStore !== undefined) {
-    for (const method of ['get', 'set', 'take', 'touch', 'delete'] as const) check.type(`tokenStore.${method}`, options.tokenStore[method], 'function', true)
+    for (const method of ['get', 'set', 'consume', 'touch', 'delete'] as const) check.type(`tokenStore.${method}`, options.tokenStore[method], 'function', true)
   }
   const encryptionKeys = checkEncryptionKeys(options.encryptionKeys, check)
   check.dispatcher('dispatcher', options.dispatcher)
   if (typeof options.routeOptions !== 'function') checkRouteOptions(options.routeOptions, check)
   check.known('pages', options.pages, PAGES)
   for (const [name, page] of Object.entries(options.pages ?? {})) check.type(`pages.${name}`, page, 'function')
-  if (routes !== false && check.fine) checkSurroundings(routes, mount, baseUrl, surroundings, check)
+  if (routes !== false && check.isValid) checkSurroundings(routes, mount, baseUrl, surroundings, check)
   const { sameSite, secure } = surroundings.cookie ?? {}
   // With 'auto' it is lax over http: fine for as long as that is all there is.
   if ((sameSite === 'strict' || sameSite === true) && (secure !== 'auto' || baseUrl?.protocol === 'https:')) {
@@ -207,7 +205,7 @@ export function resolveOptions (options: OAuthSessionOptions, surroundings: Surr
   })
 }
 
-function checkEncryptionKeys (keys: OAuthSessionOptions['encryptionKeys'], check: OptionChecker): readonly Buffer[] | undefined {
+function checkEncryptionKeys (keys: PluginOptions['encryptionKeys'], check: OptionChecker): readonly Buffer[] | undefined {
   if (keys === undefined) return undefined
   if (Array.isArray(keys) && keys.includes(undefined)) return check.unset('encryptionKeys', keys) as undefined
   const parsed = Array.isArray(keys) ? parseEncryptionKeys(keys) : undefined
@@ -231,7 +229,7 @@ function checkRouteOptions (given: unknown, check: OptionChecker, path = 'routeO
 }
 
 // Copies, since Fastify and its plugins write into them.
-function routeOptionsOf (given: OAuthSessionOptions['routeOptions']): Configuration['routeOptions'] {
+function routeOptionsOf (given: PluginOptions['routeOptions']): Configuration['routeOptions'] {
   return (route) => {
     const options = typeof given === 'function' ? given(route) : given
     if (typeof given === 'function') {
@@ -243,7 +241,7 @@ function routeOptionsOf (given: OAuthSessionOptions['routeOptions']): Configurat
   }
 }
 
-function checkBaseUrl (options: OAuthSessionOptions | undefined, check: OptionChecker): URL | undefined {
+function checkBaseUrl (options: PluginOptions | undefined, check: OptionChecker): URL | undefined {
   const value = options?.baseUrl as unknown
   if (typeof value === 'function') return undefined
   if (value === undefined) return check.missing('baseUrl', options, BASE_URL_REMEDY) as undefined
@@ -263,7 +261,7 @@ function baseUrlProblem (value: unknown): string | undefined {
 }
 
 /** What a `baseUrl` function says at this moment, for a look ahead: undefined where it cannot tell yet. */
-export function peekBaseUrl (baseUrl: OAuthSessionOptions['baseUrl']): URL | undefined {
+export function peekBaseUrl (baseUrl: PluginOptions['baseUrl']): URL | undefined {
   try {
     const value = typeof baseUrl === 'function' ? baseUrl() : baseUrl
     const url = baseUrlProblem(value) === undefined ? new URL(value) : undefined
@@ -307,7 +305,7 @@ export function joinPaths (...parts: string[]): string {
   return parts.map(part => part.replace(/\/+$/, '')).join('')
 }
 
-function checkRoutes (routes: OAuthSessionOptions['routes'], providerCount: number, check: OptionChecker): Required<RouteOptions> | false {
+function checkRoutes (routes: PluginOptions['routes'], providerCount: number, check: OptionChecker): Required<RouteOptions> | false {
   if (routes === false) return false
   if (routes !== undefined && check.object('routes', routes) === undefined) return false
   check.known('routes', routes, Object.keys(ROUTES))
@@ -322,7 +320,7 @@ function checkRoutes (routes: OAuthSessionOptions['routes'], providerCount: numb
 }
 
 // Each of these fails silently in @fastify/session: nothing is stored, and nobody is told.
-function checkSurroundings (routes: Required<RouteOptions>, mount: string, baseUrl: URL | undefined, { cookie }: Surroundings, check: OptionChecker): void {
+function checkSurroundings (routes: Required<RouteOptions>, mount: string, baseUrl: URL | undefined, { cookie }: HostApp, check: OptionChecker): void {
   if (cookie === undefined) return
   if (cookie.secure === true && baseUrl?.protocol === 'http:') {
     check.add('baseUrl', "is http, and the session cookie is `secure`: no login would ever be kept; set the session's cookie.secure to 'auto' for development, or serve the app over https")

@@ -4,8 +4,8 @@ import { InvalidOptionsError, StoreUnavailableError } from './errors.ts'
 import { Transport } from './http/transport.ts'
 import { LoginThrottle } from './login/throttle.ts'
 import { isPendingLogin, PendingLogins } from './login/transaction.ts'
-import { type AnyReply, type AnyRequest, type Configuration, type OAuthSessionOptions, passedAlong, peekBaseUrl, resolveOptions, type Surroundings } from './options.ts'
-import { defaultPages, type Pages } from './pages/pages.ts'
+import { type AnyReply, type AnyRequest, type Configuration, type PluginOptions, passedAlong, peekBaseUrl, resolveOptions, type HostApp } from './options.ts'
+import { defaultPages } from './pages/pages.ts'
 import type { ProviderName } from './providers/presets/names.ts'
 import { ProviderClient } from './providers/provider.ts'
 import { RequestOAuth } from './request-oauth.ts'
@@ -15,8 +15,8 @@ import { createGuard, type RequireLoginOptions } from './routes/require-login.ts
 import { SessionLogins } from './session/accounts.ts'
 import { providerOf } from './session/context.ts'
 import { DeadSessions } from './session/dead-sessions.ts'
-import { clearedCookies, endUserSessions, followRequest, isStray, keepNewerCookies } from './session/ended-sessions.ts'
-import { currentSession, findSessionStore, type SessionObject, surroundingsOf, ttlOf } from './session/fastify-session.ts'
+import { clearedCookies, endUserSessions, syncRecordsOfRequest, isStray, keepReplacedCookie } from './session/ended-sessions.ts'
+import { currentSession, findSessionStore, type SessionObject, inspectHostApp, ttlOf } from './session/fastify-session.ts'
 import { isIndexPart } from './session/login-index.ts'
 import { isLoginRecord, LoginRecords } from './session/login-records.ts'
 import { revokeAccount } from './session/revoke-account.ts'
@@ -25,8 +25,8 @@ import { warnOfInsecureCookie } from './session/set-session-cookie.ts'
 import { nextMember, sharedSession } from './session/shared-session.ts'
 import { type LoadedLogin, loadedRecords } from './session/sync-records.ts'
 import { UserLogins } from './session/user-logins.ts'
-import { AppProvider } from './standalone/provider.ts'
-import { TokenUpdater } from './tokens/on-tokens.ts'
+import { ProviderHandle } from './standalone/provider.ts'
+import { OnTokensHook } from './tokens/on-tokens.ts'
 import { isTokenRecord, type TokenRecord } from './tokens/record.ts'
 import { TokenRecords } from './tokens/records.ts'
 import { Refresher } from './tokens/refresher.ts'
@@ -59,19 +59,13 @@ type Decorated = FastifyRequest & {
   [kFollowed]: boolean
 }
 
-/** Options of the plugin. */
-export interface PluginOptions extends Omit<OAuthSessionOptions, 'pages'> {
-  /** Replaces single pages: each function gets plain data and returns a whole HTML document. */
-  pages?: Partial<Pages>
-}
-
 /** An async hook for `onRequest`, of whatever kind of server. */
 export type LoginGuard = (request: AnyRequest, reply: AnyReply) => Promise<AnyReply | undefined>
 
 /** What `app.oauth` is. */
 export interface AppOAuth {
   /** What the app itself does with a provider: headless sessions, its own client, device login, exchange, introspection. @throws FST_OAUTH_UNKNOWN_PROVIDER */
-  provider (name: ProviderName): AppProvider
+  provider (name: ProviderName): ProviderHandle
   /**
    * Makes an onRequest hook that lets only logged-in users pass: a page load is sent to log in and comes back, an API call gets 401.
    * @param options.provider the provider that must be logged in with; any where absent
@@ -93,8 +87,8 @@ export interface AppOAuth {
 
 /** Registers login, callback and logout routes, `request.oauth` and `app.oauth`. @throws FST_OAUTH_INVALID_OPTIONS */
 export async function oauthSession (app: FastifyInstance, options: PluginOptions): Promise<void> {
-  const surroundings = surroundingsOf(app)
-  const config = resolveOptions(options as OAuthSessionOptions, surroundings, () => { announce(config.baseUrl()) })
+  const surroundings = inspectHostApp(app)
+  const config = resolveOptions(options, surroundings, () => { announce(config.baseUrl()) })
   const foreign = passedAlong(options)
   if (foreign.length > 0) app.log.warn(`fastify-oauth-session leaves these options alone, which are none of its own: ${foreign.join(', ')}`)
   const store = findSessionStore(app, (sessionId, session) => isLateSave(context, sessionId, session as SessionObject))
@@ -102,7 +96,7 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
   const announce = announcer(app, context, surroundings)
 
   app.decorate('oauth', {
-    provider: (name: string) => context.appProviders.get(providerOf(context, name).name)!,
+    provider: (name: string) => context.providerHandles.get(providerOf(context, name).name)!,
     requireLogin: (guard?: RequireLoginOptions) => createGuard(context, guard) as LoginGuard,
     logoutUser: async ({ provider: name, subject }: { provider: string, subject: string }) => {
       const { identity } = providerOf(context, name).config
@@ -241,10 +235,10 @@ function follow (context: PluginContext, request: Decorated, reply: FastifyReply
   if (isOwnLeft && others.length === 0) return done()
   const work = async () => {
     if (!isOwnLeft) {
-      await keepNewerCookies(context, request, reply, cleared)
-      await followRequest(context, request, reply, loaded)
+      await keepReplacedCookie(context, request, reply, cleared)
+      await syncRecordsOfRequest(context, request, reply, loaded)
     }
-    for (const [other, before] of others) await followRequest(other, request, reply, before)
+    for (const [other, before] of others) await syncRecordsOfRequest(other, request, reply, before)
   }
   work().catch(() => {
     request.log.warn('the tokens of a session could not follow it; they expire with their time')
@@ -260,7 +254,7 @@ function hasNothingToFollow (context: PluginContext, request: FastifyRequest, se
 }
 
 /** Says, when the app's own URL is known, what has to be registered with each provider, and what would not work. */
-function announcer (app: FastifyInstance, context: PluginContext, { cookie }: Surroundings): (base: URL | undefined) => void {
+function announcer (app: FastifyInstance, context: PluginContext, { cookie }: HostApp): (base: URL | undefined) => void {
   let said: string | undefined
   return (base) => {
     if (base === undefined || base.href === said) return
@@ -297,16 +291,16 @@ function createContext (app: FastifyInstance, config: Configuration, foundStore:
   const records = new TokenRecords(store, clock.monotonic, (provider) => {
     app.log.warn({ provider }, 'the token store had gone back behind what it had acknowledged (a failover, or a restart without its last writes); what this process saw was restored')
   })
-  const updater = new TokenUpdater(records, config.onTokens)
-  const refresher = new Refresher({ records, clock, log: app.log, updater })
+  const onTokensHook = new OnTokensHook(records, config.onTokens)
+  const refresher = new Refresher({ records, clock, log: app.log, onTokensHook })
   const providers = new Map([...config.providers].map(([name, provider]) => [name, new ProviderClient(provider, transport, clock)]))
-  const shared = { records, refresher, updater }
+  const shared = { records, refresher, onTokensHook }
   const isShared = () => config.tokenStore !== undefined || !isMemoryStore(sessionStore())
   session.deadSessions ??= new DeadSessions(store, isShared)
   const context: PluginContext = {
     config,
     providers,
-    appProviders: new Map([...providers].map(([name, provider]) => [name, new AppProvider({ provider, transport, clock, log: app.log, shared })])),
+    providerHandles: new Map([...providers].map(([name, provider]) => [name, new ProviderHandle({ provider, transport, clock, log: app.log, shared })])),
     registrations: session.registrations,
     sessionLogins: new SessionLogins(member, name => config.providers.get(name)?.identity),
     records,
@@ -318,7 +312,7 @@ function createContext (app: FastifyInstance, config: Configuration, foundStore:
     sessionStore,
     throttle: new LoginThrottle(clock.monotonic),
     refresher,
-    updater,
+    onTokensHook,
     transport,
     clock,
     log: app.log,

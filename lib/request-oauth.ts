@@ -53,12 +53,12 @@ export class RequestOAuth extends HttpVerbs {
   get accounts (): { provider: ProviderName, user: User | null, scope: string[] }[] {
     const { records } = this.#context
     return Object.entries(this.#accounts?.accounts ?? {})
-      .filter(([, account]) => !records.isGone(account.record))
+      .filter(([, account]) => !records.isDeleted(account.recordId))
       .map(([provider, account]) => ({ provider, user: userOf(account), scope: account.scope }))
   }
 
   /** Whether somebody is logged in, as of the session's load. `requireLogin` asks the store. */
-  get authenticated (): boolean { return this.#account !== undefined && this.#account.login !== false }
+  get authenticated (): boolean { return this.#account !== undefined && this.#account.identityProven !== false }
 
   /** Name of the provider that was logged in with. */
   get provider (): ProviderName | undefined { return this.#login?.name }
@@ -164,21 +164,21 @@ export class RequestOAuth extends HttpVerbs {
     const { records, sessionLogins } = this.#context
     const login = sessionLogins.of(this.#session)
     // A logout or an end that this process has seen counts at once, whatever this request has loaded before.
-    return login === undefined || records.isGone(login.accounts[login.active]!.record) ? undefined : login
+    return login === undefined || records.isDeleted(login.accounts[login.active]!.recordId) ? undefined : login
   }
 
   get #login (): { name: string, account: Account, all: SessionAccounts } | undefined {
     const login = this.#accounts
     const name = this.#name ?? login?.active
     const account = name === undefined ? undefined : login?.accounts[name]
-    if (login === undefined || name === undefined || account === undefined || this.#context.records.isGone(account.record)) return undefined
+    if (login === undefined || name === undefined || account === undefined || this.#context.records.isDeleted(account.recordId)) return undefined
     return { name, account, all: login }
   }
 
   /** The app's own client, where that is what the provider means. Without a name, the user who is logged in is meant first. */
   get #own (): OAuthSession | undefined {
     const name = this.#name ?? (this.#accounts === undefined ? this.#context.config.defaultProvider : undefined)
-    const provider = name === undefined ? undefined : this.#context.appProviders.get(name)
+    const provider = name === undefined ? undefined : this.#context.providerHandles.get(name)
     return provider?.grantType === 'client_credentials' ? provider.clientCredentials() : undefined
   }
 
@@ -204,10 +204,10 @@ export class RequestOAuth extends HttpVerbs {
   #tokenSource (): RecordTokenSource {
     const login = this.#login
     if (login === undefined) throw this.#loginRequired()
-    const { name, account: { record } } = login
-    if (this.#source?.record === record) return this.#source.source
+    const { name, account: { recordId } } = login
+    if (this.#source?.record === recordId) return this.#source.source
     const source = accountTokens(this.#context, () => this.#session, login.all, name)
-    this.#source = { record, source }
+    this.#source = { record: recordId, source }
     return source
   }
 

@@ -21,7 +21,7 @@ t.test('what is stored is read again, and nothing but provider and user can be r
   t.strictSame(await store.get('a'), record('alice'))
   t.strictSame(Object.keys(inner.peek('a')!).sort(), ['key', 'provider', 'sealed', 'subject', 'version'])
   t.notMatch(JSON.stringify(inner.peek('a')), 'token-of-alice')
-  t.strictSame(await store.take('a'), record('alice'))
+  t.strictSame(await store.consume('a'), record('alice'))
   t.strictSame(unreadable, [])
 })
 
@@ -59,7 +59,7 @@ for (const [what, tamper] of Object.entries(tampering)) {
     inner.put('a', tamper(inner.peek('a')!, inner.peek('b')!))
     t.equal(await store.get('a'), undefined)
     t.equal(unreadable.length, 1)
-    t.equal(await store.take('a'), undefined)
+    t.equal(await store.consume('a'), undefined)
     t.strictSame(await store.get('b'), record('bob'))
   })
 }

@@ -9,7 +9,7 @@ import rateLimit from '@fastify/rate-limit'
 import session from '@fastify/session'
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyServerOptions, type RouteOptions } from 'fastify'
 import t, { type Test } from 'tap'
-import oauth, { type OAuthSessionOptions } from '../lib/index.ts'
+import oauth, { type PluginOptions } from '../lib/index.ts'
 import { Browser } from './helpers/browser.ts'
 import { SESSION_SECRET } from './helpers/build-app.ts'
 import { asJson, codeOf } from './helpers/login-app.ts'
@@ -26,7 +26,7 @@ declare module 'fastify' {
 
 interface Around {
   fastify?: FastifyServerOptions
-  oauth?: Partial<OAuthSessionOptions>
+  oauth?: Partial<PluginOptions>
   before?: (app: FastifyInstance) => unknown
   after?: (app: FastifyInstance) => unknown
 }

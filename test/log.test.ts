@@ -206,7 +206,7 @@ t.test('an error shows nothing of what a conform held when it failed', async (t)
 for (const [what, [options, expected]] of Object.entries({
   'its headers': [{}, { headers: { accept: 'another' } }],
   'its body': [{ clientAuthentication: 'client_secret_post' }, { body: 'another' }],
-  'its URL': [{ clientAuthentication: 'client_secret_post', tokenRequestIn: 'query' }, {}],
+  'its URL': [{ clientAuthentication: 'client_secret_post', tokenRequestPlacement: 'query' }, {}],
 } satisfies Record<string, [Partial<ProviderOptions>, object]>)) {
   t.test(`a mock that shows ${what} where it has no answer leaves no secret in the log`, async (t) => {
     const log = captureLog()

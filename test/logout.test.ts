@@ -9,7 +9,7 @@ import { startMisbehavingProvider } from './helpers/misbehaving-provider.ts'
 import { startProvider } from './helpers/provider.ts'
 import type { ProviderOptions } from './helpers/provider-options.ts'
 import { tokenRecords } from './helpers/records.ts'
-import type { OAuthSessionOptions } from '../lib/index.ts'
+import type { PluginOptions } from '../lib/index.ts'
 
 // "oidcc-client-test…" names the module of the OpenID Foundation's relying-party test plan that a test reproduces.
 
@@ -22,7 +22,7 @@ async function loggedIn (t: Test, options?: LoginAppOptions): Promise<LoginApp> 
 }
 
 /** Alice, logged in at a real provider, with its revocation and end-session endpoints. */
-async function loggedInForReal (t: Test, { provider: settings, oauth, setup, fastify }: { provider?: ProviderOptions, oauth?: Partial<OAuthSessionOptions>, setup?: AppOptions['setup'], fastify?: AppOptions['fastify'] } = {}) {
+async function loggedInForReal (t: Test, { provider: settings, oauth, setup, fastify }: { provider?: ProviderOptions, oauth?: Partial<PluginOptions>, setup?: AppOptions['setup'], fastify?: AppOptions['fastify'] } = {}) {
   const provider = await startProvider(t, settings)
   const built = await buildApp(t, {
     oauth: { providers: { acme: provider.providerOptions }, ...oauth },

@@ -45,7 +45,7 @@ const odd: Record<string, string> = {
   'a parked set that is none': JSON.stringify({ ...whole, parked: SECRET }),
   'a user that is a text': JSON.stringify({ ...whole, user: SECRET }),
   'a list of logins that is a number': '{"version":1,"logins":5}',
-  'a list of odd logins': `{"version":1,"logins":[null,5,"${SECRET}",{"record":7}]}`,
+  'a list of odd logins': `{"version":1,"logins":[null,5,"${SECRET}",{"recordId":7}]}`,
   'nested 20,000 deep': `{"version":1,"tokens":${nested(20_000)}}`,
   'good but for what is nested in it':
     JSON.stringify({ ...whole, tokens: { ...set, raw: '?' } }).replace('"?"', nested(20_000))
@@ -136,7 +136,7 @@ class OddStore implements TokenStore {
     return true
   }
 
-  async take (id: string) {
+  async consume (id: string) {
     const record = await this.get(id)
     this.records.delete(id)
     return record

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import type { OAuthSessionOptions, RequestOAuth } from '../lib/index.ts'
+import type { PluginOptions, RequestOAuth } from '../lib/index.ts'
 import { createProvider } from '../lib/index.ts'
 import { Browser } from './helpers/browser.ts'
 import { buildApp } from './helpers/build-app.ts'
@@ -17,7 +17,7 @@ const refreshesOf = (provider: MisbehavingProvider) =>
   provider.asked('token').filter(({ form }) => form.get('grant_type') === 'refresh_token').length
 
 /** Alice, logged in at acme with an account at gh. */
-async function connected (t: Test, onTokens: NonNullable<OAuthSessionOptions['onTokens']>, learn: (app: FastifyInstance) => void = () => {}) {
+async function connected (t: Test, onTokens: NonNullable<PluginOptions['onTokens']>, learn: (app: FastifyInstance) => void = () => {}) {
   const acme = await startMisbehavingProvider(t)
   const gh = await startMisbehavingProvider(t)
   const works: Work[] = []

@@ -4,14 +4,14 @@ import session, { type FastifySessionOptions } from '@fastify/session'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { Agent, interceptors, MockAgent } from 'undici'
-import oauth, { createProvider, OAuthError, type HeadlessProvider, type OAuthSessionOptions } from '../lib/index.ts'
+import oauth, { createProvider, OAuthError, type StandaloneProvider, type PluginOptions } from '../lib/index.ts'
 import { apple, github, google, keycloak } from '../lib/providers/presets/index.ts'
 import { redisStore } from '../lib/redis.ts'
 import { SESSION_SECRET } from './helpers/build-app.ts'
 import { JsonStore } from './helpers/stores.ts'
 
 const acme = { issuer: 'https://id.acme.example', clientId: 'client', clientSecret: 'secret' }
-const good: OAuthSessionOptions = { baseUrl: 'https://app.example.com', providers: { acme } }
+const good: PluginOptions = { baseUrl: 'https://app.example.com', providers: { acme } }
 
 interface Around {
   session?: Partial<FastifySessionOptions> | false
@@ -29,7 +29,7 @@ async function boot (t: Test, options: unknown, { session: settings = {}, setup,
     await app.register(session, { secret: SESSION_SECRET, saveUninitialized: false, ...settings })
   }
   await setup?.(app)
-  await app.register(oauth, options as OAuthSessionOptions)
+  await app.register(oauth, options as PluginOptions)
   await after?.(app)
   await app.ready()
   return app
@@ -99,7 +99,7 @@ const single: Record<string, [options: unknown, path: string, remedy: RegExp]> =
   'an unknown pkce': [withProvider({ pkce: 's256' }), 'providers.acme.pkce', /write 'S256', 'plain' or false/],
   'a pkce that is true': [withProvider({ pkce: true }), 'providers.acme.pkce', /write 'S256', 'plain' or false/],
   'an unknown responseMode': [withProvider({ responseMode: 'fragment' }), 'providers.acme.responseMode', /form_post/],
-  'an unknown profile': [withProvider({ profile: 'both' }), 'providers.acme.profile', /id_token, userinfo, auto/],
+  'an unknown profile': [withProvider({ profileSource: 'both' }), 'providers.acme.profileSource', /id_token, userinfo, auto/],
   'a userProfile that is no function': [withProvider({ userProfile: 'sub' }), 'providers.acme.userProfile', /function/],
   'an allowInsecureRequests that is a string': [withProvider({ allowInsecureRequests: 'yes' }), 'providers.acme.allowInsecureRequests', /boolean/],
   'a redirectUri that is a path': [withProvider({ redirectUri: '/callback' }), 'providers.acme.redirectUri', /absolute/],
@@ -113,7 +113,7 @@ const single: Record<string, [options: unknown, path: string, remedy: RegExp]> =
   'a hook that is no function': [{ ...good, onLogin: 'save' }, 'onLogin', /function/],
   'a login that is to be carried over to the next': [{ ...good, keepSessionFields: ['cart', 'oauth'] }, 'keepSessionFields', /take it out/],
   'keepSessionFields outside of a list': [{ ...good, keepSessionFields: 'cart' }, 'keepSessionFields', /list/],
-  'a token store without its methods': [{ ...good, tokenStore: { get () {}, set () {}, take () {}, delete () {} } }, 'tokenStore.touch', /function/],
+  'a token store without its methods': [{ ...good, tokenStore: { get () {}, set () {}, consume () {}, delete () {} } }, 'tokenStore.touch', /function/],
   'a dispatcher that is none': [{ ...good, dispatcher: {} }, 'dispatcher.dispatch', /function/],
   'a preset that was not called': [{ ...good, providers: { github } }, 'providers.github', /call it/],
   'a preset\'s secret that came out of an environment variable that is not set': [{ ...good, providers: { github: github({ clientId: 'c', clientSecret: undefined }) } }, 'providers.github.clientSecret', /write the secret, or 'none'/],
@@ -204,7 +204,7 @@ t.test('dispatchers of undici 7 are taken: agent, composed agent, mock, and a fu
 
 t.test('a provider without Fastify is called in errors as its issuer\'s host, or as `name` says', async (t) => {
   t.throws(() => createProvider({ ...acme, pkce: 'yes' as never }), { message: /id\.acme\.example'\)\.pkce/ })
-  const close = (provider: HeadlessProvider) => { t.after(() => provider.close()); return provider }
+  const close = (provider: StandaloneProvider) => { t.after(() => provider.close()); return provider }
   t.equal(close(createProvider(acme)).name, 'id.acme.example')
   t.equal(close(createProvider({ ...acme, name: 'acme' })).name, 'acme')
   t.equal(close(createProvider(acme, { name: 'acme' })).name, 'acme')

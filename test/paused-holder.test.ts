@@ -72,8 +72,8 @@ t.test('a holder whose clock says that it was stopped sends nothing, and leaves 
   const provider = await startProvider(t)
   const store = redisStore(connection)
   const stopping = wrappedStore(store, store => ({
-    begin: async (id, intent) => {
-      const begun = await store.begin(id, intent)
+    acquireRefresh: async (id, intent) => {
+      const begun = await store.acquireRefresh(id, intent)
       stopped.pass(10_000)
       return begun
     }

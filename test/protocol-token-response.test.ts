@@ -192,8 +192,8 @@ t.test('a missing token type is Bearer, unless it must be there', async (t) => {
   for (const type of [undefined, null, '', 1]) t.equal(tokensOf({ access_token: 'at1', token_type: type }).tokenType, 'Bearer')
   t.equal(tokensOf({ access_token: 'at1', token_type: 'bEAreR' }).tokenType, 'bEAreR')
   t.equal(tokensOf({ access_token: 'at1', token_type: 'DPoP' }).tokenType, 'DPoP')
-  t.match(errorOf({ access_token: 'at1' }, { strictTokenType: true }), { reason: 'missing_token_type' })
-  t.equal(tokensOf(answer, { strictTokenType: true }).tokenType, 'Bearer')
+  t.match(errorOf({ access_token: 'at1' }, { requireTokenType: true }), { reason: 'missing_token_type' })
+  t.equal(tokensOf(answer, { requireTokenType: true }).tokenType, 'Bearer')
 })
 
 t.test('an ID token of another kind than text is none', async (t) => {

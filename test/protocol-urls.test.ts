@@ -1,6 +1,6 @@
 import t from 'tap'
 import { codeChallengeOf, randomToken, safeEqual, shortHash } from '../lib/util/random.ts'
-import { appendQuery, isSecureUrl, secureEndpoint, setParameters, type Parameters } from '../lib/oauth/urls.ts'
+import { appendQuery, isSecureUrl, secureEndpoint, setParameters, type RequestParameters } from '../lib/oauth/urls.ts'
 
 for (const [url, query, expected] of [
   ['https://a.example/x', 'a=1', 'https://a.example/x?a=1'],
@@ -18,7 +18,7 @@ for (const [url, query, expected] of [
   })
 }
 
-for (const [name, [params, expected]] of Object.entries<[Parameters | undefined, string]>({
+for (const [name, [params, expected]] of Object.entries<[RequestParameters | undefined, string]>({
   nothing: [undefined, 'a=1'],
   'a new name': [{ b: 'x y' }, 'a=1&b=x+y'],
   'a name that is there': [{ a: '2' }, 'a=2'],

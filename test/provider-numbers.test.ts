@@ -81,7 +81,7 @@ for (const [what, userProfile] of Object.entries<NonNullable<ProviderOptions['us
 }
 
 t.test('userinfo that names the subject of the ID token as a number is about the same user', async (t) => {
-  const app = await loginApp(t, { provider: { profile: 'userinfo' }, wrong: { userinfo: { sub: 35 } } })
+  const app = await loginApp(t, { provider: { profileSource: 'userinfo' }, wrong: { userinfo: { sub: 35 } } })
   app.provider.subject = '35'
   await app.browser.login(`${app.url}/login/acme`)
   t.equal(await app.userOf(app.browser), '35')

@@ -8,7 +8,7 @@ import session from '@fastify/session'
 import Fastify from 'fastify'
 import t from 'tap'
 import ts from 'typescript'
-import { AppProvider } from '../lib/standalone/provider.ts'
+import { ProviderHandle } from '../lib/standalone/provider.ts'
 import { OAuthSession } from '../lib/standalone/session.ts'
 import * as exported from '../lib/errors.ts'
 import oauth, * as entry from '../lib/index.ts'
@@ -90,7 +90,7 @@ t.test('the tables name what there is, and nothing else', async (t) => {
   t.test('options', async (t) => {
     const names = list('lib/options.ts', 'OPTIONS')
     t.strictSame(named('Options').sort(), [...names].sort())
-    t.strictSame(members('lib/options.ts', 'OAuthSessionOptions').sort(), [...names].sort(), 'the type has the same')
+    t.strictSame(members('lib/options.ts', 'PluginOptions').sort(), [...names].sort(), 'the type has the same')
   })
 
   t.test('provider options', async (t) => {
@@ -132,7 +132,7 @@ t.test('the tables name what there is, and nothing else', async (t) => {
   })
 
   t.test('app.oauth.provider(name)', async (t) => {
-    t.strictSame(named('The app itself, scripts and jobs').sort(), methods(AppProvider).sort())
+    t.strictSame(named('The app itself, scripts and jobs').sort(), methods(ProviderHandle).sort())
     t.strictSame(named('Sessions without a request').sort(), methods(OAuthSession).sort())
     const init = /^`session\(init\)` takes (.*)\.$/m.exec(readme)?.[1] ?? ''
     t.strictSame(codes(init).sort(), [...members('lib/standalone/session.ts', 'OAuthSessionInit'), ...members('lib/login/start.ts', 'LoginInit')].sort())

@@ -118,13 +118,13 @@ t.test('a set whose write was carried out, but not acknowledged, is not refreshe
       if (away) throw new Error('connection lost')
       return await method.apply(store, args)
     }
-    const end = async (...args: Parameters<typeof store.end>) => {
-      const ended = await store.end(...args)
+    const end = async (...args: Parameters<typeof store.finishRefresh>) => {
+      const ended = await store.finishRefresh(...args)
       if (!ended) return ended
       away = true
       throw new Error('connection lost')
     }
-    return { get: failing(store.get), set: failing(store.set), begin: failing(store.begin), end: failing(end) }
+    return { get: failing(store.get), set: failing(store.set), acquireRefresh: failing(store.acquireRefresh), finishRefresh: failing(end) }
   }), provider)
   t.match(await refresh(holder), { version: 2 })
   t.equal(holder.records.unsaved, 1)

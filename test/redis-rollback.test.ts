@@ -21,9 +21,9 @@ async function loggedIn (t: Test) {
     setup: (app) => { app.get('/orders', async (request) => request.oauth.get('orders').json()) },
     oauth: (_index, client) => ({
       tokenStore: wrappedStore(redisStore(client), store => ({
-        begin: async (id, intent) => {
+        acquireRefresh: async (id, intent) => {
           await beginning.pop()?.pass()
-          return await store.begin(id, intent)
+          return await store.acquireRefresh(id, intent)
         }
       }))
     })
@@ -144,9 +144,9 @@ async function startAlone (t: Test) {
   let hold = false
   const store = redisStore(connection)
   const held = wrappedStore(store, store => ({
-    take: async (id) => {
+    consume: async (id) => {
       if (hold) await taking.pass()
-      return await store.take(id)
+      return await store.consume(id)
     }
   }))
   const { records, client, pass, rollbacks } = startTokenProcess(t, held, await startProvider(t))

@@ -61,16 +61,16 @@ for (const [name, connect] of Object.entries(clients)) {
     })
     t.test('a take is had by one of many', async (t) => {
       await store.set('c', record(0), { ttl: 60 })
-      const taken = await Promise.all(Array.from({ length: 50 }, () => store.take('c')))
+      const taken = await Promise.all(Array.from({ length: 50 }, () => store.consume('c')))
       t.equal(taken.filter(Boolean).length, 1)
     })
     t.test('what was deleted does not come back by a late write', async (t) => {
       await store.set('d', record(1), { ttl: 60 })
-      await store.begin('d', intent('me'))
+      await store.acquireRefresh('d', intent('me'))
       await store.delete('d')
       t.equal(await store.set('d', record(2), { ttl: 60, expectedVersion: 1 }), false)
-      t.equal(await store.end('d', { owner: 'me', record: record(2), ttl: 60 }), false)
-      t.match(await store.begin('d', intent('me')), { state: 'gone' })
+      t.equal(await store.finishRefresh('d', { owner: 'me', record: record(2), ttl: 60 }), false)
+      t.match(await store.acquireRefresh('d', intent('me')), { state: 'gone' })
       t.equal(await store.get('d'), undefined)
     })
     t.test('a touch lengthens a life and never shortens one', async (t) => {
@@ -87,46 +87,46 @@ for (const [name, connect] of Object.entries(clients)) {
     })
     t.test('one holder at a time; others are told until when', async (t) => {
       await store.set('f', record(1), { ttl: 60 })
-      t.match(await store.begin('f', { ...intent('one'), version: 1 }), { state: 'begun', unfinished: false, record: { version: 1 } })
-      const busy = await store.begin('f', { ...intent('two'), version: 1 })
+      t.match(await store.acquireRefresh('f', { ...intent('one'), version: 1 }), { state: 'begun', abandoned: false, record: { version: 1 } })
+      const busy = await store.acquireRefresh('f', { ...intent('two'), version: 1 })
       t.equal(busy.state, 'busy')
       t.ok(busy.state === 'busy' && busy.until > Date.now())
-      t.equal(await store.end('f', { owner: 'two', record: record(2), ttl: 60 }), false)
-      t.equal(await store.end('f', { owner: 'one', record: record(2), ttl: 60 }), true)
-      t.match(await store.begin('f', { ...intent('two'), version: 1 }), { state: 'newer', record: { version: 2 } })
-      t.match(await store.begin('f', { ...intent('three'), version: 2 }), { state: 'begun', unfinished: false }, 'a newer version left no intent')
+      t.equal(await store.finishRefresh('f', { owner: 'two', record: record(2), ttl: 60 }), false)
+      t.equal(await store.finishRefresh('f', { owner: 'one', record: record(2), ttl: 60 }), true)
+      t.match(await store.acquireRefresh('f', { ...intent('two'), version: 1 }), { state: 'newer', record: { version: 2 } })
+      t.match(await store.acquireRefresh('f', { ...intent('three'), version: 2 }), { state: 'begun', abandoned: false }, 'a newer version left no intent')
     })
     t.test('an intent whose time is over is found unfinished', async (t) => {
       await store.set('g', record(1), { ttl: 60 })
-      await store.begin('g', intent('dead', 1))
+      await store.acquireRefresh('g', intent('dead', 1))
       await new Promise(resolve => setTimeout(resolve, 5))
-      t.match(await store.begin('g', intent('alive')), { state: 'begun', unfinished: true })
-      t.equal(await store.end('g', { owner: 'dead', record: record(2), ttl: 60 }), false, 'and its holder comes too late')
+      t.match(await store.acquireRefresh('g', intent('alive')), { state: 'begun', abandoned: true })
+      t.equal(await store.finishRefresh('g', { owner: 'dead', record: record(2), ttl: 60 }), false, 'and its holder comes too late')
     })
     t.test('the owner extends its intent, and ends it without a word', async (t) => {
       await store.set('h', record(1), { ttl: 60 })
-      await store.begin('h', intent('one', 50))
-      t.match(await store.begin('h', intent('one', 60_000)), { state: 'begun', unfinished: false })
-      t.match(await store.begin('h', intent('two')), { state: 'busy' })
-      t.equal(await store.end('h', { owner: 'one', ttl: 60 }), true)
-      t.match(await store.begin('h', intent('two')), { state: 'begun', unfinished: false })
+      await store.acquireRefresh('h', intent('one', 50))
+      t.match(await store.acquireRefresh('h', intent('one', 60_000)), { state: 'begun', abandoned: false })
+      t.match(await store.acquireRefresh('h', intent('two')), { state: 'busy' })
+      t.equal(await store.finishRefresh('h', { owner: 'one', ttl: 60 }), true)
+      t.match(await store.acquireRefresh('h', intent('two')), { state: 'begun', abandoned: false })
       t.match(await store.get('h'), { version: 1 })
     })
     t.test('a write that is to leave refreshes alone waits for their end', async (t) => {
       await store.set('j', record(1), { ttl: 60 })
-      await store.begin('j', intent('one'))
-      t.equal(await store.set('j', record(2), { ttl: 60, expectedVersion: 1, idle: true }), false)
-      await store.end('j', { owner: 'one', ttl: 60 })
-      t.equal(await store.set('j', record(2), { ttl: 60, expectedVersion: 1, idle: true }), true)
+      await store.acquireRefresh('j', intent('one'))
+      t.equal(await store.set('j', record(2), { ttl: 60, expectedVersion: 1, onlyIfUnlocked: true }), false)
+      await store.finishRefresh('j', { owner: 'one', ttl: 60 })
+      t.equal(await store.set('j', record(2), { ttl: 60, expectedVersion: 1, onlyIfUnlocked: true }), true)
     })
     t.test('a script cache that was lost is filled again, whatever is asked next', async (t) => {
       await store.set('i', record(1), { ttl: 60 })
       const steps = {
-        begin: () => store.begin('i', intent('one')),
-        end: () => store.end('i', { owner: 'one', record: record(2), ttl: 60 }),
+        begin: () => store.acquireRefresh('i', intent('one')),
+        end: () => store.finishRefresh('i', { owner: 'one', record: record(2), ttl: 60 }),
         touch: () => store.touch('i', { ttl: 60 }),
         set: () => store.set('i', record(3), { ttl: 60, expectedVersion: 2 }),
-        take: () => store.take('i'),
+        take: () => store.consume('i'),
         delete: () => store.delete('i')
       }
       for (const [step, run] of Object.entries(steps)) {
@@ -151,8 +151,8 @@ for (const [name, connect] of Object.entries(clients)) {
       const waiting = redisStore(client, { prefix: 'w:', waitReplicas: 1 }) as Required<TokenStore>
       await command('CONFIG', 'RESETSTAT')
       t.equal(await waiting.set('a', record(1), { ttl: 60 }), true)
-      t.match(await waiting.begin('a', intent('one')), { state: 'begun' })
-      t.equal(await waiting.end('a', { owner: 'one', record: record(2), ttl: 60 }), true)
+      t.match(await waiting.acquireRefresh('a', intent('one')), { state: 'begun' })
+      t.equal(await waiting.finishRefresh('a', { owner: 'one', record: record(2), ttl: 60 }), true)
       t.match(await waiting.get('a'), { version: 2 })
       t.match(String(await command('INFO', 'commandstats')), /cmdstat_wait:calls=3,/)
     })

@@ -7,10 +7,10 @@ import { deferred, type Gate } from './helpers/gate.ts'
 import { startProvider } from './helpers/provider.ts'
 import { expireTokens, tokenRecords } from './helpers/records.ts'
 import { JsonStore } from './helpers/stores.ts'
-import type { OAuthSessionOptions, ProviderOptions } from '../lib/index.ts'
+import type { PluginOptions, ProviderOptions } from '../lib/index.ts'
 
 interface Setup {
-  oauth?: Partial<OAuthSessionOptions>
+  oauth?: Partial<PluginOptions>
   provider?: Partial<ProviderOptions>
   session?: AppOptions['session']
   setup?: AppOptions['setup']

@@ -78,10 +78,10 @@ t.test('a deletion that the store carried out and whose answer was lost: what th
   let failing = false
   const tokenStore = wrappedStore(new SessionTokenStore(() => store), inner => ({
     inspect: async () => [],
-    begin: undefined as never,
-    end: undefined as never,
-    take: async (id) => {
-      const taken = await inner.take(id)
+    acquireRefresh: undefined as never,
+    finishRefresh: undefined as never,
+    consume: async (id) => {
+      const taken = await inner.consume(id)
       if (failing) throw new Error('connection lost')
       return taken
     }
@@ -102,15 +102,15 @@ t.test('a logout whose deletion did not come about revokes nothing: the user is 
   let looks = 0
   const tokenStore = wrappedStore(new SessionTokenStore(() => store), inner => ({
     inspect: async () => [],
-    begin: undefined as never,
-    end: undefined as never,
+    acquireRefresh: undefined as never,
+    finishRefresh: undefined as never,
     get: async (id) => {
       looks++
       return await inner.get(id)
     },
-    take: async (id) => {
+    consume: async (id) => {
       if (failing) throw new Error('connection lost')
-      return await inner.take(id)
+      return await inner.consume(id)
     }
   }))
   const { provider, browser, url } = await notified(t, { oauth: { refresh: 'notify', tokenStore }, session: { store } })
@@ -139,7 +139,7 @@ t.test('a set that could not be written while its login was ended elsewhere is r
               if (away) throw new Error('connection lost')
               return await method.apply(store, args)
             }
-            return { get: call(store.get), set: call(store.set), begin: call(store.begin), end: call(store.end) }
+            return { get: call(store.get), set: call(store.set), acquireRefresh: call(store.acquireRefresh), finishRefresh: call(store.finishRefresh) }
           })
         }
   })

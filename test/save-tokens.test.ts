@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { TokensUpdatedError, type OAuthSessionOptions } from '../lib/index.ts'
+import { TokensUpdatedError, type PluginOptions } from '../lib/index.ts'
 import { Browser } from './helpers/browser.ts'
 import { startCluster } from './helpers/cluster.ts'
 import { Gate } from './helpers/gate.ts'
@@ -9,7 +9,7 @@ import { startProvider } from './helpers/provider.ts'
 // request.oauth.save() beside refreshes of other requests and processes: whichever set is written, the refresh token that
 // the provider takes next is never lost.
 
-async function loggedIn (t: Test, oauth: Partial<OAuthSessionOptions>, setup: (app: FastifyInstance) => void) {
+async function loggedIn (t: Test, oauth: Partial<PluginOptions>, setup: (app: FastifyInstance) => void) {
   const provider = await startProvider(t)
   const cluster = await startCluster(t, provider, 2, {
     oauth,

@@ -71,7 +71,7 @@ for (const down of [false, true]) {
     t.test(`the app clears a cookie of its own with value "${value}" while the token store is ${down ? 'down' : 'up'}`, async (t) => {
       const provider = await startMisbehavingProvider(t)
       const tokenStore = new MemoryTokenStore()
-      if (down) for (const method of ['get', 'set', 'take', 'touch', 'delete'] as const) tokenStore[method] = async () => { throw new Error('down') }
+      if (down) for (const method of ['get', 'set', 'consume', 'touch', 'delete'] as const) tokenStore[method] = async () => { throw new Error('down') }
       const { url } = await buildApp(t, { oauth: { providers: { acme: provider.providerOptions }, tokenStore }, setup: routes(new Gate()) })
       const headers = { cookie: `remember=${encodeURIComponent(value)}` }
       t.match((await new Browser().get(`${url}/forget`, { headers })).headers['set-cookie'], [/^remember=;/])

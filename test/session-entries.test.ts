@@ -188,7 +188,7 @@ t.test('a touch that never calls back: what follows is written all the same, and
 const changes: Record<'get' | 'set' | 'destroy', (store: SessionTokenStore) => Promise<unknown>> = {
   get: store => store.touch('a', { ttl: 60 }),
   set: store => store.set('a', { version: 2 }, { ttl: 60 }),
-  destroy: store => store.take('a')
+  destroy: store => store.consume('a')
 }
 
 for (const method of ['get', 'set', 'destroy'] as const) {

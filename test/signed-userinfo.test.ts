@@ -21,7 +21,7 @@ const changed = (jwt: string) => jwt.replace(/\.[^.]*\./, `.${Buffer.from('{"sub
 /** Logs in at a provider that signs its userinfo. */
 async function signedLogin (t: Test, signed: (provider: MisbehavingProvider) => Signed, options: LoginAppOptions = {}) {
   const app = await loginApp(t, {
-    provider: { scope: ['openid', 'profile', 'email'], profile: 'userinfo' },
+    provider: { scope: ['openid', 'profile', 'email'], profileSource: 'userinfo' },
     setup: (app) => { app.get('/user', async (request) => request.oauth.user) },
     ...options
   })
@@ -92,7 +92,7 @@ for (const [what, [signed, reason]] of Object.entries(refused)) {
 
 t.test('userinfo that is signed, of a provider whose issuer is not known, is not believed', async (t) => {
   const { errors, page } = await signedLogin(t, () => ({}), {
-    providers: ({ staticOptions }) => ({ acme: { ...staticOptions, profile: 'userinfo' } })
+    providers: ({ staticOptions }) => ({ acme: { ...staticOptions, profileSource: 'userinfo' } })
   })
   t.equal(codeOf(page), 'FST_OAUTH_INVALID_RESPONSE')
   t.match(errors, [{ message: /write `issuer`/ }])

@@ -69,7 +69,7 @@ const requests: Record<string, Sent> = {
 }
 
 const providers: LoginAppOptions['providers'] = ({ providerOptions }) => ({
-  acme: { ...providerOptions, loginParams: ['login_hint'] },
+  acme: { ...providerOptions, forwardedLoginParams: ['login_hint'] },
   legacy: { ...providerOptions, grantType: 'password' },
   fragment: { ...providerOptions, grantType: 'implicit' },
 })

@@ -2,7 +2,7 @@ import cookie from '@fastify/cookie'
 import session, { MemoryStore, type FastifySessionOptions } from '@fastify/session'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import oauth, { type OAuthSessionOptions } from '../lib/index.ts'
+import oauth, { type PluginOptions } from '../lib/index.ts'
 import { Browser } from './helpers/browser.ts'
 import { SESSION_SECRET } from './helpers/build-app.ts'
 import { Gate } from './helpers/gate.ts'
@@ -20,8 +20,8 @@ interface Options {
   names?: Two<string>
   store?: unknown
   session?: Partial<FastifySessionOptions>
-  shop?: Partial<OAuthSessionOptions>
-  admin?: Partial<OAuthSessionOptions>
+  shop?: Partial<PluginOptions>
+  admin?: Partial<PluginOptions>
 }
 
 function routes (scope: FastifyInstance, name: string): void {

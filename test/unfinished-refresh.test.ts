@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { redisStore } from '../lib/redis.ts'
 import { Browser } from './helpers/browser.ts'
-import type { OAuthSessionOptions, ProviderOptions } from '../lib/index.ts'
+import type { PluginOptions, ProviderOptions } from '../lib/index.ts'
 import { startCluster } from './helpers/cluster.ts'
 import { answerLost } from './helpers/faults.ts'
 import { deferred, Gate } from './helpers/gate.ts'
@@ -11,7 +11,7 @@ import { wrappedStore } from './helpers/wrapped-store.ts'
 
 // Refreshes that somebody began and nobody finished: their process died, or its answer never came.
 
-type AppOptions = Partial<OAuthSessionOptions> & { hooks?: ProviderOptions['hooks'] }
+type AppOptions = Partial<PluginOptions> & { hooks?: ProviderOptions['hooks'] }
 
 async function loggedIn (t: Test, count: number, options: (index: number, client: object) => AppOptions = () => ({})) {
   const log = captureLog()
@@ -125,11 +125,11 @@ t.test('an extension that was under way when the refresh failed leaves no intent
     : {
         hooks: { refreshTokenResponse: () => { refused.resolve() } },
         tokenStore: wrappedStore(redisStore(client), store => ({
-          begin: async (id, intent) => {
+          acquireRefresh: async (id, intent) => {
             const isExtension = begun
             begun = true
             if (isExtension) await beat.pass()
-            const result = await store.begin(id, intent)
+            const result = await store.acquireRefresh(id, intent)
             if (isExtension) extended.resolve()
             return result
           }
@@ -157,7 +157,7 @@ t.test('a store that fails between the tokens and their ID token costs the ID to
   const setup = await loggedIn(t, 1, (_index, client) => ({
     tokenStore: wrappedStore(redisStore(client), store => ({
       set: async (id, record, options) => {
-        if (fail && options.idle === true) throw new Error('connection lost')
+        if (fail && options.onlyIfUnlocked === true) throw new Error('connection lost')
         return await store.set(id, record, options)
       }
     }))
@@ -198,8 +198,8 @@ t.test('a set that could not be written in time does not take the place of one t
   const setup = await loggedIn(t, 1, (_index, client) => ({
     tokenStore: wrappedStore(redisStore(client), store => ({
       set: async (id, record, options) => await failing(() => store.set(id, record, options)),
-      end: async (id, outcome) => {
-        const ended = await failing(() => store.end(id, outcome))
+      finishRefresh: async (id, outcome) => {
+        const ended = await failing(() => store.finishRefresh(id, outcome))
         triedAgain.resolve()
         return ended
       }

@@ -1,7 +1,7 @@
 import { createClient } from 'redis'
 import t, { type Test } from 'tap'
 import { SessionLogins } from '../lib/session/accounts.ts'
-import { followSession } from '../lib/session/sync-records.ts'
+import { syncRecords } from '../lib/session/sync-records.ts'
 import { SessionTokenStore } from '../lib/tokens/stores/session-store.ts'
 import { TokenRecords } from '../lib/tokens/records.ts'
 import type { TokenStore } from '../lib/tokens/stores/token-store.ts'
@@ -30,7 +30,7 @@ const stores: Record<string, (t: Test) => Promise<TokenStore | undefined>> = {
   }
 }
 
-const accountOf = (id: string, record: string) => ({ record, providerIdentity: 'of acme', user: { id }, claims: {} })
+const accountOf = (id: string, recordId: string) => ({ recordId, providerIdentity: 'of acme', user: { id }, claims: {} })
 
 for (const [name, open] of Object.entries(stores)) {
   t.test(name, async (t) => {
@@ -41,7 +41,7 @@ for (const [name, open] of Object.entries(stores)) {
       const logins = new UserLogins(store, () => 0)
       const names = Array.from({ length: 20 }, (_, index) => `record-${index}`).sort()
       await Promise.all(names.map(record => logins.add(accountOf('alice', record), { sessionId: record }, 60)))
-      t.strictSame((await logins.of('of acme', 'alice')).map(({ record }) => record).sort(), names)
+      t.strictSame((await logins.of('of acme', 'alice')).map(({ recordId }) => recordId).sort(), names)
       await Promise.all(names.map(record => logins.remove(accountOf('alice', record))))
       t.strictSame(await logins.of('of acme', 'alice'), [])
     })
@@ -57,7 +57,7 @@ for (const [name, open] of Object.entries(stores)) {
       const record = await records.create({
         provider: 'acme', ...identity, tokens, obtainedAt: now, ttl: 3600, user: null
       })
-      const account = { record, ...identity, user, claims: { sid: 'of the provider' }, scope: [], loginAt: now }
+      const account = { recordId: record, ...identity, user, claims: { sid: 'of the provider' }, scope: [], loginAt: now }
       const session = {
         sessionId: 'the session', cookie: { originalMaxAge: 3_600_000 }, isSaved: () => true, oauth: { accounts: { acme: account }, active: 'acme' }
       } as unknown as SessionObject
@@ -65,10 +65,10 @@ for (const [name, open] of Object.entries(stores)) {
       // A request now and then, for three hours: the session of an hour is extended by each.
       for (let minutes = 0; minutes < 180; minutes += 20) {
         now += 1200
-        await followSession({ sessionLogins, records, userLogins }, { sessionId: 'the session', accounts: session.oauth!.accounts }, session)
+        await syncRecords({ sessionLogins, records, userLogins }, { sessionId: 'the session', accounts: session.oauth!.accounts }, session)
       }
       await userLogins.add(accountOf('bob', 'another'), { sessionId: 'another session' }, 3600)
-      const found = (await userLogins.of('of acme', 'bob')).find(login => login.record === record)
+      const found = (await userLogins.of('of acme', 'bob')).find(login => login.recordId === record)
       t.match(found, { sessionId: 'the session', sid: 'of the provider' })
     })
 
@@ -85,12 +85,12 @@ for (const [name, open] of Object.entries(stores)) {
       await Promise.all(names.map((record, index) =>
         processes[index % 3]!.add(accountOf('many', record), { sessionId: `session of ${record}` }, 600)))
       const [logins] = processes as [UserLogins]
-      t.strictSame((await logins.of('of acme', 'many')).map(({ record }) => record).sort(), names)
+      t.strictSame((await logins.of('of acme', 'many')).map(({ recordId }) => recordId).sort(), names)
       t.ok(largest < 10_000, `${largest} characters`)
 
       await logins.add(accountOf('many', 'record-7'), { sessionId: 'another session' }, 600)
       const found = await logins.of('of acme', 'many')
-      t.equal(found.find(({ record }) => record === 'record-7')?.sessionId, 'another session', 'a login that moved')
+      t.equal(found.find(({ recordId }) => recordId === 'record-7')?.sessionId, 'another session', 'a login that moved')
       t.equal(found.length, names.length)
 
       await Promise.all(processes.map((logins, index) =>
@@ -105,17 +105,17 @@ for (const [name, open] of Object.entries(stores)) {
       await Promise.all(Array.from({ length: 200 }, (_, index) => add(`short-${index}`, 60)))
       await add('long', 3_600)
       now += 61
-      t.strictSame((await logins.of('of acme', 'carol')).map(({ record }) => record), ['long'])
+      t.strictSame((await logins.of('of acme', 'carol')).map(({ recordId }) => recordId), ['long'])
       await add('later', 7_200)
       now += 3_600
-      t.strictSame((await logins.of('of acme', 'carol')).map(({ record }) => record), ['later'])
+      t.strictSame((await logins.of('of acme', 'carol')).map(({ recordId }) => recordId), ['later'])
     })
 
     t.test('the same subject at two providers is two users', async (t) => {
       const logins = new UserLogins(store, () => 0)
       await logins.add({ ...accountOf('dave', 'here'), providerIdentity: 'one' }, { sessionId: 'here' }, 60)
       await logins.add({ ...accountOf('dave', 'there'), providerIdentity: 'two' }, { sessionId: 'there' }, 60)
-      t.strictSame((await logins.of('one', 'dave')).map(({ record }) => record), ['here'])
+      t.strictSame((await logins.of('one', 'dave')).map(({ recordId }) => recordId), ['here'])
     })
   })
 }
@@ -141,8 +141,8 @@ t.test('a list that is split by two processes at once loses nothing that came in
   gate.release()
   await adding
   const found = await first.of('of acme', 'erin')
-  t.strictSame(found.map(({ record }) => record).sort(), [...names, 'of the fast one', 'of the slow one'].sort())
-  t.equal(found.find(({ record }) => record === 'record-3')?.sessionId, 'moved')
+  t.strictSame(found.map(({ recordId }) => recordId).sort(), [...names, 'of the fast one', 'of the slow one'].sort())
+  t.equal(found.find(({ recordId }) => recordId === 'record-3')?.sessionId, 'moved')
 })
 
 t.test('a list that was split while its last login was taken out is put back', async (t) => {
@@ -152,9 +152,9 @@ t.test('a list that was split while its last login was taken out is put back', a
   await first.add(accountOf('frank', 'the last'), { sessionId: 'last' }, 600)
   const gate = new Gate()
   const slow = new UserLogins(wrappedStore(store, store => ({
-    take: async (id) => {
+    consume: async (id) => {
       await gate.pass()
-      return await store.take(id)
+      return await store.consume(id)
     }
   })), () => 0)
   const removing = slow.remove(accountOf('frank', 'the last'))
@@ -163,5 +163,5 @@ t.test('a list that was split while its last login was taken out is put back', a
   await Promise.all(names.map(record => first.add(accountOf('frank', record), { sessionId: record }, 600)))
   gate.release()
   await removing
-  t.strictSame((await first.of('of acme', 'frank')).map(({ record }) => record).sort(), [...names].sort())
+  t.strictSame((await first.of('of acme', 'frank')).map(({ recordId }) => recordId).sort(), [...names].sort())
 })

@@ -82,10 +82,10 @@ t.test('open redirect: a page that asks for a login does not lead elsewhere afte
 })
 
 t.test('of a visitor\'s own parameters only those that the options name go to the provider, and none that protects the login', async (t) => {
-  const loginParams = ['login_hint', 'prompt', 'state', 'nonce', 'redirect_uri', 'code_challenge', 'response_mode', 'client_id']
-  const { browser, url, provider } = await loginApp(t, { provider: { loginParams } })
+  const forwardedLoginParams = ['login_hint', 'prompt', 'state', 'nonce', 'redirect_uri', 'code_challenge', 'response_mode', 'client_id']
+  const { browser, url, provider } = await loginApp(t, { provider: { forwardedLoginParams } })
   const query = new URLSearchParams({ login_hint: 'alice', prompt: 'login', scope: 'openid admin', acr_values: 'low', max_age: '99999', claims: '{}' })
-  for (const name of loginParams.slice(2)) query.set(name, 'chosen')
+  for (const name of forwardedLoginParams.slice(2)) query.set(name, 'chosen')
   await browser.login(`${url}/login/acme?${query}&prompt=none`)
   const { query: asked } = provider.asked('authorization')[0]!
   t.equal(asked.get('login_hint'), 'alice')
@@ -278,7 +278,7 @@ t.test('memory: a login that makes room for another leaves no tombstone, which a
   const calls: string[] = []
   const store = new Proxy({} as TokenStore, { get: (_target, method) => async () => { calls.push(String(method)) } })
   await new PendingLogins(store, () => 0).drop(`0.${'x'.repeat(43)}`)
-  t.strictSame(calls, ['take'])
+  t.strictSame(calls, ['consume'])
 })
 
 t.test('cookies that a visitor makes up do not make the store work', async (t) => {

@@ -3,11 +3,11 @@ import { ApiUnavailableError, InvalidOptionsError, InvalidResponseError, OAuthEr
 import { asResponseData, type BufferedAnswer, readWhole, type ResponseData } from '../http/response.ts'
 import type { Transport, TransportRequest } from '../http/transport.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
-import { appendQuery, type Parameters, setParameters } from '../oauth/urls.ts'
+import { appendQuery, type RequestParameters, setParameters } from '../oauth/urls.ts'
 import type { ProviderConfig } from '../providers/config.ts'
 import type { ProviderHooks } from '../providers/options.ts'
 import { combineHooks } from '../providers/presets/hooks.ts'
-import type { Grant, TokenSource } from '../tokens/token-source.ts'
+import type { TokenSnapshot, TokenSource } from '../tokens/token-source.ts'
 import { printable } from '../util/redact.ts'
 import { checkCallOptions } from './call-options.ts'
 import { type CallSender, OAuthCall } from './call.ts'
@@ -173,7 +173,7 @@ class AuthorizedCall implements CallSender {
     checkCallOptions(options, this.#method, config.name)
     const { json, body, headers, method, signal, query, withholdToken, maxResponseSize: _ours, ...rest } = options
     const url = withholdToken === true ? resolveUrl(this.#url, config) : resolveResourceUrl(this.#url, config)
-    if (query !== undefined && query !== null) url.search = appendQuery(url.search, setParameters(new URLSearchParams(), query as Parameters))
+    if (query !== undefined && query !== null) url.search = appendQuery(url.search, setParameters(new URLSearchParams(), query as RequestParameters))
     const finish = (prepared: PreparedBody): Prepared => ({
       request: { url, method: this.#method ?? method?.toUpperCase() ?? 'GET', headers: requestHeaders(headers, prepared, withholdToken), body: prepared.body, signal: signal ?? undefined, options: rest },
       replayable: prepared.replayable
@@ -182,7 +182,7 @@ class AuthorizedCall implements CallSender {
     return preparing instanceof Promise ? preparing.then(finish) : finish(preparing)
   }
 
-  #transmit<T> (request: TransportRequest, { tokens }: Grant, config: ProviderConfig, transmit: (request: TransportRequest) => Promise<T>): Promise<T> {
+  #transmit<T> (request: TransportRequest, { tokens }: TokenSnapshot, config: ProviderConfig, transmit: (request: TransportRequest) => Promise<T>): Promise<T> {
     // What a hook adds is meant for the servers that get the token (a secret header, a client id).
     if (tokens === NO_TOKENS) return this.#hand(request, tokens, transmit)
     const { protectedRequest } = combineHooks(config.hooks, this.#client.hooks)

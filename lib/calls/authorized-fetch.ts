@@ -36,9 +36,9 @@ export function createAuthorizedFetch (client: AuthorizedClient, transport: Tran
   return async (input, init) => {
     const provider = typeof config === 'function' ? config() : config
     let request = await readRequest(input, init ?? {}, provider)
-    let known = true
+    let trusted = true
     for (let hops = 0; ; hops++) {
-      const answer = known ? await sendKnown(client, request) : await sendAnonymous(transport, request, provider)
+      const answer = trusted ? await sendWithToken(client, request) : await sendAnonymous(transport, request, provider)
       const from = new URL(request.url, provider.resourceServers[0])
       const location = redirectOf(answer)
       if (location === undefined || request.redirect === 'manual') return asResponse(answer, from, request.method, hops > 0)
@@ -49,14 +49,14 @@ export function createAuthorizedFetch (client: AuthorizedClient, transport: Tran
       const to = targetOf(location, from, provider)
       assertTransport(to, provider)
       // Once outside, the way back in does not bring the token back: the other side chose where it leads.
-      known &&= isResourceUrl(to, provider)
-      if (!known) assertNotInside(from, to, provider)
-      request = followed(request, answer.statusCode, to, known, to.origin !== from.origin)
+      trusted &&= isResourceUrl(to, provider)
+      if (!trusted) assertNotInside(from, to, provider)
+      request = followed(request, answer.statusCode, to, trusted, to.origin !== from.origin)
     }
   }
 }
 
-async function sendKnown (client: AuthorizedClient, { url, method, headers, body, signal }: FetchRequest): Promise<ResponseData> {
+async function sendWithToken (client: AuthorizedClient, { url, method, headers, body, signal }: FetchRequest): Promise<ResponseData> {
   return await client.call(method, url, { headers, body: body.body as CallBody, signal: signal ?? null })
 }
 

@@ -22,7 +22,7 @@ const CONNECTIONS = 256
 const USER_AGENT = 'fastify-oauth-session'
 
 /** Calls to a provider have connections of their own and never wait behind API calls. */
-type Line = 'api' | 'provider'
+type Pool = 'api' | 'provider'
 
 /** The one place that calls undici. Imported at the first call: an app that boots does not wait for it. */
 export class Transport {
@@ -47,7 +47,7 @@ export class Transport {
    * @param limit bytes, before and after decompression
    * @param timeoutMs milliseconds for the whole exchange; a server that drips outlives every other limit
    */
-  buffered (request: TransportRequest, options: { limit: number, timeoutMs?: number, line: Line }): Promise<BufferedAnswer> {
+  buffered (request: TransportRequest, options: { limit: number, timeoutMs?: number, line: Pool }): Promise<BufferedAnswer> {
     const { limit, timeoutMs, line } = options
     const dispatcher = this.#ready(line)
     if (dispatcher === undefined) return this.#open(line).then(() => this.buffered(request, options))
@@ -68,11 +68,11 @@ export class Transport {
     await Promise.all([this.#api?.destroy(), this.#provider?.destroy()])
   }
 
-  #ready (line: Line): Dispatcher | undefined {
+  #ready (line: Pool): Dispatcher | undefined {
     return this.#given ?? (line === 'api' ? this.#api : this.#provider)
   }
 
-  async #open (line: Line): Promise<Dispatcher> {
+  async #open (line: Pool): Promise<Dispatcher> {
     const { Agent } = await import('undici')
     if (this.#closed) throw new InvalidResponseError('the app has closed; no further call is sent', { reason: 'closed' })
     if (line === 'provider') this.#provider ??= new Agent({ connections: CONNECTIONS })

@@ -12,7 +12,7 @@ export interface Identity {
   user: User | null
   claims: Record<string, unknown>
   /** False where the answer proves nobody's identity. */
-  login?: false
+  identityProven?: false
   /** What a refreshed ID token must name. */
   identity?: { sub: string, iss: string }
 }
@@ -24,7 +24,7 @@ export interface Identity {
  *   `fetchProfile` throws
  */
 export async function identify (provider: ProviderClient, tokens: TokenSet, pending: Pick<PendingLogin, 'nonce' | 'maxAge' | 'scope'>): Promise<Identity> {
-  const { profile } = provider.config
+  const { profileSource: profile } = provider.config
   if (!provider.expectsIdToken(pending.scope) || tokens.idToken === undefined) {
     if (profile === 'id_token' || !await hasProfile(provider)) return { user: null, claims: {} }
     const claims = await requestProfile(provider, tokens)

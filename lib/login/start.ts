@@ -2,8 +2,8 @@ import { AuthorizationFailedError, InsecureTransportError, InvalidOptionsError, 
 import { type AuthorizationResponse, checkIssuer, parseAuthorizationResponse, throwAuthorizationError } from '../oauth/authorization-response.ts'
 import { readTokenParameters } from '../oauth/token-response.ts'
 import { parseScope } from '../oauth/token-set.ts'
-import { isSecureUrl, type Parameters, setParameters } from '../oauth/urls.ts'
-import { clientCredentialsGrant, codeGrant, type Granted, type GrantOptions, jwtBearerGrant, passwordGrant } from '../providers/grants.ts'
+import { isSecureUrl, type RequestParameters, setParameters } from '../oauth/urls.ts'
+import { clientCredentialsGrant, codeGrant, type GrantResult, type GrantOptions, jwtBearerGrant, passwordGrant } from '../providers/grants.ts'
 import type { ProviderHooks } from '../providers/options.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { randomToken, safeEqual } from '../util/random.ts'
@@ -14,7 +14,7 @@ export interface AuthorizationUrlOptions {
   scope?: string | readonly string[]
   redirectUri?: string
   /** Further parameters (`prompt`, `login_hint`, `nonce`, repeated `resource`, …). */
-  params?: Parameters
+  params?: RequestParameters
   /** In place of one that is made here: 43 to 128 unreserved characters. */
   codeVerifier?: string
   /** In place of the provider's own `pkce`. */
@@ -45,7 +45,7 @@ export interface LoginInit {
   nonce?: string
   hooks?: ProviderHooks
   /** Further parameters of each token request that is made for the app itself (`audience`, `resource`, …). */
-  params?: Parameters
+  params?: RequestParameters
 }
 
 /** A login that has begun and not come back yet. */
@@ -136,12 +136,12 @@ export class LoginFlow {
    * app itself is the one who asks.
    * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_STATE_MISMATCH, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS
    */
-  async fetch (options: FetchTokensOptions): Promise<Granted> {
+  async fetch (options: FetchTokensOptions): Promise<GrantResult> {
     const nonce = this.#nonce
     return await this.#identified(await this.#trade(options), nonce)
   }
 
-  async #trade (options: FetchTokensOptions): Promise<Granted> {
+  async #trade (options: FetchTokensOptions): Promise<GrantResult> {
     const { callbackUrl, code, codeVerifier, redirectUri, username, password, assertion, ...further } = options
     const provider = this.#provider
     const { grantType } = provider.config
@@ -181,7 +181,7 @@ export class LoginFlow {
   }
 
   // There is nothing to ask the token endpoint for: the tokens came with the browser.
-  #implicit (callbackUrl: string | undefined): Granted {
+  #implicit (callbackUrl: string | undefined): GrantResult {
     if (callbackUrl !== undefined) return this.#readFragment(callbackUrl)
     const { name } = this.#provider
     throw new InvalidOptionsError(`an implicit login at provider "${name}" has no token request; pass callbackUrl, with its fragment`, { provider: name, reason: 'implicit' })
@@ -191,7 +191,7 @@ export class LoginFlow {
    * Reads the tokens that an implicit login left in the fragment (RFC 6749, section 4.2.2): legacy.
    * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS
    */
-  async fromFragment (callbackUrl: string): Promise<Granted> {
+  async fromFragment (callbackUrl: string): Promise<GrantResult> {
     const nonce = this.#nonce
     return await this.#identified(this.#readFragment(callbackUrl), nonce)
   }
@@ -200,13 +200,13 @@ export class LoginFlow {
   get #nonce (): string | undefined { return this.#pending?.nonce ?? this.#init.nonce }
 
   // Whoever reads who logged in from an ID token may rely on it, here as well (OpenID Connect Core, section 3.1.3.7).
-  async #identified (granted: Granted, nonce: string | undefined): Promise<Granted> {
+  async #identified (granted: GrantResult, nonce: string | undefined): Promise<GrantResult> {
     const { idToken, accessToken } = granted.tokens
     if (idToken !== undefined && this.#provider.hasIdTokens) await this.#provider.validateIdToken(idToken, { nonce, accessToken })
     return granted
   }
 
-  #readFragment (callbackUrl: string): Granted {
+  #readFragment (callbackUrl: string): GrantResult {
     const { name, config } = this.#provider
     const params = new URLSearchParams(this.#callback(callbackUrl).hash.slice(1))
     const pending = this.#pending
@@ -221,7 +221,7 @@ export class LoginFlow {
       scope: pending?.scope ?? this.scope,
       defaultExpiresIn: config.defaultExpiresIn,
       conform: config.conform,
-      strictTokenType: config.strictTokenType
+      requireTokenType: config.requireTokenType
     })
     if ('error' in read) throw read.error
     this.#pending = undefined

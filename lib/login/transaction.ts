@@ -64,14 +64,14 @@ export class PendingLogins {
    * @param cause what the answer says went wrong, for the log
    * @throws FST_OAUTH_STATE_MISMATCH
    */
-  async take (state: string | undefined, value: string | undefined, provider: string, identity?: string, cause?: Error): Promise<PendingLogin> {
+  async consume (state: string | undefined, value: string | undefined, provider: string, identity?: string, cause?: Error): Promise<PendingLogin> {
     const mismatch = (reason: string) => new StateMismatchError(
       `the answer of provider "${provider}" does not belong to a login under way in this browser (too late, opened twice, or begun elsewhere); start the login again`,
       { provider, reason, cause })
     if (state === undefined) throw mismatch('missing_state')
     const id = value === undefined ? undefined : idOf(value)
     if (id === undefined) throw mismatch('other_browser')
-    const login = await this.#store.take(recordId(id)) as PendingLogin | undefined
+    const login = await this.#store.consume(recordId(id)) as PendingLogin | undefined
     if (login === undefined) throw mismatch('unknown_or_used')
     if (!safeEqual(login.state, state)) throw mismatch('wrong_state')
     if (login.provider !== provider || login.providerIdentity !== identity) throw mismatch('other_provider')
@@ -83,7 +83,7 @@ export class PendingLogins {
   async drop (value: string): Promise<void> {
     const id = idOf(value)
     // Not `delete`, whose tombstone anybody could heap up with cookies of their own making.
-    if (id !== undefined) await this.#store.take(recordId(id))
+    if (id !== undefined) await this.#store.consume(recordId(id))
   }
 }
 

@@ -1,5 +1,5 @@
 import { codeChallenge } from '../util/random.ts'
-import { type Parameters, setParameters, setQuery } from './urls.ts'
+import { type RequestParameters, setParameters, setQuery } from './urls.ts'
 
 /** What one login request says (RFC 6749, section 4.1.1; RFC 7636; OpenID Connect Core, section 3.1.2.1). */
 export interface AuthorizationRequest {
@@ -16,7 +16,7 @@ export interface AuthorizationRequest {
   nonce?: string | undefined
   responseMode?: string | undefined
   /** Parameters of the provider's own; they cannot replace those above. */
-  params?: Parameters | undefined
+  params?: RequestParameters | undefined
 }
 
 // Set by the login itself: replacing one of these from outside would take a protection away. A credential of the client's has

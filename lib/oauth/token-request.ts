@@ -1,6 +1,6 @@
 import { allowInsecureRequests, type AuthorizationServer, type ClientAuth, customFetch, genericTokenEndpointRequest } from 'oauth4webapi'
 import { InvalidOptionsError } from '../errors.ts'
-import { type Parameters, setParameters } from './urls.ts'
+import { type RequestParameters, setParameters } from './urls.ts'
 
 /** A form on its way to a provider's endpoint. */
 export interface FormRequest {
@@ -19,7 +19,7 @@ export interface TokenRequest {
   /** The grant's own parameters (code, refresh_token, …). They cannot be replaced. */
   grant: Record<string, string | undefined>
   /** Further parameters: `resource`, `audience`, … */
-  params?: readonly (Parameters | undefined)[]
+  params?: readonly (RequestParameters | undefined)[]
   headers?: Record<string, string>
 }
 

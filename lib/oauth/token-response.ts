@@ -4,7 +4,7 @@ import { parseJson } from './json.ts'
 import { compareScope, parseScope, type ScopeChange, type TokenSet } from './token-set.ts'
 
 /** An answer as it came over the wire. */
-export interface HttpAnswer {
+export interface HttpResponse {
   status: number
   headers: Record<string, string | string[] | undefined>
   text: string
@@ -29,7 +29,7 @@ export interface TokenResponseContext {
   /** Values that were sent along and may come back in an error's text. */
   secrets?: readonly string[]
   /** Refuse an answer without `token_type`, as RFC 6749 allows. */
-  strictTokenType?: boolean
+  requireTokenType?: boolean
   /** The members were kept somewhere: `expires_at` counts, and `expires_in` is as old as they are. */
   stored?: boolean
 }
@@ -51,7 +51,7 @@ const TOKEN = /^[\x20-\x7e]+$/
 const COMMA_LIST = /^[^\s,]+(?:\s*,\s*[^\s,]+)*$/
 
 /** Reads a token endpoint's answer, whatever its content type says (RFC 6749, sections 5.1 and 5.2). Never throws. */
-export function readTokenResponse (answer: HttpAnswer, context: TokenResponseContext): TokenResponse {
+export function readTokenResponse (answer: HttpResponse, context: TokenResponseContext): TokenResponse {
   const members = parseMembers(answer.text)
   if (members !== undefined) return readMembers(members, answer, context)
   const unreadable = answer.text.trim() === '' ? 'empty_response' : 'unreadable_response'
@@ -67,7 +67,7 @@ export function readTokenParameters (params: URLSearchParams, context: TokenResp
   return failure(answer, context, 'sent too many parameters', { reason: 'unreadable_response' })
 }
 
-function failure ({ status, text }: HttpAnswer, { provider, secrets }: TokenResponseContext, message: string, details: Record<string, unknown>) {
+function failure ({ status, text }: HttpResponse, { provider, secrets }: TokenResponseContext, message: string, details: Record<string, unknown>) {
   return {
     error: new InvalidTokenResponseError(`the token endpoint of provider "${provider}" ${message}`, {
       provider, responseStatus: status, excerpt: excerptOf(text, secrets), ...details
@@ -75,7 +75,7 @@ function failure ({ status, text }: HttpAnswer, { provider, secrets }: TokenResp
   }
 }
 
-function readMembers (members: TokenMembers, answer: HttpAnswer, given: TokenResponseContext): TokenResponse {
+function readMembers (members: TokenMembers, answer: HttpResponse, given: TokenResponseContext): TokenResponse {
   const { grantType } = given
   // A provider may repeat what it was sent, and what it has just issued.
   const secrets = [...given.secrets ?? [], ...secretsIn(members)]
@@ -113,7 +113,7 @@ function readMembers (members: TokenMembers, answer: HttpAnswer, given: TokenRes
   }
   const accessToken = tokenString(members.access_token)
   if (accessToken === undefined) return { ...fail('sent no usable access token', { reason: 'missing_token' }), refreshToken }
-  if (context.strictTokenType === true && typeof members.token_type !== 'string') {
+  if (context.requireTokenType === true && typeof members.token_type !== 'string') {
     return { ...fail('sent no token type', { reason: 'missing_token_type' }), refreshToken }
   }
   const expiresAt = expiryOf(members, context)
@@ -139,7 +139,7 @@ export function isClientRefused ({ oauthError, reason }: OAuthError): boolean {
 }
 
 // A refused client is challenged in the scheme that it used (RFC 6749, section 5.2), also where the body names no error.
-function refusesClient ({ status, headers }: HttpAnswer): boolean {
+function refusesClient ({ status, headers }: HttpResponse): boolean {
   const challenges = [headers['www-authenticate'] ?? []].flat()
   return status === 401 && challenges.some(challenge => /^\s*basic\b/i.test(challenge))
 }

@@ -14,7 +14,7 @@ export interface TokenSet {
   /** The answer's members as they came. */
   raw: Record<string, unknown>
   /** Where the set lives, as `onTokens` hands it out: with this, a background job goes on beside the user's web session. */
-  record?: string
+  recordId?: string
 }
 
 /** Tells whether two sets are the same, whatever else the answers said that they came with. */

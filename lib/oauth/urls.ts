@@ -51,10 +51,10 @@ export function setQuery (endpoint: string, params: URLSearchParams): string {
 }
 
 export type ParameterValue = string | number | boolean | readonly (string | number | boolean)[] | null | undefined
-export type Parameters = Record<string, ParameterValue> | URLSearchParams
+export type RequestParameters = Record<string, ParameterValue> | URLSearchParams
 
 /** Copies parameters into a form or query: a list is repeated (RFC 8707), falsy values stay, null and undefined are left out. */
-export function setParameters (target: URLSearchParams, params: Parameters | undefined): URLSearchParams {
+export function setParameters (target: URLSearchParams, params: RequestParameters | undefined): URLSearchParams {
   if (params === undefined) return target
   if (params instanceof URLSearchParams) {
     for (const key of new Set(params.keys())) target.delete(key)
@@ -71,7 +71,7 @@ export function setParameters (target: URLSearchParams, params: Parameters | und
 }
 
 /** Puts parameters together, the later ones over the earlier; undefined where there are none. */
-export function mergeParameters (...all: (Parameters | undefined)[]): Parameters | undefined {
+export function mergeParameters (...all: (RequestParameters | undefined)[]): RequestParameters | undefined {
   const given = all.filter(params => params !== undefined)
   return given.length < 2 ? given[0] : given.reduce<URLSearchParams>(setParameters, new URLSearchParams())
 }

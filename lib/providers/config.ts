@@ -1,7 +1,7 @@
 import type { ClientPrivateKey } from '../oauth/client-authentication.ts'
 import type { Conform } from '../oauth/token-response.ts'
 import { parseScope } from '../oauth/token-set.ts'
-import { type Parameters, setParameters } from '../oauth/urls.ts'
+import { type RequestParameters, setParameters } from '../oauth/urls.ts'
 import { shortHash } from '../util/random.ts'
 import { isUnset, type OptionChecker, tryUrl } from './option-checker.ts'
 import type {
@@ -30,16 +30,16 @@ export interface ProviderConfig {
   readonly scope: readonly string[]
   readonly scopeSeparator: string
   readonly pkce: 'S256' | 'plain' | false
-  readonly loginParams: readonly string[]
+  readonly forwardedLoginParams: readonly string[]
   readonly tokenEndpointMethod: 'POST' | 'GET'
-  readonly tokenRequestIn: 'body' | 'query'
-  readonly strictTokenType: boolean
+  readonly tokenRequestPlacement: 'body' | 'query'
+  readonly requireTokenType: boolean
   readonly tokenPlacement: 'header' | 'query' | 'body'
   /** Undefined where the plugin's `refresh` counts. */
   readonly refresh: RefreshMode | undefined
-  readonly authorizationParams: Parameters | undefined
-  readonly tokenParams: Parameters | undefined
-  readonly refreshParams: Parameters | undefined
+  readonly authorizationParams: RequestParameters | undefined
+  readonly tokenParams: RequestParameters | undefined
+  readonly refreshParams: RequestParameters | undefined
   readonly responseMode: 'query' | 'form_post' | undefined
   readonly resourceServers: readonly URL[]
   /** Those of `resourceServers` below which a handler may write `%2F`; undefined where there are none. */
@@ -53,7 +53,7 @@ export interface ProviderConfig {
   readonly refreshAhead: boolean
   readonly revokeAtLogout: boolean
   readonly postLogoutRedirectUri: string | undefined
-  readonly profile: 'id_token' | 'userinfo' | 'auto'
+  readonly profileSource: 'id_token' | 'userinfo' | 'auto'
   readonly fetchProfile: FetchProfile | undefined
   readonly userProfile: ((claims: Record<string, unknown>) => UserProfile) | undefined
   readonly conform: Conform | undefined
@@ -73,10 +73,10 @@ const ENDPOINTS = {
 } as const
 const PROVIDER_OPTIONS = ['title', 'issuer', ...Object.keys(ENDPOINTS), 'idTokenIssuer', 'grantType', 'clientId', 'clientSecret', 'clientAuthentication', 'clientPrivateKey',
   'clientAssertion',
-  'redirectUri', 'scope', 'scopeSeparator', 'authorizationParams', 'tokenParams', 'refreshParams', 'pkce', 'loginParams', 'tokenEndpointMethod', 'tokenRequestIn',
-  'strictTokenType', 'responseMode', 'resourceServers', 'tokenPlacement', 'refresh', 'expiryLeeway', 'defaultExpiresIn', 'requestTimeout', 'refreshAhead',
+  'redirectUri', 'scope', 'scopeSeparator', 'authorizationParams', 'tokenParams', 'refreshParams', 'pkce', 'forwardedLoginParams', 'tokenEndpointMethod', 'tokenRequestPlacement',
+  'requireTokenType', 'responseMode', 'resourceServers', 'tokenPlacement', 'refresh', 'expiryLeeway', 'defaultExpiresIn', 'requestTimeout', 'refreshAhead',
   'clockTolerance',
-  'revokeAtLogout', 'postLogoutRedirectUri', 'profile', 'fetchProfile', 'userProfile', 'conform', 'hooks',
+  'revokeAtLogout', 'postLogoutRedirectUri', 'profileSource', 'fetchProfile', 'userProfile', 'conform', 'hooks',
   'allowInsecureRequests']
 /** The longest time a timer of Node's can hold, in milliseconds: a longer one is over at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1
@@ -136,28 +136,28 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
   if (Array.isArray(options.scope) && options.scope.includes(undefined as never)) check.unset(`${path}.scope`, options.scope)
   else if (scope === undefined) check.add(`${path}.scope`, 'must be a list of strings or one string with spaces')
   if (options.idTokenIssuer !== undefined && options.issuer === undefined && options.jwksUri === undefined) check.add(`${path}.jwksUri`, 'is missing, and idTokenIssuer is given; write where the keys of its ID tokens are')
-  const profileAlone = options.profile === 'userinfo' || options.fetchProfile !== undefined
+  const profileAlone = options.profileSource === 'userinfo' || options.fetchProfile !== undefined
   const knowsIssuer = options.issuer !== undefined || options.idTokenIssuer !== undefined
   if (!issuerUnset && !knowsIssuer && !profileAlone && scope?.includes('openid') === true) {
-    check.add(`${path}.issuer`, 'is missing, and scope asks for "openid"; an ID token can be checked only against a known issuer (with `profile: \'userinfo\'` there need be none)')
+    check.add(`${path}.issuer`, 'is missing, and scope asks for "openid"; an ID token can be checked only against a known issuer (with `profileSource: \'userinfo\'` there need be none)')
   }
   const { resourceServers, encodedSlashes } = readResourceServers(`${path}.resourceServers`, options.resourceServers, insecure, check)
   check.number(`${path}.expiryLeeway`, options.expiryLeeway, 0)
   check.number(`${path}.defaultExpiresIn`, options.defaultExpiresIn, 1)
   check.number(`${path}.requestTimeout`, options.requestTimeout, 1, MAX_TIMER_MS)
   check.number(`${path}.clockTolerance`, options.clockTolerance, 0)
-  for (const option of ['refreshAhead', 'revokeAtLogout', 'allowInsecureRequests', 'strictTokenType'] as const) check.type(`${path}.${option}`, options[option], 'boolean')
+  for (const option of ['refreshAhead', 'revokeAtLogout', 'allowInsecureRequests', 'requireTokenType'] as const) check.type(`${path}.${option}`, options[option], 'boolean')
   for (const option of ['fetchProfile', 'userProfile', 'conform'] as const) check.type(`${path}.${option}`, options[option], 'function')
-  const loginParams = check.strings(`${path}.loginParams`, options.loginParams) ?? []
+  const forwardedLoginParams = check.strings(`${path}.forwardedLoginParams`, options.forwardedLoginParams) ?? []
   const pkce = options.pkce ?? 'S256'
   if (pkce !== false && pkce !== 'S256' && pkce !== 'plain') check.add(`${path}.pkce`, `is ${JSON.stringify(pkce)}; write 'S256', 'plain' or false`)
   check.oneOf(`${path}.tokenEndpointMethod`, options.tokenEndpointMethod, ['POST', 'GET'])
-  check.oneOf(`${path}.tokenRequestIn`, options.tokenRequestIn, ['body', 'query'])
+  check.oneOf(`${path}.tokenRequestPlacement`, options.tokenRequestPlacement, ['body', 'query'])
   check.oneOf(`${path}.tokenPlacement`, options.tokenPlacement, ['header', 'query', 'body'])
   check.oneOf(`${path}.refresh`, options.refresh, ['auto', 'notify', 'manual'])
   check.known(`${path}.hooks`, options.hooks, HOOKS)
   for (const hook of HOOKS) check.type(`${path}.hooks.${hook}`, options.hooks?.[hook], 'function')
-  check.oneOf(`${path}.profile`, options.profile, ['id_token', 'userinfo', 'auto'])
+  check.oneOf(`${path}.profileSource`, options.profileSource, ['id_token', 'userinfo', 'auto'])
   for (const option of ['authorizationParams', 'tokenParams', 'refreshParams'] as const) {
     if (options[option] === undefined || check.object(`${path}.${option}`, options[option]) === undefined) continue
     checkCredentials(`${path}.${option}`, options[option], option === 'authorizationParams' || authenticates(options), check)
@@ -183,10 +183,10 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
     scope: Object.freeze(scope ?? []),
     scopeSeparator: options.scopeSeparator ?? ' ',
     pkce,
-    loginParams: Object.freeze(loginParams),
+    forwardedLoginParams: Object.freeze(forwardedLoginParams),
     tokenEndpointMethod: options.tokenEndpointMethod ?? 'POST',
-    tokenRequestIn: options.tokenRequestIn ?? 'body',
-    strictTokenType: options.strictTokenType ?? false,
+    tokenRequestPlacement: options.tokenRequestPlacement ?? 'body',
+    requireTokenType: options.requireTokenType ?? false,
     tokenPlacement: options.tokenPlacement ?? 'header',
     refresh: options.refresh,
     authorizationParams: options.authorizationParams,
@@ -203,7 +203,7 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
     revokeAtLogout: options.revokeAtLogout ?? true,
     postLogoutRedirectUri: options.postLogoutRedirectUri,
     // Like `userinfo`, it is asked at each login, and no ID token is needed for it.
-    profile: options.fetchProfile === undefined ? options.profile ?? 'auto' : 'userinfo',
+    profileSource: options.fetchProfile === undefined ? options.profileSource ?? 'auto' : 'userinfo',
     fetchProfile: options.fetchProfile,
     userProfile: options.userProfile,
     conform: options.conform,
@@ -285,7 +285,7 @@ function authenticates ({ clientAuthentication, clientSecret }: ProviderOptions)
 }
 
 // A request has one client authentication (RFC 6749, section 2.3), and a URL of the browser's has none.
-function checkCredentials (path: string, params: Parameters, refused: boolean, check: OptionChecker): void {
+function checkCredentials (path: string, params: RequestParameters, refused: boolean, check: OptionChecker): void {
   const given = setParameters(new URLSearchParams(), params)
   if (!refused || !given.has('client_secret')) return
   check.add(`${path}.client_secret`, "must not be there: the client is authenticated by clientSecret and clientAuthentication; for the form, write clientAuthentication: 'client_secret_post'")

@@ -1,7 +1,7 @@
 import { AuthorizationFailedError, InvalidOptionsError, InvalidResponseError, type OAuthError } from '../errors.ts'
 import { parseMembers, type TokenMembers, type TokenResponse } from '../oauth/token-response.ts'
 import { parseScope, type ScopeChange, type TokenSet } from '../oauth/token-set.ts'
-import { type Parameters, setParameters } from '../oauth/urls.ts'
+import { type RequestParameters, setParameters } from '../oauth/urls.ts'
 import { redact, secretsIn } from '../util/redact.ts'
 import type { GrantRequest, ProviderClient } from './provider.ts'
 import { loginEnded, readRefusal } from './refresh-errors.ts'
@@ -11,13 +11,13 @@ export interface GrantOptions {
   /** In place of the provider's own scope. */
   scope?: string | readonly string[] | undefined
   /** Further parameters (`audience`, repeated `resource`, …); they win over `tokenParams`. */
-  params?: Parameters | undefined
+  params?: RequestParameters | undefined
   headers?: Record<string, string> | undefined
   hooks?: GrantRequest['hooks']
 }
 
 /** A set and how its scope differs from what was asked for. */
-export interface Granted {
+export interface GrantResult {
   tokens: TokenSet
   scopeChange: ScopeChange | undefined
 }
@@ -26,7 +26,7 @@ export interface Granted {
  * Trades a grant for tokens.
  * @throws FST_OAUTH_AUTHORIZATION_FAILED where the provider refuses, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE
  */
-export async function requestGrant (provider: ProviderClient, grantType: string, grant: GrantRequest['grant'], options: GrantOptions = {}): Promise<Granted> {
+export async function requestGrant (provider: ProviderClient, grantType: string, grant: GrantRequest['grant'], options: GrantOptions = {}): Promise<GrantResult> {
   const scope = parseScope(options.scope) ?? [...provider.config.scope]
   const answer = await provider.requestTokens({
     grantType,
@@ -39,7 +39,7 @@ export async function requestGrant (provider: ProviderClient, grantType: string,
   return granted(provider, grantType, answer)
 }
 
-function granted (provider: ProviderClient, grantType: string, answer: TokenResponse): Granted {
+function granted (provider: ProviderClient, grantType: string, answer: TokenResponse): GrantResult {
   if ('error' in answer) throw refusedGrant(provider, grantType, answer.error)
   return answer
 }
@@ -78,7 +78,7 @@ export function scopeParameter (provider: ProviderClient, { scope }: GrantOption
 }
 
 /** Authorization code (RFC 6749, section 4.1.3). The scope is not said again. */
-export async function codeGrant (provider: ProviderClient, { code, redirectUri, codeVerifier, ...options }: GrantOptions & { code: string, redirectUri?: string | undefined, codeVerifier?: string | undefined }): Promise<Granted> {
+export async function codeGrant (provider: ProviderClient, { code, redirectUri, codeVerifier, ...options }: GrantOptions & { code: string, redirectUri?: string | undefined, codeVerifier?: string | undefined }): Promise<GrantResult> {
   return await requestGrant(provider, 'authorization_code', { code, redirect_uri: redirectUri, code_verifier: codeVerifier }, options)
 }
 
@@ -87,7 +87,7 @@ export async function codeGrant (provider: ProviderClient, { code, redirectUri, 
  * An empty password is sent: whether there is one is the provider's to say.
  * @throws FST_OAUTH_INVALID_OPTIONS where one of the two is missing
  */
-export async function passwordGrant (provider: ProviderClient, { username, password, ...options }: GrantOptions & { username: string | undefined, password: string | undefined }): Promise<Granted> {
+export async function passwordGrant (provider: ProviderClient, { username, password, ...options }: GrantOptions & { username: string | undefined, password: string | undefined }): Promise<GrantResult> {
   if (typeof username !== 'string' || username === '' || typeof password !== 'string') {
     throw new InvalidOptionsError('the password grant needs a user name and a password', { provider: provider.name, reason: 'missing_credentials' })
   }
@@ -95,12 +95,12 @@ export async function passwordGrant (provider: ProviderClient, { username, passw
 }
 
 /** Client credentials (RFC 6749, section 4.4). */
-export async function clientCredentialsGrant (provider: ProviderClient, options: GrantOptions = {}): Promise<Granted> {
+export async function clientCredentialsGrant (provider: ProviderClient, options: GrantOptions = {}): Promise<GrantResult> {
   return await requestGrant(provider, 'client_credentials', { scope: scopeParameter(provider, options) }, options)
 }
 
 /** A signed assertion of the app's own in place of a login (RFC 7523, section 2.1). */
-export async function jwtBearerGrant (provider: ProviderClient, { assertion, ...options }: GrantOptions & { assertion: string }): Promise<Granted> {
+export async function jwtBearerGrant (provider: ProviderClient, { assertion, ...options }: GrantOptions & { assertion: string }): Promise<GrantResult> {
   if (typeof assertion !== 'string' || assertion === '') throw new InvalidOptionsError('the JWT bearer grant needs an assertion; sign one for the provider', { provider: provider.name, reason: 'missing_assertion' })
   const scope = scopeParameter(provider, options)
   return await requestGrant(provider, JWT_BEARER_GRANT, { assertion, scope }, options)
@@ -110,7 +110,7 @@ export async function jwtBearerGrant (provider: ProviderClient, { assertion, ...
  * Trades a refresh token that nobody keeps a record of (RFC 6749, section 6). Where none is issued anew, the one given stays good.
  * @throws FST_OAUTH_LOGIN_ENDED, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE
  */
-export async function refreshGrant (provider: ProviderClient, { refreshToken, params, scope = provider.config.scope, hooks }: GrantOptions & { refreshToken: string }): Promise<Granted> {
+export async function refreshGrant (provider: ProviderClient, { refreshToken, params, scope = provider.config.scope, hooks }: GrantOptions & { refreshToken: string }): Promise<GrantResult> {
   const answer = await provider.requestTokens({
     grantType: 'refresh_token',
     grant: { refresh_token: refreshToken },
@@ -139,7 +139,7 @@ export interface TokenExchange extends GrantOptions {
 }
 
 /** Trades one token for another (RFC 8693). */
-export async function tokenExchangeGrant (provider: ProviderClient, exchange: TokenExchange): Promise<Granted> {
+export async function tokenExchangeGrant (provider: ProviderClient, exchange: TokenExchange): Promise<GrantResult> {
   const { subjectToken, subjectTokenType = 'access_token', actorToken, actorTokenType = 'access_token', requestedTokenType, audience, resource, ...options } = exchange
   const params = setParameters(setParameters(new URLSearchParams(), { audience, resource }), options.params)
   return await requestGrant(provider, TOKEN_EXCHANGE_GRANT, {
@@ -224,7 +224,7 @@ function refusedDevice (provider: ProviderClient, responseStatus: number, member
  * @param wait waits for some seconds; rejects when the caller gave up
  * @throws FST_OAUTH_AUTHORIZATION_FAILED: `access_denied`, `expired_token`, …
  */
-export async function pollDevice (provider: ProviderClient, device: DeviceAuthorization, { now, wait }: { now: () => number, wait: (seconds: number) => Promise<void> }, options: GrantOptions = {}): Promise<Granted> {
+export async function pollDevice (provider: ProviderClient, device: DeviceAuthorization, { now, wait }: { now: () => number, wait: (seconds: number) => Promise<void> }, options: GrantOptions = {}): Promise<GrantResult> {
   let { interval } = device
   for (;;) {
     const left = device.expiresAt - now()

@@ -1,6 +1,6 @@
 import { InvalidResponseError, InvalidTokenResponseError, OAuthError, ProviderUnavailableError } from '../errors.ts'
 import type { Transport } from '../http/transport.ts'
-import { excerptOf, type HttpAnswer } from '../oauth/token-response.ts'
+import { excerptOf, type HttpResponse } from '../oauth/token-response.ts'
 import type { Clock } from '../util/clock.ts'
 import { scrub } from '../util/redact.ts'
 import type { ProviderConfig } from './config.ts'
@@ -34,7 +34,7 @@ export class ProviderHttp {
    * @param timeoutMs milliseconds for the whole exchange
    * @throws FST_OAUTH_PROVIDER_UNAVAILABLE where no whole answer came, FST_OAUTH_INVALID_TOKEN_RESPONSE where it is too large to be one
    */
-  async answer (request: ProviderRequest, timeoutMs = this.#config.requestTimeout): Promise<HttpAnswer> {
+  async answer (request: ProviderRequest, timeoutMs = this.#config.requestTimeout): Promise<HttpResponse> {
     try {
       const { statusCode, headers, body } = await this.#transport.buffered(request, { limit: ANSWER_LIMIT, timeoutMs, line: 'provider' })
       return { status: statusCode, headers, text: body.toString('utf8') }
@@ -48,7 +48,7 @@ export class ProviderHttp {
   }
 
   /** What an answer means that says: not now. */
-  unavailable (answer: HttpAnswer, secrets?: readonly string[], said?: OAuthError): OAuthError {
+  unavailable (answer: HttpResponse, secrets?: readonly string[], said?: OAuthError): OAuthError {
     return new ProviderUnavailableError(`provider "${this.#config.name}" is not available now (it answered ${answer.status}); try again later`, {
       provider: this.#config.name, responseStatus: answer.status, excerpt: excerptOf(answer.text, secrets), oauthError: said?.oauthError, oauthErrorDescription: said?.oauthErrorDescription, oauthErrorUri: said?.oauthErrorUri, retryAfter: retryAfterOf(answer, this.#clock.now())
     })
@@ -62,12 +62,12 @@ function withoutRequest ({ name, code, message }: Error & { code?: string }, { u
 }
 
 /** Whether an answer says that the provider is not to be had now, rather than no. */
-export function isUnavailable (answer: HttpAnswer, error?: OAuthError): boolean {
+export function isUnavailable (answer: HttpResponse, error?: OAuthError): boolean {
   if (error?.oauthError === 'temporarily_unavailable') return true
   return answer.status >= 500 || answer.status === 429 || answer.status === 408
 }
 
-function retryAfterOf (answer: HttpAnswer, now: number): number | undefined {
+function retryAfterOf (answer: HttpResponse, now: number): number | undefined {
   const value = answer.headers['retry-after']
   if (typeof value !== 'string') return undefined
   const seconds = /^\d+$/.test(value) ? Number(value) : Math.ceil(Date.parse(value) / 1000 - now)

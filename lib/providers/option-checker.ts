@@ -82,7 +82,7 @@ export class OptionChecker {
   }
 
   /** Whether nothing has been found so far. */
-  get fine (): boolean { return this.#problems.length === 0 }
+  get isValid (): boolean { return this.#problems.length === 0 }
 
   report (): void {
     if (this.#problems.length === 0) return

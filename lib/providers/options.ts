@@ -1,7 +1,7 @@
 import type { ClientAuthenticationFunction, ClientAuthenticationMethod, ClientPrivateKey } from '../oauth/client-authentication.ts'
-import type { Conform, HttpAnswer } from '../oauth/token-response.ts'
+import type { Conform, HttpResponse } from '../oauth/token-response.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
-import type { Parameters } from '../oauth/urls.ts'
+import type { RequestParameters } from '../oauth/urls.ts'
 
 /** Who is logged in, the same shape for every provider. */
 export interface User {
@@ -129,10 +129,10 @@ export interface ProtectedHookRequest {
 export interface ProviderHooks {
   accessTokenRequest?: (request: TokenHookRequest) => unknown
   /** May return another answer in place of the one it is given. */
-  accessTokenResponse?: (answer: HttpAnswer) => HttpAnswer | void | Promise<HttpAnswer | void>
+  accessTokenResponse?: (answer: HttpResponse) => HttpResponse | void | Promise<HttpResponse | void>
   refreshTokenRequest?: (request: TokenHookRequest) => unknown
   /** May return another answer in place of the one it is given. */
-  refreshTokenResponse?: (answer: HttpAnswer) => HttpAnswer | void | Promise<HttpAnswer | void>
+  refreshTokenResponse?: (answer: HttpResponse) => HttpResponse | void | Promise<HttpResponse | void>
   protectedRequest?: (request: ProtectedHookRequest) => unknown
 }
 
@@ -189,24 +189,24 @@ export interface ProviderOptions {
   scopeSeparator?: string
 
   /** Further parameters of the authorization request (`prompt`, `access_type`, repeated `resource`, …). */
-  authorizationParams?: Parameters
+  authorizationParams?: RequestParameters
   /** Further parameters of the code exchange. */
-  tokenParams?: Parameters
+  tokenParams?: RequestParameters
   /** Further parameters of each refresh. */
-  refreshParams?: Parameters
+  refreshParams?: RequestParameters
   /**
    * How a login shows beforehand who will exchange its code (RFC 7636). Default S256; `plain` only for a provider that has nothing
    * better, false only for one that refuses the parameters: a client without a secret has nothing else, and uses S256 all the same.
    */
   pkce?: 'S256' | 'plain' | false
   /** Parameters that `GET /login/:provider` takes from its own query and passes on. Default none. */
-  loginParams?: readonly string[]
+  forwardedLoginParams?: readonly string[]
   /** How the token endpoint is called. Default POST. */
   tokenEndpointMethod?: 'POST' | 'GET'
   /** Where a POST to the token endpoint has its parameters. Default `body`. */
-  tokenRequestIn?: 'body' | 'query'
+  tokenRequestPlacement?: 'body' | 'query'
   /** Refuse token answers without `token_type`. Default false: Bearer is assumed. */
-  strictTokenType?: boolean
+  requireTokenType?: boolean
   /** Sends the browser back with a GET (`query`, the default) or a POST (`form_post`). */
   responseMode?: 'query' | 'form_post'
 
@@ -232,9 +232,9 @@ export interface ProviderOptions {
   /** Where the provider sends the browser after its own logout, in place of `baseUrl` + the loggedOut route. */
   postLogoutRedirectUri?: string
   /** Where the user's profile comes from at login; by default the ID token, and userinfo where that says too little. */
-  profile?: 'id_token' | 'userinfo' | 'auto'
+  profileSource?: 'id_token' | 'userinfo' | 'auto'
   /**
-   * Fetches the profile in place of the userinfo request, whatever `profile` says. Where there is an ID token, it still
+   * Fetches the profile in place of the userinfo request, whatever `profileSource` says. Where there is an ID token, it still
    * says who logged in: a `sub` that is another one is refused.
    */
   fetchProfile?: FetchProfile

@@ -13,12 +13,12 @@ import { identifierText } from '../oauth/json.ts'
 import type { KeySource } from '../oauth/jwks.ts'
 import {
   excerptOf,
-  type HttpAnswer,
+  type HttpResponse,
   isClientRefused, parseMembers, readTokenResponse,
   type TokenResponse
 } from '../oauth/token-response.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
-import { type Parameters, secureEndpoint, setParameters, setQuery } from '../oauth/urls.ts'
+import { type RequestParameters, secureEndpoint, setParameters, setQuery } from '../oauth/urls.ts'
 import type { Clock } from '../util/clock.ts'
 import { ClientAuthenticator } from './client-authenticator.ts'
 import type { ProviderConfig } from './config.ts'
@@ -47,7 +47,7 @@ const PROVISIONAL_MAX_AGE_MS = 60_000
 export interface GrantRequest {
   grantType: string
   grant: Record<string, string | undefined>
-  params?: readonly (Parameters | undefined)[]
+  params?: readonly (RequestParameters | undefined)[]
   /** What was asked for at login; granted where the answer says nothing. */
   scope: readonly string[]
   /** Milliseconds for the whole exchange; `requestTimeout` where absent. */
@@ -237,7 +237,7 @@ export class ProviderClient {
       defaultExpiresIn: config.defaultExpiresIn,
       conform: config.conform,
       secrets,
-      strictTokenType: config.strictTokenType
+      requireTokenType: config.requireTokenType
     })
     return 'error' in result && isUnavailable(answer, result.error) ? { ...result, error: this.http.unavailable(answer, secrets, result.error) } : result
   }
@@ -245,7 +245,7 @@ export class ProviderClient {
   // Some providers want the token request as a GET, or its parameters in the query.
   #placed (endpoint: URL, headers: Record<string, string>, body: URLSearchParams): { url: URL, method: string, headers: Record<string, string>, body?: string } {
     const method = this.config.tokenEndpointMethod
-    if (method === 'POST' && this.config.tokenRequestIn === 'body') return { url: endpoint, method, headers, body: body.toString() }
+    if (method === 'POST' && this.config.tokenRequestPlacement === 'body') return { url: endpoint, method, headers, body: body.toString() }
     const { 'content-type': _none, ...rest } = headers
     return { url: new URL(setQuery(endpoint.href, body)), method, headers: rest }
   }
@@ -348,7 +348,7 @@ export class ProviderClient {
   }
 
   /** Posts a form to one of the provider's endpoints, authenticated as the client. */
-  async form (endpoint: Endpoint, params: Parameters): Promise<HttpAnswer> {
+  async form (endpoint: Endpoint, params: RequestParameters): Promise<HttpResponse> {
     const url = await this.endpoint(endpoint)
     const headers = new Headers({ accept: 'application/json' })
     const body = setParameters(new URLSearchParams(), params)

@@ -14,7 +14,7 @@ import { readImplicitLogin, sendFragmentRelay } from './implicit-page.ts'
 import { takeLoginCookie } from './login-cookie.ts'
 import { publicPath } from './paths.ts'
 import { callbackParams, isPageLoad, noStore, refuseEmbedded, refuseHead } from './reply.ts'
-import { sendProblem } from './send-error.ts'
+import { sendError } from './send-error.ts'
 import { visitorsProvider } from './visitors-provider.ts'
 
 /** Callbacks that an account remembers, and characters of the path that each led to. */
@@ -27,7 +27,7 @@ export async function callbackRoute (context: PluginContext, request: FastifyReq
   try {
     return await answerCallback(context, request, reply, visitorsProvider(context, name), (pending) => { returnTo = pending.returnTo })
   } catch (error) {
-    return await sendProblem(context, request, reply, error, { provider: name, returnTo })
+    return await sendError(context, request, reply, error, { provider: name, returnTo })
   }
 }
 
@@ -69,7 +69,7 @@ async function takePending (context: PluginContext, request: FastifyRequest, rep
   sessionOf(request)
   const state = stateOf(params)
   const cookie = takeLoginCookie(context, request, reply, state, provider.config.responseMode)
-  return await context.pendingLogins.take(state, cookie, provider.name, provider.config.identity, claimedError(params))
+  return await context.pendingLogins.consume(state, cookie, provider.name, provider.config.identity, claimedError(params))
 }
 
 /** Where a login led, if this page load is of its callback, and the session has that login. A person who reloads has nothing to mend. */
@@ -77,7 +77,7 @@ function finishedBefore (context: PluginContext, request: FastifyRequest, { name
   const state = stateOf(params)
   if (!isPageLoad(request) || state === undefined || params.has('error')) return undefined
   const account = context.sessionLogins.of(currentSession(request))?.accounts[name]
-  if (account === undefined || context.records.isGone(account.record)) return undefined
+  if (account === undefined || context.records.isDeleted(account.recordId)) return undefined
   const hash = shortHash(state)
   const callbacks = Array.isArray(account.callbacks) ? account.callbacks : []
   const finished = callbacks.find(callback => callback?.state === hash)

@@ -59,7 +59,7 @@ export async function readImplicitLogin (context: PluginContext, provider: Provi
   })
   if ('error' in read) throw read.error
   const { refreshToken: _never, ...tokens } = read.tokens // RFC 6749, section 4.2.2: none is issued
-  if (pending.nonce === undefined) return { tokens, scopeChange: read.scopeChange, user: null, claims: {}, login: false }
+  if (pending.nonce === undefined) return { tokens, scopeChange: read.scopeChange, user: null, claims: {}, identityProven: false }
   if (tokens.idToken === undefined) {
     throw new InvalidIdTokenError(`provider "${provider.name}" sent no ID token though "openid" was asked for`, { provider: provider.name, reason: 'missing' })
   }

@@ -9,7 +9,7 @@ import { loggedOutRoute, logoutPage, logoutRoute } from './logout.ts'
 import { passwordRoute } from './password-login.ts'
 import { ownRoute, refuseHead } from './reply.ts'
 import { literalRoute, pathBelow, routePattern } from './route-path.ts'
-import { sendProblem } from './send-error.ts'
+import { sendError } from './send-error.ts'
 
 /** Bytes that a form of these routes may have; a provider's `form_post` with an ID token has some thousand. */
 const BODY_LIMIT = 65_536
@@ -58,13 +58,13 @@ export async function registerRoutes (app: FastifyInstance, context: PluginConte
           try {
             return await handler(context, request, reply)
           } catch (error) {
-            return await sendProblem(context, request, reply, error)
+            return await sendError(context, request, reply, error)
           }
         },
         errorHandler: (error, request, reply) => {
-          if (error instanceof OAuthError) return sendProblem(context, request, reply, error)
+          if (error instanceof OAuthError) return sendError(context, request, reply, error)
           if (!isBodyError(error)) return leaveToApp(error, request, reply)
-          return withoutBody === undefined ? sendProblem(context, request, reply, error) : withoutBody(context, request, reply.code(200))
+          return withoutBody === undefined ? sendError(context, request, reply, error) : withoutBody(context, request, reply.code(200))
         }
       })
     }

@@ -4,7 +4,7 @@ import { CrossSiteRequestError, InvalidOptionsError, LoginRequiredError } from '
 import { challengeMethod } from '../login/challenge-method.ts'
 import { MAX_PENDING_LOGINS, surplusLogins } from '../login/transaction.ts'
 import { parseScope } from '../oauth/token-set.ts'
-import { isLoopback, type Parameters, setParameters } from '../oauth/urls.ts'
+import { isLoopback, type RequestParameters, setParameters } from '../oauth/urls.ts'
 import { describeError } from '../pages/pages.ts'
 import type { ProviderName } from '../providers/presets/names.ts'
 import type { ProviderClient } from '../providers/provider.ts'
@@ -29,7 +29,7 @@ export interface LoginOptions {
   /** In place of the provider's own scope. */
   scope?: string | readonly string[]
   /** Further parameters of the authorization request (`prompt`, `login_hint`, …). */
-  params?: Parameters
+  params?: RequestParameters
   /** Seconds since the user last typed a password; checked in the ID token. */
   maxAge?: number
   /** Adds the account to the login of this session, in place of a new login. */
@@ -134,7 +134,7 @@ export async function loginRoute (context: PluginContext, request: FastifyReques
   }
   if (provider.config.grantType === 'password') return sendLoginForm(context, reply, provider, { returnTo: back })
   const params: Record<string, string> = {}
-  for (const param of provider.config.loginParams) {
+  for (const param of provider.config.forwardedLoginParams) {
     const value = (request.query as Record<string, unknown>)[param]
     if (typeof value === 'string') params[param] = value
   }

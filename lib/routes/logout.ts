@@ -5,7 +5,7 @@ import { contentSecurityPolicy, html, page } from '../pages/html.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { userOf } from '../session/accounts.ts'
 import { awaitHook } from '../session/await-hook.ts'
-import { declareDead, type EndedAccount, endLogin } from '../session/ended-sessions.ts'
+import { markEnded, type EndedAccount, endLogin } from '../session/ended-sessions.ts'
 import { sessionCall, type SessionObject, sessionOf } from '../session/fastify-session.ts'
 import { PROVIDER_MS, revokeAccount } from '../session/revoke-account.ts'
 import { cookieNamesOf } from '../session/session-cookie.ts'
@@ -16,7 +16,7 @@ import { loginCookieOptions } from './login-cookie.ts'
 import { publicPath, routePath } from './paths.ts'
 import { field, isNavigation, noStore, refuseCrossSite, wantsHtml } from './reply.ts'
 import { MAX_LOGOUT_RETURN_TO, readReturnTo, safeReturnTo } from './return-to.ts'
-import { sendPage, sendProblem } from './send-error.ts'
+import { sendPage, sendError } from './send-error.ts'
 
 /** What is left to do after a logout. */
 export interface LogoutResult {
@@ -30,7 +30,7 @@ export async function logoutRoute (context: PluginContext, request: FastifyReque
     refuseCrossSite(request, context.config.baseUrl())
     return await logoutAndRedirect(context, request, reply)
   } catch (error) {
-    return await sendProblem(context, request, reply, error)
+    return await sendError(context, request, reply, error)
   }
 }
 
@@ -104,7 +104,7 @@ async function leaveSession (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply | undefined, session: SessionObject
 ): Promise<void> {
   const others = membersOfOthers(context, session)
-  await declareDead(context, request, { moveOn: reply !== undefined || others.length > 0 })
+  await markEnded(context, request, { moveOn: reply !== undefined || others.length > 0 })
   if (others.length > 0) return await sessionCall(request, 'renewed', done => session.regenerate(others, done))
   await sessionCall(request, 'ended', done => session.destroy(done))
   if (reply !== undefined) clearSessionCookie(request, reply, session)
@@ -147,7 +147,7 @@ export async function loggedOutRoute (context: PluginContext, request: FastifyRe
   const expected = cookie?.slice(0, Math.max(dot, 0)) ?? ''
   const matches = state === undefined || (typeof state === 'string' && safeEqual(shortHash(state), expected))
   if (expected === '' || !matches) {
-    return await sendProblem(context, request, reply, new StateMismatchError('this is not the answer to a logout that this browser started; nothing was done', { reason: 'logout' }))
+    return await sendError(context, request, reply, new StateMismatchError('this is not the answer to a logout that this browser started; nothing was done', { reason: 'logout' }))
   }
   const remembered = Buffer.from(cookie!.slice(dot + 1), 'base64url').toString()
   const returnTo = safeReturnTo(remembered, base, MAX_LOGOUT_RETURN_TO) ?? publicPath(context, '/')

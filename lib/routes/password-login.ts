@@ -14,7 +14,7 @@ import { inspectSessionCookie } from '../session/set-session-cookie.ts'
 import { loginPath, publicPath } from './paths.ts'
 import { field, noStore, postedField, refuseCrossSite, wantsHtml } from './reply.ts'
 import { readReturnTo } from './return-to.ts'
-import { sendPage, sendProblem } from './send-error.ts'
+import { sendPage, sendError } from './send-error.ts'
 import { visitorsProvider } from './visitors-provider.ts'
 
 /** The form of the password grant: legacy, for a provider that has nothing better. */
@@ -49,7 +49,7 @@ export async function passwordRoute (context: PluginContext, request: FastifyReq
     if (statusCode === 401 && wantsHtml(request)) {
       return sendLoginForm(context, reply.code(401), providerOf(context, name), { returnTo, username, error: 'Username or password is wrong.' })
     }
-    return await sendProblem(context, request, reply, error, { provider: name, returnTo })
+    return await sendError(context, request, reply, error, { provider: name, returnTo })
   }
 }
 

@@ -54,7 +54,7 @@ export function createGuard (context: PluginContext, options: RequireLoginOption
     const accounts = context.sessionLogins.of(session)
     const name = provider ?? accounts?.active
     const account = name === undefined ? undefined : accounts?.accounts[name]
-    const unproven = account?.login === false
+    const unproven = account?.identityProven === false
     let ended: OAuthError | undefined
     if (accounts !== undefined && account !== undefined && name !== undefined && !unproven) {
       // An account that was added to a login stands and falls with the one that was logged in with.
@@ -81,7 +81,7 @@ export function createGuard (context: PluginContext, options: RequireLoginOption
 }
 
 /** Reads the tokens of an account; one that has none any more leaves the session. */
-async function readTokens (context: PluginContext, session: SessionObject | null, { record: id, providerIdentity }: Account): Promise<TokenRecord | undefined> {
+async function readTokens (context: PluginContext, session: SessionObject | null, { recordId: id, providerIdentity }: Account): Promise<TokenRecord | undefined> {
   const record = await context.records.read(id)
   if (isRecordOf(record, { identity: providerIdentity })) return record
   context.sessionLogins.remove(session, id)
@@ -99,8 +99,8 @@ async function endOfTokens (context: PluginContext, request: FastifyRequest, log
   const provider = providerOf(context, name)
   if (!isRenewable(provider, record)) return tokenExpired(provider)
   const { refresh = context.config.refresh ?? 'auto' } = provider.config
-  const live = context.records.live(login.accounts[name]!.record)
-  if (refresh !== 'auto' || !isPageLoad(request) || live.pausedUntil > context.clock.monotonic()) return undefined
+  const live = context.records.state(login.accounts[name]!.recordId)
+  if (refresh !== 'auto' || !isPageLoad(request) || live.refreshAheadPausedUntil > context.clock.monotonic()) return undefined
   try {
     await accountTokens(context, () => currentSession(request), login, name).current()
   } catch (error) {
@@ -108,7 +108,7 @@ async function endOfTokens (context: PluginContext, request: FastifyRequest, log
     if (ENDED.includes(code)) return error as OAuthError
     if (code === 'FST_OAUTH_STORE_UNAVAILABLE') throw error
     // That the provider is away ends no login; the route's own calls tell what is wrong.
-    live.pausedUntil = context.clock.monotonic() + PAUSE_MS
+    live.refreshAheadPausedUntil = context.clock.monotonic() + PAUSE_MS
     request.log.warn({ provider: name, code }, 'a guard could not refresh an expired token; the login is kept')
   }
   return undefined

@@ -7,7 +7,7 @@ import { awaitHook } from '../session/await-hook.ts'
 import { loginPath, publicPath, routePath } from './paths.ts'
 import { noStore, wantsHtml } from './reply.ts'
 
-export interface ProblemContext {
+export interface FailedLogin {
   provider?: string | undefined
   returnTo?: string | undefined
 }
@@ -20,7 +20,7 @@ export function sendPage<Name extends keyof Pages> (context: PluginContext, repl
 }
 
 /** Answers a failure of one of the plugin's routes: a page with a way on for a person, JSON for a program; the log names the cause. */
-export async function sendProblem (context: PluginContext, request: FastifyRequest, reply: FastifyReply, error: unknown, login: ProblemContext = {}): Promise<FastifyReply> {
+export async function sendError (context: PluginContext, request: FastifyRequest, reply: FastifyReply, error: unknown, login: FailedLogin = {}): Promise<FastifyReply> {
   const problem = error as Partial<OAuthError> & { statusCode?: number }
   const own = error instanceof OAuthError
   const statusCode = typeof problem.statusCode === 'number' && problem.statusCode >= 400 && problem.statusCode < 600 ? problem.statusCode : 500

@@ -4,7 +4,7 @@ import type { SessionObject } from './fastify-session.ts'
 /** One connected account as the session's blob holds it: who the user is, and where the tokens are. Never a token. */
 export interface Account {
   /** Id of the token record. */
-  record: string
+  recordId: string
   /** `identity` of the provider that was logged in with: under that name there may be another one by now. */
   providerIdentity: string
   user: Omit<User, 'raw'> & { raw?: Record<string, unknown> } | null
@@ -15,7 +15,7 @@ export interface Account {
   /** The callbacks that brought this account, newest first: hash of the state, and the path that the login led to. */
   callbacks?: { state: string, returnTo?: string }[]
   /** False where nobody has been identified: an implicit answer without an ID token may be somebody else's. */
-  login?: false
+  identityProven?: false
 }
 
 /** What the plugin keeps in the session, under `oauth`. */
@@ -33,7 +33,7 @@ export interface SessionAccounts {
 
 /** Id of a login: of the token record that it began with. */
 export function loginIdOf ({ login, accounts, active }: SessionAccounts): string {
-  return login ?? accounts[active]!.record
+  return login ?? accounts[active]!.recordId
 }
 
 /** Name of the session's member that one registration of the plugin keeps its login in. */
@@ -76,10 +76,10 @@ export class SessionLogins {
   remove (session: SessionObject | null | undefined, record: string): void {
     const login = this.of(session)
     const entries = Object.entries(login?.accounts ?? {})
-    if (login === undefined || !entries.some(([, account]) => account.record === record)) return
+    if (login === undefined || !entries.some(([, account]) => account.recordId === record)) return
     // A login without its active account is none (see `of`), but what is left of it would stay in the session.
-    const ended = login.accounts[login.active]!.record === record
-    this.put(session!, ended ? undefined : { ...login, accounts: Object.fromEntries(entries.filter(([, account]) => account.record !== record)) })
+    const ended = login.accounts[login.active]!.recordId === record
+    this.put(session!, ended ? undefined : { ...login, accounts: Object.fromEntries(entries.filter(([, account]) => account.recordId !== record)) })
   }
 
   #counts (name: string, account: unknown): boolean {

@@ -10,7 +10,7 @@ import { type Account, isAccountOf, loginIdOf, type SessionAccounts } from './ac
 import { awaitHook } from './await-hook.ts'
 import type { SessionContext } from './context.ts'
 import {
-  beginSession, declareDead, destroySession, endLogin, finishSession, forgetAccount
+  beginSession, markEnded, destroySession, endLogin, finishSession, forgetAccount
 } from './ended-sessions.ts'
 import { currentSession, sessionCall, type SessionObject, sessionOf, ttlOf } from './fastify-session.ts'
 import { LoginChange, type LoginPlace } from './renew-login.ts'
@@ -35,7 +35,7 @@ export async function commitLogin (
   before: SessionAccounts | undefined = context.sessionLogins.of(sessionOf(request))
 ): Promise<void> {
   const { sessionLogins } = context
-  await declareDead(context, request, { moveOn: true })
+  await markEnded(context, request, { moveOn: true })
   // A new id, so that nobody who knew the old one is logged in too; new contents, so that nothing they put there stays.
   const kept = [...context.config.keepSessionFields, ...membersOfOthers(context, sessionOf(request))]
   await sessionCall(request, 'renewed', done => sessionOf(request).regenerate(kept, done))
@@ -131,7 +131,7 @@ async function placeOfLink (
   const known = await loginRecords.get(id)
   if (known === 'ended') return undefined
   if (login !== undefined && loginIdOf(login) === id) {
-    const { record: active } = login.accounts[login.active]!
+    const { recordId: active } = login.accounts[login.active]!
     const cameOfIt = shortHash(session.sessionId) === asked || known?.formerSessions.includes(asked) === true
     if (!cameOfIt || active !== record) return undefined
     // A login that has ended by itself gets no account more; a step-up begins it anew.
@@ -147,10 +147,10 @@ async function placeOfLink (
 
 /** Whether the account that was logged in with has its tokens; a step-up may have given it others meanwhile. */
 async function stands ({ records, loginRecords }: SessionContext, id: string, login: SessionAccounts): Promise<boolean> {
-  const { record } = login.accounts[login.active]!
-  if (await records.read(record) !== undefined) return true
+  const { recordId } = login.accounts[login.active]!
+  if (await records.read(recordId) !== undefined) return true
   const newest = await loginRecords.get(id)
-  return newest !== undefined && newest !== 'ended' && newest.login.accounts[newest.login.active]?.record !== record
+  return newest !== undefined && newest !== 'ended' && newest.login.accounts[newest.login.active]?.recordId !== recordId
 }
 
 /** Whom an account is to be added to. */
@@ -158,7 +158,7 @@ export function linkTarget (context: SessionContext, session: SessionObject): Pe
   const login = context.sessionLogins.of(session)
   const active = login?.accounts[login.active]
   if (login === undefined || active === undefined) return undefined
-  return { session: shortHash(session.sessionId), record: active.record, login: loginIdOf(login) }
+  return { session: shortHash(session.sessionId), record: active.recordId, login: loginIdOf(login) }
 }
 
 /**
@@ -209,13 +209,13 @@ async function createAccount (
     provider: provider.name, providerIdentity, tokens, obtainedAt: clock.now(), ttl: ttlOf(session), user, identity
   })
   return {
-    record,
+    recordId: record,
     providerIdentity,
     user: withoutClaims(user, claims),
     claims,
     scope: tokens.scope,
     loginAt: Math.floor(clock.now()),
-    ...(login.login === false && { login: false }),
+    ...(login.identityProven === false && { identityProven: false }),
     ...(login.callbacks !== undefined && { callbacks: login.callbacks })
   }
 }
@@ -225,12 +225,12 @@ async function announceAccount (
   context: SessionContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, login: Login,
   account: Account
 ): Promise<void> {
-  const { config, sessionLogins, updater, userLogins } = context
+  const { config, sessionLogins, onTokensHook, userLogins } = context
   const { tokens, user, claims, scopeChange } = login
   const session = sessionOf(request)
   const all = sessionLogins.of(session)
   await userLogins.add(account, session, ttlOf(session), all && loginIdOf(all))
-  await updater.holding(account.record, () => updater.announce(account.record, tokens, {
+  await onTokensHook.withBarrier(account.recordId, () => onTokensHook.run(account.recordId, tokens, {
     provider: provider.name,
     user,
     previous: undefined,
@@ -243,10 +243,10 @@ async function announceAccount (
 
 /** Whether the session still has the account: a hook may have ended the login, or the session. */
 function holds (
-  { records, sessionLogins }: SessionContext, request: FastifyRequest, provider: ProviderClient, { record }: Account
+  { records, sessionLogins }: SessionContext, request: FastifyRequest, provider: ProviderClient, { recordId }: Account
 ): boolean {
   const login = sessionLogins.of(currentSession(request))
-  return login?.accounts[provider.name]?.record === record && !records.isGone(record)
+  return login?.accounts[provider.name]?.recordId === recordId && !records.isDeleted(recordId)
 }
 
 /** Deletes and revokes what is left of a login that a hook has ended. */

@@ -1,7 +1,7 @@
 import { type OAuthError, UnknownProviderError } from '../errors.ts'
 import type { Configuration } from '../options.ts'
 import type { ProviderClient } from '../providers/provider.ts'
-import type { TokenUpdater } from '../tokens/on-tokens.ts'
+import type { OnTokensHook } from '../tokens/on-tokens.ts'
 import type { TokenRecords } from '../tokens/records.ts'
 import type { Refresher } from '../tokens/refresher.ts'
 import type { SessionStore } from '../tokens/stores/session-entry.ts'
@@ -28,7 +28,7 @@ export interface SessionContext {
   readonly userLogins: UserLogins
   readonly sessionStore: () => SessionStore
   readonly refresher: Refresher
-  readonly updater: TokenUpdater
+  readonly onTokensHook: OnTokensHook
   readonly clock: Clock
   readonly log: Logger
   /** Work that goes on behind an answer and has to be over before the app closes. */

@@ -9,7 +9,7 @@ import type { IndexedLogin } from './login-index.ts'
 import type { LoginState } from './login-records.ts'
 import { cookieNamesOf } from './session-cookie.ts'
 import { membersOfOthers } from './shared-session.ts'
-import { followSession, type LoadedLogin, loadedRecords } from './sync-records.ts'
+import { syncRecords, type LoadedLogin, loadedRecords } from './sync-records.ts'
 
 /** Seconds for which a slower request may still save a session that has ended. */
 const LATE_SAVE_TTL = 86_400
@@ -23,7 +23,7 @@ const STRAY_SECONDS = 600
  * Declares the session that a request came with dead, before it is destroyed: no late save brings it back.
  * @param options.moveOn the answer gives the browser another session cookie, or takes this one from it
  */
-export async function declareDead (
+export async function markEnded (
   context: SessionContext, request: FastifyRequest, { moveOn }: { moveOn?: boolean } = {}
 ): Promise<void> {
   const { deadSessions, sessionCookie, clock } = context
@@ -81,7 +81,7 @@ export async function endLogin (
   if (!ended) return undefined
   const accounts = new Map<string, { name: string, account: Account }>()
   for (const [name, account] of [...Object.entries(login.accounts), ...accountsOf(context, state)]) {
-    accounts.set(account.record, { name, account })
+    accounts.set(account.recordId, { name, account })
   }
   const removed: EndedAccount[] = []
   for (const { name, account } of accounts.values()) {
@@ -108,7 +108,7 @@ export async function forgetAccount (
   context: SessionContext, account: Account, onGone?: (record: TokenRecord) => void
 ): Promise<TokenRecord | undefined> {
   const isOurs = (removed: TokenRecord | undefined) => isRecordOf(removed, { identity: account.providerIdentity })
-  const removed = await context.records.remove(account.record, onGone && (gone => { if (isOurs(gone)) onGone(gone) }))
+  const removed = await context.records.remove(account.recordId, onGone && (gone => { if (isOurs(gone)) onGone(gone) }))
   await context.userLogins.remove(account).catch(() => {}) // ends with its time
   return isOurs(removed) ? removed : undefined
 }
@@ -117,7 +117,7 @@ export async function forgetAccount (
  * After @fastify/session has saved: a session that was declared dead meanwhile is destroyed again, and its cookie is
  * not sent.
  */
-export async function buryLateSave (
+export async function discardLateSave (
   context: SessionContext, request: FastifyRequest, reply: FastifyReply
 ): Promise<SessionEnd | undefined> {
   const session = currentSession(request)
@@ -238,7 +238,7 @@ export function clearedCookies (
 }
 
 /** Leaves the browser its cookie where a slower request, sent before a login, comes back after it. */
-export async function keepNewerCookies (
+export async function keepReplacedCookie (
   context: SessionContext, request: FastifyRequest, reply: FastifyReply, cleared: ClearedCookie[]
 ): Promise<void> {
   const current = currentSession(request)?.sessionId
@@ -252,13 +252,13 @@ export async function keepNewerCookies (
 }
 
 /** What has to happen to records when a request ends: they follow their session, wherever it went. */
-export async function followRequest (
+export async function syncRecordsOfRequest (
   context: SessionContext, request: FastifyRequest, reply: FastifyReply, loaded: LoadedLogin | undefined
 ): Promise<void> {
   const session = currentSession(request)
   const { sessionLogins, loginRecords, deadSessions } = context
   await discardUnfinished(context, request, reply)
-  const end = await buryLateSave(context, request, reply)
+  const end = await discardLateSave(context, request, reply)
   const login = sessionLogins.of(session)
   if (end !== undefined) {
     // The login goes on elsewhere, and its tokens with it.
@@ -267,7 +267,7 @@ export async function followRequest (
     const gone = loaded ?? loadedRecords(sessionLogins, session)
     if (gone === undefined) return
     await endLogin(context, gone.login, { sessionId: session!.sessionId, onlyThere: true })
-    return await followSession(context, gone, undefined)
+    return await syncRecords(context, gone, undefined)
   }
   if (loaded === undefined && login === undefined) return await discardStray(context, request, reply)
   if (loaded !== undefined && (login === undefined || loginIdOf(login) !== loginIdOf(loaded.login))) {
@@ -286,7 +286,7 @@ export async function followRequest (
     await deadSessions.mark(loaded.sessionId, LATE_SAVE_TTL, { ...(isCarried && { replaced: true }) })
     await destroySession(context, loaded.sessionId)
   }
-  await followSession(context, loaded, session)
+  await syncRecords(context, loaded, session)
   if (login?.login === undefined) return
   if (isCarried) await loginRecords.move(login.login, session!.sessionId, ttlOf(session!))
   else if (session?.isSaved() === true) await loginRecords.keepAlive(login.login, ttlOf(session))
@@ -320,14 +320,14 @@ export async function endUserSessions (context: SessionContext, { identity, subj
   // A login whose session has another id by then, or that comes in meanwhile, is found in the next round.
   for (let round = 0; round < ROUNDS; round++) {
     const found = await userLogins.of(identity, subject)
-    const logins = found.filter(({ record, sessionId }) => !tried.has(record + sessionId))
+    const logins = found.filter(({ recordId, sessionId }) => !tried.has(recordId + sessionId))
     if (logins.length === 0) break
     for (let start = 0; start < logins.length; start += AT_ONCE) {
       const together = logins.slice(start, start + AT_ONCE)
       const outcomes = await Promise.allSettled(together.map(login => endIndexedLogin(context, identity, login, revoke)))
       const fulfilled = together.filter((_login, index) => outcomes[index]!.status === 'fulfilled')
-      const over = fulfilled.map(({ record }) => record)
-      for (const { record, sessionId } of together) tried.add(record + sessionId)
+      const over = fulfilled.map(({ recordId }) => recordId)
+      for (const { recordId, sessionId } of together) tried.add(recordId + sessionId)
       for (const record of over) ended.add(record)
       for (const outcome of outcomes) if (outcome.status === 'rejected') failure ??= outcome.reason
       await userLogins.forget(identity, subject, over).catch((error: unknown) => { failure ??= error })
@@ -338,11 +338,11 @@ export async function endUserSessions (context: SessionContext, { identity, subj
 }
 
 async function endIndexedLogin (
-  context: SessionContext, identity: string, { record, login = record, sessionId }: IndexedLogin, revoke: (record: TokenRecord) => void
+  context: SessionContext, identity: string, { recordId, login = recordId, sessionId }: IndexedLogin, revoke: (record: TokenRecord) => void
 ): Promise<void> {
   const { state } = await context.loginRecords.end(login)
   const revokeOurs = (removed: TokenRecord | undefined) => { if (isRecordOf(removed, { identity })) revoke(removed) }
-  revokeOurs(await context.records.remove(record, revokeOurs))
+  revokeOurs(await context.records.remove(recordId, revokeOurs))
   // What was added to the login, or what it was added to, goes with it.
   for (const [, account] of accountsOf(context, state)) {
     const added = await forgetAccount(context, account, revoke)

@@ -1,7 +1,7 @@
 import type { } from '@fastify/session'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { RequestTargetError, SessionUnavailableError, StoreUnavailableError } from '../errors.ts'
-import type { Surroundings } from '../options.ts'
+import type { HostApp } from '../options.ts'
 import { describeFailure } from '../tokens/stores/bounded-store.ts'
 import type { SessionStore } from '../tokens/stores/session-entry.ts'
 import { fromCallback } from '../util/callback.ts'
@@ -72,9 +72,9 @@ export async function sessionCall (request: FastifyRequest, what: string, call: 
 }
 
 /** @fastify/session tells nobody its options; a session made on trial shows the cookie's. */
-export function surroundingsOf (app: FastifyInstance): Surroundings {
+export function inspectHostApp (app: FastifyInstance): HostApp {
   const hasSession = app.hasRequestDecorator('session') && app.hasRequestDecorator('sessionStore') && app.hasDecorator('decryptSession')
-  const surroundings: Surroundings = { hasSession, scopePrefix: app.prefix }
+  const surroundings: HostApp = { hasSession, scopePrefix: app.prefix }
   if (!hasSession) return surroundings
   // `secure: 'auto'` is false over http, where it makes any sameSite lax; over https the cookie is as it was meant.
   const cookie = trialSession(app, 'https')?.cookie

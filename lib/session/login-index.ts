@@ -5,7 +5,7 @@ import type { StoredRecord, TokenStore } from '../tokens/stores/token-store.ts'
 /** One login: where its tokens are, and in which session. */
 export interface IndexedLogin {
   /** Id of the token record. */
-  record: string
+  recordId: string
   sessionId: string
   /** Id of the login that the record belongs to; the record's own where absent. */
   login?: string
@@ -59,7 +59,7 @@ export class LoginIndex {
 
   /** Adds a login, or replaces what is known of it. @throws FST_OAUTH_STORE_UNAVAILABLE */
   async put (key: string, login: IndexedLogin): Promise<void> {
-    await this.#change(key, new Map([[login.record, login]]))
+    await this.#change(key, new Map([[login.recordId, login]]))
   }
 
   /** Takes logins out. @throws FST_OAUTH_STORE_UNAVAILABLE */
@@ -117,7 +117,7 @@ export class LoginIndex {
       const logins = merge(this.#alive(part), changes, onlyNew)
       if (split > 0 || (logins.length > MAX_LOGINS && depth < MAX_DEPTH)) {
         // The parts below come first: no login is out of reach at any time. What is there already is newer than ours.
-        await this.#distribute(id, depth, new Map(logins.map(login => [login.record, login])), true)
+        await this.#distribute(id, depth, new Map(logins.map(login => [login.recordId, login])), true)
         const until = Math.max(split, latest(logins) + this.#margin(logins))
         if (await this.#putPart(id, part, { split: until }, until)) return
       } else if (logins.length > 0) {
@@ -129,7 +129,7 @@ export class LoginIndex {
       // What is not there, and yet in the way of a first list, is one that cannot be read: its encryption key is gone,
       // or it never was a list. Another writer would be seen with the next try.
       unreadable = part === undefined ? unreadable + 1 : 0
-      if (unreadable >= UNREADABLE_AFTER) await this.#store.take(id)
+      if (unreadable >= UNREADABLE_AFTER) await this.#store.consume(id)
     }
     throw new StoreUnavailableError('the list of a user\'s logins could not be written; try again in a moment', {
       reason: 'logins', retryAfter: 1
@@ -141,9 +141,9 @@ export class LoginIndex {
    * @returns false where another writer came in between: what that one wrote is put back
    */
   async #delete (id: string, depth: number, { version }: Part): Promise<boolean> {
-    const taken = await this.#store.take(id) as Part | undefined
+    const taken = await this.#store.consume(id) as Part | undefined
     if (taken === undefined || taken.version === version) return true
-    const logins: Changes = new Map(this.#alive(taken).map(login => [login.record, login]))
+    const logins: Changes = new Map(this.#alive(taken).map(login => [login.recordId, login]))
     await this.#apply(id, depth, logins, { onlyNew: true, ...(taken.split !== undefined && { split: taken.split }) })
     return false
   }
@@ -187,7 +187,7 @@ const partOf = (id: string, digit: string) => `${id}.${digit}`
 const latest = (logins: { until: number }[]) => logins.reduce((last, { until }) => Math.max(last, until), 0)
 
 function merge (logins: IndexedLogin[], changes: Changes, onlyNew: boolean): IndexedLogin[] {
-  const merged = new Map(logins.map(login => [login.record, login]))
+  const merged = new Map(logins.map(login => [login.recordId, login]))
   for (const [record, login] of changes) {
     if (login === undefined) merged.delete(record)
     else if (!onlyNew || !merged.has(record)) merged.set(record, login)

@@ -1,6 +1,6 @@
 import { StoreUnavailableError } from '../errors.ts'
 import type { StoredRecord, TokenStore } from '../tokens/stores/token-store.ts'
-import { KeptRecords } from '../tokens/touch-schedule.ts'
+import { TouchSchedule } from '../tokens/touch-schedule.ts'
 import { shortHash } from '../util/random.ts'
 import { isAccount, loginIdOf, type SessionAccounts } from './accounts.ts'
 
@@ -42,14 +42,14 @@ const MAX_USED = 10_000
  */
 export class LoginRecords {
   readonly #store: TokenStore
-  readonly #kept: KeptRecords
+  readonly #kept: TouchSchedule
   /** Session id → revision with which a request has come. */
   readonly #used = new Map<string, number>()
 
   /** @param monotonic milliseconds of a clock that only goes forward */
   constructor (store: TokenStore, monotonic: () => number) {
     this.#store = store
-    this.#kept = new KeptRecords(monotonic)
+    this.#kept = new TouchSchedule(monotonic)
   }
 
   /** Reads a login; undefined where its accounts have never changed. */
@@ -67,7 +67,7 @@ export class LoginRecords {
     const newest = (list: string[]) => list.slice(-MAX_ENTRIES)
     const record = { ...state, accounts, active, formerSessions: newest(formerSessions), siblings: newest(siblings) }
     const written = await this.#write(id, record, ttl)
-    if (written) this.#kept.keep(id, ttl)
+    if (written) this.#kept.noteTtl(id, ttl)
     return written
   }
 
@@ -131,14 +131,14 @@ export class LoginRecords {
     if (await write()) return true
     // What is not there, and yet in the way of a first record, is one that cannot be read (its encryption key is gone).
     if (record.version > 1 || await this.#store.get(recordId(id)) !== undefined) return false
-    await this.#store.take(recordId(id))
+    await this.#store.consume(recordId(id))
     return await write()
   }
 
   /** Keeps a login's state as long as its session: one store call when it is past half of its life. */
   async keepAlive (id: string, ttl: number): Promise<void> {
     if (!this.#kept.isDue(id, ttl)) return
-    this.#kept.keep(id, ttl)
+    this.#kept.noteTtl(id, ttl)
     await this.#store.touch(recordId(id), { ttl })
   }
 }

@@ -133,7 +133,7 @@ export class LoginChange {
   #standing (login: SessionAccounts): SessionAccounts {
     const { records } = this.#context
     const accounts = Object.entries(login.accounts)
-      .filter(([name, { record }]) => name === login.active || !records.isGone(record))
+      .filter(([name, { recordId }]) => name === login.active || !records.isDeleted(recordId))
     return { ...login, accounts: Object.fromEntries(accounts) }
   }
 

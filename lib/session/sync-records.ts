@@ -31,26 +31,26 @@ export interface Followers {
  * Makes token records follow their session at the end of a request: deleted where the app destroyed or regenerated
  * the session (or took the login out of it), kept alive where the session was saved.
  */
-export async function followSession ({ sessionLogins, records, userLogins }: Followers, loaded: LoadedRecords | undefined, session: SessionObject | null | undefined): Promise<void> {
+export async function syncRecords ({ sessionLogins, records, userLogins }: Followers, loaded: LoadedRecords | undefined, session: SessionObject | null | undefined): Promise<void> {
   const login = sessionLogins.of(session)
   const id = login && loginIdOf(login)
   const current = Object.values(login?.accounts ?? {})
-  const kept = new Set(current.map(({ record }) => record))
+  const kept = new Set(current.map(({ recordId }) => recordId))
   for (const account of Object.values(loaded?.accounts ?? {})) {
-    const { record } = account
-    if (kept.has(record)) {
+    const { recordId } = account
+    if (kept.has(recordId)) {
       // The app gave the login a new session id and took the login along.
       if (session!.sessionId !== loaded!.sessionId) await userLogins.add(account, session!, ttlOf(session!), id)
       continue
     }
-    if (records.isGone(record)) continue
-    await records.remove(record)
+    if (records.isDeleted(recordId)) continue
+    await records.remove(recordId)
     await userLogins.remove(account)
   }
   if (session?.isSaved() !== true) return
   for (const account of current) {
     const ttl = ttlOf(session)
     // What finds the login has to live as long as the login does.
-    if (await records.keepAlive(account.record, ttl)) await userLogins.add(account, session, ttl, id)
+    if (await records.keepAlive(account.recordId, ttl)) await userLogins.add(account, session, ttl, id)
   }
 }

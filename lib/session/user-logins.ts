@@ -5,7 +5,7 @@ import type { SessionObject } from './fastify-session.ts'
 import { type IndexedLogin, LoginIndex } from './login-index.ts'
 
 /** What is needed of an account to find it again among all logins of its user. */
-type UserAccount = Pick<Account, 'record' | 'providerIdentity' | 'user' | 'claims'>
+type UserAccount = Pick<Account, 'recordId' | 'providerIdentity' | 'user' | 'claims'>
 
 /**
  * Finds all logins of one user, on every process, so that all of them can be ended at once. A user is a provider's own:
@@ -33,13 +33,13 @@ export class UserLogins {
    * @throws FST_OAUTH_STORE_UNAVAILABLE
    */
   async add (account: UserAccount, session: Pick<SessionObject, 'sessionId'>, ttl: number, login?: string): Promise<void> {
-    const { record, providerIdentity, user, claims } = account
+    const { recordId, providerIdentity, user, claims } = account
     if (user === null) return
     const { sid, iss } = claims
     await this.#index.put(this.#keyOf(providerIdentity, user.id), {
-      record,
+      recordId,
       sessionId: session.sessionId,
-      ...(login !== undefined && login !== record && { login }),
+      ...(login !== undefined && login !== recordId && { login }),
       ...(typeof sid === 'string' && { sid }),
       ...(typeof iss === 'string' && { iss }),
       until: Math.ceil(this.#now()) + ttl
@@ -47,8 +47,8 @@ export class UserLogins {
   }
 
   /** Forgets the login of an account. @throws FST_OAUTH_STORE_UNAVAILABLE */
-  async remove ({ record, providerIdentity, user }: Omit<UserAccount, 'claims'>): Promise<void> {
-    if (user !== null) await this.forget(providerIdentity, user.id, [record])
+  async remove ({ recordId, providerIdentity, user }: Omit<UserAccount, 'claims'>): Promise<void> {
+    if (user !== null) await this.forget(providerIdentity, user.id, [recordId])
   }
 
   /** Forgets logins of one user by their records. @throws FST_OAUTH_STORE_UNAVAILABLE */

@@ -1,5 +1,5 @@
 import { parseScope, type TokenSet } from '../oauth/token-set.ts'
-import { type Parameters, setParameters } from '../oauth/urls.ts'
+import { type RequestParameters, setParameters } from '../oauth/urls.ts'
 import { type DeviceAuthorization, type GrantOptions, jwtBearerGrant, pollDevice, startDevice, type TokenExchange, tokenExchangeGrant } from '../providers/grants.ts'
 import type { GrantType } from '../providers/options.ts'
 import { type AuthorizationUrlOptions, OAuthSession, type OAuthSessionBasis, type OAuthSessionInit, type StartedLogin } from './session.ts'
@@ -18,11 +18,11 @@ export interface ClientCredentialsOptions {
   resource?: string | readonly string[]
   audience?: string | readonly string[]
   /** Further parameters, kept on each renewal. */
-  params?: Parameters
+  params?: RequestParameters
 }
 
 /** What the app itself does with one of its providers: `app.oauth.provider(name)`. */
-export class AppProvider {
+export class ProviderHandle {
   readonly #basis: OAuthSessionBasis
   readonly #own = new Map<string, OAuthSession>()
 

@@ -9,13 +9,13 @@ import { type AuthorizationUrlOptions, type FetchTokensOptions, LoginFlow, type 
 import type { AuthorizationResponse } from '../oauth/authorization-response.ts'
 import type { ScopeChange, TokenSet } from '../oauth/token-set.ts'
 import { mergeParameters } from '../oauth/urls.ts'
-import { type Granted, refreshGrant } from '../providers/grants.ts'
+import { type GrantResult, refreshGrant } from '../providers/grants.ts'
 import type { RefreshMode } from '../providers/options.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { revokeSets } from '../providers/revocation.ts'
 import { loadTokens, obtainedAtOf, type TokensInput } from '../tokens/load-tokens.ts'
 import type { TokensEvent } from '../tokens/on-tokens.ts'
-import { TokenUpdater } from '../tokens/on-tokens.ts'
+import { OnTokensHook } from '../tokens/on-tokens.ts'
 import { isRecordOf, liveSets, type TokenRecord } from '../tokens/record.ts'
 import { TokenRecords } from '../tokens/records.ts'
 import { Refresher, type RefreshOptions } from '../tokens/refresher.ts'
@@ -44,7 +44,7 @@ export interface OAuthSessionBasis {
   clock: Clock
   log: Logger
   /** The web sessions' records, where there are any: a set that lives there is refreshed there. */
-  shared?: { records: TokenRecords, refresher: Refresher, updater: TokenUpdater }
+  shared?: { records: TokenRecords, refresher: Refresher, onTokensHook: OnTokensHook }
 }
 
 /** Seconds that a record of a headless session would live in a store that forgets; this one does not. */
@@ -62,7 +62,7 @@ export class OAuthSession extends HttpVerbs {
   readonly #client: AuthorizedClient
   #records: TokenRecords
   #refresher: Refresher
-  #updater: TokenUpdater
+  #onTokensHook: OnTokensHook
   #source: RecordTokenSource | undefined
   #id: string | undefined
   #first: Promise<TokenSet> | undefined
@@ -75,8 +75,8 @@ export class OAuthSession extends HttpVerbs {
     const { clock, log } = basis
     this.#login = new LoginFlow(basis.provider, clock.now, init)
     this.#records = new TokenRecords(this.#store, clock.monotonic)
-    this.#updater = new TokenUpdater(this.#records, (tokens, event) => this.#announced(tokens, event))
-    this.#refresher = new Refresher({ records: this.#records, clock, log, updater: this.#updater })
+    this.#onTokensHook = new OnTokensHook(this.#records, (tokens, event) => this.#announced(tokens, event))
+    this.#refresher = new Refresher({ records: this.#records, clock, log, onTokensHook: this.#onTokensHook })
     const Client = init.withholdToken === true ? WithholdingClient : AuthorizedClient
     this.#client = new Client(basis.provider.config, basis.transport, () => this.#tokenSourceOrFirst(), init.hooks)
     if (init.tokens !== undefined && init.tokens !== null) this.#load(init.tokens)
@@ -185,7 +185,7 @@ export class OAuthSession extends HttpVerbs {
 
   #record (): TokenRecord | undefined {
     if (this.#id === undefined) return undefined
-    const live = this.#records.live(this.#id)
+    const live = this.#records.state(this.#id)
     const record = live.record ?? this.#records.decode(this.#store.peek(this.#id))
     return isRecordOf(record, this.#basis.provider.config) ? record : undefined
   }
@@ -211,7 +211,7 @@ export class OAuthSession extends HttpVerbs {
     this.#source ??= new RecordTokenSource(provider, this.#id, {
       records: this.#records,
       refresher: this.#refresher,
-      updater: this.#updater,
+      onTokensHook: this.#onTokensHook,
       clock,
       mode: this.#init.refresh ?? provider.config.refresh ?? 'auto',
       hooks: this.#init.hooks,
@@ -227,17 +227,17 @@ export class OAuthSession extends HttpVerbs {
   #load (input: TokensInput, obtainedAt?: number): void {
     const { provider, clock, shared } = this.#basis
     const tokens = loadTokens(input, { now: clock.now(), scope: this.#login.scope, provider: provider.name, conform: provider.config.conform })
-    const { record, ...set } = tokens
+    const { recordId, ...set } = tokens
     this.#source = undefined
-    if (record !== undefined && shared !== undefined) {
+    if (recordId !== undefined && shared !== undefined) {
       // Beside a web session: the record there is the truth, and a refresh goes through it.
-      this.#id = record
+      this.#id = recordId
       this.#records = shared.records
       this.#refresher = shared.refresher
-      this.#updater = shared.updater
+      this.#onTokensHook = shared.onTokensHook
       return
     }
-    this.#id = this.#records.plant({
+    this.#id = this.#records.insert({
       provider: provider.name,
       providerIdentity: provider.config.identity,
       tokens: set,
@@ -247,7 +247,7 @@ export class OAuthSession extends HttpVerbs {
     }, this.#store)
   }
 
-  async #adopt ({ tokens, scopeChange }: Granted, reason: TokensEvent['reason']): Promise<TokenSet> {
+  async #adopt ({ tokens, scopeChange }: GrantResult, reason: TokensEvent['reason']): Promise<TokenSet> {
     const previous = this.tokens
     this.#scopeChange = scopeChange
     this.#load(tokens, this.#basis.clock.now())
@@ -257,7 +257,7 @@ export class OAuthSession extends HttpVerbs {
 
   async #announced (tokens: TokenSet, event: TokensEvent): Promise<void> {
     this.#scopeChange = event.scopeChange
-    const { record: _place, ...set } = tokens
+    const { recordId: _place, ...set } = tokens
     await this.#init.onTokens?.(set, event)
   }
 }

@@ -67,7 +67,7 @@ function fromColumns (input: KeptTokens, context: LoadContext): TokenSet {
     ...(idToken !== undefined && { idToken }),
     scope,
     raw: typeof raw === 'object' && raw !== null ? raw : {},
-    ...(typeof record === 'string' && { record })
+    ...(typeof record === 'string' && { recordId: record })
   }
 }
 

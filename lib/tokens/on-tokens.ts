@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { ScopeChange, TokenSet } from '../oauth/token-set.ts'
 import type { User } from '../providers/options.ts'
-import type { LiveRecord } from './record-state.ts'
+import type { RecordState } from './record-state.ts'
 import type { TokenRecords } from './records.ts'
 
 /** A token set that a login or a refresh brought. */
@@ -33,7 +33,7 @@ const runs = new AsyncLocalStorage<HookRun>()
 const waits = new Map<string, Map<string, number>>()
 
 /** Runs `onTokens` once for each new set, and keeps everybody else from using the set before it is done. */
-export class TokenUpdater {
+export class OnTokensHook {
   readonly #records: TokenRecords
   readonly #onTokens: OnTokens | undefined
 
@@ -46,22 +46,22 @@ export class TokenUpdater {
    * Stores and announces a set as one step to everybody else: whoever reads the record meanwhile waits, and fails where
    * this fails.
    */
-  async holding<T> (id: string, work: () => Promise<T>): Promise<T> {
+  async withBarrier<T> (id: string, work: () => Promise<T>): Promise<T> {
     if (this.#onTokens === undefined) return await work()
-    const live = this.#records.live(id)
+    const live = this.#records.state(id)
     const running = work()
-    const settling: Promise<void> = running.then(() => {}).finally(() => { if (live.settling === settling) live.settling = undefined })
+    const settling: Promise<void> = running.then(() => {}).finally(() => { if (live.barrier === settling) live.barrier = undefined })
     settling.catch(() => {}) // those who wait hear of it; nobody may be waiting
-    live.settling = settling
+    live.barrier = settling
     return await running
   }
 
   /** Awaits `onTokens` for a set that is stored. */
-  async announce (id: string, tokens: TokenSet, event: TokensEvent): Promise<void> {
+  async run (id: string, tokens: TokenSet, event: TokensEvent): Promise<void> {
     if (this.#onTokens === undefined) return
     const run: HookRun = { id, parent: runningHook(runs.getStore()), running: true }
     try {
-      await runs.run(run, async () => { await this.#onTokens!({ ...tokens, record: id }, event) })
+      await runs.run(run, async () => { await this.#onTokens!({ ...tokens, recordId: id }, event) })
     } finally {
       run.running = false
     }
@@ -95,8 +95,8 @@ export class TokenUpdater {
   }
 
   /** Waits until the newest set may be used. */
-  async settled (live: LiveRecord): Promise<void> {
-    if (live.settling !== undefined && this.mayWait(live.id)) await this.waitFor(live.id, live.settling)
+  async waitForBarrier (live: RecordState): Promise<void> {
+    if (live.barrier !== undefined && this.mayWait(live.id)) await this.waitFor(live.id, live.barrier)
   }
 }
 

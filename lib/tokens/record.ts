@@ -19,9 +19,9 @@ export interface TokenRecord {
   /** Subject and issuer that a refreshed ID token must name. */
   readonly identity?: { sub: string, iss: string } | undefined
   /** A set that was refreshed and not taken over yet (refresh method `notify`). Its refresh token is the one that counts. */
-  readonly parked?: TokenSet | undefined
+  readonly pendingTokens?: TokenSet | undefined
   /** Hashes of the refresh tokens used up last: a set that holds one of them is outdated. */
-  readonly spent?: readonly string[] | undefined
+  readonly usedRefreshTokens?: readonly string[] | undefined
 }
 
 /** Refresh tokens that are remembered as used up. */
@@ -33,23 +33,23 @@ export function isRecordOf (record: TokenRecord | undefined, provider: { identit
 }
 
 /** The refresh token that the provider takes next. */
-export function nextRefreshToken ({ tokens, parked }: TokenRecord): string | undefined {
-  return parked?.refreshToken ?? tokens.refreshToken
+export function nextRefreshToken ({ tokens, pendingTokens }: TokenRecord): string | undefined {
+  return pendingTokens?.refreshToken ?? tokens.refreshToken
 }
 
 /** The sets whose tokens may be live at the provider, the newest first: what an end of the login has to revoke. */
-export function liveSets ({ tokens, parked }: Pick<TokenRecord, 'tokens' | 'parked'>): TokenSet[] {
-  return parked === undefined ? [tokens] : [parked, tokens]
+export function liveSets ({ tokens, pendingTokens }: Pick<TokenRecord, 'tokens' | 'pendingTokens'>): TokenSet[] {
+  return pendingTokens === undefined ? [tokens] : [pendingTokens, tokens]
 }
 
 /** What is remembered as used up when one more is. */
-export function spend ({ spent = [] }: TokenRecord, refreshToken: string): readonly string[] {
-  return [...spent, shortHash(refreshToken)].slice(-MAX_SPENT)
+export function withUsedRefreshToken ({ usedRefreshTokens = [] }: TokenRecord, refreshToken: string): readonly string[] {
+  return [...usedRefreshTokens, shortHash(refreshToken)].slice(-MAX_SPENT)
 }
 
 /** Whether a set was replaced by a refresh already: making it the current one would lose what came after it. */
 export function isOutdated (record: TokenRecord, { refreshToken }: TokenSet): boolean {
-  return refreshToken !== undefined && refreshToken !== nextRefreshToken(record) && record.spent?.includes(shortHash(refreshToken)) === true
+  return refreshToken !== undefined && refreshToken !== nextRefreshToken(record) && record.usedRefreshTokens?.includes(shortHash(refreshToken)) === true
 }
 
 // The tokens stand in the answer's members too: they are stored once.
@@ -82,23 +82,23 @@ function isStoredSet (value: unknown): boolean {
 
 /** Whether a record of a store is a token record: what is anything else counts as not there. */
 export function isTokenRecord (stored: StoredRecord): boolean {
-  const { version, provider, providerIdentity, tokens, parked, obtainedAt, ttl, user, identity, spent } = stored
+  const { version, provider, providerIdentity, tokens, pendingTokens, obtainedAt, ttl, user, identity, usedRefreshTokens } = stored
   return version > 0 && typeof provider === 'string' && typeof providerIdentity === 'string' && isStoredSet(tokens) &&
-    (parked === undefined || isStoredSet(parked)) && Number.isFinite(obtainedAt) && Number.isFinite(ttl) &&
+    (pendingTokens === undefined || isStoredSet(pendingTokens)) && Number.isFinite(obtainedAt) && Number.isFinite(ttl) &&
     (user === null || (isObject(user) && typeof user.id === 'string')) &&
     (identity === undefined || (isObject(identity) && isTextList([identity.sub, identity.iss]))) &&
-    (spent === undefined || isTextList(spent))
+    (usedRefreshTokens === undefined || isTextList(usedRefreshTokens))
 }
 
 /** A record in the store's form. */
 export function encodeRecord (record: TokenRecord): StoredRecord {
-  const { parked, tokens } = record
-  return { ...record, tokens: compact(tokens), expiresAt: tokens.expiresAt, ...(parked !== undefined && { parked: compact(parked) }) }
+  const { pendingTokens, tokens } = record
+  return { ...record, tokens: compact(tokens), expiresAt: tokens.expiresAt, ...(pendingTokens !== undefined && { pendingTokens: compact(pendingTokens) }) }
 }
 
 /** What a record in the store's form says. */
 export function decodeRecord (stored: StoredRecord | undefined): TokenRecord | undefined {
   if (stored === undefined) return undefined
   const { expiresAt: _copy, ...record } = stored as unknown as TokenRecord & { expiresAt?: number }
-  return { ...record, tokens: expand(record.tokens), ...(record.parked !== undefined && { parked: expand(record.parked) }) }
+  return { ...record, tokens: expand(record.tokens), ...(record.pendingTokens !== undefined && { pendingTokens: expand(record.pendingTokens) }) }
 }

@@ -1,16 +1,16 @@
 import { randomToken } from '../util/random.ts'
-import { RefreshedSets } from './deferred-writes.ts'
-import { type LiveRecord, LiveRecords, type Outcome, type UnsavedSet } from './record-state.ts'
+import { DeferredWrites } from './deferred-writes.ts'
+import { type RecordState, RecordStates, type RefreshOutcome, type UnsavedSet } from './record-state.ts'
 import { decodeRecord, encodeRecord, nextRefreshToken, type TokenRecord } from './record.ts'
-import { StoreWatch } from './store-health.ts'
-import type { RefreshIntent, StoredRecord, TokenStore } from './stores/token-store.ts'
-import { KeptRecords } from './touch-schedule.ts'
+import { StoreHealth } from './store-health.ts'
+import type { RefreshLease, StoredRecord, TokenStore } from './stores/token-store.ts'
+import { TouchSchedule } from './touch-schedule.ts'
 import { UnclearDeletions } from './unclear-deletions.ts'
 
 /** What stands between a process and a refresh. */
-export type Begun =
+export type AcquireResult =
   /** `standing`: the intent as it stands in the store. */
-  | { state: 'begun', record: TokenRecord, unfinished: boolean, standing: { owner: string, version: number } }
+  | { state: 'begun', record: TokenRecord, abandoned: boolean, standing: { owner: string, version: number } }
   | { state: 'busy' }
   | { state: 'newer', record: TokenRecord }
   | { state: 'gone' }
@@ -25,11 +25,11 @@ const SEEN_MS = 60_000
 export class TokenRecords {
   readonly #store: TokenStore
   readonly #monotonic: () => number
-  readonly #live: LiveRecords
-  readonly #kept: KeptRecords
-  readonly #watch: StoreWatch
-  readonly #refreshed: RefreshedSets
-  readonly #unclear: UnclearDeletions
+  readonly #states: RecordStates
+  readonly #touchSchedule: TouchSchedule
+  readonly #health: StoreHealth
+  readonly #deferredWrites: DeferredWrites
+  readonly #unclearDeletions: UnclearDeletions
   readonly #onRollback: (provider: string) => void
 
   /**
@@ -40,40 +40,40 @@ export class TokenRecords {
     this.#store = store
     this.#monotonic = monotonic
     this.#onRollback = onRollback
-    this.#live = new LiveRecords(monotonic)
-    this.#kept = new KeptRecords(monotonic)
-    this.#watch = new StoreWatch(monotonic, () => this.#refreshed.writeAll())
-    this.#refreshed = new RefreshedSets(store, this.#watch, this.#live, (id, { ttl }) => this.#kept.keep(id, ttl))
-    this.#unclear = new UnclearDeletions(async id => await store.get(id) !== undefined)
+    this.#states = new RecordStates(monotonic)
+    this.#touchSchedule = new TouchSchedule(monotonic)
+    this.#health = new StoreHealth(monotonic, () => this.#deferredWrites.writeAll())
+    this.#deferredWrites = new DeferredWrites(store, this.#health, this.#states, (id, { ttl }) => this.#touchSchedule.noteTtl(id, ttl))
+    this.#unclearDeletions = new UnclearDeletions(async id => await store.get(id) !== undefined)
   }
 
   /** Ids under which this process holds something, for tests of leaks. */
-  get size (): number { return this.#live.size }
+  get size (): number { return this.#states.size }
 
   /** Milliseconds for which the store is known to have answered: before that, others may have been unable to write. */
-  get steadyMs (): number { return this.#watch.steadyMs }
+  get steadyMs (): number { return this.#health.steadyMs }
 
   /** Sets that could not be written yet, and are lost where this process ends now. */
-  get unsaved (): number { return this.#live.unsaved().length }
+  get unsaved (): number { return this.#states.unsaved().length }
 
-  live (id: string): LiveRecord { return this.#live.get(id) }
+  state (id: string): RecordState { return this.#states.get(id) }
 
   /** Stores the tokens of a new login and returns the record's id. */
   async create (record: Omit<TokenRecord, 'version'>): Promise<string> {
     const id = randomToken()
     const first: TokenRecord = { version: 1, ...record }
     await this.#store.set(id, encodeRecord(first), { ttl: record.ttl, expectedVersion: 0 })
-    this.#live.saw(this.live(id), first)
-    this.#kept.keep(id, record.ttl)
+    this.#states.observe(this.state(id), first)
+    this.#touchSchedule.noteTtl(id, record.ttl)
     return id
   }
 
   /** Puts a first record into a store of this process, without waiting. */
-  plant (record: Omit<TokenRecord, 'version'>, store: { put (id: string, record: StoredRecord): void }): string {
+  insert (record: Omit<TokenRecord, 'version'>, store: { put (id: string, record: StoredRecord): void }): string {
     const id = randomToken()
     const first: TokenRecord = { version: 1, ...record }
     store.put(id, encodeRecord(first))
-    this.#live.saw(this.live(id), first)
+    this.#states.observe(this.state(id), first)
     return id
   }
 
@@ -81,16 +81,16 @@ export class TokenRecords {
   decode (stored: StoredRecord | undefined): TokenRecord | undefined { return decodeRecord(stored) }
 
   /** Whether this process has seen the record deleted, within the last minute. */
-  isGone (id: string): boolean { return this.#live.isGone(id) }
+  isDeleted (id: string): boolean { return this.#states.isDeleted(id) }
 
   /** Reads a record from the store; the newest version known is returned, undefined where it is gone. */
   async read (id: string): Promise<TokenRecord | undefined> {
-    const live = this.live(id)
-    if (live.unsaved !== undefined) await this.#refreshed.writeAgain(live)
+    const live = this.state(id)
+    if (live.unsaved !== undefined) await this.#deferredWrites.writeAgain(live)
     // The one case in which memory is ahead of the store: it failed right after the provider had rotated.
-    if (live.unsaved !== undefined) return live.gone ? undefined : live.unsaved.record
+    if (live.unsaved !== undefined) return live.deleted ? undefined : live.unsaved.record
     const askedAt = this.#monotonic()
-    return await this.#newest(live, decodeRecord(await this.#watch.watch(() => this.#store.get(id))), askedAt)
+    return await this.#newest(live, decodeRecord(await this.#health.watch(() => this.#store.get(id))), askedAt)
   }
 
   /**
@@ -100,46 +100,46 @@ export class TokenRecords {
    * @param askedAt when the store was asked: what this process saw later than that is simply newer
    * @param mine whether an intent that stands on the record is the caller's own
    */
-  async #newest (live: LiveRecord, stored: TokenRecord | undefined, askedAt: number, mine = false): Promise<TokenRecord | undefined> {
-    const { gone, record: known } = live
+  async #newest (live: RecordState, stored: TokenRecord | undefined, askedAt: number, mine = false): Promise<TokenRecord | undefined> {
+    const { deleted, record: known } = live
     if (stored === undefined) {
       live.record = undefined
       return undefined
     }
-    if (gone) {
+    if (deleted) {
       if (askedAt > live.seenAt) {
         this.#onRollback(stored.provider)
         await this.#store.delete(live.id).catch(() => {}) // the next one who reads it tries again
       }
       return undefined
     }
-    if (known === undefined || stored.version >= known.version || this.#monotonic() - live.seenAt > SEEN_MS) return this.#live.saw(live, stored)
+    if (known === undefined || stored.version >= known.version || this.#monotonic() - live.seenAt > SEEN_MS) return this.#states.observe(live, stored)
     // A refresh that somebody began on the older version is let finish: its set would be lost, and it may be the only good one.
     if (askedAt > live.seenAt) {
-      const repaired = this.#store.set(live.id, encodeRecord(known), { ttl: known.ttl, expectedVersion: stored.version, idle: !mine })
+      const repaired = this.#store.set(live.id, encodeRecord(known), { ttl: known.ttl, expectedVersion: stored.version, onlyIfUnlocked: !mine })
       if (await repaired.catch(() => false)) {
         this.#onRollback(known.provider)
         live.seenAt = this.#monotonic()
       }
     }
-    return live.gone ? undefined : live.record
+    return live.deleted ? undefined : live.record
   }
 
   /** Announces a refresh of one version; in a store for one process there is nobody to announce it to. */
-  async begin (id: string, intent: RefreshIntent & { version: number }): Promise<Begun> {
-    const live = this.live(id)
+  async acquireRefresh (id: string, intent: RefreshLease & { version: number }): Promise<AcquireResult> {
+    const live = this.state(id)
     // Where the store is back, what it could not take comes first: the intent is announced on that.
-    if (live.unsaved !== undefined) await this.#refreshed.writeAgain(live)
+    if (live.unsaved !== undefined) await this.#deferredWrites.writeAgain(live)
     const { owner, version } = intent
-    if (this.#store.begin === undefined) {
+    if (this.#store.acquireRefresh === undefined) {
       const record = await this.read(id)
       if (record === undefined) return { state: 'gone' }
       if (record.version !== version) return { state: 'newer', record }
-      return { state: 'begun', record, unfinished: false, standing: { owner, version } }
+      return { state: 'begun', record, abandoned: false, standing: { owner, version } }
     }
     if (live.unsaved !== undefined) return await this.#beginUnsaved(live, live.unsaved, intent)
     const askedAt = this.#monotonic()
-    const result = await this.#watch.watch(() => this.#store.begin!(id, intent))
+    const result = await this.#health.watch(() => this.#store.acquireRefresh!(id, intent))
     if (result.state === 'gone') {
       live.record = undefined
       return result
@@ -154,10 +154,10 @@ export class TokenRecords {
     if (result.state === 'begun') {
       // The store had gone back, and writing the newer version has ended the intent.
       if (record.version > result.record.version) {
-        const again = await this.#watch.watch(() => this.#store.begin!(id, intent))
+        const again = await this.#health.watch(() => this.#store.acquireRefresh!(id, intent))
         if (again.state !== 'begun') return { state: 'busy' }
       }
-      return { state: 'begun', record, unfinished: result.unfinished, standing: { owner, version: record.version } }
+      return { state: 'begun', record, abandoned: result.abandoned, standing: { owner, version: record.version } }
     }
     // An older version stands there than the one to replace. Where it is this process that saw the newer one, that one
     // stands there again by now, or will when a refresh that somebody else began is over.
@@ -169,10 +169,10 @@ export class TokenRecords {
    * of the write was lost; there others may use its refresh token. So it is not used before the store has been told.
    * @throws FST_OAUTH_STORE_UNAVAILABLE
    */
-  async #beginUnsaved (live: LiveRecord, unsaved: UnsavedSet, intent: RefreshIntent & { version: number }): Promise<Begun> {
+  async #beginUnsaved (live: RecordState, unsaved: UnsavedSet, intent: RefreshLease & { version: number }): Promise<AcquireResult> {
     const { version: _unsaved, ...rest } = intent
     const { owner, record, used } = unsaved
-    const result = await this.#watch.watch(() => this.#store.begin!(live.id, { ...rest, owner }))
+    const result = await this.#health.watch(() => this.#store.acquireRefresh!(live.id, { ...rest, owner }))
     if (result.state === 'gone' || result.state === 'busy') return { state: result.state }
     const stored = decodeRecord(result.record)!
     const next = nextRefreshToken(stored)
@@ -183,18 +183,18 @@ export class TokenRecords {
       return { state: 'busy' }
     }
     if (record.version !== intent.version) return { state: 'newer', record }
-    return { state: 'begun', record, unfinished: false, standing: { owner, version: stored.version } }
+    return { state: 'begun', record, abandoned: false, standing: { owner, version: stored.version } }
   }
 
   /** Keeps the caller's intent alive while its exchange is still read, and the version that it is to replace still stands. */
-  async extend (id: string, intent: RefreshIntent & { version: number }): Promise<void> {
-    const { begin } = this.#store
-    if (begin !== undefined) await this.#watch.watch(() => begin.call(this.#store, id, intent))
+  async extend (id: string, intent: RefreshLease & { version: number }): Promise<void> {
+    const { acquireRefresh } = this.#store
+    if (acquireRefresh !== undefined) await this.#health.watch(() => acquireRefresh.call(this.#store, id, intent))
   }
 
   /** Ends the caller's intent without a new set, so that others may try. */
   async release (id: string, owner: string): Promise<void> {
-    await this.#store.end?.(id, { owner, ttl: 1 })
+    await this.#store.finishRefresh?.(id, { owner, ttl: 1 })
   }
 
   /**
@@ -203,8 +203,8 @@ export class TokenRecords {
    * @param replaced the record that the refresh set out from
    * @param onGone called, now or later, where the set cannot be written because the record has been deleted
    */
-  async write (id: string, outcome: Outcome, replaced: TokenRecord, onGone: () => void): Promise<boolean> {
-    return await this.#refreshed.write(this.live(id), outcome, replaced, onGone)
+  async write (id: string, outcome: RefreshOutcome, replaced: TokenRecord, onGone: () => void): Promise<boolean> {
+    return await this.#deferredWrites.write(this.state(id), outcome, replaced, onGone)
   }
 
   /**
@@ -212,17 +212,17 @@ export class TokenRecords {
    * that it brings must not be shut out.
    */
   async update (id: string, next: TokenRecord): Promise<boolean> {
-    const live = this.live(id)
+    const live = this.state(id)
     // The expected version says the same: a store that did not take that set does not have its version. It spares the call.
     if (live.unsaved !== undefined) return false
-    const written = await this.#store.set(id, encodeRecord(next), { ttl: next.ttl, expectedVersion: next.version - 1, idle: true })
-    if (!written || live.gone) return false
-    this.#live.saw(live, next)
+    const written = await this.#store.set(id, encodeRecord(next), { ttl: next.ttl, expectedVersion: next.version - 1, onlyIfUnlocked: true })
+    if (!written || live.deleted) return false
+    this.#states.observe(live, next)
     return true
   }
 
   /** A last try for what could not be written yet. */
-  async close (): Promise<void> { await Promise.all([this.#refreshed.close(), this.#unclear.close()]) }
+  async close (): Promise<void> { await Promise.all([this.#deferredWrites.close(), this.#unclearDeletions.close()]) }
 
   /**
    * Deletes a record for good and returns what it held.
@@ -230,34 +230,34 @@ export class TokenRecords {
    * the store did it and its answer was lost
    */
   async remove (id: string, onGone?: (record: TokenRecord) => void): Promise<TokenRecord | undefined> {
-    const live = this.live(id)
+    const live = this.state(id)
     const { unsaved, seenAt } = live
     let { record: known } = live
-    live.gone = true
+    live.deleted = true
     live.seenAt = Infinity // what is read until it is deleted is no deletion that the store forgot
     live.record = undefined
     live.unsaved = undefined
     try {
       if (known === undefined && onGone !== undefined) known = decodeRecord(await this.#store.get(id))
-      const stored = decodeRecord(await this.#store.take(id))
+      const stored = decodeRecord(await this.#store.consume(id))
       await this.#store.delete(id)
       live.seenAt = this.#monotonic()
-      const before = this.#unclear.settle(id)
+      const before = this.#unclearDeletions.settle(id)
       return stored !== undefined && stored.version >= (known?.version ?? 0) ? stored : known ?? before
     } catch (error) {
       // What could not be written yet is told of a deletion when it is tried again.
       if (known !== undefined && unsaved === undefined && onGone !== undefined) {
-        this.#unclear.add(id, known, (record) => {
+        this.#unclearDeletions.add(id, known, (record) => {
           live.record = undefined
           onGone(record)
         })
       }
       // It still stands in the store: the caller has to know, and a second try must be possible.
-      live.gone = false
+      live.deleted = false
       live.seenAt = seenAt
       live.record = known
       live.unsaved = unsaved
-      if (unsaved !== undefined) this.#refreshed.retryLater(live)
+      if (unsaved !== undefined) this.#deferredWrites.retryLater(live)
       throw error
     }
   }
@@ -267,13 +267,13 @@ export class TokenRecords {
    * @returns whether that was so
    */
   async keepAlive (id: string, ttl: number): Promise<boolean> {
-    if (!this.#kept.isDue(id, ttl) || this.isGone(id)) return false
-    this.#kept.keep(id, ttl)
+    if (!this.#touchSchedule.isDue(id, ttl) || this.isDeleted(id)) return false
+    this.#touchSchedule.noteTtl(id, ttl)
     try {
       await this.#store.touch(id, { ttl })
       return true
     } catch (error) {
-      this.#kept.forget(id)
+      this.#touchSchedule.forget(id)
       throw error
     }
   }

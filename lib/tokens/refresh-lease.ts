@@ -3,16 +3,16 @@ import type { TokenRecord } from './record.ts'
 import type { TokenRecords } from './records.ts'
 
 /** One refresh of one version, as others see it. */
-export interface Intent {
+export interface Lease {
   /** Random; one for each refresh. */
   owner: string
   /** The version to replace. */
   version: number
 }
 
-export type Announced =
+export type AcquiredLease =
   /** The refresh token may be sent, until then (monotonic milliseconds). */
-  | { state: 'begun', record: TokenRecord, unfinished: boolean, standing: Intent, sendBefore: number }
+  | { state: 'begun', record: TokenRecord, abandoned: boolean, standing: Lease, sendBefore: number }
   | { state: 'newer', record: TokenRecord }
   | { state: 'gone' }
   /** Somebody else was at work all the time. */
@@ -36,7 +36,7 @@ const BEAT_RETRY_MS = 200
 export const POLL_MS = 200
 
 /** The intents that processes announce to each other, so that one of them at a time sends a refresh token. */
-export class RefreshIntents {
+export class RefreshLeases {
   readonly #records: TokenRecords
   readonly #clock: Clock
 
@@ -49,12 +49,12 @@ export class RefreshIntents {
    * Waits until this process may send the refresh token, or until somebody else has sent it.
    * @param patienceMs milliseconds to wait for others
    */
-  async announce (id: string, { owner, version }: Intent, patienceMs: number): Promise<Announced> {
+  async acquire (id: string, { owner, version }: Lease, patienceMs: number): Promise<AcquiredLease> {
     const begunAt = this.#clock.monotonic()
     for (let wait = 10; ; wait = Math.min(wait * 2, POLL_MS)) {
       const startedAt = this.#clock.monotonic()
       const takeOver = this.#records.steadyMs >= RECOVERY_MS || startedAt - begunAt >= SILENCE_MS
-      const begun = await this.#records.begin(id, { owner, version, until: Date.now() + INTENT_MS, takeOver })
+      const begun = await this.#records.acquireRefresh(id, { owner, version, until: Date.now() + INTENT_MS, takeOver })
       if (begun.state === 'gone' || begun.state === 'newer') return begun
       // A margin for the way to the provider: past it the intent may be somebody else's by the time the token is seen.
       if (begun.state === 'begun') return { ...begun, sendBefore: startedAt + INTENT_MS - SEND_MARGIN_MS }
@@ -64,7 +64,7 @@ export class RefreshIntents {
   }
 
   /** Extends an intent until told to stop; resolves then when no extension is under way that could outlive its end. */
-  keep (id: string, intent: Intent): () => Promise<void> {
+  startHeartbeat (id: string, intent: Lease): () => Promise<void> {
     let beat = Promise.resolve()
     let timer: NodeJS.Timeout | undefined
     let stopped = false
@@ -82,12 +82,12 @@ export class RefreshIntents {
   }
 
   /** Leaves the record to others: at once, marked as unfinished where the provider may have seen the token, now or before. */
-  async giveUp (id: string, intent: Intent, unsure: boolean): Promise<void> {
-    const live = this.#records.live(id)
-    if (unsure) live.doubtful = intent.version
+  async abandon (id: string, intent: Lease, unsure: boolean): Promise<void> {
+    const live = this.#records.state(id)
+    if (unsure) live.outcomeUnknownVersion = intent.version
     // The intent is that of a set which is not written yet: others still have to wait for it.
     if (live.unsaved !== undefined) return
-    const done = live.doubtful === intent.version ? this.#records.extend(id, { ...intent, until: Date.now() }) : this.#records.release(id, intent.owner)
+    const done = live.outcomeUnknownVersion === intent.version ? this.#records.extend(id, { ...intent, until: Date.now() }) : this.#records.release(id, intent.owner)
     await done.catch(() => {}) // the intent ends by itself
   }
 }

@@ -1,7 +1,7 @@
 import { type OAuthError, RefreshLostError, StoreUnavailableError } from '../errors.ts'
 import type { TokenResponse } from '../oauth/token-response.ts'
 import { isSameSet, loggedScopeChange, type ScopeChange, type TokenSet } from '../oauth/token-set.ts'
-import type { Parameters } from '../oauth/urls.ts'
+import type { RequestParameters } from '../oauth/urls.ts'
 import type { ProviderHooks } from '../providers/options.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { loginEnded, mayHaveArrived, readRefusal, timedOut, tokenExpired, waitForProvider } from '../providers/refresh-errors.ts'
@@ -9,10 +9,10 @@ import { NOT_REVOKED, revokeSets } from '../providers/revocation.ts'
 import type { Clock } from '../util/clock.ts'
 import type { Logger } from '../util/logger.ts'
 import { randomToken } from '../util/random.ts'
-import type { TokensEvent, TokenUpdater } from './on-tokens.ts'
-import { isOutdated, isRecordOf, liveSets, nextRefreshToken, spend, type TokenRecord } from './record.ts'
+import type { TokensEvent, OnTokensHook } from './on-tokens.ts'
+import { isOutdated, isRecordOf, liveSets, nextRefreshToken, withUsedRefreshToken, type TokenRecord } from './record.ts'
 import type { TokenRecords } from './records.ts'
-import { POLL_MS, RefreshIntents } from './refresh-lease.ts'
+import { POLL_MS, RefreshLeases } from './refresh-lease.ts'
 
 export interface RefreshOptions {
   /** The version to replace: a newer one that stands there already is used instead. */
@@ -20,20 +20,20 @@ export interface RefreshOptions {
   /** A refresh token given by the caller, in place of the stored one. */
   refreshToken?: string | undefined
   /** Further parameters of this one refresh; they win over `refreshParams`. */
-  params?: Parameters | undefined
+  params?: RequestParameters | undefined
   /** False where the app itself added parameters to this one refresh. Default true. */
   isOwn?: boolean
   /** Run after the provider's own hooks. */
   hooks?: ProviderHooks | undefined
   /** Leaves the new set beside the current one until somebody takes it over. */
-  park?: boolean
+  keepPending?: boolean
 }
 
 export interface RefresherOptions {
   records: TokenRecords
   clock: Clock
   log: Logger
-  updater: TokenUpdater
+  onTokensHook: OnTokensHook
 }
 
 type Refused = Extract<TokenResponse, { error: unknown }>
@@ -55,17 +55,17 @@ export class Refresher {
   readonly #records: TokenRecords
   readonly #clock: Clock
   readonly #log: Logger
-  readonly #updater: TokenUpdater
-  readonly #intents: RefreshIntents
-  readonly #flights = new Set<Promise<unknown>>()
+  readonly #onTokensHook: OnTokensHook
+  readonly #leases: RefreshLeases
+  readonly #underWay = new Set<Promise<unknown>>()
   #lostCount = 0
 
-  constructor ({ records, clock, log, updater }: RefresherOptions) {
+  constructor ({ records, clock, log, onTokensHook }: RefresherOptions) {
     this.#records = records
     this.#clock = clock
     this.#log = log
-    this.#updater = updater
-    this.#intents = new RefreshIntents(records, clock)
+    this.#onTokensHook = onTokensHook
+    this.#leases = new RefreshLeases(records, clock)
   }
 
   /**
@@ -75,17 +75,17 @@ export class Refresher {
    */
   refresh (provider: ProviderClient, id: string, options: RefreshOptions): Promise<TokenRecord> {
     // The hook's own calls use the set that it was called for, whatever its expiry says: they cannot wait for themselves.
-    const { record } = this.#records.live(id)
-    if (record !== undefined && !this.#updater.mayWait(id)) return Promise.resolve(record)
-    return this.#updater.waitFor(id, waitForProvider(this.#flight(provider, id, options), provider))
+    const { record } = this.#records.state(id)
+    if (record !== undefined && !this.#onTokensHook.mayWait(id)) return Promise.resolve(record)
+    return this.#onTokensHook.waitFor(id, waitForProvider(this.#joinOrStart(provider, id, options), provider))
   }
 
   /** Starts a refresh that nobody waits for, unless one failed a moment ago. */
   refreshAhead (provider: ProviderClient, id: string, options: RefreshOptions): void {
-    const live = this.#records.live(id)
-    if (live.flight !== undefined || live.pausedUntil > this.#clock.monotonic()) return
-    this.#flight(provider, id, options).catch((error: unknown) => {
-      live.pausedUntil = this.#clock.monotonic() + PAUSE_MS
+    const live = this.#records.state(id)
+    if (live.refreshInProgress !== undefined || live.refreshAheadPausedUntil > this.#clock.monotonic()) return
+    this.#joinOrStart(provider, id, options).catch((error: unknown) => {
+      live.refreshAheadPausedUntil = this.#clock.monotonic() + PAUSE_MS
       const { code, oauthError } = error as OAuthError
       this.#log.warn({ provider: provider.name, code, oauthError }, 'a refresh ahead of time failed; the token is still valid and stays in use')
     })
@@ -96,49 +96,49 @@ export class Refresher {
 
   /** Resolves when no refresh is under way. */
   async idle (): Promise<void> {
-    while (this.#flights.size > 0) await Promise.allSettled(this.#flights)
+    while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay)
   }
 
-  #flight (provider: ProviderClient, id: string, options: RefreshOptions): Promise<TokenRecord> {
-    const { flight } = this.#records.live(id)
-    if (flight === undefined) return this.#fly(id, () => this.#run(provider, id, options))
+  #joinOrStart (provider: ProviderClient, id: string, options: RefreshOptions): Promise<TokenRecord> {
+    const { refreshInProgress } = this.#records.state(id)
+    if (refreshInProgress === undefined) return this.#singleFlight(id, () => this.#run(provider, id, options))
     // A flight serves whoever waits for something newer than what it set out to replace.
-    return flight.then(record => record.version > options.version ? record : this.#flight(provider, id, options))
+    return refreshInProgress.then(record => record.version > options.version ? record : this.#joinOrStart(provider, id, options))
   }
 
   /** Does something that nothing else of this process may come between. */
-  #fly (id: string, work: () => Promise<TokenRecord>): Promise<TokenRecord> {
-    const live = this.#records.live(id)
+  #singleFlight (id: string, work: () => Promise<TokenRecord>): Promise<TokenRecord> {
+    const live = this.#records.state(id)
     const flight = work().finally(() => {
-      if (live.flight === flight) live.flight = undefined
-      this.#flights.delete(flight)
+      if (live.refreshInProgress === flight) live.refreshInProgress = undefined
+      this.#underWay.delete(flight)
     })
-    live.flight = flight
-    this.#flights.add(flight)
+    live.refreshInProgress = flight
+    this.#underWay.add(flight)
     flight.catch(() => {}) // those who wait hear of it; nobody may be waiting
     return flight
   }
 
   async #run (provider: ProviderClient, id: string, options: RefreshOptions): Promise<TokenRecord> {
-    const { refusals } = this.#records.live(id)
+    const { refusals } = this.#records.state(id)
     if (refusals?.version === options.version && this.#clock.monotonic() < refusals.pausedUntil) throw refusals.last
     const owner = randomToken()
-    const begun = await this.#intents.announce(id, { owner, version: options.version }, EXCHANGE_MS)
+    const begun = await this.#leases.acquire(id, { owner, version: options.version }, EXCHANGE_MS)
     if (begun.state === 'gone') throw loginEnded(provider)
     if (begun.state === 'late') throw timedOut(provider)
     if (begun.state === 'newer') return begun.record
-    const { record: current, unfinished, standing } = begun
-    const live = this.#records.live(id)
-    if (unfinished) live.doubtful = current.version
+    const { record: current, abandoned, standing } = begun
+    const live = this.#records.state(id)
+    if (abandoned) live.outcomeUnknownVersion = current.version
 
     const intent = { owner, version: current.version }
-    const stopHeartbeat = this.#intents.keep(id, standing)
+    const stopHeartbeat = this.#leases.startHeartbeat(id, standing)
     let answer: TokenResponse
     try {
       answer = await this.#exchange(provider, current, begun.sendBefore, options)
     } catch (error) {
       await stopHeartbeat()
-      await this.#intents.giveUp(id, intent, mayHaveArrived(error))
+      await this.#leases.abandon(id, intent, mayHaveArrived(error))
       throw error
     }
     const stopped = stopHeartbeat()
@@ -147,24 +147,24 @@ export class Refresher {
       return await this.#refused(provider, id, owner, current, answer, options)
     }
     // Not awaited: a beat that comes later than the write finds another version and leaves nothing.
-    return await this.#updater.holding(id, () => this.#keep(provider, id, owner, current, answer, options))
+    return await this.#onTokensHook.withBarrier(id, () => this.#storeResult(provider, id, owner, current, answer, options))
   }
 
   /** Stores what arrived before anything else is looked at, then announces it. */
-  async #keep (provider: ProviderClient, id: string, owner: string, current: TokenRecord, answer: Exclude<TokenResponse, { error: unknown }>, options: RefreshOptions): Promise<TokenRecord> {
+  async #storeResult (provider: ProviderClient, id: string, owner: string, current: TokenRecord, answer: Exclude<TokenResponse, { error: unknown }>, options: RefreshOptions): Promise<TokenRecord> {
     // The ID token is checked after the write: nothing that it says may cost the rotated token beside it.
     const { idToken, ...tokens } = answer.tokens
     const used = options.refreshToken ?? nextRefreshToken(current)
     if (tokens.refreshToken === undefined && used !== undefined) tokens.refreshToken = used
     const kept = current.tokens.idToken
-    const spent = used === undefined || used === tokens.refreshToken ? current.spent : spend(current, used)
-    const place = (set: TokenSet, version: number): TokenRecord => options.park === true
-      ? { ...current, version, spent, parked: set }
-      : { ...current, version, spent, tokens: set, parked: undefined, obtainedAt: this.#clock.now() }
+    const spent = used === undefined || used === tokens.refreshToken ? current.usedRefreshTokens : withUsedRefreshToken(current, used)
+    const place = (set: TokenSet, version: number): TokenRecord => options.keepPending === true
+      ? { ...current, version, usedRefreshTokens: spent, pendingTokens: set }
+      : { ...current, version, usedRefreshTokens: spent, tokens: set, pendingTokens: undefined, obtainedAt: this.#clock.now() }
     let next = place({ ...tokens, ...(kept !== undefined && { idToken: kept }) }, current.version + 1)
     const written = await this.#records.write(id, { owner, record: next }, current, () => this.#revoke(provider, next))
     if (!written) return await this.#superseded(provider, id)
-    this.#records.live(id).refusals = undefined
+    this.#records.state(id).refusals = undefined
     if (idToken !== undefined && await this.#acceptIdToken(provider, id, next, tokens, idToken)) {
       const checked = place({ ...tokens, idToken }, next.version + 1)
       // A store that fails now costs the ID token alone.
@@ -175,7 +175,7 @@ export class Refresher {
       const change = loggedScopeChange(scopeChange)
       this.#log.info({ provider: provider.name, ...change }, 'the provider granted another scope than before')
     }
-    if (options.park !== true) await this.#updater.announce(id, next.tokens, eventOf(next, current.tokens, scopeChange))
+    if (options.keepPending !== true) await this.#onTokensHook.run(id, next.tokens, eventOf(next, current.tokens, scopeChange))
     return next
   }
 
@@ -184,13 +184,13 @@ export class Refresher {
    * that it (or one before) has replaced stays replaced: its refresh token has been used up.
    * @throws FST_OAUTH_LOGIN_ENDED, FST_OAUTH_STORE_UNAVAILABLE
    */
-  async adopt (provider: ProviderClient, id: string, tokens: TokenSet): Promise<TokenRecord> {
+  async save (provider: ProviderClient, id: string, tokens: TokenSet): Promise<TokenRecord> {
     // The hook's own save is part of the flight that the hook belongs to.
-    if (!this.#updater.mayWait(id)) return await this.#adopt(provider, id, tokens)
-    const { flight } = this.#records.live(id)
-    if (flight === undefined) return await this.#updater.waitFor(id, this.#fly(id, () => this.#adopt(provider, id, tokens)))
-    await this.#updater.waitFor(id, waitForProvider(flight.catch(() => {}), provider))
-    return await this.adopt(provider, id, tokens)
+    if (!this.#onTokensHook.mayWait(id)) return await this.#adopt(provider, id, tokens)
+    const { refreshInProgress } = this.#records.state(id)
+    if (refreshInProgress === undefined) return await this.#onTokensHook.waitFor(id, this.#singleFlight(id, () => this.#adopt(provider, id, tokens)))
+    await this.#onTokensHook.waitFor(id, waitForProvider(refreshInProgress.catch(() => {}), provider))
+    return await this.save(provider, id, tokens)
   }
 
   async #adopt (provider: ProviderClient, id: string, tokens: TokenSet): Promise<TokenRecord> {
@@ -200,10 +200,10 @@ export class Refresher {
       if (!isRecordOf(current, provider.config)) throw loginEnded(provider)
       // Somebody else has saved it already. A set that has been parked meanwhile stays: its refresh token exists only once.
       if (isOutdated(current, tokens) || isSameSet(current.tokens, tokens)) return current
-      const next: TokenRecord = { ...current, version: current.version + 1, tokens, parked: undefined, obtainedAt: this.#clock.now() }
-      const adopted = await this.#updater.holding(id, async () => {
+      const next: TokenRecord = { ...current, version: current.version + 1, tokens, pendingTokens: undefined, obtainedAt: this.#clock.now() }
+      const adopted = await this.#onTokensHook.withBarrier(id, async () => {
         if (!await this.#records.update(id, next)) return false
-        await this.#updater.announce(id, tokens, eventOf(next, current.tokens))
+        await this.#onTokensHook.run(id, tokens, eventOf(next, current.tokens))
         return true
       })
       if (adopted) return next
@@ -235,7 +235,7 @@ export class Refresher {
     provider: ProviderClient, id: string, owner: string, current: TokenRecord,
     { error, refreshToken }: Refused, { refreshToken: given, isOwn = true }: RefreshOptions
   ): Promise<TokenRecord> {
-    const live = this.#records.live(id)
+    const live = this.#records.state(id)
     const isRefresh = provider.config.grantType !== 'client_credentials'
     const refusal = isRefresh ? readRefusal(error, { isOwn: isOwn && given === undefined }) : 'kept'
     if (refusal !== 'ended') {
@@ -244,7 +244,7 @@ export class Refresher {
         const next = withRefreshToken(current, refreshToken)
         await this.#records.write(id, { owner, record: next }, current, () => this.#revoke(provider, next))
       } else {
-        await this.#intents.giveUp(id, { owner, version: current.version }, refusal === 'unsure')
+        await this.#leases.abandon(id, { owner, version: current.version }, refusal === 'unsure')
         if (given === undefined) this.#countRefusal(id, current.version, error)
       }
       throw error
@@ -253,7 +253,7 @@ export class Refresher {
     if (newest !== undefined && newest.version > current.version) return newest
     if (newest === undefined) throw loginEnded(provider, error)
     await this.#records.remove(id)
-    if (live.doubtful !== current.version) {
+    if (live.outcomeUnknownVersion !== current.version) {
       this.#log.info({ provider: provider.name, oauthError: error.oauthError }, 'the provider has ended the login; the user has to log in again')
       throw loginEnded(provider, error)
     }
@@ -264,7 +264,7 @@ export class Refresher {
 
   /** Keeps calls that go on in spite of refusals from asking the provider each time. */
   #countRefusal (id: string, version: number, error: OAuthError): void {
-    const live = this.#records.live(id)
+    const live = this.#records.state(id)
     const count = live.refusals?.version === version ? live.refusals.count + 1 : 1
     const pause = count < FREE_REFUSALS ? 0 : FIRST_REFUSAL_PAUSE_MS * 2 ** Math.min(count - FREE_REFUSALS, 6)
     const asked = count < FREE_REFUSALS ? 0 : (error.retryAfter ?? 0) * 1000
@@ -284,8 +284,8 @@ export class Refresher {
     if (!provider.config.revokeAtLogout) return
     const work: Promise<unknown> = revokeSets(provider, liveSets(record), (cause) => {
       this.#log.warn({ provider: provider.name, code: (cause as OAuthError).code }, NOT_REVOKED)
-    }).finally(() => this.#flights.delete(work))
-    this.#flights.add(work)
+    }).finally(() => this.#underWay.delete(work))
+    this.#underWay.add(work)
   }
 
   /** A refreshed ID token that fails is dropped; one that names somebody else ends the login (OpenID Connect Core, section 12.2). */
@@ -305,9 +305,9 @@ export class Refresher {
 
 /** A record as it is, but for the refresh token that is taken next. */
 function withRefreshToken (record: TokenRecord, refreshToken: string): TokenRecord {
-  const { parked, tokens } = record
+  const { pendingTokens, tokens } = record
   const next = { ...record, version: record.version + 1 }
-  return parked === undefined ? { ...next, tokens: { ...tokens, refreshToken } } : { ...next, parked: { ...parked, refreshToken } }
+  return pendingTokens === undefined ? { ...next, tokens: { ...tokens, refreshToken } } : { ...next, pendingTokens: { ...pendingTokens, refreshToken } }
 }
 
 function eventOf ({ provider, user }: TokenRecord, previous: TokenSet, scopeChange?: ScopeChange): TokensEvent {

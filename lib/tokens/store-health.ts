@@ -2,7 +2,7 @@
 const GAP_MS = 1_000
 
 /** Notices for how long the store has answered without a break. */
-export class StoreWatch {
+export class StoreHealth {
   readonly #monotonic: () => number
   readonly #onBack: () => void
   #failing = false

@@ -6,13 +6,13 @@ import type { ProviderClient } from '../providers/provider.ts'
 import { loginEnded, tokenExpired, waitForProvider } from '../providers/refresh-errors.ts'
 import type { Clock } from '../util/clock.ts'
 import { loadTokens, type TokensInput } from './load-tokens.ts'
-import type { TokenUpdater } from './on-tokens.ts'
+import type { OnTokensHook } from './on-tokens.ts'
 import { isRecordOf, type TokenRecord } from './record.ts'
 import type { TokenRecords } from './records.ts'
 import { isRenewable, type Refresher, type RefreshOptions } from './refresher.ts'
 
 /** A token set that may be used now, and its version. */
-export interface Grant {
+export interface TokenSnapshot {
   tokens: TokenSet
   version: number
 }
@@ -20,17 +20,17 @@ export interface Grant {
 /** Where an authorized client gets its token. The client knows nothing of sessions, stores or refreshes. */
 export interface TokenSource {
   /** A set that is good for a call now; synchronous where nothing has to be read or refreshed. */
-  current (replayable: boolean): Grant | Promise<Grant>
+  current (replayable: boolean): TokenSnapshot | Promise<TokenSnapshot>
   /** A newer set after an API refused this one, or undefined where there is none to be had. */
-  renew (refused: Grant): Promise<Grant | undefined>
+  renew (refused: TokenSnapshot): Promise<TokenSnapshot | undefined>
   /** An API took the token. */
-  accepted (grant: Grant): void
+  accepted (grant: TokenSnapshot): void
 }
 
 export interface RecordTokenSourceOptions {
   records: TokenRecords
   refresher: Refresher
-  updater: TokenUpdater
+  onTokensHook: OnTokensHook
   clock: Clock
   mode: RefreshMode
   hooks?: RefreshOptions['hooks']
@@ -64,35 +64,35 @@ export class RecordTokenSource implements TokenSource {
     this.#options = options
   }
 
-  current (replayable = true): Grant | Promise<Grant> {
+  current (replayable = true): TokenSnapshot | Promise<TokenSnapshot> {
     const { records, clock } = this.#options
-    const live = records.live(this.#id)
-    if (live.record === undefined || live.gone || this.#loginIsGone() || live.settling !== undefined || clock.monotonic() - this.#readAt > READ_MS) {
+    const live = records.state(this.#id)
+    if (live.record === undefined || live.deleted || this.#loginIsGone() || live.barrier !== undefined || clock.monotonic() - this.#readAt > READ_MS) {
       return this.#readCurrent(replayable)
     }
     return this.#fresh(live.record, replayable)
   }
 
-  async renew (refused: Grant): Promise<Grant | undefined> {
+  async renew (refused: TokenSnapshot): Promise<TokenSnapshot | undefined> {
     if (this.#options.mode !== 'auto') return undefined
     const newest = await this.record()
     // A newer version may be the same token with its ID token beside it.
     if (newest.tokens.accessToken !== refused.tokens.accessToken) return newest
-    const live = this.#options.records.live(this.#id)
-    if (!isRenewable(this.#provider, newest) || live.unproven === newest.version) return undefined
+    const live = this.#options.records.state(this.#id)
+    if (!isRenewable(this.#provider, newest) || live.rejectedVersion === newest.version) return undefined
     const record = await this.#refresh({ version: newest.version })
-    live.unproven = record.version
+    live.rejectedVersion = record.version
     return record
   }
 
-  accepted ({ version }: Grant): void {
-    const live = this.#options.records.live(this.#id)
-    if (live.unproven === version) live.unproven = 0
+  accepted ({ version }: TokenSnapshot): void {
+    const live = this.#options.records.state(this.#id)
+    if (live.rejectedVersion === version) live.rejectedVersion = 0
   }
 
   /** The record as the store has it. @throws FST_OAUTH_LOGIN_ENDED, FST_OAUTH_STORE_UNAVAILABLE */
   async record (): Promise<TokenRecord> {
-    const { records, updater, clock, loginRecord, onEnded } = this.#options
+    const { records, onTokensHook, clock, loginRecord, onEnded } = this.#options
     const startedAt = clock.monotonic()
     const [record, login] = await Promise.all([this.#id, loginRecord].map(id => id === undefined ? undefined : records.read(id)))
     if (loginRecord !== undefined && login === undefined) {
@@ -102,44 +102,44 @@ export class RecordTokenSource implements TokenSource {
     if (record === undefined) onEnded?.(this.#id)
     if (!isRecordOf(record, this.#provider.config)) throw loginEnded(this.#provider)
     this.#readAt = startedAt
-    const live = records.live(this.#id)
-    if (live.settling !== undefined) await waitForProvider(updater.settled(live), this.#provider)
+    const live = records.state(this.#id)
+    if (live.barrier !== undefined) await waitForProvider(onTokensHook.waitForBarrier(live), this.#provider)
     return record
   }
 
   /** The current set: refreshed where it has to be, or as it is where refreshing is the app's own business. */
   async tokens (): Promise<TokenSet> {
     const { tokens } = this.#options.mode === 'auto' ? await this.current() : await this.record()
-    return { ...tokens, record: this.#id }
+    return { ...tokens, recordId: this.#id }
   }
 
   /** Forces a refresh, saves and returns the new set. */
   async refresh (options: Omit<RefreshOptions, 'version' | 'park'> = {}): Promise<TokenSet> {
     const { version } = await this.record()
     const { tokens } = await this.#refresh({ ...options, version })
-    return { ...tokens, record: this.#id }
+    return { ...tokens, recordId: this.#id }
   }
 
   /** Makes a set the current one. @throws FST_OAUTH_INVALID_OPTIONS where it is none */
   async save (tokens: TokensInput): Promise<void> {
     const { records, clock } = this.#options
     const { name: provider, config: { conform, scope } } = this.#provider
-    const asked = records.live(this.#id).record?.tokens.scope ?? scope
-    const { record: _place, ...set } = loadTokens(tokens, { now: clock.now(), scope: asked, provider, conform })
+    const asked = records.state(this.#id).record?.tokens.scope ?? scope
+    const { recordId: _place, ...set } = loadTokens(tokens, { now: clock.now(), scope: asked, provider, conform })
     if (this.#options.loginRecord !== undefined) await this.record()
-    await this.#options.refresher.adopt(this.#provider, this.#id, set)
+    await this.#options.refresher.save(this.#provider, this.#id, set)
   }
 
   #loginIsGone (): boolean {
     const { records, loginRecord } = this.#options
-    return loginRecord !== undefined && records.isGone(loginRecord)
+    return loginRecord !== undefined && records.isDeleted(loginRecord)
   }
 
-  async #readCurrent (replayable: boolean): Promise<Grant> {
+  async #readCurrent (replayable: boolean): Promise<TokenSnapshot> {
     return await this.#fresh(await this.record(), replayable)
   }
 
-  #fresh (record: TokenRecord, replayable: boolean): Grant | Promise<Grant> {
+  #fresh (record: TokenRecord, replayable: boolean): TokenSnapshot | Promise<TokenSnapshot> {
     const { expiresAt } = record.tokens
     if (expiresAt === undefined) return record
     const { expiryLeeway, refreshAhead } = this.#provider.config
@@ -164,7 +164,7 @@ export class RecordTokenSource implements TokenSource {
     return this.#refreshOrUse(record, valid)
   }
 
-  async #refreshOrUse (record: TokenRecord, valid: boolean): Promise<Grant> {
+  async #refreshOrUse (record: TokenRecord, valid: boolean): Promise<TokenSnapshot> {
     try {
       return await this.#refresh({ version: record.version })
     } catch (error) {
@@ -183,10 +183,10 @@ export class RecordTokenSource implements TokenSource {
   /** Refreshes where nobody has yet, and hands out the new set in place of making the call. */
   async #notify (record: TokenRecord, now: number): Promise<never> {
     let newest = record
-    if (record.parked === undefined || isExpired(record.parked.expiresAt, now)) newest = await this.#refresh({ version: record.version, park: true })
+    if (record.pendingTokens === undefined || isExpired(record.pendingTokens.expiresAt, now)) newest = await this.#refresh({ version: record.version, keepPending: true })
     const error = new TokensUpdatedError(`the token of provider "${this.#provider.name}" had expired and was refreshed; save the new set with save(error.tokens) and try again`, { provider: this.#provider.name })
     // Not enumerable: a log that prints the error prints no token.
-    Object.defineProperty(error, 'tokens', { value: { ...(newest.parked ?? newest.tokens), record: this.#id }, configurable: true })
+    Object.defineProperty(error, 'tokens', { value: { ...(newest.pendingTokens ?? newest.tokens), record: this.#id }, configurable: true })
     throw error
   }
 

@@ -1,7 +1,7 @@
 const MAX_KEPT = 100_000
 
 /** Until when this process knows records to be kept, so that not every request has to extend their lives. */
-export class KeptRecords {
+export class TouchSchedule {
   /** Monotonic milliseconds. */
   readonly #until = new Map<string, number>()
   readonly #monotonic: () => number
@@ -17,7 +17,7 @@ export class KeptRecords {
   }
 
   /** Notes that a record is kept for `ttl` more seconds. */
-  keep (id: string, ttl: number): void {
+  noteTtl (id: string, ttl: number): void {
     this.#until.delete(id)
     this.#until.set(id, this.#monotonic() + ttl * 1000)
     if (this.#until.size > MAX_KEPT) this.#until.delete(this.#until.keys().next().value!)

@@ -1,4 +1,4 @@
-import type { OAuthError, OAuthSessionOptions, ProviderOptions } from '../../lib/index.ts'
+import type { OAuthError, PluginOptions, ProviderOptions } from '../../lib/index.ts'
 import { Browser, type Page } from '../helpers/browser.ts'
 import { buildApp } from '../helpers/build-app.ts'
 import { asJson, callbackUrl } from '../helpers/login-app.ts'
@@ -21,7 +21,7 @@ export interface LoginSite {
 }
 
 /** A Fastify app with the plugin, and a provider of its own that logs everybody in. */
-export async function loginSite (cleanup: Cleanup, options: Partial<ProviderOptions> = {}, oauth: Partial<OAuthSessionOptions> = {}): Promise<LoginSite> {
+export async function loginSite (cleanup: Cleanup, options: Partial<ProviderOptions> = {}, oauth: Partial<PluginOptions> = {}): Promise<LoginSite> {
   const provider = await startMisbehavingProvider(cleanup, {}, { host: 'localhost' })
   const errors: OAuthError[] = []
   const { url, store } = await buildApp(cleanup, {

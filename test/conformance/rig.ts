@@ -1,6 +1,6 @@
 import { createPublicKey } from 'node:crypto'
 import type { OAuthSession, OAuthSessionInit } from '../../lib/standalone/session.ts'
-import { createProvider, type HeadlessOptions, type HeadlessProvider, type ProviderOptions, type TokenSet } from '../../lib/index.ts'
+import { createProvider, type StandaloneOptions, type StandaloneProvider, type ProviderOptions, type TokenSet } from '../../lib/index.ts'
 import type { TokensEvent } from '../../lib/tokens/on-tokens.ts'
 import type { Members } from './case.ts'
 import type { Observation } from './observation.ts'
@@ -25,14 +25,14 @@ export interface RigOptions {
   options?: Partial<ProviderOptions>
   session?: OAuthSessionInit
   servers?: Server[]
-  clock?: HeadlessOptions['clock']
+  clock?: StandaloneOptions['clock']
 }
 
 /** A provider without Fastify, its network and its clock, as one case describes them. */
 export class Rig {
   readonly options: ProviderOptions
   readonly wire: Wire
-  readonly provider: HeadlessProvider
+  readonly provider: StandaloneProvider
   readonly saved: Saved[] = []
   readonly #settings: RigOptions
 

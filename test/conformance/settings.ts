@@ -19,8 +19,8 @@ const OPTIONS: Record<string, (value: any) => Partial<ProviderOptions>> = {
   token_params: tokenParams => ({ tokenParams }),
   auto_refresh_params: refreshParams => ({ refreshParams }),
   method: tokenEndpointMethod => ({ tokenEndpointMethod }),
-  force_querystring: (query: boolean) => ({ tokenRequestIn: query ? 'query' : 'body' }),
-  strict_token_type: strictTokenType => ({ strictTokenType }),
+  force_querystring: (query: boolean) => ({ tokenRequestPlacement: query ? 'query' : 'body' }),
+  strict_token_type: requireTokenType => ({ requireTokenType }),
   placement: placement => ({ tokenPlacement: PLACEMENTS[placement] ?? placement }),
   leeway: expiryLeeway => ({ expiryLeeway }),
   default_expires_in: defaultExpiresIn => ({ defaultExpiresIn }),
@@ -72,7 +72,7 @@ export function providerOptions (given: Members, more: Partial<ProviderOptions> 
     tokenEndpoint: TOKEN_ENDPOINT,
     ...(options.grantType === 'device_code' && { deviceAuthorizationEndpoint: DEVICE_ENDPOINT }),
     // No ID token can be checked without an issuer, and discovering one would be a request that no case counts.
-    ...([options.scope].flat().join(' ').split(' ').includes('openid') && { profile: 'userinfo' as const }),
+    ...([options.scope].flat().join(' ').split(' ').includes('openid') && { profileSource: 'userinfo' as const }),
     ...options
   } as ProviderOptions
 }

@@ -1,12 +1,12 @@
 import cookie from '@fastify/cookie'
 import session, { type FastifySessionOptions } from '@fastify/session'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
-import oauth, { type OAuthSessionOptions } from '../../lib/index.ts'
+import oauth, { type PluginOptions } from '../../lib/index.ts'
 import { JsonStore } from './stores.ts'
 
 export interface AppOptions {
   /** Options of the plugin; `baseUrl` is the app's own address where absent. */
-  oauth: Omit<OAuthSessionOptions, 'baseUrl'> & Partial<Pick<OAuthSessionOptions, 'baseUrl'>>
+  oauth: Omit<PluginOptions, 'baseUrl'> & Partial<Pick<PluginOptions, 'baseUrl'>>
   /** Options of @fastify/session over ours. */
   session?: Partial<FastifySessionOptions>
   fastify?: FastifyServerOptions

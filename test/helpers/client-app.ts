@@ -1,7 +1,7 @@
 import type { Dispatcher } from 'undici'
 import type { Test } from 'tap'
 import type { FastifyReply, FastifyRequest, FastifyServerOptions } from 'fastify'
-import type { OAuthSessionOptions, ProviderOptions, RequestOAuth } from '../../lib/index.ts'
+import type { PluginOptions, ProviderOptions, RequestOAuth } from '../../lib/index.ts'
 import { Browser, type Page } from './browser.ts'
 import { buildApp } from './build-app.ts'
 import { startProvider, type TestProvider } from './provider.ts'
@@ -15,7 +15,7 @@ export interface ClientAppOptions {
   /** Of the plugin's options for it, over the usual ones. */
   acme?: Partial<ProviderOptions> | ((provider: TestProvider) => Partial<ProviderOptions>)
   /** Of the plugin, over the usual ones. */
-  oauth?: Partial<OAuthSessionOptions>
+  oauth?: Partial<PluginOptions>
   dispatcher?: Dispatcher
   fastify?: FastifyServerOptions
 }

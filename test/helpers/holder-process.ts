@@ -16,8 +16,8 @@ export interface HolderOptions {
 const { redisUrl, providerOptions, id } = JSON.parse(process.argv[2]!) as HolderOptions
 const connection = await createClient({ url: redisUrl }).connect()
 const store = wrappedStore(redisStore(connection), store => ({
-  begin: async (id, intent) => {
-    const begun = await store.begin(id, intent)
+  acquireRefresh: async (id, intent) => {
+    const begun = await store.acquireRefresh(id, intent)
     process.send!({ begun: begun.state })
     await once(process, 'message')
     return begun

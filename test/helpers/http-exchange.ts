@@ -4,7 +4,7 @@ import type { LookupFunction } from 'node:net'
 import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
 
-export interface HttpAnswer {
+export interface HttpResponse {
   readonly status: number
   readonly headers: http.IncomingHttpHeaders
   readonly text: string
@@ -19,7 +19,7 @@ const lookup: LookupFunction = (_hostname, { all }, callback) => {
 /** One request and its whole answer, on a connection of its own: nothing to close, nothing that is kept alive. */
 export async function exchange (
   url: URL, { method, headers, body }: { method: string, headers: Record<string, string>, body?: string | undefined }
-): Promise<HttpAnswer> {
+): Promise<HttpResponse> {
   const secure = url.protocol === 'https:'
   const settings = { method, headers, lookup, agent: false as const, ...(secure ? { rejectUnauthorized: false } : {}) }
   const request = (secure ? https : http).request(url, settings)

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
-import type { OAuthError, OAuthSessionOptions, ProviderOptions } from '../../lib/index.ts'
+import type { OAuthError, PluginOptions, ProviderOptions } from '../../lib/index.ts'
 import { Browser, type Page } from './browser.ts'
 import { buildApp, type AppOptions, type TestApp } from './build-app.ts'
 import { startMisbehavingProvider, type MisbehavingProvider, type Misbehaviour } from './misbehaving-provider.ts'
@@ -15,7 +15,7 @@ export interface LoginAppOptions {
   /** In place of them. */
   providers?: (provider: MisbehavingProvider) => Record<string, ProviderOptions>
   /** Over the plugin's options. */
-  oauth?: Partial<OAuthSessionOptions>
+  oauth?: Partial<PluginOptions>
   session?: AppOptions['session']
   fastify?: AppOptions['fastify']
   setup?: (app: FastifyInstance) => unknown

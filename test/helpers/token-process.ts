@@ -2,7 +2,7 @@ import type { Test } from 'tap'
 import { ProviderClient } from '../../lib/providers/provider.ts'
 import { Refresher } from '../../lib/tokens/refresher.ts'
 import { RecordTokenSource } from '../../lib/tokens/token-source.ts'
-import { TokenUpdater } from '../../lib/tokens/on-tokens.ts'
+import { OnTokensHook } from '../../lib/tokens/on-tokens.ts'
 import { Transport } from '../../lib/http/transport.ts'
 import type { TokenStore } from '../../lib/index.ts'
 import { resolveProvider } from '../../lib/providers/config.ts'
@@ -30,15 +30,15 @@ export function startTokenProcess (t: Pick<Test, 'after'>, store: TokenStore, { 
   t.after(() => transport.close())
   const rollbacks: string[] = []
   const records = new TokenRecords(store, clock.monotonic, (provider) => { rollbacks.push(provider) })
-  const updater = new TokenUpdater(records, undefined)
-  const refresher = new Refresher({ records, clock, log: { warn () {}, info () {} }, updater })
+  const onTokensHook = new OnTokensHook(records, undefined)
+  const refresher = new Refresher({ records, clock, log: { warn () {}, info () {} }, onTokensHook })
   const client = new ProviderClient(resolveProvider('acme', providerOptions, new OptionChecker()), transport, clock)
   return {
     records,
     refresher,
     client,
     rollbacks,
-    source: id => new RecordTokenSource(client, id, { records, refresher, updater, clock, mode: 'auto' }),
+    source: id => new RecordTokenSource(client, id, { records, refresher, onTokensHook, clock, mode: 'auto' }),
     pass: (ms) => { passedMs += ms }
   }
 }

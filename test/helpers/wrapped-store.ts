@@ -8,11 +8,11 @@ export function wrappedStore (store: TokenStore, instead: (store: SharedStore) =
   return {
     get: id => inner.get(id),
     set: (id, record, options) => inner.set(id, record, options),
-    take: id => inner.take(id),
+    consume: id => inner.consume(id),
     touch: (id, options) => inner.touch(id, options),
     delete: id => inner.delete(id),
-    begin: (id, intent) => inner.begin(id, intent),
-    end: (id, outcome) => inner.end(id, outcome),
+    acquireRefresh: (id, intent) => inner.acquireRefresh(id, intent),
+    finishRefresh: (id, outcome) => inner.finishRefresh(id, outcome),
     inspect: () => inner.inspect(),
     ...instead(inner)
   }

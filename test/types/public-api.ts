@@ -2,7 +2,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import oauth, {
   AccessDeniedError, codeChallenge, createCodeVerifier, createProvider, fastifyOAuthSession, InvalidOptionsError, LoginRequiredError, OAuthError, ResponseStatusError, TokensUpdatedError,
-  type AppProvider, type CallOptions, type OAuthErrorCode, type OAuthSessionOptions, type ProviderOptions, type RequestOAuth, type TokenSet, type TokenStore, type User
+  type ProviderHandle, type CallOptions, type OAuthErrorCode, type PluginOptions, type ProviderOptions, type RequestOAuth, type TokenSet, type TokenStore, type User
 } from '../../lib/index.ts'
 import { github } from '../../lib/providers/presets/index.ts'
 import { redisStore, type RedisClient } from '../../lib/redis.ts'
@@ -49,7 +49,7 @@ export async function registering (app: FastifyInstance, tokenStore: TokenStore)
   })
   await app.register(oauth, { baseUrl, providers: { acme }, routes: false, encryptionKeys: ['base64url', Buffer.alloc(32), new Uint8Array(32)] })
 
-  const options: OAuthSessionOptions = { baseUrl, providers: { acme } }
+  const options: PluginOptions = { baseUrl, providers: { acme } }
   // @ts-expect-error the app's address is not guessed
   await app.register(oauth, { providers: { acme } })
   // @ts-expect-error there has to be a provider
@@ -67,7 +67,7 @@ export async function registering (app: FastifyInstance, tokenStore: TokenStore)
   await app.register(oauth, { ...options, refresh: 'never' })
 
   // @ts-expect-error no such option
-  const misspelled: OAuthSessionOptions = { ...options, provider: acme }
+  const misspelled: PluginOptions = { ...options, provider: acme }
   // @ts-expect-error a client has an id
   const nameless: ProviderOptions = { issuer: 'https://id.example' }
   // @ts-expect-error as Auth.js calls it
@@ -178,8 +178,8 @@ export async function keeping ({ oauth }: FastifyRequest, reply: FastifyReply): 
 
 export async function withoutRequest (app: FastifyInstance): Promise<unknown> {
   const provider = createProvider(acme, { name: 'acme' })
-  is<AppProvider>()(app.oauth.provider('acme'))
-  const session = provider.session({ tokens: { access_token: 'a', expires_in: 60 }, refresh: 'notify', onTokens: async (tokens) => tokens.record })
+  is<ProviderHandle>()(app.oauth.provider('acme'))
+  const session = provider.session({ tokens: { access_token: 'a', expires_in: 60 }, refresh: 'notify', onTokens: async (tokens) => tokens.recordId })
   is<TokenSet | undefined>()(session.tokens)
   is<Order[]>()(await session.get('orders').json<Order[]>())
   is<TokenSet>()(await session.fetchTokens({ username: 'ada', password: 'secret' }))

@@ -5,9 +5,9 @@ import Fastify, {
   type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest, type FastifyTypeProvider, type RawReplyDefaultExpression,
   type RawRequestDefaultExpression, type RawServerBase, type RouteGenericInterface
 } from 'fastify'
-import oauth, { type OAuthSessionOptions } from '../../lib/index.ts'
+import oauth, { type PluginOptions } from '../../lib/index.ts'
 
-const options: OAuthSessionOptions = {
+const options: PluginOptions = {
   baseUrl: 'https://app.example',
   providers: { acme: { issuer: 'https://id.example', clientId: 'app' } },
   onLogin: async (request, reply, { user }) => { reply.header('x-user', user?.id); request.log.info('in') },

@@ -56,7 +56,7 @@ export function apple (given: AppleOptions): ProviderOptions {
     scope: ['openid', 'name', 'email'],
     responseMode: 'form_post',
     revokeAtLogout: false,
-    profile: 'id_token',
+    profileSource: 'id_token',
     clientAuthentication: options.clientAuthentication ?? signedSecret({
       issuer: required('apple', 'teamId', teamId),
       keyId: required('apple', 'keyId', keyId),

@@ -23,7 +23,7 @@ export function discord (options: PresetOptions): ProviderOptions {
     clientAuthentication: 'client_secret_basic',
     resourceServers: ['https://discord.com/api/v10/'],
     revokeAtLogout: false,
-    profile: 'userinfo',
+    profileSource: 'userinfo',
     userProfile: ({ id, username, global_name: name, email, verified, avatar }) => ({
       id: id as string,
       name: text(name) ?? text(username),

@@ -24,7 +24,7 @@ export function douban (options: PresetOptions): ProviderOptions {
     clientAuthentication: 'client_secret_post',
     resourceServers: ['https://api.douban.com/v2/'],
     tokenPlacement: 'query',
-    profile: 'userinfo',
+    profileSource: 'userinfo',
     conform: (answer) => ({ ...answer, token_type: answer.token_type ?? 'Bearer' }),
     userProfile: ({ id, name, avatar }) => ({ id: id as string, name: text(name), picture: text(avatar) })
   }, options)

@@ -34,7 +34,7 @@ export function ebay (given: EbayOptions): ProviderOptions {
     scope: ['https://api.ebay.com/oauth/api_scope', 'https://api.ebay.com/oauth/api_scope/commerce.identity.readonly'],
     clientAuthentication: 'client_secret_basic',
     resourceServers: [`https://api.${domain}/`, `https://apiz.${domain}/`],
-    profile: 'userinfo',
+    profileSource: 'userinfo',
     conform,
     userProfile: ({ userId, username }) => ({ id: userId as string, name: text(username) })
   }, options)

@@ -45,7 +45,7 @@ export function facebook (given: FacebookOptions): ProviderOptions {
     pkce: false,
     // Older versions answer with a form that has no token type, and `expires` for the lifetime.
     conform: ({ expires, ...answer }) => ({ token_type: 'Bearer', ...(expires !== undefined && { expires_in: expires }), ...answer }),
-    profile: 'userinfo',
+    profileSource: 'userinfo',
     userProfile: ({ id, name, email, picture }) => ({
       id: id as string,
       name: text(name),

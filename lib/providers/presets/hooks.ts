@@ -1,4 +1,4 @@
-import type { HttpAnswer } from '../../oauth/token-response.ts'
+import type { HttpResponse } from '../../oauth/token-response.ts'
 import type { ProviderHooks } from '../options.ts'
 
 type RequestHook<Request> = ((request: Request) => unknown) | undefined
@@ -30,7 +30,7 @@ function inOrder<Request> (first: RequestHook<Request>, second: RequestHook<Requ
 
 function responsesInOrder (first: ResponseHook, second: ResponseHook): ResponseHook {
   if (first === undefined || second === undefined) return first ?? second
-  return async (answer: HttpAnswer) => {
+  return async (answer: HttpResponse) => {
     const changed = await first(answer) ?? answer
     return await second(changed) ?? changed
   }

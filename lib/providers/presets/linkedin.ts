@@ -29,7 +29,7 @@ export function linkedin (options: PresetOptions): ProviderOptions {
     clientAuthentication: 'client_secret_post',
     resourceServers: ['https://api.linkedin.com/'],
     pkce: false,
-    profile: 'userinfo',
+    profileSource: 'userinfo',
     conform
   }, options)
 }

@@ -37,7 +37,7 @@ export function mailchimp (given: MailchimpOptions): ProviderOptions {
     userinfoEndpoint: 'https://login.mailchimp.com/oauth2/metadata',
     clientAuthentication: 'client_secret_post',
     resourceServers: dataCenters.map(name => `https://${name}.api.mailchimp.com/3.0/`),
-    profile: 'userinfo',
+    profileSource: 'userinfo',
     conform,
     userProfile: ({ accountname, login }) => ({
       id: members(login).login_id as string,

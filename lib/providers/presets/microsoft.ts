@@ -72,7 +72,7 @@ export function microsoft (given: MicrosoftOptions): ProviderOptions {
     clientAuthentication: 'client_secret_post',
     clientAssertion: { header: { typ: 'JWT', ...signingAlgorithm(options.clientPrivateKey) } },
     resourceServers: graph.map(host => `${host}/v1.0/`),
-    profile: 'id_token',
+    profileSource: 'id_token',
     userProfile: ({ sub, name, preferred_username: username, email }) => ({ id: sub, name: name ?? username, email }) as UserProfile
   }, options)
 }

@@ -37,7 +37,7 @@ export function plentymarkets (given: PlentymarketsOptions): ProviderOptions {
     hooks: {
       refreshTokenRequest: ({ url }) => { if (url.pathname.endsWith('/rest/login')) url.pathname += '/refresh' }
     },
-    profile: 'userinfo',
+    profileSource: 'userinfo',
     conform,
     userProfile: ({ id, userId, name, realName, user, email }) => ({
       id: (id ?? userId) as number,

@@ -1,7 +1,7 @@
 import { InvalidOptionsError } from '../../errors.ts'
 import type { TokenMembers } from '../../oauth/token-response.ts'
 import { parseScope } from '../../oauth/token-set.ts'
-import { type Parameters, setParameters } from '../../oauth/urls.ts'
+import { type RequestParameters, setParameters } from '../../oauth/urls.ts'
 import type { ClientAssertionOptions, ProviderOptions } from '../options.ts'
 
 /** What a preset leaves to the app. Anything but the id replaces, or adds to, what the preset sets. */
@@ -45,7 +45,7 @@ export function optionsOf<T> (title: string | undefined, options: T): T {
 }
 
 // Objects stay objects: there `null` takes away what the preset says.
-function merge (facts: Parameters, given: Parameters): Parameters {
+function merge (facts: RequestParameters, given: RequestParameters): RequestParameters {
   if (facts instanceof URLSearchParams || given instanceof URLSearchParams) return setParameters(setParameters(new URLSearchParams(), facts), given)
   return { ...facts, ...given }
 }

@@ -67,7 +67,7 @@ function signIn ({ scope, ...options }: PresetOptions): ProviderOptions {
     clientAuthentication: 'client_secret_basic',
     resourceServers: ['https://slack.com/api/'],
     pkce: false,
-    profile: 'userinfo',
+    profileSource: 'userinfo',
     conform: (answer) => conform(answer, true)
   }, options)
 }
@@ -87,7 +87,7 @@ function oauthV2 (
     clientAuthentication: 'client_secret_basic',
     resourceServers: ['https://slack.com/api/'],
     pkce: false,
-    profile: asUser ? 'userinfo' : 'id_token',
+    profileSource: asUser ? 'userinfo' : 'id_token',
     conform: (answer) => conform(answer, asUser),
     userProfile: ({ user_id: id, user }) => ({ id: id as string, name: text(user) })
   }, options)

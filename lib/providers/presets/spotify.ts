@@ -28,7 +28,7 @@ export function spotify (options: PresetOptions): ProviderOptions {
     scope: ['user-read-private', 'user-read-email'],
     clientAuthentication: 'client_secret_basic',
     resourceServers: ['https://api.spotify.com/v1/'],
-    profile: 'userinfo',
+    profileSource: 'userinfo',
     userProfile: ({ account_id: account, id, display_name: name, email, images }) => ({
       id: (account ?? id) as string,
       name: text(name),

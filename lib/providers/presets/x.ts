@@ -30,7 +30,7 @@ export function x (given: PresetOptions): ProviderOptions {
     scope: ['tweet.read', 'users.read'],
     clientAuthentication: 'client_secret_basic',
     resourceServers: ['https://api.x.com/2/'],
-    profile: 'userinfo',
+    profileSource: 'userinfo',
     userProfile: ({ data }) => {
       const { id, name, username, profile_image_url: picture, confirmed_email: email } = members(data)
       const address = text(email)

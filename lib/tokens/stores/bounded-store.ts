@@ -17,16 +17,16 @@ export function boundedStore (store: TokenStore, timeoutMs: number, onFailure: (
     })
   const get = bounded('get', store.get)
   const set = bounded('set', store.set)
-  const take = bounded('take', store.take)
+  const take = bounded('consume', store.consume)
   return {
     get: async id => await get(id) ?? undefined,
     set: async (...args) => await set(...args) as boolean | undefined !== false,
-    take: async id => await take(id) ?? undefined,
+    consume: async id => await take(id) ?? undefined,
     touch: bounded('touch', store.touch),
     delete: bounded('delete', store.delete),
-    ...(store.begin !== undefined && store.end !== undefined && {
-      begin: bounded('begin', store.begin),
-      end: bounded('end', store.end)
+    ...(store.acquireRefresh !== undefined && store.finishRefresh !== undefined && {
+      acquireRefresh: bounded('acquireRefresh', store.acquireRefresh),
+      finishRefresh: bounded('finishRefresh', store.finishRefresh)
     }),
     ...(store.inspect !== undefined && { inspect: bounded('inspect', store.inspect) })
   }

@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto'
-import type { BeginResult, StoredRecord, TokenStore } from './token-store.ts'
+import type { AcquireRefreshResult, StoredRecord, TokenStore } from './token-store.ts'
 
 /** A record at rest: what it is about in the clear, everything else sealed. */
 interface SealedRecord extends StoredRecord {
@@ -34,22 +34,22 @@ export function encryptedStore (store: TokenStore, keys: readonly Buffer[], onUn
     if (record === undefined) onUnreadable(nameIn(stored as Partial<SealedRecord> | null))
     return record
   }
-  const { begin, end } = store
+  const { acquireRefresh, finishRefresh } = store
   return {
     get: async id => open(id, await store.get(id)),
     set: (id, record, options) => store.set(id, seal(id, record, named[0]!), options),
-    take: async id => open(id, await store.take(id)),
+    consume: async id => open(id, await store.consume(id)),
     touch: (id, options) => store.touch(id, options),
     delete: id => store.delete(id),
-    ...(begin !== undefined && end !== undefined && {
-      begin: async (id: string, intent: Parameters<typeof begin>[1]): Promise<BeginResult> => {
-        const result = await begin.call(store, id, intent)
+    ...(acquireRefresh !== undefined && finishRefresh !== undefined && {
+      acquireRefresh: async (id: string, intent: Parameters<typeof acquireRefresh>[1]): Promise<AcquireRefreshResult> => {
+        const result = await acquireRefresh.call(store, id, intent)
         if (result.state === 'gone') return result
         const record = open(id, result.record)
         return record === undefined ? { state: 'gone' } : { ...result, record }
       },
-      end: (id: string, { record, ...outcome }: Parameters<typeof end>[1]) =>
-        end.call(store, id, { ...outcome, ...(record !== undefined && { record: seal(id, record, named[0]!) }) })
+      finishRefresh: (id: string, { record, ...outcome }: Parameters<typeof finishRefresh>[1]) =>
+        finishRefresh.call(store, id, { ...outcome, ...(record !== undefined && { record: seal(id, record, named[0]!) }) })
     }),
     ...(store.inspect !== undefined && { inspect: () => store.inspect!() })
   }

@@ -24,7 +24,7 @@ export class MemoryTokenStore implements TokenStore {
     return true
   }
 
-  async take (id: string): Promise<StoredRecord | undefined> {
+  async consume (id: string): Promise<StoredRecord | undefined> {
     const record = this.#records.get(id)
     this.#records.delete(id)
     return record

@@ -1,4 +1,4 @@
-import type { BeginResult, StoredRecord, TokenStore } from './token-store.ts'
+import type { AcquireRefreshResult, StoredRecord, TokenStore } from './token-store.ts'
 
 /** Levels of objects in a record. Deeper ones are nobody's claims, and cannot be written again. */
 const MAX_DEPTH = 64
@@ -27,14 +27,14 @@ export function readableStore (
     }
     return undefined
   }
-  const { begin } = store
+  const { acquireRefresh } = store
   return {
     ...store,
     get: async id => readable(id, await store.get(id)),
-    take: async id => readable(id, await store.take(id)),
-    ...(begin !== undefined && {
-      begin: async (id: string, intent: Parameters<typeof begin>[1]): Promise<BeginResult> => {
-        const result = await begin(id, intent)
+    consume: async id => readable(id, await store.consume(id)),
+    ...(acquireRefresh !== undefined && {
+      acquireRefresh: async (id: string, intent: Parameters<typeof acquireRefresh>[1]): Promise<AcquireRefreshResult> => {
+        const result = await acquireRefresh(id, intent)
         if (result.state === 'gone') return result
         const record = readable(id, result.record)
         return record === undefined ? { state: 'gone' } : { ...result, record }

@@ -66,7 +66,7 @@ export class SessionTokenStore implements TokenStore {
     })
   }
 
-  take (id: string): Promise<StoredRecord | undefined> {
+  consume (id: string): Promise<StoredRecord | undefined> {
     return this.#locked(id, async () => {
       const record = await this.get(id)
       if (record !== undefined) await this.#destroy(id)

@@ -6,7 +6,7 @@ export interface StoredRecord {
 }
 
 /** Announces that somebody is about to use a record's refresh token. */
-export interface RefreshIntent {
+export interface RefreshLease {
   /** Random; one for each refresh. */
   owner: string
   /**
@@ -23,10 +23,10 @@ export interface RefreshIntent {
   takeOver?: boolean
 }
 
-/** What `begin` found. */
-export type BeginResult =
+/** What `acquireRefresh` found. */
+export type AcquireRefreshResult =
   /** The intent is set: the caller may send the refresh token. `unfinished`: an earlier holder never came back. */
-  | { state: 'begun', record: StoredRecord, unfinished: boolean }
+  | { state: 'begun', record: StoredRecord, abandoned: boolean }
   /** Another holder is at work until then (epoch milliseconds). */
   | { state: 'busy', record: StoredRecord, until: number }
   /** Another version stands there already. */
@@ -35,7 +35,7 @@ export type BeginResult =
 
 /**
  * Where token records and pending logins live. Every method may reject; nothing is retried.
- * `begin` and `end` are for stores that several processes share: the two halves of a refresh, each one atomic step.
+ * `acquireRefresh` and `finishRefresh` are for stores that several processes share: the two halves of a refresh, each one atomic step.
  */
 export interface TokenStore {
   /** Reads a record. */
@@ -44,20 +44,20 @@ export interface TokenStore {
    * Writes a record, and ends any intent on it.
    * @param options.ttl seconds that it is kept
    * @param options.expectedVersion the version that must stand there; 0 creates
-   * @param options.idle do not write where an intent stands
+   * @param options.onlyIfUnlocked do not write where an intent stands
    * @returns false where another writer was first, or where the record has been deleted
    */
-  set (id: string, record: StoredRecord, options: { ttl: number, expectedVersion?: number, idle?: boolean }): Promise<boolean>
+  set (id: string, record: StoredRecord, options: { ttl: number, expectedVersion?: number, onlyIfUnlocked?: boolean }): Promise<boolean>
   /** Reads and deletes as one step: of many callers, one gets the record. */
-  take (id: string): Promise<StoredRecord | undefined>
+  consume (id: string): Promise<StoredRecord | undefined>
   /** Keeps a record alive for `ttl` more seconds. */
   touch (id: string, options: { ttl: number }): Promise<void>
-  /** Deletes a record for good: a `set` or `end` that comes later returns false. */
+  /** Deletes a record for good: a `set` or `finishRefresh` that comes later returns false. */
   delete (id: string): Promise<void>
   /** Announces a refresh, unless another holder is at work, or silent and `takeOver` false. Called again by the same owner, it extends the intent. */
-  begin? (id: string, intent: RefreshIntent): Promise<BeginResult>
+  acquireRefresh? (id: string, intent: RefreshLease): Promise<AcquireRefreshResult>
   /** Ends the caller's own intent, and with `record` writes the outcome. False where the intent is not (or no longer) the caller's. */
-  end? (id: string, outcome: { owner: string, record?: StoredRecord, ttl: number }): Promise<boolean>
+  finishRefresh? (id: string, outcome: { owner: string, record?: StoredRecord, ttl: number }): Promise<boolean>
   /** Looks for settings that would lose what was stored; each finding is a sentence for the log. Asked once, at boot. */
   inspect? (): Promise<string[]>
 }

@@ -38,7 +38,7 @@ function mapStore (records: Map<string, StoredRecord>): TokenStore {
   return {
     get: async id => records.get(id),
     set: async (id, record) => { records.set(id, record); return true },
-    take,
+    consume: take,
     touch: async () => {},
     delete: async (id) => { await take(id) }
   }

@@ -1,5 +1,5 @@
 import { InvalidOptionsError } from '../../../errors.ts'
-import type { BeginResult, RefreshIntent, StoredRecord, TokenStore } from '../token-store.ts'
+import type { AcquireRefreshResult, RefreshLease, StoredRecord, TokenStore } from '../token-store.ts'
 import { type RedisClient, redisCommands, type RedisCommands } from './client.ts'
 import { BEGIN, DELETE, END, type Script, SET, TAKE, TOUCH } from './scripts.ts'
 
@@ -52,7 +52,7 @@ class RedisTokenStore implements TokenStore {
     return Number(await this.#write(SET, id, [expected, String(record.version), JSON.stringify(record), ms(ttl), idle ? '1' : ''])) === 1
   }
 
-  async take (id: string): Promise<StoredRecord | undefined> {
+  async consume (id: string): Promise<StoredRecord | undefined> {
     return parse(await this.#write(TAKE, id, []))
   }
 
@@ -64,7 +64,7 @@ class RedisTokenStore implements TokenStore {
     await this.#write(DELETE, id, [String(TOMBSTONE_MS)])
   }
 
-  async begin (id: string, { owner, until, version, takeOver = true }: RefreshIntent): Promise<BeginResult> {
+  async acquireRefresh (id: string, { owner, until, version, takeOver = true }: RefreshLease): Promise<AcquireRefreshResult> {
     const life = Math.max(0, Math.round(until - Date.now()))
     const args = [owner, String(life), version === undefined ? '' : String(version), takeOver ? '1' : '']
     const [state, data, left] = await this.#write(BEGIN, id, args) as [string, string?, number?]
@@ -72,10 +72,10 @@ class RedisTokenStore implements TokenStore {
     if (record === undefined || state === 'gone') return { state: 'gone' }
     if (state === 'busy') return { state, record, until: Date.now() + Number(left) }
     if (state === 'newer') return { state, record }
-    return { state: 'begun', record, unfinished: state === 'unfinished' }
+    return { state: 'begun', record, abandoned: state === 'unfinished' }
   }
 
-  async end (id: string, { owner, record, ttl }: { owner: string, record?: StoredRecord, ttl: number }): Promise<boolean> {
+  async finishRefresh (id: string, { owner, record, ttl }: { owner: string, record?: StoredRecord, ttl: number }): Promise<boolean> {
     const outcome = record === undefined ? ['', ''] : [String(record.version), JSON.stringify(record)]
     return Number(await this.#write(END, id, [owner, ...outcome, ms(ttl)])) === 1
   }

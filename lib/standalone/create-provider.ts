@@ -7,9 +7,9 @@ import { OptionChecker } from '../providers/option-checker.ts'
 import type { ProviderOptions } from '../providers/options.ts'
 import { ProviderClient } from '../providers/provider.ts'
 import { type Clock, systemClock } from '../util/clock.ts'
-import { AppProvider } from './provider.ts'
+import { ProviderHandle } from './provider.ts'
 
-export interface HeadlessOptions {
+export interface StandaloneOptions {
   /** What the provider is called in errors; its issuer's host where absent. */
   name?: string
   /** The undici Dispatcher of every call; an Agent of its own by default. */
@@ -19,13 +19,13 @@ export interface HeadlessOptions {
 }
 
 /** Options of a provider, and `name` among them: the same as in the second argument. */
-export type HeadlessProviderOptions = ProviderOptions & { name?: string }
+export type StandaloneProviderOptions = ProviderOptions & { name?: string }
 
 /** A provider without Fastify: what `app.oauth.provider(name)` is, with connections of its own to close. */
-export class HeadlessProvider extends AppProvider {
+export class StandaloneProvider extends ProviderHandle {
   readonly #transport: Transport
 
-  constructor ({ name: own, ...options }: HeadlessProviderOptions, { name = own ?? hostOf(options.issuer), dispatcher, clock: given, ...rest }: HeadlessOptions) {
+  constructor ({ name: own, ...options }: StandaloneProviderOptions, { name = own ?? hostOf(options.issuer), dispatcher, clock: given, ...rest }: StandaloneOptions) {
     const check = new OptionChecker()
     check.known('', rest, ['name', 'dispatcher', 'clock'])
     check.type('name', name, 'string')
@@ -62,7 +62,7 @@ function refusePlainHttp (name: string, options: ProviderOptions): void {
  * @param options as in the plugin's `providers`, and `name`: what the provider is called in errors
  * @throws FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_INSECURE_TRANSPORT
  */
-export function createProvider (options: HeadlessProviderOptions, headless: HeadlessOptions = {}): HeadlessProvider {
+export function createProvider (options: StandaloneProviderOptions, headless: StandaloneOptions = {}): StandaloneProvider {
   if (typeof options !== 'object' || options === null) throw new InvalidOptionsError('createProvider needs options; write { issuer, clientId, clientSecret }')
-  return new HeadlessProvider(options, headless)
+  return new StandaloneProvider(options, headless)
 }
