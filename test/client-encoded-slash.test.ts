@@ -1,7 +1,7 @@
 import t from 'tap'
 import { resolveResourceUrl } from '../lib/calls/resource-url.ts'
 import { resolveOptions } from '../lib/options.ts'
-import { gitlab } from '../lib/providers/presets/index.ts'
+import { gitlab } from '../lib/providers.ts'
 import type { ProviderOptions } from '../lib/providers/options.ts'
 import { rejection, startClientApp } from './helpers/client-app.ts'
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { twitch } from '../lib/providers/presets/index.ts'
+import { twitch } from '../lib/providers.ts'
 import { startClientApp } from './helpers/client-app.ts'
 import { startOutside } from './helpers/outside.ts'
 import { keptTokens, scriptProvider, startScriptServer } from './helpers/script-server.ts'

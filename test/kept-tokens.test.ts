@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { TokensInput } from '../lib/index.ts'
-import { mailchimp } from '../lib/providers/presets/index.ts'
+import { mailchimp } from '../lib/providers.ts'
 import { rejection, startClientApp } from './helpers/client-app.ts'
 import { keptTokens, scriptProvider, startScriptServer } from './helpers/script-server.ts'
 

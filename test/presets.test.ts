@@ -8,7 +8,7 @@ import { SimulatedProvider, verifiedClaims } from './helpers/simulated-provider.
 import { fencedBlocks } from './types/markdown.ts'
 import { createProvider, type ProviderOptions, type TokenSet } from '../lib/index.ts'
 import { clientSecretJwt } from '../lib/oauth/client-secret-jwt.ts'
-import * as presets from '../lib/providers/presets/index.ts'
+import * as presets from '../lib/providers.ts'
 import { preset } from '../lib/providers/presets/preset.ts'
 
 /** All but those whose provider has shut its logins down. */

@@ -4,7 +4,7 @@ import { refreshTarget } from './helpers/html.ts'
 import { presetCases, type PresetCase } from './helpers/preset-cases.ts'
 import { expireTokens } from './helpers/records.ts'
 import { SimulatedProvider } from './helpers/simulated-provider.ts'
-import * as presets from '../lib/providers/presets/index.ts'
+import * as presets from '../lib/providers.ts'
 
 const BASE_URL = 'https://app.example.com'
 

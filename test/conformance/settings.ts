@@ -1,6 +1,6 @@
 import type { OAuthSessionInit } from '../../lib/standalone/session.ts'
 import type { ProviderOptions } from '../../lib/index.ts'
-import * as presets from '../../lib/providers/presets/index.ts'
+import * as presets from '../../lib/providers.ts'
 import { NotUnderstood, type Members } from './case.ts'
 import { CLIENT_KEYS, clientAuthentication } from './client-authentication.ts'
 

@@ -1,7 +1,7 @@
 import { createHash, generateKeyPairSync } from 'node:crypto'
 import type { ProviderOptions, User } from '../../lib/index.ts'
-import * as presets from '../../lib/providers/presets/index.ts'
-import type { PresetOptions } from '../../lib/providers/presets/index.ts'
+import * as presets from '../../lib/providers.ts'
+import type { PresetOptions } from '../../lib/providers.ts'
 import { verifiedClaims, type ClientCheck, type ProviderFacts } from './simulated-provider.ts'
 
 /** The key of the app at Apple. */

@@ -4,7 +4,7 @@ import oauth, {
   AccessDeniedError, codeChallenge, createCodeVerifier, createProvider, fastifyOAuthSession, InvalidOptionsError, LoginRequiredError, OAuthError, ResponseStatusError, TokensUpdatedError,
   type ProviderHandle, type CallOptions, type OAuthErrorCode, type PluginOptions, type ProviderOptions, type RequestOAuth, type TokenSet, type TokenStore, type User
 } from '../../lib/index.ts'
-import { github } from '../../lib/providers/presets/index.ts'
+import { github } from '../../lib/providers.ts'
 import { redisStore, type RedisClient } from '../../lib/redis.ts'
 
 interface Order { id: number }
