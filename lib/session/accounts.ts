@@ -101,8 +101,8 @@ const isObject = (value: unknown): value is Record<string, unknown> => typeof va
 /** Whether a value of a session or a store is an account. */
 export function isAccount (value: unknown): value is Account {
   if (!isObject(value)) return false
-  const { record, providerIdentity, user, claims, scope } = value
-  return typeof record === 'string' && typeof providerIdentity === 'string' && isObject(claims) && Array.isArray(scope) &&
+  const { recordId, providerIdentity, user, claims, scope } = value
+  return typeof recordId === 'string' && typeof providerIdentity === 'string' && isObject(claims) && Array.isArray(scope) &&
     (user === null || (isObject(user) && typeof user.id === 'string'))
 }
 

@@ -16,7 +16,7 @@ export interface KeptTokens {
   /** The members of the answer that the tokens came with. */
   raw?: Record<string, unknown> | null | undefined
   /** Where a set of `onTokens` lives. */
-  record?: string | undefined
+  recordId?: string | undefined
 }
 
 /** What may be given in place of a token set: such columns, or the members of a token response (`access_token`, …). */
@@ -48,7 +48,7 @@ export function loadTokens (input: TokensInput, context: LoadContext): TokenSet 
 }
 
 function fromColumns (input: KeptTokens, context: LoadContext): TokenSet {
-  const { raw, record } = input
+  const { raw, recordId } = input
   const accessToken = tokenOf('accessToken', input.accessToken, context)!
   const refreshToken = tokenOf('refreshToken', input.refreshToken, context)
   const idToken = tokenOf('idToken', input.idToken, context)
@@ -67,7 +67,7 @@ function fromColumns (input: KeptTokens, context: LoadContext): TokenSet {
     ...(idToken !== undefined && { idToken }),
     scope,
     raw: typeof raw === 'object' && raw !== null ? raw : {},
-    ...(typeof record === 'string' && { recordId: record })
+    ...(typeof recordId === 'string' && { recordId })
   }
 }
 

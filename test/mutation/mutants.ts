@@ -18,121 +18,121 @@ export const mutants: readonly Mutant[] = [
     protects: 'the slash at the end of a resourceServers entry: the token of /v1 is not for /v10',
     find: "    if (!url.pathname.endsWith('/')) url.pathname += '/'\n",
     replace: '',
-    tests: ['test/client-url.test.ts']
+    tests: ['test/calls/resource-url.test.ts']
   },
   {
     protects: 'credentials in a URL do not make it one of the list',
     find: "if (url.username !== '' || url.password !== '' || DOTS.test(url.pathname)) return false",
     replace: 'if (DOTS.test(url.pathname)) return false',
-    tests: ['test/client-redirect.test.ts']
+    tests: ['test/calls/redirect.test.ts']
   },
   {
     protects: 'dot segments in what a handler passes',
     find: 'if (CONTROL.test(path) || DOTS.test(path) ||',
     replace: 'if (CONTROL.test(path) ||',
-    tests: ['test/client-url.test.ts']
+    tests: ['test/calls/resource-url.test.ts']
   },
   {
     protects: 'separators that are encoded more than once',
     find: 'const ENCODED_SEPARATOR = /%(?:25)*(?:2f|5c)/i',
     replace: 'const ENCODED_SEPARATOR = /%(?:2f|5c)/i',
-    tests: ['test/client-url.test.ts']
+    tests: ['test/calls/resource-url.test.ts']
   },
   {
     protects: 'empty segments behind %2F',
     find: '  if (SLASH_AT_EDGE.test(path)) return false\n',
     replace: '',
-    tests: ['test/client-encoded-slash.test.ts']
+    tests: ['test/calls/encoded-slash.test.ts']
   },
   {
     protects: 'a redirect does not write %2F',
     find: 'return written && encodedSlashes?.includes(entry) === true &&',
     replace: 'return encodedSlashes?.includes(entry) === true &&',
-    tests: ['test/client-encoded-slash.test.ts']
+    tests: ['test/calls/encoded-slash.test.ts']
   },
   {
     protects: 'dot segments behind %2F',
     find: 'return !ENCODED_SEPARATOR.test(decoded) && !DOTS.test(decoded)',
     replace: 'return !ENCODED_SEPARATOR.test(decoded)',
-    tests: ['test/client-encoded-slash.test.ts']
+    tests: ['test/calls/encoded-slash.test.ts']
   },
   {
     protects: 'the way back into the list brings no token',
     find: 'known &&= isResourceUrl(to, provider)',
     replace: 'known = isResourceUrl(to, provider)',
-    tests: ['test/client-redirect.test.ts']
+    tests: ['test/calls/redirect.test.ts']
   },
   {
     protects: 'no redirect into a private network',
     find: '      if (!known) assertNotInside(from, to, provider)\n',
     replace: '',
-    tests: ['test/client-redirect.test.ts']
+    tests: ['test/calls/redirect.test.ts']
   },
   {
     protects: 'names of this machine are loopback',
     find: "if (/(?:^|\\.)localhost$/.test(name)) return 'loopback'",
     replace: "if (name === 'localhost') return 'loopback'",
-    tests: ['test/client-redirect.test.ts']
+    tests: ['test/calls/redirect.test.ts']
   },
   {
     protects: 'a dispatcher that follows redirects does not carry a secret on',
     find: '    maxRedirections: 0\n  }',
     replace: '  } as never',
-    tests: ['test/client-dispatcher.test.ts']
+    tests: ['test/calls/dispatcher.test.ts']
   },
   {
     protects: 'a refresh does not wait behind API calls',
     find: "if (line === 'provider') this.#provider ??= new Agent({ connections: CONNECTIONS })",
     replace: "if (line === 'provider') this.#provider = this.#api ??= new Agent({ connections: CONNECTIONS })",
-    tests: ['test/client-connections.test.ts']
+    tests: ['test/calls/connections.test.ts']
   },
   {
     protects: 'a Host header of the caller\'s',
     find: "const OURS = ['authorization', 'host']",
     replace: "const OURS = ['authorization']",
-    tests: ['test/client-url.test.ts']
+    tests: ['test/calls/resource-url.test.ts']
   },
   {
     protects: 'an Authorization header of the caller\'s beside a token that is placed elsewhere',
     find: "const OURS = ['authorization', 'host']",
     replace: "const OURS = ['host']",
-    tests: ['test/client-placement.test.ts']
+    tests: ['test/calls/token-placement.test.ts']
   },
   {
     protects: 'a hook\'s headers stay away from a server that does not get the token',
     find: 'if (tokens === NO_TOKENS) return this.#hand(request, tokens, transmit)',
     replace: 'if (tokens === NO_TOKENS && config.hooks.protectedRequest === undefined) return this.#hand(request, tokens, transmit)',
-    tests: ['test/client-hooks.test.ts']
+    tests: ['test/calls/hooks.test.ts']
   },
   {
     protects: 'a call whose token was replaced twice is sent a third time',
     find: 'export const MAX_SENDS = 3',
     replace: 'export const MAX_SENDS = 2',
-    tests: ['test/client-retry.test.ts']
+    tests: ['test/calls/retry.test.ts']
   },
   {
     protects: 'a stream is not sent a second time',
     find: 'if (!replayable || sends === MAX_SENDS ||',
     replace: 'if (sends === MAX_SENDS ||',
-    tests: ['test/client-retry.test.ts']
+    tests: ['test/calls/retry.test.ts']
   },
   {
     protects: 'a token that an API never took is not refreshed again and again',
     find: ' || live.unproven === newest.version) return undefined',
     replace: ') return undefined',
-    tests: ['test/client-retry.test.ts']
+    tests: ['test/calls/retry.test.ts']
   },
   {
     protects: 'plain http beyond loopback',
     find: "(url.protocol === 'http:' && isLoopback(url.hostname))",
     replace: "url.protocol === 'http:'",
-    tests: ['test/protocol-urls.test.ts', 'test/client-url.test.ts']
+    tests: ['test/oauth/urls.test.ts', 'test/calls/resource-url.test.ts']
   },
   {
     protects: 'one client authentication in a request',
     find: "const another = headers.authorization !== undefined || body.has('client_assertion') || body.get('client_secret') !== given",
     replace: "const another = body.get('client_secret') !== given",
-    tests: ['test/token-parameters.test.ts']
+    tests: ['test/providers/token-parameters.test.ts']
   },
 
   // Tokens and their records.
@@ -140,80 +140,80 @@ export const mutants: readonly Mutant[] = [
     protects: 'a holder that was stopped past its time sends nothing',
     find: "if (this.#clock.monotonic() > sendBefore) throw timedOut(provider, 'not_sent')",
     replace: '',
-    tests: ['test/paused-holder.test.ts']
+    tests: ['test/tokens/stopped-lease-holder.test.ts']
   },
   {
     protects: 'a late write does not take the place of what another process went on with',
     find: ' || !used.includes(nextRefreshToken(stored))) return',
     replace: ') return',
-    tests: ['test/unfinished-refresh.test.ts']
+    tests: ['test/tokens/abandoned-refresh.test.ts']
   },
   {
     protects: 'a refresh token that is not issued anew stays good',
     find: '    if (tokens.refreshToken === undefined && used !== undefined) tokens.refreshToken = used\n',
     replace: '',
-    tests: ['test/token-records.test.ts']
+    tests: ['test/tokens/records.test.ts']
   },
   {
     protects: 'a set that a refresh has replaced is not made the current one',
     find: 'refreshToken !== nextRefreshToken(record) && record.spent?.includes(shortHash(refreshToken)) === true',
     replace: 'refreshToken === nextRefreshToken(record) && refreshToken === undefined',
-    tests: ['test/save-tokens.test.ts']
+    tests: ['test/tokens/save-tokens.test.ts']
   },
   {
     protects: 'an older version in the store does not win over a newer one that was seen',
     find: 'known === undefined || stored.version >= known.version ||',
     replace: 'known === undefined || stored.version > 0 ||',
-    tests: ['test/redis-rollback.test.ts']
+    tests: ['test/tokens/redis-rollback.test.ts']
   },
   {
     protects: 'a set that could not be written is not written over by a save',
     find: '    if (live.unsaved !== undefined) return false\n',
     replace: '',
-    tests: ['test/save-tokens.test.ts', 'test/unfinished-refresh.test.ts'],
+    tests: ['test/tokens/save-tokens.test.ts', 'test/tokens/abandoned-refresh.test.ts'],
     harmless: 'the version that is expected says the same'
   },
   {
     protects: 'in the session\'s store, what was deleted does not come back by a late write',
     find: '      if (this.#tombstones.has(id)) return false\n',
     replace: '',
-    tests: ['test/token-records.test.ts']
+    tests: ['test/tokens/records.test.ts']
   },
   {
     protects: 'in the session\'s store, a write over another version',
     find: 'if (expectedVersion !== undefined && ((await this.get(id))?.version ?? 0) !== expectedVersion) return false',
     replace: 'if (expectedVersion === Infinity) return false',
-    tests: ['test/token-records.test.ts']
+    tests: ['test/tokens/records.test.ts']
   },
   {
     protects: 'tokens of another provider under the same name',
     find: 'return record?.providerIdentity === provider.identity',
     replace: 'return record !== undefined && provider.identity !== undefined',
-    tests: ['test/provider-identity.test.ts']
+    tests: ['test/login/provider-identity.test.ts']
   },
   {
     protects: 'a sealed record cannot be put in another\'s place',
     find: 'Buffer.from(JSON.stringify([id, version, provider, subject]))',
     replace: "Buffer.from(JSON.stringify([id === '' ? id : '', version, provider, subject]))",
-    tests: ['test/encrypted-store.test.ts']
+    tests: ['test/tokens/encrypted-store.test.ts']
   },
   {
     protects: 'a sealed record\'s version cannot be raised',
     find: 'Buffer.from(JSON.stringify([id, version, provider, subject]))',
     replace: 'Buffer.from(JSON.stringify([id, version === -1, provider, subject]))',
-    tests: ['test/encrypted-store.test.ts']
+    tests: ['test/tokens/encrypted-store.test.ts']
   },
   {
     protects: 'a token of 30 seconds is not born expired',
     find: 'return Math.min(leeway, Math.max(0, (expiresAt - obtainedAt) / 2))',
     replace: 'return leeway',
-    tests: ['test/protocol-token-set.test.ts']
+    tests: ['test/oauth/token-set.test.ts']
   },
   {
     protects: 'tokens in hand with a lifetime of 0 have expired',
     find: 'return { ...tokens, expiresAt: Math.floor(now) - 1 }',
     replace: 'return tokens',
-    tests: ['test/kept-tokens.test.ts']
+    tests: ['test/tokens/load-tokens.test.ts']
   },
 
   // Sessions and logins under way.
@@ -221,111 +221,111 @@ export const mutants: readonly Mutant[] = [
     protects: 'an account of another provider under the same name is not there',
     find: 'return isAccount(account) && account.providerIdentity === this.#identityOf(name)',
     replace: 'return isAccount(account) && this.#identityOf(name) !== undefined',
-    tests: ['test/provider-identity.test.ts']
+    tests: ['test/login/provider-identity.test.ts']
   },
   {
     protects: 'the end of the account logged in with is the end of the login',
     find: 'const ended = login.accounts[login.active]!.record === record',
     replace: 'const ended = entries.length === 1',
-    tests: ['test/accounts.test.ts'],
+    tests: ['test/login/accounts.test.ts'],
     harmless: 'a login whose active account is missing is none'
   },
   {
     protects: 'a login is finished once',
     find: 'const login = await this.#store.take(recordId(id)) as PendingLogin | undefined',
     replace: 'const login = await this.#store.get(recordId(id)) as PendingLogin | undefined',
-    tests: ['test/callback.test.ts']
+    tests: ['test/login/callback.test.ts']
   },
   {
     protects: 'the answer of one provider does not finish a login at another',
     find: '    if (login.provider !== provider || login.providerIdentity !== identity) throw mismatch(\'other_provider\')\n',
     replace: '',
-    tests: ['test/callback.test.ts']
+    tests: ['test/login/callback.test.ts']
   },
   {
     protects: 'a login that was begun too long ago',
     find: '    if (login.expiresAt < this.#now()) throw mismatch(\'expired\')\n',
     replace: '',
-    tests: ['test/callback.test.ts']
+    tests: ['test/login/callback.test.ts']
   },
   {
     protects: 'a session that has ended in this process stays ended',
     find: '    this.#local.set(sessionId, end)\n',
     replace: '',
-    tests: ['test/resurrection.test.ts']
+    tests: ['test/session/late-session-save.test.ts']
   },
   {
     protects: 'the state of a callback',
     find: "if (state === '' || given === undefined || !safeEqual(given, state)) {",
     replace: "if (state === '' || given === undefined) {",
-    tests: ['test/grants.test.ts']
+    tests: ['test/standalone/session.test.ts']
   },
   {
     protects: 'an answer by another issuer (RFC 9207)',
     find: 'if (given.length !== 1 || given[0] !== issuer) {',
     replace: 'if (given.length !== 1) {',
-    tests: ['test/callback.test.ts', 'test/relying-party.test.ts']
+    tests: ['test/login/callback.test.ts', 'test/login/relying-party.test.ts']
   },
   {
     protects: 'a promised `iss` that is missing',
     find: 'if (given.length === 0 && issuerPromised !== true) return',
     replace: 'if (given.length === 0) return',
-    tests: ['test/callback.test.ts', 'test/relying-party.test.ts']
+    tests: ['test/login/callback.test.ts', 'test/login/relying-party.test.ts']
   },
   {
     protects: 'a parameter that is given twice',
     find: "return values.length === 1 && values[0]!.trim() !== '' ? values[0] : undefined",
     replace: "return values[0]?.trim() !== '' ? values[0] : undefined",
-    tests: ['test/callback.test.ts', 'test/relying-party.test.ts']
+    tests: ['test/login/callback.test.ts', 'test/login/relying-party.test.ts']
   },
   {
     protects: 'a post from a sibling domain',
     find: "site === 'same-origin' || site === 'none'",
     replace: "site === 'same-origin' || site === 'same-site' || site === 'none'",
-    tests: ['test/logout.test.ts', 'test/cross-site.test.ts']
+    tests: ['test/routes/logout.test.ts', 'test/routes/cross-site.test.ts']
   },
   {
     protects: 'a login that an image or a frame begins',
     find: "if ((mode === undefined || mode === 'navigate') && (dest === undefined || dest === 'document')) return",
     replace: "if (mode === undefined || mode === 'navigate') return",
-    tests: ['test/cross-site.test.ts']
+    tests: ['test/routes/cross-site.test.ts']
   },
 
   {
     protects: 'a session of before a login is declared dead',
     find: '  await declareDead(runtime, request, { moveOn: true })\n  // A new id',
     replace: '  // A new id',
-    tests: ['test/session-cookie.test.ts', 'test/resurrection.test.ts', 'test/login-session.test.ts', 'test/accounts.test.ts']
+    tests: ['test/session/session-cookie.test.ts', 'test/session/late-session-save.test.ts', 'test/login/login-session.test.ts', 'test/login/accounts.test.ts']
   },
   {
     protects: 'a login keeps nothing that was in the session before',
     find: 'const kept = [...runtime.config.keepSessionFields, ...membersOfOthers(runtime, sessionOf(request))]',
     replace: 'const kept = [...Object.keys(sessionOf(request)), ...membersOfOthers(runtime, sessionOf(request))]',
-    tests: ['test/login-session.test.ts']
+    tests: ['test/login/login-session.test.ts']
   },
   {
     protects: 'an account is added to the session that asked for it, and to no other',
     find: 'if (!cameOfIt || active !== record) return undefined',
     replace: 'if (active !== record) return undefined',
-    tests: ['test/link.test.ts', 'test/accounts.test.ts', 'test/workflows.test.ts']
+    tests: ['test/login/link.test.ts', 'test/login/accounts.test.ts', 'test/login/grants-on-the-web.test.ts']
   },
   {
     protects: 'another user in place of the one who is logged in is another login',
     find: 'if (provider.name === active && !isAccountOf(',
     replace: "if (provider.name === '' && !isAccountOf(",
-    tests: ['test/link.test.ts', 'test/accounts.test.ts', 'test/workflows.test.ts']
+    tests: ['test/login/link.test.ts', 'test/login/accounts.test.ts', 'test/login/grants-on-the-web.test.ts']
   },
   {
     protects: 'an answer that identifies no user does not pass a guard',
     find: 'const unproven = account?.login === false',
     replace: 'const unproven = account === null',
-    tests: ['test/implicit.test.ts', 'test/anonymous-logins.test.ts']
+    tests: ['test/login/implicit.test.ts', 'test/login/anonymous-logins.test.ts']
   },
   {
     protects: 'userinfo about another user',
     find: 'if (expectedSubject !== undefined && identifierText(claims.sub) !== expectedSubject) {',
     replace: "if (expectedSubject === '') {",
-    tests: ['test/id-token.test.ts', 'test/signed-userinfo.test.ts', 'test/fetch-profile.test.ts']
+    tests: ['test/login/id-token.test.ts', 'test/login/signed-userinfo.test.ts', 'test/login/fetch-profile.test.ts']
   },
 
   // Return paths.
@@ -333,32 +333,32 @@ export const mutants: readonly Mutant[] = [
     protects: 'return paths: what begins with two slashes',
     find: "if (!path.startsWith('/') || path.startsWith('//') || !URL.canParse(path, base.origin)) return undefined",
     replace: "if (!path.startsWith('/') || !URL.canParse(path, base.origin)) return undefined",
-    tests: ['test/return-to.test.ts'],
+    tests: ['test/routes/safe-return-to.test.ts'],
     harmless: 'it is another origin, which is compared below'
   },
   {
     protects: 'return paths: a pathname that begins with two slashes',
     find: " || url.pathname.startsWith('//')) return undefined",
     replace: ') return undefined',
-    tests: ['test/return-to.test.ts']
+    tests: ['test/routes/safe-return-to.test.ts']
   },
   {
     protects: 'return paths: tabs and line breaks',
     find: '/[\\u0000-\\u0020\\u007f]/.test(value) || ',
     replace: '',
-    tests: ['test/return-to.test.ts']
+    tests: ['test/routes/safe-return-to.test.ts']
   },
   {
     protects: 'return paths: backslashes',
     find: ' || /^[^?#]*\\\\/.test(value)) return undefined',
     replace: ') return undefined',
-    tests: ['test/return-to.test.ts']
+    tests: ['test/routes/safe-return-to.test.ts']
   },
   {
     protects: 'return paths: the origin',
     find: 'if (url.origin !== base.origin || url.username',
     replace: 'if (url.username',
-    tests: ['test/return-to.test.ts'],
+    tests: ['test/routes/safe-return-to.test.ts'],
     harmless: 'every way to another origin begins with two slashes or has a backslash, which are refused before'
   },
 
@@ -367,84 +367,84 @@ export const mutants: readonly Mutant[] = [
     protects: 'ID token: the nonce',
     find: "if (expected.nonce !== undefined && !(typeof claims.nonce === 'string' && safeEqual(claims.nonce, expected.nonce))) {",
     replace: "if (expected.nonce !== undefined && typeof claims.nonce !== 'string') {",
-    tests: ['test/id-token.test.ts']
+    tests: ['test/login/id-token.test.ts']
   },
   {
     protects: 'ID token: the authorized party',
     find: 'if (claims.azp !== undefined && claims.azp !== clientId) throw',
     replace: 'if (claims.azp === null) throw',
-    tests: ['test/id-token.test.ts']
+    tests: ['test/login/id-token.test.ts']
   },
   {
     protects: 'ID token: issued in the future',
     find: 'if (issuedAt > expected.now + clockTolerance) throw',
     replace: 'if (issuedAt === Infinity) throw',
-    tests: ['test/id-token.test.ts']
+    tests: ['test/login/id-token.test.ts']
   },
   {
     protects: 'ID token: the time of the login, where maxAge asks for it',
     find: "if (typeof authTime !== 'number' || authTime + expected.maxAge + clockTolerance < expected.now) {",
     replace: "if (typeof authTime !== 'number') {",
-    tests: ['test/id-token.test.ts']
+    tests: ['test/login/id-token.test.ts']
   },
   {
     protects: 'ID token: the hash of the access token',
     find: 'expected.accessToken !== undefined && !matchesHash(claims.at_hash, expected.accessToken, header.alg)) {',
     replace: "expected.accessToken !== undefined && typeof claims.at_hash !== 'string') {",
-    tests: ['test/id-token.test.ts']
+    tests: ['test/login/id-token.test.ts']
   },
   {
     protects: 'ID token: at_hash beside a token of the browser\'s',
     find: 'expected.accessToken !== undefined && expected.atHashRequired === true) {',
     replace: 'expected.accessToken === null) {',
-    tests: ['test/id-token.test.ts', 'test/implicit.test.ts']
+    tests: ['test/login/id-token.test.ts', 'test/login/implicit.test.ts']
   },
   {
     protects: 'ID token: claims that must be there',
     find: "requiredClaims: ['iss', 'sub', 'aud', 'exp', 'iat'],",
     replace: "requiredClaims: ['iss', 'sub', 'aud'],",
-    tests: ['test/id-token.test.ts']
+    tests: ['test/login/id-token.test.ts']
   },
   {
     protects: 'ID token: an empty subject',
     find: "if (typeof claims.sub !== 'string' || claims.sub === '') throw",
     replace: 'if (claims.sub === undefined) throw',
-    tests: ['test/id-token.test.ts']
+    tests: ['test/login/id-token.test.ts']
   },
   {
     protects: 'ID token: a refreshed one about another user',
     find: '(claims.sub !== previous.sub || !sameIssuer(previous.iss))',
     replace: '!sameIssuer(previous.iss)',
-    tests: ['test/id-token.test.ts']
+    tests: ['test/login/id-token.test.ts']
   },
   {
     protects: 'ID token: a refreshed one of another issuer',
     find: '(claims.sub !== previous.sub || !sameIssuer(previous.iss))',
     replace: 'claims.sub !== previous.sub',
-    tests: ['test/id-token.test.ts']
+    tests: ['test/login/id-token.test.ts']
   },
   {
     protects: 'ID token: symmetric algorithms, and none',
     find: 'promised.filter(algorithm => ASYMMETRIC.has(algorithm))',
     replace: 'promised',
-    tests: ['test/id-token.test.ts']
+    tests: ['test/login/id-token.test.ts']
   },
   {
     protects: 'ID token: the issuer that a function decides about',
     find: 'expected.keys.entry(header.kid) ?? {})) {',
     replace: 'expected.keys.entry(header.kid) ?? {}) === null) {',
-    tests: ['test/id-token.test.ts', 'test/presets.test.ts']
+    tests: ['test/login/id-token.test.ts', 'test/providers/presets.test.ts']
   },
   {
     protects: 'keys: made-up tokens do not make the app hammer its provider',
     find: '    if (fetching === undefined && now() - unknownAt < pauseMs) return false\n',
     replace: '',
-    tests: ['test/id-token.test.ts']
+    tests: ['test/login/id-token.test.ts']
   },
   {
     protects: 'a login by ID token without one',
     find: 'if (pending.nonce !== undefined && tokens.idToken === undefined) {',
     replace: 'if (tokens.idToken === null) {',
-    tests: ['test/id-token.test.ts']
+    tests: ['test/login/id-token.test.ts']
   }
 ]

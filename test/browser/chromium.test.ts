@@ -1,0 +1,177 @@
+import helmet from '@fastify/helmet'
+import t, { type Test } from 'tap'
+import type { Page } from 'playwright-core'
+import { buildApp } from '../helpers/build-app.ts'
+import { startChromium } from '../helpers/chromium.ts'
+import { loginApp } from '../helpers/login-app.ts'
+import { startPasswordServer } from '../helpers/password-server.ts'
+import { startProvider } from '../helpers/provider.ts'
+
+// What only a real browser decides: which cookies go along, which redirects a policy lets pass, what is kept for the
+// back button. Our own Browser knows the rules; Chromium is the one that makes them.
+
+/** A page of Chromium, and all that it complains about (a violated policy among it). */
+async function openPage (t: Test): Promise<{ page: Page, complaints: string[] } | undefined> {
+  const chromium = await startChromium(t)
+  if (chromium === undefined) return undefined
+  const page = await (await chromium.newContext()).newPage()
+  const complaints: string[] = []
+  page.on('console', (message) => { if (message.type() === 'error' && !/favicon/.test(message.location().url)) complaints.push(message.text()) })
+  return { page, complaints }
+}
+
+const bodyOf = (page: Page) => page.textContent('body')
+
+t.test('Chromium logs in at a provider on another site, and out again through the page that asks', async (t) => {
+  const opened = await openPage(t)
+  if (opened === undefined) return
+  const { page, complaints } = opened
+  const provider = await startProvider(t, { host: 'localhost' })
+  const { url } = await buildApp(t, { oauth: { providers: { acme: provider.providerOptions } } })
+  await page.goto(`${url}/login/acme?returnTo=/%3Fhello`)
+  await page.fill('[name=login]', 'alice')
+  await page.fill('[name=password]', 'alice-password')
+  await page.click('text=Sign in >> nth=-1')
+  await page.waitForURL(`${url}/?hello`)
+  t.equal(await bodyOf(page), '{"user":"alice"}')
+
+  await page.goto(`${url}/logout?returnTo=/%3Fbye`)
+  await page.click('text=Log out >> nth=-1')
+  await page.waitForURL(`${provider.issuer}/session/end**`)
+  await page.click('button')
+  await page.waitForURL(`${url}/?bye`)
+  t.equal(await bodyOf(page), '{"user":null}')
+  t.strictSame(complaints, [])
+})
+
+t.test('Chromium logs out from a page of the app\'s own whose policy lets its forms lead nowhere else', async (t) => {
+  const opened = await openPage(t)
+  if (opened === undefined) return
+  const { page, complaints } = opened
+  const provider = await startProvider(t, { host: 'localhost' })
+  const { url } = await buildApp(t, {
+    oauth: { providers: { acme: provider.providerOptions } },
+    setup: async (app) => {
+      await app.register(helmet)
+      app.get('/own', async (_request, reply) => reply.type('text/html').send('<form method="post" action="/logout"><input type="hidden" name="returnTo" value="/?bye"><button>Log out</button></form>'))
+    }
+  })
+  await page.goto(`${url}/login/acme`)
+  await page.fill('[name=login]', 'alice')
+  await page.fill('[name=password]', 'alice-password')
+  await page.click('text=Sign in >> nth=-1')
+  await page.waitForURL(`${url}/`)
+
+  const answer = await page.goto(`${url}/own`)
+  t.match(answer!.headers()['content-security-policy'], /form-action 'self'/)
+  await page.click('button')
+  await page.waitForURL(`${provider.issuer}/session/end**`)
+  await page.click('button')
+  await page.waitForURL(`${url}/?bye`)
+  t.equal(await bodyOf(page), '{"user":null}')
+  t.strictSame(complaints, [])
+})
+
+t.test('Chromium brings the cookie along with a form that a provider on another site posts', async (t) => {
+  const opened = await openPage(t)
+  if (opened === undefined) return
+  const { url } = await loginApp(t, { host: 'localhost', provider: { responseMode: 'form_post' } })
+  await opened.page.goto(`${url}/login/acme`)
+  await opened.page.waitForURL(`${url}/`)
+  t.equal(await bodyOf(opened.page), '{"user":"alice"}')
+})
+
+t.test('Chromium: a callback that is loaded once more logs nobody out, and leads on to where its login led', async (t) => {
+  const opened = await openPage(t)
+  if (opened === undefined) return
+  const { page } = opened
+  const { url, provider } = await loginApp(t, { host: 'localhost' })
+  const callbacks: string[] = []
+  page.on('request', (request) => { if (new URL(request.url()).pathname === '/login/acme/callback') callbacks.push(request.url()) })
+  await page.goto(`${url}/login/acme?returnTo=/%3Fhello`)
+  await page.waitForURL(`${url}/?hello`)
+  await page.goto(callbacks[0]!)
+  t.equal(page.url(), `${url}/?hello`)
+  t.equal(await bodyOf(page), '{"user":"alice"}')
+  await page.goBack()
+  t.equal(await bodyOf(page), '{"user":"alice"}')
+  t.equal(provider.asked('token').length, 1)
+})
+
+t.test('Chromium: two tabs both log in', async (t) => {
+  const opened = await openPage(t)
+  if (opened === undefined) return
+  const { page } = opened
+  const other = await page.context().newPage()
+  const provider = await startProvider(t, { host: 'localhost' })
+  const { url } = await buildApp(t, { oauth: { providers: { acme: provider.providerOptions } } })
+  await page.goto(`${url}/login/acme?returnTo=/%3Fone`)
+  await other.goto(`${url}/login/acme?returnTo=/%3Ftwo`)
+  for (const [tab, end] of [[other, 'two'], [page, 'one']] as const) {
+    await tab.fill('[name=login]', 'alice')
+    await tab.fill('[name=password]', 'alice-password')
+    await tab.click('text=Sign in >> nth=-1')
+    await tab.waitForURL(`${url}/?${end}`)
+    t.equal(await bodyOf(tab), '{"user":"alice"}')
+  }
+})
+
+t.test('Chromium: the form of the password grant says what is wrong, logs in, and slows down who guesses', async (t) => {
+  const opened = await openPage(t)
+  if (opened === undefined) return
+  const { page, complaints } = opened
+  const server = await startPasswordServer(t)
+  const { url } = await buildApp(t, { oauth: { providers: { legacy: { ...server.providerOptions, grantType: 'password', title: 'Staff' } } } })
+  const submit = async (username: string, password: string) => {
+    await page.getByLabel('Username').fill(username)
+    await page.getByLabel('Password').fill(password)
+    await Promise.all([page.waitForEvent('domcontentloaded'), page.keyboard.press('Enter')])
+  }
+  await page.goto(`${url}/login/legacy?returnTo=/%3Fhello`)
+  t.equal(await page.textContent('h1'), 'Log in to Staff')
+  await submit('alice', 'wrong')
+  t.equal(await page.getByRole('alert').innerText(), 'Username or password is wrong.')
+  t.equal(await page.getByLabel('Username').inputValue(), 'alice')
+  t.ok(await page.getByLabel('Password').evaluate('document.activeElement.id === "password"'), 'the password may be typed again at once')
+  await submit('alice', 'correct horse')
+  t.equal(page.url(), `${url}/?hello`)
+  t.equal(await bodyOf(page), '{"user":"alice"}')
+
+  await page.goto(`${url}/login/legacy`)
+  for (let failed = 0; failed < 10; failed++) await submit('bob', `guess ${failed}`)
+  await submit('bob', 'also correct')
+  t.equal(await page.textContent('h1'), 'Too many attempts')
+  await page.goto(url)
+  t.equal(await bodyOf(page), '{"user":"alice"}', 'who is logged in stays so')
+  t.strictSame(complaints.filter((text) => !/status of (?:401|429)/.test(text)), [])
+})
+
+t.test('Chromium: the plugin\'s pages violate no policy of their own, and their style is applied', async (t) => {
+  const opened = await openPage(t)
+  if (opened === undefined) return
+  const { page, complaints } = opened
+  const { url } = await loginApp(t, { providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions }) })
+  for (const path of ['/login', '/logout']) {
+    await page.goto(url + path)
+    t.ok(await page.$eval('a.button', (link) => (globalThis as unknown as { getComputedStyle (element: unknown): { borderRadius: string } }).getComputedStyle(link).borderRadius !== '0px'), path)
+  }
+  t.strictSame(complaints, [])
+})
+
+t.test('Chromium: a form of another site that posts to /logout logs nobody out', async (t) => {
+  const opened = await openPage(t)
+  if (opened === undefined) return
+  const { page } = opened
+  const { url } = await loginApp(t, {
+    setup: (app) => {
+      app.get('/attack', async (_request, reply) => reply.type('text/html').send(`<form method="post" action="${url}/logout"><button>Win</button></form>`))
+    }
+  })
+  await page.goto(`${url}/login/acme`)
+  await page.waitForURL(`${url}/`)
+  await page.goto(`${url.replace('127.0.0.1', 'localhost')}/attack`)
+  await page.click('button')
+  t.equal(await page.textContent('h1'), 'Nothing was done')
+  await page.goto(url)
+  t.equal(await bodyOf(page), '{"user":"alice"}')
+})

@@ -1,0 +1,58 @@
+import t from 'tap'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Browser } from '../helpers/browser.ts'
+import { loginApp } from '../helpers/login-app.ts'
+import { captureLog } from '../helpers/log.ts'
+import { tokenRecords } from '../helpers/records.ts'
+
+// onLogin may end the login that it is told of, or the session: that is no failure.
+
+const ends: Record<string, (request: FastifyRequest, reply: FastifyReply) => unknown> = {
+  'logs out': request => request.oauth.logout(),
+  'logs out and answers': (request, reply) => request.oauth.logout(reply),
+  'logs out and answers without waiting for its answer to be sent': async (request, reply) => {
+    await request.oauth.logout()
+    reply.redirect('/')
+  },
+  'destroys the session': request => request.session.destroy(),
+  'renews the session without the login': request => request.session.regenerate(),
+  'takes the login out of the session': request => { delete (request.session as { oauth?: unknown }).oauth }
+}
+
+for (const [what, end] of Object.entries(ends)) {
+  for (const rolling of [true, false]) {
+    for (const begun of ['a login', 'a login in place of another', 'a link', 'a step-up']) {
+      t.test(`onLogin ${what}, at ${begun} (rolling ${rolling})`, async (t) => {
+        const log = captureLog()
+        let isEnding = begun === 'a login'
+        const { app, browser, url, provider, store, userOf } = await loginApp(t, {
+          wrong: {},
+          providers: ({ providerOptions }) => ({ acme: providerOptions, gh: providerOptions }),
+          oauth: { onLogin: async (request, reply) => { if (isEnding) await end(request, reply) } },
+          session: { rolling },
+          fastify: { logger: log.logger },
+          setup: (app) => {
+            app.get<{ Params: { name: string } }>('/link/:name', async (request, reply) => request.oauth.login(reply, { provider: request.params.name, link: true }))
+            app.get('/guarded', { onRequest: app.oauth.requireLogin() }, async () => 'passed')
+          }
+        })
+        provider.wrong = { metadata: { revocation_endpoint: provider.url('revocation') } }
+        if (!isEnding) await browser.login(`${url}/login/acme`)
+        isEnding = true
+        const before = new Browser()
+        before.cookies = browser.cookies
+        const page = await browser.login(url + ({ 'a link': '/link/gh', 'a step-up': '/link/acme' }[begun] ?? '/login/acme'))
+        t.match([page.url, page.status], [`${url}/`, 200], 'the redirect happens')
+        for (const who of [browser, before]) {
+          t.equal(await userOf(who), null)
+          t.equal((await who.get(`${url}/guarded`, { headers: { accept: 'application/json' } })).status, 401)
+        }
+        t.equal(tokenRecords(store).size, 0, 'no token is left')
+        t.notMatch(log.text, /"level":[56]0/, 'nor is there an error in the log')
+        await app.close()
+        const newest = provider.secrets.slice(-4)
+        t.ok(provider.asked('revocation').some(({ form }) => newest.includes(form.get('token')!)), 'what came is revoked')
+      })
+    }
+  }
+}

@@ -1,0 +1,156 @@
+import { mkdir } from 'node:fs/promises'
+import t from 'tap'
+import type { Page } from 'playwright-core'
+import { start } from '../../example-app/start.ts'
+import { startChromium } from '../helpers/chromium.ts'
+
+/** Where the pictures go that a person looks at; not part of the repository. */
+const pictures = new URL('../../screenshots/', import.meta.url).pathname
+
+async function picture (page: Page, name: string): Promise<void> {
+  if (process.env.SCREENSHOTS !== '1') return
+  await mkdir(pictures, { recursive: true })
+  await page.screenshot({ path: `${pictures}${name}.png` })
+}
+
+async function logIn (page: Page, user: string, password: string): Promise<void> {
+  await page.getByLabel('User name').fill(user)
+  await page.getByLabel('Password').fill(password)
+  await page.getByRole('button', { name: 'Log in' }).click()
+}
+
+/** The board and a browser in front of it; `problems` collects what the browser's console complains of. */
+async function openBoard (t: Parameters<typeof startChromium>[0], accessTokenTtl: number) {
+  const chromium = await startChromium(t)
+  if (chromium === undefined) return undefined
+  const running = await start({ accessTokenTtl, logger: false })
+  t.after(() => running.close())
+  const context = await chromium.newContext({ viewport: { width: 1280, height: 800 } })
+  const problems: string[] = []
+  context.on('console', (message) => { if (message.text().includes('Content Security Policy')) problems.push(message.text()) })
+  context.on('weberror', (error) => problems.push(String(error.error())))
+  const page = await context.newPage()
+  return { running, context, page, problems }
+}
+
+t.test('a person logs in by typing, sees who they are, outlives an expiry, works in two tabs, goes back, and logs out', async (t) => {
+  const board = await openBoard(t, 8)
+  if (board === undefined) return
+  const { running, context, page, problems } = board
+
+  await page.goto(running.appUrl)
+  await picture(page, '1-welcome')
+  await page.getByRole('link', { name: /log in/i }).first().click()
+  await picture(page, '2-provider')
+  await logIn(page, 'alice', 'croissant')
+  await page.waitForSelector('.order')
+  t.match(await page.locator('#user-name').innerText(), /Alice/)
+  const first = await page.locator('#token-fingerprint').innerText()
+  await picture(page, '3-board')
+
+  await page.locator('#token[data-state=over]').waitFor()
+  t.match(await page.locator('#token-life').innerText(), /over/, 'nothing renews a token that nobody needs')
+  await page.getByRole('button', { name: 'Call now' }).click()
+  await page.waitForSelector('#log [data-kind=refresh]')
+  await page.locator('#token-fingerprint').filter({ hasNotText: first }).waitFor()
+  t.ok(await page.locator('.order').count() > 0, 'the board is still there after the token was replaced')
+  await picture(page, '4-refreshed')
+
+  const other = await context.newPage()
+  await other.goto(`${running.appUrl}/board`)
+  await other.waitForSelector('.order')
+  const before = running.tokenRequests
+  await Promise.all([page, other].map(async tab => tab.getByRole('button', { name: '20 at once' }).click()))
+  await page.locator('#call-result').filter({ hasText: '20' }).waitFor()
+  t.ok(running.tokenRequests - before <= 1, 'forty calls from two tabs make one token request at most')
+
+  // Back lands on a step of the login that is over. From there it is one step to the board, and the login goes on.
+  await page.goBack()
+  await picture(page, '4-back')
+  await page.getByRole('link', { name: 'Back to Corner Bakery' }).click()
+  await page.waitForSelector('.order')
+  t.match(await page.locator('#user-name').innerText(), /Alice/, 'going back did no harm')
+
+  await page.getByRole('button', { name: 'Log out' }).click()
+  await page.waitForURL(url => url.pathname === '/')
+  await picture(page, '5-logged-out')
+  await other.waitForSelector('#ended:not([hidden])')
+  t.match(await other.locator('#ended').innerText(), /./, 'the other tab says that it is over')
+  await picture(other, '6-other-tab')
+  await page.goto(`${running.appUrl}/board`)
+  t.ok(await page.getByLabel('Password').isVisible(), 'and the provider asks for the password again')
+  t.strictSame(problems, [])
+})
+
+t.test('a wrong password is said so, and may be typed again', async (t) => {
+  const board = await openBoard(t, 30)
+  if (board === undefined) return
+  const { running, page } = board
+  await page.goto(`${running.appUrl}/board`)
+  await logIn(page, 'alice', 'wrong')
+  t.match(await page.getByRole('alert').innerText(), /do not go together/)
+  t.equal(await page.evaluate('document.activeElement.id'), 'password')
+  await logIn(page, 'alice', 'croissant')
+  await page.waitForSelector('.order')
+  t.match(await page.locator('#user-name').innerText(), /Alice/)
+})
+
+t.test('two users in two browsers do not see each other', async (t) => {
+  const board = await openBoard(t, 30)
+  if (board === undefined) return
+  const { running, context, page } = board
+  const second = await (await context.browser()!.newContext({ viewport: { width: 390, height: 844 } })).newPage()
+  for (const [tab, user, password] of [[page, 'alice', 'croissant'], [second, 'bob', 'baguette']] as const) {
+    await tab.goto(`${running.appUrl}/board`)
+    await logIn(tab, user, password)
+    await tab.waitForSelector('.order')
+  }
+  t.match(await page.locator('#user-name').innerText(), /Alice/)
+  t.match(await second.locator('#user-name').innerText(), /Bob/)
+  await picture(second, '7-phone')
+})
+
+t.test('what happens in another browser of the same person is marked', async (t) => {
+  const board = await openBoard(t, 30)
+  if (board === undefined) return
+  const { running, context, page } = board
+  const elsewhere = await (await context.browser()!.newContext()).newPage()
+  for (const tab of [page, elsewhere]) {
+    await tab.goto(`${running.appUrl}/board`)
+    await logIn(tab, 'alice', 'croissant')
+    await tab.waitForSelector('.order')
+  }
+  const marked = page.locator('#log li', { has: page.locator('.elsewhere') })
+  await marked.filter({ hasText: 'logged in' }).waitFor()
+  t.equal(await page.locator('#log li').filter({ hasText: 'logged in' }).count(), 2)
+  t.equal(await marked.filter({ hasText: 'logged in' }).count(), 1, 'the own login is not marked')
+})
+
+t.test('pages that the app did not ask for look like the app', async (t) => {
+  const board = await openBoard(t, 30)
+  if (board === undefined) return
+  const { running, page, problems } = board
+  const mark = page.locator('.sheet .mark')
+  for (const [path, heading] of [
+    ['/nope', 'Nothing here'],
+    ['/logout', 'You are logged out'],
+    ['/login/bakery/callback?state=other&code=none', 'This login has run out']
+  ] as const) {
+    await page.goto(running.appUrl + path)
+    t.equal(await page.locator('h1').innerText(), heading)
+    t.ok(await mark.isVisible(), path)
+  }
+  t.strictSame(problems, [])
+})
+
+t.test('without scripts a person is told so, sees nothing that does not work, and can log out', async (t) => {
+  const board = await openBoard(t, 30)
+  if (board === undefined) return
+  const { running, context } = board
+  const page = await (await context.browser()!.newContext({ javaScriptEnabled: false })).newPage()
+  await page.goto(`${running.appUrl}/board`)
+  await logIn(page, 'bob', 'baguette')
+  t.match(await page.locator('noscript .notice').innerText(), 'The board needs JavaScript')
+  t.notOk(await page.getByRole('button', { name: 'Call now' }).isVisible())
+  t.ok(await page.getByRole('button', { name: 'Log out' }).isVisible())
+})

@@ -1,0 +1,129 @@
+import t from 'tap'
+import { Signer } from '@fastify/cookie'
+import type { FastifyInstance } from 'fastify'
+import { MemoryTokenStore } from '../../lib/tokens/stores/memory-store.ts'
+import { Browser } from '../helpers/browser.ts'
+import { buildApp, SESSION_SECRET } from '../helpers/build-app.ts'
+import { Gate } from '../helpers/gate.ts'
+import { startMisbehavingProvider } from '../helpers/misbehaving-provider.ts'
+import { JsonStore } from '../helpers/stores.ts'
+
+// Which session cookie a browser is left with by answers that come late, and which cookies are none of the plugin's business.
+
+const NEW_SECRET = 'a newer secret of the tests, also with 32 characters'
+
+/** A route that waits for the gate and writes, one that writes at once, one that clears a cookie of the app's own. */
+function routes (slow: Gate) {
+  return (app: FastifyInstance) => {
+    app.get('/slow', async ({ session }) => {
+      await slow.pass()
+      session.set('visits' as never, 1 as never)
+      return 'done'
+    })
+    app.get('/write', async ({ session }) => {
+      session.set('visits' as never, 1 as never)
+      return session.sessionId
+    })
+    app.get('/forget', async (_request, reply) => reply.clearCookie('remember', { path: '/' }).send('forgotten'))
+  }
+}
+
+for (const cookiePrefix of ['', 's:', 'app-']) {
+  t.test(`a login after the session secret was rotated is not undone by a slower request (prefix "${cookiePrefix}")`, async (t) => {
+    const provider = await startMisbehavingProvider(t)
+    const oauth = { providers: { acme: provider.providerOptions } }
+    const store = new JsonStore()
+    const slow = new Gate()
+    const before = await buildApp(t, { oauth, session: { store, cookiePrefix }, setup: routes(slow) })
+    const after = await buildApp(t, { oauth, session: { store, cookiePrefix, secret: [NEW_SECRET, SESSION_SECRET] }, setup: routes(slow) })
+    const browser = new Browser()
+    const old = (await browser.get(`${before.url}/write`)).text
+    const answer = browser.get(`${after.url}/slow`)
+    await slow.arrived
+    await browser.login(`${after.url}/login/acme`)
+    slow.release()
+    await answer
+    t.strictSame((await browser.get(after.url)).json(), { user: 'alice' })
+    t.notOk(store.records.has(old), 'the session before is dead')
+  })
+}
+
+t.test('a login outlives a rotation of the session secret, and ends with a logout', async (t) => {
+  const provider = await startMisbehavingProvider(t)
+  const oauth = { providers: { acme: provider.providerOptions } }
+  const store = new JsonStore()
+  const session = { store, rolling: false }
+  const before = await buildApp(t, { oauth, session })
+  const after = await buildApp(t, { oauth, session: { ...session, secret: [NEW_SECRET, SESSION_SECRET] } })
+  const browser = new Browser()
+  await browser.login(`${before.url}/login/acme`)
+  const cookie = browser.cookie('sessionId')
+  for (let times = 0; times < 2; times++) t.strictSame((await browser.get(after.url)).json(), { user: 'alice' })
+  t.equal(browser.cookie('sessionId'), cookie)
+  await browser.post(`${after.url}/logout`)
+  t.equal(browser.cookie('sessionId'), undefined)
+  t.strictSame((await browser.get(after.url)).json(), { user: null })
+})
+
+for (const down of [false, true]) {
+  // The last one as the app signs it with the secret of its sessions.
+  for (const value of ['user.12345', 'plain', new Signer(SESSION_SECRET).sign('user')]) {
+    t.test(`the app clears a cookie of its own with value "${value}" while the token store is ${down ? 'down' : 'up'}`, async (t) => {
+      const provider = await startMisbehavingProvider(t)
+      const tokenStore = new MemoryTokenStore()
+      if (down) for (const method of ['get', 'set', 'consume', 'touch', 'delete'] as const) tokenStore[method] = async () => { throw new Error('down') }
+      const { url } = await buildApp(t, { oauth: { providers: { acme: provider.providerOptions }, tokenStore }, setup: routes(new Gate()) })
+      const headers = { cookie: `remember=${encodeURIComponent(value)}` }
+      t.match((await new Browser().get(`${url}/forget`, { headers })).headers['set-cookie'], [/^remember=;/])
+    })
+  }
+}
+
+for (const rolling of [true, false]) {
+  t.test(`an anonymous session does not take the place of a login that came after its request (rolling ${rolling})`, async (t) => {
+    const slow = new Gate()
+    const provider = await startMisbehavingProvider(t)
+    const { url, store } = await buildApp(t, {
+      oauth: { providers: { acme: provider.providerOptions } }, session: { rolling }, setup: routes(slow)
+    })
+    const browser = new Browser()
+    await browser.login(`${url}/login/acme`)
+    const copy = new Browser()
+    copy.cookies = browser.cookies
+    await browser.post(`${url}/logout`)
+    // Sent with the cookie of before the logout, and loaded after it: to the session plugin a new visitor.
+    const answer = copy.get(`${url}/slow`)
+    await slow.arrived
+    await browser.login(`${url}/login/acme`)
+    const sessions = [...store.records.keys()].filter(id => !id.includes(':'))
+    slow.release()
+    t.equal((await answer).headers['set-cookie'], undefined)
+    t.strictSame([...store.records.keys()].filter(id => !id.includes(':')), sessions, 'nor does it stay in the store')
+    t.strictSame((await browser.get(url)).json(), { user: 'alice' })
+  })
+
+  t.test(`a request sent before a login that is loaded after it does not take its place either (rolling ${rolling})`, async (t) => {
+    const provider = await startMisbehavingProvider(t)
+    const { url } = await buildApp(t, {
+      oauth: { providers: { acme: provider.providerOptions } }, session: { rolling }, setup: routes(new Gate())
+    })
+    const browser = new Browser()
+    await browser.get(`${url}/write`)
+    const copy = new Browser()
+    copy.cookies = browser.cookies
+    await browser.login(`${url}/login/acme`)
+    t.equal((await copy.get(`${url}/write`)).headers['set-cookie'], undefined)
+  })
+}
+
+t.test('a visitor whose session has expired or was never there gets a new one', async (t) => {
+  const provider = await startMisbehavingProvider(t)
+  const { url, store } = await buildApp(t, { oauth: { providers: { acme: provider.providerOptions } }, setup: routes(new Gate()) })
+  const browser = new Browser()
+  await browser.get(`${url}/write`)
+  const expired = browser.cookie('sessionId')
+  store.records.clear()
+  await browser.get(`${url}/write`)
+  t.not(browser.cookie('sessionId'), expired)
+  t.equal((await browser.get(`${url}/write`)).text, decodeURIComponent(browser.cookie('sessionId')!).split('.')[0])
+})

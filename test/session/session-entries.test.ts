@@ -1,0 +1,222 @@
+import { Signer } from '@fastify/cookie'
+import { MemoryStore } from '@fastify/session'
+import t, { type Test } from 'tap'
+import type { FastifyInstance } from 'fastify'
+import { SessionTokenStore } from '../../lib/tokens/stores/session-store.ts'
+import { Browser } from '../helpers/browser.ts'
+import { buildApp, SESSION_SECRET } from '../helpers/build-app.ts'
+import { startMisbehavingProvider } from '../helpers/misbehaving-provider.ts'
+import { JsonStore } from '../helpers/stores.ts'
+
+// What the plugin keeps in the session store, beside the sessions.
+
+type Callback = (error?: Error | null, value?: unknown) => void
+
+/** A JsonStore that takes ids as some databases compare them: without letter case, and without spaces at the end. */
+class LaxStore extends JsonStore {
+  override get (id: string, callback: Callback): void { super.get(this.#found(id), callback) }
+  override set (id: string, session: object, callback: Callback): void { super.set(this.#found(id), session, callback) }
+  override destroy (id: string, callback: Callback): void { super.destroy(this.#found(id), callback) }
+
+  #found (id: string): string {
+    const plain = (text: string) => text.toLowerCase().trimEnd()
+    return [...this.records.keys()].find(known => plain(known) === plain(id)) ?? id
+  }
+}
+
+const sessionRoutes = (app: FastifyInstance) => {
+  app.get('/session', async ({ session }) => ({ ...session, id: session.sessionId }))
+  app.post('/session', async ({ session }) => {
+    session.set('cart' as never, 'tea' as never)
+    return { id: session.sessionId }
+  })
+  app.get('/guarded', { onRequest: app.oauth.requireLogin() }, async () => 'in')
+}
+
+async function start (t: Test, session: object) {
+  const provider = await startMisbehavingProvider(t)
+  const built = await buildApp(t, {
+    session: { rolling: false, ...session },
+    setup: sessionRoutes,
+    oauth: { providers: { acme: { ...provider.providerOptions, resourceServers: [`${provider.issuer}/api/`] } } }
+  })
+  return { ...built, provider, browser: new Browser() }
+}
+
+/** A browser whose session cookie is an id of somebody's choice, signed by the app as another cookie of its own. */
+function visitor (browser: Browser, sessionId: string): Browser {
+  const chosen = new Browser()
+  const cookie = browser.cookies.find(({ name }) => name === 'sessionId')!
+  chosen.jar.put({ ...cookie, value: encodeURIComponent(new Signer(SESSION_SECRET).sign(sessionId)) })
+  return chosen
+}
+
+interface Kept {
+  session: object
+  ids: () => string[]
+  value: (id: string) => string
+}
+
+const stores: Record<string, () => Kept> = {
+  'a store over a network': () => {
+    const store = new JsonStore()
+    return { session: { store }, ids: () => [...store.records.keys()], value: id => store.records.get(id)! }
+  },
+  'the in-memory store': () => {
+    const store = new MemoryStore()
+    const { store: map } = store as unknown as { store: Map<string, unknown> }
+    return { session: { store }, ids: () => [...map.keys()], value: id => JSON.stringify(map.get(id)) }
+  }
+}
+
+for (const [name, open] of Object.entries(stores)) {
+  t.test(`${name}: an id of the plugin's own that is signed as a session cookie opens no session`, async (t) => {
+    const { session, ids, value } = open()
+    const { app, url, browser } = await start(t, session)
+    await browser.login(`${url}/login/acme`)
+    await browser.get(`${url}/login/acme`, { redirect: 'manual' })
+    await browser.login(`${url}/login/acme`)
+    const own = ids().filter(id => id.startsWith('oauth:'))
+    t.ok(own.length >= 2, 'the list of the user\'s logins, tokens, perhaps a login under way and an ended session')
+    for (const id of own) {
+      const before = value(id)
+      const attacker = visitor(browser, id)
+      const seen = (await attacker.get(`${url}/session`)).json<Record<string, unknown>>()
+      t.not(seen.id, id, `${id.slice(0, 12)}… is no session`)
+      t.notMatch(seen, { record: {} })
+      const again = visitor(browser, id)
+      t.not((await again.post(`${url}/session`, { json: {} })).json<{ id: string }>().id, id)
+      t.equal(value(id), before, 'what stands there is as it was')
+    }
+    t.equal(await app.oauth.logoutUser({ provider: 'acme', subject: 'alice' }), 1)
+    t.equal((await browser.get(`${url}/guarded`, { headers: { accept: 'application/json' } })).status, 401)
+  })
+}
+
+t.test('a store that takes two ways to write an id for one opens no session either', async (t) => {
+  const store = new LaxStore()
+  const { url, browser } = await start(t, { store })
+  await browser.login(`${url}/login/acme`)
+  for (const id of [...store.records.keys()].filter(id => id.startsWith('oauth:'))) {
+    for (const way of [id.toUpperCase(), `${id} `]) {
+      const seen = (await visitor(browser, way).get(`${url}/session`)).json<Record<string, unknown>>()
+      t.not(seen.id, way)
+      t.notMatch(seen, { record: {} })
+    }
+  }
+})
+
+t.test('a store that is known with the first request only: an id of the plugin\'s own opens no session', async (t) => {
+  const store = new JsonStore()
+  const first = await start(t, { store })
+  await first.browser.login(`${first.url}/login/acme`)
+  let ids = 0
+  // The id generator of the app's own fails without a real request, so no session can be made on trial.
+  const idGenerator = (request?: { ip?: string }) => {
+    if (request?.ip === undefined) throw new Error('no request')
+    return `${request.ip}-${ids++}-${'x'.repeat(30)}`
+  }
+  const provider = await startMisbehavingProvider(t)
+  // Without the first app's guard: its own copy of the same data.
+  const copy = new JsonStore()
+  for (const [id, json] of store.records) copy.records.set(id, json)
+  const { url } = await buildApp(t, {
+    session: { store: copy, rolling: false, idGenerator: idGenerator as never },
+    setup: sessionRoutes,
+    oauth: { providers: { acme: provider.providerOptions } }
+  })
+  const list = [...copy.records.keys()].find(id => id.startsWith('oauth:user:'))!
+  const seen = (await visitor(first.browser, list).get(`${url}/session`)).json<Record<string, unknown>>()
+  t.not(seen.id, list)
+  t.notMatch(seen, { record: {} })
+})
+
+const thirtyDays = 30 * 86_400_000
+
+const oneDay = 86_400_000
+
+/** How session stores find out how long an entry is kept: each another, for a day where that tells nothing. */
+const lifetimes: Record<string, (cookie: Record<string, unknown>) => number> = {
+  maxAge: ({ maxAge }) => typeof maxAge === 'number' ? maxAge : oneDay,
+  originalMaxAge: ({ originalMaxAge }) => typeof originalMaxAge === 'number' ? originalMaxAge : oneDay,
+  expires: ({ expires }) => expires instanceof Date ? expires.getTime() - Date.now() : oneDay
+}
+
+for (const [member, lifeOf] of Object.entries(lifetimes)) {
+  t.test(`a store that reads cookie.${member} keeps the tokens as long as their session`, async (t) => {
+    const lives = new Map<string, number>()
+    class Store extends JsonStore {
+      override set (id: string, session: { cookie: Record<string, unknown> }, callback: Callback): void {
+        lives.set(id, lifeOf(session.cookie))
+        super.set(id, session, callback)
+      }
+
+      touch (id: string, session: { cookie: Record<string, unknown> }, callback: Callback): void {
+        this.set(id, session, callback)
+      }
+    }
+    const { url, browser } = await start(t, { store: new Store(), cookie: { secure: false, maxAge: thirtyDays } })
+    await browser.login(`${url}/login/acme`)
+    const kept = [...lives].filter(([id]) => !id.startsWith('oauth:login:') && !id.startsWith('oauth:dead:'))
+    t.equal(kept.length, 3, 'the session, its tokens, and the list of the user\'s logins')
+    for (const [id, life] of kept) t.ok(Math.abs(life - thirtyDays) < 60_000, `${id.slice(0, 11)}… ${life}`)
+  })
+}
+
+/** A store whose touch never calls back. */
+class TouchStore extends JsonStore {
+  touches = 0
+  touch (): void { this.touches++ }
+}
+
+t.test('a touch that never calls back: what follows is written all the same, and the record is kept alive', async (t) => {
+  const inner = new TouchStore()
+  const store = new SessionTokenStore(() => inner, Date.now, { touchMs: 20 })
+  t.equal(await store.set('a', { version: 1 }, { ttl: 60, expectedVersion: 0 }), true)
+  const before = inner.records.get('oauth:a')
+  const [, written] = await Promise.all([
+    store.touch('a', { ttl: 3600 }), store.set('a', { version: 2 }, { ttl: 3600, expectedVersion: 1 })
+  ])
+  t.equal(written, true)
+  t.match(await store.get('a'), { version: 2 })
+  t.not(inner.records.get('oauth:a'), before)
+  await store.touch('a', { ttl: 7200 })
+  t.equal(inner.touches, 1, 'it is not asked again at once')
+  t.ok(inner.peek<{ cookie: { maxAge: number } }>('oauth:a')!.cookie.maxAge > 3_600_000)
+})
+
+const changes: Record<'get' | 'set' | 'destroy', (store: SessionTokenStore) => Promise<unknown>> = {
+  get: store => store.touch('a', { ttl: 60 }),
+  set: store => store.set('a', { version: 2 }, { ttl: 60 }),
+  destroy: store => store.consume('a')
+}
+
+for (const method of ['get', 'set', 'destroy'] as const) {
+  t.test(`a ${method} that never calls back does not hold the record for good`, async (t) => {
+    const inner = new JsonStore()
+    const store = new SessionTokenStore(() => inner, Date.now, { callMs: 50 })
+    await store.set('a', { version: 1 }, { ttl: 60 })
+    inner.hang[method] = true
+    await t.rejects(changes[method](store))
+    inner.hang[method] = false
+    t.equal(await store.set('a', { version: 3 }, { ttl: 60 }), true)
+    t.match(await store.get('a'), { version: 3 })
+  })
+}
+
+t.test('a write that waited too long for those before it is not made later, when its caller has given up', async (t) => {
+  const versions: number[] = []
+  const inner = new class extends JsonStore {
+    override set (id: string, entry: { record: { version: number } }, callback: Callback): void {
+      versions.push(entry.record.version)
+      super.set(id, entry, callback)
+    }
+  }()
+  const store = new SessionTokenStore(() => inner, Date.now, { callMs: 50 })
+  inner.hang.set = true
+  const outcomes = await Promise.allSettled([1, 2, 3].map(version => store.set('a', { version }, { ttl: 60 })))
+  t.strictSame(outcomes.map(({ status }) => status), ['rejected', 'rejected', 'rejected'])
+  inner.hang.set = false
+  while (await store.set('a', { version: 4 }, { ttl: 60 }).catch(() => false) === false) t.pass('the second is not over yet')
+  t.notOk(versions.includes(3))
+})

@@ -1,0 +1,77 @@
+import { randomBytes } from 'node:crypto'
+import t from 'tap'
+import { encryptedStore } from '../../lib/tokens/stores/encrypted-store.ts'
+import { MemoryTokenStore } from '../../lib/tokens/stores/memory-store.ts'
+import type { StoredRecord } from '../../lib/tokens/stores/token-store.ts'
+
+// What somebody who can write into the store, and has no key, must not achieve.
+
+const [oldKey, newKey] = [randomBytes(32), randomBytes(32)]
+const record = (id: string, provider = 'acme'): StoredRecord => ({ version: 1, provider, user: { id }, tokens: { accessToken: `token-of-${id}` } })
+
+function sealed (keys = [oldKey]) {
+  const inner = new MemoryTokenStore()
+  const unreadable: string[] = []
+  return { inner, unreadable, store: encryptedStore(inner, keys, (provider) => { unreadable.push(provider) }) }
+}
+
+t.test('what is stored is read again, and nothing but provider and user can be read of it without the key', async (t) => {
+  const { inner, store, unreadable } = sealed()
+  await store.set('a', record('alice'), { ttl: 60 })
+  t.strictSame(await store.get('a'), record('alice'))
+  t.strictSame(Object.keys(inner.peek('a')!).sort(), ['key', 'provider', 'sealed', 'subject', 'version'])
+  t.notMatch(JSON.stringify(inner.peek('a')), 'token-of-alice')
+  t.strictSame(await store.consume('a'), record('alice'))
+  t.strictSame(unreadable, [])
+})
+
+t.test('no two seals are the same', async (t) => {
+  const { inner, store } = sealed()
+  await store.set('a', record('alice'), { ttl: 60 })
+  const first = inner.peek('a')!.sealed
+  await store.set('a', record('alice'), { ttl: 60 })
+  t.not(inner.peek('a')!.sealed, first)
+})
+
+const tampering: Record<string, (alices: StoredRecord, bobs: StoredRecord) => StoredRecord> = {
+  'another user\'s record in its place': (_alices, bobs) => bobs,
+  'its own of another version': (alices) => ({ ...alices, version: 2 }),
+  'another provider': (alices) => ({ ...alices, provider: 'evil' }),
+  'another user': (alices) => ({ ...alices, subject: 'bob' }),
+  'the seal of another record': (alices, bobs) => ({ ...alices, sealed: bobs.sealed }),
+  'a seal with one bit changed': (alices) => {
+    const bytes = Buffer.from(String(alices.sealed), 'base64url')
+    bytes[bytes.length - 1]! ^= 1
+    return { ...alices, sealed: bytes.toString('base64url') }
+  },
+  'a seal that is cut off': (alices) => ({ ...alices, sealed: String(alices.sealed).slice(0, 20) }),
+  'an empty seal': (alices) => ({ ...alices, sealed: '' }),
+  'a seal that is no text': (alices) => ({ ...alices, sealed: { length: 40 } }),
+  'the name of a key that there is none of': (alices) => ({ ...alices, key: 'x' }),
+  'a record in the clear': () => record('mallory'),
+}
+
+for (const [what, tamper] of Object.entries(tampering)) {
+  t.test(`${what}: to everybody the record is not there, and it is said`, async (t) => {
+    const { inner, store, unreadable } = sealed()
+    await store.set('a', record('alice'), { ttl: 60 })
+    await store.set('b', record('bob'), { ttl: 60 })
+    inner.put('a', tamper(inner.peek('a')!, inner.peek('b')!))
+    t.equal(await store.get('a'), undefined)
+    t.equal(unreadable.length, 1)
+    t.equal(await store.consume('a'), undefined)
+    t.strictSame(await store.get('b'), record('bob'))
+  })
+}
+
+t.test('all keys open, the first seals; a key that is taken away opens nothing', async (t) => {
+  const { inner, store } = sealed([oldKey])
+  await store.set('a', record('alice'), { ttl: 60 })
+  const both = encryptedStore(inner, [newKey, oldKey], () => {})
+  t.strictSame(await both.get('a'), record('alice'))
+  const later = encryptedStore(inner, [newKey], () => {})
+  t.equal(await later.get('a'), undefined)
+  await both.set('a', record('alice'), { ttl: 60 })
+  t.strictSame(await later.get('a'), record('alice'))
+  t.equal(await store.get('a'), undefined)
+})

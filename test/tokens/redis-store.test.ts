@@ -1,0 +1,164 @@
+import { Cluster, Redis } from 'ioredis'
+import { createClient, createCluster } from 'redis'
+import t, { type Test } from 'tap'
+import { redisStore } from '../../lib/redis.ts'
+import type { StoredRecord, TokenStore } from '../../lib/index.ts'
+import { startRedis, startRedisCluster } from '../helpers/redis.ts'
+
+type Command = (...args: string[]) => Promise<unknown>
+interface Connection {
+  client: object
+  /** Sends any command, on a cluster to its only node. */
+  command: Command
+}
+
+const clients: Record<string, (t: Test, url: string) => Promise<Connection>> = {
+  'node-redis': async (t, url) => {
+    const client = await createClient({ url }).connect()
+    t.after(() => client.destroy())
+    return { client, command: (...args) => client.sendCommand(args) }
+  },
+  ioredis: async (t, url) => {
+    const client = new Redis(url)
+    t.after(() => client.disconnect())
+    return { client, command: (name, ...args) => client.call(name!, ...args) }
+  },
+  'node-redis on a cluster': async (t, url) => {
+    const client = createCluster({ rootNodes: [{ url }] })
+    await client.connect()
+    t.after(() => client.destroy())
+    return { client, command: (...args) => client.sendCommand(undefined, false, args) }
+  },
+  'ioredis on a cluster': async (t, url) => {
+    const client = new Cluster([{ host: '127.0.0.1', port: Number(new URL(url).port) }])
+    t.after(() => client.disconnect())
+    return { client, command: (name, ...args) => client.nodes('master')[0]!.call(name!, ...args) }
+  }
+}
+
+const record = (version: number, more = {}): StoredRecord => ({ version, ...more })
+const intent = (owner: string, ms = 5_000) => ({ owner, until: Date.now() + ms })
+
+for (const [name, connect] of Object.entries(clients)) {
+  t.test(name, async (t) => {
+    const isCluster = name.endsWith('cluster')
+    const redis = await (isCluster ? startRedisCluster(t) : startRedis(t))
+    if (redis === undefined) return
+    const { client, command } = await connect(t, redis.url)
+    const store = redisStore(client) as Required<TokenStore>
+
+    t.test('keeps what it is given, members of any kind', async (t) => {
+      await store.set('a', record(1, { text: 'é\n"', list: [1, null], deep: { __proto__x: true } }), { ttl: 60 })
+      t.strictSame(await store.get('a'), record(1, { text: 'é\n"', list: [1, null], deep: { __proto__x: true } }))
+      t.equal(await store.get('nobody'), undefined)
+    })
+    t.test('writes only over the expected version', async (t) => {
+      t.equal(await store.set('b', record(1), { ttl: 60, expectedVersion: 0 }), true)
+      t.equal(await store.set('b', record(1), { ttl: 60, expectedVersion: 0 }), false)
+      t.equal(await store.set('b', record(3), { ttl: 60, expectedVersion: 2 }), false)
+      t.equal(await store.set('b', record(2), { ttl: 60, expectedVersion: 1 }), true)
+      t.match(await store.get('b'), { version: 2 })
+    })
+    t.test('a take is had by one of many', async (t) => {
+      await store.set('c', record(0), { ttl: 60 })
+      const taken = await Promise.all(Array.from({ length: 50 }, () => store.consume('c')))
+      t.equal(taken.filter(Boolean).length, 1)
+    })
+    t.test('what was deleted does not come back by a late write', async (t) => {
+      await store.set('d', record(1), { ttl: 60 })
+      await store.acquireRefresh('d', intent('me'))
+      await store.delete('d')
+      t.equal(await store.set('d', record(2), { ttl: 60, expectedVersion: 1 }), false)
+      t.equal(await store.finishRefresh('d', { owner: 'me', record: record(2), ttl: 60 }), false)
+      t.match(await store.acquireRefresh('d', intent('me')), { state: 'gone' })
+      t.equal(await store.get('d'), undefined)
+    })
+    t.test('a touch lengthens a life and never shortens one', async (t) => {
+      await store.set('e', record(1), { ttl: 1000 })
+      await store.touch('e', { ttl: 10 })
+      t.ok(Number(await command('PTTL', 'oauth:e')) > 900_000)
+      await store.touch('e', { ttl: 2000 })
+      t.ok(Number(await command('PTTL', 'oauth:e')) > 1_900_000)
+      await store.touch('nobody', { ttl: 10 })
+      t.equal(await store.get('nobody'), undefined)
+    })
+    t.test('every key has an end', async (t) => {
+      for (const key of await command('KEYS', '*') as string[]) t.ok(Number(await command('PTTL', key)) > 0, key)
+    })
+    t.test('one holder at a time; others are told until when', async (t) => {
+      await store.set('f', record(1), { ttl: 60 })
+      t.match(await store.acquireRefresh('f', { ...intent('one'), version: 1 }), { state: 'begun', abandoned: false, record: { version: 1 } })
+      const busy = await store.acquireRefresh('f', { ...intent('two'), version: 1 })
+      t.equal(busy.state, 'busy')
+      t.ok(busy.state === 'busy' && busy.until > Date.now())
+      t.equal(await store.finishRefresh('f', { owner: 'two', record: record(2), ttl: 60 }), false)
+      t.equal(await store.finishRefresh('f', { owner: 'one', record: record(2), ttl: 60 }), true)
+      t.match(await store.acquireRefresh('f', { ...intent('two'), version: 1 }), { state: 'newer', record: { version: 2 } })
+      t.match(await store.acquireRefresh('f', { ...intent('three'), version: 2 }), { state: 'begun', abandoned: false }, 'a newer version left no intent')
+    })
+    t.test('an intent whose time is over is found unfinished', async (t) => {
+      await store.set('g', record(1), { ttl: 60 })
+      await store.acquireRefresh('g', intent('dead', 1))
+      await new Promise(resolve => setTimeout(resolve, 5))
+      t.match(await store.acquireRefresh('g', intent('alive')), { state: 'begun', abandoned: true })
+      t.equal(await store.finishRefresh('g', { owner: 'dead', record: record(2), ttl: 60 }), false, 'and its holder comes too late')
+    })
+    t.test('the owner extends its intent, and ends it without a word', async (t) => {
+      await store.set('h', record(1), { ttl: 60 })
+      await store.acquireRefresh('h', intent('one', 50))
+      t.match(await store.acquireRefresh('h', intent('one', 60_000)), { state: 'begun', abandoned: false })
+      t.match(await store.acquireRefresh('h', intent('two')), { state: 'busy' })
+      t.equal(await store.finishRefresh('h', { owner: 'one', ttl: 60 }), true)
+      t.match(await store.acquireRefresh('h', intent('two')), { state: 'begun', abandoned: false })
+      t.match(await store.get('h'), { version: 1 })
+    })
+    t.test('a write that is to leave refreshes alone waits for their end', async (t) => {
+      await store.set('j', record(1), { ttl: 60 })
+      await store.acquireRefresh('j', intent('one'))
+      t.equal(await store.set('j', record(2), { ttl: 60, expectedVersion: 1, onlyIfUnlocked: true }), false)
+      await store.finishRefresh('j', { owner: 'one', ttl: 60 })
+      t.equal(await store.set('j', record(2), { ttl: 60, expectedVersion: 1, onlyIfUnlocked: true }), true)
+    })
+    t.test('a script cache that was lost is filled again, whatever is asked next', async (t) => {
+      await store.set('i', record(1), { ttl: 60 })
+      const steps = {
+        begin: () => store.acquireRefresh('i', intent('one')),
+        end: () => store.finishRefresh('i', { owner: 'one', record: record(2), ttl: 60 }),
+        touch: () => store.touch('i', { ttl: 60 }),
+        set: () => store.set('i', record(3), { ttl: 60, expectedVersion: 2 }),
+        take: () => store.consume('i'),
+        delete: () => store.delete('i')
+      }
+      for (const [step, run] of Object.entries(steps)) {
+        await command('SCRIPT', 'FLUSH')
+        await t.resolves(async () => { await run() }, step)
+      }
+      t.equal(await store.set('i', record(1), { ttl: 60 }), false, 'and each was carried out')
+    })
+    t.test('says what would lose logins', async (t) => {
+      t.match(await store.inspect(), [/append-only/])
+      await command('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru')
+      await command('CONFIG', 'SET', 'appendonly', 'yes')
+      t.match(await store.inspect(), [/noeviction/])
+    })
+    if (isCluster) {
+      t.test('waitReplicas is refused: WAIT cannot be sent to the node that took the write', async (t) => {
+        t.throws(() => redisStore(client, { waitReplicas: 1 }), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /waitReplicas/ })
+      })
+      return
+    }
+    t.test('waits for replicas where it is asked to, after each write', async (t) => {
+      const waiting = redisStore(client, { prefix: 'w:', waitReplicas: 1 }) as Required<TokenStore>
+      await command('CONFIG', 'RESETSTAT')
+      t.equal(await waiting.set('a', record(1), { ttl: 60 }), true)
+      t.match(await waiting.acquireRefresh('a', intent('one')), { state: 'begun' })
+      t.equal(await waiting.finishRefresh('a', { owner: 'one', record: record(2), ttl: 60 }), true)
+      t.match(await waiting.get('a'), { version: 2 })
+      t.match(String(await command('INFO', 'commandstats')), /cmdstat_wait:calls=3,/)
+    })
+  })
+}
+
+t.test('a client of no known kind is refused', async (t) => {
+  t.throws(() => redisStore({}), { code: 'FST_OAUTH_INVALID_OPTIONS' })
+})

@@ -1,0 +1,164 @@
+import t, { type Test } from 'tap'
+import { redisStore } from '../../lib/redis.ts'
+import { SessionTokenStore } from '../../lib/tokens/stores/session-store.ts'
+import { Browser } from '../helpers/browser.ts'
+import { startCluster } from '../helpers/cluster.ts'
+import { loginApp, type LoginAppOptions } from '../helpers/login-app.ts'
+import type { MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
+import { startProvider } from '../helpers/provider.ts'
+import { expireTokens, tokenRecords } from '../helpers/records.ts'
+import { JsonStore } from '../helpers/stores.ts'
+import { wrappedStore } from '../helpers/wrapped-store.ts'
+
+// What is live at the provider when a login ends is revoked, whoever knows of it.
+
+/** Waits until something has come about, in the background, and fails where it does not. */
+async function until (t: Test, condition: () => boolean): Promise<void> {
+  for (let looks = 0; looks < 1_000 && !condition(); looks++) await new Promise(resolve => setTimeout(resolve, 10))
+  t.ok(condition())
+}
+
+const revoked = (provider: MisbehavingProvider) => provider.asked('revocation').map(({ form }) => form.get('token'))
+
+async function notified (t: Test, options: LoginAppOptions = {}) {
+  const issued: { access_token: string, refresh_token: string }[] = []
+  const app = await loginApp(t, {
+    wrong: { metadata: {} },
+    oauth: { refresh: 'notify' },
+    setup: (app) => { app.get('/call', async (request) => await request.oauth.get('thing').json()) },
+    ...options,
+    provider: {
+      resourceServers: ['http://127.0.0.1:9/'],
+      hooks: {
+        accessTokenResponse: ({ text }) => { issued.push(JSON.parse(text)) },
+        refreshTokenResponse: ({ text }) => { issued.push(JSON.parse(text)) }
+      },
+      ...options.provider
+    }
+  })
+  const { provider, browser, url } = app
+  const store = (options.session?.store ?? app.store) as JsonStore
+  provider.wrong = { metadata: { revocation_endpoint: provider.url('revocation') } }
+  await browser.login(`${url}/login/acme`)
+  expireTokens(store)
+  t.match((await browser.get(`${url}/call`)).text, 'FST_OAUTH_TOKENS_UPDATED')
+  t.equal(issued.length, 2)
+  return { ...app, issued }
+}
+
+for (const how of ['logout', 'logoutUser']) {
+  t.test(`${how} revokes a refreshed set that nobody has saved yet`, async (t) => {
+    const { app, provider, browser, url, issued } = await notified(t)
+    if (how === 'logout') await browser.post(`${url}/logout`, { redirect: 'manual' })
+    else t.equal(await app.oauth.logoutUser({ provider: 'acme', subject: 'alice' }), 1)
+    const [login, refreshed] = issued
+    await until(t, () => revoked(provider).length >= 4)
+    t.strictSame(revoked(provider), [refreshed!.refresh_token, refreshed!.access_token, login!.refresh_token, login!.access_token])
+  })
+}
+
+t.test('a headless session that is revoked revokes the set that it handed out last, too', async (t) => {
+  const { app, provider, issued, browser, url } = await notified(t)
+  await browser.post(`${url}/logout`, { redirect: 'manual' })
+  await until(t, () => revoked(provider).length >= 4)
+  const session = app.oauth.provider('acme').session({ refresh: 'notify' })
+  const { url: start, state } = await session.authorizationUrl({ redirectUri: 'https://app.example/cb' })
+  const back = await new Browser().get(start, { redirect: 'manual' })
+  t.equal(new URL(back.location!).searchParams.get('state'), state)
+  const tokens = await session.fetchTokens({ callbackUrl: back.location!, redirectUri: 'https://app.example/cb' })
+  await session.save({ ...tokens, expiresAt: 1 })
+  await t.rejects(session.get('thing'), { code: 'FST_OAUTH_TOKENS_UPDATED' })
+  t.equal(await session.revoke(), true)
+  t.ok(revoked(provider).includes(issued.at(-1)!.refresh_token))
+  t.ok(revoked(provider).includes(issued.at(-1)!.access_token))
+})
+
+t.test('a deletion that the store carried out and whose answer was lost: what this process knows is revoked, once', async (t) => {
+  const store = new JsonStore()
+  let failing = false
+  const tokenStore = wrappedStore(new SessionTokenStore(() => store), inner => ({
+    inspect: async () => [],
+    acquireRefresh: undefined as never,
+    finishRefresh: undefined as never,
+    consume: async (id) => {
+      const taken = await inner.consume(id)
+      if (failing) throw new Error('connection lost')
+      return taken
+    }
+  }))
+  const { provider, browser, url, issued } = await notified(t, { oauth: { refresh: 'notify', tokenStore }, session: { store } })
+  failing = true
+  t.equal((await browser.post(`${url}/logout`, { redirect: 'manual' })).status, 503)
+  failing = false
+  await until(t, () => revoked(provider).length >= 4)
+  t.ok(revoked(provider).includes(issued[1]!.refresh_token))
+  t.equal((await browser.post(`${url}/logout`, { redirect: 'manual' })).status, 302)
+  t.equal(revoked(provider).length, 4)
+})
+
+t.test('a logout whose deletion did not come about revokes nothing: the user is still logged in', async (t) => {
+  const store = new JsonStore()
+  let failing = false
+  let looks = 0
+  const tokenStore = wrappedStore(new SessionTokenStore(() => store), inner => ({
+    inspect: async () => [],
+    acquireRefresh: undefined as never,
+    finishRefresh: undefined as never,
+    get: async (id) => {
+      looks++
+      return await inner.get(id)
+    },
+    consume: async (id) => {
+      if (failing) throw new Error('connection lost')
+      return await inner.consume(id)
+    }
+  }))
+  const { provider, browser, url } = await notified(t, { oauth: { refresh: 'notify', tokenStore }, session: { store } })
+  failing = true
+  const before = looks
+  t.equal((await browser.post(`${url}/logout`, { redirect: 'manual' })).status, 503)
+  await until(t, () => looks > before)
+  await new Promise(resolve => setImmediate(resolve))
+  t.strictSame(revoked(provider), [])
+  t.equal(tokenRecords(store).size, 1)
+  failing = false
+  t.equal((await browser.post(`${url}/logout`, { redirect: 'manual' })).status, 302)
+  await until(t, () => revoked(provider).length >= 4)
+})
+
+t.test('a set that could not be written while its login was ended elsewhere is revoked when the store is back', async (t) => {
+  const provider = await startProvider(t)
+  let away = false
+  const cluster = await startCluster(t, provider, 2, {
+    setup: (app) => { app.get('/orders', async (request) => request.oauth.get('orders').json()) },
+    oauth: (index, client) => index === 0
+      ? {}
+      : {
+          tokenStore: wrappedStore(redisStore(client), (store) => {
+            const call = <A extends unknown[], T>(method: (...args: A) => Promise<T>) => async (...args: A) => {
+              if (away) throw new Error('connection lost')
+              return await method.apply(store, args)
+            }
+            return { get: call(store.get), set: call(store.set), acquireRefresh: call(store.acquireRefresh), finishRefresh: call(store.finishRefresh) }
+          })
+        }
+  })
+  if (cluster === undefined) return
+  const { apps: [other, holder], expireTokens, tokenRecords } = cluster
+  const browser = new Browser()
+  await browser.login(`${holder!.url}/login/acme`)
+  await expireTokens()
+  const gate = provider.holdTokenEndpoint({ afterwards: true })
+  const call = browser.get(`${holder!.url}/orders`)
+  await gate.arrived
+  away = true
+  gate.release()
+  t.equal((await call).status, 200, 'served from memory')
+  await browser.get(other!.url)
+  await browser.logout(`${other!.url}/logout`)
+  away = false
+  const rotated = (gate.arrivals[0]!.answer?.body as { refresh_token: string }).refresh_token
+  const tokens = () => provider.endpoints.revocation.requests.map(({ body }) => body.token)
+  await until(t, () => tokens().includes(rotated))
+  t.equal((await tokenRecords()).size, 0)
+})
