@@ -7,7 +7,8 @@ const { createChecks, visit } = require('./visit.mjs')
 const { check, report } = createChecks('require')
 
 async function main () {
-  check('the plugin is what require returns', typeof plugin === 'function' && plugin.default === plugin && plugin.fastifyOAuthSession === plugin)
+  const names = [plugin.default, plugin.fastifyOAuthSession]
+  check('the plugin is what require returns', typeof plugin === 'function' && names.every(name => name === plugin))
   check('errors hang on it', new plugin.LoginRequiredError('log in') instanceof plugin.OAuthError)
   for (const [name, entry] of Object.entries(manifest.exports)) {
     const module = name.replace('.', manifest.name)

@@ -36,7 +36,12 @@ async function walk ({ plugin, Fastify, cookie, session, check }) {
 
   const app = Fastify()
   await app.register(cookie)
-  await app.register(session, { secret: 'thirty-two characters at the very least', cookie: { secure: 'auto' }, rolling: false, saveUninitialized: false })
+  await app.register(session, {
+    secret: 'thirty-two characters at the very least',
+    cookie: { secure: 'auto' },
+    rolling: false,
+    saveUninitialized: false
+  })
   let url = ''
   await app.register(plugin, {
     baseUrl: () => url,
@@ -50,10 +55,16 @@ async function walk ({ plugin, Fastify, cookie, session, check }) {
 
   const browser = createBrowser()
   const asked = await browser.open(`${url}/userinfo`)
-  check('a page that needs a login leads to the provider', asked.url.startsWith(issuer) && asked.text.includes('password'))
+  check(
+    'a page that needs a login leads to the provider',
+    asked.url.startsWith(issuer) && asked.text.includes('password')
+  )
   let page = await browser.submit(asked, { login: 'ada', password: 'any' })
   if (page.url.startsWith(issuer)) page = await browser.submit(page) // consent
-  check('the login leads back to that page, which calls userinfo', page.url === `${url}/userinfo` && page.text === '{"sub":"ada"}')
+  check(
+    'the login leads back to that page, which calls userinfo',
+    page.url === `${url}/userinfo` && page.text === '{"sub":"ada"}'
+  )
   check('the app knows the user', (await browser.open(url)).text === '{"user":"ada"}')
   page = await browser.submit(await browser.open(`${url}/logout`))
   check("the logout leads to the provider's", page.url.startsWith(issuer))
@@ -87,7 +98,10 @@ function createBrowser () {
 
   async function open (address, { method = 'GET', body, headers } = {}) {
     const { host } = new URL(address)
-    const cookie = [...jar].filter(([key]) => key.startsWith(`${host} `)).map(([key, value]) => `${key.slice(host.length + 1)}=${value}`).join('; ')
+    const cookie = [...jar]
+      .filter(([key]) => key.startsWith(`${host} `))
+      .map(([key, value]) => `${key.slice(host.length + 1)}=${value}`)
+      .join('; ')
     // Not fetch, which says of itself that it loads no page.
     const sent = request(address, { method, agent: false, headers: { accept: 'text/html', cookie, ...headers } })
     sent.end(body)
@@ -114,7 +128,9 @@ function createBrowser () {
     }
     for (const [name, value] of Object.entries(fields)) body.set(name, value)
     return await open(new URL(attribute(form, 'action') ?? '', url).href, {
-      method: 'POST', body: String(body), headers: { origin: new URL(url).origin, 'content-type': 'application/x-www-form-urlencoded' }
+      method: 'POST',
+      body: String(body),
+      headers: { origin: new URL(url).origin, 'content-type': 'application/x-www-form-urlencoded' }
     })
   }
 

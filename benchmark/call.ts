@@ -36,13 +36,22 @@ async function serveApi (): Promise<void> {
       location.search = new URLSearchParams({ code: 'code', state: url.searchParams.get('state') ?? '' }).toString()
       response.writeHead(302, { location: location.href }).end()
     } else if (url.pathname === '/token') {
-      const tokens = { access_token: `access-token-${++logins}`, token_type: 'Bearer', expires_in: 36_000, refresh_token: `refresh-token-${logins}` }
+      const tokens = {
+        access_token: `access-token-${++logins}`,
+        token_type: 'Bearer',
+        expires_in: 36_000,
+        refresh_token: `refresh-token-${logins}`
+      }
       response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(tokens))
     } else if (url.pathname === '/userinfo') {
-      response.writeHead(200, { 'content-type': 'application/json' }).end('{"sub":"alice","name":"Alice Adams","email":"alice@example.com"}')
+      response
+        .writeHead(200, { 'content-type': 'application/json' })
+        .end('{"sub":"alice","name":"Alice Adams","email":"alice@example.com"}')
     } else {
       const known = request.headers.authorization?.startsWith('Bearer access-token') === true
-      response.writeHead(known ? 200 : 401, { 'content-type': 'application/json', 'content-length': orders.length }).end(orders)
+      response
+        .writeHead(known ? 200 : 401, { 'content-type': 'application/json', 'content-length': orders.length })
+        .end(orders)
     }
   })
   server.listen(0, '127.0.0.1')
@@ -52,7 +61,7 @@ async function serveApi (): Promise<void> {
 
 /** Sends what it is told to, 16 at once, and says when all are answered. */
 function generateLoad (): void {
-  process.on('message', async ({ url, headers, count }: Load) => {
+  const run = async ({ url, headers, count }: Load) => {
     const { origin, pathname: path } = new URL(url)
     const pool = new Pool(origin, { connections: CONNECTIONS })
     let left = count
@@ -66,7 +75,8 @@ function generateLoad (): void {
     await Promise.all(Array.from({ length: CONNECTIONS }, work))
     await pool.close()
     process.send!('done')
-  })
+  }
+  process.on('message', (load: Load) => { void run(load) })
 }
 
 function child (role: string): ChildProcess {
@@ -96,8 +106,13 @@ async function sessionApp (api: string): Promise<Candidate> {
   const agent = new Agent({ connections: 256 })
   const headers = { authorization: 'Bearer access-token-0', accept: 'application/json' }
   await app.register(cookie)
-  await app.register(session, { secret: 'a secret with at least 32 characters, for all', cookie: { secure: false }, rolling: false, saveUninitialized: false })
-  app.get('/login', async (request) => {
+  await app.register(session, {
+    secret: 'a secret with at least 32 characters, for all',
+    cookie: { secure: false },
+    rolling: false,
+    saveUninitialized: false
+  })
+  app.get('/login', async request => {
     request.session.oauth = { accounts: {}, active: 'acme' }
     return 'ok'
   })
@@ -109,7 +124,11 @@ async function sessionApp (api: string): Promise<Candidate> {
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
   const login = await request(`${url}/login`)
   await login.body.dump()
-  return { name: 'undici.request, session', app, load: { url: `${url}/orders`, headers: { cookie: cookiesOf(login.headers) } } }
+  return {
+    name: 'undici.request, session',
+    app,
+    load: { url: `${url}/orders`, headers: { cookie: cookiesOf(login.headers) } }
+  }
 }
 
 async function oauthApp (api: string): Promise<Candidate> {
@@ -118,7 +137,12 @@ async function oauthApp (api: string): Promise<Candidate> {
   const app = Fastify()
   let url = ''
   await app.register(cookie)
-  await app.register(session, { secret: 'a secret with at least 32 characters, for all', cookie: { secure: false }, rolling: false, saveUninitialized: false })
+  await app.register(session, {
+    secret: 'a secret with at least 32 characters, for all',
+    cookie: { secure: false },
+    rolling: false,
+    saveUninitialized: false
+  })
   await app.register(oauth, {
     baseUrl: () => url,
     providers: {
@@ -148,7 +172,11 @@ async function logIn (url: string): Promise<string> {
 }
 
 function cookiesOf (headers: Record<string, string | string[] | undefined>): string {
-  return [headers['set-cookie'] ?? []].flat().map(line => line.split(';', 1)[0]!).filter(pair => !pair.endsWith('=')).join('; ')
+  return [headers['set-cookie'] ?? []]
+    .flat()
+    .map(line => line.split(';', 1)[0]!)
+    .filter(pair => !pair.endsWith('='))
+    .join('; ')
 }
 
 /** CPU of this process, in microseconds for each request. */
@@ -169,7 +197,11 @@ async function main (): Promise<void> {
   const loader = child('load')
   const makers = { raw: rawApp, session: sessionApp, oauth: oauthApp }
   const only = process.env.ONLY as keyof typeof makers | undefined
-  const candidates = await Promise.all(Object.entries(makers).filter(([name]) => only === undefined || name === only).map(([, make]) => make(api)))
+  const candidates = await Promise.all(
+    Object.entries(makers)
+      .filter(([name]) => only === undefined || name === only)
+      .map(([, make]) => make(api))
+  )
 
   const results = candidates.map((): number[] => [])
   for (const { load } of candidates) await measure(loader, load, REQUESTS * 2)

@@ -24,5 +24,9 @@ export function findAccount (_ctx: unknown, sub: string) {
 
 function account (username: string, password: string, name: string): Account {
   const email = `${username}@bakery.example`
-  return { username, password, claims: { sub: username, name, preferred_username: username, email, email_verified: true } }
+  return {
+    username,
+    password,
+    claims: { sub: username, name, preferred_username: username, email, email_verified: true }
+  }
 }

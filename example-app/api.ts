@@ -32,7 +32,9 @@ export async function startApi ({ issuer, client }: { issuer: string, client: Cl
     if (!token) return challenge(reply, 401, 'Bearer')
     const { active, sub, scope = '' } = await introspect(token)
     if (!active || !sub) return challenge(reply, 401, 'Bearer error="invalid_token"')
-    if (!scope.split(' ').includes('orders')) return challenge(reply, 403, 'Bearer error="insufficient_scope", scope="orders"')
+    if (!scope.split(' ').includes('orders')) {
+      return challenge(reply, 403, 'Bearer error="insufficient_scope", scope="orders"')
+    }
     request.caller = { user: sub, token: fingerprint(token) }
   })
 
@@ -44,16 +46,27 @@ export async function startApi ({ issuer, client }: { issuer: string, client: Cl
       return reply.code(201).send(book.add(body, caller.user))
     })
 
-    v1.patch<{ Params: { id: number }, Body: { status: Status } }>('/orders/:id', {
-      schema: { params: orderId, body: orderChange },
-    }, async ({ params, body, caller }, reply) => {
-      return book.move(params.id, body.status, caller.user) ?? reply.code(404).send({ message: `No order ${params.id}` })
-    })
-  }, { prefix: '/v1' })
+    v1.patch<{ Params: { id: number }; Body: { status: Status } }>(
+      '/orders/:id',
+      {
+        schema: { params: orderId, body: orderChange }
+      },
+      async ({ params, body, caller }, reply) => {
+        return (
+          book.move(params.id, body.status, caller.user) ?? reply.code(404).send({ message: `No order ${params.id}` })
+        )
+      }
+    )
+  },
+  { prefix: '/v1' }
+  )
 
   return { url: `${await api.listen({ port: 0, host: '127.0.0.1' })}/v1/`, close: () => api.close() }
 }
 
 function challenge (reply: FastifyReply, status: 401 | 403, value: string) {
-  return reply.code(status).header('www-authenticate', value).send({ message: status === 401 ? 'A valid token is needed' : 'The token is not for orders' })
+  return reply
+    .code(status)
+    .header('www-authenticate', value)
+    .send({ message: status === 401 ? 'A valid token is needed' : 'The token is not for orders' })
 }

@@ -28,7 +28,18 @@ export interface AppOptions {
 }
 
 export async function buildApp (options: AppOptions): Promise<FastifyInstance> {
-  const { baseUrl, issuer, clientId, clientSecret, scope, embedded, apiUrl, sessionSecret, https = false, events } = options
+  const {
+    baseUrl,
+    issuer,
+    clientId,
+    clientSecret,
+    scope,
+    embedded,
+    apiUrl,
+    sessionSecret,
+    https = false,
+    events
+  } = options
   const app = Fastify({ logger: options.logger ?? { level: 'warn' }, trustProxy: https && ['loopback', 'uniquelocal'] })
 
   await app.register(cookie)
@@ -49,8 +60,9 @@ export async function buildApp (options: AppOptions): Promise<FastifyInstance> {
         clientSecret,
         scope,
         resourceServers: apiUrl ? [apiUrl] : [],
-        expiryLeeway: 5, // seconds: less than the usual 30, so that there is something to see of a token that lives for 30
-      },
+        // seconds: less than the usual 30, so that there is something to see of a token that lives for 30
+        expiryLeeway: 5
+      }
     },
 
     // The plugin's own pages, in the look of this app.

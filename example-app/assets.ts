@@ -1,4 +1,5 @@
-// The style sheet, the scripts and the icon in `public/`: read once, served from memory, by both servers that have pages.
+// The style sheet, the scripts and the icon in `public/`: read once, served from memory, by both servers that have
+// pages.
 import { readdirSync, readFileSync } from 'node:fs'
 import { extname } from 'node:path'
 import { publicDirectory } from './pages.ts'

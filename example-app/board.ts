@@ -1,5 +1,5 @@
-// What the page's script calls. Each handler is one line: the call goes out as the person who is logged in, with a token
-// that is good, and nobody here has to know that tokens expire.
+// What the page's script calls. Each handler is one line: the call goes out as the person who is logged in, with a
+// token that is good, and nobody here has to know that tokens expire.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { EventLog } from './events.ts'
 import type { NewOrder, Status } from './orders.ts'

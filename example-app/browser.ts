@@ -14,11 +14,16 @@ export function createBrowser () {
   }): Promise<Page> {
     for (let hops = 0; hops < 20; hops++) {
       const { hostname, pathname } = new URL(url)
-      const response = await request(url, { method, body, headers: { ...headers, accept, cookie: cookiesFor(hostname, pathname) } })
+      const response = await request(url, {
+        method,
+        body,
+        headers: { ...headers, accept, cookie: cookiesFor(hostname, pathname) }
+      })
       for (const line of [response.headers['set-cookie'] ?? []].flat()) keep(hostname, line)
       const text = await response.body.text()
       // POST /logout goes on to the provider from a page.
-      const onward = accept === 'text/html' ? /<meta http-equiv="refresh" content="0; url=([^"]*)">/.exec(text)?.[1] : undefined
+      const onward =
+        accept === 'text/html' ? /<meta http-equiv="refresh" content="0; url=([^"]*)">/.exec(text)?.[1] : undefined
       const redirected = response.statusCode >= 300 && response.statusCode <= 399
       const location = redirected ? response.headers.location : onward?.replaceAll('&amp;', '&')
       if (!location) return { url, status: response.statusCode, body: text }
@@ -33,19 +38,23 @@ export function createBrowser () {
   }
 
   function cookiesFor (hostname: string, pathname: string): string {
-    const cookies = [...jar.get(hostname) ?? []].filter(([, { path }]) => pathname === path || pathname.startsWith(path.replace(/\/?$/, '/')))
+    const cookies = [...(jar.get(hostname) ?? [])].filter(
+      ([, { path }]) => pathname === path || pathname.startsWith(path.replace(/\/?$/, '/'))
+    )
     return cookies.map(([name, { value }]) => `${name}=${value}`).join('; ')
   }
 
   function keep (hostname: string, line: string): void {
-    const [pair = '', ...attributes] = line.split(';').map((part) => part.trim())
-    const attribute = (name: string) => attributes.find((part) => part.toLowerCase().startsWith(`${name}=`))?.slice(name.length + 1)
+    const [pair = '', ...attributes] = line.split(';').map(part => part.trim())
+    const attribute = (name: string) =>
+      attributes.find(part => part.toLowerCase().startsWith(`${name}=`))?.slice(name.length + 1)
     const name = pair.slice(0, pair.indexOf('='))
     const value = pair.slice(name.length + 1)
     const cookies = jar.get(hostname) ?? new Map()
     jar.set(hostname, cookies)
     const expires = attribute('expires')
-    const gone = value === '' || Number(attribute('max-age') ?? 1) <= 0 || (expires && Date.parse(expires) <= Date.now())
+    const gone =
+      value === '' || Number(attribute('max-age') ?? 1) <= 0 || (expires && Date.parse(expires) <= Date.now())
     if (gone) cookies.delete(name)
     else cookies.set(name, { value, path: attribute('path') ?? '/' })
   }

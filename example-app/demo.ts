@@ -30,19 +30,26 @@ export async function runDemo (print: (line: string) => void): Promise<void> {
 async function visit (board: Running, tell: (name: string, what: string) => void): Promise<void> {
   const browser = createBrowser()
   const callOrders = () => browser.call<Orders>(`${board.appUrl}/api/orders`, { 'x-board-of': username })
-  const latest = (kind: LoggedEvent['kind']) => board.events.recent(username).findLast((event) => event.kind === kind)?.token
+  const latest = (kind: LoggedEvent['kind']) =>
+    board.events.recent(username).findLast(event => event.kind === kind)?.token
 
   const loginPage = await browser.open(`${board.appUrl}/board`)
   check(loginPage.url.startsWith(board.providerUrl), 'the board did not lead to the provider')
   const boardPage = await submit(browser, loginPage, { username, password })
-  check(boardPage.url === `${board.appUrl}/board` && boardPage.status === 200, `the login did not come back to the board, but to ${boardPage.status} ${boardPage.url}`)
+  check(
+    boardPage.url === `${board.appUrl}/board` && boardPage.status === 200,
+    `the login did not come back to the board, but to ${boardPage.status} ${boardPage.url}`
+  )
   check(boardPage.body.includes(accounts[0]!.claims.name), 'the board does not say who is logged in')
   tell('login', `${username} typed the password at the provider and came back to the board`)
 
   const first = await callOrders()
   check(first.status === 200, `the API call answered ${first.status}`)
   check(first.body.seen.user === username, `the API took the caller for ${first.body.seen.user}`)
-  tell('call', `the API knows ${username} by token ${first.body.seen.token} and sends ${first.body.orders.length} orders`)
+  tell(
+    'call',
+    `the API knows ${username} by token ${first.body.seen.token} and sends ${first.body.orders.length} orders`
+  )
 
   const waited = await expiry(latest('login')?.expiresAt)
   const requestsBefore = board.tokenRequests
@@ -52,7 +59,10 @@ async function visit (board: Running, tell: (name: string, what: string) => void
   check(second.status === 200, `the call after the expiry answered ${second.status}`)
   check(second.body.seen.user === username, `the API took the caller for ${second.body.seen.user}`)
   check(second.body.seen.token !== first.body.seen.token, 'the call went out with the expired token')
-  check(board.tokenRequests === requestsBefore + 1, `the refresh took ${board.tokenRequests - requestsBefore} token requests`)
+  check(
+    board.tokenRequests === requestsBefore + 1,
+    `the refresh took ${board.tokenRequests - requestsBefore} token requests`
+  )
   const refreshed = latest('refresh')
   check(refreshed?.fingerprint === second.body.seen.token, 'onTokens did not hear of the refresh')
   check(refreshed.rotated, 'the refresh token was not rotated')
@@ -62,19 +72,37 @@ async function visit (board: Running, tell: (name: string, what: string) => void
   await expiry(refreshed.expiresAt)
   const requestsBeforeBurst = board.tokenRequests
   const burst = await Promise.all(Array.from({ length: 20 }, callOrders))
-  check(burst.every(({ status }) => status === 200), `of 20 calls at once some answered ${burst.map(({ status }) => status)}`)
-  check(burst.every(({ body }) => body.seen.user === username && body.seen.token !== second.body.seen.token), 'a call went out with the expired token')
-  check(board.tokenRequests === requestsBeforeBurst + 1, `20 calls at once took ${board.tokenRequests - requestsBeforeBurst} token requests`)
+  check(
+    burst.every(({ status }) => status === 200),
+    `of 20 calls at once some answered ${burst.map(({ status }) => status)}`
+  )
+  check(
+    burst.every(({ body }) => body.seen.user === username && body.seen.token !== second.body.seen.token),
+    'a call went out with the expired token'
+  )
+  check(
+    board.tokenRequests === requestsBeforeBurst + 1,
+    `20 calls at once took ${board.tokenRequests - requestsBeforeBurst} token requests`
+  )
   tell('burst', `expired again; 20 calls at once, all answered, with one refresh (token ${burst[0]!.body.seen.token})`)
 
   const leaving = await submit(browser, await browser.open(`${board.appUrl}/board`), {})
-  check(leaving.url.startsWith(board.providerUrl), `the logout did not lead to the provider, but to ${leaving.status} ${leaving.url}`)
+  check(
+    leaving.url.startsWith(board.providerUrl),
+    `the logout did not lead to the provider, but to ${leaving.status} ${leaving.url}`
+  )
   const left = await submit(browser, leaving, { logout: 'yes' })
-  check(left.url.startsWith(board.appUrl) && left.status === 200, `the logout did not come back, but to ${left.status} ${left.url}`)
+  check(
+    left.url.startsWith(board.appUrl) && left.status === 200,
+    `the logout did not come back, but to ${left.status} ${left.url}`
+  )
   const after = await callOrders()
   check(after.status === 401, `a call after the logout answered ${after.status}`)
   const again = await browser.open(`${board.appUrl}/board`)
-  check(again.url.startsWith(board.providerUrl) && again.body.includes('type="password"'), 'the provider did not ask for the password again')
+  check(
+    again.url.startsWith(board.providerUrl) && again.body.includes('type="password"'),
+    'the provider did not ask for the password again'
+  )
   tell('logout', 'here and at the provider; a call now answers 401, and the board asks for the password again')
 }
 
@@ -84,7 +112,10 @@ function submit (browser: ReturnType<typeof createBrowser>, page: Page, fields: 
   return browser.submit(form.action, { ...form.fields, ...fields })
 }
 
-/** Waits until the token has expired, by everybody's clock; `expiresAt` is in epoch seconds. Returns the seconds it took. */
+/**
+ * Waits until the token has expired, by everybody's clock; `expiresAt` is in epoch seconds. Returns the seconds it
+ * took.
+ */
 async function expiry (expiresAt: number | undefined): Promise<string> {
   check(expiresAt, 'nobody knows when the token expires')
   const left = Math.max(0, (expiresAt + 1) * 1000 + 50 - Date.now())

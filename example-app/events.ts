@@ -5,7 +5,10 @@ import type { TokenSummary } from './token-summary.ts'
 export interface Happening {
   kind: 'login' | 'refresh' | 'call' | 'problem' | 'logout'
   text: string
-  /** The login that it belongs to, where that is known: the same for every tab of one browser, another in another browser. */
+  /**
+   * The login that it belongs to, where that is known: the same for every tab of one browser, another in another
+   * browser.
+   */
   login?: string
   /** For `login` and `refresh`: the token that came, by its fingerprint, and the one that it replaced. */
   token?: TokenSummary & { previous?: string, rotated?: boolean }

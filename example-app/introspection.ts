@@ -5,7 +5,9 @@ export interface Introspection { active: boolean, sub?: string, scope?: string }
 
 /** Returns a function that asks about one token. No answer is kept: a token revoked at logout is refused at once. */
 export function createIntrospector (issuer: string, { clientId, clientSecret }: Client) {
-  const credentials = Buffer.from(`${encodeURIComponent(clientId)}:${encodeURIComponent(clientSecret)}`).toString('base64')
+  const credentials = Buffer.from(`${encodeURIComponent(clientId)}:${encodeURIComponent(clientSecret)}`).toString(
+    'base64'
+  )
   let endpoint: Promise<string> | undefined
 
   return async function introspect (token: string): Promise<Introspection> {
@@ -23,7 +25,9 @@ export function createIntrospector (issuer: string, { clientId, clientSecret }: 
 async function discover (issuer: string): Promise<string> {
   const response = await fetch(`${issuer}/.well-known/openid-configuration`)
   if (!response.ok) throw new Error(`The provider answered ${response.status} to discovery`)
-  const metadata = await response.json() as { issuer?: string, introspection_endpoint?: string }
-  if (metadata.issuer !== issuer || !metadata.introspection_endpoint) throw new Error('The provider has no introspection')
+  const metadata = (await response.json()) as { issuer?: string; introspection_endpoint?: string }
+  if (metadata.issuer !== issuer || !metadata.introspection_endpoint) {
+    throw new Error('The provider has no introspection')
+  }
   return metadata.introspection_endpoint
 }

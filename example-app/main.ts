@@ -1,24 +1,24 @@
 // Corner Bakery: a board of orders that shows fastify-oauth-session at work.
 //
-//   npm start              the board, with an OpenID provider and an API of its own; log in as alice or bob
-//   npm start -- --demo    the same in the terminal, without a browser: login, call, expiry, refresh, logout
+// npm start              the board, with an OpenID provider and an API of its own; log in as alice or bob npm start --
+// --demo    the same in the terminal, without a browser: login, call, expiry, refresh, logout
 //
 // Environment variables:
 //
-//   PORT             port of the board (3000; a free one where 3000 is taken; 0 for a free one)
-//   HOST             address that the board listens on (localhost). The embedded provider and API are on 127.0.0.1
-//   BASE_URL         public address of the board, where that is another (http://localhost:PORT). With https the board
+// PORT             port of the board (3000; a free one where 3000 is taken; 0 for a free one) HOST             address
+// that the board listens on (localhost). The embedded provider and API are on 127.0.0.1 BASE_URL         public address
+// of the board, where that is another (http://localhost:PORT). With https the board
 //                    expects a proxy in front of it, on this machine or in its private network
-//   SESSION_SECRET   signs the session cookie, 32 characters at least (made up at each start)
+// SESSION_SECRET   signs the session cookie, 32 characters at least (made up at each start)
 //
 // With a provider of your own instead of the embedded one:
 //
-//   ISSUER           its issuer URL, exactly as it writes it; the endpoints are discovered there
-//   CLIENT_ID        what it knows the board by. Register BASE_URL/login/bakery/callback as the redirect URI there, and
+// ISSUER           its issuer URL, exactly as it writes it; the endpoints are discovered there CLIENT_ID        what it
+// knows the board by. Register BASE_URL/login/bakery/callback as the redirect URI there, and
 //                    BASE_URL/logout/callback as the post-logout redirect URI
-//   CLIENT_SECRET    (none: a public client, with PKCE alone)
-//   SCOPE            what to ask for (openid profile email offline_access). Some do not know `offline_access`
-//   API_URL          an API that takes its tokens and answers as api.ts does. Without one there are no orders: the board
+// CLIENT_SECRET    (none: a public client, with PKCE alone) SCOPE            what to ask for (openid profile email
+// offline_access). Some do not know `offline_access` API_URL          an API that takes its tokens and answers as
+// api.ts does. Without one there are no orders: the board
 //                    calls the provider's userinfo endpoint, and says so
 import { accounts } from './accounts.ts'
 import { runDemo } from './demo.ts'

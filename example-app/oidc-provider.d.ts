@@ -34,7 +34,10 @@ declare module 'oidc-provider' {
     use (middleware: (ctx: ProviderContext, next: () => Promise<void>) => Promise<void>): this
     on (event: 'server_error', listener: (ctx: ProviderContext, error: Error) => void): this
     callback (): RequestListener
-    interactionDetails (req: IncomingMessage, res: ServerResponse): Promise<{ uid: string, params: Record<string, unknown> }>
+    interactionDetails (
+      req: IncomingMessage,
+      res: ServerResponse
+    ): Promise<{ uid: string; params: Record<string, unknown> }>
     interactionResult (req: IncomingMessage, res: ServerResponse, result: Record<string, unknown>): Promise<string>
   }
 }

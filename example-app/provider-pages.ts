@@ -72,7 +72,12 @@ export function renderLogout (ctx: ProviderContext, form: string): void {
 /** What oidc-provider says of its own mistakes and of others', with the way back. */
 export function errorRenderer (boardUrl: string) {
   return (ctx: ProviderContext, { error, error_description: description }: Record<string, string>): void => {
-    show(ctx, ctx.status, 'That did not work', render('id-error.html', { message: description ?? error ?? 'Unknown error', board: boardUrl }))
+    show(
+      ctx,
+      ctx.status,
+      'That did not work',
+      render('id-error.html', { message: description ?? error ?? 'Unknown error', board: boardUrl })
+    )
   }
 }
 

@@ -1,5 +1,5 @@
-// The embedded OpenID provider: a real one (oidc-provider), on its own port, with its own sessions and pages.
-// Access tokens are short-lived and refresh tokens rotate: each works once, and using one twice revokes the whole login.
+// The embedded OpenID provider: a real one (oidc-provider), on its own port, with its own sessions and pages. Access
+// tokens are short-lived and refresh tokens rotate: each works once, and using one twice revokes the whole login.
 import { generateKeyPair, randomBytes } from 'node:crypto'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -45,45 +45,64 @@ export async function startProvider ({ accessTokenTtl }: { accessTokenTtl: numbe
     apiClient,
     scope,
     async register (boardUrl) {
-      const provider = await withoutAdvice(() => new Provider(issuer, {
-        clients: [{
-          client_id: boardClient.clientId,
-          client_secret: boardClient.clientSecret,
-          client_name: 'Corner Bakery',
-          grant_types: ['authorization_code', 'refresh_token'],
-          redirect_uris: [`${boardUrl}/login/bakery/callback`],
-          post_logout_redirect_uris: [`${boardUrl}/logout/callback`],
-        }, {
-          client_id: apiClient.clientId,
-          client_secret: apiClient.clientSecret,
-          grant_types: [],
-          redirect_uris: [],
-          response_types: [],
-        }],
-        scopes: scope,
-        claims: { openid: ['sub'], profile: ['name', 'preferred_username'], email: ['email', 'email_verified'] },
-        conformIdTokenClaims: false, // name and e-mail come in the ID token: one request fewer at login
-        jwks: { keys: [privateKey.export({ format: 'jwk' })] },
-        findAccount,
-        loadExistingGrant,
-        pkce: { required: () => true },
-        rotateRefreshToken: true,
-        issueRefreshToken: (_ctx: unknown, { clientId }: { clientId: string }) => clientId === boardClient.clientId,
-        ttl: { AccessToken: accessTokenTtl, Grant: day, IdToken: hour, Interaction: hour, RefreshToken: day, Session: day },
-        cookies: {
-          names: { session: 'bakehouse-id', interaction: 'bakehouse-id-login', resume: 'bakehouse-id-resume' },
-          keys: [randomBytes(32).toString('base64url')],
-        },
-        interactions: { url: (_ctx: unknown, { uid }: { uid: string }) => `/interaction/${uid}` },
-        clientBasedCORS: () => false,
-        renderError: errorRenderer(boardUrl),
-        features: {
-          devInteractions: { enabled: false },
-          introspection: { enabled: true, allowedPolicy: (_ctx: unknown, asking: Client) => asking.clientId === apiClient.clientId },
-          revocation: { enabled: true, allowedPolicy: (_ctx: unknown, asking: Client, token: Client) => asking.clientId === token.clientId },
-          rpInitiatedLogout: { enabled: true, logoutSource: renderLogout },
-        },
-      }))
+      const provider = await withoutAdvice(
+        () =>
+          new Provider(issuer, {
+            clients: [
+              {
+                client_id: boardClient.clientId,
+                client_secret: boardClient.clientSecret,
+                client_name: 'Corner Bakery',
+                grant_types: ['authorization_code', 'refresh_token'],
+                redirect_uris: [`${boardUrl}/login/bakery/callback`],
+                post_logout_redirect_uris: [`${boardUrl}/logout/callback`]
+              },
+              {
+                client_id: apiClient.clientId,
+                client_secret: apiClient.clientSecret,
+                grant_types: [],
+                redirect_uris: [],
+                response_types: []
+              }
+            ],
+            scopes: scope,
+            claims: { openid: ['sub'], profile: ['name', 'preferred_username'], email: ['email', 'email_verified'] },
+            conformIdTokenClaims: false, // name and e-mail come in the ID token: one request fewer at login
+            jwks: { keys: [privateKey.export({ format: 'jwk' })] },
+            findAccount,
+            loadExistingGrant,
+            pkce: { required: () => true },
+            rotateRefreshToken: true,
+            issueRefreshToken: (_ctx: unknown, { clientId }: { clientId: string }) => clientId === boardClient.clientId,
+            ttl: {
+              AccessToken: accessTokenTtl,
+              Grant: day,
+              IdToken: hour,
+              Interaction: hour,
+              RefreshToken: day,
+              Session: day
+            },
+            cookies: {
+              names: { session: 'bakehouse-id', interaction: 'bakehouse-id-login', resume: 'bakehouse-id-resume' },
+              keys: [randomBytes(32).toString('base64url')]
+            },
+            interactions: { url: (_ctx: unknown, { uid }: { uid: string }) => `/interaction/${uid}` },
+            clientBasedCORS: () => false,
+            renderError: errorRenderer(boardUrl),
+            features: {
+              devInteractions: { enabled: false },
+              introspection: {
+                enabled: true,
+                allowedPolicy: (_ctx: unknown, asking: Client) => asking.clientId === apiClient.clientId
+              },
+              revocation: {
+                enabled: true,
+                allowedPolicy: (_ctx: unknown, asking: Client, token: Client) => asking.clientId === token.clientId
+              },
+              rpInitiatedLogout: { enabled: true, logoutSource: renderLogout }
+            }
+          })
+      )
       provider.use(async (ctx, next) => {
         if (ctx.path === '/token') tokenRequests++
         await next()

@@ -14,7 +14,9 @@ export function readSettings (env: NodeJS.ProcessEnv): StartOptions {
     settings.sessionSecret = SESSION_SECRET
   }
   if (!ISSUER) {
-    if (CLIENT_ID || CLIENT_SECRET || API_URL) throw new Error('CLIENT_ID, CLIENT_SECRET and API_URL go with an ISSUER: set that too.')
+    if (CLIENT_ID || CLIENT_SECRET || API_URL) {
+      throw new Error('CLIENT_ID, CLIENT_SECRET and API_URL go with an ISSUER: set that too.')
+    }
     return settings
   }
   if (!CLIENT_ID) throw new Error('ISSUER needs a CLIENT_ID: the one that the provider gave you.')
@@ -32,11 +34,15 @@ export function readSettings (env: NodeJS.ProcessEnv): StartOptions {
 function readPort (value: string | undefined): number {
   if (!value) return defaultPort
   const port = Number(value)
-  if (!Number.isInteger(port) || port < 0 || port > 65535) throw new Error(`PORT is "${value}": a number from 0 to 65535 is needed.`)
+  if (!Number.isInteger(port) || port < 0 || port > 65535) {
+    throw new Error(`PORT is "${value}": a number from 0 to 65535 is needed.`)
+  }
   return port
 }
 
 function readUrl (name: string, value: string): string {
-  if (!URL.canParse(value) || !/^https?:$/.test(new URL(value).protocol)) throw new Error(`${name} is "${value}": an http(s) URL is needed.`)
+  if (!URL.canParse(value) || !/^https?:$/.test(new URL(value).protocol)) {
+    throw new Error(`${name} is "${value}": an http(s) URL is needed.`)
+  }
   return value
 }

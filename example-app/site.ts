@@ -30,7 +30,9 @@ export async function siteRoutes (app: FastifyInstance, { issuer, showsOrders, e
 
   app.setNotFoundHandler((request, reply) => {
     reply.code(404)
-    if (!request.headers.accept?.includes('text/html')) return reply.send({ message: 'There is nothing at this address' })
+    if (!request.headers.accept?.includes('text/html')) {
+      return reply.send({ message: 'There is nothing at this address' })
+    }
     return page(reply, 'Nothing here', render('not-found.html'))
   })
 
@@ -40,7 +42,11 @@ export async function siteRoutes (app: FastifyInstance, { issuer, showsOrders, e
     const content = showsOrders
       ? render('orders.html', { menu: renderEach('menu-item.html', menu.map((item) => ({ item }))) })
       : render('profile.html', { issuer })
-    return page(reply, 'Orders', render('board.html', { userId: id, name, email, initial: name.charAt(0).toUpperCase(), content }))
+    return page(
+      reply,
+      'Orders',
+      render('board.html', { userId: id, name, email, initial: name.charAt(0).toUpperCase(), content })
+    )
   })
 }
 
@@ -65,6 +71,9 @@ export const oauthPages: Partial<Pages> = {
   },
 }
 
-function links (actions: { href: string, label: string }[]): Html {
-  return renderEach('oauth-link.html', actions.map((action, index) => ({ ...action, look: index === 0 ? 'primary' : '' })))
+function links (actions: { href: string; label: string }[]): Html {
+  return renderEach(
+    'oauth-link.html',
+    actions.map((action, index) => ({ ...action, look: index === 0 ? 'primary' : '' }))
+  )
 }

@@ -16,8 +16,8 @@ export function summarize (tokens: TokenSet): TokenSummary {
 }
 
 /**
- * Names the login that a token set belongs to, the same before and after each refresh: the fingerprint of its record's id.
- * Undefined for a set that came from elsewhere.
+ * Names the login that a token set belongs to, the same before and after each refresh: the fingerprint of its record's
+ * id. Undefined for a set that came from elsewhere.
  */
 export function loginOf ({ record }: TokenSet): string | undefined {
   return record === undefined ? undefined : fingerprint(record)

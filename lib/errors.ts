@@ -35,14 +35,31 @@ export class OAuthError extends Error {
   declare readonly retryAfter?: number
   declare readonly reason?: string
   /** Of TokensUpdatedError: the new token set. Not enumerable, so that no log prints it. */
-  declare readonly tokens?: { accessToken: string, tokenType: string, expiresAt?: number, refreshToken?: string, idToken?: string, scope: string[], raw: Record<string, unknown> }
+  declare readonly tokens?: {
+    accessToken: string
+    tokenType: string
+    expiresAt?: number
+    refreshToken?: string
+    idToken?: string
+    scope: string[]
+    raw: Record<string, unknown>
+  }
+
   /** Of ResponseStatusError: what the API answered. Not enumerable. */
-  declare readonly response?: { statusCode: number, headers: Record<string, string | string[] | undefined>, body: Buffer }
+  declare readonly response?: {
+    statusCode: number
+    headers: Record<string, string | string[] | undefined>
+    body: Buffer
+  }
+
   /** Headers that Fastify's default error handler puts on the answer. */
   declare readonly headers?: Record<string, string>
 }
 
-export type OAuthErrorConstructor<Instance extends OAuthError = OAuthError> = new (message: string, details?: OAuthErrorDetails) => Instance
+export type OAuthErrorConstructor<Instance extends OAuthError = OAuthError> = new (
+  message: string,
+  details?: OAuthErrorDetails
+) => Instance
 
 // An undici or jose error can hold the request (and so a token) somewhere below it: keep the words alone.
 function describeCause (cause: unknown): Error {
@@ -91,13 +108,21 @@ interface Definition<Status extends number> {
   parent?: unknown
 }
 
-type Coded<Code extends OAuthErrorCode, Status extends number = typeof STATUS[Code]> = OAuthError & { readonly code: Code, readonly statusCode: Status }
+type Coded<Code extends OAuthErrorCode, Status extends number = (typeof STATUS)[Code]> = OAuthError & {
+  readonly code: Code
+  readonly statusCode: Status
+}
 
-// The literal types keep the classes apart for the compiler: what is no LoginRequiredError may still be another OAuthError.
-function define<Code extends OAuthErrorCode, Status extends number = typeof STATUS[Code]> (
-  name: string, code: Code, { statusCode = STATUS[code] as number as Status, parent = OAuthError }: Definition<Status> = {}
+// The literal types keep the classes apart for the compiler: what is no LoginRequiredError may still be another
+// OAuthError.
+function define<Code extends OAuthErrorCode, Status extends number = (typeof STATUS)[Code]> (
+  name: string,
+  code: Code,
+  { statusCode = STATUS[code] as number as Status, parent = OAuthError }: Definition<Status> = {}
 ): OAuthErrorConstructor<Coded<Code, Status>> {
-  const Base = createError(code, '%s', statusCode, parent as ErrorConstructor) as unknown as new (message: string) => OAuthError
+  const Base = createError(code, '%s', statusCode, parent as ErrorConstructor) as unknown as new (
+    message: string
+  ) => OAuthError
   const Class = class extends Base {
     // @fastify/error tells instances by their code alone, and some classes share one.
     static override [Symbol.hasInstance] (value: unknown): boolean {
@@ -116,7 +141,9 @@ function define<Code extends OAuthErrorCode, Status extends number = typeof STAT
       const headers: Record<string, string> = {}
       if (details.retryAfter !== undefined) headers['retry-after'] = String(details.retryAfter)
       if (statusCode === 401) headers['www-authenticate'] = 'Bearer'
-      if (Object.keys(headers).length > 0) Object.defineProperty(this, 'headers', { value: headers, configurable: true })
+      if (Object.keys(headers).length > 0) {
+        Object.defineProperty(this, 'headers', { value: headers, configurable: true })
+      }
     }
   }
   return Object.defineProperty(Class, 'name', { value: name }) as never
@@ -128,14 +155,25 @@ export const LoginRequiredError = define('LoginRequiredError', 'FST_OAUTH_LOGIN_
 export const LoginEndedError = define('LoginEndedError', 'FST_OAUTH_LOGIN_ENDED')
 export const TokenExpiredError = define('TokenExpiredError', 'FST_OAUTH_TOKEN_EXPIRED')
 /** It has the new set with it: `tokens`. */
-export const TokensUpdatedError = define('TokensUpdatedError', 'FST_OAUTH_TOKENS_UPDATED') as OAuthErrorConstructor<Coded<'FST_OAUTH_TOKENS_UPDATED'> & { readonly tokens: NonNullable<OAuthError['tokens']> }>
+export const TokensUpdatedError = define('TokensUpdatedError', 'FST_OAUTH_TOKENS_UPDATED') as OAuthErrorConstructor<
+  Coded<'FST_OAUTH_TOKENS_UPDATED'> & { readonly tokens: NonNullable<OAuthError['tokens']> }
+>
 export const RefreshLostError = define('RefreshLostError', 'FST_OAUTH_REFRESH_LOST')
 export const StateMismatchError = define('StateMismatchError', 'FST_OAUTH_STATE_MISMATCH')
-export const AuthorizationFailedError = define<'FST_OAUTH_AUTHORIZATION_FAILED', 400 | 401 | 403>('AuthorizationFailedError', 'FST_OAUTH_AUTHORIZATION_FAILED')
+export const AuthorizationFailedError = define<'FST_OAUTH_AUTHORIZATION_FAILED', 400 | 401 | 403>(
+  'AuthorizationFailedError',
+  'FST_OAUTH_AUTHORIZATION_FAILED'
+)
 /** An AuthorizationFailedError with status 403: the user, or the provider for them, said no. */
-export const AccessDeniedError = define('AccessDeniedError', 'FST_OAUTH_AUTHORIZATION_FAILED', { statusCode: 403, parent: AuthorizationFailedError })
+export const AccessDeniedError = define('AccessDeniedError', 'FST_OAUTH_AUTHORIZATION_FAILED', {
+  statusCode: 403,
+  parent: AuthorizationFailedError
+})
 /** An AuthorizationFailedError with status 401: user name and password do not go together. */
-export const InvalidCredentialsError = define('InvalidCredentialsError', 'FST_OAUTH_AUTHORIZATION_FAILED', { statusCode: 401, parent: AuthorizationFailedError })
+export const InvalidCredentialsError = define('InvalidCredentialsError', 'FST_OAUTH_AUTHORIZATION_FAILED', {
+  statusCode: 401,
+  parent: AuthorizationFailedError
+})
 export const TooManyAttemptsError = define('TooManyAttemptsError', 'FST_OAUTH_TOO_MANY_ATTEMPTS')
 export const InvalidTokenResponseError = define('InvalidTokenResponseError', 'FST_OAUTH_INVALID_TOKEN_RESPONSE')
 export const InvalidIdTokenError = define('InvalidIdTokenError', 'FST_OAUTH_INVALID_ID_TOKEN')
@@ -145,12 +183,23 @@ export const OriginNotAllowedError = define('OriginNotAllowedError', 'FST_OAUTH_
 export const InsecureTransportError = define('InsecureTransportError', 'FST_OAUTH_INSECURE_TRANSPORT')
 export const UnsupportedTokenTypeError = define('UnsupportedTokenTypeError', 'FST_OAUTH_UNSUPPORTED_TOKEN_TYPE')
 /** It has the API's answer with it: `responseStatus` and `response`. */
-export const ResponseStatusError = define('ResponseStatusError', 'FST_OAUTH_RESPONSE_STATUS') as OAuthErrorConstructor<Coded<'FST_OAUTH_RESPONSE_STATUS'> & { readonly responseStatus: number, readonly response: NonNullable<OAuthError['response']> }>
+export const ResponseStatusError = define('ResponseStatusError', 'FST_OAUTH_RESPONSE_STATUS') as OAuthErrorConstructor<
+  Coded<'FST_OAUTH_RESPONSE_STATUS'> & {
+    readonly responseStatus: number
+    readonly response: NonNullable<OAuthError['response']>
+  }
+>
 export const InvalidResponseError = define('InvalidResponseError', 'FST_OAUTH_INVALID_RESPONSE')
 export const ApiUnavailableError = define('ApiUnavailableError', 'FST_OAUTH_API_UNAVAILABLE')
 export const CrossSiteRequestError = define('CrossSiteRequestError', 'FST_OAUTH_CROSS_SITE_REQUEST')
 /** Of `request.oauth.disconnect`: the account that was logged in with ends with a logout. */
 export const ActiveAccountError = define('ActiveAccountError', 'FST_OAUTH_ACTIVE_ACCOUNT')
-export const SessionUnavailableError = define<'FST_OAUTH_SESSION_UNAVAILABLE', 400 | 500>('SessionUnavailableError', 'FST_OAUTH_SESSION_UNAVAILABLE')
+export const SessionUnavailableError = define<'FST_OAUTH_SESSION_UNAVAILABLE', 400 | 500>(
+  'SessionUnavailableError',
+  'FST_OAUTH_SESSION_UNAVAILABLE'
+)
 /** A SessionUnavailableError with status 400: the request target is in absolute form, which is for proxies. */
-export const RequestTargetError = define('RequestTargetError', 'FST_OAUTH_SESSION_UNAVAILABLE', { statusCode: 400, parent: SessionUnavailableError })
+export const RequestTargetError = define('RequestTargetError', 'FST_OAUTH_SESSION_UNAVAILABLE', {
+  statusCode: 400,
+  parent: SessionUnavailableError
+})

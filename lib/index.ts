@@ -28,7 +28,13 @@ const registered = fastifyPlugin<PluginOptions>(oauthSession, {
 })
 
 /** The plugin. For `require()`, everything this package exports hangs on it. */
-const plugin = Object.assign(registered, errors, { createProvider, codeChallenge, createCodeVerifier, default: registered, fastifyOAuthSession: registered })
+const plugin = Object.assign(registered, errors, {
+  createProvider,
+  codeChallenge,
+  createCodeVerifier,
+  default: registered,
+  fastifyOAuthSession: registered
+})
 
 export default plugin
 export * from './errors.ts'
@@ -56,7 +62,13 @@ export type { LogoutResult } from './routes/logout.ts'
 export type { RequireLoginOptions } from './routes/require-login.ts'
 export { createProvider, type StandaloneOptions, type StandaloneProvider } from './standalone/create-provider.ts'
 export type { ProviderHandle, ClientCredentialsOptions, DeviceLogin } from './standalone/provider.ts'
-export type { AuthorizationUrlOptions, FetchTokensOptions, OAuthSession, OAuthSessionInit, StartedLogin } from './standalone/session.ts'
+export type {
+  AuthorizationUrlOptions,
+  FetchTokensOptions,
+  OAuthSession,
+  OAuthSessionInit,
+  StartedLogin
+} from './standalone/session.ts'
 export type { KeptTokens, TokensInput } from './tokens/load-tokens.ts'
 export type { TokensEvent } from './tokens/on-tokens.ts'
 export type { AcquireRefreshResult, RefreshLease, StoredRecord, TokenStore } from './tokens/stores/token-store.ts'

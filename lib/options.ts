@@ -1,4 +1,11 @@
-import type { FastifyContextConfig, FastifyReply, FastifyRequest, FastifySchema, LogLevel, RouteGenericInterface } from 'fastify'
+import type {
+  FastifyContextConfig,
+  FastifyReply,
+  FastifyRequest,
+  FastifySchema,
+  LogLevel,
+  RouteGenericInterface
+} from 'fastify'
 import type { Dispatcher } from 'undici'
 import { InvalidOptionsError, type OAuthError } from './errors.ts'
 import type { Pages } from './pages/pages.ts'
@@ -58,7 +65,10 @@ export type OwnRouteHook = (this: any, request: any, reply: any, done: any) => v
 
 /** Options of the plugin. */
 export interface PluginOptions {
-  /** Public URL of the app, or a function asked at first use. Redirect URIs are made from it, never from a request's headers. */
+  /**
+   * Public URL of the app, or a function asked at first use. Redirect URIs are made from it, never from a request's
+   * headers.
+   */
   baseUrl: string | (() => string)
   /** Name to provider. */
   providers: Record<ProviderName, ProviderOptions>
@@ -76,7 +86,10 @@ export interface PluginOptions {
   refresh?: RefreshMode
   /** Where token records live; the session's own store by default. */
   tokenStore?: TokenStore
-  /** Encrypts token records and pending logins at rest: 32 bytes each, Buffer or base64url. The first encrypts, all decrypt. */
+  /**
+   * Encrypts token records and pending logins at rest: 32 bytes each, Buffer or base64url. The first encrypts, all
+   * decrypt.
+   */
   encryptionKeys?: readonly (Uint8Array | string)[]
   /** Awaited before the redirect that ends a login; throwing undoes the login. */
   onLogin?: (request: FastifyRequest, reply: FastifyReply, event: LoginEvent) => unknown
@@ -93,7 +106,17 @@ export interface PluginOptions {
 }
 
 /** The plugin's options, checked, with defaults, frozen. */
-export interface Configuration extends Omit<PluginOptions, 'defaultProvider' | 'providers' | 'baseUrl' | 'routes' | 'prefix' | 'keepSessionFields' | 'encryptionKeys' | 'routeOptions'> {
+export interface Configuration extends Omit<
+  PluginOptions,
+  | 'defaultProvider'
+  | 'providers'
+  | 'baseUrl'
+  | 'routes'
+  | 'prefix'
+  | 'keepSessionFields'
+  | 'encryptionKeys'
+  | 'routeOptions'
+> {
   readonly baseUrl: () => URL
   /** The same where it is known before the first request. */
   readonly staticBaseUrl: URL | undefined
@@ -118,33 +141,101 @@ export interface HostApp {
 }
 
 const OPTIONS = [
-  'baseUrl', 'providers', 'defaultProvider', 'prefix', 'routes', 'routeOptions', 'keepSessionFields', 'refresh', 'tokenStore',
-  'encryptionKeys', 'onLogin', 'onTokens', 'onLogout', 'onError', 'pages', 'dispatcher'
+  'baseUrl',
+  'providers',
+  'defaultProvider',
+  'prefix',
+  'routes',
+  'routeOptions',
+  'keepSessionFields',
+  'refresh',
+  'tokenStore',
+  'encryptionKeys',
+  'onLogin',
+  'onTokens',
+  'onLogout',
+  'onError',
+  'pages',
+  'dispatcher'
 ]
 // What others hand every plugin: Fastify's `register` (and avvio, which calls a plugin by `name`), and fastify-cli with
 // --options, which passes the options of the server on, as @fastify/autoload does with what it is given.
 const PASSED_ALONG = new Set([
-  'logLevel', 'logSerializers', 'name', 'skipOverride',
-  'ajv', 'allowErrorHandlerOverride', 'allowUnsafeRegex', 'bodyLimit', 'caseSensitive', 'childLoggerFactory', 'clientErrorHandler',
-  'connectionTimeout', 'constraints', 'disableRequestLogging', 'exposeHeadRoutes', 'forceCloseConnections', 'frameworkErrors',
-  'genReqId', 'handlerTimeout', 'http', 'http2', 'http2SessionTimeout', 'https', 'ignoreDuplicateSlashes', 'ignoreTrailingSlash',
-  'jsonShorthand', 'keepAliveTimeout', 'logController', 'logger', 'loggerInstance', 'maxParamLength', 'maxRequestsPerSocket',
-  'onConstructorPoisoning', 'onProtoPoisoning', 'pluginTimeout', 'querystringParser', 'requestIdHeader', 'requestIdLogLabel',
-  'requestTimeout', 'return503OnClosing', 'rewriteUrl', 'routerOptions', 'schemaController', 'schemaErrorFormatter',
-  'serializerOpts', 'serverFactory', 'trustProxy', 'useSemicolonDelimiter'
+  'logLevel',
+  'logSerializers',
+  'name',
+  'skipOverride',
+  'ajv',
+  'allowErrorHandlerOverride',
+  'allowUnsafeRegex',
+  'bodyLimit',
+  'caseSensitive',
+  'childLoggerFactory',
+  'clientErrorHandler',
+  'connectionTimeout',
+  'constraints',
+  'disableRequestLogging',
+  'exposeHeadRoutes',
+  'forceCloseConnections',
+  'frameworkErrors',
+  'genReqId',
+  'handlerTimeout',
+  'http',
+  'http2',
+  'http2SessionTimeout',
+  'https',
+  'ignoreDuplicateSlashes',
+  'ignoreTrailingSlash',
+  'jsonShorthand',
+  'keepAliveTimeout',
+  'logController',
+  'logger',
+  'loggerInstance',
+  'maxParamLength',
+  'maxRequestsPerSocket',
+  'onConstructorPoisoning',
+  'onProtoPoisoning',
+  'pluginTimeout',
+  'querystringParser',
+  'requestIdHeader',
+  'requestIdLogLabel',
+  'requestTimeout',
+  'return503OnClosing',
+  'rewriteUrl',
+  'routerOptions',
+  'schemaController',
+  'schemaErrorFormatter',
+  'serializerOpts',
+  'serverFactory',
+  'trustProxy',
+  'useSemicolonDelimiter'
 ])
 const ROUTE_OPTIONS = ['config', 'schema', 'logLevel', 'onRequest', 'constraints']
 const PAGES = ['chooser', 'error', 'logoutConfirmation', 'loggedOut', 'loginForm']
-const ROUTES: Required<RouteOptions> = { login: '/login', callback: '/login/:provider/callback', logout: '/logout', loggedOut: '/logout/callback' }
+const ROUTES: Required<RouteOptions> = {
+  login: '/login',
+  callback: '/login/:provider/callback',
+  logout: '/logout',
+  loggedOut: '/logout/callback'
+}
 
 /**
  * Checks and completes the options.
  * @param onBaseUrl called once, when a `baseUrl` that is a function has told its value
  * @throws FST_OAUTH_INVALID_OPTIONS naming every mistake at once, each with its option's path and what to write instead
  */
-export function resolveOptions (options: PluginOptions, surroundings: HostApp, onBaseUrl: () => void = () => {}): Configuration {
+export function resolveOptions (
+  options: PluginOptions,
+  surroundings: HostApp,
+  onBaseUrl: () => void = () => {}
+): Configuration {
   const check = new OptionChecker()
-  if (!surroundings.hasSession) check.add('@fastify/session', 'is not registered; register @fastify/cookie and @fastify/session before fastify-oauth-session')
+  if (!surroundings.hasSession) {
+    check.add(
+      '@fastify/session',
+      'is not registered; register @fastify/cookie and @fastify/session before fastify-oauth-session'
+    )
+  }
   check.object('options', options)
   check.known('', options, OPTIONS, PASSED_ALONG)
 
@@ -153,10 +244,13 @@ export function resolveOptions (options: PluginOptions, surroundings: HostApp, o
   const providers = new Map<string, ProviderConfig>()
   const given = check.object('providers', options.providers)
   const entries = Object.entries(given ?? {})
-  if (given !== undefined && entries.length === 0) check.add('providers', 'names no provider; give at least one, such as { acme: { issuer, clientId, clientSecret } }')
+  if (given !== undefined && entries.length === 0) {
+    check.add('providers', 'names no provider; give at least one, such as { acme: { issuer, clientId, clientSecret } }')
+  }
   for (const [name, provider] of entries) {
-    if (typeof provider === 'function') check.add(`providers.${name}`, 'is a function; call it, as in github({ clientId, clientSecret })')
-    else if (check.object(`providers.${name}`, provider) !== undefined) {
+    if (typeof provider === 'function') {
+      check.add(`providers.${name}`, 'is a function; call it, as in github({ clientId, clientSecret })')
+    } else if (check.object(`providers.${name}`, provider) !== undefined) {
       checkProviderName(name, check)
       providers.set(name, resolveProvider(name, provider, check))
     }
@@ -164,10 +258,16 @@ export function resolveOptions (options: PluginOptions, surroundings: HostApp, o
 
   const { defaultProvider } = options
   if (defaultProvider !== undefined && !providers.has(defaultProvider)) {
-    check.add('defaultProvider', `is "${String(defaultProvider)}", which is not among the providers; write one of ${[...providers.keys()].join(', ')}`)
+    check.add(
+      'defaultProvider',
+      `is "${String(defaultProvider)}", which is not among the providers; write one of ` +
+        `${[...providers.keys()].join(', ')}`
+    )
   }
   const routes = checkRoutes(options.routes, providers.size, check)
-  for (const hook of ['onLogin', 'onTokens', 'onLogout', 'onError'] as const) check.type(hook, options[hook], 'function')
+  for (const hook of ['onLogin', 'onTokens', 'onLogout', 'onError'] as const) {
+    check.type(hook, options[hook], 'function')
+  }
   check.oneOf('refresh', options.refresh, ['auto', 'notify', 'manual'])
   const keepSessionFields = check.strings('keepSessionFields', options.keepSessionFields) ?? []
   const login = keepSessionFields.find(field => /^oauth(?::|$)/.test(field))
@@ -176,7 +276,9 @@ export function resolveOptions (options: PluginOptions, surroundings: HostApp, o
     check.add('keepSessionFields', `lists "${login}"; ${remedy}`)
   }
   if (options.tokenStore !== undefined) {
-    for (const method of ['get', 'set', 'consume', 'touch', 'delete'] as const) check.type(`tokenStore.${method}`, options.tokenStore[method], 'function', true)
+    for (const method of ['get', 'set', 'consume', 'touch', 'delete'] as const) {
+      check.type(`tokenStore.${method}`, options.tokenStore[method], 'function', true)
+    }
   }
   const encryptionKeys = checkEncryptionKeys(options.encryptionKeys, check)
   check.dispatcher('dispatcher', options.dispatcher)
@@ -187,7 +289,11 @@ export function resolveOptions (options: PluginOptions, surroundings: HostApp, o
   const { sameSite, secure } = surroundings.cookie ?? {}
   // With 'auto' it is lax over http: fine for as long as that is all there is.
   if ((sameSite === 'strict' || sameSite === true) && (secure !== 'auto' || baseUrl?.protocol === 'https:')) {
-    check.add('cookie.sameSite', "of the session is 'strict': no browser sends such a cookie along when it comes back from a provider, and everybody would look logged out; write 'lax'")
+    check.add(
+      'cookie.sameSite',
+      "of the session is 'strict': no browser sends such a cookie along when it comes back from a provider, and " +
+        "everybody would look logged out; write 'lax'"
+    )
   }
   check.report()
 
@@ -205,7 +311,10 @@ export function resolveOptions (options: PluginOptions, surroundings: HostApp, o
   })
 }
 
-function checkEncryptionKeys (keys: PluginOptions['encryptionKeys'], check: OptionChecker): readonly Buffer[] | undefined {
+function checkEncryptionKeys (
+  keys: PluginOptions['encryptionKeys'],
+  check: OptionChecker
+): readonly Buffer[] | undefined {
   if (keys === undefined) return undefined
   if (Array.isArray(keys) && keys.includes(undefined)) return check.unset('encryptionKeys', keys) as undefined
   const parsed = Array.isArray(keys) ? parseEncryptionKeys(keys) : undefined
@@ -223,7 +332,9 @@ function checkRouteOptions (given: unknown, check: OptionChecker, path = 'routeO
   if (given === undefined || check.object(path, given) === undefined) return
   const { config, schema, logLevel, onRequest, constraints } = given as OwnRouteOptions
   check.known(path, given as object, ROUTE_OPTIONS)
-  for (const [name, value] of Object.entries({ config, schema, constraints })) if (value !== undefined) check.object(`${path}.${name}`, value)
+  for (const [name, value] of Object.entries({ config, schema, constraints })) {
+    if (value !== undefined) check.object(`${path}.${name}`, value)
+  }
   check.type(`${path}.logLevel`, logLevel, 'string')
   for (const hook of [onRequest].flat()) check.type(`${path}.onRequest`, hook, 'function')
 }
@@ -257,7 +368,9 @@ function baseUrlProblem (value: unknown): string | undefined {
   if (value === undefined) return `is missing; ${example}`
   const url = typeof value === 'string' ? tryUrl(value) : undefined
   if (url === undefined || !/^https?:$/.test(url.protocol)) return `is no absolute http(s) URL; ${example}`
-  if (url.search !== '' || url.hash !== '' || url.username !== '' || url.password !== '') return `must be origin and path alone; ${example}`
+  if (url.search !== '' || url.hash !== '' || url.username !== '' || url.password !== '') {
+    return `must be origin and path alone; ${example}`
+  }
 }
 
 /** What a `baseUrl` function says at this moment, for a look ahead: undefined where it cannot tell yet. */
@@ -286,7 +399,9 @@ function lateBaseUrl (ask: () => string, onKnown: () => void): () => URL {
 }
 
 function checkPath (name: string, path: unknown, check: OptionChecker): string {
-  if (typeof path === 'string' && (path === '' || /^\/[^?#\s]*$/.test(path))) return encodePath(path.replace(/\/+$/, ''))
+  if (typeof path === 'string' && (path === '' || /^\/[^?#\s]*$/.test(path))) {
+    return encodePath(path.replace(/\/+$/, ''))
+  }
   check.add(name, `must be a path that starts with "/", not ${JSON.stringify(path)}`)
   return ''
 }
@@ -305,7 +420,11 @@ export function joinPaths (...parts: string[]): string {
   return parts.map(part => part.replace(/\/+$/, '')).join('')
 }
 
-function checkRoutes (routes: PluginOptions['routes'], providerCount: number, check: OptionChecker): Required<RouteOptions> | false {
+function checkRoutes (
+  routes: PluginOptions['routes'],
+  providerCount: number,
+  check: OptionChecker
+): Required<RouteOptions> | false {
   if (routes === false) return false
   if (routes !== undefined && check.object('routes', routes) === undefined) return false
   check.known('routes', routes, Object.keys(ROUTES))
@@ -314,21 +433,38 @@ function checkRoutes (routes: PluginOptions['routes'], providerCount: number, ch
     if (routes?.[name] !== undefined) resolved[name] = checkPath(`routes.${name}`, routes[name], check)
   }
   if (providerCount > 1 && !resolved.callback.includes(':provider')) {
-    check.add('routes.callback', 'must hold ":provider" where there are several providers, so that each has a redirect URI of its own')
+    check.add(
+      'routes.callback',
+      'must hold ":provider" where there are several providers, so that each has a redirect URI of its own'
+    )
   }
   return Object.freeze(resolved)
 }
 
 // Each of these fails silently in @fastify/session: nothing is stored, and nobody is told.
-function checkSurroundings (routes: Required<RouteOptions>, mount: string, baseUrl: URL | undefined, { cookie }: HostApp, check: OptionChecker): void {
+function checkSurroundings (
+  routes: Required<RouteOptions>,
+  mount: string,
+  baseUrl: URL | undefined,
+  { cookie }: HostApp,
+  check: OptionChecker
+): void {
   if (cookie === undefined) return
   if (cookie.secure === true && baseUrl?.protocol === 'http:') {
-    check.add('baseUrl', "is http, and the session cookie is `secure`: no login would ever be kept; set the session's cookie.secure to 'auto' for development, or serve the app over https")
+    check.add(
+      'baseUrl',
+      "is http, and the session cookie is `secure`: no login would ever be kept; set the session's cookie.secure " +
+        "to 'auto' for development, or serve the app over https"
+    )
   }
   for (const name of ['login', 'callback', 'logout', 'loggedOut'] as const) {
     const path = joinPaths(mount, routes[name])
     if (!coversPath(cookie.path, path)) {
-      check.add(`routes.${name}`, `is ${path}, which the session cookie's path ${cookie.path} does not cover; mount it below that path, or widen the session's cookie.path`)
+      check.add(
+        `routes.${name}`,
+        `is ${path}, which the session cookie's path ${cookie.path} does not cover; mount it below that path, or ` +
+          'widen the session\'s cookie.path'
+      )
     }
   }
 }

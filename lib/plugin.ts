@@ -4,7 +4,16 @@ import { InvalidOptionsError, StoreUnavailableError } from './errors.ts'
 import { Transport } from './http/transport.ts'
 import { LoginThrottle } from './login/throttle.ts'
 import { isPendingLogin, PendingLogins } from './login/transaction.ts'
-import { type AnyReply, type AnyRequest, type Configuration, type PluginOptions, passedAlong, peekBaseUrl, resolveOptions, type HostApp } from './options.ts'
+import {
+  type AnyReply,
+  type AnyRequest,
+  type Configuration,
+  type PluginOptions,
+  passedAlong,
+  peekBaseUrl,
+  resolveOptions,
+  type HostApp
+} from './options.ts'
 import { defaultPages } from './pages/pages.ts'
 import type { ProviderName } from './providers/presets/names.ts'
 import { ProviderClient } from './providers/provider.ts'
@@ -15,8 +24,20 @@ import { createGuard, type RequireLoginOptions } from './routes/require-login.ts
 import { SessionLogins } from './session/accounts.ts'
 import { providerOf } from './session/context.ts'
 import { DeadSessions } from './session/dead-sessions.ts'
-import { clearedCookies, endUserSessions, syncRecordsOfRequest, isStray, keepReplacedCookie } from './session/ended-sessions.ts'
-import { currentSession, findSessionStore, type SessionObject, inspectHostApp, ttlOf } from './session/fastify-session.ts'
+import {
+  clearedCookies,
+  endUserSessions,
+  syncRecordsOfRequest,
+  isStray,
+  keepReplacedCookie
+} from './session/ended-sessions.ts'
+import {
+  currentSession,
+  findSessionStore,
+  type SessionObject,
+  inspectHostApp,
+  ttlOf
+} from './session/fastify-session.ts'
 import { isIndexPart } from './session/login-index.ts'
 import { isLoginRecord, LoginRecords } from './session/login-records.ts'
 import { revokeAccount } from './session/revoke-account.ts'
@@ -64,10 +85,14 @@ export type LoginGuard = (request: AnyRequest, reply: AnyReply) => Promise<AnyRe
 
 /** What `app.oauth` is. */
 export interface AppOAuth {
-  /** What the app itself does with a provider: headless sessions, its own client, device login, exchange, introspection. @throws FST_OAUTH_UNKNOWN_PROVIDER */
+  /**
+   * What the app itself does with a provider: headless sessions, its own client, device login, exchange, introspection.
+   * @throws FST_OAUTH_UNKNOWN_PROVIDER
+   */
   provider (name: ProviderName): ProviderHandle
   /**
-   * Makes an onRequest hook that lets only logged-in users pass: a page load is sent to log in and comes back, an API call gets 401.
+   * Makes an onRequest hook that lets only logged-in users pass: a page load is sent to log in and comes back, an API
+   * call gets 401.
    * @param options.provider the provider that must be logged in with; any where absent
    */
   requireLogin (options?: RequireLoginOptions): LoginGuard
@@ -79,8 +104,8 @@ export interface AppOAuth {
    */
   logoutUser (user: { provider: ProviderName, subject: string }): Promise<number>
   /**
-   * Logins that ended with FST_OAUTH_REFRESH_LOST since this process began: a refreshed token was lost on its way, and the
-   * provider takes the old one no more. For a metric.
+   * Logins that ended with FST_OAUTH_REFRESH_LOST since this process began: a refreshed token was lost on its way, and
+   * the provider takes the old one no more. For a metric.
    */
   readonly lostRefreshes: number
 }
@@ -90,7 +115,9 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
   const surroundings = inspectHostApp(app)
   const config = resolveOptions(options, surroundings, () => { announce(config.baseUrl()) })
   const foreign = passedAlong(options)
-  if (foreign.length > 0) app.log.warn(`fastify-oauth-session leaves these options alone, which are none of its own: ${foreign.join(', ')}`)
+  if (foreign.length > 0) {
+    app.log.warn(`fastify-oauth-session leaves these options alone, which are none of its own: ${foreign.join(', ')}`)
+  }
   const store = findSessionStore(app, (sessionId, session) => isLateSave(context, sessionId, session as SessionObject))
   const context = createContext(app, config, store.get)
   const announce = announcer(app, context, surroundings)
@@ -100,7 +127,7 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
     requireLogin: (guard?: RequireLoginOptions) => createGuard(context, guard) as LoginGuard,
     logoutUser: async ({ provider: name, subject }: { provider: string, subject: string }) => {
       const { identity } = providerOf(context, name).config
-      const revoke = (record: TokenRecord) => { revokeAccount(context, { name: record.provider, record }) }
+      const revoke = (record: TokenRecord) => { void revokeAccount(context, { name: record.provider, record }) }
       return await endUserSessions(context, { identity, subject, revoke })
     },
     get lostRefreshes () { return context.refresher.lost }
@@ -119,7 +146,8 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
 
   app.addHook('onRequest', (request, _reply, done) => {
     store.learn(request)
-    // A store that is known only now was not guarded when this request loaded its session: that may be an entry of ours.
+    // A store that is known only now was not guarded when this request loaded its session: that may be an entry of
+    // ours.
     if (isEntryId(currentSession(request)!.sessionId)) app.decryptSession('', request, () => {})
     const session = currentSession(request)!
     context.sessionCookie.learn(request.cookies, session)
@@ -128,7 +156,7 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
       noteLoaded(context, request as Decorated)
       return done()
     }
-    Promise.all(uses.map(use => use())).catch(() => {
+    void Promise.all(uses.map(use => use())).catch(() => {
       request.log.warn('whether a login had changed again could not be read; it is used as it was loaded')
     }).then(() => {
       noteLoaded(context, request as Decorated)
@@ -153,20 +181,38 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
   })
   // A look ahead only: such a function is asked for good at first use.
   app.addHook('onListen', async () => { announce(peekBaseUrl(options.baseUrl)) })
-  // While the app still answers, as long as Fastify lets a hook be; what goes on longer, or began meanwhile, afterwards.
+  // While the app still answers, as long as Fastify lets a hook be; what goes on longer, or began meanwhile,
+  // afterwards.
   const { pluginTimeout = 0 } = app.initialConfig
   const beforeMs = Math.min(pluginTimeout > 0 ? pluginTimeout / 2 : Infinity, CLOSE_MS / 2)
   app.addHook('preClose', () => waitAtMost(finish(context), beforeMs))
   app.addHook('onClose', async () => {
     await waitAtMost(finish(context), CLOSE_MS - beforeMs)
     const lost = context.records.unsaved
-    if (lost > 0) app.log.error({ lost }, 'the store was down to the last: refreshed tokens could not be written, and these logins are lost')
+    if (lost > 0) {
+      app.log.error(
+        { lost },
+        'the store was down to the last: refreshed tokens could not be written, and these logins are lost'
+      )
+    }
     await context.transport.close()
   })
 
   for (const { name, grantType } of config.providers.values()) {
-    if (grantType === 'implicit') app.log.warn({ provider: name }, "grantType 'implicit' puts tokens into the browser's address bar and is no longer recommended; use 'authorization_code', which protects its code with PKCE")
-    if (grantType === 'password') app.log.warn({ provider: name }, "grantType 'password' hands the user's password to this app and is no longer recommended; use 'authorization_code' where the provider has it")
+    if (grantType === 'implicit') {
+      app.log.warn(
+        { provider: name },
+        "grantType 'implicit' puts tokens into the browser's address bar and is no longer recommended; use " +
+          "'authorization_code', which protects its code with PKCE"
+      )
+    }
+    if (grantType === 'password') {
+      app.log.warn(
+        { provider: name },
+        "grantType 'password' hands the user's password to this app and is no longer recommended; use " +
+          "'authorization_code' where the provider has it"
+      )
+    }
   }
 
   if (config.routes !== false) await registerRoutes(app, context)
@@ -196,7 +242,11 @@ function firstUses ({ registrations, clock }: PluginContext, session: SessionObj
 }
 
 /** Whether a session with a login is to be saved after it has ended. */
-function isLateSave ({ deadSessions, sessionLogins }: PluginContext, sessionId: string, session: SessionObject): boolean | Promise<boolean> {
+function isLateSave (
+  { deadSessions, sessionLogins }: PluginContext,
+  sessionId: string,
+  session: SessionObject
+): boolean | Promise<boolean> {
   if (sessionLogins.of(session) === undefined) return false
   if (deadSessions.knows(sessionId)) return true
   return deadSessions.asksStore && deadSessions.find(sessionId).then(end => end !== undefined)
@@ -240,43 +290,76 @@ function follow (context: PluginContext, request: Decorated, reply: FastifyReply
     }
     for (const [other, before] of others) await syncRecordsOfRequest(other, request, reply, before)
   }
-  work().catch(() => {
+  void work().catch(() => {
     request.log.warn('the tokens of a session could not follow it; they expire with their time')
   }).then(done)
 }
 
-/** Most requests: the login is as it was loaded and nothing was saved; or nobody is logged in, and nobody else can have ended what was saved. */
-function hasNothingToFollow (context: PluginContext, request: FastifyRequest, session: SessionObject | null, loaded: LoadedLogin | undefined, saved: boolean): boolean {
+/**
+ * Most requests: the login is as it was loaded and nothing was saved; or nobody is logged in, and nobody else can have
+ * ended what was saved.
+ */
+function hasNothingToFollow (
+  context: PluginContext,
+  request: FastifyRequest,
+  session: SessionObject | null,
+  loaded: LoadedLogin | undefined,
+  saved: boolean
+): boolean {
   const { deadSessions, sessionLogins } = context
-  if (loaded !== undefined) return !saved && session?.sessionId === loaded.sessionId && sessionLogins.of(session)?.accounts === loaded.accounts
+  if (loaded !== undefined) {
+    return !saved && session?.sessionId === loaded.sessionId && sessionLogins.of(session)?.accounts === loaded.accounts
+  }
   if (sessionLogins.of(session) !== undefined) return false
-  return !saved || (!deadSessions.asksStore && !deadSessions.knows(session!.sessionId) && !isStray(context, request, session))
+  return (
+    !saved ||
+    (!deadSessions.asksStore && !deadSessions.knows(session!.sessionId) && !isStray(context, request, session))
+  )
 }
 
 /** Says, when the app's own URL is known, what has to be registered with each provider, and what would not work. */
-function announcer (app: FastifyInstance, context: PluginContext, { cookie }: HostApp): (base: URL | undefined) => void {
+function announcer (
+  app: FastifyInstance, context: PluginContext, { cookie }: HostApp
+): (base: URL | undefined) => void {
   let said: string | undefined
   return (base) => {
     if (base === undefined || base.href === said) return
     said = base.href
     for (const provider of context.providers.values()) {
       const { grantType } = provider.config
-      if (grantType === 'authorization_code' || grantType === 'implicit') app.log.info(`register at ${provider.name}: ${redirectUriOf(context, provider, base)}`)
+      if (grantType === 'authorization_code' || grantType === 'implicit') {
+        app.log.info(`register at ${provider.name}: ${redirectUriOf(context, provider, base)}`)
+      }
     }
     if (base.protocol === 'https:' && cookie?.secure === false) warnOfInsecureCookie(context)
   }
 }
 
 /** Says once at boot what would lose logins. Never keeps the app from booting. */
-function inspectStores (app: FastifyInstance, config: Configuration, sessionStore: () => SessionStore | undefined): void {
+function inspectStores (
+  app: FastifyInstance,
+  config: Configuration,
+  sessionStore: () => SessionStore | undefined
+): void {
   const store = sessionStore()
   if (config.tokenStore === undefined && store !== undefined && !isMemoryStore(store)) {
-    app.log.warn('fastify-oauth-session keeps tokens in the session store: refreshes are coordinated within this process only. Where several processes share that store, give tokenStore: redisStore(client) from fastify-oauth-session/redis')
+    app.log.warn(
+      'fastify-oauth-session keeps tokens in the session store: refreshes are coordinated within this process ' +
+        'only. Where several processes share that store, give tokenStore: redisStore(client) from ' +
+        'fastify-oauth-session/redis'
+    )
   }
-  config.tokenStore?.inspect?.().then(findings => findings.forEach(finding => app.log.warn(`fastify-oauth-session: ${finding}`)), () => {})
+  config.tokenStore?.inspect?.().then(
+    findings => findings.forEach(finding => app.log.warn(`fastify-oauth-session: ${finding}`)),
+    () => {}
+  )
 }
 
-function createContext (app: FastifyInstance, config: Configuration, foundStore: () => SessionStore | undefined): PluginContext {
+function createContext (
+  app: FastifyInstance,
+  config: Configuration,
+  foundStore: () => SessionStore | undefined
+): PluginContext {
   // @fastify/session decorates the app with one function for each of its registrations.
   const session = sharedSession<PluginContext>(app.decryptSession)
   const member = nextMember(session, config.mount)
@@ -284,23 +367,38 @@ function createContext (app: FastifyInstance, config: Configuration, foundStore:
   const transport = new Transport(config.dispatcher)
   const sessionStore = () => {
     const store = foundStore()
-    if (store === undefined) throw new InvalidOptionsError('the session store is known only after the first request; give `tokenStore` to use tokens before that')
+    if (store === undefined) {
+      throw new InvalidOptionsError(
+        'the session store is known only after the first request; give `tokenStore` to use tokens before that'
+      )
+    }
     return store
   }
   const store = createStore(app, config, sessionStore)
-  const records = new TokenRecords(store, clock.monotonic, (provider) => {
-    app.log.warn({ provider }, 'the token store had gone back behind what it had acknowledged (a failover, or a restart without its last writes); what this process saw was restored')
+  const records = new TokenRecords(store, clock.monotonic, provider => {
+    app.log.warn(
+      { provider },
+      'the token store had gone back behind what it had acknowledged (a failover, or a restart without its last ' +
+        'writes); what this process saw was restored'
+    )
   })
   const onTokensHook = new OnTokensHook(records, config.onTokens)
   const refresher = new Refresher({ records, clock, log: app.log, onTokensHook })
-  const providers = new Map([...config.providers].map(([name, provider]) => [name, new ProviderClient(provider, transport, clock)]))
+  const providers = new Map(
+    [...config.providers].map(([name, provider]) => [name, new ProviderClient(provider, transport, clock)])
+  )
   const shared = { records, refresher, onTokensHook }
   const isShared = () => config.tokenStore !== undefined || !isMemoryStore(sessionStore())
   session.deadSessions ??= new DeadSessions(store, isShared)
   const context: PluginContext = {
     config,
     providers,
-    providerHandles: new Map([...providers].map(([name, provider]) => [name, new ProviderHandle({ provider, transport, clock, log: app.log, shared })])),
+    providerHandles: new Map(
+      [...providers].map(([name, provider]) => [
+        name,
+        new ProviderHandle({ provider, transport, clock, log: app.log, shared })
+      ])
+    ),
     registrations: session.registrations,
     sessionLogins: new SessionLogins(member, name => config.providers.get(name)?.identity),
     records,
@@ -324,7 +422,11 @@ function createContext (app: FastifyInstance, config: Configuration, foundStore:
 }
 
 /** The token store with everything around it: a time limit, encryption where there are keys, and no odd records. */
-function createStore (app: FastifyInstance, { tokenStore, encryptionKeys }: Configuration, sessionStore: () => SessionStore): TokenStore {
+function createStore (
+  app: FastifyInstance,
+  { tokenStore, encryptionKeys }: Configuration,
+  sessionStore: () => SessionStore
+): TokenStore {
   const bounded = boundedStore(tokenStore ?? new SessionTokenStore(sessionStore), STORE_MS, (method, cause) => {
     app.log.error({ err: describeFailure(cause), method }, 'the token store failed')
   })

@@ -44,7 +44,11 @@ export class RequestOAuth extends HttpVerbs {
     this.#request = request
   }
 
-  /** The same user's account at another provider; for a provider of grantType `client_credentials`, the app's own client. @throws FST_OAUTH_UNKNOWN_PROVIDER */
+  /**
+   * The same user's account at another provider; for a provider of grantType `client_credentials`, the app's own
+   * client.
+   * @throws FST_OAUTH_UNKNOWN_PROVIDER
+   */
   using (name: ProviderName): RequestOAuth {
     return new RequestOAuth(this.#context, this.#request, providerOf(this.#context, name).name)
   }
@@ -75,15 +79,21 @@ export class RequestOAuth extends HttpVerbs {
   /** What the user granted at login. */
   get scope (): string[] { return this.#account?.scope ?? [] }
 
-  /** `fetch` as the current user; redirects are followed, each hop checked. A plain function: it can be handed to a client library. */
+  /**
+   * `fetch` as the current user; redirects are followed, each hop checked. A plain function: it can be handed to a
+   * client library.
+   */
   get fetch (): typeof globalThis.fetch {
-    this.#fetch ??= this.#own?.fetch ?? createAuthorizedFetch(this.#authorizedClient(), this.#context.transport, () => this.#providerClient().config)
+    this.#fetch ??=
+      this.#own?.fetch ??
+      createAuthorizedFetch(this.#authorizedClient(), this.#context.transport, () => this.#providerClient().config)
     return this.#fetch
   }
 
   /**
    * The current token set, refreshed where it has to be.
-   * @throws FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE
+   * @throws FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE,
+   *   FST_OAUTH_STORE_UNAVAILABLE
    */
   async tokens (): Promise<TokenSet> {
     return await (this.#own?.currentTokens() ?? this.#tokenSource().tokens())
@@ -93,7 +103,8 @@ export class RequestOAuth extends HttpVerbs {
    * Refreshes now, saves and returns the new set (RFC 6749, section 6).
    * @param options.refreshToken in place of the stored one
    * @param options.params further parameters of this request
-   * @throws FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_TOKEN_RESPONSE
+   * @throws FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE,
+   *   FST_OAUTH_INVALID_TOKEN_RESPONSE
    */
   async refresh (options: Pick<RefreshOptions, 'refreshToken' | 'params'> = {}): Promise<TokenSet> {
     return await (this.#own?.refresh(options) ?? this.#tokenSource().refresh(options))
@@ -118,23 +129,39 @@ export class RequestOAuth extends HttpVerbs {
     return await currentProfile(this.#providerClient(), this.#tokenSource(), subject)
   }
 
-  /** Starts a login and sends the browser to the provider. @throws FST_OAUTH_UNKNOWN_PROVIDER, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS */
-  async login<Reply extends AnyReply> (reply: Reply, options: LoginOptions = {}): Promise<Reply> {
-    return await startLogin(this.#context, this.#request, reply, this.#named(options.provider), options) as unknown as Reply
+  /**
+   * Starts a login and sends the browser to the provider.
+   * @throws FST_OAUTH_UNKNOWN_PROVIDER, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE,
+   *   FST_OAUTH_INVALID_OPTIONS
+   */
+  async login<Reply extends AnyReply>(reply: Reply, options: LoginOptions = {}): Promise<Reply> {
+    return (await startLogin(
+      this.#context,
+      this.#request,
+      reply,
+      this.#named(options.provider),
+      options
+    )) as unknown as Reply
   }
 
   /**
    * Finishes a login on a callback route of the app's own, and redirects.
-   * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE
+   * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE,
+   *   FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE
    */
   async callback<Reply extends AnyReply> (reply: Reply, options: { provider?: ProviderName } = {}): Promise<Reply> {
     const { provider } = this.#request.params as { provider?: string }
-    return await handleCallback(this.#context, this.#request, reply, this.#named(options.provider ?? provider)) as unknown as Reply
+    return (await handleCallback(
+      this.#context,
+      this.#request,
+      reply,
+      this.#named(options.provider ?? provider)
+    )) as unknown as Reply
   }
 
   /**
-   * Logs out: the tokens are deleted and revoked, the session is destroyed.
-   * With a reply the browser is sent on, to the provider's end-session endpoint where there is one; without, its URL is returned.
+   * Logs out: the tokens are deleted and revoked, the session is destroyed. With a reply the browser is sent on, to the
+   * provider's end-session endpoint where there is one; without, its URL is returned.
    * @throws FST_OAUTH_STORE_UNAVAILABLE: the user is still logged in
    */
   async logout (): Promise<LogoutResult>
@@ -145,15 +172,17 @@ export class RequestOAuth extends HttpVerbs {
   }
 
   /**
-   * Takes an account that was added with `link` away from the login: its tokens are deleted and revoked, unless the provider's
-   * `revokeAtLogout` is false. The session gets a new id and keeps the app's own fields. Where no such account is there,
-   * nothing is done. The account that was logged in with ends with `logout`.
+   * Takes an account that was added with `link` away from the login: its tokens are deleted and revoked, unless the
+   * provider's `revokeAtLogout` is false. The session gets a new id and keeps the app's own fields. Where no such
+   * account is there, nothing is done. The account that was logged in with ends with `logout`.
    * @param provider name of the provider; after `using(name)` that one where absent
-   * @throws FST_OAUTH_ACTIVE_ACCOUNT for the account that was logged in with, FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_UNKNOWN_PROVIDER,
-   *   FST_OAUTH_STORE_UNAVAILABLE: the account is still there
+   * @throws FST_OAUTH_ACTIVE_ACCOUNT for the account that was logged in with, FST_OAUTH_LOGIN_REQUIRED,
+   *   FST_OAUTH_UNKNOWN_PROVIDER, FST_OAUTH_STORE_UNAVAILABLE: the account is still there
    */
   async disconnect (provider: ProviderName | undefined = this.#name): Promise<void> {
-    if (provider === undefined) throw new InvalidOptionsError('disconnect takes the name of the provider whose account is to go')
+    if (provider === undefined) {
+      throw new InvalidOptionsError('disconnect takes the name of the provider whose account is to go')
+    }
     await disconnectAccount(this.#context, this.#request, providerOf(this.#context, provider))
   }
 
@@ -171,11 +200,19 @@ export class RequestOAuth extends HttpVerbs {
     const login = this.#accounts
     const name = this.#name ?? login?.active
     const account = name === undefined ? undefined : login?.accounts[name]
-    if (login === undefined || name === undefined || account === undefined || this.#context.records.isDeleted(account.recordId)) return undefined
+    if (
+      login === undefined ||
+      name === undefined ||
+      account === undefined ||
+      this.#context.records.isDeleted(account.recordId)
+    ) { return undefined }
     return { name, account, all: login }
   }
 
-  /** The app's own client, where that is what the provider means. Without a name, the user who is logged in is meant first. */
+  /**
+   * The app's own client, where that is what the provider means. Without a name, the user who is logged in is meant
+   * first.
+   */
   get #own (): OAuthSession | undefined {
     const name = this.#name ?? (this.#accounts === undefined ? this.#context.config.defaultProvider : undefined)
     const provider = name === undefined ? undefined : this.#context.providerHandles.get(name)
@@ -184,14 +221,19 @@ export class RequestOAuth extends HttpVerbs {
 
   #loginRequired (): OAuthError {
     const provider = this.#name ?? this.#context.config.defaultProvider
-    return new LoginRequiredError(`nobody is logged in${provider === undefined ? '' : ` with provider "${provider}"`}; log in and try again`, { provider })
+    return new LoginRequiredError(
+      `nobody is logged in${provider === undefined ? '' : ` with provider "${provider}"`}; log in and try again`,
+      { provider }
+    )
   }
 
   get #account (): Account | undefined { return this.#login?.account }
 
   #named (name: string | undefined): ProviderClient {
     const known = name ?? this.#name ?? this.#context.config.defaultProvider ?? this.provider
-    if (known === undefined) throw new LoginRequiredError('several providers are configured and none is named; pass `provider`')
+    if (known === undefined) {
+      throw new LoginRequiredError('several providers are configured and none is named; pass `provider`')
+    }
     return providerOf(this.#context, known)
   }
 
@@ -212,7 +254,11 @@ export class RequestOAuth extends HttpVerbs {
   }
 
   #authorizedClient (): AuthorizedClient {
-    this.#client ??= new AuthorizedClient(() => this.#providerClient().config, this.#context.transport, () => this.#tokenSource())
+    this.#client ??= new AuthorizedClient(
+      () => this.#providerClient().config,
+      this.#context.transport,
+      () => this.#tokenSource()
+    )
     return this.#client
   }
 

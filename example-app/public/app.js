@@ -34,7 +34,9 @@ function callAlways () {
 async function resume () {
   if (document.visibilityState !== 'visible' || id('board').inert) return
   const session = await call('GET', 'session')
-  if (session.ok && session.body.user !== user) return end('Somebody else has logged in, in another tab.', 'Show their board')
+  if (session.ok && session.body.user !== user) {
+    return end('Somebody else has logged in, in another tab.', 'Show their board')
+  }
   if (session.status === 401) return
   if (session.ok) {
     setLogin(session.body.login)

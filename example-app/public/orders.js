@@ -32,7 +32,8 @@ let lastSeen
 export function tokenReplaced (previous) {
   if (lastSeen?.token !== previous) return
   const { user, token } = lastSeen
-  document.getElementById('seen').textContent = `The API answered ${user}, who came with token ${token}, replaced since.`
+  document.getElementById('seen').textContent =
+    `The API answered ${user}, who came with token ${token}, replaced since.`
 }
 
 function keyOf ({ id, status, changedBy }) {

@@ -42,9 +42,14 @@ export function draw () {
   id('ring-left').setAttribute('stroke-dasharray', `${share * 100} 100`)
   id('ring-text').textContent = left === undefined ? '∞' : shorten(left)
   id('token').dataset.state = left === undefined || left > renewedFrom ? 'good' : left > 0 ? 'ending' : 'over'
-  id('token-life').textContent = left === undefined
-    ? 'not told by the provider'
-    : left > renewedFrom ? `${lengthen(left)} left` : left > 0 ? 'the next call renews it' : 'over; the next call renews it'
+  id('token-life').textContent =
+    left === undefined
+      ? 'not told by the provider'
+      : left > renewedFrom
+        ? `${lengthen(left)} left`
+        : left > 0
+          ? 'the next call renews it'
+          : 'over; the next call renews it'
 }
 
 function shorten (seconds) {

@@ -11,13 +11,23 @@ import type { TokenSnapshot, TokenSource } from '../tokens/token-source.ts'
 import { printable } from '../util/redact.ts'
 import { checkCallOptions } from './call-options.ts'
 import { type CallSender, OAuthCall } from './call.ts'
-import { type CallBody, type CallHeaders, copyHeaders, discardBody, prepareBody, type PreparedBody } from './request-body.ts'
+import {
+  type CallBody,
+  type CallHeaders,
+  copyHeaders,
+  discardBody,
+  prepareBody,
+  type PreparedBody
+} from './request-body.ts'
 import { assertResourceUrl, resolveResourceUrl, resolveUrl } from './resource-url.ts'
 import { MAX_SENDS } from './retry.ts'
 import { placeToken } from './token-placement.ts'
 
 /** Options of one call: undici's, plus `json`. */
-export interface CallOptions extends Omit<Partial<Dispatcher.RequestOptions>, 'origin' | 'path' | 'body' | 'headers' | 'method' | 'signal' | 'upgrade' | 'query'> {
+export interface CallOptions extends Omit<
+  Partial<Dispatcher.RequestOptions>,
+  'origin' | 'path' | 'body' | 'headers' | 'method' | 'signal' | 'upgrade' | 'query'
+> {
   method?: string
   /** A value that is sent as JSON. */
   json?: unknown
@@ -35,7 +45,10 @@ export interface CallOptions extends Omit<Partial<Dispatcher.RequestOptions>, 'o
 
 const MAX_RESPONSE_SIZE = 16 * 1024 * 1024
 
-/** An HTTP client that is authorized as one account: checks where each call goes, adds the token, retries once after a 401. */
+/**
+ * An HTTP client that is authorized as one account: checks where each call goes, adds the token, retries once after a
+ * 401.
+ */
 export class AuthorizedClient {
   /** Asked at each call, never before; may throw FST_OAUTH_LOGIN_REQUIRED. */
   readonly config: () => ProviderConfig
@@ -45,7 +58,12 @@ export class AuthorizedClient {
   /** Run after the provider's own. */
   readonly hooks: ProviderHooks | undefined
 
-  constructor (config: ProviderConfig | (() => ProviderConfig), transport: Transport, source: () => TokenSource, hooks?: ProviderHooks) {
+  constructor (
+    config: ProviderConfig | (() => ProviderConfig),
+    transport: Transport,
+    source: () => TokenSource,
+    hooks?: ProviderHooks
+  ) {
     this.config = typeof config === 'function' ? config : () => config
     this.transport = transport
     this.source = source
@@ -78,7 +96,12 @@ class AuthorizedCall implements CallSender {
   provider = ''
   secret: string | undefined
 
-  constructor (client: AuthorizedClient, method: string | undefined, url: string | URL, options: CallOptions | undefined) {
+  constructor (
+    client: AuthorizedClient,
+    method: string | undefined,
+    url: string | URL,
+    options: CallOptions | undefined
+  ) {
     this.#client = client
     this.#method = method
     this.#url = url
@@ -119,8 +142,12 @@ class AuthorizedCall implements CallSender {
   /** Method and path of what was sent last, without the query: that may hold the token. */
   get target (): string {
     if (this.#sent === undefined) return ''
-    const { method, url: { pathname } } = this.#sent
-    const path = this.secret === undefined || this.secret === '' ? pathname : pathname.replaceAll(this.secret, '[redacted]')
+    const {
+      method,
+      url: { pathname }
+    } = this.#sent
+    const path =
+      this.secret === undefined || this.secret === '' ? pathname : pathname.replaceAll(this.secret, '[redacted]')
     return printable(`${method} ${path}`)
   }
 
@@ -168,21 +195,38 @@ class AuthorizedCall implements CallSender {
   #prepare (config: ProviderConfig): Prepared | Promise<Prepared> {
     const options = this.#options
     if (options === undefined) {
-      return { request: { url: resolveResourceUrl(this.#url, config), method: this.#method ?? 'GET', headers: {} }, replayable: true }
+      return {
+        request: { url: resolveResourceUrl(this.#url, config), method: this.#method ?? 'GET', headers: {} },
+        replayable: true
+      }
     }
     checkCallOptions(options, this.#method, config.name)
     const { json, body, headers, method, signal, query, withholdToken, maxResponseSize: _ours, ...rest } = options
     const url = withholdToken === true ? resolveUrl(this.#url, config) : resolveResourceUrl(this.#url, config)
-    if (query !== undefined && query !== null) url.search = appendQuery(url.search, setParameters(new URLSearchParams(), query as RequestParameters))
+    if (query !== undefined && query !== null) {
+      url.search = appendQuery(url.search, setParameters(new URLSearchParams(), query as RequestParameters))
+    }
     const finish = (prepared: PreparedBody): Prepared => ({
-      request: { url, method: this.#method ?? method?.toUpperCase() ?? 'GET', headers: requestHeaders(headers, prepared, withholdToken), body: prepared.body, signal: signal ?? undefined, options: rest },
+      request: {
+        url,
+        method: this.#method ?? method?.toUpperCase() ?? 'GET',
+        headers: requestHeaders(headers, prepared, withholdToken),
+        body: prepared.body,
+        signal: signal ?? undefined,
+        options: rest
+      },
       replayable: prepared.replayable
     })
     const preparing = prepareBody(body, json)
     return preparing instanceof Promise ? preparing.then(finish) : finish(preparing)
   }
 
-  #transmit<T> (request: TransportRequest, { tokens }: TokenSnapshot, config: ProviderConfig, transmit: (request: TransportRequest) => Promise<T>): Promise<T> {
+  #transmit<T>(
+    request: TransportRequest,
+    { tokens }: TokenSnapshot,
+    config: ProviderConfig,
+    transmit: (request: TransportRequest) => Promise<T>
+  ): Promise<T> {
     // What a hook adds is meant for the servers that get the token (a secret header, a client id).
     if (tokens === NO_TOKENS) return this.#hand(request, tokens, transmit)
     const { protectedRequest } = combineHooks(config.hooks, this.#client.hooks)
@@ -191,7 +235,11 @@ class AuthorizedCall implements CallSender {
     return this.#hooked(protectedRequest, placed, config).then(changed => this.#hand(changed, tokens, transmit))
   }
 
-  #hand<T> (request: TransportRequest, { accessToken }: TokenSet, transmit: (request: TransportRequest) => Promise<T>): Promise<T> {
+  #hand<T>(
+    request: TransportRequest,
+    { accessToken }: TokenSet,
+    transmit: (request: TransportRequest) => Promise<T>
+  ): Promise<T> {
     this.secret = accessToken
     this.#sent = request
     this.#onItsWay = true
@@ -220,14 +268,26 @@ class AuthorizedCall implements CallSender {
     const { signal, body } = this.#options ?? NO_OPTIONS
     if (signal?.aborted === true) return signal.reason
     if (error instanceof InvalidResponseError && error.provider === undefined) {
-      return new InvalidResponseError(`an API of provider "${provider}" cannot be read (${this.target}): ${error.message}`, { provider, reason: error.reason })
+      return new InvalidResponseError(
+        `an API of provider "${provider}" cannot be read (${this.target}): ${error.message}`,
+        { provider, reason: error.reason }
+      )
     }
-    if (error instanceof OAuthError || !this.#onItsWay || error === (body as { errored?: unknown } | undefined)?.errored) return error
+    if (
+      error instanceof OAuthError ||
+      !this.#onItsWay ||
+      error === (body as { errored?: unknown } | undefined)?.errored
+    ) { return error }
 
     const { name, code = '', message: told } = error as Error & { code?: string }
     // A mock's error shows the whole request.
     const message = secret === undefined || secret === '' ? told : told.replaceAll(secret, '[redacted]')
-    if (CALLERS_MISTAKES.includes(code)) return new InvalidOptionsError(`a call to an API of provider "${provider}" cannot be sent (${this.target}): ${message}`, { provider })
+    if (CALLERS_MISTAKES.includes(code)) {
+      return new InvalidOptionsError(
+        `a call to an API of provider "${provider}" cannot be sent (${this.target}): ${message}`,
+        { provider }
+      )
+    }
     return new ApiUnavailableError(`an API of provider "${provider}" cannot be reached (${this.target})`, {
       provider, reason: code.endsWith('_TIMEOUT') ? 'timeout' : 'no_answer', cause: { name, code, message }
     })
@@ -251,7 +311,11 @@ const NOBODY: TokenSource = {
   accepted: () => {}
 }
 
-function requestHeaders (headers: CallHeaders, { contentType }: PreparedBody, withheld: boolean | undefined): TransportRequest['headers'] {
+function requestHeaders (
+  headers: CallHeaders,
+  { contentType }: PreparedBody,
+  withheld: boolean | undefined
+): TransportRequest['headers'] {
   const copy = copyHeaders(headers, withheld)
   if (contentType !== undefined) copy['content-type'] ??= contentType
   return copy

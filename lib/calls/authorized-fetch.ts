@@ -12,7 +12,15 @@ import { assertTransport, isResourceUrl } from './resource-url.ts'
 
 const MAX_REDIRECTS = 20
 /** What may follow a redirect to somebody the user's name means nothing to. */
-const ANONYMOUS_HEADERS = ['accept', 'accept-encoding', 'accept-language', 'content-encoding', 'content-language', 'content-type', 'user-agent']
+const ANONYMOUS_HEADERS = [
+  'accept',
+  'accept-encoding',
+  'accept-language',
+  'content-encoding',
+  'content-language',
+  'content-type',
+  'user-agent'
+]
 /** What belongs to the origin it was meant for, though the token may go to the next one as well. */
 const ORIGIN_HEADERS = ['cookie', 'proxy-authorization']
 /** Methods that the fetch standard keeps out: they hand a request's headers back, or make a tunnel. */
@@ -28,11 +36,16 @@ interface FetchRequest {
 }
 
 /**
- * `fetch` as the current account: the same checks and the same retry as every other call, redirects followed hop by hop.
- * A hop that leaves the resource servers goes on without the token and without any header that could name the user.
- * As in a browser, `Set-Cookie` is not among the answer's headers: a handler that returns the answer must not hand it on.
+ * `fetch` as the current account: the same checks and the same retry as every other call, redirects followed hop by
+ * hop. A hop that leaves the resource servers goes on without the token and without any header that could name the
+ * user. As in a browser, `Set-Cookie` is not among the answer's headers: a handler that returns the answer must not
+ * hand it on.
  */
-export function createAuthorizedFetch (client: AuthorizedClient, transport: Transport, config: ProviderConfig | (() => ProviderConfig)): typeof globalThis.fetch {
+export function createAuthorizedFetch (
+  client: AuthorizedClient,
+  transport: Transport,
+  config: ProviderConfig | (() => ProviderConfig)
+): typeof globalThis.fetch {
   return async (input, init) => {
     const provider = typeof config === 'function' ? config() : config
     let request = await readRequest(input, init ?? {}, provider)
@@ -41,7 +54,9 @@ export function createAuthorizedFetch (client: AuthorizedClient, transport: Tran
       const answer = trusted ? await sendWithToken(client, request) : await sendAnonymous(transport, request, provider)
       const from = new URL(request.url, provider.resourceServers[0])
       const location = redirectOf(answer)
-      if (location === undefined || request.redirect === 'manual') return asResponse(answer, from, request.method, hops > 0)
+      if (location === undefined || request.redirect === 'manual') {
+        return asResponse(answer, from, request.method, hops > 0)
+      }
 
       await answer.body.dump().catch(() => {})
       if (request.redirect === 'error') throw new TypeError('fetch failed: the API redirects, and redirect is "error"')
@@ -56,20 +71,34 @@ export function createAuthorizedFetch (client: AuthorizedClient, transport: Tran
   }
 }
 
-async function sendWithToken (client: AuthorizedClient, { url, method, headers, body, signal }: FetchRequest): Promise<ResponseData> {
+async function sendWithToken (
+  client: AuthorizedClient,
+  { url, method, headers, body, signal }: FetchRequest
+): Promise<ResponseData> {
   return await client.call(method, url, { headers, body: body.body as CallBody, signal: signal ?? null })
 }
 
-async function sendAnonymous (transport: Transport, { url, method, headers, body, signal }: FetchRequest, { name: provider }: ProviderConfig): Promise<ResponseData> {
+async function sendAnonymous (
+  transport: Transport,
+  { url, method, headers, body, signal }: FetchRequest,
+  { name: provider }: ProviderConfig
+): Promise<ResponseData> {
   try {
     return await transport.stream({ url: url as URL, method, headers, body: body.body, signal })
   } catch (cause) {
     if (signal?.aborted === true) throw signal.reason
-    throw new ApiUnavailableError(`a redirect of an API of provider "${provider}" leads to a server that cannot be reached`, { provider, reason: 'no_answer', cause })
+    throw new ApiUnavailableError(
+      `a redirect of an API of provider "${provider}" leads to a server that cannot be reached`,
+      { provider, reason: 'no_answer', cause }
+    )
   }
 }
 
-async function readRequest (input: Parameters<typeof fetch>[0], init: RequestInit, { name: provider }: ProviderConfig): Promise<FetchRequest> {
+async function readRequest (
+  input: Parameters<typeof fetch>[0],
+  init: RequestInit,
+  { name: provider }: ProviderConfig
+): Promise<FetchRequest> {
   checkFetchInit(init, provider)
   const given = typeof input === 'string' || input instanceof URL ? undefined : input
   const method = (init.method ?? given?.method ?? 'GET').toUpperCase()
@@ -80,10 +109,19 @@ async function readRequest (input: Parameters<typeof fetch>[0], init: RequestIni
   const headers = copyHeaders((init.headers ?? given?.headers) as Headers | undefined)
   headers.accept ??= '*/*'
   headers['accept-encoding'] ??= CODINGS
-  const body = await readBody(init.body ?? await bodyOf(given))
-  if (body.body !== undefined && (method === 'GET' || method === 'HEAD')) throw new TypeError(`fetch failed: a ${method} cannot have a body`)
+  const body = await readBody(init.body ?? (await bodyOf(given)))
+  if (body.body !== undefined && (method === 'GET' || method === 'HEAD')) {
+    throw new TypeError(`fetch failed: a ${method} cannot have a body`)
+  }
   if (body.contentType !== undefined) headers['content-type'] ??= body.contentType
-  return { url: given === undefined ? input as string | URL : given.url, method, headers, body, signal, redirect: init.redirect ?? given?.redirect ?? 'follow' }
+  return {
+    url: given === undefined ? (input as string | URL) : given.url,
+    method,
+    headers,
+    body,
+    signal,
+    redirect: init.redirect ?? given?.redirect ?? 'follow'
+  }
 }
 
 // Read whole: only so can it be sent again after a 401 or a redirect.
@@ -93,7 +131,10 @@ async function bodyOf (request: Request | undefined): Promise<Buffer | undefined
 
 // Where the standard names a content type, undici's own calls have none.
 async function readBody (source: CallBody | undefined): Promise<PreparedBody> {
-  const body = await prepareBody(source instanceof ReadableStream ? Readable.fromWeb(source as import('node:stream/web').ReadableStream) : source, undefined)
+  const body = await prepareBody(
+    source instanceof ReadableStream ? Readable.fromWeb(source as import('node:stream/web').ReadableStream) : source,
+    undefined
+  )
   if (typeof source === 'string') body.contentType = 'text/plain;charset=UTF-8'
   if (source instanceof URLSearchParams) body.contentType = 'application/x-www-form-urlencoded;charset=UTF-8'
   return body
@@ -105,10 +146,14 @@ function redirectOf ({ statusCode, headers }: ResponseData): string | undefined 
 }
 
 function targetOf (location: string, from: URL, { tokenPlacement }: ProviderConfig): URL {
-  if (!URL.canParse(location, from.href)) throw new TypeError('fetch failed: the API redirects to something that is no URL')
+  if (!URL.canParse(location, from.href)) {
+    throw new TypeError('fetch failed: the API redirects to something that is no URL')
+  }
   const to = new URL(location, from)
   // A server that repeats the query it was asked with must not hand the token on, nor get it twice.
-  if (tokenPlacement === 'query') to.search = to.search.replace(/([?&])access_token=[^&]*&?/g, '$1').replace(/[?&]$/, '')
+  if (tokenPlacement === 'query') {
+    to.search = to.search.replace(/([?&])access_token=[^&]*&?/g, '$1').replace(/[?&]$/, '')
+  }
   return to
 }
 
@@ -117,8 +162,10 @@ function assertNotInside (from: URL, to: URL, { name: provider }: ProviderConfig
   if (leadsInside(from, to)) {
     throw new OriginNotAllowedError(
       `an API of provider "${provider}" redirects from ${from.origin} to ${to.origin}, which is not followed: ` +
-      'it leads into a private network or onto this machine; list it under resourceServers if it is an API of that provider',
-      { provider, reason: 'redirect_inside' })
+        'it leads into a private network or onto this machine; list it under resourceServers if it is an API of ' +
+        'that provider',
+      { provider, reason: 'redirect_inside' }
+    )
   }
   if (from.protocol === 'https:' && to.protocol === 'http:') {
     throw new InsecureTransportError(
@@ -130,20 +177,39 @@ function assertNotInside (from: URL, to: URL, { name: provider }: ProviderConfig
 // As the fetch standard has it: 303, and a POST that was moved, go on as GET.
 function followed (request: FetchRequest, status: number, url: URL, known: boolean, elsewhere: boolean): FetchRequest {
   const { method, body } = request
-  const becomesGet = (status === 303 && method !== 'GET' && method !== 'HEAD') || ((status === 301 || status === 302) && method === 'POST')
-  if (!becomesGet && !body.replayable) throw new TypeError('fetch failed: the API redirects a request whose body is a stream and cannot be sent again')
+  const becomesGet =
+    (status === 303 && method !== 'GET' && method !== 'HEAD') ||
+    ((status === 301 || status === 302) && method === 'POST')
+  if (!becomesGet && !body.replayable) {
+    throw new TypeError('fetch failed: the API redirects a request whose body is a stream and cannot be sent again')
+  }
   const kept = (name: string) =>
-    !(becomesGet && name.startsWith('content-')) && (known ? !(elsewhere && ORIGIN_HEADERS.includes(name)) : ANONYMOUS_HEADERS.includes(name))
+    !(becomesGet && name.startsWith('content-')) &&
+    (known ? !(elsewhere && ORIGIN_HEADERS.includes(name)) : ANONYMOUS_HEADERS.includes(name))
   const headers = Object.fromEntries(Object.entries(request.headers).filter(([name]) => kept(name)))
-  return { ...request, url, method: becomesGet ? 'GET' : method, headers, body: becomesGet ? { body: undefined, replayable: true } : body }
+  return {
+    ...request,
+    url,
+    method: becomesGet ? 'GET' : method,
+    headers,
+    body: becomesGet ? { body: undefined, replayable: true } : body
+  }
 }
 
 const NULL_BODY = [204, 205, 304]
 
-async function asResponse ({ statusCode, headers, body, statusText }: ResponseData, url: URL, method: string, redirected: boolean): Promise<Response> {
+async function asResponse (
+  { statusCode, headers, body, statusText }: ResponseData,
+  url: URL,
+  method: string,
+  redirected: boolean
+): Promise<Response> {
   if (statusCode < 200 || statusCode > 599) {
     await body.dump().catch(() => {})
-    throw new InvalidResponseError(`an API answered ${method} ${url.pathname} with status ${statusCode}, which a Response cannot hold`, { reason: 'status' })
+    throw new InvalidResponseError(
+      `an API answered ${method} ${url.pathname} with status ${statusCode}, which a Response cannot hold`,
+      { reason: 'status' }
+    )
   }
   const list = new Headers()
   for (const [name, value] of Object.entries(headers)) {
@@ -169,10 +235,14 @@ async function asResponse ({ statusCode, headers, body, statusText }: ResponseDa
 }
 
 // Many callers look at the status alone. Who lets go of an answer without having read it must not keep its connection.
-const dropped = new FinalizationRegistry<{ content: WeakRef<ReadableStream>, source: Readable }>(({ content, source }) => {
-  const left = content.deref()
-  if (left === undefined || !(left.locked || Readable.isDisturbed(left as unknown as Readable))) source.on('error', () => {}).destroy()
-})
+const dropped = new FinalizationRegistry<{ content: WeakRef<ReadableStream>; source: Readable }>(
+  ({ content, source }) => {
+    const left = content.deref()
+    if (left === undefined || !(left.locked || Readable.isDisturbed(left as unknown as Readable))) {
+      source.on('error', () => {}).destroy()
+    }
+  }
+)
 
 // Nobody can give these to a Response but fetch itself.
 function named (response: Response, url: URL, redirected: boolean): Response {

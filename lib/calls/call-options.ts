@@ -3,9 +3,27 @@ import type { CallOptions } from './authorized-client.ts'
 
 /** Ours, and undici's `RequestOptions`; `retryOptions` is what undici's retry interceptor reads. */
 const KNOWN = [
-  'method', 'json', 'body', 'headers', 'signal', 'query', 'withholdToken', 'maxResponseSize',
-  'opaque', 'onInfo', 'responseHeaders', 'highWaterMark', 'idempotent', 'blocking', 'typeOfService', 'headersTimeout', 'bodyTimeout',
-  'reset', 'throwOnError', 'expectContinue', 'retryOptions'
+  'method',
+  'json',
+  'body',
+  'headers',
+  'signal',
+  'query',
+  'withholdToken',
+  'maxResponseSize',
+  'opaque',
+  'onInfo',
+  'responseHeaders',
+  'highWaterMark',
+  'idempotent',
+  'blocking',
+  'typeOfService',
+  'headersTimeout',
+  'bodyTimeout',
+  'reset',
+  'throwOnError',
+  'expectContinue',
+  'retryOptions'
 ]
 // They would take the call somewhere else, or send it by another way than the one that has been checked.
 const REFUSED = ['origin', 'path', 'dispatcher', 'upgrade', 'maxRedirections']
@@ -57,13 +75,18 @@ const SHAPES: Record<string, [fits: (value: unknown) => boolean, wanted: string]
  */
 export function checkCallOptions (options: CallOptions, verb: string | undefined, provider: string): void {
   if (typeof options !== 'object' || isBody(options)) {
-    throw new InvalidOptionsError(`the options of a call are ${kindOf(options)}, not an object; write { body } or { json }`, { provider })
+    throw new InvalidOptionsError(
+      `the options of a call are ${kindOf(options)}, not an object; write { body } or { json }`,
+      { provider }
+    )
   }
   for (const name in options) {
     if (options[name as keyof CallOptions] === undefined) continue
     if (REFUSED.includes(name)) {
       if (!options[name as keyof CallOptions]) continue
-      throw new InvalidOptionsError(`a call cannot have the option "${name}": where it goes is checked by its URL`, { provider })
+      throw new InvalidOptionsError(`a call cannot have the option "${name}": where it goes is checked by its URL`, {
+        provider
+      })
     }
     if (!KNOWN.includes(name)) throw unknownOption('a call', name, provider)
   }
@@ -75,22 +98,29 @@ export function checkCallOptions (options: CallOptions, verb: string | undefined
     throw new InvalidOptionsError(message, { provider, reason: 'invalid_option' })
   }
   if (verb !== undefined && method !== undefined && String(method).toUpperCase() !== verb) {
-    throw new InvalidOptionsError(`a call by ${verb.toLowerCase()}() cannot have the option "method"; use request()`, { provider })
+    throw new InvalidOptionsError(`a call by ${verb.toLowerCase()}() cannot have the option "method"; use request()`, {
+      provider
+    })
   }
 }
 
-/** Options of our own calls, and names for a body, that `fetch` does not have and would drop: the token or an empty body would go out. */
+/**
+ * Options of our own calls, and names for a body, that `fetch` does not have and would drop: the token or an empty body
+ * would go out.
+ */
 const NOT_FETCH = ['withholdToken', 'maxResponseSize', 'json', 'data', 'form']
 
 /**
- * Refuses what `fetch` would drop at a cost. Other unknown members stay what the standard makes of them, nothing: client
- * libraries pass them along.
+ * Refuses what `fetch` would drop at a cost. Other unknown members stay what the standard makes of them, nothing:
+ * client libraries pass them along.
  * @throws FST_OAUTH_INVALID_OPTIONS
  */
 export function checkFetchInit (init: object, provider: string): void {
   const given = init as Record<string, unknown>
   if (given.dispatcher) {
-    throw new InvalidOptionsError('a call cannot have the option "dispatcher": where it goes is checked by its URL', { provider })
+    throw new InvalidOptionsError('a call cannot have the option "dispatcher": where it goes is checked by its URL', {
+      provider
+    })
   }
   const hints: Record<string, string> = {
     withholdToken: 'use `get`, `post` or `request`',
@@ -102,7 +132,10 @@ export function checkFetchInit (init: object, provider: string): void {
 }
 
 function unknownOption (what: string, name: string, provider: string, hint = hintFor(name)): OAuthError {
-  return new InvalidOptionsError(`${what} has no option "${name.slice(0, 40)}"; ${hint}`, { provider, reason: 'unknown_option' })
+  return new InvalidOptionsError(`${what} has no option "${name.slice(0, 40)}"; ${hint}`, {
+    provider,
+    reason: 'unknown_option'
+  })
 }
 
 function hintFor (name: string): string {
@@ -115,8 +148,13 @@ function hintFor (name: string): string {
 
 // As other clients have it: `post(url, body)`.
 function isBody (options: object): boolean {
-  return Symbol.iterator in options || Symbol.asyncIterator in options || options instanceof Blob || options instanceof ArrayBuffer ||
+  return (
+    Symbol.iterator in options ||
+    Symbol.asyncIterator in options ||
+    options instanceof Blob ||
+    options instanceof ArrayBuffer ||
     options instanceof ReadableStream
+  )
 }
 
 function kindOf (value: unknown): string {

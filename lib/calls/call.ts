@@ -1,5 +1,11 @@
 import { InvalidResponseError, ResponseStatusError } from '../errors.ts'
-import { asResponseData, type BufferedAnswer, guardResponseData, notSerializable, type ResponseData } from '../http/response.ts'
+import {
+  asResponseData,
+  type BufferedAnswer,
+  guardResponseData,
+  notSerializable,
+  type ResponseData
+} from '../http/response.ts'
 import { excerptOf } from '../oauth/token-response.ts'
 
 /** How one call is sent: as a stream or read whole, and never twice. */
@@ -27,8 +33,8 @@ const abandoned = new FinalizationRegistry<ResponseData['body']>((body) => { bod
 
 /**
  * One API call: a promise of undici's `ResponseData`, sent in the next microtask whether or not anybody waits for it.
- * `.json()`, `.text()` and `.bytes()` read the answer whole and refuse anything but 2xx; all of them share that one send.
- * A failure that nobody waits for is dropped: it must not end the process.
+ * `.json()`, `.text()` and `.bytes()` read the answer whole and refuse anything but 2xx; all of them share that one
+ * send. A failure that nobody waits for is dropped: it must not end the process.
  */
 export class OAuthCall extends Promise<ResponseData> {
   // What `then` returns is a plain promise: there is no second call behind it.
@@ -52,10 +58,13 @@ export class OAuthCall extends Promise<ResponseData> {
     this.#resolve = resolve
     this.#reject = reject
     // Only now is it known whether the answer is wanted as a stream or, by far the cheaper way, whole.
-    settled.then(() => { if (this.#buffered === undefined) this.#stream() })
+    void settled.then(() => { if (this.#buffered === undefined) this.#stream() })
   }
 
-  override then<A = ResponseData, B = never> (onResolve?: ((data: ResponseData) => A | PromiseLike<A>) | null, onReject?: ((error: unknown) => B | PromiseLike<B>) | null): Promise<A | B> {
+  override then<A = ResponseData, B = never>(
+    onResolve?: ((data: ResponseData) => A | PromiseLike<A>) | null,
+    onReject?: ((error: unknown) => B | PromiseLike<B>) | null
+  ): Promise<A | B> {
     if (!this.#awaited) {
       this.#awaited = true
       abandoned.unregister(this)
@@ -72,12 +81,18 @@ export class OAuthCall extends Promise<ResponseData> {
     return quiet(this.#json<T>(this.#answer('application/json')))
   }
 
-  /** The answer as text. @throws FST_OAUTH_RESPONSE_STATUS for anything but 2xx, FST_OAUTH_INVALID_RESPONSE, and what the call itself throws */
+  /**
+   * The answer as text.
+   * @throws FST_OAUTH_RESPONSE_STATUS for anything but 2xx, FST_OAUTH_INVALID_RESPONSE, and what the call itself throws
+   */
   text (): Promise<string> {
     return quiet(this.#answer().then(answer => this.#success(answer).toString('utf8')))
   }
 
-  /** The answer as bytes. @throws FST_OAUTH_RESPONSE_STATUS for anything but 2xx, FST_OAUTH_INVALID_RESPONSE, and what the call itself throws */
+  /**
+   * The answer as bytes.
+   * @throws FST_OAUTH_RESPONSE_STATUS for anything but 2xx, FST_OAUTH_INVALID_RESPONSE, and what the call itself throws
+   */
   bytes (): Promise<Uint8Array> {
     // A copy: the original is shared, and may be a piece of a larger buffer.
     return quiet(this.#answer().then(answer => new Uint8Array(this.#success(answer))))
@@ -96,7 +111,10 @@ export class OAuthCall extends Promise<ResponseData> {
       return this.#sender.parse(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text) as T
     } catch {
       const { provider, target } = this.#sender
-      throw new InvalidResponseError(`an API of provider "${provider}" answered ${target} with something that is no JSON`, { provider, reason: 'unreadable_response' })
+      throw new InvalidResponseError(
+        `an API of provider "${provider}" answered ${target} with something that is no JSON`,
+        { provider, reason: 'unreadable_response' }
+      )
     }
   }
 

@@ -6,8 +6,9 @@ export type NetworkZone = 'loopback' | 'private' | 'public'
 const DEPTH: Record<NetworkZone, number> = { public: 0, private: 1, loopback: 2 }
 
 /**
- * Tells whether a redirect leads further inside: from the Internet into a private network or onto this machine, or from that
- * network onto this machine. Only names and addresses as they are written are looked at; what a name resolves to is not.
+ * Tells whether a redirect leads further inside: from the Internet into a private network or onto this machine, or from
+ * that network onto this machine. Only names and addresses as they are written are looked at; what a name resolves to
+ * is not.
  */
 export function leadsInside (from: URL, to: URL): boolean {
   return DEPTH[zoneOf(to.hostname)] > DEPTH[zoneOf(from.hostname)]
@@ -27,8 +28,9 @@ export function zoneOf (hostname: string): NetworkZone {
   return PRIVATE.check(address, type) ? 'private' : 'public'
 }
 
-// `localhost` and names below it: RFC 6761, section 6.3; with `.localdomain` as hosts files have it. `.local`: RFC 6762. `.internal`: reserved by ICANN in 2024; `home.arpa`:
-// RFC 8375. A name without a dot is no name of the Internet: it is that of a container or of a machine in the same domain.
+// `localhost` and names below it: RFC 6761, section 6.3; with `.localdomain` as hosts files have it. `.local`: RFC
+// 6762. `.internal`: reserved by ICANN in 2024; `home.arpa`: RFC 8375. A name without a dot is no name of the Internet:
+// it is that of a container or of a machine in the same domain.
 function zoneOfName (name: string): NetworkZone {
   if (/(?:^|\.)localhost[46]?(?:\.localdomain[46]?)?$/.test(name)) return 'loopback'
   return !name.includes('.') || PRIVATE_SUFFIX.test(name) ? 'private' : 'public'
@@ -40,22 +42,48 @@ const PRIVATE_SUFFIX = new RegExp(`\\.(?:${[
   'intranet', 'private', 'corp', 'home', 'lan', 'localdomain'
 ].join('|')})$`)
 
-// The IANA special-purpose address registries (RFC 6890), as far as they are not reached over the Internet. An IPv6 address that
-// holds an IPv4 one is judged as that: mapped (RFC 4291, section 2.5.5.2; BlockList does so itself), compatible, translated
-// (RFC 2765, section 2.1), and the well-known NAT64 prefix (RFC 6052). Teredo and 6to4 hold one too, and are not in use any more.
-const LOOPBACK = blockList([['127.0.0.0', 8], ['0.0.0.0', 8]], [['::', 127]])
-const PRIVATE = blockList([
-  ['10.0.0.0', 8], ['172.16.0.0', 12], ['192.168.0.0', 16], ['169.254.0.0', 16], ['100.64.0.0', 10], ['192.0.0.0', 24],
-  ['198.18.0.0', 15], ['224.0.0.0', 4], ['240.0.0.0', 4]
-], [
-  ['fc00::', 7], ['fe80::', 10], ['fec0::', 10], ['ff00::', 8], ['64:ff9b:1::', 48], ['100::', 64], ['2001::', 32], ['2002::', 16]
-])
+// The IANA special-purpose address registries (RFC 6890), as far as they are not reached over the Internet. An IPv6
+// address that holds an IPv4 one is judged as that: mapped (RFC 4291, section 2.5.5.2; BlockList does so itself),
+// compatible, translated (RFC 2765, section 2.1), and the well-known NAT64 prefix (RFC 6052). Teredo and 6to4 hold one
+// too, and are not in use any more.
+const LOOPBACK = blockList(
+  [
+    ['127.0.0.0', 8],
+    ['0.0.0.0', 8]
+  ],
+  [['::', 127]]
+)
+const PRIVATE = blockList(
+  [
+    ['10.0.0.0', 8],
+    ['172.16.0.0', 12],
+    ['192.168.0.0', 16],
+    ['169.254.0.0', 16],
+    ['100.64.0.0', 10],
+    ['192.0.0.0', 24],
+    ['198.18.0.0', 15],
+    ['224.0.0.0', 4],
+    ['240.0.0.0', 4]
+  ],
+  [
+    ['fc00::', 7],
+    ['fe80::', 10],
+    ['fec0::', 10],
+    ['ff00::', 8],
+    ['64:ff9b:1::', 48],
+    ['100::', 64],
+    ['2001::', 32],
+    ['2002::', 16]
+  ]
+)
 
 function blockList (ipv4: [string, number][], ipv6: [string, number][]): BlockList {
   const list = new BlockList()
   for (const [network, prefix] of ipv4) {
     list.addSubnet(network, prefix, 'ipv4')
-    for (const embedding of ['::', '::ffff:0:', '64:ff9b::']) list.addSubnet(`${embedding}${network}`, 96 + prefix, 'ipv6')
+    for (const embedding of ['::', '::ffff:0:', '64:ff9b::']) {
+      list.addSubnet(`${embedding}${network}`, 96 + prefix, 'ipv6')
+    }
   }
   for (const [network, prefix] of ipv6) list.addSubnet(network, prefix, 'ipv6')
   return list

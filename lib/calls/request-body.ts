@@ -3,7 +3,20 @@ import type { Dispatcher } from 'undici'
 import { InvalidOptionsError } from '../errors.ts'
 
 /** Everything a call may send. */
-export type CallBody = string | Buffer | Uint8Array | ArrayBuffer | URLSearchParams | FormData | Blob | NodeJS.ReadableStream | ReadableStream | Iterable<Uint8Array> | AsyncIterable<Uint8Array> | object | null
+export type CallBody =
+  | string
+  | Buffer
+  | Uint8Array
+  | ArrayBuffer
+  | URLSearchParams
+  | FormData
+  | Blob
+  | NodeJS.ReadableStream
+  | ReadableStream
+  | Iterable<Uint8Array>
+  | AsyncIterable<Uint8Array>
+  | object
+  | null
 
 /** A body as undici takes it. */
 export interface PreparedBody {
@@ -24,10 +37,14 @@ export function prepareBody (body: CallBody | undefined, json: unknown): Prepare
   if (json !== undefined) return { body: jsonOf(json, body), contentType: 'application/json', replayable: true }
   if (body === undefined || body === null) return NONE
   if (typeof body === 'string') return { body, replayable: true }
-  if (body instanceof URLSearchParams) return { body: body.toString(), contentType: 'application/x-www-form-urlencoded', replayable: true }
+  if (body instanceof URLSearchParams) {
+    return { body: body.toString(), contentType: 'application/x-www-form-urlencoded', replayable: true }
+  }
   if (body instanceof Uint8Array) return { body, replayable: true }
   if (body instanceof ArrayBuffer) return { body: Buffer.from(body), replayable: true }
-  if (ArrayBuffer.isView(body)) return { body: Buffer.from(body.buffer, body.byteOffset, body.byteLength), replayable: true }
+  if (ArrayBuffer.isView(body)) {
+    return { body: Buffer.from(body.buffer, body.byteOffset, body.byteLength), replayable: true }
+  }
   if (typeof body !== 'object') throw notABody(typeof body)
   if (isFormData(body) || body instanceof Blob) return encode(body)
   if (isPlain(body)) throw notABody(Array.isArray(body) ? 'list' : 'plain object')
@@ -37,14 +54,20 @@ export function prepareBody (body: CallBody | undefined, json: unknown): Prepare
 }
 
 function notABody (kind: string) {
-  return new InvalidOptionsError(`the \`body\` of a call is a ${kind}, which cannot be sent as it is; write \`json\` to send it as JSON`)
+  return new InvalidOptionsError(
+    `the \`body\` of a call is a ${kind}, which cannot be sent as it is; write \`json\` to send it as JSON`
+  )
 }
 
 /** An object or list of values, as `json` takes it: nothing that bytes can be read from. */
 function isPlain (body: object): boolean {
   if (Array.isArray(body)) return !body.every(chunk => typeof chunk === 'string' || ArrayBuffer.isView(chunk))
-  return !(Symbol.iterator in body || Symbol.asyncIterator in body || typeof (body as { pipe?: unknown }).pipe === 'function' ||
-    body instanceof ReadableStream)
+  return !(
+    Symbol.iterator in body ||
+    Symbol.asyncIterator in body ||
+    typeof (body as { pipe?: unknown }).pipe === 'function' ||
+    body instanceof ReadableStream
+  )
 }
 
 /** Lets go of a body that is not going to be sent: an open file, a request on its way. */
@@ -54,13 +77,16 @@ export function discardBody (body: unknown): void {
 }
 
 function jsonOf (json: unknown, body: CallBody | undefined): string {
-  if (body !== undefined && body !== null) throw new InvalidOptionsError('a call has both `json` and `body`; pass one of them')
+  if (body !== undefined && body !== null) {
+    throw new InvalidOptionsError('a call has both `json` and `body`; pass one of them')
+  }
   const text = JSON.stringify(json) as string | undefined
   if (text === undefined) throw new InvalidOptionsError(`\`json\` is a ${typeof json}, which JSON cannot say`)
   return text
 }
 
-// By its name and its members: undici's is another class than Node's, and the `form-data` package's, a stream, has the name alone.
+// By its name and its members: undici's is another class than Node's, and the `form-data` package's, a stream, has the
+// name alone.
 function isFormData (body: object): body is FormData {
   const { [Symbol.toStringTag]: tag, entries } = body as { [Symbol.toStringTag]?: string, entries?: unknown }
   return tag === 'FormData' && typeof entries === 'function'
@@ -68,7 +94,11 @@ function isFormData (body: object): body is FormData {
 
 async function encode (body: FormData | Blob): Promise<PreparedBody> {
   const encoded = new Response(body instanceof Blob ? body : nativeFormData(body))
-  return { body: Buffer.from(await encoded.arrayBuffer()), contentType: encoded.headers.get('content-type') ?? undefined, replayable: true }
+  return {
+    body: Buffer.from(await encoded.arrayBuffer()),
+    contentType: encoded.headers.get('content-type') ?? undefined,
+    replayable: true
+  }
 }
 
 // undici's FormData has the same entries as Node's.
@@ -82,9 +112,16 @@ function nativeFormData (body: FormData): FormData {
   return native
 }
 
-export type CallHeaders = Record<string, string | string[] | undefined> | Iterable<[string, string | string[] | undefined]> | string[] | Headers | null | undefined
+export type CallHeaders =
+  | Record<string, string | string[] | undefined>
+  | Iterable<[string, string | string[] | undefined]>
+  | string[]
+  | Headers
+  | null
+  | undefined
 
-// There is one `authorization`, and it is ours; another `host` would take the token to a server that nobody has checked.
+// There is one `authorization`, and it is ours; another `host` would take the token to a server that nobody has
+// checked.
 const OURS = ['authorization', 'host']
 
 /**

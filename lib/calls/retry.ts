@@ -2,8 +2,8 @@ import type { TokenSet } from '../oauth/token-set.ts'
 import type { TokenSource } from '../tokens/token-source.ts'
 
 /**
- * How often one call is sent at most. A 401 is answered with a newer token; where the provider ends a token at its refresh, that
- * one may be replaced as well while the second try is on its way.
+ * How often one call is sent at most. A 401 is answered with a newer token; where the provider ends a token at its
+ * refresh, that one may be replaced as well while the second try is on its way.
  */
 export const MAX_SENDS = 3
 

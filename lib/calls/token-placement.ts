@@ -9,7 +9,11 @@ import type { ProviderConfig } from '../providers/config.ts'
  * @param request with the URL as the caller gave it; the token goes into a copy
  * @throws FST_OAUTH_UNSUPPORTED_TOKEN_TYPE, FST_OAUTH_INVALID_OPTIONS
  */
-export function placeToken (request: TransportRequest, tokens: TokenSet, { tokenPlacement, name }: ProviderConfig): TransportRequest {
+export function placeToken (
+  request: TransportRequest,
+  tokens: TokenSet,
+  { tokenPlacement, name }: ProviderConfig
+): TransportRequest {
   const authorization = authorizationOf(tokens, name)
   if (tokenPlacement === 'header') {
     request.headers.authorization = authorization
@@ -30,7 +34,11 @@ function bodyWithToken ({ method, headers, body }: TransportRequest, accessToken
   const isForm = String(headers['content-type'] ?? '').startsWith('application/x-www-form-urlencoded')
   const empty = body === undefined || body === null
   if (method === 'GET' || method === 'HEAD' || !(empty || (isForm && typeof body === 'string'))) {
-    throw new InvalidOptionsError(`the token of provider "${provider}" goes into a form body (tokenPlacement: 'body'), and this call has none; send URLSearchParams, or place the token elsewhere`, { provider, reason: 'configuration' })
+    throw new InvalidOptionsError(
+      `the token of provider "${provider}" goes into a form body (tokenPlacement: 'body'), and this call has none; ` +
+        'send URLSearchParams, or place the token elsewhere',
+      { provider, reason: 'configuration' }
+    )
   }
   headers['content-type'] = 'application/x-www-form-urlencoded'
   const field = `access_token=${encodeURIComponent(accessToken)}`

@@ -23,9 +23,10 @@ export abstract class HttpVerbs {
   head (url: string | URL, options?: VerbOptions): OAuthCall { return this[kCall]('HEAD', url, options) }
 
   /**
-   * Sends a call: awaited, it is undici's `ResponseData`; `.json()`, `.text()` and `.bytes()` read it whole.
-   * Rejects with FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE,
-   * FST_OAUTH_STORE_UNAVAILABLE, FST_OAUTH_ORIGIN_NOT_ALLOWED, FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_API_UNAVAILABLE; never for a status.
+   * Sends a call: awaited, it is undici's `ResponseData`; `.json()`, `.text()` and `.bytes()` read it whole. Rejects
+   * with FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE,
+   * FST_OAUTH_STORE_UNAVAILABLE, FST_OAUTH_ORIGIN_NOT_ALLOWED, FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_API_UNAVAILABLE;
+   * never for a status.
    * @param url relative to the first resource server, or absolute below any of them
    * @param options undici's, plus `json`; `method` is GET where absent
    */

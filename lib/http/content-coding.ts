@@ -1,6 +1,17 @@
 import { type Readable, Transform, type TransformCallback } from 'node:stream'
 import { promisify } from 'node:util'
-import { brotliDecompress, constants, createBrotliDecompress, createGunzip, createInflate, createInflateRaw, gunzip, inflate, inflateRaw, type ZlibOptions } from 'node:zlib'
+import {
+  brotliDecompress,
+  constants,
+  createBrotliDecompress,
+  createGunzip,
+  createInflate,
+  createInflateRaw,
+  gunzip,
+  inflate,
+  inflateRaw,
+  type ZlibOptions
+} from 'node:zlib'
 import { InvalidResponseError } from '../errors.ts'
 
 /** What is read here, for an `Accept-Encoding`. */
@@ -39,13 +50,21 @@ const streams: Record<string, () => Transform> = {
 export async function decodeBody (body: Buffer, encoding: string | string[], limit: number): Promise<Buffer> {
   const codings = codingsOf(encoding)
   const unknown = codings.find(coding => !Object.hasOwn(unpackers, coding))
-  if (unknown !== undefined) throw new InvalidResponseError(`the answer is encoded as "${unknown.slice(0, 40)}", which cannot be read here`, { reason: 'encoding' })
-  if (codings.length > MAX_LAYERS) throw new InvalidResponseError(`the answer is encoded more than ${MAX_LAYERS} times over`, { reason: 'encoding' })
+  if (unknown !== undefined) {
+    throw new InvalidResponseError(`the answer is encoded as "${unknown.slice(0, 40)}", which cannot be read here`, {
+      reason: 'encoding'
+    })
+  }
+  if (codings.length > MAX_LAYERS) {
+    throw new InvalidResponseError(`the answer is encoded more than ${MAX_LAYERS} times over`, { reason: 'encoding' })
+  }
   for (const coding of codings) {
     try {
       body = await unpackers[coding]!(body, { maxOutputLength: limit })
     } catch (cause) {
-      throw (cause as { code?: string }).code === 'ERR_BUFFER_TOO_LARGE' ? tooLarge(limit) : new InvalidResponseError('the answer cannot be decompressed', { reason: 'encoding', cause })
+      throw (cause as { code?: string }).code === 'ERR_BUFFER_TOO_LARGE'
+        ? tooLarge(limit)
+        : new InvalidResponseError('the answer cannot be decompressed', { reason: 'encoding', cause })
     }
   }
   return body
@@ -54,7 +73,9 @@ export async function decodeBody (body: Buffer, encoding: string | string[], lim
 /** A body without its content codings, chunk by chunk; undefined where it has none, or one that is not known here. */
 export function decodeStream (body: Readable, encoding: string | string[] | undefined): Readable | undefined {
   const codings = encoding === undefined ? [] : codingsOf(encoding)
-  if (codings.length === 0 || codings.length > MAX_LAYERS || codings.some(coding => !Object.hasOwn(streams, coding))) return undefined
+  if (codings.length === 0 || codings.length > MAX_LAYERS || codings.some(coding => !Object.hasOwn(streams, coding))) {
+    return undefined
+  }
   return codings.reduce<Readable>((packed, coding) => {
     const unpacked = streams[coding]!()
     packed.on('error', error => unpacked.destroy(error))
@@ -69,7 +90,12 @@ export function tooLarge (limit: number) {
 
 /** The codings to undo, the outermost first. */
 function codingsOf (encoding: string | string[]): string[] {
-  return String(encoding).toLowerCase().split(',').map(coding => coding.trim()).filter(coding => coding !== '' && coding !== 'identity').reverse()
+  return String(encoding)
+    .toLowerCase()
+    .split(',')
+    .map(coding => coding.trim())
+    .filter(coding => coding !== '' && coding !== 'identity')
+    .reverse()
 }
 
 // By the standard, `deflate` is the zlib format (RFC 9110, section 8.4.1.2); some servers send the bare stream.

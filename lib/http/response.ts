@@ -18,7 +18,9 @@ export interface BufferedAnswer {
  * @throws FST_OAUTH_INVALID_RESPONSE
  */
 export async function readWhole ({ statusCode, headers, body }: ResponseData, limit: number): Promise<BufferedAnswer> {
-  if (body.bodyUsed || body.destroyed) throw new InvalidResponseError('the answer has been read already', { reason: 'body_used' })
+  if (body.bodyUsed || body.destroyed) {
+    throw new InvalidResponseError('the answer has been read already', { reason: 'body_used' })
+  }
   const chunks: Buffer[] = []
   let size = 0
   // Leaving the loop early destroys the stream, which then says so; nobody else listens.
@@ -53,12 +55,20 @@ export function asResponseData ({ statusCode, headers, body }: BufferedAnswer): 
     blob: async () => new Blob([new Uint8Array(await consumed())]),
     dump: async () => { stream.destroy() }
   }
-  return { statusCode, statusText: '', headers, body: Object.assign(stream, mixin) as unknown as ResponseData['body'], trailers: {}, opaque: null, context: {} }
+  return {
+    statusCode,
+    statusText: '',
+    headers,
+    body: Object.assign(stream, mixin) as unknown as ResponseData['body'],
+    trailers: {},
+    opaque: null,
+    context: {}
+  }
 }
 
 /**
- * Keeps an answer from being serialized: `return request.oauth.get(…)` would send the API's headers and undici's insides to the
- * browser. All else about it stays as undici has it.
+ * Keeps an answer from being serialized: `return request.oauth.get(…)` would send the API's headers and undici's
+ * insides to the browser. All else about it stays as undici has it.
  */
 export function guardResponseData (data: ResponseData): ResponseData {
   return Object.defineProperty(data, 'toJSON', { value: refuseSerialization, configurable: true, writable: true })
@@ -73,6 +83,7 @@ function refuseSerialization (this: ResponseData): never {
 /** What a handler must not return. */
 export function notSerializable (what: string): OAuthError {
   return new InvalidOptionsError(
-    `${what} cannot be sent as JSON; return what the call's \`.json()\` or \`.text()\` resolves to, or the \`body\` of the awaited call`,
+    `${what} cannot be sent as JSON; return what the call's \`.json()\` or \`.text()\` resolves to, or the ` +
+      '`body` of the awaited call',
     { reason: 'not_serializable' })
 }

@@ -47,7 +47,10 @@ export class Transport {
    * @param limit bytes, before and after decompression
    * @param timeoutMs milliseconds for the whole exchange; a server that drips outlives every other limit
    */
-  buffered (request: TransportRequest, options: { limit: number, timeoutMs?: number, line: Pool }): Promise<BufferedAnswer> {
+  buffered (
+    request: TransportRequest,
+    options: { limit: number; timeoutMs?: number; line: Pool }
+  ): Promise<BufferedAnswer> {
     const { limit, timeoutMs, line } = options
     const dispatcher = this.#ready(line)
     if (dispatcher === undefined) return this.#open(line).then(() => this.buffered(request, options))
@@ -74,14 +77,22 @@ export class Transport {
 
   async #open (line: Pool): Promise<Dispatcher> {
     const { Agent } = await import('undici')
-    if (this.#closed) throw new InvalidResponseError('the app has closed; no further call is sent', { reason: 'closed' })
+    if (this.#closed) {
+      throw new InvalidResponseError('the app has closed; no further call is sent', { reason: 'closed' })
+    }
     if (line === 'provider') this.#provider ??= new Agent({ connections: CONNECTIONS })
     else this.#api ??= new Agent({ connections: CONNECTIONS })
     return this.#ready(line)!
   }
 }
 
-function dispatchOptions ({ url, method, headers, body, options }: TransportRequest): Dispatcher.RequestOptions & { maxRedirections: 0 } {
+function dispatchOptions ({
+  url,
+  method,
+  headers,
+  body,
+  options
+}: TransportRequest): Dispatcher.RequestOptions & { maxRedirections: 0 } {
   headers['user-agent'] ??= USER_AGENT
   const dispatched: Dispatcher.RequestOptions & { maxRedirections: 0 } = {
     origin: url.origin,
@@ -110,7 +121,12 @@ class BufferingHandler implements Dispatcher.DispatchHandler {
   #release: (() => void) | undefined
   readonly #beforeSend: (() => void) | undefined
 
-  constructor (resolve: (answer: BufferedAnswer | Promise<BufferedAnswer>) => void, reject: (error: unknown) => void, limit: number, beforeSend: (() => void) | undefined) {
+  constructor (
+    resolve: (answer: BufferedAnswer | Promise<BufferedAnswer>) => void,
+    reject: (error: unknown) => void,
+    limit: number,
+    beforeSend: (() => void) | undefined
+  ) {
     this.#resolve = resolve
     this.#reject = reject
     this.#limit = limit
@@ -119,10 +135,15 @@ class BufferingHandler implements Dispatcher.DispatchHandler {
 
   /** Ends the exchange when the signal or the time says so. */
   endWith (signal: AbortSignal | undefined, timeoutMs: number | undefined): void {
-    const abort = () => { this.fail(signal!.reason) }
-    const timer = timeoutMs === undefined
-      ? undefined
-      : setTimeout(() => { this.fail(new InvalidResponseError(`no whole answer within ${timeoutMs} ms`, { reason: 'timeout' })) }, timeoutMs)
+    const abort = () => {
+      this.fail(signal!.reason)
+    }
+    const timer =
+      timeoutMs === undefined
+        ? undefined
+        : setTimeout(() => {
+          this.fail(new InvalidResponseError(`no whole answer within ${timeoutMs} ms`, { reason: 'timeout' }))
+        }, timeoutMs)
     signal?.addEventListener('abort', abort)
     this.#release = () => {
       clearTimeout(timer)
@@ -141,7 +162,11 @@ class BufferingHandler implements Dispatcher.DispatchHandler {
     }
   }
 
-  onResponseStart (_controller: Dispatcher.DispatchController, statusCode: number, headers: BufferedAnswer['headers']): void {
+  onResponseStart (
+    _controller: Dispatcher.DispatchController,
+    statusCode: number,
+    headers: BufferedAnswer['headers']
+  ): void {
     this.#statusCode = statusCode
     this.#headers = headers
   }
@@ -155,7 +180,11 @@ class BufferingHandler implements Dispatcher.DispatchHandler {
   onResponseEnd (): void {
     if (!this.#finish()) return
     const chunks = this.#chunks
-    const answer = { statusCode: this.#statusCode, headers: this.#headers, body: chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks) }
+    const answer = {
+      statusCode: this.#statusCode,
+      headers: this.#headers,
+      body: chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
+    }
     this.#resolve(answer.headers['content-encoding'] === undefined ? answer : decoded(answer, this.#limit))
   }
 

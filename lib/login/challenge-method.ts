@@ -6,7 +6,10 @@ import type { ProviderConfig } from '../providers/config.ts'
  * @param pkce in place of the provider's own
  * @throws FST_OAUTH_INVALID_OPTIONS
  */
-export function challengeMethod ({ name, grantType, clientSecret, ...config }: ProviderConfig, pkce = config.pkce): 'S256' | 'plain' | undefined {
+export function challengeMethod (
+  { name, grantType, clientSecret, ...config }: ProviderConfig,
+  pkce = config.pkce
+): 'S256' | 'plain' | undefined {
   if (grantType === 'implicit') return undefined
   if (pkce === 'S256' || pkce === 'plain') return pkce
   if (pkce !== false) throw new InvalidOptionsError(`pkce is ${JSON.stringify(pkce)}; write 'S256'`, { provider: name })

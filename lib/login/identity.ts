@@ -23,7 +23,11 @@ export interface Identity {
  * @throws FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, and what
  *   `fetchProfile` throws
  */
-export async function identify (provider: ProviderClient, tokens: TokenSet, pending: Pick<PendingLogin, 'nonce' | 'maxAge' | 'scope'>): Promise<Identity> {
+export async function identify (
+  provider: ProviderClient,
+  tokens: TokenSet,
+  pending: Pick<PendingLogin, 'nonce' | 'maxAge' | 'scope'>
+): Promise<Identity> {
   const { profileSource: profile } = provider.config
   if (!provider.expectsIdToken(pending.scope) || tokens.idToken === undefined) {
     if (profile === 'id_token' || !await hasProfile(provider)) return { user: null, claims: {} }
@@ -31,7 +35,11 @@ export async function identify (provider: ProviderClient, tokens: TokenSet, pend
     return { user: makeUser(provider, claims), claims }
   }
 
-  const claims = await provider.validateIdToken(tokens.idToken, { nonce: pending.nonce, maxAge: pending.maxAge, accessToken: tokens.accessToken })
+  const claims = await provider.validateIdToken(tokens.idToken, {
+    nonce: pending.nonce,
+    maxAge: pending.maxAge,
+    accessToken: tokens.accessToken
+  })
   const identity = { sub: claims.sub, iss: claims.iss }
   const wanted = profile === 'auto' && saysTooLittle(claims, pending.scope)
   if (profile === 'userinfo' || (wanted && await hasProfile(provider))) {
@@ -89,7 +97,9 @@ function makeUser (provider: ProviderClient, claims: Record<string, unknown>, id
     throw new InvalidResponseError(message, { provider: name, reason: 'no_subject' })
   }
   const user: User = { id, raw: claims }
-  for (const [key, value] of Object.entries(profile)) if (value !== undefined && value !== null) Object.assign(user, { [key]: value })
+  for (const [key, value] of Object.entries(profile)) {
+    if (value !== undefined && value !== null) Object.assign(user, { [key]: value })
+  }
   return user
 }
 
@@ -111,7 +121,10 @@ function standardProfile (claims: Record<string, unknown>, id?: string): UserPro
     name: text('name') ?? text('preferred_username') ?? text('nickname'),
     email: text('email'),
     // Some providers write the boolean as a string.
-    emailVerified: claims.email_verified === undefined ? undefined : claims.email_verified === true || claims.email_verified === 'true',
+    emailVerified:
+      claims.email_verified === undefined
+        ? undefined
+        : claims.email_verified === true || claims.email_verified === 'true',
     picture: text('picture')
   }
   return profile as unknown as UserProfile

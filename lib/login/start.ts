@@ -1,9 +1,21 @@
 import { AuthorizationFailedError, InsecureTransportError, InvalidOptionsError, StateMismatchError } from '../errors.ts'
-import { type AuthorizationResponse, checkIssuer, parseAuthorizationResponse, throwAuthorizationError } from '../oauth/authorization-response.ts'
+import {
+  type AuthorizationResponse,
+  checkIssuer,
+  parseAuthorizationResponse,
+  throwAuthorizationError
+} from '../oauth/authorization-response.ts'
 import { readTokenParameters } from '../oauth/token-response.ts'
 import { parseScope } from '../oauth/token-set.ts'
 import { isSecureUrl, type RequestParameters, setParameters } from '../oauth/urls.ts'
-import { clientCredentialsGrant, codeGrant, type GrantResult, type GrantOptions, jwtBearerGrant, passwordGrant } from '../providers/grants.ts'
+import {
+  clientCredentialsGrant,
+  codeGrant,
+  type GrantResult,
+  type GrantOptions,
+  jwtBearerGrant,
+  passwordGrant
+} from '../providers/grants.ts'
 import type { ProviderHooks } from '../providers/options.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { randomToken, safeEqual } from '../util/random.ts'
@@ -89,8 +101,8 @@ export class LoginFlow {
   }
 
   /**
-   * Builds the URL that a login starts with; state, verifier and nonce are remembered (RFC 6749, section 4.1.1; RFC 7636;
-   * OpenID Connect Core, section 3.1.2.1).
+   * Builds the URL that a login starts with; state, verifier and nonce are remembered (RFC 6749, section 4.1.1; RFC
+   * 7636; OpenID Connect Core, section 3.1.2.1).
    * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_PROVIDER_UNAVAILABLE
    */
   async authorizationUrl (options: AuthorizationUrlOptions): Promise<StartedLogin> {
@@ -101,7 +113,8 @@ export class LoginFlow {
     const redirectUri = options.redirectUri ?? this.#init.redirectUri ?? config.redirectUri
     const scope = parseScope(options.scope) ?? this.scope
     const params = setParameters(setParameters(new URLSearchParams(), config.authorizationParams), options.params)
-    const nonce = params.get('nonce') ?? this.#init.nonce ?? (this.#provider.expectsIdToken(scope) ? randomToken() : undefined)
+    const nonce =
+      params.get('nonce') ?? this.#init.nonce ?? (this.#provider.expectsIdToken(scope) ? randomToken() : undefined)
     const url = await this.#provider.authorizationUrl({
       responseType: config.grantType === 'implicit' ? 'token' : 'code',
       redirectUri,
@@ -120,7 +133,8 @@ export class LoginFlow {
 
   /**
    * Reads a callback: its state must be the one that was remembered (RFC 6749, section 4.1.2).
-   * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS
+   * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INSECURE_TRANSPORT,
+   *   FST_OAUTH_INVALID_OPTIONS
    */
   parseCallback (callbackUrl: string): AuthorizationResponse {
     const { name, config, knownMetadata } = this.#provider
@@ -132,9 +146,10 @@ export class LoginFlow {
   }
 
   /**
-   * Gets tokens by what is given: user name and password, an assertion, a callback URL or a code; by nothing at all where the
-   * app itself is the one who asks.
-   * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_STATE_MISMATCH, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS
+   * Gets tokens by what is given: user name and password, an assertion, a callback URL or a code; by nothing at all
+   * where the app itself is the one who asks.
+   * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_STATE_MISMATCH, FST_OAUTH_INVALID_TOKEN_RESPONSE,
+   *   FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS
    */
   async fetch (options: FetchTokensOptions): Promise<GrantResult> {
     const nonce = this.#nonce
@@ -145,19 +160,31 @@ export class LoginFlow {
     const { callbackUrl, code, codeVerifier, redirectUri, username, password, assertion, ...further } = options
     const provider = this.#provider
     const { grantType } = provider.config
-    const common: GrantOptions = { ...further, scope: options.scope ?? this.#pending?.scope ?? this.scope, hooks: this.#init.hooks }
-    if (username !== undefined || password !== undefined) return await passwordGrant(provider, { ...common, username, password })
+    const common: GrantOptions = {
+      ...further,
+      scope: options.scope ?? this.#pending?.scope ?? this.scope,
+      hooks: this.#init.hooks
+    }
+    if (username !== undefined || password !== undefined) {
+      return await passwordGrant(provider, { ...common, username, password })
+    }
     if (assertion !== undefined) return await jwtBearerGrant(provider, { ...common, assertion })
     if (grantType === 'implicit') return this.#implicit(callbackUrl)
     if (callbackUrl === undefined && code === undefined) {
       if (grantType === 'password') return await passwordGrant(provider, { ...common, username, password })
       if (grantType === 'client_credentials') {
-        return await clientCredentialsGrant(provider, { ...common, params: setParameters(setParameters(new URLSearchParams(), this.#init.params), options.params) })
+        return await clientCredentialsGrant(provider, {
+          ...common,
+          params: setParameters(setParameters(new URLSearchParams(), this.#init.params), options.params)
+        })
       }
     }
     const taken = callbackUrl === undefined ? code : await this.#takeCode(callbackUrl)
     if (typeof taken !== 'string' || taken === '') {
-      throw new AuthorizationFailedError(`there is no authorization code for provider "${provider.name}"; pass callbackUrl or code`, { provider: provider.name, reason: 'missing_code' })
+      throw new AuthorizationFailedError(
+        `there is no authorization code for provider "${provider.name}"; pass callbackUrl or code`,
+        { provider: provider.name, reason: 'missing_code' }
+      )
     }
     const pending = this.#pending
     this.#pending = undefined // a login is finished once
@@ -184,12 +211,16 @@ export class LoginFlow {
   #implicit (callbackUrl: string | undefined): GrantResult {
     if (callbackUrl !== undefined) return this.#readFragment(callbackUrl)
     const { name } = this.#provider
-    throw new InvalidOptionsError(`an implicit login at provider "${name}" has no token request; pass callbackUrl, with its fragment`, { provider: name, reason: 'implicit' })
+    throw new InvalidOptionsError(
+      `an implicit login at provider "${name}" has no token request; pass callbackUrl, with its fragment`,
+      { provider: name, reason: 'implicit' }
+    )
   }
 
   /**
    * Reads the tokens that an implicit login left in the fragment (RFC 6749, section 4.2.2): legacy.
-   * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS
+   * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE,
+   *   FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS
    */
   async fromFragment (callbackUrl: string): Promise<GrantResult> {
     const nonce = this.#nonce
@@ -202,7 +233,9 @@ export class LoginFlow {
   // Whoever reads who logged in from an ID token may rely on it, here as well (OpenID Connect Core, section 3.1.3.7).
   async #identified (granted: GrantResult, nonce: string | undefined): Promise<GrantResult> {
     const { idToken, accessToken } = granted.tokens
-    if (idToken !== undefined && this.#provider.hasIdTokens) await this.#provider.validateIdToken(idToken, { nonce, accessToken })
+    if (idToken !== undefined && this.#provider.hasIdTokens) {
+      await this.#provider.validateIdToken(idToken, { nonce, accessToken })
+    }
     return granted
   }
 
@@ -211,7 +244,10 @@ export class LoginFlow {
     const params = new URLSearchParams(this.#callback(callbackUrl).hash.slice(1))
     const pending = this.#pending
     if (pending !== undefined && (pending.state === '' || !safeEqual(params.get('state') ?? '', pending.state))) {
-      throw new StateMismatchError(`the fragment of provider "${name}" does not belong to a login that was begun here`, { provider: name })
+      throw new StateMismatchError(
+        `the fragment of provider "${name}" does not belong to a login that was begun here`,
+        { provider: name }
+      )
     }
     throwAuthorizationError(params, name)
     const read = readTokenParameters(params, {
@@ -246,5 +282,8 @@ export class LoginFlow {
 // One that is too short could be guessed, and servers refuse what is no verifier (RFC 7636, section 4.1).
 function verifierOf ({ codeVerifier = randomToken() }: AuthorizationUrlOptions, { name }: ProviderClient): string {
   if (/^[\w.~-]{43,128}$/.test(codeVerifier)) return codeVerifier
-  throw new InvalidOptionsError('codeVerifier is no code verifier; write 43 to 128 letters, digits, "-", ".", "_" or "~", or leave it out', { provider: name })
+  throw new InvalidOptionsError(
+    'codeVerifier is no code verifier; write 43 to 128 letters, digits, "-", ".", "_" or "~", or leave it out',
+    { provider: name }
+  )
 }

@@ -21,14 +21,16 @@ export interface ThrottleKey {
 export type Outcome = 'failed' | 'succeeded' | 'unknown'
 
 const MAX_FAILURES = 10
-/** Failures of one address, whatever the names and sessions are: many people may be behind it, and some of them mistype. */
+/**
+ * Failures of one address, whatever the names and sessions are: many people may be behind it, and some of them mistype.
+ */
 const MAX_ADDRESS_FAILURES = 100
 const WINDOW_MS = 15 * 60_000
 const MAX_KEPT = 20_000
 
 /**
- * Slows down guessing of passwords: by user name, so that many browsers do not help; by browser and by address, so that many
- * names do not. In memory, one process's own: it is a brake, not a wall.
+ * Slows down guessing of passwords: by user name, so that many browsers do not help; by browser and by address, so that
+ * many names do not. In memory, one process's own: it is a brake, not a wall.
  */
 export class LoginThrottle {
   readonly #now: () => number
@@ -92,7 +94,17 @@ function plain (key: string | ThrottleKey): Required<ThrottleKey> {
  * What one try of a password is counted by.
  * @param session the id of the browser's session, where it came with one
  */
-export function throttleKeys ({ provider, username, session, ip }: { provider: string, username: string, session: string | undefined, ip: string }): ThrottleKey[] {
+export function throttleKeys ({
+  provider,
+  username,
+  session,
+  ip
+}: {
+  provider: string
+  username: string
+  session: string | undefined
+  ip: string
+}): ThrottleKey[] {
   const address = addressBlock(ip)
   return [
     { key: `user:${provider}:${foldName(username)}` },
@@ -103,16 +115,19 @@ export function throttleKeys ({ provider, username, session, ip }: { provider: s
 }
 
 /**
- * A user name in the one spelling that stands for all of those a server may take for the same: without spaces and invisible
- * characters, without accents, in one case and one width (NFKC, as RFC 8265, section 3.3, has it, and further). Two
- * names that are taken for one by mistake share a count and nothing else.
+ * A user name in the one spelling that stands for all of those a server may take for the same: without spaces and
+ * invisible characters, without accents, in one case and one width (NFKC, as RFC 8265, section 3.3, has it, and
+ * further). Two names that are taken for one by mistake share a count and nothing else.
  */
 export function foldName (username: string): string {
   const folded = username.normalize('NFKD').toUpperCase().toLowerCase().normalize('NFKD')
   return folded.replaceAll(/[\p{M}\p{C}\p{White_Space}\p{Default_Ignorable_Code_Point}]/gu, '')
 }
 
-/** The part of an address that one household or machine has: of IPv6 the first 64 bits, of which every host has all below. */
+/**
+ * The part of an address that one household or machine has: of IPv6 the first 64 bits, of which every host has all
+ * below.
+ */
 export function addressBlock (ip: string): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(ip)
   if (mapped !== null) return mapped[1]!
@@ -122,7 +137,8 @@ export function addressBlock (ip: string): string {
   const [head = '', tail] = new URL(`http://[${plain}]`).hostname.slice(1, -1).split('::')
   const before = head === '' ? [] : head.split(':')
   const after = tail === undefined || tail === '' ? [] : tail.split(':')
-  const groups = tail === undefined ? before : [...before, ...Array<string>(8 - before.length - after.length).fill('0'), ...after]
+  const groups =
+    tail === undefined ? before : [...before, ...Array<string>(8 - before.length - after.length).fill('0'), ...after]
   const isMapped = groups.slice(0, 5).every(group => group === '0') && groups[5] === 'ffff'
   return isMapped ? groups.slice(6).join(':') : `${groups.slice(0, 4).join(':')}::/64`
 }

@@ -64,10 +64,19 @@ export class PendingLogins {
    * @param cause what the answer says went wrong, for the log
    * @throws FST_OAUTH_STATE_MISMATCH
    */
-  async consume (state: string | undefined, value: string | undefined, provider: string, identity?: string, cause?: Error): Promise<PendingLogin> {
-    const mismatch = (reason: string) => new StateMismatchError(
-      `the answer of provider "${provider}" does not belong to a login under way in this browser (too late, opened twice, or begun elsewhere); start the login again`,
-      { provider, reason, cause })
+  async consume (
+    state: string | undefined,
+    value: string | undefined,
+    provider: string,
+    identity?: string,
+    cause?: Error
+  ): Promise<PendingLogin> {
+    const mismatch = (reason: string) =>
+      new StateMismatchError(
+        `the answer of provider "${provider}" does not belong to a login under way in this browser (too late, ` +
+          'opened twice, or begun elsewhere); start the login again',
+        { provider, reason, cause }
+      )
     if (state === undefined) throw mismatch('missing_state')
     const id = value === undefined ? undefined : idOf(value)
     if (id === undefined) throw mismatch('other_browser')

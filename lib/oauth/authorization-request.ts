@@ -19,11 +19,19 @@ export interface AuthorizationRequest {
   params?: RequestParameters | undefined
 }
 
-// Set by the login itself: replacing one of these from outside would take a protection away. A credential of the client's has
-// no place in a URL that the browser gets.
+// Set by the login itself: replacing one of these from outside would take a protection away. A credential of the
+// client's has no place in a URL that the browser gets.
 const RESERVED = [
-  'response_type', 'client_id', 'redirect_uri', 'state', 'code_challenge', 'code_challenge_method', 'nonce', 'response_mode',
-  'client_secret', 'client_assertion'
+  'response_type',
+  'client_id',
+  'redirect_uri',
+  'state',
+  'code_challenge',
+  'code_challenge_method',
+  'nonce',
+  'response_mode',
+  'client_secret',
+  'client_assertion'
 ]
 
 /**

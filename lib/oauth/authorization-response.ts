@@ -38,7 +38,10 @@ export function stateOf (params: URLSearchParams): string | undefined {
  * Checks an authorization response, state first, so that nobody else can make the app show an error of their choice.
  * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED
  */
-export function parseAuthorizationResponse (params: URLSearchParams, expected: AuthorizationExpectation): AuthorizationResponse {
+export function parseAuthorizationResponse (
+  params: URLSearchParams,
+  expected: AuthorizationExpectation
+): AuthorizationResponse {
   const { provider } = expected
   checkState(params, expected)
   checkIssuer(params, expected)
@@ -46,14 +49,17 @@ export function parseAuthorizationResponse (params: URLSearchParams, expected: A
   const code = single(params, 'code')
   if (code === undefined) {
     const reason = params.getAll('code').length > 1 ? 'duplicate_code' : 'missing_code'
-    throw new AuthorizationFailedError(`provider "${provider}" sent the browser back without one authorization code; start the login again`, { provider, reason })
+    throw new AuthorizationFailedError(
+      `provider "${provider}" sent the browser back without one authorization code; start the login again`,
+      { provider, reason }
+    )
   }
   return { code, params }
 }
 
 /**
- * The error that an answer names, for a log: an answer that belongs to no login may have been written by anybody, so its words
- * are no further than that. Undefined where it names none.
+ * The error that an answer names, for a log: an answer that belongs to no login may have been written by anybody, so
+ * its words are no further than that. Undefined where it names none.
  */
 export function claimedError (params: URLSearchParams): Error | undefined {
   const error = params.get('error')
@@ -67,12 +73,19 @@ export function claimedError (params: URLSearchParams): Error | undefined {
 export function checkState (params: URLSearchParams, { provider, state }: AuthorizationExpectation): void {
   const given = stateOf(params)
   if (state === '' || given === undefined || !safeEqual(given, state)) {
-    throw new StateMismatchError(`the answer of provider "${provider}" does not belong to a login that this browser started; start the login again`, { provider })
+    throw new StateMismatchError(
+      `the answer of provider "${provider}" does not belong to a login that this browser started; start the login ` +
+        'again',
+      { provider }
+    )
   }
 }
 
 /** @throws FST_OAUTH_AUTHORIZATION_FAILED with reason `issuer_mismatch` (RFC 9207, section 2.4) */
-export function checkIssuer (params: URLSearchParams, { provider, issuer, issuerPromised }: AuthorizationExpectation): void {
+export function checkIssuer (
+  params: URLSearchParams,
+  { provider, issuer, issuerPromised }: AuthorizationExpectation
+): void {
   if (issuer === undefined) return
   const given = params.getAll('iss')
   if (given.length === 0 && issuerPromised !== true) return
@@ -97,5 +110,10 @@ export function throwAuthorizationError (params: URLSearchParams, provider: stri
     const value = params.get(name)
     return value === null ? undefined : redact(value, secrets)
   })
-  throw new FailedError(`provider "${provider}" did not log the user in: ${oauthError}`, { provider, oauthError, oauthErrorDescription, oauthErrorUri })
+  throw new FailedError(`provider "${provider}" did not log the user in: ${oauthError}`, {
+    provider,
+    oauthError,
+    oauthErrorDescription,
+    oauthErrorUri
+  })
 }

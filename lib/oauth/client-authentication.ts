@@ -4,7 +4,8 @@ import { type ClientAuth, ClientSecretJwt, type CryptoKey, modifyAssertion, Priv
 import { InvalidOptionsError, type OAuthError } from '../errors.ts'
 
 /** How the app proves itself at the token endpoint (RFC 6749, section 2.3; OpenID Connect Core, section 9). */
-export type ClientAuthenticationMethod = 'client_secret_basic' | 'client_secret_post' | 'client_secret_jwt' | 'private_key_jwt' | 'tls_client_auth' | 'none'
+export type ClientAuthenticationMethod =
+  'client_secret_basic' | 'client_secret_post' | 'client_secret_jwt' | 'private_key_jwt' | 'tls_client_auth' | 'none'
 
 /** A private key: a CryptoKey, a private JWK, or PKCS#8 in PEM. */
 export type ClientPrivateKey = CryptoKey | JWK | string
@@ -126,7 +127,9 @@ function unusableKey (message: string, cause?: unknown): OAuthError {
 
 function algorithmOf (pem: string): string {
   const { asymmetricKeyType: type, asymmetricKeyDetails: details } = createPrivateKey(pem)
-  if (type === 'ec') return ({ prime256v1: 'ES256', secp384r1: 'ES384', secp521r1: 'ES512' })[details?.namedCurve ?? ''] ?? 'ES256'
+  if (type === 'ec') {
+    return { prime256v1: 'ES256', secp384r1: 'ES384', secp521r1: 'ES512' }[details?.namedCurve ?? ''] ?? 'ES256'
+  }
   return type === 'ed25519' ? 'Ed25519' : 'RS256'
 }
 

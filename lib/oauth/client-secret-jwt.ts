@@ -34,7 +34,10 @@ export function clientSecretJwt (identity: ClientSecretIdentity): (now: number) 
   }
 }
 
-async function sign ({ issuer, clientId, audience, keyId, privateKey }: ClientSecretIdentity, now: number): Promise<string> {
+async function sign (
+  { issuer, clientId, audience, keyId, privateKey }: ClientSecretIdentity,
+  now: number
+): Promise<string> {
   const key = await importPKCS8(privateKey, 'ES256')
   return await new SignJWT()
     .setProtectedHeader({ alg: 'ES256', kid: keyId })

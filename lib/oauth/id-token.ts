@@ -99,7 +99,11 @@ export async function validateIdToken (idToken: string, expected: IdTokenExpecta
   if (claims.at_hash === undefined && expected.accessToken !== undefined && expected.atHashRequired === true) {
     throw refuse('at_hash', 'it has no at_hash, which an access token from the browser needs beside it')
   }
-  if (claims.at_hash !== undefined && expected.accessToken !== undefined && !matchesHash(claims.at_hash, expected.accessToken, header.alg)) {
+  if (
+    claims.at_hash !== undefined &&
+    expected.accessToken !== undefined &&
+    !matchesHash(claims.at_hash, expected.accessToken, header.alg)
+  ) {
     throw refuse('at_hash', 'it does not belong to the access token that came with it')
   }
   const { previous } = expected
@@ -143,7 +147,10 @@ export async function validateUserinfo (jwt: string, expected: UserinfoExpectati
 }
 
 // Clocks and addresses are what such an error is mostly about.
-function describe (error: unknown, { now, issuer, clientId }: Pick<IdTokenExpectation, 'now' | 'issuer' | 'clientId'>): string {
+function describe (
+  error: unknown,
+  { now, issuer, clientId }: Pick<IdTokenExpectation, 'now' | 'issuer' | 'clientId'>
+): string {
   if (error instanceof errors.JWTExpired || error instanceof errors.JWTClaimValidationFailed) {
     const time = error.payload[error.claim]
     const said = [time].flat().filter(name => typeof name === 'string').map(name => `"${redact(name)}"`).join(', ')

@@ -28,8 +28,8 @@ export function parseJson (text: string): unknown {
   return JSON.parse(exact)
 }
 
-// A number that is held exactly, or that is no integer, stays what it is. A fraction that would be rounded to an integer
-// is text as well: it would pass for an id.
+// A number that is held exactly, or that is no integer, stays what it is. A fraction that would be rounded to an
+// integer is text as well: it would pass for an id.
 function exactNumber (literal: string): string {
   const number = Number(literal)
   if (literal.length < 16 && !/[eE]/.test(literal)) return literal

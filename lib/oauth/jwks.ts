@@ -1,4 +1,12 @@
-import { createLocalJWKSet, type CryptoKey, errors, type FlattenedJWSInput, type JSONWebKeySet, type JWK, type JWSHeaderParameters } from 'jose'
+import {
+  createLocalJWKSet,
+  type CryptoKey,
+  errors,
+  type FlattenedJWSInput,
+  type JSONWebKeySet,
+  type JWK,
+  type JWSHeaderParameters
+} from 'jose'
 
 /** The keys of one provider, fetched when first needed and again when a token names a key not seen yet. */
 export interface KeySource {
@@ -34,7 +42,12 @@ const isKey = (entry: unknown) => typeof entry === 'object' && entry !== null &&
  * An unknown `kid`, or a signature that the key of that name did not make, causes one more fetch, then none for a pause
  * (OpenID Connect Core, section 10.1.1).
  */
-export function createKeySource ({ fetchKeys, now, maxAgeMs = 3_600_000, pauseMs = 30_000 }: KeySourceOptions): KeySource {
+export function createKeySource ({
+  fetchKeys,
+  now,
+  maxAgeMs = 3_600_000,
+  pauseMs = 30_000
+}: KeySourceOptions): KeySource {
   let keys: ReturnType<typeof createLocalJWKSet> | undefined
   let fetchedAt = 0
   let unknownAt = -Infinity

@@ -1,4 +1,10 @@
-import { allowInsecureRequests, type AuthorizationServer, type ClientAuth, customFetch, genericTokenEndpointRequest } from 'oauth4webapi'
+import {
+  allowInsecureRequests,
+  type AuthorizationServer,
+  type ClientAuth,
+  customFetch,
+  genericTokenEndpointRequest
+} from 'oauth4webapi'
 import { InvalidOptionsError } from '../errors.ts'
 import { type RequestParameters, setParameters } from './urls.ts'
 
@@ -47,7 +53,12 @@ export async function buildTokenRequest (request: TokenRequest): Promise<FormReq
     // Whether plain http is fine has been decided by the provider's options already.
     [allowInsecureRequests]: true,
     [customFetch]: async (url, { body, headers }) => {
-      built = { method: 'POST', url, headers: { ...headers, ...furtherHeaders(request), 'content-type': 'application/x-www-form-urlencoded' }, body }
+      built = {
+        method: 'POST',
+        url,
+        headers: { ...headers, ...furtherHeaders(request), 'content-type': 'application/x-www-form-urlencoded' },
+        body
+      }
       return new Response(null)
     }
   })
@@ -56,8 +67,8 @@ export async function buildTokenRequest (request: TokenRequest): Promise<FormReq
 }
 
 /**
- * Refuses a client secret among further parameters where the client is authenticated by something else as well: a request has
- * one client authentication (RFC 6749, section 2.3), and strict servers refuse two.
+ * Refuses a client secret among further parameters where the client is authenticated by something else as well: a
+ * request has one client authentication (RFC 6749, section 2.3), and strict servers refuse two.
  * @param given the `client_secret` among the parameters that the app gave
  * @param built the request as it would be sent
  * @throws FST_OAUTH_INVALID_OPTIONS
@@ -66,23 +77,34 @@ export function assertOneAuthentication (
   provider: string, given: string | null, { headers, body }: Pick<FormRequest, 'headers' | 'body'>
 ): void {
   if (given === null) return
-  const another = headers.authorization !== undefined || body.has('client_assertion') || body.get('client_secret') !== given
+  const another =
+    headers.authorization !== undefined || body.has('client_assertion') || body.get('client_secret') !== given
   if (!another) return
   throw new InvalidOptionsError(
-    `parameter "client_secret" of a request to provider "${provider}" would authenticate the client a second time; take it out: ` +
-    "the clientSecret of the provider's options is sent by itself, in the form with clientAuthentication: 'client_secret_post'",
-    { provider, reason: 'second_authentication' })
+    `parameter "client_secret" of a request to provider "${provider}" would authenticate the client a second time; ` +
+    'take it out: ' +
+      "the clientSecret of the provider's options is sent by itself, in the form with clientAuthentication: " +
+      "'client_secret_post'",
+    { provider, reason: 'second_authentication' }
+  )
 }
 
 // They are added to what the request needs anyway: whoever asks for a tenant still wants JSON.
 function furtherHeaders ({ provider, headers = {} }: TokenRequest): Record<string, string> {
   const named = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
   if (named.authorization !== undefined) {
-    throw new InvalidOptionsError(`a token request to provider "${provider}" cannot have an Authorization header of its own; write a clientAuthentication function`, { provider })
+    throw new InvalidOptionsError(
+      `a token request to provider "${provider}" cannot have an Authorization header of its own; write a ` +
+        'clientAuthentication function',
+      { provider }
+    )
   }
   return named
 }
 
 function reserved (provider: string, name: string) {
-  return new InvalidOptionsError(`parameter "${name}" of a token request to provider "${provider}" is set by the plugin and cannot be given`, { provider })
+  return new InvalidOptionsError(
+    `parameter "${name}" of a token request to provider "${provider}" is set by the plugin and cannot be given`,
+    { provider }
+  )
 }

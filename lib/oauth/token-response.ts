@@ -34,7 +34,10 @@ export interface TokenResponseContext {
   stored?: boolean
 }
 
-/** A token set, or why there is none; `refreshToken` is what a refused answer brought all the same: it may be the only copy. */
+/**
+ * A token set, or why there is none; `refreshToken` is what a refused answer brought all the same: it may be the only
+ * copy.
+ */
 export type TokenResponse =
   | { tokens: TokenSet, scopeChange: ScopeChange | undefined }
   | { error: OAuthError, refreshToken?: string | undefined }
@@ -67,7 +70,12 @@ export function readTokenParameters (params: URLSearchParams, context: TokenResp
   return failure(answer, context, 'sent too many parameters', { reason: 'unreadable_response' })
 }
 
-function failure ({ status, text }: HttpResponse, { provider, secrets }: TokenResponseContext, message: string, details: Record<string, unknown>) {
+function failure (
+  { status, text }: HttpResponse,
+  { provider, secrets }: TokenResponseContext,
+  message: string,
+  details: Record<string, unknown>
+) {
   return {
     error: new InvalidTokenResponseError(`the token endpoint of provider "${provider}" ${message}`, {
       provider, responseStatus: status, excerpt: excerptOf(text, secrets), ...details
@@ -112,13 +120,17 @@ function readMembers (members: TokenMembers, answer: HttpResponse, given: TokenR
     return { ...fail(`answered ${answer.status}`, { reason }), refreshToken }
   }
   const accessToken = tokenString(members.access_token)
-  if (accessToken === undefined) return { ...fail('sent no usable access token', { reason: 'missing_token' }), refreshToken }
+  if (accessToken === undefined) {
+    return { ...fail('sent no usable access token', { reason: 'missing_token' }), refreshToken }
+  }
   if (context.requireTokenType === true && typeof members.token_type !== 'string') {
     return { ...fail('sent no token type', { reason: 'missing_token_type' }), refreshToken }
   }
   const expiresAt = expiryOf(members, context)
   // A rotated refresh token must not be lost to an odd number beside it: only a first answer is refused for it.
-  if (expiresAt === 'invalid' && grantType !== 'refresh_token') return fail('sent an `expires_in` that is no number', { reason: 'invalid_expires_in' })
+  if (expiresAt === 'invalid' && grantType !== 'refresh_token') {
+    return fail('sent an `expires_in` that is no number', { reason: 'invalid_expires_in' })
+  }
 
   const scope = grantedScope(members.scope, context.scope)
   const tokens: TokenSet = {
@@ -138,7 +150,8 @@ export function isClientRefused ({ oauthError, reason }: OAuthError): boolean {
   return oauthError === 'invalid_client' || reason === CLIENT_REFUSED
 }
 
-// A refused client is challenged in the scheme that it used (RFC 6749, section 5.2), also where the body names no error.
+// A refused client is challenged in the scheme that it used (RFC 6749, section 5.2), also where the body names no
+// error.
 function refusesClient ({ status, headers }: HttpResponse): boolean {
   const challenges = [headers['www-authenticate'] ?? []].flat()
   return status === 401 && challenges.some(challenge => /^\s*basic\b/i.test(challenge))
@@ -224,7 +237,8 @@ function grantedScope (answered: unknown, asked: readonly string[]): string[] {
 function splitAtCommas (scope: string[], answered: unknown, asked: readonly string[]): string[] {
   if (!scope.some(item => item.includes(','))) return scope
   const split = scope.flatMap(item => item.split(',').filter(Boolean))
-  const isList = typeof answered === 'string' && COMMA_LIST.test(answered.trim()) && !asked.some(item => item.includes(','))
+  const isList =
+    typeof answered === 'string' && COMMA_LIST.test(answered.trim()) && !asked.some(item => item.includes(','))
   const askedSet = new Set(asked)
   return isList || split.every(item => askedSet.has(item)) ? split : scope
 }

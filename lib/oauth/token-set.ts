@@ -13,7 +13,9 @@ export interface TokenSet {
   scope: string[]
   /** The answer's members as they came. */
   raw: Record<string, unknown>
-  /** Where the set lives, as `onTokens` hands it out: with this, a background job goes on beside the user's web session. */
+  /**
+   * Where the set lives, as `onTokens` hands it out: with this, a background job goes on beside the user's web session.
+   */
   recordId?: string
 }
 
@@ -31,8 +33,8 @@ export interface ScopeChange {
 }
 
 /**
- * Compares two scopes as sets; undefined where they are the same. Where none was asked for, whatever the provider grants is
- * its own default and no change (RFC 6749, section 3.3).
+ * Compares two scopes as sets; undefined where they are the same. Where none was asked for, whatever the provider
+ * grants is its own default and no change (RFC 6749, section 3.3).
  */
 export function compareScope (granted: readonly string[], asked: readonly string[]): ScopeChange | undefined {
   if (asked.length === 0) return undefined
@@ -68,7 +70,9 @@ export function isExpired (expiresAt: number | undefined, now: number, leeway = 
  * The leeway of one token: what the options say, but never more than half of its life,
  * so that a token of 30 seconds is not born expired.
  */
-export function effectiveLeeway (leeway: number, expiresAt: number | undefined, obtainedAt: number | undefined): number {
+export function effectiveLeeway (
+  leeway: number, expiresAt: number | undefined, obtainedAt: number | undefined
+): number {
   if (expiresAt === undefined || obtainedAt === undefined) return leeway
   return Math.min(leeway, Math.max(0, (expiresAt - obtainedAt) / 2))
 }

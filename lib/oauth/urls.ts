@@ -18,11 +18,18 @@ export function isSecureUrl (url: URL): boolean {
  * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS
  */
 export function secureEndpoint (value: string, what: string, provider: string, allowInsecure: boolean): URL {
-  if (!URL.canParse(value)) throw new InvalidOptionsError(`${what} of provider "${provider}" is no URL; check what its metadata says, or write the endpoint into its options`, { provider, reason: 'invalid_metadata' })
+  if (!URL.canParse(value)) {
+    throw new InvalidOptionsError(
+      `${what} of provider "${provider}" is no URL; check what its metadata says, or write the endpoint into its ` +
+        'options',
+      { provider, reason: 'invalid_metadata' }
+    )
+  }
   const url = new URL(value)
   if (!isSecureUrl(url) && !(allowInsecure && url.protocol === 'http:')) {
     throw new InsecureTransportError(
-      `${what} of provider "${provider}" is not https; set allowInsecureRequests only for a provider inside your own network`,
+      `${what} of provider "${provider}" is not https; set allowInsecureRequests only for a provider inside your ` +
+        'own network',
       { provider })
   }
   return url
@@ -53,7 +60,10 @@ export function setQuery (endpoint: string, params: URLSearchParams): string {
 export type ParameterValue = string | number | boolean | readonly (string | number | boolean)[] | null | undefined
 export type RequestParameters = Record<string, ParameterValue> | URLSearchParams
 
-/** Copies parameters into a form or query: a list is repeated (RFC 8707), falsy values stay, null and undefined are left out. */
+/**
+ * Copies parameters into a form or query: a list is repeated (RFC 8707), falsy values stay, null and undefined are left
+ * out.
+ */
 export function setParameters (target: URLSearchParams, params: RequestParameters | undefined): URLSearchParams {
   if (params === undefined) return target
   if (params instanceof URLSearchParams) {

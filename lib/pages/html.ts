@@ -163,7 +163,9 @@ export class Markup {
   constructor (text: string) { this.text = text }
 }
 
-/** Builds markup from a template: whatever is interpolated is escaped, unless it is markup itself; arrays are joined. */
+/**
+ * Builds markup from a template: whatever is interpolated is escaped, unless it is markup itself; arrays are joined.
+ */
 export function html (parts: TemplateStringsArray, ...values: unknown[]): Markup {
   return new Markup(parts.reduce((before, part, index) => before + render(values[index - 1]) + part))
 }

@@ -138,7 +138,8 @@ ${error ? html`<p class="alarm" role="alert" id="error">${error}</p>` : undefine
 ${hidden('returnTo', returnTo)}
 <div class="field">
 <label for="username">Username</label>
-<input id="username" name="username" type="text" value="${username}" required autocomplete="username" autocapitalize="none" autocorrect="off" spellcheck="false">
+<input id="username" name="username" type="text" value="${username}" required autocomplete="username"
+ autocapitalize="none" autocorrect="off" spellcheck="false">
 </div>
 <div class="field">
 <label for="password">Password</label>
@@ -161,61 +162,87 @@ export interface ErrorDescription {
 
 // In words of our own throughout: what a provider writes into `error_description` can come from an attacker.
 const descriptions: Record<string, (service: string, statusCode: number, reason?: string) => ErrorDescription> = {
-  FST_OAUTH_STATE_MISMATCH: (_service, _statusCode, reason) => reason === 'logout'
-    ? final('No logout to finish',
-      'This address finishes a logout, and none is under way in this browser: it may be over already. Nothing was changed.')
-    : again('This login has run out',
-      'It took a little too long, was already used, or was started in another browser. Please start again.'),
-  FST_OAUTH_AUTHORIZATION_FAILED: (service, statusCode) => statusCode === 403
-    ? again('Login cancelled',
-        `You are not logged in: the login at ${service} was cancelled, or access was not allowed. ` +
-        'Nothing has changed, and you can start again whenever you like.')
-    : again('The login was turned down',
-        `For a reason that is most likely not in your hands, ${service} did not let this login through. ` +
-        'If it happens again, please tell the people who run this site.'),
-  FST_OAUTH_INVALID_TOKEN_RESPONSE: (service) => again(
-    'The login could not be finished',
-    `We could not make use of the answer from ${service}. Your account is not affected. ` +
-    'Please try again in a moment.'),
-  FST_OAUTH_INVALID_ID_TOKEN: (service) => again(
-    'We could not be sure it is you',
-    `What ${service} told us did not pass our checks, so to be safe you are not logged in. ` +
-    'Please start again. If it happens again, please tell the people who run this site.'),
-  FST_OAUTH_PROVIDER_UNAVAILABLE: (service) => again(
-    'No answer right now',
-    `We cannot reach ${service} at the moment. Please try again in a few minutes.`),
+  FST_OAUTH_STATE_MISMATCH: (_service, _statusCode, reason) =>
+    reason === 'logout'
+      ? final(
+        'No logout to finish',
+        'This address finishes a logout, and none is under way in this browser: it may be over already. Nothing ' +
+            'was changed.'
+      )
+      : again(
+        'This login has run out',
+        'It took a little too long, was already used, or was started in another browser. Please start again.'
+      ),
+  FST_OAUTH_AUTHORIZATION_FAILED: (service, statusCode) =>
+    statusCode === 403
+      ? again(
+        'Login cancelled',
+          `You are not logged in: the login at ${service} was cancelled, or access was not allowed. ` +
+            'Nothing has changed, and you can start again whenever you like.'
+      )
+      : again(
+        'The login was turned down',
+          `For a reason that is most likely not in your hands, ${service} did not let this login through. ` +
+            'If it happens again, please tell the people who run this site.'
+      ),
+  FST_OAUTH_INVALID_TOKEN_RESPONSE: service =>
+    again(
+      'The login could not be finished',
+      `We could not make use of the answer from ${service}. Your account is not affected. ` +
+        'Please try again in a moment.'
+    ),
+  FST_OAUTH_INVALID_ID_TOKEN: service =>
+    again(
+      'We could not be sure it is you',
+      `What ${service} told us did not pass our checks, so to be safe you are not logged in. ` +
+        'Please start again. If it happens again, please tell the people who run this site.'
+    ),
+  FST_OAUTH_PROVIDER_UNAVAILABLE: service =>
+    again('No answer right now', `We cannot reach ${service} at the moment. Please try again in a few minutes.`),
   // Shown for a failed logout as well: that it may not have happened is what the person has to know.
-  FST_OAUTH_STORE_UNAVAILABLE: () => again(
-    'This site has a problem right now',
-    'We cannot reach the place where logins are kept. Please try again in a few minutes. ' +
-    'If you were logging out, you may still be logged in.'),
-  FST_OAUTH_LOGIN_REQUIRED: () => again(
-    'Please log in',
-    'This page is for people who are logged in.'),
-  FST_OAUTH_LOGIN_ENDED: () => again(
-    'You are no longer logged in',
-    'Your login has ended: perhaps you logged out in another window, or some time has passed. ' +
-    'Log in again to carry on.'),
-  FST_OAUTH_TOKEN_EXPIRED: (service) => again(
-    'Your login has expired',
-    `The time for which we may use ${service} for you is over. Log in again to carry on.`),
-  FST_OAUTH_REFRESH_LOST: (service) => again(
-    'Please log in once more',
-    `Your login at ${service} could not be renewed. Log in again to carry on.`),
-  FST_OAUTH_CROSS_SITE_REQUEST: (service, _statusCode, reason) => reason === 'link'
-    ? final('Add this account?',
-      `Another website led you here. Continue only if you want to add your account at ${service} to your login on this site. ` +
-      'Nothing was done so far.')
-    : final(
-      'Nothing was done',
-      'This request came from another website, so to be safe we did not act on it. ' +
-    'If you meant to do this, please do it from a page of this site.'),
-  FST_OAUTH_UNKNOWN_PROVIDER: () => final(
-    'There is no such way to log in',
-    'The address may be mistyped or out of date. Please choose another way to log in.'),
-  FST_OAUTH_TOO_MANY_ATTEMPTS: () => again(
-    'Too many attempts',
-    'To keep accounts safe, logging in is paused for a while. Please wait a few minutes before the next attempt.'),
+  FST_OAUTH_STORE_UNAVAILABLE: () =>
+    again(
+      'This site has a problem right now',
+      'We cannot reach the place where logins are kept. Please try again in a few minutes. ' +
+        'If you were logging out, you may still be logged in.'
+    ),
+  FST_OAUTH_LOGIN_REQUIRED: () => again('Please log in', 'This page is for people who are logged in.'),
+  FST_OAUTH_LOGIN_ENDED: () =>
+    again(
+      'You are no longer logged in',
+      'Your login has ended: perhaps you logged out in another window, or some time has passed. ' +
+        'Log in again to carry on.'
+    ),
+  FST_OAUTH_TOKEN_EXPIRED: service =>
+    again(
+      'Your login has expired',
+      `The time for which we may use ${service} for you is over. Log in again to carry on.`
+    ),
+  FST_OAUTH_REFRESH_LOST: service =>
+    again('Please log in once more', `Your login at ${service} could not be renewed. Log in again to carry on.`),
+  FST_OAUTH_CROSS_SITE_REQUEST: (service, _statusCode, reason) =>
+    reason === 'link'
+      ? final(
+        'Add this account?',
+          `Another website led you here. Continue only if you want to add your account at ${service} to your login ` +
+          'on this site. ' +
+            'Nothing was done so far.'
+      )
+      : final(
+        'Nothing was done',
+        'This request came from another website, so to be safe we did not act on it. ' +
+            'If you meant to do this, please do it from a page of this site.'
+      ),
+  FST_OAUTH_UNKNOWN_PROVIDER: () =>
+    final(
+      'There is no such way to log in',
+      'The address may be mistyped or out of date. Please choose another way to log in.'
+    ),
+  FST_OAUTH_TOO_MANY_ATTEMPTS: () =>
+    again(
+      'Too many attempts',
+      'To keep accounts safe, logging in is paused for a while. Please wait a few minutes before the next attempt.'
+    )
 }
 
 /**

@@ -21,11 +21,17 @@ export class ClientAuthenticator {
   }
 
   /**
-   * Whether the form may be tried after Basic was refused as `invalid_client`. Without a word in the options, Basic is what
-   * servers must have; some have the form alone and say so only like this.
+   * Whether the form may be tried after Basic was refused as `invalid_client`. Without a word in the options, Basic is
+   * what servers must have; some have the form alone and say so only like this.
    */
   async mayTryPost (): Promise<boolean> {
-    if (this.#config.clientAuthentication !== undefined || this.#config.clientSecret === undefined || this.#prefersPost) return false
+    if (
+      this.#config.clientAuthentication !== undefined ||
+      this.#config.clientSecret === undefined ||
+      this.#prefersPost
+    ) {
+      return false
+    }
     return (await this.#metadata()).token_endpoint_auth_methods_supported === undefined
   }
 
@@ -48,13 +54,19 @@ export class ClientAuthenticator {
       this.#signAssertion ??= privateKeyJwt(clientPrivateKey!)
       return this.#signAssertion(await this.#assertion(url))
     }
-    if (clientSecret === undefined || clientAuthentication === 'none' || clientAuthentication === 'tls_client_auth') return clientIdOnly(clientId)
+    if (clientSecret === undefined || clientAuthentication === 'none' || clientAuthentication === 'tls_client_auth') {
+      return clientIdOnly(clientId)
+    }
     if (clientAuthentication === 'client_secret_jwt') return clientSecretJwt(clientSecret, await this.#assertion(url))
-    if (clientAuthentication === 'client_secret_post' || this.#prefersPost) return clientSecretPost(clientId, clientSecret)
+    if (clientAuthentication === 'client_secret_post' || this.#prefersPost) {
+      return clientSecretPost(clientId, clientSecret)
+    }
     if (clientAuthentication === undefined) {
       // RFC 6749 makes Basic the one that every server has; some say that they have the form alone.
       const supported = (await this.#metadata()).token_endpoint_auth_methods_supported
-      if (supported?.includes('client_secret_post') === true && !supported.includes('client_secret_basic')) return clientSecretPost(clientId, clientSecret)
+      if (supported?.includes('client_secret_post') === true && !supported.includes('client_secret_basic')) {
+        return clientSecretPost(clientId, clientSecret)
+      }
     }
     return clientSecretBasic(clientId, clientSecret)
   }

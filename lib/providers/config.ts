@@ -12,8 +12,8 @@ import type {
 export interface ProviderConfig {
   readonly name: string
   /**
-   * Short stable hash of who the provider is: its issuer, or its endpoints where there is none, and the client id. Logins,
-   * token records and pending logins are bound to it, never to the name alone.
+   * Short stable hash of who the provider is: its issuer, or its endpoints where there is none, and the client id.
+   * Logins, token records and pending logins are bound to it, never to the name alone.
    */
   readonly identity: string
   readonly title: string
@@ -71,16 +71,48 @@ const ENDPOINTS = {
   deviceAuthorizationEndpoint: 'device_authorization_endpoint',
   jwksUri: 'jwks_uri'
 } as const
-const PROVIDER_OPTIONS = ['title', 'issuer', ...Object.keys(ENDPOINTS), 'idTokenIssuer', 'grantType', 'clientId', 'clientSecret', 'clientAuthentication', 'clientPrivateKey',
+const PROVIDER_OPTIONS = [
+  'title',
+  'issuer',
+  ...Object.keys(ENDPOINTS),
+  'idTokenIssuer',
+  'grantType',
+  'clientId',
+  'clientSecret',
+  'clientAuthentication',
+  'clientPrivateKey',
   'clientAssertion',
-  'redirectUri', 'scope', 'scopeSeparator', 'authorizationParams', 'tokenParams', 'refreshParams', 'pkce', 'forwardedLoginParams', 'tokenEndpointMethod', 'tokenRequestPlacement',
-  'requireTokenType', 'responseMode', 'resourceServers', 'tokenPlacement', 'refresh', 'expiryLeeway', 'defaultExpiresIn', 'requestTimeout', 'refreshAhead',
+  'redirectUri',
+  'scope',
+  'scopeSeparator',
+  'authorizationParams',
+  'tokenParams',
+  'refreshParams',
+  'pkce',
+  'forwardedLoginParams',
+  'tokenEndpointMethod',
+  'tokenRequestPlacement',
+  'requireTokenType',
+  'responseMode',
+  'resourceServers',
+  'tokenPlacement',
+  'refresh',
+  'expiryLeeway',
+  'defaultExpiresIn',
+  'requestTimeout',
+  'refreshAhead',
   'clockTolerance',
   'revokeAtLogout', 'postLogoutRedirectUri', 'profileSource', 'fetchProfile', 'userProfile', 'conform', 'hooks',
   'allowInsecureRequests']
 /** The longest time a timer of Node's can hold, in milliseconds: a longer one is over at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1
-const HOOKS = ['accessTokenRequest', 'accessTokenResponse', 'refreshTokenRequest', 'refreshTokenResponse', 'protectedRequest'] as const
+const HOOKS = [
+  'accessTokenRequest',
+  'accessTokenResponse',
+  'refreshTokenRequest',
+  'refreshTokenResponse',
+  'protectedRequest'
+] as const
 
 /** Checks the name by which routes and sessions know a provider. */
 export function checkProviderName (name: string, check: OptionChecker): void {
@@ -94,29 +126,68 @@ export function checkProviderName (name: string, check: OptionChecker): void {
  * @param name what the provider is called in errors
  * @param path where its options stand, for the messages
  */
-export function resolveProvider (name: string, options: ProviderOptions, check: OptionChecker, path = `providers.${name}`): ProviderConfig {
+export function resolveProvider (
+  name: string,
+  options: ProviderOptions,
+  check: OptionChecker,
+  path = `providers.${name}`
+): ProviderConfig {
   check.known(path, options, PROVIDER_OPTIONS)
   const insecure = options.allowInsecureRequests === true
 
-  if (typeof options.clientId !== 'string' || options.clientId === '') check.missing(`${path}.clientId`, options, 'write the id that the provider gave the app')
+  if (typeof options.clientId !== 'string' || options.clientId === '') {
+    check.missing(`${path}.clientId`, options, 'write the id that the provider gave the app')
+  }
   check.type(`${path}.clientSecret`, options.clientSecret, 'string')
   const { clientAuthentication } = options
-  if (typeof clientAuthentication !== 'function') check.oneOf(`${path}.clientAuthentication`, clientAuthentication, ['client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt', 'tls_client_auth', 'none'])
+  if (typeof clientAuthentication !== 'function') {
+    check.oneOf(`${path}.clientAuthentication`, clientAuthentication, [
+      'client_secret_basic',
+      'client_secret_post',
+      'client_secret_jwt',
+      'private_key_jwt',
+      'tls_client_auth',
+      'none'
+    ])
+  }
   if (clientAuthentication === 'private_key_jwt' && options.clientPrivateKey === undefined) {
-    check.missing(`${path}.clientPrivateKey`, options, "write the private key as CryptoKey, JWK or PEM: clientAuthentication is 'private_key_jwt'")
+    check.missing(
+      `${path}.clientPrivateKey`,
+      options,
+      "write the private key as CryptoKey, JWK or PEM: clientAuthentication is 'private_key_jwt'"
+    )
   }
   if (options.clientPrivateKey !== undefined && !isPrivateKey(options.clientPrivateKey)) {
-    check.add(`${path}.clientPrivateKey`, 'is no private key; write a CryptoKey, a JWK, or PEM that begins with -----BEGIN PRIVATE KEY-----')
+    check.add(
+      `${path}.clientPrivateKey`,
+      'is no private key; write a CryptoKey, a JWK, or PEM that begins with -----BEGIN PRIVATE KEY-----'
+    )
   }
-  if (typeof clientAuthentication === 'string' && clientAuthentication.startsWith('client_secret_') && !options.clientSecret) {
-    check.missing(`${path}.clientSecret`, options, `write the secret, or 'none' for a public client: clientAuthentication is '${clientAuthentication}'`)
+  if (
+    typeof clientAuthentication === 'string' &&
+    clientAuthentication.startsWith('client_secret_') &&
+    !options.clientSecret
+  ) {
+    check.missing(
+      `${path}.clientSecret`,
+      options,
+      `write the secret, or 'none' for a public client: clientAuthentication is '${clientAuthentication}'`
+    )
   } else if (clientAuthentication === undefined && isUnset(options, 'clientSecret')) {
     check.missing(`${path}.clientSecret`, options, 'write the secret, or leave the option out for a public client')
   }
-  if (options.clientSecret === '') check.add(`${path}.clientSecret`, 'is empty; write the secret, or leave it out for a public client')
+  if (options.clientSecret === '') {
+    check.add(`${path}.clientSecret`, 'is empty; write the secret, or leave it out for a public client')
+  }
 
   const grantType = options.grantType ?? 'authorization_code'
-  check.oneOf(`${path}.grantType`, grantType, ['authorization_code', 'implicit', 'password', 'client_credentials', 'device_code'])
+  check.oneOf(`${path}.grantType`, grantType, [
+    'authorization_code',
+    'implicit',
+    'password',
+    'client_credentials',
+    'device_code'
+  ])
   const endpoints: Record<string, string> = {}
   for (const [option, member] of Object.entries(ENDPOINTS)) {
     const value = options[option as keyof typeof ENDPOINTS]
@@ -124,33 +195,60 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
   }
   check.url(`${path}.issuer`, options.issuer, insecure)
   // eBay registers a name in a URL's place, and wants that name back.
-  if (typeof options.redirectUri !== 'string' || !/^[\w-]+$/.test(options.redirectUri)) check.url(`${path}.redirectUri`, options.redirectUri, true)
+  if (typeof options.redirectUri !== 'string' || !/^[\w-]+$/.test(options.redirectUri)) {
+    check.url(`${path}.redirectUri`, options.redirectUri, true)
+  }
   check.url(`${path}.postLogoutRedirectUri`, options.postLogoutRedirectUri, true)
-  const lacking = options.issuer === undefined ? requiredEndpoints(grantType).filter(option => options[option] === undefined) : []
+  const lacking =
+    options.issuer === undefined ? requiredEndpoints(grantType).filter(option => options[option] === undefined) : []
   // One cause is one line: what a written issuer would have brought is not asked for beside it.
-  const issuerUnset = isUnset(options, 'issuer') && (lacking.length > 0 || parseScope(options.scope ?? [])?.includes('openid') === true)
-  if (issuerUnset) check.missing(`${path}.issuer`, options, 'write the issuer, or leave the option out and write the endpoints')
-  else for (const option of lacking) check.missing(`${path}.${option}`, options, 'write it, or `issuer` to have the endpoints discovered')
+  const issuerUnset =
+    isUnset(options, 'issuer') && (lacking.length > 0 || parseScope(options.scope ?? [])?.includes('openid') === true)
+  if (issuerUnset) {
+    check.missing(`${path}.issuer`, options, 'write the issuer, or leave the option out and write the endpoints')
+  } else {
+    for (const option of lacking) {
+      check.missing(`${path}.${option}`, options, 'write it, or `issuer` to have the endpoints discovered')
+    }
+  }
   checkClientAssertion(`${path}.clientAssertion`, options.clientAssertion, check)
   const scope = parseScope(options.scope ?? [])
-  if (Array.isArray(options.scope) && options.scope.includes(undefined as never)) check.unset(`${path}.scope`, options.scope)
-  else if (scope === undefined) check.add(`${path}.scope`, 'must be a list of strings or one string with spaces')
-  if (options.idTokenIssuer !== undefined && options.issuer === undefined && options.jwksUri === undefined) check.add(`${path}.jwksUri`, 'is missing, and idTokenIssuer is given; write where the keys of its ID tokens are')
+  if (Array.isArray(options.scope) && options.scope.includes(undefined as never)) {
+    check.unset(`${path}.scope`, options.scope)
+  } else if (scope === undefined) check.add(`${path}.scope`, 'must be a list of strings or one string with spaces')
+  if (options.idTokenIssuer !== undefined && options.issuer === undefined && options.jwksUri === undefined) {
+    check.add(`${path}.jwksUri`, 'is missing, and idTokenIssuer is given; write where the keys of its ID tokens are')
+  }
   const profileAlone = options.profileSource === 'userinfo' || options.fetchProfile !== undefined
   const knowsIssuer = options.issuer !== undefined || options.idTokenIssuer !== undefined
   if (!issuerUnset && !knowsIssuer && !profileAlone && scope?.includes('openid') === true) {
-    check.add(`${path}.issuer`, 'is missing, and scope asks for "openid"; an ID token can be checked only against a known issuer (with `profileSource: \'userinfo\'` there need be none)')
+    check.add(
+      `${path}.issuer`,
+      'is missing, and scope asks for "openid"; an ID token can be checked only against a known issuer (with ' +
+        '`profileSource: \'userinfo\'` there need be none)'
+    )
   }
-  const { resourceServers, encodedSlashes } = readResourceServers(`${path}.resourceServers`, options.resourceServers, insecure, check)
+  const { resourceServers, encodedSlashes } = readResourceServers(
+    `${path}.resourceServers`,
+    options.resourceServers,
+    insecure,
+    check
+  )
   check.number(`${path}.expiryLeeway`, options.expiryLeeway, 0)
   check.number(`${path}.defaultExpiresIn`, options.defaultExpiresIn, 1)
   check.number(`${path}.requestTimeout`, options.requestTimeout, 1, MAX_TIMER_MS)
   check.number(`${path}.clockTolerance`, options.clockTolerance, 0)
-  for (const option of ['refreshAhead', 'revokeAtLogout', 'allowInsecureRequests', 'requireTokenType'] as const) check.type(`${path}.${option}`, options[option], 'boolean')
-  for (const option of ['fetchProfile', 'userProfile', 'conform'] as const) check.type(`${path}.${option}`, options[option], 'function')
+  for (const option of ['refreshAhead', 'revokeAtLogout', 'allowInsecureRequests', 'requireTokenType'] as const) {
+    check.type(`${path}.${option}`, options[option], 'boolean')
+  }
+  for (const option of ['fetchProfile', 'userProfile', 'conform'] as const) {
+    check.type(`${path}.${option}`, options[option], 'function')
+  }
   const forwardedLoginParams = check.strings(`${path}.forwardedLoginParams`, options.forwardedLoginParams) ?? []
   const pkce = options.pkce ?? 'S256'
-  if (pkce !== false && pkce !== 'S256' && pkce !== 'plain') check.add(`${path}.pkce`, `is ${JSON.stringify(pkce)}; write 'S256', 'plain' or false`)
+  if (pkce !== false && pkce !== 'S256' && pkce !== 'plain') {
+    check.add(`${path}.pkce`, `is ${JSON.stringify(pkce)}; write 'S256', 'plain' or false`)
+  }
   check.oneOf(`${path}.tokenEndpointMethod`, options.tokenEndpointMethod, ['POST', 'GET'])
   check.oneOf(`${path}.tokenRequestPlacement`, options.tokenRequestPlacement, ['body', 'query'])
   check.oneOf(`${path}.tokenPlacement`, options.tokenPlacement, ['header', 'query', 'body'])
@@ -160,7 +258,12 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
   check.oneOf(`${path}.profileSource`, options.profileSource, ['id_token', 'userinfo', 'auto'])
   for (const option of ['authorizationParams', 'tokenParams', 'refreshParams'] as const) {
     if (options[option] === undefined || check.object(`${path}.${option}`, options[option]) === undefined) continue
-    checkCredentials(`${path}.${option}`, options[option], option === 'authorizationParams' || authenticates(options), check)
+    checkCredentials(
+      `${path}.${option}`,
+      options[option],
+      option === 'authorizationParams' || authenticates(options),
+      check
+    )
   }
   for (const option of ['title', 'scopeSeparator'] as const) check.type(`${path}.${option}`, options[option], 'string')
   checkIdTokenIssuer(`${path}.idTokenIssuer`, options.idTokenIssuer, check)
@@ -213,8 +316,8 @@ export function resolveProvider (name: string, options: ProviderOptions, check: 
 }
 
 /**
- * Tokens and subjects are an issuer's own (OpenID Connect Core, section 2), a refresh token also its client's (RFC 6749,
- * section 6). Another way to write the same URL is the same provider.
+ * Tokens and subjects are an issuer's own (OpenID Connect Core, section 2), a refresh token also its client's (RFC
+ * 6749, section 6). Another way to write the same URL is the same provider.
  */
 function identityOf ({ issuer, authorizationEndpoint, tokenEndpoint, clientId }: ProviderOptions): string {
   const href = (url: string | undefined) => url === undefined ? '' : tryUrl(url)?.href ?? String(url)
@@ -222,7 +325,10 @@ function identityOf ({ issuer, authorizationEndpoint, tokenEndpoint, clientId }:
   return shortHash(JSON.stringify([...server, clientId]))
 }
 
-/** Reads the list of the APIs that may have the token; each ends with a slash, so that `/v1` does not stand for `/v10` as well. */
+/**
+ * Reads the list of the APIs that may have the token; each ends with a slash, so that `/v1` does not stand for `/v10`
+ * as well.
+ */
 function readResourceServers (
   path: string, value: ProviderOptions['resourceServers'], insecure: boolean, check: OptionChecker
 ): { resourceServers: URL[], encodedSlashes: URL[] } {
@@ -288,14 +394,20 @@ function authenticates ({ clientAuthentication, clientSecret }: ProviderOptions)
 function checkCredentials (path: string, params: RequestParameters, refused: boolean, check: OptionChecker): void {
   const given = setParameters(new URLSearchParams(), params)
   if (!refused || !given.has('client_secret')) return
-  check.add(`${path}.client_secret`, "must not be there: the client is authenticated by clientSecret and clientAuthentication; for the form, write clientAuthentication: 'client_secret_post'")
+  check.add(
+    `${path}.client_secret`,
+    'must not be there: the client is authenticated by clientSecret and clientAuthentication; for the form, write ' +
+      "clientAuthentication: 'client_secret_post'"
+  )
 }
 
 function isPrivateKey (key: unknown): boolean {
   return typeof key === 'string' ? key.includes('-----BEGIN PRIVATE KEY-----') : typeof key === 'object' && key !== null
 }
 
-function requiredEndpoints (grantType: GrantType): ('authorizationEndpoint' | 'tokenEndpoint' | 'deviceAuthorizationEndpoint')[] {
+function requiredEndpoints (
+  grantType: GrantType
+): ('authorizationEndpoint' | 'tokenEndpoint' | 'deviceAuthorizationEndpoint')[] {
   if (grantType === 'implicit') return ['authorizationEndpoint']
   if (grantType === 'device_code') return ['deviceAuthorizationEndpoint', 'tokenEndpoint']
   return grantType === 'authorization_code' ? ['authorizationEndpoint', 'tokenEndpoint'] : ['tokenEndpoint']

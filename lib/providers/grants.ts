@@ -24,9 +24,15 @@ export interface GrantResult {
 
 /**
  * Trades a grant for tokens.
- * @throws FST_OAUTH_AUTHORIZATION_FAILED where the provider refuses, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE
+ * @throws FST_OAUTH_AUTHORIZATION_FAILED where the provider refuses, FST_OAUTH_INVALID_TOKEN_RESPONSE,
+ *   FST_OAUTH_PROVIDER_UNAVAILABLE
  */
-export async function requestGrant (provider: ProviderClient, grantType: string, grant: GrantRequest['grant'], options: GrantOptions = {}): Promise<GrantResult> {
+export async function requestGrant (
+  provider: ProviderClient,
+  grantType: string,
+  grant: GrantRequest['grant'],
+  options: GrantOptions = {}
+): Promise<GrantResult> {
   const scope = parseScope(options.scope) ?? [...provider.config.scope]
   const answer = await provider.requestTokens({
     grantType,
@@ -78,8 +84,21 @@ export function scopeParameter (provider: ProviderClient, { scope }: GrantOption
 }
 
 /** Authorization code (RFC 6749, section 4.1.3). The scope is not said again. */
-export async function codeGrant (provider: ProviderClient, { code, redirectUri, codeVerifier, ...options }: GrantOptions & { code: string, redirectUri?: string | undefined, codeVerifier?: string | undefined }): Promise<GrantResult> {
-  return await requestGrant(provider, 'authorization_code', { code, redirect_uri: redirectUri, code_verifier: codeVerifier }, options)
+export async function codeGrant (
+  provider: ProviderClient,
+  {
+    code,
+    redirectUri,
+    codeVerifier,
+    ...options
+  }: GrantOptions & { code: string; redirectUri?: string | undefined; codeVerifier?: string | undefined }
+): Promise<GrantResult> {
+  return await requestGrant(
+    provider,
+    'authorization_code',
+    { code, redirect_uri: redirectUri, code_verifier: codeVerifier },
+    options
+  )
 }
 
 /**
@@ -87,30 +106,56 @@ export async function codeGrant (provider: ProviderClient, { code, redirectUri, 
  * An empty password is sent: whether there is one is the provider's to say.
  * @throws FST_OAUTH_INVALID_OPTIONS where one of the two is missing
  */
-export async function passwordGrant (provider: ProviderClient, { username, password, ...options }: GrantOptions & { username: string | undefined, password: string | undefined }): Promise<GrantResult> {
+export async function passwordGrant (
+  provider: ProviderClient,
+  { username, password, ...options }: GrantOptions & { username: string | undefined; password: string | undefined }
+): Promise<GrantResult> {
   if (typeof username !== 'string' || username === '' || typeof password !== 'string') {
-    throw new InvalidOptionsError('the password grant needs a user name and a password', { provider: provider.name, reason: 'missing_credentials' })
+    throw new InvalidOptionsError('the password grant needs a user name and a password', {
+      provider: provider.name,
+      reason: 'missing_credentials'
+    })
   }
-  return await requestGrant(provider, 'password', { username, password, scope: scopeParameter(provider, options) }, options)
+  return await requestGrant(
+    provider,
+    'password',
+    { username, password, scope: scopeParameter(provider, options) },
+    options
+  )
 }
 
 /** Client credentials (RFC 6749, section 4.4). */
-export async function clientCredentialsGrant (provider: ProviderClient, options: GrantOptions = {}): Promise<GrantResult> {
+export async function clientCredentialsGrant (
+  provider: ProviderClient,
+  options: GrantOptions = {}
+): Promise<GrantResult> {
   return await requestGrant(provider, 'client_credentials', { scope: scopeParameter(provider, options) }, options)
 }
 
 /** A signed assertion of the app's own in place of a login (RFC 7523, section 2.1). */
-export async function jwtBearerGrant (provider: ProviderClient, { assertion, ...options }: GrantOptions & { assertion: string }): Promise<GrantResult> {
-  if (typeof assertion !== 'string' || assertion === '') throw new InvalidOptionsError('the JWT bearer grant needs an assertion; sign one for the provider', { provider: provider.name, reason: 'missing_assertion' })
+export async function jwtBearerGrant (
+  provider: ProviderClient,
+  { assertion, ...options }: GrantOptions & { assertion: string }
+): Promise<GrantResult> {
+  if (typeof assertion !== 'string' || assertion === '') {
+    throw new InvalidOptionsError('the JWT bearer grant needs an assertion; sign one for the provider', {
+      provider: provider.name,
+      reason: 'missing_assertion'
+    })
+  }
   const scope = scopeParameter(provider, options)
   return await requestGrant(provider, JWT_BEARER_GRANT, { assertion, scope }, options)
 }
 
 /**
- * Trades a refresh token that nobody keeps a record of (RFC 6749, section 6). Where none is issued anew, the one given stays good.
+ * Trades a refresh token that nobody keeps a record of (RFC 6749, section 6). Where none is issued anew, the one given
+ * stays good.
  * @throws FST_OAUTH_LOGIN_ENDED, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE
  */
-export async function refreshGrant (provider: ProviderClient, { refreshToken, params, scope = provider.config.scope, hooks }: GrantOptions & { refreshToken: string }): Promise<GrantResult> {
+export async function refreshGrant (
+  provider: ProviderClient,
+  { refreshToken, params, scope = provider.config.scope, hooks }: GrantOptions & { refreshToken: string }
+): Promise<GrantResult> {
   const answer = await provider.requestTokens({
     grantType: 'refresh_token',
     grant: { refresh_token: refreshToken },
@@ -140,7 +185,16 @@ export interface TokenExchange extends GrantOptions {
 
 /** Trades one token for another (RFC 8693). */
 export async function tokenExchangeGrant (provider: ProviderClient, exchange: TokenExchange): Promise<GrantResult> {
-  const { subjectToken, subjectTokenType = 'access_token', actorToken, actorTokenType = 'access_token', requestedTokenType, audience, resource, ...options } = exchange
+  const {
+    subjectToken,
+    subjectTokenType = 'access_token',
+    actorToken,
+    actorTokenType = 'access_token',
+    requestedTokenType,
+    audience,
+    resource,
+    ...options
+  } = exchange
   const params = setParameters(setParameters(new URLSearchParams(), { audience, resource }), options.params)
   return await requestGrant(provider, TOKEN_EXCHANGE_GRANT, {
     subject_token: subjectToken,
@@ -166,16 +220,29 @@ export interface DeviceAuthorization {
   interval: number
 }
 
-/** Starts a device authorization (RFC 8628, section 3.1). @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_RESPONSE */
-export async function startDevice (provider: ProviderClient, now: number, options: GrantOptions = {}): Promise<DeviceAuthorization> {
+/**
+ * Starts a device authorization (RFC 8628, section 3.1).
+ * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_RESPONSE
+ */
+export async function startDevice (
+  provider: ProviderClient,
+  now: number,
+  options: GrantOptions = {}
+): Promise<DeviceAuthorization> {
   const params = setParameters(new URLSearchParams(), options.params)
-  const answer = await provider.form('device_authorization_endpoint', setParameters(params, { client_id: provider.config.clientId, scope: scopeParameter(provider, options) }))
+  const answer = await provider.form(
+    'device_authorization_endpoint',
+    setParameters(params, { client_id: provider.config.clientId, scope: scopeParameter(provider, options) })
+  )
   const members = parseMembers(answer.text) ?? {}
   if (typeof members.error === 'string' && members.error !== '') throw refusedDevice(provider, answer.status, members)
   // Some write `verification_url`, as the drafts did.
   const uri = members.verification_uri ?? members.verification_url
   if (typeof members.device_code !== 'string' || typeof members.user_code !== 'string' || typeof uri !== 'string') {
-    throw new InvalidResponseError(`the device authorization answer of provider "${provider.name}" cannot be used`, { provider: provider.name, responseStatus: answer.status })
+    throw new InvalidResponseError(`the device authorization answer of provider "${provider.name}" cannot be used`, {
+      provider: provider.name,
+      responseStatus: answer.status
+    })
   }
   const complete = members.verification_uri_complete
   return {
@@ -219,12 +286,17 @@ function refusedDevice (provider: ProviderClient, responseStatus: number, member
 }
 
 /**
- * Asks until the user has answered (RFC 8628, section 3.4 and 3.5): not before the interval, five seconds slower for good
- * after each `slow_down`.
+ * Asks until the user has answered (RFC 8628, section 3.4 and 3.5): not before the interval, five seconds slower for
+ * good after each `slow_down`.
  * @param wait waits for some seconds; rejects when the caller gave up
  * @throws FST_OAUTH_AUTHORIZATION_FAILED: `access_denied`, `expired_token`, …
  */
-export async function pollDevice (provider: ProviderClient, device: DeviceAuthorization, { now, wait }: { now: () => number, wait: (seconds: number) => Promise<void> }, options: GrantOptions = {}): Promise<GrantResult> {
+export async function pollDevice (
+  provider: ProviderClient,
+  device: DeviceAuthorization,
+  { now, wait }: { now: () => number; wait: (seconds: number) => Promise<void> },
+  options: GrantOptions = {}
+): Promise<GrantResult> {
   let { interval } = device
   for (;;) {
     const left = device.expiresAt - now()

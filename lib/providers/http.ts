@@ -32,32 +32,57 @@ export class ProviderHttp {
   /**
    * Sends a request and reads the answer whole, whatever its status.
    * @param timeoutMs milliseconds for the whole exchange
-   * @throws FST_OAUTH_PROVIDER_UNAVAILABLE where no whole answer came, FST_OAUTH_INVALID_TOKEN_RESPONSE where it is too large to be one
+   * @throws FST_OAUTH_PROVIDER_UNAVAILABLE where no whole answer came, FST_OAUTH_INVALID_TOKEN_RESPONSE where it is too
+   *   large to be one
    */
   async answer (request: ProviderRequest, timeoutMs = this.#config.requestTimeout): Promise<HttpResponse> {
     try {
-      const { statusCode, headers, body } = await this.#transport.buffered(request, { limit: ANSWER_LIMIT, timeoutMs, line: 'provider' })
+      const { statusCode, headers, body } = await this.#transport.buffered(request, {
+        limit: ANSWER_LIMIT,
+        timeoutMs,
+        line: 'provider'
+      })
       return { status: statusCode, headers, text: body.toString('utf8') }
     } catch (cause) {
       if (cause instanceof InvalidResponseError && (cause.reason === 'too_large' || cause.reason === 'encoding')) {
-        throw new InvalidTokenResponseError(`an answer of provider "${this.#config.name}" cannot be used: ${cause.message}`, { provider: this.#config.name, reason: cause.reason })
+        throw new InvalidTokenResponseError(
+          `an answer of provider "${this.#config.name}" cannot be used: ${cause.message}`,
+          { provider: this.#config.name, reason: cause.reason }
+        )
       }
       if (cause instanceof OAuthError && cause.reason !== 'timeout') throw cause
-      throw new ProviderUnavailableError(`provider "${this.#config.name}" cannot be reached; try again later`, { provider: this.#config.name, reason: 'no_answer', cause: withoutRequest(cause as Error, request) })
+      throw new ProviderUnavailableError(`provider "${this.#config.name}" cannot be reached; try again later`, {
+        provider: this.#config.name,
+        reason: 'no_answer',
+        cause: withoutRequest(cause as Error, request)
+      })
     }
   }
 
   /** What an answer means that says: not now. */
   unavailable (answer: HttpResponse, secrets?: readonly string[], said?: OAuthError): OAuthError {
-    return new ProviderUnavailableError(`provider "${this.#config.name}" is not available now (it answered ${answer.status}); try again later`, {
-      provider: this.#config.name, responseStatus: answer.status, excerpt: excerptOf(answer.text, secrets), oauthError: said?.oauthError, oauthErrorDescription: said?.oauthErrorDescription, oauthErrorUri: said?.oauthErrorUri, retryAfter: retryAfterOf(answer, this.#clock.now())
-    })
+    return new ProviderUnavailableError(
+      `provider "${this.#config.name}" is not available now (it answered ${answer.status}); try again later`,
+      {
+        provider: this.#config.name,
+        responseStatus: answer.status,
+        excerpt: excerptOf(answer.text, secrets),
+        oauthError: said?.oauthError,
+        oauthErrorDescription: said?.oauthErrorDescription,
+        oauthErrorUri: said?.oauthErrorUri,
+        retryAfter: retryAfterOf(answer, this.#clock.now())
+      }
+    )
   }
 }
 
 // A mock's error shows the whole request.
 function withoutRequest ({ name, code, message }: Error & { code?: string }, { url, headers, body }: ProviderRequest) {
-  const sent = [...url.searchParams.values(), ...new URLSearchParams(body).values(), ...headers.authorization?.split(' ') ?? []]
+  const sent = [
+    ...url.searchParams.values(),
+    ...new URLSearchParams(body).values(),
+    ...(headers.authorization?.split(' ') ?? [])
+  ]
   return { name, code, message: scrub(message, sent) }
 }
 

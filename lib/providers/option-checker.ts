@@ -20,7 +20,8 @@ export class OptionChecker {
 
   /**
    * An option that has to be there and is not.
-   * @param options what it is missing in: an option that is written there and has no value is told apart from one left out
+   * @param options what it is missing in: an option that is written there and has no value is told apart from one left
+   *   out
    * @param remedy what to write
    */
   missing (path: string, options: object | undefined, remedy: string): void {
@@ -35,13 +36,16 @@ export class OptionChecker {
 
   type (path: string, value: unknown, type: string, required = false): void {
     // eslint-disable-next-line valid-typeof
-    if ((value !== undefined || required) && typeof value !== type) this.add(path, `must be a ${type}, not ${kind(value)}`)
+    if ((value !== undefined || required) && typeof value !== type) {
+      this.add(path, `must be a ${type}, not ${kind(value)}`)
+    }
   }
 
   number (path: string, value: unknown, min: number, max = Infinity): void {
     if (value === undefined) return
-    if (typeof value !== 'number' || !Number.isFinite(value) || value < min) this.add(path, `must be a number of at least ${min}, not ${String(value)}`)
-    else if (value > max) this.add(path, `must be a number of at most ${max}, not ${value}`)
+    if (typeof value !== 'number' || !Number.isFinite(value) || value < min) {
+      this.add(path, `must be a number of at least ${min}, not ${String(value)}`)
+    } else if (value > max) this.add(path, `must be a number of at most ${max}, not ${value}`)
   }
 
   strings (path: string, value: readonly string[] | undefined): string[] | undefined {
@@ -55,11 +59,15 @@ export class OptionChecker {
 
   /** Names the items of a list that have no value. */
   unset (path: string, list: readonly unknown[]): void {
-    for (const [index, item] of list.entries()) if (item === undefined) this.add(`${path}[${index}]`, `${UNSET} Write its value, or take it out`)
+    for (const [index, item] of list.entries()) {
+      if (item === undefined) this.add(`${path}[${index}]`, `${UNSET} Write its value, or take it out`)
+    }
   }
 
   oneOf (path: string, value: unknown, values: readonly string[]): void {
-    if (value !== undefined && !values.includes(value as string)) this.add(path, `is ${JSON.stringify(value)}; write one of ${values.join(', ')}`)
+    if (value !== undefined && !values.includes(value as string)) {
+      this.add(path, `is ${JSON.stringify(value)}; write one of ${values.join(', ')}`)
+    }
   }
 
   url (path: string, value: unknown, allowInsecure: boolean): URL | undefined {
@@ -67,8 +75,9 @@ export class OptionChecker {
     const url = typeof value === 'string' ? URL.parse?.(value) ?? tryUrl(value) : undefined
     if (url === undefined || !/^https?:$/.test(url.protocol)) this.add(path, 'must be an absolute http(s) URL')
     else if (url.username !== '' || url.password !== '') this.add(path, 'must not hold credentials')
-    else if (!isSecureUrl(url) && !allowInsecure) this.add(path, 'is plain http; write https, or set allowInsecureRequests for a provider inside your own network')
-    else return url
+    else if (!isSecureUrl(url) && !allowInsecure) {
+      this.add(path, 'is plain http; write https, or set allowInsecureRequests for a provider inside your own network')
+    } else return url
   }
 
   /** An undici Dispatcher whose handlers are those of undici 7 and 8; an older one would fail each call. */
@@ -77,7 +86,11 @@ export class OptionChecker {
     if (this.object(path, value) === undefined) return
     this.type(`${path}.dispatch`, (value as { dispatch?: unknown }).dispatch, 'function', true)
     if (isOldDispatcher(value as object)) {
-      this.add(path, 'is of undici 6 or older (the undici inside Node may be one, too), which cannot carry these calls; give one of undici 7 or 8')
+      this.add(
+        path,
+        'is of undici 6 or older (the undici inside Node may be one, too), which cannot carry these calls; give ' +
+          'one of undici 7 or 8'
+      )
     }
   }
 
@@ -86,16 +99,24 @@ export class OptionChecker {
 
   report (): void {
     if (this.#problems.length === 0) return
-    throw new InvalidOptionsError(`fastify-oauth-session cannot start:\n${this.#problems.map(problem => `- ${problem}`).join('\n')}`)
+    throw new InvalidOptionsError(
+      `fastify-oauth-session cannot start:\n${this.#problems.map(problem => `- ${problem}`).join('\n')}`
+    )
   }
 }
 
-const join = (path: string, name: string) => path === '' ? name : `${path}.${name}`
-const kind = (value: unknown) => value === undefined ? 'missing' : value === null ? 'null' : Array.isArray(value) ? 'a list' : typeof value
+const join = (path: string, name: string) => (path === '' ? name : `${path}.${name}`)
+const kind = (value: unknown) =>
+  value === undefined ? 'missing' : value === null ? 'null' : Array.isArray(value) ? 'a list' : typeof value
 
 /** Whether an option is written down and has no value. */
 export function isUnset (options: object | undefined, name: string): boolean {
-  return options !== undefined && options !== null && name in options && (options as Record<string, unknown>)[name] === undefined
+  return (
+    options !== undefined &&
+    options !== null &&
+    name in options &&
+    (options as Record<string, unknown>)[name] === undefined
+  )
 }
 
 // Nothing in a dispatcher says its version. Up to undici 6 a base class has `interceptors`, and `compose` makes another
@@ -104,7 +125,9 @@ function isOldDispatcher (dispatcher: { compose?: unknown, _events?: unknown }):
   if ('interceptors' in dispatcher) return true
   if (typeof dispatcher.compose !== 'function') return false
   try {
-    const composed = dispatcher.compose((dispatch: Function) => (options: unknown, handler: unknown) => dispatch(options, handler))
+    const composed = dispatcher.compose(
+      (dispatch: Function) => (options: unknown, handler: unknown) => dispatch(options, handler)
+    )
     return composed._events !== dispatcher._events
   } catch {
     return false

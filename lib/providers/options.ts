@@ -1,4 +1,8 @@
-import type { ClientAuthenticationFunction, ClientAuthenticationMethod, ClientPrivateKey } from '../oauth/client-authentication.ts'
+import type {
+  ClientAuthenticationFunction,
+  ClientAuthenticationMethod,
+  ClientPrivateKey
+} from '../oauth/client-authentication.ts'
 import type { Conform, HttpResponse } from '../oauth/token-response.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
 import type { RequestParameters } from '../oauth/urls.ts'
@@ -11,7 +15,9 @@ export interface User {
    */
   id: string
   name?: string
-  /** An address the provider knows; it identifies nobody unless `emailVerified` is true, and even then `id` is the key. */
+  /**
+   * An address the provider knows; it identifies nobody unless `emailVerified` is true, and even then `id` is the key.
+   */
   email?: string
   emailVerified?: boolean
   /** URL of a portrait. */
@@ -105,8 +111,8 @@ export type ClientAssertionFunction =
 export type GrantType = 'authorization_code' | 'implicit' | 'password' | 'client_credentials' | 'device_code'
 
 /**
- * What happens when the token has expired: `auto` refreshes and saves; `notify` refreshes and throws TokensUpdatedError with
- * the new set; `manual` throws TokenExpiredError.
+ * What happens when the token has expired: `auto` refreshes and saves; `notify` refreshes and throws TokensUpdatedError
+ * with the new set; `manual` throws TokenExpiredError.
  */
 export type RefreshMode = 'auto' | 'notify' | 'manual'
 
@@ -141,8 +147,8 @@ export interface ResourceServer {
   /** Origin and path, below which the token may be sent. */
   url: string
   /**
-   * Lets `%2F` through inside a segment of the paths that a handler writes below `url`, for an API that wants an id with a
-   * slash as one segment (`projects/group%2Fproject`). Default false.
+   * Lets `%2F` through inside a segment of the paths that a handler writes below `url`, for an API that wants an id
+   * with a slash as one segment (`projects/group%2Fproject`). Default false.
    */
   encodedSlashes?: boolean
 }
@@ -151,7 +157,9 @@ export interface ResourceServer {
 export interface ProviderOptions {
   /** What a person reads on a button; the provider's name where absent. */
   title?: string
-  /** Issuer URL exactly as the provider writes it; endpoints are discovered there (OpenID Connect Discovery, RFC 8414). */
+  /**
+   * Issuer URL exactly as the provider writes it; endpoints are discovered there (OpenID Connect Discovery, RFC 8414).
+   */
   issuer?: string
   authorizationEndpoint?: string
   tokenEndpoint?: string
@@ -174,7 +182,10 @@ export interface ProviderOptions {
   clientSecret?: string
   /** How the app proves itself at the token endpoint; by default what the provider supports, Basic first. */
   clientAuthentication?: ClientAuthenticationMethod | ClientAuthenticationFunction
-  /** The private key for `private_key_jwt`: a CryptoKey, a JWK, or PKCS#8 PEM (RS256 where a PEM does not say otherwise). */
+  /**
+   * The private key for `private_key_jwt`: a CryptoKey, a JWK, or PKCS#8 PEM (RS256 where a PEM does not say
+   * otherwise).
+   */
   clientPrivateKey?: ClientPrivateKey
   /**
    * Audience and further header of the assertions of `private_key_jwt` and `client_secret_jwt`; a function is asked for
@@ -195,8 +206,9 @@ export interface ProviderOptions {
   /** Further parameters of each refresh. */
   refreshParams?: RequestParameters
   /**
-   * How a login shows beforehand who will exchange its code (RFC 7636). Default S256; `plain` only for a provider that has nothing
-   * better, false only for one that refuses the parameters: a client without a secret has nothing else, and uses S256 all the same.
+   * How a login shows beforehand who will exchange its code (RFC 7636). Default S256; `plain` only for a provider that
+   * has nothing better, false only for one that refuses the parameters: a client without a secret has nothing else, and
+   * uses S256 all the same.
    */
   pkce?: 'S256' | 'plain' | false
   /** Parameters that `GET /login/:provider` takes from its own query and passes on. Default none. */
@@ -225,7 +237,10 @@ export interface ProviderOptions {
   requestTimeout?: number
   /** Seconds that the provider's clock may differ from this machine's, where it signs times. Default 60. */
   clockTolerance?: number
-  /** Replace a token that is near its end while it is still used. Default true; false where a refresh kills the old token. */
+  /**
+   * Replace a token that is near its end while it is still used. Default true; false where a refresh kills the old
+   * token.
+   */
   refreshAhead?: boolean
   /** Tell the provider to revoke the tokens at logout. Default true. */
   revokeAtLogout?: boolean
@@ -234,8 +249,8 @@ export interface ProviderOptions {
   /** Where the user's profile comes from at login; by default the ID token, and userinfo where that says too little. */
   profileSource?: 'id_token' | 'userinfo' | 'auto'
   /**
-   * Fetches the profile in place of the userinfo request, whatever `profileSource` says. Where there is an ID token, it still
-   * says who logged in: a `sub` that is another one is refused.
+   * Fetches the profile in place of the userinfo request, whatever `profileSource` says. Where there is an ID token, it
+   * still says who logged in: a `sub` that is another one is refused.
    */
   fetchProfile?: FetchProfile
   /** Makes `request.oauth.user` out of the claims, the userinfo answer or what `fetchProfile` returned. */

@@ -26,7 +26,15 @@ import { isUnavailable, ProviderHttp } from './http.ts'
 import type { ProviderHooks } from './options.ts'
 import { combineHooks } from './presets/hooks.ts'
 
-type Endpoint = 'authorization_endpoint' | 'token_endpoint' | 'userinfo_endpoint' | 'revocation_endpoint' | 'introspection_endpoint' | 'end_session_endpoint' | 'device_authorization_endpoint' | 'jwks_uri'
+type Endpoint =
+  | 'authorization_endpoint'
+  | 'token_endpoint'
+  | 'userinfo_endpoint'
+  | 'revocation_endpoint'
+  | 'introspection_endpoint'
+  | 'end_session_endpoint'
+  | 'device_authorization_endpoint'
+  | 'jwks_uri'
 
 const ACCEPT_USERINFO = 'application/json, application/jwt;q=0.9'
 /** A signed JWT and an encrypted one (RFC 7515, section 3.1; RFC 7516, section 3.1), told apart by looking. */
@@ -36,7 +44,9 @@ const COMPACT_JWE = /^[\w-]+(?:\.[\w-]*){4}$/
 /** For a secret whose characters Basic encodes (RFC 6749, section 2.3.1). */
 const TRY_POST = "; some servers do not decode such a secret in Basic: try clientAuthentication: 'client_secret_post'"
 
-/** For `unauthorized_client`: this grant is not the client's (RFC 6749, section 5.2), or, at Keycloak, a wrong secret. */
+/**
+ * For `unauthorized_client`: this grant is not the client's (RFC 6749, section 5.2), or, at Keycloak, a wrong secret.
+ */
 const ALLOWED_GRANTS = ', and which grants the provider allows this client'
 
 /** Milliseconds after which discovered metadata is fetched anew, in the background. */
@@ -98,7 +108,9 @@ export class ProviderClient {
 
   /** The same provider, asked for tokens in another way. */
   withGrantType (grantType: ProviderConfig['grantType']): ProviderClient {
-    return this.config.grantType === grantType ? this : new ProviderClient({ ...this.config, grantType }, this.transport, this.#clock)
+    return this.config.grantType === grantType
+      ? this
+      : new ProviderClient({ ...this.config, grantType }, this.transport, this.#clock)
   }
 
   /** The metadata where it is known already. */
@@ -111,7 +123,8 @@ export class ProviderClient {
   }
 
   /**
-   * The provider's metadata: discovered once, by the first who asks, for all who ask; after a failure the next one tries again.
+   * The provider's metadata: discovered once, by the first who asks, for all who ask; after a failure the next one
+   * tries again.
    * @throws FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS
    */
   async metadata (): Promise<AuthorizationServerMetadata> {
@@ -142,7 +155,10 @@ export class ProviderClient {
   async endpoint (name: Endpoint): Promise<URL> {
     const url = (await this.metadata())[name]
     if (typeof url !== 'string') {
-      throw new InvalidOptionsError(`provider "${this.name}" has no ${name}; write the endpoint into its options`, { provider: this.name, reason: `missing_${name}` })
+      throw new InvalidOptionsError(`provider "${this.name}" has no ${name}; write the endpoint into its options`, {
+        provider: this.name,
+        reason: `missing_${name}`
+      })
     }
     return secureEndpoint(url, name, this.name, this.config.allowInsecureRequests)
   }
@@ -162,7 +178,11 @@ export class ProviderClient {
     const { href } = await this.endpoint('authorization_endpoint')
     // As the provider wrote it, unless that fits no Location header.
     const written = metadata.authorization_endpoint!
-    return buildAuthorizationUrl(/^[\x21-\x7e]+$/.test(written) ? written : href, { clientId: this.config.clientId, scopeSeparator: this.config.scopeSeparator, ...request })
+    return buildAuthorizationUrl(/^[\x21-\x7e]+$/.test(written) ? written : href, {
+      clientId: this.config.clientId,
+      scopeSeparator: this.config.scopeSeparator,
+      ...request
+    })
   }
 
   /**
@@ -178,7 +198,8 @@ export class ProviderClient {
   }
 
   /**
-   * Asks the token endpoint. An answer that is no token set comes back as `error`, with what it may have brought all the same.
+   * Asks the token endpoint. An answer that is no token set comes back as `error`, with what it may have brought all
+   * the same.
    * @throws FST_OAUTH_PROVIDER_UNAVAILABLE where no whole answer came, FST_OAUTH_INVALID_OPTIONS
    */
   async requestTokens (request: GrantRequest): Promise<TokenResponse> {
@@ -239,19 +260,35 @@ export class ProviderClient {
       secrets,
       requireTokenType: config.requireTokenType
     })
-    return 'error' in result && isUnavailable(answer, result.error) ? { ...result, error: this.http.unavailable(answer, secrets, result.error) } : result
+    return 'error' in result && isUnavailable(answer, result.error)
+      ? { ...result, error: this.http.unavailable(answer, secrets, result.error) }
+      : result
   }
 
   // Some providers want the token request as a GET, or its parameters in the query.
-  #placed (endpoint: URL, headers: Record<string, string>, body: URLSearchParams): { url: URL, method: string, headers: Record<string, string>, body?: string } {
+  #placed (
+    endpoint: URL,
+    headers: Record<string, string>,
+    body: URLSearchParams
+  ): { url: URL; method: string; headers: Record<string, string>; body?: string } {
     const method = this.config.tokenEndpointMethod
-    if (method === 'POST' && this.config.tokenRequestPlacement === 'body') return { url: endpoint, method, headers, body: body.toString() }
+    if (method === 'POST' && this.config.tokenRequestPlacement === 'body') {
+      return { url: endpoint, method, headers, body: body.toString() }
+    }
     const { 'content-type': _none, ...rest } = headers
     return { url: new URL(setQuery(endpoint.href, body)), method, headers: rest }
   }
 
   /** @throws FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE where its keys cannot be had */
-  async validateIdToken (idToken: string, expected: { nonce?: string | undefined, maxAge?: number | undefined, accessToken?: string, previous?: { sub: string, iss: string } | undefined }): Promise<IdTokenClaims> {
+  async validateIdToken (
+    idToken: string,
+    expected: {
+      nonce?: string | undefined
+      maxAge?: number | undefined
+      accessToken?: string
+      previous?: { sub: string; iss: string } | undefined
+    }
+  ): Promise<IdTokenClaims> {
     const { validateIdToken } = await import('../oauth/id-token.ts')
     return await validateIdToken(idToken, {
       ...await this.#signedBy('id_token_signing_alg_values_supported'),
@@ -278,15 +315,25 @@ export class ProviderClient {
 
   #idTokenIssuer (issuer: string): Pick<IdTokenExpectation, 'issuer' | 'acceptIssuer'> {
     const { idTokenIssuer } = this.config
-    return typeof idTokenIssuer === 'function' ? { issuer: '', acceptIssuer: idTokenIssuer } : { issuer: idTokenIssuer ?? issuer }
+    return typeof idTokenIssuer === 'function'
+      ? { issuer: '', acceptIssuer: idTokenIssuer }
+      : { issuer: idTokenIssuer ?? issuer }
   }
 
   async #fetchKeys (): Promise<JSONWebKeySet> {
     const url = await this.endpoint('jwks_uri')
-    const answer = await this.http.answer({ url, method: 'GET', headers: { accept: 'application/json, application/jwk-set+json' } })
+    const answer = await this.http.answer({
+      url,
+      method: 'GET',
+      headers: { accept: 'application/json, application/jwk-set+json' }
+    })
     const set = answer.status === 200 ? parseMembers(answer.text) : undefined
     if (!Array.isArray(set?.keys)) {
-      throw new ProviderUnavailableError(`the keys of provider "${this.name}" could not be read`, { provider: this.name, responseStatus: answer.status, reason: 'jwks' })
+      throw new ProviderUnavailableError(`the keys of provider "${this.name}" could not be read`, {
+        provider: this.name,
+        responseStatus: answer.status,
+        reason: 'jwks'
+      })
     }
     return set as unknown as JSONWebKeySet
   }
@@ -294,13 +341,19 @@ export class ProviderClient {
   /**
    * Asks for the user's profile (OpenID Connect Core, section 5.3). An answer that is signed is verified.
    * @param expectedSubject the `sub` of the ID token; an answer about somebody else is refused
-   * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE; `responseStatus` 401 where the token is not taken
+   * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE; `responseStatus` 401 where the token is not
+   *   taken
    */
   async userinfo (tokens: TokenSet, expectedSubject?: string): Promise<Record<string, unknown>> {
     const url = await this.endpoint('userinfo_endpoint')
     const headers = { authorization: authorizationOf(tokens, this.name), accept: ACCEPT_USERINFO }
     const answer = await this.http.answer({ url, method: 'GET', headers })
-    const invalid = (what: string, reason: string) => new InvalidResponseError(`the userinfo answer of provider "${this.name}" ${what}`, { provider: this.name, responseStatus: answer.status, reason })
+    const invalid = (what: string, reason: string) =>
+      new InvalidResponseError(`the userinfo answer of provider "${this.name}" ${what}`, {
+        provider: this.name,
+        responseStatus: answer.status,
+        reason
+      })
     if (isUnavailable(answer)) throw this.http.unavailable(answer, [tokens.accessToken])
     if (answer.status < 200 || answer.status > 299) throw invalid(`is a ${answer.status}`, 'status')
     const text = answer.text.trim()
@@ -332,7 +385,8 @@ export class ProviderClient {
 
   /**
    * Asks whether a token is still good (RFC 7662).
-   * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS where the provider has no such endpoint
+   * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS where the provider
+   *   has no such endpoint
    */
   async introspect (token: string, hint?: string): Promise<Record<string, unknown>> {
     const answer = await this.form('introspection_endpoint', { token, token_type_hint: hint })
@@ -366,7 +420,19 @@ export class ProviderClient {
 }
 
 // The rest of a token request says what is asked for, in words that an error may well repeat.
-const SECRET_PARAMETERS = ['code', 'code_verifier', 'refresh_token', 'client_secret', 'client_assertion', 'username', 'password', 'assertion', 'subject_token', 'actor_token', 'device_code']
+const SECRET_PARAMETERS = [
+  'code',
+  'code_verifier',
+  'refresh_token',
+  'client_secret',
+  'client_assertion',
+  'username',
+  'password',
+  'assertion',
+  'subject_token',
+  'actor_token',
+  'device_code'
+]
 
 function secretsOf (body: URLSearchParams): string[] {
   return SECRET_PARAMETERS.flatMap(name => body.getAll(name))

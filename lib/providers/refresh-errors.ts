@@ -17,13 +17,21 @@ export function loginEnded (provider: ProviderClient, cause?: OAuthError): OAuth
 }
 
 /** The token is of no use any more, and nothing replaces it by itself. */
-export function tokenExpired (provider: ProviderClient, remedy = 'there is no refresh token: log in again, and ask for offline access if the provider has it'): OAuthError {
-  return new TokenExpiredError(`the access token of provider "${provider.name}" has expired; ${remedy}`, { provider: provider.name })
+export function tokenExpired (
+  provider: ProviderClient,
+  remedy = 'there is no refresh token: log in again, and ask for offline access if the provider has it'
+): OAuthError {
+  return new TokenExpiredError(`the access token of provider "${provider.name}" has expired; ${remedy}`, {
+    provider: provider.name
+  })
 }
 
 /** Nothing came in time; nothing is lost. */
 export function timedOut (provider: ProviderClient, reason = 'timed_out'): OAuthError {
-  return new ProviderUnavailableError(`provider "${provider.name}" did not answer in time; the login is kept, try again`, { provider: provider.name, reason, retryAfter: 1 })
+  return new ProviderUnavailableError(
+    `provider "${provider.name}" did not answer in time; the login is kept, try again`,
+    { provider: provider.name, reason, retryAfter: 1 }
+  )
 }
 
 /** Waits `requestTimeout` at most; what is waited for goes on. @throws FST_OAUTH_PROVIDER_UNAVAILABLE */
@@ -50,15 +58,15 @@ export type Refusal =
   /** The login is as good as before: the client, the request or the provider itself is what failed. */
   | 'kept'
 
-// Errors whose remedy is a new login: RFC 6749, section 5.2; OpenID Connect Core, section 3.1.2.6; RFC 6750, section 3.1.
-// `mfa_required` is Auth0's word for `interaction_required`.
+// Errors whose remedy is a new login: RFC 6749, section 5.2; OpenID Connect Core, section 3.1.2.6; RFC 6750, section
+// 3.1. `mfa_required` is Auth0's word for `interaction_required`.
 const USER_REMEDIES = new Set(['invalid_grant', 'invalid_token', 'interaction_required', 'login_required',
   'consent_required', 'account_selection_required', 'mfa_required'])
 
 /**
  * Reads a refused refresh. A provider that is unavailable (408, 429, 5xx) ends no login, whatever error it names.
- * @param request.isOwn false where the app added a refresh token or parameters to this one refresh: `invalid_request` may
- * mean those
+ * @param request.isOwn false where the app added a refresh token or parameters to this one refresh: `invalid_request`
+ *   may mean those
  */
 export function readRefusal (error: OAuthError, { isOwn }: { isOwn: boolean }): Refusal {
   const { code, oauthError, reason, responseStatus: status = 0 } = error
@@ -66,7 +74,9 @@ export function readRefusal (error: OAuthError, { isOwn }: { isOwn: boolean }): 
     // A gateway that gave up may have forwarded the token before.
     return status === 500 || status === 502 || status === 504 ? 'unsure' : 'kept'
   }
-  if (oauthError === undefined) return reason === 'empty_response' && (status === 400 || status === 401) ? 'ended' : 'kept'
+  if (oauthError === undefined) {
+    return reason === 'empty_response' && (status === 400 || status === 401) ? 'ended' : 'kept'
+  }
   // Some providers report errors with status 200.
   const refused = (status >= 200 && status <= 299) || (status >= 400 && status <= 499)
   const named = USER_REMEDIES.has(oauthError) || (oauthError === 'invalid_request' && isOwn)

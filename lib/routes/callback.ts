@@ -22,27 +22,45 @@ const MAX_CALLBACKS = 3
 const MAX_CALLBACK_PATH = 256
 
 /** `GET` and `POST` of the callback route: a page or JSON for every failure, and a way on. */
-export async function callbackRoute (context: PluginContext, request: FastifyRequest, reply: FastifyReply, name: string): Promise<FastifyReply> {
+export async function callbackRoute (
+  context: PluginContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  name: string
+): Promise<FastifyReply> {
   let returnTo: string | undefined
   try {
-    return await answerCallback(context, request, reply, visitorsProvider(context, name), (pending) => { returnTo = pending.returnTo })
+    return await answerCallback(context, request, reply, visitorsProvider(context, name), pending => {
+      returnTo = pending.returnTo
+    })
   } catch (error) {
     return await sendError(context, request, reply, error, { provider: name, returnTo })
   }
 }
 
 /**
- * Finishes a login that the browser comes back from (RFC 6749, section 4.1.2): whatever happens, its state is used up. HEAD
- * finishes nothing; a page that is loaded once more where its login is the session's leads on to where that login led.
- * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_INVALID_ID_TOKEN,
- *   FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE, and what `onTokens` and `onLogin` throw
+ * Finishes a login that the browser comes back from (RFC 6749, section 4.1.2): whatever happens, its state is used up.
+ * HEAD finishes nothing; a page that is loaded once more where its login is the session's leads on to where that login
+ * led.
+ * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE,
+ *   FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE, and what `onTokens` and
+ *   `onLogin` throw
  */
-export async function handleCallback (context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient): Promise<FastifyReply> {
+export async function handleCallback (
+  context: PluginContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  provider: ProviderClient
+): Promise<FastifyReply> {
   return await answerCallback(context, request, reply, provider)
 }
 
 async function answerCallback (
-  context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, onTaken?: (pending: PendingLogin) => void
+  context: PluginContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  provider: ProviderClient,
+  onTaken?: (pending: PendingLogin) => void
 ): Promise<FastifyReply> {
   noStore(reply)
   if (request.method === 'HEAD') return refuseHead(reply)
@@ -56,24 +74,47 @@ async function answerCallback (
   } catch (error) {
     const location = finishedBefore(context, request, provider, params)
     if (location === undefined) throw error
-    request.log.info({ provider: provider.name }, 'the callback of a login that is finished was loaded once more; nothing was done')
+    request.log.info(
+      { provider: provider.name },
+      'the callback of a login that is finished was loaded once more; nothing was done'
+    )
     return reply.redirect(location, 302)
   }
   onTaken?.(pending)
   return await finishLogin(context, request, reply, provider, pending)
 }
 
-async function takePending (context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, params: URLSearchParams): Promise<PendingLogin> {
+async function takePending (
+  context: PluginContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  provider: ProviderClient,
+  params: URLSearchParams
+): Promise<PendingLogin> {
   // First: a load that is refused must not use up the login that it would answer.
   refuseEmbedded(request)
   sessionOf(request)
   const state = stateOf(params)
   const cookie = takeLoginCookie(context, request, reply, state, provider.config.responseMode)
-  return await context.pendingLogins.consume(state, cookie, provider.name, provider.config.identity, claimedError(params))
+  return await context.pendingLogins.consume(
+    state,
+    cookie,
+    provider.name,
+    provider.config.identity,
+    claimedError(params)
+  )
 }
 
-/** Where a login led, if this page load is of its callback, and the session has that login. A person who reloads has nothing to mend. */
-function finishedBefore (context: PluginContext, request: FastifyRequest, { name }: ProviderClient, params: URLSearchParams): string | undefined {
+/**
+ * Where a login led, if this page load is of its callback, and the session has that login. A person who reloads has
+ * nothing to mend.
+ */
+function finishedBefore (
+  context: PluginContext,
+  request: FastifyRequest,
+  { name }: ProviderClient,
+  params: URLSearchParams
+): string | undefined {
   const state = stateOf(params)
   if (!isPageLoad(request) || state === undefined || params.has('error')) return undefined
   const account = context.sessionLogins.of(currentSession(request))?.accounts[name]
@@ -85,14 +126,26 @@ function finishedBefore (context: PluginContext, request: FastifyRequest, { name
 }
 
 /** What a login remembers of its callback, and of those before it by which the same user came. */
-function callbacksOf (context: PluginContext, request: FastifyRequest, { name }: ProviderClient, { state, returnTo }: PendingLogin, { user }: Login): Account['callbacks'] {
+function callbacksOf (
+  context: PluginContext,
+  request: FastifyRequest,
+  { name }: ProviderClient,
+  { state, returnTo }: PendingLogin,
+  { user }: Login
+): Account['callbacks'] {
   const before = context.sessionLogins.of(sessionOf(request))?.accounts[name]
   const earlier = user !== null && before?.user?.id === user.id ? before.callbacks ?? [] : []
   const short = returnTo.length <= MAX_CALLBACK_PATH
   return [{ state: shortHash(state), ...(short && { returnTo }) }, ...earlier].slice(0, MAX_CALLBACKS)
 }
 
-async function finishLogin (context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, pending: PendingLogin): Promise<FastifyReply> {
+async function finishLogin (
+  context: PluginContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  provider: ProviderClient,
+  pending: PendingLogin
+): Promise<FastifyReply> {
   const params = callbackParams(request)
   const metadata = await provider.metadata()
   const expected = {
@@ -112,9 +165,17 @@ async function finishLogin (context: PluginContext, request: FastifyRequest, rep
 }
 
 async function exchange (provider: ProviderClient, pending: PendingLogin, code: string): Promise<Login> {
-  const { tokens, scopeChange } = await codeGrant(provider, { code, redirectUri: pending.redirectUri, codeVerifier: pending.codeVerifier, scope: pending.scope })
+  const { tokens, scopeChange } = await codeGrant(provider, {
+    code,
+    redirectUri: pending.redirectUri,
+    codeVerifier: pending.codeVerifier,
+    scope: pending.scope
+  })
   if (pending.nonce !== undefined && tokens.idToken === undefined) {
-    throw new InvalidIdTokenError(`provider "${provider.name}" sent no ID token though "openid" was asked for`, { provider: provider.name, reason: 'missing' })
+    throw new InvalidIdTokenError(`provider "${provider.name}" sent no ID token though "openid" was asked for`, {
+      provider: provider.name,
+      reason: 'missing'
+    })
   }
   return { tokens, scopeChange, ...await identify(provider, tokens, pending) }
 }

@@ -3,7 +3,12 @@ import type { PluginContext } from '../context.ts'
 import { InvalidIdTokenError } from '../errors.ts'
 import { identify } from '../login/identity.ts'
 import type { PendingLogin } from '../login/transaction.ts'
-import { type AuthorizationExpectation, checkIssuer, checkState, throwAuthorizationError } from '../oauth/authorization-response.ts'
+import {
+  type AuthorizationExpectation,
+  checkIssuer,
+  checkState,
+  throwAuthorizationError
+} from '../oauth/authorization-response.ts'
 import { readTokenResponse } from '../oauth/token-response.ts'
 import { contentSecurityPolicy, html, Markup, page } from '../pages/html.ts'
 import type { ProviderClient } from '../providers/provider.ts'
@@ -40,11 +45,18 @@ export function sendFragmentRelay (reply: FastifyReply): FastifyReply {
 }
 
 /**
- * Reads what the relay posted (RFC 6749, section 4.2.2; OpenID Connect Core, section 3.2.2). Without a valid ID token it is no
- * login: an access token alone may have been issued to another app, for somebody else.
- * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_INVALID_ID_TOKEN
+ * Reads what the relay posted (RFC 6749, section 4.2.2; OpenID Connect Core, section 3.2.2). Without a valid ID token
+ * it is no login: an access token alone may have been issued to another app, for somebody else.
+ * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE,
+ *   FST_OAUTH_INVALID_ID_TOKEN
  */
-export async function readImplicitLogin (context: PluginContext, provider: ProviderClient, pending: PendingLogin, params: URLSearchParams, expected: AuthorizationExpectation): Promise<Login> {
+export async function readImplicitLogin (
+  context: PluginContext,
+  provider: ProviderClient,
+  pending: PendingLogin,
+  params: URLSearchParams,
+  expected: AuthorizationExpectation
+): Promise<Login> {
   checkState(params, expected)
   // An ID token names its issuer itself, and providers leave `iss` out beside it (RFC 9207, section 2).
   checkIssuer(params, { ...expected, issuerPromised: expected.issuerPromised === true && !params.has('id_token') })
@@ -59,9 +71,14 @@ export async function readImplicitLogin (context: PluginContext, provider: Provi
   })
   if ('error' in read) throw read.error
   const { refreshToken: _never, ...tokens } = read.tokens // RFC 6749, section 4.2.2: none is issued
-  if (pending.nonce === undefined) return { tokens, scopeChange: read.scopeChange, user: null, claims: {}, identityProven: false }
+  if (pending.nonce === undefined) {
+    return { tokens, scopeChange: read.scopeChange, user: null, claims: {}, identityProven: false }
+  }
   if (tokens.idToken === undefined) {
-    throw new InvalidIdTokenError(`provider "${provider.name}" sent no ID token though "openid" was asked for`, { provider: provider.name, reason: 'missing' })
+    throw new InvalidIdTokenError(`provider "${provider.name}" sent no ID token though "openid" was asked for`, {
+      provider: provider.name,
+      reason: 'missing'
+    })
   }
   return { tokens, scopeChange: read.scopeChange, ...await identify(provider, tokens, pending) }
 }

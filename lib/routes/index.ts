@@ -34,15 +34,17 @@ export async function registerRoutes (app: FastifyInstance, context: PluginConte
   // The app's own limit where it is the smaller one.
   const bodyLimit = Math.min(app.initialConfig.bodyLimit ?? BODY_LIMIT, BODY_LIMIT)
   const atRegistration = app.errorHandler
-  // The error of another plugin, or of a hook of the app. Thrown, it goes to the error handler that there was when these
-  // routes were made; most apps set theirs later.
+  // The error of another plugin, or of a hook of the app. Thrown, it goes to the error handler that there was when
+  // these routes were made; most apps set theirs later.
   const leaveToApp = (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
     if (app.errorHandler === atRegistration) throw error
     return app.errorHandler(error, request, reply)
   }
   await app.register(async (scope) => {
     if (!scope.hasContentTypeParser(FORM)) {
-      scope.addContentTypeParser(FORM, { parseAs: 'string' }, (_request, body, done) => { done(null, parse(body as string)) })
+      scope.addContentTypeParser(FORM, { parseAs: 'string' }, (_request, body, done) => {
+        done(null, parse(body as string))
+      })
     }
     for (const { name, method, url, handler, withoutBody } of routes) {
       const options = context.config.routeOptions(name)
@@ -64,7 +66,9 @@ export async function registerRoutes (app: FastifyInstance, context: PluginConte
         errorHandler: (error, request, reply) => {
           if (error instanceof OAuthError) return sendError(context, request, reply, error)
           if (!isBodyError(error)) return leaveToApp(error, request, reply)
-          return withoutBody === undefined ? sendError(context, request, reply, error) : withoutBody(context, request, reply.code(200))
+          return withoutBody === undefined
+            ? sendError(context, request, reply, error)
+            : withoutBody(context, request, reply.code(200))
         }
       })
     }
@@ -86,16 +90,27 @@ function ownRoutes (app: FastifyInstance, context: PluginContext): OwnRoute[] {
     { name: 'loggedOut', method: 'GET', url: below(loggedOut), handler: loggedOutRoute }
   ]
   if ([...context.providers.values()].some(({ config }) => config.grantType === 'password')) {
-    routes.push({ name: 'login', method: 'POST', url: `${prefix}${routePattern(login)}/:provider`, handler: passwordRoute })
+    routes.push({
+      name: 'login',
+      method: 'POST',
+      url: `${prefix}${routePattern(login)}/:provider`,
+      handler: passwordRoute
+    })
   }
 
   const sole = callback.includes(':provider') ? undefined : [...context.providers.keys()][0]
   const callbacks = new Map([[below(callback), sole], ...registeredElsewhere(app, context)])
   for (const [url, name] of callbacks) {
-    const handler: Handler = (_runtime, request, reply) => callbackRoute(context, request, reply, name ?? (request.params as { provider: string }).provider)
+    const handler: Handler = (_runtime, request, reply) =>
+      callbackRoute(context, request, reply, name ?? (request.params as { provider: string }).provider)
     for (const method of ['GET', 'POST'] as const) routes.push({ name: 'callback', method, url, handler })
     // Left to the app's 404, a HEAD would have its URL logged, code and state in it.
-    routes.push({ name: 'callback', method: 'HEAD', url, handler: async (_runtime, _request, reply) => refuseHead(reply) })
+    routes.push({
+      name: 'callback',
+      method: 'HEAD',
+      url,
+      handler: async (_runtime, _request, reply) => refuseHead(reply)
+    })
   }
   return routes
 }
@@ -113,8 +128,11 @@ function registeredElsewhere (app: FastifyInstance, context: PluginContext): [st
     const url = inside === undefined ? undefined : literalRoute(inside)
     if (url !== undefined) found.push([url, name])
     else {
-      context.log.warn({ provider: name }, `no route of this scope can have the path of the redirectUri of provider "${name}"; ` +
-        "call request.oauth.callback(reply) on a route of the app's own there")
+      context.log.warn(
+        { provider: name },
+        `no route of this scope can have the path of the redirectUri of provider "${name}"; ` +
+          "call request.oauth.callback(reply) on a route of the app's own there"
+      )
     }
   }
   return found
@@ -135,7 +153,13 @@ function isBodyError (error: Partial<FastifyError> | null): boolean {
 
 // Fastify logs each request's URL; on these routes that is a code and a state.
 function describeRequest (request: FastifyRequest) {
-  return { method: request.method, url: request.url?.split('?', 1)[0], host: request.host, remoteAddress: request.ip, remotePort: request.socket?.remotePort }
+  return {
+    method: request.method,
+    url: request.url?.split('?', 1)[0],
+    host: request.host,
+    remoteAddress: request.ip,
+    remotePort: request.socket?.remotePort
+  }
 }
 
 function describeReply (reply: FastifyReply) {

@@ -10,11 +10,19 @@ export function loginCookiePrefix ({ config }: PluginContext): string {
 }
 
 // The app may have given @fastify/cookie defaults for its own cookies; they are not meant for these.
-const NEUTRAL = { domain: undefined, signed: false, expires: undefined, partitioned: undefined, encode: undefined, priority: undefined } as unknown as CookieSerializeOptions
+const NEUTRAL = {
+  domain: undefined,
+  signed: false,
+  expires: undefined,
+  partitioned: undefined,
+  encode: undefined,
+  priority: undefined
+} as unknown as CookieSerializeOptions
 
 export function loginCookieOptions ({ config }: PluginContext, responseMode?: string): CookieSerializeOptions {
   const { protocol, pathname } = config.baseUrl()
-  // A provider's form_post is a cross-site POST: only SameSite=None comes along, and browsers take that with Secure alone.
+  // A provider's form_post is a cross-site POST: only SameSite=None comes along, and browsers take that with Secure
+  // alone.
   const crossSite = responseMode === 'form_post'
   return {
     ...NEUTRAL,
@@ -27,7 +35,13 @@ export function loginCookieOptions ({ config }: PluginContext, responseMode?: st
 }
 
 /** Reads the browser's half of the login with this state, and takes it out of the browser. */
-export function takeLoginCookie (context: PluginContext, request: FastifyRequest, reply: FastifyReply, state: string | undefined, responseMode?: string): string | undefined {
+export function takeLoginCookie (
+  context: PluginContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  state: string | undefined,
+  responseMode?: string
+): string | undefined {
   if (state === undefined) return undefined
   const name = loginCookiePrefix(context) + cookieName(state)
   const value = request.cookies[name]

@@ -25,7 +25,11 @@ export interface LogoutResult {
 }
 
 /** `POST /logout`: ends the session, then the provider's. */
-export async function logoutRoute (context: PluginContext, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+export async function logoutRoute (
+  context: PluginContext,
+  request: FastifyRequest,
+  reply: FastifyReply
+): Promise<FastifyReply> {
   try {
     refuseCrossSite(request, context.config.baseUrl())
     return await logoutAndRedirect(context, request, reply)
@@ -34,23 +38,33 @@ export async function logoutRoute (context: PluginContext, request: FastifyReque
   }
 }
 
-/** Ends the session and sends the browser on: to the provider's end-session endpoint where there is one, else to `returnTo`. */
-export async function logoutAndRedirect (context: PluginContext, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+/**
+ * Ends the session and sends the browser on: to the provider's end-session endpoint where there is one, else to
+ * `returnTo`.
+ */
+export async function logoutAndRedirect (
+  context: PluginContext,
+  request: FastifyRequest,
+  reply: FastifyReply
+): Promise<FastifyReply> {
   noStore(reply)
   const base = context.config.baseUrl()
-  const returnTo = readReturnTo(request, field(request, 'returnTo'), base, MAX_LOGOUT_RETURN_TO) ?? publicPath(context, '/')
+  const returnTo =
+    readReturnTo(request, field(request, 'returnTo'), base, MAX_LOGOUT_RETURN_TO) ?? publicPath(context, '/')
   const { endSessionUrl } = await logout(context, request, reply, returnTo)
   if (reply.sent) return reply // by onLogout
   const location = endSessionUrl ?? returnTo
-  if (request.headers.accept?.includes('application/json') === true && !wantsHtml(request)) return reply.send({ loggedOut: true, location })
+  if (request.headers.accept?.includes('application/json') === true && !wantsHtml(request)) {
+    return reply.send({ loggedOut: true, location })
+  }
   if (isNavigation(request) && new URL(location, base).origin !== base.origin) return sendOnward(reply, location)
   return reply.redirect(location, 302)
 }
 
 /**
  * Leads the browser on to another origin from a page. Chromium holds a redirect that answers a form's POST to the
- * `form-action` of the page that the form was on (Content Security Policy Level 3, section 6.4.1): `'self'` would end the
- * logout there. A refresh is no part of the form's submission.
+ * `form-action` of the page that the form was on (Content Security Policy Level 3, section 6.4.1): `'self'` would end
+ * the logout there. A refresh is no part of the form's submission.
  */
 function sendOnward (reply: FastifyReply, location: string): FastifyReply {
   return noStore(reply)
@@ -64,23 +78,46 @@ function sendOnward (reply: FastifyReply, location: string): FastifyReply {
 }
 
 /** `GET /logout` asks first: a link, an image or another site must not log anybody out. */
-export async function logoutPage (context: PluginContext, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+export async function logoutPage (
+  context: PluginContext,
+  request: FastifyRequest,
+  reply: FastifyReply
+): Promise<FastifyReply> {
   const accounts = context.sessionLogins.of(sessionOf(request))
   const home = publicPath(context, '/')
-  if (accounts === undefined) return sendPage(context, reply, 'loggedOut', { actions: [{ href: home, label: 'Continue' }, { href: routePath(context, 'login'), label: 'Log in' }] })
+  if (accounts === undefined) {
+    return sendPage(context, reply, 'loggedOut', {
+      actions: [
+        { href: home, label: 'Continue' },
+        { href: routePath(context, 'login'), label: 'Log in' }
+      ]
+    })
+  }
   const name = accounts.accounts[accounts.active]?.user?.name
   const returnTo = safeReturnTo(field(request, 'returnTo'), context.config.baseUrl(), MAX_LOGOUT_RETURN_TO)
-  const data = { action: routePath(context, 'logout'), cancelHref: home, ...(name !== undefined && { userName: name }), ...(returnTo !== undefined && { returnTo }) }
-  // Browsers check form-action on every redirect after the post: those of an `onLogout` of the app's own may lead anywhere.
+  const data = {
+    action: routePath(context, 'logout'),
+    cancelHref: home,
+    ...(name !== undefined && { userName: name }),
+    ...(returnTo !== undefined && { returnTo })
+  }
+  // Browsers check form-action on every redirect after the post: those of an `onLogout` of the app's own may lead
+  // anywhere.
   return sendPage(context, reply, 'logoutConfirmation', data, ["'self'", 'https:', ...endSessionEndpoints(context)])
 }
 
 /**
- * Ends the login of a request: the tokens first, so that no late save brings them back; then the session; then the provider is told.
+ * Ends the login of a request: the tokens first, so that no late save brings them back; then the session; then the
+ * provider is told.
  * @param returnTo where the browser comes back to after the provider's own logout
  * @throws FST_OAUTH_STORE_UNAVAILABLE: the user is still logged in and has to be told
  */
-export async function logout (context: PluginContext, request: FastifyRequest, reply: FastifyReply | undefined, returnTo?: string): Promise<LogoutResult> {
+export async function logout (
+  context: PluginContext,
+  request: FastifyRequest,
+  reply: FastifyReply | undefined,
+  returnTo?: string
+): Promise<LogoutResult> {
   const session = request.session === null ? undefined : sessionOf(request)
   const accounts = context.sessionLogins.of(session)
   if (session === undefined || accounts === undefined) return {}
@@ -95,7 +132,8 @@ export async function logout (context: PluginContext, request: FastifyRequest, r
   }
   const tokens = ended.find(({ name, record }) => name === accounts.active && record !== undefined)?.record?.tokens
   const active = context.providers.get(accounts.active)
-  const endSessionUrl = active === undefined ? undefined : await endSession(context, reply, active, tokens?.idToken, returnTo)
+  const endSessionUrl =
+    active === undefined ? undefined : await endSession(context, reply, active, tokens?.idToken, returnTo)
   return endSessionUrl === undefined ? {} : { endSessionUrl }
 }
 
@@ -110,8 +148,17 @@ async function leaveSession (
   if (reply !== undefined) clearSessionCookie(request, reply, session)
 }
 
-/** Where the browser has to go so that the provider ends its session too. That the provider offers nothing usable is no failure. */
-async function endSession (context: PluginContext, reply: FastifyReply | undefined, provider: ProviderClient, idToken: string | undefined, returnTo?: string): Promise<string | undefined> {
+/**
+ * Where the browser has to go so that the provider ends its session too. That the provider offers nothing usable is no
+ * failure.
+ */
+async function endSession (
+  context: PluginContext,
+  reply: FastifyReply | undefined,
+  provider: ProviderClient,
+  idToken: string | undefined,
+  returnTo?: string
+): Promise<string | undefined> {
   const { config } = context
   const base = config.baseUrl()
   const loggedOut = config.routes === false ? undefined : base.origin + routePath(context, 'loggedOut')
@@ -119,13 +166,20 @@ async function endSession (context: PluginContext, reply: FastifyReply | undefin
   const state = randomToken()
   const asked = () => provider.endSessionUrl({ idTokenHint: idToken, postLogoutRedirectUri, state })
   const url = await withTimeout(asked, PROVIDER_MS).catch((cause: Error & { code?: string }) => {
-    context.log.warn({ provider: provider.name, code: cause.code, cause: cause.message },
-      'the user is logged out here, and was not sent to log out at the provider, whose end-session endpoint cannot be used')
+    context.log.warn(
+      { provider: provider.name, code: cause.code, cause: cause.message },
+      'the user is logged out here, and was not sent to log out at the provider, whose end-session endpoint cannot ' +
+        'be used'
+    )
     return undefined
   })
   if (url !== undefined && reply !== undefined && postLogoutRedirectUri !== undefined) {
     // Not percent-encoded, which could make it three times as long as a browser keeps.
-    reply.setCookie(LOGOUT_COOKIE, `${shortHash(state)}.${Buffer.from(returnTo ?? '').toString('base64url')}`, loginCookieOptions(context))
+    reply.setCookie(
+      LOGOUT_COOKIE,
+      `${shortHash(state)}.${Buffer.from(returnTo ?? '').toString('base64url')}`,
+      loginCookieOptions(context)
+    )
   }
   return url
 }
@@ -133,11 +187,15 @@ async function endSession (context: PluginContext, reply: FastifyReply | undefin
 const LOGOUT_COOKIE = 'oauth-logout'
 
 /**
- * `GET /logout/callback`: the browser is back from the provider's own logout (OpenID Connect RP-Initiated Logout, section 3).
- * Nothing is changed here, and the cookie alone says where to go; so an answer without any `state`, which some providers
- * leave out, is followed too. One with another `state` belongs to another logout.
+ * `GET /logout/callback`: the browser is back from the provider's own logout (OpenID Connect RP-Initiated Logout,
+ * section 3). Nothing is changed here, and the cookie alone says where to go; so an answer without any `state`, which
+ * some providers leave out, is followed too. One with another `state` belongs to another logout.
  */
-export async function loggedOutRoute (context: PluginContext, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+export async function loggedOutRoute (
+  context: PluginContext,
+  request: FastifyRequest,
+  reply: FastifyReply
+): Promise<FastifyReply> {
   noStore(reply)
   const cookie = request.cookies[LOGOUT_COOKIE]
   const { state } = request.query as { state?: string | string[] }
@@ -147,7 +205,14 @@ export async function loggedOutRoute (context: PluginContext, request: FastifyRe
   const expected = cookie?.slice(0, Math.max(dot, 0)) ?? ''
   const matches = state === undefined || (typeof state === 'string' && safeEqual(shortHash(state), expected))
   if (expected === '' || !matches) {
-    return await sendError(context, request, reply, new StateMismatchError('this is not the answer to a logout that this browser started; nothing was done', { reason: 'logout' }))
+    return await sendError(
+      context,
+      request,
+      reply,
+      new StateMismatchError('this is not the answer to a logout that this browser started; nothing was done', {
+        reason: 'logout'
+      })
+    )
   }
   const remembered = Buffer.from(cookie!.slice(dot + 1), 'base64url').toString()
   const returnTo = safeReturnTo(remembered, base, MAX_LOGOUT_RETURN_TO) ?? publicPath(context, '/')
@@ -156,9 +221,13 @@ export async function loggedOutRoute (context: PluginContext, request: FastifyRe
 
 function clearSessionCookie (request: FastifyRequest, reply: FastifyReply, session: SessionObject): void {
   const { path, domain } = session.cookie
-  for (const name of cookieNamesOf(request.cookies, session)) reply.clearCookie(name, { path: path ?? '/', ...(typeof domain === 'string' && { domain }) })
+  for (const name of cookieNamesOf(request.cookies, session)) {
+    reply.clearCookie(name, { path: path ?? '/', ...(typeof domain === 'string' && { domain }) })
+  }
 }
 
 function endSessionEndpoints (context: PluginContext): string[] {
-  return [...context.providers.values()].map(provider => provider.knownMetadata?.end_session_endpoint).filter(url => url !== undefined)
+  return [...context.providers.values()]
+    .map(provider => provider.knownMetadata?.end_session_endpoint)
+    .filter(url => url !== undefined)
 }

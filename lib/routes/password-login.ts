@@ -18,7 +18,12 @@ import { sendPage, sendError } from './send-error.ts'
 import { visitorsProvider } from './visitors-provider.ts'
 
 /** The form of the password grant: legacy, for a provider that has nothing better. */
-export function sendLoginForm (context: PluginContext, reply: FastifyReply, { name, config }: ProviderClient, data: { returnTo?: string | undefined, username?: string | undefined, error?: string }): FastifyReply {
+export function sendLoginForm (
+  context: PluginContext,
+  reply: FastifyReply,
+  { name, config }: ProviderClient,
+  data: { returnTo?: string | undefined; username?: string | undefined; error?: string }
+): FastifyReply {
   const { returnTo, username, error } = data
   return sendPage(context, reply, 'loginForm', {
     action: loginPath(context, name),
@@ -33,7 +38,11 @@ export function sendLoginForm (context: PluginContext, reply: FastifyReply, { na
  * `POST /login/:provider`: user name and password are traded for tokens and forgotten (RFC 6749, section 4.3).
  * Safe from cross-site requests; slowed down by user name, by browser and by address.
  */
-export async function passwordRoute (context: PluginContext, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+export async function passwordRoute (
+  context: PluginContext,
+  request: FastifyRequest,
+  reply: FastifyReply
+): Promise<FastifyReply> {
   const { provider: name } = request.params as { provider: string }
   const returnTo = readReturnTo(request, field(request, 'returnTo'), context.config.baseUrl())
   const username = postedField(request, 'username')
@@ -41,19 +50,32 @@ export async function passwordRoute (context: PluginContext, request: FastifyReq
     noStore(reply)
     refuseCrossSite(request, context.config.baseUrl())
     const provider = visitorsProvider(context, name)
-    if (provider.config.grantType !== 'password') throw new UnknownProviderError(`provider "${name}" takes no password here; log in with GET`, { provider: name })
+    if (provider.config.grantType !== 'password') {
+      throw new UnknownProviderError(`provider "${name}" takes no password here; log in with GET`, { provider: name })
+    }
     await login(context, request, reply, provider, username ?? '', postedField(request, 'password') ?? '')
     return reply.sent ? reply : reply.redirect(returnTo ?? publicPath(context, '/'), 302)
   } catch (error) {
     const { statusCode } = error as OAuthError
     if (statusCode === 401 && wantsHtml(request)) {
-      return sendLoginForm(context, reply.code(401), providerOf(context, name), { returnTo, username, error: 'Username or password is wrong.' })
+      return sendLoginForm(context, reply.code(401), providerOf(context, name), {
+        returnTo,
+        username,
+        error: 'Username or password is wrong.'
+      })
     }
     return await sendError(context, request, reply, error, { provider: name, returnTo })
   }
 }
 
-async function login (context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, username: string, password: string): Promise<void> {
+async function login (
+  context: PluginContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  provider: ProviderClient,
+  username: string,
+  password: string
+): Promise<void> {
   const { throttle } = context
   const session = sessionOf(request)
   inspectSessionCookie(context, request)
@@ -61,7 +83,12 @@ async function login (context: PluginContext, request: FastifyRequest, reply: Fa
   const keys = throttleKeys({ provider: provider.name, username, session: known, ip: request.ip })
   if (username === '' || password === '') throw wrong(provider)
   const seconds = throttle.begin(keys)
-  if (seconds > 0) throw new TooManyAttemptsError('too many tries with a wrong password; wait a while', { provider: provider.name, retryAfter: seconds })
+  if (seconds > 0) {
+    throw new TooManyAttemptsError('too many tries with a wrong password; wait a while', {
+      provider: provider.name,
+      retryAfter: seconds
+    })
+  }
   let granted
   let outcome: Outcome = 'unknown'
   try {
@@ -74,7 +101,10 @@ async function login (context: PluginContext, request: FastifyRequest, reply: Fa
     if (!refused) throw error
     const { oauthError, oauthErrorDescription, responseStatus } = error as OAuthError
     // What the provider says beyond its error may tell which names it knows: it is for the log alone.
-    request.log.info({ provider: provider.name, oauthError, oauthErrorDescription, responseStatus }, 'user name and password were refused')
+    request.log.info(
+      { provider: provider.name, oauthError, oauthErrorDescription, responseStatus },
+      'user name and password were refused'
+    )
     throw wrong(provider, oauthError)
   } finally {
     throttle.end(keys, outcome)
@@ -84,12 +114,22 @@ async function login (context: PluginContext, request: FastifyRequest, reply: Fa
 }
 
 // Errors that are about the app's own registration or request, or about the server (RFC 6749, section 5.2; RFC 8707).
-const NOT_THE_USERS = new Set(['invalid_client', 'unauthorized_client', 'unsupported_grant_type', 'invalid_scope', 'invalid_target',
-  'server_error', 'temporarily_unavailable'])
+const NOT_THE_USERS = new Set([
+  'invalid_client',
+  'unauthorized_client',
+  'unsupported_grant_type',
+  'invalid_scope',
+  'invalid_target',
+  'server_error',
+  'temporarily_unavailable'
+])
 /** Statuses that are about the address or the form of the request: the operator's to mend. */
 const ABOUT_THE_REQUEST = new Set([404, 405, 406, 410, 411, 413, 414, 415, 421, 431])
 
-/** Whether the provider did not take user name and password, in whatever words: servers have many beside `invalid_grant`. */
+/**
+ * Whether the provider did not take user name and password, in whatever words: servers have many beside
+ * `invalid_grant`.
+ */
 function isRefusal (error: OAuthError): boolean {
   const { code, oauthError, reason, responseStatus } = error
   if (code === 'FST_OAUTH_PROVIDER_UNAVAILABLE' || isClientRefused(error)) return false

@@ -9,8 +9,9 @@ export function publicPath ({ config }: PluginContext, path: string): string {
 }
 
 /**
- * Path and query that the browser asked for, as it wrote them: before `rewriteUrl`, and with the path of `baseUrl` that a
- * proxy has taken off. Of a request target in absolute form (RFC 9112, section 3.2.2) the host is nobody's concern here.
+ * Path and query that the browser asked for, as it wrote them: before `rewriteUrl`, and with the path of `baseUrl` that
+ * a proxy has taken off. Of a request target in absolute form (RFC 9112, section 3.2.2) the host is nobody's concern
+ * here.
  */
 export function requestedPath ({ config }: PluginContext, { originalUrl, url }: FastifyRequest): string {
   const stripped = config.baseUrl().pathname.replace(/\/+$/, '')
@@ -36,7 +37,8 @@ export function loginPath (context: PluginContext, provider: string, returnTo?: 
 }
 
 /**
- * The redirect URI of one provider: the registered one, or `baseUrl`, mount and callback route (RFC 6749, section 3.1.2).
+ * The redirect URI of one provider: the registered one, or `baseUrl`, mount and callback route (RFC 6749, section
+ * 3.1.2).
  * @param base in place of the `baseUrl` of the options
  */
 export function redirectUriOf ({ config }: PluginContext, { config: provider }: ProviderClient, base?: URL): string {

@@ -24,8 +24,8 @@ export function isPageLoad (request: FastifyRequest): boolean {
 }
 
 /**
- * Answers HEAD, for which Fastify adds a route beside each GET route of an app: a safe method begins no login and finishes none
- * (RFC 9110, section 9.2.1).
+ * Answers HEAD, for which Fastify adds a route beside each GET route of an app: a safe method begins no login and
+ * finishes none (RFC 9110, section 9.2.1).
  */
 export function refuseHead (reply: FastifyReply): FastifyReply {
   return noStore(reply).code(405).header('allow', 'GET, POST').send()
@@ -43,19 +43,24 @@ export function isFromOwnSite (request: FastifyRequest, base: URL): boolean {
 
 /** Refuses what another site made the browser send. @throws FST_OAUTH_CROSS_SITE_REQUEST */
 export function refuseCrossSite (request: FastifyRequest, base: URL): void {
-  if (!isFromOwnSite(request, base)) throw new CrossSiteRequestError('the request came from another site and was not carried out')
+  if (!isFromOwnSite(request, base)) {
+    throw new CrossSiteRequestError('the request came from another site and was not carried out')
+  }
 }
 
 /**
- * Refuses what is no navigation of a whole window (Fetch Metadata, sections 2.1 and 2.2): an image, a script or a frame on any
- * page could begin a login that the user never sees, and finish it. Without these headers the request is not a browser's, or an
- * old browser's, and passes.
+ * Refuses what is no navigation of a whole window (Fetch Metadata, sections 2.1 and 2.2): an image, a script or a frame
+ * on any page could begin a login that the user never sees, and finish it. Without these headers the request is not a
+ * browser's, or an old browser's, and passes.
  * @throws FST_OAUTH_CROSS_SITE_REQUEST
  */
 export function refuseEmbedded ({ headers }: FastifyRequest): void {
   const { 'sec-fetch-mode': mode, 'sec-fetch-dest': dest } = headers
   if ((mode === undefined || mode === 'navigate') && (dest === undefined || dest === 'document')) return
-  throw new CrossSiteRequestError('a login begins and ends with a page load in a window, not with an image, a frame or a script; nothing was done', { reason: 'embedded' })
+  throw new CrossSiteRequestError(
+    'a login begins and ends with a page load in a window, not with an image, a frame or a script; nothing was done',
+    { reason: 'embedded' }
+  )
 }
 
 /** Marks the plugin's own routes, in their `config`. */
@@ -79,7 +84,9 @@ export function callbackParams (request: FastifyRequest): URLSearchParams {
   const params = new URLSearchParams()
   for (const [name, value] of Object.entries(postedFields(request))) {
     // JSON can hold anything; what is no text is blank.
-    for (const item of Array.isArray(value) ? value.slice(0, MAX_FIELDS) : [value]) params.append(name, typeof item === 'string' ? item : '')
+    for (const item of Array.isArray(value) ? value.slice(0, MAX_FIELDS) : [value]) {
+      params.append(name, typeof item === 'string' ? item : '')
+    }
   }
   return params
 }
@@ -88,8 +95,8 @@ export function callbackParams (request: FastifyRequest): URLSearchParams {
 const MAX_FIELDS = 100
 
 /**
- * The fields of a posted form or JSON object. What else a body may be, a text, a list, bytes, has none, and neither has one
- * with more members than any form of ours: the app's own parsers and limits may have let it in.
+ * The fields of a posted form or JSON object. What else a body may be, a text, a list, bytes, has none, and neither has
+ * one with more members than any form of ours: the app's own parsers and limits may have let it in.
  */
 function postedFields ({ body }: FastifyRequest): Record<string, unknown> {
   if (typeof body !== 'object' || body === null || Array.isArray(body) || ArrayBuffer.isView(body)) return {}

@@ -31,18 +31,22 @@ const PAUSE_MS = 5_000
 const ENDED = ['FST_OAUTH_LOGIN_ENDED', 'FST_OAUTH_REFRESH_LOST', 'FST_OAUTH_TOKEN_EXPIRED']
 
 /**
- * Makes an onRequest hook that lets only logged-in users pass, and everybody to the plugin's own routes. It reads the token
- * record, so a login that ended elsewhere does not pass; nor does one whose token has expired and cannot be refreshed.
- * A browser's page load is sent to log in and comes back to the URL that it asked for; anything else gets 401.
+ * Makes an onRequest hook that lets only logged-in users pass, and everybody to the plugin's own routes. It reads the
+ * token record, so a login that ended elsewhere does not pass; nor does one whose token has expired and cannot be
+ * refreshed. A browser's page load is sent to log in and comes back to the URL that it asked for; anything else gets
+ * 401.
  * @throws FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_UNKNOWN_PROVIDER; from the hook FST_OAUTH_LOGIN_REQUIRED,
  *   FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_SESSION_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE
  */
 export function createGuard (context: PluginContext, options: RequireLoginOptions = {}) {
   // A guard that is misunderstood lets people pass.
-  const unknown = typeof options === 'object' ? Object.keys(options).filter(name => name !== 'provider') : [String(options)]
+  const unknown =
+    typeof options === 'object' ? Object.keys(options).filter(name => name !== 'provider') : [String(options)]
   if (unknown.length > 0) {
     const meant = unknown.map(name => `${name} ${unknownOption(name, ['provider'])}`)
-    throw new InvalidOptionsError(`requireLogin takes { provider } and nothing else; take out ${unknown.join(', ')} (${meant.join('; ')})`)
+    throw new InvalidOptionsError(
+      `requireLogin takes { provider } and nothing else; take out ${unknown.join(', ')} (${meant.join('; ')})`
+    )
   }
   const { provider } = options
   if (provider !== undefined) providerOf(context, provider)
@@ -68,10 +72,18 @@ export function createGuard (context: PluginContext, options: RequireLoginOption
     const wanted = provider ?? (ended === undefined ? context.config.defaultProvider : name)
     // Whoever came back as nobody would be sent round and round.
     if (!isPageLoad(request) || (unproven && wanted === name)) {
-      const remedy = unproven ? 'its answer proved nobody\'s identity: ask for the scope "openid"' : 'log in and try again'
+      const remedy = unproven
+        ? 'its answer proved nobody\'s identity: ask for the scope "openid"'
+        : 'log in and try again'
       // Also where the app's own error handler does not look at the error's headers.
       reply.header('www-authenticate', 'Bearer')
-      throw ended ?? new LoginRequiredError(`nobody is logged in${wanted === undefined ? '' : ` with provider "${wanted}"`}; ${remedy}`, { provider: wanted })
+      throw (
+        ended ??
+        new LoginRequiredError(
+          `nobody is logged in${wanted === undefined ? '' : ` with provider "${wanted}"`}; ${remedy}`,
+          { provider: wanted }
+        )
+      )
     }
     // An account beside the one that was logged in with is added again: a login of its own would end the other one's.
     const login = context.sessionLogins.of(session)
@@ -81,7 +93,11 @@ export function createGuard (context: PluginContext, options: RequireLoginOption
 }
 
 /** Reads the tokens of an account; one that has none any more leaves the session. */
-async function readTokens (context: PluginContext, session: SessionObject | null, { recordId: id, providerIdentity }: Account): Promise<TokenRecord | undefined> {
+async function readTokens (
+  context: PluginContext,
+  session: SessionObject | null,
+  { recordId: id, providerIdentity }: Account
+): Promise<TokenRecord | undefined> {
   const record = await context.records.read(id)
   if (isRecordOf(record, { identity: providerIdentity })) return record
   context.sessionLogins.remove(session, id)
@@ -89,18 +105,29 @@ async function readTokens (context: PluginContext, session: SessionObject | null
 }
 
 /**
- * Why the tokens of a login are of no use for good, or undefined where they are of use or may be again. In refresh mode `auto`
- * a page load finds out: once for each token that has expired, and not while the provider is away.
+ * Why the tokens of a login are of no use for good, or undefined where they are of use or may be again. In refresh mode
+ * `auto` a page load finds out: once for each token that has expired, and not while the provider is away.
  */
-async function endOfTokens (context: PluginContext, request: FastifyRequest, login: SessionAccounts, name: string, record: TokenRecord): Promise<OAuthError | undefined> {
-  const { tokens: { expiresAt }, obtainedAt } = record
+async function endOfTokens (
+  context: PluginContext,
+  request: FastifyRequest,
+  login: SessionAccounts,
+  name: string,
+  record: TokenRecord
+): Promise<OAuthError | undefined> {
+  const {
+    tokens: { expiresAt },
+    obtainedAt
+  } = record
   // Of one that came expired another login brings another such.
   if (expiresAt === undefined || expiresAt <= obtainedAt || !isExpired(expiresAt, context.clock.now())) return undefined
   const provider = providerOf(context, name)
   if (!isRenewable(provider, record)) return tokenExpired(provider)
   const { refresh = context.config.refresh ?? 'auto' } = provider.config
   const live = context.records.state(login.accounts[name]!.recordId)
-  if (refresh !== 'auto' || !isPageLoad(request) || live.refreshAheadPausedUntil > context.clock.monotonic()) return undefined
+  if (refresh !== 'auto' || !isPageLoad(request) || live.refreshAheadPausedUntil > context.clock.monotonic()) {
+    return undefined
+  }
   try {
     await accountTokens(context, () => currentSession(request), login, name).current()
   } catch (error) {
@@ -115,12 +142,25 @@ async function endOfTokens (context: PluginContext, request: FastifyRequest, log
 }
 
 /** Sends a page load to log in, and has it come back to the URL that it asked for. */
-async function sendToLogin (context: PluginContext, request: FastifyRequest, reply: FastifyReply, wanted: string | undefined, link: boolean): Promise<FastifyReply> {
+async function sendToLogin (
+  context: PluginContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  wanted: string | undefined,
+  link: boolean
+): Promise<FastifyReply> {
   const { config } = context
   const asked = requestedPath(context, request)
-  if (link && wanted !== undefined) return await startLogin(context, request, reply, providerOf(context, wanted), { returnTo: asked, link })
+  if (link && wanted !== undefined) {
+    return await startLogin(context, request, reply, providerOf(context, wanted), { returnTo: asked, link })
+  }
   if (config.routes === false) {
-    if (wanted === undefined) throw new LoginRequiredError('nobody is logged in, and with several providers and no routes the guard needs a provider', {})
+    if (wanted === undefined) {
+      throw new LoginRequiredError(
+        'nobody is logged in, and with several providers and no routes the guard needs a provider',
+        {}
+      )
+    }
     return await startLogin(context, request, reply, providerOf(context, wanted), { returnTo: asked })
   }
   const pathTo = (returnTo?: string) => wanted === undefined

@@ -8,8 +8,8 @@ export const MAX_LOGOUT_RETURN_TO = 2048
 const DOT_SEGMENT = /^[^?#]*\/(?:\.|%2e){1,2}(?:[/?#]|$)/i
 
 /**
- * Turns what a request asks to come back to into a path of the app, or undefined where it is anything else.
- * Only a path on the app's own origin is followed, byte for byte; what a browser would read otherwise than we do is refused.
+ * Turns what a request asks to come back to into a path of the app, or undefined where it is anything else. Only a path
+ * on the app's own origin is followed, byte for byte; what a browser would read otherwise than we do is refused.
  * Non-ASCII characters and dot segments come out as the browser sends them (RFC 3986, section 6.2.2).
  * @param base the app's public URL
  * @param limit characters of `value`, at most
@@ -30,8 +30,15 @@ export function safeReturnTo (value: unknown, base: URL, limit = MAX_RETURN_TO):
   return sent.length > limit ? undefined : sent
 }
 
-/** The same for a value that stands in a request; one that is not followed is told in the log, without the value itself. */
-export function readReturnTo (request: FastifyRequest, value: unknown, base: URL, limit = MAX_RETURN_TO): string | undefined {
+/**
+ * The same for a value that stands in a request; one that is not followed is told in the log, without the value itself.
+ */
+export function readReturnTo (
+  request: FastifyRequest,
+  value: unknown,
+  base: URL,
+  limit = MAX_RETURN_TO
+): string | undefined {
   const path = safeReturnTo(value, base, limit)
   if (path === undefined && typeof value === 'string' && value !== '') warnOfReturnTo(request, value.length, limit)
   return path

@@ -13,23 +13,55 @@ export interface FailedLogin {
 }
 
 /** Sends one of the pages; the plugin's own come with the policy that they were made for. */
-export function sendPage<Name extends keyof Pages> (context: PluginContext, reply: FastifyReply, name: Name, data: Parameters<Pages[Name]>[0], formAction?: string[]): FastifyReply {
+export function sendPage<Name extends keyof Pages> (
+  context: PluginContext,
+  reply: FastifyReply,
+  name: Name,
+  data: Parameters<Pages[Name]>[0],
+  formAction?: string[]
+): FastifyReply {
   const page = context.pages[name] as (data: Parameters<Pages[Name]>[0]) => string
-  if (page === defaultPages[name]) reply.header('content-security-policy', contentSecurityPolicy(formAction === undefined ? {} : { formAction }))
+  if (page === defaultPages[name]) {
+    reply.header('content-security-policy', contentSecurityPolicy(formAction === undefined ? {} : { formAction }))
+  }
   return noStore(reply).header('x-content-type-options', 'nosniff').type('text/html; charset=utf-8').send(page(data))
 }
 
-/** Answers a failure of one of the plugin's routes: a page with a way on for a person, JSON for a program; the log names the cause. */
-export async function sendError (context: PluginContext, request: FastifyRequest, reply: FastifyReply, error: unknown, login: FailedLogin = {}): Promise<FastifyReply> {
+/**
+ * Answers a failure of one of the plugin's routes: a page with a way on for a person, JSON for a program; the log names
+ * the cause.
+ */
+export async function sendError (
+  context: PluginContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  error: unknown,
+  login: FailedLogin = {}
+): Promise<FastifyReply> {
   const problem = error as Partial<OAuthError> & { statusCode?: number }
   const own = error instanceof OAuthError
-  const statusCode = typeof problem.statusCode === 'number' && problem.statusCode >= 400 && problem.statusCode < 600 ? problem.statusCode : 500
+  const statusCode =
+    typeof problem.statusCode === 'number' && problem.statusCode >= 400 && problem.statusCode < 600
+      ? problem.statusCode
+      : 500
   const code = typeof problem.code === 'string' ? problem.code : 'INTERNAL'
   const provider = problem.provider ?? login.provider
   const level = statusCode >= 500 ? 'error' : 'warn'
   if (own) {
     const { reason, oauthError, oauthErrorDescription, responseStatus, excerpt, cause } = problem
-    request.log[level]({ code, provider, reason, oauthError, oauthErrorDescription, responseStatus, excerpt, cause: (cause as Error | undefined)?.message }, problem.message)
+    request.log[level](
+      {
+        code,
+        provider,
+        reason,
+        oauthError,
+        oauthErrorDescription,
+        responseStatus,
+        excerpt,
+        cause: (cause as Error | undefined)?.message
+      },
+      problem.message
+    )
     await awaitHook(reply, () => context.config.onError?.(request, reply, error))
     if (reply.sent) return reply
   } else {
@@ -43,8 +75,12 @@ export async function sendError (context: PluginContext, request: FastifyRequest
     const { title, message, retry } = describeError(code, statusCode, client?.config.title, problem.reason)
     const actions: Link[] = [{ href: publicPath(context, '/'), label: 'Continue to the app' }]
     if (context.config.routes !== false) {
-      if (retry && client !== undefined) actions.unshift({ href: loginPath(context, client.name, login.returnTo), label: 'Log in again' })
-      if (code === 'FST_OAUTH_UNKNOWN_PROVIDER') actions.unshift({ href: routePath(context, 'login'), label: 'Log in another way' })
+      if (retry && client !== undefined) {
+        actions.unshift({ href: loginPath(context, client.name, login.returnTo), label: 'Log in again' })
+      }
+      if (code === 'FST_OAUTH_UNKNOWN_PROVIDER') {
+        actions.unshift({ href: routePath(context, 'login'), label: 'Log in another way' })
+      }
     }
     return sendPage(context, reply, 'error', { code, statusCode, title, message, requestId: request.id, actions })
   }
@@ -54,6 +90,10 @@ export async function sendError (context: PluginContext, request: FastifyRequest
     error: STATUS_CODES[statusCode],
     // What is not ours may hold anything: a 500 says no more than that.
     message: own || statusCode < 500 ? problem.message : 'Internal Server Error',
-    ...(own && { provider: problem.provider, oauthError: problem.oauthError, oauthErrorDescription: problem.oauthErrorDescription })
+    ...(own && {
+      provider: problem.provider,
+      oauthError: problem.oauthError,
+      oauthErrorDescription: problem.oauthErrorDescription
+    })
   })
 }

@@ -10,7 +10,8 @@ export function isInteractive ({ config }: ProviderClient): boolean {
 }
 
 /**
- * The provider that a visitor's URL names. One where nobody logs in is none to a visitor, who is told no other names either.
+ * The provider that a visitor's URL names. One where nobody logs in is none to a visitor, who is told no other names
+ * either.
  * @throws FST_OAUTH_UNKNOWN_PROVIDER
  */
 export function visitorsProvider (context: PluginContext, name: string): ProviderClient {

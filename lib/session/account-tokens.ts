@@ -9,11 +9,24 @@ import type { SessionObject } from './fastify-session.ts'
  * @param login the login that the account belongs to
  * @param name the provider's name
  */
-export function accountTokens (context: SessionContext, session: () => SessionObject | null, login: SessionAccounts, name: string): RecordTokenSource {
+export function accountTokens (
+  context: SessionContext,
+  session: () => SessionObject | null,
+  login: SessionAccounts,
+  name: string
+): RecordTokenSource {
   const { config, records, refresher, onTokensHook, clock, sessionLogins } = context
   const provider = providerOf(context, name)
   const mode = provider.config.refresh ?? config.refresh ?? 'auto'
   const onEnded = (record: string) => { sessionLogins.remove(session(), record) }
   const loginRecord = name === login.active ? {} : { loginRecord: login.accounts[login.active]!.recordId }
-  return new RecordTokenSource(provider, login.accounts[name]!.recordId, { records, refresher, onTokensHook, clock, mode, onEnded, ...loginRecord })
+  return new RecordTokenSource(provider, login.accounts[name]!.recordId, {
+    records,
+    refresher,
+    onTokensHook,
+    clock,
+    mode,
+    onEnded,
+    ...loginRecord
+  })
 }

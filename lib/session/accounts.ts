@@ -7,13 +7,13 @@ export interface Account {
   recordId: string
   /** `identity` of the provider that was logged in with: under that name there may be another one by now. */
   providerIdentity: string
-  user: Omit<User, 'raw'> & { raw?: Record<string, unknown> } | null
+  user: (Omit<User, 'raw'> & { raw?: Record<string, unknown> }) | null
   claims: Record<string, unknown>
   scope: string[]
   /** Epoch seconds. */
   loginAt: number
   /** The callbacks that brought this account, newest first: hash of the state, and the path that the login led to. */
-  callbacks?: { state: string, returnTo?: string }[]
+  callbacks?: { state: string; returnTo?: string }[]
   /** False where nobody has been identified: an implicit answer without an ID token may be somebody else's. */
   identityProven?: false
 }
@@ -40,9 +40,9 @@ export function loginIdOf ({ login, accounts, active }: SessionAccounts): string
 export type LoginMember = 'oauth' | `oauth:${string}`
 
 /**
- * Reads and writes the login that one registration of the plugin keeps in a session. What it does not know is not there:
- * another registration's login, an account of a provider that is configured no longer or is another one by now, and
- * whatever else the app keeps under that name.
+ * Reads and writes the login that one registration of the plugin keeps in a session. What it does not know is not
+ * there: another registration's login, an account of a provider that is configured no longer or is another one by now,
+ * and whatever else the app keeps under that name.
  */
 export class SessionLogins {
   readonly member: LoginMember
@@ -70,8 +70,8 @@ export class SessionLogins {
   }
 
   /**
-   * Takes the account with this token record out of a session. The account that was logged in with is the login: with it
-   * the others go too, and none of them takes its place.
+   * Takes the account with this token record out of a session. The account that was logged in with is the login: with
+   * it the others go too, and none of them takes its place.
    */
   remove (session: SessionObject | null | undefined, record: string): void {
     const login = this.of(session)
@@ -79,7 +79,12 @@ export class SessionLogins {
     if (login === undefined || !entries.some(([, account]) => account.recordId === record)) return
     // A login without its active account is none (see `of`), but what is left of it would stay in the session.
     const ended = login.accounts[login.active]!.recordId === record
-    this.put(session!, ended ? undefined : { ...login, accounts: Object.fromEntries(entries.filter(([, account]) => account.recordId !== record)) })
+    this.put(
+      session!,
+      ended
+        ? undefined
+        : { ...login, accounts: Object.fromEntries(entries.filter(([, account]) => account.recordId !== record)) }
+    )
   }
 
   #counts (name: string, account: unknown): boolean {
@@ -89,7 +94,9 @@ export class SessionLogins {
   // The same object each time: that a request left its login as it was is told by that.
   #filter (login: SessionAccounts): SessionAccounts | undefined {
     if (this.#filtered.has(login)) return this.#filtered.get(login)
-    const accounts = Object.fromEntries(Object.entries(login.accounts).filter(([name, account]) => this.#counts(name, account)))
+    const accounts = Object.fromEntries(
+      Object.entries(login.accounts).filter(([name, account]) => this.#counts(name, account))
+    )
     const filtered = Object.hasOwn(accounts, login.active) ? { ...login, accounts } : undefined
     this.#filtered.set(login, filtered)
     return filtered
@@ -102,8 +109,13 @@ const isObject = (value: unknown): value is Record<string, unknown> => typeof va
 export function isAccount (value: unknown): value is Account {
   if (!isObject(value)) return false
   const { recordId, providerIdentity, user, claims, scope } = value
-  return typeof recordId === 'string' && typeof providerIdentity === 'string' && isObject(claims) && Array.isArray(scope) &&
+  return (
+    typeof recordId === 'string' &&
+    typeof providerIdentity === 'string' &&
+    isObject(claims) &&
+    Array.isArray(scope) &&
     (user === null || (isObject(user) && typeof user.id === 'string'))
+  )
 }
 
 /**
@@ -111,7 +123,9 @@ export function isAccount (value: unknown): value is Account {
  * `userProfile` may give two users one id.
  */
 export function isAccountOf (
-  account: Account | undefined, login: Pick<Account, 'user' | 'claims'>, provider: { idTokenIssuer?: unknown }
+  account: Account | undefined,
+  login: Pick<Account, 'user' | 'claims'>,
+  provider: { idTokenIssuer?: unknown }
 ): boolean {
   if (login.user === null || account?.user?.id !== login.user.id) return false
   return typeof provider.idTokenIssuer !== 'function' || account.claims.iss === login.claims.iss

@@ -70,7 +70,7 @@ export async function linkAccount (
   const { sessionLogins } = context
   const place = await placeOfLink(context, request, pending, provider.name)
   if (place === undefined) {
-    revokeTokens(context, provider, login.tokens)
+    void revokeTokens(context, provider, login.tokens)
     throw notAdded(provider)
   }
   // In place of the user who is logged in, somebody else is another login: what was added to the first is not theirs.
@@ -98,7 +98,7 @@ export async function linkAccount (
     if (done === undefined) throw notAdded(provider)
   } catch (error) {
     renewal.cancel()
-    if (account === undefined) revokeTokens(context, provider, login.tokens)
+    if (account === undefined) void revokeTokens(context, provider, login.tokens)
     else await undoAccount(context, provider, login, account)
     throw error
   }
@@ -146,7 +146,9 @@ async function placeOfLink (
 }
 
 /** Whether the account that was logged in with has its tokens; a step-up may have given it others meanwhile. */
-async function stands ({ records, loginRecords }: SessionContext, id: string, login: SessionAccounts): Promise<boolean> {
+async function stands (
+  { records, loginRecords }: SessionContext, id: string, login: SessionAccounts
+): Promise<boolean> {
   const { recordId } = login.accounts[login.active]!
   if (await records.read(recordId) !== undefined) return true
   const newest = await loginRecords.get(id)
@@ -177,7 +179,8 @@ export async function disconnectAccount (
   }
   if (name === login.active) {
     throw new ActiveAccountError(
-      `the account at provider "${name}" is the one that was logged in with and cannot be disconnected; log out instead`,
+      `the account at provider "${name}" is the one that was logged in with and cannot be disconnected; log out ` +
+        'instead',
       { provider: name })
   }
   const account = login.accounts[name]
@@ -252,14 +255,14 @@ function holds (
 /** Deletes and revokes what is left of a login that a hook has ended. */
 async function forgetLogin (context: SessionContext, provider: ProviderClient, account: Account): Promise<void> {
   const record = await forgetAccount(context, account)
-  revokeAccount(context, { name: provider.name, record })
+  void revokeAccount(context, { name: provider.name, record })
 }
 
 async function undoAccount (
   context: SessionContext, provider: ProviderClient, { tokens }: Login, account: Account
 ): Promise<void> {
   await forgetAccount(context, account).catch(() => {})
-  revokeTokens(context, provider, tokens)
+  void revokeTokens(context, provider, tokens)
 }
 
 // What the renewal wrote goes from the store; the object stays: whoever answers the error may write into it, and then

@@ -33,7 +33,8 @@ export class DeadSessions {
    * @param ttl seconds for which a late save is expected
    */
   async mark (sessionId: string, ttl: number, end: SessionEnd = {}): Promise<void> {
-    // The store first: where that fails the session is alive, and this process must not be the only one to think otherwise.
+    // The store first: where that fails the session is alive, and this process must not be the only one to think
+    // otherwise.
     if (this.#shared()) await this.#store.set(recordId(sessionId), { version: 0, ...end }, { ttl })
     this.#local.set(sessionId, end)
     if (this.#local.size > MAX_LOCAL) this.#local.delete(this.#local.keys().next().value!)

@@ -15,11 +15,18 @@ export interface SessionObject {
   encryptedSessionId: string
   oauth?: SessionAccounts
   [member: `oauth:${string}`]: SessionAccounts | undefined
-  cookie: { originalMaxAge: number | null, expires?: Date | string | null, path?: string, domain?: string | null, secure?: boolean | 'auto' | null, sameSite?: unknown }
-  regenerate (keep: string[], callback: (error?: unknown) => void): void
-  destroy (callback: (error?: unknown) => void): void
-  save (callback: (error?: unknown) => void): void
-  isSaved (): boolean
+  cookie: {
+    originalMaxAge: number | null
+    expires?: Date | string | null
+    path?: string
+    domain?: string | null
+    secure?: boolean | 'auto' | null
+    sameSite?: unknown
+  }
+  regenerate(keep: string[], callback: (error?: unknown) => void): void
+  destroy(callback: (error?: unknown) => void): void
+  save(callback: (error?: unknown) => void): void
+  isSaved(): boolean
 }
 
 /** Seconds that a record lives where its session has no end of its own. */
@@ -29,7 +36,9 @@ const DEFAULT_TTL = 86_400
 export function ttlOf (session: SessionObject): number {
   const { originalMaxAge, expires } = session.cookie
   if (typeof originalMaxAge === 'number' && originalMaxAge > 0) return Math.ceil(originalMaxAge / 1000)
-  if (expires !== null && expires !== undefined) return Math.max(1, Math.ceil((new Date(expires).getTime() - Date.now()) / 1000))
+  if (expires !== null && expires !== undefined) {
+    return Math.max(1, Math.ceil((new Date(expires).getTime() - Date.now()) / 1000))
+  }
   return DEFAULT_TTL
 }
 
@@ -44,13 +53,20 @@ export function sessionOf (request: FastifyRequest): SessionObject {
   if (typeof session?.sessionId !== 'string') {
     // It looks for the cookie's path at the very beginning of the request target.
     if (!request.raw.url!.startsWith('/')) {
-      throw new RequestTargetError('a request in absolute form, as it is sent to a proxy, has no session; send the path alone')
+      throw new RequestTargetError(
+        'a request in absolute form, as it is sent to a proxy, has no session; send the path alone'
+      )
     }
-    throw new SessionUnavailableError(`there is no session on ${request.routeOptions.url ?? 'this route'}; the session's cookie.path has to cover it`)
+    throw new SessionUnavailableError(
+      `there is no session on ${request.routeOptions.url ?? 'this route'}; the session's cookie.path has to cover it`
+    )
   }
   // @fastify/session stores nothing in this case and tells nobody.
   if (session.cookie.secure === true && request.protocol !== 'https') {
-    throw new SessionUnavailableError('the session cookie is `secure`, and this request came over http: behind a proxy that ends TLS set trustProxy, for development set cookie.secure to \'auto\'')
+    throw new SessionUnavailableError(
+      'the session cookie is `secure`, and this request came over http: behind a proxy that ends TLS set ' +
+        "trustProxy, for development set cookie.secure to 'auto'"
+    )
   }
   return session
 }
@@ -62,18 +78,26 @@ export const SESSION_STORE_MS = 5_000
  * Calls a callback method of the session, with a time limit.
  * @throws FST_OAUTH_STORE_UNAVAILABLE
  */
-export async function sessionCall (request: FastifyRequest, what: string, call: (done: (error?: unknown) => void) => void): Promise<void> {
+export async function sessionCall (
+  request: FastifyRequest,
+  what: string,
+  call: (done: (error?: unknown) => void) => void
+): Promise<void> {
   try {
     await withTimeout(() => fromCallback(call), SESSION_STORE_MS)
   } catch (cause) {
     request.log.error({ err: { message: (cause as Error).message } }, `the session could not be ${what}`)
-    throw new StoreUnavailableError(`the session could not be ${what}: its store does not answer; try again in a moment`, { reason: 'session', retryAfter: 1 })
+    throw new StoreUnavailableError(
+      `the session could not be ${what}: its store does not answer; try again in a moment`,
+      { reason: 'session', retryAfter: 1 }
+    )
   }
 }
 
 /** @fastify/session tells nobody its options; a session made on trial shows the cookie's. */
 export function inspectHostApp (app: FastifyInstance): HostApp {
-  const hasSession = app.hasRequestDecorator('session') && app.hasRequestDecorator('sessionStore') && app.hasDecorator('decryptSession')
+  const hasSession =
+    app.hasRequestDecorator('session') && app.hasRequestDecorator('sessionStore') && app.hasDecorator('decryptSession')
   const surroundings: HostApp = { hasSession, scopePrefix: app.prefix }
   if (!hasSession) return surroundings
   // `secure: 'auto'` is false over http, where it makes any sameSite lax; over https the cookie is as it was meant.
@@ -84,7 +108,8 @@ export function inspectHostApp (app: FastifyInstance): HostApp {
 }
 
 function trialSession (app: FastifyInstance, protocol: 'http' | 'https'): SessionObject | undefined {
-  const request: { session?: SessionObject, protocol: string, raw: { url: string }, headers: object, cookies: object } = { protocol, raw: { url: '/' }, headers: {}, cookies: {} }
+  const request: { session?: SessionObject; protocol: string; raw: { url: string }; headers: object; cookies: object } =
+    { protocol, raw: { url: '/' }, headers: {}, cookies: {} }
   try {
     app.decryptSession('', request, () => {})
     return request.session
@@ -96,7 +121,10 @@ function trialSession (app: FastifyInstance, protocol: 'http' | 'https'): Sessio
 /** The session store is reachable through a session alone: the one made on trial, or the first request's. */
 export function findSessionStore (app: FastifyInstance, isLate: IsLate) {
   const trial = trialSession(app, 'http') as Record<symbol, unknown> | undefined
-  const symbol = trial === undefined ? undefined : Object.getOwnPropertySymbols(trial).find(({ description }) => description === 'sessionStore')
+  const symbol =
+    trial === undefined
+      ? undefined
+      : Object.getOwnPropertySymbols(trial).find(({ description }) => description === 'sessionStore')
   let known: SessionStore | undefined
   const learn = (store: SessionStore | undefined) => {
     if (known !== undefined || typeof store?.destroy !== 'function') return
@@ -107,7 +135,9 @@ export function findSessionStore (app: FastifyInstance, isLate: IsLate) {
   }
   if (symbol !== undefined) learn(trial![symbol] as SessionStore)
   return {
-    learn: (request: FastifyRequest): void => { if (known === undefined) learn(request.sessionStore as unknown as SessionStore) },
+    learn: (request: FastifyRequest): void => {
+      if (known === undefined) learn(request.sessionStore as unknown as SessionStore)
+    },
     get: (): SessionStore | undefined => known
   }
 }

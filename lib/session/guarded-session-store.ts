@@ -14,10 +14,10 @@ type Method = (...args: unknown[]) => void
  * - What the plugin keeps there is no session: under its ids nothing is found, written or destroyed. An id that can be
  *   worked out, signed as a session cookie, would otherwise open a record of another user.
  * - Each call has a time limit, and an error that says nothing of the store's address: without it, a store that is down
- *   answers every request with a 500 that names the server, and one that never calls back hangs them. An in-memory store
- *   needs none.
- * - A session with a login that has ended is not saved. What is saved beside the very end is destroyed again after the save;
- *   but a process may be killed between the two, and other requests may come between.
+ *   answers every request with a 500 that names the server, and one that never calls back hangs them. An in-memory
+ *   store needs none.
+ * - A session with a login that has ended is not saved. What is saved beside the very end is destroyed again after the
+ *   save; but a process may be killed between the two, and other requests may come between.
  * @param timeoutMs milliseconds
  * @param onFailure called with the method and the store's own error
  */

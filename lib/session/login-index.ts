@@ -204,5 +204,8 @@ export function isIndexPart ({ logins, split }: StoredRecord): boolean {
 function isIndexedLogin (value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false
   const { recordId, sessionId, login, sid, iss, until } = value as Record<string, unknown>
-  return [recordId, sessionId, login ?? '', sid ?? '', iss ?? ''].every(member => typeof member === 'string') && Number.isFinite(until)
+  return (
+    [recordId, sessionId, login ?? '', sid ?? '', iss ?? ''].every(member => typeof member === 'string') &&
+    Number.isFinite(until)
+  )
 }

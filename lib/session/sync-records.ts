@@ -15,7 +15,10 @@ export interface LoadedLogin extends LoadedRecords {
 }
 
 /** Notes what a session points to; undefined, at the price of one property, where nobody is logged in. */
-export function loadedRecords (logins: SessionLogins, session: SessionObject | null | undefined): LoadedLogin | undefined {
+export function loadedRecords (
+  logins: SessionLogins,
+  session: SessionObject | null | undefined
+): LoadedLogin | undefined {
   const login = logins.of(session)
   return login === undefined ? undefined : { sessionId: session!.sessionId, accounts: login.accounts, login }
 }
@@ -31,7 +34,11 @@ export interface Followers {
  * Makes token records follow their session at the end of a request: deleted where the app destroyed or regenerated
  * the session (or took the login out of it), kept alive where the session was saved.
  */
-export async function syncRecords ({ sessionLogins, records, userLogins }: Followers, loaded: LoadedRecords | undefined, session: SessionObject | null | undefined): Promise<void> {
+export async function syncRecords (
+  { sessionLogins, records, userLogins }: Followers,
+  loaded: LoadedRecords | undefined,
+  session: SessionObject | null | undefined
+): Promise<void> {
   const login = sessionLogins.of(session)
   const id = login && loginIdOf(login)
   const current = Object.values(login?.accounts ?? {})

@@ -32,7 +32,12 @@ export class UserLogins {
    * @param login id of the login that the account belongs to; its record's own where absent
    * @throws FST_OAUTH_STORE_UNAVAILABLE
    */
-  async add (account: UserAccount, session: Pick<SessionObject, 'sessionId'>, ttl: number, login?: string): Promise<void> {
+  async add (
+    account: UserAccount,
+    session: Pick<SessionObject, 'sessionId'>,
+    ttl: number,
+    login?: string
+  ): Promise<void> {
     const { recordId, providerIdentity, user, claims } = account
     if (user === null) return
     const { sid, iss } = claims

@@ -25,7 +25,10 @@ export type StandaloneProviderOptions = ProviderOptions & { name?: string }
 export class StandaloneProvider extends ProviderHandle {
   readonly #transport: Transport
 
-  constructor ({ name: own, ...options }: StandaloneProviderOptions, { name = own ?? hostOf(options.issuer), dispatcher, clock: given, ...rest }: StandaloneOptions) {
+  constructor (
+    { name: own, ...options }: StandaloneProviderOptions,
+    { name = own ?? hostOf(options.issuer), dispatcher, clock: given, ...rest }: StandaloneOptions
+  ) {
     const check = new OptionChecker()
     check.known('', rest, ['name', 'dispatcher', 'clock'])
     check.type('name', name, 'string')
@@ -58,11 +61,17 @@ function refusePlainHttp (name: string, options: ProviderOptions): void {
 }
 
 /**
- * Makes a provider for scripts: `createProvider({ issuer, clientId, … }).session()` is what requests-oauthlib's OAuth2Session is.
+ * Makes a provider for scripts: `createProvider({ issuer, clientId, … }).session()` is what requests-oauthlib's
+ * OAuth2Session is.
  * @param options as in the plugin's `providers`, and `name`: what the provider is called in errors
  * @throws FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_INSECURE_TRANSPORT
  */
-export function createProvider (options: StandaloneProviderOptions, headless: StandaloneOptions = {}): StandaloneProvider {
-  if (typeof options !== 'object' || options === null) throw new InvalidOptionsError('createProvider needs options; write { issuer, clientId, clientSecret }')
+export function createProvider (
+  options: StandaloneProviderOptions,
+  headless: StandaloneOptions = {}
+): StandaloneProvider {
+  if (typeof options !== 'object' || options === null) {
+    throw new InvalidOptionsError('createProvider needs options; write { issuer, clientId, clientSecret }')
+  }
   return new StandaloneProvider(options, headless)
 }

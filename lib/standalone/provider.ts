@@ -1,8 +1,22 @@
 import { parseScope, type TokenSet } from '../oauth/token-set.ts'
 import { type RequestParameters, setParameters } from '../oauth/urls.ts'
-import { type DeviceAuthorization, type GrantOptions, jwtBearerGrant, pollDevice, startDevice, type TokenExchange, tokenExchangeGrant } from '../providers/grants.ts'
+import {
+  type DeviceAuthorization,
+  type GrantOptions,
+  jwtBearerGrant,
+  pollDevice,
+  startDevice,
+  type TokenExchange,
+  tokenExchangeGrant
+} from '../providers/grants.ts'
 import type { GrantType } from '../providers/options.ts'
-import { type AuthorizationUrlOptions, OAuthSession, type OAuthSessionBasis, type OAuthSessionInit, type StartedLogin } from './session.ts'
+import {
+  type AuthorizationUrlOptions,
+  OAuthSession,
+  type OAuthSessionBasis,
+  type OAuthSessionInit,
+  type StartedLogin
+} from './session.ts'
 
 /** A device that waits for its user (RFC 8628). */
 export interface DeviceLogin extends DeviceAuthorization {
@@ -39,13 +53,17 @@ export class ProviderHandle {
     return new OAuthSession(this.#basis, init)
   }
 
-  /** Builds a URL that a login starts with; what it returns has to be kept for `session({ state, codeVerifier, nonce }).fetchTokens({ callbackUrl })`. */
+  /**
+   * Builds a URL that a login starts with; what it returns has to be kept for `session({ state, codeVerifier, nonce
+   * }).fetchTokens({ callbackUrl })`.
+   */
   async authorizationUrl (options?: AuthorizationUrlOptions): Promise<StartedLogin> {
     return await this.session().authorizationUrl(options)
   }
 
   /**
-   * The app's own client (RFC 6749, section 4.4): one for the same options, shared by all who ask, renewed ahead of time.
+   * The app's own client (RFC 6749, section 4.4): one for the same options, shared by all who ask, renewed ahead of
+   * time.
    */
   clientCredentials ({ scope, resource, audience, params }: ClientCredentialsOptions = {}): OAuthSession {
     const all = setParameters(setParameters(new URLSearchParams(), { resource, audience }), params)
@@ -60,7 +78,10 @@ export class ProviderHandle {
     return client
   }
 
-  /** Trades a signed assertion for tokens (RFC 7523). @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_PROVIDER_UNAVAILABLE */
+  /**
+   * Trades a signed assertion for tokens (RFC 7523).
+   * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_PROVIDER_UNAVAILABLE
+   */
   async jwtBearer (options: GrantOptions & { assertion: string }): Promise<TokenSet> {
     return (await jwtBearerGrant(this.#basis.provider, options)).tokens
   }
@@ -70,7 +91,10 @@ export class ProviderHandle {
     return (await tokenExchangeGrant(this.#basis.provider, options)).tokens
   }
 
-  /** Starts a login on a device without a browser (RFC 8628). @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_RESPONSE */
+  /**
+   * Starts a login on a device without a browser (RFC 8628).
+   * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_RESPONSE
+   */
   async device (options: GrantOptions = {}): Promise<DeviceLogin> {
     const { provider, clock } = this.#basis
     const device = await startDevice(provider, clock.now(), options)
@@ -78,17 +102,24 @@ export class ProviderHandle {
       ...device,
       tokens: async ({ signal } = {}) => {
         const wait = clock.wait ?? sleep
-        return (await pollDevice(provider, device, { now: clock.now, wait: seconds => wait(seconds, signal) }, options)).tokens
+        return (await pollDevice(provider, device, { now: clock.now, wait: seconds => wait(seconds, signal) }, options))
+          .tokens
       }
     }
   }
 
-  /** Asks whether a token is still good (RFC 7662). @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE */
+  /**
+   * Asks whether a token is still good (RFC 7662).
+   * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE
+   */
   async introspect (token: string, hint?: 'access_token' | 'refresh_token'): Promise<Record<string, unknown>> {
     return await this.#basis.provider.introspect(token, hint)
   }
 
-  /** Revokes a token (RFC 7009). Resolves to false where the provider could not. @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_PROVIDER_UNAVAILABLE */
+  /**
+   * Revokes a token (RFC 7009). Resolves to false where the provider could not.
+   * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_PROVIDER_UNAVAILABLE
+   */
   async revoke (token: string, hint: 'access_token' | 'refresh_token' = 'access_token'): Promise<boolean> {
     return await this.#basis.provider.revoke(token, hint)
   }

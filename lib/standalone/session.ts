@@ -5,7 +5,13 @@ import { currentProfile } from '../calls/profile.ts'
 import { HttpVerbs, kCall } from '../calls/verbs.ts'
 import { LoginRequiredError } from '../errors.ts'
 import type { Transport } from '../http/transport.ts'
-import { type AuthorizationUrlOptions, type FetchTokensOptions, LoginFlow, type LoginInit, type StartedLogin } from '../login/start.ts'
+import {
+  type AuthorizationUrlOptions,
+  type FetchTokensOptions,
+  LoginFlow,
+  type LoginInit,
+  type StartedLogin
+} from '../login/start.ts'
 import type { AuthorizationResponse } from '../oauth/authorization-response.ts'
 import type { ScopeChange, TokenSet } from '../oauth/token-set.ts'
 import { mergeParameters } from '../oauth/urls.ts'
@@ -94,8 +100,8 @@ export class OAuthSession extends HttpVerbs {
   get scopeChange (): ScopeChange | undefined { return this.#scopeChange }
 
   /**
-   * Builds the URL that a login starts with; state, verifier and nonce are remembered for `fetchTokens` (RFC 6749, section 4.1.1;
-   * RFC 7636; OpenID Connect Core, section 3.1.2.1).
+   * Builds the URL that a login starts with; state, verifier and nonce are remembered for `fetchTokens` (RFC 6749,
+   * section 4.1.1; RFC 7636; OpenID Connect Core, section 3.1.2.1).
    * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_PROVIDER_UNAVAILABLE
    */
   async authorizationUrl (options: AuthorizationUrlOptions = {}): Promise<StartedLogin> {
@@ -104,15 +110,18 @@ export class OAuthSession extends HttpVerbs {
 
   /**
    * Reads a callback: its state must be the one that was remembered (RFC 6749, section 4.1.2).
-   * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS
+   * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INSECURE_TRANSPORT,
+   *   FST_OAUTH_INVALID_OPTIONS
    */
   parseCallback (callbackUrl: string): AuthorizationResponse {
     return this.#login.parseCallback(callbackUrl)
   }
 
   /**
-   * Gets tokens, by a callback URL, a code, user name and password, an assertion, or (for `client_credentials`) by what the app itself is.
-   * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_STATE_MISMATCH, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS
+   * Gets tokens, by a callback URL, a code, user name and password, an assertion, or (for `client_credentials`) by what
+   * the app itself is.
+   * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_STATE_MISMATCH, FST_OAUTH_INVALID_TOKEN_RESPONSE,
+   *   FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS
    */
   async fetchTokens (options: FetchTokensOptions = {}): Promise<TokenSet> {
     return await this.#adopt(await this.#login.fetch(options), 'login')
@@ -120,7 +129,8 @@ export class OAuthSession extends HttpVerbs {
 
   /**
    * Reads the tokens that an implicit login left in the fragment (RFC 6749, section 4.2.2): legacy.
-   * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS
+   * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE,
+   *   FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS
    */
   async tokensFromFragment (callbackUrl: string): Promise<TokenSet> {
     return await this.#adopt(await this.#login.fromFragment(callbackUrl), 'login')
@@ -134,7 +144,8 @@ export class OAuthSession extends HttpVerbs {
   /**
    * Refreshes now and keeps the new set (RFC 6749, section 6).
    * @param options.refreshToken in place of the one that came with the set; a session without a set needs it
-   * @throws FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_TOKEN_RESPONSE
+   * @throws FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE,
+   *   FST_OAUTH_INVALID_TOKEN_RESPONSE
    */
   async refresh (options: Pick<RefreshOptions, 'refreshToken' | 'params'> = {}): Promise<TokenSet> {
     const { refreshToken } = options
@@ -145,7 +156,10 @@ export class OAuthSession extends HttpVerbs {
     }), 'refresh')
   }
 
-  /** The current set: fetched where it is the app's own, refreshed where it has to be. @throws what `refresh` throws, FST_OAUTH_LOGIN_REQUIRED */
+  /**
+   * The current set: fetched where it is the app's own, refreshed where it has to be.
+   * @throws what `refresh` throws, FST_OAUTH_LOGIN_REQUIRED
+   */
   async currentTokens (): Promise<TokenSet> {
     return { ...(await this.#tokenSourceOrFirst().current(true)).tokens }
   }
@@ -192,7 +206,9 @@ export class OAuthSession extends HttpVerbs {
 
   /** The app's own tokens are fetched by whoever needs them first; everybody else has to be given some. */
   #tokenSourceOrFirst (): TokenSource {
-    if (this.#id !== undefined || this.#basis.provider.config.grantType !== 'client_credentials') return this.#tokenSource()
+    if (this.#id !== undefined || this.#basis.provider.config.grantType !== 'client_credentials') {
+      return this.#tokenSource()
+    }
     const first = async () => {
       this.#first ??= this.fetchTokens().finally(() => { this.#first = undefined })
       await this.#first
@@ -207,7 +223,12 @@ export class OAuthSession extends HttpVerbs {
 
   #tokenSource (): RecordTokenSource {
     const { provider, clock } = this.#basis
-    if (this.#id === undefined) throw new LoginRequiredError(`this session has no token of provider "${provider.name}"; call fetchTokens first`, { provider: provider.name, reason: 'missing_token' })
+    if (this.#id === undefined) {
+      throw new LoginRequiredError(`this session has no token of provider "${provider.name}"; call fetchTokens first`, {
+        provider: provider.name,
+        reason: 'missing_token'
+      })
+    }
     this.#source ??= new RecordTokenSource(provider, this.#id, {
       records: this.#records,
       refresher: this.#refresher,
@@ -226,7 +247,12 @@ export class OAuthSession extends HttpVerbs {
 
   #load (input: TokensInput, obtainedAt?: number): void {
     const { provider, clock, shared } = this.#basis
-    const tokens = loadTokens(input, { now: clock.now(), scope: this.#login.scope, provider: provider.name, conform: provider.config.conform })
+    const tokens = loadTokens(input, {
+      now: clock.now(),
+      scope: this.#login.scope,
+      provider: provider.name,
+      conform: provider.config.conform
+    })
     const { recordId, ...set } = tokens
     this.#source = undefined
     if (recordId !== undefined && shared !== undefined) {
@@ -251,7 +277,13 @@ export class OAuthSession extends HttpVerbs {
     const previous = this.tokens
     this.#scopeChange = scopeChange
     this.#load(tokens, this.#basis.clock.now())
-    await this.#init.onTokens?.(tokens, { provider: this.#basis.provider.name, user: null, previous, reason, ...(scopeChange !== undefined && { scopeChange }) })
+    await this.#init.onTokens?.(tokens, {
+      provider: this.#basis.provider.name,
+      user: null,
+      previous,
+      reason,
+      ...(scopeChange !== undefined && { scopeChange })
+    })
     return tokens
   }
 

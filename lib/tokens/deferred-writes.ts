@@ -11,8 +11,8 @@ const RETRY_MS = 500
 type Written = 'written' | 'superseded' | 'gone'
 
 /**
- * Writes what refreshes bring. A store that fails right after the provider has rotated loses nothing: the set is kept in
- * memory, served from there, and written as soon as the store takes it.
+ * Writes what refreshes bring. A store that fails right after the provider has rotated loses nothing: the set is kept
+ * in memory, served from there, and written as soon as the store takes it.
  */
 export class DeferredWrites {
   readonly #store: TokenStore
@@ -22,7 +22,12 @@ export class DeferredWrites {
   #closed = false
 
   /** @param onWritten called with each set that stands in the store now */
-  constructor (store: TokenStore, watch: StoreHealth, live: RecordStates, onWritten: (id: string, record: TokenRecord) => void) {
+  constructor (
+    store: TokenStore,
+    watch: StoreHealth,
+    live: RecordStates,
+    onWritten: (id: string, record: TokenRecord) => void
+  ) {
     this.#store = store
     this.#health = watch
     this.#states = live
@@ -34,7 +39,12 @@ export class DeferredWrites {
    * @param replaced the record that the refresh set out from
    * @param onGone called, now or later, where the set cannot be written because the record has been deleted
    */
-  async write (live: RecordState, { owner, record }: RefreshOutcome, replaced: TokenRecord, onGone: () => void): Promise<boolean> {
+  async write (
+    live: RecordState,
+    { owner, record }: RefreshOutcome,
+    replaced: TokenRecord,
+    onGone: () => void
+  ): Promise<boolean> {
     // Where the set before could not be written either, the intent that stands in the store is still that one's.
     const before = live.unsaved
     const used = [...before?.used ?? [], nextRefreshToken(replaced)]
@@ -85,11 +95,12 @@ export class DeferredWrites {
   /** Tries again and again, in the background. */
   retryLater (live: RecordState, waitMs = FIRST_RETRY_MS): void {
     if (this.#closed) return
-    live.retry ??= setTimeout(async () => {
+    const tryAgain = async () => {
       await this.writeAgain(live)
       live.retry = undefined
       if (live.unsaved !== undefined && !live.deleted) this.retryLater(live, Math.min(waitMs * 1.5, RETRY_MS))
-    }, waitMs)
+    }
+    live.retry ??= setTimeout(() => { void tryAgain() }, waitMs)
   }
 
   /** A last try for what could not be written yet. */
@@ -109,12 +120,17 @@ export class DeferredWrites {
   async #put (id: string, { owner, record, used }: UnsavedSet): Promise<Written> {
     const { ttl } = record
     const encoded = encodeRecord(record)
-    const over = (expectedVersion: number) => this.#health.watch(() => this.#store.set(id, encoded, { ttl, expectedVersion }))
+    const over = (expectedVersion: number) =>
+      this.#health.watch(() => this.#store.set(id, encoded, { ttl, expectedVersion }))
     const { finishRefresh } = this.#store
-    if (await (finishRefresh === undefined ? over(record.version - 1) : this.#health.watch(() => finishRefresh.call(this.#store, id, { owner, record: encoded, ttl })))) return 'written'
-    // The intent is gone (it ran out while the store was away, or an earlier try was carried out and its answer lost), or the
-    // set before this one could not be written either. As long as what stands there is a set that has been used up on the way
-    // to this one, nobody has gone on from it.
+    if (
+      await (finishRefresh === undefined
+        ? over(record.version - 1)
+        : this.#health.watch(() => finishRefresh.call(this.#store, id, { owner, record: encoded, ttl })))
+    ) { return 'written' }
+    // The intent is gone (it ran out while the store was away, or an earlier try was carried out and its answer lost),
+    // or the set before this one could not be written either. As long as what stands there is a set that has been used
+    // up on the way to this one, nobody has gone on from it.
     const stored = decodeRecord(await this.#health.watch(() => this.#store.get(id)))
     if (stored === undefined) return 'gone'
     if (stored.version >= record.version || !used.includes(nextRefreshToken(stored))) return 'superseded'

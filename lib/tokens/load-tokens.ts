@@ -9,7 +9,9 @@ export interface KeptTokens {
   idToken?: string | null | undefined
   /** Default `Bearer`. */
   tokenType?: string | null | undefined
-  /** Epoch seconds, a Date, or a date with its time zone (ISO 8601). The token's life is not known where it is absent. */
+  /**
+   * Epoch seconds, a Date, or a date with its time zone (ISO 8601). The token's life is not known where it is absent.
+   */
   expiresAt?: number | bigint | string | Date | null | undefined
   /** A list, or a string with spaces. Default what the session asks for. */
   scope?: string | readonly string[] | null | undefined
@@ -35,8 +37,8 @@ interface LoadContext {
 const TOKEN = /^[\x20-\x7e]+$/
 
 /**
- * Reads tokens that were kept somewhere. An expiry that was kept counts; where there is none, `expires_in` counts from now, and
- * one of 0 says that the token has expired.
+ * Reads tokens that were kept somewhere. An expiry that was kept counts; where there is none, `expires_in` counts from
+ * now, and one of 0 says that the token has expired.
  * @throws FST_OAUTH_INVALID_OPTIONS
  */
 export function loadTokens (input: TokensInput, context: LoadContext): TokenSet {
@@ -44,7 +46,9 @@ export function loadTokens (input: TokensInput, context: LoadContext): TokenSet 
     throw invalidTokens(context, 'are no object; pass a token set, or the members of a token response')
   }
   const { accessToken } = input as Record<string, unknown>
-  return isAbsent(accessToken) ? fromMembers(input as Record<string, unknown>, context) : fromColumns(input as KeptTokens, context)
+  return isAbsent(accessToken)
+    ? fromMembers(input as Record<string, unknown>, context)
+    : fromColumns(input as KeptTokens, context)
 }
 
 function fromColumns (input: KeptTokens, context: LoadContext): TokenSet {
@@ -55,7 +59,10 @@ function fromColumns (input: KeptTokens, context: LoadContext): TokenSet {
   const tokenType = tokenOf('tokenType', input.tokenType, context)
   const expiresAt = epochSeconds(input.expiresAt)
   if (expiresAt === 'invalid') {
-    throw invalidTokens(context, 'have an expiresAt that is no time; write epoch seconds, a Date, or an ISO 8601 date with its time zone')
+    throw invalidTokens(
+      context,
+      'have an expiresAt that is no time; write epoch seconds, a Date, or an ISO 8601 date with its time zone'
+    )
   }
   const scope = isAbsent(input.scope) ? [...context.scope] : parseScope(input.scope)
   if (scope === undefined) throw invalidTokens(context, 'have a scope that is neither a list of strings nor a string')
@@ -101,7 +108,8 @@ function tokenOf (name: keyof KeptTokens, value: unknown, context: LoadContext):
 
 const isAbsent = (value: unknown) => value === undefined || value === null || value === ''
 
-const isZero = (value: unknown) => value === 0 || (typeof value === 'string' && value.trim() !== '' && Number(value) === 0)
+const isZero = (value: unknown) =>
+  value === 0 || (typeof value === 'string' && value.trim() !== '' && Number(value) === 0)
 
 /** A time as a database may give it back. A date without its time zone could be hours off. */
 function epochSeconds (value: unknown): number | undefined | 'invalid' {
@@ -119,8 +127,8 @@ function invalidTokens ({ provider }: LoadContext, what: string, reason = 'inval
 }
 
 /**
- * When a set that was kept somewhere was obtained, in epoch seconds: as its answer told, else at the epoch, since what is left
- * of a token's life says nothing about the whole of it.
+ * When a set that was kept somewhere was obtained, in epoch seconds: as its answer told, else at the epoch, since what
+ * is left of a token's life says nothing about the whole of it.
  */
 export function obtainedAtOf ({ expiresAt, raw }: TokenSet): number {
   const life = Number(raw.expires_in)

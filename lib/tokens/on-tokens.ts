@@ -50,7 +50,11 @@ export class OnTokensHook {
     if (this.#onTokens === undefined) return await work()
     const live = this.#records.state(id)
     const running = work()
-    const settling: Promise<void> = running.then(() => {}).finally(() => { if (live.barrier === settling) live.barrier = undefined })
+    const settling: Promise<void> = running
+      .then(() => {})
+      .finally(() => {
+        if (live.barrier === settling) live.barrier = undefined
+      })
     settling.catch(() => {}) // those who wait hear of it; nobody may be waiting
     live.barrier = settling
     return await running
@@ -68,9 +72,9 @@ export class OnTokensHook {
   }
 
   /**
-   * Whether the caller may wait for a record's refresh to end. It may not where that would wait for the caller: inside the
-   * record's own `onTokens`, and inside another one that the record's `onTokens` waits for, by however many steps. The
-   * record has its new set by then.
+   * Whether the caller may wait for a record's refresh to end. It may not where that would wait for the caller: inside
+   * the record's own `onTokens`, and inside another one that the record's `onTokens` waits for, by however many steps.
+   * The record has its new set by then.
    */
   mayWait (id: string): boolean {
     const mine = new Set(runningIds())

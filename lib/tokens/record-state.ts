@@ -73,7 +73,21 @@ export class RecordStates {
       return live
     }
     this.#prune(now)
-    live = { id, record: undefined, seenAt: now, deleted: false, refreshInProgress: undefined, barrier: undefined, rejectedVersion: 0, refreshAheadPausedUntil: 0, refusals: undefined, outcomeUnknownVersion: 0, unsaved: undefined, retry: undefined, usedAt: now }
+    live = {
+      id,
+      record: undefined,
+      seenAt: now,
+      deleted: false,
+      refreshInProgress: undefined,
+      barrier: undefined,
+      rejectedVersion: 0,
+      refreshAheadPausedUntil: 0,
+      refusals: undefined,
+      outcomeUnknownVersion: 0,
+      unsaved: undefined,
+      retry: undefined,
+      usedAt: now
+    }
     this.#states.set(id, live)
     return live
   }
@@ -97,7 +111,12 @@ export class RecordStates {
       if (steps-- === 0) return
       this.#states.delete(id)
       // Who is still in use goes to the end of the line.
-      if (now - live.usedAt < IDLE_MS || live.refreshInProgress !== undefined || live.barrier !== undefined || live.unsaved !== undefined) this.#states.set(id, live)
+      if (
+        now - live.usedAt < IDLE_MS ||
+        live.refreshInProgress !== undefined ||
+        live.barrier !== undefined ||
+        live.unsaved !== undefined
+      ) { this.#states.set(id, live) }
     }
   }
 }

@@ -17,8 +17,11 @@ export interface TokenRecord {
   readonly ttl: number
   readonly user: User | null
   /** Subject and issuer that a refreshed ID token must name. */
-  readonly identity?: { sub: string, iss: string } | undefined
-  /** A set that was refreshed and not taken over yet (refresh method `notify`). Its refresh token is the one that counts. */
+  readonly identity?: { sub: string; iss: string } | undefined
+  /**
+   * A set that was refreshed and not taken over yet (refresh method `notify`). Its refresh token is the one that
+   * counts.
+   */
   readonly pendingTokens?: TokenSet | undefined
   /** Hashes of the refresh tokens used up last: a set that holds one of them is outdated. */
   readonly usedRefreshTokens?: readonly string[] | undefined
@@ -43,13 +46,19 @@ export function liveSets ({ tokens, pendingTokens }: Pick<TokenRecord, 'tokens' 
 }
 
 /** What is remembered as used up when one more is. */
-export function withUsedRefreshToken ({ usedRefreshTokens = [] }: TokenRecord, refreshToken: string): readonly string[] {
+export function withUsedRefreshToken (
+  { usedRefreshTokens = [] }: TokenRecord, refreshToken: string
+): readonly string[] {
   return [...usedRefreshTokens, shortHash(refreshToken)].slice(-MAX_SPENT)
 }
 
 /** Whether a set was replaced by a refresh already: making it the current one would lose what came after it. */
 export function isOutdated (record: TokenRecord, { refreshToken }: TokenSet): boolean {
-  return refreshToken !== undefined && refreshToken !== nextRefreshToken(record) && record.usedRefreshTokens?.includes(shortHash(refreshToken)) === true
+  return (
+    refreshToken !== undefined &&
+    refreshToken !== nextRefreshToken(record) &&
+    record.usedRefreshTokens?.includes(shortHash(refreshToken)) === true
+  )
 }
 
 // The tokens stand in the answer's members too: they are stored once.
@@ -75,30 +84,64 @@ const isTextOrAbsent = (value: unknown) => value === undefined || typeof value =
 function isStoredSet (value: unknown): boolean {
   if (!isObject(value)) return false
   const { accessToken, tokenType, refreshToken, idToken, expiresAt, scope, raw } = value
-  return typeof accessToken === 'string' && accessToken !== '' && typeof tokenType === 'string' && isTextList(scope) &&
-    isObject(raw) && isTextOrAbsent(refreshToken) && isTextOrAbsent(idToken) &&
+  return (
+    typeof accessToken === 'string' &&
+    accessToken !== '' &&
+    typeof tokenType === 'string' &&
+    isTextList(scope) &&
+    isObject(raw) &&
+    isTextOrAbsent(refreshToken) &&
+    isTextOrAbsent(idToken) &&
     (expiresAt === undefined || Number.isFinite(expiresAt))
+  )
 }
 
 /** Whether a record of a store is a token record: what is anything else counts as not there. */
 export function isTokenRecord (stored: StoredRecord): boolean {
-  const { version, provider, providerIdentity, tokens, pendingTokens, obtainedAt, ttl, user, identity, usedRefreshTokens } = stored
-  return version > 0 && typeof provider === 'string' && typeof providerIdentity === 'string' && isStoredSet(tokens) &&
-    (pendingTokens === undefined || isStoredSet(pendingTokens)) && Number.isFinite(obtainedAt) && Number.isFinite(ttl) &&
+  const {
+    version,
+    provider,
+    providerIdentity,
+    tokens,
+    pendingTokens,
+    obtainedAt,
+    ttl,
+    user,
+    identity,
+    usedRefreshTokens
+  } = stored
+  return (
+    version > 0 &&
+    typeof provider === 'string' &&
+    typeof providerIdentity === 'string' &&
+    isStoredSet(tokens) &&
+    (pendingTokens === undefined || isStoredSet(pendingTokens)) &&
+    Number.isFinite(obtainedAt) &&
+    Number.isFinite(ttl) &&
     (user === null || (isObject(user) && typeof user.id === 'string')) &&
     (identity === undefined || (isObject(identity) && isTextList([identity.sub, identity.iss]))) &&
     (usedRefreshTokens === undefined || isTextList(usedRefreshTokens))
+  )
 }
 
 /** A record in the store's form. */
 export function encodeRecord (record: TokenRecord): StoredRecord {
   const { pendingTokens, tokens } = record
-  return { ...record, tokens: compact(tokens), expiresAt: tokens.expiresAt, ...(pendingTokens !== undefined && { pendingTokens: compact(pendingTokens) }) }
+  return {
+    ...record,
+    tokens: compact(tokens),
+    expiresAt: tokens.expiresAt,
+    ...(pendingTokens !== undefined && { pendingTokens: compact(pendingTokens) })
+  }
 }
 
 /** What a record in the store's form says. */
 export function decodeRecord (stored: StoredRecord | undefined): TokenRecord | undefined {
   if (stored === undefined) return undefined
   const { expiresAt: _copy, ...record } = stored as unknown as TokenRecord & { expiresAt?: number }
-  return { ...record, tokens: expand(record.tokens), ...(record.pendingTokens !== undefined && { pendingTokens: expand(record.pendingTokens) }) }
+  return {
+    ...record,
+    tokens: expand(record.tokens),
+    ...(record.pendingTokens !== undefined && { pendingTokens: expand(record.pendingTokens) })
+  }
 }

@@ -43,8 +43,10 @@ export class TokenRecords {
     this.#states = new RecordStates(monotonic)
     this.#touchSchedule = new TouchSchedule(monotonic)
     this.#health = new StoreHealth(monotonic, () => this.#deferredWrites.writeAll())
-    this.#deferredWrites = new DeferredWrites(store, this.#health, this.#states, (id, { ttl }) => this.#touchSchedule.noteTtl(id, ttl))
-    this.#unclearDeletions = new UnclearDeletions(async id => await store.get(id) !== undefined)
+    this.#deferredWrites = new DeferredWrites(store, this.#health, this.#states, (id, { ttl }) =>
+      this.#touchSchedule.noteTtl(id, ttl)
+    )
+    this.#unclearDeletions = new UnclearDeletions(async id => (await store.get(id)) !== undefined)
   }
 
   /** Ids under which this process holds something, for tests of leaks. */
@@ -94,13 +96,18 @@ export class TokenRecords {
   }
 
   /**
-   * What counts, of what the store has and what this process saw. A store that lost what it had acknowledged (a failover, a
-   * restart without its last writes) is given the newer version again, or is rid again of what was deleted; what is missing
-   * there is never brought back.
+   * What counts, of what the store has and what this process saw. A store that lost what it had acknowledged (a
+   * failover, a restart without its last writes) is given the newer version again, or is rid again of what was deleted;
+   * what is missing there is never brought back.
    * @param askedAt when the store was asked: what this process saw later than that is simply newer
    * @param mine whether an intent that stands on the record is the caller's own
    */
-  async #newest (live: RecordState, stored: TokenRecord | undefined, askedAt: number, mine = false): Promise<TokenRecord | undefined> {
+  async #newest (
+    live: RecordState,
+    stored: TokenRecord | undefined,
+    askedAt: number,
+    mine = false
+  ): Promise<TokenRecord | undefined> {
     const { deleted, record: known } = live
     if (stored === undefined) {
       live.record = undefined
@@ -113,10 +120,17 @@ export class TokenRecords {
       }
       return undefined
     }
-    if (known === undefined || stored.version >= known.version || this.#monotonic() - live.seenAt > SEEN_MS) return this.#states.observe(live, stored)
-    // A refresh that somebody began on the older version is let finish: its set would be lost, and it may be the only good one.
+    if (known === undefined || stored.version >= known.version || this.#monotonic() - live.seenAt > SEEN_MS) {
+      return this.#states.observe(live, stored)
+    }
+    // A refresh that somebody began on the older version is let finish: its set would be lost, and it may be the only
+    // good one.
     if (askedAt > live.seenAt) {
-      const repaired = this.#store.set(live.id, encodeRecord(known), { ttl: known.ttl, expectedVersion: stored.version, onlyIfUnlocked: !mine })
+      const repaired = this.#store.set(live.id, encodeRecord(known), {
+        ttl: known.ttl,
+        expectedVersion: stored.version,
+        onlyIfUnlocked: !mine
+      })
       if (await repaired.catch(() => false)) {
         this.#onRollback(known.provider)
         live.seenAt = this.#monotonic()
@@ -165,18 +179,26 @@ export class TokenRecords {
   }
 
   /**
-   * Announces the refresh of a set that could not be written yet. It may stand in the store all the same, since only the answer
-   * of the write was lost; there others may use its refresh token. So it is not used before the store has been told.
+   * Announces the refresh of a set that could not be written yet. It may stand in the store all the same, since only
+   * the answer of the write was lost; there others may use its refresh token. So it is not used before the store has
+   * been told.
    * @throws FST_OAUTH_STORE_UNAVAILABLE
    */
-  async #beginUnsaved (live: RecordState, unsaved: UnsavedSet, intent: RefreshLease & { version: number }): Promise<AcquireResult> {
+  async #beginUnsaved (
+    live: RecordState,
+    unsaved: UnsavedSet,
+    intent: RefreshLease & { version: number }
+  ): Promise<AcquireResult> {
     const { version: _unsaved, ...rest } = intent
     const { owner, record, used } = unsaved
     const result = await this.#health.watch(() => this.#store.acquireRefresh!(live.id, { ...rest, owner }))
     if (result.state === 'gone' || result.state === 'busy') return { state: result.state }
     const stored = decodeRecord(result.record)!
     const next = nextRefreshToken(stored)
-    const isBehind = stored.version < record.version ? used.includes(next) : stored.version === record.version && next === nextRefreshToken(record)
+    const isBehind =
+      stored.version < record.version
+        ? used.includes(next)
+        : stored.version === record.version && next === nextRefreshToken(record)
     if (live.unsaved !== unsaved || !isBehind) {
       // It has been written meanwhile, or somebody went on from the set before: another look tells.
       await this.release(live.id, owner)
@@ -186,7 +208,10 @@ export class TokenRecords {
     return { state: 'begun', record, abandoned: false, standing: { owner, version: stored.version } }
   }
 
-  /** Keeps the caller's intent alive while its exchange is still read, and the version that it is to replace still stands. */
+  /**
+   * Keeps the caller's intent alive while its exchange is still read, and the version that it is to replace still
+   * stands.
+   */
   async extend (id: string, intent: RefreshLease & { version: number }): Promise<void> {
     const { acquireRefresh } = this.#store
     if (acquireRefresh !== undefined) await this.#health.watch(() => acquireRefresh.call(this.#store, id, intent))
@@ -198,8 +223,9 @@ export class TokenRecords {
   }
 
   /**
-   * Writes what a refresh brought, while the intent is the caller's own. False where another writer was first or the record is gone.
-   * A store that fails now does not lose it: the set is kept in memory, served from there, and written later.
+   * Writes what a refresh brought, while the intent is the caller's own. False where another writer was first or the
+   * record is gone. A store that fails now does not lose it: the set is kept in memory, served from there, and written
+   * later.
    * @param replaced the record that the refresh set out from
    * @param onGone called, now or later, where the set cannot be written because the record has been deleted
    */
@@ -208,14 +234,19 @@ export class TokenRecords {
   }
 
   /**
-   * Writes a set that no refresh brought. False where somebody else went on, and where somebody has begun a refresh: the set
-   * that it brings must not be shut out.
+   * Writes a set that no refresh brought. False where somebody else went on, and where somebody has begun a refresh:
+   * the set that it brings must not be shut out.
    */
   async update (id: string, next: TokenRecord): Promise<boolean> {
     const live = this.state(id)
-    // The expected version says the same: a store that did not take that set does not have its version. It spares the call.
+    // The expected version says the same: a store that did not take that set does not have its version. It spares the
+    // call.
     if (live.unsaved !== undefined) return false
-    const written = await this.#store.set(id, encodeRecord(next), { ttl: next.ttl, expectedVersion: next.version - 1, onlyIfUnlocked: true })
+    const written = await this.#store.set(id, encodeRecord(next), {
+      ttl: next.ttl,
+      expectedVersion: next.version - 1,
+      onlyIfUnlocked: true
+    })
     if (!written || live.deleted) return false
     this.#states.observe(live, next)
     return true
@@ -226,8 +257,8 @@ export class TokenRecords {
 
   /**
    * Deletes a record for good and returns what it held.
-   * @param onGone called with what the record held, where this fails and the record turns out to be deleted all the same:
-   * the store did it and its answer was lost
+   * @param onGone called with what the record held, where this fails and the record turns out to be deleted all the
+   *   same: the store did it and its answer was lost
    */
   async remove (id: string, onGone?: (record: TokenRecord) => void): Promise<TokenRecord | undefined> {
     const live = this.state(id)

@@ -24,8 +24,8 @@ const INTENT_MS = 5_000
 const SEND_MARGIN_MS = 1_000
 /**
  * Milliseconds for which the store must have answered before a silent holder is given up. Where the store was away, the
- * holder may be alive with an answer that it could not write: its client reconnects within 2.2 s (the longest back-off of
- * node-redis; of ioredis it is 2 s) and it writes within BEAT_RETRY_MS then.
+ * holder may be alive with an answer that it could not write: its client reconnects within 2.2 s (the longest back-off
+ * of node-redis; of ioredis it is 2 s) and it writes within BEAT_RETRY_MS then.
  */
 const RECOVERY_MS = 3_500
 /** Milliseconds after which a silent holder is given up although the store answers late. */
@@ -70,7 +70,10 @@ export class RefreshLeases {
     let stopped = false
     const later = (ms: number) => { timer = setTimeout(() => { beat = extend() }, ms) }
     const extend = async () => {
-      const extended = await this.#records.extend(id, { ...intent, until: Date.now() + INTENT_MS }).then(() => true, () => false)
+      const extended = await this.#records.extend(id, { ...intent, until: Date.now() + INTENT_MS }).then(
+        () => true,
+        () => false
+      )
       if (!stopped) later(extended ? INTENT_MS / 3 : BEAT_RETRY_MS)
     }
     later(INTENT_MS / 3)
@@ -81,13 +84,19 @@ export class RefreshLeases {
     }
   }
 
-  /** Leaves the record to others: at once, marked as unfinished where the provider may have seen the token, now or before. */
+  /**
+   * Leaves the record to others: at once, marked as unfinished where the provider may have seen the token, now or
+   * before.
+   */
   async abandon (id: string, intent: Lease, unsure: boolean): Promise<void> {
     const live = this.#records.state(id)
     if (unsure) live.outcomeUnknownVersion = intent.version
     // The intent is that of a set which is not written yet: others still have to wait for it.
     if (live.unsaved !== undefined) return
-    const done = live.outcomeUnknownVersion === intent.version ? this.#records.extend(id, { ...intent, until: Date.now() }) : this.#records.release(id, intent.owner)
+    const done =
+      live.outcomeUnknownVersion === intent.version
+        ? this.#records.extend(id, { ...intent, until: Date.now() })
+        : this.#records.release(id, intent.owner)
     await done.catch(() => {}) // the intent ends by itself
   }
 }

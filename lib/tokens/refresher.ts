@@ -4,7 +4,14 @@ import { isSameSet, loggedScopeChange, type ScopeChange, type TokenSet } from '.
 import type { RequestParameters } from '../oauth/urls.ts'
 import type { ProviderHooks } from '../providers/options.ts'
 import type { ProviderClient } from '../providers/provider.ts'
-import { loginEnded, mayHaveArrived, readRefusal, timedOut, tokenExpired, waitForProvider } from '../providers/refresh-errors.ts'
+import {
+  loginEnded,
+  mayHaveArrived,
+  readRefusal,
+  timedOut,
+  tokenExpired,
+  waitForProvider
+} from '../providers/refresh-errors.ts'
 import { NOT_REVOKED, revokeSets } from '../providers/revocation.ts'
 import type { Clock } from '../util/clock.ts'
 import type { Logger } from '../util/logger.ts'
@@ -38,11 +45,17 @@ export interface RefresherOptions {
 
 type Refused = Extract<TokenResponse, { error: unknown }>
 
-/** Milliseconds for which the exchange itself is read on after its callers gave up: its answer may be the only copy of a rotated token. */
+/**
+ * Milliseconds for which the exchange itself is read on after its callers gave up: its answer may be the only copy of a
+ * rotated token.
+ */
 const EXCHANGE_MS = 60_000
 /** Milliseconds without refreshes ahead of time after one failed. */
 const PAUSE_MS = 5_000
-/** Refusals of one refresh token, in a row, after which the provider is asked at longer and longer intervals (milliseconds). */
+/**
+ * Refusals of one refresh token, in a row, after which the provider is asked at longer and longer intervals
+ * (milliseconds).
+ */
 const FREE_REFUSALS = 5
 const FIRST_REFUSAL_PAUSE_MS = 1_000
 const REFUSAL_PAUSE_MS = 60_000
@@ -69,12 +82,14 @@ export class Refresher {
   }
 
   /**
-   * Returns a record newer than `options.version`, through a refresh where there is none yet.
-   * Waits `requestTimeout`; the exchange goes on without the caller.
-   * @throws FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_STORE_UNAVAILABLE
+   * Returns a record newer than `options.version`, through a refresh where there is none yet. Waits `requestTimeout`;
+   * the exchange goes on without the caller.
+   * @throws FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE,
+   *   FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_STORE_UNAVAILABLE
    */
   refresh (provider: ProviderClient, id: string, options: RefreshOptions): Promise<TokenRecord> {
-    // The hook's own calls use the set that it was called for, whatever its expiry says: they cannot wait for themselves.
+    // The hook's own calls use the set that it was called for, whatever its expiry says: they cannot wait for
+    // themselves.
     const { record } = this.#records.state(id)
     if (record !== undefined && !this.#onTokensHook.mayWait(id)) return Promise.resolve(record)
     return this.#onTokensHook.waitFor(id, waitForProvider(this.#joinOrStart(provider, id, options), provider))
@@ -87,7 +102,10 @@ export class Refresher {
     this.#joinOrStart(provider, id, options).catch((error: unknown) => {
       live.refreshAheadPausedUntil = this.#clock.monotonic() + PAUSE_MS
       const { code, oauthError } = error as OAuthError
-      this.#log.warn({ provider: provider.name, code, oauthError }, 'a refresh ahead of time failed; the token is still valid and stays in use')
+      this.#log.warn(
+        { provider: provider.name, code, oauthError },
+        'a refresh ahead of time failed; the token is still valid and stays in use'
+      )
     })
   }
 
@@ -103,7 +121,9 @@ export class Refresher {
     const { refreshInProgress } = this.#records.state(id)
     if (refreshInProgress === undefined) return this.#singleFlight(id, () => this.#run(provider, id, options))
     // A flight serves whoever waits for something newer than what it set out to replace.
-    return refreshInProgress.then(record => record.version > options.version ? record : this.#joinOrStart(provider, id, options))
+    return refreshInProgress.then(record =>
+      record.version > options.version ? record : this.#joinOrStart(provider, id, options)
+    )
   }
 
   /** Does something that nothing else of this process may come between. */
@@ -147,20 +167,40 @@ export class Refresher {
       return await this.#refused(provider, id, owner, current, answer, options)
     }
     // Not awaited: a beat that comes later than the write finds another version and leaves nothing.
-    return await this.#onTokensHook.withBarrier(id, () => this.#storeResult(provider, id, owner, current, answer, options))
+    return await this.#onTokensHook.withBarrier(id, () =>
+      this.#storeResult(provider, id, owner, current, answer, options)
+    )
   }
 
   /** Stores what arrived before anything else is looked at, then announces it. */
-  async #storeResult (provider: ProviderClient, id: string, owner: string, current: TokenRecord, answer: Exclude<TokenResponse, { error: unknown }>, options: RefreshOptions): Promise<TokenRecord> {
+  async #storeResult (
+    provider: ProviderClient,
+    id: string,
+    owner: string,
+    current: TokenRecord,
+    answer: Exclude<TokenResponse, { error: unknown }>,
+    options: RefreshOptions
+  ): Promise<TokenRecord> {
     // The ID token is checked after the write: nothing that it says may cost the rotated token beside it.
     const { idToken, ...tokens } = answer.tokens
     const used = options.refreshToken ?? nextRefreshToken(current)
     if (tokens.refreshToken === undefined && used !== undefined) tokens.refreshToken = used
     const kept = current.tokens.idToken
-    const spent = used === undefined || used === tokens.refreshToken ? current.usedRefreshTokens : withUsedRefreshToken(current, used)
-    const place = (set: TokenSet, version: number): TokenRecord => options.keepPending === true
-      ? { ...current, version, usedRefreshTokens: spent, pendingTokens: set }
-      : { ...current, version, usedRefreshTokens: spent, tokens: set, pendingTokens: undefined, obtainedAt: this.#clock.now() }
+    const spent =
+      used === undefined || used === tokens.refreshToken
+        ? current.usedRefreshTokens
+        : withUsedRefreshToken(current, used)
+    const place = (set: TokenSet, version: number): TokenRecord =>
+      options.keepPending === true
+        ? { ...current, version, usedRefreshTokens: spent, pendingTokens: set }
+        : {
+            ...current,
+            version,
+            usedRefreshTokens: spent,
+            tokens: set,
+            pendingTokens: undefined,
+            obtainedAt: this.#clock.now()
+          }
     let next = place({ ...tokens, ...(kept !== undefined && { idToken: kept }) }, current.version + 1)
     const written = await this.#records.write(id, { owner, record: next }, current, () => this.#revoke(provider, next))
     if (!written) return await this.#superseded(provider, id)
@@ -175,21 +215,34 @@ export class Refresher {
       const change = loggedScopeChange(scopeChange)
       this.#log.info({ provider: provider.name, ...change }, 'the provider granted another scope than before')
     }
-    if (options.keepPending !== true) await this.#onTokensHook.run(id, next.tokens, eventOf(next, current.tokens, scopeChange))
+    if (options.keepPending !== true) {
+      await this.#onTokensHook.run(id, next.tokens, eventOf(next, current.tokens, scopeChange))
+    }
     return next
   }
 
   /**
-   * Makes a set the current one: a parked set, or one from anywhere else. A refresh that is under way comes first, and a set
-   * that it (or one before) has replaced stays replaced: its refresh token has been used up.
+   * Makes a set the current one: a parked set, or one from anywhere else. A refresh that is under way comes first, and
+   * a set that it (or one before) has replaced stays replaced: its refresh token has been used up.
    * @throws FST_OAUTH_LOGIN_ENDED, FST_OAUTH_STORE_UNAVAILABLE
    */
   async save (provider: ProviderClient, id: string, tokens: TokenSet): Promise<TokenRecord> {
     // The hook's own save is part of the flight that the hook belongs to.
     if (!this.#onTokensHook.mayWait(id)) return await this.#adopt(provider, id, tokens)
     const { refreshInProgress } = this.#records.state(id)
-    if (refreshInProgress === undefined) return await this.#onTokensHook.waitFor(id, this.#singleFlight(id, () => this.#adopt(provider, id, tokens)))
-    await this.#onTokensHook.waitFor(id, waitForProvider(refreshInProgress.catch(() => {}), provider))
+    if (refreshInProgress === undefined) {
+      return await this.#onTokensHook.waitFor(
+        id,
+        this.#singleFlight(id, () => this.#adopt(provider, id, tokens))
+      )
+    }
+    await this.#onTokensHook.waitFor(
+      id,
+      waitForProvider(
+        refreshInProgress.catch(() => {}),
+        provider
+      )
+    )
     return await this.save(provider, id, tokens)
   }
 
@@ -198,9 +251,16 @@ export class Refresher {
     for (let wait = 10; this.#clock.monotonic() < givenUpAt; wait = Math.min(wait * 2, POLL_MS)) {
       const current = await this.#records.read(id)
       if (!isRecordOf(current, provider.config)) throw loginEnded(provider)
-      // Somebody else has saved it already. A set that has been parked meanwhile stays: its refresh token exists only once.
+      // Somebody else has saved it already. A set that has been parked meanwhile stays: its refresh token exists only
+      // once.
       if (isOutdated(current, tokens) || isSameSet(current.tokens, tokens)) return current
-      const next: TokenRecord = { ...current, version: current.version + 1, tokens, pendingTokens: undefined, obtainedAt: this.#clock.now() }
+      const next: TokenRecord = {
+        ...current,
+        version: current.version + 1,
+        tokens,
+        pendingTokens: undefined,
+        obtainedAt: this.#clock.now()
+      }
       const adopted = await this.#onTokensHook.withBarrier(id, async () => {
         if (!await this.#records.update(id, next)) return false
         await this.#onTokensHook.run(id, tokens, eventOf(next, current.tokens))
@@ -209,10 +269,19 @@ export class Refresher {
       if (adopted) return next
       await new Promise(resolve => setTimeout(resolve, wait))
     }
-    throw new StoreUnavailableError('the token set could not be saved; try again in a moment', { provider: provider.name, reason: 'save', retryAfter: 1 })
+    throw new StoreUnavailableError('the token set could not be saved; try again in a moment', {
+      provider: provider.name,
+      reason: 'save',
+      retryAfter: 1
+    })
   }
 
-  async #exchange (provider: ProviderClient, current: TokenRecord, sendBefore: number, options: RefreshOptions): Promise<TokenResponse> {
+  async #exchange (
+    provider: ProviderClient,
+    current: TokenRecord,
+    sendBefore: number,
+    options: RefreshOptions
+  ): Promise<TokenResponse> {
     const own = provider.config.grantType === 'client_credentials'
     const refreshToken = options.refreshToken ?? nextRefreshToken(current)
     if (refreshToken === undefined && !own) throw tokenExpired(provider)
@@ -220,8 +289,16 @@ export class Refresher {
     return await provider.requestTokens({
       // The app's own tokens are not refreshed but asked for again (RFC 6749, section 4.4.3).
       ...(own
-        ? { grantType: 'client_credentials', grant: { scope: scope.length > 0 ? scope.join(' ') : undefined }, params: [provider.config.tokenParams, options.params] }
-        : { grantType: 'refresh_token', grant: { refresh_token: refreshToken }, params: [provider.config.refreshParams, options.params] }),
+        ? {
+            grantType: 'client_credentials',
+            grant: { scope: scope.length > 0 ? scope.join(' ') : undefined },
+            params: [provider.config.tokenParams, options.params]
+          }
+        : {
+            grantType: 'refresh_token',
+            grant: { refresh_token: refreshToken },
+            params: [provider.config.refreshParams, options.params]
+          }),
       scope,
       hooks: options.hooks,
       timeoutMs: Math.max(EXCHANGE_MS, provider.config.requestTimeout),
@@ -254,12 +331,23 @@ export class Refresher {
     if (newest === undefined) throw loginEnded(provider, error)
     await this.#records.remove(id)
     if (live.outcomeUnknownVersion !== current.version) {
-      this.#log.info({ provider: provider.name, oauthError: error.oauthError }, 'the provider has ended the login; the user has to log in again')
+      this.#log.info(
+        { provider: provider.name, oauthError: error.oauthError },
+        'the provider has ended the login; the user has to log in again'
+      )
       throw loginEnded(provider, error)
     }
     this.#lostCount++
-    this.#log.warn({ provider: provider.name, oauthError: error.oauthError, lost: this.#lostCount }, 'a refreshed token was lost on its way (a process that died, or an answer that never came), and the provider takes the old one no more; the user has to log in again')
-    throw new RefreshLostError(`the login at provider "${provider.name}" is lost: a refresh was answered, and the answer did not arrive; log in again`, { provider: provider.name, oauthError: error.oauthError })
+    this.#log.warn(
+      { provider: provider.name, oauthError: error.oauthError, lost: this.#lostCount },
+      'a refreshed token was lost on its way (a process that died, or an answer that never came), and the provider ' +
+        'takes the old one no more; the user has to log in again'
+    )
+    throw new RefreshLostError(
+      `the login at provider "${provider.name}" is lost: a refresh was answered, and the answer did not arrive; ` +
+        'log in again',
+      { provider: provider.name, oauthError: error.oauthError }
+    )
   }
 
   /** Keeps calls that go on in spite of refusals from asking the provider each time. */
@@ -288,8 +376,17 @@ export class Refresher {
     this.#underWay.add(work)
   }
 
-  /** A refreshed ID token that fails is dropped; one that names somebody else ends the login (OpenID Connect Core, section 12.2). */
-  async #acceptIdToken (provider: ProviderClient, id: string, record: TokenRecord, { accessToken }: TokenSet, idToken: string): Promise<boolean> {
+  /**
+   * A refreshed ID token that fails is dropped; one that names somebody else ends the login (OpenID Connect Core,
+   * section 12.2).
+   */
+  async #acceptIdToken (
+    provider: ProviderClient,
+    id: string,
+    record: TokenRecord,
+    { accessToken }: TokenSet,
+    idToken: string
+  ): Promise<boolean> {
     try {
       await provider.validateIdToken(idToken, { previous: record.identity, accessToken })
       return true
@@ -307,7 +404,9 @@ export class Refresher {
 function withRefreshToken (record: TokenRecord, refreshToken: string): TokenRecord {
   const { pendingTokens, tokens } = record
   const next = { ...record, version: record.version + 1 }
-  return pendingTokens === undefined ? { ...next, tokens: { ...tokens, refreshToken } } : { ...next, pendingTokens: { ...pendingTokens, refreshToken } }
+  return pendingTokens === undefined
+    ? { ...next, tokens: { ...tokens, refreshToken } }
+    : { ...next, pendingTokens: { ...pendingTokens, refreshToken } }
 }
 
 function eventOf ({ provider, user }: TokenRecord, previous: TokenSet, scopeChange?: ScopeChange): TokensEvent {

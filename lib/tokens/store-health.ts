@@ -1,4 +1,7 @@
-/** Milliseconds after which an answer of the store counts as late, and between two answers within which it cannot have been away for long. */
+/**
+ * Milliseconds after which an answer of the store counts as late, and between two answers within which it cannot have
+ * been away for long.
+ */
 const GAP_MS = 1_000
 
 /** Notices for how long the store has answered without a break. */

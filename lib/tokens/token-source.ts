@@ -37,8 +37,8 @@ export interface RecordTokenSourceOptions {
   /** Parameters of every refresh of this session. */
   params?: RefreshOptions['params']
   /**
-   * Id of another record that has to stand as long as this one is used: of the account that was logged in with, where this
-   * account was added to it.
+   * Id of another record that has to stand as long as this one is used: of the account that was logged in with, where
+   * this account was added to it.
    */
   loginRecord?: string
   /** Called with the id of the record that is no more. */
@@ -67,7 +67,13 @@ export class RecordTokenSource implements TokenSource {
   current (replayable = true): TokenSnapshot | Promise<TokenSnapshot> {
     const { records, clock } = this.#options
     const live = records.state(this.#id)
-    if (live.record === undefined || live.deleted || this.#loginIsGone() || live.barrier !== undefined || clock.monotonic() - this.#readAt > READ_MS) {
+    if (
+      live.record === undefined ||
+      live.deleted ||
+      this.#loginIsGone() ||
+      live.barrier !== undefined ||
+      clock.monotonic() - this.#readAt > READ_MS
+    ) {
       return this.#readCurrent(replayable)
     }
     return this.#fresh(live.record, replayable)
@@ -94,7 +100,9 @@ export class RecordTokenSource implements TokenSource {
   async record (): Promise<TokenRecord> {
     const { records, onTokensHook, clock, loginRecord, onEnded } = this.#options
     const startedAt = clock.monotonic()
-    const [record, login] = await Promise.all([this.#id, loginRecord].map(id => id === undefined ? undefined : records.read(id)))
+    const [record, login] = await Promise.all(
+      [this.#id, loginRecord].map(id => (id === undefined ? undefined : records.read(id)))
+    )
     if (loginRecord !== undefined && login === undefined) {
       onEnded?.(loginRecord)
       throw loginEnded(this.#provider)
@@ -183,10 +191,19 @@ export class RecordTokenSource implements TokenSource {
   /** Refreshes where nobody has yet, and hands out the new set in place of making the call. */
   async #notify (record: TokenRecord, now: number): Promise<never> {
     let newest = record
-    if (record.pendingTokens === undefined || isExpired(record.pendingTokens.expiresAt, now)) newest = await this.#refresh({ version: record.version, keepPending: true })
-    const error = new TokensUpdatedError(`the token of provider "${this.#provider.name}" had expired and was refreshed; save the new set with save(error.tokens) and try again`, { provider: this.#provider.name })
+    if (record.pendingTokens === undefined || isExpired(record.pendingTokens.expiresAt, now)) {
+      newest = await this.#refresh({ version: record.version, keepPending: true })
+    }
+    const error = new TokensUpdatedError(
+      `the token of provider "${this.#provider.name}" had expired and was refreshed; save the new set with ` +
+        'save(error.tokens) and try again',
+      { provider: this.#provider.name }
+    )
     // Not enumerable: a log that prints the error prints no token.
-    Object.defineProperty(error, 'tokens', { value: { ...(newest.pendingTokens ?? newest.tokens), record: this.#id }, configurable: true })
+    Object.defineProperty(error, 'tokens', {
+      value: { ...(newest.pendingTokens ?? newest.tokens), record: this.#id },
+      configurable: true
+    })
     throw error
   }
 

@@ -16,8 +16,8 @@ interface Unclear {
 }
 
 /**
- * Finds out what became of deletions whose answer was lost: the record may be gone for good, and what it held is known to
- * this process alone.
+ * Finds out what became of deletions whose answer was lost: the record may be gone for good, and what it held is known
+ * to this process alone.
  */
 export class UnclearDeletions {
   readonly #exists: (id: string) => Promise<boolean>
@@ -57,9 +57,10 @@ export class UnclearDeletions {
 
   #later (unclear: Unclear, waitMs: number): void {
     if (this.#closed) return
-    unclear.timer = setTimeout(async () => {
+    const lookAgain = async () => {
       if (!await this.#look(unclear)) this.#later(unclear, Math.min(waitMs * 1.5, TRY_MS))
-    }, waitMs)
+    }
+    unclear.timer = setTimeout(() => { void lookAgain() }, waitMs)
   }
 
   /** Returns whether it is clear now. */

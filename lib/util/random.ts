@@ -1,7 +1,9 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { InvalidOptionsError } from '../errors.ts'
 
-/** 256 random bits as 43 characters of base64url: a state, nonce, record id or code verifier (RFC 7636, section 4.1). */
+/**
+ * 256 random bits as 43 characters of base64url: a state, nonce, record id or code verifier (RFC 7636, section 4.1).
+ */
 export function randomToken (): string {
   return randomBytes(32).toString('base64url')
 }
@@ -17,7 +19,9 @@ export function codeChallengeOf (codeVerifier: string): string {
  * @throws FST_OAUTH_INVALID_OPTIONS
  */
 export function createCodeVerifier (length = 43): string {
-  if (!Number.isInteger(length) || length < 43 || length > 128) throw new InvalidOptionsError('a code verifier has 43 to 128 characters')
+  if (!Number.isInteger(length) || length < 43 || length > 128) {
+    throw new InvalidOptionsError('a code verifier has 43 to 128 characters')
+  }
   return randomBytes(length).toString('base64url').slice(0, length)
 }
 

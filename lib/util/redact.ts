@@ -76,8 +76,8 @@ export function scrub (text: string, secrets: readonly string[] = []): string {
   return text
 }
 
-// What a member of a token answer is called, and what stands between it and its value in JSON (escaped or not), XML, YAML
-// and dumps.
+// What a member of a token answer is called, and what stands between it and its value in JSON (escaped or not), XML,
+// YAML and dumps.
 const LABELLED =
   /((?:access|refresh|id)[_-]?token|client[_-]?secret|code[_-]?verifier)(\\*["']?\s{0,3}(?:=>|[:=>])\s{0,3}\\*["']?)[^\s"'<>&,;\\)]+/gi
 

@@ -16,7 +16,9 @@ async function openPage (t: Test): Promise<{ page: Page, complaints: string[] } 
   if (chromium === undefined) return undefined
   const page = await (await chromium.newContext()).newPage()
   const complaints: string[] = []
-  page.on('console', (message) => { if (message.type() === 'error' && !/favicon/.test(message.location().url)) complaints.push(message.text()) })
+  page.on('console', message => {
+    if (message.type() === 'error' && !/favicon/.test(message.location().url)) complaints.push(message.text())
+  })
   return { page, complaints }
 }
 
@@ -53,7 +55,14 @@ t.test('Chromium logs out from a page of the app\'s own whose policy lets its fo
     oauth: { providers: { acme: provider.providerOptions } },
     setup: async (app) => {
       await app.register(helmet)
-      app.get('/own', async (_request, reply) => reply.type('text/html').send('<form method="post" action="/logout"><input type="hidden" name="returnTo" value="/?bye"><button>Log out</button></form>'))
+      app.get('/own', async (_request, reply) =>
+        reply
+          .type('text/html')
+          .send(
+            '<form method="post" action="/logout"><input type="hidden" name="returnTo" value="/?bye"><button>Log ' +
+              'out</button></form>'
+          )
+      )
     }
   })
   await page.goto(`${url}/login/acme`)
@@ -81,22 +90,27 @@ t.test('Chromium brings the cookie along with a form that a provider on another 
   t.equal(await bodyOf(opened.page), '{"user":"alice"}')
 })
 
-t.test('Chromium: a callback that is loaded once more logs nobody out, and leads on to where its login led', async (t) => {
-  const opened = await openPage(t)
-  if (opened === undefined) return
-  const { page } = opened
-  const { url, provider } = await loginApp(t, { host: 'localhost' })
-  const callbacks: string[] = []
-  page.on('request', (request) => { if (new URL(request.url()).pathname === '/login/acme/callback') callbacks.push(request.url()) })
-  await page.goto(`${url}/login/acme?returnTo=/%3Fhello`)
-  await page.waitForURL(`${url}/?hello`)
-  await page.goto(callbacks[0]!)
-  t.equal(page.url(), `${url}/?hello`)
-  t.equal(await bodyOf(page), '{"user":"alice"}')
-  await page.goBack()
-  t.equal(await bodyOf(page), '{"user":"alice"}')
-  t.equal(provider.asked('token').length, 1)
-})
+t.test(
+  'Chromium: a callback that is loaded once more logs nobody out, and leads on to where its login led',
+  async t => {
+    const opened = await openPage(t)
+    if (opened === undefined) return
+    const { page } = opened
+    const { url, provider } = await loginApp(t, { host: 'localhost' })
+    const callbacks: string[] = []
+    page.on('request', request => {
+      if (new URL(request.url()).pathname === '/login/acme/callback') callbacks.push(request.url())
+    })
+    await page.goto(`${url}/login/acme?returnTo=/%3Fhello`)
+    await page.waitForURL(`${url}/?hello`)
+    await page.goto(callbacks[0]!)
+    t.equal(page.url(), `${url}/?hello`)
+    t.equal(await bodyOf(page), '{"user":"alice"}')
+    await page.goBack()
+    t.equal(await bodyOf(page), '{"user":"alice"}')
+    t.equal(provider.asked('token').length, 1)
+  }
+)
 
 t.test('Chromium: two tabs both log in', async (t) => {
   const opened = await openPage(t)
@@ -116,12 +130,14 @@ t.test('Chromium: two tabs both log in', async (t) => {
   }
 })
 
-t.test('Chromium: the form of the password grant says what is wrong, logs in, and slows down who guesses', async (t) => {
+t.test('Chromium: the form of the password grant says what is wrong, logs in, and slows down who guesses', async t => {
   const opened = await openPage(t)
   if (opened === undefined) return
   const { page, complaints } = opened
   const server = await startPasswordServer(t)
-  const { url } = await buildApp(t, { oauth: { providers: { legacy: { ...server.providerOptions, grantType: 'password', title: 'Staff' } } } })
+  const { url } = await buildApp(t, {
+    oauth: { providers: { legacy: { ...server.providerOptions, grantType: 'password', title: 'Staff' } } }
+  })
   const submit = async (username: string, password: string) => {
     await page.getByLabel('Username').fill(username)
     await page.getByLabel('Password').fill(password)
@@ -132,7 +148,10 @@ t.test('Chromium: the form of the password grant says what is wrong, logs in, an
   await submit('alice', 'wrong')
   t.equal(await page.getByRole('alert').innerText(), 'Username or password is wrong.')
   t.equal(await page.getByLabel('Username').inputValue(), 'alice')
-  t.ok(await page.getByLabel('Password').evaluate('document.activeElement.id === "password"'), 'the password may be typed again at once')
+  t.ok(
+    await page.getByLabel('Password').evaluate('document.activeElement.id === "password"'),
+    'the password may be typed again at once'
+  )
   await submit('alice', 'correct horse')
   t.equal(page.url(), `${url}/?hello`)
   t.equal(await bodyOf(page), '{"user":"alice"}')
@@ -150,10 +169,21 @@ t.test('Chromium: the plugin\'s pages violate no policy of their own, and their 
   const opened = await openPage(t)
   if (opened === undefined) return
   const { page, complaints } = opened
-  const { url } = await loginApp(t, { providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions }) })
+  const { url } = await loginApp(t, {
+    providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions })
+  })
   for (const path of ['/login', '/logout']) {
     await page.goto(url + path)
-    t.ok(await page.$eval('a.button', (link) => (globalThis as unknown as { getComputedStyle (element: unknown): { borderRadius: string } }).getComputedStyle(link).borderRadius !== '0px'), path)
+    t.ok(
+      await page.$eval(
+        'a.button',
+        link =>
+          (globalThis as unknown as { getComputedStyle(element: unknown): { borderRadius: string } }).getComputedStyle(
+            link
+          ).borderRadius !== '0px'
+      ),
+      path
+    )
   }
   t.strictSame(complaints, [])
 })
@@ -163,8 +193,10 @@ t.test('Chromium: a form of another site that posts to /logout logs nobody out',
   if (opened === undefined) return
   const { page } = opened
   const { url } = await loginApp(t, {
-    setup: (app) => {
-      app.get('/attack', async (_request, reply) => reply.type('text/html').send(`<form method="post" action="${url}/logout"><button>Win</button></form>`))
+    setup: app => {
+      app.get('/attack', async (_request, reply) =>
+        reply.type('text/html').send(`<form method="post" action="${url}/logout"><button>Win</button></form>`)
+      )
     }
   })
   await page.goto(`${url}/login/acme`)

@@ -28,7 +28,10 @@ t.test('without a reason it is an AbortError, with a time limit a TimeoutError',
   await gate.arrived
   controller.abort()
   t.equal((await rejection(call)).name, 'AbortError')
-  t.equal((await rejection(run(oauth => oauth.get('slow', { signal: AbortSignal.timeout(10) }).json()))).name, 'TimeoutError')
+  t.equal(
+    (await rejection(run(oauth => oauth.get('slow', { signal: AbortSignal.timeout(10) }).json()))).name,
+    'TimeoutError'
+  )
   gate.release()
 })
 

@@ -51,8 +51,11 @@ t.test('an option that a call does not have is refused by name, and nothing is s
     'a number': 5,
     'a function': () => {}
   })) {
-    t.test(`${name} in the place of the options`, async (t) => {
-      t.match(await rejection(run(oauth => oauth.post('orders', plain(options)))), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /\{ body \} or \{ json \}/ })
+    t.test(`${name} in the place of the options`, async t => {
+      t.match(await rejection(run(oauth => oauth.post('orders', plain(options)))), {
+        code: 'FST_OAUTH_INVALID_OPTIONS',
+        message: /\{ body \} or \{ json \}/
+      })
     })
   }
 
@@ -71,21 +74,45 @@ t.test('an option that a call does not have is refused by name, and nothing is s
     })
   }
 
-  t.test('a method that is not the function\'s own', async (t) => {
-    t.match(await rejection(run(oauth => oauth.get('orders', plain({ method: 'POST' })))), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /request\(\)/ })
-    t.match(await rejection(run(oauth => oauth.post('orders', plain({ method: 'put' })))), { code: 'FST_OAUTH_INVALID_OPTIONS' })
+  t.test("a method that is not the function's own", async t => {
+    t.match(await rejection(run(oauth => oauth.get('orders', plain({ method: 'POST' })))), {
+      code: 'FST_OAUTH_INVALID_OPTIONS',
+      message: /request\(\)/
+    })
+    t.match(await rejection(run(oauth => oauth.post('orders', plain({ method: 'put' })))), {
+      code: 'FST_OAUTH_INVALID_OPTIONS'
+    })
   })
 
-  for (const [name, body] of Object.entries({ 'a plain object': { a: 1 }, 'a list of values': [{ a: 1 }], 'a number': 1, true: true, 'an empty object': {} })) {
-    t.test(`${name} as body`, async (t) => {
-      t.match(await rejection(run(oauth => oauth.post('orders', plain({ body })))), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /`json`/ })
+  for (const [name, body] of Object.entries({
+    'a plain object': { a: 1 },
+    'a list of values': [{ a: 1 }],
+    'a number': 1,
+    true: true,
+    'an empty object': {}
+  })) {
+    t.test(`${name} as body`, async t => {
+      t.match(await rejection(run(oauth => oauth.post('orders', plain({ body })))), {
+        code: 'FST_OAUTH_INVALID_OPTIONS',
+        message: /`json`/
+      })
     })
   }
 
-  t.test('what fetch would drop at a cost', async (t) => {
-    for (const [name, value] of Object.entries({ json: { a: 1 }, data: 'a', form: {}, withholdToken: true, maxResponseSize: 1 })) {
+  t.test('what fetch would drop at a cost', async t => {
+    for (const [name, value] of Object.entries({
+      json: { a: 1 },
+      data: 'a',
+      form: {},
+      withholdToken: true,
+      maxResponseSize: 1
+    })) {
       const init = { method: 'POST', [name]: value } as RequestInit
-      t.match(await rejection(run(oauth => oauth.fetch('orders', init))), { code: 'FST_OAUTH_INVALID_OPTIONS', message: `"${name}"`, reason: 'unknown_option' })
+      t.match(await rejection(run(oauth => oauth.fetch('orders', init))), {
+        code: 'FST_OAUTH_INVALID_OPTIONS',
+        message: `"${name}"`,
+        reason: 'unknown_option'
+      })
     }
   })
 
@@ -116,7 +143,9 @@ t.test('what undici has, and what is undefined, goes through', async (t) => {
   await run(oauth => oauth.get('echo', plain(null)).json())
   await run(oauth => oauth.get('echo', plain({ method: 'get' })).json())
   await run(oauth => oauth.request('echo', { method: 'delete' }).json())
-  await run(oauth => oauth.request('echo', Object.assign(Object.create(null), { method: 'PUT', body: [Buffer.from('a'), 'b'] })).json())
+  await run(oauth =>
+    oauth.request('echo', Object.assign(Object.create(null), { method: 'PUT', body: [Buffer.from('a'), 'b'] })).json()
+  )
   await (await run(oauth => oauth.fetch('echo', { cache: 'no-store', next: { revalidate: 1 } } as RequestInit))).text()
   t.strictSame(requests.map(({ method, url }) => `${method} ${url}`), [
     'GET /v1/echo?a=1', 'GET /v1/echo', 'GET /v1/echo', 'DELETE /v1/echo', 'PUT /v1/echo', 'GET /v1/echo'
@@ -126,6 +155,9 @@ t.test('what undici has, and what is undefined, goes through', async (t) => {
 t.test('a headless session refuses the same', async (t) => {
   const server = await startScriptServer(t)
   const session = scriptProvider(t, server.providerOptions).session({ tokens: keptTokens(3600) })
-  t.match(await rejection(session.post('orders', plain({ data: 1 }))), { code: 'FST_OAUTH_INVALID_OPTIONS', reason: 'unknown_option' })
+  t.match(await rejection(session.post('orders', plain({ data: 1 }))), {
+    code: 'FST_OAUTH_INVALID_OPTIONS',
+    reason: 'unknown_option'
+  })
   t.strictSame(server.calls, [])
 })

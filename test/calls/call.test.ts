@@ -9,7 +9,8 @@ const { run, page, provider, requests } = await startClientApp(t)
 const { api } = provider
 t.beforeEach(() => { requests.length = 0 })
 
-const echoed = async (body: { json (): Promise<unknown> }) => await body.json() as { method: string, url: string, headers: Record<string, string>, body: string }
+const echoed = async (body: { json(): Promise<unknown> }) =>
+  (await body.json()) as { method: string; url: string; headers: Record<string, string>; body: string }
 
 for (const method of ['get', 'post', 'put', 'patch', 'delete'] as const) {
   t.test(`${method} sends a ${method.toUpperCase()}`, async (t) => {
@@ -47,9 +48,19 @@ t.test('an absolute URL below a resource server is as good as a relative one', a
   t.match(await run(oauth => oauth.get(new URL('me', api.url)).json()), { sub: 'alice' })
 })
 
-t.test('a call says who sends it, unless it says so itself', async (t) => {
-  t.equal((await echoed(await run(oauth => oauth.get('echo')).then(({ body }) => body))).headers['user-agent'], 'fastify-oauth-session')
-  t.equal((await echoed(await run(oauth => oauth.get('echo', { headers: { 'User-Agent': 'mine' } })).then(({ body }) => body))).headers['user-agent'], 'mine')
+t.test('a call says who sends it, unless it says so itself', async t => {
+  t.equal(
+    (await echoed(await run(oauth => oauth.get('echo')).then(({ body }) => body))).headers['user-agent'],
+    'fastify-oauth-session'
+  )
+  t.equal(
+    (
+      await echoed(
+        await run(oauth => oauth.get('echo', { headers: { 'User-Agent': 'mine' } })).then(({ body }) => body)
+      )
+    ).headers['user-agent'],
+    'mine'
+  )
 })
 
 t.test('`query` is added to what the URL has', async (t) => {
@@ -73,8 +84,10 @@ for (const status of [204, 304, 400, 403, 404, 418, 429, 500, 503]) {
   })
 }
 
-t.test('no redirect is followed', async (t) => {
-  const { statusCode, headers, body } = await run(oauth => oauth.get(`redirect?to=${encodeURIComponent(`${api.url}orders`)}`))
+t.test('no redirect is followed', async t => {
+  const { statusCode, headers, body } = await run(oauth =>
+    oauth.get(`redirect?to=${encodeURIComponent(`${api.url}orders`)}`)
+  )
   await body.dump()
   t.equal(statusCode, 302)
   t.equal(headers.location, `${api.url}orders`)
@@ -87,7 +100,9 @@ t.test('json() parses the answer', async (t) => {
 
 t.test('json() asks for JSON, unless the call asks for something itself', async (t) => {
   t.match(await run(oauth => oauth.get('echo').json()), { headers: { accept: 'application/json' } })
-  t.match(await run(oauth => oauth.get('echo', { headers: { Accept: 'application/hal+json' } }).json()), { headers: { accept: 'application/hal+json' } })
+  t.match(await run(oauth => oauth.get('echo', { headers: { Accept: 'application/hal+json' } }).json()), {
+    headers: { accept: 'application/hal+json' }
+  })
 })
 
 t.test('text() and bytes() ask for nothing', async (t) => {
@@ -118,7 +133,9 @@ t.test('an answer of many pieces is put together', async (t) => {
   api.routes['GET pieces'] = ({ response }) => {
     response.writeHead(200, { 'content-type': 'application/json' })
     response.write('["€')
-    response.write(Buffer.from('€').subarray(0, 1), () => response.end(Buffer.concat([Buffer.from('€').subarray(1), Buffer.from('"]')])))
+    response.write(Buffer.from('€').subarray(0, 1), () =>
+      response.end(Buffer.concat([Buffer.from('€').subarray(1), Buffer.from('"]')]))
+    )
     return undefined
   }
   t.strictSame(await run(oauth => oauth.get('pieces').json()), ['€€'])
@@ -137,7 +154,13 @@ t.test('the JSON of a HEAD is undefined', async (t) => {
 t.test('a call is sent once, whoever reads it how often', async (t) => {
   await run(async (oauth) => {
     const call = oauth.get('orders')
-    const [json, again, text, bytes, answer] = await Promise.all([call.json<unknown[]>(), call.json(), call.text(), call.bytes(), call])
+    const [json, again, text, bytes, answer] = await Promise.all([
+      call.json<unknown[]>(),
+      call.json(),
+      call.text(),
+      call.bytes(),
+      call
+    ])
     t.equal(json.length, 2)
     t.strictSame(again, json)
     t.strictSame(JSON.parse(text), json)
@@ -284,7 +307,9 @@ t.test('failures', async (t) => {
   t.test('everybody who waits for a call that fails hears of it', async (t) => {
     await run(async (oauth) => {
       const call = oauth.get('x')
-      const errors = await Promise.all([call, call.json(), call.text(), call.then(() => {})].map(promise => rejection(promise)))
+      const errors = await Promise.all(
+        [call, call.json(), call.text(), call.then(() => {})].map(promise => rejection(promise))
+      )
       t.ok(errors.every(error => error instanceof OAuthError && error.code === 'FST_OAUTH_API_UNAVAILABLE'))
     })
   })

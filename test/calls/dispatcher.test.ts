@@ -9,7 +9,8 @@ import { startProvider } from '../helpers/provider.ts'
 
 for (const [name, compose] of Object.entries<(agent: Agent) => Dispatcher>({
   'an agent with redirect()': agent => agent.compose(interceptors.redirect({ maxRedirections: 5 })),
-  'an agent with retry() and redirect()': agent => agent.compose(interceptors.retry({ maxRetries: 1 }), interceptors.redirect({ maxRedirections: 5 }))
+  'an agent with retry() and redirect()': agent =>
+    agent.compose(interceptors.retry({ maxRetries: 1 }), interceptors.redirect({ maxRedirections: 5 }))
 })) {
   t.test(`${name} as dispatcher`, async (t) => {
     const outside = await startOutside(t)
@@ -54,7 +55,10 @@ t.test('a login through a dispatcher that follows redirects does not hand the se
   t.after(() => agent.destroy())
   const provider = await startProvider(t)
   const { url } = await buildApp(t, {
-    oauth: { providers: { acme: provider.providerOptions }, dispatcher: agent.compose(interceptors.redirect({ maxRedirections: 5 })) }
+    oauth: {
+      providers: { acme: provider.providerOptions },
+      dispatcher: agent.compose(interceptors.redirect({ maxRedirections: 5 }))
+    }
   })
   provider.failTokenEndpoint({ status: 307, headers: { location: outside.url } })
   const page = await new Browser().login(`${url}/login/acme`)
@@ -77,8 +81,10 @@ t.test('a MockAgent as dispatcher', async (t) => {
     t.strictSame(await run(oauth => oauth.get('orders').json()), [{ id: 1 }])
   })
 
-  t.test('awaited', async (t) => {
-    api.intercept({ path: '/v1/orders', method: 'POST', body: '{"a":1}', headers: { authorization } }).reply(201, 'made', { headers: { 'x-a': 'b' } })
+  t.test('awaited', async t => {
+    api
+      .intercept({ path: '/v1/orders', method: 'POST', body: '{"a":1}', headers: { authorization } })
+      .reply(201, 'made', { headers: { 'x-a': 'b' } })
     const { statusCode, headers, body } = await run(oauth => oauth.post('orders', { json: { a: 1 } }))
     t.equal(statusCode, 201)
     t.equal(headers['x-a'], 'b')
@@ -92,7 +98,10 @@ t.test('a MockAgent as dispatcher', async (t) => {
 
   t.test('an error of its own', async (t) => {
     api.intercept({ path: '/v1/orders' }).replyWithError(new Error('mocked'))
-    t.match(await rejection(run(oauth => oauth.get('orders').json())), { code: 'FST_OAUTH_API_UNAVAILABLE', cause: { message: 'mocked' } })
+    t.match(await rejection(run(oauth => oauth.get('orders').json())), {
+      code: 'FST_OAUTH_API_UNAVAILABLE',
+      cause: { message: 'mocked' }
+    })
   })
 
   t.test('what it says of a request that it does not know holds no token', async (t) => {

@@ -7,7 +7,10 @@ import { rejection, startClientApp } from '../helpers/client-app.ts'
 
 function configOf (acme: Partial<ProviderOptions>) {
   const provider = { issuer: 'https://id.example', clientId: 'app', ...acme }
-  const { providers } = resolveOptions({ baseUrl: 'https://app.example', providers: { acme: provider } }, { hasSession: true, scopePrefix: '' })
+  const { providers } = resolveOptions(
+    { baseUrl: 'https://app.example', providers: { acme: provider } },
+    { hasSession: true, scopePrefix: '' }
+  )
   return providers.get('acme')!
 }
 
@@ -23,8 +26,13 @@ const resolve = (input: string | URL) => resolveResourceUrl(input, acme).href
 const refusal = async (input: string | URL) => await rejection((async () => resolve(input))())
 
 for (const path of [
-  'projects/group%2Fproject', 'projects/group%2fsub%2Fproject/issues?a=%2F..%2f', 'projects/a%2Fb/repository/files/lib%2Fx%2Ey',
-  'projects/a%2F.hidden', 'projects/a%2F...', 'projects/50%25%2Foff', 'npm/@scope%2fname'
+  'projects/group%2Fproject',
+  'projects/group%2fsub%2Fproject/issues?a=%2F..%2f',
+  'projects/a%2Fb/repository/files/lib%2Fx%2Ey',
+  'projects/a%2F.hidden',
+  'projects/a%2F...',
+  'projects/50%25%2Foff',
+  'npm/@scope%2fname'
 ]) {
   t.test(`${path} goes through as it is written, where the entry asks for it`, async (t) => {
     t.equal(resolve(path), `https://git.example/api/v4/${path}`)
@@ -35,9 +43,34 @@ for (const path of [
 }
 
 for (const path of [
-  '..%2fadmin', 'x%2f..', 'x%2F..%2Fadmin', '%2e%2e%2fadmin', 'x%2F%2e%2e%2Fadmin', 'x%2f.%2e', 'x%2F..;a%2fb', 'x%2f.', '.%2Fx', 'x%2f%252e%252e',
-  'x%2f..%2f..%2f..%2fadmin', 'https:..%2fadmin', 'x%5cy', 'x%2Fy%5Cz', 'x%252fy', 'x%2Fy%252Fz', 'x%255cy', 'x%25252fy',
-  '%2fadmin', '%2F%2Fevil.example', 'x%2F%2Fy', 'x%2F/y', 'x/%2Fy', 'x%2F', 'x%2F?a=1', '../x%2Fy', 'x\\%2Fy', 'x%2Fy\n'
+  '..%2fadmin',
+  'x%2f..',
+  'x%2F..%2Fadmin',
+  '%2e%2e%2fadmin',
+  'x%2F%2e%2e%2Fadmin',
+  'x%2f.%2e',
+  'x%2F..;a%2fb',
+  'x%2f.',
+  '.%2Fx',
+  'x%2f%252e%252e',
+  'x%2f..%2f..%2f..%2fadmin',
+  'https:..%2fadmin',
+  'x%5cy',
+  'x%2Fy%5Cz',
+  'x%252fy',
+  'x%2Fy%252Fz',
+  'x%255cy',
+  'x%25252fy',
+  '%2fadmin',
+  '%2F%2Fevil.example',
+  'x%2F%2Fy',
+  'x%2F/y',
+  'x/%2Fy',
+  'x%2F',
+  'x%2F?a=1',
+  '../x%2Fy',
+  'x\\%2Fy',
+  'x%2Fy\n'
 ]) {
   t.test(`${JSON.stringify(path)} stays refused where encoded slashes are asked for`, async (t) => {
     t.match(await refusal(path), { code: 'FST_OAUTH_ORIGIN_NOT_ALLOWED', reason: 'suspicious_url' })
@@ -45,9 +78,16 @@ for (const path of [
 }
 
 for (const url of [
-  'https://git.example/api%2Fv4/projects', 'https://git.example/api%2fv4%2fprojects/a', 'https://git.example/api/v4%2fprojects/a%2Fb',
-  'https://git.example/api/v40/a%2Fb', 'https://git.example/a%2Fb', 'https://plain.example/v1/projects/a%2Fb',
-  'https://plain.example/v1%2Ffiles/a', 'https://plain.example/v1/files%2Fa', 'https://off.example/a%2Fb', 'https://evil.example/api/v4/a%2Fb'
+  'https://git.example/api%2Fv4/projects',
+  'https://git.example/api%2fv4%2fprojects/a',
+  'https://git.example/api/v4%2fprojects/a%2Fb',
+  'https://git.example/api/v40/a%2Fb',
+  'https://git.example/a%2Fb',
+  'https://plain.example/v1/projects/a%2Fb',
+  'https://plain.example/v1%2Ffiles/a',
+  'https://plain.example/v1/files%2Fa',
+  'https://off.example/a%2Fb',
+  'https://evil.example/api/v4/a%2Fb'
 ]) {
   t.test(`${url} gets no token: the part that an entry is compared with holds no encoded slash`, async (t) => {
     t.match(await refusal(url), { code: 'FST_OAUTH_ORIGIN_NOT_ALLOWED' })
@@ -55,20 +95,28 @@ for (const url of [
   })
 }
 
-t.test('where no entry asks for encoded slashes, the error says how to', async (t) => {
-  const { message } = await rejection((async () => resolveResourceUrl('a%2Fb', configOf({ resourceServers: ['https://api.example/'] })))())
+t.test('where no entry asks for encoded slashes, the error says how to', async t => {
+  const { message } = await rejection(
+    (async () => resolveResourceUrl('a%2Fb', configOf({ resourceServers: ['https://api.example/'] })))()
+  )
   t.match(message, 'encodedSlashes: true')
 })
 
 t.test('the GitLab preset takes the path of a project as its id', async (t) => {
   const config = configOf(gitlab({ clientId: 'app', clientSecret: 'secret', baseUrl: 'https://git.example/gitlab' }))
-  t.equal(resolveResourceUrl('projects/group%2Fproject', config).href, 'https://git.example/gitlab/api/v4/projects/group%2Fproject')
+  t.equal(
+    resolveResourceUrl('projects/group%2Fproject', config).href,
+    'https://git.example/gitlab/api/v4/projects/group%2Fproject'
+  )
 })
 
 const mistakes: [unknown, string][] = [
   ['https://api.example/', 'acme.resourceServers must be a list'],
   [[{ encodedSlashes: true }], 'acme.resourceServers[0].url must be a string, not missing'],
-  [[{ url: 'https://api.example/', encodedSlashes: 'yes' }], 'acme.resourceServers[0].encodedSlashes must be a boolean, not string'],
+  [
+    [{ url: 'https://api.example/', encodedSlashes: 'yes' }],
+    'acme.resourceServers[0].encodedSlashes must be a boolean, not string'
+  ],
   [[{ url: 'https://api.example/', encodedslashes: true }], 'acme.resourceServers[0].encodedslashes is no option'],
   [['https://api.example/', { url: 'nowhere' }], 'acme.resourceServers[1].url must be an absolute http(s) URL'],
   [[{ url: 'http://api.example/' }], 'acme.resourceServers[0].url is plain http'],
@@ -79,8 +127,10 @@ const mistakes: [unknown, string][] = [
   [[null], 'acme.resourceServers[0] must be a URL as a string, or { url, encodedSlashes }']
 ]
 for (const [resourceServers, problem] of mistakes) {
-  t.test(`a mistake in resourceServers is named at start: ${problem}`, async (t) => {
-    const { message, code } = await rejection((async () => configOf({ resourceServers: resourceServers as string[] }))())
+  t.test(`a mistake in resourceServers is named at start: ${problem}`, async t => {
+    const { message, code } = await rejection(
+      (async () => configOf({ resourceServers: resourceServers as string[] }))()
+    )
     t.equal(code, 'FST_OAUTH_INVALID_OPTIONS')
     t.match(message, problem)
   })
@@ -88,7 +138,9 @@ for (const [resourceServers, problem] of mistakes) {
 
 t.test('through an app', async (t) => {
   const { run, requests, provider } = await startClientApp(t, {
-    acme: ({ providerOptions: { resourceServers } }) => ({ resourceServers: [{ url: resourceServers![0] as string, encodedSlashes: true }] })
+    acme: ({ providerOptions: { resourceServers } }) => ({
+      resourceServers: [{ url: resourceServers![0] as string, encodedSlashes: true }]
+    })
   })
   await t.test('every way to call sends it as it is written', async (t) => {
     requests.length = 0
@@ -96,8 +148,14 @@ t.test('through an app', async (t) => {
     await run(oauth => oauth.post('echo/a%2Fb?c=d%2Fe', { json: 1 }))
     await run(async oauth => (await oauth.fetch('echo/a%2Fb')).text())
     await run(async oauth => (await oauth.fetch(new Request(`${provider.api.url}echo/a%2Fb`))).text())
-    t.strictSame(requests.map(({ url }) => url), ['/v1/echo/a%2Fb', '/v1/echo/a%2Fb?c=d%2Fe', '/v1/echo/a%2Fb', '/v1/echo/a%2Fb'])
-    t.strictSame(requests.filter(({ authorization }) => authorization === undefined), [])
+    t.strictSame(
+      requests.map(({ url }) => url),
+      ['/v1/echo/a%2Fb', '/v1/echo/a%2Fb?c=d%2Fe', '/v1/echo/a%2Fb', '/v1/echo/a%2Fb']
+    )
+    t.strictSame(
+      requests.filter(({ authorization }) => authorization === undefined),
+      []
+    )
   })
 
   await t.test('a redirect, which the server writes, takes no token there', async (t) => {

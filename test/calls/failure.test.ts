@@ -10,8 +10,15 @@ t.test('an error about an API\'s answer names method and path, and not the query
   t.test('of a status', async (t) => {
     const { message } = await rejection(run(oauth => oauth.get('status/404?filter=private#part').json()))
     t.equal(message, 'an API of provider "acme" answered 404 to GET /v1/status/404')
-    t.match((await rejection(run(oauth => oauth.post('status/500', { json: 1 }).text()))).message, /500 to POST \/v1\/status\/500/)
-    t.match((await rejection(run(oauth => oauth.request('status/409', { method: 'patch', query: { a: 'private' } }).bytes()))).message, /409 to PATCH \/v1\/status\/409$/)
+    t.match(
+      (await rejection(run(oauth => oauth.post('status/500', { json: 1 }).text()))).message,
+      /500 to POST \/v1\/status\/500/
+    )
+    t.match(
+      (await rejection(run(oauth => oauth.request('status/409', { method: 'patch', query: { a: 'private' } }).bytes())))
+        .message,
+      /409 to PATCH \/v1\/status\/409$/
+    )
   })
 
   t.test('in the log and in the page', async (t) => {
@@ -22,8 +29,10 @@ t.test('an error about an API\'s answer names method and path, and not the query
     t.notMatch(text + log.text, 'private')
   })
 
-  t.test('of something that is no JSON', async (t) => {
-    const { message } = await rejection(run(async oauth => oauth.post('echo', { body: 'x', maxResponseSize: 3 }).json()))
+  t.test('of something that is no JSON', async t => {
+    const { message } = await rejection(
+      run(async oauth => oauth.post('echo', { body: 'x', maxResponseSize: 3 }).json())
+    )
     t.match(message, 'POST /v1/echo')
   })
 
@@ -59,13 +68,20 @@ t.test('a handler that returns the ResponseData is told what to return', async (
     })
   }
 
-  t.test('inside of something else', async (t) => {
-    t.match((await page(async oauth => ({ orders: await oauth.get('orders') }))).json(), { code: 'FST_OAUTH_INVALID_OPTIONS' })
-    t.match((await page(oauth => ({ orders: oauth.get('orders') }))).json(), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /not awaited/ })
+  t.test('inside of something else', async t => {
+    t.match((await page(async oauth => ({ orders: await oauth.get('orders') }))).json(), {
+      code: 'FST_OAUTH_INVALID_OPTIONS'
+    })
+    t.match((await page(oauth => ({ orders: oauth.get('orders') }))).json(), {
+      code: 'FST_OAUTH_INVALID_OPTIONS',
+      message: /not awaited/
+    })
   })
 
-  t.test('with reply.send', async (t) => {
-    t.match((await page(async (oauth, _request, reply) => reply.send(await oauth.get('orders')))).json(), { code: 'FST_OAUTH_INVALID_OPTIONS' })
+  t.test('with reply.send', async t => {
+    t.match((await page(async (oauth, _request, reply) => reply.send(await oauth.get('orders')))).json(), {
+      code: 'FST_OAUTH_INVALID_OPTIONS'
+    })
   })
 
   t.test('after it was read whole as well', async (t) => {
@@ -78,9 +94,20 @@ t.test('a handler that returns the ResponseData is told what to return', async (
 
   t.test('the rest of the ResponseData is as undici has it', async (t) => {
     const data = await run(oauth => oauth.get('orders'))
-    t.strictSame(Object.keys(data).sort(), ['body', 'context', 'headers', 'opaque', 'statusCode', 'statusText', 'trailers'])
+    t.strictSame(Object.keys(data).sort(), [
+      'body',
+      'context',
+      'headers',
+      'opaque',
+      'statusCode',
+      'statusText',
+      'trailers'
+    ])
     const { statusCode, headers, trailers, opaque, ...rest } = data
-    t.match({ statusCode, headers, trailers, opaque }, { statusCode: 200, headers: { 'content-type': 'application/json' }, trailers: {}, opaque: null })
+    t.match(
+      { statusCode, headers, trailers, opaque },
+      { statusCode: 200, headers: { 'content-type': 'application/json' }, trailers: {}, opaque: null }
+    )
     t.strictSame(Object.keys(rest).sort(), ['body', 'context', 'statusText'])
     t.match(inspect(data, { depth: 0 }), 'statusCode: 200')
     t.match(await data.body.json(), [{ id: 1 }])

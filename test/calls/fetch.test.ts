@@ -9,8 +9,14 @@ const { run, page, provider, requests } = await startClientApp(t)
 const { api } = provider
 t.beforeEach(() => { requests.length = 0 })
 
-interface Echo { method: string, url: string, headers: Record<string, string>, body: string }
-const echo = async (input: Parameters<typeof fetch>[0], init?: RequestInit) => await (await run(oauth => oauth.fetch(input, init))).json() as Echo
+interface Echo {
+  method: string
+  url: string
+  headers: Record<string, string>
+  body: string
+}
+const echo = async (input: Parameters<typeof fetch>[0], init?: RequestInit) =>
+  (await (await run(oauth => oauth.fetch(input, init))).json()) as Echo
 
 for (const [name, input] of Object.entries<Parameters<typeof fetch>[0]>({
   'a relative URL': 'echo?a=1',
@@ -21,7 +27,12 @@ for (const [name, input] of Object.entries<Parameters<typeof fetch>[0]>({
 })) {
   t.test(`${name} is fetched as the user`, async (t) => {
     const { accessToken } = await run(oauth => oauth.tokens())
-    t.match(await echo(input), { method: 'GET', url: '/v1/echo?a=1', headers: { authorization: `Bearer ${accessToken}`, accept: '*/*' }, body: '' })
+    t.match(await echo(input), {
+      method: 'GET',
+      url: '/v1/echo?a=1',
+      headers: { authorization: `Bearer ${accessToken}`, accept: '*/*' },
+      body: ''
+    })
   })
 }
 
@@ -71,19 +82,51 @@ t.test('a 401 is met with a refresh and one more try', async (t) => {
   t.strictSame(requests.map(({ status, body }) => [status, body]), [[401, 'some bytes'], [200, 'some bytes']])
 })
 
-for (const [name, [input, init, body, type]] of Object.entries<[Parameters<typeof fetch>[0], RequestInit | undefined, string | RegExp, string | RegExp | undefined]>({
+for (const [name, [input, init, body, type]] of Object.entries<
+  [Parameters<typeof fetch>[0], RequestInit | undefined, string | RegExp, string | RegExp | undefined]
+>({
   'a string': ['echo', { method: 'POST', body: 'Grüße' }, 'Grüße', 'text/plain;charset=UTF-8'],
-  'a URLSearchParams': ['echo', { method: 'POST', body: new URLSearchParams('a=1&a=2') }, 'a=1&a=2', 'application/x-www-form-urlencoded;charset=UTF-8'],
+  'a URLSearchParams': [
+    'echo',
+    { method: 'POST', body: new URLSearchParams('a=1&a=2') },
+    'a=1&a=2',
+    'application/x-www-form-urlencoded;charset=UTF-8'
+  ],
   'a Buffer': ['echo', { method: 'POST', body: Buffer.from('some bytes') }, 'some bytes', undefined],
-  'a Blob': ['echo', { method: 'POST', body: new Blob(['some bytes'], { type: 'text/x-own' }) }, 'some bytes', 'text/x-own'],
-  'a stream': ['echo', { method: 'POST', body: new Blob(['some bytes']).stream(), duplex: 'half' } as RequestInit, 'some bytes', undefined],
+  'a Blob': [
+    'echo',
+    { method: 'POST', body: new Blob(['some bytes'], { type: 'text/x-own' }) },
+    'some bytes',
+    'text/x-own'
+  ],
+  'a stream': [
+    'echo',
+    { method: 'POST', body: new Blob(['some bytes']).stream(), duplex: 'half' } as RequestInit,
+    'some bytes',
+    undefined
+  ],
   'a Request with JSON': [
-    new Request(`${api.url}echo`, { method: 'PUT', body: '{"a":1}', headers: { 'content-type': 'application/json' } }), undefined, '{"a":1}', 'application/json'
+    new Request(`${api.url}echo`, { method: 'PUT', body: '{"a":1}', headers: { 'content-type': 'application/json' } }),
+    undefined,
+    '{"a":1}',
+    'application/json'
   ],
   'a Request of undici with JSON': [
-    new UndiciRequest(`${api.url}echo`, { method: 'PUT', body: '{"a":1}', headers: { 'content-type': 'application/json' } }) as unknown as Request, undefined, '{"a":1}', 'application/json'
+    new UndiciRequest(`${api.url}echo`, {
+      method: 'PUT',
+      body: '{"a":1}',
+      headers: { 'content-type': 'application/json' }
+    }) as unknown as Request,
+    undefined,
+    '{"a":1}',
+    'application/json'
   ],
-  'a Request, its body replaced': [new Request(`${api.url}echo`, { method: 'POST', body: 'a' }), { body: 'b' }, 'b', 'text/plain;charset=UTF-8']
+  'a Request, its body replaced': [
+    new Request(`${api.url}echo`, { method: 'POST', body: 'a' }),
+    { body: 'b' },
+    'b',
+    'text/plain;charset=UTF-8'
+  ]
 })) {
   t.test(`the body is ${name}`, async (t) => {
     const seen = await echo(input, init)
@@ -113,7 +156,10 @@ t.test('init replaces what the Request says', async (t) => {
 
 t.test('an Authorization of the caller\'s is replaced', async (t) => {
   const { accessToken } = await run(oauth => oauth.tokens())
-  t.equal((await echo(new Request(`${api.url}echo`, { headers: { authorization: 'mine' } }))).headers.authorization, `Bearer ${accessToken}`)
+  t.equal(
+    (await echo(new Request(`${api.url}echo`, { headers: { authorization: 'mine' } }))).headers.authorization,
+    `Bearer ${accessToken}`
+  )
   t.equal((await echo('echo', { headers: { AUTHORIZATION: 'mine' } })).headers.authorization, `Bearer ${accessToken}`)
 })
 
@@ -129,8 +175,10 @@ for (const [name, init] of Object.entries<RequestInit>({
   })
 }
 
-t.test('a dispatcher of the caller\'s is refused', async (t) => {
-  t.match(await rejection(run(oauth => oauth.fetch('echo', { dispatcher: {} } as RequestInit))), { code: 'FST_OAUTH_INVALID_OPTIONS' })
+t.test("a dispatcher of the caller's is refused", async t => {
+  t.match(await rejection(run(oauth => oauth.fetch('echo', { dispatcher: {} } as RequestInit))), {
+    code: 'FST_OAUTH_INVALID_OPTIONS'
+  })
   t.equal(requests.length, 0)
 })
 
@@ -140,8 +188,12 @@ t.test('a Request that has been used up is refused', async (t) => {
   t.ok(await rejection(run(oauth => oauth.fetch(request))) instanceof TypeError)
 })
 
-for (const [name, method, path] of [['a 204', 'GET', 'status/204'], ['a 304', 'GET', 'status/304'], ['a HEAD', 'HEAD', 'orders']] as const) {
-  t.test(`${name} has no body`, async (t) => {
+for (const [name, method, path] of [
+  ['a 204', 'GET', 'status/204'],
+  ['a 304', 'GET', 'status/304'],
+  ['a HEAD', 'HEAD', 'orders']
+] as const) {
+  t.test(`${name} has no body`, async t => {
     const response = await run(oauth => oauth.fetch(path, { method }))
     t.equal(response.body, null)
     t.equal(await response.text(), '')
@@ -205,10 +257,17 @@ t.test('who stops reading ends the request', async (t) => {
 
 const text = 'Grüße '.repeat(10_000)
 for (const [coding, body] of Object.entries({
-  gzip: gzipSync(text), deflate: deflateSync(text), br: brotliCompressSync(text), 'gzip, br': brotliCompressSync(gzipSync(text)), 'deflate ': deflateRawSync(text)
+  gzip: gzipSync(text),
+  deflate: deflateSync(text),
+  br: brotliCompressSync(text),
+  'gzip, br': brotliCompressSync(gzipSync(text)),
+  'deflate ': deflateRawSync(text)
 })) {
-  t.test(`a body in ${coding} is unpacked, and the headers no longer speak of it`, async (t) => {
-    api.routes['GET packed'] = () => ({ body, headers: { 'content-encoding': coding, 'content-length': String(body.length) } })
+  t.test(`a body in ${coding} is unpacked, and the headers no longer speak of it`, async t => {
+    api.routes['GET packed'] = () => ({
+      body,
+      headers: { 'content-encoding': coding, 'content-length': String(body.length) }
+    })
     const response = await run(oauth => oauth.fetch('packed'))
     t.equal(response.headers.get('content-encoding'), null)
     t.equal(response.headers.get('content-length'), null)
@@ -241,8 +300,15 @@ t.test('an API\'s cookies do not become the app\'s', async (t) => {
   t.notMatch(String(answer.headers['set-cookie']), 'of-the-api')
 })
 
-t.test('a handler may return the answer as it is', async (t) => {
-  api.routes['GET packed'] = () => ({ body: gzipSync(text), headers: { 'content-encoding': 'gzip', 'content-type': 'text/plain', 'content-length': String(gzipSync(text).length) } })
+t.test('a handler may return the answer as it is', async t => {
+  api.routes['GET packed'] = () => ({
+    body: gzipSync(text),
+    headers: {
+      'content-encoding': 'gzip',
+      'content-type': 'text/plain',
+      'content-length': String(gzipSync(text).length)
+    }
+  })
   const answer = await page(oauth => oauth.fetch('packed'))
   t.equal(answer.status, 200)
   t.equal(answer.text, text)

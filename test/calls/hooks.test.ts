@@ -39,7 +39,10 @@ t.test("a session's hook before a call does not take the provider's away, which 
 t.test('a preset keeps the header that its API needs where the session has a hook of its own', async (t) => {
   const server = await startScriptServer(t)
   const { providerOptions } = server
-  const provider = scriptProvider(t, twitch({ ...providerOptions, issuer: providerOptions.tokenEndpoint!.replace('/token', '') }))
+  const provider = scriptProvider(
+    t,
+    twitch({ ...providerOptions, issuer: providerOptions.tokenEndpoint!.replace('/token', '') })
+  )
   const session = provider.session({
     tokens: keptTokens(3600),
     hooks: { protectedRequest: ({ headers }) => { headers['x-own'] = 'yes' } }
@@ -57,8 +60,11 @@ t.test('what a hook adds to a call stays away from a server that does not get th
     headers['x-api-key'] = 'secret of the app'
   }
 
-  await t.test('of a session', async (t) => {
-    const session = scriptProvider(t, server.providerOptions).session({ tokens: keptTokens(3600), hooks: { protectedRequest } })
+  await t.test('of a session', async t => {
+    const session = scriptProvider(t, server.providerOptions).session({
+      tokens: keptTokens(3600),
+      hooks: { protectedRequest }
+    })
     await session.get(outside.url, { withholdToken: true }).json()
   })
 
@@ -84,7 +90,10 @@ t.test('what a hook adds to a call stays away from a server that does not get th
 for (const [when, secondsLeft] of [['ahead of time', 20], ['that a call waits for', 5]] as const) {
   t.test(`hooks and parameters of a session, after its provider's, apply to a refresh ${when}`, async (t) => {
     const server = await startScriptServer(t)
-    server.answerTokens = () => [200, { wrapped: { access_token: 'access-1', refresh_token: 'refresh-1', expires_in: 3600 } }]
+    server.answerTokens = () => [
+      200,
+      { wrapped: { access_token: 'access-1', refresh_token: 'refresh-1', expires_in: 3600 } }
+    ]
     const provider = scriptProvider(t, {
       ...server.providerOptions,
       hooks: {

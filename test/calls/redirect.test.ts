@@ -14,7 +14,9 @@ t.test('redirects', async (t) => {
     else response.writeHead(307, { location: to }).end()
   })
   const listed = await startOutside(t)
-  const { run, provider, requests } = await startClientApp(t, { acme: ({ api }) => ({ resourceServers: [api.url, `${listed.url}data/`] }) })
+  const { run, provider, requests } = await startClientApp(t, {
+    acme: ({ api }) => ({ resourceServers: [api.url, `${listed.url}data/`] })
+  })
   const { api } = provider
   t.beforeEach(() => {
     for (const list of [requests, outside.seen, listed.seen]) list.length = 0
@@ -22,7 +24,15 @@ t.test('redirects', async (t) => {
 
   const to = (url: string, status = 302) => `redirect?status=${status}&to=${encodeURIComponent(url)}`
   const follow = async (path: string, init?: RequestInit) => await run(oauth => oauth.fetch(path, init))
-  const ours = { authorization: 'mine', cookie: 'a=b', 'x-api-key': 'key', dpop: 'proof', 'x-user': 'alice', 'proxy-authorization': 'Basic YTpi', referer: 'https://app.example/alice' }
+  const ours = {
+    authorization: 'mine',
+    cookie: 'a=b',
+    'x-api-key': 'key',
+    dpop: 'proof',
+    'x-user': 'alice',
+    'proxy-authorization': 'Basic YTpi',
+    referer: 'https://app.example/alice'
+  }
 
   for (const status of [301, 302, 303, 307, 308]) {
     t.test(`a ${status} within the list is followed, with the token`, async (t) => {
@@ -34,8 +44,10 @@ t.test('redirects', async (t) => {
       t.equal(requests[0]?.authorization, requests[1]?.authorization)
     })
 
-    t.test(`a ${status} that leaves the list is followed, without anything that names the user`, async (t) => {
-      const response = await follow(to(`${outside.url}x?a=1`, status), { headers: { ...ours, accept: 'text/x-own', 'accept-language': 'de' } })
+    t.test(`a ${status} that leaves the list is followed, without anything that names the user`, async t => {
+      const response = await follow(to(`${outside.url}x?a=1`, status), {
+        headers: { ...ours, accept: 'text/x-own', 'accept-language': 'de' }
+      })
       t.strictSame(await response.json(), { outside: true })
       t.equal(response.url, `${outside.url}x?a=1`)
       const [{ headers, url } = { headers: {}, url: '' }] = outside.seen
@@ -96,8 +108,16 @@ t.test('redirects', async (t) => {
   })
 
   for (const [status, method, then] of [
-    [301, 'POST', 'GET'], [302, 'POST', 'GET'], [303, 'POST', 'GET'], [303, 'PUT', 'GET'], [303, 'DELETE', 'GET'],
-    [301, 'PUT', 'PUT'], [302, 'DELETE', 'DELETE'], [307, 'POST', 'POST'], [308, 'POST', 'POST'], [307, 'PATCH', 'PATCH']
+    [301, 'POST', 'GET'],
+    [302, 'POST', 'GET'],
+    [303, 'POST', 'GET'],
+    [303, 'PUT', 'GET'],
+    [303, 'DELETE', 'GET'],
+    [301, 'PUT', 'PUT'],
+    [302, 'DELETE', 'DELETE'],
+    [307, 'POST', 'POST'],
+    [308, 'POST', 'POST'],
+    [307, 'PATCH', 'PATCH']
   ] as const) {
     t.test(`a ${method} goes on as ${then} after a ${status}`, async (t) => {
       const headers = { 'content-type': 'text/x-own', 'content-language': 'de', 'x-user': 'alice' }
@@ -118,17 +138,33 @@ t.test('redirects', async (t) => {
     })
   }
 
-  t.test('a body that leaves the list keeps its type', async (t) => {
-    await (await follow(to(outside.url, 307), { method: 'POST', body: '{}', headers: { 'content-type': 'application/json', ...ours } })).text()
+  t.test('a body that leaves the list keeps its type', async t => {
+    await (
+      await follow(to(outside.url, 307), {
+        method: 'POST',
+        body: '{}',
+        headers: { 'content-type': 'application/json', ...ours }
+      })
+    ).text()
     t.match(outside.seen, [{ method: 'POST', body: '{}', headers: { 'content-type': 'application/json' } }])
     t.notOk('x-api-key' in outside.seen[0]!.headers)
   })
 
-  t.test('a stream cannot be sent to the next place', async (t) => {
-    const error = await rejection(follow(to(`${api.url}echo`, 307), { method: 'POST', body: new Blob(['a']).stream(), duplex: 'half' } as RequestInit))
+  t.test('a stream cannot be sent to the next place', async t => {
+    const error = await rejection(
+      follow(to(`${api.url}echo`, 307), {
+        method: 'POST',
+        body: new Blob(['a']).stream(),
+        duplex: 'half'
+      } as RequestInit)
+    )
     t.ok(error instanceof TypeError)
     t.match(error.message, /stream/)
-    const response = await follow(to(`${api.url}echo`, 303), { method: 'POST', body: new Blob(['a']).stream(), duplex: 'half' } as RequestInit)
+    const response = await follow(to(`${api.url}echo`, 303), {
+      method: 'POST',
+      body: new Blob(['a']).stream(),
+      duplex: 'half'
+    } as RequestInit)
     t.match(await response.json(), { method: 'GET' })
   })
 
@@ -139,7 +175,9 @@ t.test('redirects', async (t) => {
     t.equal(response.redirected, false)
     t.equal(requests.length, 1)
     await follow(`${api.url}${to(`${api.url}me`)}`, { redirect: 'manual' })
-    const asked = await run(oauth => oauth.fetch(new Request(`${api.url}${to(`${api.url}me`)}`, { redirect: 'manual' })))
+    const asked = await run(oauth =>
+      oauth.fetch(new Request(`${api.url}${to(`${api.url}me`)}`, { redirect: 'manual' }))
+    )
     t.equal(asked.status, 302)
   })
 
@@ -174,8 +212,14 @@ t.test('redirects', async (t) => {
     t.ok(await rejection(follow(to('http://['))) instanceof TypeError)
   })
 
-  for (const location of ['ftp://127.0.0.1/', 'file:///etc/passwd', 'data:text/plain,a', 'javascript:alert(1)', 'http://192.0.2.1/']) {
-    t.test(`a redirect to ${location} is refused`, async (t) => {
+  for (const location of [
+    'ftp://127.0.0.1/',
+    'file:///etc/passwd',
+    'data:text/plain,a',
+    'javascript:alert(1)',
+    'http://192.0.2.1/'
+  ]) {
+    t.test(`a redirect to ${location} is refused`, async t => {
       t.match(await rejection(follow(to(location))), { code: 'FST_OAUTH_INSECURE_TRANSPORT', provider: 'acme' })
       t.equal(requests.length, 1)
     })
@@ -187,7 +231,10 @@ t.test('redirects', async (t) => {
     const { port } = server.address() as AddressInfo
     server.close()
     await once(server, 'close')
-    t.match(await rejection(follow(to(`http://127.0.0.1:${port}/`))), { code: 'FST_OAUTH_API_UNAVAILABLE', provider: 'acme' })
+    t.match(await rejection(follow(to(`http://127.0.0.1:${port}/`))), {
+      code: 'FST_OAUTH_API_UNAVAILABLE',
+      provider: 'acme'
+    })
   })
 
   t.test('a signal ends it outside of the list, too', async (t) => {
@@ -212,8 +259,17 @@ t.test('https', async (t) => {
     t.match(await rejection(run(oauth => oauth.fetch('a'))), { code: 'FST_OAUTH_INSECURE_TRANSPORT' })
   })
 
-  for (const location of ['https://api.example.evil/v1/b', 'https://sub.api.example/v1/b', 'https://api.example:8443/v1/b', '//api.example@evil.example/v1/b', 'https://api.example/v10/b', 'https://api.example/v1/%252e%252e/admin', 'https://api.example/v1/..;/admin', 'https://api.example/v1/x%2f..%2f..%2fadmin']) {
-    t.test(`a redirect to ${location} gets no token`, async (t) => {
+  for (const location of [
+    'https://api.example.evil/v1/b',
+    'https://sub.api.example/v1/b',
+    'https://api.example:8443/v1/b',
+    '//api.example@evil.example/v1/b',
+    'https://api.example/v10/b',
+    'https://api.example/v1/%252e%252e/admin',
+    'https://api.example/v1/..;/admin',
+    'https://api.example/v1/x%2f..%2f..%2fadmin'
+  ]) {
+    t.test(`a redirect to ${location} gets no token`, async t => {
       api.intercept({ path: '/v1/a' }).reply(302, '', { headers: { location } })
       const to = new URL(location, 'https://api.example')
       let seen: Record<string, string> | undefined
@@ -242,17 +298,58 @@ t.test('a redirect does not lead from the Internet into a private network or ont
   const { port } = new URL(inside.url)
 
   for (const host of [
-    `127.0.0.1:${port}`, `localhost:${port}`, `LOCALHOST.:${port}`, `api.localhost:${port}`, `2130706433:${port}`, `0x7f000001:${port}`, `0177.0.0.1:${port}`,
-    `127.1:${port}`, `127.0.0.1.:${port}`, `0:${port}`, `0.0.0.0:${port}`, `[::1]:${port}`, `[::]:${port}`, `[::ffff:127.0.0.1]:${port}`, `[::ffff:7f00:1]:${port}`,
-    `[::127.0.0.1]:${port}`, `[64:ff9b::127.0.0.1]:${port}`, '10.1.2.3', '172.16.0.1', '172.31.255.255', '192.168.0.1', '169.254.169.254', '2852039166', '100.64.0.1',
-    '[::ffff:10.0.0.1]', '[::ffff:a9fe:a9fe]', '[fe80::1]', '[fd00::1]', '[fec0::1]', '[64:ff9b::10.0.0.1]', '255.255.255.255', '224.0.0.1',
-    `[::ffff:0:127.0.0.1]:${port}`, 'localhost.localdomain', 'wiki.corp', 'nas.lan', 'nas.home', 'wiki.intranet',
-    'redis', 'printer.local', 'metadata.google.internal', 'metadata.google.internal.', 'router.home.arpa'
+    `127.0.0.1:${port}`,
+    `localhost:${port}`,
+    `LOCALHOST.:${port}`,
+    `api.localhost:${port}`,
+    `2130706433:${port}`,
+    `0x7f000001:${port}`,
+    `0177.0.0.1:${port}`,
+    `127.1:${port}`,
+    `127.0.0.1.:${port}`,
+    `0:${port}`,
+    `0.0.0.0:${port}`,
+    `[::1]:${port}`,
+    `[::]:${port}`,
+    `[::ffff:127.0.0.1]:${port}`,
+    `[::ffff:7f00:1]:${port}`,
+    `[::127.0.0.1]:${port}`,
+    `[64:ff9b::127.0.0.1]:${port}`,
+    '10.1.2.3',
+    '172.16.0.1',
+    '172.31.255.255',
+    '192.168.0.1',
+    '169.254.169.254',
+    '2852039166',
+    '100.64.0.1',
+    '[::ffff:10.0.0.1]',
+    '[::ffff:a9fe:a9fe]',
+    '[fe80::1]',
+    '[fd00::1]',
+    '[fec0::1]',
+    '[64:ff9b::10.0.0.1]',
+    '255.255.255.255',
+    '224.0.0.1',
+    `[::ffff:0:127.0.0.1]:${port}`,
+    'localhost.localdomain',
+    'wiki.corp',
+    'nas.lan',
+    'nas.home',
+    'wiki.intranet',
+    'redis',
+    'printer.local',
+    'metadata.google.internal',
+    'metadata.google.internal.',
+    'router.home.arpa'
   ]) {
     for (const scheme of ['http', 'https']) {
       t.test(`${scheme}://${host}`, async (t) => {
         redirect(`${scheme}://${host}/take`)
-        t.match(await rejection(post()), { code: 'FST_OAUTH_ORIGIN_NOT_ALLOWED', reason: 'redirect_inside', provider: 'acme' })
+        t.match(await rejection(post()), {
+          code: 'FST_OAUTH_ORIGIN_NOT_ALLOWED',
+          reason: 'redirect_inside',
+          provider: 'acme'
+        })
       })
     }
   }
@@ -268,8 +365,16 @@ t.test('a redirect does not lead from the Internet into a private network or ont
     t.match(await rejection(post()), { code: 'FST_OAUTH_INSECURE_TRANSPORT', reason: 'redirect_downgrade' })
   })
 
-  for (const host of ['other.example', '93.184.216.34', '172.32.0.1', '11.0.0.1', '[2606:2800:220:1::1]', 'localhost.example', 'internal.example']) {
-    t.test(`to another public server it is followed, without the user's name: ${host}`, async (t) => {
+  for (const host of [
+    'other.example',
+    '93.184.216.34',
+    '172.32.0.1',
+    '11.0.0.1',
+    '[2606:2800:220:1::1]',
+    'localhost.example',
+    'internal.example'
+  ]) {
+    t.test(`to another public server it is followed, without the user's name: ${host}`, async t => {
       redirect(`https://${host}/x`)
       let seen: unknown
       agent.get(`https://${host}`).intercept({ path: '/x', method: 'POST' }).reply(200, ({ headers, body }) => {
@@ -296,7 +401,10 @@ t.test('a redirect to an API of the list is followed with the token, wherever bo
     dispatcher: agent, acme: ({ api }) => ({ resourceServers: ['https://api.example/v1/', api.url] })
   })
   requests.length = 0
-  agent.get('https://api.example').intercept({ path: '/v1/a' }).reply(307, '', { headers: { location: `${provider.api.url}orders` } })
+  agent
+    .get('https://api.example')
+    .intercept({ path: '/v1/a' })
+    .reply(307, '', { headers: { location: `${provider.api.url}orders` } })
   t.match(await (await run(oauth => oauth.fetch('a'))).json(), [{ id: 1 }])
   t.match(requests, [{ url: '/v1/orders', authorization: /^Bearer / }])
 })
@@ -306,7 +414,10 @@ t.test('a token in the query', async (t) => {
   const { run, provider, requests } = await startClientApp(t, { acme: { tokenPlacement: 'query' } })
   const { api } = provider
   // A server that repeats the query it was asked with.
-  api.routes['GET moved'] = ({ url, query }) => ({ status: 302, headers: { location: query.get('to') + new URL(url, api.url).search } })
+  api.routes['GET moved'] = ({ url, query }) => ({
+    status: 302,
+    headers: { location: query.get('to') + new URL(url, api.url).search }
+  })
   const { accessToken } = await run(oauth => oauth.tokens())
 
   t.test('is not in the answer\'s URL', async (t) => {

@@ -31,7 +31,8 @@ const undiciForm = () => {
   return data
 }
 const multipart = /^multipart\/form-data; boundary=/
-const parts = /name="name"\r\n\r\nGrüße\r\n[^]*name="file"; filename="a.txt"\r\nContent-Type: text\/x-own\r\n\r\nsome bytes\r\n/i
+const parts =
+  /name="name"\r\n\r\nGrüße\r\n[^]*name="file"; filename="a.txt"\r\nContent-Type: text\/x-own\r\n\r\nsome bytes\r\n/i
 
 const bodies: Record<string, { make: () => CallOptions, type?: string | RegExp, body?: string | RegExp }> = {
   'no body': { make: () => ({}), body: '' },
@@ -41,17 +42,43 @@ const bodies: Record<string, { make: () => CallOptions, type?: string | RegExp, 
   'a string of more than ASCII': { make: () => ({ body: 'Grüße €' }), body: 'Grüße €' },
   'a Buffer': { make: () => ({ body: bytes }) },
   'a piece of a larger buffer': { make: () => ({ body: shared }) },
-  'a view that is no Uint8Array': { make: () => ({ body: new DataView(shared.buffer, shared.byteOffset, shared.byteLength) }) },
+  'a view that is no Uint8Array': {
+    make: () => ({ body: new DataView(shared.buffer, shared.byteOffset, shared.byteLength) })
+  },
   'an ArrayBuffer': { make: () => ({ body: new Uint8Array(bytes).buffer }) },
-  'a URLSearchParams': { make: () => ({ body: new URLSearchParams([['a', '1'], ['a', '2'], ['b', 'ü &']]) }), type: 'application/x-www-form-urlencoded', body: 'a=1&a=2&b=%C3%BC+%26' },
+  'a URLSearchParams': {
+    make: () => ({
+      body: new URLSearchParams([
+        ['a', '1'],
+        ['a', '2'],
+        ['b', 'ü &']
+      ])
+    }),
+    type: 'application/x-www-form-urlencoded',
+    body: 'a=1&a=2&b=%C3%BC+%26'
+  },
   'a Blob': { make: () => ({ body: new Blob(['some ', 'bytes'], { type: 'text/x-own' }) }), type: 'text/x-own' },
   'a Blob without a type': { make: () => ({ body: new Blob(['some bytes']) }) },
   'a FormData with a file': { make: () => ({ body: form() }), type: multipart, body: parts },
   'a FormData of undici with a file': { make: () => ({ body: undiciForm() }), type: multipart, body: parts },
   'a Readable': { make: () => ({ body: Readable.from([Buffer.from('some '), Buffer.from('bytes')]) }) },
   'a web stream': { make: () => ({ body: ReadableStream.from([Buffer.from('some '), Buffer.from('bytes')]) }) },
-  'a generator': { make: () => ({ body: (function * () { yield Buffer.from('some '); yield Buffer.from('bytes') })() }) },
-  'an async generator': { make: () => ({ body: (async function * () { yield Buffer.from('some '); yield Buffer.from('bytes') })() }) },
+  'a generator': {
+    make: () => ({
+      body: (function * () {
+        yield Buffer.from('some ')
+        yield Buffer.from('bytes')
+      })()
+    })
+  },
+  'an async generator': {
+    make: () => ({
+      body: (async function * () {
+        yield Buffer.from('some ')
+        yield Buffer.from('bytes')
+      })()
+    })
+  },
   'json: an object': { make: () => ({ json: { a: 'ü', b: undefined } }), type: 'application/json', body: '{"a":"ü"}' },
   'json: null': { make: () => ({ json: null }), type: 'application/json', body: 'null' },
   'json: false': { make: () => ({ json: false }), type: 'application/json', body: 'false' },
@@ -59,8 +86,16 @@ const bodies: Record<string, { make: () => CallOptions, type?: string | RegExp, 
   'json: an empty string': { make: () => ({ json: '' }), type: 'application/json', body: '""' },
   'json: undefined': { make: () => ({ json: undefined }), body: '' },
   'json beside a body of null': { make: () => ({ json: 1, body: null }), type: 'application/json', body: '1' },
-  'json with a content type of the caller\'s': { make: () => ({ json: {}, headers: { 'Content-Type': 'application/merge-patch+json' } }), type: 'application/merge-patch+json', body: '{}' },
-  'a form with a content type of the caller\'s': { make: () => ({ body: new URLSearchParams('a=1'), headers: { 'content-type': 'text/plain' } }), type: 'text/plain', body: 'a=1' }
+  "json with a content type of the caller's": {
+    make: () => ({ json: {}, headers: { 'Content-Type': 'application/merge-patch+json' } }),
+    type: 'application/merge-patch+json',
+    body: '{}'
+  },
+  "a form with a content type of the caller's": {
+    make: () => ({ body: new URLSearchParams('a=1'), headers: { 'content-type': 'text/plain' } }),
+    type: 'text/plain',
+    body: 'a=1'
+  }
 }
 
 for (const [name, { make, type, body = 'some bytes' }] of Object.entries(bodies)) {
@@ -104,8 +139,11 @@ t.test('no headers, as null', async (t) => {
   t.equal((await ways.read({ headers: null })).body, '')
 })
 
-t.test('headers that have the names of members of every object', async (t) => {
-  t.match((await ways.read({ headers: { constructor: 'a', tostring: 'b' } })).headers, { constructor: 'a', tostring: 'b' })
+t.test('headers that have the names of members of every object', async t => {
+  t.match((await ways.read({ headers: { constructor: 'a', tostring: 'b' } })).headers, {
+    constructor: 'a',
+    tostring: 'b'
+  })
 })
 
 t.test('options and headers of the caller are not changed', async (t) => {
@@ -124,7 +162,11 @@ for (const [name, headers] of Object.entries<CallOptions['headers']>({
   'in lower case': { authorization: 'Bearer mine' },
   'in title case': { Authorization: 'Bearer mine' },
   'in upper case': { AUTHORIZATION: 'Bearer mine' },
-  'several times over': { authorization: 'Bearer mine', Authorization: 'Bearer mine', AUTHORIZATION: ['Bearer a', 'Bearer b'] },
+  'several times over': {
+    authorization: 'Bearer mine',
+    Authorization: 'Bearer mine',
+    AUTHORIZATION: ['Bearer a', 'Bearer b']
+  },
   'in Headers': new Headers({ authorization: 'Bearer mine' }),
   'in a flat list': ['AuthoriZation', 'Bearer mine'],
   'in pairs': [['Authorization', 'Bearer mine']]
@@ -152,8 +194,12 @@ const refused: Record<string, CallOptions> = {
   maxRedirections: { maxRedirections: 3 }
 } as Record<string, CallOptions>
 for (const [name, options] of Object.entries(refused)) {
-  t.test(`the option "${name}" is refused`, async (t) => {
-    t.match(await rejection(run(oauth => oauth.get('echo', options))), { code: 'FST_OAUTH_INVALID_OPTIONS', provider: 'acme', message: new RegExp(`"${name}"`) })
+  t.test(`the option "${name}" is refused`, async t => {
+    t.match(await rejection(run(oauth => oauth.get('echo', options))), {
+      code: 'FST_OAUTH_INVALID_OPTIONS',
+      provider: 'acme',
+      message: new RegExp(`"${name}"`)
+    })
     t.match(await rejection(run(oauth => oauth.get('echo', options).json())), { code: 'FST_OAUTH_INVALID_OPTIONS' })
     t.equal(requests.length, 0)
   })

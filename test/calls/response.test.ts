@@ -19,13 +19,21 @@ for (const status of [301, 400, 403, 404, 409, 418, 429, 500, 503]) {
     for (const read of ['json', 'text', 'bytes'] as const) {
       const error = await rejection(run(oauth => oauth.get(`status/${status}`)[read]()))
       t.ok(error instanceof OAuthError && error instanceof ResponseStatusError)
-      t.match(error, { code: 'FST_OAUTH_RESPONSE_STATUS', statusCode: 502, responseStatus: status, provider: 'acme', excerpt: `{"status":${status}}` })
+      t.match(error, {
+        code: 'FST_OAUTH_RESPONSE_STATUS',
+        statusCode: 502,
+        responseStatus: status,
+        provider: 'acme',
+        excerpt: `{"status":${status}}`
+      })
     }
   })
 }
 
-t.test('a status error carries the answer for the handler that wants to look, and for no log', async (t) => {
-  const error = await rejection<{ response: { statusCode: number, headers: Record<string, string>, body: Buffer } }>(run(oauth => oauth.get('status/409').json()))
+t.test('a status error carries the answer for the handler that wants to look, and for no log', async t => {
+  const error = await rejection<{ response: { statusCode: number; headers: Record<string, string>; body: Buffer } }>(
+    run(oauth => oauth.get('status/409').json())
+  )
   t.equal(error.response.statusCode, 409)
   t.equal(error.response.headers['content-type'], 'application/json')
   t.strictSame(JSON.parse(error.response.body.toString()), { status: 409 })
@@ -40,18 +48,30 @@ t.test('a handler that lets a status error through answers 502 and tells nothing
   t.notMatch(answer.text, 'stack trace')
 })
 
-t.test('an API that echoes the token gets it into no error', async (t) => {
-  api.routes['GET mirror'] = ({ authorization, headers }) => ({ status: 400, body: { authorization, short: authorization?.slice(7), headers } })
+t.test('an API that echoes the token gets it into no error', async t => {
+  api.routes['GET mirror'] = ({ authorization, headers }) => ({
+    status: 400,
+    body: { authorization, short: authorization?.slice(7), headers }
+  })
   const error = await rejection(run(oauth => oauth.get('mirror').json()))
   const { accessToken } = await run(oauth => oauth.tokens())
   t.equal(error.responseStatus, 400)
   t.notMatch(inspect(error, { depth: 9 }), accessToken)
 })
 
-for (const [name, body] of Object.entries({ HTML: '<!DOCTYPE html><h1>Hello</h1>', 'half of JSON': '{"a":', 'two JSONs': '{}{}' })) {
-  t.test(`json() of ${name} is a typed error`, async (t) => {
+for (const [name, body] of Object.entries({
+  HTML: '<!DOCTYPE html><h1>Hello</h1>',
+  'half of JSON': '{"a":',
+  'two JSONs': '{}{}'
+})) {
+  t.test(`json() of ${name} is a typed error`, async t => {
     api.routes['GET wrong'] = () => ({ body: Buffer.from(body) })
-    t.match(await rejection(run(oauth => oauth.get('wrong').json())), { code: 'FST_OAUTH_INVALID_RESPONSE', statusCode: 502, reason: 'unreadable_response', provider: 'acme' })
+    t.match(await rejection(run(oauth => oauth.get('wrong').json())), {
+      code: 'FST_OAUTH_INVALID_RESPONSE',
+      statusCode: 502,
+      reason: 'unreadable_response',
+      provider: 'acme'
+    })
   })
 }
 
@@ -91,9 +111,12 @@ t.test('awaited alone, the body comes as it was sent', async (t) => {
   t.strictSame(Buffer.from(await body.arrayBuffer()), gzipSync(json))
 })
 
-t.test('awaited beside json(), headers and body fit together', async (t) => {
-  api.routes['GET packed'] = () => ({ body: gzipSync(json), headers: { 'content-encoding': 'gzip', 'content-length': String(gzipSync(json).length) } })
-  const { headers, body } = await run(async (oauth) => {
+t.test('awaited beside json(), headers and body fit together', async t => {
+  api.routes['GET packed'] = () => ({
+    body: gzipSync(json),
+    headers: { 'content-encoding': 'gzip', 'content-length': String(gzipSync(json).length) }
+  })
+  const { headers, body } = await run(async oauth => {
     const call = oauth.get('packed')
     await call.json()
     return await call
@@ -107,8 +130,12 @@ t.test('a 204 that speaks of a coding has nothing to unpack', async (t) => {
   t.equal(await run(oauth => oauth.get('packed').json()), undefined)
 })
 
-t.test('the error of a packed answer shows it unpacked', async (t) => {
-  api.routes['GET packed'] = () => ({ status: 422, body: gzipSync('{"why":"so"}'), headers: { 'content-encoding': 'gzip' } })
+t.test('the error of a packed answer shows it unpacked', async t => {
+  api.routes['GET packed'] = () => ({
+    status: 422,
+    body: gzipSync('{"why":"so"}'),
+    headers: { 'content-encoding': 'gzip' }
+  })
   t.match(await rejection(run(oauth => oauth.get('packed').json())), { responseStatus: 422, excerpt: '{"why":"so"}' })
 })
 
@@ -118,7 +145,10 @@ const unreadable: Record<string, [encoding: string, body: Buffer]> = {
   'what is not gzip': ['gzip', json],
   'half of a gzip': ['gzip', gzipSync(json).subarray(0, -12)],
   'what is not brotli': ['br', json],
-  'six layers': ['gzip,gzip,gzip,gzip,gzip,gzip', Array.from({ length: 6 }).reduce<Buffer>(body => gzipSync(body), json)]
+  'six layers': [
+    'gzip,gzip,gzip,gzip,gzip,gzip',
+    Array.from({ length: 6 }).reduce<Buffer>(body => gzipSync(body), json)
+  ]
 }
 // Both ways that an answer is read whole.
 const readings = {
@@ -133,13 +163,23 @@ for (const [way, read] of Object.entries(readings)) {
   for (const [name, [encoding, body]] of Object.entries(unreadable)) {
     t.test(`${name} is a typed error, ${way}`, async (t) => {
       api.routes['GET answer'] = () => ({ body, headers: { 'content-encoding': encoding } })
-      t.match(await rejection(read()), { code: 'FST_OAUTH_INVALID_RESPONSE', statusCode: 502, reason: 'encoding', provider: 'acme' })
+      t.match(await rejection(read()), {
+        code: 'FST_OAUTH_INVALID_RESPONSE',
+        statusCode: 502,
+        reason: 'encoding',
+        provider: 'acme'
+      })
     })
   }
 
   t.test(`an answer of more than 16 MiB is refused, ${way}`, async (t) => {
     api.routes['GET answer'] = () => ({ body: Buffer.alloc(16 * MB + 1, 'a') })
-    t.match(await rejection(read()), { code: 'FST_OAUTH_INVALID_RESPONSE', statusCode: 502, reason: 'too_large', provider: 'acme' })
+    t.match(await rejection(read()), {
+      code: 'FST_OAUTH_INVALID_RESPONSE',
+      statusCode: 502,
+      reason: 'too_large',
+      provider: 'acme'
+    })
   })
 
   t.test(`an answer of 16 MiB is not, ${way}`, async (t) => {
@@ -172,7 +212,10 @@ for (const [way, read] of Object.entries(readings)) {
     t.equal((await read(options)).length, 100)
     api.routes['GET answer'] = () => ({ body: Buffer.alloc(101, 'a') })
     t.match(await rejection(read(options)), { reason: 'too_large' })
-    api.routes['GET answer'] = () => ({ body: gzipSync(Buffer.alloc(101, 'a')), headers: { 'content-encoding': 'gzip' } })
+    api.routes['GET answer'] = () => ({
+      body: gzipSync(Buffer.alloc(101, 'a')),
+      headers: { 'content-encoding': 'gzip' }
+    })
     t.match(await rejection(read(options)), { reason: 'too_large' })
   })
 }
@@ -198,7 +241,12 @@ t.test('a connection that breaks in the middle of an answer is a typed error', a
     return undefined
   }
   for (const read of Object.values(readings)) {
-    t.match(await rejection(read()), { code: 'FST_OAUTH_API_UNAVAILABLE', statusCode: 502, reason: 'no_answer', provider: 'acme' })
+    t.match(await rejection(read()), {
+      code: 'FST_OAUTH_API_UNAVAILABLE',
+      statusCode: 502,
+      reason: 'no_answer',
+      provider: 'acme'
+    })
   }
 })
 
@@ -206,7 +254,10 @@ t.test('an API that is down', async (t) => {
   const { port, close } = await listen()
   await close()
   const log = captureLog()
-  const { run, page } = await startClientApp(t, { acme: { resourceServers: [`http://127.0.0.1:${port}/`] }, fastify: { logger: log.logger } })
+  const { run, page } = await startClientApp(t, {
+    acme: { resourceServers: [`http://127.0.0.1:${port}/`] },
+    fastify: { logger: log.logger }
+  })
   const secrets = async () => {
     const { accessToken, refreshToken, idToken } = await run(oauth => oauth.tokens())
     return [accessToken, refreshToken!, idToken!, 'the body']
@@ -221,7 +272,13 @@ t.test('an API that is down', async (t) => {
     t.test(`${name} is a typed error that holds no secret`, async (t) => {
       const error = await rejection(call())
       t.ok(error instanceof OAuthError)
-      t.match(error, { code: 'FST_OAUTH_API_UNAVAILABLE', statusCode: 502, reason: 'no_answer', provider: 'acme', cause: { code: 'ECONNREFUSED' } })
+      t.match(error, {
+        code: 'FST_OAUTH_API_UNAVAILABLE',
+        statusCode: 502,
+        reason: 'no_answer',
+        provider: 'acme',
+        cause: { code: 'ECONNREFUSED' }
+      })
       const shown = inspect(error, { depth: Infinity, showHidden: true, getters: true })
       for (const secret of await secrets()) t.notOk(shown.includes(secret))
     })

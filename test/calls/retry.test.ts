@@ -5,7 +5,8 @@ import { Agent, FormData as UndiciFormData } from 'undici'
 import type { CallOptions } from '../../lib/index.ts'
 import { rejection, startClientApp, type ClientApp, type ClientAppOptions } from '../helpers/client-app.ts'
 
-const refreshes = ({ provider }: ClientApp) => provider.tokenRequests.filter(({ body }) => body.grant_type === 'refresh_token').length
+const refreshes = ({ provider }: ClientApp) =>
+  provider.tokenRequests.filter(({ body }) => body.grant_type === 'refresh_token').length
 
 /** An app whose user has a token that the API no longer takes, and that says itself that it is good for an hour. */
 async function startRevoked (t: Test, options?: ClientAppOptions): Promise<ClientApp> {
@@ -84,8 +85,14 @@ for (const [name, body] of Object.entries(once)) {
     const answer = await app.run(oauth => oauth.post('orders', { body: body() }))
     t.equal(answer.statusCode, 401)
     t.strictSame(await answer.body.json(), { error: 'invalid_token' })
-    t.match(await rejection(app.run(oauth => oauth.post('orders', { body: body() }).json())), { code: 'FST_OAUTH_RESPONSE_STATUS', responseStatus: 401 })
-    t.strictSame(app.requests.map(({ body }) => body), ['some bytes', 'some bytes'])
+    t.match(await rejection(app.run(oauth => oauth.post('orders', { body: body() }).json())), {
+      code: 'FST_OAUTH_RESPONSE_STATUS',
+      responseStatus: 401
+    })
+    t.strictSame(
+      app.requests.map(({ body }) => body),
+      ['some bytes', 'some bytes']
+    )
     t.equal(refreshes(app), 0)
   })
 }
@@ -103,7 +110,10 @@ t.test('a second 401 is handed out, and does not loop', async (t) => {
 t.test('an API that always answers 401 does not cause a refresh a call', async (t) => {
   const app = await startClientApp(t)
   for (let i = 0; i < 5; i++) {
-    t.match(await rejection(app.run(oauth => oauth.get('status/401').json())), { responseStatus: 401, code: 'FST_OAUTH_RESPONSE_STATUS' })
+    t.match(await rejection(app.run(oauth => oauth.get('status/401').json())), {
+      responseStatus: 401,
+      code: 'FST_OAUTH_RESPONSE_STATUS'
+    })
   }
   t.equal(refreshes(app), 1)
 })
@@ -152,7 +162,10 @@ t.test('the same for a call that is awaited, and for fetch', async (t) => {
 
 t.test('a call whose token is replaced again and again does not loop', async (t) => {
   const { run, seen } = await startOvertaken(t, Infinity)
-  t.match(await rejection(run(oauth => oauth.get('overtaken').json())), { code: 'FST_OAUTH_RESPONSE_STATUS', responseStatus: 401 })
+  t.match(await rejection(run(oauth => oauth.get('overtaken').json())), {
+    code: 'FST_OAUTH_RESPONSE_STATUS',
+    responseStatus: 401
+  })
   t.equal(seen.length, 3)
 })
 
@@ -186,7 +199,9 @@ for (const status of [401, 403]) {
   t.test(`a ${status} for want of scope causes no refresh`, async (t) => {
     const app = await startClientApp(t)
     app.provider.api.routes['GET scoped'] = () => ({
-      status, headers: { 'www-authenticate': 'Bearer realm="api", error="insufficient_scope", scope="orders:write"' }, body: {}
+      status,
+      headers: { 'www-authenticate': 'Bearer realm="api", error="insufficient_scope", scope="orders:write"' },
+      body: {}
     })
     t.match(await rejection(app.run(oauth => oauth.get('scoped').json())), { responseStatus: status })
     t.equal((await app.run(oauth => oauth.get('scoped'))).statusCode, status)
@@ -204,7 +219,13 @@ t.test('many calls that meet a 401 at once cause one refresh', async (t) => {
 
 t.test('many calls of one handler that meet a 401 at once cause one refresh', async (t) => {
   const app = await startRevoked(t)
-  await app.run(oauth => Promise.all(Array.from({ length: 20 }, (_, i) => i % 2 === 0 ? oauth.get('orders').json() : oauth.get('orders').then(({ body }) => body.dump()))))
+  await app.run(oauth =>
+    Promise.all(
+      Array.from({ length: 20 }, (_, i) =>
+        i % 2 === 0 ? oauth.get('orders').json() : oauth.get('orders').then(({ body }) => body.dump())
+      )
+    )
+  )
   t.equal(refreshes(app), 1)
   t.equal(app.provider.refreshTokenReuses, 0)
 })
@@ -218,14 +239,20 @@ t.test('without a refresh token the 401 comes back', async (t) => {
 t.test('a grant that was revoked ends the login', async (t) => {
   const app = await startClientApp(t)
   app.provider.revokeGrants('alice')
-  t.match(await rejection(app.run(oauth => oauth.get('orders').json())), { code: 'FST_OAUTH_LOGIN_ENDED', statusCode: 401 })
+  t.match(await rejection(app.run(oauth => oauth.get('orders').json())), {
+    code: 'FST_OAUTH_LOGIN_ENDED',
+    statusCode: 401
+  })
   t.match(await rejection(app.run(oauth => oauth.get('orders').json())), { code: 'FST_OAUTH_LOGIN_REQUIRED' })
 })
 
 t.test('a provider that is down while the API answers 401 is named as what is wrong', async (t) => {
   const app = await startRevoked(t)
   app.provider.failTokenEndpoint({ status: 503 })
-  t.match(await rejection(app.run(oauth => oauth.get('orders').json())), { code: 'FST_OAUTH_PROVIDER_UNAVAILABLE', statusCode: 503 })
+  t.match(await rejection(app.run(oauth => oauth.get('orders').json())), {
+    code: 'FST_OAUTH_PROVIDER_UNAVAILABLE',
+    statusCode: 503
+  })
 })
 
 t.test('userinfo() of a revoked token refreshes it, once', async (t) => {
@@ -251,7 +278,11 @@ t.test('one connection for everything', async (t) => {
   const app = await startClientApp(t, { dispatcher })
   // Larger than what a socket holds by itself: left unread, it would keep the connection.
   const large = Buffer.alloc(300 * 1024, 'a')
-  app.provider.api.routes['GET never'] = () => ({ status: 401, body: large, headers: { 'www-authenticate': 'Bearer error="invalid_token"' } })
+  app.provider.api.routes['GET never'] = () => ({
+    status: 401,
+    body: large,
+    headers: { 'www-authenticate': 'Bearer error="invalid_token"' }
+  })
 
   t.test('many 401s in a row leave it free', async (t) => {
     for (let i = 0; i < 10; i++) {
@@ -281,7 +312,9 @@ t.test('one connection for everything', async (t) => {
 
   t.test('a redirect leaves it free', async (t) => {
     for (let i = 0; i < 5; i++) {
-      const answer = await app.run(oauth => oauth.fetch(`redirect?to=${encodeURIComponent(`${app.provider.api.url}orders`)}`))
+      const answer = await app.run(oauth =>
+        oauth.fetch(`redirect?to=${encodeURIComponent(`${app.provider.api.url}orders`)}`)
+      )
       t.match(await answer.json(), [{ id: 1 }])
     }
   })

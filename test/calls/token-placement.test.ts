@@ -4,7 +4,7 @@ import { rejection, startClientApp } from '../helpers/client-app.ts'
 import { startOutside } from '../helpers/outside.ts'
 
 for (const tokenPlacement of ['query', 'body'] as const) {
-  t.test(`an Authorization header of the caller's does not go out beside a token in the ${tokenPlacement}`, async (t) => {
+  t.test(`an Authorization header of the caller's does not go out beside a token in the ${tokenPlacement}`, async t => {
     const { run, requests } = await startClientApp(t, { acme: { tokenPlacement } })
     requests.length = 0
     await run(oauth => oauth.post('echo', { headers: { Authorization: 'Basic of-somebody-else' } }).json())
@@ -18,7 +18,10 @@ t.test('a token in the query', async (t) => {
   t.beforeEach(() => { requests.length = 0 })
 
   for (const [path, sent] of [
-    ['echo', '/v1/echo?'], ['echo?a=%7E&b=c+d', '/v1/echo?a=%7E&b=c+d&'], ['echo?', '/v1/echo?'], ['echo#part', '/v1/echo?']
+    ['echo', '/v1/echo?'],
+    ['echo?a=%7E&b=c+d', '/v1/echo?a=%7E&b=c+d&'],
+    ['echo?', '/v1/echo?'],
+    ['echo#part', '/v1/echo?']
   ] as const) {
     t.test(`${path}: the rest of the URL stays byte for byte`, async (t) => {
       await run(oauth => oauth.get(path).json())
@@ -31,7 +34,13 @@ t.test('a token in the query', async (t) => {
     provider.expireAccessTokens()
     await run(oauth => oauth.get('orders?a=1').json())
     const { accessToken: newer } = await run(oauth => oauth.tokens())
-    t.strictSame(requests.map(({ url, status }) => [url, status]), [[`/v1/orders?a=1&access_token=${accessToken}`, 401], [`/v1/orders?a=1&access_token=${newer}`, 200]])
+    t.strictSame(
+      requests.map(({ url, status }) => [url, status]),
+      [
+        [`/v1/orders?a=1&access_token=${accessToken}`, 401],
+        [`/v1/orders?a=1&access_token=${newer}`, 200]
+      ]
+    )
   })
 
   t.test('is in no error', async (t) => {
@@ -78,8 +87,10 @@ t.test('a token in the body', async (t) => {
   }
 })
 
-t.test('a token that is no bearer token is not sent as one', async (t) => {
-  const { run, requests, provider } = await startClientApp(t, { acme: { conform: members => ({ ...members, token_type: 'DPoP' }) } })
+t.test('a token that is no bearer token is not sent as one', async t => {
+  const { run, requests, provider } = await startClientApp(t, {
+    acme: { conform: members => ({ ...members, token_type: 'DPoP' }) }
+  })
   requests.length = 0
   for (const call of [
     () => run(oauth => oauth.get('orders')),
@@ -90,10 +101,17 @@ t.test('a token that is no bearer token is not sent as one', async (t) => {
   t.strictSame(provider.errors, [])
 })
 
-t.test('the hook before a call', async (t) => {
-  let hook: (request: { url: URL, method: string, headers: Record<string, unknown>, body: unknown }) => unknown = () => {}
+t.test('the hook before a call', async t => {
+  let hook: (request: {
+    url: URL
+    method: string
+    headers: Record<string, unknown>
+    body: unknown
+  }) => unknown = () => {}
   const outside = await startOutside(t)
-  const { run, requests, provider } = await startClientApp(t, { acme: { hooks: { protectedRequest: request => hook(request) } } })
+  const { run, requests, provider } = await startClientApp(t, {
+    acme: { hooks: { protectedRequest: request => hook(request) } }
+  })
   t.beforeEach(() => {
     requests.length = 0
     hook = () => {}
@@ -115,7 +133,12 @@ t.test('the hook before a call', async (t) => {
       request.headers['x-own'] = 'yes'
       request.body = new URLSearchParams('c=3')
     }
-    t.match(await run(oauth => oauth.post('echo?a=1').json()), { method: 'PUT', url: '/v1/echo?a=1&b=2', headers: { 'x-own': 'yes', 'content-type': 'application/x-www-form-urlencoded' }, body: 'c=3' })
+    t.match(await run(oauth => oauth.post('echo?a=1').json()), {
+      method: 'PUT',
+      url: '/v1/echo?a=1&b=2',
+      headers: { 'x-own': 'yes', 'content-type': 'application/x-www-form-urlencoded' },
+      body: 'c=3'
+    })
   })
 
   t.test('is asked again for a second try, with the new token and the first URL', async (t) => {
@@ -129,13 +152,24 @@ t.test('the hook before a call', async (t) => {
     t.equal(new Set(seen).size, 2)
   })
 
-  t.test('cannot take the token elsewhere', async (t) => {
-    for (const elsewhere of [outside.url, new URL('/v10/', provider.api.url).href, provider.api.url.replace('http:', 'ftp:')]) {
-      hook = (request) => { request.url = new URL(elsewhere) }
+  t.test('cannot take the token elsewhere', async t => {
+    for (const elsewhere of [
+      outside.url,
+      new URL('/v10/', provider.api.url).href,
+      provider.api.url.replace('http:', 'ftp:')
+    ]) {
+      hook = request => {
+        request.url = new URL(elsewhere)
+      }
       const { code } = await rejection(run(oauth => oauth.get('echo').json()))
       t.match(code, /FST_OAUTH_ORIGIN_NOT_ALLOWED|FST_OAUTH_INSECURE_TRANSPORT/)
-      hook = (request) => { request.url.href = elsewhere }
-      t.match((await rejection(run(oauth => oauth.get('echo')))).code, /FST_OAUTH_ORIGIN_NOT_ALLOWED|FST_OAUTH_INSECURE_TRANSPORT/)
+      hook = request => {
+        request.url.href = elsewhere
+      }
+      t.match(
+        (await rejection(run(oauth => oauth.get('echo')))).code,
+        /FST_OAUTH_ORIGIN_NOT_ALLOWED|FST_OAUTH_INSECURE_TRANSPORT/
+      )
     }
     t.equal(requests.length, 0)
     t.strictSame(outside.seen, [])

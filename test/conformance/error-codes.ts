@@ -3,7 +3,9 @@ import { NotUnderstood, type Members } from './case.ts'
 import { difference, show } from './matches.ts'
 import { tokenDifference } from './token-members.ts'
 
-/** Our codes → what the cases call them. A code that is not here keeps its name, in lower case and without the prefix. */
+/**
+ * Our codes → what the cases call them. A code that is not here keeps its name, in lower case and without the prefix.
+ */
 const NAMES: Partial<Record<OAuthErrorCode, string>> = {
   FST_OAUTH_INVALID_OPTIONS: 'configuration',
   FST_OAUTH_UNKNOWN_PROVIDER: 'configuration',
@@ -35,14 +37,23 @@ export function codesOf (error: unknown): string[] {
 
 const FIELDS: Record<string, (error: OAuthError, expected: any) => string | undefined> = {
   // Several names: any of them.
-  code: (error, expected) => codesOf(error).some(code => [expected].flat().includes(code)) ? undefined : `error is ${describe(error)}, not ${expected}`,
+  code: (error, expected) =>
+    codesOf(error).some(code => [expected].flat().includes(code))
+      ? undefined
+      : `error is ${describe(error)}, not ${expected}`,
   description: (error, expected) => difference('error.description', error.oauthErrorDescription, expected),
   uri: (error, expected) => difference('error.uri', error.oauthErrorUri, expected),
   status: (error, expected) => difference('error.status', error.responseStatus, expected),
-  has_body_excerpt: (error, expected) => difference('error.has_body_excerpt', typeof error.excerpt === 'string' && error.excerpt !== '', expected),
-  message_contains: ({ message }, expected) => message.includes(expected) ? undefined : `the message is ${show(message)}, without ${expected}`,
-  message_lacks: ({ message }, unwanted) => [unwanted].flat().some(text => message.includes(text)) ? `the message is ${show(message)}, with ${show(unwanted)}` : undefined,
-  token: ({ tokens }, expected) => tokens === undefined ? 'the error carries no token' : tokenDifference('error.token', tokens, expected),
+  has_body_excerpt: (error, expected) =>
+    difference('error.has_body_excerpt', typeof error.excerpt === 'string' && error.excerpt !== '', expected),
+  message_contains: ({ message }, expected) =>
+    message.includes(expected) ? undefined : `the message is ${show(message)}, without ${expected}`,
+  message_lacks: ({ message }, unwanted) =>
+    [unwanted].flat().some(text => message.includes(text))
+      ? `the message is ${show(message)}, with ${show(unwanted)}`
+      : undefined,
+  token: ({ tokens }, expected) =>
+    tokens === undefined ? 'the error carries no token' : tokenDifference('error.token', tokens, expected),
   // A class of the Python reference: a hint to people.
   ref: () => undefined
 }
@@ -53,8 +64,10 @@ export const isErrorExpected = (expected: unknown) => expected !== undefined && 
 /** What is wrong with an error. A bare word is its code. */
 export function checkError (error: unknown, given: Members | string | boolean | null): string[] {
   if (!isErrorExpected(given)) return error === undefined ? [] : [`failed with ${describe(error)}`]
-  const expected = given === true ? {} : typeof given === 'string' ? { code: given } : given as Members
-  for (const field of Object.keys(expected)) if (FIELDS[field] === undefined) throw new NotUnderstood(`expect.error.${field}`)
+  const expected = given === true ? {} : typeof given === 'string' ? { code: given } : (given as Members)
+  for (const field of Object.keys(expected)) {
+    if (FIELDS[field] === undefined) throw new NotUnderstood(`expect.error.${field}`)
+  }
   if (error === undefined) return [`no error, where ${show(expected)} was expected`]
   if (!(error instanceof OAuthError)) return [`an error that is none of ours: ${describe(error)}`]
   return Object.entries(expected).flatMap(([field, value]) => FIELDS[field]!(error, value) ?? [])

@@ -10,44 +10,77 @@ import { checkRequest, isWireExpectation } from './wire-expectations.ts'
 type Problem = string | undefined
 type Check = (observed: Observation, expected: any) => Problem | string[] | Promise<Problem>
 
-/** Members of `expect` → what they mean. Each takes what it needs from the observation, or says that it is not there. */
+/**
+ * Members of `expect` → what they mean. Each takes what it needs from the observation, or says that it is not there.
+ */
 const CHECKS: Record<string, Check> = {
   error: ({ error }, expected) => checkError(error, expected),
   ok: ({ error, facts }, expected) => difference('ok', error === undefined && facts?.ok !== false, expected),
-  error_lacks_description: ({ error }, expected) => difference('error_lacks_description', (error as { oauthErrorDescription?: string }).oauthErrorDescription === undefined, expected),
+  error_lacks_description: ({ error }, expected) =>
+    difference(
+      'error_lacks_description',
+      (error as { oauthErrorDescription?: string }).oauthErrorDescription === undefined,
+      expected
+    ),
 
   token: (observed, expected) => tokenDifference('token', tokensOf(observed), expected),
   token_lacks: (observed, names: string[]) => lacks('the token', tokensOf(observed), names),
   scope: (observed, expected) => difference('scope', [...tokensOf(observed).scope].sort(), [...expected].sort()),
-  expired: ({ isExpired, facts }, expected) => isExpired === undefined ? factIs('expired', facts, expected) : isExpired().then(actual => difference('expired', actual, expected)),
-  usable_as_bearer: ({ isUsable }, expected) => needed('usable_as_bearer', isUsable)().then(actual => difference('usable_as_bearer', actual, expected)),
-  scope_changed: ({ session }, expected) => difference('scope_changed', needed('scope_changed', session).scopeChange !== undefined, expected),
-  scope_event: ({ session }, expected) => difference('scope_event', needed('scope_event', session).scopeChange, expected, hasAll),
+  expired: ({ isExpired, facts }, expected) =>
+    isExpired === undefined
+      ? factIs('expired', facts, expected)
+      : isExpired().then(actual => difference('expired', actual, expected)),
+  usable_as_bearer: ({ isUsable }, expected) =>
+    needed('usable_as_bearer', isUsable)().then(actual => difference('usable_as_bearer', actual, expected)),
+  scope_changed: ({ session }, expected) =>
+    difference('scope_changed', needed('scope_changed', session).scopeChange !== undefined, expected),
+  scope_event: ({ session }, expected) =>
+    difference('scope_event', needed('scope_event', session).scopeChange, expected, hasAll),
   authorized: ({ session }, expected) => difference('authorized', needed('authorized', session).authorized, expected),
   // A set that came beside an error is stored, too: parked in the record until the app takes it over.
-  session_token: (observed, expected) => tokenDifference('session_token', storedOf('session_token', observed), expected),
-  session_token_lacks: (observed, names: string[]) => lacks('the stored token', storedOf('session_token_lacks', observed), names),
-  session_token_unset: ({ session }, expected) => difference('session_token_unset', needed('session_token_unset', session).tokens === undefined, expected),
+  session_token: (observed, expected) =>
+    tokenDifference('session_token', storedOf('session_token', observed), expected),
+  session_token_lacks: (observed, names: string[]) =>
+    lacks('the stored token', storedOf('session_token_lacks', observed), names),
+  session_token_unset: ({ session }, expected) =>
+    difference('session_token_unset', needed('session_token_unset', session).tokens === undefined, expected),
 
   saved: ({ saved }, expected: Members[]) => {
     const sets = needed('saved', saved)
     if (sets.length !== expected.length) return `${sets.length} sets were saved, not ${expected.length}`
     return expected.flatMap((set, index) => tokenDifference(`saved ${index + 1}`, sets[index]!.tokens, set) ?? [])
   },
-  updater_args: ({ saved }, expected) => difference('updater_args', updaterArguments(needed('updater_args', saved)), withoutSentences(expected), hasAll),
-  updater_awaited_before_api_request: ({ saved }, expected) => difference('updater_awaited_before_api_request', needed('saved', saved).length > 0 && saved!.every(({ sent }) => sent.before === sent.after), expected),
+  updater_args: ({ saved }, expected) =>
+    difference('updater_args', updaterArguments(needed('updater_args', saved)), withoutSentences(expected), hasAll),
+  updater_awaited_before_api_request: ({ saved }, expected) =>
+    difference(
+      'updater_awaited_before_api_request',
+      needed('saved', saved).length > 0 && saved!.every(({ sent }) => sent.before === sent.after),
+      expected
+    ),
 
   wire: ({ wire, ...context }, expected: Members[]) => {
     const requests = needed('wire', wire)
-    if (requests.length !== expected.length) return `${requests.length} requests went out, not ${expected.length}: ${requests.map(({ method, url }) => `${method} ${url}`).join(', ')}`
-    return expected.flatMap((request, index) => checkRequest(requests[index]!, request, context).map(problem => `request ${index + 1}: ${problem}`))
+    if (requests.length !== expected.length) {
+      return `${requests.length} requests went out, not ${expected.length}: ` +
+        `${requests.map(({ method, url }) => `${method} ${url}`).join(', ')}`
+    }
+    return expected.flatMap((request, index) =>
+      checkRequest(requests[index]!, request, context).map(problem => `request ${index + 1}: ${problem}`)
+    )
   },
   wire_last: ({ wire, ...context }, expected) => {
     const last = needed('wire_last', wire).at(-1)
     return last === undefined ? 'no request went out' : checkRequest(last, expected, context)
   },
-  network_requests: ({ wire, facts }, expected) => wire === undefined ? factIs('network_requests', facts, expected) : difference('network_requests', wire.length, expected),
-  network_requests_at_most: ({ wire }, expected) => needed('network_requests_at_most', wire).length <= expected ? undefined : `${wire!.length} requests went out, more than ${expected}`,
+  network_requests: ({ wire, facts }, expected) =>
+    wire === undefined
+      ? factIs('network_requests', facts, expected)
+      : difference('network_requests', wire.length, expected),
+  network_requests_at_most: ({ wire }, expected) =>
+    needed('network_requests_at_most', wire).length <= expected
+      ? undefined
+      : `${wire!.length} requests went out, more than ${expected}`,
 
   matches: ({ facts }, pattern) => {
     const text = needed('matches', facts?.text)
@@ -63,7 +96,9 @@ class Missing extends Error {}
 /** What a case's outcome lacks. Resolves to nothing where it is all as expected. */
 export async function checkExpectations (observed: Observation, expect: Members): Promise<string[]> {
   const problems: string[] = []
-  if (observed.error !== undefined && !isFailureExpected(observed, expect)) return [`failed with ${describe(observed.error)}`]
+  if (observed.error !== undefined && !isFailureExpected(observed, expect)) {
+    return [`failed with ${describe(observed.error)}`]
+  }
   for (const [key, expected] of Object.entries(expect)) {
     try {
       problems.push(...[await check(key, observed, expected) ?? []].flat())
@@ -96,7 +131,8 @@ function factIs (key: string, facts: Record<string, unknown> | undefined, expect
 }
 
 // A sentence names every outcome that is fine: `undefined or a typed configuration error, never a half-built client`.
-const names = (actual: string, sentence: unknown) => [String(sentence), ...String(sentence).split(/ or |[,;.:]/)].some(piece => piece.trim() === actual)
+const names = (actual: string, sentence: unknown) =>
+  [String(sentence), ...String(sentence).split(/ or |[,;.:]/)].some(piece => piece.trim() === actual)
 
 function lacks (what: string, tokens: TokenSet | undefined, unwanted: string[]): Problem {
   const members = tokens === undefined ? {} : tokenMembers(tokens)
@@ -136,6 +172,8 @@ function updaterArguments (saved: NonNullable<Observation['saved']>): Members {
 /** `owner` is a sentence: what counts is that the updater can tell whose tokens they are. */
 function withoutSentences ({ owner, ...expected }: Members): Members {
   if (owner === undefined) return expected
-  if (typeof owner === 'string' && !/provider|user|session/.test(owner)) throw new NotUnderstood(`expect.updater_args.owner "${owner}"`)
+  if (typeof owner === 'string' && !/provider|user|session/.test(owner)) {
+    throw new NotUnderstood(`expect.updater_args.owner "${owner}"`)
+  }
   return { ...expected, owner: true }
 }

@@ -16,19 +16,53 @@ const claims = (change: Record<string, unknown>): Meaning => () => ({ claims: ch
 
 /** A piece of a sentence → what it means; several where it leaves a choice. */
 const PHRASES: [RegExp, (...words: string[]) => Meaning[]][] = [
-  [/^any of ([\w ,]+?) (?:is )?(?:missing|absent)$/, names => names!.split(/[ ,]+/).filter(name => !['and', 'or'].includes(name)).map(name => claims({ [name]: undefined }))],
-  [/^(?:(?:no|without(?: an?)?) (\w+)|(\w+) (?:claim )?(?:is )?(?:missing|absent|null))(?: (?:claim|from|in|although|where|while) .+)?$/, (first, second) => [claims({ [first ?? second!]: undefined })]],
-  [/^aud (?:(?:does not contain|lacks|is not) (?:the )?client_id|(?:is|names) (?:an)?other client)$/, () => [claims({ aud: OTHER })]],
+  [
+    /^any of ([\w ,]+?) (?:is )?(?:missing|absent)$/,
+    names =>
+      names!
+        .split(/[ ,]+/)
+        .filter(name => !['and', 'or'].includes(name))
+        .map(name => claims({ [name]: undefined }))
+  ],
+  [
+    /^(?:(?:no|without(?: an?)?) (\w+)|(\w+) (?:claim )?(?:is )?(?:missing|absent|null))(?: (?:claim|from|in|although|where|while) .+)?$/,
+    (first, second) => [claims({ [first ?? second!]: undefined })]
+  ],
+  [
+    /^aud (?:(?:does not contain|lacks|is not) (?:the )?client_id|(?:is|names) (?:an)?other client)$/,
+    () => [claims({ aud: OTHER })]
+  ],
   [/^aud (?:is|contains) (?:the )?client_id$/, () => [claims({})]],
   [/^(?:two|several|multiple) audiences$/, () => [({ clientId }) => ({ claims: { aud: [clientId, OTHER] } })]],
-  [/^azp (?:(?:is|names) )?(?:an)?other(?: client)?$|^azp (?:is not|differs from) (?:the )?client_id$/, () => [claims({ azp: OTHER })]],
+  [
+    /^azp (?:(?:is|names) )?(?:an)?other(?: client)?$|^azp (?:is not|differs from) (?:the )?client_id$/,
+    () => [claims({ azp: OTHER })]
+  ],
   [/^azp (?:is|equals) (?:the )?client_id$/, () => [({ clientId }) => ({ claims: { azp: clientId } })]],
-  [/^iss(?:uer)? (?:is another(?: issuer)?|differs.*|mismatch.*|(?:does not match|is not) .*)$/, () => [claims({ iss: 'https://other.example' })]],
-  [/^exp(?:ires|ired)?(?: at)? (\d+ ?\w+) (?:ago|in the past)$/, time => [({ now, margin }) => ({ claims: { iat: now - 7200, exp: now - secondsIn(time!) + margin } })]],
-  [/^(?:iat|issued)(?: at)? (\d+ ?\w+) (?:ahead|in the future)(?: of .+)?$/, time => [({ now, margin }) => ({ claims: { iat: now + secondsIn(time!) - margin } })]],
-  [/^nonce in id_token differs from the one sent at login$|^nonce (?:differs|is another).*$/, () => [claims({ nonce: 'another-nonce' })]],
-  [/^(?:signed (?:with|by) (?:an)?other key|(?:bad|wrong|invalid) signature|signature (?:is )?(?:wrong|invalid|does not match))$/, () => [() => ({ signedBy: { ...createKey(), kid: 'unknown' } })]],
-  [/^(?:alg(?:orithm)? (?:is )?HS256|signed with the (?:client )?secret|HMAC)$/, () => [() => ({ signedBy: { hmac: 'secret' }, header: { alg: 'HS256' } })]],
+  [
+    /^iss(?:uer)? (?:is another(?: issuer)?|differs.*|mismatch.*|(?:does not match|is not) .*)$/,
+    () => [claims({ iss: 'https://other.example' })]
+  ],
+  [
+    /^exp(?:ires|ired)?(?: at)? (\d+ ?\w+) (?:ago|in the past)$/,
+    time => [({ now, margin }) => ({ claims: { iat: now - 7200, exp: now - secondsIn(time!) + margin } })]
+  ],
+  [
+    /^(?:iat|issued)(?: at)? (\d+ ?\w+) (?:ahead|in the future)(?: of .+)?$/,
+    time => [({ now, margin }) => ({ claims: { iat: now + secondsIn(time!) - margin } })]
+  ],
+  [
+    /^nonce in id_token differs from the one sent at login$|^nonce (?:differs|is another).*$/,
+    () => [claims({ nonce: 'another-nonce' })]
+  ],
+  [
+    /^(?:signed (?:with|by) (?:an)?other key|(?:bad|wrong|invalid) signature|signature (?:is )?(?:wrong|invalid|does not match))$/,
+    () => [() => ({ signedBy: { ...createKey(), kid: 'unknown' } })]
+  ],
+  [
+    /^(?:alg(?:orithm)? (?:is )?HS256|signed with the (?:client )?secret|HMAC)$/,
+    () => [() => ({ signedBy: { hmac: 'secret' }, header: { alg: 'HS256' } })]
+  ],
   [/^(\w+) (?:is )?(?:empty|blank)$/, name => [claims({ [name!]: '' })]],
   [/^at_hash (?:is )?(?:wrong|invalid|does not match.*)$/, () => [claims({ at_hash: 'wrong' })]],
   [/^(?:alg(?:orithm)? (?:is )?none|unsigned|not signed)$/, () => [() => ({ signedBy: 'nobody' })]],
@@ -57,7 +91,10 @@ export function claimVariants (sentence: string): IdTokenVariant[] {
 }
 
 // A list of names has commas, and "and", of its own.
-const piecesOf = (sentence: string) => sentence.startsWith('any of ') ? [sentence] : sentence.split(/, (?:and )?| and (?!sub |aud |exp |iat )| with (?=.*skew)/).map(piece => piece.trim())
+const piecesOf = (sentence: string) =>
+  sentence.startsWith('any of ')
+    ? [sentence]
+    : sentence.split(/, (?:and )?| and (?!sub |aud |exp |iat )| with (?=.*skew)/).map(piece => piece.trim())
 
 function meaningOf (piece: string): Meaning[] | undefined {
   for (const [pattern, variants] of PHRASES) {

@@ -21,7 +21,11 @@ export interface LoginSite {
 }
 
 /** A Fastify app with the plugin, and a provider of its own that logs everybody in. */
-export async function loginSite (cleanup: Cleanup, options: Partial<ProviderOptions> = {}, oauth: Partial<PluginOptions> = {}): Promise<LoginSite> {
+export async function loginSite (
+  cleanup: Cleanup,
+  options: Partial<ProviderOptions> = {},
+  oauth: Partial<PluginOptions> = {}
+): Promise<LoginSite> {
   const provider = await startMisbehavingProvider(cleanup, {}, { host: 'localhost' })
   const errors: OAuthError[] = []
   const { url, store } = await buildApp(cleanup, {

@@ -5,7 +5,10 @@ import type { Saved } from './rig.ts'
 import type { WireRequest } from './wire.ts'
 import type { CodeChallenge } from './wire-expectations.ts'
 
-/** What came of one case: whatever its operation can tell. What is expected of something that is not here is not understood. */
+/**
+ * What came of one case: whatever its operation can tell. What is expected of something that is not here is not
+ * understood.
+ */
 export interface Observation {
   error?: unknown
   /** The set that the operation handed out. */

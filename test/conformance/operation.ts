@@ -11,8 +11,8 @@ export interface Operation {
 }
 
 /**
- * Does what a case asks for. An error is an outcome like any other, beside what was observed up to then; that something is
- * not understood is none.
+ * Does what a case asks for. An error is an outcome like any other, beside what was observed up to then; that something
+ * is not understood is none.
  */
 export async function observe (work: (observed: Observation) => Promise<unknown>): Promise<Observation> {
   // Where not even a provider came about, nothing went out.

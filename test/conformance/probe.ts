@@ -9,7 +9,11 @@ const API = 'https://rs.b/'
 async function call (given: Members, tokens: TokenSet | Members) {
   const { requested_scope: _scope, expected_state: _state, token: _token, ...rest } = given
   // What is asked is whether the time is over, not whether it soon will be.
-  const rig = new Rig({ given: { leeway: 0, ...rest }, options: { resourceServers: [API], clientSecret: 'sec' }, session: { tokens: structuredClone(tokens) as TokenSet, refresh: 'manual' } })
+  const rig = new Rig({
+    given: { leeway: 0, ...rest },
+    options: { resourceServers: [API], clientSecret: 'sec' },
+    session: { tokens: structuredClone(tokens) as TokenSet, refresh: 'manual' }
+  })
   try {
     const { body } = await rig.session().get(`${API}x`)
     await body.dump()

@@ -1,6 +1,8 @@
 import type { Result } from './runner.ts'
 
-/** A run in lines: each failure with its id, what was not understood by its name, and last how many there are of each. */
+/**
+ * A run in lines: each failure with its id, what was not understood by its name, and last how many there are of each.
+ */
 export function report (results: readonly Result[]): string[] {
   const lines: string[] = []
   const unknown = new Map<string, string[]>()

@@ -1,6 +1,12 @@
 import { createPublicKey } from 'node:crypto'
 import type { OAuthSession, OAuthSessionInit } from '../../lib/standalone/session.ts'
-import { createProvider, type StandaloneOptions, type StandaloneProvider, type ProviderOptions, type TokenSet } from '../../lib/index.ts'
+import {
+  createProvider,
+  type StandaloneOptions,
+  type StandaloneProvider,
+  type ProviderOptions,
+  type TokenSet
+} from '../../lib/index.ts'
 import type { TokensEvent } from '../../lib/tokens/on-tokens.ts'
 import type { Members } from './case.ts'
 import type { Observation } from './observation.ts'
@@ -48,9 +54,16 @@ export class Rig {
   #servers (given: Members): Server[] {
     const { issuer } = this.options
     const answers = [given.token_response ?? TOKENS].flat().map(answerOf)
-    const tokens: Server = request => isTokenRequest(request) ? answers.length > 1 ? answers.shift() : answers[0] : undefined
+    const tokens: Server = request =>
+      isTokenRequest(request) ? (answers.length > 1 ? answers.shift() : answers[0]) : undefined
     if (issuer === undefined) return [tokens]
-    return [serve(given.discovery_url ?? `${withoutSlash(issuer)}/.well-known/openid-configuration`, json(given.discovery ?? metadata(issuer))), tokens]
+    return [
+      serve(
+        given.discovery_url ?? `${withoutSlash(issuer)}/.well-known/openid-configuration`,
+        json(given.discovery ?? metadata(issuer))
+      ),
+      tokens
+    ]
   }
 
   /** What any operation can tell of its network, its updater and its client. */
@@ -78,18 +91,28 @@ export class Rig {
 }
 
 // Wherever it goes: some providers have an address of its own for refreshes.
-const isTokenRequest = ({ url, body }: WireRequest) => new URL(url).searchParams.has('grant_type') || new URLSearchParams(body).has('grant_type')
+const isTokenRequest = ({ url, body }: WireRequest) =>
+  new URL(url).searchParams.has('grant_type') || new URLSearchParams(body).has('grant_type')
 
 const withoutSlash = (url: string) => url.replace(/\/$/, '')
 
 function metadata (issuer: string): Members {
   const base = withoutSlash(issuer)
-  return { issuer, authorization_endpoint: `${base}/authorize`, token_endpoint: `${base}/token`, jwks_uri: `${base}/jwks` }
+  return {
+    issuer,
+    authorization_endpoint: `${base}/authorize`,
+    token_endpoint: `${base}/token`,
+    jwks_uri: `${base}/jwks`
+  }
 }
 
 /** An answer as the cases write it. */
 export function answerOf ({ status, content_type: type, headers, body }: Members): WireAnswer {
-  return { status, body: typeof body === 'object' && body !== null ? JSON.stringify(body) : body ?? undefined, headers: { ...(type !== undefined && { 'content-type': type }), ...headers } }
+  return {
+    status,
+    body: typeof body === 'object' && body !== null ? JSON.stringify(body) : (body ?? undefined),
+    headers: { ...(type !== undefined && { 'content-type': type }), ...headers }
+  }
 }
 
 /** A JSON answer. */

@@ -37,8 +37,13 @@ export async function runCases (cases: readonly ConformanceCase[]): Promise<Resu
   return results
 }
 
-// Whether something is given or part of what is done is a matter of taste: what only one of the two knows belongs there.
-function inTheirPlaces ({ given, when }: Pick<ConformanceCase, 'given' | 'when'>, knownGiven: readonly string[], knownWhen: readonly string[]) {
+// Whether something is given or part of what is done is a matter of taste: what only one of the two knows belongs
+// there.
+function inTheirPlaces (
+  { given, when }: Pick<ConformanceCase, 'given' | 'when'>,
+  knownGiven: readonly string[],
+  knownWhen: readonly string[]
+) {
   const parts = { given: { ...given }, when: { ...when } }
   const move = (from: Members, known: readonly string[], to: Members, wanted: readonly string[]) => {
     for (const key of Object.keys(from)) {

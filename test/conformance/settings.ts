@@ -38,7 +38,8 @@ const GRANT_TYPES: Record<string, ProviderOptions['grantType']> = {
   client_credentials: 'client_credentials',
   implicit: 'implicit',
   device: 'device_code',
-  // An assertion, or another token, takes the place of a code (RFC 7523, RFC 8693): nothing about the provider is different.
+  // An assertion, or another token, takes the place of a code (RFC 7523, RFC 8693): nothing about the provider is
+  // different.
   jwt_bearer: 'authorization_code',
   token_exchange: 'authorization_code'
 }
@@ -63,7 +64,12 @@ export const SETTINGS = [
 
 /** The provider's options. `more` is what an operation needs that its case leaves out. */
 export function providerOptions (given: Members, more: Partial<ProviderOptions> = {}): ProviderOptions {
-  const options = withoutUndefined({ clientId: 'cid', ...more, ...translated(OPTIONS, withoutNull(given)), ...clientAuthentication(given) })
+  const options = withoutUndefined({
+    clientId: 'cid',
+    ...more,
+    ...translated(OPTIONS, withoutNull(given)),
+    ...clientAuthentication(given)
+  })
   if (given.flow !== undefined) options.grantType = grantTypeOf(given.flow)
   if (given.provider !== undefined) return presetOptions(given.provider, { clientSecret: 'sec', ...options })
   if (given.discovery_url !== undefined) return options as ProviderOptions
@@ -78,7 +84,8 @@ export function providerOptions (given: Members, more: Partial<ProviderOptions> 
 }
 
 // What an app writes that has none of it: Python's None stands for an option that is left out.
-const withoutNull = (given: Members): Members => Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null))
+const withoutNull = (given: Members): Members =>
+  Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null))
 
 // An option that is written must have a value.
 function withoutUndefined (options: Partial<ProviderOptions>): Partial<ProviderOptions> {
@@ -138,7 +145,10 @@ export function withState ({ state, ...given }: Members): Members {
   return { ...(state !== undefined && { expected_state: state }), ...given }
 }
 
-/** What a session is made with. The reference's three ways to refresh: by hand, by an error that carries the new set, or with an updater. */
+/**
+ * What a session is made with. The reference's three ways to refresh: by hand, by an error that carries the new set, or
+ * with an updater.
+ */
 export function sessionInit (given: Members): OAuthSessionInit {
   const { auto_refresh: auto, token_updater: updater } = given
   const refresh = auto === false ? 'manual' : auto === true && updater === false ? 'notify' : undefined
@@ -146,5 +156,8 @@ export function sessionInit (given: Members): OAuthSessionInit {
 }
 
 function translated<T> (table: Record<string, (value: any) => T>, given: Members): T {
-  return Object.assign({}, ...Object.entries(table).map(([key, translate]) => given[key] === undefined ? {} : translate(given[key]))) as T
+  return Object.assign(
+    {},
+    ...Object.entries(table).map(([key, translate]) => (given[key] === undefined ? {} : translate(given[key])))
+  ) as T
 }

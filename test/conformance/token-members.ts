@@ -19,9 +19,18 @@ export function tokenMembers ({ raw, accessToken, refreshToken, idToken, expires
   return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined && value !== null))
 }
 
-/** The first difference between a set and what is expected of it: `null` is what must not be there, and a scope may be a list. */
-export function tokenDifference (what: string, tokens: TokenSet | undefined, expected: Members | null): string | undefined {
-  if (tokens === undefined || expected === null) return difference(what, tokens === undefined ? null : tokenMembers(tokens), expected)
+/**
+ * The first difference between a set and what is expected of it: `null` is what must not be there, and a scope may be a
+ * list.
+ */
+export function tokenDifference (
+  what: string,
+  tokens: TokenSet | undefined,
+  expected: Members | null
+): string | undefined {
+  if (tokens === undefined || expected === null) {
+    return difference(what, tokens === undefined ? null : tokenMembers(tokens), expected)
+  }
   const wanted = Object.fromEntries(Object.entries(expected).map(([name, value]) => [name, value ?? undefined]))
   const actual = tokenMembers(tokens)
   if (Array.isArray(wanted.scope)) {

@@ -16,12 +16,19 @@ const spaced = (text: string) => text.replaceAll('+', '%20')
 const CHECKS: Record<string, Check> = {
   query: (url, expected) => difference('query', [...url.searchParams], expected),
   query_has: (url, expected) => difference('query', single(url), expected, hasAll),
-  query_lacks: (url, names: string[]) => names.map(name => url.searchParams.has(name) ? `the query has ${name}` : '').find(Boolean),
+  query_lacks: (url, names: string[]) =>
+    names.map(name => (url.searchParams.has(name) ? `the query has ${name}` : '')).find(Boolean),
   query_pairs: (url, expected) => pairs('query_pairs', url.searchParams, expected),
-  query_matches: (url, expected: Record<string, string>) => Object.entries(expected).map(([name, pattern]) => matches(name, url.searchParams.get(name), pattern)).find(problem => problem !== undefined),
-  raw_contains: (_url, expected, _urls, text) => spaced(text).includes(spaced(expected)) ? undefined : `the URL is ${text}, without ${expected}`,
-  raw_lacks: (_url, unwanted, _urls, text) => spaced(text).includes(spaced(unwanted)) ? `the URL is ${text}, with ${unwanted}` : undefined,
-  url_prefix: (_url, expected, _urls, text) => text.startsWith(expected) ? undefined : `the URL is ${text}, and begins otherwise than ${expected}`,
+  query_matches: (url, expected: Record<string, string>) =>
+    Object.entries(expected)
+      .map(([name, pattern]) => matches(name, url.searchParams.get(name), pattern))
+      .find(problem => problem !== undefined),
+  raw_contains: (_url, expected, _urls, text) =>
+    spaced(text).includes(spaced(expected)) ? undefined : `the URL is ${text}, without ${expected}`,
+  raw_lacks: (_url, unwanted, _urls, text) =>
+    spaced(text).includes(spaced(unwanted)) ? `the URL is ${text}, with ${unwanted}` : undefined,
+  url_prefix: (_url, expected, _urls, text) =>
+    text.startsWith(expected) ? undefined : `the URL is ${text}, and begins otherwise than ${expected}`,
   state_matches: (url, pattern) => matches('state', url.searchParams.get('state'), pattern),
   state_differs_between_calls: (_url, expected, urls) => {
     const states = urls.map(({ searchParams }) => searchParams.get('state'))
@@ -39,5 +46,7 @@ export function checkUrl (key: string, urls: readonly string[], expected: unknow
 }
 
 function matches (what: string, value: string | null, pattern: string): string | undefined {
-  return value !== null && new RegExp(pattern).test(value) ? undefined : `${what} is ${show(value)}, which does not match ${pattern}`
+  return value !== null && new RegExp(pattern).test(value)
+    ? undefined
+    : `${what} is ${show(value)}, which does not match ${pattern}`
 }

@@ -26,8 +26,12 @@ const queryOf = ({ url }: WireRequest) => fieldsOf(new URL(url).searchParams)
 const CHECKS: Record<string, Check> = {
   method: ({ method }, expected) => difference('method', method, expected),
   url: ({ url }, expected) => difference('url', url, expected),
-  headers: ({ headers }, expected: Members) => firstOf(Object.entries(expected), ([name, value]) => difference(`header ${name}`, mediaType(name, headers[name.toLowerCase()]), value)),
-  headers_lack: ({ headers }, names: string[]) => firstOf(names, name => headers[name.toLowerCase()] === undefined ? undefined : `there is a header ${name}`),
+  headers: ({ headers }, expected: Members) =>
+    firstOf(Object.entries(expected), ([name, value]) =>
+      difference(`header ${name}`, mediaType(name, headers[name.toLowerCase()]), value)
+    ),
+  headers_lack: ({ headers }, names: string[]) =>
+    firstOf(names, name => (headers[name.toLowerCase()] === undefined ? undefined : `there is a header ${name}`)),
   form: (request, expected, context) => difference('form', formOf(request), expected, exactly(context)),
   form_has: (request, expected) => difference('form', formOf(request), asFields(expected), hasAll),
   form_lacks: (request, names) => lacks('form', formOf(request), names),
@@ -38,12 +42,17 @@ const CHECKS: Record<string, Check> = {
   form_pairs: ({ body }, expected) => pairs('form_pairs', new URLSearchParams(body), expected),
   no_body: ({ body }, expected) => difference('no_body', body === '', expected),
   // Where only the meaning of JSON counts, its text may differ.
-  raw_body: ({ body }, expected, context) => difference('body', body, expected, 'json' in context ? sameJson : undefined),
-  raw_body_contains: ({ body }, expected) => body.includes(expected) ? undefined : `body is ${show(body)}, without ${expected}`,
-  raw_body_lacks: ({ body }, unwanted) => body.includes(unwanted) ? `body is ${show(body)}, with ${unwanted}` : undefined,
+  raw_body: ({ body }, expected, context) =>
+    difference('body', body, expected, 'json' in context ? sameJson : undefined),
+  raw_body_contains: ({ body }, expected) =>
+    body.includes(expected) ? undefined : `body is ${show(body)}, without ${expected}`,
+  raw_body_lacks: ({ body }, unwanted) =>
+    body.includes(unwanted) ? `body is ${show(body)}, with ${unwanted}` : undefined,
   json_equivalent: () => undefined,
-  form_verifier_hashes_to_challenge: (request, expected, { codeChallenge }) => difference('form_verifier_hashes_to_challenge', answers(formOf(request).code_verifier, codeChallenge), expected),
-  assertion: (request, expected, context) => checkAssertion(String(formOf(request).client_assertion ?? formOf(request).assertion ?? ''), expected, context)
+  form_verifier_hashes_to_challenge: (request, expected, { codeChallenge }) =>
+    difference('form_verifier_hashes_to_challenge', answers(formOf(request).code_verifier, codeChallenge), expected),
+  assertion: (request, expected, context) =>
+    checkAssertion(String(formOf(request).client_assertion ?? formOf(request).assertion ?? ''), expected, context)
 }
 
 /** Whether a member of `expect` speaks of a request. */
@@ -72,13 +81,17 @@ function firstOf<T> (items: readonly T[], problemOf: (item: T) => string | undef
 }
 
 // A charset beside the media type changes nothing.
-const mediaType = (name: string, value: string | undefined) => name.toLowerCase() === 'content-type' ? value?.replace(/;.*$/, '') : value
+const mediaType = (name: string, value: string | undefined) =>
+  name.toLowerCase() === 'content-type' ? value?.replace(/;.*$/, '') : value
 
-const asFields = (expected: Members): Members => Object.fromEntries(Object.entries(expected).map(([name, value]) => [name, Array.isArray(value) ? value.map(String) : String(value)]))
+const asFields = (expected: Members): Members =>
+  Object.fromEntries(
+    Object.entries(expected).map(([name, value]) => [name, Array.isArray(value) ? value.map(String) : String(value)])
+  )
 
 /**
- * A client without a secret names itself in every form (RFC 6749, sections 3.2.1 and 4.1.3); the reference does so in none
- * unless told, and its exact forms leave that out.
+ * A client without a secret names itself in every form (RFC 6749, sections 3.2.1 and 4.1.3); the reference does so in
+ * none unless told, and its exact forms leave that out.
  */
 const exactly = ({ publicClientId }: WireContext) => (actual: Members, expected: Members) => {
   const { client_id: id, ...rest } = actual
@@ -101,11 +114,18 @@ function sameJson (actual: string, expected: string): boolean {
 
 function answers (verifier: unknown, challenge: CodeChallenge | undefined): boolean {
   if (typeof verifier !== 'string' || challenge === undefined) return false
-  return challenge.value === (challenge.method === 'plain' ? verifier : createHash('sha256').update(verifier).digest('base64url'))
+  return (
+    challenge.value ===
+    (challenge.method === 'plain' ? verifier : createHash('sha256').update(verifier).digest('base64url'))
+  )
 }
 
 /** A signed assertion: header and claims, and a signature that is worth something. */
-function checkAssertion (assertion: string, expected: Members, { clientSecret, publicKey }: WireContext): string | undefined {
+function checkAssertion (
+  assertion: string,
+  expected: Members,
+  { clientSecret, publicKey }: WireContext
+): string | undefined {
   const [header = '', claims = '', signature = ''] = assertion.split('.')
   if (signature === '') return 'the form has no signed assertion'
   const decode = (part: string) => JSON.parse(Buffer.from(part, 'base64url').toString()) as Members
@@ -114,7 +134,15 @@ function checkAssertion (assertion: string, expected: Members, { clientSecret, p
   const { alg } = decode(header)
   const input = Buffer.from(`${header}.${claims}`)
   const isSigned = String(alg).startsWith('HS')
-    ? createHmac(`sha${String(alg).slice(2)}`, clientSecret ?? '').update(input).digest('base64url') === signature
-    : publicKey !== undefined && verify(alg.startsWith('Ed') ? null : `sha${alg.slice(2)}`, input, { key: publicKey(), dsaEncoding: 'ieee-p1363' }, Buffer.from(signature, 'base64url'))
+    ? createHmac(`sha${String(alg).slice(2)}`, clientSecret ?? '')
+      .update(input)
+      .digest('base64url') === signature
+    : publicKey !== undefined &&
+      verify(
+        alg.startsWith('Ed') ? null : `sha${alg.slice(2)}`,
+        input,
+        { key: publicKey(), dsaEncoding: 'ieee-p1363' },
+        Buffer.from(signature, 'base64url')
+      )
   return isSigned ? undefined : 'the assertion is not signed with the key'
 }

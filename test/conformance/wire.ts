@@ -41,7 +41,10 @@ export class Wire extends Dispatcher {
     this.requests.push(request)
     const { status = 200, headers = {}, body = '{}' } = this.#answer(request)
     // The agent knows both of undici's ways to talk to a handler.
-    this.#agent.get(String(options.origin)).intercept({ path: () => true, method: () => true }).reply(status, body, { headers })
+    this.#agent
+      .get(String(options.origin))
+      .intercept({ path: () => true, method: () => true })
+      .reply(status, body, { headers })
     return this.#agent.dispatch(options, handler)
   }
 
@@ -69,7 +72,10 @@ function bodyOf (body: unknown): string {
   throw new TypeError(`a request has a body that cannot be recorded: ${String(body)}`)
 }
 
-/** Answers the requests to one address, whatever their query: with a list in order (the last one again and again), or always the same. */
+/**
+ * Answers the requests to one address, whatever their query: with a list in order (the last one again and again), or
+ * always the same.
+ */
 export function serve (address: unknown, answers: WireAnswer | readonly WireAnswer[]): Server {
   const list = [answers].flat() as WireAnswer[]
   const known = withoutQuery(address)

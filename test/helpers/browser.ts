@@ -26,7 +26,10 @@ export interface PostOptions extends RequestOptions {
 
 const maxRedirects = 20
 
-/** A user agent without JavaScript: cookies, redirects, forms, and the headers by which servers tell one site from another. */
+/**
+ * A user agent without JavaScript: cookies, redirects, forms, and the headers by which servers tell one site from
+ * another.
+ */
 export class Browser {
   /** Every answer, redirects included, in order. */
   readonly history: Page[] = []
@@ -92,16 +95,38 @@ export class Browser {
 
   /** The only script that this browser knows: a page that submits its form as soon as it is loaded. */
   async #runScripts (page: Page): Promise<Page> {
-    for (let submitted = 0; submitted < maxRedirects && submitsItself(page.text); submitted++) page = await this.submitForm(page)
+    for (let submitted = 0; submitted < maxRedirects && submitsItself(page.text); submitted++) {
+      page = await this.submitForm(page)
+    }
     return page
   }
 
-  #start (method: string, url: string, initiator: string | null, options: RequestOptions, body?: string, contentType?: string): Promise<Page> {
-    const { headers = {}, redirect = 'follow', mode = 'navigate', from = mode === 'cors' ? this.page?.url ?? url : initiator } = options
+  #start (
+    method: string,
+    url: string,
+    initiator: string | null,
+    options: RequestOptions,
+    body?: string,
+    contentType?: string
+  ): Promise<Page> {
+    const {
+      headers = {},
+      redirect = 'follow',
+      mode = 'navigate',
+      from = mode === 'cors' ? (this.page?.url ?? url) : initiator
+    } = options
     const target = new URL(url, this.page?.url)
     const origin = from === null ? undefined : new URL(from, target)
     return this.#load({
-      method, url: target, headers, redirect, mode, body, contentType, initiator: origin, site: fetchSite(origin, target),
+      method,
+      url: target,
+      headers,
+      redirect,
+      mode,
+      body,
+      contentType,
+      initiator: origin,
+      site: fetchSite(origin, target)
     })
   }
 
@@ -124,7 +149,11 @@ export class Browser {
     const { status, headers, text } = await exchange(url, { method, headers: requestHeaders, body })
     this.jar.store(url, headers['set-cookie'] ?? [])
 
-    const target = isRedirect(status) ? headers.location : navigation.mode === 'navigate' ? refreshTarget(text) : undefined
+    const target = isRedirect(status)
+      ? headers.location
+      : navigation.mode === 'navigate'
+        ? refreshTarget(text)
+        : undefined
     const page: Page = {
       url: url.href,
       method,

@@ -29,7 +29,13 @@ export async function buildApp (t: { after: (fn: () => unknown) => unknown }, op
   const store = new JsonStore()
   let url = ''
   await app.register(cookie)
-  await app.register(session, { secret: SESSION_SECRET, cookie: { secure: false }, saveUninitialized: false, store, ...options.session })
+  await app.register(session, {
+    secret: SESSION_SECRET,
+    cookie: { secure: false },
+    saveUninitialized: false,
+    store,
+    ...options.session
+  })
   await app.register(oauth, { baseUrl: () => url, ...options.oauth })
   app.get('/', async (request) => ({ user: request.oauth.user?.id ?? null }))
   await options.setup?.(app)

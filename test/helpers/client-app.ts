@@ -38,7 +38,10 @@ export interface ClientApp {
   page (work: Work<unknown>): Promise<Page>
 }
 
-export async function startClientApp (t: Test, { provider: settings, acme, oauth, dispatcher, fastify }: ClientAppOptions = {}): Promise<ClientApp> {
+export async function startClientApp (
+  t: Test,
+  { provider: settings, acme, oauth, dispatcher, fastify }: ClientAppOptions = {}
+): Promise<ClientApp> {
   const provider = await startProvider(t, settings)
   const works = new Map<string, Work<unknown>>()
   const { url, store } = await buildApp(t, {
@@ -108,7 +111,9 @@ export class ThrownSynchronously extends Error {
 }
 
 /** The error that a promise rejects with; fails the test where it does not. */
-export async function rejection<E = Error & { code?: string, reason?: string, statusCode?: number, responseStatus?: number, provider?: string }> (promise: Promise<unknown>): Promise<E> {
+export async function rejection<
+  E = Error & { code?: string; reason?: string; statusCode?: number; responseStatus?: number; provider?: string }
+> (promise: Promise<unknown>): Promise<E> {
   return await promise.then(
     (value) => { throw new Error(`no rejection, but ${String(value)}`) },
     (error: unknown) => error as E

@@ -27,7 +27,9 @@ export interface TestCluster {
 }
 interface StoredTokens { version: number, tokens: { accessToken: string, refreshToken?: string, expiresAt?: number } }
 
-/** A client that is back as soon as Redis is; while that is away it fails at once (an app's), or waits (a test's own). */
+/**
+ * A client that is back as soon as Redis is; while that is away it fails at once (an app's), or waits (a test's own).
+ */
 async function connectTo (url: string, disableOfflineQueue: boolean) {
   const client = createClient({ url, disableOfflineQueue, socket: { reconnectStrategy: 20 } })
   client.on('error', () => {})
@@ -36,10 +38,15 @@ async function connectTo (url: string, disableOfflineQueue: boolean) {
 }
 
 /**
- * Several apps on one real Redis, each with clients, registries and connections of its own: to the plugin they are as many
- * processes. Undefined where there is no Redis and the test is skipped.
+ * Several apps on one real Redis, each with clients, registries and connections of its own: to the plugin they are as
+ * many processes. Undefined where there is no Redis and the test is skipped.
  */
-export async function startCluster (t: Test, provider: TestProvider, count: number, options: ClusterOptions = {}): Promise<TestCluster | undefined> {
+export async function startCluster (
+  t: Test,
+  provider: TestProvider,
+  count: number,
+  options: ClusterOptions = {}
+): Promise<TestCluster | undefined> {
   const redis = await startRedis(t, { appendonly: true })
   if (redis === undefined) return undefined
   const connect = async (disableOfflineQueue: boolean) => {

@@ -31,7 +31,9 @@ export const drip: Fault = ({ response }) => {
 }
 
 /** More than anybody should read of a token answer: `bytes` of JSON. */
-export const flood = (bytes = 4 * 1024 * 1024): Fault => () => ({ status: 200, body: { access_token: 'a'.repeat(bytes) } })
+export const flood =
+  (bytes = 4 * 1024 * 1024): Fault =>
+    () => ({ status: 200, body: { access_token: 'a'.repeat(bytes) } })
 
 export const html: Fault = () => ({
   status: 502,
@@ -39,9 +41,16 @@ export const html: Fault = () => ({
   body: '<!DOCTYPE html><title>502 Bad Gateway</title><h1>Bad Gateway</h1>',
 })
 
-export const garbage: Fault = () => ({ status: 200, headers: { 'content-type': 'application/json' }, body: '{"access_token":' })
+export const garbage: Fault = () => ({
+  status: 200,
+  headers: { 'content-type': 'application/json' },
+  body: '{"access_token":'
+})
 
-/** The provider acts, and its JSON is changed before it goes out: `edited((tokens) => ({ ...tokens, scope: 'openid' }))`. */
+/**
+ * The provider acts, and its JSON is changed before it goes out: `edited((tokens) => ({ ...tokens, scope: 'openid'
+ * }))`.
+ */
 export const edited = (edit: (body: Record<string, unknown>) => unknown): Fault => async ({ process }: Exchange) => {
   const { status, body } = await process()
   return { status, headers: { 'content-type': 'application/json' }, body: edit(body as Record<string, unknown>) }

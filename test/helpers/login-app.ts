@@ -34,7 +34,11 @@ export interface LoginApp extends TestApp {
 
 /** An app whose provider, `acme`, logs everybody in without a question; wrong in one point where the test says so. */
 export async function loginApp (t: Test, options: LoginAppOptions = {}): Promise<LoginApp> {
-  const provider = await startMisbehavingProvider(t, options.wrong, options.host === undefined ? {} : { host: options.host })
+  const provider = await startMisbehavingProvider(
+    t,
+    options.wrong,
+    options.host === undefined ? {} : { host: options.host }
+  )
   const errors: OAuthError[] = []
   const built = await buildApp(t, {
     oauth: {
@@ -58,7 +62,9 @@ export async function callbackUrl (browser: Browser, loginUrl: string): Promise<
   const start = await browser.get(loginUrl, { redirect: 'manual' })
   if (start.location === undefined) throw new Error(`no login began: ${start.status} ${start.text}`)
   const back = await browser.follow(start, { redirect: 'manual' })
-  if (back.location === undefined) throw new Error(`the provider did not send the browser back: ${back.status} ${back.text}`)
+  if (back.location === undefined) {
+    throw new Error(`the provider did not send the browser back: ${back.status} ${back.text}`)
+  }
   return back.location
 }
 
@@ -71,12 +77,18 @@ export function withQuery (url: string, change: (query: URLSearchParams) => void
 
 /** The error code that a page or a JSON answer tells. */
 export function codeOf (page: Pick<Page, 'text' | 'headers'>): string | undefined {
-  if (String(page.headers['content-type']).startsWith('application/json')) return (JSON.parse(page.text) as { code?: string }).code
+  if (String(page.headers['content-type']).startsWith('application/json')) {
+    return (JSON.parse(page.text) as { code?: string }).code
+  }
   return /Reference: <code>(\w+)<\/code>/.exec(page.text)?.[1]
 }
 
 /** Asserts that nobody is logged in, neither as the browser sees it nor in the store. */
-export async function assertNobody (t: Test, { store, browser, userOf }: Pick<LoginApp, 'store' | 'browser' | 'userOf'>, who = browser): Promise<void> {
+export async function assertNobody (
+  t: Test,
+  { store, browser, userOf }: Pick<LoginApp, 'store' | 'browser' | 'userOf'>,
+  who = browser
+): Promise<void> {
   t.equal(await userOf(who), null, 'nobody is logged in')
   t.equal(tokenRecords(store).size, 0, 'no token is stored')
   t.notOk([...store.records.values()].some((json) => json.includes('"accounts"')), 'no session names an account')
@@ -86,6 +98,6 @@ export async function assertNobody (t: Test, { store, browser, userOf }: Pick<Lo
 export const loginCookies = (browser: Browser) => browser.cookies.filter(({ name }) => /^(?:__Host-)?oauth-/.test(name))
 
 /** The ids under which a store keeps logins that are under way. */
-export const pendingLogins = (store: JsonStore) => [...store.records.keys()].filter((id) => id.startsWith('oauth:login:'))
+export const pendingLogins = (store: JsonStore) => [...store.records.keys()].filter(id => id.startsWith('oauth:login:'))
 
 export const asJson = { headers: { accept: 'application/json' } }

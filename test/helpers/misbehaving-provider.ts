@@ -1,4 +1,13 @@
-import { constants, createHash, createHmac, generateKeyPairSync, randomBytes, randomUUID, sign, type KeyObject } from 'node:crypto'
+import {
+  constants,
+  createHash,
+  createHmac,
+  generateKeyPairSync,
+  randomBytes,
+  randomUUID,
+  sign,
+  type KeyObject
+} from 'node:crypto'
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { text } from 'node:stream/consumers'
 import type { Test } from 'tap'
@@ -56,7 +65,9 @@ export interface Reply {
 }
 
 /** What an endpoint answers in the provider's place; a function may also do something else first and return nothing. */
-export type Instead = Reply | ((request: ProviderRequest, response: ServerResponse) => Reply | 'taken' | void | Promise<Reply | 'taken' | void>)
+export type Instead =
+  | Reply
+  | ((request: ProviderRequest, response: ServerResponse) => Reply | 'taken' | void | Promise<Reply | 'taken' | void>)
 
 /** The one point in which the provider is wrong. Of members that are overridden, `undefined` takes one away. */
 export interface Misbehaviour {
@@ -153,7 +164,13 @@ export class MisbehavingProvider {
   async handle (message: IncomingMessage, response: ServerResponse): Promise<void> {
     const { pathname, searchParams } = new URL(message.url ?? '', this.issuer)
     const form = new URLSearchParams(await text(message))
-    const request: ProviderRequest = { method: message.method ?? '', path: pathname, headers: message.headers, query: searchParams, form }
+    const request: ProviderRequest = {
+      method: message.method ?? '',
+      path: pathname,
+      headers: message.headers,
+      query: searchParams,
+      form
+    }
     this.requests.push(request)
 
     const name = (Object.keys(paths) as EndpointName[]).find((candidate) => paths[candidate] === pathname)
@@ -169,13 +186,22 @@ export class MisbehavingProvider {
 
   #answer (name: EndpointName | undefined, request: ProviderRequest): Reply {
     switch (name) {
-      case 'discovery': return { body: this.#metadata() }
-      case 'authorization': return this.#authorize(request.query)
-      case 'token': return this.#exchange(request)
-      case 'keys': return { body: this.wrong.keySet ?? { keys: this.keys.map((key) => publicJwk(key)) } }
-      case 'userinfo': return { body: override({ sub: this.subject, name: 'Alice Adams', email: 'alice@example.com' }, this.wrong.userinfo) }
-      case 'revocation': return {}
-      default: return { status: 404, body: { error: 'not_found' } }
+      case 'discovery':
+        return { body: this.#metadata() }
+      case 'authorization':
+        return this.#authorize(request.query)
+      case 'token':
+        return this.#exchange(request)
+      case 'keys':
+        return { body: this.wrong.keySet ?? { keys: this.keys.map(key => publicJwk(key)) } }
+      case 'userinfo':
+        return {
+          body: override({ sub: this.subject, name: 'Alice Adams', email: 'alice@example.com' }, this.wrong.userinfo)
+        }
+      case 'revocation':
+        return {}
+      default:
+        return { status: 404, body: { error: 'not_found' } }
     }
   }
 
@@ -199,10 +225,15 @@ export class MisbehavingProvider {
     this.secrets.push(code, ...['state', 'nonce'].map((name) => query.get(name)).filter((value) => value !== null))
     this.wrong.callback?.(params)
     const redirectUri = query.get('redirect_uri') ?? ''
-    if (query.get('response_mode') !== 'form_post') return { status: 302, headers: { location: `${redirectUri}${redirectUri.includes('?') ? '&' : '?'}${params}` } }
+    if (query.get('response_mode') !== 'form_post') {
+      return { status: 302, headers: { location: `${redirectUri}${redirectUri.includes('?') ? '&' : '?'}${params}` } }
+    }
 
-    const fields = [...params].map(([name, value]) => `<input type="hidden" name="${escapeHtml(name)}" value="${escapeHtml(value)}">`)
-    const body = `<form method="post" action="${escapeHtml(redirectUri)}">${fields.join('')}</form><script>document.forms[0].submit()</script>`
+    const fields = [...params].map(
+      ([name, value]) => `<input type="hidden" name="${escapeHtml(name)}" value="${escapeHtml(value)}">`
+    )
+    const body = '<form method="post" ' +
+      `action="${escapeHtml(redirectUri)}">${fields.join('')}</form><script>document.forms[0].submit()</script>`
     return { headers: { 'content-type': 'text/html' }, body }
   }
 
@@ -236,7 +267,9 @@ export class MisbehavingProvider {
     this.secrets.push(verifier)
     const asked = this.#codes.get(code)
     const challenge = createHash('sha256').update(verifier).digest('base64url')
-    if (form.get('redirect_uri') !== asked?.get('redirect_uri') || challenge !== asked?.get('code_challenge')) return undefined
+    if (form.get('redirect_uri') !== asked?.get('redirect_uri') || challenge !== asked?.get('code_challenge')) {
+      return undefined
+    }
     this.#codes.delete(code)
     return asked
   }
@@ -308,7 +341,11 @@ function override (members: Record<string, unknown>, changes: Record<string, unk
 }
 
 /** Starts a provider that is wrong in one point; it is closed after `t`. */
-export async function startMisbehavingProvider (t: Pick<Test, 'after'>, wrong: Misbehaviour = {}, { host = '127.0.0.1' } = {}): Promise<MisbehavingProvider> {
+export async function startMisbehavingProvider (
+  t: Pick<Test, 'after'>,
+  wrong: Misbehaviour = {},
+  { host = '127.0.0.1' } = {}
+): Promise<MisbehavingProvider> {
   const { server, port, close } = await listen()
   t.after(close)
   const provider = new MisbehavingProvider(`http://${host}:${port}`, wrong)

@@ -33,7 +33,10 @@ export function redirected (navigation: Navigation, status: number, location: st
   return { ...navigation, url, site, method: 'GET', body: undefined, contentType: undefined }
 }
 
-export function headersOf ({ method, contentType, initiator, site, mode, headers }: Navigation, cookie: string | undefined): Record<string, string> {
+export function headersOf (
+  { method, contentType, initiator, site, mode, headers }: Navigation,
+  cookie: string | undefined
+): Record<string, string> {
   const page = mode === 'navigate'
   const all: Record<string, string | undefined> = {
     accept: page ? 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8' : '*/*',

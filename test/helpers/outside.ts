@@ -11,7 +11,10 @@ export interface Outside {
 }
 
 /** A server that knows nobody, asks for nothing, and notes what it is sent. */
-export async function startOutside (t: Pick<Test, 'after'>, answer: RequestListener = (_request, response) => response.end('{"outside":true}')): Promise<Outside> {
+export async function startOutside (
+  t: Pick<Test, 'after'>,
+  answer: RequestListener = (_request, response) => response.end('{"outside":true}')
+): Promise<Outside> {
   const seen: Outside['seen'] = []
   const { server, port, close } = await listen()
   t.after(close)

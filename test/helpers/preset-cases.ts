@@ -91,7 +91,13 @@ const alice = { name: 'Alice Adams', email: 'alice@example.com', picture: 'https
 const bearer = { authorization: 'Bearer {token}' }
 
 function metadata (issuer: string, endpoints: Record<string, string>): Record<string, unknown> {
-  return { issuer, response_types_supported: ['code'], subject_types_supported: ['public'], id_token_signing_alg_values_supported: ['RS256'], ...endpoints }
+  return {
+    issuer,
+    response_types_supported: ['code'],
+    subject_types_supported: ['public'],
+    id_token_signing_alg_values_supported: ['RS256'],
+    ...endpoints
+  }
 }
 
 const PERSONAL_TENANT = '9188040d-6c67-4c5b-b112-36a304b66dad'
@@ -118,10 +124,15 @@ const google: Omit<PresetCase, 'preset' | 'tokens' | 'refreshed' | 'refused'> = 
   revocationEndpoint: 'https://oauth2.googleapis.com/revoke',
   user: { id: '10769150350006150715113082367', emailVerified: true, ...alice },
   scope: ['openid', 'email', 'profile'],
-  call: { url: 'calendar/v3/users/me/calendarList', sent: 'https://www.googleapis.com/calendar/v3/users/me/calendarList', headers: bearer },
+  call: {
+    url: 'calendar/v3/users/me/calendarList',
+    sent: 'https://www.googleapis.com/calendar/v3/users/me/calendarList',
+    headers: bearer
+  },
   logout: { revokes: false }
 }
-const GOOGLE_SCOPE = 'openid https://www.googleapis.com/auth/userinfo.email https://www.googleapis.com/auth/userinfo.profile'
+const GOOGLE_SCOPE =
+  'openid https://www.googleapis.com/auth/userinfo.email https://www.googleapis.com/auth/userinfo.profile'
 
 const ENTRA = 'https://login.microsoftonline.com'
 
@@ -133,9 +144,30 @@ const microsoft = (
   authorization: { scope: 'openid profile email offline_access' },
   client: 'form',
   tokenEndpoint: `${server}/${tenant}/oauth2/v2.0/token`,
-  tokens: { token_type: 'Bearer', scope: 'openid profile email', expires_in: 3599, access_token: '{access}', refresh_token: '{refresh}', id_token: '{id}' },
-  refreshed: { token_type: 'Bearer', scope: 'openid profile email', expires_in: 3599, access_token: '{access}', refresh_token: '{refresh}', id_token: '{id}' },
-  refused: { status: 400, body: { error: 'invalid_grant', error_description: 'AADSTS700082: The refresh token has expired', error_codes: [700082] } },
+  tokens: {
+    token_type: 'Bearer',
+    scope: 'openid profile email',
+    expires_in: 3599,
+    access_token: '{access}',
+    refresh_token: '{refresh}',
+    id_token: '{id}'
+  },
+  refreshed: {
+    token_type: 'Bearer',
+    scope: 'openid profile email',
+    expires_in: 3599,
+    access_token: '{access}',
+    refresh_token: '{refresh}',
+    id_token: '{id}'
+  },
+  refused: {
+    status: 400,
+    body: {
+      error: 'invalid_grant',
+      error_description: 'AADSTS700082: The refresh token has expired',
+      error_codes: [700082]
+    }
+  },
   idToken: {
     iss: `${server}/${tid}/v2.0`,
     sub: 'AAAAAAAAAAAAAAAAAAAAAIkzqFVrSaSaFHy782bbtaQ',
@@ -164,10 +196,40 @@ const gitlab = (server: string): Omit<PresetCase, 'preset'> => ({
   authorization: { scope: 'openid profile email' },
   client: 'form',
   tokenEndpoint: `${server}/oauth/token`,
-  tokens: { access_token: '{access}', token_type: 'bearer', expires_in: 7200, refresh_token: '{refresh}', created_at: 1607635748, scope: 'openid profile email', id_token: '{id}' },
-  refreshed: { access_token: '{access}', token_type: 'bearer', expires_in: 7200, refresh_token: '{refresh}', created_at: 1628711391, scope: 'openid profile email' },
-  refused: { status: 400, body: { error: 'invalid_grant', error_description: 'The provided authorization grant is invalid, expired, revoked, …' } },
-  idToken: { iss: server, sub: '42', name: 'Alice Adams', nickname: 'alice', preferred_username: 'alice', email: 'alice@example.com', email_verified: true, picture: alice.picture },
+  tokens: {
+    access_token: '{access}',
+    token_type: 'bearer',
+    expires_in: 7200,
+    refresh_token: '{refresh}',
+    created_at: 1607635748,
+    scope: 'openid profile email',
+    id_token: '{id}'
+  },
+  refreshed: {
+    access_token: '{access}',
+    token_type: 'bearer',
+    expires_in: 7200,
+    refresh_token: '{refresh}',
+    created_at: 1628711391,
+    scope: 'openid profile email'
+  },
+  refused: {
+    status: 400,
+    body: {
+      error: 'invalid_grant',
+      error_description: 'The provided authorization grant is invalid, expired, revoked, …'
+    }
+  },
+  idToken: {
+    iss: server,
+    sub: '42',
+    name: 'Alice Adams',
+    nickname: 'alice',
+    preferred_username: 'alice',
+    email: 'alice@example.com',
+    email_verified: true,
+    picture: alice.picture
+  },
   documents: {
     [`${server}/.well-known/openid-configuration`]: metadata(server, {
       authorization_endpoint: `${server}/oauth/authorize`,
@@ -218,11 +280,28 @@ const openid = (issuer: string, endpoints: Record<string, string>): Omit<PresetC
   authorizationEndpoint: endpoints.authorization_endpoint!,
   client: 'basic',
   tokenEndpoint: endpoints.token_endpoint!,
-  tokens: { access_token: '{access}', token_type: 'Bearer', expires_in: 3600, refresh_token: '{refresh}', id_token: '{id}', scope: 'openid profile email' },
-  refreshed: { access_token: '{access}', token_type: 'Bearer', expires_in: 3600, refresh_token: '{refresh}', id_token: '{id}', scope: 'openid profile email' },
+  tokens: {
+    access_token: '{access}',
+    token_type: 'Bearer',
+    expires_in: 3600,
+    refresh_token: '{refresh}',
+    id_token: '{id}',
+    scope: 'openid profile email'
+  },
+  refreshed: {
+    access_token: '{access}',
+    token_type: 'Bearer',
+    expires_in: 3600,
+    refresh_token: '{refresh}',
+    id_token: '{id}',
+    scope: 'openid profile email'
+  },
   refused: { status: 400, body: { error: 'invalid_grant', error_description: 'Unknown or invalid refresh token.' } },
   idToken: { iss: issuer, sub: 'auth|alice', email_verified: true, ...alice },
-  documents: { [`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`]: metadata(issuer, endpoints), [endpoints.jwks_uri!]: '{keys}' },
+  documents: {
+    [`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`]: metadata(issuer, endpoints),
+    [endpoints.jwks_uri!]: '{keys}'
+  },
   revocationEndpoint: endpoints.revocation_endpoint!,
   user: { id: 'auth|alice', emailVerified: true, ...alice },
   scope: ['openid', 'profile', 'email'],
@@ -250,7 +329,13 @@ const slack = {
 } as const
 
 const apple: PresetCase = {
-  preset: ({ clientSecret: _none, ...options }) => presets.apple({ ...options, teamId: 'TEAM123456', keyId: 'KEY1234567', privateKey: APPLE_KEY.replaceAll('\n', '\\n') }),
+  preset: ({ clientSecret: _none, ...options }) =>
+    presets.apple({
+      ...options,
+      teamId: 'TEAM123456',
+      keyId: 'KEY1234567',
+      privateKey: APPLE_KEY.replaceAll('\n', '\\n')
+    }),
   title: 'Apple',
   authorizationEndpoint: 'https://appleid.apple.com/auth/authorize',
   authorization: { scope: 'openid name email', response_mode: 'form_post' },
@@ -259,15 +344,34 @@ const apple: PresetCase = {
   client: form => {
     const jwt = verifiedClaims(form.get('client_secret') ?? '', appleKey.publicKey)
     const { iss, sub, aud, exp, iat } = jwt?.claims ?? {}
-    const fine = jwt?.header.alg === 'ES256' && jwt.header.kid === 'KEY1234567' && iss === 'TEAM123456' && sub === form.get('client_id') &&
-      aud === 'https://appleid.apple.com' && Number(exp) > Date.now() / 1000 && Number(exp) - Number(iat) <= 15_777_000
+    const fine =
+      jwt?.header.alg === 'ES256' &&
+      jwt.header.kid === 'KEY1234567' &&
+      iss === 'TEAM123456' &&
+      sub === form.get('client_id') &&
+      aud === 'https://appleid.apple.com' &&
+      Number(exp) > Date.now() / 1000 &&
+      Number(exp) - Number(iat) <= 15_777_000
     return fine ? undefined : `the client secret is ${JSON.stringify(jwt)}`
   },
   tokenEndpoint: 'https://appleid.apple.com/auth/token',
-  tokens: { access_token: '{access}', token_type: 'Bearer', expires_in: 3600, refresh_token: '{refresh}', id_token: '{id}' },
+  tokens: {
+    access_token: '{access}',
+    token_type: 'Bearer',
+    expires_in: 3600,
+    refresh_token: '{refresh}',
+    id_token: '{id}'
+  },
   refreshed: { access_token: '{access}', token_type: 'Bearer', expires_in: 3600, id_token: '{id}' },
   refused: { status: 400, body: { error: 'invalid_grant' } },
-  idToken: { iss: 'https://appleid.apple.com', sub: '001234.0a1b2c3d4e5f.0123', email: 'abc123@privaterelay.appleid.com', email_verified: 'true', is_private_email: 'true', nonce_supported: true },
+  idToken: {
+    iss: 'https://appleid.apple.com',
+    sub: '001234.0a1b2c3d4e5f.0123',
+    email: 'abc123@privaterelay.appleid.com',
+    email_verified: 'true',
+    is_private_email: 'true',
+    nonce_supported: true
+  },
   documents: {
     'https://appleid.apple.com/auth/keys': '{keys}'
   },
@@ -284,14 +388,36 @@ const x: PresetCase = {
   authorization: { scope: 'tweet.read users.read offline.access' },
   client: 'basic',
   tokenEndpoint: 'https://api.x.com/2/oauth2/token',
-  tokens: { token_type: 'bearer', expires_in: 7200, access_token: '{access}', scope: 'users.read tweet.read offline.access', refresh_token: '{refresh}' },
-  refreshed: { token_type: 'bearer', expires_in: 7200, access_token: '{access}', scope: 'users.read tweet.read offline.access', refresh_token: '{refresh}' },
-  refused: { status: 400, body: { error: 'invalid_grant', error_description: 'Value passed for the token was invalid.' } },
-  profile: { url: 'https://api.x.com/2/users/me?user.fields=profile_image_url', answer: { data: { id: '2244994945', name: 'Alice Adams', username: 'alice', profile_image_url: alice.picture } } },
+  tokens: {
+    token_type: 'bearer',
+    expires_in: 7200,
+    access_token: '{access}',
+    scope: 'users.read tweet.read offline.access',
+    refresh_token: '{refresh}'
+  },
+  refreshed: {
+    token_type: 'bearer',
+    expires_in: 7200,
+    access_token: '{access}',
+    scope: 'users.read tweet.read offline.access',
+    refresh_token: '{refresh}'
+  },
+  refused: {
+    status: 400,
+    body: { error: 'invalid_grant', error_description: 'Value passed for the token was invalid.' }
+  },
+  profile: {
+    url: 'https://api.x.com/2/users/me?user.fields=profile_image_url',
+    answer: { data: { id: '2244994945', name: 'Alice Adams', username: 'alice', profile_image_url: alice.picture } }
+  },
   revocationEndpoint: 'https://api.x.com/2/oauth2/revoke',
   user: { id: '2244994945', name: 'Alice Adams', picture: alice.picture },
   scope: ['users.read', 'tweet.read', 'offline.access'],
-  call: { url: 'tweets/search/recent?query=tea', sent: 'https://api.x.com/2/tweets/search/recent?query=tea', headers: bearer },
+  call: {
+    url: 'tweets/search/recent?query=tea',
+    sent: 'https://api.x.com/2/tweets/search/recent?query=tea',
+    headers: bearer
+  },
   logout: { revokes: true }
 }
 
@@ -399,8 +525,21 @@ export const presetCases: Record<string, PresetCase> = {
     ...google,
     preset: options => presets.google({ ...options, offline: true }),
     authorization: { scope: 'openid profile email', access_type: 'offline', prompt: 'consent' },
-    tokens: { access_token: '{access}', expires_in: 3599, refresh_token: '{refresh}', scope: GOOGLE_SCOPE, token_type: 'Bearer', id_token: '{id}' },
-    refreshed: { access_token: '{access}', expires_in: 3599, scope: GOOGLE_SCOPE, token_type: 'Bearer', id_token: '{id}' },
+    tokens: {
+      access_token: '{access}',
+      expires_in: 3599,
+      refresh_token: '{refresh}',
+      scope: GOOGLE_SCOPE,
+      token_type: 'Bearer',
+      id_token: '{id}'
+    },
+    refreshed: {
+      access_token: '{access}',
+      expires_in: 3599,
+      scope: GOOGLE_SCOPE,
+      token_type: 'Bearer',
+      id_token: '{id}'
+    },
     refused: { status: 400, body: { error: 'invalid_grant', error_description: 'Token has been expired or revoked.' } }
   },
 
@@ -421,7 +560,10 @@ export const presetCases: Record<string, PresetCase> = {
     tokenEndpoint: 'https://github.com/login/oauth/access_token',
     tokens: { access_token: '{access}', scope: 'read:user,repo', token_type: 'bearer' },
     // The public address, of which nothing is said: the addresses were not asked for.
-    profile: { url: 'https://api.github.com/user', answer: { login: 'alice', id: 583231, name: null, email: 'alice@example.com', avatar_url: alice.picture } },
+    profile: {
+      url: 'https://api.github.com/user',
+      answer: { login: 'alice', id: 583231, name: null, email: 'alice@example.com', avatar_url: alice.picture }
+    },
     user: { id: '583231', name: 'alice', email: 'alice@example.com', picture: alice.picture },
     scope: ['read:user', 'repo'],
     call: { url: 'user/repos', sent: 'https://api.github.com/user/repos', headers: bearer },
@@ -473,9 +615,26 @@ export const presetCases: Record<string, PresetCase> = {
     authorizationEndpoint: 'https://github.com/login/oauth/authorize',
     client: 'form',
     tokenEndpoint: 'https://github.com/login/oauth/access_token',
-    tokens: { access_token: '{access}', expires_in: 28800, refresh_token: '{refresh}', refresh_token_expires_in: 15897600, token_type: 'bearer', scope: '' },
-    refreshed: { access_token: '{access}', expires_in: 28800, refresh_token: '{refresh}', refresh_token_expires_in: 15897600, token_type: 'bearer', scope: '' },
-    refused: { status: 200, body: { error: 'bad_refresh_token', error_description: 'The refresh token passed is incorrect or expired.' } },
+    tokens: {
+      access_token: '{access}',
+      expires_in: 28800,
+      refresh_token: '{refresh}',
+      refresh_token_expires_in: 15897600,
+      token_type: 'bearer',
+      scope: ''
+    },
+    refreshed: {
+      access_token: '{access}',
+      expires_in: 28800,
+      refresh_token: '{refresh}',
+      refresh_token_expires_in: 15897600,
+      token_type: 'bearer',
+      scope: ''
+    },
+    refused: {
+      status: 200,
+      body: { error: 'bad_refresh_token', error_description: 'The refresh token passed is incorrect or expired.' }
+    },
     profile: [
       {
         url: 'https://api.github.com/user',
@@ -490,16 +649,33 @@ export const presetCases: Record<string, PresetCase> = {
     ],
     user: { id: '583231', name: 'Alice Adams', picture: alice.picture },
     scope: ['read:user', 'user:email'],
-    call: { url: 'https://api.github.com/user/installations', sent: 'https://api.github.com/user/installations', headers: bearer },
+    call: {
+      url: 'https://api.github.com/user/installations',
+      sent: 'https://api.github.com/user/installations',
+      headers: bearer
+    },
     logout: { revokes: false }
   },
 
   gitlab: { ...gitlab('https://gitlab.com'), preset: presets.gitlab },
-  'gitlab, self-managed': { ...gitlab('https://git.example.com/gitlab'), preset: options => presets.gitlab({ ...options, baseUrl: 'https://git.example.com/gitlab/' }) },
+  'gitlab, self-managed': {
+    ...gitlab('https://git.example.com/gitlab'),
+    preset: options => presets.gitlab({ ...options, baseUrl: 'https://git.example.com/gitlab/' })
+  },
 
-  'microsoft, anybody': { ...microsoft('common', PERSONAL_TENANT), preset: options => presets.microsoft({ ...options, scope: 'openid profile email offline_access' }) },
-  'microsoft, one tenant': { ...microsoft(TENANT, TENANT), preset: options => presets.microsoft({ ...options, tenant: TENANT, scope: 'openid profile email offline_access' }) },
-  'microsoft, a tenant by its domain': { ...microsoft('contoso.onmicrosoft.com', TENANT), preset: options => presets.microsoft({ ...options, tenant: 'contoso.onmicrosoft.com', scope: 'openid profile email offline_access' }) },
+  'microsoft, anybody': {
+    ...microsoft('common', PERSONAL_TENANT),
+    preset: options => presets.microsoft({ ...options, scope: 'openid profile email offline_access' })
+  },
+  'microsoft, one tenant': {
+    ...microsoft(TENANT, TENANT),
+    preset: options => presets.microsoft({ ...options, tenant: TENANT, scope: 'openid profile email offline_access' })
+  },
+  'microsoft, a tenant by its domain': {
+    ...microsoft('contoso.onmicrosoft.com', TENANT),
+    preset: options =>
+      presets.microsoft({ ...options, tenant: 'contoso.onmicrosoft.com', scope: 'openid profile email offline_access' })
+  },
 
   'microsoft, in the cloud of the US government': {
     ...microsoft(TENANT, TENANT, 'https://login.microsoftonline.us', 'https://graph.microsoft.us'),
@@ -598,12 +774,43 @@ export const presetCases: Record<string, PresetCase> = {
     client: 'form',
     pkce: 'refused',
     tokenEndpoint: 'https://www.linkedin.com/oauth/v2/accessToken',
-    tokens: { access_token: '{access}', expires_in: 5184000, refresh_token: '{refresh}', refresh_token_expires_in: 31536000, scope: 'email,openid,profile', token_type: 'Bearer', id_token: '{id}' },
-    refreshed: { access_token: '{access}', expires_in: 5184000, refresh_token: '{refresh}', refresh_token_expires_in: 439200, scope: 'email,openid,profile', token_type: 'Bearer' },
-    refused: { status: 400, body: { error: 'invalid_grant', error_description: 'The provided authorization grant or refresh token is invalid, expired or revoked.' } },
+    tokens: {
+      access_token: '{access}',
+      expires_in: 5184000,
+      refresh_token: '{refresh}',
+      refresh_token_expires_in: 31536000,
+      scope: 'email,openid,profile',
+      token_type: 'Bearer',
+      id_token: '{id}'
+    },
+    refreshed: {
+      access_token: '{access}',
+      expires_in: 5184000,
+      refresh_token: '{refresh}',
+      refresh_token_expires_in: 439200,
+      scope: 'email,openid,profile',
+      token_type: 'Bearer'
+    },
+    refused: {
+      status: 400,
+      body: {
+        error: 'invalid_grant',
+        error_description: 'The provided authorization grant or refresh token is invalid, expired or revoked.'
+      }
+    },
     idToken: { iss: 'https://www.linkedin.com/oauth', sub: '782bbtaQ' },
     withoutNonce: true,
-    profile: { url: 'https://api.linkedin.com/v2/userinfo', answer: { sub: '782bbtaQ', given_name: 'Alice', family_name: 'Adams', locale: 'en-US', email_verified: true, ...alice } },
+    profile: {
+      url: 'https://api.linkedin.com/v2/userinfo',
+      answer: {
+        sub: '782bbtaQ',
+        given_name: 'Alice',
+        family_name: 'Adams',
+        locale: 'en-US',
+        email_verified: true,
+        ...alice
+      }
+    },
     user: { id: '782bbtaQ', emailVerified: true, ...alice },
     scope: ['email', 'openid', 'profile'],
     call: { url: 'rest/me', sent: 'https://api.linkedin.com/rest/me', headers: bearer },
@@ -615,7 +822,12 @@ export const presetCases: Record<string, PresetCase> = {
     ...x,
     preset: options => presets.x({ ...options, scope: 'tweet.read users.read users.email offline.access' }),
     authorization: { scope: 'tweet.read users.read users.email offline.access' },
-    profile: { url: 'https://api.x.com/2/users/me?user.fields=profile_image_url,confirmed_email', answer: { data: { id: '2244994945', name: 'Alice Adams', username: 'alice', confirmed_email: 'alice@example.com' } } },
+    profile: {
+      url: 'https://api.x.com/2/users/me?user.fields=profile_image_url,confirmed_email',
+      answer: {
+        data: { id: '2244994945', name: 'Alice Adams', username: 'alice', confirmed_email: 'alice@example.com' }
+      }
+    },
     user: { id: '2244994945', name: 'Alice Adams', email: 'alice@example.com', emailVerified: true }
   },
 
@@ -623,9 +835,34 @@ export const presetCases: Record<string, PresetCase> = {
     ...slack,
     preset: options => presets.slack({ ...options, userScope: ['users:read', 'channels:read'] }),
     authorization: { scope: null, user_scope: 'users:read,channels:read' },
-    tokens: { ok: true, app_id: 'A1', team: { id: 'T1', name: 'Tea' }, enterprise: null, authed_user: { id: 'U1', scope: 'users:read,channels:read', access_token: '{access}', token_type: 'user', expires_in: 43200, refresh_token: '{refresh}' } },
-    refreshed: { ok: true, app_id: 'A1', access_token: '{access}', token_type: 'user', expires_in: 43200, refresh_token: '{refresh}', scope: 'users:read,channels:read', team: { id: 'T1', name: 'Tea' } },
-    profile: { url: 'https://slack.com/api/auth.test', answer: { ok: true, url: 'https://tea.slack.com/', team: 'Tea', user: 'alice', team_id: 'T1', user_id: 'U1' } },
+    tokens: {
+      ok: true,
+      app_id: 'A1',
+      team: { id: 'T1', name: 'Tea' },
+      enterprise: null,
+      authed_user: {
+        id: 'U1',
+        scope: 'users:read,channels:read',
+        access_token: '{access}',
+        token_type: 'user',
+        expires_in: 43200,
+        refresh_token: '{refresh}'
+      }
+    },
+    refreshed: {
+      ok: true,
+      app_id: 'A1',
+      access_token: '{access}',
+      token_type: 'user',
+      expires_in: 43200,
+      refresh_token: '{refresh}',
+      scope: 'users:read,channels:read',
+      team: { id: 'T1', name: 'Tea' }
+    },
+    profile: {
+      url: 'https://slack.com/api/auth.test',
+      answer: { ok: true, url: 'https://tea.slack.com/', team: 'Tea', user: 'alice', team_id: 'T1', user_id: 'U1' }
+    },
     user: { id: 'U1', name: 'alice' },
     scope: ['users:read', 'channels:read']
   },
@@ -634,8 +871,30 @@ export const presetCases: Record<string, PresetCase> = {
     ...slack,
     preset: options => presets.slack({ ...options, scope: ['chat:write', 'commands'] }),
     authorization: { scope: 'chat:write,commands', user_scope: null },
-    tokens: { ok: true, access_token: '{access}', token_type: 'bot', scope: 'chat:write,commands', bot_user_id: 'B1', app_id: 'A1', expires_in: 43200, refresh_token: '{refresh}', team: { id: 'T1', name: 'Tea' }, enterprise: null, authed_user: { id: 'U1' } },
-    refreshed: { ok: true, access_token: '{access}', token_type: 'bot', scope: 'chat:write,commands', bot_user_id: 'B1', app_id: 'A1', expires_in: 43200, refresh_token: '{refresh}', team: { id: 'T1', name: 'Tea' } },
+    tokens: {
+      ok: true,
+      access_token: '{access}',
+      token_type: 'bot',
+      scope: 'chat:write,commands',
+      bot_user_id: 'B1',
+      app_id: 'A1',
+      expires_in: 43200,
+      refresh_token: '{refresh}',
+      team: { id: 'T1', name: 'Tea' },
+      enterprise: null,
+      authed_user: { id: 'U1' }
+    },
+    refreshed: {
+      ok: true,
+      access_token: '{access}',
+      token_type: 'bot',
+      scope: 'chat:write,commands',
+      bot_user_id: 'B1',
+      app_id: 'A1',
+      expires_in: 43200,
+      refresh_token: '{refresh}',
+      team: { id: 'T1', name: 'Tea' }
+    },
     // Not the bot: everybody of the workspace would be one user.
     user: null,
     scope: ['chat:write', 'commands']
@@ -645,7 +904,15 @@ export const presetCases: Record<string, PresetCase> = {
     ...slack,
     preset: options => presets.slack({ ...options, scope: ['commands'], userScope: ['users:read'], actAs: 'user' }),
     authorization: { scope: 'commands', user_scope: 'users:read' },
-    tokens: { ok: true, access_token: 'xoxb-bot', token_type: 'bot', scope: 'commands', refresh_token: 'xoxe-bot', expires_in: 43200, authed_user: { id: 'U1', scope: 'users:read', access_token: '{access}', token_type: 'user' } },
+    tokens: {
+      ok: true,
+      access_token: 'xoxb-bot',
+      token_type: 'bot',
+      scope: 'commands',
+      refresh_token: 'xoxe-bot',
+      expires_in: 43200,
+      authed_user: { id: 'U1', scope: 'users:read', access_token: '{access}', token_type: 'user' }
+    },
     profile: { url: 'https://slack.com/api/auth.test', answer: { ok: true, user: 'alice', user_id: 'U1' } },
     user: { id: 'U1', name: 'alice' },
     scope: ['users:read'],
@@ -699,12 +966,41 @@ export const presetCases: Record<string, PresetCase> = {
     authorization: { scope: 'identify email' },
     client: 'basic',
     tokenEndpoint: 'https://discord.com/api/oauth2/token',
-    tokens: { access_token: '{access}', token_type: 'Bearer', expires_in: 604800, refresh_token: '{refresh}', scope: 'identify email' },
-    refreshed: { access_token: '{access}', token_type: 'Bearer', expires_in: 604800, refresh_token: '{refresh}', scope: 'identify email' },
+    tokens: {
+      access_token: '{access}',
+      token_type: 'Bearer',
+      expires_in: 604800,
+      refresh_token: '{refresh}',
+      scope: 'identify email'
+    },
+    refreshed: {
+      access_token: '{access}',
+      token_type: 'Bearer',
+      expires_in: 604800,
+      refresh_token: '{refresh}',
+      scope: 'identify email'
+    },
     refused: { status: 400, body: { error: 'invalid_grant' } },
-    profile: { url: 'https://discord.com/api/v10/users/@me', answer: { id: '80351110224678912', username: 'alice', discriminator: '0', global_name: 'Alice Adams', avatar: '8342729096ea3675442027381ff50dfe', verified: true, email: 'alice@example.com' } },
+    profile: {
+      url: 'https://discord.com/api/v10/users/@me',
+      answer: {
+        id: '80351110224678912',
+        username: 'alice',
+        discriminator: '0',
+        global_name: 'Alice Adams',
+        avatar: '8342729096ea3675442027381ff50dfe',
+        verified: true,
+        email: 'alice@example.com'
+      }
+    },
     revocationEndpoint: 'https://discord.com/api/oauth2/token/revoke',
-    user: { id: '80351110224678912', name: 'Alice Adams', email: 'alice@example.com', emailVerified: true, picture: 'https://cdn.discordapp.com/avatars/80351110224678912/8342729096ea3675442027381ff50dfe.png' },
+    user: {
+      id: '80351110224678912',
+      name: 'Alice Adams',
+      email: 'alice@example.com',
+      emailVerified: true,
+      picture: 'https://cdn.discordapp.com/avatars/80351110224678912/8342729096ea3675442027381ff50dfe.png'
+    },
     scope: ['identify', 'email'],
     call: { url: 'users/@me/guilds', sent: 'https://discord.com/api/v10/users/@me/guilds', headers: bearer },
     logout: { revokes: false }
@@ -716,14 +1012,36 @@ export const presetCases: Record<string, PresetCase> = {
     authorizationEndpoint: 'https://id.twitch.tv/oauth2/authorize',
     authorization: {
       scope: 'openid user:read:email',
-      claims: '{"id_token":{"email":null,"email_verified":null,"picture":null,"preferred_username":null},"userinfo":{"email":null,"email_verified":null,"picture":null,"preferred_username":null}}'
+      claims:
+        '{"id_token":{"email":null,"email_verified":null,"picture":null,"preferred_username":null},' +
+        '"userinfo":{"email":null,"email_verified":null,"picture":null,"preferred_username":null}}'
     },
     client: 'form',
     tokenEndpoint: 'https://id.twitch.tv/oauth2/token',
-    tokens: { access_token: '{access}', expires_in: 14124, id_token: '{id}', refresh_token: '{refresh}', scope: ['openid', 'user:read:email'], token_type: 'bearer' },
-    refreshed: { access_token: '{access}', refresh_token: '{refresh}', scope: ['openid', 'user:read:email'], token_type: 'bearer' },
+    tokens: {
+      access_token: '{access}',
+      expires_in: 14124,
+      id_token: '{id}',
+      refresh_token: '{refresh}',
+      scope: ['openid', 'user:read:email'],
+      token_type: 'bearer'
+    },
+    refreshed: {
+      access_token: '{access}',
+      refresh_token: '{refresh}',
+      scope: ['openid', 'user:read:email'],
+      token_type: 'bearer'
+    },
     refused: { status: 400, body: { error: 'Bad Request', status: 400, message: 'Invalid refresh token' } },
-    idToken: { iss: 'https://id.twitch.tv/oauth2', sub: '713936733', azp: 'Client-Id_1.x', email: 'alice@example.com', email_verified: true, picture: alice.picture, preferred_username: 'AliceAdams' },
+    idToken: {
+      iss: 'https://id.twitch.tv/oauth2',
+      sub: '713936733',
+      azp: 'Client-Id_1.x',
+      email: 'alice@example.com',
+      email_verified: true,
+      picture: alice.picture,
+      preferred_username: 'AliceAdams'
+    },
     documents: {
       'https://id.twitch.tv/oauth2/.well-known/openid-configuration': metadata('https://id.twitch.tv/oauth2', {
         authorization_endpoint: 'https://id.twitch.tv/oauth2/authorize',
@@ -734,9 +1052,19 @@ export const presetCases: Record<string, PresetCase> = {
       'https://id.twitch.tv/oauth2/keys': '{keys}'
     },
     revocationEndpoint: 'https://id.twitch.tv/oauth2/revoke',
-    user: { id: '713936733', name: 'AliceAdams', email: 'alice@example.com', emailVerified: true, picture: alice.picture },
+    user: {
+      id: '713936733',
+      name: 'AliceAdams',
+      email: 'alice@example.com',
+      emailVerified: true,
+      picture: alice.picture
+    },
     scope: ['openid', 'user:read:email'],
-    call: { url: 'streams?first=1', sent: 'https://api.twitch.tv/helix/streams?first=1', headers: { ...bearer, 'client-id': 'Client-Id_1.x' } },
+    call: {
+      url: 'streams?first=1',
+      sent: 'https://api.twitch.tv/helix/streams?first=1',
+      headers: { ...bearer, 'client-id': 'Client-Id_1.x' }
+    },
     logout: { revokes: true }
   },
 
@@ -747,10 +1075,30 @@ export const presetCases: Record<string, PresetCase> = {
     authorization: { scope: 'user-read-private user-read-email' },
     client: 'basic',
     tokenEndpoint: 'https://accounts.spotify.com/api/token',
-    tokens: { access_token: '{access}', token_type: 'Bearer', scope: 'user-read-email user-read-private', expires_in: 3600, refresh_token: '{refresh}' },
-    refreshed: { access_token: '{access}', token_type: 'Bearer', scope: 'user-read-email user-read-private', expires_in: 3600 },
+    tokens: {
+      access_token: '{access}',
+      token_type: 'Bearer',
+      scope: 'user-read-email user-read-private',
+      expires_in: 3600,
+      refresh_token: '{refresh}'
+    },
+    refreshed: {
+      access_token: '{access}',
+      token_type: 'Bearer',
+      scope: 'user-read-email user-read-private',
+      expires_in: 3600
+    },
     refused: { status: 400, body: { error: 'invalid_grant', error_description: 'Refresh token revoked' } },
-    profile: { url: 'https://api.spotify.com/v1/me', answer: { account_id: 'Ac0uNt', id: 'alice', display_name: 'Alice Adams', email: 'alice@example.com', images: [{ url: alice.picture, height: 300, width: 300 }] } },
+    profile: {
+      url: 'https://api.spotify.com/v1/me',
+      answer: {
+        account_id: 'Ac0uNt',
+        id: 'alice',
+        display_name: 'Alice Adams',
+        email: 'alice@example.com',
+        images: [{ url: alice.picture, height: 300, width: 300 }]
+      }
+    },
     user: { id: 'Ac0uNt', ...alice },
     scope: ['user-read-email', 'user-read-private'],
     call: { url: 'me/playlists', sent: 'https://api.spotify.com/v1/me/playlists', headers: bearer },
@@ -780,7 +1128,11 @@ export const presetCases: Record<string, PresetCase> = {
     },
     user: { id: '17', name: 'alice', email: 'alice@example.com' },
     scope: [],
-    call: { url: 'https://us6.api.mailchimp.com/3.0/lists', sent: 'https://us6.api.mailchimp.com/3.0/lists', headers: bearer },
+    call: {
+      url: 'https://us6.api.mailchimp.com/3.0/lists',
+      sent: 'https://us6.api.mailchimp.com/3.0/lists',
+      headers: bearer
+    },
     logout: { revokes: false }
   },
 
@@ -804,10 +1156,16 @@ export const presetCases: Record<string, PresetCase> = {
     tokens: { access_token: '{access}', douban_user_id: '1221', expires_in: 3920, refresh_token: '{refresh}' },
     refreshed: { access_token: '{access}', douban_user_id: '1221', expires_in: 3920, refresh_token: '{refresh}' },
     refused: { status: 400, body: { error: 'invalid_grant' } },
-    profile: { url: 'https://api.douban.com/v2/user/~me', answer: { id: '1221', uid: 'alice', name: 'Alice Adams', avatar: alice.picture } },
+    profile: {
+      url: 'https://api.douban.com/v2/user/~me',
+      answer: { id: '1221', uid: 'alice', name: 'Alice Adams', avatar: alice.picture }
+    },
     user: { id: '1221', name: 'Alice Adams', picture: alice.picture },
     scope: ['shuo_basic_r', 'douban_basic_common'],
-    call: { url: 'book/1220562?fields=id', sent: 'https://api.douban.com/v2/book/1220562?fields=id&access_token={token}' },
+    call: {
+      url: 'book/1220562?fields=id',
+      sent: 'https://api.douban.com/v2/book/1220562?fields=id&access_token={token}'
+    },
     logout: { revokes: false }
   },
 
@@ -815,16 +1173,37 @@ export const presetCases: Record<string, PresetCase> = {
     preset: presets.ebay,
     title: 'eBay',
     authorizationEndpoint: 'https://auth.ebay.com/oauth2/authorize',
-    authorization: { scope: 'https://api.ebay.com/oauth/api_scope https://api.ebay.com/oauth/api_scope/commerce.identity.readonly' },
+    authorization: {
+      scope: 'https://api.ebay.com/oauth/api_scope https://api.ebay.com/oauth/api_scope/commerce.identity.readonly'
+    },
     client: 'basic',
     tokenEndpoint: 'https://api.ebay.com/identity/v1/oauth2/token',
-    tokens: { access_token: '{access}', expires_in: 7200, refresh_token: '{refresh}', refresh_token_expires_in: 47304000, token_type: 'User Access Token' },
+    tokens: {
+      access_token: '{access}',
+      expires_in: 7200,
+      refresh_token: '{refresh}',
+      refresh_token_expires_in: 47304000,
+      token_type: 'User Access Token'
+    },
     refreshed: { access_token: '{access}', expires_in: 7200, token_type: 'User Access Token' },
-    refused: { status: 400, body: { error: 'invalid_grant', error_description: 'the provided authorization refresh token is invalid or was issued to another client' } },
-    profile: { url: 'https://apiz.ebay.com/commerce/identity/v1/user/', answer: { userId: 'R4cXY==', username: 'alice', accountType: 'INDIVIDUAL' } },
+    refused: {
+      status: 400,
+      body: {
+        error: 'invalid_grant',
+        error_description: 'the provided authorization refresh token is invalid or was issued to another client'
+      }
+    },
+    profile: {
+      url: 'https://apiz.ebay.com/commerce/identity/v1/user/',
+      answer: { userId: 'R4cXY==', username: 'alice', accountType: 'INDIVIDUAL' }
+    },
     user: { id: 'R4cXY==', name: 'alice' },
     scope: ['https://api.ebay.com/oauth/api_scope', 'https://api.ebay.com/oauth/api_scope/commerce.identity.readonly'],
-    call: { url: 'buy/browse/v1/item_summary/search?q=tea', sent: 'https://api.ebay.com/buy/browse/v1/item_summary/search?q=tea', headers: bearer },
+    call: {
+      url: 'buy/browse/v1/item_summary/search?q=tea',
+      sent: 'https://api.ebay.com/buy/browse/v1/item_summary/search?q=tea',
+      headers: bearer
+    },
     logout: { revokes: false }
   },
 
@@ -837,7 +1216,10 @@ export const presetCases: Record<string, PresetCase> = {
     tokens: { tokenType: 'Bearer', expiresIn: 86400, accessToken: '{access}', refreshToken: '{refresh}' },
     refreshed: { tokenType: 'Bearer', expiresIn: 86400, accessToken: '{access}', refreshToken: '{refresh}' },
     refused: { status: 401, body: { error: 'invalid_credentials' } },
-    profile: { url: 'https://shop.example.com/rest/user', answer: { id: 7, realName: 'Alice Adams', email: 'alice@example.com' } },
+    profile: {
+      url: 'https://shop.example.com/rest/user',
+      answer: { id: 7, realName: 'Alice Adams', email: 'alice@example.com' }
+    },
     user: { id: '7', name: 'Alice Adams', email: 'alice@example.com' },
     scope: [],
     call: { url: 'orders?page=1', sent: 'https://shop.example.com/rest/orders?page=1', headers: bearer },
@@ -853,7 +1235,14 @@ export const presetCases: Record<string, PresetCase> = {
       end_session_endpoint: 'https://example.eu.auth0.com/oidc/logout',
       jwks_uri: 'https://example.eu.auth0.com/.well-known/jwks.json'
     }),
-    preset: options => presets.auth0({ ...options, domain: 'example.eu.auth0.com', audience: 'https://api.example.com/', scope: 'openid profile email offline_access', resourceServers: ['https://api.example.com/'] }),
+    preset: options =>
+      presets.auth0({
+        ...options,
+        domain: 'example.eu.auth0.com',
+        audience: 'https://api.example.com/',
+        scope: 'openid profile email offline_access',
+        resourceServers: ['https://api.example.com/']
+      }),
     title: 'Auth0',
     authorization: { audience: 'https://api.example.com/', scope: 'openid profile email offline_access' },
     call: { url: 'orders', sent: 'https://api.example.com/orders', headers: bearer }
@@ -861,7 +1250,8 @@ export const presetCases: Record<string, PresetCase> = {
 
   okta: {
     ...oktaDefault,
-    preset: options => presets.okta({ ...options, domain: 'example.okta.com', scope: 'openid profile email offline_access' }),
+    preset: options =>
+      presets.okta({ ...options, domain: 'example.okta.com', scope: 'openid profile email offline_access' }),
     title: 'Okta',
     authorization: { scope: 'openid profile email offline_access' }
   },

@@ -48,7 +48,7 @@ export function providerConfiguration (instance: Instance, options: ProviderOpti
     jwks: privateJwks(),
     cookies: {
       keys: [randomBytes(16).toString('hex')],
-      names: { session: `op_session_${suffix}`, interaction: `op_interaction_${suffix}`, resume: `op_resume_${suffix}` },
+      names: { session: `op_session_${suffix}`, interaction: `op_interaction_${suffix}`, resume: `op_resume_${suffix}` }
     },
     // The default forgives 15 seconds: a token would outlive its `expires_in`.
     clockTolerance: 0,
@@ -99,7 +99,10 @@ export function providerConfiguration (instance: Instance, options: ProviderOpti
       devInteractions: { enabled: false },
       revocation: enabled('revocation', { allowedPolicy: () => true }),
       introspection: enabled('introspection', { allowedPolicy: () => true }),
-      rpInitiatedLogout: enabled('rpInitiatedLogout', { logoutSource: logoutPage, postLogoutSuccessSource: loggedOutPage }),
+      rpInitiatedLogout: enabled('rpInitiatedLogout', {
+        logoutSource: logoutPage,
+        postLogoutSuccessSource: loggedOutPage
+      }),
       userinfo: enabled('userinfo'),
       clientCredentials: enabled('clientCredentials'),
       deviceFlow: enabled('deviceFlow', devicePages),
@@ -108,9 +111,12 @@ export function providerConfiguration (instance: Instance, options: ProviderOpti
       dPoP: enabled('dPoP'),
       resourceIndicators: {
         enabled: Object.keys(resourceServers).length > 0,
-        getResourceServerInfo: (_ctx: Context, resource: string) => ({ scope: resourceServers[resource] ?? '', audience: resource }),
-        useGrantedResource: () => true,
-      },
+        getResourceServerInfo: (_ctx: Context, resource: string) => ({
+          scope: resourceServers[resource] ?? '',
+          audience: resource
+        }),
+        useGrantedResource: () => true
+      }
     },
     ...options.configuration,
   }

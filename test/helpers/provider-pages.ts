@@ -8,7 +8,8 @@ import type { Users } from './users.ts'
 function page (ctx: Context, title: string, content: string, status = 200): void {
   ctx.status = status
   ctx.type = 'html'
-  ctx.body = `<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>${title}</title><h1>${title}</h1>${content}</html>`
+  ctx.body = '<!DOCTYPE html><html lang="en"><meta ' +
+    `charset="utf-8"><title>${title}</title><h1>${title}</h1>${content}</html>`
 }
 
 function loginPage (ctx: Context, { login = '', error = '' }): void {

@@ -58,10 +58,13 @@ export class TestProvider {
     this.oidc.on('server_error', (_ctx: unknown, error: unknown) => this.errors.push(error))
 
     const client = this.oidc.Client.prototype
-    client.redirectUriAllowed = (uri) => this.#redirects.has(uri) || isRegistered(redirectUris, uri)
-    client.postLogoutRedirectUriAllowed = (uri) => this.#postLogoutRedirects.has(uri) || isRegistered(postLogoutRedirectUris, uri)
+    client.redirectUriAllowed = uri => this.#redirects.has(uri) || isRegistered(redirectUris, uri)
+    client.postLogoutRedirectUriAllowed = uri =>
+      this.#postLogoutRedirects.has(uri) || isRegistered(postLogoutRedirectUris, uri)
 
-    const endpoints = new Map(Object.entries(paths).map(([name, path]) => [path, this.endpoints[name as keyof typeof paths]]))
+    const endpoints = new Map(
+      Object.entries(paths).map(([name, path]) => [path, this.endpoints[name as keyof typeof paths]])
+    )
     this.oidc.use((ctx, next) => endpoints.get(ctx.path)?.handle(ctx, next) ?? next())
     this.oidc.use(interactionPages(this.oidc, this.users))
   }

@@ -17,12 +17,15 @@ export class RedisSessionStore {
   }
 
   get (id: string, callback: Callback<unknown>): void {
-    this.#client.get(this.#prefix + id).then(text => callback(null, text === null ? null : JSON.parse(String(text))), callback)
+    this.#client
+      .get(this.#prefix + id)
+      .then(text => callback(null, text === null ? null : JSON.parse(String(text))), callback)
   }
 
   set (id: string, session: { cookie?: { expires?: string | Date | null } }, callback: Callback): void {
     const expires = session.cookie?.expires
-    const ttl = expires === null || expires === undefined ? 86_400_000 : Math.max(1, new Date(expires).getTime() - Date.now())
+    const ttl =
+      expires === null || expires === undefined ? 86_400_000 : Math.max(1, new Date(expires).getTime() - Date.now())
     this.#client.set(this.#prefix + id, JSON.stringify(session), { PX: ttl }).then(() => callback(null), callback)
   }
 

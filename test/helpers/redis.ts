@@ -80,7 +80,10 @@ export class RedisServer {
 }
 
 /** Starts a Redis that is stopped after `t`; undefined, and the test skipped, where there is none to start. */
-export async function startRedis (t: Pick<Test, 'after' | 'pass'>, options: RedisOptions = {}): Promise<RedisServer | undefined> {
+export async function startRedis (
+  t: Pick<Test, 'after' | 'pass'>,
+  options: RedisOptions = {}
+): Promise<RedisServer | undefined> {
   if (!requireService(t, 'redis-server')) return undefined
 
   const directory = await mkdtemp(join(tmpdir(), 'redis-'))
@@ -99,11 +102,15 @@ export async function startRedis (t: Pick<Test, 'after' | 'pass'>, options: Redi
 /** Starts a Redis Cluster of one node, which has all slots: its clients take the cluster's ways all the same. */
 export async function startRedisCluster (t: Pick<Test, 'after' | 'pass'>): Promise<RedisServer | undefined> {
   const busPort = await freePort()
-  const redis = await startRedis(t, { args: ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1', '--cluster-port', String(busPort)] })
+  const redis = await startRedis(t, {
+    args: ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1', '--cluster-port', String(busPort)]
+  })
   if (redis === undefined) return undefined
   const client = await createClient({ url: redis.url }).connect()
   await client.sendCommand(['CLUSTER', 'ADDSLOTSRANGE', '0', '16383'])
-  while (!String(await client.sendCommand(['CLUSTER', 'INFO'])).includes('cluster_state:ok')) await new Promise(resolve => setImmediate(resolve))
+  while (!String(await client.sendCommand(['CLUSTER', 'INFO'])).includes('cluster_state:ok')) {
+    await new Promise(resolve => setImmediate(resolve))
+  }
   client.destroy()
   return redis
 }

@@ -50,7 +50,8 @@ export class ResourceServer {
     'GET orders': () => ({ body: orders }),
     'POST orders': (call) => ({ status: 201, body: echo(call) }),
     // A scope that a token has only if it was asked for.
-    'DELETE orders': ({ token }) => token.scopes.has('orders:write') ? { status: 204 } : refusal(403, 'insufficient_scope'),
+    'DELETE orders': ({ token }) =>
+      token.scopes.has('orders:write') ? { status: 204 } : refusal(403, 'insufficient_scope'),
     'GET me': ({ token }) => ({ body: { sub: token.accountId, scope: [...token.scopes].join(' ') } }),
     '* echo': (call) => ({ body: echo(call) }),
     'GET slow': async (call) => {
@@ -104,13 +105,17 @@ export class ResourceServer {
     const credentials = bearerToken(request, query)
     if (credentials === undefined) return refusal(401)
 
-    const token = await this.#provider?.AccessToken.find(credentials) ?? await this.#provider?.ClientCredentials.find(credentials)
+    const token =
+      (await this.#provider?.AccessToken.find(credentials)) ??
+      (await this.#provider?.ClientCredentials.find(credentials))
     if (token === undefined) return refusal(401, 'invalid_token')
 
     const [, base, resource] = path.split('/')
     const method = request.method === 'HEAD' ? 'GET' : request.method
-    const route = base === 'v1' ? this.routes[`${method} ${resource}`] ?? this.routes[`* ${resource}`] : undefined
-    return route === undefined ? { status: 404, body: { error: 'not_found' } } : route({ ...request, path, query, token, response })
+    const route = base === 'v1' ? (this.routes[`${method} ${resource}`] ?? this.routes[`* ${resource}`]) : undefined
+    return route === undefined
+      ? { status: 404, body: { error: 'not_found' } }
+      : route({ ...request, path, query, token, response })
   }
 }
 

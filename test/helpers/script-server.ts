@@ -26,7 +26,10 @@ export class ScriptServer {
   /** Answers token requests; by default with `access-1`, `refresh-1`, then `access-2`, … for an hour. */
   answerTokens: (form: ParsedUrlQuery) => ScriptAnswer = () => {
     const count = this.tokenRequests.length
-    return [200, { access_token: `access-${count}`, refresh_token: `refresh-${count}`, token_type: 'Bearer', expires_in: 3600 }]
+    return [
+      200,
+      { access_token: `access-${count}`, refresh_token: `refresh-${count}`, token_type: 'Bearer', expires_in: 3600 }
+    ]
   }
 
   /** Answers calls to the API. */
@@ -68,7 +71,11 @@ export async function startScriptServer (t: Pick<Test, 'after'>): Promise<Script
 }
 
 /** A provider without Fastify, closed after the test. */
-export function scriptProvider (t: Pick<Test, 'after'>, options: ProviderOptions, headless?: Parameters<typeof createProvider>[1]) {
+export function scriptProvider (
+  t: Pick<Test, 'after'>,
+  options: ProviderOptions,
+  headless?: Parameters<typeof createProvider>[1]
+) {
   const provider = createProvider(options, headless)
   t.after(() => provider.close())
   return provider

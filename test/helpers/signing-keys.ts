@@ -15,6 +15,11 @@ export const signingKeys: readonly [SigningKey, SigningKey] = [
 /** The JWK Set, private members included: oidc-provider publishes the public half. */
 export function privateJwks (): { keys: JsonWebKey[] } {
   return {
-    keys: signingKeys.map(({ kid, alg, privateKey }) => ({ ...privateKey.export({ format: 'jwk' }), kid, alg, use: 'sig' })),
+    keys: signingKeys.map(({ kid, alg, privateKey }) => ({
+      ...privateKey.export({ format: 'jwk' }),
+      kid,
+      alg,
+      use: 'sig'
+    }))
   }
 }

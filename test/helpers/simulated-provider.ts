@@ -19,7 +19,10 @@ export interface ProfileFacts {
 export interface ProviderFacts {
   /** What it insists on at each token request. */
   client: ClientCheck
-  /** `refused`: a login fails that comes with a code challenge or verifier, as reported. Default: one is checked against the other. */
+  /**
+   * `refused`: a login fails that comes with a code challenge or verifier, as reported. Default: one is checked against
+   * the other.
+   */
   pkce?: 'refused'
   tokenEndpoint: string
   /** Default `tokenEndpoint`. */
@@ -60,7 +63,10 @@ interface Answer {
 const key = createKey('RS256')
 const CREDENTIALS = { clientId: 'Client-Id_1.x', clientSecret: 'S3cret/+=&_-.~' }
 
-/** A provider as its documentation describes it: answers every origin in this process, and keeps a list of what it was not content with. */
+/**
+ * A provider as its documentation describes it: answers every origin in this process, and keeps a list of what it was
+ * not content with.
+ */
 export class SimulatedProvider extends Dispatcher {
   readonly clientId = CREDENTIALS.clientId
   readonly clientSecret = CREDENTIALS.clientSecret
@@ -95,16 +101,30 @@ export class SimulatedProvider extends Dispatcher {
   /** The browser has come, and its user said yes: where it goes from here, and what it brings along. */
   authorize (location: string): { redirectUri: string, params: URLSearchParams } {
     this.#login = new URL(location).searchParams
-    return { redirectUri: this.#login.get('redirect_uri') ?? '', params: new URLSearchParams({ code: 'the-code', state: this.#login.get('state') ?? '' }) }
+    return {
+      redirectUri: this.#login.get('redirect_uri') ?? '',
+      params: new URLSearchParams({ code: 'the-code', state: this.#login.get('state') ?? '' })
+    }
   }
 
   override dispatch (options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
-    const headers = Object.entries(options.headers as Record<string, string | undefined>).map(([name, value]) => [name.toLowerCase(), String(value)])
-    const request = { method: options.method, url: `${String(options.origin)}${options.path}`, headers: Object.fromEntries(headers), form: new URLSearchParams(String(options.body ?? '')) }
+    const headers = Object.entries(options.headers as Record<string, string | undefined>).map(([name, value]) => [
+      name.toLowerCase(),
+      String(value)
+    ])
+    const request = {
+      method: options.method,
+      url: `${String(options.origin)}${options.path}`,
+      headers: Object.fromEntries(headers),
+      form: new URLSearchParams(String(options.body ?? ''))
+    }
     const { status, body } = this.#answer(request)
     // The agent knows both of undici's ways to talk to a handler.
     const json = { headers: { 'content-type': 'application/json' } }
-    this.#agent.get(String(options.origin)).intercept({ path: () => true, method: () => true }).reply(status, JSON.stringify(this.#filled(body)), json)
+    this.#agent
+      .get(String(options.origin))
+      .intercept({ path: () => true, method: () => true })
+      .reply(status, JSON.stringify(this.#filled(body)), json)
     return this.#agent.dispatch(options, handler)
   }
 
@@ -152,8 +172,17 @@ export class SimulatedProvider extends Dispatcher {
       this.#expect('redirect_uri', form.get('redirect_uri'), this.#login?.get('redirect_uri'))
       const verifier = form.get('code_verifier')
       const challenge = this.#login?.get('code_challenge')
-      if (this.#facts.pkce === 'refused') this.#expect('PKCE', [challenge, this.#login?.get('code_challenge_method'), verifier].join(), ',,')
-      else this.#expect('code_verifier', createHash('sha256').update(verifier ?? '').digest('base64url'), challenge)
+      if (this.#facts.pkce === 'refused') {
+        this.#expect('PKCE', [challenge, this.#login?.get('code_challenge_method'), verifier].join(), ',,')
+      } else {
+        this.#expect(
+          'code_verifier',
+          createHash('sha256')
+            .update(verifier ?? '')
+            .digest('base64url'),
+          challenge
+        )
+      }
     }
     this.#issued++
     this.#refreshing = false
@@ -177,7 +206,11 @@ export class SimulatedProvider extends Dispatcher {
     this.#expect('accept', headers.accept?.includes('application/json'), true)
     const { client } = this.#facts
     const encoded = [this.clientId, this.clientSecret].map(value => encodeURIComponent(value)).join(':')
-    this.#expect('authorization', headers.authorization, client === 'basic' ? `Basic ${Buffer.from(encoded).toString('base64')}` : undefined)
+    this.#expect(
+      'authorization',
+      headers.authorization,
+      client === 'basic' ? `Basic ${Buffer.from(encoded).toString('base64')}` : undefined
+    )
     if (client !== 'basic') this.#expect('client_id', form.get('client_id'), this.clientId)
     if (typeof client === 'function') {
       const complaint = client(form)
@@ -188,7 +221,9 @@ export class SimulatedProvider extends Dispatcher {
   }
 
   #expect (what: string, found: unknown, wanted: unknown): void {
-    if (found !== wanted) this.complaints.push(`${what} is ${JSON.stringify(found)} and should be ${JSON.stringify(wanted)}`)
+    if (found !== wanted) {
+      this.complaints.push(`${what} is ${JSON.stringify(found)} and should be ${JSON.stringify(wanted)}`)
+    }
   }
 
   /** The answer with its tokens in it. */
@@ -196,7 +231,11 @@ export class SimulatedProvider extends Dispatcher {
     if (value === '{access}') return this.accessToken
     if (value === '{refresh}') return (this.#refreshToken = `refresh-${this.#issued}`)
     if (value === '{id}') return this.#idToken()
-    if (value === '{keys}') return { keys: [{ ...publicJwk(key), ...(this.#facts.keyIssuer !== undefined && { issuer: this.#facts.keyIssuer }) }] }
+    if (value === '{keys}') {
+      return {
+        keys: [{ ...publicJwk(key), ...(this.#facts.keyIssuer !== undefined && { issuer: this.#facts.keyIssuer }) }]
+      }
+    }
     if (Array.isArray(value)) return value.map(item => this.#filled(item))
     if (typeof value !== 'object' || value === null) return value
     return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, this.#filled(item)]))
@@ -205,15 +244,21 @@ export class SimulatedProvider extends Dispatcher {
   #idToken (): string {
     const now = Math.floor(Date.now() / 1000)
     // OpenID Connect Core, section 12.2: a refreshed one need not have a nonce.
-    const nonce = this.#refreshing || this.#facts.withoutNonce === true ? undefined : this.#login?.get('nonce') ?? undefined
+    const nonce =
+      this.#refreshing || this.#facts.withoutNonce === true ? undefined : (this.#login?.get('nonce') ?? undefined)
     const claims = { aud: this.clientId, iat: now, exp: now + 600, nonce, ...this.#facts.idToken }
-    const input = [{ alg: 'RS256', kid: key.kid }, claims].map(part => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.')
+    const input = [{ alg: 'RS256', kid: key.kid }, claims]
+      .map(part => Buffer.from(JSON.stringify(part)).toString('base64url'))
+      .join('.')
     return `${input}.${sign('sha256', Buffer.from(input), key.privateKey).toString('base64url')}`
   }
 }
 
 /** The claims of a JWT signed with ES256, RS256 or PS256, or undefined where it is not signed with this key. */
-export function verifiedClaims (jwt: string, publicKey: Parameters<typeof verify>[2]): { header: Record<string, unknown>, claims: Record<string, unknown> } | undefined {
+export function verifiedClaims (
+  jwt: string,
+  publicKey: Parameters<typeof verify>[2]
+): { header: Record<string, unknown>; claims: Record<string, unknown> } | undefined {
   const [header = '', claims = '', signature = ''] = jwt.split('.')
   const decoded = (part: string) => Buffer.from(part, 'base64url').toString()
   const parsed = (part: string) => JSON.parse(decoded(part) || '{}') as Record<string, unknown>

@@ -15,7 +15,9 @@ export function fartherSite (a: FetchSite, b: FetchSite): FetchSite {
   return byDistance[Math.max(byDistance.indexOf(a), byDistance.indexOf(b))] as FetchSite
 }
 
-/** Ports do not matter to a site. Without the public suffix list: the last two labels of a name, an address as it is. */
+/**
+ * Ports do not matter to a site. Without the public suffix list: the last two labels of a name, an address as it is.
+ */
 function site (hostname: string): string {
   return /^[\d.]+$|^\[/.test(hostname) ? hostname : hostname.split('.').slice(-2).join('.')
 }

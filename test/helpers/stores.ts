@@ -76,7 +76,9 @@ export class JsonStore {
     if (hold?.afterwards === false) await hold.gate.pass(sessionId)
     if (this.hang[method]) return
     // What a driver says: the address in it must not reach the user.
-    const error = this.fail[method] ? Object.assign(new Error('connect ECONNREFUSED 10.1.2.3:6379'), { code: 'ECONNREFUSED' }) : null
+    const error = this.fail[method]
+      ? Object.assign(new Error('connect ECONNREFUSED 10.1.2.3:6379'), { code: 'ECONNREFUSED' })
+      : null
     const value = error === null ? act() : undefined
     if (hold?.afterwards === true) await hold.gate.pass(sessionId)
     setImmediate(callback, error, value)

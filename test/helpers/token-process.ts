@@ -23,7 +23,11 @@ export interface TokenProcess {
   pass (ms: number): void
 }
 
-export function startTokenProcess (t: Pick<Test, 'after'>, store: TokenStore, { providerOptions }: Pick<TestProvider, 'providerOptions'>): TokenProcess {
+export function startTokenProcess (
+  t: Pick<Test, 'after'>,
+  store: TokenStore,
+  { providerOptions }: Pick<TestProvider, 'providerOptions'>
+): TokenProcess {
   let passedMs = 0
   const clock = { now: () => (Date.now() + passedMs) / 1000, monotonic: () => performance.now() + passedMs }
   const transport = new Transport()

@@ -9,11 +9,24 @@ import { expireTokens, tokenRecords } from '../helpers/records.ts'
 const twoProviders: LoginAppOptions = {
   providers: ({ providerOptions }) => ({ acme: providerOptions, gh: providerOptions }),
   setup: (app: FastifyInstance) => {
-    app.get<{ Params: { name: string } }>('/link/:name', async (request, reply) => request.oauth.login(reply, { provider: request.params.name, link: true, returnTo: '/who' }))
-    app.get('/who', async ({ oauth }) => ({ provider: oauth.provider ?? null, user: oauth.user?.id ?? null, authenticated: oauth.authenticated, accounts: oauth.accounts.map(({ provider }) => provider) }))
-    app.get<{ Params: { name: string } }>('/refresh/:name', async (request) => (await request.oauth.using(request.params.name).refresh()).scope)
-    app.get<{ Params: { name: string } }>('/tokens/:name', async (request) => (await request.oauth.using(request.params.name).tokens()).tokenType)
-    app.get('/tokens', async (request) => (await request.oauth.tokens()).tokenType)
+    app.get<{ Params: { name: string } }>('/link/:name', async (request, reply) =>
+      request.oauth.login(reply, { provider: request.params.name, link: true, returnTo: '/who' })
+    )
+    app.get('/who', async ({ oauth }) => ({
+      provider: oauth.provider ?? null,
+      user: oauth.user?.id ?? null,
+      authenticated: oauth.authenticated,
+      accounts: oauth.accounts.map(({ provider }) => provider)
+    }))
+    app.get<{ Params: { name: string } }>(
+      '/refresh/:name',
+      async request => (await request.oauth.using(request.params.name).refresh()).scope
+    )
+    app.get<{ Params: { name: string } }>(
+      '/tokens/:name',
+      async request => (await request.oauth.using(request.params.name).tokens()).tokenType
+    )
+    app.get('/tokens', async request => (await request.oauth.tokens()).tokenType)
     app.get('/guarded', { onRequest: app.oauth.requireLogin() }, async () => 'passed')
     app.get('/guarded/:name', { onRequest: app.oauth.requireLogin({ provider: 'gh' }) }, async () => 'passed')
   }
@@ -21,8 +34,11 @@ const twoProviders: LoginAppOptions = {
 const nobody = { provider: null, user: null, authenticated: false, accounts: [] }
 const invalidGrant = { status: 400, body: { error: 'invalid_grant' } }
 
-for (const [how, path] of Object.entries({ 'a refresh that the provider refuses': '/refresh/acme', 'a call whose refresh is refused': '/tokens' })) {
-  t.test(`the end of the account that was logged in with is the end of the whole login: ${how}`, async (t) => {
+for (const [how, path] of Object.entries({
+  'a refresh that the provider refuses': '/refresh/acme',
+  'a call whose refresh is refused': '/tokens'
+})) {
+  t.test(`the end of the account that was logged in with is the end of the whole login: ${how}`, async t => {
     const { browser, url, provider, store } = await loginApp(t, twoProviders)
     await browser.login(`${url}/login/acme`)
     await browser.get(`${url}/link/gh`)
@@ -39,17 +55,20 @@ for (const [how, path] of Object.entries({ 'a refresh that the provider refuses'
 }
 
 for (const path of ['/guarded', '/guarded/gh', '/tokens/gh', '/refresh/gh', '/tokens']) {
-  t.test(`the end of the account that was logged in with, in another process, is the end of the whole login (${path})`, async (t) => {
-    const { browser, url, store } = await loginApp(t, twoProviders)
-    await browser.login(`${url}/login/acme`)
-    const [acme] = tokenRecords(store).keys()
-    await browser.get(`${url}/link/gh`)
-    store.records.delete(acme!)
-    const page = await browser.get(url + path, asJson)
-    t.equal(page.status, 401)
-    t.equal(tokenRecords(store).size, 0, 'no token of either account is left')
-    t.strictSame((await browser.get(`${url}/who`)).json(), nobody)
-  })
+  t.test(
+    `the end of the account that was logged in with, in another process, is the end of the whole login (${path})`,
+    async t => {
+      const { browser, url, store } = await loginApp(t, twoProviders)
+      await browser.login(`${url}/login/acme`)
+      const [acme] = tokenRecords(store).keys()
+      await browser.get(`${url}/link/gh`)
+      store.records.delete(acme!)
+      const page = await browser.get(url + path, asJson)
+      t.equal(page.status, 401)
+      t.equal(tokenRecords(store).size, 0, 'no token of either account is left')
+      t.strictSame((await browser.get(`${url}/who`)).json(), nobody)
+    }
+  )
 }
 
 t.test('the end of an added account leaves the login and the others', async (t) => {
@@ -58,19 +77,32 @@ t.test('the end of an added account leaves the login and the others', async (t) 
   await browser.get(`${url}/link/gh`)
   provider.wrong = { instead: { token: invalidGrant } }
   t.equal(codeOf(await browser.get(`${url}/refresh/gh`, asJson)), 'FST_OAUTH_LOGIN_ENDED')
-  t.strictSame((await browser.get(`${url}/who`)).json(), { provider: 'acme', user: 'alice', authenticated: true, accounts: ['acme'] })
+  t.strictSame((await browser.get(`${url}/who`)).json(), {
+    provider: 'acme',
+    user: 'alice',
+    authenticated: true,
+    accounts: ['acme']
+  })
   t.equal((await browser.get(`${url}/guarded`)).text, 'passed')
   t.equal(tokenRecords(store).size, 1)
 })
 
-t.test('user and provider stay those of the account that was logged in with, whatever defaultProvider says', async (t) => {
-  const { browser, url, provider } = await loginApp(t, { ...twoProviders, oauth: { defaultProvider: 'acme' } })
-  provider.subject = 'bob'
-  await browser.login(`${url}/login/gh`)
-  provider.subject = 'alice'
-  await browser.get(`${url}/link/acme`)
-  t.strictSame((await browser.get(`${url}/who`)).json(), { provider: 'gh', user: 'bob', authenticated: true, accounts: ['gh', 'acme'] })
-})
+t.test(
+  'user and provider stay those of the account that was logged in with, whatever defaultProvider says',
+  async t => {
+    const { browser, url, provider } = await loginApp(t, { ...twoProviders, oauth: { defaultProvider: 'acme' } })
+    provider.subject = 'bob'
+    await browser.login(`${url}/login/gh`)
+    provider.subject = 'alice'
+    await browser.get(`${url}/link/acme`)
+    t.strictSame((await browser.get(`${url}/who`)).json(), {
+      provider: 'gh',
+      user: 'bob',
+      authenticated: true,
+      accounts: ['gh', 'acme']
+    })
+  }
+)
 
 t.test('request.oauth calls as the user who is logged in, though the default provider is the app\'s own', async (t) => {
   const { browser, url, provider } = await loginApp(t, {

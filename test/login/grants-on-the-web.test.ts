@@ -12,31 +12,50 @@ import { TokensUpdatedError, type OAuthError, type ProviderOptions, type TokenSe
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 
 const routes = (app: FastifyInstance) => {
-  app.get('/orders', async (request) => request.oauth.get('orders').json())
+  app.get('/orders', async request => request.oauth.get('orders').json())
 }
 
 // client credentials
 
-t.test('client credentials: the app\'s own client makes one token request however many wait, and keeps its parameters', async (t) => {
-  const provider = await startProvider(t)
-  const { app } = await buildApp(t, {
-    oauth: { providers: { machine: { ...provider.providerOptions, grantType: 'client_credentials', scope: ['orders:read'] } } }
-  })
-  const client = app.oauth.provider('machine').clientCredentials({ audience: 'https://orders.example' })
-  t.equal(client, app.oauth.provider('machine').clientCredentials({ audience: 'https://orders.example' }), 'one for the same options')
-  await Promise.all(Array.from({ length: 20 }, () => client.get('orders').json()))
-  t.equal(provider.tokenRequests.length, 1)
-  t.match(provider.tokenRequests[0]!.body, { grant_type: 'client_credentials', scope: 'orders:read', audience: 'https://orders.example' })
-  provider.expireAccessTokens()
-  await Promise.all(Array.from({ length: 20 }, () => client.get('orders').json()))
-  t.equal(provider.tokenRequests.length, 2, 'asked for again after a 401')
-  t.match(provider.tokenRequests[1]!.body, { grant_type: 'client_credentials', scope: 'orders:read', audience: 'https://orders.example' })
-})
+t.test(
+  "client credentials: the app's own client makes one token request however many wait, and keeps its " + 'parameters',
+  async t => {
+    const provider = await startProvider(t)
+    const { app } = await buildApp(t, {
+      oauth: {
+        providers: { machine: { ...provider.providerOptions, grantType: 'client_credentials', scope: ['orders:read'] } }
+      }
+    })
+    const client = app.oauth.provider('machine').clientCredentials({ audience: 'https://orders.example' })
+    t.equal(
+      client,
+      app.oauth.provider('machine').clientCredentials({ audience: 'https://orders.example' }),
+      'one for the same options'
+    )
+    await Promise.all(Array.from({ length: 20 }, () => client.get('orders').json()))
+    t.equal(provider.tokenRequests.length, 1)
+    t.match(provider.tokenRequests[0]!.body, {
+      grant_type: 'client_credentials',
+      scope: 'orders:read',
+      audience: 'https://orders.example'
+    })
+    provider.expireAccessTokens()
+    await Promise.all(Array.from({ length: 20 }, () => client.get('orders').json()))
+    t.equal(provider.tokenRequests.length, 2, 'asked for again after a 401')
+    t.match(provider.tokenRequests[1]!.body, {
+      grant_type: 'client_credentials',
+      scope: 'orders:read',
+      audience: 'https://orders.example'
+    })
+  }
+)
 
-t.test('client credentials: request.oauth of such a provider is the app\'s own client', async (t) => {
+t.test("client credentials: request.oauth of such a provider is the app's own client", async t => {
   const provider = await startProvider(t)
   const { app } = await buildApp(t, {
-    oauth: { providers: { machine: { ...provider.providerOptions, grantType: 'client_credentials', scope: ['orders:read'] } } },
+    oauth: {
+      providers: { machine: { ...provider.providerOptions, grantType: 'client_credentials', scope: ['orders:read'] } }
+    },
     setup: routes
   })
   t.equal((await app.inject('/orders')).statusCode, 200)
@@ -45,13 +64,18 @@ t.test('client credentials: request.oauth of such a provider is the app\'s own c
   t.equal((await app.inject('/login/machine')).statusCode, 404)
 })
 
-t.test('using(name) calls with another provider\'s account', async (t) => {
+t.test("using(name) calls with another provider's account", async t => {
   const provider = await startProvider(t)
   const { url } = await buildApp(t, {
-    oauth: { providers: { acme: provider.providerOptions, machine: { ...provider.providerOptions, grantType: 'client_credentials', scope: ['orders:read'] } } },
-    setup: (app) => {
-      app.get('/own', async (request) => request.oauth.using('machine').get('orders').json())
-      app.get('/mine', async (request) => request.oauth.using('acme').get('me').json())
+    oauth: {
+      providers: {
+        acme: provider.providerOptions,
+        machine: { ...provider.providerOptions, grantType: 'client_credentials', scope: ['orders:read'] }
+      }
+    },
+    setup: app => {
+      app.get('/own', async request => request.oauth.using('machine').get('orders').json())
+      app.get('/mine', async request => request.oauth.using('acme').get('me').json())
     }
   })
   const browser = new Browser()
@@ -63,20 +87,25 @@ t.test('using(name) calls with another provider\'s account', async (t) => {
 
 // password
 
-async function passwordApp (t: Parameters<typeof startPasswordServer>[0], options: Partial<ProviderOptions> = {}, logger: FastifyServerOptions['logger'] = false, setup?: (app: FastifyInstance) => unknown) {
+async function passwordApp (
+  t: Parameters<typeof startPasswordServer>[0],
+  options: Partial<ProviderOptions> = {},
+  logger: FastifyServerOptions['logger'] = false,
+  setup?: (app: FastifyInstance) => unknown
+) {
   const server = await startPasswordServer(t)
   const { url, app, store } = await buildApp(t, {
     oauth: { providers: { legacy: { ...server.providerOptions, grantType: 'password', ...options } } },
     fastify: { logger },
-    setup: (app) => {
+    setup: app => {
       setup?.(app)
-      app.get('/whoami', async (request) => ({ user: request.oauth.user, authenticated: request.oauth.authenticated }))
+      app.get('/whoami', async request => ({ user: request.oauth.user, authenticated: request.oauth.authenticated }))
     }
   })
   return { server, url, app, store }
 }
 
-t.test('password: a person logs in with the form', async (t) => {
+t.test('password: a person logs in with the form', async t => {
   const { url, server } = await passwordApp(t)
   const browser = new Browser()
   const form = await browser.get(`${url}/login/legacy?returnTo=/whoami`)
@@ -86,31 +115,44 @@ t.test('password: a person logs in with the form', async (t) => {
   t.match(server.requests[0]!.body, { grant_type: 'password', username: 'alice', password: 'correct horse' })
 })
 
-t.test('password: wrong credentials are a 401, on the form and as JSON', async (t) => {
+t.test('password: wrong credentials are a 401, on the form and as JSON', async t => {
   const { url, app } = await passwordApp(t)
   const browser = new Browser()
-  const page = await browser.submitForm(await browser.get(`${url}/login/legacy`), { username: 'alice', password: 'wrong' })
+  const page = await browser.submitForm(await browser.get(`${url}/login/legacy`), {
+    username: 'alice',
+    password: 'wrong'
+  })
   t.equal(page.status, 401)
   t.match(page.text, /wrong/)
   t.match(page.text, /value="alice"/)
   t.notMatch(page.text, /value="wrong"/)
-  const answer = await app.inject({ method: 'POST', url: '/login/legacy', payload: { username: 'alice', password: 'wrong' } })
+  const answer = await app.inject({
+    method: 'POST',
+    url: '/login/legacy',
+    payload: { username: 'alice', password: 'wrong' }
+  })
   t.equal(answer.statusCode, 401)
   t.match(answer.json(), { code: 'FST_OAUTH_AUTHORIZATION_FAILED', oauthError: 'invalid_grant' })
   t.equal((await app.inject({ method: 'POST', url: '/login/legacy', payload: { username: 'alice' } })).statusCode, 401)
 })
 
-t.test('password: a post from another site is refused, and no token request is made', async (t) => {
+t.test('password: a post from another site is refused, and no token request is made', async t => {
   const { url, server } = await passwordApp(t)
-  const answer = await new Browser().post(`${url}/login/legacy`, { form: { username: 'alice', password: 'correct horse' }, from: 'http://evil.test/' })
+  const answer = await new Browser().post(`${url}/login/legacy`, {
+    form: { username: 'alice', password: 'correct horse' },
+    from: 'http://evil.test/'
+  })
   t.equal(answer.status, 403)
   t.equal(server.requests.length, 0)
 })
 
-t.test('password: guessing is slowed down by user name, with the way to wait', async (t) => {
+t.test('password: guessing is slowed down by user name, with the way to wait', async t => {
   const { app, server } = await passwordApp(t)
-  const guess = (username: string, password: string, remoteAddress: string) => app.inject({ method: 'POST', url: '/login/legacy', remoteAddress, payload: { username, password } })
-  for (let index = 0; index < 10; index++) t.equal((await guess('alice', `wrong${index}`, `10.0.0.${index}`)).statusCode, 401)
+  const guess = (username: string, password: string, remoteAddress: string) =>
+    app.inject({ method: 'POST', url: '/login/legacy', remoteAddress, payload: { username, password } })
+  for (let index = 0; index < 10; index++) {
+    t.equal((await guess('alice', `wrong${index}`, `10.0.0.${index}`)).statusCode, 401)
+  }
   const answer = await guess('ALICE', 'correct horse', '10.0.1.1')
   t.equal(answer.statusCode, 429)
   t.ok(Number(answer.headers['retry-after']) > 0)
@@ -118,49 +160,82 @@ t.test('password: guessing is slowed down by user name, with the way to wait', a
   t.equal((await guess('bob', 'also correct', '10.0.1.2')).statusCode, 302, 'others are not locked out')
 })
 
-t.test('password: guessing is slowed down by address, whatever the names are', async (t) => {
+t.test('password: guessing is slowed down by address, whatever the names are', async t => {
   const { app } = await passwordApp(t)
-  const guess = (username: string, password: string, remoteAddress = '10.0.0.1') => app.inject({ method: 'POST', url: '/login/legacy', remoteAddress, payload: { username, password } })
+  const guess = (username: string, password: string, remoteAddress = '10.0.0.1') =>
+    app.inject({ method: 'POST', url: '/login/legacy', remoteAddress, payload: { username, password } })
   for (let index = 0; index < 10; index++) t.equal((await guess(`name${index}`, 'wrong')).statusCode, 401)
   t.equal((await guess('bob', 'also correct')).statusCode, 429)
   t.equal((await guess('bob', 'also correct', '10.0.0.2')).statusCode, 302)
 })
 
-t.test('password: guesses that are sent side by side are slowed down like any others', async (t) => {
+t.test('password: guesses that are sent side by side are slowed down like any others', async t => {
   const { app, server } = await passwordApp(t)
-  const guesses = Array.from({ length: 40 }, (_, index) => app.inject({ method: 'POST', url: '/login/legacy', remoteAddress: `10.0.0.${index}`, payload: { username: 'alice', password: `wrong${index}` } }))
+  const guesses = Array.from({ length: 40 }, (_, index) =>
+    app.inject({
+      method: 'POST',
+      url: '/login/legacy',
+      remoteAddress: `10.0.0.${index}`,
+      payload: { username: 'alice', password: `wrong${index}` }
+    })
+  )
   const statuses = (await Promise.all(guesses)).map(({ statusCode }) => statusCode)
   t.equal(server.requests.length, 10)
   t.equal(statuses.filter(status => status === 429).length, 30)
 })
 
-t.test('password: what was no guess is not counted', async (t) => {
+t.test('password: what was no guess is not counted', async t => {
   const { app, server } = await passwordApp(t)
   const post = (payload: object) => app.inject({ method: 'POST', url: '/login/legacy', payload })
-  for (let index = 0; index < 12; index++) t.equal((await post({ username: 'alice' })).statusCode, 401, 'without password')
-  for (let index = 0; index < 12; index++) t.equal((await post({ username: 'alice', password: 'correct horse' })).statusCode, 302)
+  for (let index = 0; index < 12; index++) {
+    t.equal((await post({ username: 'alice' })).statusCode, 401, 'without password')
+  }
+  for (let index = 0; index < 12; index++) {
+    t.equal((await post({ username: 'alice', password: 'correct horse' })).statusCode, 302)
+  }
   server.down = true
-  for (let index = 0; index < 12; index++) t.equal((await post({ username: 'alice', password: 'correct horse' })).statusCode, 503, 'a provider that is down')
+  for (let index = 0; index < 12; index++) {
+    t.equal((await post({ username: 'alice', password: 'correct horse' })).statusCode, 503, 'a provider that is down')
+  }
   server.down = false
   t.equal((await post({ username: 'alice', password: 'correct horse' })).statusCode, 302)
 })
 
 // How servers spell one and the same user: trimmed, in one case, normalized.
-const spellings = ['alice', ' alice', 'alice ', 'ALICE', 'Alice', '\talice\u00a0', '\u3000alice', '\uff21\uff2c\uff29\uff23\uff25', 'ali\u00adce', 'al\u200bice', 'a\u0301lice', '\u00c1lice', '\ufeffalice']
+const spellings = [
+  'alice',
+  ' alice',
+  'alice ',
+  'ALICE',
+  'Alice',
+  '\talice\u00a0',
+  '\u3000alice',
+  '\uff21\uff2c\uff29\uff23\uff25',
+  'ali\u00adce',
+  'al\u200bice',
+  'a\u0301lice',
+  '\u00c1lice',
+  '\ufeffalice'
+]
 
-t.test('password: a name is one name however it is spelt', async (t) => {
+t.test('password: a name is one name however it is spelt', async t => {
   const { app, server } = await passwordApp(t)
   const statuses = new Set<number>()
   for (let index = 0; index < 30; index++) {
     const username = spellings[index % spellings.length]
-    const { statusCode } = await app.inject({ method: 'POST', url: '/login/legacy', remoteAddress: `10.0.0.${index}`, payload: { username, password: `wrong${index}` } })
+    const { statusCode } = await app.inject({
+      method: 'POST',
+      url: '/login/legacy',
+      remoteAddress: `10.0.0.${index}`,
+      payload: { username, password: `wrong${index}` }
+    })
     statuses.add(statusCode)
   }
   t.equal(server.requests.length, 10)
   t.strictSame([...statuses], [401, 429])
 })
 
-t.test('password: what names have in common by folding', (t) => {
+t.test('password: what names have in common by folding', t => {
   t.strictSame([...new Set(spellings.map(foldName))], ['alice'])
   t.equal(foldName('STRASSE'), foldName('straße'))
   t.equal(foldName('\u0130stanbul'), foldName('istanbul'))
@@ -168,21 +243,33 @@ t.test('password: what names have in common by folding', (t) => {
   t.end()
 })
 
-t.test('password: one password for many names is stopped by address, whatever sessions come with it', async (t) => {
-  const { app, server } = await passwordApp(t, {}, false, (app) => { app.get('/visit', async (request) => { (request.session as { seen?: boolean }).seen = true }) })
+t.test('password: one password for many names is stopped by address, whatever sessions come with it', async t => {
+  const { app, server } = await passwordApp(t, {}, false, app => {
+    app.get('/visit', async request => {
+      ;(request.session as { seen?: boolean }).seen = true
+    })
+  })
   let last = 0
   for (let index = 0; index < 120; index++) {
     const { cookies } = await app.inject('/visit')
     const session = Object.fromEntries(cookies.map(({ name, value }) => [name, value]))
-    last = (await app.inject({ method: 'POST', url: '/login/legacy', cookies: session, payload: { username: `name${index}`, password: 'Summer2026' } })).statusCode
+    last = (
+      await app.inject({
+        method: 'POST',
+        url: '/login/legacy',
+        cookies: session,
+        payload: { username: `name${index}`, password: 'Summer2026' }
+      })
+    ).statusCode
   }
   t.equal(server.requests.length, 100)
   t.equal(last, 429)
 })
 
-t.test('password: one\'s own good login buys no further guesses from one address', async (t) => {
+t.test("password: one's own good login buys no further guesses from one address", async t => {
   const { app, server } = await passwordApp(t)
-  const post = async (username: string, password: string) => (await app.inject({ method: 'POST', url: '/login/legacy', payload: { username, password } })).statusCode
+  const post = async (username: string, password: string) =>
+    (await app.inject({ method: 'POST', url: '/login/legacy', payload: { username, password } })).statusCode
   let last = 0
   for (let round = 0; round < 13; round++) {
     for (let index = 0; index < 9; index++) last = await post(`name${round}.${index}`, 'wrong')
@@ -192,39 +279,57 @@ t.test('password: one\'s own good login buys no further guesses from one address
   t.equal(last, 429)
 })
 
-t.test('password: an address is an IPv4 address, or the network that an IPv6 host has to itself', (t) => {
+t.test('password: an address is an IPv4 address, or the network that an IPv6 host has to itself', t => {
   for (const [ip, block] of [
-    ['192.0.2.1', '192.0.2.1'], ['::ffff:192.0.2.1', '192.0.2.1'], ['::1', '0:0:0:0::/64'],
-    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'], ['2001:DB8:1:2::', '2001:db8:1:2::/64'], ['2001:db8::6', '2001:db8:0:0::/64'],
-    ['fe80::1%eth0', 'fe80:0:0:0::/64'], ['unix', 'unix']
-  ] as const) t.equal(addressBlock(ip), block, ip)
+    ['192.0.2.1', '192.0.2.1'],
+    ['::ffff:192.0.2.1', '192.0.2.1'],
+    ['::1', '0:0:0:0::/64'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+    ['2001:DB8:1:2::', '2001:db8:1:2::/64'],
+    ['2001:db8::6', '2001:db8:0:0::/64'],
+    ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+    ['unix', 'unix']
+  ] as const) { t.equal(addressBlock(ip), block, ip) }
   t.equal(addressBlock('::ffff:c000:201'), addressBlock('::ffff:c000:201'))
   t.not(addressBlock('::ffff:c000:201'), addressBlock('::ffff:c000:202'))
   t.end()
 })
 
 for (const [what, status, body] of [
-  ['invalid_request', 400, { error: 'invalid_request' }], ['access_denied', 403, { error: 'access_denied' }], ['a code of its own', 400, { error: 'wrong_password' }],
-  ['an error in a 200', 200, { error: 'invalid_user' }], ['an empty 400', 400, ''], ['an empty 401', 401, ''], ['an empty 403', 403, ''], ['a page with 401', 401, '<h1>No</h1>'],
-  ['an empty 409', 409, ''], ['a 200 that says no', 200, { success: false }]
+  ['invalid_request', 400, { error: 'invalid_request' }],
+  ['access_denied', 403, { error: 'access_denied' }],
+  ['a code of its own', 400, { error: 'wrong_password' }],
+  ['an error in a ' + '200', 200, { error: 'invalid_user' }],
+  ['an empty 400', 400, ''],
+  ['an empty 401', 401, ''],
+  ['an empty 403', 403, ''],
+  ['a page with 401', 401, '<h1>No</h1>'],
+  ['an empty 409', 409, ''],
+  ['a 200 that says no', 200, { success: false }]
 ] as const) {
-  t.test(`password: a provider that refuses with ${what}: 401, and it counts`, async (t) => {
+  t.test(`password: a provider that refuses with ${what}: 401, and it counts`, async t => {
     const { app, server } = await passwordApp(t)
     server.refusal = { status, body: typeof body === 'string' ? body : JSON.stringify(body) }
-    const post = () => app.inject({ method: 'POST', url: '/login/legacy', payload: { username: 'alice', password: 'wrong' } })
-    for (let index = 0; index < 10; index++) t.match(await post(), { statusCode: 401, payload: /FST_OAUTH_AUTHORIZATION_FAILED/ })
+    const post = () =>
+      app.inject({ method: 'POST', url: '/login/legacy', payload: { username: 'alice', password: 'wrong' } })
+    for (let index = 0; index < 10; index++) {
+      t.match(await post(), { statusCode: 401, payload: /FST_OAUTH_AUTHORIZATION_FAILED/ })
+    }
     t.equal((await post()).statusCode, 429)
     t.equal(server.requests.length, 10)
   })
 }
 
 for (const [what, status, body] of [
-  ['an empty 404', 404, ''], ['a page with 200', 200, '<h1>Log in</h1>'], ['an empty 200', 200, '']
+  ['an empty 404', 404, ''],
+  ['a page with 200', 200, '<h1>Log in</h1>'],
+  ['an empty 200', 200, '']
 ] as const) {
-  t.test(`password: nobody guesses without a limit at a server that answers ${what}`, async (t) => {
+  t.test(`password: nobody guesses without a limit at a server that answers ${what}`, async t => {
     const { app, server } = await passwordApp(t)
     server.refusal = { status, body }
-    const post = () => app.inject({ method: 'POST', url: '/login/legacy', payload: { username: 'alice', password: 'wrong' } })
+    const post = () =>
+      app.inject({ method: 'POST', url: '/login/legacy', payload: { username: 'alice', password: 'wrong' } })
     for (let index = 0; index < 10; index++) t.equal((await post()).statusCode, 502)
     t.equal((await post()).statusCode, 429)
     t.equal(server.requests.length, 10)
@@ -232,36 +337,58 @@ for (const [what, status, body] of [
 }
 
 for (const [what, status, body] of [
-  ['the client', 401, { error: 'invalid_client' }], ['what the client may do', 400, { error: 'unauthorized_client' }], ['the grant', 400, { error: 'unsupported_grant_type' }],
-  ['the scope', 400, { error: 'invalid_scope' }], ['the rate', 429, ''], ['the rate, with an error', 429, { error: 'invalid_grant' }], ['itself', 503, ''], ['itself, with an error', 500, { error: 'invalid_grant' }]
+  ['the client', 401, { error: 'invalid_client' }],
+  ['what the client may do', 400, { error: 'unauthorized_client' }],
+  ['the grant', 400, { error: 'unsupported_grant_type' }],
+  ['the scope', 400, { error: 'invalid_scope' }],
+  ['the rate', 429, ''],
+  ['the rate, with an ' + 'error', 429, { error: 'invalid_grant' }],
+  ['itself', 503, ''],
+  ['itself, with an ' + 'error', 500, { error: 'invalid_grant' }]
 ] as const) {
-  t.test(`password: a provider that refuses ${what} has not judged the password, and it does not count`, async (t) => {
+  t.test(`password: a provider that refuses ${what} has not judged the password, and it does not count`, async t => {
     const { app, server } = await passwordApp(t)
     server.refusal = { status, body: typeof body === 'string' ? body : JSON.stringify(body) }
-    const post = () => app.inject({ method: 'POST', url: '/login/legacy', payload: { username: 'alice', password: 'correct horse' } })
+    const post = () =>
+      app.inject({ method: 'POST', url: '/login/legacy', payload: { username: 'alice', password: 'correct horse' } })
     for (let index = 0; index < 12; index++) t.not((await post()).statusCode, 401)
     server.refusal = undefined
     t.equal((await post()).statusCode, 302)
   })
 }
 
-t.test('password: user name and password in the query are not read, and the provider is not asked', async (t) => {
+t.test('password: user name and password in the query are not read, and the provider is not asked', async t => {
   const { app, server } = await passwordApp(t)
   const credentials = { username: 'alice', password: 'correct horse' }
   t.equal((await app.inject({ method: 'POST', url: '/login/legacy', query: credentials })).statusCode, 401)
-  t.equal((await app.inject({ method: 'POST', url: '/login/legacy', query: credentials, payload: { username: 'alice' } })).statusCode, 401)
-  t.equal((await app.inject({ method: 'POST', url: '/login/legacy', query: { password: 'correct horse' }, payload: { username: 'alice' } })).statusCode, 401)
+  t.equal(
+    (await app.inject({ method: 'POST', url: '/login/legacy', query: credentials, payload: { username: 'alice' } }))
+      .statusCode,
+    401
+  )
+  t.equal(
+    (
+      await app.inject({
+        method: 'POST',
+        url: '/login/legacy',
+        query: { password: 'correct horse' },
+        payload: { username: 'alice' }
+      })
+    ).statusCode,
+    401
+  )
   t.equal(server.requests.length, 0)
 })
 
-t.test('throttle: failures are forgotten in their time, and a success forgets those before it', async (t) => {
+t.test('throttle: failures are forgotten in their time, and a success forgets those before it', async t => {
   const clock = { now: 0 }
   const throttle = new LoginThrottle(() => clock.now)
-  const tries = (count: number, outcome: Outcome) => Array.from({ length: count }, () => {
-    const wait = throttle.begin(['user:a'])
-    if (wait === 0) throttle.end(['user:a'], outcome)
-    return wait
-  })
+  const tries = (count: number, outcome: Outcome) =>
+    Array.from({ length: count }, () => {
+      const wait = throttle.begin(['user:a'])
+      if (wait === 0) throttle.end(['user:a'], outcome)
+      return wait
+    })
   tries(9, 'failed')
   tries(1, 'succeeded')
   t.strictSame(tries(11, 'failed'), [...Array<number>(10).fill(0), 900])
@@ -272,37 +399,57 @@ t.test('throttle: failures are forgotten in their time, and a success forgets th
   t.strictSame(throttle.begin(['user:a', 'browser:b']), 900, 'the longest of all')
 })
 
-t.test('throttle: names that a stranger makes up take a bounded place, the oldest goes', async (t) => {
+t.test('throttle: names that a stranger makes up take a bounded place, the oldest goes', async t => {
   const throttle = new LoginThrottle(() => 0)
-  const fail = (key: string) => { if (throttle.begin([key]) === 0) throttle.end([key], 'failed') }
+  const fail = (key: string) => {
+    if (throttle.begin([key]) === 0) throttle.end([key], 'failed')
+  }
   for (let index = 0; index < 10; index++) fail('user:first')
   t.equal(throttle.begin(['user:first']), 900)
   for (let index = 0; index < 20_000; index++) fail(`user:${index}`)
   t.equal(throttle.begin(['user:first']), 0)
 })
 
-for (const returnTo of ['https://evil.example/', '//evil.example', '/\\evil.example', '/.//evil.example', 'javascript:alert(1)']) {
-  t.test(`password: open redirect: a login does not lead to ${JSON.stringify(returnTo)}`, async (t) => {
+for (const returnTo of [
+  'https://evil.example/',
+  '//evil.example',
+  '/\\evil.example',
+  '/.//evil.example',
+  'javascript:alert(1)'
+]) {
+  t.test(`password: open redirect: a login does not lead to ${JSON.stringify(returnTo)}`, async t => {
     const { app } = await passwordApp(t)
     const login = { method: 'POST', url: '/login/legacy' } as const
-    t.equal((await app.inject({ ...login, payload: { username: 'alice', password: 'correct horse', returnTo } })).headers.location, '/')
-    const form = await app.inject({ ...login, headers: { accept: 'text/html' }, payload: { username: 'alice', password: 'wrong', returnTo } })
+    t.equal(
+      (await app.inject({ ...login, payload: { username: 'alice', password: 'correct horse', returnTo } })).headers
+        .location,
+      '/'
+    )
+    const form = await app.inject({
+      ...login,
+      headers: { accept: 'text/html' },
+      payload: { username: 'alice', password: 'wrong', returnTo }
+    })
     t.notMatch(form.body, 'name="returnTo"')
   })
 }
 
-t.test('password: a server that repeats the password in its error gets it into no log and no answer', async (t) => {
+t.test('password: a server that repeats the password in its error gets it into no log and no answer', async t => {
   const log = captureLog()
   const { app, server } = await passwordApp(t, {}, log.logger)
   server.repeating = true
-  const { statusCode, body } = await app.inject({ method: 'POST', url: '/login/legacy', payload: { username: 'alice@home', password: 'hunt3r/+two' } })
+  const { statusCode, body } = await app.inject({
+    method: 'POST',
+    url: '/login/legacy',
+    payload: { username: 'alice@home', password: 'hunt3r/+two' }
+  })
   t.equal(statusCode, 401)
   t.match(log.text, 'cannot log in')
   t.strictSame(log.leaked(['alice@home', 'hunt3r/+two']), [])
   t.notOk(body.includes('hunt3r'))
 })
 
-t.test('password: the password is neither stored nor logged', async (t) => {
+t.test('password: the password is neither stored nor logged', async t => {
   const log = captureLog()
   const { app, store } = await passwordApp(t, {}, log.logger)
   for (const password of ['correct horse', 'wrong stable']) {
@@ -316,18 +463,68 @@ t.test('password: the password is neither stored nor logged', async (t) => {
 // the three refresh methods
 
 for (const level of ['plugin', 'provider'] as const) {
-  t.test(`manual: an expired token is TokenExpiredError and no call goes out; the handler refreshes by hand (${level})`, async (t) => {
+  t.test(
+    'manual: an expired token is TokenExpiredError and no call goes out; the handler refreshes by hand ' + `(${level})`,
+    async t => {
+      const provider = await startProvider(t)
+      const { url, store } = await buildApp(t, {
+        oauth: {
+          ...(level === 'plugin' && { refresh: 'manual' }),
+          providers: { acme: { ...provider.providerOptions, ...(level === 'provider' && { refresh: 'manual' }) } }
+        },
+        setup: app => {
+          routes(app)
+          app.get('/by-hand', async request => {
+            try {
+              return await request.oauth.get('orders').json()
+            } catch (error) {
+              if ((error as OAuthError).code !== 'FST_OAUTH_TOKEN_EXPIRED') throw error
+              await request.oauth.refresh()
+              return await request.oauth.get('orders').json()
+            }
+          })
+        }
+      })
+      const browser = new Browser()
+      await browser.login(`${url}/login/acme`)
+      expireTokens(store)
+      t.match((await browser.get(`${url}/orders`)).json(), { code: 'FST_OAUTH_TOKEN_EXPIRED' })
+      t.equal(provider.api.requests.length, 0)
+      t.equal(provider.tokenRequests.length, 1)
+      t.equal((await browser.get(`${url}/by-hand`)).status, 200)
+      t.equal(provider.tokenRequests.length, 2)
+    }
+  )
+}
+
+t.test(
+  'notify: the token is refreshed once, the new set handed to every caller, and current when it is ' + 'saved',
+  async t => {
     const provider = await startProvider(t)
+    const saved: TokenSet[] = []
     const { url, store } = await buildApp(t, {
-      oauth: { ...(level === 'plugin' && { refresh: 'manual' }), providers: { acme: { ...provider.providerOptions, ...(level === 'provider' && { refresh: 'manual' }) } } },
-      setup: (app) => {
+      oauth: {
+        refresh: 'notify',
+        onTokens: (tokens, { reason }) => {
+          if (reason === 'refresh') saved.push(tokens)
+        },
+        providers: { acme: provider.providerOptions }
+      },
+      setup: app => {
         routes(app)
-        app.get('/by-hand', async (request) => {
+        app.get('/shown', async request => {
+          const error = await request.oauth
+            .get('orders')
+            .json()
+            .catch((reason: unknown) => reason)
+          return [error?.constructor.name, JSON.stringify(error), inspect(error, { depth: Infinity })].join()
+        })
+        app.get('/notified', async request => {
           try {
             return await request.oauth.get('orders').json()
           } catch (error) {
-            if ((error as OAuthError).code !== 'FST_OAUTH_TOKEN_EXPIRED') throw error
-            await request.oauth.refresh()
+            if (!(error instanceof TokensUpdatedError)) throw error
+            await request.oauth.save(error.tokens)
             return await request.oauth.get('orders').json()
           }
         })
@@ -336,65 +533,35 @@ for (const level of ['plugin', 'provider'] as const) {
     const browser = new Browser()
     await browser.login(`${url}/login/acme`)
     expireTokens(store)
-    t.match((await browser.get(`${url}/orders`)).json(), { code: 'FST_OAUTH_TOKEN_EXPIRED' })
-    t.equal(provider.api.requests.length, 0)
-    t.equal(provider.tokenRequests.length, 1)
-    t.equal((await browser.get(`${url}/by-hand`)).status, 200)
+    const answers = await Promise.all(Array.from({ length: 10 }, () => browser.get(`${url}/orders`)))
+    t.ok(answers.every(answer => answer.json<{ code: string }>().code === 'FST_OAUTH_TOKENS_UPDATED'))
+    t.notMatch(answers[0]!.text, /access_token|accessToken/)
+    t.equal(provider.tokenRequests.length, 2, 'one refresh for all of them')
+    t.equal(provider.api.requests.length, 0, 'and no call')
+    t.equal([...tokenRecords(store).values()].length, 1)
+    const shown = (await browser.get(`${url}/shown`)).text
+    t.match(shown, 'TokensUpdated')
+    const { access_token: fresh } = provider.tokenRequests[1]!.answer!.body as Record<string, string>
+    t.notOk(shown.includes(fresh!), 'what a log would print of the error holds no token')
+    t.equal((await browser.get(`${url}/notified`)).status, 200)
+    t.equal((await browser.get(`${url}/orders`)).status, 200)
     t.equal(provider.tokenRequests.length, 2)
-  })
-}
+    t.equal(saved.length, 1)
+    t.equal(provider.refreshTokenReuses, 0)
+  }
+)
 
-t.test('notify: the token is refreshed once, the new set handed to every caller, and current when it is saved', async (t) => {
-  const provider = await startProvider(t)
-  const saved: TokenSet[] = []
-  const { url, store } = await buildApp(t, {
-    oauth: { refresh: 'notify', onTokens: (tokens, { reason }) => { if (reason === 'refresh') saved.push(tokens) }, providers: { acme: provider.providerOptions } },
-    setup: (app) => {
-      routes(app)
-      app.get('/shown', async (request) => {
-        const error = await request.oauth.get('orders').json().catch((reason: unknown) => reason)
-        return [error?.constructor.name, JSON.stringify(error), inspect(error, { depth: Infinity })].join()
-      })
-      app.get('/notified', async (request) => {
-        try {
-          return await request.oauth.get('orders').json()
-        } catch (error) {
-          if (!(error instanceof TokensUpdatedError)) throw error
-          await request.oauth.save(error.tokens)
-          return await request.oauth.get('orders').json()
-        }
-      })
-    }
-  })
-  const browser = new Browser()
-  await browser.login(`${url}/login/acme`)
-  expireTokens(store)
-  const answers = await Promise.all(Array.from({ length: 10 }, () => browser.get(`${url}/orders`)))
-  t.ok(answers.every(answer => answer.json<{ code: string }>().code === 'FST_OAUTH_TOKENS_UPDATED'))
-  t.notMatch(answers[0]!.text, /access_token|accessToken/)
-  t.equal(provider.tokenRequests.length, 2, 'one refresh for all of them')
-  t.equal(provider.api.requests.length, 0, 'and no call')
-  t.equal([...tokenRecords(store).values()].length, 1)
-  const shown = (await browser.get(`${url}/shown`)).text
-  t.match(shown, 'TokensUpdated')
-  const { access_token: fresh } = provider.tokenRequests[1]!.answer!.body as Record<string, string>
-  t.notOk(shown.includes(fresh!), 'what a log would print of the error holds no token')
-  t.equal((await browser.get(`${url}/notified`)).status, 200)
-  t.equal((await browser.get(`${url}/orders`)).status, 200)
-  t.equal(provider.tokenRequests.length, 2)
-  t.equal(saved.length, 1)
-  t.equal(provider.refreshTokenReuses, 0)
-})
-
-t.test('notify: the set before, saved late, does not take the place of the one that waits to be saved', async (t) => {
+t.test('notify: the set before, saved late, does not take the place of the one that waits to be saved', async t => {
   const provider = await startProvider(t)
   let before: TokenSet | undefined
   const { url, store } = await buildApp(t, {
     oauth: { refresh: 'notify', providers: { acme: provider.providerOptions } },
-    setup: (app) => {
+    setup: app => {
       routes(app)
-      app.get('/remember', async (request) => { before = await request.oauth.tokens() })
-      app.get('/late', async (request) => {
+      app.get('/remember', async request => {
+        before = await request.oauth.tokens()
+      })
+      app.get('/late', async request => {
         await request.oauth.save(before!)
         return await request.oauth.get('orders').json()
       })
@@ -410,32 +577,40 @@ t.test('notify: the set before, saved late, does not take the place of the one t
   t.equal(provider.refreshTokenReuses, 0)
 })
 
-t.test('save: a set that differs in anything becomes the current one, though its access token is the same', async (t) => {
-  const provider = await startProvider(t)
-  const { url, store } = await buildApp(t, {
-    oauth: { providers: { acme: provider.providerOptions } },
-    setup: (app) => {
-      app.get<{ Querystring: Partial<TokenSet> }>('/save', async (request) => {
-        await request.oauth.save({ ...await request.oauth.tokens(), ...request.query })
-      })
-    }
-  })
-  const browser = new Browser()
-  await browser.login(`${url}/login/acme`)
-  const current = () => [...tokenRecords(store).values()].at(-1)!
-  await browser.get(`${url}/save`)
-  t.equal(current().version, 1, 'the very same set is saved already')
-  await browser.get(`${url}/save?refreshToken=another`)
-  t.match(current(), { version: 2, tokens: { refreshToken: 'another' } })
-})
+t.test(
+  'save: a set that differs in anything becomes the current one, though its access token is the ' + 'same',
+  async t => {
+    const provider = await startProvider(t)
+    const { url, store } = await buildApp(t, {
+      oauth: { providers: { acme: provider.providerOptions } },
+      setup: app => {
+        app.get<{ Querystring: Partial<TokenSet> }>('/save', async request => {
+          await request.oauth.save({ ...(await request.oauth.tokens()), ...request.query })
+        })
+      }
+    })
+    const browser = new Browser()
+    await browser.login(`${url}/login/acme`)
+    const current = () => [...tokenRecords(store).values()].at(-1)!
+    await browser.get(`${url}/save`)
+    t.equal(current().version, 1, 'the very same set is saved already')
+    await browser.get(`${url}/save?refreshToken=another`)
+    t.match(current(), { version: 2, tokens: { refreshToken: 'another' } })
+  }
+)
 
 // headless
 
-t.test('a background job goes on from what onTokens handed out, beside the same user\'s web session', async (t) => {
+t.test("a background job goes on from what onTokens handed out, beside the same user's web session", async t => {
   const provider = await startProvider(t)
   let kept: TokenSet | undefined
   const { app, url, store } = await buildApp(t, {
-    oauth: { onTokens: (tokens) => { kept = JSON.parse(JSON.stringify(tokens)) }, providers: { acme: provider.providerOptions } },
+    oauth: {
+      onTokens: tokens => {
+        kept = JSON.parse(JSON.stringify(tokens))
+      },
+      providers: { acme: provider.providerOptions }
+    },
     setup: routes
   })
   const browser = new Browser()
@@ -448,21 +623,29 @@ t.test('a background job goes on from what onTokens handed out, beside the same 
   t.equal(fromWeb.status, 200)
   t.equal(provider.tokenRequests.length, 2, 'one refresh between the two')
   expireTokens(store)
-  t.match(await app.oauth.provider('acme').session({ tokens: old }).get('me').json(), { sub: 'alice' }, 'even from an old set')
+  t.match(
+    await app.oauth.provider('acme').session({ tokens: old }).get('me').json(),
+    { sub: 'alice' },
+    'even from an old set'
+  )
   t.equal(provider.refreshTokenReuses, 0)
 })
 
 // link
 
-t.test('an account is added to a login only by the session that asked for it', async (t) => {
+t.test('an account is added to a login only by the session that asked for it', async t => {
   const provider = await startProvider(t)
   const other = await startProvider(t)
   const { url } = await buildApp(t, {
     oauth: { providers: { acme: provider.providerOptions, other: other.providerOptions }, defaultProvider: 'acme' },
-    setup: (app) => {
-      app.get('/link', async (request, reply) => request.oauth.login(reply, { provider: 'other', link: true, returnTo: '/accounts' }))
-      app.get('/accounts', async (request) => request.oauth.accounts.map(({ provider, user }) => `${provider}:${user?.id}`))
-      app.get('/other', async (request) => request.oauth.using('other').get('me').json())
+    setup: app => {
+      app.get('/link', async (request, reply) =>
+        request.oauth.login(reply, { provider: 'other', link: true, returnTo: '/accounts' })
+      )
+      app.get('/accounts', async request =>
+        request.oauth.accounts.map(({ provider, user }) => `${provider}:${user?.id}`)
+      )
+      app.get('/other', async request => request.oauth.using('other').get('me').json())
     }
   })
   const browser = new Browser()
@@ -483,60 +666,88 @@ t.test('an account is added to a login only by the session that asked for it', a
   t.strictSame((await browser.get(`${url}/accounts`)).json(), ['other:bob'], 'a plain login replaces every account')
 })
 
-t.test('account linking: somebody else at the provider that was logged in with gets a session of their own, and no account of the one before', async (t) => {
-  const { browser, url, provider, store } = await loginApp(t, {
-    providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions }),
-    setup: (app) => {
-      app.get<{ Params: { name: string } }>('/link/:name', async (request, reply) => request.oauth.login(reply, { provider: request.params.name, link: true, returnTo: '/accounts' }))
-      app.get('/accounts', async (request) => request.oauth.accounts.map(({ provider, user }) => `${provider}:${user?.id}`))
-    }
-  })
-  await browser.login(`${url}/login/acme`)
-  await browser.get(`${url}/link/other`)
-  t.strictSame((await browser.get(`${url}/link/acme`)).json(), ['acme:alice', 'other:alice'], 'the same user: nothing else changes')
-  const sessionId = browser.cookie('sessionId')
-  provider.subject = 'mallory'
-  t.strictSame((await browser.get(`${url}/link/acme`)).json(), ['acme:mallory'])
-  t.not(browser.cookie('sessionId'), sessionId)
-  t.equal(tokenRecords(store).size, 1)
-})
+t.test(
+  'account linking: somebody else at the provider that was logged in with gets a session of their own, and no ' +
+    'account of the one before',
+  async t => {
+    const { browser, url, provider, store } = await loginApp(t, {
+      providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions }),
+      setup: app => {
+        app.get<{ Params: { name: string } }>('/link/:name', async (request, reply) =>
+          request.oauth.login(reply, { provider: request.params.name, link: true, returnTo: '/accounts' })
+        )
+        app.get('/accounts', async request =>
+          request.oauth.accounts.map(({ provider, user }) => `${provider}:${user?.id}`)
+        )
+      }
+    })
+    await browser.login(`${url}/login/acme`)
+    await browser.get(`${url}/link/other`)
+    t.strictSame(
+      (await browser.get(`${url}/link/acme`)).json(),
+      ['acme:alice', 'other:alice'],
+      'the same user: ' + 'nothing else changes'
+    )
+    const sessionId = browser.cookie('sessionId')
+    provider.subject = 'mallory'
+    t.strictSame((await browser.get(`${url}/link/acme`)).json(), ['acme:mallory'])
+    t.not(browser.cookie('sessionId'), sessionId)
+    t.equal(tokenRecords(store).size, 1)
+  }
+)
 
 for (const [what, between] of Object.entries({
   'another session, with the same login': '/renew',
-  'another login, in the same session': '/link/acme',
+  'another login, in the same session': '/link/acme'
 })) {
-  t.test(`account linking: ${what}, between the question and the answer: nothing is added, and what came is revoked`, async (t) => {
-    const { browser, url, provider, errors, userOf } = await loginApp(t, {
-      providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions }),
-      setup: (app) => {
-        app.get<{ Params: { name: string } }>('/link/:name', async (request, reply) => request.oauth.login(reply, { provider: request.params.name, link: true }))
-        app.get('/renew', async (request) => { await request.session.regenerate(['oauth']); return {} })
-        app.get('/accounts', async (request) => request.oauth.accounts.map(({ provider, user }) => `${provider}:${user?.id}`))
-      }
-    })
-    provider.wrong = { metadata: { revocation_endpoint: provider.url('revocation') } }
-    await browser.login(`${url}/login/acme`)
-    provider.subject = 'mallory'
-    const callback = await callbackUrl(browser, `${url}/link/other`)
-    provider.subject = 'alice'
-    await browser.get(url + between)
-    const revoked = provider.asked('revocation').length
-    t.equal((await browser.get(callback)).status, 400)
-    t.match(errors, [{ code: 'FST_OAUTH_STATE_MISMATCH', provider: 'other', reason: 'link' }])
-    t.strictSame((await browser.get(`${url}/accounts`)).json(), ['acme:alice'])
-    t.equal(await userOf(browser), 'alice')
-    t.equal(provider.asked('revocation').length, revoked + 2)
-  })
+  t.test(
+    `account linking: ${what}, between the question and the answer: nothing is added, and what came is ` + 'revoked',
+    async t => {
+      const { browser, url, provider, errors, userOf } = await loginApp(t, {
+        providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions }),
+        setup: app => {
+          app.get<{ Params: { name: string } }>('/link/:name', async (request, reply) =>
+            request.oauth.login(reply, { provider: request.params.name, link: true })
+          )
+          app.get('/renew', async request => {
+            await request.session.regenerate(['oauth'])
+            return {}
+          })
+          app.get('/accounts', async request =>
+            request.oauth.accounts.map(({ provider, user }) => `${provider}:${user?.id}`)
+          )
+        }
+      })
+      provider.wrong = { metadata: { revocation_endpoint: provider.url('revocation') } }
+      await browser.login(`${url}/login/acme`)
+      provider.subject = 'mallory'
+      const callback = await callbackUrl(browser, `${url}/link/other`)
+      provider.subject = 'alice'
+      await browser.get(url + between)
+      const revoked = provider.asked('revocation').length
+      t.equal((await browser.get(callback)).status, 400)
+      t.match(errors, [{ code: 'FST_OAUTH_STATE_MISMATCH', provider: 'other', reason: 'link' }])
+      t.strictSame((await browser.get(`${url}/accounts`)).json(), ['acme:alice'])
+      t.equal(await userOf(browser), 'alice')
+      t.equal(provider.asked('revocation').length, revoked + 2)
+    }
+  )
 }
 
-t.test('account linking: onLogin that throws adds nothing, and takes nothing away', async (t) => {
+t.test('account linking: onLogin that throws adds nothing, and takes nothing away', async t => {
   const { browser, url, store, userOf } = await loginApp(t, {
     providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions }),
-    oauth: { onLogin: (_request, _reply, { provider }) => { if (provider === 'other') throw new Error('not this one') } },
-    setup: (app) => {
+    oauth: {
+      onLogin: (_request, _reply, { provider }) => {
+        if (provider === 'other') throw new Error('not this one')
+      }
+    },
+    setup: app => {
       app.get('/link', async (request, reply) => request.oauth.login(reply, { provider: 'other', link: true }))
-      app.get('/accounts', async (request) => request.oauth.accounts.map(({ provider, user }) => `${provider}:${user?.id}`))
-      app.get('/token', async (request) => ({ token: (await request.oauth.tokens()).accessToken.length > 0 }))
+      app.get('/accounts', async request =>
+        request.oauth.accounts.map(({ provider, user }) => `${provider}:${user?.id}`)
+      )
+      app.get('/token', async request => ({ token: (await request.oauth.tokens()).accessToken.length > 0 }))
     }
   })
   await browser.login(`${url}/login/acme`)
@@ -545,5 +756,9 @@ t.test('account linking: onLogin that throws adds nothing, and takes nothing awa
   t.equal(await userOf(browser), 'alice')
   t.strictSame((await browser.get(`${url}/token`)).json(), { token: true })
   t.equal(tokenRecords(store).size, 1)
-  t.strictSame([...store.records.values()].filter(json => json.includes('"other"')), [], 'nor does the session speak of it')
+  t.strictSame(
+    [...store.records.values()].filter(json => json.includes('"other"')),
+    [],
+    'nor does the session ' + 'speak of it'
+  )
 })

@@ -4,10 +4,17 @@ import { createKeySource } from '../../lib/oauth/jwks.ts'
 import { Browser } from '../helpers/browser.ts'
 import { deferred, Gate } from '../helpers/gate.ts'
 import { asJson, assertNobody, callbackUrl, codeOf, loginApp, type LoginAppOptions } from '../helpers/login-app.ts'
-import { createKey, publicJwk, type Misbehaviour, type MisbehavingProvider, type SigningKey } from '../helpers/misbehaving-provider.ts'
+import {
+  createKey,
+  publicJwk,
+  type Misbehaviour,
+  type MisbehavingProvider,
+  type SigningKey
+} from '../helpers/misbehaving-provider.ts'
 
-// What a relying party has to check in an ID token (OpenID Connect Core, section 3.1.3.7), driven through a whole login.
-// "oidcc-client-test…" names the module of the OpenID Foundation's relying-party test plan that a test reproduces.
+// What a relying party has to check in an ID token (OpenID Connect Core, section 3.1.3.7), driven through a whole
+// login. "oidcc-client-test…" names the module of the OpenID Foundation's relying-party test plan that a test
+// reproduces.
 
 const now = () => Math.floor(Date.now() / 1000)
 const strangeKey = createKey()
@@ -41,8 +48,10 @@ const refusals: Record<string, [wrong: Wrong, reason: string]> = {
   // oidcc-client-test-missing-aud
   'without audience': [{ claims: { aud: undefined } }, 'aud'],
   'with an empty list of audiences': [{ claims: { aud: [] } }, 'aud'],
-  'for several audiences, whose authorized party is another client':
-    [({ clientId }) => ({ claims: { aud: [clientId, 'another-client'], azp: 'another-client' } }), 'azp'],
+  'for several audiences, whose authorized party is another client': [
+    ({ clientId }) => ({ claims: { aud: [clientId, 'another-client'], azp: 'another-client' } }),
+    'azp'
+  ],
   'for this client, whose authorized party is another': [{ claims: { azp: 'another-client' } }, 'azp'],
   'without expiry': [{ claims: { exp: undefined } }, 'exp'],
   'that expired an hour ago': [{ claims: { exp: now() - 3600 } }, 'exp'],
@@ -61,91 +70,137 @@ const refusals: Record<string, [wrong: Wrong, reason: string]> = {
   'whose at_hash is no string': [{ claims: { at_hash: 1 } }, 'at_hash'],
   // oidcc-client-test-idtoken-sig-none: allowed by the module where it was asked for, which never happens here
   'that nobody signed': [{ signedBy: 'nobody' }, 'alg'],
-  'that nobody signed, of a provider that promises no better':
-    [{ signedBy: 'nobody', metadata: { id_token_signing_alg_values_supported: ['none'] } }, 'alg'],
+  'that nobody signed, of a provider that promises no better': [
+    { signedBy: 'nobody', metadata: { id_token_signing_alg_values_supported: ['none'] } },
+    'alg'
+  ],
   // oidcc-client-test-invalid-sig-hs256
   'signed with HS256 and the client secret': [({ clientSecret }) => ({ signedBy: { hmac: clientSecret } }), 'alg'],
-  'signed with HS256 and the client secret, as the provider promises':
-    [({ clientSecret }) => ({ signedBy: { hmac: clientSecret }, metadata: { id_token_signing_alg_values_supported: ['HS256'] } }), 'alg'],
-  'signed with HS256 and the public key': [({ keys: [key] }) => ({
-    signedBy: { hmac: key!.publicKey.export({ type: 'spki', format: 'pem' }) },
-    header: { kid: key!.kid }
-  }), 'alg'],
+  'signed with HS256 and the client secret, as the provider promises': [
+    ({ clientSecret }) => ({
+      signedBy: { hmac: clientSecret },
+      metadata: { id_token_signing_alg_values_supported: ['HS256'] }
+    }),
+    'alg'
+  ],
+  'signed with HS256 and the public key': [
+    ({ keys: [key] }) => ({
+      signedBy: { hmac: key!.publicKey.export({ type: 'spki', format: 'pem' }) },
+      header: { kid: key!.kid }
+    }),
+    'alg'
+  ],
   'whose algorithm is none, in letters of another size': [{ signedBy: 'nobody', header: { alg: 'nOnE' } }, 'alg'],
   'without algorithm': [{ header: { alg: undefined } }, 'malformed'],
   // oidcc-client-test-invalid-sig-rs256
-  'signed by a stranger under the provider\'s key id': [({ keys: [key] }) => ({ signedBy: { ...strangeKey, kid: key!.kid } }), 'signature'],
-  'whose claims were changed after it was signed': [{
-    idToken: (jwt) => {
-      const [header, payload, signature] = jwt.split('.') as [string, string, string]
-      const claims = JSON.parse(Buffer.from(payload, 'base64url').toString()) as object
-      return `${header}.${Buffer.from(JSON.stringify({ ...claims, sub: 'mallory' })).toString('base64url')}.${signature}`
-    }
-  }, 'signature'],
-  'whose signature is cut off': [{ idToken: (jwt) => jwt.slice(0, jwt.lastIndexOf('.') + 1) }, 'signature'],
+  "signed by a stranger under the provider's key id": [
+    ({ keys: [key] }) => ({ signedBy: { ...strangeKey, kid: key!.kid } }),
+    'signature'
+  ],
+  'whose claims were changed after it was signed': [
+    {
+      idToken: jwt => {
+        const [header, payload, signature] = jwt.split('.') as [string, string, string]
+        const claims = JSON.parse(Buffer.from(payload, 'base64url').toString()) as object
+        const forged = Buffer.from(JSON.stringify({ ...claims, sub: 'mallory' })).toString('base64url')
+        return `${header}.${forged}.${signature}`
+      }
+    },
+    'signature'
+  ],
+  'whose signature is cut off': [{ idToken: jwt => jwt.slice(0, jwt.lastIndexOf('.') + 1) }, 'signature'],
   'signed by a key that is not published': [{ signedBy: strangeKey }, 'key'],
   // RFC 7515, section 4.1.2, 4.1.3 and 4.1.5: keys that come with the token are the attacker's own.
-  'that brings its own key (jwk)': [({ keys: [key] }) => ({
-    signedBy: { ...strangeKey, kid: key!.kid }, header: { jwk: publicJwk(strangeKey) }
-  }), 'signature'],
-  'with an extension that must be understood and is not': [{ header: { crit: ['urn:example:x'], 'urn:example:x': true } }, 'malformed'],
+  'that brings its own key (jwk)': [
+    ({ keys: [key] }) => ({
+      signedBy: { ...strangeKey, kid: key!.kid },
+      header: { jwk: publicJwk(strangeKey) }
+    }),
+    'signature'
+  ],
+  'with an extension that must be understood and is not': [
+    { header: { crit: ['urn:example:x'], 'urn:example:x': true } },
+    'malformed'
+  ],
   'that is encrypted': [{ idToken: () => 'eyJhbGciOiJSU0EtT0FFUCIsImVuYyI6IkEyNTZHQ00ifQ.a.b.c.d' }, 'malformed'],
   'that is no JWT': [{ idToken: () => 'not a token' }, 'malformed'],
-  'that is an empty list of claims': [{ idToken: (jwt) => jwt.replace(/\.[^.]*\./, '.e30.') }, 'signature'],
+  'that is an empty list of claims': [{ idToken: jwt => jwt.replace(/\.[^.]*\./, '.e30.') }, 'signature']
 }
 
 for (const [what, [wrong, reason]] of Object.entries(refusals)) {
-  t.test(`refuses an ID token ${what}`, (t) => assertRefused(t, wrong, reason))
+  t.test(`refuses an ID token ${what}`, t => assertRefused(t, wrong, reason))
 }
 
-t.test('refuses a login with "openid" that brings no ID token', (t) => assertRefused(t, { tokens: { id_token: undefined } }, 'missing'))
+t.test('refuses a login with "openid" that brings no ID token', t =>
+  assertRefused(t, { tokens: { id_token: undefined } }, 'missing')
+)
 
-t.test('refuses a login with "openid" whose ID token is null', (t) => assertRefused(t, { tokens: { id_token: null } }, 'missing'))
+t.test('refuses a login with "openid" whose ID token is null', t =>
+  assertRefused(t, { tokens: { id_token: null } }, 'missing')
+)
 
-t.test('refuses an algorithm that the provider does not promise, though its key is published', (t) =>
+t.test('refuses an algorithm that the provider does not promise, though its key is published', t =>
   // oidcc-client-test-invalid-sig-es256
-  assertRefused(t, (provider) => {
-    const es256 = createKey('ES256')
-    provider.keys = [es256, ...provider.keys]
-    return { signedBy: es256, metadata: { id_token_signing_alg_values_supported: ['RS256'] } }
-  }, 'alg'))
+  assertRefused(
+    t,
+    provider => {
+      const es256 = createKey('ES256')
+      provider.keys = [es256, ...provider.keys]
+      return { signedBy: es256, metadata: { id_token_signing_alg_values_supported: ['RS256'] } }
+    },
+    'alg'
+  )
+)
 
-t.test('refuses a signature of ES256 with its halves the wrong way round', (t) =>
+t.test('refuses a signature of ES256 with its halves the wrong way round', t =>
   // oidcc-client-test-invalid-sig-es256
-  assertRefused(t, (provider) => {
-    provider.useAlgorithm('ES256')
-    return {
-      idToken: (jwt) => {
-        const dot = jwt.lastIndexOf('.') + 1
-        const signature = Buffer.from(jwt.slice(dot), 'base64url')
-        return jwt.slice(0, dot) + Buffer.concat([signature.subarray(32), signature.subarray(0, 32)]).toString('base64url')
+  assertRefused(
+    t,
+    provider => {
+      provider.useAlgorithm('ES256')
+      return {
+        idToken: jwt => {
+          const dot = jwt.lastIndexOf('.') + 1
+          const signature = Buffer.from(jwt.slice(dot), 'base64url')
+          return (
+            jwt.slice(0, dot) + Buffer.concat([signature.subarray(32), signature.subarray(0, 32)]).toString('base64url')
+          )
+        }
       }
-    }
-  }, 'signature'))
+    },
+    'signature'
+  )
+)
 
-t.test('refuses a login older than the max_age that was asked for', async (t) => {
-  await assertRefused(t, { claims: { auth_time: now() - 3600 } }, 'auth_time', { provider: { authorizationParams: { max_age: 300 } } })
+t.test('refuses a login older than the max_age that was asked for', async t => {
+  await assertRefused(t, { claims: { auth_time: now() - 3600 } }, 'auth_time', {
+    provider: { authorizationParams: { max_age: 300 } }
+  })
 })
 
-t.test('refuses a login without auth_time where max_age was asked for', async (t) => {
-  await assertRefused(t, { claims: { auth_time: undefined } }, 'auth_time', { provider: { authorizationParams: { max_age: 300 } } })
+t.test('refuses a login without auth_time where max_age was asked for', async t => {
+  await assertRefused(t, { claims: { auth_time: undefined } }, 'auth_time', {
+    provider: { authorizationParams: { max_age: 300 } }
+  })
 })
 
-t.test('max_age=0 is asked for and checked like any other', async (t) => {
-  await assertRefused(t, { claims: { auth_time: now() - 3600 } }, 'auth_time', { provider: { authorizationParams: { max_age: 0 } } })
+t.test('max_age=0 is asked for and checked like any other', async t => {
+  await assertRefused(t, { claims: { auth_time: now() - 3600 } }, 'auth_time', {
+    provider: { authorizationParams: { max_age: 0 } }
+  })
 })
 
-t.test('a login younger than max_age passes, and max_age went to the provider', async (t) => {
+t.test('a login younger than max_age passes, and max_age went to the provider', async t => {
   const { provider, browser, url } = await loginApp(t, { provider: { authorizationParams: { max_age: 300 } } })
   t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
   t.equal(provider.asked('authorization')[0]?.query.get('max_age'), '300')
 })
 
-const stepUp: LoginAppOptions['setup'] = (app) => {
+const stepUp: LoginAppOptions['setup'] = app => {
   app.get('/again', async ({ oauth }, reply) => oauth.login(reply, { maxAge: 60 }))
 }
 
-t.test('maxAge of a single login is asked for and checked', async (t) => {
+t.test('maxAge of a single login is asked for and checked', async t => {
   const app = await loginApp(t, { setup: stepUp })
   const { provider, browser, url, errors } = app
   t.strictSame((await browser.login(`${url}/again`)).json(), { user: 'alice' })
@@ -159,7 +214,7 @@ for (const [what, options] of Object.entries({
   'a provider without ID tokens': { providers: ({ staticOptions }) => ({ acme: staticOptions }) },
   'a scope without openid': { provider: { scope: 'profile' } }
 } satisfies Record<string, LoginAppOptions>)) {
-  t.test(`maxAge of a single login is refused with ${what}: nobody could check it`, async (t) => {
+  t.test(`maxAge of a single login is refused with ${what}: nobody could check it`, async t => {
     const { provider, browser, url } = await loginApp(t, { setup: stepUp, ...options })
     t.equal(codeOf(await browser.get(`${url}/again`, { ...asJson, redirect: 'manual' })), 'FST_OAUTH_INVALID_OPTIONS')
     t.equal(provider.asked('authorization').length, 0)
@@ -168,56 +223,59 @@ for (const [what, options] of Object.entries({
 
 for (const alg of ['RS256', 'PS256', 'ES256', 'EdDSA'] as const) {
   // oidcc-client-test-idtoken-sig-rs256, and -es256
-  t.test(`takes an ID token signed with ${alg}`, async (t) => {
+  t.test(`takes an ID token signed with ${alg}`, async t => {
     const { provider, browser, url } = await loginApp(t)
     provider.useAlgorithm(alg)
     t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
   })
 }
 
-t.test('takes an ID token for a list of one audience', async (t) => {
+t.test('takes an ID token for a list of one audience', async t => {
   const { provider, browser, url } = await loginApp(t)
   provider.wrong = { claims: { aud: [provider.clientId] } }
   t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
 })
 
 // OpenID Connect Core, errata set 2: section 3.1.3.7 no longer asks for `azp`.
-t.test('takes an ID token for several audiences without authorized party', async (t) => {
+t.test('takes an ID token for several audiences without authorized party', async t => {
   const { provider, browser, url } = await loginApp(t)
   provider.wrong = { claims: { aud: [provider.clientId, 'https://api.example/'] } }
   t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
 })
 
-t.test('takes an ID token for several audiences that names this client as the authorized party', async (t) => {
+t.test('takes an ID token for several audiences that names this client as the authorized party', async t => {
   const { provider, browser, url } = await loginApp(t)
   provider.wrong = { claims: { aud: ['another-client', provider.clientId], azp: provider.clientId } }
   t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
 })
 
-t.test('takes an ID token without at_hash, which the code flow leaves to the provider', async (t) => {
+t.test('takes an ID token without at_hash, which the code flow leaves to the provider', async t => {
   const { browser, url } = await loginApp(t, { wrong: { claims: { at_hash: undefined } } })
   t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
 })
 
-t.test('a provider whose clock is 30 seconds ahead is no forger', async (t) => {
+t.test('a provider whose clock is 30 seconds ahead is no forger', async t => {
   const { browser, url } = await loginApp(t, { wrong: { claims: { iat: now() + 30, auth_time: now() + 30 } } })
   t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
 })
 
-t.test('a clock that is wrong is told by how much', async (t) => {
+t.test('a clock that is wrong is told by how much', async t => {
   const { provider, browser, url, errors } = await loginApp(t)
   for (const claims of [{ iat: now() + 120 }, { nbf: now() + 120 }, { exp: now() - 120 }]) {
     provider.wrong = { claims }
     await browser.login(`${url}/login/acme`)
   }
-  t.match(errors.map(({ message }) => message), [
-    /it was issued 1[12]\d seconds in the future; is this machine's clock right\?/,
-    /it begins to be valid 1[12]\d seconds in the future; is this machine's clock right\?/,
-    /it expired 1[12]\d seconds ago; is this machine's clock right\?/
-  ])
+  t.match(
+    errors.map(({ message }) => message),
+    [
+      /it was issued 1[12]\d seconds in the future; is this machine's clock right\?/,
+      /it begins to be valid 1[12]\d seconds in the future; is this machine's clock right\?/,
+      /it expired 1[12]\d seconds ago; is this machine's clock right\?/
+    ]
+  )
 })
 
-t.test('clockTolerance is what the clocks may differ', async (t) => {
+t.test('clockTolerance is what the clocks may differ', async t => {
   const { provider, browser, url } = await loginApp(t, { provider: { clockTolerance: 300 } })
   for (const claims of [{ iat: now() + 240 }, { nbf: now() + 240 }, { exp: now() - 240 }]) {
     provider.wrong = { claims }
@@ -230,7 +288,7 @@ t.test('clockTolerance is what the clocks may differ', async (t) => {
 
 const claimsText = (jwt: string) => Buffer.from(jwt.split('.')[1]!, 'base64url').toString()
 
-t.test('an id in an ID token that a number cannot hold is kept exactly', async (t) => {
+t.test('an id in an ID token that a number cannot hold is kept exactly', async t => {
   const userProfile = ({ oid }: Record<string, unknown>) => ({ id: oid as string })
   const { provider, browser, url, userOf } = await loginApp(t, { provider: { userProfile } })
   const withId = (jwt: string) => claimsText(jwt).replace('"oid":1', '"oid":17841405793187219')
@@ -239,15 +297,27 @@ t.test('an id in an ID token that a number cannot hold is kept exactly', async (
   t.equal(await userOf(browser), '17841405793187219')
 })
 
-t.test('a subject that is a number beyond 2^53 is no subject either', (t) => assertRefused(t, (provider) => ({
-  claims: { sub: 1 },
-  idToken: jwt => provider.signJwt(claimsText(jwt).replace('"sub":1', '"sub":17841405793187219'))
-}), 'sub'))
+t.test('a subject that is a number beyond 2^53 is no subject either', t =>
+  assertRefused(
+    t,
+    provider => ({
+      claims: { sub: 1 },
+      idToken: jwt => provider.signJwt(claimsText(jwt).replace('"sub":1', '"sub":17841405793187219'))
+    }),
+    'sub'
+  )
+)
 
-t.test('a member called __proto__ in an ID token is data', async (t) => {
+t.test('a member called __proto__ in an ID token is data', async t => {
   const { browser, url } = await loginApp(t, {
     wrong: { claims: JSON.parse('{"__proto__":{"isAdmin":true}}') as Record<string, unknown> },
-    setup: (app) => { app.get('/claims', async ({ oauth: { claims, user } }) => ({ claim: claims.isAdmin ?? null, user: (user as { isAdmin?: boolean }).isAdmin ?? null, all: ({} as { isAdmin?: boolean }).isAdmin ?? null })) }
+    setup: app => {
+      app.get('/claims', async ({ oauth: { claims, user } }) => ({
+        claim: claims.isAdmin ?? null,
+        user: (user as { isAdmin?: boolean }).isAdmin ?? null,
+        all: ({} as { isAdmin?: boolean }).isAdmin ?? null
+      }))
+    }
   })
   await browser.login(`${url}/login/acme`)
   t.strictSame((await browser.get(`${url}/claims`)).json(), { claim: null, user: null, all: null })
@@ -256,27 +326,35 @@ t.test('a member called __proto__ in an ID token is data', async (t) => {
 // One login endpoint for many issuers
 
 const tenant = (name: string) => `https://${name}.tenants.example`
-const manyIssuers: LoginAppOptions = { provider: { idTokenIssuer: (issuer) => /^https:\/\/(?:one|two)\.tenants\.example$/.test(issuer) } }
+const manyIssuers: LoginAppOptions = {
+  provider: { idTokenIssuer: issuer => /^https:\/\/(?:one|two)\.tenants\.example$/.test(issuer) }
+}
 
-t.test('takes an ID token of an issuer that the options accept', async (t) => {
+t.test('takes an ID token of an issuer that the options accept', async t => {
   const { browser, url } = await loginApp(t, { ...manyIssuers, wrong: { claims: { iss: tenant('one') } } })
   t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: `${tenant('one')}#alice` })
 })
 
-t.test('refuses an ID token of an issuer that the options do not accept', (t) => assertRefused(t, { claims: { iss: tenant('three') } }, 'iss', manyIssuers))
+t.test('refuses an ID token of an issuer that the options do not accept', t =>
+  assertRefused(t, { claims: { iss: tenant('three') } }, 'iss', manyIssuers)
+)
 
-t.test('refuses an ID token without issuer where the options accept several', (t) => assertRefused(t, { claims: { iss: undefined } }, 'iss', manyIssuers))
+t.test('refuses an ID token without issuer where the options accept several', t =>
+  assertRefused(t, { claims: { iss: undefined } }, 'iss', manyIssuers)
+)
 
 // Keys
 
-t.test('the key set is fetched once for many logins', async (t) => {
+t.test('the key set is fetched once for many logins', async t => {
   const { provider, browser, url } = await loginApp(t)
-  for (let login = 0; login < 3; login++) t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
+  for (let login = 0; login < 3; login++) {
+    t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
+  }
   t.equal(provider.asked('keys').length, 1)
 })
 
 // oidcc-client-test-signing-key-rotation
-t.test('a key that was rotated between two logins is fetched', async (t) => {
+t.test('a key that was rotated between two logins is fetched', async t => {
   const { provider, browser, url } = await loginApp(t)
   await browser.login(`${url}/login/acme`)
   provider.rotateKeys()
@@ -285,23 +363,32 @@ t.test('a key that was rotated between two logins is fetched', async (t) => {
 })
 
 // oidcc-client-test-signing-key-rotation-just-before-signing
-t.test('a key that was rotated in the middle of a login is fetched', async (t) => {
+t.test('a key that was rotated in the middle of a login is fetched', async t => {
   const { provider, browser, url } = await loginApp(t)
   await browser.login(`${url}/login/acme`)
-  provider.wrong = { instead: { token: () => { provider.rotateKeys() } } }
+  provider.wrong = {
+    instead: {
+      token: () => {
+        provider.rotateKeys()
+      }
+    }
+  }
   t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
 })
 
-t.test('tokens with made-up key ids do not make the app hammer its provider', async (t) => {
+t.test('tokens with made-up key ids do not make the app hammer its provider', async t => {
   const { provider, browser, url, errors } = await loginApp(t)
   await browser.login(`${url}/login/acme`)
   provider.wrong = { signedBy: strangeKey }
   for (let login = 0; login < 5; login++) await browser.login(`${url}/login/acme`)
-  t.strictSame(errors.map(({ reason }) => reason), Array(5).fill('key'))
+  t.strictSame(
+    errors.map(({ reason }) => reason),
+    Array(5).fill('key')
+  )
   t.equal(provider.asked('keys').length, 2, 'once at first, once more for the first unknown key')
 })
 
-t.test('a login whose key is known works while an unknown one is in its pause', async (t) => {
+t.test('a login whose key is known works while an unknown one is in its pause', async t => {
   const { provider, browser, url } = await loginApp(t)
   provider.wrong = { signedBy: strangeKey }
   await browser.login(`${url}/login/acme`)
@@ -309,17 +396,21 @@ t.test('a login whose key is known works while an unknown one is in its pause', 
   t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
 })
 
-t.test('a rotated key whose fetch failed is fetched again by the next login: only a fetch that succeeded is followed by a pause', async (t) => {
-  const { provider, browser, url } = await loginApp(t)
-  await browser.login(`${url}/login/acme`)
-  provider.rotateKeys()
-  provider.wrong = { instead: { keys: { status: 503 } } }
-  t.equal(codeOf(await browser.login(`${url}/login/acme`)), 'FST_OAUTH_PROVIDER_UNAVAILABLE')
-  provider.wrong = {}
-  t.equal((await browser.login(`${url}/login/acme`)).status, 200)
-})
+t.test(
+  'a rotated key whose fetch failed is fetched again by the next login: only a fetch that succeeded is followed by ' +
+    'a pause',
+  async t => {
+    const { provider, browser, url } = await loginApp(t)
+    await browser.login(`${url}/login/acme`)
+    provider.rotateKeys()
+    provider.wrong = { instead: { keys: { status: 503 } } }
+    t.equal(codeOf(await browser.login(`${url}/login/acme`)), 'FST_OAUTH_PROVIDER_UNAVAILABLE')
+    provider.wrong = {}
+    t.equal((await browser.login(`${url}/login/acme`)).status, 200)
+  }
+)
 
-t.test('a new key under an old name is fetched, once for all who meet it', async (t) => {
+t.test('a new key under an old name is fetched, once for all who meet it', async t => {
   const { provider, browser, url } = await loginApp(t)
   await browser.login(`${url}/login/acme`)
   provider.keys = [{ ...createKey(), kid: provider.keys[0]!.kid }]
@@ -328,7 +419,7 @@ t.test('a new key under an old name is fetched, once for all who meet it', async
   t.equal(provider.asked('keys').length, 2)
 })
 
-t.test('a new key where the old one had no name either is fetched', async (t) => {
+t.test('a new key where the old one had no name either is fetched', async t => {
   const { provider, browser, url } = await loginApp(t)
   const nameless = () => {
     const keys = provider.keys.map(key => publicJwk(key, { kid: undefined }))
@@ -341,16 +432,19 @@ t.test('a new key where the old one had no name either is fetched', async (t) =>
   t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
 })
 
-t.test('tokens with made-up signatures under a known name do not make the app hammer its provider', async (t) => {
+t.test('tokens with made-up signatures under a known name do not make the app hammer its provider', async t => {
   const { provider, browser, url, errors } = await loginApp(t)
   await browser.login(`${url}/login/acme`)
   provider.wrong = { signedBy: { ...strangeKey, kid: provider.keys[0]!.kid } }
   for (let login = 0; login < 5; login++) await browser.login(`${url}/login/acme`)
-  t.strictSame(errors.map(({ reason }) => reason), Array(5).fill('signature'))
+  t.strictSame(
+    errors.map(({ reason }) => reason),
+    Array(5).fill('signature')
+  )
   t.equal(provider.asked('keys').length, 2)
 })
 
-t.test('an ID token or an answer of another issuer, or for another client, is refused with both names', async (t) => {
+t.test('an ID token or an answer of another issuer, or for another client, is refused with both names', async t => {
   const { provider, browser, url } = await loginApp(t)
   const { issuer, clientId } = provider
   const other = issuer.replace('127.0.0.1', 'localhost')
@@ -362,29 +456,35 @@ t.test('an ID token or an answer of another issuer, or for another client, is re
   t.ok(issued.includes(`it is of issuer "${other}", not of "${issuer}"`), issued)
   t.match(issued, 'check `issuer`')
   t.match(await messageOf({ claims: { aud: 'shop' } }), `it is for "shop", not for "${clientId}"; check \`clientId\``)
-  const answered = await messageOf({ callback: (params) => { params.set('iss', other) } })
+  const answered = await messageOf({
+    callback: params => {
+      params.set('iss', other)
+    }
+  })
   t.ok(answered.includes(`it names "${other}", not "${issuer}"`), answered)
 })
 
 const twice: Record<string, (key: SigningKey) => unknown[]> = {
   'beside entries that are no keys': key => [null, 'key', 5, [], publicJwk(key)],
   'listed twice': key => [publicJwk(key), publicJwk(key)],
-  'listed twice, once with more to say': key =>
-    [publicJwk(key), publicJwk(key, { alg: undefined, use: undefined, x5t: 'abc' })],
+  'listed twice, once with more to say': key => [
+    publicJwk(key),
+    publicJwk(key, { alg: undefined, use: undefined, x5t: 'abc' })
+  ],
   'listed under two names': key => [publicJwk(key, { kid: 'another' }), publicJwk(key)],
   'one of two keys of one name': key => [publicJwk(createKey(), { kid: key.kid }), publicJwk(key)],
   'one of two keys of one name, the first': key => [publicJwk(key), publicJwk(createKey(), { kid: key.kid })]
 }
 
 for (const [what, keys] of Object.entries(twice)) {
-  t.test(`takes an ID token whose key is ${what}`, async (t) => {
+  t.test(`takes an ID token whose key is ${what}`, async t => {
     const { provider, browser, url } = await loginApp(t)
     provider.wrong = { keySet: { keys: keys(provider.keys[0]!) } }
     t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
   })
 }
 
-t.test('takes an ID token without key id where one key is listed twice', async (t) => {
+t.test('takes an ID token without key id where one key is listed twice', async t => {
   const { provider, browser, url } = await loginApp(t)
   const key = provider.keys[0]!
   const keys = [publicJwk(key), publicJwk(key), publicJwk(key, { kid: 'other' })]
@@ -392,26 +492,35 @@ t.test('takes an ID token without key id where one key is listed twice', async (
   t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
 })
 
-t.test('a stranger\'s signature is none of two keys of one name either', (t) => assertRefused(t, ({ keys: [key] }) => ({
-  signedBy: { ...strangeKey, kid: key!.kid },
-  keySet: { keys: [publicJwk(key!), publicJwk(createKey(), { kid: key!.kid })] }
-}), 'signature'))
+t.test("a stranger's signature is none of two keys of one name either", t =>
+  assertRefused(
+    t,
+    ({ keys: [key] }) => ({
+      signedBy: { ...strangeKey, kid: key!.kid },
+      keySet: { keys: [publicJwk(key!), publicJwk(createKey(), { kid: key!.kid })] }
+    }),
+    'signature'
+  )
+)
 
-t.test('logins that meet a rotated key at the same moment share one fetch, and all succeed', async (t) => {
+t.test('logins that meet a rotated key at the same moment share one fetch, and all succeed', async t => {
   const { provider, browser, url, userOf } = await loginApp(t)
   await browser.login(`${url}/login/acme`)
   provider.rotateKeys()
   const gate = new Gate()
   provider.wrong = { instead: { keys: () => gate.pass() } }
   const browsers = [new Browser(), new Browser(), new Browser()]
-  const callbacks = await Promise.all(browsers.map((who) => callbackUrl(who, `${url}/login/acme`)))
+  const callbacks = await Promise.all(browsers.map(who => callbackUrl(who, `${url}/login/acme`)))
   const pages = browsers.map((who, index) => who.get(callbacks[index]!))
   await gate.arrived
   // What the app has got of the others by now, it has looked at after two more round trips.
   while (provider.asked('token').length < 4) await userOf(new Browser())
   for (let trip = 0; trip < 2; trip++) await userOf(new Browser())
   gate.release()
-  t.strictSame((await Promise.all(pages)).map(({ status }) => status), [200, 200, 200])
+  t.strictSame(
+    (await Promise.all(pages)).map(({ status }) => status),
+    [200, 200, 200]
+  )
   t.equal(provider.asked('keys').length, 2)
 })
 
@@ -424,7 +533,7 @@ function keySource (keys: SigningKey[]) {
       state.fetches++
       await state.held
       if (state.failing) throw new Error('down')
-      return { keys: state.keys.map((key) => publicJwk(key)) } as never
+      return { keys: state.keys.map(key => publicJwk(key)) } as never
     }
   })
   const find = (key: SigningKey) => source({ alg: key.alg, kid: key.kid }, {} as never)
@@ -433,7 +542,7 @@ function keySource (keys: SigningKey[]) {
 
 const [oldKey, newKey, madeUp] = [createKey('ES256'), createKey('ES256'), createKey('ES256')]
 
-t.test('key source: after the pause an unknown key is looked for once more', async (t) => {
+t.test('key source: after the pause an unknown key is looked for once more', async t => {
   const keys = keySource([oldKey])
   await keys.find(oldKey)
   await t.rejects(keys.find(madeUp))
@@ -444,7 +553,7 @@ t.test('key source: after the pause an unknown key is looked for once more', asy
   t.equal(keys.fetches, 3)
 })
 
-t.test('key source: who asks while the set is being fetched waits for it', async (t) => {
+t.test('key source: who asks while the set is being fetched waits for it', async t => {
   const keys = keySource([oldKey])
   await keys.find(oldKey)
   const { promise, resolve } = deferred()
@@ -455,7 +564,7 @@ t.test('key source: who asks while the set is being fetched waits for it', async
   t.equal(keys.fetches, 2)
 })
 
-t.test('key source: a set of an hour\'s age is fetched anew, so that a withdrawn key ends', async (t) => {
+t.test("key source: a set of an hour's age is fetched anew, so that a withdrawn key ends", async t => {
   const keys = keySource([oldKey])
   await keys.find(oldKey)
   keys.keys = [newKey]
@@ -464,7 +573,7 @@ t.test('key source: a set of an hour\'s age is fetched anew, so that a withdrawn
   await keys.find(newKey)
 })
 
-t.test('key source: a fetch that fails is not kept', async (t) => {
+t.test('key source: a fetch that fails is not kept', async t => {
   const keys = keySource([oldKey])
   keys.failing = true
   await t.rejects(keys.find(oldKey), { message: 'down' })
@@ -473,62 +582,98 @@ t.test('key source: a fetch that fails is not kept', async (t) => {
 })
 
 // oidcc-client-test-kid-absent-single-jwks
-t.test('takes an ID token without key id where the provider has a single key', async (t) => {
+t.test('takes an ID token without key id where the provider has a single key', async t => {
   const { browser, url } = await loginApp(t, { wrong: { header: { kid: undefined } } })
   t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
 })
 
 // oidcc-client-test-kid-absent-multiple-jwks
-t.test('refuses an ID token without key id where several keys could have signed it', (t) => assertRefused(t, (provider) => {
-  provider.keys = [createKey(), ...provider.keys]
-  return { header: { kid: undefined } }
-}, 'key'))
+t.test('refuses an ID token without key id where several keys could have signed it', t =>
+  assertRefused(
+    t,
+    provider => {
+      provider.keys = [createKey(), ...provider.keys]
+      return { header: { kid: undefined } }
+    },
+    'key'
+  )
+)
 
-t.test('takes an ID token without key id where one key of several fits its algorithm', async (t) => {
+t.test('takes an ID token without key id where one key of several fits its algorithm', async t => {
   const { provider, browser, url } = await loginApp(t)
   provider.keys = [createKey('ES256'), ...provider.keys]
   provider.wrong = { header: { kid: undefined } }
   t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
 })
 
-t.test('a key that is published for encryption verifies nothing', (t) => assertRefused(t,
-  ({ keys: [key] }) => ({ keySet: { keys: [publicJwk(key!, { use: 'enc' })] } }), 'key'))
+t.test('a key that is published for encryption verifies nothing', t =>
+  assertRefused(t, ({ keys: [key] }) => ({ keySet: { keys: [publicJwk(key!, { use: 'enc' })] } }), 'key')
+)
 
-t.test('keys of a kind that nobody knows do no harm beside a good one', async (t) => {
+t.test('keys of a kind that nobody knows do no harm beside a good one', async t => {
   const { provider, browser, url } = await loginApp(t)
-  provider.wrong = { keySet: { keys: [{ kty: 'XYZ', kid: 'x' }, { kty: 'oct', kid: 'y', k: 'c2VjcmV0' }, publicJwk(provider.keys[0]!)] } }
+  provider.wrong = {
+    keySet: { keys: [{ kty: 'XYZ', kid: 'x' }, { kty: 'oct', kid: 'y', k: 'c2VjcmV0' }, publicJwk(provider.keys[0]!)] }
+  }
   t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
 })
 
 for (const header of ['jku', 'x5u'] as const) {
-  t.test(`a URL in the header ${header} is never asked: it would let a token choose its own key, and reach into the app's network`, async (t) => {
-    const app = await loginApp(t)
-    const { provider, browser, url, errors } = app
-    const target = `${provider.issuer}/attacker/keys`
-    provider.wrong = { signedBy: { ...strangeKey, kid: provider.keys[0]!.kid }, header: { [header]: target } }
-    await browser.login(`${url}/login/acme`)
-    t.match(errors, [{ code: 'FST_OAUTH_INVALID_ID_TOKEN', reason: 'signature' }])
-    t.strictSame(provider.requests.filter(({ path }) => path.startsWith('/attacker')), [])
-    await assertNobody(t, app)
-  })
+  t.test(
+    `a URL in the header ${header} is never asked: it would let a token choose its own key, and reach into the ` +
+      'app\'s network',
+    async t => {
+      const app = await loginApp(t)
+      const { provider, browser, url, errors } = app
+      const target = `${provider.issuer}/attacker/keys`
+      provider.wrong = { signedBy: { ...strangeKey, kid: provider.keys[0]!.kid }, header: { [header]: target } }
+      await browser.login(`${url}/login/acme`)
+      t.match(errors, [{ code: 'FST_OAUTH_INVALID_ID_TOKEN', reason: 'signature' }])
+      t.strictSame(
+        provider.requests.filter(({ path }) => path.startsWith('/attacker')),
+        []
+      )
+      await assertNobody(t, app)
+    }
+  )
 }
 
-t.test('an x5c chain in the header replaces no key', (t) => assertRefused(t, ({ keys: [key] }) => ({
-  signedBy: { ...strangeKey, kid: key!.kid },
-  header: { x5c: [createPublicKey(strangeKey.privateKey).export({ type: 'spki', format: 'der' }).toString('base64')] }
-}), 'signature'))
+t.test('an x5c chain in the header replaces no key', t =>
+  assertRefused(
+    t,
+    ({ keys: [key] }) => ({
+      signedBy: { ...strangeKey, kid: key!.kid },
+      header: {
+        x5c: [createPublicKey(strangeKey.privateKey).export({ type: 'spki', format: 'der' }).toString('base64')]
+      }
+    }),
+    'signature'
+  )
+)
 
 const noKeys: Record<string, [misbehaviour: Misbehaviour, status: number, code: string]> = {
-  HTML: [{ instead: { keys: { headers: { 'content-type': 'text/html' }, body: '<h1>Log in to the Wi-Fi</h1>' } } }, 503, 'FST_OAUTH_PROVIDER_UNAVAILABLE'],
+  HTML: [
+    { instead: { keys: { headers: { 'content-type': 'text/html' }, body: '<h1>Log in to the Wi-Fi</h1>' } } },
+    503,
+    'FST_OAUTH_PROVIDER_UNAVAILABLE'
+  ],
   'an error': [{ instead: { keys: { status: 500, body: 'down' } } }, 503, 'FST_OAUTH_PROVIDER_UNAVAILABLE'],
   'JSON that is no key set': [{ keySet: { keys: 'none' } }, 503, 'FST_OAUTH_PROVIDER_UNAVAILABLE'],
-  'a redirect': [{ instead: { keys: { status: 302, headers: { location: '/elsewhere' } } } }, 503, 'FST_OAUTH_PROVIDER_UNAVAILABLE'],
-  'five megabytes': [{ instead: { keys: { body: JSON.stringify({ keys: [], padding: 'x'.repeat(5 * 1024 * 1024) }) } } }, 502, 'FST_OAUTH_INVALID_TOKEN_RESPONSE'],
-  nothing: [{ instead: { keys: () => 'taken' } }, 503, 'FST_OAUTH_PROVIDER_UNAVAILABLE'],
+  'a redirect': [
+    { instead: { keys: { status: 302, headers: { location: '/elsewhere' } } } },
+    503,
+    'FST_OAUTH_PROVIDER_UNAVAILABLE'
+  ],
+  'five megabytes': [
+    { instead: { keys: { body: JSON.stringify({ keys: [], padding: 'x'.repeat(5 * 1024 * 1024) }) } } },
+    502,
+    'FST_OAUTH_INVALID_TOKEN_RESPONSE'
+  ],
+  nothing: [{ instead: { keys: () => 'taken' } }, 503, 'FST_OAUTH_PROVIDER_UNAVAILABLE']
 }
 
 for (const [what, [wrong, status, code]] of Object.entries(noKeys)) {
-  t.test(`a key set that is ${what} logs nobody in, and is not kept`, async (t) => {
+  t.test(`a key set that is ${what} logs nobody in, and is not kept`, async t => {
     const app = await loginApp(t, { wrong, provider: { requestTimeout: what === 'nothing' ? 1_000 : 10_000 } })
     const { provider, browser, url } = app
     const page = await browser.login(`${url}/login/acme`, asJson)
@@ -540,7 +685,7 @@ for (const [what, [wrong, status, code]] of Object.entries(noKeys)) {
   })
 }
 
-t.test('a key set address that is plain http, elsewhere, is not asked', async (t) => {
+t.test('a key set address that is plain http, elsewhere, is not asked', async t => {
   const app = await loginApp(t, { wrong: { metadata: { jwks_uri: 'http://keys.example/jwks' } } })
   const page = await app.browser.login(`${app.url}/login/acme`, asJson)
   t.equal(codeOf(page), 'FST_OAUTH_INSECURE_TRANSPORT')
@@ -550,7 +695,7 @@ t.test('a key set address that is plain http, elsewhere, is not asked', async (t
 // Userinfo
 
 // oidcc-client-test-userinfo-invalid-sub
-t.test('userinfo about another user is refused', async (t) => {
+t.test('userinfo about another user is refused', async t => {
   const app = await loginApp(t, { provider: { scope: 'openid profile' }, wrong: { userinfo: { sub: 'mallory' } } })
   const page = await app.browser.login(`${app.url}/login/acme`, asJson)
   t.equal(page.status, 502)
@@ -558,7 +703,7 @@ t.test('userinfo about another user is refused', async (t) => {
   await assertNobody(t, app)
 })
 
-t.test('userinfo about nobody is refused', async (t) => {
+t.test('userinfo about nobody is refused', async t => {
   const app = await loginApp(t, { provider: { scope: 'openid profile' }, wrong: { userinfo: { sub: undefined } } })
   const page = await app.browser.login(`${app.url}/login/acme`, asJson)
   t.equal(page.status, 502)
@@ -566,10 +711,12 @@ t.test('userinfo about nobody is refused', async (t) => {
 })
 
 // oidcc-client-test-scope-userinfo-claims, oidcc-client-test-userinfo-bearer-header
-t.test('claims that the ID token leaves out come from userinfo, asked with the token in the header', async (t) => {
+t.test('claims that the ID token leaves out come from userinfo, asked with the token in the header', async t => {
   const { provider, browser, url } = await loginApp(t, {
     provider: { scope: 'openid profile email' },
-    setup: (app) => { app.get('/me', async (request) => request.oauth.user) }
+    setup: app => {
+      app.get('/me', async request => request.oauth.user)
+    }
   })
   await browser.login(`${url}/login/acme`)
   t.match((await browser.get(`${url}/me`)).json(), { id: 'alice', name: 'Alice Adams', email: 'alice@example.com' })
@@ -579,21 +726,41 @@ t.test('claims that the ID token leaves out come from userinfo, asked with the t
   t.equal(query.size, 0)
 })
 
-for (const [said, verified] of [[undefined, undefined], [false, false], ['false', false], [null, false], [1, false], [true, true], ['true', true]] as const) {
-  t.test(`an e-mail address whose email_verified is ${JSON.stringify(said) ?? 'missing'} is ${verified === true ? '' : 'not '}said to be verified`, async (t) => {
-    const { browser, url } = await loginApp(t, {
-      provider: { scope: 'openid email' },
-      wrong: { userinfo: { email_verified: said } },
-      setup: (app) => { app.get('/me', async (request) => request.oauth.user) }
-    })
-    await browser.login(`${url}/login/acme`)
-    const { email, emailVerified } = (await browser.get(`${url}/me`)).json<{ email: string, emailVerified?: boolean }>()
-    t.strictSame({ email, emailVerified }, { email: 'alice@example.com', emailVerified: verified })
-  })
+for (const [said, verified] of [
+  [undefined, undefined],
+  [false, false],
+  ['false', false],
+  [null, false],
+  [1, false],
+  [true, true],
+  ['true', true]
+] as const) {
+  t.test(
+    `an e-mail address whose email_verified is ${JSON.stringify(said) ?? 'missing'} is ` +
+      `${verified === true ? '' : 'not '}said to be verified`,
+    async t => {
+      const { browser, url } = await loginApp(t, {
+        provider: { scope: 'openid email' },
+        wrong: { userinfo: { email_verified: said } },
+        setup: app => {
+          app.get('/me', async request => request.oauth.user)
+        }
+      })
+      await browser.login(`${url}/login/acme`)
+      const { email, emailVerified } = (await browser.get(`${url}/me`)).json<{
+        email: string
+        emailVerified?: boolean
+      }>()
+      t.strictSame({ email, emailVerified }, { email: 'alice@example.com', emailVerified: verified })
+    }
+  )
 }
 
-t.test('userinfo that is down costs a name, not the login', async (t) => {
-  const { browser, url } = await loginApp(t, { provider: { scope: 'openid profile' }, wrong: { instead: { userinfo: { status: 500 } } } })
+t.test('userinfo that is down costs a name, not the login', async t => {
+  const { browser, url } = await loginApp(t, {
+    provider: { scope: 'openid profile' },
+    wrong: { instead: { userinfo: { status: 500 } } }
+  })
   t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
 })
 
@@ -603,10 +770,13 @@ for (const [what, reply] of Object.entries({
   'a list': { body: ['alice'] },
   'the JSON null': { headers: { 'content-type': 'application/json' }, body: 'null' },
   'a user without id': { body: { name: 'Somebody' } },
-  'a user whose id is an object': { body: { sub: { toString: 'alice' } } },
+  'a user whose id is an object': { body: { sub: { toString: 'alice' } } }
 })) {
-  t.test(`a plain OAuth 2 login is refused where userinfo is ${what}: it would be a login of nobody`, async (t) => {
-    const app = await loginApp(t, { providers: ({ staticOptions }) => ({ acme: staticOptions }), wrong: { instead: { userinfo: reply } } })
+  t.test(`a plain OAuth 2 login is refused where userinfo is ${what}: it would be a login of nobody`, async t => {
+    const app = await loginApp(t, {
+      providers: ({ staticOptions }) => ({ acme: staticOptions }),
+      wrong: { instead: { userinfo: reply } }
+    })
     const page = await app.browser.login(`${app.url}/login/acme`, asJson)
     t.ok(page.status >= 500, page.text)
     t.match(codeOf(page), /^FST_OAUTH_(?:INVALID_RESPONSE|PROVIDER_UNAVAILABLE)$/)
@@ -616,52 +786,77 @@ for (const [what, reply] of Object.entries({
 
 // Refresh
 
-const refreshRoute: LoginAppOptions['setup'] = (app) => {
+const refreshRoute: LoginAppOptions['setup'] = app => {
   app.get('/refresh', async ({ oauth }) => {
     const before = await oauth.tokens()
     const after = await oauth.refresh()
-    return { renewed: after.accessToken !== before.accessToken && after.refreshToken !== before.refreshToken, idToken: after.idToken === before.idToken ? 'old' : 'new' }
+    return {
+      renewed: after.accessToken !== before.accessToken && after.refreshToken !== before.refreshToken,
+      idToken: after.idToken === before.idToken ? 'old' : 'new'
+    }
   })
 }
 
-t.test('refreshParams go along with each refresh: a token stays meant for the resource that it was asked for', async (t) => {
-  const resource = ['https://api.example/', 'https://files.example/']
-  const params = { authorizationParams: { resource }, tokenParams: { resource }, refreshParams: { resource } }
-  const { provider, browser, url } = await loginApp(t, { setup: refreshRoute, provider: params })
-  await browser.login(`${url}/login/acme`)
-  for (let refresh = 0; refresh < 2; refresh++) await browser.get(`${url}/refresh`)
-  t.strictSame(provider.asked('authorization').map(({ query }) => query.getAll('resource')), [resource])
-  t.strictSame(provider.asked('token').map(({ form }) => form.getAll('resource')), [resource, resource, resource])
-})
+t.test(
+  'refreshParams go along with each refresh: a token stays meant for the resource that it was asked for',
+  async t => {
+    const resource = ['https://api.example/', 'https://files.example/']
+    const params = { authorizationParams: { resource }, tokenParams: { resource }, refreshParams: { resource } }
+    const { provider, browser, url } = await loginApp(t, { setup: refreshRoute, provider: params })
+    await browser.login(`${url}/login/acme`)
+    for (let refresh = 0; refresh < 2; refresh++) await browser.get(`${url}/refresh`)
+    t.strictSame(
+      provider.asked('authorization').map(({ query }) => query.getAll('resource')),
+      [resource]
+    )
+    t.strictSame(
+      provider.asked('token').map(({ form }) => form.getAll('resource')),
+      [resource, resource, resource]
+    )
+  }
+)
 
 const dropped: Record<string, Wrong> = {
   'for another client': { claims: { aud: 'another-client' } },
   'that has expired': { claims: { exp: now() - 3600 } },
   'that nobody signed': { signedBy: 'nobody' },
-  'about somebody else, signed by a stranger': ({ keys: [key] }) => ({ claims: { sub: 'mallory' }, signedBy: { ...strangeKey, kid: key!.kid } }),
+  'about somebody else, signed by a stranger': ({ keys: [key] }) => ({
+    claims: { sub: 'mallory' },
+    signedBy: { ...strangeKey, kid: key!.kid }
+  }),
   'whose at_hash is that of another access token': { claims: { at_hash: 'a'.repeat(22) } },
   'that is no JWT': { idToken: () => 'not a token' },
-  'whose keys cannot be had': (provider) => {
+  'whose keys cannot be had': provider => {
     provider.rotateKeys()
     return { instead: { keys: { status: 503 } } }
-  },
+  }
 }
 
 for (const [what, wrong] of Object.entries(dropped)) {
-  t.test(`a refreshed ID token ${what} is dropped, and costs neither the rotated tokens beside it nor the login`, async (t) => {
-    const { provider, browser, url, userOf } = await loginApp(t, { setup: refreshRoute })
-    await browser.login(`${url}/login/acme`)
-    provider.wrong = typeof wrong === 'function' ? wrong(provider) : wrong
-    t.strictSame((await browser.get(`${url}/refresh`)).json(), { renewed: true, idToken: 'old' })
-    provider.wrong = {}
-    t.strictSame((await browser.get(`${url}/refresh`)).json(), { renewed: true, idToken: 'new' }, 'and the next refresh goes on from them')
-    t.equal(await userOf(browser), 'alice')
-  })
+  t.test(
+    `a refreshed ID token ${what} is dropped, and costs neither the rotated tokens beside it nor the login`,
+    async t => {
+      const { provider, browser, url, userOf } = await loginApp(t, { setup: refreshRoute })
+      await browser.login(`${url}/login/acme`)
+      provider.wrong = typeof wrong === 'function' ? wrong(provider) : wrong
+      t.strictSame((await browser.get(`${url}/refresh`)).json(), { renewed: true, idToken: 'old' })
+      provider.wrong = {}
+      t.strictSame(
+        (await browser.get(`${url}/refresh`)).json(),
+        { renewed: true, idToken: 'new' },
+        'and the next refresh goes on from them'
+      )
+      t.equal(await userOf(browser), 'alice')
+    }
+  )
 }
 
 // oidcc-client-test-refresh-token-invalid-issuer, oidcc-client-test-refresh-token-invalid-sub
-for (const [what, claims] of Object.entries({ 'of another issuer': { iss: 'https://issuer.example' }, 'about somebody else': { sub: 'mallory' } })) {
-  t.test(`a refreshed ID token ${what} ends the login, and none of its tokens is used`, async (t) => {
+for (const [what, claims] of Object.entries({
+  'of another issuer': { iss: 'https://issuer.example' },
+  'about somebody else': { sub: 'mallory' }
+})) {
+  t.test(`a refreshed ID token ${what} ends the login, and none of its tokens is used`, async t => {
     const app = await loginApp(t, { setup: refreshRoute })
     const { provider, browser, url } = app
     await browser.login(`${url}/login/acme`)
@@ -673,12 +868,16 @@ for (const [what, claims] of Object.entries({ 'of another issuer': { iss: 'https
   })
 }
 
-t.test('a refreshed ID token of another issuer that the options accept as well ends the login: the same subject there is somebody else', async (t) => {
-  const app = await loginApp(t, { ...manyIssuers, setup: refreshRoute, wrong: { claims: { iss: tenant('one') } } })
-  const { provider, browser, url } = app
-  await browser.login(`${url}/login/acme`)
-  t.strictSame((await browser.get(`${url}/refresh`)).json(), { renewed: true, idToken: 'new' })
-  provider.wrong = { claims: { iss: tenant('two') } }
-  t.equal(codeOf(await browser.get(`${url}/refresh`, asJson)), 'FST_OAUTH_LOGIN_ENDED')
-  await assertNobody(t, app)
-})
+t.test(
+  'a refreshed ID token of another issuer that the options accept as well ends the login: the same subject there ' +
+    'is somebody else',
+  async t => {
+    const app = await loginApp(t, { ...manyIssuers, setup: refreshRoute, wrong: { claims: { iss: tenant('one') } } })
+    const { provider, browser, url } = app
+    await browser.login(`${url}/login/acme`)
+    t.strictSame((await browser.get(`${url}/refresh`)).json(), { renewed: true, idToken: 'new' })
+    provider.wrong = { claims: { iss: tenant('two') } }
+    t.equal(codeOf(await browser.get(`${url}/refresh`, asJson)), 'FST_OAUTH_LOGIN_ENDED')
+    await assertNobody(t, app)
+  }
+)

@@ -20,7 +20,10 @@ const setup = (app: FastifyInstance) => {
   app.get('/members', { onRequest: app.oauth.requireLogin() }, async () => 'members only')
 }
 
-async function implicitApp (t: Parameters<typeof startProvider>[0] & { after: (fn: () => unknown) => unknown }, scope = ['openid', 'profile']) {
+async function implicitApp (
+  t: Parameters<typeof startProvider>[0] & { after: (fn: () => unknown) => unknown },
+  scope = ['openid', 'profile']
+) {
   const provider = await startProvider(t, {
     client: { response_types: ['id_token token', 'id_token'], grant_types: ['implicit'], application_type: 'native' },
     configuration: { responseTypes: ['id_token token', 'id_token', 'code'] }
@@ -48,46 +51,63 @@ function violations (page: Page): string[] {
   return found
 }
 
-t.test('implicit, in a real browser: the fragment reaches the server, and stays neither in the address bar nor in the history', async (t) => {
-  const chromium = await startChromium(t)
-  if (chromium === undefined) return
-  const { provider, url, log } = await implicitApp(t)
-  const page = await chromium.newPage()
-  const problems = violations(page)
-  const answers: string[] = []
-  page.on('framenavigated', frame => { if (frame.url().includes('#')) answers.push(frame.url()) })
-  await page.goto(`${url}/login/acme?returnTo=/me`)
-  await page.fill('[name=login]', 'alice')
-  await page.fill('[name=password]', 'alice-password')
-  await page.click('button')
-  await page.waitForURL(`${url}/me`)
-  t.match(JSON.parse(await page.locator('body').innerText()), { authenticated: true, user: { id: 'alice' } })
-  await page.goto(`${url}/orders`)
-  t.match(JSON.parse(await page.locator('body').innerText()), [{ item: 'tea' }])
-  t.strictSame(problems, [])
-  const token = provider.api.requests.at(-1)!.authorization!.slice('Bearer '.length)
-  t.match(answers, [/^http.*\/login\/acme\/callback#.*access_token=/], 'it came in the fragment')
-  const history = await historyOf(page)
-  t.ok(history.length > 2)
-  t.strictSame(history.filter(address => address.includes('#') || address.includes(token)), [], 'no address to go back to has it')
-  t.notOk(log.text.includes(token), 'and the log neither')
-  t.ok(log.text.includes('no longer recommended'), 'a warning at boot says what to use instead')
-})
+t.test(
+  'implicit, in a real browser: the fragment reaches the server, and stays neither in the address bar nor in the ' +
+    'history',
+  async t => {
+    const chromium = await startChromium(t)
+    if (chromium === undefined) return
+    const { provider, url, log } = await implicitApp(t)
+    const page = await chromium.newPage()
+    const problems = violations(page)
+    const answers: string[] = []
+    page.on('framenavigated', frame => {
+      if (frame.url().includes('#')) answers.push(frame.url())
+    })
+    await page.goto(`${url}/login/acme?returnTo=/me`)
+    await page.fill('[name=login]', 'alice')
+    await page.fill('[name=password]', 'alice-password')
+    await page.click('button')
+    await page.waitForURL(`${url}/me`)
+    t.match(JSON.parse(await page.locator('body').innerText()), { authenticated: true, user: { id: 'alice' } })
+    await page.goto(`${url}/orders`)
+    t.match(JSON.parse(await page.locator('body').innerText()), [{ item: 'tea' }])
+    t.strictSame(problems, [])
+    const token = provider.api.requests.at(-1)!.authorization!.slice('Bearer '.length)
+    t.match(answers, [/^http.*\/login\/acme\/callback#.*access_token=/], 'it came in the fragment')
+    const history = await historyOf(page)
+    t.ok(history.length > 2)
+    t.strictSame(
+      history.filter(address => address.includes('#') || address.includes(token)),
+      [],
+      'no address to go back to has it'
+    )
+    t.notOk(log.text.includes(token), 'and the log neither')
+    t.ok(log.text.includes('no longer recommended'), 'a warning at boot says what to use instead')
+  }
+)
 
-t.test('implicit, in a real browser: the answer of a login that was begun elsewhere logs nobody in, and leaves no token in the address bar', async (t) => {
-  const chromium = await startChromium(t)
-  if (chromium === undefined) return
-  const { url } = await implicitApp(t)
-  const page = await chromium.newPage()
-  const problems = violations(page)
-  await page.goto(`${url}/login/acme/callback#access_token=stolen&token_type=Bearer&state=somebody-elses`)
-  await page.getByRole('heading', { name: 'This login has run out' }).waitFor()
-  t.equal(page.url(), `${url}/login/acme/callback`)
-  t.strictSame((await historyOf(page)).filter(address => address.includes('stolen')), [])
-  await page.goto(`${url}/me`)
-  t.strictSame(JSON.parse(await page.locator('body').innerText()), { user: null, authenticated: false })
-  t.strictSame(problems, [])
-})
+t.test(
+  'implicit, in a real browser: the answer of a login that was begun elsewhere logs nobody in, and leaves no token ' +
+    'in the address bar',
+  async t => {
+    const chromium = await startChromium(t)
+    if (chromium === undefined) return
+    const { url } = await implicitApp(t)
+    const page = await chromium.newPage()
+    const problems = violations(page)
+    await page.goto(`${url}/login/acme/callback#access_token=stolen&token_type=Bearer&state=somebody-elses`)
+    await page.getByRole('heading', { name: 'This login has run out' }).waitFor()
+    t.equal(page.url(), `${url}/login/acme/callback`)
+    t.strictSame(
+      (await historyOf(page)).filter(address => address.includes('stolen')),
+      []
+    )
+    await page.goto(`${url}/me`)
+    t.strictSame(JSON.parse(await page.locator('body').innerText()), { user: null, authenticated: false })
+    t.strictSame(problems, [])
+  }
+)
 
 t.test('implicit, in a browser without JavaScript: a person reads what is missing', async (t) => {
   const chromium = await startChromium(t)
@@ -102,7 +122,9 @@ t.test('implicit: an answer of another login is refused', async (t) => {
   const { url } = await implicitApp(t)
   const browser = new Browser()
   await browser.get(`${url}/login/acme`, { redirect: 'manual' })
-  const answer = await browser.post(`${url}/login/acme/callback`, { form: { access_token: 'stolen', token_type: 'Bearer', state: 'somebody-elses' } })
+  const answer = await browser.post(`${url}/login/acme/callback`, {
+    form: { access_token: 'stolen', token_type: 'Bearer', state: 'somebody-elses' }
+  })
   t.equal(answer.status, 400)
   t.strictSame((await browser.get(`${url}/me`)).json(), { user: null, authenticated: false })
 })
@@ -114,10 +136,17 @@ t.test('implicit: an access token without an ID token is no login', async (t) =>
   const query = new URL(start.location!).searchParams
   t.equal(query.get('response_type'), 'token')
   t.equal(query.get('code_challenge'), null)
-  const answer = await browser.post(`${url}/login/acme/callback`, { form: { access_token: 'of-somebody', token_type: 'Bearer', state: query.get('state')!, iss: provider.issuer }, redirect: 'manual' })
+  const answer = await browser.post(`${url}/login/acme/callback`, {
+    form: { access_token: 'of-somebody', token_type: 'Bearer', state: query.get('state')!, iss: provider.issuer },
+    redirect: 'manual'
+  })
   t.equal(answer.status, 302)
   t.strictSame((await browser.get(`${url}/me`)).json(), { user: null, authenticated: false })
-  t.match(await browser.get(`${url}/members`, { redirect: 'manual' }), { status: 401, text: /openid/ }, 'requireLogin lets nobody pass, and sends nobody round in circles')
+  t.match(
+    await browser.get(`${url}/members`, { redirect: 'manual' }),
+    { status: 401, text: /openid/ },
+    'requireLogin lets nobody pass, and sends nobody round in circles'
+  )
 })
 
 t.test('implicit: a refresh token in the answer, which no server issues there, is not kept', async (t) => {
@@ -125,7 +154,13 @@ t.test('implicit: a refresh token in the answer, which no server issues there, i
   const browser = new Browser()
   const start = await browser.get(`${url}/login/acme`, { redirect: 'manual' })
   const state = new URL(start.location!).searchParams.get('state')!
-  const form = { access_token: 'of-somebody', token_type: 'Bearer', refresh_token: 'of-somebody-else', state, iss: provider.issuer }
+  const form = {
+    access_token: 'of-somebody',
+    token_type: 'Bearer',
+    refresh_token: 'of-somebody-else',
+    state,
+    iss: provider.issuer
+  }
   t.equal((await browser.post(`${url}/login/acme/callback`, { form, redirect: 'manual' })).status, 302)
   t.match((await browser.get(`${url}/tokens`)).json(), { accessToken: 'of-somebody', refreshToken: null })
 })
@@ -141,7 +176,10 @@ for (const [what, fields] of Object.entries(mixedUp)) {
     const browser = new Browser()
     const start = await browser.get(`${url}/login/acme`, { redirect: 'manual' })
     const state = new URL(start.location!).searchParams.get('state')!
-    const answer = await browser.post(`${url}/login/acme/callback`, { form: { access_token: 'of-somebody', token_type: 'Bearer', state, ...fields }, headers: { accept: 'application/json' } })
+    const answer = await browser.post(`${url}/login/acme/callback`, {
+      form: { access_token: 'of-somebody', token_type: 'Bearer', state, ...fields },
+      headers: { accept: 'application/json' }
+    })
     t.match(answer.json(), { statusCode: 400, code: 'FST_OAUTH_AUTHORIZATION_FAILED' })
     t.match(answer.json().message, /issued by somebody else/)
   })
@@ -152,7 +190,10 @@ t.test('implicit: with openid an answer without an ID token is refused', async (
   const browser = new Browser()
   const start = await browser.get(`${url}/login/acme`, { redirect: 'manual' })
   const state = new URL(start.location!).searchParams.get('state')!
-  const answer = await browser.post(`${url}/login/acme/callback`, { form: { access_token: 'of-somebody', token_type: 'Bearer', state, iss: provider.issuer }, headers: { accept: 'application/json' } })
+  const answer = await browser.post(`${url}/login/acme/callback`, {
+    form: { access_token: 'of-somebody', token_type: 'Bearer', state, iss: provider.issuer },
+    headers: { accept: 'application/json' }
+  })
   t.match(answer.json(), { statusCode: 502, code: 'FST_OAUTH_INVALID_ID_TOKEN' })
 })
 
@@ -213,6 +254,9 @@ t.test('implicit: the page that relays the fragment runs its own script alone an
   const nonce = /script-src 'nonce-([\w-]+)'/.exec(policy)?.[1]
   t.ok(nonce)
   t.ok(page.body.includes(`<script nonce="${nonce}">`))
-  t.not(/nonce-([\w-]+)/.exec(String((await app.inject('/login/acme/callback')).headers['content-security-policy']))?.[1], nonce)
+  t.not(
+    /nonce-([\w-]+)/.exec(String((await app.inject('/login/acme/callback')).headers['content-security-policy']))?.[1],
+    nonce
+  )
   t.equal(page.headers['cache-control'], 'no-store')
 })

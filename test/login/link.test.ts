@@ -12,16 +12,16 @@ import { startRedis } from '../helpers/redis.ts'
 import { RedisSessionStore } from '../helpers/redis-session-store.ts'
 import { JsonStore } from '../helpers/stores.ts'
 
-// What a session's login is never changes under one session id: a link, a step-up and a disconnect are kept, whatever slower
-// requests save, on every store, in one process and in several.
+// What a session's login is never changes under one session id: a link, a step-up and a disconnect are kept, whatever
+// slower requests save, on every store, in one process and in several.
 
 interface Stores {
   sessions: object[]
   tokenStores: (ReturnType<typeof redisStore> | undefined)[]
   /** Everything that is stored, as text. */
-  dump (): Promise<string>
+  dump(): Promise<string>
   /** Puts a session's stored value back to what it was. */
-  remember (): Promise<(onto: string) => Promise<void>>
+  remember(): Promise<(onto: string) => Promise<void>>
 }
 
 const kinds: Record<string, (t: Test) => Promise<Stores | undefined>> = {
@@ -35,7 +35,9 @@ const kinds: Record<string, (t: Test) => Promise<Stores | undefined>> = {
       remember: async () => {
         const before = new Map([...kept].map(([id, value]) => [id, JSON.stringify(value)]))
         const [old] = [...before].find(([id, value]) => !id.startsWith('oauth:') && value.includes('"accounts"'))!
-        return async (onto) => { kept.set(onto, JSON.parse(before.get(old)!)) }
+        return async onto => {
+          kept.set(onto, JSON.parse(before.get(old)!))
+        }
       }
     }
   },
@@ -46,16 +48,22 @@ const kinds: Record<string, (t: Test) => Promise<Stores | undefined>> = {
       tokenStores: [undefined],
       dump: async () => JSON.stringify([...store.records]),
       remember: async () => {
-        const [, old] = [...store.records].find(([id, value]) => !id.startsWith('oauth:') && value.includes('"accounts"'))!
-        return async (onto) => { store.records.set(onto, old) }
+        const [, old] = [...store.records].find(
+          ([id, value]) => !id.startsWith('oauth:') && value.includes('"accounts"')
+        )!
+        return async onto => {
+          store.records.set(onto, old)
+        }
       }
     }
   },
-  'Redis and two processes': async (t) => {
+  'Redis and two processes': async t => {
     const redis = await startRedis(t)
     if (redis === undefined) return undefined
     const clients = await Promise.all([0, 1].map(async () => await createClient({ url: redis.url }).connect()))
-    t.after(() => { for (const client of clients) client.destroy() })
+    t.after(() => {
+      for (const client of clients) client.destroy()
+    })
     const [client] = clients
     return {
       sessions: clients.map(client => new RedisSessionStore(client)),
@@ -68,7 +76,9 @@ const kinds: Record<string, (t: Test) => Promise<Stores | undefined>> = {
       remember: async () => {
         const [key] = await client!.keys('session:*')
         const old = await client!.get(key!)
-        return async (onto) => { await client!.set(`session:${onto}`, old!) }
+        return async onto => {
+          await client!.set(`session:${onto}`, old!)
+        }
       }
     }
   }
@@ -86,7 +96,12 @@ interface Setting {
 }
 
 /** Alice, logged in at acme, with tea in her cart. */
-async function start (t: Test, open: (t: Test) => Promise<Stores | undefined>, rolling = false, oauth = {}): Promise<Setting | undefined> {
+async function start (
+  t: Test,
+  open: (t: Test) => Promise<Stores | undefined>,
+  rolling = false,
+  oauth = {}
+): Promise<Setting | undefined> {
   const stores = await open(t)
   if (stores === undefined) return undefined
   const acme = await startMisbehavingProvider(t)
@@ -95,16 +110,18 @@ async function start (t: Test, open: (t: Test) => Promise<Stores | undefined>, r
   const slow = new Gate()
   const apps: TestApp[] = []
   for (const [index, store] of stores.sessions.entries()) {
-    apps.push(await buildApp(t, {
-      oauth: {
-        providers: { acme: acme.providerOptions, gh: gh.providerOptions, third: gh.providerOptions },
-        baseUrl: () => apps[0]?.url ?? 'http://127.0.0.1',
-        ...(stores.tokenStores[index] !== undefined && { tokenStore: stores.tokenStores[index] }),
-        ...oauth
-      },
-      session: { store: store as never, rolling },
-      setup: app => routes(app, slow)
-    }))
+    apps.push(
+      await buildApp(t, {
+        oauth: {
+          providers: { acme: acme.providerOptions, gh: gh.providerOptions, third: gh.providerOptions },
+          baseUrl: () => apps[0]?.url ?? 'http://127.0.0.1',
+          ...(stores.tokenStores[index] !== undefined && { tokenStore: stores.tokenStores[index] }),
+          ...oauth
+        },
+        session: { store: store as never, rolling },
+        setup: app => routes(app, slow)
+      })
+    )
   }
   const [first, second = first] = apps as [TestApp, TestApp?]
   const browser = new Browser()
@@ -114,13 +131,36 @@ async function start (t: Test, open: (t: Test) => Promise<Stores | undefined>, r
 }
 
 function routes (app: FastifyInstance, slow: Gate): void {
-  app.get<{ Params: { name: string } }>('/link/:name', async (request, reply) => request.oauth.login(reply, { provider: request.params.name, link: true, returnTo: '/who' }))
-  app.get<{ Params: { name: string } }>('/disconnect/:name', async (request) => { await request.oauth.disconnect(request.params.name); return who(request) })
-  app.get('/who', async (request) => await who(request))
-  app.get('/slow/read', async () => { await slow.pass(); return 'done' })
-  app.get('/slow/write', async ({ session }) => { await slow.pass(); session.set('visits' as never, 1 as never); return 'done' })
-  app.get('/slow/call', async (request) => { await slow.pass(); return { token: await request.oauth.tokens().then(() => true, () => false) } })
-  app.get('/write', async ({ session, query }) => { for (const [name, value] of Object.entries(query as object)) session.set(name as never, value as never); return 'written' })
+  app.get<{ Params: { name: string } }>('/link/:name', async (request, reply) =>
+    request.oauth.login(reply, { provider: request.params.name, link: true, returnTo: '/who' })
+  )
+  app.get<{ Params: { name: string } }>('/disconnect/:name', async request => {
+    await request.oauth.disconnect(request.params.name)
+    return who(request)
+  })
+  app.get('/who', async request => await who(request))
+  app.get('/slow/read', async () => {
+    await slow.pass()
+    return 'done'
+  })
+  app.get('/slow/write', async ({ session }) => {
+    await slow.pass()
+    session.set('visits' as never, 1 as never)
+    return 'done'
+  })
+  app.get('/slow/call', async request => {
+    await slow.pass()
+    return {
+      token: await request.oauth.tokens().then(
+        () => true,
+        () => false
+      )
+    }
+  })
+  app.get('/write', async ({ session, query }) => {
+    for (const [name, value] of Object.entries(query as object)) session.set(name as never, value as never)
+    return 'written'
+  })
   app.get('/id', async ({ session }) => session.sessionId)
   app.get('/circle', async ({ session }) => {
     const circle: { self?: object } = {}
@@ -128,9 +168,19 @@ function routes (app: FastifyInstance, slow: Gate): void {
     session.set('circle' as never, circle as never)
     return 'a circle'
   })
-  app.get('/remember', async ({ session }) => { session.cookie.maxAge = 86_400_000; session.set('remember' as never, true as never); return 'remembered' })
-  app.get('/renew', async ({ session }) => { await session.regenerate(['oauth', 'cart']); return 'renewed' })
-  app.get('/destroy', async ({ session }) => { await session.destroy(); return 'destroyed' })
+  app.get('/remember', async ({ session }) => {
+    session.cookie.maxAge = 86_400_000
+    session.set('remember' as never, true as never)
+    return 'remembered'
+  })
+  app.get('/renew', async ({ session }) => {
+    await session.regenerate(['oauth', 'cart'])
+    return 'renewed'
+  })
+  app.get('/destroy', async ({ session }) => {
+    await session.destroy()
+    return 'destroyed'
+  })
   app.get('/guarded', { onRequest: app.oauth.requireLogin() }, async () => 'passed')
 }
 
@@ -141,7 +191,12 @@ async function who ({ oauth, session }: FastifyRequest) {
     accounts.push(provider)
     await oauth.using(provider).tokens()
   }
-  return { user: oauth.user?.id ?? null, provider: oauth.provider ?? null, accounts: accounts.sort(), cart: session?.get('cart' as never) ?? null }
+  return {
+    user: oauth.user?.id ?? null,
+    provider: oauth.provider ?? null,
+    accounts: accounts.sort(),
+    cart: session?.get('cart' as never) ?? null
+  }
 }
 
 const asked = async (browser: Browser, url: string) => (await browser.get(`${url}/who`, asJson)).json()
@@ -156,10 +211,17 @@ function copyOf (browser: Browser): Browser {
 }
 
 for (const [kind, open] of Object.entries(kinds)) {
-  t.test(kind, async (t) => {
-    for (const [change, name, accounts] of [['a link', 'gh', ['acme', 'gh']], ['a step-up', 'acme', ['acme']]] as const) {
-      for (const [what, rolling, path] of [['only reads', true, '/slow/read'], ['writes', false, '/slow/write'], ['calls', true, '/slow/call']] as const) {
-        t.test(`${change} is not undone by a slower request that ${what}`, async (t) => {
+  t.test(kind, async t => {
+    for (const [change, name, accounts] of [
+      ['a link', 'gh', ['acme', 'gh']],
+      ['a step-up', 'acme', ['acme']]
+    ] as const) {
+      for (const [what, rolling, path] of [
+        ['only reads', true, '/slow/read'],
+        ['writes', false, '/slow/write'],
+        ['calls', true, '/slow/call']
+      ] as const) {
+        t.test(`${change} is not undone by a slower request that ${what}`, async t => {
           const setting = await start(t, open, rolling)
           if (setting === undefined) return
           const { first, second, browser, slow } = setting
@@ -182,7 +244,7 @@ for (const [kind, open] of Object.entries(kinds)) {
       }
     }
 
-    t.test('a disconnect is not undone by a slower request', async (t) => {
+    t.test('a disconnect is not undone by a slower request', async t => {
       const setting = await start(t, open, true)
       if (setting === undefined) return
       const { first, second, gh, browser, slow, stores } = setting
@@ -198,37 +260,56 @@ for (const [kind, open] of Object.entries(kinds)) {
       t.strictSame(await asked(browser, second.url), logged('acme'))
       t.equal(gh.asked('revocation').length, 2, 'its tokens are revoked')
       const dump = await stores.dump()
-      t.strictSame(gh.secrets.filter(secret => dump.includes(secret)), [], 'and deleted')
+      t.strictSame(
+        gh.secrets.filter(secret => dump.includes(secret)),
+        [],
+        'and deleted'
+      )
     })
 
     for (const firstBack of ['gh', 'acme']) {
       for (const together of [true, false]) {
         for (const lastHandled of ['first', 'second']) {
-          t.test(`two tabs, a link and a step-up, come back ${together ? 'at the same moment' : `with the same cookies, ${firstBack} first`}; the browser handles the ${lastHandled} answer last`, async (t) => {
-            const setting = await start(t, open)
-            if (setting === undefined) return
-            const { first, second, browser } = setting
-            const callbacks: Record<string, string> = {}
-            for (const name of ['gh', 'acme']) callbacks[name] = await callbackUrl(browser, `${first.url}/link/${name}`)
-            const names = firstBack === 'gh' ? ['gh', 'acme'] : ['acme', 'gh']
-            const tabs = [copyOf(browser), copyOf(browser)]
-            const load = (index: number) => tabs[index]!.get(callbacks[names[index]!]!.replace(first.url, [first, second][index]!.url), { redirect: 'manual' })
-            const answers: Page[] = []
-            if (together) answers.push(...await Promise.all([load(0), load(1)]))
-            else answers.push(await load(0), await load(1))
-            t.strictSame(answers.map(({ status }) => status), [302, 302])
-            for (const answer of lastHandled === 'second' ? answers : answers.reverse()) {
-              browser.jar.store(new URL(first.url), answer.headers['set-cookie'] ?? [])
+          t.test(
+            'two tabs, a link and a step-up, come back ' +
+              `${together ? 'at the same moment' : `with the same cookies, ${firstBack} first`}; the browser ` +
+              `handles the ${lastHandled} answer last`,
+            async t => {
+              const setting = await start(t, open)
+              if (setting === undefined) return
+              const { first, second, browser } = setting
+              const callbacks: Record<string, string> = {}
+              for (const name of ['gh', 'acme']) {
+                callbacks[name] = await callbackUrl(browser, `${first.url}/link/${name}`)
+              }
+              const names = firstBack === 'gh' ? ['gh', 'acme'] : ['acme', 'gh']
+              const tabs = [copyOf(browser), copyOf(browser)]
+              const load = (index: number) =>
+                tabs[index]!.get(callbacks[names[index]!]!.replace(first.url, [first, second][index]!.url), {
+                  redirect: 'manual'
+                })
+              const answers: Page[] = []
+              if (together) answers.push(...(await Promise.all([load(0), load(1)])))
+              else answers.push(await load(0), await load(1))
+              t.strictSame(
+                answers.map(({ status }) => status),
+                [302, 302]
+              )
+              for (const answer of lastHandled === 'second' ? answers : answers.reverse()) {
+                browser.jar.store(new URL(first.url), answer.headers['set-cookie'] ?? [])
+              }
+              for (const { url } of [first, second, first]) {
+                t.strictSame(await asked(browser, url), logged('acme', 'gh'))
+              }
+              await browser.post(`${first.url}/logout`, { from: first.url })
+              await assertOver(t, setting, browser, ...tabs)
             }
-            for (const { url } of [first, second, first]) t.strictSame(await asked(browser, url), logged('acme', 'gh'))
-            await browser.post(`${first.url}/logout`, { from: first.url })
-            await assertOver(t, setting, browser, ...tabs)
-          })
+          )
         }
       }
     }
 
-    t.test('a tab that comes back after the browser has used the session of the other one', async (t) => {
+    t.test('a tab that comes back after the browser has used the session of the other one', async t => {
       const setting = await start(t, open)
       if (setting === undefined) return
       const { first, second, browser, slow, gh } = setting
@@ -251,30 +332,39 @@ for (const [kind, open] of Object.entries(kinds)) {
       t.strictSame(await asked(browser, second.url), { ...logged('acme', 'gh'), cart: 'coffee' })
     })
 
-    t.test('two links, one after the other, both begun before', async (t) => {
+    t.test('two links, one after the other, both begun before', async t => {
       const setting = await start(t, open)
       if (setting === undefined) return
       const { first, browser } = setting
-      const callbacks = [await callbackUrl(browser, `${first.url}/link/gh`), await callbackUrl(browser, `${first.url}/link/third`)]
+      const callbacks = [
+        await callbackUrl(browser, `${first.url}/link/gh`),
+        await callbackUrl(browser, `${first.url}/link/third`)
+      ]
       for (const callback of callbacks) await browser.get(callback)
       t.strictSame(await asked(browser, first.url), logged('acme', 'gh', 'third'))
     })
 
-    t.test('a stolen cookie of before a step-up is worth nothing after it, also with a link that was begun with it', async (t) => {
-      const setting = await start(t, open)
-      if (setting === undefined) return
-      const { first, second, browser } = setting
-      const thief = copyOf(browser)
-      const callback = await callbackUrl(thief, `${first.url}/link/gh`)
-      await browser.get(`${first.url}/link/acme`)
-      const page = await thief.get(callback.replace(first.url, second.url), asJson)
-      t.match([page.status, codeOf(page)], [400, 'FST_OAUTH_STATE_MISMATCH'])
-      t.match(await asked(thief, second.url), { user: null })
-      t.strictSame(await asked(browser, first.url), logged('acme'))
-    })
+    t.test(
+      'a stolen cookie of before a step-up is worth nothing after it, also with a link that was begun with it',
+      async t => {
+        const setting = await start(t, open)
+        if (setting === undefined) return
+        const { first, second, browser } = setting
+        const thief = copyOf(browser)
+        const callback = await callbackUrl(thief, `${first.url}/link/gh`)
+        await browser.get(`${first.url}/link/acme`)
+        const page = await thief.get(callback.replace(first.url, second.url), asJson)
+        t.match([page.status, codeOf(page)], [400, 'FST_OAUTH_STATE_MISMATCH'])
+        t.match(await asked(thief, second.url), { user: null })
+        t.strictSame(await asked(browser, first.url), logged('acme'))
+      }
+    )
 
-    for (const [how, path] of Object.entries({ 'the app writes': '/slow/write', 'its stored value is set back': undefined })) {
-      t.test(`a logout after a link leaves no token, though ${how} meanwhile`, async (t) => {
+    for (const [how, path] of Object.entries({
+      'the app writes': '/slow/write',
+      'its stored value is set back': undefined
+    })) {
+      t.test(`a logout after a link leaves no token, though ${how} meanwhile`, async t => {
         const setting = await start(t, open)
         if (setting === undefined) return
         const { first, second, browser, slow, stores } = setting
@@ -291,8 +381,11 @@ for (const [kind, open] of Object.entries(kinds)) {
       })
     }
 
-    for (const [how, end] of Object.entries({ 'a logout': '/logout', 'a logout of the app\'s own, which destroys the session': '/destroy' })) {
-      t.test(`a link that comes back during ${how} leaves no token, and no login`, async (t) => {
+    for (const [how, end] of Object.entries({
+      'a logout': '/logout',
+      "a logout of the app's own, which destroys the session": '/destroy'
+    })) {
+      t.test(`a link that comes back during ${how} leaves no token, and no login`, async t => {
         const setting = await start(t, open)
         if (setting === undefined) return
         const { first, second, gh, browser } = setting
@@ -313,7 +406,7 @@ for (const [kind, open] of Object.entries(kinds)) {
     }
 
     for (const provider of ['acme', 'gh']) {
-      t.test(`logoutUser of the user at ${provider} ends the login with all of its accounts`, async (t) => {
+      t.test(`logoutUser of the user at ${provider} ends the login with all of its accounts`, async t => {
         const setting = await start(t, open)
         if (setting === undefined) return
         const { first, second, browser } = setting
@@ -327,7 +420,11 @@ for (const [kind, open] of Object.entries(kinds)) {
 }
 
 /** Nobody is logged in with any of these cookies, and no token is stored. */
-async function assertOver (t: Test, { first, second, acme, gh, stores }: Setting, ...browsers: Browser[]): Promise<void> {
+async function assertOver (
+  t: Test,
+  { first, second, acme, gh, stores }: Setting,
+  ...browsers: Browser[]
+): Promise<void> {
   for (const browser of browsers) {
     for (const { url } of [first, second]) {
       const copy = copyOf(browser)
@@ -337,13 +434,20 @@ async function assertOver (t: Test, { first, second, acme, gh, stores }: Setting
   }
   const dump = await stores.dump()
   const tokens = [acme, gh].flatMap(({ secrets }) => secrets)
-  t.strictSame(tokens.filter(secret => dump.includes(secret)), [], 'no token is left in the store')
+  t.strictSame(
+    tokens.filter(secret => dump.includes(secret)),
+    [],
+    'no token is left in the store'
+  )
 }
 
 const inMemory = kinds['a store with get, set and destroy']!
 
-t.test('the account that was logged in with cannot be disconnected', async (t) => {
-  const { first: { url }, browser } = (await start(t, inMemory))!
+t.test('the account that was logged in with cannot be disconnected', async t => {
+  const {
+    first: { url },
+    browser
+  } = (await start(t, inMemory))!
   await browser.get(`${url}/link/gh`)
   const id = idOf(browser)
   const page = await browser.get(`${url}/disconnect/acme`, asJson)
@@ -353,27 +457,45 @@ t.test('the account that was logged in with cannot be disconnected', async (t) =
   t.equal(idOf(browser), id)
 })
 
-t.test('disconnect of an account that is not there does nothing, of a provider that is not there and of nobody is an error', async (t) => {
-  const { first: { url }, browser } = (await start(t, inMemory))!
-  const id = idOf(browser)
-  t.strictSame((await browser.get(`${url}/disconnect/gh`)).json(), logged('acme'))
-  t.equal(idOf(browser), id)
-  t.equal((await browser.get(`${url}/disconnect/nowhere`, asJson)).status, 404)
-  t.equal(codeOf(await new Browser().get(`${url}/disconnect/gh`, asJson)), 'FST_OAUTH_LOGIN_REQUIRED')
-})
+t.test(
+  'disconnect of an account that is not there does nothing, of a provider that is not there and of nobody is an error',
+  async t => {
+    const {
+      first: { url },
+      browser
+    } = (await start(t, inMemory))!
+    const id = idOf(browser)
+    t.strictSame((await browser.get(`${url}/disconnect/gh`)).json(), logged('acme'))
+    t.equal(idOf(browser), id)
+    t.equal((await browser.get(`${url}/disconnect/nowhere`, asJson)).status, 404)
+    t.equal(codeOf(await new Browser().get(`${url}/disconnect/gh`, asJson)), 'FST_OAUTH_LOGIN_REQUIRED')
+  }
+)
 
-t.test('two accounts that are disconnected at the same moment are both gone', async (t) => {
-  const { first: { url }, browser } = (await start(t, inMemory))!
+t.test('two accounts that are disconnected at the same moment are both gone', async t => {
+  const {
+    first: { url },
+    browser
+  } = (await start(t, inMemory))!
   await browser.get(`${url}/link/gh`)
   await browser.get(`${url}/link/third`)
   await Promise.all([browser.get(`${url}/disconnect/gh`), browser.get(`${url}/disconnect/third`)])
   t.strictSame(await asked(browser, url), logged('acme'))
 })
 
-t.test('a link whose session cannot be saved changes nothing: 503, and the login before goes on', async (t) => {
+t.test('a link whose session cannot be saved changes nothing: 503, and the login before goes on', async t => {
   const store = new JsonStore()
-  const setting = (await start(t, async () => ({ sessions: [store], tokenStores: [undefined], dump: async () => '', remember: async () => async () => {} })))!
-  const { first: { url }, browser, gh } = setting
+  const setting = (await start(t, async () => ({
+    sessions: [store],
+    tokenStores: [undefined],
+    dump: async () => '',
+    remember: async () => async () => {}
+  })))!
+  const {
+    first: { url },
+    browser,
+    gh
+  } = setting
   const callback = await callbackUrl(browser, `${url}/link/gh`)
   const saving = store.holdNext('set', id => !id.includes(':'))
   const answer = browser.get(callback, asJson)
@@ -383,41 +505,60 @@ t.test('a link whose session cannot be saved changes nothing: 503, and the login
   t.match([(await answer).status, codeOf(await answer)], [503, 'FST_OAUTH_STORE_UNAVAILABLE'])
   store.fail.set = false
   t.strictSame(await asked(browser, url), logged('acme'))
-  t.strictSame(gh.secrets.filter(secret => [...store.records.values()].join().includes(secret)), [])
+  t.strictSame(
+    gh.secrets.filter(secret => [...store.records.values()].join().includes(secret)),
+    []
+  )
 })
 
-t.test('an account can be added and taken away after the app has renewed the session and taken the login along', async (t) => {
-  const setting = (await start(t, inMemory))!
-  const { first: { url }, browser, slow } = setting
-  await browser.get(`${url}/link/gh`)
-  const late = browser.get(`${url}/slow/write`)
-  await slow.arrived
-  await browser.get(`${url}/renew`)
-  slow.release()
-  await late
-  t.strictSame(await asked(browser, url), logged('acme', 'gh'))
-  await browser.get(`${url}/link/third`)
-  t.strictSame(await asked(browser, url), logged('acme', 'gh', 'third'))
-  await browser.get(`${url}/renew`)
-  await browser.get(`${url}/disconnect/gh`)
-  t.strictSame(await asked(browser, url), logged('acme', 'third'))
-  await browser.post(`${url}/logout`)
-  await assertOver(t, setting, browser)
-})
+t.test(
+  'an account can be added and taken away after the app has renewed the session and taken the login along',
+  async t => {
+    const setting = (await start(t, inMemory))!
+    const {
+      first: { url },
+      browser,
+      slow
+    } = setting
+    await browser.get(`${url}/link/gh`)
+    const late = browser.get(`${url}/slow/write`)
+    await slow.arrived
+    await browser.get(`${url}/renew`)
+    slow.release()
+    await late
+    t.strictSame(await asked(browser, url), logged('acme', 'gh'))
+    await browser.get(`${url}/link/third`)
+    t.strictSame(await asked(browser, url), logged('acme', 'gh', 'third'))
+    await browser.get(`${url}/renew`)
+    await browser.get(`${url}/disconnect/gh`)
+    t.strictSame(await asked(browser, url), logged('acme', 'third'))
+    await browser.post(`${url}/logout`)
+    await assertOver(t, setting, browser)
+  }
+)
 
-t.test('a link in a session of the in-memory store that holds what JSON does not', async (t) => {
-  const { first: { url }, browser } = (await start(t, kinds['the in-memory store']!))!
+t.test('a link in a session of the in-memory store that holds what JSON does not', async t => {
+  const {
+    first: { url },
+    browser
+  } = (await start(t, kinds['the in-memory store']!))!
   const callback = await callbackUrl(browser, `${url}/link/gh`)
   await browser.get(`${url}/circle`)
   await browser.get(callback)
   t.strictSame(await asked(browser, url), logged('acme', 'gh'))
 })
 
-t.test('the cookie of a session that the app lets live longer keeps its life', async (t) => {
-  const { first: { url }, browser } = (await start(t, inMemory))!
+t.test('the cookie of a session that the app lets live longer keeps its life', async t => {
+  const {
+    first: { url },
+    browser
+  } = (await start(t, inMemory))!
   await browser.get(`${url}/remember`)
   await browser.get(`${url}/link/gh`)
-  const [cookie] = browser.history.flatMap(({ headers }) => headers['set-cookie'] ?? []).filter(line => line.startsWith('sessionId=')).slice(-1)
+  const [cookie] = browser.history
+    .flatMap(({ headers }) => headers['set-cookie'] ?? [])
+    .filter(line => line.startsWith('sessionId='))
+    .slice(-1)
   const [, expires] = /Expires=([^;]+)/.exec(cookie!)!
   t.ok(new Date(expires!).getTime() > Date.now() + 86_000_000, expires!)
 })

@@ -6,7 +6,16 @@ import { MemoryTokenStore } from '../../lib/tokens/stores/memory-store.ts'
 import { Browser, type Page } from '../helpers/browser.ts'
 import { SESSION_SECRET } from '../helpers/build-app.ts'
 import { Gate } from '../helpers/gate.ts'
-import { asJson, assertNobody, callbackUrl, codeOf, loginApp, loginCookies, pendingLogins, type LoginApp } from '../helpers/login-app.ts'
+import {
+  asJson,
+  assertNobody,
+  callbackUrl,
+  codeOf,
+  loginApp,
+  loginCookies,
+  pendingLogins,
+  type LoginApp
+} from '../helpers/login-app.ts'
 import { captureLog } from '../helpers/log.ts'
 import { tokenRecords } from '../helpers/records.ts'
 
@@ -14,7 +23,11 @@ import { tokenRecords } from '../helpers/records.ts'
 
 /** Fields of the session, read and written by the app itself. */
 function sessionRoutes (app: FastifyInstance): void {
-  app.get('/session', async ({ session }) => ({ id: session.sessionId, cart: session.get('cart' as never) ?? null, role: session.get('role' as never) ?? null }))
+  app.get('/session', async ({ session }) => ({
+    id: session.sessionId,
+    cart: session.get('cart' as never) ?? null,
+    role: session.get('role' as never) ?? null
+  }))
   app.post('/session', async ({ session, body }) => {
     for (const [name, value] of Object.entries(body as object)) session.set(name as never, value as never)
     return { id: session.sessionId }
@@ -91,16 +104,20 @@ t.test('a pending login is no session: neither its cookie nor its record logs an
   }
 })
 
-t.test('a pending login is no session even where the app has signed its id: it may sign other cookies with the session\'s secret', async (t) => {
-  const { browser, url, userOf, store } = await loginApp(t)
-  const callback = await callbackUrl(browser, `${url}/login/acme`)
-  const [cookie] = loginCookies(browser)
-  const [id] = pendingLogins(store)
-  browser.jar.put({ ...cookie!, name: 'sessionId', value: encodeURIComponent(new Signer(SESSION_SECRET).sign(id!)) })
-  t.equal(await userOf(browser), null)
-  t.equal((await browser.get(callback, { redirect: 'manual' })).headers.location ?? 'refused', '/')
-  t.equal(await userOf(browser), 'alice')
-})
+t.test(
+  'a pending login is no session even where the app has signed its id: it may sign other cookies with the ' +
+    "session's secret",
+  async t => {
+    const { browser, url, userOf, store } = await loginApp(t)
+    const callback = await callbackUrl(browser, `${url}/login/acme`)
+    const [cookie] = loginCookies(browser)
+    const [id] = pendingLogins(store)
+    browser.jar.put({ ...cookie!, name: 'sessionId', value: encodeURIComponent(new Signer(SESSION_SECRET).sign(id!)) })
+    t.equal(await userOf(browser), null)
+    t.equal((await browser.get(callback, { redirect: 'manual' })).headers.location ?? 'refused', '/')
+    t.equal(await userOf(browser), 'alice')
+  }
+)
 
 t.test('the session holds no token, and neither does any cookie', async (t) => {
   const { browser, url, store, provider } = await loginApp(t)
@@ -135,21 +152,25 @@ t.test('a request that was slower than the login does not put the browser back o
   t.notOk(store.records.has(id), 'and the old session stays dead')
 })
 
-t.test('session fixation: from the moment of a second login nobody is known by the session before it, though the store still has it', async (t) => {
-  const { browser, url, userOf, store } = await loginApp(t)
-  await browser.login(`${url}/login/acme`)
-  const copy = new Browser()
-  copy.cookies = browser.cookies
-  const callback = await callbackUrl(browser, `${url}/login/acme`)
-  const destroying = store.holdNext('destroy', (id) => !id.includes(':'))
-  const answer = browser.get(callback)
-  const old = await destroying.arrived
-  t.ok(store.records.has(old))
-  t.equal(await userOf(copy), null)
-  destroying.release()
-  await answer
-  t.equal(await userOf(browser), 'alice')
-})
+t.test(
+  'session fixation: from the moment of a second login nobody is known by the session before it, though the store ' +
+    'still has it',
+  async t => {
+    const { browser, url, userOf, store } = await loginApp(t)
+    await browser.login(`${url}/login/acme`)
+    const copy = new Browser()
+    copy.cookies = browser.cookies
+    const callback = await callbackUrl(browser, `${url}/login/acme`)
+    const destroying = store.holdNext('destroy', id => !id.includes(':'))
+    const answer = browser.get(callback)
+    const old = await destroying.arrived
+    t.ok(store.records.has(old))
+    t.equal(await userOf(copy), null)
+    destroying.release()
+    await answer
+    t.equal(await userOf(browser), 'alice')
+  }
+)
 
 t.test('a session that another request regenerates during the callback is no obstacle', async (t) => {
   const exchange = new Gate()
@@ -157,7 +178,11 @@ t.test('a session that another request regenerates during the callback is no obs
     wrong: { instead: { token: () => exchange.pass() } },
     setup: (app) => {
       sessionRoutes(app)
-      app.post('/regenerate', async ({ session }) => { await session.regenerate(); session.set('cart' as never, 'new' as never); return {} })
+      app.post('/regenerate', async ({ session }) => {
+        await session.regenerate()
+        session.set('cart' as never, 'new' as never)
+        return {}
+      })
     }
   })
   await browser.post(`${url}/session`, { json: { cart: 'tea' } })
@@ -184,20 +209,35 @@ t.test('onLogin sees the user, and may write into the new session', async (t) =>
     }
   })
   await browser.login(`${url}/login/acme`)
-  t.match(events, [{ provider: 'acme', user: { id: 'alice' }, claims: { sub: 'alice', iss: provider.issuer }, tokens: { accessToken: String, refreshToken: String } }])
+  t.match(events, [
+    {
+      provider: 'acme',
+      user: { id: 'alice' },
+      claims: { sub: 'alice', iss: provider.issuer },
+      tokens: { accessToken: String, refreshToken: String }
+    }
+  ])
   t.equal((await browser.get(`${url}/session`)).json().role, 'member')
 })
 
-t.test('onLogin may answer itself', async (t) => {
-  const { browser, url, userOf } = await loginApp(t, { oauth: { onLogin: (_request, reply) => reply.code(201).send({ welcome: true }) } })
+t.test('onLogin may answer itself', async t => {
+  const { browser, url, userOf } = await loginApp(t, {
+    oauth: { onLogin: (_request, reply) => reply.code(201).send({ welcome: true }) }
+  })
   const page = await browser.login(`${url}/login/acme`)
   t.match(page, { status: 201 })
   t.strictSame(page.json(), { welcome: true })
   t.equal(await userOf(browser), 'alice')
 })
 
-t.test('onLogin that throws undoes the login', async (t) => {
-  const app = await loginApp(t, { oauth: { onLogin: () => { throw Object.assign(new Error('not one of us'), { statusCode: 403, code: 'NOT_A_MEMBER' }) } } })
+t.test('onLogin that throws undoes the login', async t => {
+  const app = await loginApp(t, {
+    oauth: {
+      onLogin: () => {
+        throw Object.assign(new Error('not one of us'), { statusCode: 403, code: 'NOT_A_MEMBER' })
+      }
+    }
+  })
   const page = await app.browser.login(`${app.url}/login/acme`, asJson)
   t.match(page, { status: 403 })
   t.match(page.json(), { code: 'NOT_A_MEMBER', message: 'not one of us' })
@@ -206,22 +246,30 @@ t.test('onLogin that throws undoes the login', async (t) => {
   t.equal(app.store.records.size, 0, 'nor is an empty session left behind')
 })
 
-t.test('onLogin that throws leaves a session for whoever answers the error: a message for the next page, say', async (t) => {
-  const { browser, url, userOf } = await loginApp(t, {
-    oauth: { routes: false, onLogin: () => { throw new Error('not one of us') } },
-    setup: (app) => {
-      app.setErrorHandler((error: Error, { session }, reply) => {
-        session.set('cart' as never, error.message as never)
-        return reply.redirect('/session')
-      })
-      app.get('/in', async (request, reply) => request.oauth.login(reply))
-      app.get('/login/:provider/callback', async (request, reply) => request.oauth.callback(reply))
-      sessionRoutes(app)
-    }
-  })
-  t.match((await browser.login(`${url}/in`)).json(), { cart: 'not one of us' })
-  t.equal(await userOf(browser), null)
-})
+t.test(
+  'onLogin that throws leaves a session for whoever answers the error: a message for the next page, say',
+  async t => {
+    const { browser, url, userOf } = await loginApp(t, {
+      oauth: {
+        routes: false,
+        onLogin: () => {
+          throw new Error('not one of us')
+        }
+      },
+      setup: app => {
+        app.setErrorHandler((error: Error, { session }, reply) => {
+          session.set('cart' as never, error.message as never)
+          return reply.redirect('/session')
+        })
+        app.get('/in', async (request, reply) => request.oauth.login(reply))
+        app.get('/login/:provider/callback', async (request, reply) => request.oauth.callback(reply))
+        sessionRoutes(app)
+      }
+    })
+    t.match((await browser.login(`${url}/in`)).json(), { cart: 'not one of us' })
+    t.equal(await userOf(browser), null)
+  }
+)
 
 t.test('onLogin that throws after it saved the session undoes the login all the same', async (t) => {
   const app = await loginApp(t, {
@@ -263,7 +311,9 @@ t.test('onTokens is told once, that a login brought them, when they are stored a
     }
   })
   await browser.login(`${url}/login/acme`)
-  t.match(calls, [[{ accessToken: String }, { provider: 'acme', user: { id: 'alice' }, previous: undefined, reason: 'login' }]])
+  t.match(calls, [
+    [{ accessToken: String }, { provider: 'acme', user: { id: 'alice' }, previous: undefined, reason: 'login' }]
+  ])
   t.equal(calls.length, 1)
   t.equal(stored, 1)
   t.strictSame(order, ['onTokens', 'onLogin'])
@@ -288,7 +338,10 @@ t.test('onLogin may use request.oauth of the new login without hanging', { timeo
 
 // A store that fails
 
-const stubbornSessions = { 'sessions as the documentation has them': {}, 'rolling sessions, saved from the first request on': { rolling: true, saveUninitialized: true } }
+const stubbornSessions = {
+  'sessions as the documentation has them': {},
+  'rolling sessions, saved from the first request on': { rolling: true, saveUninitialized: true }
+}
 
 for (const [kind, session] of Object.entries(stubbornSessions)) {
   const assertUnavailable = async (t: Test, app: LoginApp, page: Page) => {
@@ -331,7 +384,10 @@ for (const [kind, session] of Object.entries(stubbornSessions)) {
     const login = callbackUrl(app.browser, `${app.url}/login/acme`)
     const callback = await login
     app.provider.wrong = {}
-    const saving = app.store.holdNext('set', (id) => !id.startsWith('oauth:') && app.store.records.has(id) && tokenRecords(app.store).size === 1)
+    const saving = app.store.holdNext(
+      'set',
+      id => !id.startsWith('oauth:') && app.store.records.has(id) && tokenRecords(app.store).size === 1
+    )
     const page = app.browser.get(callback, asJson)
     await saving.arrived
     app.store.fail.set = true
@@ -399,7 +455,11 @@ t.test('a token store of the app\'s own that fails: 503, its address is in the l
   const app = await loginApp(t, { oauth: { tokenStore }, fastify: { logger: log.logger } })
   const callback = await callbackUrl(app.browser, `${app.url}/login/acme`)
   down = true
-  for (const [url, headers] of [[callback, asJson.headers], [`${app.url}/login/acme`, asJson.headers], [`${app.url}/login/acme`, {}]] as const) {
+  for (const [url, headers] of [
+    [callback, asJson.headers],
+    [`${app.url}/login/acme`, asJson.headers],
+    [`${app.url}/login/acme`, {}]
+  ] as const) {
     const page = await app.browser.get(url, { headers, redirect: 'manual' })
     t.equal(page.status, 503)
     t.equal(codeOf(page), 'FST_OAUTH_STORE_UNAVAILABLE')

@@ -31,8 +31,10 @@ for (const [what, end] of Object.entries(ends)) {
           oauth: { onLogin: async (request, reply) => { if (isEnding) await end(request, reply) } },
           session: { rolling },
           fastify: { logger: log.logger },
-          setup: (app) => {
-            app.get<{ Params: { name: string } }>('/link/:name', async (request, reply) => request.oauth.login(reply, { provider: request.params.name, link: true }))
+          setup: app => {
+            app.get<{ Params: { name: string } }>('/link/:name', async (request, reply) =>
+              request.oauth.login(reply, { provider: request.params.name, link: true })
+            )
             app.get('/guarded', { onRequest: app.oauth.requireLogin() }, async () => 'passed')
           }
         })
@@ -41,7 +43,9 @@ for (const [what, end] of Object.entries(ends)) {
         isEnding = true
         const before = new Browser()
         before.cookies = browser.cookies
-        const page = await browser.login(url + ({ 'a link': '/link/gh', 'a step-up': '/link/acme' }[begun] ?? '/login/acme'))
+        const page = await browser.login(
+          url + ({ 'a link': '/link/gh', 'a step-up': '/link/acme' }[begun] ?? '/login/acme')
+        )
         t.match([page.url, page.status], [`${url}/`, 200], 'the redirect happens')
         for (const who of [browser, before]) {
           t.equal(await userOf(who), null)
@@ -51,7 +55,10 @@ for (const [what, end] of Object.entries(ends)) {
         t.notMatch(log.text, /"level":[56]0/, 'nor is there an error in the log')
         await app.close()
         const newest = provider.secrets.slice(-4)
-        t.ok(provider.asked('revocation').some(({ form }) => newest.includes(form.get('token')!)), 'what came is revoked')
+        t.ok(
+          provider.asked('revocation').some(({ form }) => newest.includes(form.get('token')!)),
+          'what came is revoked'
+        )
       })
     }
   }

@@ -2,8 +2,8 @@ import t, { type Test } from 'tap'
 import { asJson, assertNobody, codeOf, loginApp, type LoginApp, type LoginAppOptions } from '../helpers/login-app.ts'
 import { createKey, type Misbehaviour, type MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 
-// The modules of the OpenID Foundation's relying-party test plans, by name, each as a whole login (refresh, logout) at a
-// provider that does what the module's does. Back-channel logout is not among them.
+// The modules of the OpenID Foundation's relying-party test plans, by name, each as a whole login (refresh, logout) at
+// a provider that does what the module's does. Back-channel logout is not among them.
 
 type Wrong = Misbehaviour | ((provider: MisbehavingProvider) => Misbehaviour)
 type Module = (t: Test) => Promise<unknown>
@@ -20,11 +20,13 @@ async function start (t: Test, wrong: Wrong, options: LoginAppOptions = {}): Pro
 }
 
 /** A login that has to succeed; what comes after it is asserted by `then`. */
-const passes = (wrong: Wrong = {}, then?: (t: Test, app: LoginApp) => Promise<unknown>, options?: LoginAppOptions): Module => async (t) => {
-  const app = await start(t, wrong, options)
-  t.strictSame((await app.browser.login(`${app.url}/login/acme`)).json(), { user: 'alice' })
-  await then?.(t, app)
-}
+const passes =
+  (wrong: Wrong = {}, then?: (t: Test, app: LoginApp) => Promise<unknown>, options?: LoginAppOptions): Module =>
+    async t => {
+      const app = await start(t, wrong, options)
+      t.strictSame((await app.browser.login(`${app.url}/login/acme`)).json(), { user: 'alice' })
+      await then?.(t, app)
+    }
 
 /** A login that has to be refused, for this reason. */
 const refused = (wrong: Wrong, code: string, reason?: string, options?: LoginAppOptions): Module => async (t) => {
@@ -49,18 +51,19 @@ const asksUserinfo: LoginAppOptions = { provider: { scope: 'openid profile email
 const withEndSession: Wrong = ({ issuer }) => ({ metadata: { end_session_endpoint: `${issuer}/end` } })
 
 /** Comes back from the provider's logout with another query than it left with. */
-const comesBack = (change: (query: URLSearchParams) => void, status: number): Module => passes(withEndSession, async (t, app) => {
-  const { browser, url, provider } = app
-  const { location } = await browser.post(`${url}/logout`, { redirect: 'manual' })
-  const { origin, pathname, searchParams } = new URL(location!)
-  t.equal(origin + pathname, `${provider.issuer}/end`)
-  t.equal(searchParams.get('post_logout_redirect_uri'), `${url}/logout/callback`)
-  t.ok(provider.secrets.includes(searchParams.get('id_token_hint')!), 'with the ID token of the login')
-  const query = new URLSearchParams({ state: searchParams.get('state')! })
-  change(query)
-  t.equal((await browser.get(`${url}/logout/callback?${query}`, { redirect: 'manual' })).status, status)
-  await assertNobody(t, app)
-})
+const comesBack = (change: (query: URLSearchParams) => void, status: number): Module =>
+  passes(withEndSession, async (t, app) => {
+    const { browser, url, provider } = app
+    const { location } = await browser.post(`${url}/logout`, { redirect: 'manual' })
+    const { origin, pathname, searchParams } = new URL(location!)
+    t.equal(origin + pathname, `${provider.issuer}/end`)
+    t.equal(searchParams.get('post_logout_redirect_uri'), `${url}/logout/callback`)
+    t.ok(provider.secrets.includes(searchParams.get('id_token_hint')!), 'with the ID token of the login')
+    const query = new URLSearchParams({ state: searchParams.get('state')! })
+    change(query)
+    t.equal((await browser.get(`${url}/logout/callback?${query}`, { redirect: 'manual' })).status, status)
+    await assertNobody(t, app)
+  })
 
 const modules: Record<string, Module> = {
   'oidcc-client-test': passes(),
@@ -77,32 +80,63 @@ const modules: Record<string, Module> = {
   'oidcc-client-test-idtoken-sig-rs256': passes({ header: { alg: 'RS256' } }),
   // Allowed where it was asked for, which never happens here.
   'oidcc-client-test-idtoken-sig-none': idToken({ signedBy: 'nobody' }, 'alg'),
-  'oidcc-client-test-invalid-sig-rs256': idToken({ idToken: (jwt) => jwt.replace(/[^.]{10}$/, 'AAAAAAAAAA') }, 'signature'),
-  'oidcc-client-test-invalid-sig-hs256': idToken(({ clientSecret }) => ({ signedBy: { hmac: `${clientSecret}x` } }), 'alg'),
-  'oidcc-client-test-invalid-sig-es256': idToken((provider) => {
+  'oidcc-client-test-invalid-sig-rs256': idToken(
+    { idToken: jwt => jwt.replace(/[^.]{10}$/, 'AAAAAAAAAA') },
+    'signature'
+  ),
+  'oidcc-client-test-invalid-sig-hs256': idToken(
+    ({ clientSecret }) => ({ signedBy: { hmac: `${clientSecret}x` } }),
+    'alg'
+  ),
+  'oidcc-client-test-invalid-sig-es256': idToken(provider => {
     provider.useAlgorithm('ES256')
     return { signedBy: { ...createKey('ES256'), kid: provider.keys[0]!.kid } }
   }, 'signature'),
   'oidcc-client-test-invalid-athash': idToken({ claims: { at_hash: 'a'.repeat(22) } }, 'at_hash'),
   'oidcc-client-test-nonce-invalid': idToken({ claims: { nonce: 'n'.repeat(43) } }, 'nonce'),
-  'oidcc-client-test-userinfo-invalid-sub': refused({ userinfo: { sub: 'mallory' } }, 'FST_OAUTH_INVALID_RESPONSE', 'subject_mismatch', asksUserinfo),
-  'oidcc-client-test-userinfo-bearer-header': passes({}, async (t, { provider }) => {
-    const [request] = provider.asked('userinfo')
-    t.equal(request?.method, 'GET')
-    t.ok(provider.secrets.includes(request!.headers.authorization!.replace(/^Bearer /, '')))
-    t.equal(request?.query.size, 0)
-  }, asksUserinfo),
-  'oidcc-client-test-scope-userinfo-claims': passes({}, async (t, { browser, url, provider }) => {
-    t.equal(provider.asked('authorization')[0]?.query.get('scope'), 'openid profile email')
-    t.match((await browser.get(`${url}/me`)).json(), { id: 'alice', name: 'Alice Adams', email: 'alice@example.com' })
-  }, asksUserinfo),
+  'oidcc-client-test-userinfo-invalid-sub': refused(
+    { userinfo: { sub: 'mallory' } },
+    'FST_OAUTH_INVALID_RESPONSE',
+    'subject_mismatch',
+    asksUserinfo
+  ),
+  'oidcc-client-test-userinfo-bearer-header': passes(
+    {},
+    async (t, { provider }) => {
+      const [request] = provider.asked('userinfo')
+      t.equal(request?.method, 'GET')
+      t.ok(provider.secrets.includes(request!.headers.authorization!.replace(/^Bearer /, '')))
+      t.equal(request?.query.size, 0)
+    },
+    asksUserinfo
+  ),
+  'oidcc-client-test-scope-userinfo-claims': passes(
+    {},
+    async (t, { browser, url, provider }) => {
+      t.equal(provider.asked('authorization')[0]?.query.get('scope'), 'openid profile email')
+      t.match((await browser.get(`${url}/me`)).json(), { id: 'alice', name: 'Alice Adams', email: 'alice@example.com' })
+    },
+    asksUserinfo
+  ),
   'oidcc-client-test-client-secret-basic': passes({}, async (t, { provider }) => {
     const [request] = provider.asked('token')
-    t.equal(request?.headers.authorization, `Basic ${Buffer.from(`${provider.clientId}:${provider.clientSecret}`).toString('base64')}`)
+    t.equal(
+      request?.headers.authorization,
+      `Basic ${Buffer.from(`${provider.clientId}:${provider.clientSecret}`).toString('base64')}`
+    )
     t.notOk(request?.form.has('client_secret'))
   }),
-  'oidcc-client-test-form-post-error': async (t) => {
-    const app = await start(t, { callback: (params) => { params.delete('code'); params.set('error', 'access_denied') } }, { host: 'localhost', provider: { responseMode: 'form_post' } })
+  'oidcc-client-test-form-post-error': async t => {
+    const app = await start(
+      t,
+      {
+        callback: params => {
+          params.delete('code')
+          params.set('error', 'access_denied')
+        }
+      },
+      { host: 'localhost', provider: { responseMode: 'form_post' } }
+    )
     const form = await app.browser.get(`${app.url}/login/acme`)
     const page = await app.browser.submitForm(form, {}, asJson)
     t.match(page, { method: 'POST', status: 403 })
@@ -118,10 +152,16 @@ const modules: Record<string, Module> = {
   },
 
   'oidcc-client-test-discovery-openid-config': passes({}, async (t, { provider }) => {
-    t.strictSame(provider.requests.map(({ path }) => path).slice(0, 3), ['/.well-known/openid-configuration', '/authorize', '/token'])
+    t.strictSame(provider.requests.map(({ path }) => path).slice(0, 3), [
+      '/.well-known/openid-configuration',
+      '/authorize',
+      '/token'
+    ])
   }),
-  'oidcc-client-test-discovery-jwks-uri-keys': passes({}, async (t, { provider }) => { t.equal(provider.asked('keys').length, 1) }),
-  'oidcc-client-test-discovery-issuer-mismatch': async (t) => {
+  'oidcc-client-test-discovery-jwks-uri-keys': passes({}, async (t, { provider }) => {
+    t.equal(provider.asked('keys').length, 1)
+  }),
+  'oidcc-client-test-discovery-issuer-mismatch': async t => {
     const { browser, url, provider } = await start(t, { metadata: { issuer: 'https://issuer.example' } })
     const page = await browser.get(`${url}/login/acme`, { ...asJson, redirect: 'manual' })
     t.equal(codeOf(page), 'FST_OAUTH_INVALID_OPTIONS')
@@ -138,15 +178,21 @@ const modules: Record<string, Module> = {
   }),
 
   'oidcc-client-test-refresh-token': passes({}, async (t, { browser, url, provider, userOf }) => {
-    for (let refresh = 0; refresh < 2; refresh++) t.strictSame((await browser.get(`${url}/refresh`)).json(), { refreshed: true })
-    t.strictSame(provider.asked('token').map(({ form }) => form.get('grant_type')), ['authorization_code', 'refresh_token', 'refresh_token'])
+    for (let refresh = 0; refresh < 2; refresh++) {
+      t.strictSame((await browser.get(`${url}/refresh`)).json(), { refreshed: true })
+    }
+    t.strictSame(
+      provider.asked('token').map(({ form }) => form.get('grant_type')),
+      ['authorization_code', 'refresh_token', 'refresh_token']
+    )
     t.equal(await userOf(browser), 'alice')
   }),
   'oidcc-client-test-refresh-token-invalid-issuer': endsAtRefresh({ iss: 'https://issuer.example' }),
   'oidcc-client-test-refresh-token-invalid-sub': endsAtRefresh({ sub: 'mallory' }),
 
   'oidcc-client-test-rp-init-logout': comesBack(() => {}, 302),
-  // Nothing is changed by the answer, and some providers leave the state out: the browser goes where its own logout was to lead.
+  // Nothing is changed by the answer, and some providers leave the state out: the browser goes where its own logout was
+  // to lead.
   'oidcc-client-test-rp-init-logout-no-state': comesBack((query) => query.delete('state'), 302),
   'oidcc-client-test-rp-init-logout-other-state': comesBack((query) => query.set('state', 's'.repeat(43)), 400),
 }

@@ -10,7 +10,15 @@ import { SessionTokenStore } from '../../lib/tokens/stores/session-store.ts'
 import type { TokenStore } from '../../lib/tokens/stores/token-store.ts'
 import { Browser, type Page } from '../helpers/browser.ts'
 import { SESSION_SECRET } from '../helpers/build-app.ts'
-import { asJson, callbackUrl, codeOf, loginApp, pendingLogins, type LoginApp, type LoginAppOptions } from '../helpers/login-app.ts'
+import {
+  asJson,
+  callbackUrl,
+  codeOf,
+  loginApp,
+  pendingLogins,
+  type LoginApp,
+  type LoginAppOptions
+} from '../helpers/login-app.ts'
 import { startMisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import { tokenRecords } from '../helpers/records.ts'
 
@@ -27,16 +35,65 @@ t.test('open redirect: a login leads to no other place than the app', async (t) 
   const app = await loginApp(t)
   const { host } = new URL(app.url)
   const elsewhere = [
-    '//evil.example', '///evil.example', '////evil.example/', '//evil.example\\@x', '/\\evil.example', '\\/evil.example', '\\\\evil.example', '/\\/evil.example',
-    '/\t/evil.example', '\t//evil.example', '/\n/evil.example', '/\r/evil.example', ' //evil.example', '/ /evil.example', '\u0000//evil.example',
-    '/.//evil.example', '/..//evil.example', '/x/..//evil.example', '/x/../..//evil.example', '/%2e//evil.example', '/%2e%2e//evil.example', '/x/%2E%2e//evil.example', '/./\\evil.example',
-    'https://evil.example', 'http://evil.example/', 'HTTPS://evil.example', 'https:evil.example', 'https:/evil.example', 'http:///evil.example', '//evil.example:80',
-    `http://${host}.evil.example/`, `http://${host}@evil.example/`, `http://user@${host}/`, `http://evil.example\\@${host}/`, `http://${host}:1@evil.example/`, `https://${host}/`,
-    'javascript:alert(1)', 'JavaScript:alert(1)', 'java\nscript:alert(1)', 'data:text/html,<script>alert(1)</script>', `blob:http://${host}/x`, 'mailto:a@b', 'about:blank',
-    'orders', './orders', '?a=b', '#top', '', '.', '/\r\nset-cookie: a=b', '/\r\n\r\n<script>', `/${'a'.repeat(5000)}`
+    '//evil.example',
+    '///evil.example',
+    '////evil.example/',
+    '//evil.example\\@x',
+    '/\\evil.example',
+    '\\/evil.example',
+    '\\\\evil.example',
+    '/\\/evil.example',
+    '/\t/evil.example',
+    '\t//evil.example',
+    '/\n/evil.example',
+    '/\r/evil.example',
+    ' //evil.example',
+    '/ /evil.example',
+    '\u0000//evil.example',
+    '/.//evil.example',
+    '/..//evil.example',
+    '/x/..//evil.example',
+    '/x/../..//evil.example',
+    '/%2e//evil.example',
+    '/%2e%2e//evil.example',
+    '/x/%2E%2e//evil.example',
+    '/./\\evil.example',
+    'https://evil.example',
+    'http://evil.example/',
+    'HTTPS://evil.example',
+    'https:evil.example',
+    'https:/evil.example',
+    'http:///evil.example',
+    '//evil.example:80',
+    `http://${host}.evil.example/`,
+    `http://${host}@evil.example/`,
+    `http://user@${host}/`,
+    `http://evil.example\\@${host}/`,
+    `http://${host}:1@evil.example/`,
+    `https://${host}/`,
+    'javascript:alert(1)',
+    'JavaScript:alert(1)',
+    'java\nscript:alert(1)',
+    'data:text/html,<script>alert(1)</script>',
+    `blob:http://${host}/x`,
+    'mailto:a@b',
+    'about:blank',
+    'orders',
+    './orders',
+    '?a=b',
+    '#top',
+    '',
+    '.',
+    '/\r\nset-cookie: a=b',
+    '/\r\n\r\n<script>',
+    `/${'a'.repeat(5000)}`
   ]
   for (const returnTo of elsewhere) {
-    t.equal(await locationAfterLogin(app, new URLSearchParams({ returnTo }).toString()), '/', JSON.stringify(returnTo.slice(0, 60)))
+    t.equal(
+      await locationAfterLogin(app, new URLSearchParams({ returnTo }).toString()),
+      '/',
+      JSON.stringify(returnTo.slice(0, 60))
+    )
   }
 })
 
@@ -66,7 +123,11 @@ t.test('several returnTo lead to the start page', async (t) => {
 // oidcc-client-test-3rd-party-init-login
 t.test('a login that a third party begins is like any other, and its target_link_uri leads nowhere', async (t) => {
   const { provider, browser, url } = await loginApp(t)
-  const query = new URLSearchParams({ iss: provider.issuer, login_hint: 'alice', target_link_uri: 'https://evil.example/' })
+  const query = new URLSearchParams({
+    iss: provider.issuer,
+    login_hint: 'alice',
+    target_link_uri: 'https://evil.example/'
+  })
   const page = await browser.get(`${url}/login/acme?${query}`, { from: 'https://portal.example/' })
   t.equal(page.url, `${url}/`)
   t.strictSame(page.json(), { user: 'alice' })
@@ -81,25 +142,56 @@ t.test('open redirect: a page that asks for a login does not lead elsewhere afte
   t.equal((await browser.get(callback, { redirect: 'manual' })).headers.location, '/')
 })
 
-t.test('of a visitor\'s own parameters only those that the options name go to the provider, and none that protects the login', async (t) => {
-  const forwardedLoginParams = ['login_hint', 'prompt', 'state', 'nonce', 'redirect_uri', 'code_challenge', 'response_mode', 'client_id']
-  const { browser, url, provider } = await loginApp(t, { provider: { forwardedLoginParams } })
-  const query = new URLSearchParams({ login_hint: 'alice', prompt: 'login', scope: 'openid admin', acr_values: 'low', max_age: '99999', claims: '{}' })
-  for (const name of forwardedLoginParams.slice(2)) query.set(name, 'chosen')
-  await browser.login(`${url}/login/acme?${query}&prompt=none`)
-  const { query: asked } = provider.asked('authorization')[0]!
-  t.equal(asked.get('login_hint'), 'alice')
-  t.equal(asked.get('prompt'), null, 'given twice it is none')
-  t.strictSame([...asked.values()].filter((value) => value === 'chosen'), [])
-  t.strictSame(['scope', 'acr_values', 'max_age', 'claims'].map((name) => asked.get(name)), ['openid', null, null, null])
-})
+t.test(
+  "of a visitor's own parameters only those that the options name go to the provider, and none that protects the login",
+  async t => {
+    const forwardedLoginParams = [
+      'login_hint',
+      'prompt',
+      'state',
+      'nonce',
+      'redirect_uri',
+      'code_challenge',
+      'response_mode',
+      'client_id'
+    ]
+    const { browser, url, provider } = await loginApp(t, { provider: { forwardedLoginParams } })
+    const query = new URLSearchParams({
+      login_hint: 'alice',
+      prompt: 'login',
+      scope: 'openid admin',
+      acr_values: 'low',
+      max_age: '99999',
+      claims: '{}'
+    })
+    for (const name of forwardedLoginParams.slice(2)) query.set(name, 'chosen')
+    await browser.login(`${url}/login/acme?${query}&prompt=none`)
+    const { query: asked } = provider.asked('authorization')[0]!
+    t.equal(asked.get('login_hint'), 'alice')
+    t.equal(asked.get('prompt'), null, 'given twice it is none')
+    t.strictSame(
+      [...asked.values()].filter(value => value === 'chosen'),
+      []
+    )
+    t.strictSame(
+      ['scope', 'acr_values', 'max_age', 'claims'].map(name => asked.get(name)),
+      ['openid', null, null, null]
+    )
+  }
+)
 
 // Whose address is believed
 
 for (const trustProxy of [false, true]) {
   t.test(`Host and X-Forwarded-Host do not get into the redirect URI, trustProxy ${trustProxy}`, async (t) => {
     const { browser, url } = await loginApp(t, { fastify: { trustProxy } })
-    const headers = { host: 'evil.example', 'x-forwarded-host': 'evil.example', 'x-forwarded-proto': 'https', 'x-forwarded-port': '444', forwarded: 'host=evil.example' }
+    const headers = {
+      host: 'evil.example',
+      'x-forwarded-host': 'evil.example',
+      'x-forwarded-proto': 'https',
+      'x-forwarded-port': '444',
+      forwarded: 'host=evil.example'
+    }
     const start = await browser.get(`${url}/login/acme`, { headers, redirect: 'manual' })
     t.equal(new URL(start.location!).searchParams.get('redirect_uri'), `${url}/login/acme/callback`)
   })
@@ -113,24 +205,38 @@ t.test('Host does not get into where a login or a logout ends', async (t) => {
   t.equal((await browser.post(`${url}/logout`, { headers, redirect: 'manual' })).headers.location, '/')
 })
 
-t.test('a secure session cookie over http, where a proxy ends TLS and is not trusted, is reported', async (t) => {
-  const app = await loginApp(t, { oauth: { baseUrl: 'https://app.example.com' }, session: { cookie: { secure: true } } })
-  const page = await app.browser.get(`${app.url}/login/acme`, { ...asJson, redirect: 'manual', headers: { ...asJson.headers, 'x-forwarded-proto': 'https' } })
+t.test('a secure session cookie over http, where a proxy ends TLS and is not trusted, is reported', async t => {
+  const app = await loginApp(t, {
+    oauth: { baseUrl: 'https://app.example.com' },
+    session: { cookie: { secure: true } }
+  })
+  const page = await app.browser.get(`${app.url}/login/acme`, {
+    ...asJson,
+    redirect: 'manual',
+    headers: { ...asJson.headers, 'x-forwarded-proto': 'https' }
+  })
   t.equal(page.status, 500)
   t.equal(codeOf(page), 'FST_OAUTH_SESSION_UNAVAILABLE')
   t.match(page.json().message, /trustProxy/)
   t.strictSame(pendingLogins(app.store), [])
 })
 
-t.test('behind a trusted proxy that ends TLS a login works, with cookies that no neighbour can plant', async (t) => {
-  const app = await loginApp(t, { oauth: { baseUrl: 'https://app.example.com' }, session: { cookie: { secure: true } }, fastify: { trustProxy: true } })
+t.test('behind a trusted proxy that ends TLS a login works, with cookies that no neighbour can plant', async t => {
+  const app = await loginApp(t, {
+    oauth: { baseUrl: 'https://app.example.com' },
+    session: { cookie: { secure: true } },
+    fastify: { trustProxy: true }
+  })
   const { browser, url } = app
   const headers = { 'x-forwarded-proto': 'https' }
   const start = await browser.get(`${url}/login/acme`, { headers, redirect: 'manual' })
   const back = await browser.follow(start, { redirect: 'manual' })
   t.match(back.location, /^https:\/\/app\.example\.com\/login\/acme\/callback\?/)
   t.match(browser.cookies, [{ name: /^__Host-oauth-/, secure: true, httpOnly: true, path: '/', sameSite: 'lax' }])
-  const done = await browser.get(back.location!.replace('https://app.example.com', url), { headers, redirect: 'manual' })
+  const done = await browser.get(back.location!.replace('https://app.example.com', url), {
+    headers,
+    redirect: 'manual'
+  })
   t.match(done, { status: 302, headers: { location: '/' } })
   t.strictSame((await browser.get(url, { headers })).json(), { user: 'alice' })
 })
@@ -153,10 +259,19 @@ const large: Record<string, [type: string, body: string | Buffer]> = {
   'a text': ['text/plain', 'x'.repeat(MIB)],
   'a JSON text': ['application/json', JSON.stringify('x'.repeat(MIB))],
   'a JSON list': ['application/json', JSON.stringify(Array(MIB / 4).fill('a'))],
-  'a JSON object of 90,000 members': ['application/json', JSON.stringify(Object.fromEntries(Array.from({ length: 90_000 }, (_, index) => [`k${index}`, 1])))],
+  'a JSON object of 90,000 members': [
+    'application/json',
+    JSON.stringify(Object.fromEntries(Array.from({ length: 90_000 }, (_, index) => [`k${index}`, 1])))
+  ],
   'a JSON object nested 100,000 deep': ['application/json', '{"a":'.repeat(100_000) + '1' + '}'.repeat(100_000)],
-  'parts of a form': ['multipart/form-data; boundary=b', `--b\r\ncontent-disposition: form-data; name="a"\r\n\r\n${'x'.repeat(MIB)}\r\n--b--\r\n`],
-  'a form of 100,000 fields': ['application/x-www-form-urlencoded', Array.from({ length: 100_000 }, (_, index) => `k${index}=1`).join('&')],
+  'parts of a form': [
+    'multipart/form-data; boundary=b',
+    `--b\r\ncontent-disposition: form-data; name="a"\r\n\r\n${'x'.repeat(MIB)}\r\n--b--\r\n`
+  ],
+  'a form of 100,000 fields': [
+    'application/x-www-form-urlencoded',
+    Array.from({ length: 100_000 }, (_, index) => `k${index}=1`).join('&')
+  ],
   'bytes of no known type': ['application/octet-stream', Buffer.alloc(MIB)]
 }
 
@@ -169,7 +284,12 @@ for (const [what, [type, body]] of Object.entries(large)) {
       setup: (app) => app.register(formbody)
     })
     for (const path of ['/login/acme/callback', '/login/acme']) {
-      const { statusCode } = await app.inject({ method: 'POST', url: path, headers: { 'content-type': type }, payload: body })
+      const { statusCode } = await app.inject({
+        method: 'POST',
+        url: path,
+        headers: { 'content-type': type },
+        payload: body
+      })
       t.ok(statusCode === 413 || statusCode === 415, `${path}: ${statusCode}`)
       const chunked = await fetch(url + path, {
         method: 'POST',
@@ -182,13 +302,26 @@ for (const [what, [type, body]] of Object.entries(large)) {
   })
 }
 
-t.test('what is posted to a callback of the app\'s own, where its limits hold, is read as a form or not at all', async (t) => {
-  const fields = ({ body, method = 'POST' }: { body: unknown, method?: string }) => [...callbackParams({ method, body } as FastifyRequest)].length
-  t.equal(fields({ body: { state: 's', code: ['a', 'b'] } }), 3)
-  for (const body of ['x'.repeat(MIB), Array(1000).fill('a'), Buffer.alloc(1000), new Uint8Array(1000), null, undefined, 5, true]) t.equal(fields({ body }), 0)
-  t.equal(fields({ body: Object.fromEntries(Array.from({ length: 90_000 }, (_, index) => [`k${index}`, 1])) }), 0)
-  t.ok(fields({ body: { state: Array(90_000).fill('a') } }) <= 100)
-})
+t.test(
+  "what is posted to a callback of the app's own, where its limits hold, is read as a form or not at all",
+  async t => {
+    const fields = ({ body, method = 'POST' }: { body: unknown; method?: string }) =>
+      [...callbackParams({ method, body } as FastifyRequest)].length
+    t.equal(fields({ body: { state: 's', code: ['a', 'b'] } }), 3)
+    for (const body of [
+      'x'.repeat(MIB),
+      Array(1000).fill('a'),
+      Buffer.alloc(1000),
+      new Uint8Array(1000),
+      null,
+      undefined,
+      5,
+      true
+    ]) { t.equal(fields({ body }), 0) }
+    t.equal(fields({ body: Object.fromEntries(Array.from({ length: 90_000 }, (_, index) => [`k${index}`, 1])) }), 0)
+    t.ok(fields({ body: { state: Array(90_000).fill('a') } }) <= 100)
+  }
+)
 
 const odd: Record<string, [type: string | undefined, body: string]> = {
   'JSON, and nothing': ['application/json', ''],
@@ -222,7 +355,13 @@ t.test('a logout that another site sends is refused whatever comes with it', asy
   await browser.login(`${url}/login/acme`)
   const cookies = Object.fromEntries(browser.cookies.map(({ name, value }) => [name, value]))
   for (const type of ['application/json', 'text/plain', 'multipart/form-data; boundary=b']) {
-    const { statusCode } = await app.inject({ method: 'POST', url: '/logout', cookies, headers: { origin: 'https://evil.example', 'content-type': type }, payload: '' })
+    const { statusCode } = await app.inject({
+      method: 'POST',
+      url: '/logout',
+      cookies,
+      headers: { origin: 'https://evil.example', 'content-type': type },
+      payload: ''
+    })
     t.equal(statusCode, 403)
   }
   t.equal(await userOf(browser), 'alice')
@@ -244,8 +383,12 @@ t.test('a visitor who only begins a login gets no session', async (t) => {
   t.strictSame([...app.store.records.keys()], pendingLogins(app.store))
 })
 
-for (const headers of [{ 'sec-purpose': 'prefetch' }, { 'sec-purpose': 'prefetch;prerender' }, { purpose: 'prefetch' }]) {
-  t.test(`a prefetch of /login begins no login (${JSON.stringify(headers)})`, async (t) => {
+for (const headers of [
+  { 'sec-purpose': 'prefetch' },
+  { 'sec-purpose': 'prefetch;prerender' },
+  { purpose: 'prefetch' }
+]) {
+  t.test(`a prefetch of /login begins no login (${JSON.stringify(headers)})`, async t => {
     const app = await loginApp(t)
     const page = await app.browser.get(`${app.url}/login/acme`, { headers, redirect: 'manual' })
     t.equal(page.status, 403)
@@ -264,8 +407,15 @@ t.test('memory: logins that nobody finishes are swept out of a store that never 
   let now = Date.now()
   const memory = new session.MemoryStore()
   const { store: kept } = memory as unknown as { store: Map<string, unknown> }
-  const logins = new PendingLogins(new SessionTokenStore(() => memory as never, () => now), () => now / 1000)
-  const begin = () => logins.put({ provider: 'acme', state: 's', codeVerifier: 'v', redirectUri: 'r', returnTo: '/', scope: [] })
+  const logins = new PendingLogins(
+    new SessionTokenStore(
+      () => memory as never,
+      () => now
+    ),
+    () => now / 1000
+  )
+  const begin = () =>
+    logins.put({ provider: 'acme', state: 's', codeVerifier: 'v', redirectUri: 'r', returnTo: '/', scope: [] })
   for (let visitor = 0; visitor < 2_000; visitor++) await begin()
   t.equal(kept.size, 2_000)
   now += 601_000
@@ -273,16 +423,21 @@ t.test('memory: logins that nobody finishes are swept out of a store that never 
   t.equal(kept.size, 700, 'only those of the last ten minutes are left')
 })
 
-t.test('memory: however many anonymous visitors begin a login, ten thousand are kept, and no user is logged out for them', async (t) => {
-  const memory = new session.MemoryStore()
-  const { store: kept } = memory as unknown as { store: Map<string, unknown> }
-  const store = new SessionTokenStore(() => memory as never)
-  await store.set('tokens', { version: 1 }, { ttl: 86_400, expectedVersion: 0 })
-  const logins = new PendingLogins(store, () => Date.now() / 1000)
-  for (let visitor = 0; visitor < 10_100; visitor++) await logins.put({ provider: 'acme', state: 's', codeVerifier: 'v', redirectUri: 'r', returnTo: '/', scope: [] })
-  t.equal(kept.size, 10_001)
-  t.match(await store.get('tokens'), { version: 1 })
-})
+t.test(
+  'memory: however many anonymous visitors begin a login, ten thousand are kept, and no user is logged out for them',
+  async t => {
+    const memory = new session.MemoryStore()
+    const { store: kept } = memory as unknown as { store: Map<string, unknown> }
+    const store = new SessionTokenStore(() => memory as never)
+    await store.set('tokens', { version: 1 }, { ttl: 86_400, expectedVersion: 0 })
+    const logins = new PendingLogins(store, () => Date.now() / 1000)
+    for (let visitor = 0; visitor < 10_100; visitor++) {
+      await logins.put({ provider: 'acme', state: 's', codeVerifier: 'v', redirectUri: 'r', returnTo: '/', scope: [] })
+    }
+    t.equal(kept.size, 10_001)
+    t.match(await store.get('tokens'), { version: 1 })
+  }
+)
 
 t.test('memory: a login that makes room for another leaves no tombstone, which anybody could heap up', async (t) => {
   const calls: string[] = []
@@ -293,7 +448,11 @@ t.test('memory: a login that makes room for another leaves no tombstone, which a
 
 t.test('cookies that a visitor makes up do not make the store work', async (t) => {
   const { app, store } = await loginApp(t)
-  const made = Array.from({ length: 100 }, (_, number) => `oauth-${String(number).padStart(22, 'x')}=${number.toString(36)}.${String(number).padStart(43, 'y')}`)
+  const made = Array.from(
+    { length: 100 },
+    (_, number) =>
+      `oauth-${String(number).padStart(22, 'x')}=${number.toString(36)}.${String(number).padStart(43, 'y')}`
+  )
   const { statusCode } = await app.inject({ url: '/login/acme', headers: { cookie: made.join('; ') } })
   t.equal(statusCode, 302)
   t.ok(store.calls.destroy + store.calls.get + store.calls.set <= 25, JSON.stringify(store.calls))
@@ -302,12 +461,19 @@ t.test('cookies that a visitor makes up do not make the store work', async (t) =
 t.test('cookies of logins whose value is no id are no trouble', async (t) => {
   const { browser, url } = await loginApp(t)
   const values = ['', '.', 'x'.repeat(3000), '%', '__proto__', '9.z', '../../x']
-  const headers = { cookie: values.map((value, index) => `oauth-${String(index).padStart(22, 'a')}=${value}`).join('; ') }
+  const headers = {
+    cookie: values.map((value, index) => `oauth-${String(index).padStart(22, 'a')}=${value}`).join('; ')
+  }
   t.equal((await browser.get(`${url}/login/acme`, { headers, redirect: 'manual' })).status, 302)
 })
 
-for (const [what, defaults] of Object.entries({ 'a domain': { domain: 'example.com' }, 'a signature': { signed: true }, SameSite: { sameSite: 'strict' }, 'a path': { path: '/app' } })) {
-  t.test(`${what} among the app's defaults for its own cookies does not break the cookie of a login`, async (t) => {
+for (const [what, defaults] of Object.entries({
+  'a domain': { domain: 'example.com' },
+  'a signature': { signed: true },
+  SameSite: { sameSite: 'strict' },
+  'a path': { path: '/app' }
+})) {
+  t.test(`${what} among the app's defaults for its own cookies does not break the cookie of a login`, async t => {
     const provider = await startMisbehavingProvider(t)
     const app = Fastify()
     t.after(() => app.close())
@@ -318,7 +484,10 @@ for (const [what, defaults] of Object.entries({ 'a domain': { domain: 'example.c
     url = await app.listen({ port: 0, host: '127.0.0.1' })
     const browser = new Browser()
     const { headers } = await browser.get(`${url}/login/acme`, { redirect: 'manual' })
-    t.match(headers['set-cookie']?.[0], /^oauth-[\w-]{22}=[\w-]+\.[\w-]{43}; Max-Age=600; Path=\/; HttpOnly; SameSite=Lax$/)
+    t.match(
+      headers['set-cookie']?.[0],
+      /^oauth-[\w-]{22}=[\w-]+\.[\w-]{43}; Max-Age=600; Path=\/; HttpOnly; SameSite=Lax$/
+    )
     const callback = await callbackUrl(browser, `${url}/login/acme`)
     t.equal((await browser.get(callback, { redirect: 'manual' })).status, 302)
   })
@@ -344,44 +513,84 @@ for (const [what, options] of Object.entries({
   })
 }
 
-t.test('requests of two users at the same moment each see their own', async (t) => {
-  const { browser: alice, url, provider } = await loginApp(t, {
-    setup: (app) => {
-      app.get('/me', async (request) => ({ id: request.oauth.user?.id, token: (await request.oauth.tokens()).accessToken }))
+t.test('requests of two users at the same moment each see their own', async t => {
+  const {
+    browser: alice,
+    url,
+    provider
+  } = await loginApp(t, {
+    setup: app => {
+      app.get('/me', async request => ({
+        id: request.oauth.user?.id,
+        token: (await request.oauth.tokens()).accessToken
+      }))
     }
   })
   const bob = new Browser()
   await alice.login(`${url}/login/acme`)
   provider.subject = 'bob'
   await bob.login(`${url}/login/acme`)
-  const answers = await Promise.all(Array.from({ length: 20 }, (_, number) => (number % 2 === 0 ? alice : bob).get(`${url}/me`)))
-  const seen = answers.map((page) => page.json<{ id: string, token: string }>())
-  t.strictSame(seen.map(({ id }) => id), Array.from({ length: 20 }, (_, number) => number % 2 === 0 ? 'alice' : 'bob'))
+  const answers = await Promise.all(
+    Array.from({ length: 20 }, (_, number) => (number % 2 === 0 ? alice : bob).get(`${url}/me`))
+  )
+  const seen = answers.map(page => page.json<{ id: string; token: string }>())
+  t.strictSame(
+    seen.map(({ id }) => id),
+    Array.from({ length: 20 }, (_, number) => (number % 2 === 0 ? 'alice' : 'bob'))
+  )
   t.equal(new Set(seen.map(({ id, token }) => `${id} ${token}`)).size, 2)
 })
 
 // Answers
 
-t.test('no answer of login, callback or logout may be kept', async (t) => {
-  const { browser, url } = await loginApp(t, { providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions }) })
+t.test('no answer of login, callback or logout may be kept', async t => {
+  const { browser, url } = await loginApp(t, {
+    providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions })
+  })
   const callback = await callbackUrl(browser, `${url}/login/acme`)
   const pages: Page[] = []
-  for (const path of ['/login', '/login/acme', '/login/nobody', '/login/acme/callback?code=c&state=s', '/logout', '/logout/callback', callback, '/logout']) {
-    for (const accept of ['text/html', 'application/json']) pages.push(await browser.get(path.startsWith('/') ? url + path : path, { headers: { accept }, redirect: 'manual' }))
+  for (const path of [
+    '/login',
+    '/login/acme',
+    '/login/nobody',
+    '/login/acme/callback?code=c&state=s',
+    '/logout',
+    '/logout/callback',
+    callback,
+    '/logout'
+  ]) {
+    for (const accept of ['text/html', 'application/json']) {
+      pages.push(
+        await browser.get(path.startsWith('/') ? url + path : path, { headers: { accept }, redirect: 'manual' })
+      )
+    }
   }
   pages.push(await browser.post(`${url}/logout`, { headers: { 'sec-fetch-site': 'cross-site' }, redirect: 'manual' }))
   pages.push(await browser.post(`${url}/login/acme/callback`, { redirect: 'manual' }))
-  pages.push(await browser.post(`${url}/login/acme/callback`, { headers: { 'content-type': 'image/png' }, redirect: 'manual' }))
+  pages.push(
+    await browser.post(`${url}/login/acme/callback`, { headers: { 'content-type': 'image/png' }, redirect: 'manual' })
+  )
   pages.push(await browser.post(`${url}/logout`, { redirect: 'manual' }))
-  t.strictSame(pages.filter((page) => page.headers['cache-control'] !== 'no-store').map(({ method, url, status }) => `${method} ${url} ${status}`), [])
+  t.strictSame(
+    pages
+      .filter(page => page.headers['cache-control'] !== 'no-store')
+      .map(({ method, url, status }) => `${method} ${url} ${status}`),
+    []
+  )
   t.strictSame([...new Set(pages.map(({ status }) => status))].sort(), [200, 302, 400, 403, 404, 415])
 })
 
-t.test('every page comes with a policy, and is what it says it is', async (t) => {
-  const { browser, url } = await loginApp(t, { providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions }) })
+t.test('every page comes with a policy, and is what it says it is', async t => {
+  const { browser, url } = await loginApp(t, {
+    providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions })
+  })
   for (const path of ['/login', '/login/nobody', '/login/acme/callback', '/logout', '/logout/callback']) {
     const { headers } = await browser.get(url + path)
-    t.match(headers['content-security-policy'], /^default-src 'none'; style-src 'sha256-[^']+'; base-uri 'none'; frame-ancestors 'none'; form-action /, path)
+    t.match(
+      headers['content-security-policy'],
+      /^default-src 'none'; style-src 'sha256-[^']+'; base-uri 'none'; frame-ancestors 'none'; form-action /,
+      path
+    )
     t.equal(headers['x-content-type-options'], 'nosniff')
     t.equal(headers['content-type'], 'text/html; charset=utf-8')
   }
@@ -405,7 +614,13 @@ for (const [accept, type] of [
 t.test('an error in JSON has a status, a code and a sentence', async (t) => {
   const { browser, url } = await loginApp(t)
   const page = await browser.get(`${url}/login/acme/callback?code=c&state=s`, asJson)
-  t.match(page.json(), { statusCode: 400, code: 'FST_OAUTH_STATE_MISMATCH', error: 'Bad Request', message: /start the login again/, provider: 'acme' })
+  t.match(page.json(), {
+    statusCode: 400,
+    code: 'FST_OAUTH_STATE_MISMATCH',
+    error: 'Bad Request',
+    message: /start the login again/,
+    provider: 'acme'
+  })
 })
 
 t.test('a page about a failure has a way on, and a number to be looked up in the log', async (t) => {
@@ -424,7 +639,10 @@ t.test('XSS: a request id that came from outside is escaped', async (t) => {
 
 t.test('XSS: titles of providers are escaped', async (t) => {
   const { browser, url } = await loginApp(t, {
-    providers: ({ providerOptions }) => ({ acme: { ...providerOptions, title: '<script>alert(1)</script>' }, other: providerOptions }),
+    providers: ({ providerOptions }) => ({
+      acme: { ...providerOptions, title: '<script>alert(1)</script>' },
+      other: providerOptions
+    }),
     wrong: { instead: { discovery: { status: 500 } } }
   })
   for (const path of ['/login', '/login/acme']) {
@@ -434,8 +652,10 @@ t.test('XSS: titles of providers are escaped', async (t) => {
   }
 })
 
-t.test('XSS: a returnTo on the page of choices is escaped, and a bad one left out', async (t) => {
-  const { browser, url } = await loginApp(t, { providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions }) })
+t.test('XSS: a returnTo on the page of choices is escaped, and a bad one left out', async t => {
+  const { browser, url } = await loginApp(t, {
+    providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions })
+  })
   const page = await browser.get(`${url}/login?${new URLSearchParams({ returnTo: '/"><script>alert(1)</script>' })}`)
   t.notMatch(page.text, '<script>')
   t.match((await browser.get(`${url}/login?returnTo=/orders`)).text, 'href="/login/other?returnTo=%2Forders"')
@@ -465,17 +685,28 @@ t.test('a visitor who asks for a provider is told of none that a person has noth
   }
 })
 
-t.test('with several providers /login lets the person choose', async (t) => {
-  const { browser, url } = await loginApp(t, { providers: ({ providerOptions }) => ({ acme: { ...providerOptions, title: 'Acme' }, other: providerOptions }) })
+t.test('with several providers /login lets the person choose', async t => {
+  const { browser, url } = await loginApp(t, {
+    providers: ({ providerOptions }) => ({ acme: { ...providerOptions, title: 'Acme' }, other: providerOptions })
+  })
   const page = await browser.get(`${url}/login`)
   t.equal(page.status, 200)
-  t.strictSame([...page.text.matchAll(/<a class="button" href="([^"]*)">([^<]*)/g)].map(([, href, label]) => [href, label]), [['/login/acme', 'Acme'], ['/login/other', 'other']])
+  t.strictSame(
+    [...page.text.matchAll(/<a class="button" href="([^"]*)">([^<]*)/g)].map(([, href, label]) => [href, label]),
+    [
+      ['/login/acme', 'Acme'],
+      ['/login/other', 'other']
+    ]
+  )
 })
 
 t.test('with a defaultProvider, or only one, /login begins right away', async (t) => {
   for (const app of [
     await loginApp(t),
-    await loginApp(t, { providers: ({ providerOptions }) => ({ other: providerOptions, acme: providerOptions }), oauth: { defaultProvider: 'acme' } })
+    await loginApp(t, {
+      providers: ({ providerOptions }) => ({ other: providerOptions, acme: providerOptions }),
+      oauth: { defaultProvider: 'acme' }
+    })
   ]) {
     const page = await app.browser.get(`${app.url}/login`, { redirect: 'manual' })
     t.match(page.location, app.provider.url('authorization'))
@@ -483,22 +714,34 @@ t.test('with a defaultProvider, or only one, /login begins right away', async (t
   }
 })
 
-t.test('a page of the app\'s own takes the place of the plugin\'s, and its policy is the app\'s business', async (t) => {
-  const { browser, url } = await loginApp(t, { oauth: { pages: { error: (data: { code: string, statusCode: number }) => `<p>${data.statusCode} ${data.code}</p>` } } })
+t.test("a page of the app's own takes the place of the plugin's, and its policy is the app's business", async t => {
+  const { browser, url } = await loginApp(t, {
+    oauth: {
+      pages: { error: (data: { code: string; statusCode: number }) => `<p>${data.statusCode} ${data.code}</p>` }
+    }
+  })
   const page = await browser.get(`${url}/login/nobody`)
   t.match(page, { status: 404, text: '<p>404 FST_OAUTH_UNKNOWN_PROVIDER</p>' })
   t.equal(page.headers['content-security-policy'], undefined)
 })
 
-t.test('onError is told of a failure, and may answer it itself', async (t) => {
-  const { browser, url } = await loginApp(t, { oauth: { onError: (_request, reply, error) => reply.code(418).send({ mine: error.code }) } })
+t.test('onError is told of a failure, and may answer it itself', async t => {
+  const { browser, url } = await loginApp(t, {
+    oauth: { onError: (_request, reply, error) => reply.code(418).send({ mine: error.code }) }
+  })
   const page = await browser.get(`${url}/login/nobody`)
   t.match(page, { status: 418 })
   t.strictSame(page.json(), { mine: 'FST_OAUTH_UNKNOWN_PROVIDER' })
 })
 
-t.test('an error of the app\'s own is not answered by the plugin', async (t) => {
-  const { browser, url } = await loginApp(t, { setup: (app) => { app.get('/broken', async () => { throw new Error('mine') }) } })
+t.test("an error of the app's own is not answered by the plugin", async t => {
+  const { browser, url } = await loginApp(t, {
+    setup: app => {
+      app.get('/broken', async () => {
+        throw new Error('mine')
+      })
+    }
+  })
   const page = await browser.get(`${url}/broken`)
   t.match(page.json(), { statusCode: 500, message: 'mine' })
   t.equal(page.headers['cache-control'], undefined)

@@ -13,7 +13,10 @@ const accept = (issuer: string) => issuer === ONE || issuer === TWO
 function routes (app: FastifyInstance): void {
   app.get('/guarded', { onRequest: app.oauth.requireLogin() }, async () => 'in')
   app.get('/step-up', (request, reply) => request.oauth.login(reply, { provider: 'acme', link: true }))
-  app.get('/session', async ({ session, oauth }) => ({ cart: session.get('cart' as never) ?? null, iss: oauth.claims.iss }))
+  app.get('/session', async ({ session, oauth }) => ({
+    cart: session.get('cart' as never) ?? null,
+    iss: oauth.claims.iss
+  }))
   app.post('/session', async ({ session }) => {
     session.set('cart' as never, 'tea' as never)
     return {}

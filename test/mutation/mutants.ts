@@ -101,7 +101,9 @@ export const mutants: readonly Mutant[] = [
   {
     protects: 'a hook\'s headers stay away from a server that does not get the token',
     find: 'if (tokens === NO_TOKENS) return this.#hand(request, tokens, transmit)',
-    replace: 'if (tokens === NO_TOKENS && config.hooks.protectedRequest === undefined) return this.#hand(request, tokens, transmit)',
+    replace:
+      'if (tokens === NO_TOKENS && config.hooks.protectedRequest === undefined) return this.#hand(request, tokens, ' +
+        'transmit)',
     tests: ['test/calls/hooks.test.ts']
   },
   {
@@ -130,7 +132,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: 'one client authentication in a request',
-    find: "const another = headers.authorization !== undefined || body.has('client_assertion') || body.get('client_secret') !== given",
+    find: "const another = headers.authorization !== undefined || body.has('client_assertion') || " +
+      "body.get('client_secret') !== given",
     replace: "const another = body.get('client_secret') !== given",
     tests: ['test/providers/token-parameters.test.ts']
   },
@@ -238,7 +241,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: 'the answer of one provider does not finish a login at another',
-    find: '    if (login.provider !== provider || login.providerIdentity !== identity) throw mismatch(\'other_provider\')\n',
+    find: '    if (login.provider !== provider || login.providerIdentity !== identity) throw ' +
+      "mismatch('other_provider')\n",
     replace: '',
     tests: ['test/login/callback.test.ts']
   },
@@ -295,7 +299,12 @@ export const mutants: readonly Mutant[] = [
     protects: 'a session of before a login is declared dead',
     find: '  await declareDead(runtime, request, { moveOn: true })\n  // A new id',
     replace: '  // A new id',
-    tests: ['test/session/session-cookie.test.ts', 'test/session/late-session-save.test.ts', 'test/login/login-session.test.ts', 'test/login/accounts.test.ts']
+    tests: [
+      'test/session/session-cookie.test.ts',
+      'test/session/late-session-save.test.ts',
+      'test/login/login-session.test.ts',
+      'test/login/accounts.test.ts'
+    ]
   },
   {
     protects: 'a login keeps nothing that was in the session before',
@@ -365,7 +374,8 @@ export const mutants: readonly Mutant[] = [
   // ID tokens.
   {
     protects: 'ID token: the nonce',
-    find: "if (expected.nonce !== undefined && !(typeof claims.nonce === 'string' && safeEqual(claims.nonce, expected.nonce))) {",
+    find: "if (expected.nonce !== undefined && !(typeof claims.nonce === 'string' && safeEqual(claims.nonce, " +
+      'expected.nonce))) {',
     replace: "if (expected.nonce !== undefined && typeof claims.nonce !== 'string') {",
     tests: ['test/login/id-token.test.ts']
   },

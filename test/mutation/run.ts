@@ -5,8 +5,9 @@ import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { mutants, type Mutant } from './mutants.ts'
 
-// Takes protections out of lib/, one at a time, each in a copy of the tree, and runs the tests that should mind. A survivor is
-// a protection that can be lost unnoticed. `npm run mutation -- [--jobs 2] [word …]` takes the mutants whose text has a word.
+// Takes protections out of lib/, one at a time, each in a copy of the tree, and runs the tests that should mind. A
+// survivor is a protection that can be lost unnoticed. `npm run mutation -- [--jobs 2] [word …]` takes the mutants
+// whose text has a word.
 
 const repository = fileURLToPath(new URL('../../../', import.meta.url))
 /** Left out of a copy; `node_modules` is linked. */
@@ -29,7 +30,9 @@ interface TestRun {
 
 async function main (): Promise<number> {
   const { jobs, words } = readArguments(process.argv.slice(2))
-  const wanted = mutants.filter(({ protects, find }) => words.length === 0 || words.some(word => `${protects} ${find}`.includes(word)))
+  const wanted = mutants.filter(
+    ({ protects, find }) => words.length === 0 || words.some(word => `${protects} ${find}`.includes(word))
+  )
   const { located, problems } = await locate(wanted)
   if (problems.length > 0) return refuse(problems)
   const places = await Promise.all(Array.from({ length: jobs }, async () => await copyTree()))
@@ -44,8 +47,13 @@ async function main (): Promise<number> {
     })
     const count = (outcome: Outcome) => outcomes.filter(item => item === outcome).length
     const bad = count('survived') + count('no longer harmless')
-    console.log(`\n${located.length} mutants: ${count('killed')} killed, ${count('harmless')} harmless, ${count('survived')} survived` +
-      (count('no longer harmless') > 0 ? `, ${count('no longer harmless')} no longer harmless: take the word out` : ''))
+    console.log(
+      `\n${located.length} mutants: ${count('killed')} killed, ${count('harmless')} harmless, ${count('survived')} ` +
+      'survived' +
+        (count('no longer harmless') > 0
+          ? `, ${count('no longer harmless')} no longer harmless: take the word out`
+          : '')
+    )
     return bad === 0 ? 0 : 1
   } finally {
     await Promise.all(places.map(async place => await rm(place, { recursive: true, force: true })))
@@ -67,13 +75,22 @@ function readArguments (given: string[]): { jobs: number, words: string[] } {
 /** Finds each mutant's text, wherever its file has moved: it must stand in lib/ once. */
 async function locate (wanted: readonly Mutant[]): Promise<{ located: Located[], problems: string[] }> {
   const names = (await readdir(join(repository, 'lib'), { recursive: true })).filter(name => name.endsWith('.ts'))
-  const sources = await Promise.all(names.map(async name => ({ file: join('lib', name), text: await readFile(join(repository, 'lib', name), 'utf8') })))
+  const sources = await Promise.all(
+    names.map(async name => ({ file: join('lib', name), text: await readFile(join(repository, 'lib', name), 'utf8') }))
+  )
   const located: Located[] = []
   const problems: string[] = []
   for (const mutant of wanted) {
-    const places = sources.flatMap(({ file, text }) => Array.from({ length: text.split(mutant.find).length - 1 }, () => file))
+    const places = sources.flatMap(({ file, text }) =>
+      Array.from({ length: text.split(mutant.find).length - 1 }, () => file)
+    )
     if (places.length === 1) located.push({ ...mutant, file: places[0]! })
-    else problems.push(`the text of "${mutant.protects}" stands ${places.length} times in lib/, and not once: ${JSON.stringify(mutant.find)}`)
+    else {
+      problems.push(
+        `the text of "${mutant.protects}" stands ${places.length} times in lib/, and not once: ` +
+          `${JSON.stringify(mutant.find)}`
+      )
+    }
     if (mutant.find === mutant.replace) problems.push(`"${mutant.protects}" changes nothing`)
   }
   return { located, problems }
@@ -109,12 +126,19 @@ async function tryMutant (place: string, mutant: Located): Promise<{ outcome: Ou
   try {
     for (const file of mutant.tests) {
       const { passed, output } = await runTest(place, file)
-      if (!passed) return { outcome: mutant.harmless === undefined ? 'killed' : 'no longer harmless', by: `${file}: ${firstFailure(output)}` }
+      if (!passed) {
+        return {
+          outcome: mutant.harmless === undefined ? 'killed' : 'no longer harmless',
+          by: `${file}: ${firstFailure(output)}`
+        }
+      }
     }
   } finally {
     await writeFile(path, text)
   }
-  return mutant.harmless === undefined ? { outcome: 'survived', by: mutant.tests.join(', ') } : { outcome: 'harmless', by: mutant.harmless }
+  return mutant.harmless === undefined
+    ? { outcome: 'survived', by: mutant.tests.join(', ') }
+    : { outcome: 'harmless', by: mutant.harmless }
 }
 
 function runTest (place: string, file: string): Promise<TestRun> {
@@ -154,7 +178,11 @@ function firstFailure (output: string): string {
 }
 
 /** Does one job after another in each place. */
-async function share<T> (places: readonly string[], jobs: readonly T[], work: (place: string, job: T) => Promise<void>): Promise<void> {
+async function share<T> (
+  places: readonly string[],
+  jobs: readonly T[],
+  work: (place: string, job: T) => Promise<void>
+): Promise<void> {
   const left = [...jobs]
   await Promise.all(places.map(async (place) => {
     for (let job = left.shift(); job !== undefined; job = left.shift()) await work(place, job)

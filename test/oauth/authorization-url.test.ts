@@ -3,26 +3,39 @@ import { buildAuthorizationUrl, type AuthorizationRequest } from '../../lib/oaut
 
 const endpoint = 'https://as.example/authorize'
 const request: AuthorizationRequest = { clientId: 'cid', scope: [], state: 's' }
-const build = (over: Partial<AuthorizationRequest> = {}, to = endpoint) => buildAuthorizationUrl(to, { ...request, ...over })
+const build = (over: Partial<AuthorizationRequest> = {}, to = endpoint) =>
+  buildAuthorizationUrl(to, { ...request, ...over })
 const pairs = (url: string) => [...new URL(url).searchParams]
 
 t.test('the least there is', async (t) => {
   t.equal(build(), `${endpoint}?response_type=code&client_id=cid&state=s`)
 })
 
-t.test('all there is', async (t) => {
-  t.strictSame(pairs(build({
-    responseType: 'id_token token',
-    redirectUri: 'https://app.example/cb?x=1&y=2',
-    scope: ['openid', 'https://x.y/z', 'é'],
-    nonce: 'n',
-    responseMode: 'form_post',
-    codeVerifier: 'dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk'
-  })), [
-    ['response_type', 'id_token token'], ['client_id', 'cid'], ['redirect_uri', 'https://app.example/cb?x=1&y=2'], ['scope', 'openid https://x.y/z é'], ['state', 's'],
-    // RFC 7636, appendix B.
-    ['code_challenge', 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM'], ['code_challenge_method', 'S256'], ['nonce', 'n'], ['response_mode', 'form_post']
-  ])
+t.test('all there is', async t => {
+  t.strictSame(
+    pairs(
+      build({
+        responseType: 'id_token token',
+        redirectUri: 'https://app.example/cb?x=1&y=2',
+        scope: ['openid', 'https://x.y/z', 'é'],
+        nonce: 'n',
+        responseMode: 'form_post',
+        codeVerifier: 'dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk'
+      })
+    ),
+    [
+      ['response_type', 'id_token token'],
+      ['client_id', 'cid'],
+      ['redirect_uri', 'https://app.example/cb?x=1&y=2'],
+      ['scope', 'openid https://x.y/z é'],
+      ['state', 's'],
+      // RFC 7636, appendix B.
+      ['code_challenge', 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM'],
+      ['code_challenge_method', 'S256'],
+      ['nonce', 'n'],
+      ['response_mode', 'form_post']
+    ]
+  )
 })
 
 t.test('the verifier itself is not in the URL', async (t) => {
@@ -33,8 +46,15 @@ t.test('a scope is encoded in UTF-8', async (t) => {
   t.match(build({ scope: ['https://x.y/z', 'a:b', 'é'] }), 'scope=https%3A%2F%2Fx.y%2Fz+a%3Ab+%C3%A9')
 })
 
-t.test('an endpoint\'s own query stays byte for byte', async (t) => {
-  for (const query of ['claims=%7B%22userinfo%22%3Anull%7D&q=%7E', 'a=b+c%20d', 'a=%c3%a9', 'flag', 'a=1&a=2', 'tenant=x&']) {
+t.test("an endpoint's own query stays byte for byte", async t => {
+  for (const query of [
+    'claims=%7B%22userinfo%22%3Anull%7D&q=%7E',
+    'a=b+c%20d',
+    'a=%c3%a9',
+    'flag',
+    'a=1&a=2',
+    'tenant=x&'
+  ]) {
     const url = build({}, `${endpoint}?${query}`)
     t.equal(url, `${endpoint}?${query}${query.endsWith('&') ? '' : '&'}response_type=code&client_id=cid&state=s`)
   }
@@ -42,10 +62,37 @@ t.test('an endpoint\'s own query stays byte for byte', async (t) => {
 })
 
 for (const [name, params, expected] of [
-  ['0, false and an empty string stay', { max_age: 0, flag: false, empty: '' }, [['max_age', '0'], ['flag', 'false'], ['empty', '']]],
+  [
+    '0, false and an empty string stay',
+    { max_age: 0, flag: false, empty: '' },
+    [
+      ['max_age', '0'],
+      ['flag', 'false'],
+      ['empty', '']
+    ]
+  ],
   ['null and undefined are left out', { a: null, b: undefined, c: 1 }, [['c', '1']]],
-  ['a list is repeated', { resource: ['https://a.example/', 'https://b.example/'] }, [['resource', 'https://a.example/'], ['resource', 'https://b.example/']]],
-  ['what is repeated in a URLSearchParams stays repeated', new URLSearchParams([['resource', 'a'], ['x', '1'], ['resource', 'b']]), [['resource', 'a'], ['x', '1'], ['resource', 'b']]],
+  [
+    'a list is repeated',
+    { resource: ['https://a.example/', 'https://b.example/'] },
+    [
+      ['resource', 'https://a.example/'],
+      ['resource', 'https://b.example/']
+    ]
+  ],
+  [
+    'what is repeated in a URLSearchParams stays repeated',
+    new URLSearchParams([
+      ['resource', 'a'],
+      ['x', '1'],
+      ['resource', 'b']
+    ]),
+    [
+      ['resource', 'a'],
+      ['x', '1'],
+      ['resource', 'b']
+    ]
+  ],
   ['an empty list is nothing', { resource: [] }, []],
   ['an odd character is encoded', { login_hint: 'a b&c=d#é' }, [['login_hint', 'a b&c=d#é']]]
 ] as const) {
@@ -58,10 +105,26 @@ t.test('further parameters may replace the scope', async (t) => {
   t.strictSame(new URL(build({ scope: ['a'], params: { scope: 'b' } })).searchParams.getAll('scope'), ['b'])
 })
 
-for (const name of ['response_type', 'client_id', 'redirect_uri', 'state', 'code_challenge', 'code_challenge_method', 'nonce', 'response_mode']) {
-  t.test(`further parameters cannot replace or add ${name}`, async (t) => {
+for (const name of [
+  'response_type',
+  'client_id',
+  'redirect_uri',
+  'state',
+  'code_challenge',
+  'code_challenge_method',
+  'nonce',
+  'response_mode'
+]) {
+  t.test(`further parameters cannot replace or add ${name}`, async t => {
     const over = { redirectUri: 'https://app.example/cb', codeVerifier: 'v', nonce: 'n', responseMode: 'query' }
-    for (const params of [{ [name]: 'evil' }, { [name]: ['evil', 'twice'] }, new URLSearchParams([[name, 'evil'], [name, 'twice']])]) {
+    for (const params of [
+      { [name]: 'evil' },
+      { [name]: ['evil', 'twice'] },
+      new URLSearchParams([
+        [name, 'evil'],
+        [name, 'twice']
+      ])
+    ]) {
       t.notMatch(build({ params }), 'evil')
       t.notMatch(build({ ...over, params }), 'evil')
       t.equal(new URL(build({ ...over, params })).searchParams.getAll(name).length, 1)

@@ -4,10 +4,21 @@ import { clientIdOnly, clientSecretBasic, clientSecretPost } from '../../lib/oau
 import { buildTokenRequest, type TokenRequest } from '../../lib/oauth/token-request.ts'
 
 const server = { issuer: 'https://as.example', token_endpoint: 'https://as.example/token' }
-const build = (clientAuth: ClientAuth, over: Partial<TokenRequest> = {}) => buildTokenRequest({
-  provider: 'acme', server, clientId: 'cid', clientAuth, grantType: 'authorization_code', grant: { code: 'zz', redirect_uri: 'https://app.example/cb' }, ...over
-})
-const basic = async (id: string, secret: string) => Buffer.from((await build(clientSecretBasic(id, secret))).headers.authorization!.replace('Basic ', ''), 'base64').toString()
+const build = (clientAuth: ClientAuth, over: Partial<TokenRequest> = {}) =>
+  buildTokenRequest({
+    provider: 'acme',
+    server,
+    clientId: 'cid',
+    clientAuth,
+    grantType: 'authorization_code',
+    grant: { code: 'zz', redirect_uri: 'https://app.example/cb' },
+    ...over
+  })
+const basic = async (id: string, secret: string) =>
+  Buffer.from(
+    (await build(clientSecretBasic(id, secret))).headers.authorization!.replace('Basic ', ''),
+    'base64'
+  ).toString()
 
 // RFC 6749, section 2.3.1 and appendix B; unreserved characters (RFC 3986, section 2.3) stay as they are.
 for (const [id, secret, expected] of [
@@ -49,11 +60,21 @@ t.test('a token request is a form, and asks for JSON', async (t) => {
   t.equal(method, 'POST')
   t.equal(url, 'https://as.example/token')
   t.match(headers, { accept: 'application/json', 'content-type': 'application/x-www-form-urlencoded' })
-  t.match(Object.fromEntries(body), { grant_type: 'authorization_code', code: 'zz', redirect_uri: 'https://app.example/cb' })
+  t.match(Object.fromEntries(body), {
+    grant_type: 'authorization_code',
+    code: 'zz',
+    redirect_uri: 'https://app.example/cb'
+  })
 })
 
-t.test('further parameters: repeated stays repeated, falsy stays, null and undefined do not', async (t) => {
-  const { body } = await build(clientIdOnly('cid'), { params: [{ resource: ['https://a.example/', 'https://b.example/'], max_age: 0, empty: '', none: null }, undefined, { audience: 'x' }] })
+t.test('further parameters: repeated stays repeated, falsy stays, null and undefined do not', async t => {
+  const { body } = await build(clientIdOnly('cid'), {
+    params: [
+      { resource: ['https://a.example/', 'https://b.example/'], max_age: 0, empty: '', none: null },
+      undefined,
+      { audience: 'x' }
+    ]
+  })
   t.strictSame(body.getAll('resource'), ['https://a.example/', 'https://b.example/'])
   t.strictSame([body.get('max_age'), body.get('empty'), body.get('audience')], ['0', '', 'x'])
   t.notOk(body.has('none'))
@@ -70,8 +91,11 @@ for (const [name, params] of Object.entries({
   'an assertion': { client_assertion: 'jwt' },
   'an assertion\'s type': { client_assertion_type: 'x' }
 })) {
-  t.test(`${name} is refused`, async (t) => {
-    await t.rejects(build(clientSecretPost('cid', 'sec'), { params: [params] }), { code: 'FST_OAUTH_INVALID_OPTIONS', provider: 'acme' })
+  t.test(`${name} is refused`, async t => {
+    await t.rejects(build(clientSecretPost('cid', 'sec'), { params: [params] }), {
+      code: 'FST_OAUTH_INVALID_OPTIONS',
+      provider: 'acme'
+    })
   })
 }
 

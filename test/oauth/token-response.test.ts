@@ -1,7 +1,12 @@
 import { inspect } from 'node:util'
 import t from 'tap'
 import { InvalidTokenResponseError } from '../../lib/index.ts'
-import { excerptOf, parseMembers, readTokenResponse, type TokenResponseContext } from '../../lib/oauth/token-response.ts'
+import {
+  excerptOf,
+  parseMembers,
+  readTokenResponse,
+  type TokenResponseContext
+} from '../../lib/oauth/token-response.ts'
 import type { TokenSet } from '../../lib/oauth/token-set.ts'
 
 const NOW = 1_000
@@ -23,10 +28,26 @@ function errorOf (...args: Parameters<typeof read>) {
 }
 const answer = { access_token: 'at1', token_type: 'Bearer' }
 
-t.test('an answer as RFC 6749 has it', async (t) => {
-  const body = { ...answer, expires_in: 3600, refresh_token: 'rt1', id_token: 'h.p.s', scope: 'read write', example_parameter: 'v', team: { id: 1 } }
+t.test('an answer as RFC 6749 has it', async t => {
+  const body = {
+    ...answer,
+    expires_in: 3600,
+    refresh_token: 'rt1',
+    id_token: 'h.p.s',
+    scope: 'read write',
+    example_parameter: 'v',
+    team: { id: 1 }
+  }
   t.strictSame(read(body), {
-    tokens: { accessToken: 'at1', tokenType: 'Bearer', expiresAt: NOW + 3600, refreshToken: 'rt1', idToken: 'h.p.s', scope: ['read', 'write'], raw: body },
+    tokens: {
+      accessToken: 'at1',
+      tokenType: 'Bearer',
+      expiresAt: NOW + 3600,
+      refreshToken: 'rt1',
+      idToken: 'h.p.s',
+      scope: ['read', 'write'],
+      raw: body
+    },
     scopeChange: undefined
   })
 })
@@ -67,12 +88,17 @@ t.test('without expires_in nothing is known, unless the options know', async (t)
 })
 
 for (const text of ['false', 'true', '{}', '[]', '[3600]', '"soon"', '"1h"', '"NaN"']) {
-  t.test(`expires_in ${text} is refused in a first answer`, async (t) => {
-    t.match(errorOf(`{"access_token":"at1","token_type":"Bearer","expires_in":${text}}`), { code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE', reason: 'invalid_expires_in' })
+  t.test(`expires_in ${text} is refused in a first answer`, async t => {
+    t.match(errorOf(`{"access_token":"at1","token_type":"Bearer","expires_in":${text}}`), {
+      code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE',
+      reason: 'invalid_expires_in'
+    })
   })
 
-  t.test(`expires_in ${text} does not cost a refresh its rotated token`, async (t) => {
-    const tokens = tokensOf(`{"access_token":"at1","refresh_token":"rt2","expires_in":${text}}`, { grantType: 'refresh_token' })
+  t.test(`expires_in ${text} does not cost a refresh its rotated token`, async t => {
+    const tokens = tokensOf(`{"access_token":"at1","refresh_token":"rt2","expires_in":${text}}`, {
+      grantType: 'refresh_token'
+    })
     t.match(tokens, { accessToken: 'at1', refreshToken: 'rt2' })
     t.notOk('expiresAt' in tokens)
   })
@@ -100,8 +126,17 @@ for (const [name, [members, expected]] of Object.entries<[object, number | undef
 
 t.test('a life without end is the longest there is, one that never began ended as long ago', async (t) => {
   const longest = 2 ** 31 - 1
-  for (const [text, expected] of [['1e999', longest], ['"Infinity"', longest], ['-1e999', -longest], ['"-Infinity"', -longest]] as const) {
-    t.equal(tokensOf(`{"access_token":"at1","token_type":"Bearer","expires_in":${text}}`).expiresAt, NOW + expected, text)
+  for (const [text, expected] of [
+    ['1e999', longest],
+    ['"Infinity"', longest],
+    ['-1e999', -longest],
+    ['"-Infinity"', -longest]
+  ] as const) {
+    t.equal(
+      tokensOf(`{"access_token":"at1","token_type":"Bearer","expires_in":${text}}`).expiresAt,
+      NOW + expected,
+      text
+    )
   }
 })
 
@@ -128,10 +163,28 @@ t.test('a time that JSON cannot keep is none', async (t) => {
 
 const json = JSON.stringify({ ...answer, expires_in: 10, scope: 'read write' })
 const form = 'access_token=at1&token_type=Bearer&expires_in=10&scope=read+write'
-for (const [name, text] of Object.entries({ JSON: json, 'a form': form, 'a form with a raw space': form.replace('+', ' '), 'JSON with a byte order mark': `\ufeff${json}`, 'a form with a byte order mark': `\ufeff${form}`, 'JSON among white space': `\r\n ${json}\n` })) {
-  for (const type of ['application/json', 'application/x-www-form-urlencoded', 'text/html; charset=utf-8', 'text/plain', undefined]) {
-    t.test(`${name} that says it is ${type}`, async (t) => {
-      t.match(tokensOf(text, {}, 200, { 'content-type': type }), { accessToken: 'at1', tokenType: 'Bearer', expiresAt: NOW + 10, scope: ['read', 'write'] })
+for (const [name, text] of Object.entries({
+  JSON: json,
+  'a form': form,
+  'a form with a raw space': form.replace('+', ' '),
+  'JSON with a byte order mark': `\ufeff${json}`,
+  'a form with a byte order mark': `\ufeff${form}`,
+  'JSON among white space': `\r\n ${json}\n`
+})) {
+  for (const type of [
+    'application/json',
+    'application/x-www-form-urlencoded',
+    'text/html; charset=utf-8',
+    'text/plain',
+    undefined
+  ]) {
+    t.test(`${name} that says it is ${type}`, async t => {
+      t.match(tokensOf(text, {}, 200, { 'content-type': type }), {
+        accessToken: 'at1',
+        tokenType: 'Bearer',
+        expiresAt: NOW + 10,
+        scope: ['read', 'write']
+      })
     })
   }
 }
@@ -155,7 +208,13 @@ for (const [text, reason] of Object.entries({
     t.test(`${JSON.stringify(text)} with ${status} is a typed error`, async (t) => {
       const error = errorOf(text, {}, status)
       t.ok(error instanceof InvalidTokenResponseError)
-      t.match(error, { code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE', statusCode: 502, provider: 'acme', responseStatus: status, reason })
+      t.match(error, {
+        code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE',
+        statusCode: 502,
+        provider: 'acme',
+        responseStatus: status,
+        reason
+      })
       t.equal('oauthError' in error, false)
     })
   }
@@ -171,8 +230,12 @@ for (const [name, members] of Object.entries<object>({
   'a control character in the access token': { ...answer, access_token: 'a\u0000b' },
   'more than ASCII in the access token': { ...answer, access_token: 'tökén' }
 })) {
-  t.test(`${name} is refused`, async (t) => {
-    t.match(errorOf(members), { code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE', reason: 'missing_token', responseStatus: 200 })
+  t.test(`${name} is refused`, async t => {
+    t.match(errorOf(members), {
+      code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE',
+      reason: 'missing_token',
+      responseStatus: 200
+    })
   })
 }
 
@@ -182,14 +245,22 @@ t.test('what a refused answer brought is handed out: it may be the only copy', a
   t.match(read({ access_token: 'at1', refresh_token: 'rt2' }, {}, 500), { refreshToken: 'rt2' })
 })
 
-for (const [name, token] of Object.entries<unknown>({ 'no refresh token': undefined, null: null, 'an empty one': '', 'a number': 1, 'a line break': 'a\nb' })) {
-  t.test(`${name} as refresh token is none`, async (t) => {
+for (const [name, token] of Object.entries<unknown>({
+  'no refresh token': undefined,
+  null: null,
+  'an empty one': '',
+  'a number': 1,
+  'a line break': 'a\nb'
+})) {
+  t.test(`${name} as refresh token is none`, async t => {
     t.notOk('refreshToken' in tokensOf({ ...answer, refresh_token: token }))
   })
 }
 
-t.test('a missing token type is Bearer, unless it must be there', async (t) => {
-  for (const type of [undefined, null, '', 1]) t.equal(tokensOf({ access_token: 'at1', token_type: type }).tokenType, 'Bearer')
+t.test('a missing token type is Bearer, unless it must be there', async t => {
+  for (const type of [undefined, null, '', 1]) {
+    t.equal(tokensOf({ access_token: 'at1', token_type: type }).tokenType, 'Bearer')
+  }
   t.equal(tokensOf({ access_token: 'at1', token_type: 'bEAreR' }).tokenType, 'bEAreR')
   t.equal(tokensOf({ access_token: 'at1', token_type: 'DPoP' }).tokenType, 'DPoP')
   t.match(errorOf({ access_token: 'at1' }, { requireTokenType: true }), { reason: 'missing_token_type' })
@@ -202,23 +273,46 @@ t.test('an ID token of another kind than text is none', async (t) => {
 
 // error → oauthError, whatever the status says.
 for (const [name, [body, expected]] of Object.entries<[unknown, object]>({
-  'a string': [{ error: 'invalid_grant', error_description: 'D', error_uri: 'https://as.example/e' }, { oauthError: 'invalid_grant', oauthErrorDescription: 'D', oauthErrorUri: 'https://as.example/e' }],
+  'a string': [
+    { error: 'invalid_grant', error_description: 'D', error_uri: 'https://as.example/e' },
+    { oauthError: 'invalid_grant', oauthErrorDescription: 'D', oauthErrorUri: 'https://as.example/e' }
+  ],
   'a string alone': [{ error: 'invalid_request' }, { oauthError: 'invalid_request' }],
-  'a form': ['error=bad_verification_code&error_description=The+code+is+old&error_uri=https%3A%2F%2Fx.y%2F', { oauthError: 'bad_verification_code', oauthErrorDescription: 'The code is old', oauthErrorUri: 'https://x.y/' }],
+  'a form': [
+    'error=bad_verification_code&error_description=The+code+is+old&error_uri=https%3A%2F%2Fx.y%2F',
+    { oauthError: 'bad_verification_code', oauthErrorDescription: 'The code is old', oauthErrorUri: 'https://x.y/' }
+  ],
   'one word of a form': ['error=access_denied', { oauthError: 'access_denied' }],
-  'an object, as Facebook sends it': [{ error: { message: 'm', type: 'OAuthException', code: 100 } }, { oauthError: 'OAuthException', oauthErrorDescription: 'm' }],
-  'an object with a number for a code': [{ error: { code: 190, message: 'm' } }, { oauthError: '190', oauthErrorDescription: 'm' }],
+  'an object, as Facebook sends it': [
+    { error: { message: 'm', type: 'OAuthException', code: 100 } },
+    { oauthError: 'OAuthException', oauthErrorDescription: 'm' }
+  ],
+  'an object with a number for a code': [
+    { error: { code: 190, message: 'm' } },
+    { oauthError: '190', oauthErrorDescription: 'm' }
+  ],
   'a number': [{ error: 401 }, { oauthError: '401' }],
-  'an object with a code': [{ error: { code: 'expired', message: 'm' } }, { oauthError: 'expired', oauthErrorDescription: 'm' }],
+  'an object with a code': [
+    { error: { code: 'expired', message: 'm' } },
+    { oauthError: 'expired', oauthErrorDescription: 'm' }
+  ],
   true: [{ error: true, message: 'm' }, { oauthError: 'true' }],
   'an array': [{ error: ['a', 'b'] }, { oauthError: 'error' }],
   'beside a token': [{ ...answer, error: 'invalid_grant' }, { oauthError: 'invalid_grant' }],
-  'with a description that is no text': [{ error: 'invalid_grant', error_description: { a: 1 }, error_uri: 5 }, { oauthError: 'invalid_grant' }]
+  'with a description that is no text': [
+    { error: 'invalid_grant', error_description: { a: 1 }, error_uri: 5 },
+    { oauthError: 'invalid_grant' }
+  ]
 })) {
   for (const status of [200, 400]) {
     t.test(`the error is ${name}, with ${status}`, async (t) => {
       const error = errorOf(body, {}, status)
-      t.match(error, { code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE', reason: 'refused', responseStatus: status, ...expected })
+      t.match(error, {
+        code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE',
+        reason: 'refused',
+        responseStatus: status,
+        ...expected
+      })
       t.equal('oauthErrorDescription' in error, 'oauthErrorDescription' in expected)
       t.equal('oauthErrorUri' in error, 'oauthErrorUri' in expected)
     })
@@ -231,16 +325,34 @@ for (const error of [null, '', undefined, false, 0, [], {}]) {
   })
 }
 
-for (const [status, reason] of [[302, 'redirect'], [307, 'redirect'], [401, 'status'], [500, 'status'], [101, 'redirect']] as const) {
-  t.test(`a token set with ${status} is none`, async (t) => {
+for (const [status, reason] of [
+  [302, 'redirect'],
+  [307, 'redirect'],
+  [401, 'status'],
+  [500, 'status'],
+  [101, 'redirect']
+] as const) {
+  t.test(`a token set with ${status} is none`, async t => {
     t.match(errorOf(answer, {}, status), { reason, responseStatus: status })
   })
 }
 
 const secret = 'a-secret-of-the-client'
-t.test('what was sent along is taken out of what comes back', async (t) => {
-  const error = errorOf({ error: `no_${secret}`, error_description: `your secret "${secret}" and code one-use-code`, error_uri: `https://x.y/${secret}` }, { secrets: [secret, 'one-use-code', ''] }, 400)
-  t.match(error, { oauthError: 'no_[redacted]', oauthErrorDescription: 'your secret "[redacted]" and code [redacted]', oauthErrorUri: 'https://x.y/[redacted]' })
+t.test('what was sent along is taken out of what comes back', async t => {
+  const error = errorOf(
+    {
+      error: `no_${secret}`,
+      error_description: `your secret "${secret}" and code one-use-code`,
+      error_uri: `https://x.y/${secret}`
+    },
+    { secrets: [secret, 'one-use-code', ''] },
+    400
+  )
+  t.match(error, {
+    oauthError: 'no_[redacted]',
+    oauthErrorDescription: 'your secret "[redacted]" and code [redacted]',
+    oauthErrorUri: 'https://x.y/[redacted]'
+  })
   const shown = inspect(error, { depth: Infinity, showHidden: true })
   t.notMatch(shown, secret)
   t.notMatch(shown, 'one-use-code')
@@ -249,7 +361,11 @@ t.test('what was sent along is taken out of what comes back', async (t) => {
 t.test('what is cut off is no secret cut in two', async (t) => {
   const near = (length: number, filling: string) => `${filling.repeat(length - 8)}=${secret}`
   for (const field of ['error', 'error_description', 'error_uri']) {
-    const { oauthError, oauthErrorDescription, oauthErrorUri } = errorOf({ error: 'x', [field]: near(300, '.') }, { secrets: [secret] }, 400)
+    const { oauthError, oauthErrorDescription, oauthErrorUri } = errorOf(
+      { error: 'x', [field]: near(300, '.') },
+      { secrets: [secret] },
+      400
+    )
     t.notMatch([oauthError, oauthErrorDescription, oauthErrorUri].join(), 'a-sec', field)
   }
   t.notMatch(excerptOf(near(2000, ' '), [secret]), 'a-sec')
@@ -265,7 +381,10 @@ t.test('line breaks and length of what comes back cannot forge a log', async (t)
 t.test('an excerpt tells what came, without tokens and tags', async (t) => {
   t.equal(excerptOf('<html><body>502 Bad Gateway</body></html>'), '502 Bad Gateway')
   t.equal(excerptOf('{"access_token":"short","error":"x"}'), '{"access_token":"[redacted]","error":"x"}')
-  t.equal(excerptOf('access_token=short&refresh_token=rt&id_token=x&a=b'), 'access_token=[redacted]&refresh_token=[redacted]&id_token=[redacted]&a=b')
+  t.equal(
+    excerptOf('access_token=short&refresh_token=rt&id_token=x&a=b'),
+    'access_token=[redacted]&refresh_token=[redacted]&id_token=[redacted]&a=b'
+  )
   t.equal(excerptOf(`before ${'a1B2-_.~'.repeat(5)} after`), 'before [redacted] after')
   t.equal(excerptOf('{"access_token":"cut off in the middl'), '{"access_token":"[redacted]"')
   t.equal(excerptOf(`a ${secret} b`, [secret]), 'a [redacted] b')
@@ -279,7 +398,12 @@ t.test('no error of a readable answer shows its tokens', async (t) => {
   for (const body of [
     { access_token: tokens[0], refresh_token: tokens[1], id_token: tokens[2], error: 'odd' },
     { access_token: tokens[0], refresh_token: tokens[1], id_token: tokens[2], expires_in: 'soon' },
-    new URLSearchParams({ access_token: tokens[0]!, refresh_token: tokens[1]!, id_token: tokens[2]!, error: 'odd' }).toString()
+    new URLSearchParams({
+      access_token: tokens[0]!,
+      refresh_token: tokens[1]!,
+      id_token: tokens[2]!,
+      error: 'odd'
+    }).toString()
   ]) {
     const shown = inspect(errorOf(body), { depth: Infinity, showHidden: true })
     for (const token of tokens) t.notMatch(shown, token)
@@ -295,9 +419,21 @@ for (const [name, [answered, scope, change]] of Object.entries<[unknown, string[
   'a list': [['read', 'write'], ['read', 'write'], undefined],
   'a list with commas': ['read,write', ['read', 'write'], undefined],
   'a list with commas and spaces': ['read, write', ['read', 'write'], undefined],
-  'a list with commas that is not what was asked for': ['read,more', ['read', 'more'], { missing: ['write'], added: ['more'] }],
-  'a comma inside one of several scopes': ['read,more write', ['read,more', 'write'], { missing: ['read'], added: ['read,more'] }],
-  'a comma inside an item of a list': [['read,more', 'write'], ['read,more', 'write'], { missing: ['read'], added: ['read,more'] }],
+  'a list with commas that is not what was asked for': [
+    'read,more',
+    ['read', 'more'],
+    { missing: ['write'], added: ['more'] }
+  ],
+  'a comma inside one of several scopes': [
+    'read,more write',
+    ['read,more', 'write'],
+    { missing: ['read'], added: ['read,more'] }
+  ],
+  'a comma inside an item of a list': [
+    ['read,more', 'write'],
+    ['read,more', 'write'],
+    { missing: ['read'], added: ['read,more'] }
+  ],
   fewer: ['read', ['read'], { missing: ['write'], added: [] }],
   more: ['read write admin', ['read', 'write', 'admin'], { missing: [], added: ['admin'] }],
   'another case': ['READ write', ['READ', 'write'], { missing: ['read'], added: ['READ'] }],
@@ -332,8 +468,9 @@ t.test('the scope of a set is not the list that was asked for', async (t) => {
   t.strictSame(asked, ['read'])
 })
 
-t.test('__proto__ is a member like any other', async (t) => {
-  const body = '{"access_token":"at1","__proto__":{"admin":true,"refresh_token":"evil"},"constructor":{"prototype":{"x":1}}}'
+t.test('__proto__ is a member like any other', async t => {
+  const body =
+    '{"access_token":"at1","__proto__":{"admin":true,"refresh_token":"evil"},"constructor":{"prototype":{"x":1}}}'
   const { raw, refreshToken } = tokensOf(body)
   t.equal(Object.getPrototypeOf(raw), Object.prototype)
   t.ok(Object.hasOwn(raw, '__proto__'))

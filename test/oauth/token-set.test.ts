@@ -1,7 +1,9 @@
 import t from 'tap'
 import { compareScope, effectiveLeeway, isExpired, parseScope } from '../../lib/oauth/token-set.ts'
 
-for (const [name, [expiresAt, now, leeway, expected]] of Object.entries<[number | undefined, number, number | undefined, boolean]>({
+for (const [name, [expiresAt, now, leeway, expected]] of Object.entries<
+  [number | undefined, number, number | undefined, boolean]
+>({
   'before its end': [1000, 999, undefined, false],
   'at its very end': [1000, 1000, undefined, false],
   'a moment after': [1000, 1000.001, undefined, true],
@@ -15,7 +17,9 @@ for (const [name, [expiresAt, now, leeway, expected]] of Object.entries<[number 
   })
 }
 
-for (const [name, [leeway, expiresAt, obtainedAt, expected]] of Object.entries<[number, number | undefined, number | undefined, number]>({
+for (const [name, [leeway, expiresAt, obtainedAt, expected]] of Object.entries<
+  [number, number | undefined, number | undefined, number]
+>({
   'a long life': [30, 4600, 1000, 30],
   'a life of 30 seconds': [30, 1030, 1000, 15],
   'a life of a second': [30, 1001, 1000, 0.5],
@@ -31,8 +35,20 @@ for (const [name, [leeway, expiresAt, obtainedAt, expected]] of Object.entries<[
 }
 
 for (const [scope, expected] of [
-  ['a b', ['a', 'b']], [' a  b\n', ['a', 'b']], ['', []], [['a', 'b c'], ['a', 'b c']], [['a', '', 1, null], ['a']], [[], []],
-  [undefined, undefined], [null, undefined], [1, undefined], [{}, undefined], ['a,b', ['a,b']]
+  ['a b', ['a', 'b']],
+  [' a  b\n', ['a', 'b']],
+  ['', []],
+  [
+    ['a', 'b c'],
+    ['a', 'b c']
+  ],
+  [['a', '', 1, null], ['a']],
+  [[], []],
+  [undefined, undefined],
+  [null, undefined],
+  [1, undefined],
+  [{}, undefined],
+  ['a,b', ['a,b']]
 ] as const) {
   t.test(`the scope ${JSON.stringify(scope)}`, async (t) => {
     t.strictSame(parseScope(scope), expected)

@@ -1,6 +1,12 @@
 import t from 'tap'
 import { codeChallengeOf, randomToken, safeEqual, shortHash } from '../../lib/util/random.ts'
-import { appendQuery, isSecureUrl, secureEndpoint, setParameters, type RequestParameters } from '../../lib/oauth/urls.ts'
+import {
+  appendQuery,
+  isSecureUrl,
+  secureEndpoint,
+  setParameters,
+  type RequestParameters
+} from '../../lib/oauth/urls.ts'
 
 for (const [url, query, expected] of [
   ['https://a.example/x', 'a=1', 'https://a.example/x?a=1'],
@@ -56,13 +62,22 @@ for (const [url, secure] of Object.entries({
   t.test(`${url} ${secure ? 'may' : 'must not'} carry secrets`, async (t) => {
     t.equal(isSecureUrl(new URL(url)), secure)
     if (secure) t.equal(secureEndpoint(url, 'token_endpoint', 'acme', false).href, new URL(url).href)
-    else t.throws(() => secureEndpoint(url, 'token_endpoint', 'acme', false), { code: 'FST_OAUTH_INSECURE_TRANSPORT', statusCode: 500, provider: 'acme', message: /token_endpoint/ })
+    else {
+      t.throws(() => secureEndpoint(url, 'token_endpoint', 'acme', false), {
+        code: 'FST_OAUTH_INSECURE_TRANSPORT',
+        statusCode: 500,
+        provider: 'acme',
+        message: /token_endpoint/
+      })
+    }
   })
 }
 
 t.test('allowInsecureRequests allows http, and nothing else', async (t) => {
   t.equal(secureEndpoint('http://as.internal/token', 'token_endpoint', 'acme', true).href, 'http://as.internal/token')
-  t.throws(() => secureEndpoint('ftp://as.internal/token', 'token_endpoint', 'acme', true), { code: 'FST_OAUTH_INSECURE_TRANSPORT' })
+  t.throws(() => secureEndpoint('ftp://as.internal/token', 'token_endpoint', 'acme', true), {
+    code: 'FST_OAUTH_INSECURE_TRANSPORT'
+  })
 })
 
 t.test('a random token is 256 bits, and no two are the same', async (t) => {

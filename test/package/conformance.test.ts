@@ -5,15 +5,20 @@ import { runCases, type Result } from '../conformance/runner.ts'
 
 /** Cases that say otherwise than the design, and why the design stays. */
 const contradictions: Record<string, string> = {
-  'TR-14': 'a lifetime depends on no clock but the app\'s; a provider whose clock is late would end every new token',
-  'AU-12': 'plain http to the machine itself gives nothing away: allowInsecureRequests is for what lies beyond loopback',
+  'TR-14': "a lifetime depends on no clock but the app's; a provider whose clock is late would end every new token",
+  'AU-12':
+    'plain http to the machine itself gives nothing away: allowInsecureRequests is for what lies beyond loopback',
   'ID-03': 'errata set 2 of OpenID Connect Core took the need of `azp` beside several audiences out of section 3.1.3.7',
-  'SS-03': 'tokens are records that only the session points to, under random ids; a store keyed by provider and user would tie all sessions of a user together'
+  'SS-03':
+    'tokens are records that only the session points to, under random ids; a store keyed by provider and user ' +
+      'would tie all sessions of a user together'
 }
 
 const fileOf = (name: string) => new URL(`./conformance/${name}`, import.meta.url).pathname
-const failures = (results: readonly Result[]) => Object.fromEntries(results.flatMap(result => result.outcome === 'failed' ? [[result.id, result.problems]] : []))
-const skipped = (results: readonly Result[]) => results.flatMap(result => result.outcome === 'skipped' ? [[result.id, result.unknown]] : [])
+const failures = (results: readonly Result[]) =>
+  Object.fromEntries(results.flatMap(result => (result.outcome === 'failed' ? [[result.id, result.problems]] : [])))
+const skipped = (results: readonly Result[]) =>
+  results.flatMap(result => (result.outcome === 'skipped' ? [[result.id, result.unknown]] : []))
 
 t.test('every case passes but those that contradict the design; MAC tokens stay out', async (t) => {
   const results = await runCases(await readCases(fileOf('cases.json')))
@@ -40,22 +45,60 @@ const challenge: ConformanceCase = {
   when: { op: 'challenge', method: 'S256' },
   expect: { challenge: 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM' }
 }
-const call = { id: 'call', given: { token: { access_token: 'at1' } }, when: { op: 'api_request', method: 'GET', url: 'https://rs.b/x' } }
+const call = {
+  id: 'call',
+  given: { token: { access_token: 'at1' } },
+  when: { op: 'api_request', method: 'GET', url: 'https://rs.b/x' }
+}
 
 const strange: Record<string, [ConformanceCase, string]> = {
   'an op': [{ ...challenge, when: { op: 'fly' } }, 'op fly'],
-  'an op with the name of something every object has': [{ ...challenge, when: { op: 'constructor' } }, 'op constructor'],
+  'an op with the name of something every object has': [
+    { ...challenge, when: { op: 'constructor' } },
+    'op constructor'
+  ],
   'what is given': [{ ...challenge, given: { ...challenge.given, wings: 2 } }, 'given.wings'],
   'what is done': [{ ...challenge, when: { ...challenge.when, twice: true } }, 'when.twice'],
   'what is expected': [{ ...challenge, expect: { ...challenge.expect, height: 3 } }, 'expect.height'],
-  'a part of an error': [{ ...challenge, when: { op: 'challenge', method: 'S512' }, expect: { error: { colour: 'red' } } }, 'expect.error.colour'],
+  'a part of an error': [
+    { ...challenge, when: { op: 'challenge', method: 'S512' }, expect: { error: { colour: 'red' } } },
+    'expect.error.colour'
+  ],
   'a part of a request': [{ ...call, expect: { wire: [{ colour: 'red' }] } }, 'expect.wire.colour'],
-  'something that its op cannot tell': [{ ...challenge, expect: { ...challenge.expect, token: { access_token: 'at1' } } }, 'expect.token'],
-  'something given to an op that has no use for it': [{ ...call, given: { ...call.given, verifier: 'x' }, expect: { ok: true } }, 'given.verifier'],
-  'a scenario that is about something else than its op': [{ id: 'close', given: { flow: 'stop the clock' }, when: { op: 'close' }, expect: { idempotent: true } }, 'given.flow "stop the clock"'],
-  'a word for whose tokens they are': [{ id: 'owner', given: { token: { access_token: 'old', refresh_token: 'r1', expires_at: 1 }, now: 1000 }, when: call.when, expect: { updater_args: { owner: 'the weather' } } }, 'expect.updater_args.owner "the weather"'],
-  'a flow': [{ ...call, given: { ...call.given, flow: 'by carrier pigeon' }, expect: { ok: true } }, 'given.flow "by carrier pigeon"'],
-  'an ID token': [{ id: 'id', given: { id_token: 'exp 5 s ago and a wax seal' }, when: { op: 'validate_id_token' }, expect: { ok: true } }, 'given.id_token "exp 5 s ago and a wax seal"']
+  'something that its op cannot tell': [
+    { ...challenge, expect: { ...challenge.expect, token: { access_token: 'at1' } } },
+    'expect.token'
+  ],
+  'something given to an op that has no use for it': [
+    { ...call, given: { ...call.given, verifier: 'x' }, expect: { ok: true } },
+    'given.verifier'
+  ],
+  'a scenario that is about something else than its op': [
+    { id: 'close', given: { flow: 'stop the clock' }, when: { op: 'close' }, expect: { idempotent: true } },
+    'given.flow "stop the clock"'
+  ],
+  'a word for whose tokens they are': [
+    {
+      id: 'owner',
+      given: { token: { access_token: 'old', refresh_token: 'r1', expires_at: 1 }, now: 1000 },
+      when: call.when,
+      expect: { updater_args: { owner: 'the weather' } }
+    },
+    'expect.updater_args.owner "the weather"'
+  ],
+  'a flow': [
+    { ...call, given: { ...call.given, flow: 'by carrier pigeon' }, expect: { ok: true } },
+    'given.flow "by carrier pigeon"'
+  ],
+  'an ID token': [
+    {
+      id: 'id',
+      given: { id_token: 'exp 5 s ago and a wax seal' },
+      when: { op: 'validate_id_token' },
+      expect: { ok: true }
+    },
+    'given.id_token "exp 5 s ago and a wax seal"'
+  ]
 }
 
 for (const [what, [one, unknown]] of Object.entries(strange)) {
@@ -80,13 +123,31 @@ for (const [what, one, unknown] of several) {
 const wrong: Record<string, ConformanceCase> = {
   'another value': { ...challenge, expect: { challenge: 'something else' } },
   'more than the value': { ...challenge, expect: { challenge: `${String(challenge.expect.challenge)}, and more` } },
-  'an error, where a case says that there is none': { ...challenge, when: { op: 'challenge', method: 'S512' }, expect: { error: null, ok: true } },
+  'an error, where a case says that there is none': {
+    ...challenge,
+    when: { op: 'challenge', method: 'S512' },
+    expect: { error: null, ok: true }
+  },
   'nothing wrong, where something was expected': { ...challenge, expect: { ok: false } },
-  'a member of a token that was not to be there': { id: 'null', given: { code: 'zz' }, when: { op: 'exchange_code' }, expect: { token: { access_token: null } } },
-  'another outcome in words': { id: 'lookup', given: { flow: 'ask for an unregistered provider' }, when: { op: 'lookup' }, expect: { result: 'a client' } },
+  'a member of a token that was not to be there': {
+    id: 'null',
+    given: { code: 'zz' },
+    when: { op: 'exchange_code' },
+    expect: { token: { access_token: null } }
+  },
+  'another outcome in words': {
+    id: 'lookup',
+    given: { flow: 'ask for an unregistered provider' },
+    when: { op: 'lookup' },
+    expect: { result: 'a client' }
+  },
   'an error where none was expected': { ...challenge, when: { op: 'challenge', method: 'S512' } },
   'no error where one was expected': { ...challenge, expect: { error: { code: 'configuration' } } },
-  'another error than expected': { ...challenge, when: { op: 'challenge', method: 'S512' }, expect: { error: { code: 'missing_token' } } },
+  'another error than expected': {
+    ...challenge,
+    when: { op: 'challenge', method: 'S512' },
+    expect: { error: { code: 'missing_token' } }
+  },
   'one request more than expected': { ...call, expect: { wire: [] } },
   'another header than expected': { ...call, expect: { wire: [{ headers: { authorization: 'Bearer another' } }] } },
   'a field that was not expected in an exact form': {
@@ -95,7 +156,12 @@ const wrong: Record<string, ConformanceCase> = {
     when: { op: 'token_request' },
     expect: { wire: [{ form: { grant_type: 'authorization_code', code: 'zz' } }] }
   },
-  'another token than expected': { id: 'token', given: { code: 'zz' }, when: { op: 'exchange_code' }, expect: { token: { access_token: 'another' } } },
+  'another token than expected': {
+    id: 'token',
+    given: { code: 'zz' },
+    when: { op: 'exchange_code' },
+    expect: { token: { access_token: 'another' } }
+  },
   'a provider without a preset': { ...call, given: { ...call.given, provider: 'nobody' }, expect: { ok: true } }
 }
 

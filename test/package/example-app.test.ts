@@ -27,60 +27,64 @@ async function openBoard (t: Parameters<typeof startChromium>[0], accessTokenTtl
   t.after(() => running.close())
   const context = await chromium.newContext({ viewport: { width: 1280, height: 800 } })
   const problems: string[] = []
-  context.on('console', (message) => { if (message.text().includes('Content Security Policy')) problems.push(message.text()) })
-  context.on('weberror', (error) => problems.push(String(error.error())))
+  context.on('console', message => {
+    if (message.text().includes('Content Security Policy')) problems.push(message.text())
+  })
+  context.on('weberror', error => problems.push(String(error.error())))
   const page = await context.newPage()
   return { running, context, page, problems }
 }
 
-t.test('a person logs in by typing, sees who they are, outlives an expiry, works in two tabs, goes back, and logs out', async (t) => {
-  const board = await openBoard(t, 8)
-  if (board === undefined) return
-  const { running, context, page, problems } = board
+t.test(
+  'a person logs in by typing, sees who they are, outlives an expiry, works in two tabs, goes back, and logs out',
+  async t => {
+    const board = await openBoard(t, 8)
+    if (board === undefined) return
+    const { running, context, page, problems } = board
 
-  await page.goto(running.appUrl)
-  await picture(page, '1-welcome')
-  await page.getByRole('link', { name: /log in/i }).first().click()
-  await picture(page, '2-provider')
-  await logIn(page, 'alice', 'croissant')
-  await page.waitForSelector('.order')
-  t.match(await page.locator('#user-name').innerText(), /Alice/)
-  const first = await page.locator('#token-fingerprint').innerText()
-  await picture(page, '3-board')
+    await page.goto(running.appUrl)
+    await picture(page, '1-welcome')
+    await page.getByRole('link', { name: /log in/i }).first().click()
+    await picture(page, '2-provider')
+    await logIn(page, 'alice', 'croissant')
+    await page.waitForSelector('.order')
+    t.match(await page.locator('#user-name').innerText(), /Alice/)
+    const first = await page.locator('#token-fingerprint').innerText()
+    await picture(page, '3-board')
 
-  await page.locator('#token[data-state=over]').waitFor()
-  t.match(await page.locator('#token-life').innerText(), /over/, 'nothing renews a token that nobody needs')
-  await page.getByRole('button', { name: 'Call now' }).click()
-  await page.waitForSelector('#log [data-kind=refresh]')
-  await page.locator('#token-fingerprint').filter({ hasNotText: first }).waitFor()
-  t.ok(await page.locator('.order').count() > 0, 'the board is still there after the token was replaced')
-  await picture(page, '4-refreshed')
+    await page.locator('#token[data-state=over]').waitFor()
+    t.match(await page.locator('#token-life').innerText(), /over/, 'nothing renews a token that nobody needs')
+    await page.getByRole('button', { name: 'Call now' }).click()
+    await page.waitForSelector('#log [data-kind=refresh]')
+    await page.locator('#token-fingerprint').filter({ hasNotText: first }).waitFor()
+    t.ok(await page.locator('.order').count() > 0, 'the board is still there after the token was replaced')
+    await picture(page, '4-refreshed')
 
-  const other = await context.newPage()
-  await other.goto(`${running.appUrl}/board`)
-  await other.waitForSelector('.order')
-  const before = running.tokenRequests
-  await Promise.all([page, other].map(async tab => tab.getByRole('button', { name: '20 at once' }).click()))
-  await page.locator('#call-result').filter({ hasText: '20' }).waitFor()
-  t.ok(running.tokenRequests - before <= 1, 'forty calls from two tabs make one token request at most')
+    const other = await context.newPage()
+    await other.goto(`${running.appUrl}/board`)
+    await other.waitForSelector('.order')
+    const before = running.tokenRequests
+    await Promise.all([page, other].map(async tab => tab.getByRole('button', { name: '20 at once' }).click()))
+    await page.locator('#call-result').filter({ hasText: '20' }).waitFor()
+    t.ok(running.tokenRequests - before <= 1, 'forty calls from two tabs make one token request at most')
 
-  // Back lands on a step of the login that is over. From there it is one step to the board, and the login goes on.
-  await page.goBack()
-  await picture(page, '4-back')
-  await page.getByRole('link', { name: 'Back to Corner Bakery' }).click()
-  await page.waitForSelector('.order')
-  t.match(await page.locator('#user-name').innerText(), /Alice/, 'going back did no harm')
+    // Back lands on a step of the login that is over. From there it is one step to the board, and the login goes on.
+    await page.goBack()
+    await picture(page, '4-back')
+    await page.getByRole('link', { name: 'Back to Corner Bakery' }).click()
+    await page.waitForSelector('.order')
+    t.match(await page.locator('#user-name').innerText(), /Alice/, 'going back did no harm')
 
-  await page.getByRole('button', { name: 'Log out' }).click()
-  await page.waitForURL(url => url.pathname === '/')
-  await picture(page, '5-logged-out')
-  await other.waitForSelector('#ended:not([hidden])')
-  t.match(await other.locator('#ended').innerText(), /./, 'the other tab says that it is over')
-  await picture(other, '6-other-tab')
-  await page.goto(`${running.appUrl}/board`)
-  t.ok(await page.getByLabel('Password').isVisible(), 'and the provider asks for the password again')
-  t.strictSame(problems, [])
-})
+    await page.getByRole('button', { name: 'Log out' }).click()
+    await page.waitForURL(url => url.pathname === '/')
+    await picture(page, '5-logged-out')
+    await other.waitForSelector('#ended:not([hidden])')
+    t.match(await other.locator('#ended').innerText(), /./, 'the other tab says that it is over')
+    await picture(other, '6-other-tab')
+    await page.goto(`${running.appUrl}/board`)
+    t.ok(await page.getByLabel('Password').isVisible(), 'and the provider asks for the password again')
+    t.strictSame(problems, [])
+  })
 
 t.test('a wrong password is said so, and may be typed again', async (t) => {
   const board = await openBoard(t, 30)

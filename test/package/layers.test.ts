@@ -5,8 +5,24 @@ import ts from 'typescript'
 
 // From the ground up: a file imports from its own layer and from those before it. Types count as well.
 const layers = [
-  'errors', 'util', 'oauth', 'http', 'pages', 'providers', 'tokens', 'calls', 'login', 'standalone', 'options', 'session',
-  'context', 'routes', 'request-oauth', 'plugin', 'redis', 'index'
+  'errors',
+  'util',
+  'oauth',
+  'http',
+  'pages',
+  'providers',
+  'tokens',
+  'calls',
+  'login',
+  'standalone',
+  'options',
+  'session',
+  'context',
+  'routes',
+  'request-oauth',
+  'plugin',
+  'redis',
+  'index'
 ]
 
 /** Package → where its values may be imported, and where its types may. A name that ends with `/` is a folder. */
@@ -42,13 +58,20 @@ function readImports (file: string): Import[] {
   const add = (node: ts.Node, specifier: ts.Node | undefined, typeOnly: boolean) => {
     if (specifier === undefined) return
     const line = source.getLineAndCharacterOfPosition(node.getStart(source)).line + 1
-    found.push({ file, line, specifier: ts.isStringLiteral(specifier) ? specifier.text : specifier.getText(source), typeOnly })
+    found.push({
+      file,
+      line,
+      specifier: ts.isStringLiteral(specifier) ? specifier.text : specifier.getText(source),
+      typeOnly
+    })
   }
   const visit = (node: ts.Node): void => {
     if (ts.isImportDeclaration(node)) add(node, node.moduleSpecifier, node.importClause?.isTypeOnly === true)
     if (ts.isExportDeclaration(node)) add(node, node.moduleSpecifier, node.isTypeOnly)
     if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) add(node, node.argument.literal, true)
-    if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) add(node, node.arguments[0], false)
+    if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
+      add(node, node.arguments[0], false)
+    }
     ts.forEachChild(node, visit)
   }
   visit(source)
@@ -56,14 +79,25 @@ function readImports (file: string): Import[] {
 }
 
 const targetOf = ({ file, specifier }: Import) => posix.join(posix.dirname(file), specifier)
-const layerOf = (file: string) => layers.indexOf(file.includes('/') ? file.slice(0, file.indexOf('/')) : file.replace(/\.ts$/, ''))
-const isIn = (file: string, places: string[]) => places.some(place => place.endsWith('/') ? file.startsWith(place) : file === place)
-const show = ({ file, line, specifier, typeOnly }: Import) => `lib/${file}:${line} imports ${typeOnly ? 'a type' : 'a value'} from ${specifier}`
+const layerOf = (file: string) =>
+  layers.indexOf(file.includes('/') ? file.slice(0, file.indexOf('/')) : file.replace(/\.ts$/, ''))
+const isIn = (file: string, places: string[]) =>
+  places.some(place => (place.endsWith('/') ? file.startsWith(place) : file === place))
+const show = ({ file, line, specifier, typeOnly }: Import) =>
+  `lib/${file}:${line} imports ${typeOnly ? 'a type' : 'a value'} from ${specifier}`
 
 t.test('imports are found', async (t) => {
   t.ok(files.length > 30, `${files.length} files`)
-  t.ok(imports.some(({ file, specifier, typeOnly }) => file === 'http/transport.ts' && specifier === 'undici' && !typeOnly), 'a dynamic one')
-  t.ok(imports.some(({ specifier, typeOnly }) => specifier === 'fastify' && typeOnly), 'one of a type')
+  t.ok(
+    imports.some(
+      ({ file, specifier, typeOnly }) => file === 'http/transport.ts' && specifier === 'undici' && !typeOnly
+    ),
+    'a dynamic one'
+  )
+  t.ok(
+    imports.some(({ specifier, typeOnly }) => specifier === 'fastify' && typeOnly),
+    'one of a type'
+  )
 })
 
 t.test('every file has its layer', async (t) => {
@@ -91,8 +125,10 @@ t.test('each package is imported where it belongs', async (t) => {
   t.strictSame(misplaced.map(show), [])
 })
 
-t.test('package.json lists what is imported, and nothing else', async (t) => {
-  const { dependencies, peerDependencies } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
+t.test('package.json lists what is imported, and nothing else', async t => {
+  const { dependencies, peerDependencies } = JSON.parse(
+    readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  )
   const used = new Set(external.map(({ specifier }) => specifier))
   const loaded = new Set(external.filter(({ typeOnly }) => !typeOnly).map(({ specifier }) => specifier))
   t.strictSame([...used].sort(), Object.keys({ ...dependencies, ...peerDependencies }).sort())
@@ -100,7 +136,12 @@ t.test('package.json lists what is imported, and nothing else', async (t) => {
 })
 
 /** A way from a file back to itself, as text. */
-function cycleFrom (start: string, edges: Import[], path: string[] = [start], seen = new Set<string>()): string | undefined {
+function cycleFrom (
+  start: string,
+  edges: Import[],
+  path: string[] = [start],
+  seen = new Set<string>()
+): string | undefined {
   for (const edge of edges.filter(({ file }) => file === path.at(-1))) {
     const next = targetOf(edge)
     if (next === start) return [...path, next].join(' → ')

@@ -3,22 +3,40 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { installPackage, repository, run } from '../types/installed-package.ts'
 
-const { name, main, types, exports: entries, files } = JSON.parse(await readFile(join(repository, 'package.json'), 'utf8'))
+const {
+  name,
+  main,
+  types,
+  exports: entries,
+  files
+} = JSON.parse(await readFile(join(repository, 'package.json'), 'utf8'))
 
 t.test('the installed package', async (t) => {
   const folder = await installPackage(t)
   const installed = join(folder, 'node_modules', name)
 
-  t.test('has every file that package.json names', async (t) => {
-    const targets = [main, types, ...Object.values(entries).flatMap(entry => typeof entry === 'string' ? [entry] : Object.values(entry as object))]
+  t.test('has every file that package.json names', async t => {
+    const targets = [
+      main,
+      types,
+      ...Object.values(entries).flatMap(entry => (typeof entry === 'string' ? [entry] : Object.values(entry as object)))
+    ]
     for (const target of targets) await t.resolves(access(join(installed, target)), target)
-    for (const file of files.filter((file: string) => file !== 'dist')) await t.resolves(access(join(repository, file)), file)
+    for (const file of files.filter((file: string) => file !== 'dist')) {
+      await t.resolves(access(join(repository, file)), file)
+    }
   })
 
   t.test('exports every module that we tell people to import', async (t) => {
     const sources = await readdir(join(repository, 'lib'), { recursive: true })
-    const texts = await Promise.all(['README.md', ...sources.filter(file => file.endsWith('.ts')).map(file => `lib/${file}`)].map(file => readFile(join(repository, file), 'utf8')))
-    const named = new Set(texts.flatMap(text => [...text.matchAll(/fastify-oauth-session\/([a-z]+)\b/g)].map(([, module]) => `./${module}`)))
+    const texts = await Promise.all(
+      ['README.md', ...sources.filter(file => file.endsWith('.ts')).map(file => `lib/${file}`)].map(file =>
+        readFile(join(repository, file), 'utf8')
+      )
+    )
+    const named = new Set(
+      texts.flatMap(text => [...text.matchAll(/fastify-oauth-session\/([a-z]+)\b/g)].map(([, module]) => `./${module}`))
+    )
     t.ok(named.has('./providers'))
     t.strictSame([...named].filter(module => !(module in entries)), [])
   })
@@ -40,7 +58,8 @@ t.test('the installed package', async (t) => {
       const plugin = require('fastify-oauth-session')
       const { github } = require('fastify-oauth-session/providers')
       import('fastify-oauth-session').then((all) => show({
-        plugin: typeof plugin, same: [plugin.default, plugin.fastifyOAuthSession, all.default].every(item => item === plugin),
+        plugin: typeof plugin,
+        same: [plugin.default, plugin.fastifyOAuthSession, all.default].every(item => item === plugin),
         missing: Object.keys(all).filter(name => name !== 'module.exports' && plugin[name] !== all[name]),
         classes: Object.keys(plugin).filter(name => name.endsWith('Error')).length,
         error: new plugin.LoginRequiredError('log in') instanceof plugin.OAuthError,
@@ -54,8 +73,10 @@ t.test('the installed package', async (t) => {
     const seen = await runProgram(t, folder, 'app.cjs', `
       const app = require('fastify')()
       app.register(require('@fastify/cookie'))
-      app.register(require('@fastify/session'), { secret: 'thirty-two characters at the very least', cookie: { secure: 'auto' } })
-      app.register(require('fastify-oauth-session'), { baseUrl: 'http://localhost', providers: { acme: { issuer: 'https://id.example', clientId: 'app' } } })
+      const cookie = { secure: 'auto' }
+      app.register(require('@fastify/session'), { secret: 'thirty-two characters at the very least', cookie })
+      const providers = { acme: { issuer: 'https://id.example', clientId: 'app' } }
+      app.register(require('fastify-oauth-session'), { baseUrl: 'http://localhost', providers })
       app.get('/', { onRequest: (...args) => app.oauth.requireLogin()(...args) }, async () => 'in')
       app.inject('/').then(async ({ statusCode, json }) => {
         await app.close()

@@ -24,7 +24,9 @@ import { fencedBlocks, tableBelow } from '../types/markdown.ts'
 const read = (path: string) => readFile(join(repository, path), 'utf8')
 const readme = await read('README.md')
 const documents = new Map([['README.md', readme]])
-for (const path of ['CHANGELOG.md', 'SECURITY.md', 'docs/from-requests-oauthlib.md']) documents.set(path, await read(path))
+for (const path of ['CHANGELOG.md', 'SECURITY.md', 'docs/from-requests-oauthlib.md']) {
+  documents.set(path, await read(path))
+}
 
 t.test('the first app runs as it is written', async (t) => {
   const provider = await startProvider(t)
@@ -63,7 +65,9 @@ t.test('the first app runs as it is written', async (t) => {
   t.equal((await browser.get(`${url}/orders`, { headers: { accept: 'application/json' } })).status, 401)
   t.strictSame(provider.errors, [])
 
-  const secrets = browser.history.flatMap(page => [...new URL(page.url).searchParams].filter(([name]) => ['code', 'state'].includes(name)))
+  const secrets = browser.history.flatMap(page =>
+    [...new URL(page.url).searchParams].filter(([name]) => ['code', 'state'].includes(name))
+  )
   t.ok(secrets.length > 0)
   t.strictSame(secrets.filter(([, value]) => log.includes(value)), [], 'no code or state in the log')
   t.ok(program!.code.trimEnd().split('\n').length <= 25, '25 lines')
@@ -93,21 +97,38 @@ t.test('the tables name what there is, and nothing else', async (t) => {
     t.strictSame(members('lib/options.ts', 'PluginOptions').sort(), [...names].sort(), 'the type has the same')
   })
 
-  t.test('provider options', async (t) => {
-    const names = [...list('lib/providers/config.ts', 'PROVIDER_OPTIONS'), ...list('lib/providers/config.ts', 'ENDPOINTS')]
+  t.test('provider options', async t => {
+    const names = [
+      ...list('lib/providers/config.ts', 'PROVIDER_OPTIONS'),
+      ...list('lib/providers/config.ts', 'ENDPOINTS')
+    ]
     t.strictSame(named('Provider options').sort(), [...names].sort())
-    t.strictSame(members('lib/providers/options.ts', 'ProviderOptions').sort(), [...names].sort(), 'the type has the same')
+    t.strictSame(
+      members('lib/providers/options.ts', 'ProviderOptions').sort(),
+      [...names].sort(),
+      'the type has the same'
+    )
     const hooks = tableBelow(readme, 'Provider options').rows.find(([name]) => name === '`hooks`')?.[1] ?? ''
-    t.strictSame(codes(hooks).filter(code => /^\w+$/.test(code)).sort(), members('lib/providers/options.ts', 'ProviderHooks').sort())
+    t.strictSame(
+      codes(hooks)
+        .filter(code => /^\w+$/.test(code))
+        .sort(),
+      members('lib/providers/options.ts', 'ProviderHooks').sort()
+    )
   })
 
-  t.test('defaults', async (t) => {
-    const { providers, routes } = resolveOptions({ baseUrl: 'https://app.example', providers: { acme: { issuer: 'https://id.example', clientId: 'app' } } }, { hasSession: true, scopePrefix: '' })
+  t.test('defaults', async t => {
+    const { providers, routes } = resolveOptions(
+      { baseUrl: 'https://app.example', providers: { acme: { issuer: 'https://id.example', clientId: 'app' } } },
+      { hasSession: true, scopePrefix: '' }
+    )
     const documented = tableBelow(readme, 'Provider options').rows.flatMap(([names = '', , value = '']) => {
       const code = /^`(.*)`$/.exec(value)?.[1]
       return code === undefined ? [] : [[...codes(names), JSON.parse(code.replaceAll("'", '"'))]]
     })
-    const real = Object.entries(providers.get('acme')!).filter(([name, value]) => name !== 'name' && name !== 'title' && !['object', 'undefined'].includes(typeof value))
+    const real = Object.entries(providers.get('acme')!).filter(
+      ([name, value]) => name !== 'name' && name !== 'title' && !['object', 'undefined'].includes(typeof value)
+    )
     const given = ['issuer', 'clientId', 'identity']
     t.strictSame(Object.fromEntries(documented), Object.fromEntries(real.filter(([name]) => !given.includes(name))))
     t.match(readme, `\`{ ${Object.entries(routes).map(([name, path]) => `${name}: '${path}'`).join(', ')} }\``)
@@ -128,19 +149,33 @@ t.test('the tables name what there is, and nothing else', async (t) => {
     const { app } = await plainApp()
     const mentioned = new Set([...readme.matchAll(/app\.oauth\.(\w+)/g)].map(([, name]) => name))
     t.strictSame([...mentioned].sort(), Object.keys(app.oauth).sort())
-    t.match(readme, `app.oauth.requireLogin({ ${members('lib/routes/require-login.ts', 'RequireLoginOptions').join(', ')} })`)
+    t.match(
+      readme,
+      `app.oauth.requireLogin({ ${members('lib/routes/require-login.ts', 'RequireLoginOptions').join(', ')} })`
+    )
   })
 
   t.test('app.oauth.provider(name)', async (t) => {
     t.strictSame(named('The app itself, scripts and jobs').sort(), methods(ProviderHandle).sort())
     t.strictSame(named('Sessions without a request').sort(), methods(OAuthSession).sort())
     const init = /^`session\(init\)` takes (.*)\.$/m.exec(readme)?.[1] ?? ''
-    t.strictSame(codes(init).sort(), [...members('lib/standalone/session.ts', 'OAuthSessionInit'), ...members('lib/login/start.ts', 'LoginInit')].sort())
+    t.strictSame(
+      codes(init).sort(),
+      [
+        ...members('lib/standalone/session.ts', 'OAuthSessionInit'),
+        ...members('lib/login/start.ts', 'LoginInit')
+      ].sort()
+    )
   })
 
-  t.test('functions', async (t) => {
-    const functions = Object.keys(entry).filter(name => !/Error$|^(?:default|module\.exports|fastifyOAuthSession)$/.test(name))
-    t.strictSame(functions.filter(name => !readme.includes(`\`${name}(`)), [])
+  t.test('functions', async t => {
+    const functions = Object.keys(entry).filter(
+      name => !/Error$|^(?:default|module\.exports|fastifyOAuthSession)$/.test(name)
+    )
+    t.strictSame(
+      functions.filter(name => !readme.includes(`\`${name}(`)),
+      []
+    )
   })
 
   t.test('presets', async (t) => {
@@ -149,7 +184,9 @@ t.test('the tables name what there is, and nothing else', async (t) => {
     const usual = members('lib/providers/options.ts', 'ProviderOptions')
     for (const [names = '', options = ''] of tableBelow(readme, 'Presets').rows) {
       for (const name of codes(names)) {
-        const own = interfaces(`lib/providers/${name}.ts`).filter(item => /Options$/.test(item.name.text)).flatMap(item => item.members.map(member => member.name!.getText()))
+        const own = interfaces(`lib/providers/${name}.ts`)
+          .filter(item => /Options$/.test(item.name.text))
+          .flatMap(item => item.members.map(member => member.name!.getText()))
         t.strictSame(codes(options).sort(), own.filter(option => !usual.includes(option)).sort(), name)
       }
     }
@@ -159,28 +196,56 @@ t.test('the tables name what there is, and nothing else', async (t) => {
     t.strictSame(named('Hooks').sort(), list('lib/options.ts', 'OPTIONS').filter(name => /^on[A-Z]/.test(name)).sort())
   })
 
-  t.test('errors', async (t) => {
-    const classes = Object.entries(exported).filter(([name]) => name !== 'OAuthError') as [string, exported.OAuthErrorConstructor][]
+  t.test('errors', async t => {
+    const classes = Object.entries(exported).filter(([name]) => name !== 'OAuthError') as [
+      string,
+      exported.OAuthErrorConstructor
+    ][]
     const errors = classes.map(([name, Class]) => {
       const { code, statusCode } = new Class('message')
       return `${code} ${statusCode} ${name}`
     })
-    t.strictSame(tableBelow(readme, 'Errors').rows.map(([code = '', status, name = '']) => [...codes(code), status, ...codes(name)].join(' ')).sort(), errors.sort())
+    t.strictSame(
+      tableBelow(readme, 'Errors')
+        .rows.map(([code = '', status, name = '']) => [...codes(code), status, ...codes(name)].join(' '))
+        .sort(),
+      errors.sort()
+    )
     const details = members('lib/errors.ts', 'OAuthErrorDetails').filter(name => name !== 'cause')
     const sentence = /They carry (.*)\./.exec(readme)?.[1] ?? ''
     t.strictSame(codes(sentence).sort(), ['code', 'statusCode', ...details].sort())
   })
 })
 
-t.test('no document speaks of what does not exist', async (t) => {
-  const codesOfErrors = new Set(Object.values(exported).filter(Class => Class !== exported.OAuthError).map(Class => new Class('message').code as string))
+t.test('no document speaks of what does not exist', async t => {
+  const codesOfErrors = new Set(
+    Object.values(exported)
+      .filter(Class => Class !== exported.OAuthError)
+      .map(Class => new Class('message').code as string)
+  )
   const { app } = await plainApp()
   for (const [path, text] of documents) {
     const found = (pattern: RegExp) => [...text.matchAll(pattern)].map(([, name = '']) => name)
-    t.strictSame(found(/(FST_OAUTH_\w+)/g).filter(code => !codesOfErrors.has(code)), [], `codes in ${path}`)
-    t.strictSame(found(/request\.oauth\.(\w+)/g).filter(name => !(name in RequestOAuth.prototype)), [], `request.oauth in ${path}`)
-    t.strictSame(found(/(?:app|admin)\.oauth\.(\w+)/g).filter(name => !(name in app.oauth)), [], `app.oauth in ${path}`)
-    t.strictSame(found(/(?<!\b(?:oauth2|requests)\.)\b([A-Z]\w+Error)\b/g).filter(name => !(name in exported)), [], `classes in ${path}`)
+    t.strictSame(
+      found(/(FST_OAUTH_\w+)/g).filter(code => !codesOfErrors.has(code)),
+      [],
+      `codes in ${path}`
+    )
+    t.strictSame(
+      found(/request\.oauth\.(\w+)/g).filter(name => !(name in RequestOAuth.prototype)),
+      [],
+      `request.oauth in ${path}`
+    )
+    t.strictSame(
+      found(/(?:app|admin)\.oauth\.(\w+)/g).filter(name => !(name in app.oauth)),
+      [],
+      `app.oauth in ${path}`
+    )
+    t.strictSame(
+      found(/(?<!\b(?:oauth2|requests)\.)\b([A-Z]\w+Error)\b/g).filter(name => !(name in exported)),
+      [],
+      `classes in ${path}`
+    )
     for (const link of found(/\]\(([^)]+)\)/g).filter(link => !/^https:|^#/.test(link))) {
       await t.resolves(access(join(repository, link)), `${path} links to ${link}`)
     }
@@ -195,7 +260,10 @@ async function plainApp () {
   await app.register(cookie)
   await app.register(session, { secret: 'thirty-two characters at the very least', cookie: { secure: 'auto' } })
   const acme = { issuer: 'https://id.example', clientId: 'app' }
-  await app.register(oauth, { baseUrl: 'https://app.example', providers: { acme, old: { ...acme, grantType: 'password' } } })
+  await app.register(oauth, {
+    baseUrl: 'https://app.example',
+    providers: { acme, old: { ...acme, grantType: 'password' } }
+  })
   await app.ready()
   await app.close()
   return { app, routes }
@@ -210,7 +278,9 @@ function methods ({ prototype }: { prototype: object }): string[] {
 
 /** What stands in backticks in the first column of the table below a heading; of a call, its name. */
 function named (heading: string): string[] {
-  return tableBelow(readme, heading).rows.flatMap(([first = '']) => codes(first)).map(name => name.replace(/\(.*\)$/, ''))
+  return tableBelow(readme, heading)
+    .rows.flatMap(([first = '']) => codes(first))
+    .map(name => name.replace(/\(.*\)$/, ''))
 }
 
 function codes (text: string): string[] {
@@ -220,11 +290,17 @@ function codes (text: string): string[] {
 /** The strings of a list, or the keys of an object, at the top of a file that does not export it. */
 function list (path: string, name: string): string[] {
   const source = sourceOf(path)
-  const declarations = source.statements.filter(ts.isVariableStatement).flatMap(({ declarationList }) => [...declarationList.declarations])
+  const declarations = source.statements
+    .filter(ts.isVariableStatement)
+    .flatMap(({ declarationList }) => [...declarationList.declarations])
   let value = declarations.find(declaration => declaration.name.getText(source) === name)?.initializer
   if (value !== undefined && ts.isAsExpression(value)) value = value.expression
-  if (value !== undefined && ts.isArrayLiteralExpression(value)) return value.elements.filter(ts.isStringLiteral).map(({ text }) => text)
-  if (value !== undefined && ts.isObjectLiteralExpression(value)) return value.properties.map(({ name: key }) => key!.getText(source))
+  if (value !== undefined && ts.isArrayLiteralExpression(value)) {
+    return value.elements.filter(ts.isStringLiteral).map(({ text }) => text)
+  }
+  if (value !== undefined && ts.isObjectLiteralExpression(value)) {
+    return value.properties.map(({ name: key }) => key!.getText(source))
+  }
   throw new Error(`${path} has no list ${name}`)
 }
 

@@ -56,7 +56,15 @@ async function startApp (t: Test, options?: ProviderOptions) {
       return { location: `${as.authorization_endpoint}?${new URLSearchParams(parameters)}` }
     }
     const callback = oauth.validateAuthResponse(as, client, current, 'xyz')
-    const response = await oauth.authorizationCodeGrantRequest(as, client, auth, callback, redirectUri, codeVerifier, insecure)
+    const response = await oauth.authorizationCodeGrantRequest(
+      as,
+      client,
+      auth,
+      callback,
+      redirectUri,
+      codeVerifier,
+      insecure
+    )
     app.tokens = await oauth.processAuthorizationCodeResponse(as, client, response)
     return { text: 'logged in' }
   }
@@ -82,7 +90,11 @@ t.test('a whole login, userinfo and an API call', async (t) => {
   const page = await browser.login(`${app.url}/login/acme`, { user: 'bob' })
   t.match(page, { status: 200, text: 'logged in' })
 
-  const { access_token: accessToken, scope: granted, id_token: idToken = '' } = app.tokens as oauth.TokenEndpointResponse
+  const {
+    access_token: accessToken,
+    scope: granted,
+    id_token: idToken = ''
+  } = app.tokens as oauth.TokenEndpointResponse
   t.equal(granted, 'openid profile email orders:read', 'offline_access needs prompt=consent')
   t.match(decodeJwt(idToken), { sub: 'bob', iss: provider.issuer, aud: provider.clientId })
   const userinfo = await oauth.userInfoRequest(app.as, app.client, accessToken, insecure)
@@ -93,14 +105,19 @@ t.test('a whole login, userinfo and an API call', async (t) => {
   t.equal((await callApi(provider, 'orders', accessToken)).status, 200)
   t.equal(provider.api.requests.length, 2)
   t.equal(provider.api.requests[0]?.authorization, `Bearer ${accessToken}`)
-  t.match(provider.tokenRequests, [{ body: { grant_type: 'authorization_code' }, processed: true, answer: { status: 200 } }])
+  t.match(provider.tokenRequests, [
+    { body: { grant_type: 'authorization_code' }, processed: true, answer: { status: 200 } }
+  ])
   t.strictSame(provider.errors, [])
 
   const jwt = await provider.signJwt({ sub: 'mallory' }, { typ: 'logout+jwt' })
   const { payload } = await jwtVerify(jwt, createRemoteJWKSet(new URL(app.as.jwks_uri ?? '')))
   t.equal(payload.sub, 'mallory')
 
-  const sites = browser.history.map(({ url, requestHeaders }) => [new URL(url).pathname.split('/')[1], requestHeaders['sec-fetch-site']])
+  const sites = browser.history.map(({ url, requestHeaders }) => [
+    new URL(url).pathname.split('/')[1],
+    requestHeaders['sec-fetch-site']
+  ])
   t.strictSame(sites, [
     ['login', 'none'], ['auth', 'none'], ['interaction', 'none'],
     ['interaction', 'same-origin'], ['auth', 'same-origin'], ['callback', 'same-site'],
@@ -250,8 +267,12 @@ t.test('the other endpoints', async (t) => {
   t.equal((await callApi(provider, 'orders', credentials.access_token, { method: 'DELETE' })).status, 403)
   t.equal((await callApi(provider, `orders?access_token=${credentials.access_token}`)).status, 200)
   t.equal((await callApi(provider, 'status/429', credentials.access_token)).status, 429)
-  t.match(await (await callApi(provider, 'echo', credentials.access_token, { method: 'PUT' })).json(), { method: 'PUT' })
-  t.match(await (await callApi(provider, 'orders', credentials.access_token, { method: 'POST', body: 'x' })).json(), { body: 'x' })
+  t.match(await (await callApi(provider, 'echo', credentials.access_token, { method: 'PUT' })).json(), {
+    method: 'PUT'
+  })
+  t.match(await (await callApi(provider, 'orders', credentials.access_token, { method: 'POST', body: 'x' })).json(), {
+    body: 'x'
+  })
   const slow = provider.api.holdSlow()
   const waiting = callApi(provider, 'slow', credentials.access_token)
   await slow.arrived
@@ -285,18 +306,33 @@ t.test('options of the provider', async (t) => {
   const provider = await startProvider(t, {
     host: 'localhost',
     redirectUris: ['https://one.example/callback'],
-    features: { deviceFlow: false, clientCredentials: false, backchannelLogout: false, revocation: false, userinfo: false },
+    features: {
+      deviceFlow: false,
+      clientCredentials: false,
+      backchannelLogout: false,
+      revocation: false,
+      userinfo: false
+    },
     resourceServers: { 'https://api.example/': 'orders:read' },
     configuration: { conformIdTokenClaims: false },
   })
-  const authorize = (redirectUri: string) => new Browser().get(`${provider.issuer}/auth?${new URLSearchParams({
-    client_id: provider.clientId, response_type: 'code', redirect_uri: redirectUri, code_challenge: 'a'.repeat(43), code_challenge_method: 'S256',
-  })}`)
+  const authorize = (redirectUri: string) =>
+    new Browser().get(
+      `${provider.issuer}/auth?${new URLSearchParams({
+        client_id: provider.clientId,
+        response_type: 'code',
+        redirect_uri: redirectUri,
+        code_challenge: 'a'.repeat(43),
+        code_challenge_method: 'S256'
+      })}`
+    )
   t.equal((await authorize('https://one.example/callback')).status, 200)
   t.match(await authorize('https://two.example/callback'), { status: 400, text: /redirect_uri/ })
   provider.allowRedirect('https://two.example/callback')
   t.equal((await authorize('https://two.example/callback')).status, 200)
-  t.notMatch(await (await fetch(`${provider.issuer}/.well-known/openid-configuration`)).json(), { revocation_endpoint: String })
+  t.notMatch(await (await fetch(`${provider.issuer}/.well-known/openid-configuration`)).json(), {
+    revocation_endpoint: String
+  })
   await provider.close()
 })
 
@@ -311,18 +347,32 @@ t.test('cookies and sites as in a browser', async (t) => {
   t.ok(server.listening)
   t.after(close)
   const browser = new Browser()
-  const cookies = ['lax=1', 'strict=1; SameSite=Strict', 'none=1; SameSite=None; Secure', 'deep=1; Path=/deep', '__Host-no=1; Path=/',
-    'foreign=1; Domain=evil.test']
-  await browser.get(`http://app.test:${port}/?${new URLSearchParams(cookies.map((value): [string, string] => ['cookie', value]))}`)
-  const sent = (page: { json (): any }) => page.json().headers.cookie
+  const cookies = [
+    'lax=1',
+    'strict=1; SameSite=Strict',
+    'none=1; SameSite=None; Secure',
+    'deep=1; Path=/deep',
+    '__Host-no=1; Path=/',
+    'foreign=1; Domain=evil.test'
+  ]
+  await browser.get(
+    `http://app.test:${port}/?${new URLSearchParams(cookies.map((value): [string, string] => ['cookie', value]))}`
+  )
+  const sent = (page: { json(): any }) => page.json().headers.cookie
   t.equal(sent(await browser.get('/')), 'lax=1; strict=1; none=1')
   t.equal(sent(await browser.get('/deep/er')), 'deep=1; lax=1; strict=1; none=1')
   t.equal(sent(await browser.get('/', { from: 'http://evil.test/' })), 'lax=1; none=1')
   t.equal(sent(await browser.post('/', { from: 'http://evil.test/' })), 'none=1')
   t.equal(sent(await browser.get(`http://other.test:${port}/`)), undefined)
 
-  const posted = await browser.post(`http://app.test:${port}/?status=307&to=http://other.test:${port}/`, { form: { a: '1' }, from: `http://app.test:${port}/` })
-  t.match(posted.json(), { method: 'POST', headers: { origin: `http://app.test:${port}`, 'sec-fetch-site': 'cross-site' } })
+  const posted = await browser.post(`http://app.test:${port}/?status=307&to=http://other.test:${port}/`, {
+    form: { a: '1' },
+    from: `http://app.test:${port}/`
+  })
+  t.match(posted.json(), {
+    method: 'POST',
+    headers: { origin: `http://app.test:${port}`, 'sec-fetch-site': 'cross-site' }
+  })
   const step = await browser.get(`http://app.test:${port}/?to=/deep&cookie=lax=;Max-Age=0`, { redirect: 'manual' })
   t.equal(step.location, `http://app.test:${port}/deep`)
   t.equal(sent(await browser.follow(step)), 'deep=1; strict=1; none=1')
@@ -373,7 +423,9 @@ t.test('a service that is not there', async (t) => {
   const skipped: string[] = []
   const test = { pass: (message: string) => skipped.push(message) > 0 } as unknown as Test
   const { REQUIRE_SERVICES: required } = process.env
-  t.after(() => { required === undefined ? delete process.env.REQUIRE_SERVICES : process.env.REQUIRE_SERVICES = required })
+  t.after(() => {
+    required === undefined ? delete process.env.REQUIRE_SERVICES : (process.env.REQUIRE_SERVICES = required)
+  })
   delete process.env.REQUIRE_SERVICES
   t.equal(requireService(test, 'no-such-binary'), false)
   t.match(skipped, [/no-such-binary/])

@@ -21,12 +21,15 @@ const readmeContext = `
     const kept: TokenSet
     function keep (tokens: TokenSet): Promise<void>
     const store: SessionStore
-    const env: Record<'SESSION_SECRET' | 'OLD_SESSION_SECRET' | 'ENCRYPTION_KEY' | 'REDIS_URL' | 'CLIENT_ID' | 'CLIENT_SECRET', string>
+    const env: Record<
+      'SESSION_SECRET' | 'OLD_SESSION_SECRET' | 'ENCRYPTION_KEY' | 'REDIS_URL' | 'CLIENT_ID' | 'CLIENT_SECRET', string>
     interface Order { id: number }
   }
 `
-const asInstalled = async (name: string) => (await readFile(join(repository, 'test/types', name), 'utf8'))
-  .replaceAll("'../../lib/index.ts'", "'fastify-oauth-session'").replaceAll(/'..\/..\/lib\/(\w+)(?:\/index)?.ts'/g, "'fastify-oauth-session/$1'")
+const asInstalled = async (name: string) =>
+  (await readFile(join(repository, 'test/types', name), 'utf8'))
+    .replaceAll("'../../lib/index.ts'", "'fastify-oauth-session'")
+    .replaceAll(/'..\/..\/lib\/(\w+)(?:\/index)?.ts'/g, "'fastify-oauth-session/$1'")
 const readme = await readFile(join(repository, 'README.md'), 'utf8')
 const porting = await readFile(join(repository, 'docs/from-requests-oauthlib.md'), 'utf8')
 const snippetsOf = (markdown: string) => fencedBlocks(markdown).filter(({ language }) => language === 'ts')
@@ -36,8 +39,14 @@ const files = {
   'readme-context.ts': readmeContext,
   'public-api.ts': await asInstalled('public-api.ts'),
   'server-kinds.ts': await asInstalled('server-kinds.ts'),
-  ...Object.fromEntries(snippets.filter(snippet => !listsProviders(snippet)).map(({ line, code }) => [`readme-line-${line}.ts`, `${code}\nexport {}\n`])),
-  ...Object.fromEntries(snippetsOf(porting).map(({ line, code }) => [`porting-line-${line}.ts`, `${code}\nexport {}\n`]))
+  ...Object.fromEntries(
+    snippets
+      .filter(snippet => !listsProviders(snippet))
+      .map(({ line, code }) => [`readme-line-${line}.ts`, `${code}\nexport {}\n`])
+  ),
+  ...Object.fromEntries(
+    snippetsOf(porting).map(({ line, code }) => [`porting-line-${line}.ts`, `${code}\nexport {}\n`])
+  )
 }
 
 t.test('types', async (t) => {
@@ -50,8 +59,15 @@ t.test('types', async (t) => {
 
   const { program, problems } = compile(folder, Object.keys(files))
 
-  t.equal(program.getSourceFile(join(folder, 'public-api.ts'))?.fileName, join(folder, 'public-api.ts'), 'it was compiled')
-  t.ok(program.getSourceFiles().some(({ fileName }) => fileName.endsWith('fastify-oauth-session/dist/index.d.ts')), "on the package's declarations")
+  t.equal(
+    program.getSourceFile(join(folder, 'public-api.ts'))?.fileName,
+    join(folder, 'public-api.ts'),
+    'it was compiled'
+  )
+  t.ok(
+    program.getSourceFiles().some(({ fileName }) => fileName.endsWith('fastify-oauth-session/dist/index.d.ts')),
+    "on the package's declarations"
+  )
   for (const name of Object.keys(files)) {
     t.strictSame(problems.filter(({ file }) => file === name).map(({ text }) => text), [], name)
   }
@@ -78,7 +94,8 @@ function compile (folder: string, names: string[]) {
   })
   const problems = ts.getPreEmitDiagnostics(program).map(({ file, start, messageText }) => ({
     file: file?.fileName.replace(`${folder}/`, '') ?? '',
-    text: `${file === undefined ? '' : `${file.getLineAndCharacterOfPosition(start ?? 0).line + 1}: `}${ts.flattenDiagnosticMessageText(messageText, '\n')}`
+    text: (file === undefined ? '' : `${file.getLineAndCharacterOfPosition(start ?? 0).line + 1}: `) +
+      ts.flattenDiagnosticMessageText(messageText, '\n')
   }))
   return { program, problems }
 }

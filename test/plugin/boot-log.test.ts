@@ -38,14 +38,18 @@ async function warnings (t: Test, store: object, tokenStore?: TokenStore): Promi
   return log.lines.filter(({ level }) => Number(level) >= 40).map(({ msg }) => String(msg))
 }
 
-t.test('a session store on Redis without tokenStore: that refreshes are coordinated within one process only, and how to change it', async (t) => {
-  const client = await connect(t, true)
-  if (client === undefined) return
-  const said = await warnings(t, new RedisSessionStore(client))
-  t.equal(said.length, 1, 'once')
-  t.match(said[0], /coordinated within this process only/)
-  t.match(said[0], /tokenStore: redisStore\(client\) from fastify-oauth-session\/redis/)
-})
+t.test(
+  'a session store on Redis without tokenStore: that refreshes are coordinated within one process only, and how to ' +
+    'change it',
+  async t => {
+    const client = await connect(t, true)
+    if (client === undefined) return
+    const said = await warnings(t, new RedisSessionStore(client))
+    t.equal(said.length, 1, 'once')
+    t.match(said[0], /coordinated within this process only/)
+    t.match(said[0], /tokenStore: redisStore\(client\) from fastify-oauth-session\/redis/)
+  }
+)
 
 t.test('the same with tokenStore, and the in-memory store: nothing to say', async (t) => {
   const client = await connect(t, true)

@@ -17,9 +17,13 @@ import { expireTokens } from '../helpers/records.ts'
 function secretsOf (provider: TestProvider, ...browsers: Browser[]): string[] {
   const secrets = new Set<string>([provider.clientSecret])
   for (const { body, answer } of provider.tokenRequests) {
-    for (const name of ['code', 'code_verifier', 'refresh_token']) if (typeof body[name] === 'string') secrets.add(body[name])
+    for (const name of ['code', 'code_verifier', 'refresh_token']) {
+      if (typeof body[name] === 'string') secrets.add(body[name])
+    }
     const members = (answer?.body ?? {}) as Record<string, unknown>
-    for (const name of ['access_token', 'refresh_token', 'id_token']) if (typeof members[name] === 'string') secrets.add(members[name] as string)
+    for (const name of ['access_token', 'refresh_token', 'id_token']) {
+      if (typeof members[name] === 'string') secrets.add(members[name] as string)
+    }
   }
   for (const { history } of browsers) {
     for (const { url, headers } of history) {
@@ -73,7 +77,10 @@ t.test('a refresh that fails leaves no secret in the log', async (t) => {
   await browser.login(`${url}/login/acme`)
   for (const [status, error] of [[400, 'invalid_request'], [502, 'server_error'], [400, 'invalid_grant']] as const) {
     expireTokens(store)
-    const fault = provider.failTokenEndpoint(({ request: { body } }) => ({ status, body: { error, error_description: `refresh token ${String(body.refresh_token)} is unknown` } }))
+    const fault = provider.failTokenEndpoint(({ request: { body } }) => ({
+      status,
+      body: { error, error_description: `refresh token ${String(body.refresh_token)} is unknown` }
+    }))
     t.ok((await browser.get(`${url}/orders`)).status >= 400)
     fault.stop()
   }
@@ -83,7 +90,10 @@ t.test('a refresh that fails leaves no secret in the log', async (t) => {
 t.test('a revocation that fails leaves no secret in the log', async (t) => {
   const log = captureLog()
   const provider = await startProvider(t)
-  const { url } = await buildApp(t, { fastify: { logger: log.logger }, oauth: { providers: { acme: provider.providerOptions } } })
+  const { url } = await buildApp(t, {
+    fastify: { logger: log.logger },
+    oauth: { providers: { acme: provider.providerOptions } }
+  })
   const browser = new Browser()
   await browser.login(`${url}/login/acme`)
   provider.endpoints.revocation.fail(({ response }) => { response.destroy() })
@@ -93,12 +103,32 @@ t.test('a revocation that fails leaves no secret in the log', async (t) => {
 })
 
 const failures: Record<string, LoginAppOptions & { logged: RegExp }> = {
-  'the provider says no': { wrong: { callback: (params) => { params.set('error', 'access_denied') } }, logged: /access_denied/ },
+  'the provider says no': {
+    wrong: {
+      callback: params => {
+        params.set('error', 'access_denied')
+      }
+    },
+    logged: /access_denied/
+  },
   'the provider repeats what came with its error': {
-    wrong: { callback: (params) => { params.set('error', 'invalid_request'); params.set('error_description', `no: ${params}`); params.set('error_uri', `https://id.example/?${params}`) } },
+    wrong: {
+      callback: params => {
+        params.set('error', 'invalid_request')
+        params.set('error_description', `no: ${params}`)
+        params.set('error_uri', `https://id.example/?${params}`)
+      }
+    },
     logged: /"oauthErrorDescription":"no: code=\[redacted\]&state=\[redacted\]/
   },
-  'the issuer is another': { wrong: { callback: (params) => { params.set('iss', 'https://evil.example') } }, logged: /issuer_mismatch/ },
+  'the issuer is another': {
+    wrong: {
+      callback: params => {
+        params.set('iss', 'https://evil.example')
+      }
+    },
+    logged: /issuer_mismatch/
+  },
   'the ID token is refused': { wrong: { claims: { nonce: 'another' } }, logged: /"reason":"nonce"/ },
   'the ID token is no token': { wrong: { idToken: (jwt) => `${jwt}x.y` }, logged: /"reason":"malformed"/ },
   'the token endpoint repeats what it was sent': {
@@ -106,7 +136,11 @@ const failures: Record<string, LoginAppOptions & { logged: RegExp }> = {
       instead: {
         token: ({ form, headers }) => ({
           status: 400,
-          body: { error: 'invalid_request', error_description: `${form.toString()} ${headers.authorization}`, error_uri: `https://id.example/?${form.toString()}` }
+          body: {
+            error: 'invalid_request',
+            error_description: `${form.toString()} ${headers.authorization}`,
+            error_uri: `https://id.example/?${form.toString()}`
+          }
         })
       }
     },
@@ -114,27 +148,70 @@ const failures: Record<string, LoginAppOptions & { logged: RegExp }> = {
   },
   'the token endpoint repeats a short secret and a 503': {
     provider: { clientSecret: 'p4ss/w0rd+x', clientAuthentication: 'client_secret_post' },
-    wrong: { instead: { token: ({ form }) => ({ status: 503, body: `overloaded by ${form.get('client_secret')} in ${form.toString()}` }) } },
+    wrong: {
+      instead: {
+        token: ({ form }) => ({ status: 503, body: `overloaded by ${form.get('client_secret')} in ${form.toString()}` })
+      }
+    },
     logged: /overloaded|PROVIDER_UNAVAILABLE/
   },
   'the token endpoint repeats a short secret and a 400': {
     provider: { clientSecret: 'p4ss/w0rd+x', clientAuthentication: 'client_secret_post' },
-    wrong: { instead: { token: ({ form }) => ({ status: 400, body: { error: 'invalid_request', error_description: `${form.get('client_secret')} ${form.toString()}` } }) } },
+    wrong: {
+      instead: {
+        token: ({ form }) => ({
+          status: 400,
+          body: { error: 'invalid_request', error_description: `${form.get('client_secret')} ${form.toString()}` }
+        })
+      }
+    },
     logged: /invalid_request/
   },
   'the token endpoint repeats it in HTML': {
-    wrong: { instead: { token: ({ form }) => ({ status: 403, headers: { 'content-type': 'text/html' }, body: `<h1>Blocked</h1><p>${form.toString()}</p>` }) } },
+    wrong: {
+      instead: {
+        token: ({ form }) => ({
+          status: 403,
+          headers: { 'content-type': 'text/html' },
+          body: `<h1>Blocked</h1><p>${form.toString()}</p>`
+        })
+      }
+    },
     logged: /Blocked/
   },
   'the token answer cannot be read': {
-    wrong: { instead: { token: { headers: { 'content-type': 'application/json' }, body: '{"access_token":"sEcReT-tOkEn-oF-a-uSeR-12345","refresh_token":"sEcReT-rEfReSh' } } },
+    wrong: {
+      instead: {
+        token: {
+          headers: { 'content-type': 'application/json' },
+          body: '{"access_token":"sEcReT-tOkEn-oF-a-uSeR-12345","refresh_token":"sEcReT-rEfReSh'
+        }
+      }
+    },
     logged: /unreadable_response/
   },
-  'the connection to the token endpoint breaks': { wrong: { instead: { token: (_request, response) => { response.destroy(); return 'taken' } } }, logged: /cannot be reached/ },
-  'userinfo is somebody else\'s': { wrong: { userinfo: { sub: 'mallory' } }, provider: { scope: 'openid profile' }, logged: /subject_mismatch/ },
+  'the connection to the token endpoint breaks': {
+    wrong: {
+      instead: {
+        token: (_request, response) => {
+          response.destroy()
+          return 'taken'
+        }
+      }
+    },
+    logged: /cannot be reached/
+  },
+  "userinfo is somebody else's": {
+    wrong: { userinfo: { sub: 'mallory' } },
+    provider: { scope: 'openid profile' },
+    logged: /subject_mismatch/
+  },
   'userinfo repeats a short token': {
     providers: ({ staticOptions }) => ({ acme: staticOptions }),
-    wrong: { tokens: { access_token: 'short-t0ken' }, instead: { userinfo: ({ headers }) => ({ status: 503, body: `overloaded by ${headers.authorization}` }) } },
+    wrong: {
+      tokens: { access_token: 'short-t0ken' },
+      instead: { userinfo: ({ headers }) => ({ status: 503, body: `overloaded by ${headers.authorization}` }) }
+    },
     logged: /overloaded by Bearer/
   },
   'onLogin throws': { oauth: { onLogin: () => { throw new Error('not one of us') } }, logged: /not one of us/ },
@@ -150,7 +227,21 @@ for (const [what, { logged, ...options }] of Object.entries(failures)) {
     t.match(log.text, logged)
     const challenge = provider.asked('authorization')[0]!.query.get('code_challenge')!
     const basic = Buffer.from(`${provider.clientId}:${provider.clientSecret}`).toString('base64')
-    assertNothingLeaked(t, log, [...provider.secrets, ...cookies, challenge, basic, 'p4ss/w0rd+x', 'sEcReT-tOkEn-oF-a-uSeR-12345', 'sEcReT-rEfReSh', 'short-t0ken'], 7)
+    assertNothingLeaked(
+      t,
+      log,
+      [
+        ...provider.secrets,
+        ...cookies,
+        challenge,
+        basic,
+        'p4ss/w0rd+x',
+        'sEcReT-tOkEn-oF-a-uSeR-12345',
+        'sEcReT-rEfReSh',
+        'short-t0ken'
+      ],
+      7
+    )
   })
 }
 
@@ -158,7 +249,12 @@ t.test('an error shows nothing of the request that failed, however deep one look
   // What undici's own errors have had in them: sockets, requests, headers.
   class Revealing extends Dispatcher {
     override dispatch (options: Dispatcher.DispatchOptions): boolean {
-      throw Object.assign(new Error('connection lost'), { code: 'ECONNRESET', options, cause: new Error(String(options.body)), [Symbol('request')]: options })
+      throw Object.assign(new Error('connection lost'), {
+        code: 'ECONNRESET',
+        options,
+        cause: new Error(String(options.body)),
+        [Symbol('request')]: options
+      })
     }
   }
   const { browser, url, errors, provider } = await loginApp(t, {
@@ -169,15 +265,29 @@ t.test('an error shows nothing of the request that failed, however deep one look
   const [error] = errors
   t.match(error, { code: 'FST_OAUTH_PROVIDER_UNAVAILABLE', cause: { message: 'connection lost', code: 'ECONNRESET' } })
   const { query } = provider.asked('authorization')[0]!
-  const secrets = [...provider.secrets, query.get('state')!, Buffer.from(`${provider.clientId}:${provider.clientSecret}`).toString('base64')]
-  const shown = [inspect(error, { depth: Infinity, showHidden: true, getters: true }), JSON.stringify(error), error!.stack, String(error!.cause)].join()
-  t.strictSame(secrets.filter(secret => shown.includes(secret)), [])
+  const secrets = [
+    ...provider.secrets,
+    query.get('state')!,
+    Buffer.from(`${provider.clientId}:${provider.clientSecret}`).toString('base64')
+  ]
+  const shown = [
+    inspect(error, { depth: Infinity, showHidden: true, getters: true }),
+    JSON.stringify(error),
+    error!.stack,
+    String(error!.cause)
+  ].join()
+  t.strictSame(
+    secrets.filter(secret => shown.includes(secret)),
+    []
+  )
   t.notMatch(shown, 'code_verifier')
 })
 
 t.test('an API that repeats a short token gets it into no error and no log', async (t) => {
   const log = captureLog()
-  const api = await startOutside(t, ({ headers }, response) => response.writeHead(422).end(`no ${headers.authorization}, no ${encodeURIComponent(String(headers.authorization))}`))
+  const api = await startOutside(t, ({ headers }, response) =>
+    response.writeHead(422).end(`no ${headers.authorization}, no ${encodeURIComponent(String(headers.authorization))}`)
+  )
   const { browser, url } = await loginApp(t, {
     fastify: { logger: log.logger },
     provider: { resourceServers: [api.url] },
@@ -195,10 +305,20 @@ t.test('an API that repeats a short token gets it into no error and no log', asy
 
 t.test('an error shows nothing of what a conform held when it failed', async (t) => {
   const { browser, url, errors, provider } = await loginApp(t, {
-    provider: { conform: (members) => { throw Object.assign(new RangeError('no good'), { members, cause: new Error(String(members.access_token)) }) } }
+    provider: {
+      conform: members => {
+        throw Object.assign(new RangeError('no good'), { members, cause: new Error(String(members.access_token)) })
+      }
+    }
   })
   await browser.login(`${url}/login/acme`)
-  t.match(errors, [{ code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE', reason: 'conform_failed', cause: { name: 'RangeError', message: 'no good' } }])
+  t.match(errors, [
+    {
+      code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE',
+      reason: 'conform_failed',
+      cause: { name: 'RangeError', message: 'no good' }
+    }
+  ])
   const shown = inspect(errors[0], { depth: Infinity, showHidden: true })
   t.strictSame(provider.secrets.filter(secret => shown.includes(secret)), [])
 })
@@ -216,15 +336,34 @@ for (const [what, [options, expected]] of Object.entries({
     dispatcher.get('https://id.example').intercept({ path: '/token', method: 'POST', ...expected }).reply(200, {})
     const { app } = await buildApp(t, {
       fastify: { logger: log.logger },
-      oauth: { dispatcher, providers: { acme: { authorizationEndpoint: 'https://id.example/authorize', tokenEndpoint: 'https://id.example/token', clientId: 'c', clientSecret: 'p4ss/w0rd+x', ...options } } }
+      oauth: {
+        dispatcher,
+        providers: {
+          acme: {
+            authorizationEndpoint: 'https://id.example/authorize',
+            tokenEndpoint: 'https://id.example/token',
+            clientId: 'c',
+            clientSecret: 'p4ss/w0rd+x',
+            ...options
+          }
+        }
+      }
     })
     const start = await app.inject('/login/acme')
     const { name, value } = start.cookies[0]!
     const state = new URL(String(start.headers.location)).searchParams.get('state')!
-    const answer = await app.inject({ url: `/login/acme/callback?code=c0de-of-a-login&state=${state}`, headers: { cookie: `${name}=${value}` } })
+    const answer = await app.inject({
+      url: `/login/acme/callback?code=c0de-of-a-login&state=${state}`,
+      headers: { cookie: `${name}=${value}` }
+    })
     t.equal(answer.json().code, 'FST_OAUTH_PROVIDER_UNAVAILABLE')
     t.match(log.text, 'Mock dispatch not matched')
-    assertNothingLeaked(t, log, [state, 'c0de-of-a-login', 'p4ss/w0rd+x', Buffer.from('c:p4ss%2Fw0rd%2Bx').toString('base64')], 4)
+    assertNothingLeaked(
+      t,
+      log,
+      [state, 'c0de-of-a-login', 'p4ss/w0rd+x', Buffer.from('c:p4ss%2Fw0rd%2Bx').toString('base64')],
+      4
+    )
     t.notMatch(log.text, /code_verifier=[\w-]{43}/)
   })
 }
@@ -237,7 +376,12 @@ t.test('a callback that is refused leaves no code and no state in the log, whate
   await browser.get(withQuery(callback, (query) => query.append('state', 'x')))
   const { pathname, search } = new URL(callback)
   for (const method of ['HEAD', 'POST'] as const) await app.inject({ method, url: pathname + search })
-  await app.inject({ method: 'POST', url: pathname, headers: { 'content-type': 'application/x-www-form-urlencoded' }, body: search.slice(1) })
+  await app.inject({
+    method: 'POST',
+    url: pathname,
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    body: search.slice(1)
+  })
   await app.inject({ method: 'POST', url: pathname, headers: { 'content-type': 'text/plain' }, body: search.slice(1) })
   await app.inject({ method: 'POST', url: pathname + search, headers: { 'content-type': 'image/png' }, body: 'x' })
   t.match(log.text, '"reason":"other_browser"')
@@ -254,7 +398,7 @@ t.test('a store that fails leaves no secret in the log, and its address is there
   assertNothingLeaked(t, log, provider.secrets, 7)
 })
 
-t.test('what is logged of a failure is one line of its kind: a warning for a visitor\'s, an error for ours', async (t) => {
+t.test("what is logged of a failure is one line of its kind: a warning for a visitor's, an error for ours", async t => {
   const log = captureLog()
   const { browser, url, provider } = await loginApp(t, { fastify: { logger: log.logger } })
   await browser.get(`${url}/login/acme/callback?code=c&state=s`)
@@ -272,7 +416,11 @@ t.test('a proxy on this machine that rewrites Host is not taken for another name
   const log = captureLog()
   const { app } = await loginApp(t, { fastify: { logger: log.logger }, oauth: { baseUrl: 'http://localhost:8080' } })
   for (const headers of [
-    { host: '127.0.0.1:3000' }, { host: '127.0.0.1' }, { host: '[::1]:3000' }, { host: '127.0.0.1:8080', 'x-forwarded-for': '127.0.0.1' }, { host: '127.0.0.1:8080', via: '1.1 proxy' }
+    { host: '127.0.0.1:3000' },
+    { host: '127.0.0.1' },
+    { host: '[::1]:3000' },
+    { host: '127.0.0.1:8080', 'x-forwarded-for': '127.0.0.1' },
+    { host: '127.0.0.1:8080', via: '1.1 proxy' }
   ]) {
     t.equal((await app.inject({ url: '/login/acme', headers })).statusCode, 302)
   }
@@ -288,5 +436,11 @@ t.test('a login that begins at another name of this machine than it comes back t
   await browser.get(`${url}/login/acme`, { redirect: 'manual' })
   t.notMatch(log.text, 'none of its cookies')
   await browser.get(`${url.replace('127.0.0.1', 'localhost')}/login/acme`, { redirect: 'manual' })
-  t.match(log.lines.findLast(({ level }) => level === 40), { msg: `this login begins at localhost and comes back to 127.0.0.1, where the browser has none of its cookies; open the app at ${url}, as baseUrl has it` })
+  t.match(
+    log.lines.findLast(({ level }) => level === 40),
+    {
+      msg: 'this login begins at localhost and comes back to 127.0.0.1, where the browser has none of its cookies; ' +
+        `open the app at ${url}, as baseUrl has it`
+    }
+  )
 })

@@ -21,7 +21,11 @@ interface Around {
 }
 
 /** Boots an app with these options of the plugin, whatever their type. */
-async function boot (t: Test, options: unknown, { session: settings = {}, setup, after }: Around = {}): Promise<FastifyInstance> {
+async function boot (
+  t: Test,
+  options: unknown,
+  { session: settings = {}, setup, after }: Around = {}
+): Promise<FastifyInstance> {
   const app = Fastify()
   t.after(() => app.close())
   if (settings !== false) {
@@ -62,7 +66,11 @@ const single: Record<string, [options: unknown, path: string, remedy: RegExp]> =
   'a baseUrl of another scheme': [{ ...good, baseUrl: 'ftp://app.example.com' }, 'baseUrl', /http/],
   'a baseUrl with a query': [{ ...good, baseUrl: 'https://app.example.com/?a=b' }, 'baseUrl', /origin and path alone/],
   'a baseUrl with a user': [{ ...good, baseUrl: 'https://user@app.example.com' }, 'baseUrl', /origin and path alone/],
-  'a baseUrl with a password': [{ ...good, baseUrl: 'https://:pass@app.example.com' }, 'baseUrl', /origin and path alone/],
+  'a baseUrl with a password': [
+    { ...good, baseUrl: 'https://:pass@app.example.com' },
+    'baseUrl',
+    /origin and path alone/
+  ],
   'an unknown option': [{ ...good, callbackUri: '/x' }, 'callbackUri', /no option.*take it out/],
   'an option in snake_case': [{ ...good, default_provider: 'acme' }, 'default_provider', /write defaultProvider/],
   'an option in other letters': [{ ...good, baseURL: 'https://app.example.com' }, 'baseURL', /write baseUrl/],
@@ -70,73 +78,272 @@ const single: Record<string, [options: unknown, path: string, remedy: RegExp]> =
   'providers that are empty': [{ ...good, providers: {} }, 'providers', /at least one/],
   'providers that are a list': [{ ...good, providers: [acme] }, 'providers', /must be an object, not a list/],
   'a provider that is a string': [{ ...good, providers: { acme: 'github' } }, 'providers.acme', /must be an object/],
-  'a provider whose name does not fit a URL': [{ ...good, providers: { 'a/b': acme } }, 'providers.a/b', /letters, digits/],
-  'a provider with the name of a member of every object: everybody would seem to have an account there': [{ ...good, providers: { constructor: acme } }, 'providers.constructor', /use another/],
+  'a provider whose name does not fit a URL': [
+    { ...good, providers: { 'a/b': acme } },
+    'providers.a/b',
+    /letters, digits/
+  ],
+  'a provider with the name of a member of every object: everybody would seem to have an account there': [
+    { ...good, providers: { constructor: acme } },
+    'providers.constructor',
+    /use another/
+  ],
   'an unknown option of a provider': [withProvider({ scopes: ['openid'] }), 'providers.acme.scopes', /no option/],
-  'an option of a provider in snake_case': [withProvider({ client_authentication: 'none' }), 'providers.acme.client_authentication', /write clientAuthentication/],
+  'an option of a provider in snake_case': [
+    withProvider({ client_authentication: 'none' }),
+    'providers.acme.client_authentication',
+    /write clientAuthentication/
+  ],
   'no clientId': [withProvider({ clientId: undefined }), 'providers.acme.clientId', /is missing/],
   'an empty clientId': [withProvider({ clientId: '' }), 'providers.acme.clientId', /is missing/],
-  'no clientSecret where the authentication takes one': [withProvider({ clientSecret: undefined, clientAuthentication: 'client_secret_basic' }), 'providers.acme.clientSecret', /write the secret, or 'none'/],
-  'an empty clientSecret': [withProvider({ clientSecret: '' }), 'providers.acme.clientSecret', /is empty.*write the secret, or leave it out/],
-  'a clientSecret that came out of an environment variable that is not set': [withProvider({ clientSecret: undefined }), 'providers.acme.clientSecret', /undefined|missing/],
-  'an unknown clientAuthentication': [withProvider({ clientAuthentication: 'basic' }), 'providers.acme.clientAuthentication', /client_secret_basic/],
-  'an issuer over plain http': [withProvider({ issuer: 'http://id.acme.example' }), 'providers.acme.issuer', /write https, or set allowInsecureRequests/],
-  'an issuer that is no URL': [withProvider({ issuer: 'id.acme.example' }), 'providers.acme.issuer', /absolute http\(s\) URL/],
-  'neither issuer nor authorization endpoint': [{ ...good, providers: { acme: { clientId: 'c', clientSecret: 's', tokenEndpoint: 'https://id.acme.example/token' } } }, 'providers.acme.authorizationEndpoint', /write it, or `issuer`/],
-  'neither issuer nor token endpoint': [{ ...good, providers: { acme: { clientId: 'c', clientSecret: 's', authorizationEndpoint: 'https://id.acme.example/auth' } } }, 'providers.acme.tokenEndpoint', /write it, or `issuer`/],
-  'an endpoint over plain http': [withProvider({ tokenEndpoint: 'http://id.acme.example/token' }), 'providers.acme.tokenEndpoint', /plain http/],
-  'openid without an issuer to check it against': [{ ...good, providers: { acme: { clientId: 'c', clientSecret: 's', scope: 'openid', authorizationEndpoint: 'https://id.acme.example/auth', tokenEndpoint: 'https://id.acme.example/token' } } }, 'providers.acme.issuer', /openid/],
+  'no clientSecret where the authentication takes one': [
+    withProvider({ clientSecret: undefined, clientAuthentication: 'client_secret_basic' }),
+    'providers.acme.clientSecret',
+    /write the secret, or 'none'/
+  ],
+  'an empty clientSecret': [
+    withProvider({ clientSecret: '' }),
+    'providers.acme.clientSecret',
+    /is empty.*write the secret, or leave it out/
+  ],
+  'a clientSecret that came out of an environment variable that is not set': [
+    withProvider({ clientSecret: undefined }),
+    'providers.acme.clientSecret',
+    /undefined|missing/
+  ],
+  'an unknown clientAuthentication': [
+    withProvider({ clientAuthentication: 'basic' }),
+    'providers.acme.clientAuthentication',
+    /client_secret_basic/
+  ],
+  'an issuer over plain http': [
+    withProvider({ issuer: 'http://id.acme.example' }),
+    'providers.acme.issuer',
+    /write https, or set allowInsecureRequests/
+  ],
+  'an issuer that is no URL': [
+    withProvider({ issuer: 'id.acme.example' }),
+    'providers.acme.issuer',
+    /absolute http\(s\) URL/
+  ],
+  'neither issuer nor authorization endpoint': [
+    {
+      ...good,
+      providers: { acme: { clientId: 'c', clientSecret: 's', tokenEndpoint: 'https://id.acme.example/token' } }
+    },
+    'providers.acme.authorizationEndpoint',
+    /write it, or `issuer`/
+  ],
+  'neither issuer nor token endpoint': [
+    {
+      ...good,
+      providers: { acme: { clientId: 'c', clientSecret: 's', authorizationEndpoint: 'https://id.acme.example/auth' } }
+    },
+    'providers.acme.tokenEndpoint',
+    /write it, or `issuer`/
+  ],
+  'an endpoint over plain http': [
+    withProvider({ tokenEndpoint: 'http://id.acme.example/token' }),
+    'providers.acme.tokenEndpoint',
+    /plain http/
+  ],
+  'openid without an issuer to check it against': [
+    {
+      ...good,
+      providers: {
+        acme: {
+          clientId: 'c',
+          clientSecret: 's',
+          scope: 'openid',
+          authorizationEndpoint: 'https://id.acme.example/auth',
+          tokenEndpoint: 'https://id.acme.example/token'
+        }
+      }
+    },
+    'providers.acme.issuer',
+    /openid/
+  ],
   'a scope that is a number': [withProvider({ scope: 1 }), 'providers.acme.scope', /list of strings/],
-  'a resource server that is a path': [withProvider({ resourceServers: ['/v1/'] }), 'providers.acme.resourceServers[0]', /absolute/],
-  'a resource server over plain http': [withProvider({ resourceServers: ['https://api.acme.example/', 'http://api.acme.example/'] }), 'providers.acme.resourceServers[1]', /plain http/],
-  'a resource server with a query': [withProvider({ resourceServers: ['https://api.acme.example/?key=1'] }), 'providers.acme.resourceServers[0]', /origin and path alone/],
-  'a resource server with credentials': [withProvider({ resourceServers: ['https://user:pass@api.acme.example/'] }), 'providers.acme.resourceServers[0]', /credentials/],
-  'a resource server outside of a list': [withProvider({ resourceServers: 'https://api.acme.example/' }), 'providers.acme.resourceServers', /list/],
+  'a resource server that is a path': [
+    withProvider({ resourceServers: ['/v1/'] }),
+    'providers.acme.resourceServers[0]',
+    /absolute/
+  ],
+  'a resource server over plain http': [
+    withProvider({ resourceServers: ['https://api.acme.example/', 'http://api.acme.example/'] }),
+    'providers.acme.resourceServers[1]',
+    /plain http/
+  ],
+  'a resource server with a query': [
+    withProvider({ resourceServers: ['https://api.acme.example/?key=1'] }),
+    'providers.acme.resourceServers[0]',
+    /origin and path alone/
+  ],
+  'a resource server with credentials': [
+    withProvider({ resourceServers: ['https://user:pass@api.acme.example/'] }),
+    'providers.acme.resourceServers[0]',
+    /credentials/
+  ],
+  'a resource server outside of a list': [
+    withProvider({ resourceServers: 'https://api.acme.example/' }),
+    'providers.acme.resourceServers',
+    /list/
+  ],
   'a negative expiryLeeway': [withProvider({ expiryLeeway: -1 }), 'providers.acme.expiryLeeway', /at least 0/],
-  'a requestTimeout that is no number': [withProvider({ requestTimeout: '10s' }), 'providers.acme.requestTimeout', /number/],
-  'a requestTimeout that no timer can hold, which would be over at once': [withProvider({ requestTimeout: 2 ** 31 }), 'providers.acme.requestTimeout', /at most/],
+  'a requestTimeout that is no number': [
+    withProvider({ requestTimeout: '10s' }),
+    'providers.acme.requestTimeout',
+    /number/
+  ],
+  'a requestTimeout that no timer can hold, which would be over at once': [
+    withProvider({ requestTimeout: 2 ** 31 }),
+    'providers.acme.requestTimeout',
+    /at most/
+  ],
   'an endless requestTimeout': [withProvider({ requestTimeout: Infinity }), 'providers.acme.requestTimeout', /number/],
   'an unknown pkce': [withProvider({ pkce: 's256' }), 'providers.acme.pkce', /write 'S256', 'plain' or false/],
   'a pkce that is true': [withProvider({ pkce: true }), 'providers.acme.pkce', /write 'S256', 'plain' or false/],
   'an unknown responseMode': [withProvider({ responseMode: 'fragment' }), 'providers.acme.responseMode', /form_post/],
-  'an unknown profile': [withProvider({ profileSource: 'both' }), 'providers.acme.profileSource', /id_token, userinfo, auto/],
+  'an unknown profile': [
+    withProvider({ profileSource: 'both' }),
+    'providers.acme.profileSource',
+    /id_token, userinfo, auto/
+  ],
   'a userProfile that is no function': [withProvider({ userProfile: 'sub' }), 'providers.acme.userProfile', /function/],
-  'an allowInsecureRequests that is a string': [withProvider({ allowInsecureRequests: 'yes' }), 'providers.acme.allowInsecureRequests', /boolean/],
-  'a redirectUri that is a path': [withProvider({ redirectUri: '/callback' }), 'providers.acme.redirectUri', /absolute/],
-  'a defaultProvider that is not there': [{ ...good, defaultProvider: 'github' }, 'defaultProvider', /write one of acme/],
+  'an allowInsecureRequests that is a string': [
+    withProvider({ allowInsecureRequests: 'yes' }),
+    'providers.acme.allowInsecureRequests',
+    /boolean/
+  ],
+  'a redirectUri that is a path': [
+    withProvider({ redirectUri: '/callback' }),
+    'providers.acme.redirectUri',
+    /absolute/
+  ],
+  'a defaultProvider that is not there': [
+    { ...good, defaultProvider: 'github' },
+    'defaultProvider',
+    /write one of acme/
+  ],
   'a prefix without slash': [{ ...good, prefix: 'auth' }, 'prefix', /starts with "\/"/],
   'a route without slash': [{ ...good, routes: { login: 'signin' } }, 'routes.login', /starts with "\/"/],
   'an unknown route': [{ ...good, routes: { signin: '/signin' } }, 'routes.signin', /no option/],
   'a route in other letters': [{ ...good, routes: { logged_out: '/bye' } }, 'routes.logged_out', /write loggedOut/],
   'routes that are true': [{ ...good, routes: true }, 'routes', /must be an object/],
-  'one callback for several providers': [{ ...good, providers: { acme, other: acme }, routes: { callback: '/callback' } }, 'routes.callback', /:provider/],
+  'one callback for several providers': [
+    { ...good, providers: { acme, other: acme }, routes: { callback: '/callback' } },
+    'routes.callback',
+    /:provider/
+  ],
   'a hook that is no function': [{ ...good, onLogin: 'save' }, 'onLogin', /function/],
-  'a login that is to be carried over to the next': [{ ...good, keepSessionFields: ['cart', 'oauth'] }, 'keepSessionFields', /take it out/],
+  'a login that is to be carried over to the next': [
+    { ...good, keepSessionFields: ['cart', 'oauth'] },
+    'keepSessionFields',
+    /take it out/
+  ],
   'keepSessionFields outside of a list': [{ ...good, keepSessionFields: 'cart' }, 'keepSessionFields', /list/],
-  'a token store without its methods': [{ ...good, tokenStore: { get () {}, set () {}, consume () {}, delete () {} } }, 'tokenStore.touch', /function/],
+  'a token store without its methods': [
+    { ...good, tokenStore: { get () {}, set () {}, consume () {}, delete () {} } },
+    'tokenStore.touch',
+    /function/
+  ],
   'a dispatcher that is none': [{ ...good, dispatcher: {} }, 'dispatcher.dispatch', /function/],
   'a preset that was not called': [{ ...good, providers: { github } }, 'providers.github', /call it/],
-  'a preset\'s secret that came out of an environment variable that is not set': [{ ...good, providers: { github: github({ clientId: 'c', clientSecret: undefined }) } }, 'providers.github.clientSecret', /write the secret, or 'none'/],
-  'the same, where the endpoints are discovered': [{ ...good, providers: { google: google({ clientId: 'c', clientSecret: undefined }) } }, 'providers.google.clientSecret', /undefined|missing/],
-  'parameters in one string': [withProvider({ authorizationParams: 'prompt=login' }), 'providers.acme.authorizationParams', /must be an object/],
+  "a preset's secret that came out of an environment variable that is not set": [
+    { ...good, providers: { github: github({ clientId: 'c', clientSecret: undefined }) } },
+    'providers.github.clientSecret',
+    /write the secret, or 'none'/
+  ],
+  'the same, where the endpoints are discovered': [
+    { ...good, providers: { google: google({ clientId: 'c', clientSecret: undefined }) } },
+    'providers.google.clientSecret',
+    /undefined|missing/
+  ],
+  'parameters in one string': [
+    withProvider({ authorizationParams: 'prompt=login' }),
+    'providers.acme.authorizationParams',
+    /must be an object/
+  ],
   'a title that is a number': [withProvider({ title: 5 }), 'providers.acme.title', /string/],
   'an idTokenIssuer that is a number': [withProvider({ idTokenIssuer: 5 }), 'providers.acme.idTokenIssuer', /function/],
-  'a clientPrivateKey that is a file\'s name': [withProvider({ clientPrivateKey: './key.pem' }), 'providers.acme.clientPrivateKey', /write a CryptoKey, a JWK, or PEM/],
+  "a clientPrivateKey that is a file's name": [
+    withProvider({ clientPrivateKey: './key.pem' }),
+    'providers.acme.clientPrivateKey',
+    /write a CryptoKey, a JWK, or PEM/
+  ],
   'a page that does not exist': [{ ...good, pages: { eror: () => '' } }, 'pages.eror', /no option/],
-  'an issuer that came out of an environment variable that is not set': [withProvider({ issuer: undefined }), 'providers.acme.issuer', /is undefined: an environment variable that is not set\?/],
-  'the same, with the scope openid': [withProvider({ issuer: undefined, scope: 'openid' }), 'providers.acme.issuer', /is undefined: an environment variable that is not set\?/],
-  'a clientId that came out of one': [withProvider({ clientId: undefined }), 'providers.acme.clientId', /is undefined: an environment variable that is not set\?/],
-  'a preset\'s clientId that came out of one': [{ ...good, providers: { google: google({ clientId: undefined as never, clientSecret: 's' }) } }, 'providers.google.clientId', /is undefined: an environment variable that is not set\?/],
-  'a resource server that came out of one': [withProvider({ resourceServers: ['https://api.acme.example/', undefined] }), 'providers.acme.resourceServers[1]', /is undefined: an environment variable that is not set\?/],
-  'an endpoint that came out of one': [{ ...good, providers: { acme: { clientId: 'c', clientSecret: 's', authorizationEndpoint: 'https://id.acme.example/auth', tokenEndpoint: undefined } } }, 'providers.acme.tokenEndpoint', /is undefined: an environment variable that is not set\?/],
-  'a scope that came out of one': [withProvider({ scope: ['openid', undefined] }), 'providers.acme.scope[1]', /is undefined: an environment variable that is not set\?/],
-  'a private key that came out of one': [withProvider({ clientAuthentication: 'private_key_jwt', clientPrivateKey: undefined }), 'providers.acme.clientPrivateKey', /is undefined: an environment variable that is not set\?/],
-  'a baseUrl that came out of one': [{ ...good, baseUrl: undefined }, 'baseUrl', /is undefined: an environment variable that is not set\?.*https:\/\/app\.example\.com/],
-  'an encryption key that came out of one': [{ ...good, encryptionKeys: [undefined] }, 'encryptionKeys[0]', /is undefined: an environment variable that is not set\?/],
+  'an issuer that came out of an environment variable that is not set': [
+    withProvider({ issuer: undefined }),
+    'providers.acme.issuer',
+    /is undefined: an environment variable that is not set\?/
+  ],
+  'the same, with the scope openid': [
+    withProvider({ issuer: undefined, scope: 'openid' }),
+    'providers.acme.issuer',
+    /is undefined: an environment variable that is not set\?/
+  ],
+  'a clientId that came out of one': [
+    withProvider({ clientId: undefined }),
+    'providers.acme.clientId',
+    /is undefined: an environment variable that is not set\?/
+  ],
+  "a preset's clientId that came out of one": [
+    { ...good, providers: { google: google({ clientId: undefined as never, clientSecret: 's' }) } },
+    'providers.google.clientId',
+    /is undefined: an environment variable that is not set\?/
+  ],
+  'a resource server that came out of one': [
+    withProvider({ resourceServers: ['https://api.acme.example/', undefined] }),
+    'providers.acme.resourceServers[1]',
+    /is undefined: an environment variable that is not set\?/
+  ],
+  'an endpoint that came out of one': [
+    {
+      ...good,
+      providers: {
+        acme: {
+          clientId: 'c',
+          clientSecret: 's',
+          authorizationEndpoint: 'https://id.acme.example/auth',
+          tokenEndpoint: undefined
+        }
+      }
+    },
+    'providers.acme.tokenEndpoint',
+    /is undefined: an environment variable that is not set\?/
+  ],
+  'a scope that came out of one': [
+    withProvider({ scope: ['openid', undefined] }),
+    'providers.acme.scope[1]',
+    /is undefined: an environment variable that is not set\?/
+  ],
+  'a private key that came out of one': [
+    withProvider({ clientAuthentication: 'private_key_jwt', clientPrivateKey: undefined }),
+    'providers.acme.clientPrivateKey',
+    /is undefined: an environment variable that is not set\?/
+  ],
+  'a baseUrl that came out of one': [
+    { ...good, baseUrl: undefined },
+    'baseUrl',
+    /is undefined: an environment variable that is not set\?.*https:\/\/app\.example\.com/
+  ],
+  'an encryption key that came out of one': [
+    { ...good, encryptionKeys: [undefined] },
+    'encryptionKeys[0]',
+    /is undefined: an environment variable that is not set\?/
+  ],
   'options of a route that are no object': [{ ...good, routeOptions: 'hide' }, 'routeOptions', /must be an object/],
-  'an option of a route that is not Fastify\'s': [{ ...good, routeOptions: { configuration: {} } }, 'routeOptions.configuration', /is no option/],
-  'a hook of a route that is no function': [{ ...good, routeOptions: { onRequest: [() => {}, 'limit'] } }, 'routeOptions.onRequest', /must be a function/],
-  'a page that is no function': [{ ...good, pages: { error: '<h1>Error</h1>' } }, 'pages.error', /function/],
+  "an option of a route that is not Fastify's": [
+    { ...good, routeOptions: { configuration: {} } },
+    'routeOptions.configuration',
+    /is no option/
+  ],
+  'a hook of a route that is no function': [
+    { ...good, routeOptions: { onRequest: [() => {}, 'limit'] } },
+    'routeOptions.onRequest',
+    /must be a function/
+  ],
+  'a page that is no function': [{ ...good, pages: { error: '<h1>Error</h1>' } }, 'pages.error', /function/]
 }
 
 for (const [what, [options, path, remedy]] of Object.entries(single)) {
@@ -178,8 +385,10 @@ t.test('a guard\'s option that is misspelt: the message asks for the one that wa
   t.throws(() => app.oauth.requireLogin({ providers: 'acme' } as never), { message: /did you mean provider\?/ })
 })
 
-t.test('what a preset cannot do without and has no value asks for the environment variable', async (t) => {
-  t.throws(() => keycloak({ baseUrl: undefined as never, realm: 'r', clientId: 'c' }), { message: /baseUrl.*is undefined: an environment variable that is not set\?/ })
+t.test('what a preset cannot do without and has no value asks for the environment variable', async t => {
+  t.throws(() => keycloak({ baseUrl: undefined as never, realm: 'r', clientId: 'c' }), {
+    message: /baseUrl.*is undefined: an environment variable that is not set\?/
+  })
 })
 
 // As up to undici 6: `compose` makes another emitter, and nothing is known of the handlers of today.
@@ -191,10 +400,12 @@ class OldDispatcher extends EventEmitter {
 t.test('a dispatcher of undici 6, which would fail each call, is found at boot', async (t) => {
   const [line] = await mistakes(t, { ...good, dispatcher: new OldDispatcher() })
   t.match(line, /^dispatcher is of undici 6 or older.*undici 7 or 8/)
-  t.throws(() => createProvider(acme, { dispatcher: new OldDispatcher() as never }), { message: /dispatcher is of undici 6/ })
+  t.throws(() => createProvider(acme, { dispatcher: new OldDispatcher() as never }), {
+    message: /dispatcher is of undici 6/
+  })
 })
 
-t.test('dispatchers of undici 7 are taken: agent, composed agent, mock, and a function of the app\'s own', async (t) => {
+t.test("dispatchers of undici 7 are taken: agent, composed agent, mock, and a function of the app's own", async t => {
   const agent = new Agent()
   t.after(() => agent.destroy())
   for (const dispatcher of [agent, agent.compose(interceptors.retry()), new MockAgent(), { dispatch: () => true }]) {
@@ -223,8 +434,11 @@ t.test('all mistakes are told at once', async (t) => {
   ])
 })
 
-t.test('no message holds a secret', async (t) => {
-  const lines = await mistakes(t, { ...withProvider({ clientSecret: 'very-secret', scope: 5 }), baseUrl: 'https://app.example.com/?key=very-secret' })
+t.test('no message holds a secret', async t => {
+  const lines = await mistakes(t, {
+    ...withProvider({ clientSecret: 'very-secret', scope: 5 }),
+    baseUrl: 'https://app.example.com/?key=very-secret'
+  })
   t.equal(lines.length, 2)
   t.notMatch(lines.join(), 'very-secret')
 })
@@ -249,17 +463,27 @@ t.test('neither does it with @fastify/session after the plugin', async (t) => {
   app.register(cookie)
   app.register(oauth, good)
   app.register(session, { secret: SESSION_SECRET })
-  await t.rejects(async () => app.ready(), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /register @fastify\/cookie and @fastify\/session before/ })
+  await t.rejects(async () => app.ready(), {
+    code: 'FST_OAUTH_INVALID_OPTIONS',
+    message: /register @fastify\/cookie and @fastify\/session before/
+  })
 })
 
 t.test('a session cookie whose path does not cover the callback is found at boot', async (t) => {
   const lines = await mistakes(t, good, { session: { cookie: { path: '/app' } } })
-  t.strictSame(lines.map((line) => line.split(' ')[0]), ['routes.login', 'routes.callback', 'routes.logout', 'routes.loggedOut'])
+  t.strictSame(
+    lines.map(line => line.split(' ')[0]),
+    ['routes.login', 'routes.callback', 'routes.logout', 'routes.loggedOut']
+  )
   t.match(lines[1], /\/login\/:provider\/callback.*cookie's path \/app.*widen the session's cookie\.path/)
 })
 
-t.test('a session cookie whose path covers the login and not the callback is found at boot', async (t) => {
-  const lines = await mistakes(t, { ...good, routes: { callback: '/callback/:provider', logout: '/login/out', loggedOut: '/login/bye' } }, { session: { cookie: { path: '/login' } } })
+t.test('a session cookie whose path covers the login and not the callback is found at boot', async t => {
+  const lines = await mistakes(
+    t,
+    { ...good, routes: { callback: '/callback/:provider', logout: '/login/out', loggedOut: '/login/bye' } },
+    { session: { cookie: { path: '/login' } } }
+  )
   t.equal(lines.length, 1)
   t.match(lines[0], /^routes\.callback is \/callback\/:provider/)
 })
@@ -283,15 +507,26 @@ t.test('a session cookie with SameSite=strict is found at boot also where it is 
   const lines = await mistakes(t, good, { session: { cookie: { secure: 'auto', sameSite: 'strict' } } })
   t.equal(lines.length, 1)
   t.match(lines[0], /cookie\.sameSite.*write 'lax'/)
-  t.strictSame(await mistakes(t, { ...good, baseUrl: 'http://localhost:3000' }, { session: { cookie: { secure: 'auto', sameSite: 'strict' } } }), [], 'over http it is lax')
+  t.strictSame(
+    await mistakes(
+      t,
+      { ...good, baseUrl: 'http://localhost:3000' },
+      { session: { cookie: { secure: 'auto', sameSite: 'strict' } } }
+    ),
+    [],
+    'over http it is lax'
+  )
 })
 
 for (const sameSite of ['strict', true] as const) {
-  t.test(`a session cookie with SameSite=${sameSite}, which no browser brings back from a provider, is found at boot`, async (t) => {
-    const lines = await mistakes(t, good, { session: { cookie: { sameSite } } })
-    t.equal(lines.length, 1)
-    t.match(lines[0], /cookie\.sameSite.*write 'lax'/)
-  })
+  t.test(
+    `a session cookie with SameSite=${sameSite}, which no browser brings back from a provider, is found at boot`,
+    async t => {
+      const lines = await mistakes(t, good, { session: { cookie: { sameSite } } })
+      t.equal(lines.length, 1)
+      t.match(lines[0], /cookie\.sameSite.*write 'lax'/)
+    }
+  )
 }
 
 t.test('a session cookie with SameSite=strict is found at boot also where the routes are the app\'s own', async (t) => {
@@ -304,22 +539,32 @@ t.test('a clientSecret that is undefined is fine where the options say that ther
   t.strictSame(await mistakes(t, withProvider({ clientSecret: undefined, clientAuthentication: 'none' })), [])
 })
 
-t.test('cookie.secure \'auto\' over http is fine', async (t) => {
-  t.strictSame(await mistakes(t, { ...good, baseUrl: 'http://localhost:3000' }, { session: { cookie: { secure: 'auto' } } }), [])
+t.test("cookie.secure 'auto' over http is fine", async t => {
+  t.strictSame(
+    await mistakes(t, { ...good, baseUrl: 'http://localhost:3000' }, { session: { cookie: { secure: 'auto' } } }),
+    []
+  )
 })
 
-t.test('an issuer on this very machine may be plain http', async (t) => {
-  for (const issuer of ['http://localhost:4000', 'http://127.0.0.1:4000', 'http://[::1]:4000']) t.strictSame(await mistakes(t, withProvider({ issuer })), [])
+t.test('an issuer on this very machine may be plain http', async t => {
+  for (const issuer of ['http://localhost:4000', 'http://127.0.0.1:4000', 'http://[::1]:4000']) {
+    t.strictSame(await mistakes(t, withProvider({ issuer })), [])
+  }
 })
 
-t.test('a host that only looks like this machine may not', async (t) => {
-  for (const issuer of ['http://localhost.evil.example', 'http://127.0.0.1.evil.example', 'http://127evil.example']) t.equal((await mistakes(t, withProvider({ issuer }))).length, 1, issuer)
+t.test('a host that only looks like this machine may not', async t => {
+  for (const issuer of ['http://localhost.evil.example', 'http://127.0.0.1.evil.example', 'http://127evil.example']) {
+    t.equal((await mistakes(t, withProvider({ issuer }))).length, 1, issuer)
+  }
 })
 
 t.test('allowInsecureRequests allows plain http for its provider alone', async (t) => {
   const lines = await mistakes(t, {
     ...good,
-    providers: { acme: { ...acme, issuer: 'http://id.acme.example', allowInsecureRequests: true }, other: { ...acme, issuer: 'http://id.other.example' } }
+    providers: {
+      acme: { ...acme, issuer: 'http://id.acme.example', allowInsecureRequests: true },
+      other: { ...acme, issuer: 'http://id.other.example' }
+    }
   })
   t.strictSame(lines.map((line) => line.split(' ')[0]), ['providers.other.issuer'])
 })
@@ -345,7 +590,10 @@ t.test('a baseUrl function that returns nonsense is told at the first login', as
   const app = await boot(t, { ...good, baseUrl: () => 'app.example.com' }, { session: { cookie: { secure: false } } })
   const { statusCode, body } = await app.inject('/login/acme')
   t.equal(statusCode, 500)
-  t.match(JSON.parse(body), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /baseUrl function returned.*https:\/\/app\.example\.com/ })
+  t.match(JSON.parse(body), {
+    code: 'FST_OAUTH_INVALID_OPTIONS',
+    message: /baseUrl function returned.*https:\/\/app\.example\.com/
+  })
 })
 
 t.test('a plugin that is registered twice is told so', async (t) => {
@@ -355,18 +603,31 @@ t.test('a plugin that is registered twice is told so', async (t) => {
 t.test('what is made before the plugin is registered says as clearly what it needs', async (t) => {
   const code = 'FST_OAUTH_INVALID_OPTIONS'
   t.throws(() => github(undefined as never), { code, message: /GitHub.*write \{ clientId, clientSecret \}/ })
-  t.throws(() => apple({ clientId: 'c', teamId: 't', keyId: 'k', privateKey: './AuthKey.p8' }), { code, message: /privateKey.*BEGIN PRIVATE KEY/ })
+  t.throws(() => apple({ clientId: 'c', teamId: 't', keyId: 'k', privateKey: './AuthKey.p8' }), {
+    code,
+    message: /privateKey.*BEGIN PRIVATE KEY/
+  })
   t.throws(() => redisStore(undefined as never), { code, message: /redis/ })
 })
 
 t.test('a guard that is asked for what it does not check is a mistake, and lets nobody pass', async (t) => {
   const app = await boot(t, good)
-  t.throws(() => app.oauth.requireLogin({ scope: ['admin'] } as never), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /take out scope/ })
-  t.throws(() => app.oauth.requireLogin('acme' as never), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /take out acme/ })
+  t.throws(() => app.oauth.requireLogin({ scope: ['admin'] } as never), {
+    code: 'FST_OAUTH_INVALID_OPTIONS',
+    message: /take out scope/
+  })
+  t.throws(() => app.oauth.requireLogin('acme' as never), {
+    code: 'FST_OAUTH_INVALID_OPTIONS',
+    message: /take out acme/
+  })
   t.throws(() => app.oauth.requireLogin({ provider: 'other' }), { code: 'FST_OAUTH_UNKNOWN_PROVIDER' })
 })
 
-t.test('a guard that was not called lets nobody pass', async (t) => {
-  const app = await boot(t, good, { after: (app) => { app.get('/', { onRequest: app.oauth.requireLogin as never }, async () => 'in') } })
+t.test('a guard that was not called lets nobody pass', async t => {
+  const app = await boot(t, good, {
+    after: app => {
+      app.get('/', { onRequest: app.oauth.requireLogin as never }, async () => 'in')
+    }
+  })
   t.equal((await app.inject('/')).statusCode, 500)
 })

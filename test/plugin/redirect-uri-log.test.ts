@@ -5,11 +5,19 @@ import { captureLog } from '../helpers/log.ts'
 
 // What the log says at start, or at the first login, of the addresses and cookies that a login depends on.
 
-const endpoints = { authorizationEndpoint: 'https://id.example/authorize', tokenEndpoint: 'https://id.example/token', clientId: 'app' }
+const endpoints = {
+  authorizationEndpoint: 'https://id.example/authorize',
+  tokenEndpoint: 'https://id.example/token',
+  clientId: 'app'
+}
 
 async function start (t: Test, oauth: Partial<AppOptions['oauth']>, options: Partial<AppOptions> = {}) {
   const log = captureLog()
-  const built = await buildApp(t, { ...options, fastify: { logger: log.logger, ...options.fastify }, oauth: { providers: { acme: endpoints }, ...oauth } })
+  const built = await buildApp(t, {
+    ...options,
+    fastify: { logger: log.logger, ...options.fastify },
+    oauth: { providers: { acme: endpoints }, ...oauth }
+  })
   const said = (pattern: RegExp) => log.lines.map(({ msg }) => String(msg)).filter(msg => pattern.test(msg))
   return { ...built, log, said }
 }
@@ -44,8 +52,12 @@ t.test('where that function knows its answer later, the log says it at the first
   t.strictSame(said(/register at/), [`register at acme: ${url}/login/acme/callback`])
 })
 
-t.test('a session cookie that goes out without Secure behind https: a warning at the first login, once', async (t) => {
-  const { url, said } = await start(t, { baseUrl: 'https://app.example.com' }, { session: { cookie: { secure: 'auto' } } })
+t.test('a session cookie that goes out without Secure behind https: a warning at the first login, once', async t => {
+  const { url, said } = await start(
+    t,
+    { baseUrl: 'https://app.example.com' },
+    { session: { cookie: { secure: 'auto' } } }
+  )
   for (let login = 0; login < 2; login++) await new Browser().get(`${url}/login/acme`, { redirect: 'manual' })
   const [warning, ...more] = said(/without `Secure`/)
   t.match(warning, /trustProxy/)
@@ -57,9 +69,16 @@ t.test('cookie.secure: false with an https baseUrl: the warning comes at start',
   t.equal(said(/without `Secure`/).length, 1)
 })
 
-t.test('behind a trusted proxy, and over http, there is nothing to warn of', async (t) => {
-  const proxied = await start(t, { baseUrl: 'https://app.example.com' }, { session: { cookie: { secure: 'auto' } }, fastify: { trustProxy: true } })
-  await new Browser().get(`${proxied.url}/login/acme`, { redirect: 'manual', headers: { 'x-forwarded-proto': 'https' } })
+t.test('behind a trusted proxy, and over http, there is nothing to warn of', async t => {
+  const proxied = await start(
+    t,
+    { baseUrl: 'https://app.example.com' },
+    { session: { cookie: { secure: 'auto' } }, fastify: { trustProxy: true } }
+  )
+  await new Browser().get(`${proxied.url}/login/acme`, {
+    redirect: 'manual',
+    headers: { 'x-forwarded-proto': 'https' }
+  })
   t.strictSame(proxied.said(/without `Secure`/), [])
   const plain = await start(t, { baseUrl: 'http://localhost:3000' }, { session: { cookie: { secure: 'auto' } } })
   await new Browser().get(`${plain.url}/login/acme`, { redirect: 'manual' })

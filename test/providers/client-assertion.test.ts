@@ -59,7 +59,9 @@ const publicKey: KeyObject = createPublicKey(privateKey)
 
 t.test('thumbprints of a JWK are in the header, and those of one that has none are not', async (t) => {
   const thumbprints = { x5t: 'A1bC2dE3fH4iJ5kL6mN7oP8qR9s', 'x5t#S256': 'A1bC2dE3fH4iJ5kL6mN7oP8qR9sT0uA1bC2dE3fH4iJ' }
-  const with256 = await client(t, { clientPrivateKey: { ...jwk, kid: 'k1', 'x5t#S256': thumbprints['x5t#S256'] } as any })
+  const with256 = await client(t, {
+    clientPrivateKey: { ...jwk, kid: 'k1', 'x5t#S256': thumbprints['x5t#S256'] } as any
+  })
   t.strictSame(header(await with256.assertion()), { alg: 'RS256', kid: 'k1', 'x5t#S256': thumbprints['x5t#S256'] })
   const withBoth = await client(t, { clientPrivateKey: { ...jwk, alg: 'PS256', ...thumbprints } as any })
   const signed = await withBoth.assertion()
@@ -103,9 +105,18 @@ t.test('audience: what is given, as text, as a list, or by a function that is as
     return JSON.stringify(aud).replaceAll(app.url, 'URL')
   }
   t.equal(await audience({ audience: 'https://as.example' }), '"https://as.example"')
-  t.equal(await audience({ audience: ['https://as.example', 'https://as.example/token'] }), '["https://as.example","https://as.example/token"]')
-  t.equal(await audience(({ endpoint, issuer }) => ({ audience: `${endpoint} of ${issuer}` })), '"URL/token of undefined"')
-  t.equal(await audience(async ({ endpoint, issuer }) => ({ audience: [endpoint, issuer!] }), { issuer: 'x' }), '["URL/token","URL"]')
+  t.equal(
+    await audience({ audience: ['https://as.example', 'https://as.example/token'] }),
+    '["https://as.example","https://as.example/token"]'
+  )
+  t.equal(
+    await audience(({ endpoint, issuer }) => ({ audience: `${endpoint} of ${issuer}` })),
+    '"URL/token of undefined"'
+  )
+  t.equal(
+    await audience(async ({ endpoint, issuer }) => ({ audience: [endpoint, issuer!] }), { issuer: 'x' }),
+    '["URL/token","URL"]'
+  )
   const secret = { clientAuthentication: 'client_secret_jwt', clientSecret: 'the secret of this client' } as const
   t.equal(await audience({ audience: 'https://as.example' }, secret), '"https://as.example"')
 
@@ -126,13 +137,26 @@ t.test('what every assertion has stays as it is', async (t) => {
 t.test('a key that cannot sign as asked is an error that names the option and does not show the key', async (t) => {
   const rs256 = await importJWK(jwk as any, 'RS256')
   const cases: [Partial<ProviderOptions>, RegExp][] = [
-    [{ clientPrivateKey: rs256 as any, clientAssertion: { header: { alg: 'PS256' } } }, /clientAssertion\.header\.alg is "PS256"/],
+    [
+      { clientPrivateKey: rs256 as any, clientAssertion: { header: { alg: 'PS256' } } },
+      /clientAssertion\.header\.alg is "PS256"/
+    ],
     [{ clientAssertion: { header: { alg: 'ES256' } } }, /clientPrivateKey cannot be read as a private key for ES256/],
-    [{ clientPrivateKey: '-----BEGIN PRIVATE KEY-----\nnonsense\n-----END PRIVATE KEY-----' }, /clientPrivateKey cannot be read/],
+    [
+      { clientPrivateKey: '-----BEGIN PRIVATE KEY-----\nnonsense\n-----END PRIVATE KEY-----' },
+      /clientPrivateKey cannot be read/
+    ],
     [{ clientAssertion: () => ({ audience: 5 as never }) }, /clientAssertion/],
     [{ clientAssertion: () => ({ aud: 'a' } as never) }, /clientAssertion.*"aud"/],
     [{ clientAssertion: () => ({ header: 'kid' as never }) }, /clientAssertion.*header/],
-    [{ clientAuthentication: 'client_secret_jwt', clientSecret: 'secret', clientAssertion: { header: { alg: 'HS512' } } }, /HS512/]
+    [
+      {
+        clientAuthentication: 'client_secret_jwt',
+        clientSecret: 'secret',
+        clientAssertion: { header: { alg: 'HS512' } }
+      },
+      /HS512/
+    ]
   ]
   for (const [own, message] of cases) {
     const error = await (await client(t, own)).assertion().catch((error: unknown) => error)
@@ -149,6 +173,9 @@ t.test('what is no clientAssertion is refused at start', async (t) => {
     'clientAssertion.header must': { header: 'kid' }
   }
   for (const [message, clientAssertion] of Object.entries(wrong)) {
-    await t.rejects(client(t, { clientAssertion } as Partial<ProviderOptions>), { code: 'FST_OAUTH_INVALID_OPTIONS', message: new RegExp(message) })
+    await t.rejects(client(t, { clientAssertion } as Partial<ProviderOptions>), {
+      code: 'FST_OAUTH_INVALID_OPTIONS',
+      message: new RegExp(message)
+    })
   }
 })

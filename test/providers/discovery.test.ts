@@ -18,7 +18,11 @@ t.test('endpoints and keys are those that the provider\'s metadata names', async
   const { provider, browser, url } = await loginApp(t)
   provider.wrong = { metadata: { authorization_endpoint: `${provider.url('authorization')}?tenant=a%20b&x=1` } }
   const start = await browser.get(`${url}/login/acme`, { redirect: 'manual' })
-  t.match(start.location, `${provider.url('authorization')}?tenant=a%20b&x=1&response_type=code&`, 'a query that is there stays as it is')
+  t.match(
+    start.location,
+    `${provider.url('authorization')}?tenant=a%20b&x=1&response_type=code&`,
+    'a query that is there stays as it is'
+  )
   t.strictSame((await browser.follow(start)).json(), { user: 'alice' })
   t.equal(provider.asked('keys').length, 1)
 })
@@ -28,8 +32,10 @@ t.test('an app boots without asking its provider anything', async (t) => {
   t.equal(provider.requests.length, 0)
 })
 
-t.test('an app boots while its provider is down, and logs in once it is up', async (t) => {
-  const { provider, browser, url } = await loginApp(t, { wrong: { instead: { discovery: { status: 503, body: 'starting' } } } })
+t.test('an app boots while its provider is down, and logs in once it is up', async t => {
+  const { provider, browser, url } = await loginApp(t, {
+    wrong: { instead: { discovery: { status: 503, body: 'starting' } } }
+  })
   const page = await browser.get(`${url}/login/acme`, asJson)
   t.equal(page.status, 503)
   t.equal(codeOf(page), 'FST_OAUTH_PROVIDER_UNAVAILABLE')
@@ -62,7 +68,16 @@ t.test('logins that begin together share one discovery', async (t) => {
 
 t.test('a discovery that failed is not kept: the next login asks again', async (t) => {
   const gate = new Gate()
-  const { provider, url } = await loginApp(t, { wrong: { instead: { discovery: async () => { await gate.pass(); return { status: 500 } } } } })
+  const { provider, url } = await loginApp(t, {
+    wrong: {
+      instead: {
+        discovery: async () => {
+          await gate.pass()
+          return { status: 500 }
+        }
+      }
+    }
+  })
   const failing = Array.from({ length: 3 }, () => new Browser().get(`${url}/login/acme`, asJson))
   await gate.arrived
   gate.release()
@@ -179,14 +194,18 @@ for (const lists of [{}, 'client_secret_post', 1, null, [1, null, {}]]) {
   })
 }
 
-t.test('an issuer with a path is asked below that path', async (t) => {
-  const { provider, browser, url } = await loginApp(t, { providers: ({ providerOptions }) => ({ acme: { ...providerOptions, issuer: `${providerOptions.issuer}/tenant` } }) })
+t.test('an issuer with a path is asked below that path', async t => {
+  const { provider, browser, url } = await loginApp(t, {
+    providers: ({ providerOptions }) => ({ acme: { ...providerOptions, issuer: `${providerOptions.issuer}/tenant` } })
+  })
   await browser.get(`${url}/login/acme`)
   t.equal(provider.requests[0]?.path, '/tenant/.well-known/openid-configuration')
 })
 
-t.test('what the options say of an endpoint wins over what was discovered', async (t) => {
-  const { provider, browser, url } = await loginApp(t, { wrong: { metadata: { authorization_endpoint: 'https://old.example/authorize' } } })
+t.test('what the options say of an endpoint wins over what was discovered', async t => {
+  const { provider, browser, url } = await loginApp(t, {
+    wrong: { metadata: { authorization_endpoint: 'https://old.example/authorize' } }
+  })
   await browser.get(`${url}/login/acme`, { redirect: 'manual' })
   const other = await loginApp(t, {
     wrong: provider.wrong,
@@ -195,24 +214,53 @@ t.test('what the options say of an endpoint wins over what was discovered', asyn
   t.strictSame((await other.browser.login(`${other.url}/login/acme`)).json(), { user: 'alice' })
 })
 
-const refused: Record<string, [wrong: Misbehaviour | ((provider: MisbehavingProvider) => Misbehaviour), status: number, code: string]> = {
+const refused: Record<
+  string,
+  [wrong: Misbehaviour | ((provider: MisbehavingProvider) => Misbehaviour), status: number, code: string]
+> = {
   // oidcc-client-test-discovery-issuer-mismatch
   'names another issuer': [{ metadata: { issuer: 'https://evil.example' } }, 500, 'FST_OAUTH_INVALID_OPTIONS'],
   'names no issuer': [{ metadata: { issuer: undefined } }, 503, 'FST_OAUTH_PROVIDER_UNAVAILABLE'],
-  'is HTML': [{ instead: { discovery: { headers: { 'content-type': 'text/html' }, body: '<h1>Hello</h1>' } } }, 503, 'FST_OAUTH_PROVIDER_UNAVAILABLE'],
+  'is HTML': [
+    { instead: { discovery: { headers: { 'content-type': 'text/html' }, body: '<h1>Hello</h1>' } } },
+    503,
+    'FST_OAUTH_PROVIDER_UNAVAILABLE'
+  ],
   'is empty': [{ instead: { discovery: {} } }, 503, 'FST_OAUTH_PROVIDER_UNAVAILABLE'],
   'is a list': [{ instead: { discovery: { body: [] } } }, 503, 'FST_OAUTH_PROVIDER_UNAVAILABLE'],
-  'does not exist': [{ instead: { discovery: { status: 404 }, oauthDiscovery: { status: 404 } } }, 503, 'FST_OAUTH_PROVIDER_UNAVAILABLE'],
-  'is elsewhere': [({ issuer }) => ({ instead: { discovery: { status: 302, headers: { location: `${issuer}/elsewhere` } } } }), 503, 'FST_OAUTH_PROVIDER_UNAVAILABLE'],
+  'does not exist': [
+    { instead: { discovery: { status: 404 }, oauthDiscovery: { status: 404 } } },
+    503,
+    'FST_OAUTH_PROVIDER_UNAVAILABLE'
+  ],
+  'is elsewhere': [
+    ({ issuer }) => ({ instead: { discovery: { status: 302, headers: { location: `${issuer}/elsewhere` } } } }),
+    503,
+    'FST_OAUTH_PROVIDER_UNAVAILABLE'
+  ],
   'never comes': [{ instead: { discovery: () => 'taken' } }, 503, 'FST_OAUTH_PROVIDER_UNAVAILABLE'],
-  'has no authorization endpoint': [{ metadata: { authorization_endpoint: undefined } }, 500, 'FST_OAUTH_INVALID_OPTIONS'],
-  'sends the browser over plain http': [{ metadata: { authorization_endpoint: 'http://login.example/authorize' } }, 500, 'FST_OAUTH_INSECURE_TRANSPORT'],
-  'sends the browser to a script': [{ metadata: { authorization_endpoint: 'javascript:alert(1)' } }, 500, 'FST_OAUTH_INSECURE_TRANSPORT'],
+  'has no authorization endpoint': [
+    { metadata: { authorization_endpoint: undefined } },
+    500,
+    'FST_OAUTH_INVALID_OPTIONS'
+  ],
+  'sends the browser over plain http': [
+    { metadata: { authorization_endpoint: 'http://login.example/authorize' } },
+    500,
+    'FST_OAUTH_INSECURE_TRANSPORT'
+  ],
+  'sends the browser to a script': [
+    { metadata: { authorization_endpoint: 'javascript:alert(1)' } },
+    500,
+    'FST_OAUTH_INSECURE_TRANSPORT'
+  ]
 }
 
 for (const [what, [wrong, status, code]] of Object.entries(refused)) {
-  t.test(`no login begins where the provider's metadata ${what}`, async (t) => {
-    const { provider, browser, url, store } = await loginApp(t, { provider: { requestTimeout: what === 'never comes' ? 1_000 : 10_000 } })
+  t.test(`no login begins where the provider's metadata ${what}`, async t => {
+    const { provider, browser, url, store } = await loginApp(t, {
+      provider: { requestTimeout: what === 'never comes' ? 1_000 : 10_000 }
+    })
     provider.wrong = typeof wrong === 'function' ? wrong(provider) : wrong
     const page = await browser.get(`${url}/login/acme`, { ...asJson, redirect: 'manual' })
     t.equal(page.status, status)
@@ -222,37 +270,53 @@ for (const [what, [wrong, status, code]] of Object.entries(refused)) {
   })
 }
 
-for (const [endpoint, path] of [['/authorize\r\nset-cookie: a=b', '/authorizeset-cookie:%20a=b'], ['/authorize ', '/authorize'], ['/größe', '/gr%C3%B6%C3%9Fe'], ['/a\tb', '/ab']] as const) {
-  t.test(`a login goes where a browser would understand an authorization endpoint of ${JSON.stringify(endpoint)}`, async (t) => {
-    const { provider, browser, url } = await loginApp(t)
-    provider.wrong = { metadata: { authorization_endpoint: provider.issuer + endpoint } }
-    const { status, headers } = await browser.get(`${url}/login/acme`, { redirect: 'manual' })
-    t.equal(status, 302)
-    t.equal(headers.location?.split('?')[0], provider.issuer + path)
-    t.equal(headers['set-cookie']?.length, 1)
-  })
+for (const [endpoint, path] of [
+  ['/authorize\r\nset-cookie: a=b', '/authorizeset-cookie:%20a=b'],
+  ['/authorize ', '/authorize'],
+  ['/größe', '/gr%C3%B6%C3%9Fe'],
+  ['/a\tb', '/ab']
+] as const) {
+  t.test(
+    `a login goes where a browser would understand an authorization endpoint of ${JSON.stringify(endpoint)}`,
+    async t => {
+      const { provider, browser, url } = await loginApp(t)
+      provider.wrong = { metadata: { authorization_endpoint: provider.issuer + endpoint } }
+      const { status, headers } = await browser.get(`${url}/login/acme`, { redirect: 'manual' })
+      t.equal(status, 302)
+      t.equal(headers.location?.split('?')[0], provider.issuer + path)
+      t.equal(headers['set-cookie']?.length, 1)
+    }
+  )
 }
 
 for (const endpoint of ['authorize', '', 1, null, {}, 'https://']) {
-  t.test(`no login begins, and the error is one of ours, where the authorization endpoint is ${JSON.stringify(endpoint)}`, async (t) => {
-    const { browser, url, store } = await loginApp(t, { wrong: { metadata: { authorization_endpoint: endpoint } } })
-    const page = await browser.get(`${url}/login/acme`, { ...asJson, redirect: 'manual' })
-    t.ok(page.status >= 500)
-    t.match(codeOf(page), /^FST_OAUTH_/)
-    t.equal(store.records.size, 0)
-  })
+  t.test(
+    `no login begins, and the error is one of ours, where the authorization endpoint is ${JSON.stringify(endpoint)}`,
+    async t => {
+      const { browser, url, store } = await loginApp(t, { wrong: { metadata: { authorization_endpoint: endpoint } } })
+      const page = await browser.get(`${url}/login/acme`, { ...asJson, redirect: 'manual' })
+      t.ok(page.status >= 500)
+      t.match(codeOf(page), /^FST_OAUTH_/)
+      t.equal(store.records.size, 0)
+    }
+  )
 
-  t.test(`nobody is logged in, and the error is one of ours, where the token endpoint is ${JSON.stringify(endpoint)}`, async (t) => {
-    const app = await loginApp(t, { wrong: { metadata: { token_endpoint: endpoint } } })
-    const page = await app.browser.login(`${app.url}/login/acme`, asJson)
-    t.ok(page.status >= 500)
-    t.match(codeOf(page), /^FST_OAUTH_/)
-    await assertNobody(t, app)
-  })
+  t.test(
+    `nobody is logged in, and the error is one of ours, where the token endpoint is ${JSON.stringify(endpoint)}`,
+    async t => {
+      const app = await loginApp(t, { wrong: { metadata: { token_endpoint: endpoint } } })
+      const page = await app.browser.login(`${app.url}/login/acme`, asJson)
+      t.ok(page.status >= 500)
+      t.match(codeOf(page), /^FST_OAUTH_/)
+      await assertNobody(t, app)
+    }
+  )
 }
 
-t.test('metadata that is endless is not read to its end', async (t) => {
-  const { browser, url } = await loginApp(t, { wrong: { instead: { discovery: { body: { padding: 'x'.repeat(5 * 1024 * 1024) } } } } })
+t.test('metadata that is endless is not read to its end', async t => {
+  const { browser, url } = await loginApp(t, {
+    wrong: { instead: { discovery: { body: { padding: 'x'.repeat(5 * 1024 * 1024) } } } }
+  })
   const page = await browser.get(`${url}/login/acme`, asJson)
   t.ok(page.status >= 500)
   t.match(codeOf(page), /^FST_OAUTH_/)
@@ -269,8 +333,16 @@ t.test('a token endpoint that is plain http, elsewhere, gets no secret', async (
 // The token endpoint
 
 /** Logs in where the token endpoint misbehaves, and asserts what becomes of it. */
-async function assertFails (t: Test, token: Reply | Misbehaviour, expected: { status: number, code: string, reason?: string }, options: LoginAppOptions = {}) {
-  const wrong = 'status' in token || 'body' in token || 'headers' in token ? { instead: { token: token as Reply } } : token as Misbehaviour
+async function assertFails (
+  t: Test,
+  token: Reply | Misbehaviour,
+  expected: { status: number; code: string; reason?: string },
+  options: LoginAppOptions = {}
+) {
+  const wrong =
+    'status' in token || 'body' in token || 'headers' in token
+      ? { instead: { token: token as Reply } }
+      : (token as Misbehaviour)
   const app = await loginApp(t, { wrong, ...options })
   const page = await app.browser.login(`${app.url}/login/acme`, asJson)
   t.equal(page.status, expected.status)
@@ -285,32 +357,71 @@ const invalid = { status: 502, code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE' }
 const unavailable = { status: 503, code: 'FST_OAUTH_PROVIDER_UNAVAILABLE' }
 const json = { 'content-type': 'application/json' }
 
-const answers: Record<string, [token: Reply | Misbehaviour, expected: { status: number, code: string, reason?: string }]> = {
-  'HTML with status 200': [{ headers: { 'content-type': 'text/html' }, body: '<!doctype html><h1>Log in to the Wi-Fi</h1>' }, { ...invalid, reason: 'unreadable_response' }],
-  nothing: [{ status: 200, body: '' }, { ...invalid, reason: 'empty_response' }],
-  'half a JSON': [{ headers: json, body: '{"access_token":' }, { ...invalid, reason: 'unreadable_response' }],
+const answers: Record<
+  string,
+  [token: Reply | Misbehaviour, expected: { status: number; code: string; reason?: string }]
+> = {
+  'HTML with status 200': [
+    { headers: { 'content-type': 'text/html' }, body: '<!doctype html><h1>Log in to the Wi-Fi</h1>' },
+    { ...invalid, reason: 'unreadable_response' }
+  ],
+  nothing: [
+    { status: 200, body: '' },
+    { ...invalid, reason: 'empty_response' }
+  ],
+  'half a JSON': [
+    { headers: json, body: '{"access_token":' },
+    { ...invalid, reason: 'unreadable_response' }
+  ],
   'a list': [{ headers: json, body: '[]' }, invalid],
   null: [{ headers: json, body: 'null' }, invalid],
   'no token': [{ body: { token_type: 'Bearer' } }, { ...invalid, reason: 'missing_token' }],
   'a token that is null': [{ tokens: { access_token: null } }, { ...invalid, reason: 'missing_token' }],
   'a token that is an object': [{ tokens: { access_token: { a: 1 } } }, { ...invalid, reason: 'missing_token' }],
   'an empty token': [{ tokens: { access_token: '' } }, { ...invalid, reason: 'missing_token' }],
-  'a token with a line break in it': [{ tokens: { access_token: 'abc\r\nx-admin: 1' } }, { ...invalid, reason: 'missing_token' }],
-  'a token with a line break at its end': [{ tokens: { access_token: 'abc\n' } }, { ...invalid, reason: 'missing_token' }],
+  'a token with a line break in it': [
+    { tokens: { access_token: 'abc\r\nx-admin: 1' } },
+    { ...invalid, reason: 'missing_token' }
+  ],
+  'a token with a line break at its end': [
+    { tokens: { access_token: 'abc\n' } },
+    { ...invalid, reason: 'missing_token' }
+  ],
   'a token that no header can carry': [{ tokens: { access_token: 'tokén' } }, { ...invalid, reason: 'missing_token' }],
   'an expiry that is a word': [{ tokens: { expires_in: 'soon' } }, { ...invalid, reason: 'invalid_expires_in' }],
-  'an error with status 200': [{ body: { error: 'bad_verification_code', error_description: 'too late' } }, { status: 400, code: 'FST_OAUTH_AUTHORIZATION_FAILED', reason: 'refused' }],
-  'an error beside a token': [{ tokens: { error: 'invalid_grant' } }, { status: 400, code: 'FST_OAUTH_AUTHORIZATION_FAILED', reason: 'refused' }],
-  'a refusal in words of its own': [{ status: 400, body: { error: { type: 'OAuthException', code: 190, message: 'expired' } } }, { status: 400, code: 'FST_OAUTH_AUTHORIZATION_FAILED' }],
+  'an error with status 200': [
+    { body: { error: 'bad_verification_code', error_description: 'too late' } },
+    { status: 400, code: 'FST_OAUTH_AUTHORIZATION_FAILED', reason: 'refused' }
+  ],
+  'an error beside a token': [
+    { tokens: { error: 'invalid_grant' } },
+    { status: 400, code: 'FST_OAUTH_AUTHORIZATION_FAILED', reason: 'refused' }
+  ],
+  'a refusal in words of its own': [
+    { status: 400, body: { error: { type: 'OAuthException', code: 190, message: 'expired' } } },
+    { status: 400, code: 'FST_OAUTH_AUTHORIZATION_FAILED' }
+  ],
   'a 404 in HTML': [{ status: 404, body: '<h1>Not found</h1>' }, invalid],
   'a 500': [{ status: 500, body: '<h1>Oops</h1>' }, unavailable],
   'a 503 without Retry-After': [{ status: 503, body: '' }, unavailable],
   'a 429': [{ status: 429, body: '' }, unavailable],
   temporarily_unavailable: [{ status: 400, body: { error: 'temporarily_unavailable' } }, unavailable],
-  'four megabytes': [{ headers: json, body: JSON.stringify({ access_token: 'a'.repeat(4 * 1024 * 1024) }) }, { ...invalid, reason: 'too_large' }],
-  'a gzip bomb': [{ headers: { ...json, 'content-encoding': 'gzip' }, body: gzipSync(Buffer.alloc(32 * 1024 * 1024, ' ')) }, { ...invalid, reason: 'too_large' }],
-  'a gzip that is none': [{ headers: { ...json, 'content-encoding': 'gzip' }, body: '{}' }, { ...invalid, reason: 'encoding' }],
-  'an encoding that nobody knows': [{ headers: { ...json, 'content-encoding': 'x-secret' }, body: '{}' }, { ...invalid, reason: 'encoding' }],
+  'four megabytes': [
+    { headers: json, body: JSON.stringify({ access_token: 'a'.repeat(4 * 1024 * 1024) }) },
+    { ...invalid, reason: 'too_large' }
+  ],
+  'a gzip bomb': [
+    { headers: { ...json, 'content-encoding': 'gzip' }, body: gzipSync(Buffer.alloc(32 * 1024 * 1024, ' ')) },
+    { ...invalid, reason: 'too_large' }
+  ],
+  'a gzip that is none': [
+    { headers: { ...json, 'content-encoding': 'gzip' }, body: '{}' },
+    { ...invalid, reason: 'encoding' }
+  ],
+  'an encoding that nobody knows': [
+    { headers: { ...json, 'content-encoding': 'x-secret' }, body: '{}' },
+    { ...invalid, reason: 'encoding' }
+  ]
 }
 
 for (const [what, [token, expected]] of Object.entries(answers)) {
@@ -359,29 +470,48 @@ t.test('a connection that breaks in the middle of the answer logs nobody in', as
 })
 
 for (const status of [301, 302, 303, 307, 308]) {
-  for (const [how, dispatcher] of [['', undefined], [', and with a dispatcher that follows redirects', new Agent().compose(interceptors.redirect({ maxRedirections: 5 }))]] as const) {
-    t.test(`a token endpoint that redirects with ${status} gets the secret handed on to nobody${how}`, async (t) => {
+  for (const [how, dispatcher] of [
+    ['', undefined],
+    [
+      ', and with a dispatcher that follows redirects',
+      new Agent().compose(interceptors.redirect({ maxRedirections: 5 }))
+    ]
+  ] as const) {
+    t.test(`a token endpoint that redirects with ${status} gets the secret handed on to nobody${how}`, async t => {
       const { server, port, close } = await listen()
       t.after(close)
       const handed: string[] = []
-      server.on('request', (request, response) => { handed.push(request.url!); response.end('{}') })
-      const { errors } = await assertFails(t, { status, headers: { location: `http://127.0.0.1:${port}/steal` } }, invalid, dispatcher === undefined ? {} : { oauth: { dispatcher } })
+      server.on('request', (request, response) => {
+        handed.push(request.url!)
+        response.end('{}')
+      })
+      const { errors } = await assertFails(
+        t,
+        { status, headers: { location: `http://127.0.0.1:${port}/steal` } },
+        invalid,
+        dispatcher === undefined ? {} : { oauth: { dispatcher } }
+      )
       t.strictSame(handed, [])
       t.equal(errors[0]?.responseStatus, status)
     })
   }
 }
 
-t.test('what an error tells of the answer holds no token and no secret', async (t) => {
-  const { errors, page, provider } = await assertFails(t, {
-    instead: {
-      token: ({ form }) => ({
-        status: 400,
-        headers: json,
-        body: `{"error":"invalid_request","error_description":"code ${form.get('code')} verifier ${form.get('code_verifier')}","access_token":"eyJhbGciOiJub25lIn0"}`
-      })
-    }
-  }, { status: 400, code: 'FST_OAUTH_AUTHORIZATION_FAILED' })
+t.test('what an error tells of the answer holds no token and no secret', async t => {
+  const { errors, page, provider } = await assertFails(
+    t,
+    {
+      instead: {
+        token: ({ form }) => ({
+          status: 400,
+          headers: json,
+          body: `{"error":"invalid_request","error_description":"code ${form.get('code')} verifier ` +
+            `${form.get('code_verifier')}","access_token":"eyJhbGciOiJub25lIn0"}`
+        })
+      }
+    },
+    { status: 400, code: 'FST_OAUTH_AUTHORIZATION_FAILED' }
+  )
   const { form } = provider.asked('token')[0]!
   for (const secret of [form.get('code')!, form.get('code_verifier')!, 'eyJhbGciOiJub25lIn0']) {
     t.notOk(`${JSON.stringify(errors)}${errors[0]!.message}${errors[0]!.stack}${page.text}`.includes(secret))
@@ -390,11 +520,20 @@ t.test('what an error tells of the answer holds no token and no secret', async (
 
 t.test('a member called __proto__ in the token answer is data', async (t) => {
   const { browser, url, store } = await loginApp(t, {
-    wrong: { tokens: JSON.parse('{"__proto__":{"isAdmin":true},"constructor":{"prototype":{"isAdmin":true}}}') as Record<string, unknown> },
-    setup: (app) => {
-      app.get('/tokens', async (request) => {
+    wrong: {
+      tokens: JSON.parse('{"__proto__":{"isAdmin":true},"constructor":{"prototype":{"isAdmin":true}}}') as Record<
+        string,
+        unknown
+      >
+    },
+    setup: app => {
+      app.get('/tokens', async request => {
         const tokens = await request.oauth.tokens()
-        return { tokens: (tokens as { isAdmin?: true }).isAdmin ?? null, raw: tokens.raw.isAdmin ?? null, all: ({} as { isAdmin?: true }).isAdmin ?? null }
+        return {
+          tokens: (tokens as { isAdmin?: true }).isAdmin ?? null,
+          raw: tokens.raw.isAdmin ?? null,
+          all: ({} as { isAdmin?: true }).isAdmin ?? null
+        }
       })
     }
   })
@@ -403,11 +542,22 @@ t.test('a member called __proto__ in the token answer is data', async (t) => {
   t.equal(tokenRecords(store).size, 1)
 })
 
-for (const [expiresIn, expected] of [['3600', 3600], [3599.5, 3600], [0, undefined], [null, undefined], [undefined, undefined], [1e308, 2 ** 31 - 1]] as const) {
-  t.test(`expires_in of ${JSON.stringify(expiresIn) ?? 'nothing'} is survived`, async (t) => {
+for (const [expiresIn, expected] of [
+  ['3600', 3600],
+  [3599.5, 3600],
+  [0, undefined],
+  [null, undefined],
+  [undefined, undefined],
+  [1e308, 2 ** 31 - 1]
+] as const) {
+  t.test(`expires_in of ${JSON.stringify(expiresIn) ?? 'nothing'} is survived`, async t => {
     const { browser, url } = await loginApp(t, {
       wrong: { tokens: { expires_in: expiresIn } },
-      setup: (app) => { app.get('/tokens', async (request) => ({ left: ((await request.oauth.tokens()).expiresAt ?? NaN) - Date.now() / 1000 })) }
+      setup: app => {
+        app.get('/tokens', async request => ({
+          left: ((await request.oauth.tokens()).expiresAt ?? NaN) - Date.now() / 1000
+        }))
+      }
     })
     await browser.login(`${url}/login/acme`)
     const { left } = (await browser.get(`${url}/tokens`)).json<{ left: number | null }>()
@@ -419,13 +569,23 @@ for (const [expiresIn, expected] of [['3600', 3600], [3599.5, 3600], [0, undefin
 t.test('an answer in a form, as old providers have it, is read', async (t) => {
   const { browser, url } = await loginApp(t, {
     providers: ({ staticOptions }) => ({ acme: staticOptions }),
-    wrong: { instead: { token: { headers: { 'content-type': 'application/x-www-form-urlencoded' }, body: 'access_token=abc&token_type=bearer&expires_in=3600' } } }
+    wrong: {
+      instead: {
+        token: {
+          headers: { 'content-type': 'application/x-www-form-urlencoded' },
+          body: 'access_token=abc&token_type=bearer&expires_in=3600'
+        }
+      }
+    }
   })
   t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
 })
 
-t.test('a token that is bound to a key is not sent as a Bearer to userinfo', async (t) => {
-  const { provider, browser, url, errors } = await loginApp(t, { provider: { scope: 'openid profile' }, wrong: { tokens: { token_type: 'DPoP' } } })
+t.test('a token that is bound to a key is not sent as a Bearer to userinfo', async t => {
+  const { provider, browser, url, errors } = await loginApp(t, {
+    provider: { scope: 'openid profile' },
+    wrong: { tokens: { token_type: 'DPoP' } }
+  })
   await browser.login(`${url}/login/acme`)
   t.strictSame(provider.asked('userinfo').map(({ headers }) => headers.authorization?.split(' ')[0]), [])
   t.strictSame(errors.filter(({ code }) => code !== 'FST_OAUTH_UNSUPPORTED_TOKEN_TYPE'), [])
@@ -434,26 +594,48 @@ t.test('a token that is bound to a key is not sent as a Bearer to userinfo', asy
 const refusedClient: Reply = { status: 401, body: { error: 'invalid_client' } }
 
 for (const [what, wrong, tries] of [
-  ['whose metadata names Basic alone', { metadata: { token_endpoint_auth_methods_supported: ['client_secret_basic'] } }, ['Basic']],
-  ['whose metadata names the form alone', { metadata: { token_endpoint_auth_methods_supported: ['client_secret_post'] } }, ['form']],
-  ['that does not say what it takes: each of the two is tried once', {}, ['Basic', 'form']],
+  [
+    'whose metadata names Basic alone',
+    { metadata: { token_endpoint_auth_methods_supported: ['client_secret_basic'] } },
+    ['Basic']
+  ],
+  [
+    'whose metadata names the form alone',
+    { metadata: { token_endpoint_auth_methods_supported: ['client_secret_post'] } },
+    ['form']
+  ],
+  ['that does not say what it takes: each of the two is tried once', {}, ['Basic', 'form']]
 ] as const) {
   t.test(`a client that is refused by a provider ${what}`, async (t) => {
     const app = await loginApp(t, { wrong: { ...wrong, instead: { token: refusedClient } } })
     const page = await app.browser.login(`${app.url}/login/acme`, asJson)
     t.equal(page.status, 502, 'is the operator\'s to mend')
     t.match(page.json(), { code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE', oauthError: 'invalid_client' })
-    t.strictSame(app.provider.asked('token').map(({ headers, form }) => headers.authorization === undefined && form.has('client_secret') ? 'form' : 'Basic'), tries)
+    t.strictSame(
+      app.provider
+        .asked('token')
+        .map(({ headers, form }) =>
+          headers.authorization === undefined && form.has('client_secret') ? 'form' : 'Basic'
+        ),
+      tries
+    )
     await assertNobody(t, app)
   })
 }
 
-t.test('a client that is refused is tried once where the options say how it authenticates', async (t) => {
-  await assertFails(t, refusedClient, { ...invalid, reason: 'refused' }, { provider: { clientAuthentication: 'client_secret_basic' } })
+t.test('a client that is refused is tried once where the options say how it authenticates', async t => {
+  await assertFails(
+    t,
+    refusedClient,
+    { ...invalid, reason: 'refused' },
+    { provider: { clientAuthentication: 'client_secret_basic' } }
+  )
 })
 
-t.test('the authentication that the provider says is the one that is used', async (t) => {
-  const { provider, browser, url } = await loginApp(t, { wrong: { metadata: { token_endpoint_auth_methods_supported: ['client_secret_post'] } } })
+t.test('the authentication that the provider says is the one that is used', async t => {
+  const { provider, browser, url } = await loginApp(t, {
+    wrong: { metadata: { token_endpoint_auth_methods_supported: ['client_secret_post'] } }
+  })
   const callback = await callbackUrl(browser, `${url}/login/acme`)
   await browser.get(callback)
   const { form, headers } = provider.asked('token')[0]!

@@ -25,12 +25,29 @@ for (const [name, row] of Object.entries(presetCases)) {
       t.strictSame(await visit.json('/scope'), row.scope)
     })
 
-    if (row.call !== undefined) await t.test('calls its API', async (t) => { await assertCall(t, visit, row) })
-    else await t.test('has no API: its token goes nowhere', async (t) => { await assertNoCall(t, visit, 'https://api.example.com/orders', 'FST_OAUTH_ORIGIN_NOT_ALLOWED') })
+    if (row.call !== undefined) {
+      await t.test('calls its API', async t => {
+        await assertCall(t, visit, row)
+      })
+    } else {
+      await t.test('has no API: its token goes nowhere', async t => {
+        await assertNoCall(t, visit, 'https://api.example.com/orders', 'FST_OAUTH_ORIGIN_NOT_ALLOWED')
+      })
+    }
 
-    if (row.refreshed !== undefined) await t.test('refreshes', async (t) => { await assertRefreshes(t, visit, row) })
-    else if (row.endless === true) await t.test('has tokens without an end: a 401 is the answer, and nothing is refreshed', async (t) => { await assertEndless(t, visit, row) })
-    else await t.test('has no refresh tokens: an ended token is a TokenExpiredError, and nothing is sent', async (t) => { await assertExpires(t, visit, row) })
+    if (row.refreshed !== undefined) {
+      await t.test('refreshes', async t => {
+        await assertRefreshes(t, visit, row)
+      })
+    } else if (row.endless === true) {
+      await t.test('has tokens without an end: a 401 is the answer, and nothing is refreshed', async t => {
+        await assertEndless(t, visit, row)
+      })
+    } else {
+      await t.test('has no refresh tokens: an ended token is a TokenExpiredError, and nothing is sent', async t => {
+        await assertExpires(t, visit, row)
+      })
+    }
 
     await t.test('logs out', async (t) => {
       const { headers, body } = await visit.request('POST', '/logout')
@@ -39,15 +56,18 @@ for (const [name, row] of Object.entries(presetCases)) {
       else t.match(refreshTarget(body), row.logout.location)
     })
 
-    await t.test(row.refreshed === undefined ? 'logs in again' : 'logs in again, until its refresh token is no good', async (t) => {
-      await logIn(t, visit, row)
-      t.match(await visit.json('/token'), { accessToken: provider.accessToken })
-      if (row.refreshed === undefined) return
-      expireTokens(visit.store)
-      provider.ended = true
-      t.match(await visit.json('/token'), { code: 'FST_OAUTH_LOGIN_ENDED' })
-      t.match(await visit.json('/token'), { code: 'FST_OAUTH_LOGIN_REQUIRED' })
-    })
+    await t.test(
+      row.refreshed === undefined ? 'logs in again' : 'logs in again, until its refresh token is no good',
+      async t => {
+        await logIn(t, visit, row)
+        t.match(await visit.json('/token'), { accessToken: provider.accessToken })
+        if (row.refreshed === undefined) return
+        expireTokens(visit.store)
+        provider.ended = true
+        t.match(await visit.json('/token'), { code: 'FST_OAUTH_LOGIN_ENDED' })
+        t.match(await visit.json('/token'), { code: 'FST_OAUTH_LOGIN_REQUIRED' })
+      }
+    )
 
     t.strictSame(provider.complaints, [], 'the provider is content')
   })
@@ -57,8 +77,12 @@ for (const [name, row] of Object.entries(presetCases)) {
 interface Visit {
   provider: SimulatedProvider
   store: TestApp['store']
-  request (method: 'GET' | 'POST', url: string, form?: Record<string, string> | URLSearchParams): ReturnType<typeof inject>
-  json (url: string): Promise<any>
+  request(
+    method: 'GET' | 'POST',
+    url: string,
+    form?: Record<string, string> | URLSearchParams
+  ): ReturnType<typeof inject>
+  json(url: string): Promise<any>
 }
 
 async function start (t: Test, row: PresetCase): Promise<Visit> {
@@ -85,19 +109,30 @@ async function start (t: Test, row: PresetCase): Promise<Visit> {
   })
   const cookies = new Map<string, string>()
   const request: Visit['request'] = async (method, url, form) => {
-    const response = await inject(app, method, url, { cookies: Object.fromEntries(cookies), ...(form !== undefined && { form: new URLSearchParams(form) }) })
+    const response = await inject(app, method, url, {
+      cookies: Object.fromEntries(cookies),
+      ...(form !== undefined && { form: new URLSearchParams(form) })
+    })
     for (const { name, value } of response.cookies) cookies.set(name, value)
     return response
   }
   return { provider, store, request, json: async (url) => JSON.parse((await request('GET', url)).body || 'null') }
 }
 
-async function inject (app: TestApp['app'], method: 'GET' | 'POST', url: string, { cookies, form }: { cookies: Record<string, string>, form?: URLSearchParams }) {
+async function inject (
+  app: TestApp['app'],
+  method: 'GET' | 'POST',
+  url: string,
+  { cookies, form }: { cookies: Record<string, string>; form?: URLSearchParams }
+) {
   return await app.inject({
     method,
     url,
     cookies,
-    headers: { accept: method === 'POST' ? 'text/html' : 'application/json', ...(form !== undefined && { 'content-type': 'application/x-www-form-urlencoded' }) },
+    headers: {
+      accept: method === 'POST' ? 'text/html' : 'application/json',
+      ...(form !== undefined && { 'content-type': 'application/x-www-form-urlencoded' })
+    },
     ...(form !== undefined && { payload: form.toString() })
   })
 }
@@ -112,7 +147,12 @@ async function logIn (t: Test, { provider, request }: Visit, row: PresetCase): P
   const location = new URL(begun.headers.location as string)
   t.equal(location.origin + location.pathname, row.authorizationEndpoint)
   const query = location.searchParams
-  t.match(Object.fromEntries(query), { response_type: 'code', client_id: provider.clientId, redirect_uri: `${BASE_URL}/login/acme/callback`, state: /^[\w-]{43}$/ })
+  t.match(Object.fromEntries(query), {
+    response_type: 'code',
+    client_id: provider.clientId,
+    redirect_uri: `${BASE_URL}/login/acme/callback`,
+    state: /^[\w-]{43}$/
+  })
   for (const [name, value] of Object.entries(row.authorization ?? {})) {
     t.equal(query.get(name), value, name)
   }

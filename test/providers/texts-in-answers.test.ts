@@ -90,12 +90,21 @@ t.test('a short token without any shape is taken out where it came in the same a
 })
 
 for (const text of [
-  '{"access_token":"plums"}', '{\\"access_token\\" : \\"plums\\"}', '<access_token>plums</access_token>', "access_token: 'plums'",
-  'array(access_token => plums)', 'accessToken=plums', "refresh-token = 'plums'", 'https://id.example/cb?id_token=plums'
+  '{"access_token":"plums"}',
+  '{\\"access_token\\" : \\"plums\\"}',
+  '<access_token>plums</access_token>',
+  "access_token: 'plums'",
+  'array(access_token => plums)',
+  'accessToken=plums',
+  "refresh-token = 'plums'",
+  'https://id.example/cb?id_token=plums'
 ]) {
   t.test(`a token without any shape is taken out where the text names it: ${text}`, async (t) => {
     const login = await observedLogin(t)
-    t.notMatch(await login({ status: 400, body: { error: 'no', error_description: `the ${text} is no good` } }), 'plums')
+    t.notMatch(
+      await login({ status: 400, body: { error: 'no', error_description: `the ${text} is no good` } }),
+      'plums'
+    )
     t.notMatch(await login({ status: 500, body: `<h1>Error</h1> ${text}` }), 'plums')
     t.notMatch(await login({ status: 200, body: text }), 'plums')
   })

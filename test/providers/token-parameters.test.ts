@@ -4,7 +4,11 @@ import { rejection } from '../helpers/client-app.ts'
 import { keptTokens, scriptProvider, startScriptServer } from '../helpers/script-server.ts'
 
 const credentials = { client_id: 'script', client_secret: 'secret of the script' }
-const refused = { code: 'FST_OAUTH_INVALID_OPTIONS', reason: 'second_authentication', message: /"client_secret".*'client_secret_post'/ }
+const refused = {
+  code: 'FST_OAUTH_INVALID_OPTIONS',
+  reason: 'second_authentication',
+  message: /"client_secret".*'client_secret_post'/
+}
 
 t.test('credentials among the parameters are not sent beside another client authentication', async (t) => {
   const server = await startScriptServer(t)
@@ -54,7 +58,10 @@ t.test('they are sent where they are the one authentication that there is', asyn
   for (const way of ways) {
     const session = scriptProvider(t, { ...publicClient, ...way }).session({ tokens: keptTokens(3600) })
     await session.refresh({ params: credentials })
-    t.match(server.tokenRequests.at(-1), { form: { ...credentials, grant_type: 'refresh_token' }, headers: { authorization: undefined } })
+    t.match(server.tokenRequests.at(-1), {
+      form: { ...credentials, grant_type: 'refresh_token' },
+      headers: { authorization: undefined }
+    })
   }
 })
 
@@ -74,7 +81,9 @@ t.test('in the options they are refused at start', async (t) => {
 
 t.test('a secret among the parameters does not get into the URL of a login', async (t) => {
   const { providerOptions } = await startScriptServer(t)
-  const { url } = await scriptProvider(t, providerOptions).session().authorizationUrl({ params: { ...credentials, client_assertion: 'a' } })
+  const { url } = await scriptProvider(t, providerOptions)
+    .session()
+    .authorizationUrl({ params: { ...credentials, client_assertion: 'a' } })
   t.notMatch(url, /secret/)
   t.notMatch(url, /client_assertion/)
 })
@@ -99,10 +108,24 @@ t.test('errors of a session without a request do not speak of request.oauth', as
   ]
   server.answerTokens = () => [400, { error: 'invalid_grant' }]
   errors.push(await rejection(provider.session({ tokens: expired }).get('orders')))
-  t.match(errors.map(({ code }) => code), [
-    'FST_OAUTH_TOKEN_EXPIRED', 'FST_OAUTH_TOKENS_UPDATED', 'FST_OAUTH_TOKEN_EXPIRED', 'FST_OAUTH_LOGIN_REQUIRED', 'FST_OAUTH_LOGIN_REQUIRED',
-    'FST_OAUTH_LOGIN_REQUIRED', 'FST_OAUTH_LOGIN_REQUIRED', 'FST_OAUTH_AUTHORIZATION_FAILED', 'FST_OAUTH_ORIGIN_NOT_ALLOWED',
-    'FST_OAUTH_INVALID_OPTIONS', 'FST_OAUTH_LOGIN_ENDED'
-  ])
-  t.strictSame(errors.map(({ message }) => message).filter(message => message.includes('request.oauth')), [])
+  t.match(
+    errors.map(({ code }) => code),
+    [
+      'FST_OAUTH_TOKEN_EXPIRED',
+      'FST_OAUTH_TOKENS_UPDATED',
+      'FST_OAUTH_TOKEN_EXPIRED',
+      'FST_OAUTH_LOGIN_REQUIRED',
+      'FST_OAUTH_LOGIN_REQUIRED',
+      'FST_OAUTH_LOGIN_REQUIRED',
+      'FST_OAUTH_LOGIN_REQUIRED',
+      'FST_OAUTH_AUTHORIZATION_FAILED',
+      'FST_OAUTH_ORIGIN_NOT_ALLOWED',
+      'FST_OAUTH_INVALID_OPTIONS',
+      'FST_OAUTH_LOGIN_ENDED'
+    ]
+  )
+  t.strictSame(
+    errors.map(({ message }) => message).filter(message => message.includes('request.oauth')),
+    []
+  )
 })

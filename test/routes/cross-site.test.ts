@@ -7,9 +7,13 @@ import { asJson, callbackUrl, codeOf, loginApp, pendingLogins, type LoginAppOpti
 const twoProviders: LoginAppOptions = {
   providers: ({ providerOptions }) => ({ acme: providerOptions, gh: { ...providerOptions, title: 'Git Hub' } }),
   setup: (app: FastifyInstance) => {
-    app.get<{ Params: { name: string } }>('/link/:name', async (request, reply) => request.oauth.login(reply, { provider: request.params.name, link: true, returnTo: '/accounts' }))
-    app.post('/link', async (request, reply) => request.oauth.login(reply, { provider: 'gh', link: true, returnTo: '/accounts' }))
-    app.get('/accounts', async (request) => request.oauth.accounts.map(({ provider }) => provider))
+    app.get<{ Params: { name: string } }>('/link/:name', async (request, reply) =>
+      request.oauth.login(reply, { provider: request.params.name, link: true, returnTo: '/accounts' })
+    )
+    app.post('/link', async (request, reply) =>
+      request.oauth.login(reply, { provider: 'gh', link: true, returnTo: '/accounts' })
+    )
+    app.get('/accounts', async request => request.oauth.accounts.map(({ provider }) => provider))
     app.get('/cart', async ({ session }) => ({ cart: session.get('cart' as never) ?? null }))
     app.get('/fill', async ({ session }) => { session.set('cart' as never, 'tea' as never); return 'filled' })
   }
@@ -26,12 +30,18 @@ for (const [what, options] of Object.entries({
       await browser.login(`${url}/login/acme`)
       const asked = provider.asked('authorization').length
       const page = await browser.get(`${url}/link/${name}`, options)
-      t.match(page, { status: 403, headers: { 'cache-control': 'no-store', 'content-security-policy': /frame-ancestors 'none'/ } })
+      t.match(page, {
+        status: 403,
+        headers: { 'cache-control': 'no-store', 'content-security-policy': /frame-ancestors 'none'/ }
+      })
       t.equal(codeOf(page), 'FST_OAUTH_CROSS_SITE_REQUEST')
       t.match(page.text, `href="/link/${name}"`, 'the person is asked')
       t.equal(provider.asked('authorization').length, asked)
       t.strictSame(pendingLogins(store), [])
-      t.strictSame((await browser.get(`${url}/link/${name}`, { from: page.url })).json(), name === 'gh' ? ['acme', 'gh'] : ['acme'])
+      t.strictSame(
+        (await browser.get(`${url}/link/${name}`, { from: page.url })).json(),
+        name === 'gh' ? ['acme', 'gh'] : ['acme']
+      )
     })
   }
 }
@@ -42,7 +52,12 @@ t.test('a link that another site posts, or starts from a script, is an error', a
   const asked = provider.asked('authorization').length
   for (const page of [
     await browser.post(`${url}/link`, { ...elsewhere, json: {}, redirect: 'manual' }),
-    await browser.post(`${url}/link`, { ...elsewhere, json: {}, headers: { 'sec-fetch-site': undefined, 'sec-fetch-mode': undefined, 'sec-fetch-dest': undefined }, redirect: 'manual' }),
+    await browser.post(`${url}/link`, {
+      ...elsewhere,
+      json: {},
+      headers: { 'sec-fetch-site': undefined, 'sec-fetch-mode': undefined, 'sec-fetch-dest': undefined },
+      redirect: 'manual'
+    }),
     await browser.get(`${url}/link/gh`, { ...elsewhere, ...asJson, mode: 'cors', redirect: 'manual' })
   ]) t.match([page.status, page.json().code], [403, 'FST_OAUTH_CROSS_SITE_REQUEST'])
   t.equal(provider.asked('authorization').length, asked)
@@ -51,7 +66,11 @@ t.test('a link that another site posts, or starts from a script, is an error', a
 for (const [what, headers] of Object.entries({
   'the app\'s own page': { 'sec-fetch-site': 'same-origin' },
   'the address bar': { 'sec-fetch-site': 'none' },
-  'a browser without Fetch Metadata': { 'sec-fetch-site': undefined, 'sec-fetch-mode': undefined, 'sec-fetch-dest': undefined }
+  'a browser without Fetch Metadata': {
+    'sec-fetch-site': undefined,
+    'sec-fetch-mode': undefined,
+    'sec-fetch-dest': undefined
+  }
 })) {
   t.test(`a link from ${what} goes to the provider`, async (t) => {
     const { browser, url } = await loginApp(t, twoProviders)
@@ -67,26 +86,33 @@ for (const [what, headers] of Object.entries({
   'a script': { 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty' }
 })) {
   for (const from of ['https://attacker.example/', undefined]) {
-    t.test(`${what} on ${from === undefined ? 'a page of the app' : 'another site'} neither begins a login nor finishes one`, async (t) => {
-      const { browser, url, provider, store } = await loginApp(t, twoProviders)
-      await browser.login(`${url}/login/acme`)
-      await browser.get(`${url}/fill`)
-      const options = { headers, from: from ?? url, redirect: 'manual' } as const
-      const begun = await browser.get(`${url}/login/gh`, options)
-      t.match([begun.status, codeOf(begun)], [403, 'FST_OAUTH_CROSS_SITE_REQUEST'])
-      t.strictSame(pendingLogins(store), [])
+    t.test(
+      `${what} on ${from === undefined ? 'a page of the app' : 'another site'} neither begins a login nor finishes one`,
+      async t => {
+        const { browser, url, provider, store } = await loginApp(t, twoProviders)
+        await browser.login(`${url}/login/acme`)
+        await browser.get(`${url}/fill`)
+        const options = { headers, from: from ?? url, redirect: 'manual' } as const
+        const begun = await browser.get(`${url}/login/gh`, options)
+        t.match([begun.status, codeOf(begun)], [403, 'FST_OAUTH_CROSS_SITE_REQUEST'])
+        t.strictSame(pendingLogins(store), [])
 
-      const callback = await callbackUrl(browser, `${url}/login/gh`)
-      const exchanges = provider.asked('token').length
-      const finished = await browser.get(callback, options)
-      t.match([finished.status, codeOf(finished)], [403, 'FST_OAUTH_CROSS_SITE_REQUEST'])
-      t.equal(provider.asked('token').length, exchanges)
-      t.strictSame((await browser.get(`${url}/accounts`)).json(), ['acme'])
-      t.strictSame((await browser.get(`${url}/cart`)).json(), { cart: 'tea' })
+        const callback = await callbackUrl(browser, `${url}/login/gh`)
+        const exchanges = provider.asked('token').length
+        const finished = await browser.get(callback, options)
+        t.match([finished.status, codeOf(finished)], [403, 'FST_OAUTH_CROSS_SITE_REQUEST'])
+        t.equal(provider.asked('token').length, exchanges)
+        t.strictSame((await browser.get(`${url}/accounts`)).json(), ['acme'])
+        t.strictSame((await browser.get(`${url}/cart`)).json(), { cart: 'tea' })
 
-      await browser.get(callback)
-      t.strictSame((await browser.get(`${url}/accounts`)).json(), ['gh'], 'the login that was under way is not used up')
-    })
+        await browser.get(callback)
+        t.strictSame(
+          (await browser.get(`${url}/accounts`)).json(),
+          ['gh'],
+          'the login that was under way is not used up'
+        )
+      }
+    )
   }
 }
 

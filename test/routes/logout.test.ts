@@ -22,7 +22,20 @@ async function loggedIn (t: Test, options?: LoginAppOptions): Promise<LoginApp> 
 }
 
 /** Alice, logged in at a real provider, with its revocation and end-session endpoints. */
-async function loggedInForReal (t: Test, { provider: settings, oauth, setup, fastify }: { provider?: ProviderOptions, oauth?: Partial<PluginOptions>, setup?: AppOptions['setup'], fastify?: AppOptions['fastify'] } = {}) {
+async function loggedInForReal (
+  t: Test,
+  {
+    provider: settings,
+    oauth,
+    setup,
+    fastify
+  }: {
+    provider?: ProviderOptions
+    oauth?: Partial<PluginOptions>
+    setup?: AppOptions['setup']
+    fastify?: AppOptions['fastify']
+  } = {}
+) {
   const provider = await startProvider(t, settings)
   const built = await buildApp(t, {
     oauth: { providers: { acme: provider.providerOptions }, ...oauth },
@@ -56,17 +69,31 @@ t.test('POST /logout: the session is gone, its cookie is cleared, and so are the
 
 t.test('the tokens are revoked, the refresh token first', async (t) => {
   const { browser, url, provider } = await loggedInForReal(t)
-  const { access_token: accessToken, refresh_token: refreshToken } = provider.tokenRequests[0]!.answer!.body as Record<string, string>
+  const { access_token: accessToken, refresh_token: refreshToken } = provider.tokenRequests[0]!.answer!.body as Record<
+    string,
+    string
+  >
   await browser.post(`${url}/logout`, { redirect: 'manual' })
   const revocations = provider.endpoints.revocation.requests
-  t.strictSame(revocations.map(({ body }) => [body.token, body.token_type_hint]), [[refreshToken, 'refresh_token'], [accessToken, 'access_token']])
-  t.strictSame(revocations.map(({ answer }) => answer?.status), [200, 200])
+  t.strictSame(
+    revocations.map(({ body }) => [body.token, body.token_type_hint]),
+    [
+      [refreshToken, 'refresh_token'],
+      [accessToken, 'access_token']
+    ]
+  )
+  t.strictSame(
+    revocations.map(({ answer }) => answer?.status),
+    [200, 200]
+  )
   t.strictSame([provider.state.entries('RefreshToken'), provider.state.entries('AccessToken')], [[], []])
 })
 
 t.test('revokeAtLogout: false leaves the grant alone', async (t) => {
   const provider = await startProvider(t)
-  const { url } = await buildApp(t, { oauth: { providers: { acme: { ...provider.providerOptions, revokeAtLogout: false } } } })
+  const { url } = await buildApp(t, {
+    oauth: { providers: { acme: { ...provider.providerOptions, revokeAtLogout: false } } }
+  })
   const browser = new Browser()
   await browser.login(`${url}/login/acme`)
   await browser.logout(`${url}/logout`)
@@ -145,7 +172,10 @@ t.test('an answer to a logout with its state twice is refused', async (t) => {
   const { browser, url } = await loggedInForReal(t)
   const { location } = await browser.post(`${url}/logout`, { redirect: 'manual' })
   const state = new URL(location!).searchParams.get('state')!
-  t.equal(codeOf(await browser.get(`${url}/logout/callback?state=${state}&state=${state}`, asJson)), 'FST_OAUTH_STATE_MISMATCH')
+  t.equal(
+    codeOf(await browser.get(`${url}/logout/callback?state=${state}&state=${state}`, asJson)),
+    'FST_OAUTH_STATE_MISMATCH'
+  )
 })
 
 t.test('an answer to a logout that another browser began is refused', async (t) => {
@@ -189,8 +219,14 @@ t.test('a logout where nobody is logged in leads back to the app', async (t) => 
 
 t.test('two logouts at the same moment both succeed', async (t) => {
   const { browser, url, userOf } = await loggedIn(t)
-  const pages = await Promise.all([browser.post(`${url}/logout`, { redirect: 'manual' }), browser.post(`${url}/logout`, { redirect: 'manual' })])
-  t.strictSame(pages.map(({ status }) => status), [302, 302])
+  const pages = await Promise.all([
+    browser.post(`${url}/logout`, { redirect: 'manual' }),
+    browser.post(`${url}/logout`, { redirect: 'manual' })
+  ])
+  t.strictSame(
+    pages.map(({ status }) => status),
+    [302, 302]
+  )
   t.equal(await userOf(browser), null)
 })
 
@@ -201,8 +237,15 @@ t.test('an API caller is told where to go in JSON', async (t) => {
   t.match(page.json(), { loggedOut: true, location: new RegExp(`^${provider.issuer}/session/end\\?`) })
 })
 
-for (const returnTo of ['https://evil.example/', '//evil.example', '/\\evil.example', '/.//evil.example', 'javascript:alert(1)', '/\r\nset-cookie:a=b']) {
-  t.test(`open redirect: a logout does not lead to ${JSON.stringify(returnTo)}`, async (t) => {
+for (const returnTo of [
+  'https://evil.example/',
+  '//evil.example',
+  '/\\evil.example',
+  '/.//evil.example',
+  'javascript:alert(1)',
+  '/\r\nset-cookie:a=b'
+]) {
+  t.test(`open redirect: a logout does not lead to ${JSON.stringify(returnTo)}`, async t => {
     const { browser, url } = await loggedIn(t)
     const page = await browser.post(`${url}/logout`, { form: { returnTo }, redirect: 'manual' })
     t.match(page, { status: 302, location: `${url}/` })
@@ -214,7 +257,10 @@ t.test('open redirect: the provider\'s way back does not lead elsewhere either',
   const { location } = await browser.post(`${url}/logout`, { form: { returnTo: '//evil.example' }, redirect: 'manual' })
   const state = new URL(location!).searchParams.get('state')!
   const cookie = browser.cookies.find(({ name }) => name === 'oauth-logout')!
-  browser.jar.put({ ...cookie, value: `${cookie.value.split('.')[0]}.${Buffer.from('//evil.example').toString('base64url')}` })
+  browser.jar.put({
+    ...cookie,
+    value: `${cookie.value.split('.')[0]}.${Buffer.from('//evil.example').toString('base64url')}`
+  })
   t.equal((await browser.get(`${url}/logout/callback?state=${state}`, { redirect: 'manual' })).location, `${url}/`)
 })
 
@@ -239,7 +285,10 @@ t.test('returnTo of the form leads to a page of the app', async (t) => {
 for (const [what, headers] of Object.entries({
   'Sec-Fetch-Site: cross-site': { 'sec-fetch-site': 'cross-site', origin: 'https://attacker.example' },
   'Sec-Fetch-Site: cross-site, whatever Origin says': { 'sec-fetch-site': 'cross-site', origin: 'OWN' },
-  'Sec-Fetch-Site: same-site, from a neighbour that somebody else may run': { 'sec-fetch-site': 'same-site', origin: 'https://other.app.example' },
+  'Sec-Fetch-Site: same-site, from a neighbour that somebody else may run': {
+    'sec-fetch-site': 'same-site',
+    origin: 'https://other.app.example'
+  },
   'another Origin': { 'sec-fetch-site': undefined, origin: 'https://attacker.example' },
   'another port in Origin': { 'sec-fetch-site': undefined, origin: 'http://127.0.0.1:1' },
   'Origin: null, from a sandboxed frame': { 'sec-fetch-site': undefined, origin: 'null' },
@@ -291,8 +340,11 @@ t.test('the page that asks before a logout lets the form lead on to the provider
   t.ok(formAction.split(' ').includes(provider.issuer), formAction)
 })
 
-t.test('XSS: a name is shown as it is on the page that asks', async (t) => {
-  const { browser, url } = await loggedIn(t, { provider: { scope: 'openid profile' }, wrong: { userinfo: { name: '<script>alert(1)</script>' } } })
+t.test('XSS: a name is shown as it is on the page that asks', async t => {
+  const { browser, url } = await loggedIn(t, {
+    provider: { scope: 'openid profile' },
+    wrong: { userinfo: { name: '<script>alert(1)</script>' } }
+  })
   const page = await browser.get(`${url}/logout`)
   t.match(page.text, '&lt;script&gt;alert(1)&lt;/script&gt;')
   t.notMatch(page.text, '<script>')
@@ -377,7 +429,11 @@ for (const [what, metadata] of Object.entries({
 })) {
   t.test(`an end-session endpoint that cannot be used (${what}): logged out, with a warning`, async (t) => {
     const log = captureLog()
-    const app = await loggedIn(t, { wrong: { metadata }, provider: { revokeAtLogout: false }, fastify: { logger: log.logger } })
+    const app = await loggedIn(t, {
+      wrong: { metadata },
+      provider: { revokeAtLogout: false },
+      fastify: { logger: log.logger }
+    })
     const { browser, url } = app
     t.equal((await browser.get(`${url}/logout`)).status, 200, 'the page that asks is there')
     const page = await browser.post(`${url}/logout`, { form: { returnTo: '/bye' }, redirect: 'manual' })
@@ -395,25 +451,35 @@ t.test('a provider whose metadata cannot be had: logged out, with a warning', as
   const browser = new Browser()
   await browser.login(`${before.url}/login/acme`)
   provider.wrong = { instead: { discovery: { status: 500 } } }
-  const { url } = await buildApp(t, { oauth, session: { store: before.store, secret: SESSION_SECRET }, fastify: { logger: log.logger } })
+  const { url } = await buildApp(t, {
+    oauth,
+    session: { store: before.store, secret: SESSION_SECRET },
+    fastify: { logger: log.logger }
+  })
   t.strictSame((await browser.get(url)).json(), { user: 'alice' })
   t.match(await browser.post(`${url}/logout`, { redirect: 'manual' }), { status: 302, headers: { location: '/' } })
   t.strictSame((await browser.get(url)).json(), { user: null })
   t.match(log.lines.findLast(({ level }) => level === 40), { provider: 'acme', code: 'FST_OAUTH_PROVIDER_UNAVAILABLE' })
 })
 
-t.test('a page that posts a logout is answered with a page that goes on to the provider: a form may lead to no other origin', async (t) => {
-  const { browser, url, provider } = await loggedInForReal(t)
-  const page = await browser.post(`${url}/logout`, { form: { returnTo: '/?bye' }, redirect: 'manual' })
-  t.equal(page.status, 200)
-  t.equal(page.headers.location, undefined)
-  t.equal(page.headers['cache-control'], 'no-store')
-  t.match(page.headers['content-security-policy'], /^default-src 'none'; style-src 'sha256-[^']+'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'$/)
-  const [, link] = /<a class="button primary" href="([^"]*)">Continue</.exec(page.text)!
-  t.equal(link!.replaceAll('&amp;', '&'), page.location, 'with a link to the same place')
-  t.match(page.location, `${provider.issuer}/session/end?id_token_hint=`)
-  t.notMatch(page.text, '<script')
-})
+t.test(
+  'a page that posts a logout is answered with a page that goes on to the provider: a form may lead to no other origin',
+  async t => {
+    const { browser, url, provider } = await loggedInForReal(t)
+    const page = await browser.post(`${url}/logout`, { form: { returnTo: '/?bye' }, redirect: 'manual' })
+    t.equal(page.status, 200)
+    t.equal(page.headers.location, undefined)
+    t.equal(page.headers['cache-control'], 'no-store')
+    t.match(
+      page.headers['content-security-policy'],
+      /^default-src 'none'; style-src 'sha256-[^']+'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'$/
+    )
+    const [, link] = /<a class="button primary" href="([^"]*)">Continue</.exec(page.text)!
+    t.equal(link!.replaceAll('&amp;', '&'), page.location, 'with a link to the same place')
+    t.match(page.location, `${provider.issuer}/session/end?id_token_hint=`)
+    t.notMatch(page.text, '<script')
+  }
+)
 
 for (const [what, headers, status] of [
   ['a script that takes JSON', { accept: 'application/json' }, 200],
@@ -428,8 +494,10 @@ for (const [what, headers, status] of [
   })
 }
 
-t.test('a logout where onLogout has answered is left to it', async (t) => {
-  const { browser, url, userOf } = await loggedInForReal(t, { oauth: { onLogout: (_request, reply) => reply?.redirect('/mine') } })
+t.test('a logout where onLogout has answered is left to it', async t => {
+  const { browser, url, userOf } = await loggedInForReal(t, {
+    oauth: { onLogout: (_request, reply) => reply?.redirect('/mine') }
+  })
   t.match(await browser.post(`${url}/logout`, { redirect: 'manual' }), { status: 302, headers: { location: '/mine' } })
   t.equal(await userOf(browser), null)
 })
@@ -458,22 +526,27 @@ t.test('a store that is down at logout: it is said, and the user is still logged
   t.equal(tokenRecords(store).size, 1)
 })
 
-t.test('a store that can no longer delete: it is said, and the user is still logged in, with working tokens', async (t) => {
-  const { browser, url, store, userOf } = await loggedIn(t, {
-    setup: (app) => { app.get('/tokens', async (request) => (await request.oauth.tokens()).tokenType) }
-  })
-  store.fail.destroy = true
-  const page = await browser.post(`${url}/logout`, { redirect: 'manual' })
-  t.equal(page.status, 503)
-  t.match(page.text, 'you may still be logged in')
-  t.equal(page.headers['cache-control'], 'no-store')
-  store.fail.destroy = false
-  t.equal(await userOf(browser), 'alice')
-  t.equal((await browser.get(`${url}/tokens`)).text, 'Bearer')
-  t.equal((await browser.post(`${url}/logout`, { redirect: 'manual' })).status, 302, 'and the next try succeeds')
-  t.equal(await userOf(browser), null)
-  t.equal(tokenRecords(store).size, 0, 'and leaves no token behind')
-})
+t.test(
+  'a store that can no longer delete: it is said, and the user is still logged in, with working tokens',
+  async t => {
+    const { browser, url, store, userOf } = await loggedIn(t, {
+      setup: app => {
+        app.get('/tokens', async request => (await request.oauth.tokens()).tokenType)
+      }
+    })
+    store.fail.destroy = true
+    const page = await browser.post(`${url}/logout`, { redirect: 'manual' })
+    t.equal(page.status, 503)
+    t.match(page.text, 'you may still be logged in')
+    t.equal(page.headers['cache-control'], 'no-store')
+    store.fail.destroy = false
+    t.equal(await userOf(browser), 'alice')
+    t.equal((await browser.get(`${url}/tokens`)).text, 'Bearer')
+    t.equal((await browser.post(`${url}/logout`, { redirect: 'manual' })).status, 302, 'and the next try succeeds')
+    t.equal(await userOf(browser), null)
+    t.equal(tokenRecords(store).size, 0, 'and leaves no token behind')
+  }
+)
 
 t.test('a store that fails only when the session itself is deleted: it is said', async (t) => {
   const { browser, url, store } = await loggedIn(t)
@@ -533,32 +606,35 @@ t.test('a request that was there before the logout knows of it afterwards', asyn
   t.strictSame((await answer).json(), { before: 'alice', authenticated: false, user: null, accounts: [] })
 })
 
-t.test('a request that writes into the session while the provider is still being told brings no login back', async (t) => {
-  const gate = new Gate()
-  const { browser, url, provider, userOf } = await loggedInForReal(t, {
-    setup: (app) => {
-      app.get('/slow', async ({ session }) => {
-        await gate.pass()
-        session.set('visits' as never, 1 as never)
-        return 'done'
-      })
-    }
-  })
-  const copy = new Browser()
-  copy.cookies = browser.cookies
-  const slow = copy.get(`${url}/slow`)
-  await gate.arrived
-  const revocation = provider.endpoints.revocation.hold()
-  const leaving = browser.post(`${url}/logout`, { redirect: 'manual' })
-  await revocation.arrived
-  gate.release()
-  t.equal((await slow).status, 200)
-  t.equal(await userOf(copy), null)
-  revocation.release()
-  await leaving
-  t.equal(await userOf(copy), null)
-  t.equal(await userOf(browser), null)
-})
+t.test(
+  'a request that writes into the session while the provider is still being told brings no login back',
+  async t => {
+    const gate = new Gate()
+    const { browser, url, provider, userOf } = await loggedInForReal(t, {
+      setup: app => {
+        app.get('/slow', async ({ session }) => {
+          await gate.pass()
+          session.set('visits' as never, 1 as never)
+          return 'done'
+        })
+      }
+    })
+    const copy = new Browser()
+    copy.cookies = browser.cookies
+    const slow = copy.get(`${url}/slow`)
+    await gate.arrived
+    const revocation = provider.endpoints.revocation.hold()
+    const leaving = browser.post(`${url}/logout`, { redirect: 'manual' })
+    await revocation.arrived
+    gate.release()
+    t.equal((await slow).status, 200)
+    t.equal(await userOf(copy), null)
+    revocation.release()
+    await leaving
+    t.equal(await userOf(copy), null)
+    t.equal(await userOf(browser), null)
+  }
+)
 
 t.test('a slower request whose session is saved by hand brings no login back', async (t) => {
   const gate = new Gate()
@@ -586,10 +662,22 @@ t.test('a slower request whose session is saved by hand brings no login back', a
 
 /** Routes that end the session by hand, as a handler would, and one that tells of the tokens. */
 function ownRoutes (app: FastifyInstance): void {
-  app.post('/destroy', async (request) => { await request.session.destroy(); return 'bye' })
-  app.post('/regenerate', async (request) => { await request.session.regenerate(); return 'new' })
-  app.post('/regenerate-with-login', async (request) => { await request.session.regenerate(['oauth' as never]); return 'new' })
-  app.post('/forget', async (request) => { delete request.session.oauth; return 'forgotten' })
+  app.post('/destroy', async request => {
+    await request.session.destroy()
+    return 'bye'
+  })
+  app.post('/regenerate', async request => {
+    await request.session.regenerate()
+    return 'new'
+  })
+  app.post('/regenerate-with-login', async request => {
+    await request.session.regenerate(['oauth' as never])
+    return 'new'
+  })
+  app.post('/forget', async request => {
+    delete request.session.oauth
+    return 'forgotten'
+  })
   app.post('/hijack', async (request, reply) => {
     reply.hijack()
     await request.session.destroy()
@@ -641,7 +729,9 @@ t.test('onLogout is told who it was, once it has taken effect', async (t) => {
   const events: unknown[] = []
   const app = await loggedIn(t, {
     oauth: {
-      onLogout: (request, _reply, event) => { events.push([event.provider, event.user?.id, request.oauth.authenticated]) }
+      onLogout: (request, _reply, event) => {
+        events.push([event.provider, event.user?.id, request.oauth.authenticated])
+      }
     }
   })
   await app.browser.post(`${app.url}/logout`)
@@ -670,22 +760,33 @@ t.test('request.oauth.logout(reply) in a handler sends the browser on', async (t
 
 t.test('a postLogoutRedirectUri that is registered elsewhere goes to the provider as it is', async (t) => {
   const provider = await startProvider(t)
-  const { url } = await buildApp(t, { oauth: { providers: { acme: { ...provider.providerOptions, postLogoutRedirectUri: 'https://www.example.com/bye' } } } })
+  const { url } = await buildApp(t, {
+    oauth: {
+      providers: { acme: { ...provider.providerOptions, postLogoutRedirectUri: 'https://www.example.com/bye' } }
+    }
+  })
   const browser = new Browser()
   await browser.login(`${url}/login/acme`)
   const { location } = await browser.post(`${url}/logout`, { redirect: 'manual' })
   t.equal(new URL(location!).searchParams.get('post_logout_redirect_uri'), 'https://www.example.com/bye')
 })
 
-t.test('an end-session endpoint that is plain http, elsewhere, is not visited: the ID token would go along', async (t) => {
-  const { browser, url, userOf } = await loggedIn(t, { wrong: { metadata: { end_session_endpoint: 'http://login.example/end' } } })
-  const page = await browser.post(`${url}/logout`, { redirect: 'manual' })
-  t.notMatch(page.location, 'login.example')
-  t.equal(await userOf(browser), null)
-})
+t.test(
+  'an end-session endpoint that is plain http, elsewhere, is not visited: the ID token would go along',
+  async t => {
+    const { browser, url, userOf } = await loggedIn(t, {
+      wrong: { metadata: { end_session_endpoint: 'http://login.example/end' } }
+    })
+    const page = await browser.post(`${url}/logout`, { redirect: 'manual' })
+    t.notMatch(page.location, 'login.example')
+    t.equal(await userOf(browser), null)
+  }
+)
 
-t.test('a session cookie with a prefix and a path of its own is cleared, too', async (t) => {
-  const { browser, url, userOf } = await loggedIn(t, { session: { cookieName: 'sid', cookiePrefix: 's:', cookie: { secure: false, path: '/' } } })
+t.test('a session cookie with a prefix and a path of its own is cleared, too', async t => {
+  const { browser, url, userOf } = await loggedIn(t, {
+    session: { cookieName: 'sid', cookiePrefix: 's:', cookie: { secure: false, path: '/' } }
+  })
   t.ok(browser.cookie('sid'))
   await browser.post(`${url}/logout`)
   t.equal(browser.cookie('sid'), undefined)

@@ -13,7 +13,10 @@ import { startMisbehavingProvider, type MisbehavingProvider } from '../helpers/m
 // Where the plugin's routes are, and what an app does that has its own.
 
 /** An app with sessions, whose rest is the test's. */
-async function sessionApp (t: Test, register: (app: FastifyInstance, options: { provider: MisbehavingProvider, baseUrl: () => string }) => unknown) {
+async function sessionApp (
+  t: Test,
+  register: (app: FastifyInstance, options: { provider: MisbehavingProvider; baseUrl: () => string }) => unknown
+) {
   const provider = await startMisbehavingProvider(t)
   const app = Fastify()
   t.after(() => app.close())
@@ -26,8 +29,15 @@ async function sessionApp (t: Test, register: (app: FastifyInstance, options: { 
 }
 
 /** Walks a login and a logout below a prefix. */
-async function assertWorks (t: Test, { url, provider, browser }: { url: string, provider: MisbehavingProvider, browser: Browser }, prefix: string): Promise<void> {
-  const callback = await callbackUrl(browser, `${url}${prefix}/login/acme?returnTo=${encodeURIComponent(`${prefix}/me`)}`)
+async function assertWorks (
+  t: Test,
+  { url, provider, browser }: { url: string; provider: MisbehavingProvider; browser: Browser },
+  prefix: string
+): Promise<void> {
+  const callback = await callbackUrl(
+    browser,
+    `${url}${prefix}/login/acme?returnTo=${encodeURIComponent(`${prefix}/me`)}`
+  )
   t.equal(new URL(callback).pathname, `${prefix}/login/acme/callback`)
   t.equal(provider.asked('authorization')[0]?.query.get('redirect_uri'), `${url}${prefix}/login/acme/callback`)
   const page = await browser.get(callback)
@@ -116,7 +126,9 @@ t.test('a baseUrl with a path that ends with a slash is the same', async (t) => 
 
 t.test('routes of the app\'s choice', async (t) => {
   const { browser, url, userOf } = await loginApp(t, {
-    oauth: { routes: { login: '/signin', callback: '/signed-in/:provider', logout: '/signout', loggedOut: '/signed-out' } }
+    oauth: {
+      routes: { login: '/signin', callback: '/signed-in/:provider', logout: '/signout', loggedOut: '/signed-out' }
+    }
   })
   const callback = await callbackUrl(browser, `${url}/signin`)
   t.equal(new URL(callback).pathname, '/signed-in/acme')
@@ -134,8 +146,11 @@ t.test('a single provider\'s callback needs no name in it', async (t) => {
   t.strictSame((await browser.login(`${url}/login`)).json(), { user: 'alice' })
 })
 
-t.test('a redirect URI that is registered already is a callback, too', async (t) => {
-  const { app, browser, url, provider } = await loginApp(t, { provider: { redirectUri: 'https://app.example.com/old/callback' }, oauth: { baseUrl: 'https://app.example.com' } })
+t.test('a redirect URI that is registered already is a callback, too', async t => {
+  const { app, browser, url, provider } = await loginApp(t, {
+    provider: { redirectUri: 'https://app.example.com/old/callback' },
+    oauth: { baseUrl: 'https://app.example.com' }
+  })
   const callback = await callbackUrl(browser, `${url}/login/acme`)
   t.match(callback, /^https:\/\/app\.example\.com\/old\/callback\?/)
   const { pathname, search } = new URL(callback)
@@ -145,8 +160,11 @@ t.test('a redirect URI that is registered already is a callback, too', async (t)
   t.equal(provider.asked('token')[0]?.form.get('redirect_uri'), 'https://app.example.com/old/callback')
 })
 
-t.test('a redirect URI that is registered already, below the path of baseUrl, which a proxy takes off', async (t) => {
-  const { app, browser, url } = await loginApp(t, { provider: { redirectUri: 'https://app.example.com/shop/old/callback' }, oauth: { baseUrl: 'https://app.example.com/shop' } })
+t.test('a redirect URI that is registered already, below the path of baseUrl, which a proxy takes off', async t => {
+  const { app, browser, url } = await loginApp(t, {
+    provider: { redirectUri: 'https://app.example.com/shop/old/callback' },
+    oauth: { baseUrl: 'https://app.example.com/shop' }
+  })
   const { search } = new URL(await callbackUrl(browser, `${url}/login/acme`))
   const cookies = browser.cookies.map(({ name, value }) => `${name}=${value}`).join('; ')
   const { statusCode, headers } = await app.inject({ url: `/old/callback${search}`, headers: { cookie: cookies } })
@@ -180,13 +198,21 @@ for (const [registered, elsewhere] of [
   ['/cb?tenant=1', ['/cb/x']],
   ['/cb%2dacme', ['/cb']],
 ] as const) {
-  t.test(`a redirect URI with the path ${registered} takes the login back, and no other path does`, async (t) => {
-    const { app, browser, url, provider } = await loginApp(t, { provider: { redirectUri: `https://app.example.com${registered}` }, oauth: { baseUrl: 'https://app.example.com' } })
+  t.test(`a redirect URI with the path ${registered} takes the login back, and no other path does`, async t => {
+    const { app, browser, url, provider } = await loginApp(t, {
+      provider: { redirectUri: `https://app.example.com${registered}` },
+      oauth: { baseUrl: 'https://app.example.com' }
+    })
     const callback = new URL(await callbackUrl(browser, `${url}/login/acme`))
     t.equal(provider.asked('authorization')[0]?.query.get('redirect_uri'), `https://app.example.com${registered}`)
     const headers = { cookie: browser.cookies.map(({ name, value }) => `${name}=${value}`).join('; ') }
-    for (const path of elsewhere) t.equal((await app.inject({ url: path + callback.search, headers })).statusCode, 404, path)
-    t.match(await app.inject({ url: callback.pathname + callback.search, headers }), { statusCode: 302, headers: { location: '/' } })
+    for (const path of elsewhere) {
+      t.equal((await app.inject({ url: path + callback.search, headers })).statusCode, 404, path)
+    }
+    t.match(await app.inject({ url: callback.pathname + callback.search, headers }), {
+      statusCode: 302,
+      headers: { location: '/' }
+    })
   })
 }
 
@@ -210,11 +236,17 @@ t.test('a redirect URI outside of the scope that the plugin is in: the log says 
   t.after(() => app.close())
   await app.register(cookie)
   await app.register(session, { secret: SESSION_SECRET })
-  await app.register(async (scope) => {
-    const acme = { issuer: 'https://id.acme.example', clientId: 'c', redirectUri: 'https://app.example.com/old/cb' }
-    await scope.register(oauth, { baseUrl: 'https://app.example.com', providers: { acme } })
-  }, { prefix: '/shop' })
-  t.equal(log.lines.filter(({ msg }) => /redirectUri of provider "acme".*request\.oauth\.callback/.test(String(msg))).length, 1)
+  await app.register(
+    async scope => {
+      const acme = { issuer: 'https://id.acme.example', clientId: 'c', redirectUri: 'https://app.example.com/old/cb' }
+      await scope.register(oauth, { baseUrl: 'https://app.example.com', providers: { acme } })
+    },
+    { prefix: '/shop' }
+  )
+  t.equal(
+    log.lines.filter(({ msg }) => /redirectUri of provider "acme".*request\.oauth\.callback/.test(String(msg))).length,
+    1
+  )
 })
 
 for (const [what, options, prefix] of [
@@ -230,8 +262,10 @@ for (const [what, options, prefix] of [
   })
 }
 
-t.test('routes of the app\'s choice with escapes and in other scripts', async (t) => {
-  const { browser, url, userOf } = await loginApp(t, { oauth: { routes: { login: '/sign%20in', callback: '/zurück/:provider', logout: '/abmelden/ü' } } })
+t.test("routes of the app's choice with escapes and in other scripts", async t => {
+  const { browser, url, userOf } = await loginApp(t, {
+    oauth: { routes: { login: '/sign%20in', callback: '/zurück/:provider', logout: '/abmelden/ü' } }
+  })
   t.strictSame((await browser.login(`${url}/sign%20in`)).json(), { user: 'alice' })
   await browser.submitForm(await browser.get(`${url}/abmelden/%C3%BC`))
   t.equal(await userOf(browser), null)
@@ -253,7 +287,10 @@ for (const [order, before] of [['before', true], ['after', false]] as const) {
   t.test(`@fastify/formbody ${order} the plugin`, async (t) => {
     const { browser, url } = await sessionApp(t, async (app, { provider, baseUrl }) => {
       if (before) await app.register(formbody)
-      await app.register(oauth, { baseUrl, providers: { acme: { ...provider.providerOptions, responseMode: 'form_post' } } })
+      await app.register(oauth, {
+        baseUrl,
+        providers: { acme: { ...provider.providerOptions, responseMode: 'form_post' } }
+      })
       if (!before) await app.register(formbody)
       app.get('/', async ({ oauth: { user } }) => ({ user: user?.id ?? null }))
       app.post('/form', async ({ body }) => body)
@@ -261,7 +298,11 @@ for (const [order, before] of [['before', true], ['after', false]] as const) {
     t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
     const page = await browser.post(`${url}/logout`, { form: { returnTo: '/?bye' }, redirect: 'manual' })
     t.equal(page.location, `${url}/?bye`)
-    t.strictSame((await browser.post(`${url}/form`, { form: { a: 'b' } })).json(), { a: 'b' }, 'and the app\'s own forms work')
+    t.strictSame(
+      (await browser.post(`${url}/form`, { form: { a: 'b' } })).json(),
+      { a: 'b' },
+      "and the app's own forms work"
+    )
   })
 }
 
@@ -272,14 +313,20 @@ t.test('without @fastify/formbody the app\'s own routes take no form: the plugin
 
 t.test('a form that is larger than any answer of a provider is refused', async (t) => {
   const app = await loginApp(t)
-  const page = await app.browser.post(`${app.url}/login/acme/callback`, { form: { state: 's', code: 'c'.repeat(200_000) }, ...asJson })
+  const page = await app.browser.post(`${app.url}/login/acme/callback`, {
+    form: { state: 's', code: 'c'.repeat(200_000) },
+    ...asJson
+  })
   t.equal(page.status, 413)
   await assertNobody(t, app)
 })
 
 t.test('a form with a member called __proto__ is just a form', async (t) => {
   const app = await loginApp(t)
-  const page = await app.browser.post(`${app.url}/login/acme/callback`, { form: { __proto__: 'x', 'constructor[prototype]': 'y', state: 's' }, ...asJson })
+  const page = await app.browser.post(`${app.url}/login/acme/callback`, {
+    form: { __proto__: 'x', 'constructor[prototype]': 'y', state: 's' },
+    ...asJson
+  })
   t.equal(codeOf(page), 'FST_OAUTH_STATE_MISMATCH')
 })
 
@@ -288,8 +335,10 @@ t.test('a form with a member called __proto__ is just a form', async (t) => {
 t.test('routes: false: the app\'s own routes begin, finish and end a login', async (t) => {
   const { browser, url, provider, userOf } = await loginApp(t, {
     oauth: { routes: false },
-    setup: (app) => {
-      app.get('/in', async (request, reply) => request.oauth.login(reply, { returnTo: '/?back', params: { prompt: 'login' } }))
+    setup: app => {
+      app.get('/in', async (request, reply) =>
+        request.oauth.login(reply, { returnTo: '/?back', params: { prompt: 'login' } })
+      )
       app.get('/login/:provider/callback', async (request, reply) => request.oauth.callback(reply))
       app.post('/out', async (request, reply) => request.oauth.logout(reply))
     }
@@ -306,7 +355,11 @@ t.test('routes: false: the app\'s own routes begin, finish and end a login', asy
 
 t.test('routes: false: a callback on a route of any name, with the redirect URI that belongs to it', async (t) => {
   const built = await sessionApp(t, async (app, { provider, baseUrl }) => {
-    await app.register(oauth, { baseUrl, routes: false, providers: { acme: { ...provider.providerOptions, redirectUri: 'http://127.0.0.1/back' } } })
+    await app.register(oauth, {
+      baseUrl,
+      routes: false,
+      providers: { acme: { ...provider.providerOptions, redirectUri: 'http://127.0.0.1/back' } }
+    })
     app.get('/in', async (request, reply) => request.oauth.login(reply))
     app.get('/back', async (request, reply) => request.oauth.callback(reply))
     app.get('/', async ({ oauth: { user } }) => ({ user: user?.id ?? null }))
@@ -318,8 +371,10 @@ t.test('routes: false: a callback on a route of any name, with the redirect URI 
 t.test('routes: false: a callback that fails throws, and the app answers it', async (t) => {
   const app = await loginApp(t, {
     oauth: { routes: false },
-    setup: (app) => {
-      app.setErrorHandler((error: { code?: string, statusCode?: number }, _request, reply) => reply.code(error.statusCode ?? 500).send({ mine: error.code }))
+    setup: app => {
+      app.setErrorHandler((error: { code?: string; statusCode?: number }, _request, reply) =>
+        reply.code(error.statusCode ?? 500).send({ mine: error.code })
+      )
       app.get('/login/:provider/callback', async (request, reply) => request.oauth.callback(reply))
     }
   })
@@ -354,8 +409,10 @@ t.test('routes: false: HEAD, which Fastify adds to each GET route, begins no log
 t.test('routes: false: an unsafe returnTo is not followed, whoever gives it', async (t) => {
   const { browser, url } = await loginApp(t, {
     oauth: { routes: false },
-    setup: (app) => {
-      app.get('/in', async (request, reply) => request.oauth.login(reply, { returnTo: (request.query as { next: string }).next }))
+    setup: app => {
+      app.get('/in', async (request, reply) =>
+        request.oauth.login(reply, { returnTo: (request.query as { next: string }).next })
+      )
       app.get('/login/:provider/callback', async (request, reply) => request.oauth.callback(reply))
     }
   })

@@ -26,8 +26,20 @@ function everyPage (text: string, path = '/on'): Record<string, string> {
   const links = [{ href: path, label: text }, { href: path, label: text }]
   return {
     chooser: defaultPages.chooser({ providers: links, heading: text }),
-    error: defaultPages.error({ code: text, statusCode: 400, title: text, message: text, requestId: text, actions: links }),
-    logoutConfirmation: defaultPages.logoutConfirmation({ action: path, userName: text, returnTo: text, cancelHref: path }),
+    error: defaultPages.error({
+      code: text,
+      statusCode: 400,
+      title: text,
+      message: text,
+      requestId: text,
+      actions: links
+    }),
+    logoutConfirmation: defaultPages.logoutConfirmation({
+      action: path,
+      userName: text,
+      returnTo: text,
+      cancelHref: path
+    }),
     loggedOut: defaultPages.loggedOut({ actions: links }),
     loginForm: defaultPages.loginForm({ action: path, provider: text, username: text, error: text, returnTo: text }),
   }
@@ -136,7 +148,14 @@ test('error: without request id and actions there is neither an empty line nor a
 
 test('error: the first action alone stands out', async (t) => {
   const page = defaultPages.error({
-    code: 'C', statusCode: 400, title: 'T', message: 'M', actions: [{ href: '/a', label: 'A' }, { href: '/b', label: 'B' }]
+    code: 'C',
+    statusCode: 400,
+    title: 'T',
+    message: 'M',
+    actions: [
+      { href: '/a', label: 'A' },
+      { href: '/b', label: 'B' }
+    ]
   })
   t.match(page, '<a class="button primary" href="/a">')
   t.match(page, '<a class="button" href="/b">')
@@ -161,8 +180,14 @@ test('logoutConfirmation: the way to stay logged in is the start page unless ano
 
 test('loginForm: each field a person fills in has a label and says what a password manager may fill in', async (t) => {
   const page = defaultPages.loginForm({ action: '/login/acme', provider: 'Acme' })
-  t.match(page, /<label for="username">Username<\/label>\n<input id="username" name="username"[^>]* autocomplete="username"/)
-  t.match(page, /<label for="password">Password<\/label>\n<input id="password" name="password" type="password"[^>]* autocomplete="current-password"/)
+  t.match(
+    page,
+    /<label for="username">Username<\/label>\n<input id="username" name="username"[^>]* autocomplete="username"/
+  )
+  t.match(
+    page,
+    /<label for="password">Password<\/label>\n<input id="password" name="password" type="password"[^>]* autocomplete="current-password"/
+  )
 })
 
 test('loginForm: sends returnTo', async (t) => {
@@ -190,9 +215,13 @@ test('contentSecurityPolicy: forbids all but the style sheet', async (t) => {
     /^default-src 'none'; style-src 'sha256-[\w+/]{43}='; base-uri 'none'; frame-ancestors 'none'; form-action 'none'$/)
 })
 
-test('contentSecurityPolicy: form-action names origins, each once', async (t) => {
-  t.match(contentSecurityPolicy({ formAction: ["'self'", 'https://id.acme.example/logout?a=1', 'https://id.acme.example', 'http://localhost:3000/x'] }),
-    /; form-action 'self' https:\/\/id\.acme\.example http:\/\/localhost:3000$/)
+test('contentSecurityPolicy: form-action names origins, each once', async t => {
+  t.match(
+    contentSecurityPolicy({
+      formAction: ["'self'", 'https://id.acme.example/logout?a=1', 'https://id.acme.example', 'http://localhost:3000/x']
+    }),
+    /; form-action 'self' https:\/\/id\.acme\.example http:\/\/localhost:3000$/
+  )
 })
 
 test('contentSecurityPolicy: a script runs by its nonce, and only where there is one', async (t) => {
@@ -203,8 +232,17 @@ test('contentSecurityPolicy: form-action may be opened to every https host', asy
   t.match(contentSecurityPolicy({ formAction: ["'self'", 'https:'] }), /; form-action 'self' https:$/)
 })
 
-test('contentSecurityPolicy: nothing that is given can start another directive', async (t) => {
-  const formAction = ['https://a;script-src', "https://a.example'; script-src *", 'https://a,b', '*', 'data:', "'unsafe-inline'", '', 'not a url']
+test('contentSecurityPolicy: nothing that is given can start another directive', async t => {
+  const formAction = [
+    'https://a;script-src',
+    "https://a.example'; script-src *",
+    'https://a,b',
+    '*',
+    'data:',
+    "'unsafe-inline'",
+    '',
+    'not a url'
+  ]
   t.match(contentSecurityPolicy({ formAction }), /; form-action 'none'$/)
 })
 
@@ -221,12 +259,18 @@ for (const [code, statusCode] of codes) {
 
 test('describeError: names the provider where that helps', async (t) => {
   t.match(describeError('FST_OAUTH_PROVIDER_UNAVAILABLE', 503, 'Acme').message, 'We cannot reach Acme at the moment')
-  t.match(describeError('FST_OAUTH_PROVIDER_UNAVAILABLE', 503).message, 'We cannot reach the login service at the moment')
+  t.match(
+    describeError('FST_OAUTH_PROVIDER_UNAVAILABLE', 503).message,
+    'We cannot reach the login service at the moment'
+  )
 })
 
-test('describeError: what another website started is not to be tried again, nor a login that does not exist', async (t) => {
-  t.strictSame(codes.filter(([code, statusCode]) => !describeError(code, statusCode).retry).map(([code]) => code),
-    ['FST_OAUTH_CROSS_SITE_REQUEST', 'FST_OAUTH_UNKNOWN_PROVIDER'])
+test('describeError: what another website started is not to be tried again, nor a login that does not ' +
+  'exist', async t => {
+  t.strictSame(
+    codes.filter(([code, statusCode]) => !describeError(code, statusCode).retry).map(([code]) => code),
+    ['FST_OAUTH_CROSS_SITE_REQUEST', 'FST_OAUTH_UNKNOWN_PROVIDER']
+  )
 })
 
 test('describeError: a logout that cannot be finished is not called a login', async (t) => {
@@ -248,13 +292,25 @@ test('describeError: a code that is a name in Object.prototype is an unknown cod
 })
 
 for (const scheme of ['light', 'dark']) {
-  test(`the ${scheme} colours have the contrast that WCAG 2.2 asks for at level AA`, async (t) => {
-    const [light = '', dark = ''] = styleOf(defaultPages.loggedOut({ actions: [] })).split('@media (prefers-color-scheme: dark)')
-    const colors = Object.fromEntries([...(scheme === 'light' ? light : dark).matchAll(/--([\w-]+): #(\w{6});/g)]
-      .map(([, name, value]) => [name, value]))
+  test(`the ${scheme} colours have the contrast that WCAG 2.2 asks for at level AA`, async t => {
+    const [light = '', dark = ''] = styleOf(defaultPages.loggedOut({ actions: [] })).split(
+      '@media (prefers-color-scheme: dark)'
+    )
+    const colors = Object.fromEntries(
+      [...(scheme === 'light' ? light : dark).matchAll(/--([\w-]+): #(\w{6});/g)].map(([, name, value]) => [
+        name,
+        value
+      ])
+    )
     const pairs: Array<[string, string, number]> = [
-      ['text', 'card', 4.5], ['text', 'hover', 4.5], ['quiet', 'ground', 4.5], ['on-accent', 'accent', 4.5],
-      ['on-accent', 'accent-strong', 4.5], ['alarm', 'alarm-ground', 4.5], ['control-edge', 'card', 3], ['accent', 'card', 3],
+      ['text', 'card', 4.5],
+      ['text', 'hover', 4.5],
+      ['quiet', 'ground', 4.5],
+      ['on-accent', 'accent', 4.5],
+      ['on-accent', 'accent-strong', 4.5],
+      ['alarm', 'alarm-ground', 4.5],
+      ['control-edge', 'card', 3],
+      ['accent', 'card', 3]
     ]
     for (const [one, other, least] of pairs) {
       t.ok(contrast(colors[one], colors[other]) >= least, `${one} on ${other}`)

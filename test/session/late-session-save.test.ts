@@ -33,7 +33,11 @@ const kinds: Record<string, (t: Test) => Promise<Sessions | undefined>> = {
     if (redis === undefined) return undefined
     const client = await createClient({ url: redis.url }).connect()
     t.after(() => client.destroy())
-    return { store: new RedisSessionStore(client), ids: () => client.keys('session:*'), oauth: { tokenStore: redisStore(client) } }
+    return {
+      store: new RedisSessionStore(client),
+      ids: () => client.keys('session:*'),
+      oauth: { tokenStore: redisStore(client) }
+    }
   },
   'a store with get, set and destroy': async () => {
     const store = new JsonStore()
@@ -134,38 +138,44 @@ for (const [name, open] of Object.entries(kinds)) {
         t.strictSame(await sessions.ids(), [])
       })
 
-      t.test('a request that was loaded before the logout and saves before the end of the session in the store', async (t) => {
-        const sessions = await open(t)
-        if (sessions === undefined) return
-        const { url, browser, copy, slow, assertDead } = await start(t, sessions, rolling)
-        const late = copy.get(`${url}/slow`)
-        await slow.arrived
-        const destroying = holdDestroy(sessions.store)
-        const logout = browser.post(`${url}/logout`)
-        await destroying.arrived
-        slow.release()
-        await late
-        destroying.release()
-        await logout
-        await assertDead(t)
-        t.strictSame(await sessions.ids(), [])
-      })
+      t.test(
+        'a request that was loaded before the logout and saves before the end of the session in the store',
+        async t => {
+          const sessions = await open(t)
+          if (sessions === undefined) return
+          const { url, browser, copy, slow, assertDead } = await start(t, sessions, rolling)
+          const late = copy.get(`${url}/slow`)
+          await slow.arrived
+          const destroying = holdDestroy(sessions.store)
+          const logout = browser.post(`${url}/logout`)
+          await destroying.arrived
+          slow.release()
+          await late
+          destroying.release()
+          await logout
+          await assertDead(t)
+          t.strictSame(await sessions.ids(), [])
+        }
+      )
 
-      t.test('a slower request that saves a session which the app has destroyed itself, before its handler is through', async (t) => {
-        const sessions = await open(t)
-        if (sessions === undefined) return
-        const { url, browser, copy, slow, destroyed, assertDead } = await start(t, sessions, rolling)
-        const late = copy.get(`${url}/slow`)
-        await slow.arrived
-        const ending = browser.get(`${url}/destroy`)
-        await destroyed.arrived
-        slow.release()
-        await late
-        destroyed.release()
-        await ending
-        t.strictSame(await sessions.ids(), [])
-        await assertDead(t)
-      })
+      t.test(
+        'a slower request that saves a session which the app has destroyed itself, before its handler is through',
+        async t => {
+          const sessions = await open(t)
+          if (sessions === undefined) return
+          const { url, browser, copy, slow, destroyed, assertDead } = await start(t, sessions, rolling)
+          const late = copy.get(`${url}/slow`)
+          await slow.arrived
+          const ending = browser.get(`${url}/destroy`)
+          await destroyed.arrived
+          slow.release()
+          await late
+          destroyed.release()
+          await ending
+          t.strictSame(await sessions.ids(), [])
+          await assertDead(t)
+        }
+      )
 
       t.test('a slower request that saves the session that a login has replaced', async (t) => {
         const sessions = await open(t)

@@ -8,7 +8,8 @@ import { Gate } from '../helpers/gate.ts'
 import { startMisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import { JsonStore } from '../helpers/stores.ts'
 
-// Which session cookie a browser is left with by answers that come late, and which cookies are none of the plugin's business.
+// Which session cookie a browser is left with by answers that come late, and which cookies are none of the plugin's
+// business.
 
 const NEW_SECRET = 'a newer secret of the tests, also with 32 characters'
 
@@ -29,23 +30,30 @@ function routes (slow: Gate) {
 }
 
 for (const cookiePrefix of ['', 's:', 'app-']) {
-  t.test(`a login after the session secret was rotated is not undone by a slower request (prefix "${cookiePrefix}")`, async (t) => {
-    const provider = await startMisbehavingProvider(t)
-    const oauth = { providers: { acme: provider.providerOptions } }
-    const store = new JsonStore()
-    const slow = new Gate()
-    const before = await buildApp(t, { oauth, session: { store, cookiePrefix }, setup: routes(slow) })
-    const after = await buildApp(t, { oauth, session: { store, cookiePrefix, secret: [NEW_SECRET, SESSION_SECRET] }, setup: routes(slow) })
-    const browser = new Browser()
-    const old = (await browser.get(`${before.url}/write`)).text
-    const answer = browser.get(`${after.url}/slow`)
-    await slow.arrived
-    await browser.login(`${after.url}/login/acme`)
-    slow.release()
-    await answer
-    t.strictSame((await browser.get(after.url)).json(), { user: 'alice' })
-    t.notOk(store.records.has(old), 'the session before is dead')
-  })
+  t.test(
+    `a login after the session secret was rotated is not undone by a slower request (prefix "${cookiePrefix}")`,
+    async t => {
+      const provider = await startMisbehavingProvider(t)
+      const oauth = { providers: { acme: provider.providerOptions } }
+      const store = new JsonStore()
+      const slow = new Gate()
+      const before = await buildApp(t, { oauth, session: { store, cookiePrefix }, setup: routes(slow) })
+      const after = await buildApp(t, {
+        oauth,
+        session: { store, cookiePrefix, secret: [NEW_SECRET, SESSION_SECRET] },
+        setup: routes(slow)
+      })
+      const browser = new Browser()
+      const old = (await browser.get(`${before.url}/write`)).text
+      const answer = browser.get(`${after.url}/slow`)
+      await slow.arrived
+      await browser.login(`${after.url}/login/acme`)
+      slow.release()
+      await answer
+      t.strictSame((await browser.get(after.url)).json(), { user: 'alice' })
+      t.notOk(store.records.has(old), 'the session before is dead')
+    }
+  )
 }
 
 t.test('a login outlives a rotation of the session secret, and ends with a logout', async (t) => {
@@ -68,57 +76,86 @@ t.test('a login outlives a rotation of the session secret, and ends with a logou
 for (const down of [false, true]) {
   // The last one as the app signs it with the secret of its sessions.
   for (const value of ['user.12345', 'plain', new Signer(SESSION_SECRET).sign('user')]) {
-    t.test(`the app clears a cookie of its own with value "${value}" while the token store is ${down ? 'down' : 'up'}`, async (t) => {
-      const provider = await startMisbehavingProvider(t)
-      const tokenStore = new MemoryTokenStore()
-      if (down) for (const method of ['get', 'set', 'consume', 'touch', 'delete'] as const) tokenStore[method] = async () => { throw new Error('down') }
-      const { url } = await buildApp(t, { oauth: { providers: { acme: provider.providerOptions }, tokenStore }, setup: routes(new Gate()) })
-      const headers = { cookie: `remember=${encodeURIComponent(value)}` }
-      t.match((await new Browser().get(`${url}/forget`, { headers })).headers['set-cookie'], [/^remember=;/])
-    })
+    t.test(
+      `the app clears a cookie of its own with value "${value}" while the token store is ${down ? 'down' : 'up'}`,
+      async t => {
+        const provider = await startMisbehavingProvider(t)
+        const tokenStore = new MemoryTokenStore()
+        if (down) {
+          for (const method of ['get', 'set', 'consume', 'touch', 'delete'] as const) {
+            tokenStore[method] = async () => {
+              throw new Error('down')
+            }
+          }
+        }
+        const { url } = await buildApp(t, {
+          oauth: { providers: { acme: provider.providerOptions }, tokenStore },
+          setup: routes(new Gate())
+        })
+        const headers = { cookie: `remember=${encodeURIComponent(value)}` }
+        t.match((await new Browser().get(`${url}/forget`, { headers })).headers['set-cookie'], [/^remember=;/])
+      }
+    )
   }
 }
 
 for (const rolling of [true, false]) {
-  t.test(`an anonymous session does not take the place of a login that came after its request (rolling ${rolling})`, async (t) => {
-    const slow = new Gate()
-    const provider = await startMisbehavingProvider(t)
-    const { url, store } = await buildApp(t, {
-      oauth: { providers: { acme: provider.providerOptions } }, session: { rolling }, setup: routes(slow)
-    })
-    const browser = new Browser()
-    await browser.login(`${url}/login/acme`)
-    const copy = new Browser()
-    copy.cookies = browser.cookies
-    await browser.post(`${url}/logout`)
-    // Sent with the cookie of before the logout, and loaded after it: to the session plugin a new visitor.
-    const answer = copy.get(`${url}/slow`)
-    await slow.arrived
-    await browser.login(`${url}/login/acme`)
-    const sessions = [...store.records.keys()].filter(id => !id.includes(':'))
-    slow.release()
-    t.equal((await answer).headers['set-cookie'], undefined)
-    t.strictSame([...store.records.keys()].filter(id => !id.includes(':')), sessions, 'nor does it stay in the store')
-    t.strictSame((await browser.get(url)).json(), { user: 'alice' })
-  })
+  t.test(
+    `an anonymous session does not take the place of a login that came after its request (rolling ${rolling})`,
+    async t => {
+      const slow = new Gate()
+      const provider = await startMisbehavingProvider(t)
+      const { url, store } = await buildApp(t, {
+        oauth: { providers: { acme: provider.providerOptions } },
+        session: { rolling },
+        setup: routes(slow)
+      })
+      const browser = new Browser()
+      await browser.login(`${url}/login/acme`)
+      const copy = new Browser()
+      copy.cookies = browser.cookies
+      await browser.post(`${url}/logout`)
+      // Sent with the cookie of before the logout, and loaded after it: to the session plugin a new visitor.
+      const answer = copy.get(`${url}/slow`)
+      await slow.arrived
+      await browser.login(`${url}/login/acme`)
+      const sessions = [...store.records.keys()].filter(id => !id.includes(':'))
+      slow.release()
+      t.equal((await answer).headers['set-cookie'], undefined)
+      t.strictSame(
+        [...store.records.keys()].filter(id => !id.includes(':')),
+        sessions,
+        'nor does it stay in the store'
+      )
+      t.strictSame((await browser.get(url)).json(), { user: 'alice' })
+    }
+  )
 
-  t.test(`a request sent before a login that is loaded after it does not take its place either (rolling ${rolling})`, async (t) => {
-    const provider = await startMisbehavingProvider(t)
-    const { url } = await buildApp(t, {
-      oauth: { providers: { acme: provider.providerOptions } }, session: { rolling }, setup: routes(new Gate())
-    })
-    const browser = new Browser()
-    await browser.get(`${url}/write`)
-    const copy = new Browser()
-    copy.cookies = browser.cookies
-    await browser.login(`${url}/login/acme`)
-    t.equal((await copy.get(`${url}/write`)).headers['set-cookie'], undefined)
-  })
+  t.test(
+    `a request sent before a login that is loaded after it does not take its place either (rolling ${rolling})`,
+    async t => {
+      const provider = await startMisbehavingProvider(t)
+      const { url } = await buildApp(t, {
+        oauth: { providers: { acme: provider.providerOptions } },
+        session: { rolling },
+        setup: routes(new Gate())
+      })
+      const browser = new Browser()
+      await browser.get(`${url}/write`)
+      const copy = new Browser()
+      copy.cookies = browser.cookies
+      await browser.login(`${url}/login/acme`)
+      t.equal((await copy.get(`${url}/write`)).headers['set-cookie'], undefined)
+    }
+  )
 }
 
 t.test('a visitor whose session has expired or was never there gets a new one', async (t) => {
   const provider = await startMisbehavingProvider(t)
-  const { url, store } = await buildApp(t, { oauth: { providers: { acme: provider.providerOptions } }, setup: routes(new Gate()) })
+  const { url, store } = await buildApp(t, {
+    oauth: { providers: { acme: provider.providerOptions } },
+    setup: routes(new Gate())
+  })
   const browser = new Browser()
   await browser.get(`${url}/write`)
   const expired = browser.cookie('sessionId')

@@ -169,7 +169,7 @@ class TouchStore extends JsonStore {
   touch (): void { this.touches++ }
 }
 
-t.test('a touch that never calls back: what follows is written all the same, and the record is kept alive', async (t) => {
+t.test('a touch that never calls back: what follows is written all the same, and the record is kept alive', async t => {
   const inner = new TouchStore()
   const store = new SessionTokenStore(() => inner, Date.now, { touchMs: 20 })
   t.equal(await store.set('a', { version: 1 }, { ttl: 60, expectedVersion: 0 }), true)
@@ -204,7 +204,7 @@ for (const method of ['get', 'set', 'destroy'] as const) {
   })
 }
 
-t.test('a write that waited too long for those before it is not made later, when its caller has given up', async (t) => {
+t.test('a write that waited too long for those before it is not made later, when its caller has given up', async t => {
   const versions: number[] = []
   const inner = new class extends JsonStore {
     override set (id: string, entry: { record: { version: number } }, callback: Callback): void {
@@ -217,6 +217,8 @@ t.test('a write that waited too long for those before it is not made later, when
   const outcomes = await Promise.allSettled([1, 2, 3].map(version => store.set('a', { version }, { ttl: 60 })))
   t.strictSame(outcomes.map(({ status }) => status), ['rejected', 'rejected', 'rejected'])
   inner.hang.set = false
-  while (await store.set('a', { version: 4 }, { ttl: 60 }).catch(() => false) === false) t.pass('the second is not over yet')
+  while ((await store.set('a', { version: 4 }, { ttl: 60 }).catch(() => false)) === false) {
+    t.pass('the second is not over yet')
+  }
   t.notOk(versions.includes(3))
 })

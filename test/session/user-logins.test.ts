@@ -30,7 +30,12 @@ const stores: Record<string, (t: Test) => Promise<TokenStore | undefined>> = {
   }
 }
 
-const accountOf = (id: string, recordId: string) => ({ recordId, providerIdentity: 'of acme', user: { id }, claims: {} })
+const accountOf = (id: string, recordId: string) => ({
+  recordId,
+  providerIdentity: 'of acme',
+  user: { id },
+  claims: {}
+})
 
 for (const [name, open] of Object.entries(stores)) {
   t.test(name, async (t) => {
@@ -57,15 +62,29 @@ for (const [name, open] of Object.entries(stores)) {
       const record = await records.create({
         provider: 'acme', ...identity, tokens, obtainedAt: now, ttl: 3600, user: null
       })
-      const account = { recordId: record, ...identity, user, claims: { sid: 'of the provider' }, scope: [], loginAt: now }
+      const account = {
+        recordId: record,
+        ...identity,
+        user,
+        claims: { sid: 'of the provider' },
+        scope: [],
+        loginAt: now
+      }
       const session = {
-        sessionId: 'the session', cookie: { originalMaxAge: 3_600_000 }, isSaved: () => true, oauth: { accounts: { acme: account }, active: 'acme' }
+        sessionId: 'the session',
+        cookie: { originalMaxAge: 3_600_000 },
+        isSaved: () => true,
+        oauth: { accounts: { acme: account }, active: 'acme' }
       } as unknown as SessionObject
       await userLogins.add(account, session, 3600)
       // A request now and then, for three hours: the session of an hour is extended by each.
       for (let minutes = 0; minutes < 180; minutes += 20) {
         now += 1200
-        await syncRecords({ sessionLogins, records, userLogins }, { sessionId: 'the session', accounts: session.oauth!.accounts }, session)
+        await syncRecords(
+          { sessionLogins, records, userLogins },
+          { sessionId: 'the session', accounts: session.oauth!.accounts },
+          session
+        )
       }
       await userLogins.add(accountOf('bob', 'another'), { sessionId: 'another session' }, 3600)
       const found = (await userLogins.of('of acme', 'bob')).find(login => login.recordId === record)

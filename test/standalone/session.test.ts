@@ -13,20 +13,40 @@ import { exportPKCS8 } from 'jose'
 
 /** A token endpoint that answers what it is told, for grants that oidc-provider does not serve. */
 async function tokenEndpoint (t: { after: (fn: () => unknown) => unknown }, answers: [number, unknown][]) {
-  const requests: { body: ParsedUrlQuery, authorization: string | undefined, url: string | undefined, method: string | undefined }[] = []
+  const requests: {
+    body: ParsedUrlQuery
+    authorization: string | undefined
+    url: string | undefined
+    method: string | undefined
+  }[] = []
   const { port, close } = await listen(async (request, response) => {
-    requests.push({ body: parse(await text(request)), authorization: request.headers.authorization, url: request.url, method: request.method })
+    requests.push({
+      body: parse(await text(request)),
+      authorization: request.headers.authorization,
+      url: request.url,
+      method: request.method
+    })
     const [status, body] = answers.length > 1 ? answers.shift()! : answers[0]!
     response.writeHead(status, { 'content-type': 'application/json' })
     response.end(typeof body === 'string' ? body : JSON.stringify(body))
   })
   t.after(close)
   const url = `http://127.0.0.1:${port}`
-  const providerOptions: ProviderOptions = { authorizationEndpoint: `${url}/authorize`, tokenEndpoint: `${url}/token`, deviceAuthorizationEndpoint: `${url}/device`, clientId: 'script', clientSecret: 'secret of the script' }
+  const providerOptions: ProviderOptions = {
+    authorizationEndpoint: `${url}/authorize`,
+    tokenEndpoint: `${url}/token`,
+    deviceAuthorizationEndpoint: `${url}/device`,
+    clientId: 'script',
+    clientSecret: 'secret of the script'
+  }
   return { requests, providerOptions }
 }
 
-function provider (t: { after: (fn: () => unknown) => unknown }, options: ProviderOptions, headless?: Parameters<typeof createProvider>[1]) {
+function provider (
+  t: { after: (fn: () => unknown) => unknown },
+  options: ProviderOptions,
+  headless?: Parameters<typeof createProvider>[1]
+) {
   const made = createProvider(options, headless)
   t.after(() => made.close())
   return made
@@ -34,7 +54,7 @@ function provider (t: { after: (fn: () => unknown) => unknown }, options: Provid
 
 const TOKENS = { access_token: 'at1', token_type: 'Bearer', expires_in: 3600 }
 
-t.test('device authorization: the user confirms in a browser while the app asks, against a real provider', async (t) => {
+t.test('device authorization: the user confirms in a browser while the app asks, against a real provider', async t => {
   const server = await startProvider(t)
   const waited: number[] = []
   const asked = deferred()
@@ -46,80 +66,139 @@ t.test('device authorization: the user confirms in a browser while the app asks,
       await confirmed.promise
     }
   }
-  const device = await provider(t, { ...server.providerOptions, grantType: 'device_code' }, { clock: { wait } }).device()
+  const device = await provider(
+    t,
+    { ...server.providerOptions, grantType: 'device_code' },
+    { clock: { wait } }
+  ).device()
   t.match(device, { userCode: /\w{4}-\w{4}/, verificationUri: /^http/, interval: 5 })
   const tokens = device.tokens()
   await asked.promise
   const browser = new Browser()
   let page = await browser.get(device.verificationUriComplete!)
   page = await browser.submitForm(page, { login: 'alice', password: 'alice-password' })
-  for (let hops = 0; /<form/.test(page.text) && hops < 4; hops++) page = await browser.submitForm(page, { login: 'alice', password: 'alice-password' })
+  for (let hops = 0; /<form/.test(page.text) && hops < 4; hops++) {
+    page = await browser.submitForm(page, { login: 'alice', password: 'alice-password' })
+  }
   confirmed.resolve()
   t.match((await tokens).accessToken, /\S+/)
   t.strictSame(waited, [5, 5])
 })
 
-t.test('device authorization: slow_down makes every further question five seconds slower', async (t) => {
+t.test('device authorization: slow_down makes every further question five seconds slower', async t => {
   const waited: number[] = []
   const { providerOptions, requests } = await tokenEndpoint(t, [
     [200, { device_code: 'd', user_code: 'U', verification_url: 'https://as.example/d', expires_in: 1800 }],
-    [400, { error: 'authorization_pending' }], [400, { error: 'slow_down' }], [400, { error: 'authorization_pending' }], [200, TOKENS]
+    [400, { error: 'authorization_pending' }],
+    [400, { error: 'slow_down' }],
+    [400, { error: 'authorization_pending' }],
+    [200, TOKENS]
   ])
-  const device = await provider(t, { ...providerOptions, grantType: 'device_code' }, { clock: { wait: async (seconds) => { waited.push(seconds) } } }).device()
+  const device = await provider(
+    t,
+    { ...providerOptions, grantType: 'device_code' },
+    {
+      clock: {
+        wait: async seconds => {
+          waited.push(seconds)
+        }
+      }
+    }
+  ).device()
   t.equal(device.verificationUri, 'https://as.example/d', 'also as the drafts wrote it')
   t.equal((await device.tokens()).accessToken, 'at1')
   t.strictSame(waited, [5, 5, 10, 10])
   t.match(requests.at(-1)!.body, { grant_type: 'urn:ietf:params:oauth:grant-type:device_code', device_code: 'd' })
 })
 
-t.test('device authorization: a user who says no ends it', async (t) => {
+t.test('device authorization: a user who says no ends it', async t => {
   const { providerOptions } = await tokenEndpoint(t, [
-    [200, { device_code: 'd', user_code: 'U', verification_uri: 'https://as.example/d', expires_in: 1800, interval: 1 }], [400, { error: 'access_denied' }]
+    [
+      200,
+      { device_code: 'd', user_code: 'U', verification_uri: 'https://as.example/d', expires_in: 1800, interval: 1 }
+    ],
+    [400, { error: 'access_denied' }]
   ])
-  const device = await provider(t, { ...providerOptions, grantType: 'device_code' }, { clock: { wait: async () => {} } }).device()
+  const device = await provider(
+    t,
+    { ...providerOptions, grantType: 'device_code' },
+    { clock: { wait: async () => {} } }
+  ).device()
   await t.rejects(device.tokens(), { code: 'FST_OAUTH_AUTHORIZATION_FAILED', oauthError: 'access_denied' })
 })
 
-t.test('device authorization: nobody is asked for after the code\'s time', async (t) => {
+t.test("device authorization: nobody is asked for after the code's time", async t => {
   let now = 1000
   const { providerOptions, requests } = await tokenEndpoint(t, [
-    [200, { device_code: 'd', user_code: 'U', verification_uri: 'https://as.example/d', expires_in: 10 }], [400, { error: 'authorization_pending' }]
+    [200, { device_code: 'd', user_code: 'U', verification_uri: 'https://as.example/d', expires_in: 10 }],
+    [400, { error: 'authorization_pending' }]
   ])
-  const device = await provider(t, { ...providerOptions, grantType: 'device_code' }, { clock: { now: () => now, wait: async (seconds) => { now += seconds } } }).device()
+  const device = await provider(
+    t,
+    { ...providerOptions, grantType: 'device_code' },
+    {
+      clock: {
+        now: () => now,
+        wait: async seconds => {
+          now += seconds
+        }
+      }
+    }
+  ).device()
   await t.rejects(device.tokens(), { code: 'FST_OAUTH_AUTHORIZATION_FAILED', oauthError: 'expired_token' })
   t.equal(requests.length, 3)
 })
 
-t.test('token exchange says what it trades, repeated resources stay repeated', async (t) => {
-  const { providerOptions, requests } = await tokenEndpoint(t, [[200, { ...TOKENS, issued_token_type: 'urn:ietf:params:oauth:token-type:access_token' }]])
-  const tokens = await provider(t, providerOptions).exchange({ subjectToken: 'of-the-user', actorToken: 'of-the-job', resource: ['https://a.example/', 'https://b.example/'], audience: 'orders', scope: 'read' })
-  t.equal(tokens.accessToken, 'at1')
-  t.strictSame({ ...requests[0]!.body }, {
-    grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
-    subject_token: 'of-the-user',
-    subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
-    actor_token: 'of-the-job',
-    actor_token_type: 'urn:ietf:params:oauth:token-type:access_token',
-    audience: 'orders',
+t.test('token exchange says what it trades, repeated resources stay repeated', async t => {
+  const { providerOptions, requests } = await tokenEndpoint(t, [
+    [200, { ...TOKENS, issued_token_type: 'urn:ietf:params:oauth:token-type:access_token' }]
+  ])
+  const tokens = await provider(t, providerOptions).exchange({
+    subjectToken: 'of-the-user',
+    actorToken: 'of-the-job',
     resource: ['https://a.example/', 'https://b.example/'],
+    audience: 'orders',
     scope: 'read'
   })
+  t.equal(tokens.accessToken, 'at1')
+  t.strictSame(
+    { ...requests[0]!.body },
+    {
+      grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+      subject_token: 'of-the-user',
+      subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+      actor_token: 'of-the-job',
+      actor_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+      audience: 'orders',
+      resource: ['https://a.example/', 'https://b.example/'],
+      scope: 'read'
+    }
+  )
 })
 
-t.test('JWT bearer hands over the assertion', async (t) => {
+t.test('JWT bearer hands over the assertion', async t => {
   const { privateKey } = await generateKeyPair('ES256', { extractable: true })
-  const assertion = await new SignJWT({ sub: 'alice' }).setProtectedHeader({ alg: 'ES256' }).setIssuer('app').sign(privateKey)
+  const assertion = await new SignJWT({ sub: 'alice' })
+    .setProtectedHeader({ alg: 'ES256' })
+    .setIssuer('app')
+    .sign(privateKey)
   const { providerOptions, requests } = await tokenEndpoint(t, [[200, TOKENS]])
   t.equal((await provider(t, providerOptions).jwtBearer({ assertion, scope: ['read'] })).accessToken, 'at1')
   t.match(requests[0]!.body, { grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion, scope: 'read' })
 })
 
-t.test('introspection: a token that is no longer good is said to be so', async (t) => {
-  const { providerOptions, requests } = await tokenEndpoint(t, [[200, { active: true, sub: 'alice' }], [200, { active: false }]])
+t.test('introspection: a token that is no longer good is said to be so', async t => {
+  const { providerOptions, requests } = await tokenEndpoint(t, [
+    [200, { active: true, sub: 'alice' }],
+    [200, { active: false }]
+  ])
   const acme = provider(t, { ...providerOptions, introspectionEndpoint: providerOptions.tokenEndpoint! })
   t.strictSame(await acme.introspect('t0ken', 'refresh_token'), { active: true, sub: 'alice' })
   t.strictSame(await acme.introspect('t0ken'), { active: false })
-  t.match(requests, [{ body: { token: 't0ken', token_type_hint: 'refresh_token' }, authorization: /^Basic / }, { body: { token: 't0ken' } }])
+  t.match(requests, [
+    { body: { token: 't0ken', token_type_hint: 'refresh_token' }, authorization: /^Basic / },
+    { body: { token: 't0ken' } }
+  ])
 })
 
 for (const [what, status, answer, code] of [
@@ -128,20 +207,32 @@ for (const [what, status, answer, code] of [
   ['is a list', 200, [{ active: true }], 'FST_OAUTH_INVALID_RESPONSE'],
   ['is an error that says active', 400, { active: true, token: 't0ken' }, 'FST_OAUTH_INVALID_RESPONSE'],
   ['does not come from it', 302, { active: true }, 'FST_OAUTH_INVALID_RESPONSE'],
-  ['says that it is overloaded', 503, { active: true, token: 't0ken' }, 'FST_OAUTH_PROVIDER_UNAVAILABLE'],
+  ['says that it is overloaded', 503, { active: true, token: 't0ken' }, 'FST_OAUTH_PROVIDER_UNAVAILABLE']
 ] as const) {
-  t.test(`introspection: an answer that ${what} is a typed error, which does not show the token`, async (t) => {
+  t.test(`introspection: an answer that ${what} is a typed error, which does not show the token`, async t => {
     const { providerOptions } = await tokenEndpoint(t, [[status, answer]])
-    const error = await provider(t, { ...providerOptions, introspectionEndpoint: providerOptions.tokenEndpoint! }).introspect('t0ken').catch((reason: unknown) => reason)
+    const error = await provider(t, { ...providerOptions, introspectionEndpoint: providerOptions.tokenEndpoint! })
+      .introspect('t0ken')
+      .catch((reason: unknown) => reason)
     t.match(error, { code, provider: 'provider', responseStatus: status })
     t.notMatch(inspect(error, { depth: Infinity, showHidden: true }), 't0ken')
   })
 }
 
-t.test('private_key_jwt signs an assertion for the token endpoint, from a PEM', async (t) => {
+t.test('private_key_jwt signs an assertion for the token endpoint, from a PEM', async t => {
   const { privateKey } = await generateKeyPair('RS256', { extractable: true })
-  const { providerOptions: { clientSecret: _none, ...options }, requests } = await tokenEndpoint(t, [[200, TOKENS]])
-  await provider(t, { ...options, grantType: 'client_credentials', clientAuthentication: 'private_key_jwt', clientPrivateKey: await exportPKCS8(privateKey) }).session().fetchTokens()
+  const {
+    providerOptions: { clientSecret: _none, ...options },
+    requests
+  } = await tokenEndpoint(t, [[200, TOKENS]])
+  await provider(t, {
+    ...options,
+    grantType: 'client_credentials',
+    clientAuthentication: 'private_key_jwt',
+    clientPrivateKey: await exportPKCS8(privateKey)
+  })
+    .session()
+    .fetchTokens()
   const { body } = requests[0]!
   t.equal(body.client_assertion_type, 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer')
   const claims = JSON.parse(Buffer.from(String(body.client_assertion).split('.')[1]!, 'base64url').toString())
@@ -149,60 +240,88 @@ t.test('private_key_jwt signs an assertion for the token endpoint, from a PEM', 
   t.notOk('client_secret' in body)
 })
 
-t.test('client_secret_jwt signs an assertion with the secret, which is not sent', async (t) => {
+t.test('client_secret_jwt signs an assertion with the secret, which is not sent', async t => {
   const { providerOptions, requests } = await tokenEndpoint(t, [[200, TOKENS]])
-  await provider(t, { ...providerOptions, grantType: 'client_credentials', clientAuthentication: 'client_secret_jwt' }).session().fetchTokens()
+  await provider(t, { ...providerOptions, grantType: 'client_credentials', clientAuthentication: 'client_secret_jwt' })
+    .session()
+    .fetchTokens()
   const { body, authorization } = requests[0]!
   t.equal(body.client_assertion_type, 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer')
-  const { payload, protectedHeader } = await jwtVerify(String(body.client_assertion), new TextEncoder().encode(providerOptions.clientSecret))
+  const { payload, protectedHeader } = await jwtVerify(
+    String(body.client_assertion),
+    new TextEncoder().encode(providerOptions.clientSecret)
+  )
   t.equal(protectedHeader.alg, 'HS256')
   t.match(payload, { iss: 'script', sub: 'script', aud: providerOptions.tokenEndpoint, jti: /\S/ })
   t.equal(authorization, undefined)
   t.notOk('client_secret' in body)
 })
 
-t.test('a custom client authentication may add to the query', async (t) => {
+t.test('a custom client authentication may add to the query', async t => {
   const { providerOptions, requests } = await tokenEndpoint(t, [[200, TOKENS]])
   const clientAuthentication: ProviderOptions['clientAuthentication'] = ({ url, headers }) => {
     url.searchParams.set('app', 'script')
     headers.set('x-app', 'yes')
   }
-  await provider(t, { ...providerOptions, grantType: 'client_credentials', clientAuthentication }).session().fetchTokens()
+  await provider(t, { ...providerOptions, grantType: 'client_credentials', clientAuthentication })
+    .session()
+    .fetchTokens()
   t.equal(requests[0]!.url, '/token?app=script')
   t.equal(requests[0]!.authorization, undefined)
 })
 
-t.test('a token endpoint that wants a GET gets one, and no body', async (t) => {
+t.test('a token endpoint that wants a GET gets one, and no body', async t => {
   const { providerOptions, requests } = await tokenEndpoint(t, [[200, TOKENS]])
-  await provider(t, { ...providerOptions, tokenEndpointMethod: 'GET', redirectUri: 'https://app.example/cb' }).session().fetchTokens({ code: 'zz' })
+  await provider(t, { ...providerOptions, tokenEndpointMethod: 'GET', redirectUri: 'https://app.example/cb' })
+    .session()
+    .fetchTokens({ code: 'zz' })
   t.equal(requests[0]!.method, 'GET')
   t.match(requests[0]!.url, /^\/token\?.*code=zz/)
   t.strictSame({ ...requests[0]!.body }, {})
 })
 
-t.test('Basic that is refused as invalid_client is tried once in the form, and remembered', async (t) => {
-  const { providerOptions, requests } = await tokenEndpoint(t, [[401, { error: 'invalid_client' }], [200, TOKENS], [200, TOKENS]])
+t.test('Basic that is refused as invalid_client is tried once in the form, and remembered', async t => {
+  const { providerOptions, requests } = await tokenEndpoint(t, [
+    [401, { error: 'invalid_client' }],
+    [200, TOKENS],
+    [200, TOKENS]
+  ])
   const headless = provider(t, { ...providerOptions, grantType: 'client_credentials' })
   await headless.session().fetchTokens()
   await headless.session().fetchTokens()
-  t.strictSame(requests.map(({ authorization, body }) => authorization === undefined ? body.client_secret : 'basic'), ['basic', 'secret of the script', 'secret of the script'])
+  t.strictSame(
+    requests.map(({ authorization, body }) => (authorization === undefined ? body.client_secret : 'basic')),
+    ['basic', 'secret of the script', 'secret of the script']
+  )
 })
 
-t.test('a refused code is never sent a second time', async (t) => {
+t.test('a refused code is never sent a second time', async t => {
   const { providerOptions, requests } = await tokenEndpoint(t, [[400, { error: 'invalid_grant' }]])
-  await t.rejects(provider(t, providerOptions).session().fetchTokens({ code: 'zz', redirectUri: 'https://app.example/cb' }), { code: 'FST_OAUTH_AUTHORIZATION_FAILED', oauthError: 'invalid_grant' })
+  await t.rejects(
+    provider(t, providerOptions).session().fetchTokens({ code: 'zz', redirectUri: 'https://app.example/cb' }),
+    { code: 'FST_OAUTH_AUTHORIZATION_FAILED', oauthError: 'invalid_grant' }
+  )
   t.equal(requests.length, 1)
 })
 
-t.test('hooks see and change each stage', async (t) => {
+t.test('hooks see and change each stage', async t => {
   const seen: string[] = []
   const { providerOptions, requests } = await tokenEndpoint(t, [[200, { ...TOKENS, refresh_token: 'r1' }]])
-  const session = provider(t, { ...providerOptions, resourceServers: [new URL('/', providerOptions.tokenEndpoint).href] }).session({
+  const session = provider(t, {
+    ...providerOptions,
+    resourceServers: [new URL('/', providerOptions.tokenEndpoint).href]
+  }).session({
     hooks: {
-      accessTokenRequest: ({ body }) => { body.set('tenant', 'a') },
-      accessTokenResponse: (answer) => { seen.push(`first ${answer.status}`) },
-      refreshTokenRequest: ({ headers }) => { headers['x-refresh'] = 'yes' },
-      refreshTokenResponse: (answer) => ({ ...answer, text: answer.text.replace('at1', 'at2') }),
+      accessTokenRequest: ({ body }) => {
+        body.set('tenant', 'a')
+      },
+      accessTokenResponse: answer => {
+        seen.push(`first ${answer.status}`)
+      },
+      refreshTokenRequest: ({ headers }) => {
+        headers['x-refresh'] = 'yes'
+      },
+      refreshTokenResponse: answer => ({ ...answer, text: answer.text.replace('at1', 'at2') }),
       protectedRequest: ({ url, headers }) => {
         url.searchParams.set('seen', 'yes')
         headers['x-api'] = 'yes'
@@ -219,14 +338,20 @@ t.test('hooks see and change each stage', async (t) => {
   t.strictSame(seen, ['first 200'])
 })
 
-t.test('a headless login remembers state and verifier, and refuses another state', async (t) => {
+t.test('a headless login remembers state and verifier, and refuses another state', async t => {
   const server = await startProvider(t)
   const session = provider(t, { ...server.providerOptions, redirectUri: 'http://127.0.0.1:1/callback' }).session()
   const { url } = await session.authorizationUrl({ params: { login_hint: 'alice' } })
   const browser = new Browser()
-  let page = await browser.submitForm(await browser.get(url), { login: 'alice', password: 'alice-password' }, { redirect: 'manual' })
+  let page = await browser.submitForm(
+    await browser.get(url),
+    { login: 'alice', password: 'alice-password' },
+    { redirect: 'manual' }
+  )
   while (!page.location!.startsWith('http://127.0.0.1:1/')) page = await browser.follow(page, { redirect: 'manual' })
-  await t.rejects(session.fetchTokens({ callbackUrl: page.location!.replace(/state=[^&]*/, 'state=other') }), { code: 'FST_OAUTH_STATE_MISMATCH' })
+  await t.rejects(session.fetchTokens({ callbackUrl: page.location!.replace(/state=[^&]*/, 'state=other') }), {
+    code: 'FST_OAUTH_STATE_MISMATCH'
+  })
   t.equal(server.tokenRequests.length, 0)
   await session.fetchTokens({ callbackUrl: page.location! })
   t.match(await session.get('me').json(), { sub: 'alice' })
@@ -238,26 +363,48 @@ t.test('a headless login remembers state and verifier, and refuses another state
 /** A headless login, begun and come back from a provider whose ID tokens can be made wrong. */
 async function headlessLogin (t: Test) {
   const server = await startMisbehavingProvider(t)
-  const headless = provider(t, { issuer: server.issuer, clientId: server.clientId, clientSecret: server.clientSecret, scope: ['openid'], redirectUri: 'http://127.0.0.1:1/callback' })
+  const headless = provider(t, {
+    issuer: server.issuer,
+    clientId: server.clientId,
+    clientSecret: server.clientSecret,
+    scope: ['openid'],
+    redirectUri: 'http://127.0.0.1:1/callback'
+  })
   const begun = await headless.authorizationUrl()
   const { location } = await new Browser().get(begun.url, { redirect: 'manual' })
   return { server, headless, begun, callbackUrl: location! }
 }
 
-t.test('a headless login is finished by another session, which is told state, verifier and nonce', async (t) => {
-  const { headless, begun: { url, ...kept }, callbackUrl } = await headlessLogin(t)
+t.test('a headless login is finished by another session, which is told state, verifier and nonce', async t => {
+  const {
+    headless,
+    begun: { url, ...kept },
+    callbackUrl
+  } = await headlessLogin(t)
   t.equal(new URL(url).searchParams.get('nonce'), kept.nonce)
   const { idToken } = await headless.session(kept).fetchTokens({ callbackUrl })
   t.type(idToken, 'string')
 })
 
-t.test('a headless login refuses an ID token that was made for another login', async (t) => {
-  const { headless, begun: { url: _url, ...kept }, callbackUrl } = await headlessLogin(t)
-  await t.rejects(headless.session({ ...kept, nonce: 'n'.repeat(43) }).fetchTokens({ callbackUrl }), { code: 'FST_OAUTH_INVALID_ID_TOKEN', reason: 'nonce' })
+t.test('a headless login refuses an ID token that was made for another login', async t => {
+  const {
+    headless,
+    begun: { url: _url, ...kept },
+    callbackUrl
+  } = await headlessLogin(t)
+  await t.rejects(headless.session({ ...kept, nonce: 'n'.repeat(43) }).fetchTokens({ callbackUrl }), {
+    code: 'FST_OAUTH_INVALID_ID_TOKEN',
+    reason: 'nonce'
+  })
 })
 
-t.test('a headless session takes no ID token of another issuer, and no token that came with it', async (t) => {
-  const { server, headless, begun: { url: _url, ...kept }, callbackUrl } = await headlessLogin(t)
+t.test('a headless session takes no ID token of another issuer, and no token that came with it', async t => {
+  const {
+    server,
+    headless,
+    begun: { url: _url, ...kept },
+    callbackUrl
+  } = await headlessLogin(t)
   server.wrong = { claims: { iss: 'https://issuer.example' } }
   const session = headless.session(kept)
   await t.rejects(session.fetchTokens({ callbackUrl }), { code: 'FST_OAUTH_INVALID_ID_TOKEN', reason: 'iss' })
@@ -280,13 +427,18 @@ for (const [what, members, interval] of [
   ['is a small number in a text', '"interval":"0.001"', 1],
   ['is sane', '"interval":7', 7]
 ] as const) {
-  t.test(`device authorization: an interval that ${what} never asks without a pause`, async (t) => {
+  t.test(`device authorization: an interval that ${what} never asks without a pause`, async t => {
     const waited: number[] = []
     const { providerOptions } = await tokenEndpoint(t, [
       [200, `{${DEVICE},"expires_in":1800,${members}}`],
-      [400, { error: 'authorization_pending' }], [200, TOKENS]
+      [400, { error: 'authorization_pending' }],
+      [200, TOKENS]
     ])
-    const clock = { wait: async (seconds: number) => { waited.push(seconds) } }
+    const clock = {
+      wait: async (seconds: number) => {
+        waited.push(seconds)
+      }
+    }
     const device = await provider(t, { ...providerOptions, grantType: 'device_code' }, { clock }).device()
     t.equal(device.interval, interval)
     await device.tokens()
@@ -295,9 +447,14 @@ for (const [what, members, interval] of [
 }
 
 for (const [expiresIn, life] of [
-  ['-1', 600], ['"x"', 600], ['1e999', 2_592_000], ['"60"', 60], ['0.5', 1], ['null', 600]
+  ['-1', 600],
+  ['"x"', 600],
+  ['1e999', 2_592_000],
+  ['"60"', 60],
+  ['0.5', 1],
+  ['null', 600]
 ] as const) {
-  t.test(`device authorization: a life of ${expiresIn} is one that time has`, async (t) => {
+  t.test(`device authorization: a life of ${expiresIn} is one that time has`, async t => {
     const { providerOptions } = await tokenEndpoint(t, [[200, `{${DEVICE},"expires_in":${expiresIn}}`]])
     const clock = { now: () => 1000 }
     const device = await provider(t, { ...providerOptions, grantType: 'device_code' }, { clock }).device()
@@ -305,11 +462,12 @@ for (const [expiresIn, life] of [
   })
 }
 
-t.test('device authorization: a server that is down is asked more slowly, and not for ever', async (t) => {
+t.test('device authorization: a server that is down is asked more slowly, and not for ever', async t => {
   let now = 1000
   const waited: number[] = []
   const { providerOptions } = await tokenEndpoint(t, [
-    [200, { device_code: 'd', user_code: 'U', verification_uri: 'https://as.example/d', expires_in: 1000 }], [503, {}]
+    [200, { device_code: 'd', user_code: 'U', verification_uri: 'https://as.example/d', expires_in: 1000 }],
+    [503, {}]
   ])
   const wait = async (seconds: number) => {
     now += seconds
@@ -321,13 +479,16 @@ t.test('device authorization: a server that is down is asked more slowly, and no
   t.strictSame(waited, [5, 10, 20, 40, 80, 160, 300, 300, 85])
 })
 
-t.test('a refused client is told what to look at', async (t) => {
+t.test('a refused client is told what to look at', async t => {
   const message = /refused the client: invalid_client; check clientId, clientSecret and clientAuthentication$/
   const basic = { clientAuthentication: 'client_secret_basic' } as const
   const refusedClient = async (options: Partial<ProviderOptions>) => {
     const { providerOptions } = await tokenEndpoint(t, [[401, { error: 'invalid_client' }]])
     const acme = provider(t, { ...providerOptions, grantType: 'client_credentials', ...options })
-    return await acme.session().fetchTokens().catch((error: unknown) => error)
+    return await acme
+      .session()
+      .fetchTokens()
+      .catch((error: unknown) => error)
   }
   const refusal = { code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE', oauthError: 'invalid_client', message }
   t.match(await refusedClient({}), refusal)
@@ -337,21 +498,29 @@ t.test('a refused client is told what to look at', async (t) => {
   t.match(encoded, { message: /do not decode such a secret in Basic: try clientAuthentication: 'client_secret_post'$/ })
 })
 
-t.test('a client that may not use a grant, or whose secret is wrong at Keycloak, is told what to look at', async (t) => {
+t.test('a client that may not use a grant, or whose secret is wrong at Keycloak, is told what to look at', async t => {
   const { providerOptions } = await tokenEndpoint(t, [[401, { error: 'unauthorized_client' }]])
   const acme = provider(t, { ...providerOptions, grantType: 'client_credentials' })
-  const error = await acme.session().fetchTokens().catch((error: unknown) => error)
+  const error = await acme
+    .session()
+    .fetchTokens()
+    .catch((error: unknown) => error)
   t.match(error, { code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE', oauthError: 'unauthorized_client' })
-  t.match(error, { message: /unauthorized_client; check clientId, clientSecret .*, and which grants the provider allows/ })
+  t.match(error, {
+    message: /unauthorized_client; check clientId, clientSecret .*, and which grants the provider allows/
+  })
 })
 
-t.test('a refused client whose secret Basic encodes is told of the form, where the metadata lists it', async (t) => {
+t.test('a refused client whose secret Basic encodes is told of the form, where the metadata lists it', async t => {
   const messageFrom = async (methods: string[]) => {
     const wrong = { metadata: { token_endpoint_auth_methods_supported: methods } }
     const server = await startMisbehavingProvider(t, wrong)
     const { issuer, clientId } = server
     const acme = provider(t, { issuer, clientId, clientSecret: 'p+s/w%r:d=x', grantType: 'client_credentials' })
-    return await acme.session().fetchTokens().catch((error: Error) => error.message)
+    return await acme
+      .session()
+      .fetchTokens()
+      .catch((error: Error) => error.message)
   }
   const both = await messageFrom(['client_secret_basic', 'client_secret_post'])
   t.match(both, /try clientAuthentication: 'client_secret_post'$/)
@@ -381,7 +550,7 @@ const refusedGrants: Record<string, [ask: Asking, message: RegExp, options?: Par
 }
 
 for (const [what, [ask, message, options]] of Object.entries(refusedGrants)) {
-  t.test(`a refusal of ${what} is told in its own words`, async (t) => {
+  t.test(`a refusal of ${what} is told in its own words`, async t => {
     const { providerOptions } = await tokenEndpoint(t, [[400, { error: 'invalid_scope' }]])
     const error = await ask(provider(t, { ...providerOptions, ...options })).catch((reason: unknown) => reason)
     t.match(error, { code: 'FST_OAUTH_AUTHORIZATION_FAILED', message })

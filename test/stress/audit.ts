@@ -19,32 +19,45 @@ async function each<T> (items: readonly T[], work: (item: T) => Promise<unknown>
 /** Calls once with each session that should be logged in, and with each that should not. */
 export async function askAll (ledger: Ledger, options: Omit<VisitorOptions, 'subject'>): Promise<void> {
   const asker = new Visitor({ ...options, subject: '' })
-  await each(ledger.logins.filter(({ state }) => state === 'in'), async (login) => {
-    const answer = await asker.ask(login)
-    if (answer.status === 200) return ledger.checkAnswer(login, answer)
-    const settled = answer.status === 401 ? await asker.settled(login) : 'unclear'
-    if (settled === 'out') return asker.lose(login, answer)
-    if (settled === 'in') return ledger.report('false 401', login, { code: answer.code, worker: answer.worker, end: true })
-    // Nothing is being done to anybody now: there is no reason for anything but yes or no.
-    ledger.report('failed call after all faults', login, { code: answer.code, worker: answer.worker })
-    if (await asker.settled(login) === 'out') asker.lose(login, answer)
-  })
-  await each(ledger.logins.filter(({ state, added }) => state === 'in' && added?.state === 'in'), login => asker.callAdded(login))
-  await each(ledger.logins, async (login) => {
+  await each(
+    ledger.logins.filter(({ state }) => state === 'in'),
+    async login => {
+      const answer = await asker.ask(login)
+      if (answer.status === 200) return ledger.checkAnswer(login, answer)
+      const settled = answer.status === 401 ? await asker.settled(login) : 'unclear'
+      if (settled === 'out') return asker.lose(login, answer)
+      if (settled === 'in') {
+        return ledger.report('false 401', login, { code: answer.code, worker: answer.worker, end: true })
+      }
+      // Nothing is being done to anybody now: there is no reason for anything but yes or no.
+      ledger.report('failed call after all faults', login, { code: answer.code, worker: answer.worker })
+      if ((await asker.settled(login)) === 'out') asker.lose(login, answer)
+    }
+  )
+  await each(
+    ledger.logins.filter(({ state, added }) => state === 'in' && added?.state === 'in'),
+    login => asker.callAdded(login)
+  )
+  await each(ledger.logins, async login => {
     const { state, cookie, formerCookies } = login
     for (const ghost of state === 'out' ? [cookie, ...formerCookies] : formerCookies) await asker.askGhost(login, ghost)
   })
 }
 
 /** Logs everybody out, those too whose session only an overwritten cookie named. */
-export async function logoutAll (crowd: Crowd, ledger: Ledger, options: Omit<VisitorOptions, 'subject'>): Promise<void> {
-  await each(ledger.logins.filter(({ state }) => state === 'in' || state === 'abandoned' || state === 'leaving'), async (login) => {
-    const visitor = new Visitor({ ...options, subject: login.subject })
-    login.state = 'in'
-    visitor.current = login
-    visitor.jar.store(new URL(options.baseUrl), [`sessionId=${login.cookie}; Path=/`])
-    await visitor.logout()
-  })
+export async function logoutAll (
+  crowd: Crowd, ledger: Ledger, options: Omit<VisitorOptions, 'subject'>
+): Promise<void> {
+  await each(
+    ledger.logins.filter(({ state }) => state === 'in' || state === 'abandoned' || state === 'leaving'),
+    async login => {
+      const visitor = new Visitor({ ...options, subject: login.subject })
+      login.state = 'in'
+      visitor.current = login
+      visitor.jar.store(new URL(options.baseUrl), [`sessionId=${login.cookie}; Path=/`])
+      await visitor.logout()
+    }
+  )
 }
 
 export interface Leftovers {
@@ -63,13 +76,29 @@ interface LoginList {
 }
 
 /** Looks at what stands in Redis after everybody has been logged out. */
-export async function findLeftovers (redisUrl: string, ledger: Ledger, inquest: Inquest, chaos: ChaosJournal): Promise<Leftovers> {
+export async function findLeftovers (
+  redisUrl: string,
+  ledger: Ledger,
+  inquest: Inquest,
+  chaos: ChaosJournal
+): Promise<Leftovers> {
   const client = createClient({ url: redisUrl })
   await client.connect()
-  const found: Leftovers = { unreachable: 0, dangling: 0, tombstones: 0, deadMarks: 0, pendingLogins: 0, unexplained: [] }
-  const logins = new Map(ledger.logins.flatMap((login) => {
-    return [login.code, ...login.addedCodes, ...login.formerCodes.map(({ code }) => code)].map(code => [code, login] as const)
-  }))
+  const found: Leftovers = {
+    unreachable: 0,
+    dangling: 0,
+    tombstones: 0,
+    deadMarks: 0,
+    pendingLogins: 0,
+    unexplained: []
+  }
+  const logins = new Map(
+    ledger.logins.flatMap(login => {
+      return [login.code, ...login.addedCodes, ...login.formerCodes.map(({ code }) => code)].map(
+        code => [code, login] as const
+      )
+    })
+  )
   const codes = new Map<string, string>()
   const blame = (key: string, code: string | undefined, details: Record<string, unknown>) => {
     const login = code === undefined ? undefined : logins.get(code)
@@ -84,10 +113,11 @@ export async function findLeftovers (redisUrl: string, ledger: Ledger, inquest: 
       if (d === undefined) found.tombstones += x === undefined ? 0 : 1
       else if (key.startsWith('oauth:login:')) found.pendingLogins++
       else if (key.startsWith('oauth:dead:')) found.deadMarks++
-      else if (key.startsWith('oauth:accounts:')) continue // what a login was; it holds no token
-      else if (key.startsWith('oauth:user:')) found.dangling += (JSON.parse(d) as Partial<LoginList>).logins?.length ?? 0
-      else if (key.startsWith('oauth:accounts:')) found.dangling++
-      else {
+      // What a login was; it holds no token.
+      else if (key.startsWith('oauth:accounts:')) continue
+      else if (key.startsWith('oauth:user:')) {
+        found.dangling += (JSON.parse(d) as Partial<LoginList>).logins?.length ?? 0
+      } else {
         const { tokens } = JSON.parse(d) as { tokens: { refreshToken: string } }
         const family = tokens.refreshToken.split('.')[1]
         const code = inquest.codeOf(family ?? '')
@@ -96,7 +126,9 @@ export async function findLeftovers (redisUrl: string, ledger: Ledger, inquest: 
       }
     }
     for (const key of await client.keys('session:*')) {
-      const { oauth } = JSON.parse(await client.get(key) ?? '{}') as { oauth?: { accounts: Record<string, { recordId: string }> } }
+      const { oauth } = JSON.parse((await client.get(key)) ?? '{}') as {
+        oauth?: { accounts: Record<string, { recordId: string }> }
+      }
       const record = oauth?.accounts.acme?.recordId
       if (record === undefined) continue
       // The sessions of logins that ended elsewhere stay until they are used next, and are nobody's then.
@@ -114,7 +146,12 @@ function isUnreachable (login: Login | undefined, code: string, chaos: ChaosJour
   if (login === undefined || login.state === 'abandoned') return true
   // Other tokens took their place, and the store went away before they could be deleted: they are left to their time.
   const former = login.formerCodes.find(candidate => candidate.code === code)
-  if (former !== undefined && chaos.redis.some(outage => overlaps({ from: outage.from, to: outage.to + 1_000 }, { from: former.until - 6_000, to: former.until }))) return true
+  if (
+    former !== undefined &&
+    chaos.redis.some(outage =>
+      overlaps({ from: outage.from, to: outage.to + 1_000 }, { from: former.until - 6_000, to: former.until })
+    )
+  ) { return true }
   // The session ended, and the store went away before its tokens could follow: they are left to their time.
   const destroyed = login.how?.includes('/destroy') === true
   if (destroyed && login.how?.includes('no answer') === true) return true // killed between the two

@@ -29,9 +29,15 @@ export interface TokenAnswer {
 }
 
 const [, signingKey] = signingKeys
-const refusal = (error: string, description: string): TokenAnswer => ({ status: 400, body: { error, error_description: description } })
+const refusal = (error: string, description: string): TokenAnswer => ({
+  status: 400,
+  body: { error, error_description: description }
+})
 
-/** Issues tokens, and is as strict as a provider can be: every refresh token is good once, and a second use ends its whole family. */
+/**
+ * Issues tokens, and is as strict as a provider can be: every refresh token is good once, and a second use ends its
+ * whole family.
+ */
 export class Authority {
   readonly families = new Map<string, Issued>()
   codesReused = 0
@@ -54,7 +60,12 @@ export class Authority {
     const challenge = query.get('code_challenge')
     if (challenge === null || query.get('code_challenge_method') !== 'S256') throw new Error('no PKCE challenge')
     this.#codes.set(code, {
-      family: `${subject}-${count}`, clientId: query.get('client_id') ?? '', challenge, nonce: query.get('nonce') ?? undefined, redirectUri: query.get('redirect_uri') ?? '', used: false
+      family: `${subject}-${count}`,
+      clientId: query.get('client_id') ?? '',
+      challenge,
+      nonce: query.get('nonce') ?? undefined,
+      redirectUri: query.get('redirect_uri') ?? '',
+      used: false
     })
     return code
   }
@@ -71,8 +82,12 @@ export class Authority {
       return refusal('invalid_grant', 'the code has been used')
     }
     code.used = true
-    const challenge = createHash('sha256').update(form.get('code_verifier') ?? '').digest('base64url')
-    if (challenge !== code.challenge || form.get('redirect_uri') !== code.redirectUri) return refusal('invalid_grant', 'wrong code_verifier or redirect_uri')
+    const challenge = createHash('sha256')
+      .update(form.get('code_verifier') ?? '')
+      .digest('base64url')
+    if (challenge !== code.challenge || form.get('redirect_uri') !== code.redirectUri) {
+      return refusal('invalid_grant', 'wrong code_verifier or redirect_uri')
+    }
     const family: Issued = {
       name: code.family,
       subject: code.family.slice(0, code.family.lastIndexOf('-')),
@@ -100,7 +115,10 @@ export class Authority {
 
   async refresh (family: Issued, presentation: Presentation): Promise<TokenAnswer> {
     const { n } = presentation
-    if (n !== family.current || family.presentations.some(other => other !== presentation && other.n === n && other.outcome === 'rotated')) {
+    if (
+      n !== family.current ||
+      family.presentations.some(other => other !== presentation && other.n === n && other.outcome === 'rotated')
+    ) {
       presentation.outcome = 'reused'
       this.#revoke(family, 'reuse')
       return refusal('invalid_grant', 'the refresh token has been used')
@@ -125,7 +143,9 @@ export class Authority {
   introspect (accessToken: string): Family | undefined {
     const [kind, name, number, secret] = accessToken.split('.')
     const family = this.families.get(name ?? '')
-    if (kind !== 'a' || family === undefined || family.secret !== secret || family.revokedAt !== undefined) return undefined
+    if (kind !== 'a' || family === undefined || family.secret !== secret || family.revokedAt !== undefined) {
+      return undefined
+    }
     return (family.access.get(Number(number)) ?? 0) > Date.now() ? family : undefined
   }
 
@@ -140,9 +160,19 @@ export class Authority {
     const life = new Random(this.#seed, 'life', name, n).between(1, 3)
     for (const [old, until] of family.access) if (until < Date.now()) family.access.delete(old)
     family.access.set(n, Date.now() + life * 1000)
-    const claims = { name: `User ${subject}`, email: `${subject}@example.com`, ...(n === 1 && family.nonce !== undefined && { nonce: family.nonce }) }
-    const idToken = await new SignJWT(claims).setProtectedHeader({ alg: signingKey.alg, kid: signingKey.kid })
-      .setIssuer(this.#issuer).setSubject(subject).setAudience(clientId).setIssuedAt().setExpirationTime('1h').sign(signingKey.privateKey)
+    const claims = {
+      name: `User ${subject}`,
+      email: `${subject}@example.com`,
+      ...(n === 1 && family.nonce !== undefined && { nonce: family.nonce })
+    }
+    const idToken = await new SignJWT(claims)
+      .setProtectedHeader({ alg: signingKey.alg, kid: signingKey.kid })
+      .setIssuer(this.#issuer)
+      .setSubject(subject)
+      .setAudience(clientId)
+      .setIssuedAt()
+      .setExpirationTime('1h')
+      .sign(signingKey.privateKey)
     return {
       status: 200,
       body: {

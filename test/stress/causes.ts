@@ -11,8 +11,12 @@ export type Cause =
   | 'UNEXPLAINED'
 
 export const CAUSES: readonly Cause[] = [
-  'worker killed while it held the rotated token', 'answer lost in transit', 'worker paused while the answer was on its way',
-  'worker paused between its last check and the send', 'Redis forgot what it had acknowledged', 'UNEXPLAINED'
+  'worker killed while it held the rotated token',
+  'answer lost in transit',
+  'worker paused while the answer was on its way',
+  'worker paused between its last check and the send',
+  'Redis forgot what it had acknowledged',
+  'UNEXPLAINED'
 ]
 
 /** Milliseconds within which a worker writes an answer that it has, unless something keeps it from it. */
@@ -75,16 +79,28 @@ export class Inquest {
   #causeOfReuse (again: Presentation, first: Presentation): Cause {
     if (losesAnswer(first.fault) || first.cut === 'outage') return 'answer lost in transit'
     // An answer that was out when the provider went away may not have come through.
-    if (first.answeredAt !== undefined && this.#chaos.provider.some(({ from }) => from >= first.answeredAt! && from - first.answeredAt! < 50)) return 'answer lost in transit'
+    if (
+      first.answeredAt !== undefined &&
+      this.#chaos.provider.some(({ from }) => from >= first.answeredAt! && from - first.answeredAt! < 50)
+    ) { return 'answer lost in transit' }
     const holder = this.#chaos.lives.find(({ name }) => name === first.worker)
     const sender = this.#chaos.lives.find(({ name }) => name === again.worker)
     if (this.forgotten(first.at, again.at)) return 'Redis forgot what it had acknowledged'
 
     // From here on the holder had the answer, or it was on its way: until when may it not have been written?
     const written = this.#writtenBy(first)
-    if (holder?.end !== undefined && holder.to >= first.at && holder.to <= written && holder.to <= again.at + 50) return 'worker killed while it held the rotated token'
-    if (holder?.pauses.some(pause => overlaps(pause, { from: first.at, to: Math.min(written, again.at) }))) return 'worker paused while the answer was on its way'
-    if (sender?.pauses.some(({ from, to }) => to >= first.at - 50 && to <= again.at && again.at - to < WRITE_MS && to - from > INTENT_MS - WRITE_MS)) {
+    if (holder?.end !== undefined && holder.to >= first.at && holder.to <= written && holder.to <= again.at + 50) {
+      return 'worker killed while it held the rotated token'
+    }
+    if (holder?.pauses.some(pause => overlaps(pause, { from: first.at, to: Math.min(written, again.at) }))) {
+      return 'worker paused while the answer was on its way'
+    }
+    if (
+      sender?.pauses.some(
+        ({ from, to }) =>
+          to >= first.at - 50 && to <= again.at && again.at - to < WRITE_MS && to - from > INTENT_MS - WRITE_MS
+      )
+    ) {
       return 'worker paused between its last check and the send'
     }
     return 'UNEXPLAINED'
@@ -95,7 +111,9 @@ export class Inquest {
     let written = (answeredAt ?? Infinity) + WRITE_MS
     for (const outage of [...this.#chaos.redis].sort((a, b) => a.from - b.from)) {
       // A write that was under way is told of its failure late, and tried again a second later at most.
-      if (answeredAt !== undefined && outage.from <= written && outage.to >= answeredAt) written = outage.to + RECONNECT_MS + WRITE_MS
+      if (answeredAt !== undefined && outage.from <= written && outage.to >= answeredAt) {
+        written = outage.to + RECONNECT_MS + WRITE_MS
+      }
     }
     return written
   }

@@ -13,9 +13,18 @@ export interface ChaosOptions {
 
 /** One round of what happens; the order is drawn anew for each. */
 const ROUND = [
-  'kill refreshing', 'kill refreshing', 'kill refreshing', 'kill', 'deploy', 'pause', 'redis killed', 'redis restarted', 'redis stalls', 'provider away'
+  'kill refreshing',
+  'kill refreshing',
+  'kill refreshing',
+  'kill',
+  'deploy',
+  'pause',
+  'redis killed',
+  'redis restarted',
+  'redis stalls',
+  'provider away'
 ] as const
-type Fault = typeof ROUND[number]
+type Fault = (typeof ROUND)[number]
 
 /** Milliseconds after which a load balancer's health check leaves out a worker that does not answer. */
 const NOTICE_MS = 400
@@ -29,7 +38,9 @@ export class Chaos {
   readonly #busy = new Map<string, Promise<void>>()
   readonly #watchers = new Set<(event: TokenRequestSeen) => void>()
   #stop!: () => void
-  readonly #stopped = new Promise<void>((resolve) => { this.#stop = resolve })
+  readonly #stopped = new Promise<void>(resolve => {
+    this.#stop = resolve
+  })
 
   constructor (options: ChaosOptions) {
     this.#options = options
@@ -38,7 +49,9 @@ export class Chaos {
   }
 
   /** To be called with what the provider sees. */
-  readonly saw = (event: TokenRequestSeen): void => { for (const watcher of this.#watchers) watcher(event) }
+  readonly saw = (event: TokenRequestSeen): void => {
+    for (const watcher of this.#watchers) watcher(event)
+  }
 
   /** Goes on for that long; resolves when everything is up and running again. */
   async run (ms: number): Promise<void> {
@@ -67,30 +80,53 @@ export class Chaos {
     const shortMs = random.between(100, 1_800)
     const outageMs = long ? random.between(5_500, 7_500) : shortMs
     switch (fault) {
-      case 'kill refreshing': return this.#alone('worker', () => this.#replace(this.#mortal(slot), 'SIGKILL', random.pick(['arrived', 'answered']), delayMs))
-      case 'kill': return this.#alone('worker', () => this.#replace(this.#mortal(slot), 'SIGKILL'))
+      case 'kill refreshing':
+        return this.#alone('worker', () =>
+          this.#replace(this.#mortal(slot), 'SIGKILL', random.pick(['arrived', 'answered']), delayMs)
+        )
+      case 'kill':
+        return this.#alone('worker', () => this.#replace(this.#mortal(slot), 'SIGKILL'))
       // Not while Redis is away: a process that is told to end cannot wait for it for ever.
-      case 'deploy': return this.#busy.has('redis') ? undefined : this.#alone('worker', () => this.#replace(this.#mortal(slot), 'SIGTERM'))
+      case 'deploy':
+        return this.#busy.has('redis')
+          ? undefined
+          : this.#alone('worker', () => this.#replace(this.#mortal(slot), 'SIGTERM'))
       case 'pause': {
         const pauseMs = random.between(6_000, 8_000)
-        return leftMs < pauseMs / 2 ? undefined : this.#alone('pause', () => this.#options.workers.pause(slot, pauseMs, NOTICE_MS))
+        return leftMs < pauseMs / 2
+          ? undefined
+          : this.#alone('pause', () => this.#options.workers.pause(slot, pauseMs, NOTICE_MS))
       }
-      case 'redis killed': return this.#alone('redis', () => this.#restartRedis('SIGKILL', outageMs))
-      case 'redis restarted': return this.#alone('redis', () => this.#restartRedis('SIGTERM', outageMs))
-      case 'redis stalls': return this.#alone('redis', () => this.#stallRedis(long ? outageMs : shortMs * 2))
-      case 'provider away': return this.#alone('provider', () => this.#leaveProvider(shortMs))
+      case 'redis killed':
+        return this.#alone('redis', () => this.#restartRedis('SIGKILL', outageMs))
+      case 'redis restarted':
+        return this.#alone('redis', () => this.#restartRedis('SIGTERM', outageMs))
+      case 'redis stalls':
+        return this.#alone('redis', () => this.#stallRedis(long ? outageMs : shortMs * 2))
+      case 'provider away':
+        return this.#alone('provider', () => this.#leaveProvider(shortMs))
     }
   }
 
   /** The last worker is paused, but never ended: its memory tells whether anything is kept for ever. */
-  #mortal (slot: number): number { return slot % (this.#options.workers.count - 1) }
+  #mortal (slot: number): number {
+    return slot % (this.#options.workers.count - 1)
+  }
 
   #alone (what: string, work: () => Promise<void>): void {
     if (this.#busy.has(what)) return
-    this.#busy.set(what, work().finally(() => this.#busy.delete(what)))
+    this.#busy.set(
+      what,
+      work().finally(() => this.#busy.delete(what))
+    )
   }
 
-  async #replace (slot: number, signal: 'SIGKILL' | 'SIGTERM', during?: TokenRequestSeen['seen'], delayMs = 0): Promise<void> {
+  async #replace (
+    slot: number,
+    signal: 'SIGKILL' | 'SIGTERM',
+    during?: TokenRequestSeen['seen'],
+    delayMs = 0
+  ): Promise<void> {
     const { workers } = this.#options
     const name = workers.worker(slot)?.life.name
     if (name === undefined) return
@@ -106,13 +142,15 @@ export class Chaos {
   }
 
   #seen (worker: string, what: TokenRequestSeen['seen']): Promise<void> {
-    return new Promise((resolve) => {
+    return new Promise(resolve => {
       const done = () => {
         clearTimeout(timer)
         this.#watchers.delete(watcher)
         resolve()
       }
-      const watcher = (event: TokenRequestSeen) => { if (event.worker === worker && event.seen === what) done() }
+      const watcher = (event: TokenRequestSeen) => {
+        if (event.worker === worker && event.seen === what) done()
+      }
       const timer = setTimeout(done, 2_000)
       this.#watchers.add(watcher)
     })

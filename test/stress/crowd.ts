@@ -59,7 +59,9 @@ export class Crowd {
 
   /** Logs everybody in, and goes on until `stop()`. Resolves when nothing is under way any more. */
   async run (): Promise<void> {
-    await Promise.all(this.visitors.map((visitor, index) => this.#live(visitor, new Random(this.#options.seed, 'visitor', index))))
+    await Promise.all(
+      this.visitors.map((visitor, index) => this.#live(visitor, new Random(this.#options.seed, 'visitor', index)))
+    )
     await Promise.all(this.#background)
   }
 
@@ -79,21 +81,36 @@ export class Crowd {
   async #act (visitor: Visitor, random: Random): Promise<void> {
     const { ledger, seconds } = this.#options
     switch (random.weighted(HABITS)) {
-      case 'call': return await visitor.call('/orders')
-      case 'burst': return await together(Array.from({ length: random.between(3, 8) }, () => visitor.call('/orders')))
-      case 'write': return await visitor.call('/write')
-      case 'slow': return this.#behind(visitor.call(`/slow?ms=${random.between(500, 4_000)}`))
-      case 'long': return this.#behind(visitor.call(`/long?ms=${random.between(3_000, Math.min(12_000, 3_000 + seconds * 150))}`))
-      case 'logout': return await this.#alone(visitor, () => visitor.logout())
-      case 'destroy': return await this.#alone(visitor, () => visitor.logout('/destroy'))
-      case 'relogin': return await together([this.#alone(visitor, () => visitor.login())])
-      case 'tabs': return await this.#alone(visitor, () => this.#tabs(visitor))
-      case 'replay': return await visitor.replay()
-      case 'everywhere': return await this.#alone(visitor, () => this.#everywhere(visitor, random))
-      case 'link': return await this.#renew(visitor, random, () => visitor.renew('link'))
-      case 'step-up': return await this.#renew(visitor, random, () => visitor.renew('step-up'))
-      case 'disconnect': return await this.#renew(visitor, random, () => visitor.disconnect())
-      case 'added': return await this.#alone(visitor, () => visitor.callAdded())
+      case 'call':
+        return await visitor.call('/orders')
+      case 'burst':
+        return await together(Array.from({ length: random.between(3, 8) }, () => visitor.call('/orders')))
+      case 'write':
+        return await visitor.call('/write')
+      case 'slow':
+        return this.#behind(visitor.call(`/slow?ms=${random.between(500, 4_000)}`))
+      case 'long':
+        return this.#behind(visitor.call(`/long?ms=${random.between(3_000, Math.min(12_000, 3_000 + seconds * 150))}`))
+      case 'logout':
+        return await this.#alone(visitor, () => visitor.logout())
+      case 'destroy':
+        return await this.#alone(visitor, () => visitor.logout('/destroy'))
+      case 'relogin':
+        return await together([this.#alone(visitor, () => visitor.login())])
+      case 'tabs':
+        return await this.#alone(visitor, () => this.#tabs(visitor))
+      case 'replay':
+        return await visitor.replay()
+      case 'everywhere':
+        return await this.#alone(visitor, () => this.#everywhere(visitor, random))
+      case 'link':
+        return await this.#renew(visitor, random, () => visitor.renew('link'))
+      case 'step-up':
+        return await this.#renew(visitor, random, () => visitor.renew('step-up'))
+      case 'disconnect':
+        return await this.#renew(visitor, random, () => visitor.disconnect())
+      case 'added':
+        return await this.#alone(visitor, () => visitor.callAdded())
       case 'ghost': {
         const ghosts = ledger.of(visitor.subject).flatMap((login) => {
           const { state, cookie, formerCookies } = login

@@ -32,7 +32,14 @@ export class Ledger {
   count (counter: Map<string, number>, key: string): void { counter.set(key, (counter.get(key) ?? 0) + 1) }
 
   open (login: Pick<Login, 'subject' | 'code' | 'cookie' | 'at'>): Login {
-    const opened: Login = { ...login, formerCookies: [], formerCodes: [], addedCodes: [], families: new Map(), state: 'in' }
+    const opened: Login = {
+      ...login,
+      formerCookies: [],
+      formerCodes: [],
+      addedCodes: [],
+      families: new Map(),
+      state: 'in'
+    }
     this.logins.push(opened)
     this.#byCookie.set(login.cookie, opened)
     return opened
@@ -87,7 +94,11 @@ export class Ledger {
   }
 
   /** Notes what must not be. */
-  report (what: string, { subject, at = 0, endedAt = at }: { subject: string, at?: number, endedAt?: number }, details: Record<string, unknown>): void {
+  report (
+    what: string,
+    { subject, at = 0, endedAt = at }: { subject: string; at?: number; endedAt?: number },
+    details: Record<string, unknown>
+  ): void {
     this.findings.push({ what, at: Date.now(), since: endedAt, subject, details })
   }
 
@@ -95,10 +106,14 @@ export class Ledger {
   checkAnswer (login: Login, answer: AppAnswer, { added = false } = {}): void {
     const { sub, family, client } = JSON.parse(answer.text) as { sub?: string, family?: string, client?: string }
     if (sub === undefined || family === undefined) return
-    if (sub !== login.subject) this.report('answer of another user', login, { sub, code: login.code, worker: answer.worker })
+    if (sub !== login.subject) {
+      this.report('answer of another user', login, { sub, code: login.code, worker: answer.worker })
+    }
     const askedBefore = login.families.get(family) ?? 0
     login.families.set(family, Math.max(askedBefore, answer.sentAt))
-    if (client !== (added ? CLIENT_IDS.gh : CLIENT_IDS.acme)) this.report('answer of another account', login, { client, worker: answer.worker })
+    if (client !== (added ? CLIENT_IDS.gh : CLIENT_IDS.acme)) {
+      this.report('answer of another account', login, { client, worker: answer.worker })
+    }
   }
 
   /** Checks that each login was answered with its own tokens alone, and after a step-up with those that it brought. */
@@ -108,8 +123,12 @@ export class Ledger {
       for (const [family, askedAt] of login.families) {
         const code = inquest.codeOf(family) ?? ''
         const former = login.formerCodes.find(candidate => candidate.code === code)
-        if (former !== undefined && askedAt > former.until) this.report(`${former.by} undone`, login, { family, askedAt, former })
-        if (!codes.includes(code) && !login.addedCodes.includes(code)) this.report('answer of another login', login, { family, codes })
+        if (former !== undefined && askedAt > former.until) {
+          this.report(`${former.by} undone`, login, { family, askedAt, former })
+        }
+        if (!codes.includes(code) && !login.addedCodes.includes(code)) {
+          this.report('answer of another login', login, { family, codes })
+        }
       }
     }
   }

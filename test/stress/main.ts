@@ -52,8 +52,13 @@ function evidence ({ ledger, inquest, chaos, leftovers }: Outcome) {
   const lost = ledger.logins.filter(login => login.state === 'lost')
   return {
     lost: lost.map(login => ({ cause: inquest.causeOfLoss(login), login, family: inquest.familyOf(login) })),
-    reuses: inquest.reuses.map(reuse => ({ ...reuse, login: ledger.logins.find(({ code }) => code === reuse.family.code) })),
-    addedLost: ledger.accounts.filter(({ state }) => state === 'lost').map(account => ({ cause: inquest.causeOfLoss(account), account, family: inquest.familyOf(account) })),
+    reuses: inquest.reuses.map(reuse => ({
+      ...reuse,
+      login: ledger.logins.find(({ code }) => code === reuse.family.code)
+    })),
+    addedLost: ledger.accounts
+      .filter(({ state }) => state === 'lost')
+      .map(account => ({ cause: inquest.causeOfLoss(account), account, family: inquest.familyOf(account) })),
     findings: ledger.findings,
     leftovers: leftovers.unexplained,
     chaos

@@ -30,9 +30,17 @@ export class Child {
   }
 
   /** @param log path of the file that gets what it prints */
-  static async start (role: string, options: unknown, log: string, onEvent: (event: never) => void = () => {}): Promise<Child> {
+  static async start (
+    role: string,
+    options: unknown,
+    log: string,
+    onEvent: (event: never) => void = () => {}
+  ): Promise<Child> {
     const file = openSync(log, 'a')
-    const child = fork(ENTRY, [role, JSON.stringify(options)], { stdio: ['ignore', file, file, 'ipc'], execArgv: ['--expose-gc'] })
+    const child = fork(ENTRY, [role, JSON.stringify(options)], {
+      stdio: ['ignore', file, file, 'ipc'],
+      execArgv: ['--expose-gc']
+    })
     closeSync(file)
     const kill = () => child.kill('SIGKILL')
     process.once('exit', kill)

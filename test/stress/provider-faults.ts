@@ -19,8 +19,11 @@ export interface DrawnFault {
   delayMs: number
 }
 
-/** Whether the provider has acted and its answer never arrives: with rotation, such a login cannot be saved by anybody. */
-export const losesAnswer = (kind: string | undefined): boolean => kind === 'cut after' || kind === 'cut midway' || kind === 'gateway'
+/**
+ * Whether the provider has acted and its answer never arrives: with rotation, such a login cannot be saved by anybody.
+ */
+export const losesAnswer = (kind: string | undefined): boolean =>
+  kind === 'cut after' || kind === 'cut midway' || kind === 'gateway'
 
 /**
  * Draws the fault of one request. It depends on the request alone and not on when it comes, so that a seed means the
@@ -29,7 +32,15 @@ export const losesAnswer = (kind: string | undefined): boolean => kind === 'cut 
 export function drawFault (seed: string | number, request: string, attempt: number): DrawnFault {
   const random = new Random(seed, 'fault', request, attempt)
   const kind = random.weighted({
-    none: 900, 'cut before': 12, 'cut after': 4, 'cut midway': 3, gateway: 2, unavailable: 10, 'late before': 30, 'late after': 35, 'very late': 4
+    none: 900,
+    'cut before': 12,
+    'cut after': 4,
+    'cut midway': 3,
+    gateway: 2,
+    unavailable: 10,
+    'late before': 30,
+    'late after': 35,
+    'very late': 4
   })
   if (kind === 'none') return { kind: undefined, delayMs: 0 }
   if (kind === 'very late') return { kind, delayMs: random.between(5_000, 7_000) }

@@ -23,7 +23,10 @@ export interface TokenRequestSeen {
 /** Client ids of the two providers that the app knows: one server, to which they are two clients. */
 export const CLIENT_IDS = { acme: 'torture', gh: 'torture-gh' }
 
-/** A provider and the API that takes its tokens, in a process of their own. Only loopback, one user agent: logs in whoever is named. */
+/**
+ * A provider and the API that takes its tokens, in a process of their own. Only loopback, one user agent: logs in
+ * whoever is named.
+ */
 class Provider {
   readonly server = createServer((request, response) => {
     this.#handle(request, response).catch(() => response.destroy())
@@ -63,7 +66,9 @@ class Provider {
     await once(this.server, 'listening')
   }
 
-  /** As if its process died and its database did not: what is under way is cut, nothing that was issued is forgotten. */
+  /**
+   * As if its process died and its database did not: what is under way is cut, nothing that was issued is forgotten.
+   */
   async #goDown (): Promise<void> {
     this.#outages++
     const closed = new Promise(resolve => this.server.close(resolve))
@@ -74,9 +79,24 @@ class Provider {
   }
 
   #journal (): ProviderJournal {
-    const families = [...this.#authority.families.values()].map(({ name, subject, code, clientId, createdAt, revokedAt, revokedBy, presentations }) =>
-      ({ name, subject, code, clientId, createdAt, ...(revokedAt !== undefined && { revokedAt }), ...(revokedBy !== undefined && { revokedBy }), presentations }))
-    return { families, codesReused: this.#authority.codesReused, unknownTokens: this.#authority.unknownTokens, apiCalls: this.#apiCalls }
+    const families = [...this.#authority.families.values()].map(
+      ({ name, subject, code, clientId, createdAt, revokedAt, revokedBy, presentations }) => ({
+        name,
+        subject,
+        code,
+        clientId,
+        createdAt,
+        ...(revokedAt !== undefined && { revokedAt }),
+        ...(revokedBy !== undefined && { revokedBy }),
+        presentations
+      })
+    )
+    return {
+      families,
+      codesReused: this.#authority.codesReused,
+      unknownTokens: this.#authority.unknownTokens,
+      apiCalls: this.#apiCalls
+    }
   }
 
   async #handle (request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -85,10 +105,16 @@ class Provider {
     const url = new URL(request.url ?? '/', this.#issuer)
     const form = new URLSearchParams(request.method === 'POST' ? await text(request) : '')
     switch (url.pathname) {
-      case '/.well-known/openid-configuration': return json(response, 200, this.#metadata())
-      case '/jwks': return json(response, 200, { keys: privateJwks().keys.map(({ d: _d, p: _p, q: _q, dp: _dp, dq: _dq, qi: _qi, ...key }) => key) })
-      case '/authorize': return this.#authorize(url.searchParams, response)
-      case '/token': return await this.#token(form, response)
+      case '/.well-known/openid-configuration':
+        return json(response, 200, this.#metadata())
+      case '/jwks':
+        return json(response, 200, {
+          keys: privateJwks().keys.map(({ d: _d, p: _p, q: _q, dp: _dp, dq: _dq, qi: _qi, ...key }) => key)
+        })
+      case '/authorize':
+        return this.#authorize(url.searchParams, response)
+      case '/token':
+        return await this.#token(form, response)
       case '/revoke':
         this.#authority.revoke(form.get('token') ?? '')
         return json(response, 200, {})
@@ -138,11 +164,21 @@ class Provider {
     const { family, n } = found
     const worker = form.get('worker') ?? ''
     const fault = this.#fault(`${family.name} ${n}`)
-    const seen: Presentation = { at: Date.now(), worker, n, outcome: 'dropped', ...(fault.kind !== undefined && { fault: fault.kind }) }
+    const seen: Presentation = {
+      at: Date.now(),
+      worker,
+      n,
+      outcome: 'dropped',
+      ...(fault.kind !== undefined && { fault: fault.kind })
+    }
     family.presentations.push(seen)
     const outages = this.#outages
-    response.once('finish', () => { if (seen.cut === undefined) seen.answeredAt = Date.now() })
-    response.once('close', () => { if (seen.answeredAt === undefined) seen.cut ??= this.#outages > outages ? 'outage' : 'client' })
+    response.once('finish', () => {
+      if (seen.cut === undefined) seen.answeredAt = Date.now()
+    })
+    response.once('close', () => {
+      if (seen.answeredAt === undefined) seen.cut ??= this.#outages > outages ? 'outage' : 'client'
+    })
     tell({ seen: 'arrived', worker })
     if (fault.kind === 'cut before' || fault.kind === 'cut after' || fault.kind === 'cut midway') seen.cut = 'fault'
     await this.#answer(response, fault, async () => await this.#authority.refresh(family, seen))
@@ -155,7 +191,11 @@ class Provider {
     return this.#faults ? drawFault(this.#seed, request, attempt) : { kind: undefined, delayMs: 0 }
   }
 
-  async #answer (response: ServerResponse, { kind, delayMs }: DrawnFault, act: () => Promise<TokenAnswer>): Promise<void> {
+  async #answer (
+    response: ServerResponse,
+    { kind, delayMs }: DrawnFault,
+    act: () => Promise<TokenAnswer>
+  ): Promise<void> {
     const outages = this.#outages
     if (kind === 'cut before') return cut(response)
     if (kind === 'unavailable') return json(response, 503, { error: 'temporarily_unavailable' })
@@ -187,7 +227,9 @@ function lose (response: ServerResponse, kind: DrawnFault['kind'], body: object)
 
 function json (response: ServerResponse, status: number, body: object): void {
   if (response.destroyed) return
-  response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' }).end(JSON.stringify(body))
+  response
+    .writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' })
+    .end(JSON.stringify(body))
 }
 
 function redirect (response: ServerResponse, to: URL): void {
@@ -203,7 +245,10 @@ const tell = (event: TokenRequestSeen) => { process.send?.(event) }
 export async function runProvider (options: ProviderProcessOptions): Promise<void> {
   const provider = new Provider(options)
   process.on('message', ({ id, ...command }: ProviderCommand & { id: number }) => {
-    provider.command(command as ProviderCommand).then(value => process.send!({ id, value }), (error: Error) => process.send!({ id, error: error.message }))
+    provider.command(command as ProviderCommand).then(
+      value => process.send!({ id, value }),
+      (error: Error) => process.send!({ id, error: error.message })
+    )
   })
   process.send!({ ready: await provider.start() })
 }

@@ -3,15 +3,30 @@ import type { Outcome } from './run.ts'
 
 /** A run in figures. */
 export interface Report {
-  logins: { started: number, completed: number, loggedOut: number, lost: number, lostBy: Record<string, number>, namedLost: number, failedBy: Record<string, number> }
-  calls: { made: number, answered: number, failedBy: Record<string, number> }
+  logins: {
+    started: number
+    completed: number
+    loggedOut: number
+    lost: number
+    lostBy: Record<string, number>
+    namedLost: number
+    failedBy: Record<string, number>
+  }
+  calls: { made: number; answered: number; failedBy: Record<string, number> }
   refreshes: number
   reuses: { seen: number, by: Record<string, number> }
   /** What must not be, and was brought about by a Redis that forgot what it had acknowledged. */
   forgotten: Record<string, number>
   /** All of them must be 0. */
   mustBeZero: Record<string, number>
-  faults: { kills: number, deployments: number, pauses: number, redisOutages: number, providerOutages: number, answersLost: number }
+  faults: {
+    kills: number
+    deployments: number
+    pauses: number
+    redisOutages: number
+    providerOutages: number
+    answersLost: number
+  }
   ghostsAsked: number
   replays: number
   /** What gave a login another session. */
@@ -24,16 +39,34 @@ export interface Report {
 export function count ({ options, ledger, inquest, provider, chaos, leftovers, memory }: Outcome): Report {
   const lost = ledger.logins.filter(({ state }) => state === 'lost')
   const lostBy = tally(lost.map(login => inquest.causeOfLoss(login)))
-  const addedLost = tally(ledger.accounts.filter(({ state }) => state === 'lost').map(account => inquest.causeOfLoss(account)))
+  const addedLost = tally(
+    ledger.accounts.filter(({ state }) => state === 'lost').map(account => inquest.causeOfLoss(account))
+  )
   const reusedBy = tally(inquest.reuses.map(({ cause }) => cause))
   const made = [...ledger.calls.values()].reduce((sum, calls) => sum + calls, 0)
   const answered = ledger.calls.get('200') ?? 0
-  const failedBy = Object.fromEntries([...ledger.calls].filter(([code]) => code !== '200').sort(([, a], [, b]) => b - a))
+  const failedBy = Object.fromEntries(
+    [...ledger.calls].filter(([code]) => code !== '200').sort(([, a], [, b]) => b - a)
+  )
   const presentations = provider.families.flatMap(family => family.presentations)
   const unexplained: Cause = 'UNEXPLAINED'
   const forgotten = ledger.findings.filter(({ since, at }) => inquest.forgotten(since, at))
   const found = tally(ledger.findings.filter(finding => !forgotten.includes(finding)).map(({ what }) => what))
-  const zero = ['resurrected', 'callback taken twice', 'answer of another user', 'answer of another login', 'answer of another account', 'step-up undone', 'disconnect undone', 'false 401', 'session cookie cleared', 'session cookie replaced', 'logout impossible', 'no clear answer', 'failed call after all faults']
+  const zero = [
+    'resurrected',
+    'callback taken twice',
+    'answer of another user',
+    'answer of another login',
+    'answer of another account',
+    'step-up undone',
+    'disconnect undone',
+    'false 401',
+    'session cookie cleared',
+    'session cookie replaced',
+    'logout impossible',
+    'no clear answer',
+    'failed call after all faults'
+  ]
   return {
     logins: {
       started: ledger.loginsStarted,
@@ -67,14 +100,21 @@ export function count ({ options, ledger, inquest, provider, chaos, leftovers, m
       pauses: chaos.lives.reduce((sum, { pauses }) => sum + pauses.length, 0),
       redisOutages: chaos.redis.length,
       providerOutages: chaos.provider.length,
-      answersLost: presentations.filter(({ outcome, answeredAt, fault }) => outcome === 'rotated' && (answeredAt === undefined || fault === 'gateway')).length
+      answersLost: presentations.filter(
+        ({ outcome, answeredAt, fault }) => outcome === 'rotated' && (answeredAt === undefined || fault === 'gateway')
+      ).length
     },
     ghostsAsked: ledger.ghostsAsked,
     replays: ledger.replays,
     renewals: { links: ledger.links, stepUps: ledger.stepUps, disconnects: ledger.disconnects },
     addedLost,
     leftInRedis: (({ unexplained: _, ...rest }) => rest)(leftovers),
-    memory: memory.map(({ at, logins, heapUsed, rss }) => ({ at: Math.round(at), logins, heapMB: mb(heapUsed), rssMB: mb(rss) }))
+    memory: memory.map(({ at, logins, heapUsed, rss }) => ({
+      at: Math.round(at),
+      logins,
+      heapMB: mb(heapUsed),
+      rssMB: mb(rss)
+    }))
   }
 }
 
@@ -93,9 +133,14 @@ export const passed = ({ mustBeZero }: Report): boolean => Object.values(mustBeZ
 export function table (report: Report): string {
   const { logins, calls, reuses, faults, memory, mustBeZero, leftInRedis } = report
   const lines: string[] = []
-  const row = (name: string, value: string | number) => { lines.push(`${name.padEnd(72, ' .')} ${String(value).padStart(8)}`) }
-  const by = (figures: Record<string, number>) => { for (const [name, figure] of Object.entries(figures)) row(`    ${name}`, figure) }
-  const causes = (figures: Record<string, number>) => Object.fromEntries(CAUSES.map(cause => [cause, figures[cause] ?? 0]))
+  const row = (name: string, value: string | number) => {
+    lines.push(`${name.padEnd(72, ' .')} ${String(value).padStart(8)}`)
+  }
+  const by = (figures: Record<string, number>) => {
+    for (const [name, figure] of Object.entries(figures)) row(`    ${name}`, figure)
+  }
+  const causes = (figures: Record<string, number>) =>
+    Object.fromEntries(CAUSES.map(cause => [cause, figures[cause] ?? 0]))
 
   row('logins started', logins.started)
   row('logins completed', logins.completed)
@@ -104,8 +149,15 @@ export function table (report: Report): string {
   row('logins lost', logins.lost)
   by(causes(logins.lostBy))
   row('  of these told apart as FST_OAUTH_REFRESH_LOST', logins.namedLost)
-  by({ 'accounts added': report.renewals.links, 'step-ups': report.renewals.stepUps, 'accounts disconnected': report.renewals.disconnects })
-  row('added accounts lost', Object.values(report.addedLost).reduce((sum, lost) => sum + lost, 0))
+  by({
+    'accounts added': report.renewals.links,
+    'step-ups': report.renewals.stepUps,
+    'accounts disconnected': report.renewals.disconnects
+  })
+  row(
+    'added accounts lost',
+    Object.values(report.addedLost).reduce((sum, lost) => sum + lost, 0)
+  )
   by(report.addedLost)
   row('calls made', calls.made)
   row('calls answered', calls.answered)
@@ -114,11 +166,28 @@ export function table (report: Report): string {
   row('refresh tokens used again, as the provider saw it', reuses.seen)
   by(causes(reuses.by))
   lines.push('')
-  by({ 'workers killed': faults.kills, 'workers replaced in good order': faults.deployments, 'workers paused': faults.pauses, 'times that Redis was away': faults.redisOutages, 'times that the provider was away': faults.providerOutages, 'token answers that never arrived': faults.answersLost, 'sessions that had ended, asked': report.ghostsAsked, 'callbacks replayed': report.replays })
+  by({
+    'workers killed': faults.kills,
+    'workers replaced in good order': faults.deployments,
+    'workers paused': faults.pauses,
+    'times that Redis was away': faults.redisOutages,
+    'times that the provider was away': faults.providerOutages,
+    'token answers that never arrived': faults.answersLost,
+    'sessions that had ended, asked': report.ghostsAsked,
+    'callbacks replayed': report.replays
+  })
   lines.push('', 'left in Redis after everybody was logged out')
-  by({ 'logins whose cookie never reached the browser': leftInRedis.unreachable, 'entries in lists of logins, until their time is over': leftInRedis.dangling, 'tombstones (10 minutes)': leftInRedis.tombstones, 'dead sessions\' marks (their session\'s time)': leftInRedis.deadMarks, 'pending logins (10 minutes)': leftInRedis.pendingLogins })
+  by({
+    'logins whose cookie never reached the browser': leftInRedis.unreachable,
+    'entries in lists of logins, until their time is over': leftInRedis.dangling,
+    'tombstones (10 minutes)': leftInRedis.tombstones,
+    "dead sessions' marks (their session's time)": leftInRedis.deadMarks,
+    'pending logins (10 minutes)': leftInRedis.pendingLogins
+  })
   lines.push('', 'memory of the worker that lived through all of it, after a collection')
-  for (const { at, logins, heapMB, rssMB } of memory) row(`    after ${at} s and ${logins} logins`, `${heapMB} MB heap, ${rssMB} MB in all`)
+  for (const { at, logins, heapMB, rssMB } of memory) {
+    row(`    after ${at} s and ${logins} logins`, `${heapMB} MB heap, ${rssMB} MB in all`)
+  }
   if (Object.keys(report.forgotten).length > 0) lines.push('', 'because Redis forgot what it had acknowledged')
   by(report.forgotten)
   lines.push('', 'must be 0')

@@ -62,19 +62,33 @@ export async function torture (options: TortureOptions, log: (line: string) => v
   }
 }
 
-async function run (options: TortureOptions, directory: string, log: (line: string) => void, started: (() => unknown)[]): Promise<Outcome> {
+async function run (
+  options: TortureOptions,
+  directory: string,
+  log: (line: string) => void,
+  started: (() => unknown)[]
+): Promise<Outcome> {
   const { seed, seconds, sessions } = options
   // Half of all seeds: each way of saving sessions loses others.
   const rolling = new Random(seed, 'rolling').chance(0.5)
   const redis = await startRedis(options.aof, join(directory, 'redis'))
   started.push(() => redis.stop('SIGKILL'))
   let saw: (event: TokenRequestSeen) => void = () => {}
-  const provider = await Child.start('provider', { seed, port: await freePort() }, join(directory, 'provider.log'), (event: TokenRequestSeen) => saw(event))
+  const provider = await Child.start(
+    'provider',
+    { seed, port: await freePort() },
+    join(directory, 'provider.log'),
+    (event: TokenRequestSeen) => saw(event)
+  )
   started.push(() => provider.end('SIGKILL'))
   const askProvider = async <T>(command: ProviderCommand) => await provider.ask<T>(command)
 
   const baseUrl = 'http://127.0.0.1:1'
-  const workers = new Workers(options.workers, { redisUrl: redis.url, issuer: provider.url, baseUrl, rolling }, directory)
+  const workers = new Workers(
+    options.workers,
+    { redisUrl: redis.url, issuer: provider.url, baseUrl, rolling },
+    directory
+  )
   started.push(() => workers.endAll())
   await workers.startAll()
 
@@ -94,7 +108,10 @@ async function run (options: TortureOptions, directory: string, log: (line: stri
     memory.push({ ...taken, at: (Date.now() - begun) / 1000, logins: ledger.logins.length })
   }
 
-  log(`${options.workers} workers, ${sessions} browsers, seed ${seed}, ${seconds} s, Redis ${options.aof ? 'with AOF' : 'with snapshots alone'}, rolling ${rolling}; logs in ${directory}`)
+  log(
+    `${options.workers} workers, ${sessions} browsers, seed ${seed}, ${seconds} s, Redis ` +
+      `${options.aof ? 'with AOF' : 'with snapshots alone'}, rolling ${rolling}; logs in ${directory}`
+  )
   const living = crowd.run()
   const rampMs = Math.min(5_000, seconds * 200)
   await sleep(rampMs)
@@ -122,7 +139,18 @@ async function run (options: TortureOptions, directory: string, log: (line: stri
   ledger.checkFamilies(inquest)
   for (const [login, before] of state) if (before === 'abandoned') login.state = 'abandoned'
   const leftovers = await findLeftovers(redis.url, ledger, inquest, chaos.journal)
-  return { options, rolling, ledger, chaos: chaos.journal, provider: journal, inquest, leftovers, memory, logs: directory, settledMs }
+  return {
+    options,
+    rolling,
+    ledger,
+    chaos: chaos.journal,
+    provider: journal,
+    inquest,
+    leftovers,
+    memory,
+    logs: directory,
+    settledMs
+  }
 }
 
 async function startRedis (aof: boolean, directory: string): Promise<RedisServer> {
@@ -141,7 +169,10 @@ async function freePort (): Promise<number> {
   for (;;) {
     const port = 20_000 + Math.floor(Math.random() * 10_000)
     const server = createServer().listen(port, '127.0.0.1')
-    const free = await Promise.race([once(server, 'listening').then(() => true), once(server, 'error').then(() => false)])
+    const free = await Promise.race([
+      once(server, 'listening').then(() => true),
+      once(server, 'error').then(() => false)
+    ])
     if (free) await new Promise(resolve => server.close(resolve))
     if (free) return port
   }

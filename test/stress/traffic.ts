@@ -31,7 +31,13 @@ const TIMEOUT_MS = 40_000
 /** Stands for the load balancer: any request may go to any worker that looks alive. */
 export class LoadBalancer {
   readonly #workers: Workers
-  readonly #agent = new Agent({ connections: null, keepAliveTimeout: 1_000, keepAliveMaxTimeout: 1_000, headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS })
+  readonly #agent = new Agent({
+    connections: null,
+    keepAliveTimeout: 1_000,
+    keepAliveMaxTimeout: 1_000,
+    headersTimeout: TIMEOUT_MS,
+    bodyTimeout: TIMEOUT_MS
+  })
 
   constructor (workers: Workers) {
     this.#workers = workers
@@ -53,7 +59,15 @@ export class LoadBalancer {
         })
         const text = await body.text()
         const setCookie = [headers['set-cookie'] ?? []].flat()
-        return { ...about, status, code: codeOf(status, text), text, location: locationOf(headers.location), setCookie, at: Date.now() }
+        return {
+          ...about,
+          status,
+          code: codeOf(status, text),
+          text,
+          location: locationOf(headers.location),
+          setCookie,
+          at: Date.now()
+        }
       } catch (error) {
         // It never got there: a load balancer tries another one.
         if ((error as { code?: string }).code === 'ECONNREFUSED') continue

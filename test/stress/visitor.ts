@@ -96,22 +96,27 @@ export class Visitor {
       if (before !== undefined) this.#doubt(before, answer, alone)
       return this.#failed(`callback ${answer.code}`)
     }
-    if (before !== undefined && UNDECIDED.has(before.state)) this.#ledger.end(before, 'out', `replaced on ${answer.worker}`)
+    if (before !== undefined && UNDECIDED.has(before.state)) {
+      this.#ledger.end(before, 'out', `replaced on ${answer.worker}`)
+    }
     this.#lastCallback = { path, cookie: cookies }
     this.current = this.#ledger.open({ subject: this.subject, code, cookie, at: answer.at })
     return this.current
   }
 
   /**
-   * Adds the account at the second provider to the login, or steps the login up. Either way it goes on in another session, while
-   * slower requests of the one before are under way.
+   * Adds the account at the second provider to the login, or steps the login up. Either way it goes on in another
+   * session, while slower requests of the one before are under way.
    */
   async renew (how: 'link' | 'step-up'): Promise<void> {
     const login = this.current
     if (login?.state !== 'in' || this.cookie !== login.cookie) return
     const start = await this.#send({ path: `/${how}` })
-    const back = start.status === 302 ? await this.#balancer.visit(`${start.location}&login_as=${this.subject}`) : undefined
-    if (back === undefined) return this.#failed(start.status === 302 ? `${how}: provider away` : `${how} route ${start.code}`)
+    const back =
+      start.status === 302 ? await this.#balancer.visit(`${start.location}&login_as=${this.subject}`) : undefined
+    if (back === undefined) {
+      return this.#failed(start.status === 302 ? `${how}: provider away` : `${how} route ${start.code}`)
+    }
     const { pathname, search, searchParams } = new URL(back)
     const code = searchParams.get('code')!
     this.#ledger.leave(login)
@@ -144,7 +149,9 @@ export class Visitor {
     this.#ledger.disconnect(login, answer.at)
     login.state = 'in'
     const after = await this.ask(login, '/added')
-    if (after.status === 200) this.#ledger.report('disconnect undone', login, { worker: after.worker, text: after.text })
+    if (after.status === 200) {
+      this.#ledger.report('disconnect undone', login, { worker: after.worker, text: after.text })
+    }
   }
 
   /** Calls the API with the added account's token. Nothing else renews or ends the login meanwhile. */
@@ -157,12 +164,16 @@ export class Visitor {
       this.#ledger.count(this.#ledger.calls, answer.code)
       if (answer.status === 200) {
         this.#ledger.checkAnswer(login, answer, { added: true })
-        if (codes.some(code => code.startsWith('401'))) this.#ledger.report('false 401', login, { codes, path: '/added' })
+        if (codes.some(code => code.startsWith('401'))) {
+          this.#ledger.report('false 401', login, { codes, path: '/added' })
+        }
         return
       }
       // Asked twice before it is believed; a login that is gone is found out elsewhere.
       if (codes.at(-1)?.startsWith('401') === true && answer.status === 401) {
-        if (await this.settled(login) === 'in') Object.assign(added, { state: 'lost', lostAt: answer.at, lostCode: codes.at(-1), lostOn: answer.worker })
+        if ((await this.settled(login)) === 'in') {
+          Object.assign(added, { state: 'lost', lostAt: answer.at, lostCode: codes.at(-1), lostOn: answer.worker })
+        }
         return
       }
       codes.push(answer.code)
@@ -191,13 +202,20 @@ export class Visitor {
     this.#ledger.leave(login)
     const codes: string[] = []
     for (let tries = 0; tries < TRIES; tries++) {
-      const answer = await this.#balancer.send(this.#random, { method: 'POST', path, cookie: `${SESSION}=${login.cookie}` })
+      const answer = await this.#balancer.send(this.#random, {
+        method: 'POST',
+        path,
+        cookie: `${SESSION}=${login.cookie}`
+      })
       if (answer.status === 302 || answer.status === 200) {
         this.#store(path, answer)
         this.#ledger.end(login, 'out', `POST ${path} on ${answer.worker} after ${codes.join(', ') || 'nothing'}`)
         this.#ledger.logouts++
-        const back = answer.location?.startsWith('http') === true ? await this.#balancer.visit(answer.location) : undefined
-        if (back?.startsWith(this.#base.origin) === true) await this.#send({ path: back.slice(this.#base.origin.length) })
+        const back =
+          answer.location?.startsWith('http') === true ? await this.#balancer.visit(answer.location) : undefined
+        if (back?.startsWith(this.#base.origin) === true) {
+          await this.#send({ path: back.slice(this.#base.origin.length) })
+        }
         return
       }
       codes.push(`${answer.code} on ${answer.worker}`)
@@ -213,7 +231,9 @@ export class Visitor {
     const { path, cookie } = this.#lastCallback
     const answer = await this.#balancer.send(this.#random, { path, cookie })
     // One whose login is there already is led on to the app, in the session that it has.
-    if (answer.status === 302 && cookieIn(answer) !== undefined) this.#ledger.report('callback taken twice', this, { path, worker: answer.worker })
+    if (answer.status === 302 && cookieIn(answer) !== undefined) {
+      this.#ledger.report('callback taken twice', this, { path, worker: answer.worker })
+    }
   }
 
   /** Asks as one login, whatever the browser's cookies are now. */
@@ -239,7 +259,17 @@ export class Visitor {
     for (const path of ['/', '/orders']) {
       const answer = await this.ask({ cookie }, path)
       const there = path === '/' ? answer.status === 200 && !answer.text.includes('"user":null') : answer.status === 200
-      if (there) this.#ledger.report('resurrected', login, { path, text: answer.text.slice(0, 80), worker: answer.worker, how: login.how, endedMsAgo: answer.sentAt - (login.endedAt ?? 0), cookie, code: login.code })
+      if (there) {
+        this.#ledger.report('resurrected', login, {
+          path,
+          text: answer.text.slice(0, 80),
+          worker: answer.worker,
+          how: login.how,
+          endedMsAgo: answer.sentAt - (login.endedAt ?? 0),
+          cookie,
+          code: login.code
+        })
+      }
     }
   }
 
@@ -253,11 +283,20 @@ export class Visitor {
     if (cookie !== sentWith) return
     let checking = this.#checking.get(login)
     if (checking === undefined) {
-      checking = this.settled(login).then((settled) => {
-        if (login.state !== 'in' || login.cookie !== cookie) return
-        if (settled === 'in') return this.#ledger.report('false 401', login, { code: answer.code, worker: answer.worker, sentAt: answer.sentAt, at: answer.at })
-        if (settled === 'out') this.lose(login, answer)
-      }).finally(() => this.#checking.delete(login))
+      checking = this.settled(login)
+        .then(settled => {
+          if (login.state !== 'in' || login.cookie !== cookie) return
+          if (settled === 'in') {
+            return this.#ledger.report('false 401', login, {
+              code: answer.code,
+              worker: answer.worker,
+              sentAt: answer.sentAt,
+              at: answer.at
+            })
+          }
+          if (settled === 'out') this.lose(login, answer)
+        })
+        .finally(() => this.#checking.delete(login))
       this.#checking.set(login, checking)
     }
     await checking
@@ -290,20 +329,25 @@ export class Visitor {
   #keepPlace ({ path }: AppRequest, sentWith: string | undefined, answer: AppAnswer): void {
     const { current, cookie } = this
     if (current?.state !== 'in' || cookie === current.cookie) return
-    // A session that Redis forgot is unknown to everybody from then on, also to an answer that comes after the next login.
+    // A session that Redis forgot is unknown to everybody from then on, also to an answer that comes after the next
+    // login.
     const { at } = this.#ledger.find(sentWith) ?? current
-    this.#ledger.report(cookie === undefined ? 'session cookie cleared' : 'session cookie replaced', { subject: current.subject, at }, {
-      path,
-      sentAt: answer.sentAt,
-      at: answer.at,
-      loginAt: current.at,
-      worker: answer.worker,
-      sentWith,
-      setCookie: answer.setCookie,
-      code: answer.code,
-      before: this.#ledger.find(sentWith)?.how,
-      changes: [...this.#changes]
-    })
+    this.#ledger.report(
+      cookie === undefined ? 'session cookie cleared' : 'session cookie replaced',
+      { subject: current.subject, at },
+      {
+        path,
+        sentAt: answer.sentAt,
+        at: answer.at,
+        loginAt: current.at,
+        worker: answer.worker,
+        sentWith,
+        setCookie: answer.setCookie,
+        code: answer.code,
+        before: this.#ledger.find(sentWith)?.how,
+        changes: [...this.#changes]
+      }
+    )
     this.jar.store(this.#base, [`${SESSION}=${current.cookie}; Path=/`])
   }
 }

@@ -72,7 +72,8 @@ function addRoutes (app: FastifyInstance): void {
 
 /** A worker's process: an app as users write it, on a port of its own. */
 export async function runWorker ({ name, redisUrl, issuer, baseUrl, rolling }: WorkerOptions): Promise<void> {
-  // Every second process reconnects as node-redis does by default: up to 2.2 s later than others when Redis was away for long.
+  // Every second process reconnects as node-redis does by default: up to 2.2 s later than others when Redis was away
+  // for long.
   const socket = Number(name.split('.')[1]) % 2 === 0 ? {} : { reconnectStrategy: 20 }
   const client = createClient({ url: redisUrl, disableOfflineQueue: true, socket })
   client.on('error', () => {})

@@ -22,8 +22,8 @@ async function loggedIn (t: Test, count: number, options: (index: number, client
       const { hooks = {}, ...oauth } = options(index, client)
       return { providers: { acme: { ...provider.providerOptions, requestTimeout: 2_000, hooks } }, ...oauth }
     },
-    setup: (app) => {
-      app.get('/orders', async (request) => request.oauth.get('orders').json())
+    setup: app => {
+      app.get('/orders', async request => request.oauth.get('orders').json())
       app.get('/page', { onRequest: app.oauth.requireLogin() }, async () => 'page')
     }
   })
@@ -46,37 +46,47 @@ async function loggedIn (t: Test, count: number, options: (index: number, client
   }
 }
 
-t.test('a refresh whose process died before it sent anything is done by the next one, once', async (t) => {
+t.test('a refresh whose process died before it sent anything is done by the next one, once', async t => {
   const setup = await loggedIn(t, 3)
   if (setup === undefined) return
   const { provider, expireTokens, leaveIntent, orders, refreshes, apps } = setup
   await expireTokens()
   await leaveIntent(-1)
   const answers = await Promise.all(Array.from({ length: 30 }, (_, index) => orders(index % 3)))
-  t.equal(answers.every(({ status }) => status === 200), true)
+  t.equal(
+    answers.every(({ status }) => status === 200),
+    true
+  )
   t.equal(refreshes(), 1)
   t.equal(provider.refreshTokenReuses, 0)
   t.equal(apps[0]!.app.oauth.lostRefreshes, 0)
 })
 
-t.test('a refresh whose process died with the answer ends the login by its own name, in the log and in the count; a page load logs in again', async (t) => {
-  const setup = await loggedIn(t, 2)
-  if (setup === undefined) return
-  const { provider, browser, expireTokens, leaveIntent, orders, refreshes, apps, log } = setup
-  await expireTokens()
-  await leaveIntent(-1)
-  provider.revokeGrants('alice')
-  t.match((await orders(1)).json(), { statusCode: 401, code: 'FST_OAUTH_REFRESH_LOST' })
-  t.equal(refreshes(), 1, 'tried once')
-  t.equal(apps[1]!.app.oauth.lostRefreshes, 1)
-  t.match(log.lines.filter(({ lost }) => lost !== undefined), [{ level: 40, provider: 'acme', lost: 1, oauthError: 'invalid_grant' }])
-  t.match((await orders(0)).json(), { code: 'FST_OAUTH_LOGIN_REQUIRED' })
-  const page = await browser.get(`${apps[0]!.url}/page`, { redirect: 'manual' })
-  t.equal(page.status, 302)
-  t.match(page.location, /\/login\/acme\?returnTo=%2Fpage$/)
-})
+t.test(
+  'a refresh whose process died with the answer ends the login by its own name, in the log and in the count; a ' +
+    'page load logs in again',
+  async t => {
+    const setup = await loggedIn(t, 2)
+    if (setup === undefined) return
+    const { provider, browser, expireTokens, leaveIntent, orders, refreshes, apps, log } = setup
+    await expireTokens()
+    await leaveIntent(-1)
+    provider.revokeGrants('alice')
+    t.match((await orders(1)).json(), { statusCode: 401, code: 'FST_OAUTH_REFRESH_LOST' })
+    t.equal(refreshes(), 1, 'tried once')
+    t.equal(apps[1]!.app.oauth.lostRefreshes, 1)
+    t.match(
+      log.lines.filter(({ lost }) => lost !== undefined),
+      [{ level: 40, provider: 'acme', lost: 1, oauthError: 'invalid_grant' }]
+    )
+    t.match((await orders(0)).json(), { code: 'FST_OAUTH_LOGIN_REQUIRED' })
+    const page = await browser.get(`${apps[0]!.url}/page`, { redirect: 'manual' })
+    t.equal(page.status, 302)
+    t.match(page.location, /\/login\/acme\?returnTo=%2Fpage$/)
+  }
+)
 
-t.test('a login that the provider ended with nothing left unfinished is no lost refresh', async (t) => {
+t.test('a login that the provider ended with nothing left unfinished is no lost refresh', async t => {
   const setup = await loggedIn(t, 1)
   if (setup === undefined) return
   const { provider, expireTokens, orders, apps } = setup
@@ -86,7 +96,7 @@ t.test('a login that the provider ended with nothing left unfinished is no lost 
   t.equal(apps[0]!.app.oauth.lostRefreshes, 0)
 })
 
-t.test('whoever waits for another process\'s refresh waits requestTimeout, and gets a typed error', async (t) => {
+t.test("whoever waits for another process's refresh waits requestTimeout, and gets a typed error", async t => {
   const setup = await loggedIn(t, 2)
   if (setup === undefined) return
   const { expireTokens, leaveIntent, orders, refreshes, client, key } = setup
@@ -103,45 +113,57 @@ t.test('whoever waits for another process\'s refresh waits requestTimeout, and g
   t.equal(refreshes(), 1)
 })
 
-t.test('a doubt outlives those who could not resolve it: a process that knows nothing of it still tells a lost refresh', async (t) => {
-  const setup = await loggedIn(t, 3)
-  if (setup === undefined) return
-  const { provider, expireTokens, orders } = setup
-  await expireTokens()
-  provider.failTokenEndpoint(answerLost, { times: 1, grantType: 'refresh_token' })
-  t.match((await orders(0)).json(), { code: 'FST_OAUTH_PROVIDER_UNAVAILABLE' })
-  provider.failTokenEndpoint({ status: 503 }, { times: 1, grantType: 'refresh_token' })
-  t.match((await orders(1)).json(), { code: 'FST_OAUTH_PROVIDER_UNAVAILABLE' })
-  t.match((await orders(2)).json(), { code: 'FST_OAUTH_REFRESH_LOST' })
-})
+t.test(
+  'a doubt outlives those who could not resolve it: a process that knows nothing of it still tells a lost refresh',
+  async t => {
+    const setup = await loggedIn(t, 3)
+    if (setup === undefined) return
+    const { provider, expireTokens, orders } = setup
+    await expireTokens()
+    provider.failTokenEndpoint(answerLost, { times: 1, grantType: 'refresh_token' })
+    t.match((await orders(0)).json(), { code: 'FST_OAUTH_PROVIDER_UNAVAILABLE' })
+    provider.failTokenEndpoint({ status: 503 }, { times: 1, grantType: 'refresh_token' })
+    t.match((await orders(1)).json(), { code: 'FST_OAUTH_PROVIDER_UNAVAILABLE' })
+    t.match((await orders(2)).json(), { code: 'FST_OAUTH_REFRESH_LOST' })
+  }
+)
 
-t.test('an extension that was under way when the refresh failed leaves no intent behind', async (t) => {
+t.test('an extension that was under way when the refresh failed leaves no intent behind', async t => {
   const beat = new Gate()
   const extended = deferred()
   const refused = deferred()
   let begun = false
-  const setup = await loggedIn(t, 2, (index, client) => index === 1
-    ? {}
-    : {
-        hooks: { refreshTokenResponse: () => { refused.resolve() } },
-        tokenStore: wrappedStore(redisStore(client), store => ({
-          acquireRefresh: async (id, intent) => {
-            const isExtension = begun
-            begun = true
-            if (isExtension) await beat.pass()
-            const result = await store.acquireRefresh(id, intent)
-            if (isExtension) extended.resolve()
-            return result
-          }
-        }))
-      })
+  const setup = await loggedIn(t, 2, (index, client) =>
+    index === 1
+      ? {}
+      : {
+          hooks: {
+            refreshTokenResponse: () => {
+              refused.resolve()
+            }
+          },
+          tokenStore: wrappedStore(redisStore(client), store => ({
+            acquireRefresh: async (id, intent) => {
+              const isExtension = begun
+              begun = true
+              if (isExtension) await beat.pass()
+              const result = await store.acquireRefresh(id, intent)
+              if (isExtension) extended.resolve()
+              return result
+            }
+          }))
+        }
+  )
   if (setup === undefined) return
   const { provider, expireTokens, orders, client, key } = setup
   await expireTokens()
-  provider.failTokenEndpoint(async () => {
-    await beat.arrived
-    return { status: 400, body: { error: 'invalid_scope' } }
-  }, { times: 1 })
+  provider.failTokenEndpoint(
+    async () => {
+      await beat.arrived
+      return { status: 400, body: { error: 'invalid_scope' } }
+    },
+    { times: 1 }
+  )
   const call = orders(0)
   await refused.promise
   for (let turn = 0; turn < 3; turn++) await client.ping() // time enough to give the intent up, ahead of its extension
@@ -152,7 +174,7 @@ t.test('an extension that was under way when the refresh failed leaves no intent
   t.equal((await orders(1)).status, 200, 'others go on at once')
 })
 
-t.test('a store that fails between the tokens and their ID token costs the ID token alone', async (t) => {
+t.test('a store that fails between the tokens and their ID token costs the ID token alone', async t => {
   let fail = false
   const setup = await loggedIn(t, 1, (_index, client) => ({
     tokenStore: wrappedStore(redisStore(client), store => ({
@@ -174,10 +196,14 @@ t.test('a store that fails between the tokens and their ID token costs the ID to
   t.equal(refreshes(), 2)
 })
 
-t.test('a hook that never ends holds nobody up for longer than requestTimeout', async (t) => {
+t.test('a hook that never ends holds nobody up for longer than requestTimeout', async t => {
   let hang = false
   const over = deferred()
-  const setup = await loggedIn(t, 1, () => ({ onTokens: async () => { if (hang) await over.promise } }))
+  const setup = await loggedIn(t, 1, () => ({
+    onTokens: async () => {
+      if (hang) await over.promise
+    }
+  }))
   if (setup === undefined) return
   const { expireTokens, orders } = setup
   await expireTokens()
@@ -188,41 +214,51 @@ t.test('a hook that never ends holds nobody up for longer than requestTimeout', 
   t.equal((await orders(0)).status, 200)
 })
 
-t.test('a set that could not be written in time does not take the place of one that another process went on with', async (t) => {
-  let away = false
-  let triedAgain = deferred()
-  const failing = <T>(work: () => Promise<T>) => {
-    if (away) throw new Error('connection lost')
-    return work()
-  }
-  const setup = await loggedIn(t, 1, (_index, client) => ({
-    tokenStore: wrappedStore(redisStore(client), store => ({
-      set: async (id, record, options) => await failing(() => store.set(id, record, options)),
-      finishRefresh: async (id, outcome) => {
-        const ended = await failing(() => store.finishRefresh(id, outcome))
-        triedAgain.resolve()
-        return ended
-      }
+t.test(
+  'a set that could not be written in time does not take the place of one that another process went on with',
+  async t => {
+    let away = false
+    let triedAgain = deferred()
+    const failing = <T>(work: () => Promise<T>) => {
+      if (away) throw new Error('connection lost')
+      return work()
+    }
+    const setup = await loggedIn(t, 1, (_index, client) => ({
+      tokenStore: wrappedStore(redisStore(client), store => ({
+        set: async (id, record, options) => await failing(() => store.set(id, record, options)),
+        finishRefresh: async (id, outcome) => {
+          const ended = await failing(() => store.finishRefresh(id, outcome))
+          triedAgain.resolve()
+          return ended
+        }
+      }))
     }))
-  }))
-  if (setup === undefined) return
-  const { client, key, expireTokens, orders, refreshes, provider } = setup
-  await expireTokens()
-  const kept = JSON.parse(await client.hGet(key, 'd') ?? '{}')
-  away = true
-  provider.expireAccessTokens()
-  t.equal((await orders(0)).status, 200)
-  // The set that is in memory alone is replaced by another one: what is to be written is two sets ahead.
-  provider.expireAccessTokens()
-  t.equal((await orders(0)).status, 200)
-  t.equal(refreshes(), 2)
+    if (setup === undefined) return
+    const { client, key, expireTokens, orders, refreshes, provider } = setup
+    await expireTokens()
+    const kept = JSON.parse((await client.hGet(key, 'd')) ?? '{}')
+    away = true
+    provider.expireAccessTokens()
+    t.equal((await orders(0)).status, 200)
+    // The set that is in memory alone is replaced by another one: what is to be written is two sets ahead.
+    provider.expireAccessTokens()
+    t.equal((await orders(0)).status, 200)
+    t.equal(refreshes(), 2)
 
-  const others = { ...kept, version: kept.version + 1, tokens: { ...kept.tokens, refreshToken: 'of another process' } }
-  await client.hDel(key, ['o', 'u'])
-  await client.hSet(key, { d: JSON.stringify(others), v: String(others.version) })
-  triedAgain = deferred()
-  away = false
-  await triedAgain.promise
-  for (let turn = 0; turn < 5; turn++) await client.ping() // time enough to write over it
-  t.match(JSON.parse(await client.hGet(key, 'd') ?? '{}'), { version: others.version, tokens: { refreshToken: 'of another process' } })
-})
+    const others = {
+      ...kept,
+      version: kept.version + 1,
+      tokens: { ...kept.tokens, refreshToken: 'of another process' }
+    }
+    await client.hDel(key, ['o', 'u'])
+    await client.hSet(key, { d: JSON.stringify(others), v: String(others.version) })
+    triedAgain = deferred()
+    away = false
+    await triedAgain.promise
+    for (let turn = 0; turn < 5; turn++) await client.ping() // time enough to write over it
+    t.match(JSON.parse((await client.hGet(key, 'd')) ?? '{}'), {
+      version: others.version,
+      tokens: { refreshToken: 'of another process' }
+    })
+  }
+)

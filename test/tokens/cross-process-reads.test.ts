@@ -29,12 +29,16 @@ async function start (t: Test) {
   })
   const refreshThere = async () => {
     const record = await there.records.read(id)
-    t.equal(await there.records.update(id, { ...record!, version: record!.version + 1, tokens: tokenSet('second', LATER) }), true)
+    t.equal(
+      await there.records.update(id, { ...record!, version: record!.version + 1, tokens: tokenSet('second', LATER) }),
+      true
+    )
   }
   return { here, there, id, refreshThere }
 }
 
-const token = async (source: { current (): unknown }) => (await source.current() as { tokens: { refreshToken: string } }).tokens.refreshToken
+const token = async (source: { current(): unknown }) =>
+  ((await source.current()) as { tokens: { refreshToken: string } }).tokens.refreshToken
 
 t.test('a set that another process obtained is used by the next request at once', async (t) => {
   const setup = await start(t)

@@ -54,8 +54,15 @@ t.test('a token store of the app\'s own: login, refresh, logout, and the end of 
 
 t.test('a token store that throws, rather than rejecting, is a store that is away', async (t) => {
   const provider = await startProvider(t)
-  const broken = { ...mapStore(new Map()), set () { throw new Error('no') } }
-  const { url } = await buildApp(t, { oauth: { tokenStore: broken as unknown as TokenStore, providers: { acme: provider.providerOptions } } })
+  const broken = {
+    ...mapStore(new Map()),
+    set () {
+      throw new Error('no')
+    }
+  }
+  const { url } = await buildApp(t, {
+    oauth: { tokenStore: broken as unknown as TokenStore, providers: { acme: provider.providerOptions } }
+  })
   const page = await new Browser().get(`${url}/login/acme`, { headers: { accept: 'application/json' } })
   t.match(page.json(), { statusCode: 503, code: 'FST_OAUTH_STORE_UNAVAILABLE' })
 })

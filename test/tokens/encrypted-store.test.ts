@@ -7,7 +7,12 @@ import type { StoredRecord } from '../../lib/tokens/stores/token-store.ts'
 // What somebody who can write into the store, and has no key, must not achieve.
 
 const [oldKey, newKey] = [randomBytes(32), randomBytes(32)]
-const record = (id: string, provider = 'acme'): StoredRecord => ({ version: 1, provider, user: { id }, tokens: { accessToken: `token-of-${id}` } })
+const record = (id: string, provider = 'acme'): StoredRecord => ({
+  version: 1,
+  provider,
+  user: { id },
+  tokens: { accessToken: `token-of-${id}` }
+})
 
 function sealed (keys = [oldKey]) {
   const inner = new MemoryTokenStore()
@@ -15,7 +20,7 @@ function sealed (keys = [oldKey]) {
   return { inner, unreadable, store: encryptedStore(inner, keys, (provider) => { unreadable.push(provider) }) }
 }
 
-t.test('what is stored is read again, and nothing but provider and user can be read of it without the key', async (t) => {
+t.test('what is stored is read again, and nothing but provider and user can be read of it without the key', async t => {
   const { inner, store, unreadable } = sealed()
   await store.set('a', record('alice'), { ttl: 60 })
   t.strictSame(await store.get('a'), record('alice'))

@@ -20,11 +20,19 @@ async function start (t: Test, keys: readonly (readonly Buffer[])[]) {
       app.get('/private', { onRequest: app.oauth.requireLogin() }, async () => 'private')
     }
   })
-  return cluster === undefined ? undefined : { ...cluster, provider, warnings: () => log.lines.filter(({ level, msg }) => level === 40 && String(msg).includes('cannot be decrypted')) }
+  return cluster === undefined
+    ? undefined
+    : {
+        ...cluster,
+        provider,
+        warnings: () =>
+          log.lines.filter(({ level, msg }) => level === 40 && String(msg).includes('cannot be decrypted'))
+      }
 }
 
 /** The keys of token records: no user's list of logins, no mark of a dead session. */
-const recordKeys = async ({ client }: Pick<TestCluster, 'client'>) => (await client.keys('oauth:*')).filter(key => !/^oauth:\w+:/.test(key))
+const recordKeys = async ({ client }: Pick<TestCluster, 'client'>) =>
+  (await client.keys('oauth:*')).filter(key => !/^oauth:\w+:/.test(key))
 
 const sealedOf = async ({ client }: Pick<TestCluster, 'client'>, key: string) =>
   JSON.parse(await client.hGet(key, 'd') ?? '{}') as { key: string, sealed: string, provider: string, subject: string }
@@ -35,10 +43,18 @@ t.test('what stands in Redis holds nothing readable but provider, user and versi
   const { client, provider, apps: [app] } = setup
   await new Browser().login(`${app!.url}/login/acme`)
   await new Browser().get(`${app!.url}/login/acme`, { redirect: 'manual' })
-  const dump = (await Promise.all((await client.keys('oauth:*')).map(async key => JSON.stringify(await client.hGetAll(key))))).join()
-  const { access_token: access, refresh_token: refresh, id_token: id } = provider.tokenRequests[0]!.answer!.body as Record<string, string>
+  const dump = (
+    await Promise.all((await client.keys('oauth:*')).map(async key => JSON.stringify(await client.hGetAll(key))))
+  ).join()
+  const {
+    access_token: access,
+    refresh_token: refresh,
+    id_token: id
+  } = provider.tokenRequests[0]!.answer!.body as Record<string, string>
   t.equal((await client.keys('oauth:login:*')).length, 1, 'a login under way')
-  for (const secret of [access!, refresh!, id!, 'codeVerifier', 'alice@', 'sessionId']) t.notOk(dump.includes(secret), secret)
+  for (const secret of [access!, refresh!, id!, 'codeVerifier', 'alice@', 'sessionId']) {
+    t.notOk(dump.includes(secret), secret)
+  }
   t.match(await sealedOf(setup, (await recordKeys(setup))[0]!), { provider: 'acme', subject: 'alice', sealed: String })
 })
 
@@ -96,7 +112,7 @@ t.test('neither the subject nor the version of a record can be changed in Redis'
   }
 })
 
-t.test('a login whose key is gone is a user who is logged out and may log in again, whom logoutUser finds', async (t) => {
+t.test('a login whose key is gone is a user who is logged out and may log in again, whom logoutUser finds', async t => {
   const setup = await start(t, [[oldKey], [newKey]])
   if (setup === undefined) return
   const { apps: [before, after], warnings } = setup
@@ -106,7 +122,11 @@ t.test('a login whose key is gone is a user who is logged out and may log in aga
   t.match(call.json(), { statusCode: 401, code: 'FST_OAUTH_LOGIN_ENDED' })
   t.match(warnings(), [{ provider: 'acme' }])
   t.strictSame((await browser.get(after!.url)).json(), { user: null })
-  t.equal((await browser.get(`${after!.url}/private`, { redirect: 'manual' })).status, 302, 'a page load is sent to log in')
+  t.equal(
+    (await browser.get(`${after!.url}/private`, { redirect: 'manual' })).status,
+    302,
+    'a page load is sent to log in'
+  )
 
   t.strictSame((await browser.login(`${after!.url}/login/acme`)).json(), { user: 'alice' })
   t.equal((await browser.get(`${after!.url}/orders`)).status, 200)

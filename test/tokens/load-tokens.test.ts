@@ -7,14 +7,26 @@ import { keptTokens, scriptProvider, startScriptServer } from '../helpers/script
 const now = () => Date.now() / 1000
 const wrong = (tokens: unknown) => tokens as TokensInput
 
-t.test("a token response's members are saved once the session has a token, as before", async (t) => {
-  const members = { access_token: 'new', refresh_token: 'new-refresh', token_type: 'bearer', expires_in: 600, scope: 'a b' }
+t.test("a token response's members are saved once the session has a token, as before", async t => {
+  const members = {
+    access_token: 'new',
+    refresh_token: 'new-refresh',
+    token_type: 'bearer',
+    expires_in: 600,
+    scope: 'a b'
+  }
 
   t.test('by a headless session', async (t) => {
     const server = await startScriptServer(t)
     const session = scriptProvider(t, server.providerOptions).session({ tokens: keptTokens(3600) })
     await session.save(members)
-    t.match(session.tokens, { accessToken: 'new', refreshToken: 'new-refresh', scope: ['a', 'b'], tokenType: 'bearer', raw: { expires_in: 600 } })
+    t.match(session.tokens, {
+      accessToken: 'new',
+      refreshToken: 'new-refresh',
+      scope: ['a', 'b'],
+      tokenType: 'bearer',
+      raw: { expires_in: 600 }
+    })
     t.ok(Math.abs(session.tokens!.expiresAt! - now() - 600) < 5)
     await session.get('orders').json()
     t.match(server.calls, [{ headers: { authorization: 'Bearer new' } }])
@@ -26,7 +38,11 @@ t.test("a token response's members are saved once the session has a token, as be
     await run(oauth => oauth.save(members))
     t.match(await run(oauth => oauth.tokens()), { accessToken: 'new', refreshToken: 'new-refresh', scope: ['a', 'b'] })
     await run(oauth => oauth.save({ access_token: 'newer' }))
-    t.match(await run(oauth => oauth.tokens()), { accessToken: 'newer', scope: ['a', 'b'] }, 'the scope stays where nothing is said of it')
+    t.match(
+      await run(oauth => oauth.tokens()),
+      { accessToken: 'newer', scope: ['a', 'b'] },
+      'the scope stays where nothing is said of it'
+    )
     t.ok(scope.length > 0)
   })
 })
@@ -67,13 +83,22 @@ t.test('a request refuses them too', async (t) => {
   const { run } = await startClientApp(t)
   const { accessToken } = await run(oauth => oauth.tokens())
   for (const tokens of [undefined, null, {}, 'a', { accessToken: 1 }]) {
-    t.match(await rejection(run(oauth => oauth.save(wrong(tokens)))), { code: 'FST_OAUTH_INVALID_OPTIONS', statusCode: 500 })
+    t.match(await rejection(run(oauth => oauth.save(wrong(tokens)))), {
+      code: 'FST_OAUTH_INVALID_OPTIONS',
+      statusCode: 500
+    })
   }
   t.equal((await run(oauth => oauth.tokens())).accessToken, accessToken)
 })
 
-for (const expires of [{ expires_in: 0 }, { expires_in: '0' }, { expires_in: '0.0' }, { expires_in: -5 }, { expires_in: 0, expires_at: null }]) {
-  t.test(`tokens in hand with ${JSON.stringify(expires)} have expired`, async (t) => {
+for (const expires of [
+  { expires_in: 0 },
+  { expires_in: '0' },
+  { expires_in: '0.0' },
+  { expires_in: -5 },
+  { expires_in: 0, expires_at: null }
+]) {
+  t.test(`tokens in hand with ${JSON.stringify(expires)} have expired`, async t => {
     const server = await startScriptServer(t)
     const tokens = { access_token: 'old', refresh_token: 'refresh-0', ...expires }
     for (const expiryLeeway of [0, 30]) {
@@ -81,7 +106,9 @@ for (const expires of [{ expires_in: 0 }, { expires_in: '0' }, { expires_in: '0.
       const session = provider.session({ tokens })
       await session.get('orders').json()
       t.not(server.calls.at(-1)?.headers.authorization, 'Bearer old')
-      t.match(await rejection(provider.session({ tokens, refresh: 'manual' }).get('orders')), { code: 'FST_OAUTH_TOKEN_EXPIRED' })
+      t.match(await rejection(provider.session({ tokens, refresh: 'manual' }).get('orders')), {
+        code: 'FST_OAUTH_TOKEN_EXPIRED'
+      })
     }
     t.equal(server.tokenRequests.length, 2)
   })
@@ -91,7 +118,11 @@ for (const [name, tokens] of Object.entries({
   'a kept end of 0': { access_token: 'a', expires_in: 0, expires_at: 0 },
   'no lifetime': { access_token: 'a' },
   'a set whose answer had no lifetime': { accessToken: 'a', scope: [], raw: { expires_in: 0 } },
-  'a kept end in the future, and a lifetime that has run since': { access_token: 'a', expires_in: 0, expires_at: now() + 600 }
+  'a kept end in the future, and a lifetime that has run since': {
+    access_token: 'a',
+    expires_in: 0,
+    expires_at: now() + 600
+  }
 })) {
   t.test(`tokens in hand with ${name} have not expired`, async (t) => {
     const server = await startScriptServer(t)
@@ -103,7 +134,10 @@ for (const [name, tokens] of Object.entries({
 t.test('a preset that knows what a lifetime of 0 means is asked', async (t) => {
   const server = await startScriptServer(t)
   const { providerOptions } = server
-  const session = scriptProvider(t, mailchimp(providerOptions)).session({ tokens: { access_token: 'a', expires_in: 0, scope: null }, refresh: 'manual' })
+  const session = scriptProvider(t, mailchimp(providerOptions)).session({
+    tokens: { access_token: 'a', expires_in: 0, scope: null },
+    refresh: 'manual'
+  })
   await session.get('orders').json()
   t.equal(server.calls.length, 1)
 })
@@ -114,20 +148,34 @@ for (const [name, columns, expected] of [
   ['the token alone', { accessToken: 'a' }, {}],
   ['an empty scope', { accessToken: 'a', scope: [] }, { scope: [] }],
   ['a scope as text', { accessToken: 'a', scope: 'x y' }, { scope: ['x', 'y'] }],
-  ['columns that are null', { accessToken: 'a', refreshToken: null, idToken: null, tokenType: null, expiresAt: null, scope: null, raw: null }, {}],
+  [
+    'columns that are null',
+    { accessToken: 'a', refreshToken: null, idToken: null, tokenType: null, expiresAt: null, scope: null, raw: null },
+    {}
+  ],
   ['a Date', { accessToken: 'a', expiresAt: new Date(end * 1000) }, { expiresAt: end }],
   ['an ISO date', { accessToken: 'a', expiresAt: new Date(end * 1000).toISOString() }, { expiresAt: end }],
-  ['a date with an offset', { accessToken: 'a', expiresAt: `${new Date((end + 7200) * 1000).toISOString().slice(0, 19)}+02:00` }, { expiresAt: end }],
+  [
+    'a date with an offset',
+    { accessToken: 'a', expiresAt: `${new Date((end + 7200) * 1000).toISOString().slice(0, 19)}+02:00` },
+    { expiresAt: end }
+  ],
   ['a number as text', { accessToken: 'a', expiresAt: String(end) }, { expiresAt: end }],
   ['a bigint', { accessToken: 'a', expiresAt: BigInt(end) }, { expiresAt: end }],
   ['further columns', { id: 7, userId: 'u', accessToken: 'a' }, {}],
   ["a response's members with a Date", { access_token: 'a', expires_at: new Date(end * 1000) }, { expiresAt: end }],
-  ["a response's members with an ISO date", { access_token: 'a', expires_at: new Date(end * 1000).toISOString() }, { expiresAt: end }],
+  [
+    "a response's members with an ISO date",
+    { access_token: 'a', expires_at: new Date(end * 1000).toISOString() },
+    { expiresAt: end }
+  ],
   ["a response's members with a bigint", { access_token: 'a', expires_at: BigInt(end), id: 5n }, { expiresAt: end }]
 ] as const) {
   t.test(`tokens in columns of the app's own are taken: ${name}`, async (t) => {
     const server = await startScriptServer(t)
-    const session = scriptProvider(t, { ...server.providerOptions, scope: ['asked'] }).session({ tokens: { ...columns } })
+    const session = scriptProvider(t, { ...server.providerOptions, scope: ['asked'] }).session({
+      tokens: { ...columns }
+    })
     const { raw, ...tokens } = session.tokens!
     t.strictSame(tokens, { accessToken: 'a', tokenType: 'Bearer', scope: ['asked'], ...expected })
     t.type(raw, 'object')

@@ -17,7 +17,11 @@ const refreshesOf = (provider: MisbehavingProvider) =>
   provider.asked('token').filter(({ form }) => form.get('grant_type') === 'refresh_token').length
 
 /** Alice, logged in at acme with an account at gh. */
-async function connected (t: Test, onTokens: NonNullable<PluginOptions['onTokens']>, learn: (app: FastifyInstance) => void = () => {}) {
+async function connected (
+  t: Test,
+  onTokens: NonNullable<PluginOptions['onTokens']>,
+  learn: (app: FastifyInstance) => void = () => {}
+) {
   const acme = await startMisbehavingProvider(t)
   const gh = await startMisbehavingProvider(t)
   const works: Work[] = []

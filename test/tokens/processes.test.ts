@@ -7,17 +7,17 @@ import { deferred } from '../helpers/gate.ts'
 import { startProvider, type TestProvider } from '../helpers/provider.ts'
 
 const routes = (app: FastifyInstance) => {
-  app.get('/orders', async (request) => request.oauth.get('orders').json())
-  app.get('/write', async (request) => {
-    (request.session as unknown as { visits: number }).visits = Math.random()
+  app.get('/orders', async request => request.oauth.get('orders').json())
+  app.get('/write', async request => {
+    ;(request.session as unknown as { visits: number }).visits = Math.random()
     return 'written'
   })
-  app.get('/slow-write', async (request) => {
+  app.get('/slow-write', async request => {
     await request.oauth.get('slow').json()
     ;(request.session as unknown as { slow: boolean }).slow = true
     return 'written'
   })
-  app.get('/destroy', async (request) => {
+  app.get('/destroy', async request => {
     await request.session.destroy()
     return 'destroyed'
   })
@@ -33,40 +33,52 @@ async function loggedIn (t: Test, count: number, options: Parameters<typeof star
   return { provider, browser, ...cluster, refreshes: () => refreshesOf(provider) }
 }
 
-const refreshesOf = (provider: TestProvider) => provider.tokenRequests.filter(({ body }) => body.grant_type === 'refresh_token')
+const refreshesOf = (provider: TestProvider) =>
+  provider.tokenRequests.filter(({ body }) => body.grant_type === 'refresh_token')
 
 for (const processes of [1, 3, 6]) {
   for (const rolling of [true, false]) {
-    t.test(`any number of calls with an expired token on ${processes} processes make one token request, rolling ${rolling}`, async (t) => {
-      const setup = await loggedIn(t, processes, { session: { rolling } })
-      if (setup === undefined) return
-      const { provider, browser, apps, expireTokens, refreshes } = setup
-      let expected = 0
-      for (const calls of [20, 200, 1000]) {
-        // Loaded before the refresh, saved after it.
-        const slow = provider.api.holdSlow()
-        const slowWriter = browser.get(`${apps.at(-1)!.url}/slow-write`)
-        await slow.arrived
+    t.test(
+      `any number of calls with an expired token on ${processes} processes make one token request, rolling ` +
+        `${rolling}`,
+      async t => {
+        const setup = await loggedIn(t, processes, { session: { rolling } })
+        if (setup === undefined) return
+        const { provider, browser, apps, expireTokens, refreshes } = setup
+        let expected = 0
+        for (const calls of [20, 200, 1000]) {
+          // Loaded before the refresh, saved after it.
+          const slow = provider.api.holdSlow()
+          const slowWriter = browser.get(`${apps.at(-1)!.url}/slow-write`)
+          await slow.arrived
+          await expireTokens()
+          expected++
+          const answers = await Promise.all(
+            Array.from({ length: calls }, (_, index) =>
+              browser.get(`${apps[index % processes]!.url}/${index % 10 === 9 ? 'write' : 'orders'}`)
+            )
+          )
+          slow.release()
+          t.equal((await slowWriter).status, 200)
+          t.equal(
+            answers.filter(({ status }) => status === 200).length,
+            calls,
+            answers.find(({ status }) => status !== 200)?.text ?? `all ${calls} answered`
+          )
+          t.equal(refreshes().length, expected)
+          for (const { url } of apps) t.equal((await browser.get(`${url}/orders`)).status, 200)
+        }
+        // Whatever the slow writers brought back would be used now.
         await expireTokens()
-        expected++
-        const answers = await Promise.all(Array.from({ length: calls }, (_, index) =>
-          browser.get(`${apps[index % processes]!.url}/${index % 10 === 9 ? 'write' : 'orders'}`)))
-        slow.release()
-        t.equal((await slowWriter).status, 200)
-        t.equal(answers.filter(({ status }) => status === 200).length, calls, answers.find(({ status }) => status !== 200)?.text ?? `all ${calls} answered`)
-        t.equal(refreshes().length, expected)
         for (const { url } of apps) t.equal((await browser.get(`${url}/orders`)).status, 200)
+        t.equal(refreshes().length, expected + 1)
+        t.equal(provider.refreshTokenReuses, 0)
       }
-      // Whatever the slow writers brought back would be used now.
-      await expireTokens()
-      for (const { url } of apps) t.equal((await browser.get(`${url}/orders`)).status, 200)
-      t.equal(refreshes().length, expected + 1)
-      t.equal(provider.refreshTokenReuses, 0)
-    })
+    )
   }
 }
 
-t.test('50 parallel replays of one callback on 3 processes make one login', async (t) => {
+t.test('50 parallel replays of one callback on 3 processes make one login', async t => {
   const provider = await startProvider(t)
   const cluster = await startCluster(t, provider, 3)
   if (cluster === undefined) return
@@ -75,14 +87,21 @@ t.test('50 parallel replays of one callback on 3 processes make one login', asyn
   page = await browser.submitForm(page, { login: 'alice', password: 'alice-password' }, { redirect: 'manual' })
   while (!page.location!.startsWith(cluster.apps[0]!.url)) page = await browser.follow(page, { redirect: 'manual' })
   const { pathname, search } = new URL(page.location!)
-  const cookie = browser.cookies.filter(({ name }) => name.startsWith('oauth-')).map(({ name, value }) => `${name}=${value}`).join('; ')
-  const answers = await Promise.all(Array.from({ length: 50 }, (_, index) => cluster.apps[index % 3]!.app.inject({ url: pathname + search, headers: { cookie } })))
+  const cookie = browser.cookies
+    .filter(({ name }) => name.startsWith('oauth-'))
+    .map(({ name, value }) => `${name}=${value}`)
+    .join('; ')
+  const answers = await Promise.all(
+    Array.from({ length: 50 }, (_, index) =>
+      cluster.apps[index % 3]!.app.inject({ url: pathname + search, headers: { cookie } })
+    )
+  )
   t.equal(answers.filter(({ statusCode }) => statusCode === 302).length, 1)
   t.equal(answers.filter(({ statusCode }) => statusCode === 400).length, 49)
   t.equal(provider.tokenRequests.length, 1)
 })
 
-t.test('a logout on one process while another refreshes stays a logout, and the new token is revoked', async (t) => {
+t.test('a logout on one process while another refreshes stays a logout, and the new token is revoked', async t => {
   const setup = await loggedIn(t, 2)
   if (setup === undefined) return
   const { provider, browser, apps, expireTokens, tokenRecords, sessions } = setup
@@ -100,7 +119,7 @@ t.test('a logout on one process while another refreshes stays a logout, and the 
   t.strictSame((await browser.get(apps[1]!.url)).json(), { user: null })
 })
 
-t.test('a slower request of another process does not bring a logged-out session back', async (t) => {
+t.test('a slower request of another process does not bring a logged-out session back', async t => {
   const setup = await loggedIn(t, 2)
   if (setup === undefined) return
   const { provider, browser, apps, sessions } = setup
@@ -114,13 +133,13 @@ t.test('a slower request of another process does not bring a logged-out session 
   t.strictSame(await sessions(), [])
 })
 
-t.test('a slower request does not put the browser back on the session that it had before the login', async (t) => {
+t.test('a slower request does not put the browser back on the session that it had before the login', async t => {
   const provider = await startProvider(t)
   const blocked = deferred()
   const arrived = deferred()
   const cluster = await startCluster(t, provider, 2, {
     session: { rolling: true, saveUninitialized: true },
-    setup: (app) => {
+    setup: app => {
       app.get('/slow', async () => {
         arrived.resolve()
         await blocked.promise
@@ -142,7 +161,7 @@ t.test('a slower request does not put the browser back on the session that it ha
   t.strictSame((await browser.get(one!.url)).json(), { user: 'alice' })
 })
 
-t.test('a session that the app destroyed itself takes its tokens along, on every process', async (t) => {
+t.test('a session that the app destroyed itself takes its tokens along, on every process', async t => {
   const setup = await loggedIn(t, 2)
   if (setup === undefined) return
   const { provider, browser, apps, tokenRecords, sessions } = setup
@@ -156,7 +175,7 @@ t.test('a session that the app destroyed itself takes its tokens along, on every
   t.strictSame(await sessions(), [])
 })
 
-t.test('logoutUser ends every session of one user on every process, and nobody else\'s', async (t) => {
+t.test("logoutUser ends every session of one user on every process, and nobody else's", async t => {
   const setup = await loggedIn(t, 3)
   if (setup === undefined) return
   const { browser, apps, tokenRecords } = setup
@@ -170,21 +189,27 @@ t.test('logoutUser ends every session of one user on every process, and nobody e
   t.strictSame((await bob.get(apps[0]!.url)).json(), { user: 'bob' })
   t.equal((await tokenRecords()).size, 1)
   t.strictSame((await phone.login(`${apps[0]!.url}/login/acme`)).json(), { user: 'alice' }, 'and may log in again')
-  await t.rejects(apps[0]!.app.oauth.logoutUser({ provider: 'nobody', subject: 'alice' }), { code: 'FST_OAUTH_UNKNOWN_PROVIDER' })
+  await t.rejects(apps[0]!.app.oauth.logoutUser({ provider: 'nobody', subject: 'alice' }), {
+    code: 'FST_OAUTH_UNKNOWN_PROVIDER'
+  })
 })
 
-t.test('an answer that was lost on its way ends the login by its own name', async (t) => {
+t.test('an answer that was lost on its way ends the login by its own name', async t => {
   const setup = await loggedIn(t, 2)
   if (setup === undefined) return
   const { provider, browser, apps, expireTokens } = setup
   await expireTokens()
   provider.failTokenEndpoint(answerLost, { times: 1, grantType: 'refresh_token' })
   t.match((await browser.get(`${apps[0]!.url}/orders`)).json(), { code: 'FST_OAUTH_PROVIDER_UNAVAILABLE' })
-  t.match((await browser.get(`${apps[1]!.url}/orders`)).json(), { statusCode: 401, code: 'FST_OAUTH_REFRESH_LOST' }, 'also on the process that did not see it happen')
+  t.match(
+    (await browser.get(`${apps[1]!.url}/orders`)).json(),
+    { statusCode: 401, code: 'FST_OAUTH_REFRESH_LOST' },
+    'also on the process that did not see it happen'
+  )
   t.match((await browser.get(`${apps[0]!.url}/orders`)).json(), { code: 'FST_OAUTH_LOGIN_REQUIRED' })
 })
 
-t.test('a connection that was cut before the provider saw the token costs nothing', async (t) => {
+t.test('a connection that was cut before the provider saw the token costs nothing', async t => {
   const setup = await loggedIn(t, 2)
   if (setup === undefined) return
   const { provider, browser, apps, expireTokens } = setup
@@ -195,7 +220,7 @@ t.test('a connection that was cut before the provider saw the token costs nothin
   t.equal(provider.refreshTokenReuses, 0)
 })
 
-t.test('a store that fails right after the provider has rotated loses nothing', async (t) => {
+t.test('a store that fails right after the provider has rotated loses nothing', async t => {
   const setup = await loggedIn(t, 1)
   if (setup === undefined) return
   const { provider, browser, apps, expireTokens, tokenRecords, redis } = setup
@@ -222,7 +247,7 @@ t.test('a store that fails right after the provider has rotated loses nothing', 
   t.equal(provider.refreshTokenReuses, 0)
 })
 
-t.test('a store that is down is a 503 without its address, and comes back by itself', async (t) => {
+t.test('a store that is down is a 503 without its address, and comes back by itself', async t => {
   const setup = await loggedIn(t, 1)
   if (setup === undefined) return
   const { browser, apps, redis } = setup

@@ -18,13 +18,21 @@ const LONGEST_BACK_OFF_MS = 2_200
 /** Connects; after an outage, tries again after so many milliseconds. */
 const connectors = {
   'node-redis': async (t: Test, url: string, reconnectMs: number) => {
-    const client = createClient({ url, disableOfflineQueue: reconnectMs > AT_ONCE_MS, socket: { reconnectStrategy: reconnectMs } })
+    const client = createClient({
+      url,
+      disableOfflineQueue: reconnectMs > AT_ONCE_MS,
+      socket: { reconnectStrategy: reconnectMs }
+    })
     client.on('error', () => {})
     t.after(() => client.destroy())
     return await client.connect() as object
   },
   ioredis: async (t: Test, url: string, reconnectMs: number) => {
-    const client = new Redis(url, { lazyConnect: true, enableOfflineQueue: reconnectMs <= AT_ONCE_MS, retryStrategy: () => reconnectMs })
+    const client = new Redis(url, {
+      lazyConnect: true,
+      enableOfflineQueue: reconnectMs <= AT_ONCE_MS,
+      retryStrategy: () => reconnectMs
+    })
     client.on('error', () => {})
     t.after(() => client.disconnect())
     await client.connect()
@@ -42,14 +50,16 @@ async function setUp (t: Test, connect: Connect) {
   await new Browser().login(`${app!.url}/login/acme`)
   const [key] = (await tokenRecords()).keys()
   const id = key!.slice('oauth:'.length)
-  const start = async (reconnectMs: number) => startTokenProcess(t, redisStore(await connect(t, redis.url, reconnectMs)), provider)
+  const start = async (reconnectMs: number) =>
+    startTokenProcess(t, redisStore(await connect(t, redis.url, reconnectMs)), provider)
   return {
     provider,
     redis,
     id,
     tokenRecords,
     start,
-    refresh: async ({ refresher, client }: Awaited<ReturnType<typeof start>>) => await refresher.refresh(client, id, { version: 1 }),
+    refresh: async ({ refresher, client }: Awaited<ReturnType<typeof start>>) =>
+      await refresher.refresh(client, id, { version: 1 }),
     /** Lets the time of the intent that stands on the record run out at once. */
     endIntent: async () => { await client.hSet(key!, 'u', '1') },
     /** Leaves the intent of a process that has died. */
@@ -108,34 +118,48 @@ for (const [name, connect] of Object.entries(connectors)) {
   })
 }
 
-t.test('a set whose write was carried out, but not acknowledged, is not refreshed before Redis can be told', async (t) => {
-  const setup = await setUp(t, connectors['node-redis'])
-  if (setup === undefined) return
-  const { provider, redis, start, refresh, id } = setup
-  let away = false
-  const holder = startTokenProcess(t, wrappedStore(redisStore(await connectors['node-redis'](t, redis.url, AT_ONCE_MS)), (store) => {
-    const failing = <A extends unknown[], T>(method: (...args: A) => Promise<T>) => async (...args: A) => {
-      if (away) throw new Error('connection lost')
-      return await method.apply(store, args)
-    }
-    const end = async (...args: Parameters<typeof store.finishRefresh>) => {
-      const ended = await store.finishRefresh(...args)
-      if (!ended) return ended
-      away = true
-      throw new Error('connection lost')
-    }
-    return { get: failing(store.get), set: failing(store.set), acquireRefresh: failing(store.acquireRefresh), finishRefresh: failing(end) }
-  }), provider)
-  t.match(await refresh(holder), { version: 2 })
-  t.equal(holder.records.unsaved, 1)
-  await t.rejects(holder.refresher.refresh(holder.client, id, { version: 2 }), { message: 'connection lost' })
-  const other = await start(AT_ONCE_MS)
-  const { version } = await other.refresher.refresh(other.client, id, { version: 2 })
-  t.ok(version > 2)
-  away = false
-  t.match(await holder.refresher.refresh(holder.client, id, { version: 2 }), { version })
-  t.equal(provider.refreshTokenReuses, 0)
-})
+t.test(
+  'a set whose write was carried out, but not acknowledged, is not refreshed before Redis can be told',
+  async t => {
+    const setup = await setUp(t, connectors['node-redis'])
+    if (setup === undefined) return
+    const { provider, redis, start, refresh, id } = setup
+    let away = false
+    const holder = startTokenProcess(
+      t,
+      wrappedStore(redisStore(await connectors['node-redis'](t, redis.url, AT_ONCE_MS)), store => {
+        const failing =
+          <A extends unknown[], T>(method: (...args: A) => Promise<T>) =>
+            async (...args: A) => {
+              if (away) throw new Error('connection lost')
+              return await method.apply(store, args)
+            }
+        const end = async (...args: Parameters<typeof store.finishRefresh>) => {
+          const ended = await store.finishRefresh(...args)
+          if (!ended) return ended
+          away = true
+          throw new Error('connection lost')
+        }
+        return {
+          get: failing(store.get),
+          set: failing(store.set),
+          acquireRefresh: failing(store.acquireRefresh),
+          finishRefresh: failing(end)
+        }
+      }),
+      provider
+    )
+    t.match(await refresh(holder), { version: 2 })
+    t.equal(holder.records.unsaved, 1)
+    await t.rejects(holder.refresher.refresh(holder.client, id, { version: 2 }), { message: 'connection lost' })
+    const other = await start(AT_ONCE_MS)
+    const { version } = await other.refresher.refresh(other.client, id, { version: 2 })
+    t.ok(version > 2)
+    away = false
+    t.match(await holder.refresher.refresh(holder.client, id, { version: 2 }), { version })
+    t.equal(provider.refreshTokenReuses, 0)
+  }
+)
 
 t.test('a holder that died is given up when Redis is known to have answered for long enough', async (t) => {
   const setup = await setUp(t, connectors['node-redis'])
@@ -144,7 +168,9 @@ t.test('a holder that died is given up when Redis is known to have answered for 
   await leaveIntent()
   const process = await start(AT_ONCE_MS)
   const refreshed = refresh(process)
-  while (await process.records.read('another') !== undefined || process.records.steadyMs < 1_000) await new Promise(resolve => setTimeout(resolve, 50))
+  while ((await process.records.read('another')) !== undefined || process.records.steadyMs < 1_000) {
+    await new Promise(resolve => setTimeout(resolve, 50))
+  }
   t.equal(await read('o'), 'another process')
   t.equal(provider.tokenRequests.length, 1)
   t.match(await refreshed, { tokens: {} })

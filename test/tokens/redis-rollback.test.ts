@@ -59,23 +59,26 @@ async function loggedIn (t: Test) {
 
 const stored = async ({ tokenRecords }: TestCluster) => [...(await tokenRecords()).values()][0]
 
-t.test('a record that went back is repaired by a process that saw the newer one, and no used token is sent', async (t) => {
-  const setup = await loggedIn(t)
-  if (setup === undefined) return
-  const { provider, snapshot, expireTokens, orders, warnings } = setup
-  const rollBack = await snapshot()
-  await expireTokens()
-  t.equal((await orders(0)).status, 200)
-  const newest = await stored(setup)
-  await rollBack()
-  t.equal((await stored(setup))?.version, 1)
-  t.equal((await orders(0)).status, 200)
-  t.strictSame(await stored(setup), newest)
-  t.match(warnings(), [{ level: 40, provider: 'acme' }], 'and it is said')
-  await expireTokens()
-  t.equal((await orders(1)).status, 200, 'another process goes on from it')
-  t.equal(provider.refreshTokenReuses, 0)
-})
+t.test(
+  'a record that went back is repaired by a process that saw the newer one, and no used token is sent',
+  async t => {
+    const setup = await loggedIn(t)
+    if (setup === undefined) return
+    const { provider, snapshot, expireTokens, orders, warnings } = setup
+    const rollBack = await snapshot()
+    await expireTokens()
+    t.equal((await orders(0)).status, 200)
+    const newest = await stored(setup)
+    await rollBack()
+    t.equal((await stored(setup))?.version, 1)
+    t.equal((await orders(0)).status, 200)
+    t.strictSame(await stored(setup), newest)
+    t.match(warnings(), [{ level: 40, provider: 'acme' }], 'and it is said')
+    await expireTokens()
+    t.equal((await orders(1)).status, 200, 'another process goes on from it')
+    t.equal(provider.refreshTokenReuses, 0)
+  }
+)
 
 t.test('a record that goes back between the read and the refresh is repaired, too', async (t) => {
   const setup = await loggedIn(t)
@@ -120,19 +123,22 @@ t.test('a record that is missing is never brought back', async (t) => {
   t.equal(await client.hExists(key, 'd'), 0)
 })
 
-t.test('a session whose logout Redis forgot is nobody\'s to the process that knows of it, and destroyed again', async (t) => {
-  const setup = await loggedIn(t)
-  if (setup === undefined) return
-  const { apps, browser, snapshot, sessions } = setup
-  const rollBack = await snapshot()
-  const cookies = browser.cookies
-  await browser.logout(`${apps[0]!.url}/logout`)
-  await rollBack()
-  browser.cookies = cookies
-  t.strictSame((await browser.get(apps[0]!.url)).json(), { user: null })
-  t.strictSame(await sessions(), [])
-  t.strictSame((await browser.get(apps[1]!.url)).json(), { user: null }, 'by now to every process')
-})
+t.test(
+  "a session whose logout Redis forgot is nobody's to the process that knows of it, and destroyed again",
+  async t => {
+    const setup = await loggedIn(t)
+    if (setup === undefined) return
+    const { apps, browser, snapshot, sessions } = setup
+    const rollBack = await snapshot()
+    const cookies = browser.cookies
+    await browser.logout(`${apps[0]!.url}/logout`)
+    await rollBack()
+    browser.cookies = cookies
+    t.strictSame((await browser.get(apps[0]!.url)).json(), { user: null })
+    t.strictSame(await sessions(), [])
+    t.strictSame((await browser.get(apps[1]!.url)).json(), { user: null }, 'by now to every process')
+  }
+)
 
 /** A store of a test's own and a process on it. */
 async function startAlone (t: Test) {

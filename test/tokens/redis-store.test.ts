@@ -87,21 +87,36 @@ for (const [name, connect] of Object.entries(clients)) {
     })
     t.test('one holder at a time; others are told until when', async (t) => {
       await store.set('f', record(1), { ttl: 60 })
-      t.match(await store.acquireRefresh('f', { ...intent('one'), version: 1 }), { state: 'begun', abandoned: false, record: { version: 1 } })
+      t.match(await store.acquireRefresh('f', { ...intent('one'), version: 1 }), {
+        state: 'begun',
+        abandoned: false,
+        record: { version: 1 }
+      })
       const busy = await store.acquireRefresh('f', { ...intent('two'), version: 1 })
       t.equal(busy.state, 'busy')
       t.ok(busy.state === 'busy' && busy.until > Date.now())
       t.equal(await store.finishRefresh('f', { owner: 'two', record: record(2), ttl: 60 }), false)
       t.equal(await store.finishRefresh('f', { owner: 'one', record: record(2), ttl: 60 }), true)
-      t.match(await store.acquireRefresh('f', { ...intent('two'), version: 1 }), { state: 'newer', record: { version: 2 } })
-      t.match(await store.acquireRefresh('f', { ...intent('three'), version: 2 }), { state: 'begun', abandoned: false }, 'a newer version left no intent')
+      t.match(await store.acquireRefresh('f', { ...intent('two'), version: 1 }), {
+        state: 'newer',
+        record: { version: 2 }
+      })
+      t.match(
+        await store.acquireRefresh('f', { ...intent('three'), version: 2 }),
+        { state: 'begun', abandoned: false },
+        'a newer version left no intent'
+      )
     })
     t.test('an intent whose time is over is found unfinished', async (t) => {
       await store.set('g', record(1), { ttl: 60 })
       await store.acquireRefresh('g', intent('dead', 1))
       await new Promise(resolve => setTimeout(resolve, 5))
       t.match(await store.acquireRefresh('g', intent('alive')), { state: 'begun', abandoned: true })
-      t.equal(await store.finishRefresh('g', { owner: 'dead', record: record(2), ttl: 60 }), false, 'and its holder comes too late')
+      t.equal(
+        await store.finishRefresh('g', { owner: 'dead', record: record(2), ttl: 60 }),
+        false,
+        'and its holder comes too late'
+      )
     })
     t.test('the owner extends its intent, and ends it without a word', async (t) => {
       await store.set('h', record(1), { ttl: 60 })
@@ -142,8 +157,11 @@ for (const [name, connect] of Object.entries(clients)) {
       t.match(await store.inspect(), [/noeviction/])
     })
     if (isCluster) {
-      t.test('waitReplicas is refused: WAIT cannot be sent to the node that took the write', async (t) => {
-        t.throws(() => redisStore(client, { waitReplicas: 1 }), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /waitReplicas/ })
+      t.test('waitReplicas is refused: WAIT cannot be sent to the node that took the write', async t => {
+        t.throws(() => redisStore(client, { waitReplicas: 1 }), {
+          code: 'FST_OAUTH_INVALID_OPTIONS',
+          message: /waitReplicas/
+        })
       })
       return
     }

@@ -12,7 +12,10 @@ import { MemoryTokenStore } from '../../lib/tokens/stores/memory-store.ts'
 /** Reads an answer to a refresh as the client does. */
 function refusalOf ({ status = 400, headers = {}, body = '' }: Reply, isOwn = true) {
   const text = typeof body === 'string' ? body : JSON.stringify(body)
-  const read = readTokenResponse({ status, headers, text }, { provider: 'acme', now: 0, grantType: 'refresh_token', scope: [] })
+  const read = readTokenResponse(
+    { status, headers, text },
+    { provider: 'acme', now: 0, grantType: 'refresh_token', scope: [] }
+  )
   if (!('error' in read)) throw new Error('tokens')
   return readRefusal(read.error, { isOwn })
 }
@@ -62,8 +65,12 @@ t.test('invalid_request keeps the login where the app added parameters of its ow
   t.equal(refusalOf({ body: { error: 'invalid_grant' } }, false), 'ended')
 })
 for (const status of [408, 429, 500, 502, 503, 504]) {
-  t.test(`a ${status} keeps the login whatever error it names`, async (t) => {
-    const error = new ProviderUnavailableError('x', { provider: 'acme', responseStatus: status, oauthError: 'invalid_grant' })
+  t.test(`a ${status} keeps the login whatever error it names`, async t => {
+    const error = new ProviderUnavailableError('x', {
+      provider: 'acme',
+      responseStatus: status,
+      oauthError: 'invalid_grant'
+    })
     t.equal(readRefusal(error, { isOwn: true }), [500, 502, 504].includes(status) ? 'unsure' : 'kept')
   })
 }
@@ -79,22 +86,35 @@ async function refused (t: Test, reply: Reply, options: LoginAppOptions = {}) {
   })
   await app.browser.login(`${app.url}/login/acme`)
   expireTokens(app.store)
-  const refreshes = () => app.provider.asked('token').filter(({ form }) => form.get('grant_type') === 'refresh_token').length
-  app.provider.wrong = { instead: { token: ({ form }) => { if (form.get('grant_type') === 'refresh_token') return reply } } }
+  const refreshes = () =>
+    app.provider.asked('token').filter(({ form }) => form.get('grant_type') === 'refresh_token').length
+  app.provider.wrong = {
+    instead: {
+      token: ({ form }) => {
+        if (form.get('grant_type') === 'refresh_token') return reply
+      }
+    }
+  }
   const call = async () => await app.browser.get(`${app.url}/tokens`, { headers: { accept: 'application/json' } })
   return { ...app, refreshes, call }
 }
 
-t.test('a refresh that is refused with invalid_request every time is tried once, and the user is sent to log in', async (t) => {
-  const { browser, url, store, refreshes, call } = await refused(t, { status: 400, body: { error: 'invalid_request' } })
-  t.match((await call()).json(), { statusCode: 401, code: 'FST_OAUTH_LOGIN_ENDED' })
-  for (let calls = 0; calls < 2; calls++) t.equal((await call()).status, 401)
-  t.equal(refreshes(), 1)
-  t.equal(tokenRecords(store).size, 0)
-  const page = await browser.get(`${url}/guarded`, { redirect: 'manual', headers: { accept: 'text/html' } })
-  t.equal(page.status, 302)
-  t.match(page.location, '/login')
-})
+t.test(
+  'a refresh that is refused with invalid_request every time is tried once, and the user is sent to log in',
+  async t => {
+    const { browser, url, store, refreshes, call } = await refused(t, {
+      status: 400,
+      body: { error: 'invalid_request' }
+    })
+    t.match((await call()).json(), { statusCode: 401, code: 'FST_OAUTH_LOGIN_ENDED' })
+    for (let calls = 0; calls < 2; calls++) t.equal((await call()).status, 401)
+    t.equal(refreshes(), 1)
+    t.equal(tokenRecords(store).size, 0)
+    const page = await browser.get(`${url}/guarded`, { redirect: 'manual', headers: { accept: 'text/html' } })
+    t.equal(page.status, 302)
+    t.match(page.location, '/login')
+  }
+)
 
 t.test('a client that is refused costs nobody the login, and the provider is not asked at every call', async (t) => {
   const { provider, refreshes, call } = await refused(t, { status: 401, body: { error: 'invalid_client' } }, {
@@ -110,8 +130,10 @@ t.test('a client that is refused costs nobody the login, and the provider is not
   t.equal(answer.status, 200, 'and is asked again soon')
 })
 
-t.test('a headless session: invalid_request ends the login, with and without a stored set', async (t) => {
-  const provider = await startMisbehavingProvider(t, { instead: { token: { status: 400, body: { error: 'invalid_request' } } } })
+t.test('a headless session: invalid_request ends the login, with and without a stored set', async t => {
+  const provider = await startMisbehavingProvider(t, {
+    instead: { token: { status: 400, body: { error: 'invalid_request' } } }
+  })
   const headless = createProvider({ ...provider.staticOptions })
   t.after(() => headless.close())
   await t.rejects(headless.session().refresh({ refreshToken: 'r' }), { code: 'FST_OAUTH_LOGIN_ENDED' })
@@ -125,9 +147,20 @@ t.test('refusals are counted for one refresh token: a new set starts anew', asyn
   const { records, refresher, client } = startTokenProcess(t, new MemoryTokenStore(), {
     providerOptions: { ...provider.staticOptions, resourceServers: [] } as never
   })
-  const id = await records.create({ provider: 'acme', providerIdentity: client.config.identity, tokens: tokenSet('r', 1), obtainedAt: 0, ttl: 60, user: null })
+  const id = await records.create({
+    provider: 'acme',
+    providerIdentity: client.config.identity,
+    tokens: tokenSet('r', 1),
+    obtainedAt: 0,
+    ttl: 60,
+    user: null
+  })
   provider.wrong = { instead: { token: { status: 429, headers: { 'retry-after': '30' } } } }
-  const fail = async (version: number) => await t.rejects(refresher.refresh(client, id, { version }), { code: 'FST_OAUTH_PROVIDER_UNAVAILABLE', retryAfter: 30 })
+  const fail = async (version: number) =>
+    await t.rejects(refresher.refresh(client, id, { version }), {
+      code: 'FST_OAUTH_PROVIDER_UNAVAILABLE',
+      retryAfter: 30
+    })
   for (let tries = 0; tries < 8; tries++) await fail(1)
   t.equal(provider.asked('token').length, 5)
   t.equal(await records.update(id, { ...(await records.read(id))!, version: 2 }), true)

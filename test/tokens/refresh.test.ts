@@ -18,7 +18,10 @@ interface Setup {
 }
 
 /** Alice, logged in, on an app whose GET /orders calls the API. */
-async function loggedIn (t: Parameters<typeof startProvider>[0] & { after: (fn: () => unknown) => unknown }, options: Setup = {}) {
+async function loggedIn (
+  t: Parameters<typeof startProvider>[0] & { after: (fn: () => unknown) => unknown },
+  options: Setup = {}
+) {
   const provider = await startProvider(t)
   const { app, url, store } = await buildApp(t, {
     oauth: { providers: { acme: { ...provider.providerOptions, ...options.provider } }, ...options.oauth },
@@ -37,38 +40,46 @@ async function loggedIn (t: Parameters<typeof startProvider>[0] & { after: (fn: 
 }
 
 for (const rolling of [true, false]) {
-  t.test(`200 concurrent calls with an expired token make one token request, rolling ${rolling}, a slow request in flight`, async (t) => {
-    const { provider, url, store, browser, refreshes } = await loggedIn(t, {
-      session: { rolling },
-      setup: (app) => {
-        app.get('/slow', async (request) => {
-          await request.oauth.get('slow').json()
-          ;(request.session as unknown as { visits: number }).visits = 1
-          return 'done'
-        })
-      }
-    })
-    const slow = provider.api.holdSlow()
-    const slowAnswer = browser.get(`${url}/slow`)
-    await slow.arrived
-    expireTokens(store)
-    const answers = await Promise.all(Array.from({ length: 200 }, () => browser.get(`${url}/orders`)))
-    t.equal(answers.filter(({ status }) => status === 200).length, 200)
-    slow.release()
-    t.equal((await slowAnswer).status, 200)
-    t.equal(refreshes().length, 1)
-    expireTokens(store)
-    t.equal((await browser.get(`${url}/orders`)).status, 200, 'and the slow request has written nothing old back')
-    t.equal(refreshes().length, 2)
-    t.equal(provider.refreshTokenReuses, 0)
-  })
+  t.test(
+    `200 concurrent calls with an expired token make one token request, rolling ${rolling}, a slow request in flight`,
+    async t => {
+      const { provider, url, store, browser, refreshes } = await loggedIn(t, {
+        session: { rolling },
+        setup: app => {
+          app.get('/slow', async request => {
+            await request.oauth.get('slow').json()
+            ;(request.session as unknown as { visits: number }).visits = 1
+            return 'done'
+          })
+        }
+      })
+      const slow = provider.api.holdSlow()
+      const slowAnswer = browser.get(`${url}/slow`)
+      await slow.arrived
+      expireTokens(store)
+      const answers = await Promise.all(Array.from({ length: 200 }, () => browser.get(`${url}/orders`)))
+      t.equal(answers.filter(({ status }) => status === 200).length, 200)
+      slow.release()
+      t.equal((await slowAnswer).status, 200)
+      t.equal(refreshes().length, 1)
+      expireTokens(store)
+      t.equal((await browser.get(`${url}/orders`)).status, 200, 'and the slow request has written nothing old back')
+      t.equal(refreshes().length, 2)
+      t.equal(provider.refreshTokenReuses, 0)
+    }
+  )
 }
 
 t.test('a refresh goes on when the request that started it is aborted', async (t) => {
   const abort = new AbortController()
   const { provider, url, store, browser, refreshes } = await loggedIn(t, {
-    setup: (app) => {
-      app.get('/aborted', async (request) => request.oauth.get('orders', { signal: abort.signal }).json().catch((error: Error) => error.name))
+    setup: app => {
+      app.get('/aborted', async request =>
+        request.oauth
+          .get('orders', { signal: abort.signal })
+          .json()
+          .catch((error: Error) => error.name)
+      )
     }
   })
   expireTokens(store)
@@ -119,7 +130,10 @@ t.test('a provider that is down costs a 503 with its Retry-After, never the logi
 t.test('an HTML page in place of tokens is a 502, and the login is kept', async (t) => {
   const { provider, url, store, browser } = await loggedIn(t)
   expireTokens(store)
-  provider.failTokenEndpoint({ status: 200, headers: { 'content-type': 'text/html' }, body: '<h1>Maintenance</h1>' }, { times: 1 })
+  provider.failTokenEndpoint(
+    { status: 200, headers: { 'content-type': 'text/html' }, body: '<h1>Maintenance</h1>' },
+    { times: 1 }
+  )
   t.match((await browser.get(`${url}/orders`)).json(), { statusCode: 502, code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE' })
   t.equal((await browser.get(`${url}/orders`)).status, 200)
 })
@@ -145,8 +159,10 @@ t.test('a store that fails when the session of a refused call is saved: 503, not
   t.notMatch(answer.text, /10\.1\.2\.3|ECONNREFUSED/)
 })
 
-t.test('an expired token without a refresh token is TokenExpiredError, and no call goes out', async (t) => {
-  const { provider, url, store, browser, refreshes } = await loggedIn(t, { provider: { conform: ({ refresh_token: _none, ...members }) => members } })
+t.test('an expired token without a refresh token is TokenExpiredError, and no call goes out', async t => {
+  const { provider, url, store, browser, refreshes } = await loggedIn(t, {
+    provider: { conform: ({ refresh_token: _none, ...members }) => members }
+  })
   expireTokens(store)
   const calls = provider.api.requests.length
   t.match((await browser.get(`${url}/orders`)).json(), { statusCode: 401, code: 'FST_OAUTH_TOKEN_EXPIRED' })
@@ -188,7 +204,9 @@ t.test('onTokens may use request.oauth without waiting for itself', async (t) =>
   const seen: unknown[] = []
   const { url, store, browser } = await loggedIn(t, {
     oauth: {
-      onTokens: async (_tokens, { reason }) => { if (reason === 'refresh') seen.push(await current!.oauth.get('me').json()) }
+      onTokens: async (_tokens, { reason }) => {
+        if (reason === 'refresh') seen.push(await current!.oauth.get('me').json())
+      }
     },
     setup: (app) => {
       app.get('/inside', async (request) => {
@@ -205,7 +223,11 @@ t.test('onTokens may use request.oauth without waiting for itself', async (t) =>
 t.test('onTokens that throws fails the call and keeps the tokens', async (t) => {
   let fail = true
   const { url, store, browser, refreshes } = await loggedIn(t, {
-    oauth: { onTokens: (_tokens, { reason }) => { if (reason === 'refresh' && fail) throw Object.assign(new Error('saver down'), { statusCode: 507 }) } }
+    oauth: {
+      onTokens: (_tokens, { reason }) => {
+        if (reason === 'refresh' && fail) throw Object.assign(new Error('saver down'), { statusCode: 507 })
+      }
+    }
   })
   expireTokens(store)
   t.equal((await browser.get(`${url}/orders`)).status, 507)
@@ -293,19 +315,26 @@ t.test('a refresh in flight is finished before the app closes', async (t) => {
   t.equal([...tokenRecords(store).values()][0]?.version, 2 + 1, 'the rotated set and its ID token are stored')
 })
 
-t.test('a refresh that takes longer than Fastify lets a hook be is finished all the same, and the app closes in good order', async (t) => {
-  const { provider, app, url, store, browser } = await loggedIn(t, {
-    provider: { requestTimeout: 100 },
-    fastify: { pluginTimeout: 1_000 },
-    // Fastify comes to these once it waits no longer for what is to happen before.
-    setup: (app) => { app.addHook('onClose', async () => { gate.release() }) }
-  })
-  expireTokens(store)
-  const gate: Gate<EndpointRequest> = provider.holdTokenEndpoint({ afterwards: true })
-  t.equal((await browser.get(`${url}/orders`)).status, 503)
-  await app.close()
-  t.equal([...tokenRecords(store).values()][0]?.version, 2 + 1)
-})
+t.test(
+  'a refresh that takes longer than Fastify lets a hook be is finished all the same, and the app closes in good order',
+  async t => {
+    const { provider, app, url, store, browser } = await loggedIn(t, {
+      provider: { requestTimeout: 100 },
+      fastify: { pluginTimeout: 1_000 },
+      // Fastify comes to these once it waits no longer for what is to happen before.
+      setup: app => {
+        app.addHook('onClose', async () => {
+          gate.release()
+        })
+      }
+    })
+    expireTokens(store)
+    const gate: Gate<EndpointRequest> = provider.holdTokenEndpoint({ afterwards: true })
+    t.equal((await browser.get(`${url}/orders`)).status, 503)
+    await app.close()
+    t.equal([...tokenRecords(store).values()][0]?.version, 2 + 1)
+  }
+)
 
 t.test('a login and its tokens survive a restart of the app', async (t) => {
   const { provider, app, store, browser } = await loggedIn(t)
@@ -329,10 +358,18 @@ t.test('a pending login survives a restart of the app', async (t) => {
   const form = await browser.follow(start)
   const back = await browser.submitForm(form, { login: 'alice', password: 'alice-password' }, { redirect: 'manual' })
   let hop = back
-  while (hop.location !== undefined && !hop.location.startsWith(first.url)) hop = await browser.follow(hop, { redirect: 'manual' })
-  const { app } = await buildApp(t, { oauth: { providers: { acme: provider.providerOptions }, baseUrl: first.url }, session: { store: first.store } })
+  while (hop.location !== undefined && !hop.location.startsWith(first.url)) {
+    hop = await browser.follow(hop, { redirect: 'manual' })
+  }
+  const { app } = await buildApp(t, {
+    oauth: { providers: { acme: provider.providerOptions }, baseUrl: first.url },
+    session: { store: first.store }
+  })
   const { pathname, search } = new URL(hop.location!)
-  const cookies = browser.cookies.filter(({ name }) => name.startsWith('oauth-')).map(({ name, value }) => `${name}=${value}`).join('; ')
+  const cookies = browser.cookies
+    .filter(({ name }) => name.startsWith('oauth-'))
+    .map(({ name, value }) => `${name}=${value}`)
+    .join('; ')
   const answer = await app.inject({ url: pathname + search, headers: { cookie: cookies } })
   t.equal(answer.statusCode, 302, answer.body)
   t.equal(answer.headers.location, '/')

@@ -53,7 +53,12 @@ for (const how of ['logout', 'logoutUser']) {
     else t.equal(await app.oauth.logoutUser({ provider: 'acme', subject: 'alice' }), 1)
     const [login, refreshed] = issued
     await until(t, () => revoked(provider).length >= 4)
-    t.strictSame(revoked(provider), [refreshed!.refresh_token, refreshed!.access_token, login!.refresh_token, login!.access_token])
+    t.strictSame(revoked(provider), [
+      refreshed!.refresh_token,
+      refreshed!.access_token,
+      login!.refresh_token,
+      login!.access_token
+    ])
   })
 }
 
@@ -73,28 +78,34 @@ t.test('a headless session that is revoked revokes the set that it handed out la
   t.ok(revoked(provider).includes(issued.at(-1)!.access_token))
 })
 
-t.test('a deletion that the store carried out and whose answer was lost: what this process knows is revoked, once', async (t) => {
-  const store = new JsonStore()
-  let failing = false
-  const tokenStore = wrappedStore(new SessionTokenStore(() => store), inner => ({
-    inspect: async () => [],
-    acquireRefresh: undefined as never,
-    finishRefresh: undefined as never,
-    consume: async (id) => {
-      const taken = await inner.consume(id)
-      if (failing) throw new Error('connection lost')
-      return taken
-    }
-  }))
-  const { provider, browser, url, issued } = await notified(t, { oauth: { refresh: 'notify', tokenStore }, session: { store } })
-  failing = true
-  t.equal((await browser.post(`${url}/logout`, { redirect: 'manual' })).status, 503)
-  failing = false
-  await until(t, () => revoked(provider).length >= 4)
-  t.ok(revoked(provider).includes(issued[1]!.refresh_token))
-  t.equal((await browser.post(`${url}/logout`, { redirect: 'manual' })).status, 302)
-  t.equal(revoked(provider).length, 4)
-})
+t.test(
+  'a deletion that the store carried out and whose answer was lost: what this process knows is revoked, once',
+  async t => {
+    const store = new JsonStore()
+    let failing = false
+    const tokenStore = wrappedStore(new SessionTokenStore(() => store), inner => ({
+      inspect: async () => [],
+      acquireRefresh: undefined as never,
+      finishRefresh: undefined as never,
+      consume: async id => {
+        const taken = await inner.consume(id)
+        if (failing) throw new Error('connection lost')
+        return taken
+      }
+    }))
+    const { provider, browser, url, issued } = await notified(t, {
+      oauth: { refresh: 'notify', tokenStore },
+      session: { store }
+    })
+    failing = true
+    t.equal((await browser.post(`${url}/logout`, { redirect: 'manual' })).status, 503)
+    failing = false
+    await until(t, () => revoked(provider).length >= 4)
+    t.ok(revoked(provider).includes(issued[1]!.refresh_token))
+    t.equal((await browser.post(`${url}/logout`, { redirect: 'manual' })).status, 302)
+    t.equal(revoked(provider).length, 4)
+  }
+)
 
 t.test('a logout whose deletion did not come about revokes nothing: the user is still logged in', async (t) => {
   const store = new JsonStore()
@@ -126,39 +137,56 @@ t.test('a logout whose deletion did not come about revokes nothing: the user is 
   await until(t, () => revoked(provider).length >= 4)
 })
 
-t.test('a set that could not be written while its login was ended elsewhere is revoked when the store is back', async (t) => {
-  const provider = await startProvider(t)
-  let away = false
-  const cluster = await startCluster(t, provider, 2, {
-    setup: (app) => { app.get('/orders', async (request) => request.oauth.get('orders').json()) },
-    oauth: (index, client) => index === 0
-      ? {}
-      : {
-          tokenStore: wrappedStore(redisStore(client), (store) => {
-            const call = <A extends unknown[], T>(method: (...args: A) => Promise<T>) => async (...args: A) => {
-              if (away) throw new Error('connection lost')
-              return await method.apply(store, args)
+t.test(
+  'a set that could not be written while its login was ended elsewhere is revoked when the store is back',
+  async t => {
+    const provider = await startProvider(t)
+    let away = false
+    const cluster = await startCluster(t, provider, 2, {
+      setup: app => {
+        app.get('/orders', async request => request.oauth.get('orders').json())
+      },
+      oauth: (index, client) =>
+        index === 0
+          ? {}
+          : {
+              tokenStore: wrappedStore(redisStore(client), store => {
+                const call =
+                  <A extends unknown[], T>(method: (...args: A) => Promise<T>) =>
+                    async (...args: A) => {
+                      if (away) throw new Error('connection lost')
+                      return await method.apply(store, args)
+                    }
+                return {
+                  get: call(store.get),
+                  set: call(store.set),
+                  acquireRefresh: call(store.acquireRefresh),
+                  finishRefresh: call(store.finishRefresh)
+                }
+              })
             }
-            return { get: call(store.get), set: call(store.set), acquireRefresh: call(store.acquireRefresh), finishRefresh: call(store.finishRefresh) }
-          })
-        }
-  })
-  if (cluster === undefined) return
-  const { apps: [other, holder], expireTokens, tokenRecords } = cluster
-  const browser = new Browser()
-  await browser.login(`${holder!.url}/login/acme`)
-  await expireTokens()
-  const gate = provider.holdTokenEndpoint({ afterwards: true })
-  const call = browser.get(`${holder!.url}/orders`)
-  await gate.arrived
-  away = true
-  gate.release()
-  t.equal((await call).status, 200, 'served from memory')
-  await browser.get(other!.url)
-  await browser.logout(`${other!.url}/logout`)
-  away = false
-  const rotated = (gate.arrivals[0]!.answer?.body as { refresh_token: string }).refresh_token
-  const tokens = () => provider.endpoints.revocation.requests.map(({ body }) => body.token)
-  await until(t, () => tokens().includes(rotated))
-  t.equal((await tokenRecords()).size, 0)
-})
+    })
+    if (cluster === undefined) return
+    const {
+      apps: [other, holder],
+      expireTokens,
+      tokenRecords
+    } = cluster
+    const browser = new Browser()
+    await browser.login(`${holder!.url}/login/acme`)
+    await expireTokens()
+    const gate = provider.holdTokenEndpoint({ afterwards: true })
+    const call = browser.get(`${holder!.url}/orders`)
+    await gate.arrived
+    away = true
+    gate.release()
+    t.equal((await call).status, 200, 'served from memory')
+    await browser.get(other!.url)
+    await browser.logout(`${other!.url}/logout`)
+    away = false
+    const rotated = (gate.arrivals[0]!.answer?.body as { refresh_token: string }).refresh_token
+    const tokens = () => provider.endpoints.revocation.requests.map(({ body }) => body.token)
+    await until(t, () => tokens().includes(rotated))
+    t.equal((await tokenRecords()).size, 0)
+  }
+)

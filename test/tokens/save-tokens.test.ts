@@ -6,15 +6,15 @@ import { startCluster } from '../helpers/cluster.ts'
 import { Gate } from '../helpers/gate.ts'
 import { startProvider } from '../helpers/provider.ts'
 
-// request.oauth.save() beside refreshes of other requests and processes: whichever set is written, the refresh token that
-// the provider takes next is never lost.
+// request.oauth.save() beside refreshes of other requests and processes: whichever set is written, the refresh token
+// that the provider takes next is never lost.
 
 async function loggedIn (t: Test, oauth: Partial<PluginOptions>, setup: (app: FastifyInstance) => void) {
   const provider = await startProvider(t)
   const cluster = await startCluster(t, provider, 2, {
     oauth,
-    setup: (app) => {
-      app.get('/orders', async (request) => request.oauth.get('orders').json())
+    setup: app => {
+      app.get('/orders', async request => request.oauth.get('orders').json())
       setup(app)
     }
   })
@@ -29,29 +29,35 @@ async function loggedIn (t: Test, oauth: Partial<PluginOptions>, setup: (app: Fa
     get: (index: number, path: string) => browser.get(`${apps[index]!.url}${path}`),
     /** Makes both the current and the parked set expire. */
     expireAll: async () => {
-      const record = JSON.parse(await client.hGet(key!, 'd') ?? '{}')
+      const record = JSON.parse((await client.hGet(key!, 'd')) ?? '{}')
       for (const set of [record.tokens, record.parked]) if (set !== undefined) set.expiresAt = 1
       await client.hSet(key!, 'd', JSON.stringify(record))
     },
     refreshToken: async () => {
-      const record = JSON.parse(await client.hGet(key!, 'd') ?? '{}')
+      const record = JSON.parse((await client.hGet(key!, 'd')) ?? '{}')
       return (record.parked ?? record.tokens).refreshToken as string
     }
   }
 }
 
-t.test('notify: a set that was saved too late does not take the place of the one that came after it', async (t) => {
+t.test('notify: a set that was saved too late does not take the place of the one that came after it', async t => {
   const saving = new Gate()
-  const setup = await loggedIn(t, { refresh: 'notify' }, (app) => {
-    app.get('/late', async (request) => {
-      const error = await request.oauth.get('orders').json().catch((error: unknown) => error)
+  const setup = await loggedIn(t, { refresh: 'notify' }, app => {
+    app.get('/late', async request => {
+      const error = await request.oauth
+        .get('orders')
+        .json()
+        .catch((error: unknown) => error)
       if (!(error instanceof TokensUpdatedError)) throw error
       await saving.pass()
       await request.oauth.save(error.tokens!)
       return 'saved'
     })
-    app.get('/notified', async (request) => {
-      const error = await request.oauth.get('orders').json().catch((error: unknown) => error)
+    app.get('/notified', async request => {
+      const error = await request.oauth
+        .get('orders')
+        .json()
+        .catch((error: unknown) => error)
       if (error instanceof TokensUpdatedError) await request.oauth.save(error.tokens!)
       return request.oauth.get('orders').json()
     })
@@ -74,40 +80,44 @@ t.test('notify: a set that was saved too late does not take the place of the one
 })
 
 for (const process of [0, 1]) {
-  t.test(`a save while ${process === 0 ? 'its own' : 'another'} process refreshes waits, and leaves the rotated token in place`, async (t) => {
-    const saving = new Gate()
-    const setup = await loggedIn(t, {}, (app) => {
-      app.get('/save', async (request) => {
-        const tokens = await request.oauth.tokens()
-        await saving.pass()
-        await request.oauth.save({ ...tokens, accessToken: 'another' })
-        return 'saved'
+  t.test(
+    `a save while ${process === 0 ? 'its own' : 'another'} process refreshes waits, and leaves the rotated token ` +
+      'in place',
+    async t => {
+      const saving = new Gate()
+      const setup = await loggedIn(t, {}, app => {
+        app.get('/save', async request => {
+          const tokens = await request.oauth.tokens()
+          await saving.pass()
+          await request.oauth.save({ ...tokens, accessToken: 'another' })
+          return 'saved'
+        })
       })
-    })
-    if (setup === undefined) return
-    const { provider, get, expireAll, refreshToken } = setup
-    const save = get(0, '/save')
-    await saving.arrived
-    await expireAll()
-    const answer = provider.holdTokenEndpoint({ afterwards: true })
-    const call = get(process, '/orders')
-    await answer.arrived
-    saving.release()
-    // Nothing is written before the answer is there: one round trip of Redis would have been enough.
-    for (let turn = 0; turn < 5; turn++) await setup.client.ping()
-    answer.release()
-    t.equal((await call).status, 200)
-    t.equal((await save).text, 'saved')
-    t.equal(await refreshToken(), (answer.arrivals[0]!.answer!.body as { refresh_token: string }).refresh_token)
-    await expireAll()
-    t.equal((await get(1, '/orders')).status, 200)
-    t.equal(provider.refreshTokenReuses, 0)
-  })
+      if (setup === undefined) return
+      const { provider, get, expireAll, refreshToken } = setup
+      const save = get(0, '/save')
+      await saving.arrived
+      await expireAll()
+      const answer = provider.holdTokenEndpoint({ afterwards: true })
+      const call = get(process, '/orders')
+      await answer.arrived
+      saving.release()
+      // Nothing is written before the answer is there: one round trip of Redis would have been enough.
+      for (let turn = 0; turn < 5; turn++) await setup.client.ping()
+      answer.release()
+      t.equal((await call).status, 200)
+      t.equal((await save).text, 'saved')
+      t.equal(await refreshToken(), (answer.arrivals[0]!.answer!.body as { refresh_token: string }).refresh_token)
+      await expireAll()
+      t.equal((await get(1, '/orders')).status, 200)
+      t.equal(provider.refreshTokenReuses, 0)
+    }
+  )
 }
 
-t.test('a set from elsewhere becomes the current one as it is', async (t) => {
-  const setup = await loggedIn(t, {}, (app) => {
-    app.get('/restore', async (request) => {
+t.test('a set from elsewhere becomes the current one as it is', async t => {
+  const setup = await loggedIn(t, {}, app => {
+    app.get('/restore', async request => {
       const tokens = await request.oauth.tokens()
       await request.oauth.save({ ...tokens, refreshToken: 'from elsewhere' })
       return 'saved'

@@ -32,14 +32,22 @@ async function startHolder (t: Test, options: HolderOptions) {
 
 t.test('a holder stopped with SIGSTOP past its time and continued sends nothing, and the login lives', async (t) => {
   const provider = await startProvider(t)
-  const cluster = await startCluster(t, provider, 1, { setup: (app) => { app.get('/orders', async (request) => request.oauth.get('orders').json()) } })
+  const cluster = await startCluster(t, provider, 1, {
+    setup: app => {
+      app.get('/orders', async request => request.oauth.get('orders').json())
+    }
+  })
   if (cluster === undefined) return
   const { apps: [app], client, redis, expireTokens, tokenRecords } = cluster
   const browser = new Browser()
   await browser.login(`${app!.url}/login/acme`)
   await expireTokens()
   const [key] = (await tokenRecords()).keys()
-  const holder = await startHolder(t, { redisUrl: redis.url, providerOptions: provider.providerOptions, id: key!.slice('oauth:'.length) })
+  const holder = await startHolder(t, {
+    redisUrl: redis.url,
+    providerOptions: provider.providerOptions,
+    id: key!.slice('oauth:'.length)
+  })
   holder.stop()
   const refreshes = () => provider.tokenRequests.filter(({ body }) => body.grant_type === 'refresh_token').length
   t.equal((await browser.get(`${app!.url}/orders`)).status, 200, 'another process goes on when the time is over')
@@ -59,39 +67,53 @@ t.test('a holder that was not stopped sends', async (t) => {
   const { apps: [app], redis, tokenRecords } = cluster
   await new Browser().login(`${app!.url}/login/acme`)
   const [key] = (await tokenRecords()).keys()
-  const holder = await startHolder(t, { redisUrl: redis.url, providerOptions: provider.providerOptions, id: key!.slice('oauth:'.length) })
+  const holder = await startHolder(t, {
+    redisUrl: redis.url,
+    providerOptions: provider.providerOptions,
+    id: key!.slice('oauth:'.length)
+  })
   t.match(await holder.goOn(), { version: Number })
   t.equal(provider.refreshTokensSeen.size, 1)
 })
 
-t.test('a holder whose clock says that it was stopped sends nothing, and leaves the refresh to others at once', async (t) => {
-  const redis = await startRedis(t)
-  if (redis === undefined) return
-  const connection = await createClient({ url: redis.url }).connect()
-  t.after(() => connection.destroy())
-  const provider = await startProvider(t)
-  const store = redisStore(connection)
-  const stopping = wrappedStore(store, store => ({
-    acquireRefresh: async (id, intent) => {
-      const begun = await store.acquireRefresh(id, intent)
-      stopped.pass(10_000)
-      return begun
-    }
-  }))
-  const stopped = startTokenProcess(t, stopping, provider)
-  const id = await stopped.records.create({
-    provider: 'acme',
-    providerIdentity: stopped.client.config.identity,
-    tokens: tokenSet('not-issued', 1),
-    obtainedAt: 0,
-    ttl: 60,
-    user: null
-  })
-  await t.rejects(stopped.refresher.refresh(stopped.client, id, { version: 1 }), { code: 'FST_OAUTH_PROVIDER_UNAVAILABLE', reason: 'not_sent' })
-  t.equal(provider.tokenRequests.length, 0)
-  t.match(await store.get(id), { version: 1 }, 'the login is still there')
+t.test(
+  'a holder whose clock says that it was stopped sends nothing, and leaves the refresh to others at once',
+  async t => {
+    const redis = await startRedis(t)
+    if (redis === undefined) return
+    const connection = await createClient({ url: redis.url }).connect()
+    t.after(() => connection.destroy())
+    const provider = await startProvider(t)
+    const store = redisStore(connection)
+    const stopping = wrappedStore(store, store => ({
+      acquireRefresh: async (id, intent) => {
+        const begun = await store.acquireRefresh(id, intent)
+        stopped.pass(10_000)
+        return begun
+      }
+    }))
+    const stopped = startTokenProcess(t, stopping, provider)
+    const id = await stopped.records.create({
+      provider: 'acme',
+      providerIdentity: stopped.client.config.identity,
+      tokens: tokenSet('not-issued', 1),
+      obtainedAt: 0,
+      ttl: 60,
+      user: null
+    })
+    await t.rejects(stopped.refresher.refresh(stopped.client, id, { version: 1 }), {
+      code: 'FST_OAUTH_PROVIDER_UNAVAILABLE',
+      reason: 'not_sent'
+    })
+    t.equal(provider.tokenRequests.length, 0)
+    t.match(await store.get(id), { version: 1 }, 'the login is still there')
 
-  const other = startTokenProcess(t, store, provider)
-  await t.rejects(other.refresher.refresh(other.client, id, { version: 1 }), { code: 'FST_OAUTH_LOGIN_ENDED' }, 'another process goes on at once: here, to hear that the token is none')
-  t.equal(provider.tokenRequests.length, 1)
-})
+    const other = startTokenProcess(t, store, provider)
+    await t.rejects(
+      other.refresher.refresh(other.client, id, { version: 1 }),
+      { code: 'FST_OAUTH_LOGIN_ENDED' },
+      'another process goes on at once: here, to hear that the token is none'
+    )
+    t.equal(provider.tokenRequests.length, 1)
+  }
+)

@@ -28,13 +28,21 @@ export async function installPackage (t: Pick<Test, 'after'>): Promise<string> {
     await symlink(join(repository, 'node_modules', dependency), link, 'dir')
   }
   const compiler = join(repository, 'node_modules/typescript/bin/tsc')
-  const { code, stdout } = await run(process.execPath, [compiler, '-p', join(repository, 'tsconfig.build.json'), '--outDir', join(installed, 'dist')], folder)
+  const { code, stdout } = await run(
+    process.execPath,
+    [compiler, '-p', join(repository, 'tsconfig.build.json'), '--outDir', join(installed, 'dist')],
+    folder
+  )
   if (code !== 0) throw new Error(`the package does not build:\n${stdout}`)
   return folder
 }
 
 /** Runs a program to its end. */
-export async function run (command: string, args: readonly string[], cwd: string): Promise<{ code: number | null, stdout: string, stderr: string }> {
+export async function run (
+  command: string,
+  args: readonly string[],
+  cwd: string
+): Promise<{ code: number | null; stdout: string; stderr: string }> {
   const child = spawn(command, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'], env: environment() })
   const [[code], stdout, stderr] = await Promise.all([once(child, 'close'), text(child.stdout), text(child.stderr)])
   return { code, stdout, stderr }

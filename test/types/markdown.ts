@@ -26,7 +26,9 @@ export function tableBelow (markdown: string, heading: string): Table {
   const section = lines.slice(0, lines.findIndex((line, index) => index > 0 && line.startsWith('#')) >>> 0)
   const first = section.findIndex((line) => line.startsWith('|'))
   if (first === -1) throw new Error(`no table below "${heading}"`)
-  const [header = [], , ...rows] = section.slice(first, section.findIndex((line, index) => index > first && !line.startsWith('|')) >>> 0).map(cells)
+  const [header = [], , ...rows] = section
+    .slice(first, section.findIndex((line, index) => index > first && !line.startsWith('|')) >>> 0)
+    .map(cells)
   return { header, rows }
 }
 

@@ -7,8 +7,17 @@ declare const provider: ProviderOptions
 const baseUrl = 'https://app.example'
 
 export async function named (app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
-  await app.register(oauth, { baseUrl, defaultProvider: 'acme', providers: { acme: provider, github: provider }, onLogout: (_request, _reply, { provider }) => provider === 'acme' })
-  app.get('/', { onRequest: app.oauth.requireLogin({ provider: 'acme' }) }, async () => request.oauth.using('github').user)
+  await app.register(oauth, {
+    baseUrl,
+    defaultProvider: 'acme',
+    providers: { acme: provider, github: provider },
+    onLogout: (_request, _reply, { provider }) => provider === 'acme'
+  })
+  app.get(
+    '/',
+    { onRequest: app.oauth.requireLogin({ provider: 'acme' }) },
+    async () => request.oauth.using('github').user
+  )
   await request.oauth.login(reply, { provider: 'github', link: true })
   const current: 'acme' | 'github' | undefined = request.oauth.provider
   return [current, app.oauth.provider('acme'), request.oauth.accounts.map(({ provider }) => provider === 'github')]

@@ -1,8 +1,25 @@
 // What an app writes. Compiled and never run: `@ts-expect-error` stands before what must not compile.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import oauth, {
-  AccessDeniedError, codeChallenge, createCodeVerifier, createProvider, fastifyOAuthSession, InvalidOptionsError, LoginRequiredError, OAuthError, ResponseStatusError, TokensUpdatedError,
-  type ProviderHandle, type CallOptions, type OAuthErrorCode, type PluginOptions, type ProviderOptions, type RequestOAuth, type TokenSet, type TokenStore, type User
+  AccessDeniedError,
+  codeChallenge,
+  createCodeVerifier,
+  createProvider,
+  fastifyOAuthSession,
+  InvalidOptionsError,
+  LoginRequiredError,
+  OAuthError,
+  ResponseStatusError,
+  TokensUpdatedError,
+  type ProviderHandle,
+  type CallOptions,
+  type OAuthErrorCode,
+  type PluginOptions,
+  type ProviderOptions,
+  type RequestOAuth,
+  type TokenSet,
+  type TokenStore,
+  type User
 } from '../../lib/index.ts'
 import { github } from '../../lib/providers.ts'
 import { redisStore, type RedisClient } from '../../lib/redis.ts'
@@ -21,20 +38,35 @@ const baseUrl = 'https://app.example'
 
 export async function registering (app: FastifyInstance, tokenStore: TokenStore): Promise<unknown> {
   await app.register(oauth, { baseUrl, providers: { acme } })
-  await app.register(fastifyOAuthSession, { baseUrl: () => baseUrl, providers: { github: github({ clientId: 'app', clientSecret: 's' }) } })
+  await app.register(fastifyOAuthSession, {
+    baseUrl: () => baseUrl,
+    providers: { github: github({ clientId: 'app', clientSecret: 's' }) }
+  })
   await app.register(oauth, {
     baseUrl,
     providers: {
       acme: {
         ...acme,
         scope: 'openid profile',
-        clientAuthentication: ({ url, body, headers }) => { url.searchParams.set('a', '1'); body.set('b', '2'); headers.set('c', '3') },
+        clientAuthentication: ({ url, body, headers }) => {
+          url.searchParams.set('a', '1')
+          body.set('b', '2')
+          headers.set('c', '3')
+        },
         authorizationParams: { prompt: 'login', max_age: 0, resource: ['https://a.example', 'https://b.example'] },
-        hooks: { accessTokenRequest: ({ url, headers, body }) => body.set('audience', `${url.host}${headers.accept}`), refreshTokenResponse: answer => ({ ...answer, status: 200 }) },
+        hooks: {
+          accessTokenRequest: ({ url, headers, body }) => body.set('audience', `${url.host}${headers.accept}`),
+          refreshTokenResponse: answer => ({ ...answer, status: 200 })
+        },
         conform: (members, { status, grantType }) => ({ ...members, status, grantType }),
         userProfile: ({ id, name }) => ({ id: Number(id), name: String(name) })
       },
-      other: { authorizationEndpoint: 'https://id.example/a', tokenEndpoint: 'https://id.example/t', clientId: 'app', scope: ['read'] }
+      other: {
+        authorizationEndpoint: 'https://id.example/a',
+        tokenEndpoint: 'https://id.example/t',
+        clientId: 'app',
+        scope: ['read']
+      }
     },
     defaultProvider: 'acme',
     prefix: '/auth',
@@ -42,12 +74,25 @@ export async function registering (app: FastifyInstance, tokenStore: TokenStore)
     refresh: 'notify',
     keepSessionFields: ['cart'] as const,
     tokenStore,
-    onLogin: async (request, reply, { provider, user, claims, tokens }) => { reply.header('x', `${provider}${user?.id}${claims.sub}${tokens.scope}${request.id}`) },
-    onTokens: (tokens, { previous, reason }) => { is<'login' | 'refresh'>()(reason); return [tokens.accessToken, previous?.accessToken] },
-    onLogout: (_request, reply, { user }) => { is<FastifyReply | undefined>()(reply); return user?.name },
-    onError: (_request, reply, error) => error.statusCode >= 500 ? reply.code(500).send('sorry') : undefined
+    onLogin: async (request, reply, { provider, user, claims, tokens }) => {
+      reply.header('x', `${provider}${user?.id}${claims.sub}${tokens.scope}${request.id}`)
+    },
+    onTokens: (tokens, { previous, reason }) => {
+      is<'login' | 'refresh'>()(reason)
+      return [tokens.accessToken, previous?.accessToken]
+    },
+    onLogout: (_request, reply, { user }) => {
+      is<FastifyReply | undefined>()(reply)
+      return user?.name
+    },
+    onError: (_request, reply, error) => (error.statusCode >= 500 ? reply.code(500).send('sorry') : undefined)
   })
-  await app.register(oauth, { baseUrl, providers: { acme }, routes: false, encryptionKeys: ['base64url', Buffer.alloc(32), new Uint8Array(32)] })
+  await app.register(oauth, {
+    baseUrl,
+    providers: { acme },
+    routes: false,
+    encryptionKeys: ['base64url', Buffer.alloc(32), new Uint8Array(32)]
+  })
 
   const options: PluginOptions = { baseUrl, providers: { acme } }
   // @ts-expect-error the app's address is not guessed
@@ -113,7 +158,11 @@ export async function knowing (request: FastifyRequest): Promise<unknown> {
   return [id, email]
 }
 
-export async function calling ({ oauth }: FastifyRequest, stream: NodeJS.ReadableStream, form: FormData): Promise<unknown> {
+export async function calling (
+  { oauth }: FastifyRequest,
+  stream: NodeJS.ReadableStream,
+  form: FormData
+): Promise<unknown> {
   const orders = await oauth.get('orders').json<Order[]>()
   is<Order[]>()(orders)
   is<unknown>()(await oauth.get('orders').json())
@@ -124,7 +173,15 @@ export async function calling ({ oauth }: FastifyRequest, stream: NodeJS.Readabl
   const text: string = await oauth.head('orders').text()
   const bytes: Uint8Array = await oauth.delete('orders/1').bytes()
 
-  const options: CallOptions = { json: { item: 'tea' }, headers: { 'x-a': ['1', '2'] }, signal: AbortSignal.timeout(1000), query: { page: 1 }, withholdToken: true, bodyTimeout: 1, maxResponseSize: 1024 }
+  const options: CallOptions = {
+    json: { item: 'tea' },
+    headers: { 'x-a': ['1', '2'] },
+    signal: AbortSignal.timeout(1000),
+    query: { page: 1 },
+    withholdToken: true,
+    bodyTimeout: 1,
+    maxResponseSize: 1024
+  }
   await oauth.post('orders', options)
   await oauth.put('orders/1', { body: stream, headers: new Headers() })
   await oauth.patch('orders/1', { body: new URLSearchParams({ a: '1' }), headers: [['x-a', '1']] })
@@ -164,7 +221,13 @@ export async function keeping ({ oauth }: FastifyRequest, reply: FastifyReply): 
   await oauth.refresh({ version: 1 })
   const { sub, email } = await oauth.userinfo()
 
-  await oauth.login(reply, { provider: 'acme', returnTo: '/orders', scope: ['orders:write'], params: { login_hint: 'ada' }, maxAge: 0 })
+  await oauth.login(reply, {
+    provider: 'acme',
+    returnTo: '/orders',
+    scope: ['orders:write'],
+    params: { login_hint: 'ada' },
+    maxAge: 0
+  })
   await oauth.callback(reply, { provider: 'acme' })
   const { endSessionUrl } = await oauth.logout()
   is<string | undefined>()(endSessionUrl)
@@ -179,7 +242,11 @@ export async function keeping ({ oauth }: FastifyRequest, reply: FastifyReply): 
 export async function withoutRequest (app: FastifyInstance): Promise<unknown> {
   const provider = createProvider(acme, { name: 'acme' })
   is<ProviderHandle>()(app.oauth.provider('acme'))
-  const session = provider.session({ tokens: { access_token: 'a', expires_in: 60 }, refresh: 'notify', onTokens: async (tokens) => tokens.recordId })
+  const session = provider.session({
+    tokens: { access_token: 'a', expires_in: 60 },
+    refresh: 'notify',
+    onTokens: async tokens => tokens.recordId
+  })
   is<TokenSet | undefined>()(session.tokens)
   is<Order[]>()(await session.get('orders').json<Order[]>())
   is<TokenSet>()(await session.fetchTokens({ username: 'ada', password: 'secret' }))

@@ -2,8 +2,15 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { readFileSync } from 'node:fs'
 import Fastify, {
-  type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest, type FastifyTypeProvider, type RawReplyDefaultExpression,
-  type RawRequestDefaultExpression, type RawServerBase, type RouteGenericInterface
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifyTypeProvider,
+  type RawReplyDefaultExpression,
+  type RawRequestDefaultExpression,
+  type RawServerBase,
+  type RouteGenericInterface
 } from 'fastify'
 import oauth, { type PluginOptions } from '../../lib/index.ts'
 
@@ -21,8 +28,10 @@ export async function http1 (): Promise<void> {
   const app = Fastify()
   await app.register(oauth, options)
   app.addHook('onRequest', app.oauth.requireLogin())
-  app.get('/a', { onRequest: app.oauth.requireLogin() }, async (request) => request.oauth.user?.name)
-  app.get('/b', { preHandler: [app.oauth.requireLogin({ provider: 'acme' })] }, async (request) => request.oauth.get('orders').json())
+  app.get('/a', { onRequest: app.oauth.requireLogin() }, async request => request.oauth.user?.name)
+  app.get('/b', { preHandler: [app.oauth.requireLogin({ provider: 'acme' })] }, async request =>
+    request.oauth.get('orders').json()
+  )
   app.get('/in', async (request, reply) => request.oauth.login(reply, { returnTo: '/a' }))
   app.get('/cb', async (request, reply) => request.oauth.callback(reply))
   app.post('/out', async (request, reply) => request.oauth.logout(reply))
@@ -32,8 +41,10 @@ export async function https (): Promise<void> {
   const app = Fastify({ https: cert })
   await app.register(oauth, options)
   app.addHook('onRequest', app.oauth.requireLogin())
-  app.get('/a', { onRequest: app.oauth.requireLogin() }, async (request) => request.oauth.user?.name)
-  app.get('/b', { preHandler: [app.oauth.requireLogin({ provider: 'acme' })] }, async (request) => request.oauth.get('orders').json())
+  app.get('/a', { onRequest: app.oauth.requireLogin() }, async request => request.oauth.user?.name)
+  app.get('/b', { preHandler: [app.oauth.requireLogin({ provider: 'acme' })] }, async request =>
+    request.oauth.get('orders').json()
+  )
   app.get('/in', async (request, reply) => request.oauth.login(reply, { returnTo: '/a' }))
   app.get('/cb', async (request, reply) => request.oauth.callback(reply))
   app.post('/out', async (request, reply) => request.oauth.logout(reply))
@@ -43,8 +54,10 @@ export async function http2Secure (): Promise<void> {
   const app = Fastify({ http2: true, https: { ...cert, allowHTTP1: true } })
   await app.register(oauth, options)
   app.addHook('onRequest', app.oauth.requireLogin())
-  app.get('/a', { onRequest: app.oauth.requireLogin() }, async (request) => request.oauth.user?.name)
-  app.get('/b', { preHandler: [app.oauth.requireLogin({ provider: 'acme' })] }, async (request) => request.oauth.get('orders').json())
+  app.get('/a', { onRequest: app.oauth.requireLogin() }, async request => request.oauth.user?.name)
+  app.get('/b', { preHandler: [app.oauth.requireLogin({ provider: 'acme' })] }, async request =>
+    request.oauth.get('orders').json()
+  )
   app.get('/in', async (request, reply) => request.oauth.login(reply, { returnTo: '/a' }))
   app.get('/cb', async (request, reply) => request.oauth.callback(reply))
   app.post('/out', async (request, reply) => request.oauth.logout(reply))
@@ -71,7 +84,9 @@ export async function ownLogger (loggerInstance: OwnLogger): Promise<void> {
   const app = Fastify({ loggerInstance })
   await app.register(oauth, options)
   app.addHook('onRequest', app.oauth.requireLogin())
-  app.get('/a', { onRequest: app.oauth.requireLogin() }, async (request) => { request.log.audit(String(request.oauth.user?.id)) })
+  app.get('/a', { onRequest: app.oauth.requireLogin() }, async request => {
+    request.log.audit(String(request.oauth.user?.id))
+  })
   app.get('/in', async (request, reply) => request.oauth.login(reply))
   app.get('/cb', async (request, reply) => request.oauth.callback(reply))
   app.post('/out', async (request, reply) => request.oauth.logout(reply))
@@ -88,9 +103,13 @@ export async function typeProvider (): Promise<void> {
   await app.register(oauth, options)
   app.addHook('onRequest', app.oauth.requireLogin())
   const schema = { querystring: { a: { page: 1 } } } as const
-  app.get('/a', { schema, onRequest: app.oauth.requireLogin() }, async (request) => request.query.page)
-  app.get('/in', { schema }, async (request, reply) => request.oauth.login(reply, { params: { page: request.query.page } }))
-  app.post('/out', { schema: { body: { a: { returnTo: '/' } } } }, async (request, reply) => request.oauth.logout(reply))
+  app.get('/a', { schema, onRequest: app.oauth.requireLogin() }, async request => request.query.page)
+  app.get('/in', { schema }, async (request, reply) =>
+    request.oauth.login(reply, { params: { page: request.query.page } })
+  )
+  app.post('/out', { schema: { body: { a: { returnTo: '/' } } } }, async (request, reply) =>
+    request.oauth.logout(reply)
+  )
 }
 
 export async function typeProviderOnHttp2 (loggerInstance: OwnLogger): Promise<void> {
@@ -102,7 +121,9 @@ export async function typeProviderOnHttp2 (loggerInstance: OwnLogger): Promise<v
 
 /** What a helper for every kind of server takes. */
 export function guarded<
-  RawServer extends RawServerBase, Request extends RawRequestDefaultExpression<RawServer>, Reply extends RawReplyDefaultExpression<RawServer>
+  RawServer extends RawServerBase,
+  Request extends RawRequestDefaultExpression<RawServer>,
+  Reply extends RawReplyDefaultExpression<RawServer>
 > (app: FastifyInstance<RawServer, Request, Reply>): void {
   app.addHook('onRequest', app.oauth.requireLogin())
 }

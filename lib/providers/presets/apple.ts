@@ -20,25 +20,27 @@ const OTHER_NAME = 'https://account.apple.com'
 /**
  * Apple: OpenID Connect; `clientId` is the Services ID.
  *
- * Facts (developer.apple.com/documentation/signinwithapplerestapi: "Request an authorization to the Sign in with Apple server",
- * "Token validation" (generate-and-validate-tokens), "Token revocation" (revoke-tokens); signinwithapple, "Verifying a user";
- * appleid.apple.com/.well-known/openid-configuration):
+ * Facts (developer.apple.com/documentation/signinwithapplerestapi: "Request an authorization to the Sign in with Apple
+ * server", "Token validation" (generate-and-validate-tokens), "Token revocation" (revoke-tokens); signinwithapple,
+ * "Verifying a user"; appleid.apple.com/.well-known/openid-configuration):
  * - The endpoints are written here, and no metadata is asked: for a day in June 2025 its issuer was
  *   `https://account.apple.com` while tokens kept `https://appleid.apple.com`
  *   (developer.apple.com/forums/thread/787645; github.com/supabase/auth/issues/2051). Both are names of the one issuer,
  *   whose keys are at Apple's.
  * - A user who cancels comes back with the error `user_cancelled_authorize`, which counts as `access_denied`.
- * - The client secret is a JWT that the app signs (ES256) with its key: `iss` the team, `sub` the client, `aud` Apple, at most six
- *   months. It is made here, for an hour, and made anew before its end; no `clientSecret` is given.
- * - With the scopes `name` or `email` the browser comes back with a POST. So the app has to be on https: the cookie of the login
- *   must be `SameSite=None`.
- * - The name is in no token. It comes once, in the field `user` (JSON) of the first POST: `request.oauth.user` never has it.
- *   `onLogin` can read it from `request.body`; it is not signed, so it is the user's own word.
+ * - The client secret is a JWT that the app signs (ES256) with its key: `iss` the team, `sub` the client, `aud` Apple,
+ *   at most six months. It is made here, for an hour, and made anew before its end; no `clientSecret` is given.
+ * - With the scopes `name` or `email` the browser comes back with a POST. So the app has to be on https: the cookie of
+ *   the login must be `SameSite=None`.
+ * - The name is in no token. It comes once, in the field `user` (JSON) of the first POST: `request.oauth.user` never
+ *   has it. `onLogin` can read it from `request.body`; it is not signed, so it is the user's own word.
  * - Some addresses are relays. `email_verified` may be text, and is false where an organization manages the account
  *   ("Sign in with Apple at Work & School").
- * - Revoking ends the user's whole authorization of the app, so logout revokes nothing. There is no userinfo and no API.
- * - Each code exchange brings a refresh token, which does not end with its time (developer.apple.com/forums/thread/656845); a
- *   refresh brings no new one. Apple may throttle who refreshes a user's more than once a day, and nothing needs its access tokens.
+ * - Revoking ends the user's whole authorization of the app, so logout revokes nothing. There is no userinfo and no
+ *   API.
+ * - Each code exchange brings a refresh token, which does not end with its time
+ *   (developer.apple.com/forums/thread/656845); a refresh brings no new one. Apple may throttle who refreshes a user's
+ *   more than once a day, and nothing needs its access tokens.
  * - PKCE is not in those pages. That its parameters do no harm is not verified; `pkce: false` leaves them out.
  *
  * @param options clientId, teamId, keyId and privateKey; anything else replaces what is set here
@@ -72,9 +74,11 @@ function signingKey (privateKey: string): string {
   // Variables of the environment often have the line breaks of a PEM escaped.
   const pem = privateKey.replaceAll('\\n', '\n')
   try {
-    if (pem.includes('BEGIN PRIVATE KEY') && createPrivateKey(pem).asymmetricKeyDetails?.namedCurve === 'prime256v1') return pem
+    if (pem.includes('BEGIN PRIVATE ' +
+      'KEY') && createPrivateKey(pem).asymmetricKeyDetails?.namedCurve === 'prime256v1') return pem
   } catch { /* said below */ }
-  throw new InvalidOptionsError('apple() takes the text of the key\'s .p8 file as `privateKey`, from BEGIN PRIVATE KEY to END PRIVATE KEY, and it is something else', { reason: 'configuration' })
+  throw new InvalidOptionsError('apple() takes the text of the key\'s .p8 file as `privateKey`, from BEGIN PRIVATE ' +
+    'KEY to END PRIVATE KEY, and it is something else', { reason: 'configuration' })
 }
 
 function signedSecret (identity: ClientSecretIdentity): ClientAuthenticationFunction {

@@ -11,13 +11,15 @@ export interface Auth0Options extends PresetOptions {
 /**
  * Auth0: OpenID Connect.
  *
- * Facts (auth0.com/docs: "Log Users Out of Auth0 with OIDC Endpoint" (authenticate/login/logout/log-users-out-of-auth0),
- * "Revoke Refresh Tokens" (secure/tokens/refresh-tokens/revoke-refresh-tokens)):
+ * Facts (auth0.com/docs: "Log Users Out of Auth0 with OIDC Endpoint"
+ * (authenticate/login/logout/log-users-out-of-auth0), "Revoke Refresh Tokens"
+ * (secure/tokens/refresh-tokens/revoke-refresh-tokens)):
  * - The issuer is the domain with a slash at its end (from configurations of clients, not from those pages).
  * - Refresh tokens come for the scope `offline_access`, where the API allows it.
- * - The end-session endpoint is in the metadata where the tenant's setting "RP-Initiated Logout End Session Endpoint Discovery" is on.
- * - Revoking a refresh token ends it alone, or with "Refresh Token Revocation Deletes Grant" every one of that user, app and
- *   audience; tenants from before 2021 have that on, and should set `revokeAtLogout: false`.
+ * - The end-session endpoint is in the metadata where the tenant's setting "RP-Initiated Logout End Session Endpoint
+ *   Discovery" is on.
+ * - Revoking a refresh token ends it alone, or with "Refresh Token Revocation Deletes Grant" every one of that user,
+ *   app and audience; tenants from before 2021 have that on, and should set `revokeAtLogout: false`.
  *
  * @param options clientId, clientSecret and domain; anything else replaces what is set here
  * @throws FST_OAUTH_INVALID_OPTIONS where domain is missing

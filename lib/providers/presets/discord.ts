@@ -13,23 +13,28 @@ import { preset, type PresetOptions, text } from './preset.ts'
  * @param options clientId and clientSecret; anything else replaces what is set here
  */
 export function discord (options: PresetOptions): ProviderOptions {
-  return preset({
-    title: 'Discord',
-    authorizationEndpoint: 'https://discord.com/oauth2/authorize',
-    tokenEndpoint: 'https://discord.com/api/oauth2/token',
-    revocationEndpoint: 'https://discord.com/api/oauth2/token/revoke',
-    userinfoEndpoint: 'https://discord.com/api/v10/users/@me',
-    scope: ['identify', 'email'],
-    clientAuthentication: 'client_secret_basic',
-    resourceServers: ['https://discord.com/api/v10/'],
-    revokeAtLogout: false,
-    profileSource: 'userinfo',
-    userProfile: ({ id, username, global_name: name, email, verified, avatar }) => ({
-      id: id as string,
-      name: text(name) ?? text(username),
-      email: text(email),
-      ...(text(email) !== undefined && typeof verified === 'boolean' && { emailVerified: verified }),
-      ...(text(avatar) !== undefined && { picture: `https://cdn.discordapp.com/avatars/${String(id)}/${String(avatar)}.png` })
-    })
-  }, options)
+  return preset(
+    {
+      title: 'Discord',
+      authorizationEndpoint: 'https://discord.com/oauth2/authorize',
+      tokenEndpoint: 'https://discord.com/api/oauth2/token',
+      revocationEndpoint: 'https://discord.com/api/oauth2/token/revoke',
+      userinfoEndpoint: 'https://discord.com/api/v10/users/@me',
+      scope: ['identify', 'email'],
+      clientAuthentication: 'client_secret_basic',
+      resourceServers: ['https://discord.com/api/v10/'],
+      revokeAtLogout: false,
+      profileSource: 'userinfo',
+      userProfile: ({ id, username, global_name: name, email, verified, avatar }) => ({
+        id: id as string,
+        name: text(name) ?? text(username),
+        email: text(email),
+        ...(text(email) !== undefined && typeof verified === 'boolean' && { emailVerified: verified }),
+        ...(text(avatar) !== undefined && {
+          picture: `https://cdn.discordapp.com/avatars/${String(id)}/${String(avatar)}.png`
+        })
+      })
+    },
+    options
+  )
 }

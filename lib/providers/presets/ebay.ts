@@ -11,13 +11,16 @@ export interface EbayOptions extends PresetOptions {
  * eBay: OAuth 2 without OpenID Connect; the profile comes from the Identity API.
  *
  * Facts (developer.ebay.com/api-docs/static: "Getting user consent and the authorization code grant request"
- * (oauth-auth-code-grant-request), "Using a refresh token" (oauth-refresh-token-request), "Getting your redirect_uri value"
- * (oauth-redirect-uri); developer.ebay.com/api-docs/commerce/identity/types, "Identity API"):
- * - In place of a redirect URI eBay wants a RuName, a name that it gives the app; the URL behind it is set in eBay's portal.
+ * (oauth-auth-code-grant-request), "Using a refresh token" (oauth-refresh-token-request), "Getting your redirect_uri
+ * value" (oauth-redirect-uri); developer.ebay.com/api-docs/commerce/identity/types, "Identity API"):
+ * - In place of a redirect URI eBay wants a RuName, a name that it gives the app; the URL behind it is set in eBay's
+ *   portal.
  * - Basic. The token type is called "User Access Token" or "Application Access Token"; both are sent as Bearer.
- * - Access tokens last two hours; a refresh token (18 months) comes without being asked for, and a refresh brings no new one.
- * - The user is asked from apiz.ebay.com, with the scope `commerce.identity.readonly` (that host and scope are from the code of
- *   clients). `userId` does not change; since September 2025 some apps get it in place of a U.S. user's `username` too.
+ * - Access tokens last two hours; a refresh token (18 months) comes without being asked for, and a refresh brings no
+ *   new one.
+ * - The user is asked from apiz.ebay.com, with the scope `commerce.identity.readonly` (that host and scope are from the
+ *   code of clients). `userId` does not change; since September 2025 some apps get it in place of a U.S. user's
+ *   `username` too.
  *
  * @param options clientId, clientSecret and the RuName as `redirectUri`; anything else replaces what is set here
  * @throws FST_OAUTH_INVALID_OPTIONS

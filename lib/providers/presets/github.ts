@@ -17,9 +17,10 @@ export interface GithubOptions extends PresetOptions {
 /**
  * GitHub: OAuth 2 without OpenID Connect; the profile comes from the REST API.
  *
- * Facts (docs.github.com: "Authorizing OAuth apps" (apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps), "Refreshing user
- * access tokens" (apps/creating-github-apps/authenticating-with-a-github-app/refreshing-user-access-tokens), "REST API endpoints
- * for users", "REST API endpoints for emails" (rest/users/emails);
+ * Facts (docs.github.com: "Authorizing OAuth apps" (apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps),
+ * "Refreshing user access tokens"
+ * (apps/creating-github-apps/authenticating-with-a-github-app/refreshing-user-access-tokens), "REST API endpoints for
+ * users", "REST API endpoints for emails" (rest/users/emails);
  * github.blog/changelog/2025-07-14-pkce-support-for-oauth-and-github-app-authentication):
  * - Id and secret go into the form. PKCE with S256 is supported, and enforced where it was begun.
  * - Answers come form-encoded unless JSON is asked for; errors come with status 200.
@@ -28,8 +29,8 @@ export interface GithubOptions extends PresetOptions {
  *   scope `offline_access` is asked for (github.com/orgs/community/discussions/204963, of 2026); else they have no end.
  *   Those of GitHub Apps do unless that is switched off (refresh token 6 months). A refresh ends the old access token
  *   at once: none is made ahead of time. A refresh token is good for one refresh.
- * - A refresh token that is no good is called `bad_refresh_token` (not in those pages; nango.dev/blog,
- *   "GitHub App OAuth BAD_REFRESH_TOKEN").
+ * - A refresh token that is no good is called `bad_refresh_token` (not in those pages; nango.dev/blog, "GitHub App
+ *   OAuth BAD_REFRESH_TOKEN").
  * - The address of the profile is the public one, if there is one, and not said to be verified. `GET /user/emails`
  *   lists all with `primary` and `verified`, for the scope `user:email` or `user`; a GitHub App needs the permission
  *   "Email addresses". Without, it answers 404 or 403 ("Authenticating to the REST API").

@@ -9,13 +9,13 @@ export interface GitlabOptions extends PresetOptions {
 /**
  * GitLab, gitlab.com or self-managed: OpenID Connect.
  *
- * Facts (docs.gitlab.com/api/oauth2, "OAuth 2.0 identity provider API"; docs.gitlab.com/integration/openid_connect_provider,
- * "GitLab as OpenID Connect identity provider"):
- * - Metadata is at `/.well-known/openid-configuration` of each instance. That its `issuer` is the instance's URL without a slash
- *   at the end is not in those pages (not verified for instances below a path).
+ * Facts (docs.gitlab.com/api/oauth2, "OAuth 2.0 identity provider API";
+ * docs.gitlab.com/integration/openid_connect_provider, "GitLab as OpenID Connect identity provider"):
+ * - Metadata is at `/.well-known/openid-configuration` of each instance. That its `issuer` is the instance's URL
+ *   without a slash at the end is not in those pages (not verified for instances below a path).
  * - Id and secret go into the form. PKCE is recommended for server apps too.
- * - Access tokens last two hours. Each exchange brings a refresh token without being asked; a refresh ends the old refresh
- *   token and the old access token at once: none is made ahead of time.
+ * - Access tokens last two hours. Each exchange brings a refresh token without being asked; a refresh ends the old
+ *   refresh token and the old access token at once: none is made ahead of time.
  * - Tokens are revoked at `/oauth/revoke`, which the metadata names.
  * - A namespaced path stands for an id as one segment with `%2F` in it, `GET /api/v4/projects/diaspora%2Fdiaspora`
  *   (docs.gitlab.com/api/rest, "Namespaced paths"); so does the path of a file or the name of a branch.

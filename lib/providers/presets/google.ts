@@ -3,7 +3,10 @@ import type { ProviderOptions } from '../options.ts'
 import { optional, optionsOf, preset, type PresetOptions } from './preset.ts'
 
 export interface GoogleOptions extends PresetOptions {
-  /** Ask for a refresh token. Google shows its consent page at each login then, since it hands one out with a consent alone. */
+  /**
+   * Ask for a refresh token. Google shows its consent page at each login then, since it hands one out with a consent
+   * alone.
+   */
   offline?: boolean
 }
 
@@ -13,11 +16,12 @@ const ISSUER = 'https://accounts.google.com'
  * Google: OpenID Connect.
  *
  * Facts (developers.google.com/identity/protocols/oauth2/web-server, "Using OAuth 2.0 for Web Server Applications";
- * developers.google.com/identity/openid-connect: "OpenID Connect" (openid-connect) and "Google OpenID Connect API Reference"
- * (reference); accounts.google.com/.well-known/openid-configuration):
+ * developers.google.com/identity/openid-connect: "OpenID Connect" (openid-connect) and "Google OpenID Connect API
+ * Reference" (reference); accounts.google.com/.well-known/openid-configuration):
  * - ID tokens are issued by `https://accounts.google.com`, for legacy implementations by `accounts.google.com`.
  * - Basic or the form; PKCE with S256. The metadata names all endpoints.
- * - Refresh tokens come for `access_type=offline`, and only with the first consent; `prompt=consent` asks for one again.
+ * - Refresh tokens come for `access_type=offline`, and only with the first consent; `prompt=consent` asks for one
+ *   again.
  * - Revoking an access token revokes its refresh token too. That it ends the app's whole access to the account, other
  *   sessions included, is not in those pages (not verified); no token is revoked at logout because of it.
  * - There is no end-session endpoint.

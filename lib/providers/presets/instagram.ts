@@ -5,15 +5,16 @@ import { commaScope, members, optionsOf, preset, type PresetOptions, text } from
 const FIELDS = 'user_id,username,name,profile_picture_url'
 
 /**
- * Instagram (API with Instagram login: business and creator accounts): OAuth 2 without OpenID Connect. What logged in personal
- * accounts, the Basic Display API, has been shut down since December 2024.
+ * Instagram (API with Instagram login: business and creator accounts): OAuth 2 without OpenID Connect. What logged in
+ * personal accounts, the Basic Display API, has been shut down since December 2024.
  *
  * Facts (developers.facebook.com/documentation/instagram-platform: "Business Login for Instagram"
  * (instagram-api-with-instagram-login/business-login), "Get Started" (instagram-api-with-instagram-login/get-started),
  * "Me", "Access Token" and "Refresh Access Token" (reference)):
  * - The answer stands in a list under `data`, with `permissions` separated by commas, and tells no lifetime: one hour.
- * - There are no refresh tokens. A token of an hour can be traded for one of 60 days (GET graph.instagram.com/access_token,
- *   `grant_type=ig_exchange_token`), and that one be renewed when it is a day old (refresh_access_token); neither is done here.
+ * - There are no refresh tokens. A token of an hour can be traded for one of 60 days (GET
+ *   graph.instagram.com/access_token, `grant_type=ig_exchange_token`), and that one be renewed when it is a day old
+ *   (refresh_access_token); neither is done here.
  * - API calls have their token in the query, the one for the profile too.
  * - The profile stands in a list under `data` ("Get Started"), or flat, as clients have met it: both are read.
  * - PKCE is not documented; Facebook's endpoints cannot do with it, so none is used (not verified for this one).

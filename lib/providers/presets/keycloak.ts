@@ -12,8 +12,8 @@ export interface KeycloakOptions extends PresetOptions {
  *
  * Facts (keycloak.org/securing-apps/oidc-layers, "Securing applications and services with OpenID Connect"):
  * - A realm's issuer is `{baseUrl}/realms/{realm}`; everything else is in its metadata.
- * - A refresh token comes without being asked for and lasts as long as the user's session at Keycloak; the scope `offline_access`
- *   makes it outlast that (not verified in that page).
+ * - A refresh token comes without being asked for and lasts as long as the user's session at Keycloak; the scope
+ *   `offline_access` makes it outlast that (not verified in that page).
  * - Revoking a refresh token ended the user's consent and all of their sessions at that client, other browsers' too,
  *   until that was mended in 26.1, with backports to 26.0 and 24.0 (github.com/keycloak/keycloak/issues/35486). So
  *   logout revokes nothing; the end-session endpoint, where the browser goes next, ends the session and its refresh

@@ -4,7 +4,10 @@ import type { ProviderOptions } from '../options.ts'
 import { members, optionsOf, preset, type PresetOptions, text } from './preset.ts'
 
 export interface MailchimpOptions extends PresetOptions {
-  /** Data centers whose API the token may go to. Default `us1` to `us50`; which one is a user's is in `request.oauth.user.raw.dc`. */
+  /**
+   * Data centers whose API the token may go to. Default `us1` to `us50`; which one is a user's is in
+   * `request.oauth.user.raw.dc`.
+   */
   dataCenters?: readonly string[]
 }
 
@@ -17,11 +20,12 @@ const DATA_CENTERS = Array.from({ length: 50 }, (_, index) => `us${index + 1}`)
  * developer.mailchimp.com/documentation/mailchimp/guides/how-to-use-oauth2, "How to Use OAuth2"):
  * - Tokens do not expire, there are no refresh tokens, and the answer says `expires_in: 0` and `scope: null`: 0 is no
  *   end.
- * - The base of the API differs from account to account: `GET /oauth2/metadata` tells it (`dc`, `api_endpoint`). It is asked at
- *   login, so `${user.raw.api_endpoint}/3.0/` is where calls go. How many data centers there are is not verified. Of
- *   the user it tells `login.login_id`, `login_name`, `login_email` and `email`; which of the two addresses is there
- *   differs.
- * - The guide asks the metadata endpoint with `Authorization: OAuth`; Bearer is what Auth.js sends (not verified in a page).
+ * - The base of the API differs from account to account: `GET /oauth2/metadata` tells it (`dc`, `api_endpoint`). It is
+ *   asked at login, so `${user.raw.api_endpoint}/3.0/` is where calls go. How many data centers there are is not
+ *   verified. Of the user it tells `login.login_id`, `login_name`, `login_email` and `email`; which of the two
+ *   addresses is there differs.
+ * - The guide asks the metadata endpoint with `Authorization: OAuth`; Bearer is what Auth.js sends (not verified in a
+ *   page).
  * - There is no RFC 7009 endpoint in that page.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
@@ -29,23 +33,30 @@ const DATA_CENTERS = Array.from({ length: 50 }, (_, index) => `us${index + 1}`)
  */
 export function mailchimp (given: MailchimpOptions): ProviderOptions {
   const { dataCenters = DATA_CENTERS, ...options } = optionsOf('Mailchimp', given)
-  if (!Array.isArray(dataCenters) || !dataCenters.every(name => /^\w+$/.test(name))) throw new InvalidOptionsError('mailchimp() takes a list of names like "us6" as `dataCenters`', { reason: 'configuration' })
-  return preset({
-    title: 'Mailchimp',
-    authorizationEndpoint: 'https://login.mailchimp.com/oauth2/authorize',
-    tokenEndpoint: 'https://login.mailchimp.com/oauth2/token',
-    userinfoEndpoint: 'https://login.mailchimp.com/oauth2/metadata',
-    clientAuthentication: 'client_secret_post',
-    resourceServers: dataCenters.map(name => `https://${name}.api.mailchimp.com/3.0/`),
-    profileSource: 'userinfo',
-    conform,
-    userProfile: ({ accountname, login }) => ({
-      id: members(login).login_id as string,
-      name: text(members(login).login_name) ?? text(accountname),
-      email: text(members(login).login_email) ?? text(members(login).email),
-      picture: text(members(login).avatar)
+  if (!Array.isArray(dataCenters) || !dataCenters.every(name => /^\w+$/.test(name))) {
+    throw new InvalidOptionsError('mailchimp() takes a list of names like "us6" as `dataCenters`', {
+      reason: 'configuration'
     })
-  }, options)
+  }
+  return preset(
+    {
+      title: 'Mailchimp',
+      authorizationEndpoint: 'https://login.mailchimp.com/oauth2/authorize',
+      tokenEndpoint: 'https://login.mailchimp.com/oauth2/token',
+      userinfoEndpoint: 'https://login.mailchimp.com/oauth2/metadata',
+      clientAuthentication: 'client_secret_post',
+      resourceServers: dataCenters.map(name => `https://${name}.api.mailchimp.com/3.0/`),
+      profileSource: 'userinfo',
+      conform,
+      userProfile: ({ accountname, login }) => ({
+        id: members(login).login_id as string,
+        name: text(members(login).login_name) ?? text(accountname),
+        email: text(members(login).login_email) ?? text(members(login).email),
+        picture: text(members(login).avatar)
+      })
+    },
+    options
+  )
 }
 
 // A set that an app has kept counts 0 as a life that is over; here it is none that ends.

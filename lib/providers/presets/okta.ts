@@ -11,14 +11,15 @@ export interface OktaOptions extends PresetOptions {
 /**
  * Okta: OpenID Connect.
  *
- * Facts (developer.okta.com/docs: "Authorization Servers" (concepts/auth-servers), "Refresh access tokens" (guides/refresh-tokens),
- * "Build a JWT for Client Authentication" (guides/build-self-signed-jwt), "/revoke" (api/openapi/okta-oauth/oauth)):
- * - The issuer is `https://{domain}/oauth2/{authorizationServer}`, or `https://{domain}` for the organization's own server, whose
- *   access tokens are for Okta's API alone. Custom ones, `default` among them, exist only in organizations with API
- *   Access Management: others need `authorizationServer: false`.
+ * Facts (developer.okta.com/docs: "Authorization Servers" (concepts/auth-servers), "Refresh access tokens"
+ * (guides/refresh-tokens), "Build a JWT for Client Authentication" (guides/build-self-signed-jwt), "/revoke"
+ * (api/openapi/okta-oauth/oauth)):
+ * - The issuer is `https://{domain}/oauth2/{authorizationServer}`, or `https://{domain}` for the organization's own
+ *   server, whose access tokens are for Okta's API alone. Custom ones, `default` among them, exist only in
+ *   organizations with API Access Management: others need `authorizationServer: false`.
  * - The `aud` of a client assertion is the URL of the endpoint that it is sent to; `exp` is at most an hour away.
- * - Refresh tokens come for the scope `offline_access` where the app's grant types have them. Web apps keep theirs; rotation can
- *   be switched on, with a grace of 0 to 60 seconds.
+ * - Refresh tokens come for the scope `offline_access` where the app's grant types have them. Web apps keep theirs;
+ *   rotation can be switched on, with a grace of 0 to 60 seconds.
  * - A client revokes its own tokens; revoking ends that token.
  *
  * @param options clientId, clientSecret and domain; anything else replaces what is set here

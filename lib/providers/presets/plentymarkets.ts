@@ -10,14 +10,16 @@ export interface PlentymarketsOptions extends PresetOptions {
 /**
  * plentymarkets: users of a shop's backend log in with name and password (RFC 6749, section 4.3).
  *
- * Facts (developers.plentymarkets.com/rest-doc/authentication/details, which could not be read; taken from requests-oauthlib's
- * plentymarkets fix, github.com/requests/requests-oauthlib/pull/263, and the code of several clients, so not verified):
+ * Facts (developers.plentymarkets.com/rest-doc/authentication/details, which could not be read; taken from
+ * requests-oauthlib's plentymarkets fix, github.com/requests/requests-oauthlib/pull/263, and the code of several
+ * clients, so not verified):
  * - `POST /rest/login` takes user name and password, `POST /rest/login/refresh` the refresh token. In which form the
  *   latter has it is not said even in the description that clients are generated from; clients send `refresh_token`, as
  *   is done here.
  * - `POST /rest/logout` ends the access token that it is called with (the same description). That is no RFC 7009, so
  *   the plugin's logout does not call it.
- * - The answers' members are in camel case, those of a refresh too; newer systems send RFC 6749's names. Access tokens last a day.
+ * - The answers' members are in camel case, those of a refresh too; newer systems send RFC 6749's names. Access tokens
+ *   last a day.
  * - `GET /rest/user` tells who logged in.
  * - There is no client authentication: any `clientId` will do, and a 401 to a refresh can only mean the refresh token.
  *
@@ -47,9 +49,16 @@ export function plentymarkets (given: PlentymarketsOptions): ProviderOptions {
   }, options)
 }
 
-const NAMES: Record<string, string> = { accessToken: 'access_token', tokenType: 'token_type', expiresIn: 'expires_in', refreshToken: 'refresh_token' }
+const NAMES: Record<string, string> = {
+  accessToken: 'access_token',
+  tokenType: 'token_type',
+  expiresIn: 'expires_in',
+  refreshToken: 'refresh_token'
+}
 
 const conform: Conform = (answer, { status, grantType }) => {
-  const named: TokenMembers = Object.fromEntries(Object.entries(answer).map(([name, value]) => [Object.hasOwn(NAMES, name) ? NAMES[name] : name, value]))
+  const named: TokenMembers = Object.fromEntries(
+    Object.entries(answer).map(([name, value]) => [Object.hasOwn(NAMES, name) ? NAMES[name] : name, value])
+  )
   return endedGrant(named, () => status === 401 && grantType === 'refresh_token')
 }

@@ -8,9 +8,9 @@ import type { ClientAssertionOptions, ProviderOptions } from '../options.ts'
 export type PresetOptions = Partial<ProviderOptions> & Pick<ProviderOptions, 'clientId'>
 
 /**
- * Puts a provider's facts and the app's own options together. The app's win; parameters and hooks are added to the preset's,
- * and an option that is `undefined` (a variable that is not set) replaces nothing. Without a secret the app is a public client;
- * with one that is `undefined` it is not, and what checks the options says so.
+ * Puts a provider's facts and the app's own options together. The app's win; parameters and hooks are added to the
+ * preset's, and an option that is `undefined` (a variable that is not set) replaces nothing. Without a secret the app
+ * is a public client; with one that is `undefined` it is not, and what checks the options says so.
  * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
  */
 export function preset (facts: Omit<ProviderOptions, 'clientId'>, options: PresetOptions): ProviderOptions {
@@ -27,8 +27,13 @@ export function preset (facts: Omit<ProviderOptions, 'clientId'>, options: Prese
   }
   // Written and without a value: what checks the options says so.
   if ('clientId' in options && options.clientId === undefined) Object.assign(merged, { clientId: undefined })
-  if ('clientSecret' in options && options.clientSecret === undefined) Object.assign(merged, { clientSecret: undefined })
-  else if (given.clientSecret === undefined && given.clientAuthentication === undefined && typeof facts.clientAuthentication === 'string') {
+  if ('clientSecret' in options && options.clientSecret === undefined) {
+    Object.assign(merged, { clientSecret: undefined })
+  } else if (
+    given.clientSecret === undefined &&
+    given.clientAuthentication === undefined &&
+    typeof facts.clientAuthentication === 'string'
+  ) {
     merged.clientAuthentication = 'none'
   }
   return merged
@@ -46,7 +51,9 @@ export function optionsOf<T> (title: string | undefined, options: T): T {
 
 // Objects stay objects: there `null` takes away what the preset says.
 function merge (facts: RequestParameters, given: RequestParameters): RequestParameters {
-  if (facts instanceof URLSearchParams || given instanceof URLSearchParams) return setParameters(setParameters(new URLSearchParams(), facts), given)
+  if (facts instanceof URLSearchParams || given instanceof URLSearchParams) {
+    return setParameters(setParameters(new URLSearchParams(), facts), given)
+  }
   return { ...facts, ...given }
 }
 
@@ -70,7 +77,11 @@ function mergeAssertions (facts: Assertion, given: Assertion): Assertion {
  */
 export function required (presetName: string, field: string, value: unknown): string {
   if (typeof value === 'string' && value !== '') return value
-  throw new InvalidOptionsError(`${presetName}() needs \`${field}\`, and it is ${value === '' ? 'empty' : 'missing (it is undefined: an environment variable that is not set?)'}`, { reason: 'configuration' })
+  throw new InvalidOptionsError(
+    `${presetName}() needs \`${field}\`, and it is ` +
+      `${value === '' ? 'empty' : 'missing (it is undefined: an environment variable that is not set?)'}`,
+    { reason: 'configuration' }
+  )
 }
 
 /**
@@ -78,10 +89,21 @@ export function required (presetName: string, field: string, value: unknown): st
  * @throws FST_OAUTH_INVALID_OPTIONS where it is something else than a preset can use
  */
 export function optional<T> (presetName: string, field: string, value: T, kind: 'text' | 'boolean' | 'scope'): T {
-  const fine = { text: () => text(value) !== undefined, boolean: () => typeof value === 'boolean', scope: () => parseScope(value) !== undefined }
+  const fine = {
+    text: () => text(value) !== undefined,
+    boolean: () => typeof value === 'boolean',
+    scope: () => parseScope(value) !== undefined
+  }
   if (value === undefined || fine[kind]()) return value
-  const wanted = { text: 'a string that is not empty', boolean: 'true or false', scope: 'a list of strings or one string with spaces' }
-  throw new InvalidOptionsError(`${presetName}() takes ${wanted[kind]} as \`${field}\`, and it is ${JSON.stringify(value)}`, { reason: 'configuration' })
+  const wanted = {
+    text: 'a string that is not empty',
+    boolean: 'true or false',
+    scope: 'a list of strings or one string with spaces'
+  }
+  throw new InvalidOptionsError(
+    `${presetName}() takes ${wanted[kind]} as \`${field}\`, and it is ${JSON.stringify(value)}`,
+    { reason: 'configuration' }
+  )
 }
 
 /** A server's URL without a slash at its end, from a URL or a bare host name. */

@@ -28,21 +28,26 @@ export interface SlackOptions extends PresetOptions {
  *   together with others. The ID token has the login's nonce. Name, verified address and picture are in userinfo, which
  *   answers errors with status 200 and `ok` false.
  * - OAuth v2: `scope` is for the bot, `user_scope` for the user, both separated by commas.
- * - The bot's token is the answer's own (`token_type` `bot`), the user's stands under `authed_user` (`user`); both are sent as
- *   Bearer. The answer to a refresh has the new token at its top, whosever it is.
+ * - The bot's token is the answer's own (`token_type` `bot`), the user's stands under `authed_user` (`user`); both are
+ *   sent as Bearer. The answer to a refresh has the new token at its top, whosever it is.
  * - Tokens last for ever; with token rotation 12 hours, and refresh tokens come without being asked for.
- * - Basic is what Slack recommends. PKCE may be used once an app has enabled it, which makes it a public client for good (its
- *   refresh tokens then end after 30 days): with a secret none is used. `pkce: 'S256'` does where the app has it enabled.
- * - Errors come with status 200 and `ok` false. That a bad refresh token is `invalid_refresh_token` is not in those pages.
- * - `auth.test` tells whose token it is: with a bot's token that is the bot, and who installed it is in the token answer alone.
- *   So `request.oauth.user` is null where calls are made as a bot; `tokens.raw.authed_user.id` is in `onLogin`.
+ * - Basic is what Slack recommends. PKCE may be used once an app has enabled it, which makes it a public client for
+ *   good (its refresh tokens then end after 30 days): with a secret none is used. `pkce: 'S256'` does where the app has
+ *   it enabled.
+ * - Errors come with status 200 and `ok` false. That a bad refresh token is `invalid_refresh_token` is not in those
+ *   pages.
+ * - `auth.test` tells whose token it is: with a bot's token that is the bot, and who installed it is in the token
+ *   answer alone. So `request.oauth.user` is null where calls are made as a bot; `tokens.raw.authed_user.id` is in
+ *   `onLogin`.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
  * @throws FST_OAUTH_INVALID_OPTIONS
  */
 export function slack (given: SlackOptions): ProviderOptions {
   const { userScope, actAs, ...options } = optionsOf('Slack', given)
-  if (actAs !== undefined && actAs !== 'bot' && actAs !== 'user') throw new InvalidOptionsError('slack() takes "bot" or "user" as `actAs`', { reason: 'configuration' })
+  if (actAs !== undefined && actAs !== 'bot' && actAs !== 'user') {
+    throw new InvalidOptionsError('slack() takes "bot" or "user" as `actAs`', { reason: 'configuration' })
+  }
   const scope = parseScope(options.scope) ?? []
   const userScopes = parseScope(optional('slack', 'userScope', userScope, 'scope'))
   const oauth = userScopes !== undefined || actAs !== undefined

@@ -4,12 +4,12 @@ import { endedGrant, preset, type PresetOptions } from './preset.ts'
 /**
  * Twitch: OpenID Connect.
  *
- * Facts (dev.twitch.tv/docs/authentication: "Using OIDC to get OAuth Access Tokens" (getting-tokens-oidc), "Refreshing Access
- * Tokens" (refresh-tokens), "Revoking Access Tokens" (revoke-tokens), "Validating Tokens" (validate-tokens)):
- * - Name, picture and address are in the ID token only where the parameter `claims` asks for them; the address also needs the
- *   scope `user:read:email`.
- * - Secret in the form. A refresh token comes without being asked for, and may change with each use; the answer to a refresh
- *   tells no lifetime. A refresh after a 401 is what Twitch recommends.
+ * Facts (dev.twitch.tv/docs/authentication: "Using OIDC to get OAuth Access Tokens" (getting-tokens-oidc), "Refreshing
+ * Access Tokens" (refresh-tokens), "Revoking Access Tokens" (revoke-tokens), "Validating Tokens" (validate-tokens)):
+ * - Name, picture and address are in the ID token only where the parameter `claims` asks for them; the address also
+ *   needs the scope `user:read:email`.
+ * - Secret in the form. A refresh token comes without being asked for, and may change with each use; the answer to a
+ *   refresh tells no lifetime. A refresh after a 401 is what Twitch recommends.
  * - Granted scopes come as a list. A refresh token that is no good is a 400 with the message "Invalid refresh token".
  * - The metadata has no revocation endpoint; there is one.
  * - Calls to the API (Helix) need the header `Client-Id` beside the token.

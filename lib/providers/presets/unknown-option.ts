@@ -26,7 +26,9 @@ const ALIASES: Record<string, string> = {
  */
 export function unknownOption (name: string, names: readonly string[]): string {
   const near = nearest(name, names)
-  return near === undefined ? 'is no option; take it out' : `is no option; did you mean ${near}? Either write ${near} or take it out`
+  return near === undefined
+    ? 'is no option; take it out'
+    : `is no option; did you mean ${near}? Either write ${near} or take it out`
 }
 
 /** The name that was most likely meant, or undefined where none is like it. */
@@ -46,7 +48,9 @@ function nearest (name: string, names: readonly string[]): string | undefined {
 
 const plain = (name: string) => name.toLowerCase().replaceAll(/[_-]/g, '').slice(0, 64)
 
-/** How many letters have to be put in, taken out, replaced or swapped with their neighbour to make the one the other. */
+/**
+ * How many letters have to be put in, taken out, replaced or swapped with their neighbour to make the one the other.
+ */
 function distance (a: string, b: string): number {
   let before: number[] = []
   let last = Array.from({ length: b.length + 1 }, (_, index) => index)
@@ -55,7 +59,9 @@ function distance (a: string, b: string): number {
     for (let j = 1; j <= b.length; j++) {
       const cost = a[i - 1] === b[j - 1] ? 0 : 1
       row[j] = Math.min(last[j]! + 1, row[j - 1]! + 1, last[j - 1]! + cost)
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) row[j] = Math.min(row[j]!, before[j - 2]! + 1)
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) {
+        row[j] = Math.min(row[j]!, before[j - 2]! + 1)
+      }
     }
     before = last
     last = row

@@ -8,7 +8,8 @@ import { optionsOf, preset, type PresetOptions, text } from './preset.ts'
  * Facts (open.weibo.com/wiki: "oauth2/access_token" (OAuth2/access_token, of 2022-10-11), "授权机制说明", "users/show"
  * (2/users/show), "account/get_uid" (2/account/get_uid)):
  * - Id and secret go into the form. The answer has no `token_type`, its `expires_in` is text; `uid` is the user's id.
- * - There is no refresh token for web apps (mobile apps that use Weibo's SDK get one): whose token has ended logs in again.
+ * - There is no refresh token for web apps (mobile apps that use Weibo's SDK get one): whose token has ended logs in
+ *   again.
  * - API calls have their token in the query (`access_token`), or in a header with a scheme of Weibo's own (`OAuth2`).
  * - `GET /2/users/show.json` tells the profile of the user whose `uid` it is asked for; whose token it is, the token
  *   answer says, or `GET /2/account/get_uid.json`. There is no address.

@@ -3,18 +3,27 @@ import { withTimeout } from '../../util/timeout.ts'
 import type { TokenStore } from './token-store.ts'
 
 /**
- * Puts a time limit on every call of a store and turns its failures into one typed error, which holds no address. A store of
- * an app's own may answer null for what it has not, and nothing where it has written.
+ * Puts a time limit on every call of a store and turns its failures into one typed error, which holds no address. A
+ * store of an app's own may answer null for what it has not, and nothing where it has written.
  * @param timeoutMs milliseconds
  * @throws FST_OAUTH_STORE_UNAVAILABLE
  */
-export function boundedStore (store: TokenStore, timeoutMs: number, onFailure: (method: string, cause: unknown) => void): TokenStore {
-  const bounded = <A extends unknown[], T>(method: string, call: (...args: A) => Promise<T>) => (...args: A): Promise<T> =>
-    withTimeout(() => call.apply(store, args), timeoutMs).catch((cause: unknown) => {
-      if (cause instanceof OAuthError) throw cause
-      onFailure(method, cause)
-      throw new StoreUnavailableError('the store of the logins does not answer; try again in a moment', { reason: method, retryAfter: 1 })
-    })
+export function boundedStore (
+  store: TokenStore,
+  timeoutMs: number,
+  onFailure: (method: string, cause: unknown) => void
+): TokenStore {
+  const bounded =
+    <A extends unknown[], T>(method: string, call: (...args: A) => Promise<T>) =>
+      (...args: A): Promise<T> =>
+        withTimeout(() => call.apply(store, args), timeoutMs).catch((cause: unknown) => {
+          if (cause instanceof OAuthError) throw cause
+          onFailure(method, cause)
+          throw new StoreUnavailableError('the store of the logins does not answer; try again in a moment', {
+            reason: method,
+            retryAfter: 1
+          })
+        })
   const get = bounded('get', store.get)
   const set = bounded('set', store.set)
   const take = bounded('consume', store.consume)

@@ -23,11 +23,19 @@ export function parseEncryptionKeys (keys: readonly (Uint8Array | string)[]): Bu
 
 /**
  * Seals what a store keeps with AES-256-GCM. Record id, provider and subject are authenticated with it, so that one
- * record cannot be put in another's place. The first key seals, all of them open: a record moves to the new key when it is written.
+ * record cannot be put in another's place. The first key seals, all of them open: a record moves to the new key when it
+ * is written.
  * @param onUnreadable called with a record's provider where no key opens it; to everybody else the record is not there
  */
-export function encryptedStore (store: TokenStore, keys: readonly Buffer[], onUnreadable: (provider: string) => void): TokenStore {
-  const named = keys.map((secret): Key => ({ name: createHash('sha256').update(secret).digest('base64url').slice(0, 8), secret }))
+export function encryptedStore (
+  store: TokenStore,
+  keys: readonly Buffer[],
+  onUnreadable: (provider: string) => void
+): TokenStore {
+  const named = keys.map((secret): Key => ({
+    name: createHash('sha256').update(secret).digest('base64url').slice(0, 8),
+    secret
+  }))
   const open = (id: string, stored: StoredRecord | undefined): StoredRecord | undefined => {
     if (stored === undefined) return undefined
     const record = unseal(id, stored as SealedRecord, named)
@@ -41,22 +49,30 @@ export function encryptedStore (store: TokenStore, keys: readonly Buffer[], onUn
     consume: async id => open(id, await store.consume(id)),
     touch: (id, options) => store.touch(id, options),
     delete: id => store.delete(id),
-    ...(acquireRefresh !== undefined && finishRefresh !== undefined && {
-      acquireRefresh: async (id: string, intent: Parameters<typeof acquireRefresh>[1]): Promise<AcquireRefreshResult> => {
+    ...(acquireRefresh !== undefined &&
+      finishRefresh !== undefined && {
+      acquireRefresh: async (
+        id: string,
+        intent: Parameters<typeof acquireRefresh>[1]
+      ): Promise<AcquireRefreshResult> => {
         const result = await acquireRefresh.call(store, id, intent)
         if (result.state === 'gone') return result
         const record = open(id, result.record)
         return record === undefined ? { state: 'gone' } : { ...result, record }
       },
       finishRefresh: (id: string, { record, ...outcome }: Parameters<typeof finishRefresh>[1]) =>
-        finishRefresh.call(store, id, { ...outcome, ...(record !== undefined && { record: seal(id, record, named[0]!) }) })
+        finishRefresh.call(store, id, {
+          ...outcome,
+          ...(record !== undefined && { record: seal(id, record, named[0]!) })
+        })
     }),
     ...(store.inspect !== undefined && { inspect: () => store.inspect!() })
   }
 }
 
 // The parts are of fixed number and none can hold a line break, so no two contexts read the same.
-const context = (id: string, version: number, provider: string, subject: string) => Buffer.from(JSON.stringify([id, version, provider, subject]))
+const context = (id: string, version: number, provider: string, subject: string) =>
+  Buffer.from(JSON.stringify([id, version, provider, subject]))
 
 function seal (id: string, record: StoredRecord, key: Key): SealedRecord {
   const provider = String(record.provider ?? '')
@@ -65,7 +81,13 @@ function seal (id: string, record: StoredRecord, key: Key): SealedRecord {
   const cipher = createCipheriv('aes-256-gcm', key.secret, iv)
   cipher.setAAD(context(id, record.version, provider, subject))
   const text = Buffer.concat([cipher.update(JSON.stringify(record), 'utf8'), cipher.final()])
-  return { version: record.version, provider, subject, key: key.name, sealed: Buffer.concat([iv, cipher.getAuthTag(), text]).toString('base64url') }
+  return {
+    version: record.version,
+    provider,
+    subject,
+    key: key.name,
+    sealed: Buffer.concat([iv, cipher.getAuthTag(), text]).toString('base64url')
+  }
 }
 
 // What stands in the place of a record may be anything, and a log is no place for it.

@@ -18,7 +18,11 @@ export class MemoryTokenStore implements TokenStore {
     return this.#records.get(id)
   }
 
-  async set (id: string, record: StoredRecord, { expectedVersion }: { ttl: number, expectedVersion?: number }): Promise<boolean> {
+  async set (
+    id: string,
+    record: StoredRecord,
+    { expectedVersion }: { ttl: number; expectedVersion?: number }
+  ): Promise<boolean> {
     if (expectedVersion !== undefined && (this.#records.get(id)?.version ?? 0) !== expectedVersion) return false
     this.#records.set(id, record)
     return true

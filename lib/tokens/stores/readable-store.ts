@@ -33,7 +33,10 @@ export function readableStore (
     get: async id => readable(id, await store.get(id)),
     consume: async id => readable(id, await store.consume(id)),
     ...(acquireRefresh !== undefined && {
-      acquireRefresh: async (id: string, intent: Parameters<typeof acquireRefresh>[1]): Promise<AcquireRefreshResult> => {
+      acquireRefresh: async (
+        id: string,
+        intent: Parameters<typeof acquireRefresh>[1]
+      ): Promise<AcquireRefreshResult> => {
         const result = await acquireRefresh(id, intent)
         if (result.state === 'gone') return result
         const record = readable(id, result.record)

@@ -3,8 +3,8 @@ import { ENTRY, ENTRY_PREFIX, type SessionStore, unguardedSessionStore } from '.
 import type { StoredRecord, TokenStore } from './token-store.ts'
 
 /**
- * What stands in the session store: shaped like a session, since stores compute a TTL from `cookie`: some from `expires`,
- * some from `maxAge`, some from `originalMaxAge`.
+ * What stands in the session store: shaped like a session, since stores compute a TTL from `cookie`: some from
+ * `expires`, some from `maxAge`, some from `originalMaxAge`.
  */
 interface Envelope {
   cookie: { originalMaxAge: number, maxAge: number, expires: Date | string, path: string, httpOnly: boolean }

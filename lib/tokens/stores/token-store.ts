@@ -34,8 +34,8 @@ export type AcquireRefreshResult =
   | { state: 'gone' }
 
 /**
- * Where token records and pending logins live. Every method may reject; nothing is retried.
- * `acquireRefresh` and `finishRefresh` are for stores that several processes share: the two halves of a refresh, each one atomic step.
+ * Where token records and pending logins live. Every method may reject; nothing is retried. `acquireRefresh` and
+ * `finishRefresh` are for stores that several processes share: the two halves of a refresh, each one atomic step.
  */
 export interface TokenStore {
   /** Reads a record. */
@@ -47,17 +47,29 @@ export interface TokenStore {
    * @param options.onlyIfUnlocked do not write where an intent stands
    * @returns false where another writer was first, or where the record has been deleted
    */
-  set (id: string, record: StoredRecord, options: { ttl: number, expectedVersion?: number, onlyIfUnlocked?: boolean }): Promise<boolean>
+  set(
+    id: string,
+    record: StoredRecord,
+    options: { ttl: number; expectedVersion?: number; onlyIfUnlocked?: boolean }
+  ): Promise<boolean>
   /** Reads and deletes as one step: of many callers, one gets the record. */
   consume (id: string): Promise<StoredRecord | undefined>
   /** Keeps a record alive for `ttl` more seconds. */
   touch (id: string, options: { ttl: number }): Promise<void>
   /** Deletes a record for good: a `set` or `finishRefresh` that comes later returns false. */
   delete (id: string): Promise<void>
-  /** Announces a refresh, unless another holder is at work, or silent and `takeOver` false. Called again by the same owner, it extends the intent. */
+  /**
+   * Announces a refresh, unless another holder is at work, or silent and `takeOver` false. Called again by the same
+   * owner, it extends the intent.
+   */
   acquireRefresh? (id: string, intent: RefreshLease): Promise<AcquireRefreshResult>
-  /** Ends the caller's own intent, and with `record` writes the outcome. False where the intent is not (or no longer) the caller's. */
+  /**
+   * Ends the caller's own intent, and with `record` writes the outcome. False where the intent is not (or no longer)
+   * the caller's.
+   */
   finishRefresh? (id: string, outcome: { owner: string, record?: StoredRecord, ttl: number }): Promise<boolean>
-  /** Looks for settings that would lose what was stored; each finding is a sentence for the log. Asked once, at boot. */
+  /**
+   * Looks for settings that would lose what was stored; each finding is a sentence for the log. Asked once, at boot.
+   */
   inspect? (): Promise<string[]>
 }

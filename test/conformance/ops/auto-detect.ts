@@ -24,15 +24,29 @@ function readAnswers (sentence: string): Partial<Record<'basic' | 'body', WireAn
 /** `auto_detect`: a server that takes one of two styles, and a client that was not told which. */
 const autoDetect: Operation = {
   given: SETTINGS,
-  run: async ({ given: { flow, ...given } }) => await observe(async (observed) => {
-    const answers = readAnswers(flow)
-    const rig = new Rig({ given, servers: [request => answers[styleOf(request) as 'basic' | 'body'] ?? serve(request.url, json({ error: 'invalid_client' }, 401))(request)] })
-    const exchanges = /second exchange|two exchanges|exchanged? twice/.test(flow) ? 2 : 1
-    const wire = rig.wire.requests
-    observed.wire = wire
-    observed.facts = { get wire_summary () { return wire.map(styleOf) } }
-    for (let count = 0; count < exchanges; count++) observed.tokens = await rig.session().fetchTokens({ code: `code-${count}` })
-  })
+  run: async ({ given: { flow, ...given } }) =>
+    await observe(async observed => {
+      const answers = readAnswers(flow)
+      const rig = new Rig({
+        given,
+        servers: [
+          request =>
+            answers[styleOf(request) as 'basic' | 'body'] ??
+            serve(request.url, json({ error: 'invalid_client' }, 401))(request)
+        ]
+      })
+      const exchanges = /second exchange|two exchanges|exchanged? twice/.test(flow) ? 2 : 1
+      const wire = rig.wire.requests
+      observed.wire = wire
+      observed.facts = {
+        get wire_summary () {
+          return wire.map(styleOf)
+        }
+      }
+      for (let count = 0; count < exchanges; count++) {
+        observed.tokens = await rig.session().fetchTokens({ code: `code-${count}` })
+      }
+    })
 }
 
 export const autoDetectOperations = { auto_detect: autoDetect }

@@ -16,8 +16,19 @@ function deviceRig (given: Members) {
     waited.push(seconds)
     now += seconds
   }
-  const { device_code: code = 'd', device_response: answer = { device_code: code, user_code: 'U', verification_uri: 'https://as.b/d', expires_in: 1800 }, poll_errors: errors } = given
-  const polls = errors?.map((error: string | null) => error === null ? { status: 200, body: GRANTED } : { status: 400, body: JSON.stringify({ error }) })
+  const {
+    device_code: code = 'd',
+    device_response: answer = {
+      device_code: code,
+      user_code: 'U',
+      verification_uri: 'https://as.b/d',
+      expires_in: 1800
+    },
+    poll_errors: errors
+  } = given
+  const polls = errors?.map((error: string | null) =>
+    error === null ? { status: 200, body: GRANTED } : { status: 400, body: JSON.stringify({ error }) }
+  )
   const rig = new Rig({
     given: { flow: 'device', ...given, ...(polls !== undefined && { token_response: polls }) },
     servers: [serve(DEVICE_ENDPOINT, json(answer, answer.error === undefined ? 200 : 400))],

@@ -5,7 +5,9 @@ import { codesOf } from '../error-codes.ts'
 import type { Observation } from '../observation.ts'
 import { observe, type Operation } from '../operation.ts'
 
-/** `validate_id_token`: a login whose ID token is as a sentence says. Where it means several, all must come to the same. */
+/**
+ * `validate_id_token`: a login whose ID token is as a sentence says. Where it means several, all must come to the same.
+ */
 const validateIdToken: Operation = {
   given: ['id_token', 'flow'],
   run: async ({ given }) => {
@@ -14,7 +16,13 @@ const validateIdToken: Operation = {
     for (const variant of variants) outcomes.push(await login(variant))
     const [first] = outcomes
     const odd = outcomes.find(({ error }) => codesOf(error)[0] !== codesOf(first!.error)[0])
-    if (odd !== undefined) return { error: new Error(`not every kind of "${given.id_token}" comes to the same: one is ${codesOf(odd.error)[0] ?? 'fine'}`) }
+    if (odd !== undefined) {
+      return {
+        error: new Error(
+          `not every kind of "${given.id_token}" comes to the same: one is ${codesOf(odd.error)[0] ?? 'fine'}`
+        )
+      }
+    }
     return first!
   }
 }

@@ -35,12 +35,17 @@ const revokeRequest: Operation = {
 /** `introspect_request`: whether a token is still good. */
 const introspectRequest: Operation = {
   given: [...SETTINGS, 'url', 'token_type_hint', 'answer'],
-  run: async ({ given }) => await observe(async (observed) => {
-    const { token, url, token_type_hint: hint, answer = { active: true }, ...rest } = given
-    const rig = new Rig({ given: rest, options: { introspectionEndpoint: url, clientSecret: 'sec' }, servers: [serve(url, json(answer))] })
-    Object.assign(observed, rig.observed)
-    observed.facts = await rig.provider.introspect(token, hint ?? undefined)
-  })
+  run: async ({ given }) =>
+    await observe(async observed => {
+      const { token, url, token_type_hint: hint, answer = { active: true }, ...rest } = given
+      const rig = new Rig({
+        given: rest,
+        options: { introspectionEndpoint: url, clientSecret: 'sec' },
+        servers: [serve(url, json(answer))]
+      })
+      Object.assign(observed, rig.observed)
+      observed.facts = await rig.provider.introspect(token, hint ?? undefined)
+    })
 }
 
 const STAGE = ['hook', 'hook_type', 'type', 'stage', 'name']
@@ -59,6 +64,14 @@ const registerHook: Operation = {
   })
 }
 
-const stageOf = (members: Members) => STAGE.map(key => members[key]).find(value => typeof value === 'string') as string | undefined
+const stageOf = (members: Members) =>
+  STAGE.map(key => members[key]).find(value => typeof value === 'string') as string | undefined
 
-export const smallOperations = { challenge, verifier, revoke_request: revokeRequest, introspect_request: introspectRequest, introspect: introspectRequest, register_hook: registerHook }
+export const smallOperations = {
+  challenge,
+  verifier,
+  revoke_request: revokeRequest,
+  introspect_request: introspectRequest,
+  introspect: introspectRequest,
+  register_hook: registerHook
+}

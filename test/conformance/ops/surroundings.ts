@@ -14,19 +14,25 @@ import { speaksOf } from '../sentences.ts'
 /** `load`: where tokens are found again. */
 const load: Operation = {
   given: ['flow'],
-  run: async ({ given: { flow } }) => await withCleanup(async cleanup => await observe(async (observed) => {
-    speaksOf(flow, /logged.in|principal|user/, /anonymous|visitor/)
-    const records = new Map<string, StoredRecord>()
-    const site = await loginSite(cleanup, {}, { tokenStore: mapStore(records) })
-    const browser = new Browser()
-    await site.open(browser, await site.begin(browser))
-    const user = String(await site.userOf(browser))
-    const keyed = [...records.keys()].some(key => key.includes('acme') && key.includes(user))
-    observed.described = {
-      logged_in: keyed ? 'store keyed by (provider, principal)' : 'store keyed by a random id that the session alone knows',
-      anonymous: 'session'
-    }
-  }))
+  run: async ({ given: { flow } }) =>
+    await withCleanup(
+      async cleanup =>
+        await observe(async observed => {
+          speaksOf(flow, /logged.in|principal|user/, /anonymous|visitor/)
+          const records = new Map<string, StoredRecord>()
+          const site = await loginSite(cleanup, {}, { tokenStore: mapStore(records) })
+          const browser = new Browser()
+          await site.open(browser, await site.begin(browser))
+          const user = String(await site.userOf(browser))
+          const keyed = [...records.keys()].some(key => key.includes('acme') && key.includes(user))
+          observed.described = {
+            logged_in: keyed
+              ? 'store keyed by (provider, principal)'
+              : 'store keyed by a random id that the session alone knows',
+            anonymous: 'session'
+          }
+        })
+    )
 }
 
 function mapStore (records: Map<string, StoredRecord>): TokenStore {
@@ -47,24 +53,46 @@ function mapStore (records: Map<string, StoredRecord>): TokenStore {
 /** `close`: a client that is closed twice and then called. */
 const close: Operation = {
   given: ['flow'],
-  run: async ({ given: { flow } }) => await withCleanup(async cleanup => await observe(async (observed) => {
-    speaksOf(flow, /close/, /twice|again/)
-    const { server, port, close } = await listen((_request, response) => { response.end('{}') })
-    cleanup.after(close)
-    const url = `http://127.0.0.1:${port}/`
-    const provider = createProvider({ authorizationEndpoint: `${url}authorize`, tokenEndpoint: `${url}token`, clientId: 'cid', resourceServers: [url] })
-    const client = provider.session({ tokens: { access_token: 'at1' } })
-    await client.get('x').json()
-    await provider.close()
-    await provider.close()
-    const refused = await client.get('x').json().then(() => undefined, (error: unknown) => error)
-    observed.facts = { idempotent: refused instanceof OAuthError, pooled_connections_released: await hasNoConnections(server) }
-  }))
+  run: async ({ given: { flow } }) =>
+    await withCleanup(
+      async cleanup =>
+        await observe(async observed => {
+          speaksOf(flow, /close/, /twice|again/)
+          const { server, port, close } = await listen((_request, response) => {
+            response.end('{}')
+          })
+          cleanup.after(close)
+          const url = `http://127.0.0.1:${port}/`
+          const provider = createProvider({
+            authorizationEndpoint: `${url}authorize`,
+            tokenEndpoint: `${url}token`,
+            clientId: 'cid',
+            resourceServers: [url]
+          })
+          const client = provider.session({ tokens: { access_token: 'at1' } })
+          await client.get('x').json()
+          await provider.close()
+          await provider.close()
+          const refused = await client
+            .get('x')
+            .json()
+            .then(
+              () => undefined,
+              (error: unknown) => error
+            )
+          observed.facts = {
+            idempotent: refused instanceof OAuthError,
+            pooled_connections_released: await hasNoConnections(server)
+          }
+        })
+    )
 }
 
 async function hasNoConnections (server: Awaited<ReturnType<typeof listen>>['server']): Promise<boolean> {
   for (let tries = 0; tries < 100; tries++) {
-    const count = await new Promise<number>((resolve, reject) => server.getConnections((error, connections) => error === null ? resolve(connections) : reject(error)))
+    const count = await new Promise<number>((resolve, reject) =>
+      server.getConnections((error, connections) => (error === null ? resolve(connections) : reject(error)))
+    )
     if (count === 0) return true
     await setTimeout(10)
   }
@@ -74,15 +102,22 @@ async function hasNoConnections (server: Awaited<ReturnType<typeof listen>>['ser
 /** `lookup`: a provider that was not registered. */
 const lookup: Operation = {
   given: ['flow'],
-  run: async ({ given: { flow } }) => await withCleanup(async cleanup => await observe(async (observed) => {
-    speaksOf(flow, /unregistered|not registered|unknown/, /provider/)
-    const app = Fastify()
-    cleanup.after(() => app.close())
-    await app.register(cookie)
-    await app.register(session, { secret: SESSION_SECRET })
-    await app.register(oauth, { baseUrl: 'https://app.b', providers: { acme: { issuer: 'https://as.b', clientId: 'cid', clientSecret: 'sec' } } })
-    observed.described = { result: outcomeOf(() => app.oauth.provider('unregistered')) }
-  }))
+  run: async ({ given: { flow } }) =>
+    await withCleanup(
+      async cleanup =>
+        await observe(async observed => {
+          speaksOf(flow, /unregistered|not registered|unknown/, /provider/)
+          const app = Fastify()
+          cleanup.after(() => app.close())
+          await app.register(cookie)
+          await app.register(session, { secret: SESSION_SECRET })
+          await app.register(oauth, {
+            baseUrl: 'https://app.b',
+            providers: { acme: { issuer: 'https://as.b', clientId: 'cid', clientSecret: 'sec' } }
+          })
+          observed.described = { result: outcomeOf(() => app.oauth.provider('unregistered')) }
+        })
+    )
 }
 
 function outcomeOf (find: () => unknown): string {

@@ -7,20 +7,45 @@ import { Rig } from '../rig.ts'
 import { SETTINGS, withState } from '../settings.ts'
 import { deviceTokens } from './device.ts'
 
-const GIVEN = ['code', 'callback_url', 'state', 'code_verifier', 'body', 'headers', 'username', 'password', 'device_code', 'device_response', 'poll_errors', ...ASSERTION_KEYS]
-const EXCHANGE = ['subject_token', 'subject_token_type', 'actor_token', 'actor_token_type', 'requested_token_type', 'resource']
+const GIVEN = [
+  'code',
+  'callback_url',
+  'state',
+  'code_verifier',
+  'body',
+  'headers',
+  'username',
+  'password',
+  'device_code',
+  'device_response',
+  'poll_errors',
+  ...ASSERTION_KEYS
+]
+const EXCHANGE = [
+  'subject_token',
+  'subject_token_type',
+  'actor_token',
+  'actor_token_type',
+  'requested_token_type',
+  'resource'
+]
 
 /** `exchange_code`, `token_request`: one call of the token endpoint, by whatever grant. */
 const tokenRequest: Operation = {
   given: [...SETTINGS, ...GIVEN, ...EXCHANGE],
-  run: async ({ given: all }) => await observe(async (observed) => {
-    const given = withState(all)
-    const rig = new Rig({ given })
-    const session = rig.session()
-    Object.assign(observed, { ...rig.observed, session, facts: { authorized_before: session.authorized } })
-    const tokens = await obtain(rig, session, given, observed)
-    Object.assign(observed, { tokens, isExpired: () => isExpired(given, tokens), isUsable: () => isUsable(given, tokens) })
-  })
+  run: async ({ given: all }) =>
+    await observe(async observed => {
+      const given = withState(all)
+      const rig = new Rig({ given })
+      const session = rig.session()
+      Object.assign(observed, { ...rig.observed, session, facts: { authorized_before: session.authorized } })
+      const tokens = await obtain(rig, session, given, observed)
+      Object.assign(observed, {
+        tokens,
+        isExpired: () => isExpired(given, tokens),
+        isUsable: () => isUsable(given, tokens)
+      })
+    })
 }
 
 async function obtain (rig: Rig, session: ReturnType<Rig['session']>, given: Members, observed: Observation) {
@@ -45,7 +70,10 @@ function grantOf (given: Members): Members {
   if (flow === 'client_credentials') return {}
   if (flow === 'jwt_bearer') return { assertion: given.assertion === null ? '' : given.assertion ?? jwt(given) }
   const verifier = codeVerifier === undefined || codeVerifier === null ? {} : { codeVerifier }
-  return { ...verifier, ...(callbackUrl === undefined || callbackUrl === null ? { code: code ?? undefined } : { callbackUrl }) }
+  return {
+    ...verifier,
+    ...(callbackUrl === undefined || callbackUrl === null ? { code: code ?? undefined } : { callbackUrl })
+  }
 }
 
 /** Further parameters, as a form, and headers of one token request. */

@@ -7,7 +7,9 @@ export interface RedisCommands {
   hmget (key: string, fields: string[]): Promise<(string | null)[]>
   /** Runs a script on one key; a script cache that Redis lost is filled again. */
   run (script: Script, key: string, args: string[]): Promise<unknown>
-  /** Waits until replicas have acknowledged this connection's writes. Absent on clusters, where it cannot be addressed. */
+  /**
+   * Waits until replicas have acknowledged this connection's writes. Absent on clusters, where it cannot be addressed.
+   */
   wait?: (replicas: number, timeoutMs: number) => Promise<number>
   /** Text of an INFO section and of one setting; undefined where the server does not tell. */
   info (section: string): Promise<string | undefined>
@@ -48,10 +50,16 @@ export function redisCommands (client: RedisClient): RedisCommands {
 function nodeRedis (client: NodeRedis): RedisCommands {
   return {
     hmget: (key, fields) => client.hmGet(key, fields),
-    run: (script, key, args) => cached(script,
-      sha => client.evalSha(sha, { keys: [key], arguments: args }),
-      source => client.eval(source, { keys: [key], arguments: args })),
-    ...(typeof client.wait === 'function' && typeof client.nodeClient !== 'function' && { wait: (replicas: number, timeoutMs: number) => client.wait!(replicas, timeoutMs) }),
+    run: (script, key, args) =>
+      cached(
+        script,
+        sha => client.evalSha(sha, { keys: [key], arguments: args }),
+        source => client.eval(source, { keys: [key], arguments: args })
+      ),
+    ...(typeof client.wait === 'function' &&
+      typeof client.nodeClient !== 'function' && {
+      wait: (replicas: number, timeoutMs: number) => client.wait!(replicas, timeoutMs)
+    }),
     info: async section => client.info?.(section),
     config: async name => (await client.configGet?.(name))?.[name]
   }
@@ -60,10 +68,15 @@ function nodeRedis (client: NodeRedis): RedisCommands {
 function ioRedis (client: IoRedis): RedisCommands {
   return {
     hmget: (key, fields) => client.hmget(key, ...fields),
-    run: (script, key, args) => cached(script,
-      sha => client.evalsha(sha, 1, key, ...args),
-      source => client.eval(source, 1, key, ...args)),
-    ...(client.isCluster !== true && { wait: (replicas: number, timeoutMs: number) => client.wait(replicas, timeoutMs) }),
+    run: (script, key, args) =>
+      cached(
+        script,
+        sha => client.evalsha(sha, 1, key, ...args),
+        source => client.eval(source, 1, key, ...args)
+      ),
+    ...(client.isCluster !== true && {
+      wait: (replicas: number, timeoutMs: number) => client.wait(replicas, timeoutMs)
+    }),
     info: async section => client.info(section),
     config: async name => (await client.config('GET', name))[1]
   }
@@ -71,8 +84,13 @@ function ioRedis (client: IoRedis): RedisCommands {
 
 const digests = new WeakMap<Script, string>()
 
-// Scripts are named by their digest, which is the same on every server; a server that does not know it is sent the source.
-async function cached (script: Script, bySha: (sha: string) => Promise<unknown>, bySource: (source: string) => Promise<unknown>): Promise<unknown> {
+// Scripts are named by their digest, which is the same on every server; a server that does not know it is sent the
+// source.
+async function cached (
+  script: Script,
+  bySha: (sha: string) => Promise<unknown>,
+  bySource: (source: string) => Promise<unknown>
+): Promise<unknown> {
   let sha = digests.get(script)
   if (sha === undefined) {
     sha = createHash('sha1').update(script.source).digest('hex')

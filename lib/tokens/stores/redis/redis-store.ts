@@ -23,10 +23,16 @@ const WAIT_MS = 1_000
  * Keeps token records in Redis (or Valkey), for any number of processes: every step of a refresh is one atomic script.
  * @param client a connected client of node-redis or ioredis, single server or cluster; it stays the app's to close
  */
-export function redisStore (client: RedisClient, { prefix = 'oauth:', waitReplicas = 0 }: RedisStoreOptions = {}): TokenStore {
+export function redisStore (
+  client: RedisClient,
+  { prefix = 'oauth:', waitReplicas = 0 }: RedisStoreOptions = {}
+): TokenStore {
   const commands = redisCommands(client)
   if (waitReplicas > 0 && commands.wait === undefined) {
-    throw new InvalidOptionsError('redisStore: waitReplicas does not work on a cluster client, where WAIT cannot be sent to the node that took the write; take it out')
+    throw new InvalidOptionsError(
+      'redisStore: waitReplicas does not work on a cluster client, where WAIT cannot be sent to the node that took ' +
+        'the write; take it out'
+    )
   }
   return new RedisTokenStore(commands, prefix, waitReplicas)
 }
@@ -47,9 +53,17 @@ class RedisTokenStore implements TokenStore {
     return parse(data)
   }
 
-  async set (id: string, record: StoredRecord, { ttl, expectedVersion, idle = false }: { ttl: number, expectedVersion?: number, idle?: boolean }): Promise<boolean> {
+  async set (
+    id: string,
+    record: StoredRecord,
+    { ttl, expectedVersion, idle = false }: { ttl: number; expectedVersion?: number; idle?: boolean }
+  ): Promise<boolean> {
     const expected = expectedVersion === undefined ? '' : String(expectedVersion)
-    return Number(await this.#write(SET, id, [expected, String(record.version), JSON.stringify(record), ms(ttl), idle ? '1' : ''])) === 1
+    return (
+      Number(
+        await this.#write(SET, id, [expected, String(record.version), JSON.stringify(record), ms(ttl), idle ? '1' : ''])
+      ) === 1
+    )
   }
 
   async consume (id: string): Promise<StoredRecord | undefined> {
@@ -64,7 +78,10 @@ class RedisTokenStore implements TokenStore {
     await this.#write(DELETE, id, [String(TOMBSTONE_MS)])
   }
 
-  async acquireRefresh (id: string, { owner, until, version, takeOver = true }: RefreshLease): Promise<AcquireRefreshResult> {
+  async acquireRefresh (
+    id: string,
+    { owner, until, version, takeOver = true }: RefreshLease
+  ): Promise<AcquireRefreshResult> {
     const life = Math.max(0, Math.round(until - Date.now()))
     const args = [owner, String(life), version === undefined ? '' : String(version), takeOver ? '1' : '']
     const [state, data, left] = await this.#write(BEGIN, id, args) as [string, string?, number?]
@@ -75,7 +92,10 @@ class RedisTokenStore implements TokenStore {
     return { state: 'begun', record, abandoned: state === 'unfinished' }
   }
 
-  async finishRefresh (id: string, { owner, record, ttl }: { owner: string, record?: StoredRecord, ttl: number }): Promise<boolean> {
+  async finishRefresh (
+    id: string,
+    { owner, record, ttl }: { owner: string; record?: StoredRecord; ttl: number }
+  ): Promise<boolean> {
     const outcome = record === undefined ? ['', ''] : [String(record.version), JSON.stringify(record)]
     return Number(await this.#write(END, id, [owner, ...outcome, ms(ttl)])) === 1
   }
@@ -88,7 +108,10 @@ class RedisTokenStore implements TokenStore {
     }
     const persistence = await this.#redis.info('persistence')
     if (persistence !== undefined && !/^aof_enabled:1/m.test(persistence)) {
-      findings.push('Redis does not write an append-only file: a restart brings back refresh tokens that have been used already, and providers that detect reuse end those logins; set appendonly yes')
+      findings.push(
+        'Redis does not write an append-only file: a restart brings back refresh tokens that have been used ' +
+          'already, and providers that detect reuse end those logins; set appendonly yes'
+      )
     }
     return findings
   }
@@ -104,7 +127,8 @@ class RedisTokenStore implements TokenStore {
 
 const ms = (seconds: number) => String(Math.max(1, Math.round(seconds * 1000)))
 
-// What is no JSON is handed on as it is: it is for the reader to say that it is no record. The parser's error quotes it.
+// What is no JSON is handed on as it is: it is for the reader to say that it is no record. The parser's error quotes
+// it.
 function parse (data: unknown): StoredRecord | undefined {
   if (typeof data !== 'string') return undefined
   try {

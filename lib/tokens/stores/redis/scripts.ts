@@ -11,7 +11,9 @@ const NOW = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)`
 
-/** ARGV: expected version or '', version, data, ttl in ms, '1' for only where no intent stands. 1 where it was written. */
+/**
+ * ARGV: expected version or '', version, data, ttl in ms, '1' for only where no intent stands. 1 where it was written.
+ */
 export const SET: Script = {
   source: `${NOW}
 local found = redis.call('HMGET', KEYS[1], 'v', 'x', 'u')
