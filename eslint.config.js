@@ -6,7 +6,11 @@ export default [
   ...neostandard({ ts: true, ignores: ['**/dist/**', '.tap/**', 'node_modules/**', 'benchmark/node_modules/**'] }),
   {
     rules: {
-      '@stylistic/max-len': ['error', { code: 120, ignoreUrls: true, ignoreRegExpLiterals: true }]
+      '@stylistic/max-len': ['error', { code: 120, ignoreUrls: true, ignoreRegExpLiterals: true }],
+      '@stylistic/member-delimiter-style': ['error', {
+        multiline: { delimiter: 'none' },
+        singleline: { delimiter: 'comma' }
+      }]
     }
   },
   {

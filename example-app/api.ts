@@ -46,7 +46,7 @@ export async function startApi ({ issuer, client }: { issuer: string, client: Cl
       return reply.code(201).send(book.add(body, caller.user))
     })
 
-    v1.patch<{ Params: { id: number }; Body: { status: Status } }>(
+    v1.patch<{ Params: { id: number }, Body: { status: Status } }>(
       '/orders/:id',
       {
         schema: { params: orderId, body: orderChange }

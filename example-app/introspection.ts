@@ -25,7 +25,7 @@ export function createIntrospector (issuer: string, { clientId, clientSecret }: 
 async function discover (issuer: string): Promise<string> {
   const response = await fetch(`${issuer}/.well-known/openid-configuration`)
   if (!response.ok) throw new Error(`The provider answered ${response.status} to discovery`)
-  const metadata = (await response.json()) as { issuer?: string; introspection_endpoint?: string }
+  const metadata = (await response.json()) as { issuer?: string, introspection_endpoint?: string }
   if (metadata.issuer !== issuer || !metadata.introspection_endpoint) {
     throw new Error('The provider has no introspection')
   }

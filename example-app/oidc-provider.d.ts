@@ -37,7 +37,7 @@ declare module 'oidc-provider' {
     interactionDetails (
       req: IncomingMessage,
       res: ServerResponse
-    ): Promise<{ uid: string; params: Record<string, unknown> }>
+    ): Promise<{ uid: string, params: Record<string, unknown> }>
     interactionResult (req: IncomingMessage, res: ServerResponse, result: Record<string, unknown>): Promise<string>
   }
 }

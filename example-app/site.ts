@@ -71,7 +71,7 @@ export const oauthPages: Partial<Pages> = {
   },
 }
 
-function links (actions: { href: string; label: string }[]): Html {
+function links (actions: { href: string, label: string }[]): Html {
   return renderEach(
     'oauth-link.html',
     actions.map((action, index) => ({ ...action, look: index === 0 ? 'primary' : '' }))

@@ -235,7 +235,7 @@ async function asResponse (
 }
 
 // Many callers look at the status alone. Who lets go of an answer without having read it must not keep its connection.
-const dropped = new FinalizationRegistry<{ content: WeakRef<ReadableStream>; source: Readable }>(
+const dropped = new FinalizationRegistry<{ content: WeakRef<ReadableStream>, source: Readable }>(
   ({ content, source }) => {
     const left = content.deref()
     if (left === undefined || !(left.locked || Readable.isDisturbed(left as unknown as Readable))) {

@@ -49,7 +49,7 @@ export class Transport {
    */
   buffered (
     request: TransportRequest,
-    options: { limit: number; timeoutMs?: number; line: Pool }
+    options: { limit: number, timeoutMs?: number, line: Pool }
   ): Promise<BufferedAnswer> {
     const { limit, timeoutMs, line } = options
     const dispatcher = this.#ready(line)

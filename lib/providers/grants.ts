@@ -91,7 +91,7 @@ export async function codeGrant (
     redirectUri,
     codeVerifier,
     ...options
-  }: GrantOptions & { code: string; redirectUri?: string | undefined; codeVerifier?: string | undefined }
+  }: GrantOptions & { code: string, redirectUri?: string | undefined, codeVerifier?: string | undefined }
 ): Promise<GrantResult> {
   return await requestGrant(
     provider,
@@ -108,7 +108,7 @@ export async function codeGrant (
  */
 export async function passwordGrant (
   provider: ProviderClient,
-  { username, password, ...options }: GrantOptions & { username: string | undefined; password: string | undefined }
+  { username, password, ...options }: GrantOptions & { username: string | undefined, password: string | undefined }
 ): Promise<GrantResult> {
   if (typeof username !== 'string' || username === '' || typeof password !== 'string') {
     throw new InvalidOptionsError('the password grant needs a user name and a password', {
@@ -294,7 +294,7 @@ function refusedDevice (provider: ProviderClient, responseStatus: number, member
 export async function pollDevice (
   provider: ProviderClient,
   device: DeviceAuthorization,
-  { now, wait }: { now: () => number; wait: (seconds: number) => Promise<void> },
+  { now, wait }: { now: () => number, wait: (seconds: number) => Promise<void> },
   options: GrantOptions = {}
 ): Promise<GrantResult> {
   let { interval } = device

@@ -270,7 +270,7 @@ export class ProviderClient {
     endpoint: URL,
     headers: Record<string, string>,
     body: URLSearchParams
-  ): { url: URL; method: string; headers: Record<string, string>; body?: string } {
+  ): { url: URL, method: string, headers: Record<string, string>, body?: string } {
     const method = this.config.tokenEndpointMethod
     if (method === 'POST' && this.config.tokenRequestPlacement === 'body') {
       return { url: endpoint, method, headers, body: body.toString() }
@@ -286,7 +286,7 @@ export class ProviderClient {
       nonce?: string | undefined
       maxAge?: number | undefined
       accessToken?: string
-      previous?: { sub: string; iss: string } | undefined
+      previous?: { sub: string, iss: string } | undefined
     }
   ): Promise<IdTokenClaims> {
     const { validateIdToken } = await import('../oauth/id-token.ts')

@@ -22,7 +22,7 @@ export function sendLoginForm (
   context: PluginContext,
   reply: FastifyReply,
   { name, config }: ProviderClient,
-  data: { returnTo?: string | undefined; username?: string | undefined; error?: string }
+  data: { returnTo?: string | undefined, username?: string | undefined, error?: string }
 ): FastifyReply {
   const { returnTo, username, error } = data
   return sendPage(context, reply, 'loginForm', {

@@ -13,7 +13,7 @@ export interface Account {
   /** Epoch seconds. */
   loginAt: number
   /** The callbacks that brought this account, newest first: hash of the state, and the path that the login led to. */
-  callbacks?: { state: string; returnTo?: string }[]
+  callbacks?: { state: string, returnTo?: string }[]
   /** False where nobody has been identified: an implicit answer without an ID token may be somebody else's. */
   identityProven?: false
 }

@@ -108,7 +108,7 @@ export function inspectHostApp (app: FastifyInstance): HostApp {
 }
 
 function trialSession (app: FastifyInstance, protocol: 'http' | 'https'): SessionObject | undefined {
-  const request: { session?: SessionObject; protocol: string; raw: { url: string }; headers: object; cookies: object } =
+  const request: { session?: SessionObject, protocol: string, raw: { url: string }, headers: object, cookies: object } =
     { protocol, raw: { url: '/' }, headers: {}, cookies: {} }
   try {
     app.decryptSession('', request, () => {})

@@ -17,7 +17,7 @@ export interface TokenRecord {
   readonly ttl: number
   readonly user: User | null
   /** Subject and issuer that a refreshed ID token must name. */
-  readonly identity?: { sub: string; iss: string } | undefined
+  readonly identity?: { sub: string, iss: string } | undefined
   /**
    * A set that was refreshed and not taken over yet (refresh method `notify`). Its refresh token is the one that
    * counts.

@@ -10,7 +10,7 @@ const { api } = provider
 t.beforeEach(() => { requests.length = 0 })
 
 const echoed = async (body: { json(): Promise<unknown> }) =>
-  (await body.json()) as { method: string; url: string; headers: Record<string, string>; body: string }
+  (await body.json()) as { method: string, url: string, headers: Record<string, string>, body: string }
 
 for (const method of ['get', 'post', 'put', 'patch', 'delete'] as const) {
   t.test(`${method} sends a ${method.toUpperCase()}`, async (t) => {

@@ -31,7 +31,7 @@ for (const status of [301, 400, 403, 404, 409, 418, 429, 500, 503]) {
 }
 
 t.test('a status error carries the answer for the handler that wants to look, and for no log', async t => {
-  const error = await rejection<{ response: { statusCode: number; headers: Record<string, string>; body: Buffer } }>(
+  const error = await rejection<{ response: { statusCode: number, headers: Record<string, string>, body: Buffer } }>(
     run(oauth => oauth.get('status/409').json())
   )
   t.equal(error.response.statusCode, 409)

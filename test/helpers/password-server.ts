@@ -10,8 +10,8 @@ import { text } from 'node:stream/consumers'
  */
 export async function startPasswordServer (t: { after: (fn: () => unknown) => unknown }) {
   const users: Record<string, string> = { alice: 'correct horse', bob: 'also correct' }
-  const requests: { body: ParsedUrlQuery; authorization: string | undefined }[] = []
-  const state: { down: boolean; repeating: boolean; refusal?: { status: number; body: string } | undefined } = {
+  const requests: { body: ParsedUrlQuery, authorization: string | undefined }[] = []
+  const state: { down: boolean, repeating: boolean, refusal?: { status: number, body: string } | undefined } = {
     down: false,
     repeating: false
   }

@@ -258,7 +258,7 @@ export class SimulatedProvider extends Dispatcher {
 export function verifiedClaims (
   jwt: string,
   publicKey: Parameters<typeof verify>[2]
-): { header: Record<string, unknown>; claims: Record<string, unknown> } | undefined {
+): { header: Record<string, unknown>, claims: Record<string, unknown> } | undefined {
   const [header = '', claims = '', signature = ''] = jwt.split('.')
   const decoded = (part: string) => Buffer.from(part, 'base64url').toString()
   const parsed = (part: string) => JSON.parse(decoded(part) || '{}') as Record<string, unknown>

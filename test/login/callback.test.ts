@@ -27,7 +27,7 @@ async function assertRefused (
   t: Test,
   app: LoginApp,
   page: Page,
-  { status = 400, code = 'FST_OAUTH_STATE_MISMATCH', reason }: { status?: number; code?: string; reason?: string } = {}
+  { status = 400, code = 'FST_OAUTH_STATE_MISMATCH', reason }: { status?: number, code?: string, reason?: string } = {}
 ): Promise<void> {
   t.equal(page.status, status)
   t.equal(codeOf(page), code)
@@ -900,7 +900,7 @@ t.test("the code is redeemed with its redirect URI and the client's credentials,
 
 const failures: Record<
   string,
-  { callback?: (params: URLSearchParams) => void; claims?: Record<string, unknown>; instead?: object }
+  { callback?: (params: URLSearchParams) => void, claims?: Record<string, unknown>, instead?: object }
 > = {
   'the provider sent an error': {
     callback: params => {

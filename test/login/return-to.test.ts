@@ -305,7 +305,7 @@ for (const [what, [type, body]] of Object.entries(large)) {
 t.test(
   "what is posted to a callback of the app's own, where its limits hold, is read as a form or not at all",
   async t => {
-    const fields = ({ body, method = 'POST' }: { body: unknown; method?: string }) =>
+    const fields = ({ body, method = 'POST' }: { body: unknown, method?: string }) =>
       [...callbackParams({ method, body } as FastifyRequest)].length
     t.equal(fields({ body: { state: 's', code: ['a', 'b'] } }), 3)
     for (const body of [
@@ -533,7 +533,7 @@ t.test('requests of two users at the same moment each see their own', async t =>
   const answers = await Promise.all(
     Array.from({ length: 20 }, (_, number) => (number % 2 === 0 ? alice : bob).get(`${url}/me`))
   )
-  const seen = answers.map(page => page.json<{ id: string; token: string }>())
+  const seen = answers.map(page => page.json<{ id: string, token: string }>())
   t.strictSame(
     seen.map(({ id }) => id),
     Array.from({ length: 20 }, (_, number) => (number % 2 === 0 ? 'alice' : 'bob'))
@@ -717,7 +717,7 @@ t.test('with a defaultProvider, or only one, /login begins right away', async (t
 t.test("a page of the app's own takes the place of the plugin's, and its policy is the app's business", async t => {
   const { browser, url } = await loginApp(t, {
     oauth: {
-      pages: { error: (data: { code: string; statusCode: number }) => `<p>${data.statusCode} ${data.code}</p>` }
+      pages: { error: (data: { code: string, statusCode: number }) => `<p>${data.statusCode} ${data.code}</p>` }
     }
   })
   const page = await browser.get(`${url}/login/nobody`)

@@ -14,7 +14,7 @@ const contradictions: Record<string, string> = {
       'would tie all sessions of a user together'
 }
 
-const fileOf = (name: string) => new URL(`./conformance/${name}`, import.meta.url).pathname
+const fileOf = (name: string) => new URL(`../conformance/${name}`, import.meta.url).pathname
 const failures = (results: readonly Result[]) =>
   Object.fromEntries(results.flatMap(result => (result.outcome === 'failed' ? [[result.id, result.problems]] : [])))
 const skipped = (results: readonly Result[]) =>

@@ -184,7 +184,7 @@ t.test('the tables name what there is, and nothing else', async (t) => {
     const usual = members('lib/providers/options.ts', 'ProviderOptions')
     for (const [names = '', options = ''] of tableBelow(readme, 'Presets').rows) {
       for (const name of codes(names)) {
-        const own = interfaces(`lib/providers/${name}.ts`)
+        const own = interfaces(`lib/providers/presets/${name}.ts`)
           .filter(item => /Options$/.test(item.name.text))
           .flatMap(item => item.members.map(member => member.name!.getText()))
         t.strictSame(codes(options).sort(), own.filter(option => !usual.includes(option)).sort(), name)

@@ -336,7 +336,7 @@ t.test('a token endpoint that is plain http, elsewhere, gets no secret', async (
 async function assertFails (
   t: Test,
   token: Reply | Misbehaviour,
-  expected: { status: number; code: string; reason?: string },
+  expected: { status: number, code: string, reason?: string },
   options: LoginAppOptions = {}
 ) {
   const wrong =
@@ -359,7 +359,7 @@ const json = { 'content-type': 'application/json' }
 
 const answers: Record<
   string,
-  [token: Reply | Misbehaviour, expected: { status: number; code: string; reason?: string }]
+  [token: Reply | Misbehaviour, expected: { status: number, code: string, reason?: string }]
 > = {
   'HTML with status 200': [
     { headers: { 'content-type': 'text/html' }, body: '<!doctype html><h1>Log in to the Wi-Fi</h1>' },

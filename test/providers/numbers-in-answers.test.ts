@@ -8,7 +8,7 @@ import { asJson, codeOf, loginApp } from '../helpers/login-app.ts'
 // Numbers of a provider's: `JSON.parse` rounds an integer beyond 2^53, and two users become one.
 
 const plainOAuth = (more: Partial<ProviderOptions> = {}) => ({ staticOptions }: { staticOptions: ProviderOptions }) =>
-  ({ acme: { ...staticOptions, profile: 'userinfo' as const, ...more } })
+  ({ acme: { ...staticOptions, profileSource: 'userinfo' as const, ...more } })
 
 /** Logs in at a provider whose userinfo answer is this text. */
 async function idFrom (t: Test, body: string, more: Partial<ProviderOptions> = {}): Promise<string | null> {

@@ -123,7 +123,7 @@ async function inject (
   app: TestApp['app'],
   method: 'GET' | 'POST',
   url: string,
-  { cookies, form }: { cookies: Record<string, string>; form?: URLSearchParams }
+  { cookies, form }: { cookies: Record<string, string>, form?: URLSearchParams }
 ) {
   return await app.inject({
     method,

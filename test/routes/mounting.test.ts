@@ -15,7 +15,7 @@ import { startMisbehavingProvider, type MisbehavingProvider } from '../helpers/m
 /** An app with sessions, whose rest is the test's. */
 async function sessionApp (
   t: Test,
-  register: (app: FastifyInstance, options: { provider: MisbehavingProvider; baseUrl: () => string }) => unknown
+  register: (app: FastifyInstance, options: { provider: MisbehavingProvider, baseUrl: () => string }) => unknown
 ) {
   const provider = await startMisbehavingProvider(t)
   const app = Fastify()
@@ -31,7 +31,7 @@ async function sessionApp (
 /** Walks a login and a logout below a prefix. */
 async function assertWorks (
   t: Test,
-  { url, provider, browser }: { url: string; provider: MisbehavingProvider; browser: Browser },
+  { url, provider, browser }: { url: string, provider: MisbehavingProvider, browser: Browser },
   prefix: string
 ): Promise<void> {
   const callback = await callbackUrl(
@@ -372,7 +372,7 @@ t.test('routes: false: a callback that fails throws, and the app answers it', as
   const app = await loginApp(t, {
     oauth: { routes: false },
     setup: app => {
-      app.setErrorHandler((error: { code?: string; statusCode?: number }, _request, reply) =>
+      app.setErrorHandler((error: { code?: string, statusCode?: number }, _request, reply) =>
         reply.code(error.statusCode ?? 500).send({ mine: error.code })
       )
       app.get('/login/:provider/callback', async (request, reply) => request.oauth.callback(reply))

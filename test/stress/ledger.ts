@@ -96,7 +96,7 @@ export class Ledger {
   /** Notes what must not be. */
   report (
     what: string,
-    { subject, at = 0, endedAt = at }: { subject: string; at?: number; endedAt?: number },
+    { subject, at = 0, endedAt = at }: { subject: string, at?: number, endedAt?: number },
     details: Record<string, unknown>
   ): void {
     this.findings.push({ what, at: Date.now(), since: endedAt, subject, details })

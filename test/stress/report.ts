@@ -12,7 +12,7 @@ export interface Report {
     namedLost: number
     failedBy: Record<string, number>
   }
-  calls: { made: number; answered: number; failedBy: Record<string, number> }
+  calls: { made: number, answered: number, failedBy: Record<string, number> }
   refreshes: number
   reuses: { seen: number, by: Record<string, number> }
   /** What must not be, and was brought about by a Redis that forgot what it had acknowledged. */

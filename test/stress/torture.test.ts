@@ -6,7 +6,7 @@ import t from 'tap'
 import { requireService } from '../helpers/services.ts'
 import type { Report } from './report.ts'
 
-const torture = join(dirname(fileURLToPath(import.meta.url)), 'torture')
+const torture = dirname(fileURLToPath(import.meta.url))
 
 /**
  * Runs a program of Node's without what tap's own loader adds to it, and returns what it printed, whatever its exit
@@ -37,7 +37,7 @@ t.test(
     ])
     t.equal(built.stdout, '', 'compiled')
 
-    const { stdout, stderr } = await run(join(compiled, 'test', 'torture', 'main.js'), [
+    const { stdout, stderr } = await run(join(compiled, 'test', 'stress', 'main.js'), [
       '--json',
       '--seed',
       '1',

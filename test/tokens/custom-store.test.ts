@@ -19,7 +19,7 @@ function mapStore (records: Map<string, string>): TokenStore {
       if (expectedVersion !== undefined && (get(id)?.version ?? 0) !== expectedVersion) return false
       records.set(id, JSON.stringify(record))
     },
-    take (id: string) {
+    consume (id: string) {
       const record = get(id)
       records.delete(id)
       return record

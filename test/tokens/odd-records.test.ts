@@ -42,7 +42,7 @@ const odd: Record<string, string> = {
   'a scope that is a text': JSON.stringify({ ...whole, tokens: { ...set, scope: 'openid' } }),
   'no members of the answer': JSON.stringify({ ...whole, tokens: { ...set, raw: undefined } }),
   'a refresh token that is a number': JSON.stringify({ ...whole, tokens: { ...set, refreshToken: 5 } }),
-  'a parked set that is none': JSON.stringify({ ...whole, parked: SECRET }),
+  'a pending set that is none': JSON.stringify({ ...whole, pendingTokens: SECRET }),
   'a user that is a text': JSON.stringify({ ...whole, user: SECRET }),
   'a list of logins that is a number': '{"version":1,"logins":5}',
   'a list of odd logins': `{"version":1,"logins":[null,5,"${SECRET}",{"recordId":7}]}`,

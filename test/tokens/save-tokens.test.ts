@@ -27,15 +27,15 @@ async function loggedIn (t: Test, oauth: Partial<PluginOptions>, setup: (app: Fa
     ...cluster,
     provider,
     get: (index: number, path: string) => browser.get(`${apps[index]!.url}${path}`),
-    /** Makes both the current and the parked set expire. */
+    /** Makes both the current and the pending set expire. */
     expireAll: async () => {
       const record = JSON.parse((await client.hGet(key!, 'd')) ?? '{}')
-      for (const set of [record.tokens, record.parked]) if (set !== undefined) set.expiresAt = 1
+      for (const set of [record.tokens, record.pendingTokens]) if (set !== undefined) set.expiresAt = 1
       await client.hSet(key!, 'd', JSON.stringify(record))
     },
     refreshToken: async () => {
       const record = JSON.parse((await client.hGet(key!, 'd')) ?? '{}')
-      return (record.parked ?? record.tokens).refreshToken as string
+      return (record.pendingTokens ?? record.tokens).refreshToken as string
     }
   }
 }

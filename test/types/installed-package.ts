@@ -42,7 +42,7 @@ export async function run (
   command: string,
   args: readonly string[],
   cwd: string
-): Promise<{ code: number | null; stdout: string; stderr: string }> {
+): Promise<{ code: number | null, stdout: string, stderr: string }> {
   const child = spawn(command, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'], env: environment() })
   const [[code], stdout, stderr] = await Promise.all([once(child, 'close'), text(child.stdout), text(child.stderr)])
   return { code, stdout, stderr }

@@ -21,7 +21,7 @@ export class MemoryTokenStore implements TokenStore {
   async set (
     id: string,
     record: StoredRecord,
-    { expectedVersion }: { ttl: number; expectedVersion?: number }
+    { expectedVersion }: { ttl: number, expectedVersion?: number }
   ): Promise<boolean> {
     if (expectedVersion !== undefined && (this.#records.get(id)?.version ?? 0) !== expectedVersion) return false
     this.#records.set(id, record)

@@ -50,7 +50,7 @@ export interface TokenStore {
   set(
     id: string,
     record: StoredRecord,
-    options: { ttl: number; expectedVersion?: number; onlyIfUnlocked?: boolean }
+    options: { ttl: number, expectedVersion?: number, onlyIfUnlocked?: boolean }
   ): Promise<boolean>
   /** Reads and deletes as one step: of many callers, one gets the record. */
   consume (id: string): Promise<StoredRecord | undefined>

@@ -53,7 +53,7 @@ async function wave (
   browser: Browser,
   url: string,
   count: number
-): Promise<{ status: number; code: string | undefined }[]> {
+): Promise<{ status: number, code: string | undefined }[]> {
   const pages = await Promise.all(Array.from({ length: count }, () => browser.get(`${url}/orders`)))
   return pages.map(page => ({ status: page.status, code: page.json<{ code?: string }>().code }))
 }

@@ -56,14 +56,16 @@ class RedisTokenStore implements TokenStore {
   async set (
     id: string,
     record: StoredRecord,
-    { ttl, expectedVersion, idle = false }: { ttl: number; expectedVersion?: number; idle?: boolean }
+    { ttl, expectedVersion, onlyIfUnlocked = false }: {
+      ttl: number
+      expectedVersion?: number
+      onlyIfUnlocked?: boolean
+    }
   ): Promise<boolean> {
     const expected = expectedVersion === undefined ? '' : String(expectedVersion)
-    return (
-      Number(
-        await this.#write(SET, id, [expected, String(record.version), JSON.stringify(record), ms(ttl), idle ? '1' : ''])
-      ) === 1
-    )
+    const unlocked = onlyIfUnlocked ? '1' : ''
+    const args = [expected, String(record.version), JSON.stringify(record), ms(ttl), unlocked]
+    return Number(await this.#write(SET, id, args)) === 1
   }
 
   async consume (id: string): Promise<StoredRecord | undefined> {
@@ -94,7 +96,7 @@ class RedisTokenStore implements TokenStore {
 
   async finishRefresh (
     id: string,
-    { owner, record, ttl }: { owner: string; record?: StoredRecord; ttl: number }
+    { owner, record, ttl }: { owner: string, record?: StoredRecord, ttl: number }
   ): Promise<boolean> {
     const outcome = record === undefined ? ['', ''] : [String(record.version), JSON.stringify(record)]
     return Number(await this.#write(END, id, [owner, ...outcome, ms(ttl)])) === 1
