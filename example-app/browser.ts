@@ -10,7 +10,10 @@ export function createBrowser () {
   const jar = new Map<string, Map<string, { value: string, path: string }>>()
 
   async function send (url: string, { method = 'GET', accept = 'text/html', headers = {}, body }: {
-    method?: 'GET' | 'POST', accept?: string, headers?: Record<string, string>, body?: string
+    method?: 'GET' | 'POST'
+    accept?: string
+    headers?: Record<string, string>
+    body?: string
   }): Promise<Page> {
     for (let hops = 0; hops < 20; hops++) {
       const { hostname, pathname } = new URL(url)
