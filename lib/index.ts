@@ -3,7 +3,7 @@ import * as errors from './errors.ts'
 import type { PluginOptions } from './options.ts'
 import { type AppOAuth, oauthSession } from './plugin.ts'
 import type { RequestOAuth } from './request-oauth.ts'
-import type { SessionAccounts } from './session/accounts.ts'
+import type { SessionLogin } from './session/accounts.ts'
 import { createProvider } from './standalone/create-provider.ts'
 import { codeChallenge, createCodeVerifier } from './util/random.ts'
 
@@ -18,7 +18,7 @@ declare module 'fastify' {
   }
   interface Session {
     /** Kept by fastify-oauth-session: who is logged in, never a token. */
-    oauth?: SessionAccounts
+    oauth?: SessionLogin
   }
 }
 

@@ -23,14 +23,14 @@ import { redirectUriOf } from './routes/paths.ts'
 import { createGuard, type RequireLoginOptions } from './routes/require-login.ts'
 import { SessionLogins } from './session/accounts.ts'
 import { providerOf } from './session/context.ts'
-import { DeadSessions } from './session/dead-sessions.ts'
+import { EndedSessions } from './session/ended-sessions.ts'
 import {
   clearedCookies,
   endUserSessions,
   syncRecordsOfRequest,
   isStray,
   keepReplacedCookie
-} from './session/ended-sessions.ts'
+} from './session/end-login.ts'
 import {
   currentSession,
   findSessionStore,
@@ -42,9 +42,9 @@ import { isIndexPart } from './session/login-index.ts'
 import { isLoginRecord, LoginRecords } from './session/login-records.ts'
 import { revokeAccount } from './session/revoke-account.ts'
 import { SessionCookie } from './session/session-cookie.ts'
-import { warnOfInsecureCookie } from './session/set-session-cookie.ts'
+import { warnOfInsecureCookie } from './session/insecure-cookie.ts'
 import { nextMember, sharedSession } from './session/shared-session.ts'
-import { type LoadedLogin, loadedRecords } from './session/sync-records.ts'
+import { type LoadedLogin, loadedLogin } from './session/sync-records.ts'
 import { UserLogins } from './session/user-logins.ts'
 import { ProviderHandle } from './standalone/provider.ts'
 import { OnTokensHook } from './tokens/on-tokens.ts'
@@ -243,30 +243,30 @@ function firstUses ({ registrations, clock }: PluginContext, session: SessionObj
 
 /** Whether a session with a login is to be saved after it has ended. */
 function isLateSave (
-  { deadSessions, sessionLogins }: PluginContext,
+  { endedSessions, sessionLogins }: PluginContext,
   sessionId: string,
   session: SessionObject
 ): boolean | Promise<boolean> {
   if (sessionLogins.of(session) === undefined) return false
-  if (deadSessions.knows(sessionId)) return true
-  return deadSessions.asksStore && deadSessions.find(sessionId).then(end => end !== undefined)
+  if (endedSessions.knows(sessionId)) return true
+  return endedSessions.asksStore && endedSessions.find(sessionId).then(end => end !== undefined)
 }
 
 /** Notes what a request's session points to. A login that has ended in this process counts no more. */
 function noteLoaded (context: PluginContext, request: Decorated): void {
   const session = currentSession(request)!
   if (context.registrations.length > 1) request[kOthers] = loadedByOthers(context, session)
-  const loaded = loadedRecords(context.sessionLogins, session)
+  const loaded = loadedLogin(context.sessionLogins, session)
   if (loaded === undefined) return
   request[kLoaded] = loaded
-  if (context.deadSessions.knows(session.sessionId)) context.sessionLogins.put(session, undefined)
+  if (context.endedSessions.knows(session.sessionId)) context.sessionLogins.put(session, undefined)
 }
 
 /** What other registrations keep in a session: their hooks do not run for this request, and its end may be theirs. */
 function loadedByOthers (context: PluginContext, session: SessionObject): Map<PluginContext, LoadedLogin> | null {
   const found = new Map<PluginContext, LoadedLogin>()
   for (const other of context.registrations) {
-    const loaded = other === context ? undefined : loadedRecords(other.sessionLogins, session)
+    const loaded = other === context ? undefined : loadedLogin(other.sessionLogins, session)
     if (loaded !== undefined) found.set(other, loaded)
   }
   return found.size === 0 ? null : found
@@ -306,14 +306,14 @@ function hasNothingToFollow (
   loaded: LoadedLogin | undefined,
   saved: boolean
 ): boolean {
-  const { deadSessions, sessionLogins } = context
+  const { endedSessions, sessionLogins } = context
   if (loaded !== undefined) {
     return !saved && session?.sessionId === loaded.sessionId && sessionLogins.of(session)?.accounts === loaded.accounts
   }
   if (sessionLogins.of(session) !== undefined) return false
   return (
     !saved ||
-    (!deadSessions.asksStore && !deadSessions.knows(session!.sessionId) && !isStray(context, request, session))
+    (!endedSessions.asksStore && !endedSessions.knows(session!.sessionId) && !isStray(context, request, session))
   )
 }
 
@@ -389,7 +389,7 @@ function createContext (
   )
   const shared = { records, refresher, onTokensHook }
   const isShared = () => config.tokenStore !== undefined || !isMemoryStore(sessionStore())
-  session.deadSessions ??= new DeadSessions(store, isShared)
+  session.endedSessions ??= new EndedSessions(store, isShared)
   const context: PluginContext = {
     config,
     providers,
@@ -403,7 +403,7 @@ function createContext (
     sessionLogins: new SessionLogins(member, name => config.providers.get(name)?.identity),
     records,
     pendingLogins: new PendingLogins(store, clock.now),
-    deadSessions: session.deadSessions,
+    endedSessions: session.endedSessions,
     sessionCookie: new SessionCookie(),
     loginRecords: new LoginRecords(store, clock.monotonic),
     userLogins: new UserLogins(store, clock.now, member),

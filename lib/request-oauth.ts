@@ -15,7 +15,7 @@ import { handleCallback } from './routes/callback.ts'
 import { type LoginOptions, startLogin } from './routes/login.ts'
 import { logout, logoutAndRedirect, type LogoutResult } from './routes/logout.ts'
 import { accountTokens } from './session/account-tokens.ts'
-import { type Account, type SessionAccounts, userOf } from './session/accounts.ts'
+import { type Account, type SessionLogin, userOf } from './session/accounts.ts'
 import { disconnectAccount } from './session/bind-login.ts'
 import { providerOf } from './session/context.ts'
 import { currentSession, type SessionObject } from './session/fastify-session.ts'
@@ -189,14 +189,14 @@ export class RequestOAuth extends HttpVerbs {
   get #session (): SessionObject | null { return currentSession(this.#request) }
 
   /** The login of the session, as long as the account that was logged in with stands. */
-  get #accounts (): SessionAccounts | undefined {
+  get #accounts (): SessionLogin | undefined {
     const { records, sessionLogins } = this.#context
     const login = sessionLogins.of(this.#session)
     // A logout or an end that this process has seen counts at once, whatever this request has loaded before.
     return login === undefined || records.isDeleted(login.accounts[login.active]!.recordId) ? undefined : login
   }
 
-  get #login (): { name: string, account: Account, all: SessionAccounts } | undefined {
+  get #login (): { name: string, account: Account, all: SessionLogin } | undefined {
     const login = this.#accounts
     const name = this.#name ?? login?.active
     const account = name === undefined ? undefined : login?.accounts[name]

@@ -10,7 +10,7 @@ import type { ProviderName } from '../providers/presets/names.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { linkTarget } from '../session/bind-login.ts'
 import { sessionOf } from '../session/fastify-session.ts'
-import { inspectSessionCookie } from '../session/set-session-cookie.ts'
+import { checkSessionCookie } from '../session/insecure-cookie.ts'
 import { randomToken } from '../util/random.ts'
 import { loginCookieOptions, loginCookiePrefix } from './login-cookie.ts'
 import { sendLoginForm } from './password-login.ts'
@@ -62,7 +62,7 @@ export async function startLogin (
   }
   const session = sessionOf(request)
   warnOfOtherName(context, request)
-  inspectSessionCookie(context, request)
+  checkSessionCookie(context, request)
 
   const { config } = provider
   const linkTo = options.link === true ? linkTarget(context, session) : undefined

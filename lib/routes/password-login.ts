@@ -10,7 +10,7 @@ import { commitLogin } from '../session/bind-login.ts'
 import { providerOf } from '../session/context.ts'
 import { sessionOf } from '../session/fastify-session.ts'
 import { cookieNamesOf } from '../session/session-cookie.ts'
-import { inspectSessionCookie } from '../session/set-session-cookie.ts'
+import { checkSessionCookie } from '../session/insecure-cookie.ts'
 import { loginPath, publicPath } from './paths.ts'
 import { field, noStore, postedField, refuseCrossSite, wantsHtml } from './reply.ts'
 import { readReturnTo } from './return-to.ts'
@@ -78,7 +78,7 @@ async function login (
 ): Promise<void> {
   const { throttle } = context
   const session = sessionOf(request)
-  inspectSessionCookie(context, request)
+  checkSessionCookie(context, request)
   const known = cookieNamesOf(request.cookies, session).length > 0 ? session.sessionId : undefined
   const keys = throttleKeys({ provider: provider.name, username, session: known, ip: request.ip })
   if (username === '' || password === '') throw wrong(provider)

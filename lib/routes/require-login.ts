@@ -6,7 +6,7 @@ import type { ProviderName } from '../providers/presets/names.ts'
 import { unknownOption } from '../providers/presets/unknown-option.ts'
 import { tokenExpired } from '../providers/refresh-errors.ts'
 import { accountTokens } from '../session/account-tokens.ts'
-import type { Account, SessionAccounts } from '../session/accounts.ts'
+import type { Account, SessionLogin } from '../session/accounts.ts'
 import { providerOf } from '../session/context.ts'
 import { currentSession, type SessionObject, sessionOf } from '../session/fastify-session.ts'
 import { isRecordOf, type TokenRecord } from '../tokens/record.ts'
@@ -111,7 +111,7 @@ async function readTokens (
 async function endOfTokens (
   context: PluginContext,
   request: FastifyRequest,
-  login: SessionAccounts,
+  login: SessionLogin,
   name: string,
   record: TokenRecord
 ): Promise<OAuthError | undefined> {

@@ -1,5 +1,5 @@
 import { RecordTokenSource } from '../tokens/token-source.ts'
-import type { SessionAccounts } from './accounts.ts'
+import type { SessionLogin } from './accounts.ts'
 import { providerOf, type SessionContext } from './context.ts'
 import type { SessionObject } from './fastify-session.ts'
 
@@ -12,7 +12,7 @@ import type { SessionObject } from './fastify-session.ts'
 export function accountTokens (
   context: SessionContext,
   session: () => SessionObject | null,
-  login: SessionAccounts,
+  login: SessionLogin,
   name: string
 ): RecordTokenSource {
   const { config, records, refresher, onTokensHook, clock, sessionLogins } = context

@@ -19,7 +19,7 @@ export interface Account {
 }
 
 /** What the plugin keeps in the session, under `oauth`. */
-export interface SessionAccounts {
+export interface SessionLogin {
   accounts: Record<string, Account>
   /** The provider that was logged in with. */
   active: string
@@ -32,7 +32,7 @@ export interface SessionAccounts {
 }
 
 /** Id of a login: of the token record that it began with. */
-export function loginIdOf ({ login, accounts, active }: SessionAccounts): string {
+export function loginIdOf ({ login, accounts, active }: SessionLogin): string {
   return login ?? accounts[active]!.recordId
 }
 
@@ -47,7 +47,7 @@ export type LoginMember = 'oauth' | `oauth:${string}`
 export class SessionLogins {
   readonly member: LoginMember
   readonly #identityOf: (provider: string) => string | undefined
-  readonly #filtered = new WeakMap<SessionAccounts, SessionAccounts | undefined>()
+  readonly #filtered = new WeakMap<SessionLogin, SessionLogin | undefined>()
 
   /** @param identityOf the `identity` of the provider that is configured under a name */
   constructor (member: LoginMember, identityOf: (provider: string) => string | undefined) {
@@ -56,7 +56,7 @@ export class SessionLogins {
   }
 
   /** The login of a session, or undefined: no session, or nobody logged in. */
-  of (session: SessionObject | null | undefined): SessionAccounts | undefined {
+  of (session: SessionObject | null | undefined): SessionLogin | undefined {
     const login = session?.[this.member]
     if (typeof login !== 'object' || login === null || !isObject(login.accounts)) return undefined
     for (const name in login.accounts) if (!this.#counts(name, login.accounts[name])) return this.#filter(login)
@@ -64,7 +64,7 @@ export class SessionLogins {
   }
 
   /** Makes a login the session's; undefined takes it out. */
-  put (session: SessionObject, login: SessionAccounts | undefined): void {
+  put (session: SessionObject, login: SessionLogin | undefined): void {
     if (login === undefined) delete session[this.member]
     else session[this.member] = login
   }
@@ -92,7 +92,7 @@ export class SessionLogins {
   }
 
   // The same object each time: that a request left its login as it was is told by that.
-  #filter (login: SessionAccounts): SessionAccounts | undefined {
+  #filter (login: SessionLogin): SessionLogin | undefined {
     if (this.#filtered.has(login)) return this.#filtered.get(login)
     const accounts = Object.fromEntries(
       Object.entries(login.accounts).filter(([name, account]) => this.#counts(name, account))

@@ -6,14 +6,14 @@ import type { ScopeChange, TokenSet } from '../oauth/token-set.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { shortHash } from '../util/random.ts'
 import { waitAtMost } from '../util/timeout.ts'
-import { type Account, isAccountOf, loginIdOf, type SessionAccounts } from './accounts.ts'
+import { type Account, isAccountOf, loginIdOf, type SessionLogin } from './accounts.ts'
 import { awaitHook } from './await-hook.ts'
 import type { SessionContext } from './context.ts'
 import {
   beginSession, markEnded, destroySession, endLogin, finishSession, forgetAccount
-} from './ended-sessions.ts'
+} from './end-login.ts'
 import { currentSession, sessionCall, type SessionObject, sessionOf, ttlOf } from './fastify-session.ts'
-import { LoginChange, type LoginPlace } from './renew-login.ts'
+import { LoginChange, type LoginPlace } from './login-change.ts'
 import { PROVIDER_MS, revokeAccount, revokeTokens } from './revoke-account.ts'
 import { membersOfOthers } from './shared-session.ts'
 
@@ -32,7 +32,7 @@ export interface Login extends Identity {
  */
 export async function commitLogin (
   context: SessionContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, login: Login,
-  before: SessionAccounts | undefined = context.sessionLogins.of(sessionOf(request))
+  before: SessionLogin | undefined = context.sessionLogins.of(sessionOf(request))
 ): Promise<void> {
   const { sessionLogins } = context
   await markEnded(context, request, { moveOn: true })
@@ -85,7 +85,7 @@ export async function linkAccount (
   try {
     account = await createAccount(context, session, provider, login)
     const added = account
-    const change = (to: SessionAccounts): SessionAccounts => (
+    const change = (to: SessionLogin): SessionLogin => (
       { ...to, accounts: { ...to.accounts, [provider.name]: added } })
     sessionLogins.put(session, { ...change(place.login), login: place.id })
     await announceAccount(context, request, reply, provider, login, account)
@@ -147,7 +147,7 @@ async function placeOfLink (
 
 /** Whether the account that was logged in with has its tokens; a step-up may have given it others meanwhile. */
 async function stands (
-  { records, loginRecords }: SessionContext, id: string, login: SessionAccounts
+  { records, loginRecords }: SessionContext, id: string, login: SessionLogin
 ): Promise<boolean> {
   const { recordId } = login.accounts[login.active]!
   if (await records.read(recordId) !== undefined) return true

@@ -8,7 +8,7 @@ import type { SessionStore } from '../tokens/stores/session-entry.ts'
 import type { Clock } from '../util/clock.ts'
 import type { Logger } from '../util/logger.ts'
 import type { SessionLogins } from './accounts.ts'
-import type { DeadSessions } from './dead-sessions.ts'
+import type { EndedSessions } from './ended-sessions.ts'
 import type { LoginRecords } from './login-records.ts'
 import type { SessionCookie } from './session-cookie.ts'
 import type { UserLogins } from './user-logins.ts'
@@ -22,7 +22,7 @@ export interface SessionContext {
   /** The logins that this registration keeps in sessions. */
   readonly sessionLogins: SessionLogins
   readonly records: TokenRecords
-  readonly deadSessions: DeadSessions
+  readonly endedSessions: EndedSessions
   readonly sessionCookie: SessionCookie
   readonly loginRecords: LoginRecords
   readonly userLogins: UserLogins

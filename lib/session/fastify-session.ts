@@ -6,15 +6,15 @@ import { describeFailure } from '../tokens/stores/bounded-store.ts'
 import type { SessionStore } from '../tokens/stores/session-entry.ts'
 import { fromCallback } from '../util/callback.ts'
 import { withTimeout } from '../util/timeout.ts'
-import type { SessionAccounts } from './accounts.ts'
-import { guardSessionStore, type IsLate } from './guarded-session-store.ts'
+import type { SessionLogin } from './accounts.ts'
+import { guardSessionStore, type IsLate } from './session-store-guard.ts'
 
 /** The part of a session (@fastify/session's) that the plugin uses. */
 export interface SessionObject {
   sessionId: string
   encryptedSessionId: string
-  oauth?: SessionAccounts
-  [member: `oauth:${string}`]: SessionAccounts | undefined
+  oauth?: SessionLogin
+  [member: `oauth:${string}`]: SessionLogin | undefined
   cookie: {
     originalMaxAge: number | null
     expires?: Date | string | null

@@ -2,7 +2,7 @@ import { StoreUnavailableError } from '../errors.ts'
 import type { StoredRecord, TokenStore } from '../tokens/stores/token-store.ts'
 import { TouchSchedule } from '../tokens/touch-schedule.ts'
 import { shortHash } from '../util/random.ts'
-import { isAccount, loginIdOf, type SessionAccounts } from './accounts.ts'
+import { isAccount, loginIdOf, type SessionLogin } from './accounts.ts'
 
 /** Where a login is, and what belongs to it. */
 export interface LoginState {
@@ -12,7 +12,7 @@ export interface LoginState {
   revision: number
   /** Id of the session that the login is in. */
   sessionId: string
-  login: SessionAccounts
+  login: SessionLogin
   /** Hashes of the ids of the sessions that the login was in before. */
   formerSessions: string[]
   /** Names of the cookies of the pending logins that came from the same browser when the session was renewed. */
@@ -72,7 +72,7 @@ export class LoginRecords {
   }
 
   /** Whether a request that comes with a session has to say so before it uses the login. */
-  isFirstUse (sessionId: string, { unusedUntil, revision }: SessionAccounts, now: number): boolean {
+  isFirstUse (sessionId: string, { unusedUntil, revision }: SessionLogin, now: number): boolean {
     return unusedUntil !== undefined && now < unusedUntil && this.#used.get(sessionId) !== revision
   }
 
@@ -81,7 +81,7 @@ export class LoginRecords {
    * @param login as the session was loaded
    * @returns the login where it had changed before, after the session was loaded
    */
-  async use (sessionId: string, login: SessionAccounts, ttl: number): Promise<SessionAccounts | undefined> {
+  async use (sessionId: string, login: SessionLogin, ttl: number): Promise<SessionLogin | undefined> {
     const id = loginIdOf(login)
     for (let tries = 0; tries < TRIES; tries++) {
       const state = await this.get(id)
@@ -144,7 +144,7 @@ export class LoginRecords {
 }
 
 /** What a session's blob holds of a login. */
-export function loginInSession (id: string, { login, revision, unusedSince }: LoginState): SessionAccounts {
+export function loginInSession (id: string, { login, revision, unusedSince }: LoginState): SessionLogin {
   const unused = unusedSince === undefined ? {} : { unusedUntil: unusedSince + FIRST_USE_SECONDS }
   return { ...login, login: id, revision, ...unused }
 }
@@ -163,7 +163,7 @@ const recordId = (id: string) => `accounts:${id}`
 function decode (stored: StoredRecord | undefined): LoginState | 'ended' | undefined {
   if (stored === undefined) return undefined
   if (stored.ended === true) return 'ended'
-  const { accounts, active, ...state } = stored as unknown as LoginState & SessionAccounts
+  const { accounts, active, ...state } = stored as unknown as LoginState & SessionLogin
   return { ...state, login: { accounts, active } }
 }
 

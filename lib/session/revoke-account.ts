@@ -3,7 +3,7 @@ import type { ProviderClient } from '../providers/provider.ts'
 import { NOT_REVOKED, revokeSets } from '../providers/revocation.ts'
 import { isRecordOf, liveSets } from '../tokens/record.ts'
 import type { SessionContext } from './context.ts'
-import type { EndedAccount } from './ended-sessions.ts'
+import type { EndedAccount } from './end-login.ts'
 
 /**
  * Milliseconds that a logout waits for the provider to revoke, which goes on behind the answer; and for its metadata.

@@ -1,5 +1,5 @@
 import type { LoginMember, SessionLogins } from './accounts.ts'
-import type { DeadSessions } from './dead-sessions.ts'
+import type { EndedSessions } from './ended-sessions.ts'
 import type { SessionObject } from './fastify-session.ts'
 
 /** What several registrations of the plugin below one @fastify/session have in common. */
@@ -7,7 +7,7 @@ export interface SharedSession<Registration> {
   /** In the order in which they were made, which is the same in each process of an app. */
   readonly registrations: Registration[]
   /** Sessions that any of them has ended. */
-  deadSessions?: DeadSessions
+  endedSessions?: EndedSessions
 }
 
 const shared = new WeakMap<object, SharedSession<never>>()

@@ -1,21 +1,21 @@
 import type { TokenRecords } from '../tokens/records.ts'
-import { loginIdOf, type SessionAccounts, type SessionLogins } from './accounts.ts'
+import { loginIdOf, type SessionLogin, type SessionLogins } from './accounts.ts'
 import { type SessionObject, ttlOf } from './fastify-session.ts'
 import type { UserLogins } from './user-logins.ts'
 
 /** What a request's session pointed to when it was loaded. */
 export interface LoadedRecords {
   sessionId: string
-  accounts: SessionAccounts['accounts']
+  accounts: SessionLogin['accounts']
 }
 
 /** The login that a request's session held when it was loaded. */
 export interface LoadedLogin extends LoadedRecords {
-  login: SessionAccounts
+  login: SessionLogin
 }
 
 /** Notes what a session points to; undefined, at the price of one property, where nobody is logged in. */
-export function loadedRecords (
+export function loadedLogin (
   logins: SessionLogins,
   session: SessionObject | null | undefined
 ): LoadedLogin | undefined {

@@ -8,7 +8,7 @@ const warned = new WeakSet<SessionContext>()
  * Says, once an app, what a login shows of the session cookie's settings: they are @fastify/session's, and it tells
  * nobody.
  */
-export function inspectSessionCookie (context: SessionContext, request: FastifyRequest): void {
+export function checkSessionCookie (context: SessionContext, request: FastifyRequest): void {
   if (context.config.baseUrl().protocol === 'https:' && sessionOf(request).cookie.secure !== true) {
     warnOfInsecureCookie(context)
   }

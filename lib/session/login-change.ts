@@ -2,9 +2,9 @@ import type { FastifyRequest } from 'fastify'
 import { StoreUnavailableError } from '../errors.ts'
 import { isLoginCookie } from '../login/transaction.ts'
 import { shortHash } from '../util/random.ts'
-import type { SessionAccounts } from './accounts.ts'
+import type { SessionLogin } from './accounts.ts'
 import type { SessionContext } from './context.ts'
-import { destroySession, markReplaced } from './ended-sessions.ts'
+import { destroySession, markReplaced } from './end-login.ts'
 import { sessionCall, type SessionObject, sessionOf, ttlOf } from './fastify-session.ts'
 import { isUnused, loginInSession, type LoginState } from './login-records.ts'
 import { carryFields, openNextSession, openSession, storedSession, watchFields } from './next-session.ts'
@@ -17,12 +17,12 @@ export interface LoginPlace {
   sessionId: string
   /** The session that the login is in, where that is another one by now. */
   movedTo?: string
-  login: SessionAccounts
+  login: SessionLogin
 }
 
 export interface Renewal {
   /** What the login is to be; may be asked again where another change was first. */
-  change (login: SessionAccounts): SessionAccounts
+  change (login: SessionLogin): SessionLogin
   /**
    * What happens where another change has given the login another session meanwhile. `follow`: the change goes on
    * from there, and the browser gets that session, or the one after it. `silently`: the same where that session can
@@ -89,7 +89,7 @@ export class LoginChange {
    */
   async commit (
     renewal: Renewal
-  ): Promise<{ before: SessionAccounts, after: SessionAccounts, sessionId: string } | undefined> {
+  ): Promise<{ before: SessionLogin, after: SessionLogin, sessionId: string } | undefined> {
     const { loginRecords, clock } = this.#context
     for (let tries = 0; tries < TRIES; tries++) {
       const state = await loginRecords.get(this.#place.id)
@@ -130,7 +130,7 @@ export class LoginChange {
   }
 
   /** An account whose tokens are known to be gone has ended by itself. */
-  #standing (login: SessionAccounts): SessionAccounts {
+  #standing (login: SessionLogin): SessionLogin {
     const { records } = this.#context
     const accounts = Object.entries(login.accounts)
       .filter(([name, { recordId }]) => name === login.active || !records.isDeleted(recordId))
