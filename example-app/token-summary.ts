@@ -19,8 +19,8 @@ export function summarize (tokens: TokenSet): TokenSummary {
  * Names the login that a token set belongs to, the same before and after each refresh: the fingerprint of its record's
  * id. Undefined for a set that came from elsewhere.
  */
-export function loginOf ({ record }: TokenSet): string | undefined {
-  return record === undefined ? undefined : fingerprint(record)
+export function loginOf ({ recordId }: TokenSet): string | undefined {
+  return recordId === undefined ? undefined : fingerprint(recordId)
 }
 
 /** Six hexadecimal digits. They are of a SHA-256 of many random bits: the token cannot be found from them. */

@@ -1,7 +1,8 @@
 import t from 'tap'
-import { rejection, startClientApp } from '../helpers/client-app.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { rejection } from '../helpers/rejection.ts'
 
-const client = await startClientApp(t)
+const client = await loggedInApp(t)
 const { run, provider, requests } = client
 t.beforeEach(() => { requests.length = 0 })
 
@@ -98,7 +99,7 @@ t.test('signal: null is none', async (t) => {
 })
 
 t.test('a signal ends the call that waits for a refresh, and not the refresh', async (t) => {
-  const app = await startClientApp(t)
+  const app = await loggedInApp(t)
   const before = await app.run(oauth => oauth.tokens())
   app.provider.expireAccessTokens()
   const gate = app.provider.holdTokenEndpoint({ grantType: 'refresh_token' })
@@ -114,7 +115,7 @@ t.test('a signal ends the call that waits for a refresh, and not the refresh', a
 
   gate.release()
   t.match(await other, [{ id: 1 }], 'who waited with it has lost nothing')
-  t.equal(app.provider.tokenRequests.filter(({ body }) => body.grant_type === 'refresh_token').length, 1)
+  t.equal(app.refreshes(), 1)
   const after = await app.run(oauth => oauth.tokens())
   t.not(after.refreshToken, before.refreshToken, 'the rotated token is kept')
   t.equal(app.provider.refreshTokenReuses, 0)

@@ -1,14 +1,15 @@
 import { Readable } from 'node:stream'
 import t from 'tap'
 import type { CallOptions } from '../../lib/index.ts'
-import { rejection, startClientApp } from '../helpers/client-app.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { rejection } from '../helpers/rejection.ts'
 import { keptTokens, scriptProvider, startScriptServer } from '../helpers/script-server.ts'
 
 // What a caller in plain JavaScript writes: no compiler has looked at it.
 const plain = (options: unknown) => options as CallOptions
 
 t.test('an option that a call does not have is refused by name, and nothing is sent', async (t) => {
-  const { run, requests } = await startClientApp(t)
+  const { run, requests } = await loggedInApp(t)
   requests.length = 0
   const unknown: [Record<string, unknown>, RegExp][] = [
     [{ data: { a: 1 } }, /"data"; write `json` for JSON, or `body`/],
@@ -120,7 +121,7 @@ t.test('an option that a call does not have is refused by name, and nothing is s
 })
 
 t.test('what undici has, and what is undefined, goes through', async (t) => {
-  const { run, requests } = await startClientApp(t)
+  const { run, requests } = await loggedInApp(t)
   requests.length = 0
   const options = {
     headers: { 'x-a': 'b' },

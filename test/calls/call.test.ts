@@ -1,11 +1,12 @@
 import { Readable } from 'node:stream'
 import t, { type Test } from 'tap'
 import { OAuthError } from '../../lib/index.ts'
-import { rejection, startClientApp } from '../helpers/client-app.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { rejection } from '../helpers/rejection.ts'
 import { Gate } from '../helpers/gate.ts'
 import { listen } from '../helpers/listen.ts'
 
-const { run, page, provider, requests } = await startClientApp(t)
+const { run, page, provider, requests } = await loggedInApp(t)
 const { api } = provider
 t.beforeEach(() => { requests.length = 0 })
 
@@ -279,7 +280,7 @@ async function deadUrl (): Promise<string> {
 
 t.test('failures', async (t) => {
   const dead = await deadUrl()
-  const { run } = await startClientApp(t, { acme: { resourceServers: [dead] } })
+  const { run } = await loggedInApp(t, { provider: { resourceServers: [dead] } })
 
   for (const [name, start] of Object.entries({
     'a call': (oauth) => oauth.get('x'),

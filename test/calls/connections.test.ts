@@ -3,7 +3,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { Agent } from 'undici'
-import { startClientApp } from '../helpers/client-app.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { Gate } from '../helpers/gate.ts'
 import { keptTokens, scriptProvider, startScriptServer } from '../helpers/script-server.ts'
 
@@ -21,7 +21,7 @@ async function collectUntil (done: () => boolean): Promise<void> {
 t.test('an answer that nobody reads does not keep its connection', async (t) => {
   const dispatcher = new Agent({ connections: 1, pipelining: 1 })
   t.after(() => dispatcher.destroy())
-  const { run, provider, requests } = await startClientApp(t, { dispatcher })
+  const { run, provider, requests } = await loggedInApp(t, { oauth: { dispatcher } })
   let over = 0
   // More than a socket and a stream hold by themselves.
   provider.api.routes['* large'] = ({ response }) => {
@@ -45,7 +45,7 @@ t.test('an answer that nobody reads does not keep its connection', async (t) => 
 })
 
 t.test('an answer that is read late is still there', async (t) => {
-  const { run, provider } = await startClientApp(t)
+  const { run, provider } = await loggedInApp(t)
   const large = Buffer.alloc(4 * 1024 * 1024, 'a')
   provider.api.routes['GET large'] = () => ({ body: large })
 

@@ -1,7 +1,8 @@
 import { inspect } from 'node:util'
 import t from 'tap'
 import { Agent, interceptors, MockAgent, type Dispatcher } from 'undici'
-import { rejection, startClientApp } from '../helpers/client-app.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { rejection } from '../helpers/rejection.ts'
 import { startOutside } from '../helpers/outside.ts'
 import { Browser } from '../helpers/browser.ts'
 import { buildApp } from '../helpers/build-app.ts'
@@ -17,7 +18,7 @@ for (const [name, compose] of Object.entries<(agent: Agent) => Dispatcher>({
     const agent = new Agent()
     t.after(() => agent.destroy())
     const dispatcher = compose(agent)
-    const app = await startClientApp(t, { dispatcher })
+    const app = await loggedInApp(t, { oauth: { dispatcher } })
     const { run, provider } = app
     const away = (status: number) => `redirect?status=${status}&to=${encodeURIComponent(outside.url)}`
 
@@ -71,7 +72,10 @@ t.test('a MockAgent as dispatcher', async (t) => {
   const agent = new MockAgent()
   t.after(() => agent.close())
   agent.enableNetConnect()
-  const { run } = await startClientApp(t, { dispatcher: agent, acme: { resourceServers: ['https://api.example/v1/'] } })
+  const { run } = await loggedInApp(t, {
+    oauth: { dispatcher: agent },
+    provider: { resourceServers: ['https://api.example/v1/'] }
+  })
   const { accessToken } = await run(oauth => oauth.tokens())
   const api = agent.get('https://api.example')
   const authorization = `Bearer ${accessToken}`
@@ -122,14 +126,14 @@ t.test('a dispatcher of the app\'s own stays open when the app closes', async (t
   const outside = await startOutside(t)
   const dispatcher = new Agent()
   t.after(() => dispatcher.destroy())
-  await t.test('an app', async (t) => { await startClientApp(t, { dispatcher }) })
+  await t.test('an app', async (t) => { await loggedInApp(t, { oauth: { dispatcher } }) })
   t.notOk(dispatcher.closed || dispatcher.destroyed)
   const { origin } = new URL(outside.url)
   t.equal((await dispatcher.request({ origin, path: '/', method: 'GET' })).statusCode, 200)
 })
 
 t.test('API calls do not keep the provider\'s connections, nor the other way round', async (t) => {
-  const { run, provider } = await startClientApp(t)
+  const { run, provider } = await loggedInApp(t)
   const gate = provider.api.holdSlow()
   // More than the connections that an origin may have.
   const calls = Promise.all(Array.from({ length: 300 }, () => run(oauth => oauth.get('slow').json())))

@@ -3,7 +3,8 @@ import { resolveResourceUrl } from '../../lib/calls/resource-url.ts'
 import { resolveOptions } from '../../lib/options.ts'
 import { gitlab } from '../../lib/providers.ts'
 import type { ProviderOptions } from '../../lib/providers/options.ts'
-import { rejection, startClientApp } from '../helpers/client-app.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { rejection } from '../helpers/rejection.ts'
 
 function configOf (acme: Partial<ProviderOptions>) {
   const provider = { issuer: 'https://id.example', clientId: 'app', ...acme }
@@ -137,8 +138,8 @@ for (const [resourceServers, problem] of mistakes) {
 }
 
 t.test('through an app', async (t) => {
-  const { run, requests, provider } = await startClientApp(t, {
-    acme: ({ providerOptions: { resourceServers } }) => ({
+  const { run, requests, provider } = await loggedInApp(t, {
+    provider: ({ providerOptions: { resourceServers } }) => ({
       resourceServers: [{ url: resourceServers![0] as string, encodedSlashes: true }]
     })
   })

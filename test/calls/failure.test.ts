@@ -1,11 +1,12 @@
 import { inspect } from 'node:util'
 import t from 'tap'
-import { rejection, startClientApp, type Work } from '../helpers/client-app.ts'
+import { loggedInApp, type Work } from '../helpers/logged-in-app.ts'
+import { rejection } from '../helpers/rejection.ts'
 import { captureLog } from '../helpers/log.ts'
 
 t.test('an error about an API\'s answer names method and path, and not the query', async (t) => {
   const log = captureLog()
-  const { run, page } = await startClientApp(t, { fastify: { logger: log.logger } })
+  const { run, page } = await loggedInApp(t, { fastify: { logger: log.logger } })
 
   t.test('of a status', async (t) => {
     const { message } = await rejection(run(oauth => oauth.get('status/404?filter=private#part').json()))
@@ -37,7 +38,7 @@ t.test('an error about an API\'s answer names method and path, and not the query
   })
 
   t.test('of a server that is away', async (t) => {
-    const { run } = await startClientApp(t, { acme: { resourceServers: ['http://127.0.0.1:1/api/'] } })
+    const { run } = await loggedInApp(t, { provider: { resourceServers: ['http://127.0.0.1:1/api/'] } })
     const error = await rejection(run(oauth => oauth.get('orders?filter=private')))
     t.match(error, { code: 'FST_OAUTH_API_UNAVAILABLE', message: 'GET /api/orders' })
     t.notMatch(error.message, 'private')
@@ -45,7 +46,7 @@ t.test('an error about an API\'s answer names method and path, and not the query
 })
 
 t.test('a token that an app puts into a path is not in the error', async (t) => {
-  const { run } = await startClientApp(t)
+  const { run } = await loggedInApp(t)
   const { accessToken } = await run(oauth => oauth.tokens())
   const error = await rejection(run(oauth => oauth.get(`unknown/${accessToken}`).json()))
   t.match(error, { code: 'FST_OAUTH_RESPONSE_STATUS' })
@@ -53,7 +54,7 @@ t.test('a token that an app puts into a path is not in the error', async (t) => 
 })
 
 t.test('a handler that returns the ResponseData is told what to return', async (t) => {
-  const { page, run, provider } = await startClientApp(t)
+  const { page, run, provider } = await loggedInApp(t)
 
   const returned: Record<string, Work<unknown>> = {
     'the call itself': oauth => oauth.get('orders'),

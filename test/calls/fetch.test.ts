@@ -2,10 +2,11 @@ import { brotliCompressSync, createGzip, deflateRawSync, deflateSync, gzipSync }
 import { once } from 'node:events'
 import t from 'tap'
 import { FormData as UndiciFormData, Request as UndiciRequest } from 'undici'
-import { rejection, startClientApp } from '../helpers/client-app.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { rejection } from '../helpers/rejection.ts'
 import { Gate } from '../helpers/gate.ts'
 
-const { run, page, provider, requests } = await startClientApp(t)
+const { run, page, provider, requests } = await loggedInApp(t)
 const { api } = provider
 t.beforeEach(() => { requests.length = 0 })
 

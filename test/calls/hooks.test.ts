@@ -1,6 +1,6 @@
 import t from 'tap'
 import { twitch } from '../../lib/providers.ts'
-import { startClientApp } from '../helpers/client-app.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { startOutside } from '../helpers/outside.ts'
 import { keptTokens, scriptProvider, startScriptServer } from '../helpers/script-server.ts'
 
@@ -75,7 +75,7 @@ t.test('what a hook adds to a call stays away from a server that does not get th
   })
 
   await t.test('of a request', async (t) => {
-    const { run } = await startClientApp(t, { acme: { hooks: { protectedRequest } } })
+    const { run } = await loggedInApp(t, { provider: { hooks: { protectedRequest } } })
     await run(oauth => oauth.get(outside.url, { withholdToken: true }).json())
     await run(oauth => oauth.post(outside.url, { withholdToken: true, json: {} }))
     t.equal(asked, 0)

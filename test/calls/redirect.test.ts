@@ -3,7 +3,8 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { MockAgent } from 'undici'
-import { rejection, startClientApp } from '../helpers/client-app.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { rejection } from '../helpers/rejection.ts'
 import { startOutside } from '../helpers/outside.ts'
 
 // fetch alone follows redirects.
@@ -14,8 +15,8 @@ t.test('redirects', async (t) => {
     else response.writeHead(307, { location: to }).end()
   })
   const listed = await startOutside(t)
-  const { run, provider, requests } = await startClientApp(t, {
-    acme: ({ api }) => ({ resourceServers: [api.url, `${listed.url}data/`] })
+  const { run, provider, requests } = await loggedInApp(t, {
+    provider: ({ api }) => ({ resourceServers: [api.url, `${listed.url}data/`] })
   })
   const { api } = provider
   t.beforeEach(() => {
@@ -249,7 +250,10 @@ t.test('https', async (t) => {
   const agent = new MockAgent()
   t.after(() => agent.close())
   agent.enableNetConnect(/^127\.0\.0\.1/)
-  const { run } = await startClientApp(t, { dispatcher: agent, acme: { resourceServers: ['https://api.example/v1/'] } })
+  const { run } = await loggedInApp(t, {
+    oauth: { dispatcher: agent },
+    provider: { resourceServers: ['https://api.example/v1/'] }
+  })
   const api = agent.get('https://api.example')
 
   t.test('a redirect from https to http is refused', async (t) => {
@@ -289,8 +293,8 @@ t.test('a redirect does not lead from the Internet into a private network or ont
   const agent = new MockAgent()
   t.after(() => agent.close())
   agent.enableNetConnect(/^(?:127\.0\.0\.1|localhost|\[::1\])/)
-  const { run } = await startClientApp(t, {
-    dispatcher: agent, acme: { resourceServers: ['https://api.example/v1/'], allowInsecureRequests: true }
+  const { run } = await loggedInApp(t, {
+    oauth: { dispatcher: agent }, provider: { resourceServers: ['https://api.example/v1/'], allowInsecureRequests: true }
   })
   const redirect = (location: string, from = 'https://api.example', path = '/v1/a') =>
     agent.get(from).intercept({ path, method: 'POST' }).reply(307, '', { headers: { location } })
@@ -397,8 +401,8 @@ t.test('a redirect to an API of the list is followed with the token, wherever bo
   const agent = new MockAgent()
   t.after(() => agent.close())
   agent.enableNetConnect(/^127\.0\.0\.1/)
-  const { run, requests, provider } = await startClientApp(t, {
-    dispatcher: agent, acme: ({ api }) => ({ resourceServers: ['https://api.example/v1/', api.url] })
+  const { run, requests, provider } = await loggedInApp(t, {
+    oauth: { dispatcher: agent }, provider: ({ api }) => ({ resourceServers: ['https://api.example/v1/', api.url] })
   })
   requests.length = 0
   agent
@@ -411,7 +415,7 @@ t.test('a redirect to an API of the list is followed with the token, wherever bo
 
 t.test('a token in the query', async (t) => {
   const outside = await startOutside(t)
-  const { run, provider, requests } = await startClientApp(t, { acme: { tokenPlacement: 'query' } })
+  const { run, provider, requests } = await loggedInApp(t, { provider: { tokenPlacement: 'query' } })
   const { api } = provider
   // A server that repeats the query it was asked with.
   api.routes['GET moved'] = ({ url, query }) => ({

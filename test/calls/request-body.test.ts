@@ -4,9 +4,10 @@ import { ReadableStream } from 'node:stream/web'
 import t from 'tap'
 import { FormData as UndiciFormData } from 'undici'
 import type { CallOptions } from '../../lib/index.ts'
-import { rejection, startClientApp } from '../helpers/client-app.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { rejection } from '../helpers/rejection.ts'
 
-const { run, requests, provider } = await startClientApp(t)
+const { run, requests, provider } = await loggedInApp(t)
 t.beforeEach(() => { requests.length = 0 })
 
 interface Echo { headers: Record<string, string>, body: string }

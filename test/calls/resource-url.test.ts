@@ -1,7 +1,8 @@
 import t from 'tap'
 import { resolveResourceUrl } from '../../lib/calls/resource-url.ts'
 import type { ProviderConfig } from '../../lib/providers/config.ts'
-import { rejection, startClientApp } from '../helpers/client-app.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { rejection } from '../helpers/rejection.ts'
 import { listen } from '../helpers/listen.ts'
 
 const config = (resourceServers: string[], allowInsecureRequests = false) =>
@@ -228,7 +229,7 @@ t.test('an error names the origin, and nothing that may be secret', async (t) =>
 })
 
 t.test('through an app', async (t) => {
-  const { run, requests, provider } = await startClientApp(t)
+  const { run, requests, provider } = await loggedInApp(t)
   const other = await listen((_request, response) => response.end('{}'))
   t.after(() => other.close())
   let asked = 0
@@ -273,7 +274,7 @@ t.test('through an app', async (t) => {
 })
 
 t.test('a Host header of the caller\'s does not take the token to another virtual server', async (t) => {
-  const { run, requests, provider } = await startClientApp(t)
+  const { run, requests, provider } = await loggedInApp(t)
   requests.length = 0
   const headers = { Host: 'evil.example' }
   await run(oauth => oauth.get('orders', { headers }).json())
@@ -284,8 +285,8 @@ t.test('a Host header of the caller\'s does not take the token to another virtua
 
 for (const slash of ['', '/']) {
   t.test(`an entry that ends with "${slash}" covers its own segments, and none that begins like them`, async (t) => {
-    const { run, requests, provider } = await startClientApp(t, {
-      acme: ({ providerOptions: { resourceServers } }) => ({
+    const { run, requests, provider } = await loggedInApp(t, {
+      provider: ({ providerOptions: { resourceServers } }) => ({
         resourceServers: [String(resourceServers![0]).replace(/\/$/, slash)]
       })
     })
@@ -315,7 +316,7 @@ for (const slash of ['', '/']) {
 }
 
 t.test('without resource servers', async (t) => {
-  const { run, provider } = await startClientApp(t, { acme: { resourceServers: [] } })
+  const { run, provider } = await loggedInApp(t, { provider: { resourceServers: [] } })
   t.match(await run(oauth => oauth.userinfo()), { sub: 'alice' }, 'userinfo works')
   for (const input of ['orders', '/v1/orders', '']) {
     t.match(await rejection(run(oauth => oauth.get(input))), {

@@ -2,11 +2,12 @@ import { inspect } from 'node:util'
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib'
 import t from 'tap'
 import { OAuthError, ResponseStatusError } from '../../lib/index.ts'
-import { rejection, startClientApp } from '../helpers/client-app.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { rejection } from '../helpers/rejection.ts'
 import { listen } from '../helpers/listen.ts'
 import { captureLog } from '../helpers/log.ts'
 
-const { run, page, provider, requests } = await startClientApp(t)
+const { run, page, provider, requests } = await loggedInApp(t)
 const { api } = provider
 t.beforeEach(() => { requests.length = 0 })
 
@@ -254,8 +255,8 @@ t.test('an API that is down', async (t) => {
   const { port, close } = await listen()
   await close()
   const log = captureLog()
-  const { run, page } = await startClientApp(t, {
-    acme: { resourceServers: [`http://127.0.0.1:${port}/`] },
+  const { run, page } = await loggedInApp(t, {
+    provider: { resourceServers: [`http://127.0.0.1:${port}/`] },
     fastify: { logger: log.logger }
   })
   const secrets = async () => {

@@ -3,26 +3,24 @@ import { ReadableStream } from 'node:stream/web'
 import t, { type Test } from 'tap'
 import { Agent, FormData as UndiciFormData } from 'undici'
 import type { CallOptions } from '../../lib/index.ts'
-import { rejection, startClientApp, type ClientApp, type ClientAppOptions } from '../helpers/client-app.ts'
-
-const refreshes = ({ provider }: ClientApp) =>
-  provider.tokenRequests.filter(({ body }) => body.grant_type === 'refresh_token').length
+import { loggedInApp, type LoggedInApp, type LoggedInAppOptions } from '../helpers/logged-in-app.ts'
+import { rejection } from '../helpers/rejection.ts'
 
 /** An app whose user has a token that the API no longer takes, and that says itself that it is good for an hour. */
-async function startRevoked (t: Test, options?: ClientAppOptions): Promise<ClientApp> {
-  const app = await startClientApp(t, options)
+async function startRevoked (t: Test, options?: LoggedInAppOptions) {
+  const app = await loggedInApp(t, options)
   const { accessToken } = await app.run(oauth => oauth.tokens())
   app.provider.revokeAccessToken(accessToken)
   app.requests.length = 0
   return app
 }
-const statuses = ({ requests }: ClientApp) => requests.map(({ status }) => status)
+const statuses = ({ requests }: LoggedInApp) => requests.map(({ status }) => status)
 
 t.test('a revoked token: the handler notices nothing', async (t) => {
   const app = await startRevoked(t)
   t.match(await app.run(oauth => oauth.get('orders').json()), [{ id: 1 }])
   t.strictSame(statuses(app), [401, 200])
-  t.equal(refreshes(app), 1)
+  t.equal(app.refreshes(), 1)
 })
 
 t.test('a revoked token: the same for a call that is awaited', async (t) => {
@@ -31,7 +29,7 @@ t.test('a revoked token: the same for a call that is awaited', async (t) => {
   t.equal(statusCode, 200)
   t.match(await body.json(), [{ id: 1 }])
   t.strictSame(statuses(app), [401, 200])
-  t.equal(refreshes(app), 1)
+  t.equal(app.refreshes(), 1)
 })
 
 t.test('the next call has the new token at once', async (t) => {
@@ -93,33 +91,33 @@ for (const [name, body] of Object.entries(once)) {
       app.requests.map(({ body }) => body),
       ['some bytes', 'some bytes']
     )
-    t.equal(refreshes(app), 0)
+    t.equal(app.refreshes(), 0)
   })
 }
 
 t.test('a second 401 is handed out, and does not loop', async (t) => {
-  const app = await startClientApp(t)
+  const app = await loggedInApp(t)
   app.requests.length = 0
   const answer = await app.run(oauth => oauth.get('status/401'))
   t.equal(answer.statusCode, 401)
   t.strictSame(await answer.body.json(), { error: 'invalid_token' })
   t.strictSame(statuses(app), [401, 401])
-  t.equal(refreshes(app), 1)
+  t.equal(app.refreshes(), 1)
 })
 
 t.test('an API that always answers 401 does not cause a refresh a call', async (t) => {
-  const app = await startClientApp(t)
+  const app = await loggedInApp(t)
   for (let i = 0; i < 5; i++) {
     t.match(await rejection(app.run(oauth => oauth.get('status/401').json())), {
       responseStatus: 401,
       code: 'FST_OAUTH_RESPONSE_STATUS'
     })
   }
-  t.equal(refreshes(app), 1)
+  t.equal(app.refreshes(), 1)
 })
 
 t.test('a 401 that stays can be read whichever way', async (t) => {
-  const app = await startClientApp(t)
+  const app = await loggedInApp(t)
   await rejection(app.run(oauth => oauth.get('status/401').json()))
   const { headers, body } = await app.run(oauth => oauth.get('status/401'))
   t.match(headers['www-authenticate'], /invalid_token/)
@@ -131,7 +129,7 @@ t.test('a 401 that stays can be read whichever way', async (t) => {
 
 /** An API whose every answer to a call is a 401 that comes once the token has been replaced, as often as asked. */
 async function startOvertaken (t: Test, times: number) {
-  const app = await startClientApp(t)
+  const app = await loggedInApp(t)
   const seen: (string | undefined)[] = []
   app.provider.api.routes['* overtaken'] = async ({ authorization, method, body }) => {
     seen.push(authorization)
@@ -176,7 +174,7 @@ t.test('a stream whose token is replaced on its way is sent once', async (t) => 
 })
 
 t.test('userinfo whose token is replaced twice while it is on its way goes through with the newest', async (t) => {
-  const app = await startClientApp(t)
+  const app = await loggedInApp(t)
   const fault = app.provider.endpoints.userinfo.fail(async () => {
     if (fault.hits === 2) fault.stop()
     await app.run(oauth => oauth.refresh())
@@ -192,12 +190,12 @@ t.test('after a call that the new token was good for, a 401 may cause a refresh 
   const { accessToken } = await app.run(oauth => oauth.tokens())
   app.provider.revokeAccessToken(accessToken)
   t.match(await app.run(oauth => oauth.get('orders').json()), [{ id: 1 }])
-  t.equal(refreshes(app), 2)
+  t.equal(app.refreshes(), 2)
 })
 
 for (const status of [401, 403]) {
   t.test(`a ${status} for want of scope causes no refresh`, async (t) => {
-    const app = await startClientApp(t)
+    const app = await loggedInApp(t)
     app.provider.api.routes['GET scoped'] = () => ({
       status,
       headers: { 'www-authenticate': 'Bearer realm="api", error="insufficient_scope", scope="orders:write"' },
@@ -205,7 +203,7 @@ for (const status of [401, 403]) {
     })
     t.match(await rejection(app.run(oauth => oauth.get('scoped').json())), { responseStatus: status })
     t.equal((await app.run(oauth => oauth.get('scoped'))).statusCode, status)
-    t.equal(refreshes(app), 0)
+    t.equal(app.refreshes(), 0)
   })
 }
 
@@ -213,7 +211,7 @@ t.test('many calls that meet a 401 at once cause one refresh', async (t) => {
   const app = await startRevoked(t)
   const answers = await Promise.all(Array.from({ length: 20 }, () => app.run(oauth => oauth.get('orders').json())))
   t.ok(answers.every(answer => Array.isArray(answer)))
-  t.equal(refreshes(app), 1)
+  t.equal(app.refreshes(), 1)
   t.equal(app.provider.refreshTokenReuses, 0)
 })
 
@@ -226,18 +224,18 @@ t.test('many calls of one handler that meet a 401 at once cause one refresh', as
       )
     )
   )
-  t.equal(refreshes(app), 1)
+  t.equal(app.refreshes(), 1)
   t.equal(app.provider.refreshTokenReuses, 0)
 })
 
 t.test('without a refresh token the 401 comes back', async (t) => {
-  const app = await startRevoked(t, { provider: { refreshTokens: 'never' } })
+  const app = await startRevoked(t, { oidc: { refreshTokens: 'never' } })
   t.equal((await app.run(oauth => oauth.get('orders'))).statusCode, 401)
   t.strictSame(statuses(app), [401])
 })
 
 t.test('a grant that was revoked ends the login', async (t) => {
-  const app = await startClientApp(t)
+  const app = await loggedInApp(t)
   app.provider.revokeGrants('alice')
   t.match(await rejection(app.run(oauth => oauth.get('orders').json())), {
     code: 'FST_OAUTH_LOGIN_ENDED',
@@ -259,23 +257,23 @@ t.test('userinfo() of a revoked token refreshes it, once', async (t) => {
   const app = await startRevoked(t)
   const atLogin = app.provider.endpoints.userinfo.requests.length
   t.match(await app.run(oauth => oauth.userinfo()), { sub: 'alice', email: 'alice@example.com' })
-  t.equal(refreshes(app), 1)
+  t.equal(app.refreshes(), 1)
   t.equal(app.provider.endpoints.userinfo.requests.length - atLogin, 2)
 })
 
 t.test('userinfo() that is always refused does not loop', async (t) => {
-  const app = await startClientApp(t)
+  const app = await loggedInApp(t)
   const atLogin = app.provider.endpoints.userinfo.requests.length
   app.provider.endpoints.userinfo.fail({ status: 401 })
   t.match(await rejection(app.run(oauth => oauth.userinfo())), { responseStatus: 401 })
   t.equal(app.provider.endpoints.userinfo.requests.length - atLogin, 2)
-  t.equal(refreshes(app), 1)
+  t.equal(app.refreshes(), 1)
 })
 
 t.test('one connection for everything', async (t) => {
   const dispatcher = new Agent({ connections: 1, pipelining: 1 })
   t.after(() => dispatcher.destroy())
-  const app = await startClientApp(t, { dispatcher })
+  const app = await loggedInApp(t, { oauth: { dispatcher } })
   // Larger than what a socket holds by itself: left unread, it would keep the connection.
   const large = Buffer.alloc(300 * 1024, 'a')
   app.provider.api.routes['GET never'] = () => ({

@@ -1,11 +1,12 @@
 import { inspect } from 'node:util'
 import t from 'tap'
-import { rejection, startClientApp } from '../helpers/client-app.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { rejection } from '../helpers/rejection.ts'
 import { startOutside } from '../helpers/outside.ts'
 
 for (const tokenPlacement of ['query', 'body'] as const) {
   t.test(`an Authorization header of the caller's does not go out beside a token in the ${tokenPlacement}`, async t => {
-    const { run, requests } = await startClientApp(t, { acme: { tokenPlacement } })
+    const { run, requests } = await loggedInApp(t, { provider: { tokenPlacement } })
     requests.length = 0
     await run(oauth => oauth.post('echo', { headers: { Authorization: 'Basic of-somebody-else' } }).json())
     t.match(requests, [{ authorization: undefined, status: 200 }])
@@ -13,7 +14,7 @@ for (const tokenPlacement of ['query', 'body'] as const) {
 }
 
 t.test('a token in the query', async (t) => {
-  const { run, requests, provider } = await startClientApp(t, { acme: { tokenPlacement: 'query' } })
+  const { run, requests, provider } = await loggedInApp(t, { provider: { tokenPlacement: 'query' } })
   const { accessToken } = await run(oauth => oauth.tokens())
   t.beforeEach(() => { requests.length = 0 })
 
@@ -51,7 +52,7 @@ t.test('a token in the query', async (t) => {
 })
 
 t.test('a token in the body', async (t) => {
-  const { run, requests, provider } = await startClientApp(t, { acme: { tokenPlacement: 'body' } })
+  const { run, requests, provider } = await loggedInApp(t, { provider: { tokenPlacement: 'body' } })
   const { accessToken } = await run(oauth => oauth.tokens())
   t.beforeEach(() => { requests.length = 0 })
 
@@ -88,8 +89,8 @@ t.test('a token in the body', async (t) => {
 })
 
 t.test('a token that is no bearer token is not sent as one', async t => {
-  const { run, requests, provider } = await startClientApp(t, {
-    acme: { conform: members => ({ ...members, token_type: 'DPoP' }) }
+  const { run, requests, provider } = await loggedInApp(t, {
+    provider: { conform: members => ({ ...members, token_type: 'DPoP' }) }
   })
   requests.length = 0
   for (const call of [
@@ -109,8 +110,8 @@ t.test('the hook before a call', async t => {
     body: unknown
   }) => unknown = () => {}
   const outside = await startOutside(t)
-  const { run, requests, provider } = await startClientApp(t, {
-    acme: { hooks: { protectedRequest: request => hook(request) } }
+  const { run, requests, provider } = await loggedInApp(t, {
+    provider: { hooks: { protectedRequest: request => hook(request) } }
   })
   t.beforeEach(() => {
     requests.length = 0

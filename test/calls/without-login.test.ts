@@ -1,9 +1,10 @@
 import { Readable } from 'node:stream'
 import t from 'tap'
 import { LoginRequiredError, type RequestOAuth } from '../../lib/index.ts'
-import { rejection, startClientApp, ThrownSynchronously } from '../helpers/client-app.ts'
+import { loggedInApp, ThrownSynchronously } from '../helpers/logged-in-app.ts'
+import { rejection } from '../helpers/rejection.ts'
 
-const { runAnonymous, run, requests, provider } = await startClientApp(t)
+const { runAnonymous, run, requests, provider } = await loggedInApp(t)
 
 // Each of them must be a promise that rejects: a handler that writes `.catch()` must get what it asked for.
 const ways: Record<string, (oauth: RequestOAuth) => Promise<unknown>> = {

@@ -26,15 +26,15 @@ export const SESSION_SECRET = 'a secret of the tests with at least 32 characters
 export async function buildApp (t: { after: (fn: () => unknown) => unknown }, options: AppOptions): Promise<TestApp> {
   const app = Fastify(options.fastify)
   t.after(() => app.close())
-  const store = new JsonStore()
+  const store = (options.session?.store ?? new JsonStore()) as JsonStore
   let url = ''
   await app.register(cookie)
   await app.register(session, {
     secret: SESSION_SECRET,
     cookie: { secure: false },
     saveUninitialized: false,
-    store,
-    ...options.session
+    ...options.session,
+    store
   })
   await app.register(oauth, { baseUrl: () => url, ...options.oauth })
   app.get('/', async (request) => ({ user: request.oauth.user?.id ?? null }))

@@ -1,4 +1,3 @@
-import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import type { OAuthError, PluginOptions, ProviderOptions } from '../../lib/index.ts'
 import { Browser, type Page } from './browser.ts'
@@ -7,24 +6,21 @@ import { startMisbehavingProvider, type MisbehavingProvider, type Misbehaviour }
 import { tokenRecords } from './records.ts'
 import type { JsonStore } from './stores.ts'
 
-export interface LoginAppOptions {
+export interface LoginAppOptions<P = MisbehavingProvider> extends Omit<AppOptions, 'oauth'> {
   /** The point in which the provider is wrong. */
   wrong?: Misbehaviour
-  /** Over the provider's options. */
-  provider?: Partial<ProviderOptions>
-  /** In place of them. */
-  providers?: (provider: MisbehavingProvider) => Record<string, ProviderOptions>
-  /** Over the plugin's options. */
-  oauth?: Partial<PluginOptions>
-  session?: AppOptions['session']
-  fastify?: AppOptions['fastify']
-  setup?: (app: FastifyInstance) => unknown
   /** The provider's host name: `localhost` is another site than the app's. */
   host?: string
+  /** Over the provider's options. */
+  provider?: Partial<ProviderOptions> | ((provider: P) => Partial<ProviderOptions>)
+  /** In place of them. */
+  providers?: (provider: P) => Record<string, ProviderOptions>
+  /** Over the plugin's options. */
+  oauth?: Partial<PluginOptions>
 }
 
-export interface LoginApp extends TestApp {
-  provider: MisbehavingProvider
+export interface LoginApp<P = MisbehavingProvider> extends TestApp {
+  provider: P
   browser: Browser
   /** What `onError` was told, in order. */
   errors: OAuthError[]
@@ -32,23 +28,26 @@ export interface LoginApp extends TestApp {
   userOf (browser: Browser): Promise<string | null>
 }
 
-/** An app whose provider, `acme`, logs everybody in without a question; wrong in one point where the test says so. */
+/** An app whose provider, `acme`, logs in any user without a question; wrong in one point where the test says so. */
 export async function loginApp (t: Test, options: LoginAppOptions = {}): Promise<LoginApp> {
-  const provider = await startMisbehavingProvider(
-    t,
-    options.wrong,
-    options.host === undefined ? {} : { host: options.host }
-  )
+  return await appAt(t, await startMisbehavingProvider(t, options.wrong, { host: options.host }), options)
+}
+
+/** An app whose provider, `acme`, runs already. */
+export async function appAt<P extends { providerOptions: ProviderOptions }> (
+  t: Test, provider: P, { provider: own, providers, oauth, session, fastify, setup }: LoginAppOptions<P> = {}
+): Promise<LoginApp<P>> {
   const errors: OAuthError[] = []
+  const acme = { ...provider.providerOptions, ...(typeof own === 'function' ? own(provider) : own) }
   const built = await buildApp(t, {
     oauth: {
-      providers: options.providers?.(provider) ?? { acme: { ...provider.providerOptions, ...options.provider } },
+      providers: providers?.(provider) ?? { acme },
       onError: (_request, _reply, error) => { errors.push(error) },
-      ...options.oauth
+      ...oauth
     },
-    ...(options.session !== undefined && { session: options.session }),
-    ...(options.fastify !== undefined && { fastify: options.fastify }),
-    ...(options.setup !== undefined && { setup: options.setup })
+    session,
+    fastify,
+    setup
   })
   const userOf = async (browser: Browser) => {
     const page = await browser.get(`${built.url}/`)

@@ -151,6 +151,10 @@ export class MisbehavingProvider {
     return this.requests.filter(({ path }) => path === paths[endpoint])
   }
 
+  get refreshRequests (): ProviderRequest[] {
+    return this.asked('token').filter(({ form }) => form.get('grant_type') === 'refresh_token')
+  }
+
   /** A new key of the same kind takes the place of all others. */
   rotateKeys (): void {
     const { alg } = this.keys.at(-1)!
@@ -344,7 +348,7 @@ function override (members: Record<string, unknown>, changes: Record<string, unk
 export async function startMisbehavingProvider (
   t: Pick<Test, 'after'>,
   wrong: Misbehaviour = {},
-  { host = '127.0.0.1' } = {}
+  { host = '127.0.0.1' }: { host?: string } = {}
 ): Promise<MisbehavingProvider> {
   const { server, port, close } = await listen()
   t.after(close)

@@ -85,6 +85,10 @@ export class TestProvider {
 
   get tokenRequests (): EndpointRequest[] { return this.endpoints.token.requests }
 
+  get refreshRequests (): EndpointRequest[] {
+    return this.tokenRequests.filter(({ body }) => body.grant_type === 'refresh_token')
+  }
+
   /** Holds token requests until the gate is released: see `Endpoint.hold`. */
   holdTokenEndpoint (options?: Filter & { afterwards?: boolean }): Gate<EndpointRequest> {
     return this.endpoints.token.hold(options)

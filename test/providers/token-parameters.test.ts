@@ -1,6 +1,6 @@
 import t from 'tap'
 import { createProvider, type ProviderOptions } from '../../lib/index.ts'
-import { rejection } from '../helpers/client-app.ts'
+import { rejection } from '../helpers/rejection.ts'
 import { keptTokens, scriptProvider, startScriptServer } from '../helpers/script-server.ts'
 
 const credentials = { client_id: 'script', client_secret: 'secret of the script' }

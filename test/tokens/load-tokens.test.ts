@@ -1,7 +1,8 @@
 import t from 'tap'
 import type { TokensInput } from '../../lib/index.ts'
 import { mailchimp } from '../../lib/providers.ts'
-import { rejection, startClientApp } from '../helpers/client-app.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { rejection } from '../helpers/rejection.ts'
 import { keptTokens, scriptProvider, startScriptServer } from '../helpers/script-server.ts'
 
 const now = () => Date.now() / 1000
@@ -33,7 +34,7 @@ t.test("a token response's members are saved once the session has a token, as be
   })
 
   t.test('by a request', async (t) => {
-    const { run } = await startClientApp(t)
+    const { run } = await loggedInApp(t)
     const scope = (await run(oauth => oauth.tokens())).scope
     await run(oauth => oauth.save(members))
     t.match(await run(oauth => oauth.tokens()), { accessToken: 'new', refreshToken: 'new-refresh', scope: ['a', 'b'] })
@@ -80,7 +81,7 @@ for (const [name, tokens] of Object.entries<unknown>({
 }
 
 t.test('a request refuses them too', async (t) => {
-  const { run } = await startClientApp(t)
+  const { run } = await loggedInApp(t)
   const { accessToken } = await run(oauth => oauth.tokens())
   for (const tokens of [undefined, null, {}, 'a', { accessToken: 1 }]) {
     t.match(await rejection(run(oauth => oauth.save(wrong(tokens)))), {

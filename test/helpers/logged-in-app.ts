@@ -1,0 +1,167 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Test } from 'tap'
+import type { RequestOAuth } from '../../lib/index.ts'
+import { Browser, type Page } from './browser.ts'
+import { startCluster, type ClusterOptions, type TestCluster } from './cluster.ts'
+import { appAt, type LoginApp, type LoginAppOptions } from './login-app.ts'
+import { startMisbehavingProvider, type MisbehavingProvider, type Misbehaviour } from './misbehaving-provider.ts'
+import { startProvider, type TestProvider } from './provider.ts'
+import type { ProviderOptions as OidcProviderOptions } from './provider-options.ts'
+import type { ApiRequest } from './resource-server.ts'
+
+export type Work<T> = (oauth: RequestOAuth, request: FastifyRequest, reply: FastifyReply) => T
+
+interface Shared {
+  browser: Browser
+  /** How many refreshes the provider was asked for. */
+  refreshes (): number
+  /** GET /orders, whose handler calls the API; of the app with this index, where there are several. */
+  orders (index?: number): Promise<Page>
+}
+
+/** One app, in which alice is logged in. */
+export interface LoggedInApp<P = TestProvider> extends LoginApp<P>, Shared {
+  /** What the API was asked, in order. */
+  requests: ApiRequest[]
+  /** Runs code in a handler of the app, as alice, and returns (or throws) what it did: the very same object. */
+  run<T> (work: Work<T>): Promise<Awaited<T>>
+  /** The same in an anonymous request. */
+  runAnonymous<T> (work: Work<T>): Promise<Awaited<T>>
+  /** The response of the app itself to such a handler. */
+  page (work: Work<unknown>): Promise<Page>
+}
+
+/** Several apps on one Redis, with alice logged in. */
+export interface LoggedInCluster extends TestCluster, Shared {
+  provider: TestProvider
+  /** The Redis key of alice's token record. */
+  key: string
+}
+
+interface ClusterAppOptions extends ClusterOptions {
+  processes: number
+}
+
+export interface LoggedInAppOptions extends Omit<LoginAppOptions<TestProvider>, 'wrong' | 'host'> {
+  /** Settings of the oidc-provider. */
+  oidc?: OidcProviderOptions
+  wrong?: undefined
+  processes?: undefined
+}
+
+interface MisbehavingAppOptions extends LoginAppOptions {
+  wrong: Misbehaviour
+  processes?: undefined
+}
+
+/**
+ * An app in which alice is logged in, with a route `GET /orders`. Its provider is a real oidc-provider with an API, or
+ * with `wrong` the small one of misbehaving-provider.ts. With `processes` there are so many apps on one Redis, or
+ * undefined where no Redis is installed and the test is skipped.
+ */
+export async function loggedInApp (t: Test, options: ClusterAppOptions): Promise<LoggedInCluster | undefined>
+export async function loggedInApp (t: Test, options: MisbehavingAppOptions): Promise<LoggedInApp<MisbehavingProvider>>
+export async function loggedInApp (t: Test, options?: LoggedInAppOptions): Promise<LoggedInApp<TestProvider>>
+export async function loggedInApp (
+  t: Test, options: ClusterAppOptions | MisbehavingAppOptions | LoggedInAppOptions = {}
+) {
+  if (options.processes !== undefined) return await loggedInCluster(t, options)
+  return options.wrong === undefined
+    ? await loggedIn(t, await startProvider(t, options.oidc), options)
+    : await loggedIn(t, await startMisbehavingProvider(t, options.wrong, { host: options.host }), options)
+}
+
+async function loggedIn<P extends TestProvider | MisbehavingProvider> (
+  t: Test, provider: P, options: LoginAppOptions<P>
+): Promise<LoggedInApp<P>> {
+  const works = new Map<string, Work<unknown>>()
+  const built = await appAt(t, provider, {
+    ...options,
+    setup: async (app) => {
+      app.get<{ Params: { id: string } }>('/work/:id', async (request, reply) => {
+        const work = works.get(request.params.id)
+        works.delete(request.params.id)
+        return await work!(request.oauth, request, reply)
+      })
+      await addRoutes(app, options)
+    }
+  })
+  const { url, browser } = built
+  await logIn(browser, url)
+
+  let count = 0
+  const page = async (work: Work<unknown>, as: Browser) => {
+    const id = String(++count)
+    works.set(id, work)
+    return await as.get(`${url}/work/${id}`)
+  }
+  const run = async <T>(work: Work<T>, as: Browser): Promise<Awaited<T>> => {
+    const done: PromiseSettledResult<Awaited<T>>[] = []
+    const response = await page(async (...args) => {
+      done.push(...await Promise.allSettled([settle(work, args)]))
+      return 'done'
+    }, as)
+    const [outcome] = done
+    if (outcome === undefined) throw new Error(`the handler did not run: ${response.status} ${response.text}`)
+    if (outcome.status === 'rejected') throw outcome.reason
+    return outcome.value
+  }
+  return {
+    ...built,
+    requests: 'api' in provider ? provider.api.requests : [],
+    refreshes: () => provider.refreshRequests.length,
+    orders: async () => await browser.get(`${url}/orders`),
+    run: work => run(work, browser),
+    runAnonymous: work => run(work, new Browser()),
+    page: async work => await page(work, browser)
+  }
+}
+
+async function loggedInCluster (t: Test, options: ClusterAppOptions): Promise<LoggedInCluster | undefined> {
+  const provider = await startProvider(t)
+  const cluster = await startCluster(t, provider, options.processes, {
+    ...options,
+    setup: app => addRoutes(app, options)
+  })
+  if (cluster === undefined) return undefined
+  const browser = new Browser()
+  await logIn(browser, cluster.apps[0]!.url)
+  const [key] = (await cluster.tokenRecords()).keys()
+  return {
+    ...cluster,
+    provider,
+    browser,
+    key: key!,
+    refreshes: () => provider.refreshRequests.length,
+    orders: async (index = 0) => await browser.get(`${cluster.apps[index]!.url}/orders`)
+  }
+}
+
+async function addRoutes (app: FastifyInstance, { setup }: Pick<LoginAppOptions, 'setup'>): Promise<void> {
+  await setup?.(app)
+  if (app.hasRoute({ method: 'GET', url: '/orders' })) return
+  app.get('/orders', async (request) => await request.oauth.get('orders').json())
+}
+
+async function logIn (browser: Browser, url: string): Promise<void> {
+  const page = await browser.login(`${url}/login/acme`)
+  if (page.status !== 200) throw new Error(`alice could not log in: ${page.status} ${page.text}`)
+}
+
+// A synchronous throw is told from a rejection: calls must never do the first.
+async function settle<T> (work: Work<T>, args: Parameters<Work<T>>): Promise<Awaited<T>> {
+  let result: T
+  try {
+    result = work(...args)
+  } catch (error) {
+    throw new ThrownSynchronously(error)
+  }
+  return await result
+}
+
+/** What a handler threw without a promise. */
+export class ThrownSynchronously extends Error {
+  constructor (cause: unknown) {
+    super(`thrown synchronously: ${String(cause)}`, { cause })
+  }
+}
