@@ -12,7 +12,7 @@ import type { User } from './providers/options.ts'
 import type { ProviderName } from './providers/presets/names.ts'
 import type { ProviderClient } from './providers/provider.ts'
 import { handleCallback } from './routes/callback.ts'
-import { type LoginOptions, startLogin } from './routes/login.ts'
+import { type LoginOptions, sendToProvider } from './routes/login.ts'
 import { logout, logoutAndRedirect, type LogoutResult } from './routes/logout.ts'
 import { accountTokens } from './session/account-tokens.ts'
 import { type Account, type SessionLogin, userOf } from './session/accounts.ts'
@@ -96,7 +96,7 @@ export class RequestOAuth extends HttpVerbs {
    *   FST_OAUTH_STORE_UNAVAILABLE
    */
   async tokens (): Promise<TokenSet> {
-    return await (this.#own?.currentTokens() ?? this.#tokenSource().tokens())
+    return await (this.#own?.tokens() ?? this.#tokenSource().tokens())
   }
 
   /**
@@ -135,7 +135,7 @@ export class RequestOAuth extends HttpVerbs {
    *   FST_OAUTH_INVALID_OPTIONS
    */
   async login<Reply extends AnyReply>(reply: Reply, options: LoginOptions = {}): Promise<Reply> {
-    return (await startLogin(
+    return (await sendToProvider(
       this.#context,
       this.#request,
       reply,

@@ -43,7 +43,7 @@ export interface LoginOptions {
  *   FST_OAUTH_SESSION_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS where `maxAge` could not be checked,
  *   FST_OAUTH_CROSS_SITE_REQUEST
  */
-export async function startLogin (
+export async function sendToProvider (
   context: PluginContext,
   request: FastifyRequest,
   reply: FastifyReply,
@@ -192,7 +192,8 @@ export async function loginRoute (
     const value = (request.query as Record<string, unknown>)[param]
     if (typeof value === 'string') params[param] = value
   }
-  return await startLogin(context, request, reply, provider, { params, ...(back !== undefined && { returnTo: back }) })
+  const options = { params, ...(back !== undefined && { returnTo: back }) }
+  return await sendToProvider(context, request, reply, provider, options)
 }
 
 function interactiveProviders (context: PluginContext): ProviderClient[] {

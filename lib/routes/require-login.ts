@@ -11,7 +11,7 @@ import { providerOf } from '../session/context.ts'
 import { currentSession, type SessionObject, sessionOf } from '../session/fastify-session.ts'
 import { isRecordOf, type TokenRecord } from '../tokens/record.ts'
 import { isRenewable } from '../tokens/refresher.ts'
-import { startLogin } from './login.ts'
+import { sendToProvider } from './login.ts'
 import { loginPath, requestedPath, routePath } from './paths.ts'
 import { isOwnRoute, isPageLoad, noStore } from './reply.ts'
 import { MAX_RETURN_TO, readReturnTo, warnOfReturnTo } from './return-to.ts'
@@ -152,7 +152,7 @@ async function sendToLogin (
   const { config } = context
   const asked = requestedPath(context, request)
   if (link && wanted !== undefined) {
-    return await startLogin(context, request, reply, providerOf(context, wanted), { returnTo: asked, link })
+    return await sendToProvider(context, request, reply, providerOf(context, wanted), { returnTo: asked, link })
   }
   if (config.routes === false) {
     if (wanted === undefined) {
@@ -161,7 +161,7 @@ async function sendToLogin (
         {}
       )
     }
-    return await startLogin(context, request, reply, providerOf(context, wanted), { returnTo: asked })
+    return await sendToProvider(context, request, reply, providerOf(context, wanted), { returnTo: asked })
   }
   const pathTo = (returnTo?: string) => wanted === undefined
     ? `${routePath(context, 'login')}${returnTo === undefined ? '' : `?${new URLSearchParams({ returnTo })}`}`

@@ -89,12 +89,12 @@ export class OAuthSession extends HttpVerbs {
   }
 
   /** The set as it stands, expired or not. */
-  get tokens (): TokenSet | undefined {
+  get storedTokens (): TokenSet | undefined {
     return this.#record()?.tokens
   }
 
   /** Whether there is a token. */
-  get authorized (): boolean { return this.tokens !== undefined }
+  get authorized (): boolean { return this.storedTokens !== undefined }
 
   /** How the scope of the last set differs from what was asked for. */
   get scopeChange (): ScopeChange | undefined { return this.#scopeChange }
@@ -160,7 +160,7 @@ export class OAuthSession extends HttpVerbs {
    * The current set: fetched where it is the app's own, refreshed where it has to be.
    * @throws what `refresh` throws, FST_OAUTH_LOGIN_REQUIRED
    */
-  async currentTokens (): Promise<TokenSet> {
+  async tokens (): Promise<TokenSet> {
     return { ...(await this.#tokenSourceOrFirst().current(true)).tokens }
   }
 
@@ -274,7 +274,7 @@ export class OAuthSession extends HttpVerbs {
   }
 
   async #adopt ({ tokens, scopeChange }: GrantResult, reason: TokensEvent['reason']): Promise<TokenSet> {
-    const previous = this.tokens
+    const previous = this.storedTokens
     this.#scopeChange = scopeChange
     this.#load(tokens, this.#basis.clock.now())
     await this.#init.onTokens?.(tokens, {

@@ -110,7 +110,7 @@ for (const [when, secondsLeft] of [['ahead of time', 20], ['that a call waits fo
       }
     })
     await session.get('orders').json()
-    while (session.tokens?.refreshToken !== 'refresh-1') await new Promise(resolve => setTimeout(resolve, 5))
+    while (session.storedTokens?.refreshToken !== 'refresh-1') await new Promise(resolve => setTimeout(resolve, 5))
     t.match(server.tokenRequests, [{ form: { first: 'provider', second: 'after provider', audience: 'orders' } }])
     t.equal(server.tokenRequests.length, 1)
   })

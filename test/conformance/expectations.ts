@@ -43,7 +43,7 @@ const CHECKS: Record<string, Check> = {
   session_token_lacks: (observed, names: string[]) =>
     lacks('the stored token', storedOf('session_token_lacks', observed), names),
   session_token_unset: ({ session }, expected) =>
-    difference('session_token_unset', needed('session_token_unset', session).tokens === undefined, expected),
+    difference('session_token_unset', needed('session_token_unset', session).storedTokens === undefined, expected),
 
   saved: ({ saved }, expected: Members[]) => {
     const sets = needed('saved', saved)
@@ -148,13 +148,14 @@ function needed<T> (key: string, value: T | undefined): T {
 const carriedBy = ({ error }: Observation) => (error as { tokens?: TokenSet } | undefined)?.tokens
 
 function tokensOf (observed: Observation): TokenSet {
-  const tokens = observed.tokens ?? carriedBy(observed) ?? observed.session?.tokens
+  const tokens = observed.tokens ?? carriedBy(observed) ?? observed.session?.storedTokens
   if (tokens !== undefined) return tokens
   if (observed.session === undefined) throw new NotUnderstood('expect.token')
   throw new Missing('there is no token')
 }
 
-const storedOf = (key: string, observed: Observation) => carriedBy(observed) ?? needed(key, observed.session).tokens
+const storedOf = (key: string, observed: Observation) =>
+  carriedBy(observed) ?? needed(key, observed.session).storedTokens
 
 /** What the updater was last told, in the words of the cases. */
 function updaterArguments (saved: NonNullable<Observation['saved']>): Members {

@@ -179,7 +179,7 @@ t.test('tokens that onTokens handed out are used at their own provider only', as
   t.equal(await foreign.revoke(), false)
   t.strictSame(strayTokens(gh, acme), [])
   const own = app.oauth.provider('acme').session({ tokens: tokens! })
-  t.equal((await own.currentTokens()).accessToken, tokens!.accessToken, 'at its own provider the login is as it was')
+  t.equal((await own.tokens()).accessToken, tokens!.accessToken, 'at its own provider the login is as it was')
 })
 
 t.test('createProvider: a set without a record is the caller\'s own', async (t) => {
@@ -187,5 +187,5 @@ t.test('createProvider: a set without a record is the caller\'s own', async (t) 
   const provider = createProvider(withApi(acme))
   t.after(() => provider.close())
   const session = provider.session({ tokens: { access_token: 'kept elsewhere', token_type: 'Bearer' } })
-  t.equal((await session.currentTokens()).accessToken, 'kept elsewhere')
+  t.equal((await session.tokens()).accessToken, 'kept elsewhere')
 })

@@ -26,7 +26,7 @@ t.test('credentials among the parameters are not sent beside another client auth
       await rejection(provider.session().refresh({ refreshToken: 'r', params: credentials })),
       await rejection(provider.session().fetchTokens({ code: 'c', params: credentials })),
       await rejection(provider.session().fetchTokens({ username: 'u', password: 'p', params: credentials })),
-      await rejection(provider.clientCredentials({ params: credentials }).currentTokens()),
+      await rejection(provider.clientCredentials({ params: credentials }).tokens()),
       await rejection(provider.jwtBearer({ assertion: 'a', params: credentials })),
       await rejection(provider.exchange({ subjectToken: 's', params: credentials })),
       await rejection(provider.device({ params: credentials }))
@@ -99,7 +99,7 @@ t.test('errors of a session without a request do not speak of request.oauth', as
     await rejection(provider.session({ tokens: expired, refresh: 'notify' }).get('orders')),
     await rejection(provider.session({ tokens: last }).get('orders')),
     await rejection(provider.session().get('orders')),
-    await rejection(provider.session().currentTokens()),
+    await rejection(provider.session().tokens()),
     await rejection(provider.session().userinfo()),
     await rejection(provider.session().refresh()),
     await rejection(provider.session().fetchTokens()),

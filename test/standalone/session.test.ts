@@ -331,7 +331,7 @@ t.test('hooks see and change each stage', async t => {
   await session.fetchTokens({ code: 'zz' })
   t.equal(requests[0]!.body.tenant, 'a')
   await session.refresh()
-  t.equal(session.tokens?.accessToken, 'at2')
+  t.equal(session.storedTokens?.accessToken, 'at2')
   await session.get('x')
   t.equal(requests.at(-1)!.url, '/x?seen=yes')
   t.equal(requests.at(-1)!.authorization, 'Bearer at2')
@@ -408,7 +408,7 @@ t.test('a headless session takes no ID token of another issuer, and no token tha
   server.wrong = { claims: { iss: 'https://issuer.example' } }
   const session = headless.session(kept)
   await t.rejects(session.fetchTokens({ callbackUrl }), { code: 'FST_OAUTH_INVALID_ID_TOKEN', reason: 'iss' })
-  t.equal(session.tokens, undefined)
+  t.equal(session.storedTokens, undefined)
 })
 
 const DEVICE = '"device_code":"d","user_code":"U","verification_uri":"https://as.example/d"'
@@ -534,7 +534,7 @@ const refusedGrants: Record<string, [ask: Asking, message: RegExp, options?: Par
     /did not accept the app's request for a token of its own: invalid_scope; check scope, resource and audience/,
     { grantType: 'client_credentials' }
   ],
-  'the shared client of the app': [async acme => await acme.clientCredentials().currentTokens(), /a token of its own/],
+  'the shared client of the app': [async acme => await acme.clientCredentials().tokens(), /a token of its own/],
   'a token exchange': [
     async acme => await acme.exchange({ subjectToken: 't0ken' }),
     /did not accept the token exchange: invalid_scope; check/

@@ -21,14 +21,14 @@ t.test("a token response's members are saved once the session has a token, as be
     const server = await startScriptServer(t)
     const session = scriptProvider(t, server.providerOptions).session({ tokens: keptTokens(3600) })
     await session.save(members)
-    t.match(session.tokens, {
+    t.match(session.storedTokens, {
       accessToken: 'new',
       refreshToken: 'new-refresh',
       scope: ['a', 'b'],
       tokenType: 'bearer',
       raw: { expires_in: 600 }
     })
-    t.ok(Math.abs(session.tokens!.expiresAt! - now() - 600) < 5)
+    t.ok(Math.abs(session.storedTokens!.expiresAt! - now() - 600) < 5)
     await session.get('orders').json()
     t.match(server.calls, [{ headers: { authorization: 'Bearer new' } }])
   })
@@ -74,7 +74,7 @@ for (const [name, tokens] of Object.entries<unknown>({
     const error = { code: 'FST_OAUTH_INVALID_OPTIONS', provider: 'provider', message: /^the tokens given for provider/ }
     const session = provider.session({ tokens: keptTokens(3600) })
     t.match(await rejection(session.save(wrong(tokens))), error)
-    t.equal(session.tokens?.accessToken, 'access-0', 'what was there stays')
+    t.equal(session.storedTokens?.accessToken, 'access-0', 'what was there stays')
     t.match(await rejection(provider.session().save(wrong(tokens))), error)
     if (tokens !== undefined && tokens !== null) t.throws(() => provider.session({ tokens: wrong(tokens) }), error)
   })
@@ -177,12 +177,12 @@ for (const [name, columns, expected] of [
     const session = scriptProvider(t, { ...server.providerOptions, scope: ['asked'] }).session({
       tokens: { ...columns }
     })
-    const { raw, ...tokens } = session.tokens!
+    const { raw, ...tokens } = session.storedTokens!
     t.strictSame(tokens, { accessToken: 'a', tokenType: 'Bearer', scope: ['asked'], ...expected })
     t.type(raw, 'object')
     await session.get('orders').json()
     t.match(server.calls, [{ headers: { authorization: 'Bearer a' } }])
     await session.save({ ...columns, accessToken: 'b', access_token: 'b' })
-    t.equal(session.tokens?.accessToken, 'b')
+    t.equal(session.storedTokens?.accessToken, 'b')
   })
 }

@@ -53,7 +53,7 @@ t.test('work that onTokens starts and does not await refreshes as any other when
     const session = app!.oauth.provider('acme').session({ tokens })
     const job = async () => {
       await over.promise
-      const { accessToken } = await session.currentTokens()
+      const { accessToken } = await session.tokens()
       return accessToken === tokens.accessToken ? 'the same' : 'a new one'
     }
     job().then(outcome.resolve, outcome.reject)
@@ -114,7 +114,7 @@ t.test('hooks of two headless sessions that ask for each other\'s tokens do not 
     onTokens: async () => {
       inside[index]!.resolve()
       await Promise.all(inside.map(({ promise }) => promise))
-      await sessions[1 - index]!.currentTokens()
+      await sessions[1 - index]!.tokens()
     }
   }))
   await Promise.all(sessions.map(session => session.refresh()))

@@ -10,7 +10,7 @@ t.test('a refresh token that is not issued anew stays good (RFC 6749, section 6)
     server.answerTokens = () => [200, { access_token: 'new', expires_in: 3600, ...answered }]
     const session = scriptProvider(t, server.providerOptions).session({ tokens: keptTokens(3600) })
     await session.refresh()
-    t.equal(session.tokens?.refreshToken, 'refresh-0')
+    t.equal(session.storedTokens?.refreshToken, 'refresh-0')
     await session.refresh()
     t.strictSame(server.tokenRequests.map(({ form }) => form.refresh_token), ['refresh-0', 'refresh-0'])
   }

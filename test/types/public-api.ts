@@ -247,7 +247,7 @@ export async function withoutRequest (app: FastifyInstance): Promise<unknown> {
     refresh: 'notify',
     onTokens: async tokens => tokens.recordId
   })
-  is<TokenSet | undefined>()(session.tokens)
+  is<TokenSet | undefined>()(session.storedTokens)
   is<Order[]>()(await session.get('orders').json<Order[]>())
   is<TokenSet>()(await session.fetchTokens({ username: 'ada', password: 'secret' }))
   is<TokenSet>()(await session.fetchTokens({ callbackUrl: 'https://app.example/cb?code=1&state=2' }))
