@@ -3,9 +3,10 @@ import type { Transport } from '../http/transport.ts'
 import { parseJson } from '../oauth/json.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
 import type { ProviderConfig } from '../providers/config.ts'
-import type { FetchProfile, ProfileCall } from '../providers/options.ts'
+import type { ProfileCall } from '../providers/options.ts'
 import type { TokenSource } from '../tokens/token-source.ts'
 import { redact, secretsIn } from '../util/redact.ts'
+import { withTimeout } from '../util/timeout.ts'
 import { AuthorizedClient, type CallOptions } from './authorized-client.ts'
 
 /**
@@ -27,29 +28,23 @@ export async function fetchProfile (
 ): Promise<Record<string, unknown>> {
   const { name: provider, requestTimeout } = config
   const ended = new AbortController()
-  const timer = setTimeout(() => {
+  const timedOut = () => {
     const message = `provider "${provider}" did not tell the profile within ${requestTimeout} ms; try again later`
-    ended.abort(new ProviderUnavailableError(message, { provider, reason: 'timeout' }))
-  }, requestTimeout)
-  const over = new Promise<never>((_resolve, reject) => {
-    ended.signal.addEventListener('abort', () => { reject(ended.signal.reason) }, { once: true })
-  })
-  over.catch(() => {})
+    const error = new ProviderUnavailableError(message, { provider, reason: 'timeout' })
+    ended.abort(error)
+    return error
+  }
   try {
     const call = profileCall(config, transport, tokens, userinfoEndpoint, ended.signal)
-    return claimsOf(await Promise.race([run(config.fetchProfile!, tokens, call), over]), provider)
+    const fetching = () => config.fetchProfile!({ tokens: { ...tokens }, call }) as unknown
+    return claimsOf(await withTimeout(fetching, requestTimeout, timedOut), provider)
   } catch (error) {
     throw explained(error, provider, tokens)
   } finally {
-    clearTimeout(timer)
     // Answers that were not read still have their connections.
     const message = `fetchProfile of provider "${provider}" is over: await its calls before it returns`
     ended.abort(new InvalidOptionsError(message, { provider, reason: 'profile_over' }))
   }
-}
-
-async function run (fetch: FetchProfile, tokens: TokenSet, call: ProfileCall): Promise<unknown> {
-  return await fetch({ tokens: { ...tokens }, call })
 }
 
 function profileCall (

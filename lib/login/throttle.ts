@@ -1,4 +1,5 @@
 import { isIPv6 } from 'node:net'
+import { BoundedMap } from '../util/bounded-map.ts'
 import { shortHash } from '../util/random.ts'
 
 interface Attempts {
@@ -26,7 +27,7 @@ const MAX_FAILURES = 10
  */
 const MAX_ADDRESS_FAILURES = 100
 const WINDOW_MS = 15 * 60_000
-const MAX_KEPT = 20_000
+const MAX_KEYS = 20_000
 
 /**
  * Slows down guessing of passwords: by user name, so that many browsers do not help; by browser and by address, so that
@@ -34,7 +35,7 @@ const MAX_KEPT = 20_000
  */
 export class LoginThrottle {
   readonly #now: () => number
-  readonly #attempts = new Map<string, Attempts>()
+  readonly #attempts = new BoundedMap<string, Attempts>(MAX_KEYS)
 
   /** @param now milliseconds of a clock that only goes forward */
   constructor (now: () => number) {
@@ -60,7 +61,7 @@ export class LoginThrottle {
     if (wait > 0) return wait
     for (const { hash, attempts } of found) {
       attempts.underWay++
-      this.#keep(hash, attempts)
+      this.#attempts.set(hash, attempts)
     }
     return 0
   }
@@ -76,13 +77,6 @@ export class LoginThrottle {
       if (outcome === 'failed' && ++attempts.failures === 1) attempts.until = now + WINDOW_MS
       if (attempts.failures === 0 && attempts.underWay <= 0) this.#attempts.delete(hash)
     }
-  }
-
-  // The one that was not heard of for the longest time goes first.
-  #keep (key: string, attempts: Attempts): void {
-    this.#attempts.delete(key)
-    this.#attempts.set(key, attempts)
-    if (this.#attempts.size > MAX_KEPT) this.#attempts.delete(this.#attempts.keys().next().value!)
   }
 }
 

@@ -1,4 +1,5 @@
 import type { TokenStore } from '../tokens/stores/token-store.ts'
+import { BoundedMap } from '../util/bounded-map.ts'
 import { shortHash } from '../util/random.ts'
 
 const MAX_LOCAL = 10_000
@@ -21,7 +22,7 @@ export class EndedSessions {
   readonly #store: TokenStore
   /** Whether other processes can end sessions too, so that the store has to be asked. */
   readonly #shared: () => boolean
-  readonly #local = new Map<string, SessionEnd>()
+  readonly #local = new BoundedMap<string, SessionEnd>(MAX_LOCAL)
 
   constructor (store: TokenStore, shared: () => boolean) {
     this.#store = store
@@ -37,7 +38,6 @@ export class EndedSessions {
     // otherwise.
     if (this.#shared()) await this.#store.set(recordId(sessionId), { version: 0, ...end }, { ttl })
     this.#local.set(sessionId, end)
-    if (this.#local.size > MAX_LOCAL) this.#local.delete(this.#local.keys().next().value!)
   }
 
   /** Whether this process knows a session to be dead. */

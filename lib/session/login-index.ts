@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { StoreUnavailableError } from '../errors.ts'
 import type { StoredRecord, TokenStore } from '../tokens/stores/token-store.ts'
+import { sleep } from '../util/timeout.ts'
 
 /** One login: where its tokens are, and in which session. */
 export interface IndexedLogin {
@@ -108,7 +109,7 @@ export class LoginIndex {
   async #apply (id: string, depth: number, changes: Changes, { onlyNew = false, split = 0 } = {}): Promise<void> {
     let unreadable = 0
     for (let tries = 0; tries < TRIES; tries++) {
-      if (tries > 0) await new Promise(resolve => setTimeout(resolve, Math.random() * 5 * tries))
+      if (tries > 0) await sleep(Math.random() * 5 * tries)
       const part = await this.#store.get(id) as Part | undefined
       if (part?.split !== undefined) {
         if (!await this.#reachable(id, part, changes)) continue

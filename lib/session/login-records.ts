@@ -1,6 +1,7 @@
 import { StoreUnavailableError } from '../errors.ts'
 import type { StoredRecord, TokenStore } from '../tokens/stores/token-store.ts'
 import { TouchSchedule } from '../tokens/touch-schedule.ts'
+import { BoundedMap } from '../util/bounded-map.ts'
 import { shortHash } from '../util/random.ts'
 import { isAccount, loginIdOf, type SessionLogin } from './accounts.ts'
 
@@ -44,7 +45,7 @@ export class LoginRecords {
   readonly #store: TokenStore
   readonly #kept: TouchSchedule
   /** Session id → revision with which a request has come. */
-  readonly #used = new Map<string, number>()
+  readonly #used = new BoundedMap<string, number>(MAX_USED)
 
   /** @param monotonic milliseconds of a clock that only goes forward */
   constructor (store: TokenStore, monotonic: () => number) {
@@ -89,7 +90,6 @@ export class LoginRecords {
       const { unusedSince, ...used } = state
       if (unusedSince !== undefined && !await this.put(id, { ...used, version: state.version + 1 }, ttl)) continue
       this.#used.set(sessionId, state.revision)
-      if (this.#used.size > MAX_USED) this.#used.delete(this.#used.keys().next().value!)
       return state.revision === login.revision ? undefined : loginInSession(id, used)
     }
     return undefined

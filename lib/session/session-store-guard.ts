@@ -1,5 +1,7 @@
 import { StoreUnavailableError } from '../errors.ts'
 import { ENTRY, isEntryId, isMemoryStore, kUnguarded, type SessionStore } from '../tokens/stores/session-entry.ts'
+import { fromCallback } from '../util/callback.ts'
+import { withTimeout } from '../util/timeout.ts'
 
 const kLate = Symbol.for('fastify-oauth-session.late')
 
@@ -75,24 +77,13 @@ const isEntry = (value: unknown) => typeof value === 'object' && value !== null 
 function limited (timeoutMs: number, onFailure: (method: string, cause: unknown) => void) {
   return (name: string, method: Method): Method => (...args) => {
     const done = args.pop() as Callback
-    let over = false
-    const settle = (error?: unknown, value?: unknown) => {
-      if (over) return
-      over = true
-      clearTimeout(timer)
-      // What is not there is no failure: @fastify/session makes a new session.
-      if (error === undefined || error === null || (error as { code?: string }).code === 'ENOENT') {
-        return done(error ?? null, value)
+    withTimeout(() => fromCallback(settle => method(...args, settle)), timeoutMs).then(
+      value => [null, value],
+      (cause: unknown) => {
+        onFailure(name, cause)
+        const message = 'the store of the sessions does not answer; try again in a moment'
+        return [new StoreUnavailableError(message, { reason: name, retryAfter: 1 })]
       }
-      onFailure(name, error)
-      const message = 'the store of the sessions does not answer; try again in a moment'
-      done(new StoreUnavailableError(message, { reason: name, retryAfter: 1 }))
-    }
-    const timer = setTimeout(() => settle(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs)
-    try {
-      method(...args, settle)
-    } catch (error) {
-      settle(error)
-    }
+    ).then(answer => process.nextTick(done, ...answer), () => {}) // what a callback throws is no rejection
   }
 }

@@ -10,6 +10,7 @@ import {
   tokenExchangeGrant
 } from '../providers/grants.ts'
 import type { GrantType } from '../providers/options.ts'
+import { sleep } from '../util/timeout.ts'
 import {
   type AuthorizationUrlOptions,
   OAuthSession,
@@ -101,7 +102,7 @@ export class ProviderHandle {
     return {
       ...device,
       tokens: async ({ signal } = {}) => {
-        const wait = clock.wait ?? sleep
+        const wait = clock.wait ?? ((seconds, ended) => sleep(seconds * 1000, ended))
         return (await pollDevice(provider, device, { now: clock.now, wait: seconds => wait(seconds, signal) }, options))
           .tokens
       }
@@ -123,12 +124,4 @@ export class ProviderHandle {
   async revoke (token: string, hint: 'access_token' | 'refresh_token' = 'access_token'): Promise<boolean> {
     return await this.#basis.provider.revoke(token, hint)
   }
-}
-
-/** The longest time that a timer of Node's can hold; a longer one is over at once. */
-const MAX_TIMER_MS = 2 ** 31 - 1
-
-async function sleep (seconds: number, signal?: AbortSignal): Promise<void> {
-  const { setTimeout } = await import('node:timers/promises')
-  await setTimeout(Math.min(seconds * 1000, MAX_TIMER_MS), undefined, signal === undefined ? {} : { signal })
 }

@@ -1,4 +1,5 @@
 import type { Clock } from '../util/clock.ts'
+import { sleep } from '../util/timeout.ts'
 import type { TokenRecord } from './record.ts'
 import type { TokenRecords } from './records.ts'
 
@@ -100,5 +101,3 @@ export class RefreshLeases {
     await done.catch(() => {}) // the intent ends by itself
   }
 }
-
-const sleep = (ms: number) => new Promise(resolve => setTimeout(resolve, ms))

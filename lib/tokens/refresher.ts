@@ -16,6 +16,7 @@ import { NOT_REVOKED, revokeSets } from '../providers/revocation.ts'
 import type { Clock } from '../util/clock.ts'
 import type { Logger } from '../util/logger.ts'
 import { randomToken } from '../util/random.ts'
+import { sleep } from '../util/timeout.ts'
 import type { TokensEvent, OnTokensHook } from './on-tokens.ts'
 import { isOutdated, isRecordOf, liveSets, nextRefreshToken, withUsedRefreshToken, type TokenRecord } from './record.ts'
 import type { TokenRecords } from './records.ts'
@@ -267,7 +268,7 @@ export class Refresher {
         return true
       })
       if (adopted) return next
-      await new Promise(resolve => setTimeout(resolve, wait))
+      await sleep(wait)
     }
     throw new StoreUnavailableError('the token set could not be saved; try again in a moment', {
       provider: provider.name,

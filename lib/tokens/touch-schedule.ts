@@ -1,9 +1,11 @@
-const MAX_KEPT = 100_000
+import { BoundedMap } from '../util/bounded-map.ts'
+
+const MAX_RECORDS = 100_000
 
 /** Until when this process knows records to be kept, so that not every request has to extend their lives. */
 export class TouchSchedule {
   /** Monotonic milliseconds. */
-  readonly #until = new Map<string, number>()
+  readonly #until = new BoundedMap<string, number>(MAX_RECORDS)
   readonly #monotonic: () => number
 
   /** @param monotonic milliseconds of a clock that only goes forward */
@@ -18,9 +20,7 @@ export class TouchSchedule {
 
   /** Notes that a record is kept for `ttl` more seconds. */
   noteTtl (id: string, ttl: number): void {
-    this.#until.delete(id)
     this.#until.set(id, this.#monotonic() + ttl * 1000)
-    if (this.#until.size > MAX_KEPT) this.#until.delete(this.#until.keys().next().value!)
   }
 
   forget (id: string): void { this.#until.delete(id) }

@@ -1,3 +1,4 @@
+import { BoundedMap } from '../util/bounded-map.ts'
 import type { TokenRecord } from './record.ts'
 
 /** Milliseconds between tries to find out, the first and at most. */
@@ -21,7 +22,7 @@ interface Unclear {
  */
 export class UnclearDeletions {
   readonly #exists: (id: string) => Promise<boolean>
-  readonly #unclear = new Map<string, Unclear>()
+  readonly #unclear = new BoundedMap<string, Unclear>(MAX_UNCLEAR, (_id, { timer }) => clearTimeout(timer))
   #closed = false
 
   /** @param exists whether the store still holds a record; rejects where the store cannot tell */
@@ -34,7 +35,6 @@ export class UnclearDeletions {
     this.settle(id)
     const unclear: Unclear = { id, record, onGone, timer: undefined }
     this.#unclear.set(id, unclear)
-    if (this.#unclear.size > MAX_UNCLEAR) this.settle(this.#unclear.keys().next().value!)
     this.#later(unclear, FIRST_TRY_MS)
   }
 

@@ -1,8 +1,8 @@
-/** What a function that takes a callback calls back with. */
+/** What a function that takes a callback calls back with. Some stores report what they do not have as `ENOENT`. */
 export function fromCallback<T> (call: (done: (error?: unknown, value?: T) => void) => void): Promise<T | undefined> {
   return new Promise((resolve, reject) => {
     call((error, value) => {
-      if (error === undefined || error === null) resolve(value)
+      if (error === undefined || error === null || (error as { code?: string }).code === 'ENOENT') resolve(value)
       else reject(error)
     })
   })

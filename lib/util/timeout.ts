@@ -1,16 +1,8 @@
-/** Waits for some work, but no longer than `ms` milliseconds; the work goes on. */
-export async function waitAtMost (work: Promise<unknown>, ms: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  await Promise.race([
-    work,
-    new Promise(resolve => {
-      timer = setTimeout(resolve, ms)
-    })
-  ]).finally(() => clearTimeout(timer))
-}
+import { setTimeout as wait } from 'node:timers/promises'
 
 /**
- * Rejects when `work` takes longer than `ms` milliseconds; what the work itself does later is ignored.
+ * Rejects where `work` takes longer than `ms` milliseconds. The work itself goes on; what comes of it then is ignored.
+ * @param work a promise, or a function that is called at once; what it throws is a rejection
  * @param timeoutError makes the error of the rejection
  */
 export function withTimeout<T> (
@@ -18,11 +10,21 @@ export function withTimeout<T> (
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(timeoutError()), ms)
-    const settle = <V>(done: (value: V) => void) => (value: V) => {
-      clearTimeout(timer)
-      done(value)
-    }
     const working = async () => await work() // also where it throws before there is a promise
-    working().then(settle(resolve), settle(reject))
+    working().finally(() => clearTimeout(timer)).then(resolve, reject)
   })
+}
+
+/** Waits for some work, but no longer than `ms` milliseconds; the work goes on. Rejects where the work does. */
+export async function waitAtMost (work: Promise<unknown>, ms: number): Promise<void> {
+  const over = new AbortController()
+  await Promise.race([work, sleep(ms, over.signal).catch(() => {})]).finally(() => over.abort())
+}
+
+/** The longest time that a timer of Node's can hold; a longer one is over at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+
+/** Waits some milliseconds; rejects with the signal's AbortError where that comes first. */
+export async function sleep (ms: number, signal?: AbortSignal): Promise<void> {
+  await wait(Math.min(ms, MAX_TIMER_MS), undefined, signal === undefined ? {} : { signal })
 }

@@ -1,3 +1,4 @@
+import { BoundedMap } from '../../util/bounded-map.ts'
 import type { AcquireRefreshResult, StoredRecord, TokenStore } from './token-store.ts'
 
 /** Levels of objects in a record. Deeper ones are nobody's claims, and cannot be written again. */
@@ -16,13 +17,12 @@ export function readableStore (
   isOfKind: Readonly<Record<string, (record: StoredRecord) => boolean>>,
   onUnreadable: (kind: string) => void
 ): TokenStore {
-  const told = new Set<string>()
+  const told = new BoundedMap<string, true>(MAX_TOLD)
   const readable = (id: string, value: unknown): StoredRecord | undefined => {
     if (value === undefined || value === null) return undefined
     if (isStoredRecord(value) && isOfKind[kindOf(id)]?.(value) !== false) return value
     if (!told.has(id)) {
-      if (told.size >= MAX_TOLD) told.clear()
-      told.add(id)
+      told.set(id, true)
       onUnreadable(kindOf(id))
     }
     return undefined

@@ -1,3 +1,5 @@
+import { BoundedMap } from '../../util/bounded-map.ts'
+import { fromCallback } from '../../util/callback.ts'
 import { withTimeout } from '../../util/timeout.ts'
 import { ENTRY, ENTRY_PREFIX, type SessionStore, unguardedSessionStore } from './session-entry.ts'
 import type { StoredRecord, TokenStore } from './token-store.ts'
@@ -33,7 +35,7 @@ export class SessionTokenStore implements TokenStore {
   readonly #locks = new Map<string, Promise<unknown>>()
   readonly #tombstones = new Map<string, number>()
   // Only for stores that never expire anything themselves: what is kept there and until when, oldest first.
-  readonly #pendingUntil = new Map<string, number>()
+  readonly #pendingUntil = new BoundedMap<string, number>(MAX_PENDING_IN_MEMORY, id => this.#drop(id))
   readonly #tokensUntil = new Map<string, number>()
   #keepsForever: boolean | undefined
   readonly #callMs: number
@@ -129,15 +131,13 @@ export class SessionTokenStore implements TokenStore {
     await answered(done => unguardedSessionStore(store).set(ENTRY_PREFIX + id, entry, done), this.#callMs)
     this.#keepsForever ??= Object.values(store).some(value => value instanceof Map)
     if (!this.#keepsForever) return
-    const pending = id.startsWith(PENDING)
-    const known = pending ? this.#pendingUntil : this.#tokensUntil
+    const known = id.startsWith(PENDING) ? this.#pendingUntil : this.#tokensUntil
     known.delete(id)
     known.set(id, this.#now() + ttl * 1000)
-    const drop = (old: string) => { this.#destroy(old).catch(() => {}) }
-    this.#sweep(known, drop)
-    const oldest = pending && known.size > MAX_PENDING_IN_MEMORY ? known.keys().next().value : undefined
-    if (oldest !== undefined) drop(oldest)
+    this.#sweep(known, old => this.#drop(old))
   }
+
+  #drop (id: string): void { this.#destroy(id).catch(() => {}) }
 
   async #destroy (id: string): Promise<void> {
     this.#pendingUntil.delete(id)
@@ -173,15 +173,7 @@ export class SessionTokenStore implements TokenStore {
   }
 }
 
-type StoreCall<T> = (done: (error?: unknown, value?: T) => void) => void
-
 /** What the store calls back with. A call that is never answered must not hold the lock that it is made under. */
-function answered<T> (call: StoreCall<T>, timeoutMs: number): Promise<T | undefined> {
-  return withTimeout(() => new Promise<T | undefined>((resolve, reject) => {
-    call((error, value) => {
-      // Some stores report what is not there as an error.
-      if (error === undefined || error === null || (error as { code?: string }).code === 'ENOENT') resolve(value)
-      else reject(error)
-    })
-  }), timeoutMs)
+function answered<T> (call: Parameters<typeof fromCallback<T>>[0], timeoutMs: number): Promise<T | undefined> {
+  return withTimeout(() => fromCallback(call), timeoutMs)
 }

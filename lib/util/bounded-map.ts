@@ -1,0 +1,23 @@
+/** A map of at most `max` entries: one more drops the entry that was set the longest time ago. */
+export class BoundedMap<K, V> extends Map<K, V> {
+  readonly #max: number
+  readonly #onDrop: ((key: K, value: V) => void) | undefined
+
+  /** @param onDrop called with each entry that had to make room; not for a `delete` */
+  constructor (max: number, onDrop?: (key: K, value: V) => void) {
+    super()
+    this.#max = max
+    this.#onDrop = onDrop
+  }
+
+  override set (key: K, value: V): this {
+    this.delete(key)
+    super.set(key, value)
+    if (this.size > this.#max) {
+      const [oldest, dropped] = this.entries().next().value!
+      this.delete(oldest)
+      this.#onDrop?.(oldest, dropped)
+    }
+    return this
+  }
+}
