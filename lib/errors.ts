@@ -1,67 +1,204 @@
-import createError from '@fastify/error'
+/**
+ * Every code of this package with its HTTP status; where a code has several, the first is the usual one. A code is
+ * never given another meaning. A new code is an entry here, a class below and a row of the README's table.
+ */
+const STATUSES = {
+  FST_OAUTH_INVALID_OPTIONS: [500],
+  FST_OAUTH_UNKNOWN_PROVIDER: [404],
+  FST_OAUTH_LOGIN_REQUIRED: [401],
+  FST_OAUTH_LOGIN_ENDED: [401],
+  FST_OAUTH_TOKEN_EXPIRED: [401],
+  FST_OAUTH_TOKENS_UPDATED: [500],
+  FST_OAUTH_REFRESH_LOST: [401],
+  FST_OAUTH_STATE_MISMATCH: [400],
+  FST_OAUTH_AUTHORIZATION_FAILED: [400, 401, 403],
+  FST_OAUTH_TOO_MANY_ATTEMPTS: [429],
+  FST_OAUTH_INVALID_TOKEN_RESPONSE: [502],
+  FST_OAUTH_INVALID_ID_TOKEN: [502],
+  FST_OAUTH_PROVIDER_UNAVAILABLE: [503],
+  FST_OAUTH_STORE_UNAVAILABLE: [503],
+  FST_OAUTH_ORIGIN_NOT_ALLOWED: [500],
+  FST_OAUTH_INSECURE_TRANSPORT: [500],
+  FST_OAUTH_UNSUPPORTED_TOKEN_TYPE: [502],
+  FST_OAUTH_RESPONSE_STATUS: [502],
+  FST_OAUTH_INVALID_RESPONSE: [502],
+  FST_OAUTH_API_UNAVAILABLE: [502],
+  FST_OAUTH_CROSS_SITE_REQUEST: [403],
+  FST_OAUTH_ACTIVE_ACCOUNT: [409],
+  FST_OAUTH_SESSION_UNAVAILABLE: [500, 400]
+} as const
+
+/** Every code that an error of this package can have. */
+export type OAuthErrorCode = keyof typeof STATUSES
+
+/**
+ * What exactly failed, finer than the code; the same list is in docs/errors.md. A value is never given another meaning.
+ */
+export type OAuthErrorReason =
+  // Options of the plugin, of a preset and of a call
+  | 'configuration' // Options that do not fit each other, or that only a request shows to be wrong.
+  | 'invalid_option' // An option of a call has a value of the wrong kind.
+  | 'unknown_option' // A call has no such option.
+  | 'client_key' // The key or the secret cannot sign a client assertion.
+  | 'second_authentication' // A parameter that would authenticate the client a second time (RFC 6749, section 2.3).
+  | 'missing_authorization_endpoint' // Neither the options nor the metadata name this endpoint.
+  | 'missing_token_endpoint' // Neither the options nor the metadata name this endpoint.
+  | 'missing_userinfo_endpoint' // Neither the options nor the metadata name this endpoint.
+  | 'missing_revocation_endpoint' // Neither the options nor the metadata name this endpoint.
+  | 'missing_introspection_endpoint' // Neither the options nor the metadata name this endpoint.
+  | 'missing_end_session_endpoint' // Neither the options nor the metadata name this endpoint.
+  | 'missing_device_authorization_endpoint' // Neither the options nor the metadata name this endpoint.
+  | 'missing_jwks_uri' // Neither the options nor the metadata name a key set.
+  | 'invalid_tokens' // Tokens of the app's own that cannot be a token set.
+  | 'missing_credentials' // The password grant needs a username and a password.
+  | 'missing_assertion' // The JWT bearer grant needs an assertion.
+  | 'implicit' // An implicit login has no token request; its callback holds the tokens.
+  | 'callback_url' // `callbackUrl` is not an absolute URL.
+  | 'profile_over' // `fetchProfile` sent a call after it had returned.
+  // Documents of the provider
+  | 'invalid_metadata' // The metadata cannot be read or used (OpenID Connect Discovery, RFC 8414).
+  | 'issuer_mismatch' // The metadata or the callback names another issuer (RFC 8414, section 3.3; RFC 9207).
+  | 'jwks' // The key set cannot be read.
+  // The callback of a login
+  | 'missing_state' // The callback has no `state`.
+  | 'other_browser' // This browser has no cookie for this `state`.
+  | 'unknown_or_used' // The login is finished already, or its record is gone.
+  | 'wrong_state' // The `state` is not the one of the login.
+  | 'other_provider' // The login was started at another provider, or the provider's options were changed since.
+  | 'expired' // The login was started more than 10 minutes ago.
+  | 'missing_code' // The callback has no authorization code.
+  | 'duplicate_code' // The callback has more than one authorization code.
+  | 'missing' // No ID token came, although the scope has `openid`.
+  | 'embedded' // An image, a frame or a script asked for a login; only a page load may.
+  | 'link' // Another user, another session or another site asked to add the account.
+  | 'logout' // This browser started no logout that the callback belongs to.
+  // The token endpoint and the other endpoints of the provider
+  | 'refused' // The provider named an error; see `oauthError`.
+  | 'client_refused' // The client authentication was refused.
+  | 'empty_response' // The response has no body, or no members.
+  | 'unreadable_response' // The response is neither JSON nor a form where one is needed.
+  | 'redirect' // The endpoint answered with a redirect, which is not followed.
+  | 'status' // The response has a status that does not fit.
+  | 'missing_token' // The response has no access token; or a session without a request has no token set yet.
+  | 'missing_token_type' // The response has no `token_type`, and `requireTokenType` is set.
+  | 'invalid_expires_in' // `expires_in` is not a number.
+  | 'conform_failed' // The `conform` function threw an error.
+  | 'timed_out' // No response came within `requestTimeout`; the login is kept.
+  | 'not_sent' // The refresh took too long to begin and was not sent; the login is kept.
+  // ID tokens and signed userinfo: the claim or the part of the JWT that failed
+  | 'iss' // The issuer is not the provider, or not known.
+  | 'sub' // The subject is missing.
+  | 'aud' // The audience is another client.
+  | 'exp' // The token has expired.
+  | 'iat' // The token was issued in the future, or does not say when.
+  | 'nbf' // The token is not valid yet.
+  | 'azp' // The authorized party is another client.
+  | 'nonce' // The nonce is not the one of the login.
+  | 'auth_time' // The user authenticated too long ago for `maxAge`.
+  | 'at_hash' // The hash is missing or does not match the access token.
+  | 'alg' // The signature algorithm is not allowed.
+  | 'key' // No key of the key set fits, or several do.
+  | 'signature' // The signature is wrong.
+  | 'malformed' // The text is not a signed JWT.
+  | 'subject_changed' // The ID token of a refresh is for another user.
+  // The profile
+  | 'encrypted' // The userinfo response is encrypted, which is not supported.
+  | 'subject_mismatch' // The profile is of another user than the ID token.
+  | 'no_subject' // The profile has no user id.
+  | 'no_claims' // `fetchProfile` did not return an object.
+  | 'fetch_profile' // `fetchProfile` threw an error; see `cause`.
+  // Calls to APIs, and responses of any server
+  | 'invalid_url' // The URL cannot be read.
+  | 'suspicious_url' // The URL has dot segments, encoded separators, control characters or an authority of its own.
+  | 'not_covered' // No entry of `resourceServers` covers the URL.
+  | 'redirect_inside' // A redirect leads from the Internet into a private network or onto this machine.
+  | 'redirect_downgrade' // A redirect leads from https to http.
+  | 'no_answer' // No connection, or it broke before the whole response came.
+  | 'timeout' // The response did not come in time.
+  | 'closed' // The app or the provider has been closed.
+  | 'too_large' // The response is larger than the limit.
+  | 'encoding' // The response cannot be decompressed.
+  | 'body_used' // The body has been read already.
+  | 'not_serializable' // A handler returned a whole response, or a call that it did not await.
+  // The stores; `get` to `inspect` are the methods that failed
+  | 'get' // Reading a record or a session.
+  | 'set' // Writing a record or a session.
+  | 'consume' // Reading and deleting a record.
+  | 'touch' // Keeping a record alive.
+  | 'delete' // Deleting a record.
+  | 'acquireRefresh' // Beginning a refresh.
+  | 'finishRefresh' // Ending a refresh.
+  | 'inspect' // Looking at the settings of the store.
+  | 'destroy' // Deleting a session.
+  | 'session' // The session could not be saved, destroyed or renewed.
+  | 'accounts' // Other requests changed the same login all the time.
+  | 'logins' // Other logins changed the list of the user's logins all the time.
+  | 'save' // Other requests changed the same token set all the time.
 
 /** What an error can tell beside its message. None of it is ever a token, code, state, verifier or secret. */
 export interface OAuthErrorDetails {
   /** Name of the provider, as given in `providers`. */
   provider?: string | undefined
-  /** The provider's own `error` code (RFC 6749, section 5.2). */
+  /** The provider's own `error` code (RFC 6749, sections 4.1.2.1 and 5.2). */
   oauthError?: string | undefined
   /** The provider's own `error_description`. */
   oauthErrorDescription?: string | undefined
   /** The provider's own `error_uri`. */
   oauthErrorUri?: string | undefined
-  /** HTTP status that the provider or the API answered with. */
+  /** HTTP status of the provider's or the API's response. */
   responseStatus?: number | undefined
-  /** A short piece of what was answered, without anything that could be a token. */
+  /** The beginning of that response as text, without what could be a token. */
   excerpt?: string | undefined
   /** Seconds after which another try makes sense; sent on as `Retry-After`. */
   retryAfter?: number | undefined
-  /** A machine's word for what went wrong, finer than the code. */
-  reason?: string | undefined
-  /** The error underneath. Only its name, code and message are kept. */
+  /** What exactly failed, finer than the code. */
+  reason?: OAuthErrorReason | undefined
+  /** The error that caused this one. Only its name, code and message are kept. */
   cause?: unknown
+}
+
+/** The token set of a TokensUpdatedError: a `TokenSet`. */
+export interface UpdatedTokens {
+  accessToken: string
+  tokenType: string
+  /** Epoch seconds. */
+  expiresAt?: number
+  refreshToken?: string
+  idToken?: string
+  scope: string[]
+  raw: Record<string, unknown>
+  /** Names the token record, for `session({ tokens })` in the same app. */
+  recordId?: string
+}
+
+/** The response of a ResponseStatusError. */
+export interface ErrorResponse {
+  statusCode: number
+  headers: Record<string, string | string[] | undefined>
+  body: Buffer
 }
 
 /** The parent of every error of this package: `error instanceof OAuthError`. */
 export class OAuthError extends Error {
+  /** Which error it is; the README's table says when each is thrown. */
   declare readonly code: OAuthErrorCode
+  /** The HTTP status that Fastify answers with where a handler throws the error. */
   declare readonly statusCode: number
-  declare readonly provider?: string
-  declare readonly oauthError?: string
-  declare readonly oauthErrorDescription?: string
-  declare readonly oauthErrorUri?: string
-  declare readonly responseStatus?: number
-  declare readonly excerpt?: string
-  declare readonly retryAfter?: number
-  declare readonly reason?: string
-  /** Of TokensUpdatedError: the new token set. Not enumerable, so that no log prints it. */
-  declare readonly tokens?: {
-    accessToken: string
-    tokenType: string
-    expiresAt?: number
-    refreshToken?: string
-    idToken?: string
-    scope: string[]
-    raw: Record<string, unknown>
-  }
-
-  /** Of ResponseStatusError: what the API answered. Not enumerable. */
-  declare readonly response?: {
-    statusCode: number
-    headers: Record<string, string | string[] | undefined>
-    body: Buffer
-  }
-
-  /** Headers that Fastify's default error handler puts on the answer. */
+  /** Of a TokensUpdatedError: the new token set. Not enumerable, so that no log prints it. */
+  declare readonly tokens?: UpdatedTokens
+  /** Of a ResponseStatusError: the API's response. Not enumerable. */
+  declare readonly response?: ErrorResponse
+  /** Headers that Fastify's default error handler sends: `Retry-After`, `WWW-Authenticate`. Not enumerable. */
   declare readonly headers?: Record<string, string>
 }
+export interface OAuthError extends Readonly<Omit<OAuthErrorDetails, 'cause'>> {}
 
-export type OAuthErrorConstructor<Instance extends OAuthError = OAuthError> = new (
-  message: string,
-  details?: OAuthErrorDetails
-) => Instance
+// Kept out of JSON and logs.
+function hide (error: OAuthError, name: 'cause' | 'headers' | 'tokens' | 'response', value: unknown): void {
+  if (value !== undefined) Object.defineProperty(error, name, { value, configurable: true })
+}
 
-// An undici or jose error can hold the request (and so a token) somewhere below it: keep the words alone.
+// An error of undici or jose can hold a request, and so a token, somewhere below it: only its words are kept.
 function describeCause (cause: unknown): Error {
   const { name, code, message } = cause as { name?: string, code?: string, message?: string }
   const plain = new Error(message ?? String(cause)) as Error & { code?: string }
@@ -71,135 +208,147 @@ function describeCause (cause: unknown): Error {
   return plain
 }
 
-// Every code of this package, once, with its status. A code is never given another meaning.
-const STATUS = {
-  FST_OAUTH_INVALID_OPTIONS: 500,
-  FST_OAUTH_UNKNOWN_PROVIDER: 404,
-  FST_OAUTH_LOGIN_REQUIRED: 401,
-  FST_OAUTH_LOGIN_ENDED: 401,
-  FST_OAUTH_TOKEN_EXPIRED: 401,
-  FST_OAUTH_TOKENS_UPDATED: 500,
-  FST_OAUTH_REFRESH_LOST: 401,
-  FST_OAUTH_STATE_MISMATCH: 400,
-  FST_OAUTH_AUTHORIZATION_FAILED: 400,
-  FST_OAUTH_TOO_MANY_ATTEMPTS: 429,
-  FST_OAUTH_INVALID_TOKEN_RESPONSE: 502,
-  FST_OAUTH_INVALID_ID_TOKEN: 502,
-  FST_OAUTH_PROVIDER_UNAVAILABLE: 503,
-  FST_OAUTH_STORE_UNAVAILABLE: 503,
-  FST_OAUTH_ORIGIN_NOT_ALLOWED: 500,
-  FST_OAUTH_INSECURE_TRANSPORT: 500,
-  FST_OAUTH_UNSUPPORTED_TOKEN_TYPE: 502,
-  FST_OAUTH_RESPONSE_STATUS: 502,
-  FST_OAUTH_INVALID_RESPONSE: 502,
-  FST_OAUTH_API_UNAVAILABLE: 502,
-  FST_OAUTH_CROSS_SITE_REQUEST: 403,
-  FST_OAUTH_ACTIVE_ACCOUNT: 409,
-  FST_OAUTH_SESSION_UNAVAILABLE: 500
-} as const
-
-/** Every code an error of this package can carry. */
-export type OAuthErrorCode = keyof typeof STATUS
-
-interface Definition<Status extends number> {
-  /** In place of the code's own status. */
-  statusCode?: Status
-  /** The class that this one is a case of. */
-  parent?: unknown
+/** One of the classes below. */
+export interface OAuthErrorConstructor<Instance extends OAuthError = OAuthError> {
+  new (message: string, details?: OAuthErrorDetails): Instance
+  readonly statusCode: number
 }
 
-type Coded<Code extends OAuthErrorCode, Status extends number = (typeof STATUS)[Code]> = OAuthError & {
-  readonly code: Code
-  readonly statusCode: Status
-}
+// The literal types keep the classes apart for the compiler: an OAuthError that is no LoginRequiredError may still be
+// one of the others.
+type Coded<Code extends OAuthErrorCode> =
+  OAuthError & { readonly code: Code, readonly statusCode: (typeof STATUSES)[Code][number] }
 
-// The literal types keep the classes apart for the compiler: what is no LoginRequiredError may still be another
-// OAuthError.
-function define<Code extends OAuthErrorCode, Status extends number = (typeof STATUS)[Code]> (
-  name: string,
-  code: Code,
-  { statusCode = STATUS[code] as number as Status, parent = OAuthError }: Definition<Status> = {}
-): OAuthErrorConstructor<Coded<Code, Status>> {
-  const Base = createError(code, '%s', statusCode, parent as ErrorConstructor) as unknown as new (
-    message: string
-  ) => OAuthError
-  const Class = class extends Base {
-    // @fastify/error tells instances by their code alone, and some classes share one.
-    static override [Symbol.hasInstance] (value: unknown): boolean {
-      return Function.prototype[Symbol.hasInstance].call(this, value)
-    }
+/** Makes the class that the error of a code extends. */
+function withCode<Code extends OAuthErrorCode> (code: Code): OAuthErrorConstructor<Coded<Code>> {
+  return class extends OAuthError {
+    static readonly statusCode: number = STATUSES[code][0]
 
-    constructor (message: string, details: OAuthErrorDetails = {}) {
+    constructor (message: string, { cause, ...details }: OAuthErrorDetails = {}) {
       super(message)
-      // What a log shows as the error's name: the code says more than any class's.
-      Object.defineProperty(this, 'name', { value: code, configurable: true, writable: true })
-      const { cause, ...rest } = details
-      for (const [key, value] of Object.entries(rest)) {
-        if (value !== undefined) Object.defineProperty(this, key, { value, enumerable: true, configurable: true })
+      const { statusCode } = new.target
+      // A log shows the code in place of the class's name.
+      for (const [key, value] of Object.entries({ code, name: code, statusCode, message, ...details })) {
+        if (value === undefined) continue
+        Object.defineProperty(this, key, { value, enumerable: true, configurable: true, writable: true })
       }
-      if (cause !== undefined) Object.defineProperty(this, 'cause', { value: describeCause(cause), configurable: true })
-      const headers: Record<string, string> = {}
-      if (details.retryAfter !== undefined) headers['retry-after'] = String(details.retryAfter)
-      if (statusCode === 401) headers['www-authenticate'] = 'Bearer'
-      if (Object.keys(headers).length > 0) {
-        Object.defineProperty(this, 'headers', { value: headers, configurable: true })
+      Error.captureStackTrace(this, new.target) // again, since its first line has the name
+      hide(this, 'cause', cause === undefined ? undefined : describeCause(cause))
+      const headers = {
+        ...(details.retryAfter !== undefined && { 'retry-after': String(details.retryAfter) }),
+        ...(statusCode === 401 && { 'www-authenticate': 'Bearer' })
       }
+      hide(this, 'headers', Object.keys(headers).length > 0 ? headers : undefined)
     }
-  }
-  return Object.defineProperty(Class, 'name', { value: name }) as never
+  } as unknown as OAuthErrorConstructor<Coded<Code>>
 }
 
-export const InvalidOptionsError = define('InvalidOptionsError', 'FST_OAUTH_INVALID_OPTIONS')
-export const UnknownProviderError = define('UnknownProviderError', 'FST_OAUTH_UNKNOWN_PROVIDER')
-export const LoginRequiredError = define('LoginRequiredError', 'FST_OAUTH_LOGIN_REQUIRED')
-export const LoginEndedError = define('LoginEndedError', 'FST_OAUTH_LOGIN_ENDED')
-export const TokenExpiredError = define('TokenExpiredError', 'FST_OAUTH_TOKEN_EXPIRED')
-/** It has the new set with it: `tokens`. */
-export const TokensUpdatedError = define('TokensUpdatedError', 'FST_OAUTH_TOKENS_UPDATED') as OAuthErrorConstructor<
-  Coded<'FST_OAUTH_TOKENS_UPDATED'> & { readonly tokens: NonNullable<OAuthError['tokens']> }
->
-export const RefreshLostError = define('RefreshLostError', 'FST_OAUTH_REFRESH_LOST')
-export const StateMismatchError = define('StateMismatchError', 'FST_OAUTH_STATE_MISMATCH')
-export const AuthorizationFailedError = define<'FST_OAUTH_AUTHORIZATION_FAILED', 400 | 401 | 403>(
-  'AuthorizationFailedError',
-  'FST_OAUTH_AUTHORIZATION_FAILED'
-)
-/** An AuthorizationFailedError with status 403: the user, or the provider for them, said no. */
-export const AccessDeniedError = define('AccessDeniedError', 'FST_OAUTH_AUTHORIZATION_FAILED', {
-  statusCode: 403,
-  parent: AuthorizationFailedError
-})
-/** An AuthorizationFailedError with status 401: user name and password do not go together. */
-export const InvalidCredentialsError = define('InvalidCredentialsError', 'FST_OAUTH_AUTHORIZATION_FAILED', {
-  statusCode: 401,
-  parent: AuthorizationFailedError
-})
-export const TooManyAttemptsError = define('TooManyAttemptsError', 'FST_OAUTH_TOO_MANY_ATTEMPTS')
-export const InvalidTokenResponseError = define('InvalidTokenResponseError', 'FST_OAUTH_INVALID_TOKEN_RESPONSE')
-export const InvalidIdTokenError = define('InvalidIdTokenError', 'FST_OAUTH_INVALID_ID_TOKEN')
-export const ProviderUnavailableError = define('ProviderUnavailableError', 'FST_OAUTH_PROVIDER_UNAVAILABLE')
-export const StoreUnavailableError = define('StoreUnavailableError', 'FST_OAUTH_STORE_UNAVAILABLE')
-export const OriginNotAllowedError = define('OriginNotAllowedError', 'FST_OAUTH_ORIGIN_NOT_ALLOWED')
-export const InsecureTransportError = define('InsecureTransportError', 'FST_OAUTH_INSECURE_TRANSPORT')
-export const UnsupportedTokenTypeError = define('UnsupportedTokenTypeError', 'FST_OAUTH_UNSUPPORTED_TOKEN_TYPE')
-/** It has the API's answer with it: `responseStatus` and `response`. */
-export const ResponseStatusError = define('ResponseStatusError', 'FST_OAUTH_RESPONSE_STATUS') as OAuthErrorConstructor<
-  Coded<'FST_OAUTH_RESPONSE_STATUS'> & {
-    readonly responseStatus: number
-    readonly response: NonNullable<OAuthError['response']>
+/** An option of the plugin, of a provider or of a call is wrong. The message says which one and what to write. */
+export class InvalidOptionsError extends withCode('FST_OAUTH_INVALID_OPTIONS') {}
+
+/** There is no provider of that name. A route answers with 404; in code, correct the name. */
+export class UnknownProviderError extends withCode('FST_OAUTH_UNKNOWN_PROVIDER') {}
+
+/** The session has no login, or not the one that is needed. Send the user to `/login`, as `requireLogin` does. */
+export class LoginRequiredError extends withCode('FST_OAUTH_LOGIN_REQUIRED') {}
+
+/** The login was ended by a logout elsewhere, or by the provider. Send the user to log in again. */
+export class LoginEndedError extends withCode('FST_OAUTH_LOGIN_ENDED') {}
+
+/**
+ * The token has expired. With `refresh: 'manual'`: call `refresh()` and try again. Else there is no refresh token, and
+ * only a new login helps.
+ */
+export class TokenExpiredError extends withCode('FST_OAUTH_TOKEN_EXPIRED') {}
+
+/** With `refresh: 'notify'`: the token was refreshed, and the call was not sent. Save `tokens` and try again. */
+export class TokensUpdatedError extends withCode('FST_OAUTH_TOKENS_UPDATED') {
+  declare readonly tokens: UpdatedTokens
+
+  constructor (message: string, { tokens, ...details }: OAuthErrorDetails & { tokens?: UpdatedTokens } = {}) {
+    super(message, details)
+    hide(this, 'tokens', tokens)
   }
->
-export const InvalidResponseError = define('InvalidResponseError', 'FST_OAUTH_INVALID_RESPONSE')
-export const ApiUnavailableError = define('ApiUnavailableError', 'FST_OAUTH_API_UNAVAILABLE')
-export const CrossSiteRequestError = define('CrossSiteRequestError', 'FST_OAUTH_CROSS_SITE_REQUEST')
-/** Of `request.oauth.disconnect`: the account that was logged in with ends with a logout. */
-export const ActiveAccountError = define('ActiveAccountError', 'FST_OAUTH_ACTIVE_ACCOUNT')
-export const SessionUnavailableError = define<'FST_OAUTH_SESSION_UNAVAILABLE', 400 | 500>(
-  'SessionUnavailableError',
-  'FST_OAUTH_SESSION_UNAVAILABLE'
-)
-/** A SessionUnavailableError with status 400: the request target is in absolute form, which is for proxies. */
-export const RequestTargetError = define('RequestTargetError', 'FST_OAUTH_SESSION_UNAVAILABLE', {
-  statusCode: 400,
-  parent: SessionUnavailableError
-})
+}
+
+/** The login has ended, because the answer to a refresh was lost on its way. Send the user to log in again. */
+export class RefreshLostError extends withCode('FST_OAUTH_REFRESH_LOST') {}
+
+/** A callback belongs to no login that this browser started. `reason` says why; the login has to be started again. */
+export class StateMismatchError extends withCode('FST_OAUTH_STATE_MISMATCH') {}
+
+/** The provider refused the login or the grant; see `oauthError`. Its two subclasses say who refused. */
+export class AuthorizationFailedError extends withCode('FST_OAUTH_AUTHORIZATION_FAILED') {}
+
+/**
+ * With status 403: the user, or the provider in their place, said no (`access_denied`). An app may throw it in
+ * `onLogin`.
+ */
+export class AccessDeniedError extends AuthorizationFailedError {
+  static override readonly statusCode = 403
+  declare readonly statusCode: 403
+}
+
+/** With status 401: wrong username or password, in the password grant. Let the user try again. */
+export class InvalidCredentialsError extends AuthorizationFailedError {
+  static override readonly statusCode = 401
+  declare readonly statusCode: 401
+}
+
+/** Too many failed logins with a password. Try again after `retryAfter` seconds. */
+export class TooManyAttemptsError extends withCode('FST_OAUTH_TOO_MANY_ATTEMPTS') {}
+
+/** The token endpoint's response is an error, or is not a token set; see `oauthError`, `reason` and `excerpt`. */
+export class InvalidTokenResponseError extends withCode('FST_OAUTH_INVALID_TOKEN_RESPONSE') {}
+
+/** An ID token failed a check; `reason` names it. The login is not made. */
+export class InvalidIdTokenError extends withCode('FST_OAUTH_INVALID_ID_TOKEN') {}
+
+/** The provider does not answer, or answers 5xx, 408 or 429. A login is kept; try again later. */
+export class ProviderUnavailableError extends withCode('FST_OAUTH_PROVIDER_UNAVAILABLE') {}
+
+/** The session store or the token store failed, or took too long. Try again in a moment; the log has the cause. */
+export class StoreUnavailableError extends withCode('FST_OAUTH_STORE_UNAVAILABLE') {}
+
+/** A call was not sent, because no entry of `resourceServers` covers its URL. Add the API there, or correct the URL. */
+export class OriginNotAllowedError extends withCode('FST_OAUTH_ORIGIN_NOT_ALLOWED') {}
+
+/** A token or secret would go over plain http. Use https, or set `allowInsecureRequests` for a network of your own. */
+export class InsecureTransportError extends withCode('FST_OAUTH_INSECURE_TRANSPORT') {}
+
+/** The provider issued a token of another type than Bearer, which no call can be sent with. */
+export class UnsupportedTokenTypeError extends withCode('FST_OAUTH_UNSUPPORTED_TOKEN_TYPE') {}
+
+/**
+ * `.json()`, `.text()` or `.bytes()` of a call got another status than 2xx. `responseStatus` and `response` have it.
+ */
+export class ResponseStatusError extends withCode('FST_OAUTH_RESPONSE_STATUS') {
+  declare readonly responseStatus: number
+  declare readonly response: ErrorResponse
+
+  constructor (message: string, { response, ...details }: OAuthErrorDetails & { response?: ErrorResponse } = {}) {
+    super(message, details)
+    hide(this, 'response', response)
+  }
+}
+
+/** A response cannot be used: it is too large, not JSON, or of another user. `reason` says which. */
+export class InvalidResponseError extends withCode('FST_OAUTH_INVALID_RESPONSE') {}
+
+/** An API cannot be reached, or its response broke off. Try again later. */
+export class ApiUnavailableError extends withCode('FST_OAUTH_API_UNAVAILABLE') {}
+
+/** Another site made the browser send the request, or it was no page load where one is needed. Nothing was done. */
+export class CrossSiteRequestError extends withCode('FST_OAUTH_CROSS_SITE_REQUEST') {}
+
+/** `disconnect` was called for the account that the user logged in with. Call `logout` instead. */
+export class ActiveAccountError extends withCode('FST_OAUTH_ACTIVE_ACCOUNT') {}
+
+/** @fastify/session keeps no session for this request. Look at its cookie's `path`, and at `secure` without https. */
+export class SessionUnavailableError extends withCode('FST_OAUTH_SESSION_UNAVAILABLE') {}
+
+/** With status 400: the request target is in absolute form, which is for proxies (RFC 9112, section 3.2.2). */
+export class RequestTargetError extends SessionUnavailableError {
+  static override readonly statusCode = 400
+  declare readonly statusCode: 400
+}

@@ -121,14 +121,12 @@ export class OAuthCall extends Promise<ResponseData> {
   #success ({ statusCode, headers, body }: BufferedAnswer): Buffer {
     if (statusCode >= 200 && statusCode < 300) return body
     const { provider, target, secret } = this.#sender
-    const error = new ResponseStatusError(`an API of provider "${provider}" answered ${statusCode} to ${target}`, {
+    throw new ResponseStatusError(`an API of provider "${provider}" answered ${statusCode} to ${target}`, {
       provider,
       responseStatus: statusCode,
-      excerpt: excerptOf(body.toString('utf8', 0, 2000), secret === undefined ? [] : [secret])
+      excerpt: excerptOf(body.toString('utf8', 0, 2000), secret === undefined ? [] : [secret]),
+      response: { statusCode, headers, body }
     })
-    // For the handler that wants to look; not for a log.
-    Object.defineProperty(error, 'response', { value: { statusCode, headers, body }, configurable: true })
-    throw error
   }
 
   #answer (accept?: string): Promise<BufferedAnswer> {

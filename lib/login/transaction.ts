@@ -1,4 +1,4 @@
-import { StateMismatchError } from '../errors.ts'
+import { type OAuthErrorReason, StateMismatchError } from '../errors.ts'
 import type { StoredRecord, TokenStore } from '../tokens/stores/token-store.ts'
 import { randomToken, safeEqual, shortHash } from '../util/random.ts'
 
@@ -71,7 +71,7 @@ export class PendingLogins {
     identity?: string,
     cause?: Error
   ): Promise<PendingLogin> {
-    const mismatch = (reason: string) =>
+    const mismatch = (reason: OAuthErrorReason) =>
       new StateMismatchError(
         `the answer of provider "${provider}" does not belong to a login under way in this browser (too late, ` +
           'opened twice, or begun elsewhere); start the login again',

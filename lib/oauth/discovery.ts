@@ -43,8 +43,9 @@ export async function discover (provider: string, issuer: string, fetchDocument:
   }
   const message = `the metadata of provider "${provider}" could not be read: ${failures.join(', ')}`
   const remedy = 'check `issuer` if this does not pass, or write the endpoints into the options'
-  const details = { provider, responseStatus: status, reason: 'invalid_metadata' }
-  throw new ProviderUnavailableError(`${message}; ${remedy}`, details)
+  throw new ProviderUnavailableError(`${message}; ${remedy}`, {
+    provider, responseStatus: status, reason: 'invalid_metadata'
+  })
 }
 
 // What is too large, or encoded in a way that nobody asked for, is no document: a page, perhaps.

@@ -1,6 +1,6 @@
 import { errors, type JWK, type JWTHeaderParameters, type JWTPayload } from 'jose'
 import { createHash } from 'node:crypto'
-import { InvalidIdTokenError, InvalidResponseError, OAuthError } from '../errors.ts'
+import { InvalidIdTokenError, InvalidResponseError, OAuthError, type OAuthErrorReason } from '../errors.ts'
 import { safeEqual } from '../util/random.ts'
 import { redact } from '../util/redact.ts'
 import type { KeySource } from './jwks.ts'
@@ -55,7 +55,7 @@ export const CLOCK_TOLERANCE = 60
  */
 export async function validateIdToken (idToken: string, expected: IdTokenExpectation): Promise<IdTokenClaims> {
   const { provider, issuer, clientId, clockTolerance = CLOCK_TOLERANCE } = expected
-  const refuse = (reason: string, what: string, cause?: unknown) =>
+  const refuse = (reason: OAuthErrorReason, what: string, cause?: unknown) =>
     new InvalidIdTokenError(`the ID token of provider "${provider}" is refused: ${what}`, { provider, reason, cause })
 
   const names = typeof issuer === 'string' ? [issuer] : issuer
@@ -126,7 +126,7 @@ export type UserinfoExpectation = Omit<
  */
 export async function validateUserinfo (jwt: string, expected: UserinfoExpectation): Promise<JWTPayload> {
   const { provider, issuer, clientId, acceptIssuer, clockTolerance = CLOCK_TOLERANCE } = expected
-  const refuse = (reason: string, what: string, cause?: unknown) =>
+  const refuse = (reason: OAuthErrorReason, what: string, cause?: unknown) =>
     new InvalidResponseError(`the userinfo of provider "${provider}" is refused: ${what}`, { provider, reason, cause })
   const { payload, protectedHeader } = await verifyJwt(jwt, expected.keys, {
     ...(acceptIssuer === undefined && { issuer: [issuer].flat() }),
@@ -172,8 +172,13 @@ function fromNow (time: number, now: number): string {
   return `${when}; is this machine's clock right? (clockTolerance allows for some seconds)`
 }
 
-function reasonOf (error: unknown): string {
-  if (error instanceof errors.JWTClaimValidationFailed || error instanceof errors.JWTExpired) return error.claim
+// The claims that are checked by jose.
+const CLAIMS = ['iss', 'sub', 'aud', 'exp', 'iat', 'nbf'] as const
+
+function reasonOf (error: unknown): OAuthErrorReason {
+  if (error instanceof errors.JWTClaimValidationFailed || error instanceof errors.JWTExpired) {
+    return CLAIMS.find(claim => claim === error.claim) ?? 'malformed'
+  }
   if (error instanceof errors.JWSSignatureVerificationFailed) return 'signature'
   if (error instanceof errors.JOSEAlgNotAllowed) return 'alg'
   if (error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWKSMultipleMatchingKeys) return 'key'

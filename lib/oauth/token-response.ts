@@ -1,4 +1,4 @@
-import { InvalidTokenResponseError, type OAuthError } from '../errors.ts'
+import { InvalidTokenResponseError, type OAuthError, type OAuthErrorDetails } from '../errors.ts'
 import { excerptOfText, redact, secretsIn } from '../util/redact.ts'
 import { parseJson } from './json.ts'
 import { compareScope, parseScope, type ScopeChange, type TokenSet } from './token-set.ts'
@@ -74,7 +74,7 @@ function failure (
   { status, text }: HttpResponse,
   { provider, secrets }: TokenResponseContext,
   message: string,
-  details: Record<string, unknown>
+  details: OAuthErrorDetails
 ) {
   return {
     error: new InvalidTokenResponseError(`the token endpoint of provider "${provider}" ${message}`, {
@@ -88,7 +88,7 @@ function readMembers (members: TokenMembers, answer: HttpResponse, given: TokenR
   // A provider may repeat what it was sent, and what it has just issued.
   const secrets = [...given.secrets ?? [], ...secretsIn(members)]
   const context = { ...given, secrets }
-  const fail = (message: string, details: Record<string, unknown>) => failure(answer, context, message, details)
+  const fail = (message: string, details: OAuthErrorDetails) => failure(answer, context, message, details)
   if (context.conform !== undefined) {
     try {
       members = context.conform(members, { status: answer.status, grantType })

@@ -1,7 +1,7 @@
 import type { JSONWebKeySet } from 'jose'
 import type { ClientAuth } from 'oauth4webapi'
 import {
-  InvalidOptionsError, InvalidResponseError, InvalidTokenResponseError, ProviderUnavailableError
+  InvalidOptionsError, InvalidResponseError, InvalidTokenResponseError, type OAuthErrorReason, ProviderUnavailableError
 } from '../errors.ts'
 import type { Transport } from '../http/transport.ts'
 import { type AuthorizationRequest, buildAuthorizationUrl } from '../oauth/authorization-request.ts'
@@ -348,7 +348,7 @@ export class ProviderClient {
     const url = await this.endpoint('userinfo_endpoint')
     const headers = { authorization: authorizationOf(tokens, this.name), accept: ACCEPT_USERINFO }
     const answer = await this.http.answer({ url, method: 'GET', headers })
-    const invalid = (what: string, reason: string) =>
+    const invalid = (what: string, reason: OAuthErrorReason) =>
       new InvalidResponseError(`the userinfo answer of provider "${this.name}" ${what}`, {
         provider: this.name,
         responseStatus: answer.status,

@@ -27,7 +27,7 @@ export function tokenExpired (
 }
 
 /** Nothing came in time; nothing is lost. */
-export function timedOut (provider: ProviderClient, reason = 'timed_out'): OAuthError {
+export function timedOut (provider: ProviderClient, reason: 'timed_out' | 'not_sent' = 'timed_out'): OAuthError {
   return new ProviderUnavailableError(
     `provider "${provider.name}" did not answer in time; the login is kept, try again`,
     { provider: provider.name, reason, retryAfter: 1 }

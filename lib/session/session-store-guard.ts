@@ -10,6 +10,8 @@ export type IsLate = (sessionId: string, session: unknown) => boolean | Promise<
 
 type Callback = (error?: unknown, value?: unknown) => void
 type Method = (...args: unknown[]) => void
+/** The methods that are guarded. */
+type Guarded = 'get' | 'set' | 'destroy'
 
 /**
  * Guards the app's session store. Changes the store in place, once.
@@ -34,7 +36,7 @@ export function guardSessionStore (
   const late = [isLate]
   Object.defineProperty(store, kLate, { value: late })
   const unguarded: Record<string, Method> = {}
-  const limit = isMemoryStore(store) ? (_name: string, method: Method) => method : limited(timeoutMs, onFailure)
+  const limit = isMemoryStore(store) ? (_name: Guarded, method: Method) => method : limited(timeoutMs, onFailure)
   for (const name of ['get', 'set', 'destroy'] as const) {
     const method = store[name].bind(store) as Method
     unguarded[name] = method
@@ -47,7 +49,7 @@ export function guardSessionStore (
 }
 
 /** A method that finds nothing, and changes nothing, where an entry is the plugin's own. */
-function hidden (name: 'get' | 'set' | 'destroy', method: Method): Method {
+function hidden (name: Guarded, method: Method): Method {
   return (...args) => {
     const done = args.at(-1) as Callback
     if (isEntryId(args[0])) return done(null)
@@ -75,7 +77,7 @@ function refusingLate (method: Method, late: readonly IsLate[]): Method {
 const isEntry = (value: unknown) => typeof value === 'object' && value !== null && ENTRY in value
 
 function limited (timeoutMs: number, onFailure: (method: string, cause: unknown) => void) {
-  return (name: string, method: Method): Method => (...args) => {
+  return (name: Guarded, method: Method): Method => (...args) => {
     const done = args.pop() as Callback
     withTimeout(() => fromCallback(settle => method(...args, settle)), timeoutMs).then(
       value => [null, value],

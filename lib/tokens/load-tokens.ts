@@ -122,7 +122,9 @@ function epochSeconds (value: unknown): number | undefined | 'invalid' {
   return typeof seconds === 'number' && Number.isFinite(seconds) ? seconds : 'invalid'
 }
 
-function invalidTokens ({ provider }: LoadContext, what: string, reason = 'invalid_tokens'): OAuthError {
+function invalidTokens (
+  { provider }: LoadContext, what: string, reason: 'invalid_tokens' | 'missing_token' = 'invalid_tokens'
+): OAuthError {
   return new InvalidOptionsError(`the tokens given for provider "${provider}" ${what}`, { provider, reason })
 }
 

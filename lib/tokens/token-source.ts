@@ -194,17 +194,14 @@ export class RecordTokenSource implements TokenSource {
     if (record.pendingTokens === undefined || isExpired(record.pendingTokens.expiresAt, now)) {
       newest = await this.#refresh({ version: record.version, keepPending: true })
     }
-    const error = new TokensUpdatedError(
+    throw new TokensUpdatedError(
       `the token of provider "${this.#provider.name}" had expired and was refreshed; save the new set with ` +
         'save(error.tokens) and try again',
-      { provider: this.#provider.name }
+      {
+        provider: this.#provider.name,
+        tokens: { ...(newest.pendingTokens ?? newest.tokens), recordId: this.#id }
+      }
     )
-    // Not enumerable: a log that prints the error prints no token.
-    Object.defineProperty(error, 'tokens', {
-      value: { ...(newest.pendingTokens ?? newest.tokens), record: this.#id },
-      configurable: true
-    })
-    throw error
   }
 
   async #refresh (options: RefreshOptions): Promise<TokenRecord> {

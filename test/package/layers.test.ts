@@ -30,7 +30,6 @@ const packages: Record<string, { values: string[], types: string[] }> = {
   undici: { values: ['http/transport.ts'], types: ['http/', 'calls/', 'standalone/', 'options.ts'] },
   oauth4webapi: { values: ['oauth/'], types: ['providers/'] },
   jose: { values: ['oauth/'], types: ['providers/'] },
-  '@fastify/error': { values: ['errors.ts'], types: [] },
   'fastify-plugin': { values: ['index.ts'], types: [] },
   // The app brings these. A value of theirs would be a second copy.
   fastify: { values: [], types: ['options.ts', 'session/', 'routes/', 'request-oauth.ts', 'plugin.ts', 'index.ts'] },

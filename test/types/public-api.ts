@@ -14,6 +14,7 @@ import oauth, {
   type ProviderHandle,
   type CallOptions,
   type OAuthErrorCode,
+  type OAuthErrorReason,
   type PluginOptions,
   type ProviderOptions,
   type RequestOAuth,
@@ -274,6 +275,8 @@ export function failing (error: unknown): OAuthErrorCode | undefined {
   // @ts-expect-error no place for a secret
   const secret = new ResponseStatusError('no', { accessToken: 'a' })
   if (!(error instanceof OAuthError)) return same.concat(silent, secret)[0]?.code
+  const known: TokensUpdatedError = error as TokensUpdatedError
+  is<'FST_OAUTH_TOKENS_UPDATED'>()(known.code)
   if (error instanceof TokensUpdatedError) is<string>()(error.tokens.accessToken)
   else if (error instanceof ResponseStatusError) is<number>()(error.response.statusCode)
   else if (error instanceof AccessDeniedError) is<403>()(error.statusCode)
@@ -282,6 +285,9 @@ export function failing (error: unknown): OAuthErrorCode | undefined {
   if (error.code === 'FST_OAUTH_ERR_LOGIN') return
   // @ts-expect-error an error is not changed
   error.statusCode = 200
+  // @ts-expect-error no such reason
+  if (error.reason === 'something_went_wrong') return
+  is<OAuthErrorReason | undefined>()(error.reason)
   is<string | undefined>()(error.provider)
   is<string | undefined>()(error.oauthErrorDescription)
   is<string | undefined>()(error.tokens?.refreshToken)

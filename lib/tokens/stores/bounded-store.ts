@@ -14,7 +14,7 @@ export function boundedStore (
   onFailure: (method: string, cause: unknown) => void
 ): TokenStore {
   const bounded =
-    <A extends unknown[], T>(method: string, call: (...args: A) => Promise<T>) =>
+    <A extends unknown[], T>(method: keyof TokenStore, call: (...args: A) => Promise<T>) =>
       (...args: A): Promise<T> =>
         withTimeout(() => call.apply(store, args), timeoutMs).catch((cause: unknown) => {
           if (cause instanceof OAuthError) throw cause
