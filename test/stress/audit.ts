@@ -155,8 +155,9 @@ function isUnreachable (login: Login | undefined, code: string, chaos: ChaosJour
   // The session ended, and the store went away before its tokens could follow: they are left to their time.
   const destroyed = login.how?.includes('/destroy') === true
   if (destroyed && login.how?.includes('no answer') === true) return true // killed between the two
-  return (destroyed || login.how?.startsWith('replaced') === true) &&
-    chaos.redis.some(outage => overlaps({ from: outage.from, to: outage.to + 1_000 }, {
-      from: login.leavingAt ?? 0, to: Math.max(login.endedAt ?? 0, login.settledAt ?? 0)
-    }))
+  const ended = destroyed || login.how?.startsWith('replaced') === true || login.state === 'lost'
+  return ended && chaos.redis.some(outage => overlaps({ from: outage.from, to: outage.to + 1_000 }, {
+    from: login.leavingAt ?? login.lostAt ?? 0,
+    to: Math.max(login.endedAt ?? 0, login.settledAt ?? 0)
+  }))
 }
