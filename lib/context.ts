@@ -1,16 +1,123 @@
-import type { Transport } from './http/transport.ts'
-import type { LoginThrottle } from './login/throttle.ts'
-import type { PendingLogins } from './login/transaction.ts'
-import type { Pages } from './pages/pages.ts'
+import type { FastifyInstance } from 'fastify'
+import { Transport } from './http/transport.ts'
+import { LoginThrottle } from './login/throttle.ts'
+import { isPendingLogin, PendingLogins } from './login/transaction.ts'
+import type { Configuration } from './options.ts'
+import { defaultPages, type Pages } from './pages/pages.ts'
+import { ProviderClient } from './providers/provider.ts'
+import { SessionLogins } from './session/accounts.ts'
 import type { SessionContext } from './session/context.ts'
-import type { ProviderHandle } from './standalone/provider.ts'
+import { EndedSessions, isLateSave } from './session/ended-sessions.ts'
+import { HostSessionStore, type SessionObject } from './session/fastify-session.ts'
+import { isIndexPart } from './session/login-index.ts'
+import { isLoginRecord, LoginRecords } from './session/login-records.ts'
+import { SessionCookie } from './session/session-cookie.ts'
+import { nextMember, sharedSession } from './session/shared-session.ts'
+import { UserLogins } from './session/user-logins.ts'
+import { ProviderHandle } from './standalone/provider.ts'
+import { OnTokensHook } from './tokens/on-tokens.ts'
+import { isTokenRecord } from './tokens/record.ts'
+import { TokenRecords } from './tokens/records.ts'
+import { Refresher } from './tokens/refresher.ts'
+import { boundedStore, describeFailure } from './tokens/stores/bounded-store.ts'
+import { encryptedStore } from './tokens/stores/encrypted-store.ts'
+import { readableStore } from './tokens/stores/readable-store.ts'
+import { SessionTokenStore } from './tokens/stores/session-store.ts'
+import type { TokenStore } from './tokens/stores/token-store.ts'
+import { systemClock } from './util/clock.ts'
 
 /** What the plugin's parts share: made once at registration. */
 export interface PluginContext extends SessionContext {
-  readonly registrations: readonly PluginContext[]
   readonly providerHandles: ReadonlyMap<string, ProviderHandle>
   readonly pendingLogins: PendingLogins
   readonly throttle: LoginThrottle
   readonly transport: Transport
   readonly pages: Pages
+}
+
+/** Milliseconds that a store has for one call. */
+const STORE_MS = 5_000
+/** Kinds of records by the beginning of their ids; ids of token records are bare. */
+const RECORD_KINDS = { tokens: isTokenRecord, login: isPendingLogin, user: isIndexPart, accounts: isLoginRecord }
+
+/** Makes what one registration of the plugin needs. @throws FST_OAUTH_INVALID_OPTIONS */
+export function createContext (app: FastifyInstance, config: Configuration): PluginContext {
+  const { log } = app
+  const clock = systemClock
+  const transport = new Transport(config.dispatcher)
+  const sessionStore = new HostSessionStore(app, (id, session) => isLateSave(context, id, session as SessionObject))
+  const store = createStore(app, config, sessionStore)
+  const records = new TokenRecords(store, clock.monotonic, provider => {
+    log.warn(
+      { provider },
+      'the token store had lost writes that it had acknowledged (a failover, or a restart); what this process saw ' +
+        'was restored'
+    )
+  })
+  const onTokensHook = new OnTokensHook(records, config.onTokens)
+  const refresher = new Refresher({ records, clock, log, onTokensHook })
+  const providers = new Map<string, ProviderClient>()
+  const providerHandles = new Map<string, ProviderHandle>()
+  for (const [name, provider] of config.providers) {
+    const client = new ProviderClient(provider, transport, clock)
+    const shared = { records, refresher, onTokensHook }
+    providers.set(name, client)
+    providerHandles.set(name, new ProviderHandle({ provider: client, transport, clock, log, shared }))
+  }
+  const session = sharedSession(app)
+  session.endedSessions ??=
+    new EndedSessions(store, () => config.tokenStore !== undefined || sessionStore.isShared !== false)
+  const member = nextMember(session, config.mount)
+  const context: PluginContext = {
+    config,
+    providers,
+    providerHandles,
+    registrations: session.registrations,
+    sessionLogins: new SessionLogins(member, name => config.providers.get(name)?.identity),
+    records,
+    pendingLogins: new PendingLogins(store, clock.now),
+    endedSessions: session.endedSessions,
+    sessionCookie: new SessionCookie(),
+    loginRecords: new LoginRecords(store, clock.monotonic),
+    userLogins: new UserLogins(store, clock.now, member),
+    sessionStore,
+    throttle: new LoginThrottle(clock.monotonic),
+    refresher,
+    onTokensHook,
+    transport,
+    clock,
+    log,
+    pages: { ...defaultPages, ...config.pages },
+    background: new Set()
+  }
+  session.registrations.push(context)
+  return context
+}
+
+/** The token store with a time limit, encryption where there are keys, and without records that cannot be read. */
+function createStore (
+  { log }: FastifyInstance, { tokenStore, encryptionKeys }: Configuration, sessionStore: HostSessionStore
+): TokenStore {
+  const bounded = boundedStore(
+    tokenStore ?? new SessionTokenStore(() => sessionStore.get()), STORE_MS, (method, cause) => {
+      log.error({ err: describeFailure(cause), method }, 'the token store failed')
+    })
+  const store = encryptionKeys === undefined
+    ? bounded
+    : encryptedStore(bounded, encryptionKeys, (provider) => {
+      const message = 'a stored login cannot be decrypted with any of encryptionKeys; its user has to log in again'
+      log.warn({ provider }, message)
+    })
+  return readableStore(store, RECORD_KINDS, (kind) => {
+    log.warn({ kind }, 'the token store holds something else under the id of a record; it is treated as missing')
+  })
+}
+
+/** Finishes the work that an app which closes must not lose. */
+export async function finishWork ({ refresher, records, background }: PluginContext): Promise<void> {
+  await refresher.idle()
+  await Promise.allSettled(background)
+  await records.close()
+  await refresher.idle() // what came too late for a login that has ended is revoked
+  await Promise.allSettled(background)
 }

@@ -1,7 +1,8 @@
 import fastifyPlugin from 'fastify-plugin'
 import * as errors from './errors.ts'
 import type { PluginOptions } from './options.ts'
-import { type AppOAuth, oauthSession } from './plugin.ts'
+import type { AppOAuth } from './app-oauth.ts'
+import { oauthSession } from './plugin.ts'
 import type { RequestOAuth } from './request-oauth.ts'
 import type { SessionLogin } from './session/accounts.ts'
 import { createProvider } from './standalone/create-provider.ts'
@@ -48,9 +49,8 @@ export type { ScopeChange, TokenSet } from './oauth/token-set.ts'
 export type { RequestParameters } from './oauth/urls.ts'
 export type { LoginEvent, LogoutEvent, PluginOptions, RouteOptions } from './options.ts'
 export type { Link, Pages } from './pages/pages.ts'
-export type { AppOAuth } from './plugin.ts'
-export type { DeviceAuthorization } from './providers/device.ts'
-export type { GrantOptions, TokenExchange } from './providers/grants.ts'
+export type { AppOAuth } from './app-oauth.ts'
+export type { DeviceAuthorization, GrantOptions, TokenExchange } from './providers/grants.ts'
 export type {
   ClientAssertionContext, ClientAssertionFunction, ClientAssertionOptions, FetchProfile, GrantType,
   IdTokenIssuerFunction, ProfileCall, ProfileCallOptions, ProfileResponse, ProviderHooks, ProviderOptions, RefreshMode,

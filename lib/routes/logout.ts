@@ -5,10 +5,12 @@ import { contentSecurityPolicy, html, page } from '../pages/html.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { userOf } from '../session/accounts.ts'
 import { awaitHook } from '../session/await-hook.ts'
-import { markEnded, type EndedAccount, endLogin } from '../session/end-login.ts'
-import { sessionCall, type SessionObject, sessionOf } from '../session/fastify-session.ts'
-import { PROVIDER_MS, revokeAccount } from '../session/revoke-account.ts'
-import { cookieNamesOf } from '../session/session-cookie.ts'
+import { type EndedAccount, endLogin, PROVIDER_MS, revokeAccount } from '../session/end-login.ts'
+import { markEnded } from '../session/ended-sessions.ts'
+import {
+  currentSession, destroySession, regenerateSession, type SessionObject, sessionOf
+} from '../session/fastify-session.ts'
+import { clearSessionCookie } from '../session/session-cookie.ts'
 import { membersOfOthers } from '../session/shared-session.ts'
 import { randomToken, safeEqual, shortHash } from '../util/random.ts'
 import { waitAtMost, withTimeout } from '../util/timeout.ts'
@@ -83,9 +85,9 @@ export async function logoutPage (
   request: FastifyRequest,
   reply: FastifyReply
 ): Promise<FastifyReply> {
-  const accounts = context.sessionLogins.of(sessionOf(request))
+  const login = context.sessionLogins.of(sessionOf(request))
   const home = publicPath(context, '/')
-  if (accounts === undefined) {
+  if (login === undefined) {
     return sendPage(context, reply, 'loggedOut', {
       actions: [
         { href: home, label: 'Continue' },
@@ -93,7 +95,7 @@ export async function logoutPage (
       ]
     })
   }
-  const name = accounts.accounts[accounts.active]?.user?.name
+  const name = login.accounts[login.active]?.user?.name
   const returnTo = safeReturnTo(field(request, 'returnTo'), context.config.baseUrl(), MAX_LOGOUT_RETURN_TO)
   const data = {
     action: routePath(context, 'logout'),
@@ -118,20 +120,20 @@ export async function logout (
   reply: FastifyReply | undefined,
   returnTo?: string
 ): Promise<LogoutResult> {
-  const session = request.session === null ? undefined : sessionOf(request)
-  const accounts = context.sessionLogins.of(session)
-  if (session === undefined || accounts === undefined) return {}
+  const session = currentSession(request) === null ? null : sessionOf(request)
+  const login = context.sessionLogins.of(session)
+  if (session === null || login === undefined) return {}
   const revoke = (account: EndedAccount) => revokeAccount(context, account)
-  const ended = await endLogin(context, accounts, { sessionId: session.sessionId, onGone: revoke }) ?? []
+  const ended = await endLogin(context, login, { sessionId: session.sessionId, onGone: revoke }) ?? []
   await leaveSession(context, request, reply, session)
 
   await waitAtMost(Promise.all(ended.map(revoke)), PROVIDER_MS)
-  for (const [name, account] of Object.entries(accounts.accounts)) {
+  for (const [name, account] of Object.entries(login.accounts)) {
     const told = { provider: name, user: userOf(account) }
     await awaitHook(reply, () => context.config.onLogout?.(request, reply, told))
   }
-  const tokens = ended.find(({ name, record }) => name === accounts.active && record !== undefined)?.record?.tokens
-  const active = context.providers.get(accounts.active)
+  const tokens = ended.find(({ name, record }) => name === login.active && record !== undefined)?.record?.tokens
+  const active = context.providers.get(login.active)
   const endSessionUrl =
     active === undefined ? undefined : await endSession(context, reply, active, tokens?.idToken, returnTo)
   return endSessionUrl === undefined ? {} : { endSessionUrl }
@@ -142,9 +144,9 @@ async function leaveSession (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply | undefined, session: SessionObject
 ): Promise<void> {
   const others = membersOfOthers(context, session)
-  await markEnded(context, request, { moveOn: reply !== undefined || others.length > 0 })
-  if (others.length > 0) return await sessionCall(request, 'renewed', done => session.regenerate(others, done))
-  await sessionCall(request, 'ended', done => session.destroy(done))
+  await markEnded(context, request, { movesOn: reply !== undefined || others.length > 0 })
+  if (others.length > 0) return await regenerateSession(request, others)
+  await destroySession(request)
   if (reply !== undefined) clearSessionCookie(request, reply, session)
 }
 
@@ -217,13 +219,6 @@ export async function loggedOutRoute (
   const remembered = Buffer.from(cookie!.slice(dot + 1), 'base64url').toString()
   const returnTo = safeReturnTo(remembered, base, MAX_LOGOUT_RETURN_TO) ?? publicPath(context, '/')
   return reply.redirect(returnTo, 302)
-}
-
-function clearSessionCookie (request: FastifyRequest, reply: FastifyReply, session: SessionObject): void {
-  const { path, domain } = session.cookie
-  for (const name of cookieNamesOf(request.cookies, session)) {
-    reply.clearCookie(name, { path: path ?? '/', ...(typeof domain === 'string' && { domain }) })
-  }
 }
 
 function endSessionEndpoints (context: PluginContext): string[] {

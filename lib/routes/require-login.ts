@@ -54,7 +54,7 @@ export function createGuard (context: PluginContext, options: RequireLoginOption
     // A hook of the whole app runs for these as well, and they are the way to a login.
     if (isOwnRoute(request)) return
     // Without a session nobody is ever logged in, and the browser would be sent round and round.
-    const session = (request.session as unknown) === null ? null : sessionOf(request)
+    const session = currentSession(request) === null ? null : sessionOf(request)
     const accounts = context.sessionLogins.of(session)
     const name = provider ?? accounts?.active
     const account = name === undefined ? undefined : accounts?.accounts[name]

@@ -4,16 +4,16 @@ import type { ProviderClient } from '../providers/provider.ts'
 import type { OnTokensHook } from '../tokens/on-tokens.ts'
 import type { TokenRecords } from '../tokens/records.ts'
 import type { Refresher } from '../tokens/refresher.ts'
-import type { SessionStore } from '../tokens/stores/session-entry.ts'
 import type { Clock } from '../util/clock.ts'
 import type { Logger } from '../util/logger.ts'
 import type { SessionLogins } from './accounts.ts'
 import type { EndedSessions } from './ended-sessions.ts'
+import type { HostSessionStore } from './fastify-session.ts'
 import type { LoginRecords } from './login-records.ts'
 import type { SessionCookie } from './session-cookie.ts'
 import type { UserLogins } from './user-logins.ts'
 
-/** What a registration of the plugin keeps in sessions, and what it needs for that: made once. */
+/** What a registration of the plugin needs for what it keeps in sessions; made once. */
 export interface SessionContext {
   readonly config: Configuration
   readonly providers: ReadonlyMap<string, ProviderClient>
@@ -26,12 +26,12 @@ export interface SessionContext {
   readonly sessionCookie: SessionCookie
   readonly loginRecords: LoginRecords
   readonly userLogins: UserLogins
-  readonly sessionStore: () => SessionStore
+  readonly sessionStore: HostSessionStore
   readonly refresher: Refresher
   readonly onTokensHook: OnTokensHook
   readonly clock: Clock
   readonly log: Logger
-  /** Work that goes on behind an answer and has to be over before the app closes. */
+  /** Work that goes on after an answer and has to be over before the app closes. */
   readonly background: Set<Promise<unknown>>
 }
 

@@ -1,18 +1,26 @@
+import type { FastifyRequest } from 'fastify'
 import type { TokenStore } from '../tokens/stores/token-store.ts'
 import { BoundedMap } from '../util/bounded-map.ts'
 import { shortHash } from '../util/random.ts'
-
-const MAX_LOCAL = 10_000
+import type { SessionContext } from './context.ts'
+import { type SessionObject, sessionOf, ttlOf } from './fastify-session.ts'
+import { cookieNamesOf } from './session-cookie.ts'
+import { membersOfOthers } from './shared-session.ts'
 
 /** How a session ended. */
 export interface SessionEnd {
   /** The login went on under another session id: its token records are still in use. */
   replaced?: boolean
-  /** Epoch seconds at which an answer gave the browser another session cookie, or took this one from it. */
+  /** Epoch seconds at which an answer gave the browser another session cookie, or cleared this one. */
   movedOn?: number
   /** Members of the session that went on under another id: other registrations' logins, whose records are in use. */
   carried?: string[]
 }
+
+/** Seconds for which a slower request may still save a session that has ended. */
+export const LATE_SAVE_TTL = 86_400
+/** Sessions that a process remembers. */
+const MAX_LOCAL = 10_000
 
 /**
  * Remembers session ids that login and logout have ended. @fastify/session saves a session at the end of every
@@ -20,35 +28,35 @@ export interface SessionEnd {
  */
 export class EndedSessions {
   readonly #store: TokenStore
-  /** Whether other processes can end sessions too, so that the store has to be asked. */
-  readonly #shared: () => boolean
+  readonly #isShared: () => boolean
   readonly #local = new BoundedMap<string, SessionEnd>(MAX_LOCAL)
 
-  constructor (store: TokenStore, shared: () => boolean) {
+  /** @param isShared whether other processes can end sessions too, so that the store has to be asked */
+  constructor (store: TokenStore, isShared: () => boolean) {
     this.#store = store
-    this.#shared = shared
+    this.#isShared = isShared
   }
 
   /**
-   * Declares a session dead. To be called before it is destroyed.
+   * Marks a session as ended; to be called before it is destroyed.
    * @param ttl seconds for which a late save is expected
+   * @throws FST_OAUTH_STORE_UNAVAILABLE
    */
   async mark (sessionId: string, ttl: number, end: SessionEnd = {}): Promise<void> {
-    // The store first: where that fails the session is alive, and this process must not be the only one to think
-    // otherwise.
-    if (this.#shared()) await this.#store.set(recordId(sessionId), { version: 0, ...end }, { ttl })
+    // The store first: where it fails the session has not ended, in this process either.
+    if (this.#isShared()) await this.#store.set(recordId(sessionId), { version: 0, ...end }, { ttl })
     this.#local.set(sessionId, end)
   }
 
-  /** Whether this process knows a session to be dead. */
+  /** Whether this process knows a session to have ended. */
   knows (sessionId: string): boolean {
     return this.#local.has(sessionId)
   }
 
-  /** How a session ended, undefined where it has not; asks the store where another process may have ended it. */
+  /** How a session ended; undefined where it has not. Asks the store where another process may have ended it. */
   async find (sessionId: string): Promise<SessionEnd | undefined> {
     const local = this.#local.get(sessionId)
-    if (local !== undefined || !this.#shared()) return local
+    if (local !== undefined || !this.#isShared()) return local
     const stored = await this.#store.get(recordId(sessionId)) as (SessionEnd & object) | undefined
     if (stored === undefined) return undefined
     const { replaced, movedOn, carried } = stored
@@ -59,9 +67,56 @@ export class EndedSessions {
     }
   }
 
-  /** Whether asking takes the store. */
-  get asksStore (): boolean { return this.#shared() }
+  /** Whether `find` reads the store. */
+  get asksStore (): boolean { return this.#isShared() }
 }
 
-// Not the session's id itself: whoever reads the store's keys is given nothing to log in with.
+// The hash of the session id: the keys of the store must not hold what a session cookie could be made of.
 const recordId = (sessionId: string) => `dead:${shortHash(sessionId)}`
+
+/**
+ * Marks the session of a request as ended, before it is destroyed, so that no late save brings it back.
+ * @param options.movesOn the answer gives the browser another session cookie, or clears this one
+ * @throws FST_OAUTH_STORE_UNAVAILABLE
+ */
+export async function markEnded (
+  context: SessionContext, request: FastifyRequest, { movesOn }: { movesOn: boolean }
+): Promise<void> {
+  const { endedSessions, sessionCookie, clock } = context
+  const session = sessionOf(request)
+  const movedOn = movesOn ? { movedOn: Math.floor(clock.now()) } : {}
+  const carried = membersOfOthers(context, session)
+  // Of a session whose cookie no answer has set yet there are no other requests.
+  if (cookieNamesOf(request.cookies, session).length > 0) {
+    const end = { ...(carried.length > 0 && { carried }), ...movedOn }
+    await endedSessions.mark(session.sessionId, lateSaveTtl(ttlOf(session)), end)
+  }
+  if (!movesOn) return
+  // The cookie of a session that has ended before: other requests with it may still be under way.
+  for (const sessionId of sessionCookie.otherIds(request.cookies, session)) {
+    const end = await endedSessions.find(sessionId)
+    if (end !== undefined) await endedSessions.mark(sessionId, LATE_SAVE_TTL, { ...end, ...movedOn })
+  }
+}
+
+/**
+ * Marks a session as ended whose login goes on under another id, which the answer gives to the browser.
+ * @param ttl seconds that the session has to live
+ * @throws FST_OAUTH_STORE_UNAVAILABLE
+ */
+export async function markReplaced (
+  { endedSessions, clock }: SessionContext, sessionId: string, ttl: number
+): Promise<void> {
+  await endedSessions.mark(sessionId, lateSaveTtl(ttl), { replaced: true, movedOn: Math.floor(clock.now()) })
+}
+
+const lateSaveTtl = (ttl: number) => Math.min(ttl, LATE_SAVE_TTL)
+
+/** Whether a session with a login is to be saved after it has ended. */
+export function isLateSave (
+  { endedSessions, sessionLogins }: SessionContext, sessionId: string, session: SessionObject
+): boolean | Promise<boolean> {
+  if (sessionLogins.of(session) === undefined) return false
+  if (endedSessions.knows(sessionId)) return true
+  return endedSessions.asksStore && endedSessions.find(sessionId).then(end => end !== undefined)
+}

@@ -1,18 +1,19 @@
+// Everything that the plugin knows of @fastify/session, which shows neither its options nor its store nor its signer.
+
 import type { } from '@fastify/session'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { RequestTargetError, SessionUnavailableError, StoreUnavailableError } from '../errors.ts'
+import { InvalidOptionsError, RequestTargetError, SessionUnavailableError, StoreUnavailableError } from '../errors.ts'
 import type { HostApp } from '../options.ts'
 import { describeFailure } from '../tokens/stores/bounded-store.ts'
-import type { SessionStore } from '../tokens/stores/session-entry.ts'
+import { isEntryId, type SessionStore } from '../tokens/stores/session-entry.ts'
 import { fromCallback } from '../util/callback.ts'
-import { withTimeout } from '../util/timeout.ts'
 import type { SessionLogin } from './accounts.ts'
-import { guardSessionStore, type IsLate } from './session-store-guard.ts'
+import { guardSessionStore, type IsLateSave } from './session-store-guard.ts'
 
-/** The part of a session (@fastify/session's) that the plugin uses. */
+/** The part of a session that the plugin uses. */
 export interface SessionObject {
-  sessionId: string
-  encryptedSessionId: string
+  readonly sessionId: string
+  readonly encryptedSessionId: string
   oauth?: SessionLogin
   [member: `oauth:${string}`]: SessionLogin | undefined
   cookie: {
@@ -23,14 +24,67 @@ export interface SessionObject {
     secure?: boolean | 'auto' | null
     sameSite?: unknown
   }
-  regenerate(keep: string[], callback: (error?: unknown) => void): void
-  destroy(callback: (error?: unknown) => void): void
-  save(callback: (error?: unknown) => void): void
-  isSaved(): boolean
+  regenerate (keep: string[], callback: Done): void
+  destroy (callback: Done): void
+  save (callback: Done): void
+  isSaved (): boolean
+  isModified (): boolean
+}
+
+/** A session as its store has it. */
+export type StoredSession = Pick<SessionObject, 'cookie'>
+
+type Done = (error?: unknown) => void
+
+/** What signs session cookies: @fastify/session's own signer, or an object that the app gave as `secret`. */
+interface CookieSigner {
+  sign (sessionId: string): string
+  unsign (value: string): { valid: boolean, value: string | null }
 }
 
 /** Seconds that a record lives where its session has no end of its own. */
 const DEFAULT_TTL = 86_400
+/** Milliseconds that the session store has for one operation. */
+const STORE_MS = 5_000
+
+/** The session of a request at this moment; null where the request has destroyed it. */
+export function currentSession (request: FastifyRequest): SessionObject | null {
+  return request.session as unknown as SessionObject | null
+}
+
+/** The session of a request. @throws FST_OAUTH_SESSION_UNAVAILABLE where @fastify/session gave it none */
+export function sessionOf (request: FastifyRequest): SessionObject {
+  const session = currentSession(request)
+  if (typeof session?.sessionId !== 'string') {
+    // The cookie's path is looked for at the very beginning of the request target.
+    if (!request.raw.url!.startsWith('/')) {
+      throw new RequestTargetError(
+        'a request in absolute form, as it is sent to a proxy, has no session; send the path alone'
+      )
+    }
+    throw new SessionUnavailableError(
+      `there is no session on ${request.routeOptions.url ?? 'this route'}; the session's cookie.path has to cover it`
+    )
+  }
+  // @fastify/session stores nothing in this case, without an error.
+  if (session.cookie.secure === true && request.protocol !== 'https') {
+    throw new SessionUnavailableError(
+      'the session cookie is `secure`, and this request came over http: behind a proxy that ends TLS set ' +
+        "trustProxy, for development set cookie.secure to 'auto'"
+    )
+  }
+  return session
+}
+
+/** Makes a session the request's. */
+export function putSession (request: FastifyRequest, session: SessionObject): void {
+  request.session = session as never
+}
+
+/** Whether this request has stored the session. */
+export function isSaved (session: SessionObject | null): boolean {
+  return session?.isSaved?.() === true
+}
 
 /** Seconds that the records of a session have to live. */
 export function ttlOf (session: SessionObject): number {
@@ -42,49 +96,61 @@ export function ttlOf (session: SessionObject): number {
   return DEFAULT_TTL
 }
 
-/** The session of a request as it is at this moment; null where there is none. */
-export function currentSession (request: FastifyRequest): SessionObject | null {
-  return request.session as unknown as SessionObject | null
+/** Stores a session, the request's where none is given. @throws FST_OAUTH_STORE_UNAVAILABLE */
+export async function saveSession (request: FastifyRequest, session = sessionOf(request)): Promise<void> {
+  await sessionCall(request, 'saved', done => session.save(done))
 }
 
-/** The session of a request. @throws FST_OAUTH_SESSION_UNAVAILABLE where @fastify/session gave it none */
-export function sessionOf (request: FastifyRequest): SessionObject {
-  const session = currentSession(request)
-  if (typeof session?.sessionId !== 'string') {
-    // It looks for the cookie's path at the very beginning of the request target.
-    if (!request.raw.url!.startsWith('/')) {
-      throw new RequestTargetError(
-        'a request in absolute form, as it is sent to a proxy, has no session; send the path alone'
-      )
-    }
-    throw new SessionUnavailableError(
-      `there is no session on ${request.routeOptions.url ?? 'this route'}; the session's cookie.path has to cover it`
-    )
-  }
-  // @fastify/session stores nothing in this case and tells nobody.
-  if (session.cookie.secure === true && request.protocol !== 'https') {
-    throw new SessionUnavailableError(
-      'the session cookie is `secure`, and this request came over http: behind a proxy that ends TLS set ' +
-        "trustProxy, for development set cookie.secure to 'auto'"
-    )
+/**
+ * Destroys the session of a request and gives it one of a new id.
+ * @param keep names of the members that the new one has from the old one
+ * @throws FST_OAUTH_STORE_UNAVAILABLE
+ */
+export async function regenerateSession (request: FastifyRequest, keep: string[]): Promise<void> {
+  await sessionCall(request, 'renewed', done => sessionOf(request).regenerate(keep, done))
+}
+
+/** Destroys the session of a request. @throws FST_OAUTH_STORE_UNAVAILABLE */
+export async function destroySession (request: FastifyRequest): Promise<void> {
+  await sessionCall(request, 'ended', done => sessionOf(request).destroy(done))
+}
+
+/**
+ * Gives a request a session of a new id, with the app's own fields and the cookie's settings of another one. Nothing
+ * is stored or destroyed: where the change that it is for fails, the request is given back the session that it had.
+ * @throws FST_OAUTH_STORE_UNAVAILABLE
+ */
+export async function openNewSession (request: FastifyRequest, source: StoredSession): Promise<SessionObject> {
+  await loadSession(request, '')
+  const session = sessionOf(request)
+  carryFields(source, session)
+  const { originalMaxAge, expires, secure, sameSite, domain, path } = source.cookie
+  Object.assign(session.cookie, { secure, sameSite, domain, path })
+  if (typeof originalMaxAge === 'number') {
+    Object.assign(session.cookie, { maxAge: originalMaxAge })
+  } else if (expires !== null && expires !== undefined) {
+    Object.assign(session.cookie, { expires: new Date(expires), originalMaxAge: null })
   }
   return session
 }
 
-/** Milliseconds that the session's store has for one operation. */
-export const SESSION_STORE_MS = 5_000
+/** Gives a request the stored session of an id; undefined where there is none. */
+export async function openSession (request: FastifyRequest, sessionId: string): Promise<SessionObject | undefined> {
+  const value = signerOf(sessionOf(request))?.sign(sessionId)
+  if (value === undefined) return undefined
+  await loadSession(request, value)
+  const session = sessionOf(request)
+  return session.sessionId === sessionId ? session : undefined
+}
 
-/**
- * Calls a callback method of the session, with a time limit.
- * @throws FST_OAUTH_STORE_UNAVAILABLE
- */
-export async function sessionCall (
-  request: FastifyRequest,
-  what: string,
-  call: (done: (error?: unknown) => void) => void
-): Promise<void> {
+async function loadSession (request: FastifyRequest, cookie: string): Promise<void> {
+  await sessionCall(request, 'renewed', done => { request.server.decryptSession(cookie, request, done) })
+}
+
+// The guard of the store limits the time of each call.
+async function sessionCall (request: FastifyRequest, what: string, call: (done: Done) => void): Promise<void> {
   try {
-    await withTimeout(() => fromCallback(call), SESSION_STORE_MS)
+    await fromCallback(call)
   } catch (cause) {
     request.log.error({ err: { message: (cause as Error).message } }, `the session could not be ${what}`)
     throw new StoreUnavailableError(
@@ -94,17 +160,67 @@ export async function sessionCall (
   }
 }
 
-/** @fastify/session tells nobody its options; a session made on trial shows the cookie's. */
+/** The members of a session, or of its JSON, without what is @fastify/session's own. */
+export function fieldsOf (session: object): Record<string, unknown> {
+  const fields: Record<string, unknown> = {}
+  for (const key in session) {
+    if (key !== 'cookie' && key !== 'sessionId' && key !== 'encryptedSessionId') fields[key] = session[key as never]
+  }
+  return fields
+}
+
+/** Makes the fields of one session those of another one. */
+export function carryFields (from: object, to: object): void {
+  const fields = fieldsOf(from)
+  for (const key of Object.keys(fieldsOf(to))) if (!Object.hasOwn(fields, key)) delete to[key as never]
+  Object.assign(to, fields)
+}
+
+/** The session's id as the newest secret signs it: what the session cookie holds after its prefix. */
+export function signedIdOf (session: SessionObject): string {
+  return session.encryptedSessionId
+}
+
+/**
+ * The session id that a signed value holds, whichever secret signed it; undefined where the signature is wrong.
+ * @param session any session of the app, which knows the signer
+ */
+export function unsignSessionId (value: string, session: SessionObject): string | undefined {
+  try {
+    const unsigned = signerOf(session)?.unsign(value)
+    return unsigned?.valid === true && unsigned.value !== null ? unsigned.value : undefined
+  } catch {
+    return undefined // a signer of the app's own that throws for what it did not sign
+  }
+}
+
+// The signer has no public name; a session has it under a symbol.
+function signerOf (session: SessionObject): CookieSigner | undefined {
+  const signer = symbolMember<Partial<CookieSigner>>(session, 'cookieSignerKey')
+  return typeof signer?.unsign === 'function' && typeof signer.sign === 'function' ? signer as CookieSigner : undefined
+}
+
+function symbolMember<T> (session: object, name: string): T | undefined {
+  const symbol = Object.getOwnPropertySymbols(session).find(({ description }) => description === name)
+  return symbol === undefined ? undefined : (session as Record<symbol, T>)[symbol]
+}
+
+/** What tells one registration of @fastify/session from others: it decorates the app with a function of its own. */
+export function sessionRegistration (app: FastifyInstance): object {
+  return app.decryptSession
+}
+
+/** What the options are checked against: whether there are sessions, and the settings of their cookie. */
 export function inspectHostApp (app: FastifyInstance): HostApp {
   const hasSession =
     app.hasRequestDecorator('session') && app.hasRequestDecorator('sessionStore') && app.hasDecorator('decryptSession')
-  const surroundings: HostApp = { hasSession, scopePrefix: app.prefix }
-  if (!hasSession) return surroundings
+  const hostApp: HostApp = { hasSession, scopePrefix: app.prefix }
+  if (!hasSession) return hostApp
   // `secure: 'auto'` is false over http, where it makes any sameSite lax; over https the cookie is as it was meant.
   const cookie = trialSession(app, 'https')?.cookie
-  if (cookie === undefined) return surroundings
+  if (cookie === undefined) return hostApp
   const secure = cookie.secure !== true ? false : trialSession(app, 'http')?.cookie.secure === true ? true : 'auto'
-  return { ...surroundings, cookie: { path: cookie.path ?? '/', secure, sameSite: cookie.sameSite } }
+  return { ...hostApp, cookie: { path: cookie.path ?? '/', secure, sameSite: cookie.sameSite } }
 }
 
 function trialSession (app: FastifyInstance, protocol: 'http' | 'https'): SessionObject | undefined {
@@ -118,26 +234,66 @@ function trialSession (app: FastifyInstance, protocol: 'http' | 'https'): Sessio
   }
 }
 
-/** The session store is reachable through a session alone: the one made on trial, or the first request's. */
-export function findSessionStore (app: FastifyInstance, isLate: IsLate) {
-  const trial = trialSession(app, 'http') as Record<symbol, unknown> | undefined
-  const symbol =
-    trial === undefined
-      ? undefined
-      : Object.getOwnPropertySymbols(trial).find(({ description }) => description === 'sessionStore')
-  let known: SessionStore | undefined
-  const learn = (store: SessionStore | undefined) => {
-    if (known !== undefined || typeof store?.destroy !== 'function') return
-    known = store
-    guardSessionStore(store, SESSION_STORE_MS, (method, cause) => {
-      app.log.error({ err: describeFailure(cause), method }, 'the session store failed')
-    }, isLate)
+/** @fastify/session's own in-memory store, which never fails and never waits. */
+function isMemoryStore (store: object): boolean {
+  return (store as { store?: unknown }).store instanceof Map && store.constructor.name === 'Store'
+}
+
+/** The app's session store, guarded. It is reachable through a session alone: one made on trial, or a request's. */
+export class HostSessionStore {
+  readonly #onFound: (store: SessionStore) => void
+  #found: SessionStore | undefined
+
+  /** @param isLateSave whether a session that is to be saved has been ended before */
+  constructor (app: FastifyInstance, isLateSave: IsLateSave) {
+    this.#onFound = (store) => {
+      guardSessionStore(store, {
+        timeoutMs: isMemoryStore(store) ? undefined : STORE_MS,
+        onFailure: (method, cause) => {
+          app.log.error({ err: describeFailure(cause), method }, 'the session store failed')
+        },
+        isLateSave
+      })
+    }
+    const trial = trialSession(app, 'http')
+    if (trial !== undefined) this.#learn(symbolMember(trial, 'sessionStore'))
   }
-  if (symbol !== undefined) learn(trial![symbol] as SessionStore)
-  return {
-    learn: (request: FastifyRequest): void => {
-      if (known === undefined) learn(request.sessionStore as unknown as SessionStore)
-    },
-    get: (): SessionStore | undefined => known
+
+  /** Learns the store from a request. */
+  learn (request: FastifyRequest): void {
+    if (this.#found === undefined) this.#learn(request.sessionStore as unknown as SessionStore)
+    // Where the store is known only now, it was not guarded when this request loaded its session: an entry of the
+    // plugin, perhaps.
+    if (isEntryId(currentSession(request)?.sessionId)) request.server.decryptSession('', request, () => {})
+  }
+
+  #learn (store: SessionStore | undefined): void {
+    if (typeof store?.destroy !== 'function') return
+    this.#found = store
+    this.#onFound(store)
+  }
+
+  /** Whether the store may be shared with other processes; undefined where it is not known yet. */
+  get isShared (): boolean | undefined {
+    return this.#found && !isMemoryStore(this.#found)
+  }
+
+  /** The store itself. @throws FST_OAUTH_INVALID_OPTIONS where it is not known yet */
+  get (): SessionStore {
+    if (this.#found !== undefined) return this.#found
+    throw new InvalidOptionsError(
+      'the session store is known only after the first request; give `tokenStore` to use tokens before that'
+    )
+  }
+
+  /** Reads a session; undefined where there is none. @throws FST_OAUTH_STORE_UNAVAILABLE */
+  async read (sessionId: string): Promise<StoredSession | undefined> {
+    const found = await fromCallback<Partial<StoredSession>>(done => this.get().get(sessionId, done as Done))
+    return typeof found?.cookie === 'object' && found.cookie !== null ? found as StoredSession : undefined
+  }
+
+  /** Destroys a session. @throws FST_OAUTH_STORE_UNAVAILABLE */
+  async destroy (sessionId: string): Promise<void> {
+    await fromCallback(done => this.get().destroy(sessionId, done))
   }
 }

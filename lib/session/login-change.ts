@@ -4,10 +4,11 @@ import { isLoginCookie } from '../login/transaction.ts'
 import { shortHash } from '../util/random.ts'
 import type { SessionLogin } from './accounts.ts'
 import type { SessionContext } from './context.ts'
-import { destroySession, markReplaced } from './end-login.ts'
-import { sessionCall, type SessionObject, sessionOf, ttlOf } from './fastify-session.ts'
+import { markReplaced } from './ended-sessions.ts'
+import {
+  carryFields, fieldsOf, openNewSession, openSession, putSession, saveSession, type SessionObject, sessionOf, ttlOf
+} from './fastify-session.ts'
 import { isUnused, loginInSession, type LoginState } from './login-records.ts'
-import { carryFields, openNextSession, openSession, storedSession, watchFields } from './next-session.ts'
 
 /** A login, and the session that it was found in. */
 export interface LoginPlace {
@@ -20,14 +21,15 @@ export interface LoginPlace {
   login: SessionLogin
 }
 
-export interface Renewal {
-  /** What the login is to be; may be asked again where another change was first. */
+/** How a login changes. */
+export interface ChangeOptions {
+  /** What the login is to be; asked again where another change was first. */
   change (login: SessionLogin): SessionLogin
   /**
    * What happens where another change has given the login another session meanwhile. `follow`: the change goes on
    * from there, and the browser gets that session, or the one after it. `silently`: the same where that session can
-   * be changed in place, and the browser gets nothing, for whoever sent the request knows an old id alone. `stop`:
-   * nothing is changed.
+   * be changed in place, and the browser gets no cookie, since the request came with an old id alone. `stop`: nothing
+   * is changed.
    */
   whenOvertaken (state: LoginState): 'follow' | 'silently' | 'stop'
 }
@@ -68,54 +70,52 @@ export class LoginChange {
    * @throws FST_OAUTH_STORE_UNAVAILABLE
    */
   static async open (context: SessionContext, request: FastifyRequest, place: LoginPlace): Promise<LoginChange> {
-    const previous = sessionOf(request) as SessionObject & { isModified (): boolean }
+    const previous = sessionOf(request)
     const { sessionId, movedTo = sessionId } = place
     // What other requests have saved meanwhile is newer than what this one has loaded.
     const isNewest = movedTo === previous.sessionId && previous.isModified()
-    const stored = isNewest ? undefined : await storedSession(context, request, movedTo)
-    const session = await openNextSession(request, stored ?? previous)
+    const stored = isNewest ? undefined : await context.sessionStore.read(movedTo)
+    const session = await openNewSession(request, stored ?? previous)
     return new LoginChange(context, request, place, previous, session)
   }
 
   /** Gives the request back the session that it had. */
   cancel (): void {
-    this.#request.session = this.#previous as never
+    putSession(this.#request, this.#previous)
   }
 
   /**
    * Carries the change out.
-   * @returns the login before and after; undefined where it has ended meanwhile, or may not be followed
+   * @returns the login before the change, and the id of the session that it is in now; undefined where it has ended
+   *   meanwhile, or may not be followed
    * @throws FST_OAUTH_STORE_UNAVAILABLE: nothing has changed
    */
   async commit (
-    renewal: Renewal
-  ): Promise<{ before: SessionLogin, after: SessionLogin, sessionId: string } | undefined> {
+    { change, whenOvertaken }: ChangeOptions
+  ): Promise<{ before: SessionLogin, sessionId: string } | undefined> {
     const { loginRecords, clock } = this.#context
     for (let tries = 0; tries < TRIES; tries++) {
       const state = await loginRecords.get(this.#place.id)
       if (state === 'ended') return await this.#discard()
       const isOvertaken = state !== undefined && this.#isOvertaken(state)
-      const manner = isOvertaken ? renewal.whenOvertaken(state) : 'follow'
+      const manner = isOvertaken ? whenOvertaken(state) : 'follow'
       const now = Math.floor(clock.now())
-      const inPlace = isOvertaken && isUnused(state, now)
-      if (manner === 'stop' || (manner === 'silently' && !inPlace)) return await this.#discard()
+      const isInPlace = isOvertaken && isUnused(state, now)
+      if (manner === 'stop' || (manner === 'silently' && !isInPlace)) return await this.#discard()
       const before = this.#standing(state?.login ?? this.#place.login)
-      const after = renewal.change(before)
-      const next: LoginState = {
+      const { accounts, active } = change(before)
+      const changed = {
         version: (state?.version ?? 0) + 1,
         revision: (state?.revision ?? 0) + 1,
-        sessionId: this.session.sessionId,
-        login: { accounts: after.accounts, active: after.active },
-        formerSessions: [...state?.formerSessions ?? [], shortHash(state?.sessionId ?? this.#place.sessionId)],
-        siblings: [...new Set([...state?.siblings ?? [], ...this.#pendingCookies()])],
-        unusedSince: now
+        login: { accounts, active },
+        siblings: [...new Set([...state?.siblings ?? [], ...this.#pendingCookies()])]
       }
-      const { sessionId, formerSessions, unusedSince } = inPlace ? state : next
-      const committed = inPlace
-        ? await this.#changeInPlace(
-          { ...next, sessionId, formerSessions, unusedSince: unusedSince! }, manner === 'follow')
-        : await this.#moveOn(next, state, isOvertaken)
-      if (committed !== undefined) return { before, after, sessionId: committed }
+      const formerSessions = [...state?.formerSessions ?? [], shortHash(state?.sessionId ?? this.#place.sessionId)]
+      const sessionId = isInPlace
+        ? await this.#changeInPlace({ ...state, ...changed }, manner === 'follow')
+        : await this.#moveOn(
+          { ...changed, sessionId: this.session.sessionId, formerSessions, unusedSince: now }, state, isOvertaken)
+      if (sessionId !== undefined) return { before, sessionId }
     }
     const message = 'the login could not be changed; try again in a moment'
     throw new StoreUnavailableError(message, { reason: 'accounts', retryAfter: 1 })
@@ -143,13 +143,13 @@ export class LoginChange {
   }
 
   async #moveOn (next: LoginState, state: LoginState | undefined, isOvertaken: boolean): Promise<string | undefined> {
-    const { loginRecords, sessionLogins, log } = this.#context
+    const { loginRecords, sessionLogins, sessionStore, log } = this.#context
     const { id } = this.#place
     const former = state?.sessionId ?? this.#place.sessionId
     if (isOvertaken) await this.#carryFrom(former)
     sessionLogins.put(this.session, loginInSession(id, next))
     // Before the record names it, so that whoever reads of the session there finds it.
-    await sessionCall(this.#request, 'saved', done => this.session.save(done))
+    await saveSession(this.#request, this.session)
     this.#isSaved = true
     const ttl = ttlOf(this.session)
     if (!await loginRecords.put(id, next, ttl)) return undefined
@@ -162,7 +162,7 @@ export class LoginChange {
       await this.#discard()
       throw error
     }
-    await destroySession(this.#context, former).catch(() => {
+    await sessionStore.destroy(former).catch(() => {
       log.warn({}, 'a session that was replaced could not be destroyed; it ends with its time')
     })
     return next.sessionId
@@ -178,13 +178,13 @@ export class LoginChange {
     if (session === undefined) return next.sessionId
     this.#changesOnto(session)
     sessionLogins.put(session, loginInSession(id, next))
-    await sessionCall(this.#request, 'saved', done => session.save(done))
+    await saveSession(this.#request, session)
     return next.sessionId
   }
 
   /** The fields of the session that replaced the request's own, with what this request has changed itself. */
   async #carryFrom (sessionId: string): Promise<void> {
-    const source = await storedSession(this.#context, this.#request, sessionId)
+    const source = await this.#context.sessionStore.read(sessionId)
     if (source === undefined) return
     const fields = {}
     carryFields(source, fields)
@@ -193,9 +193,30 @@ export class LoginChange {
   }
 
   async #discard (): Promise<undefined> {
-    if (this.#isSaved) await destroySession(this.#context, this.session.sessionId).catch(() => {})
+    if (this.#isSaved) await this.#context.sessionStore.destroy(this.session.sessionId).catch(() => {})
     this.#isSaved = false
     this.cancel()
     return undefined
+  }
+}
+
+/** Makes a function that repeats, on another session, what has changed in the fields of this one since. */
+function watchFields (session: object): (onto: object) => void {
+  const before = new Map(Object.entries(fieldsOf(session)).map(([key, value]) => [key, textOf(value)]))
+  return (onto) => {
+    const now = fieldsOf(session)
+    for (const [key, value] of Object.entries(now)) {
+      if (textOf(value) !== before.get(key)) Object.assign(onto, { [key]: value })
+    }
+    for (const key of before.keys()) if (!Object.hasOwn(now, key)) delete onto[key as never]
+  }
+}
+
+// An in-memory store takes what JSON does not.
+function textOf (value: unknown): unknown {
+  try {
+    return JSON.stringify(value)
+  } catch {
+    return value
   }
 }

@@ -1,10 +1,6 @@
-import type { SessionObject } from './fastify-session.ts'
-
-/** What signs session cookies: @fastify/session's own signer, or an object that the app gave as `secret`. */
-interface CookieSigner {
-  sign (sessionId: string): string
-  unsign (value: string): { valid: boolean, value: string | null }
-}
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { SessionContext } from './context.ts'
+import { type SessionObject, sessionOf, signedIdOf, unsignSessionId } from './fastify-session.ts'
 
 type Cookies = Readonly<Record<string, string | undefined>>
 
@@ -12,9 +8,8 @@ type Cookies = Readonly<Record<string, string | undefined>>
 const USUAL_PREFIX = 's:'
 
 /**
- * Reads session cookies. @fastify/session does not tell the name and the prefix of its cookie: they are learned from
- * the first cookie that is seen. Session ids are compared unsigned: after a rotation of the secret, one id has
- * several signatures.
+ * Reads session cookies. Name and prefix of @fastify/session's cookie are learned from the first one that comes.
+ * Session ids are compared unsigned: after a rotation of the secret, one id has several signatures.
  */
 export class SessionCookie {
   #name: string | undefined
@@ -22,7 +17,7 @@ export class SessionCookie {
 
   /** Learns name and prefix from the cookie that a session came with. */
   learn (cookies: Cookies, session: SessionObject): void {
-    if (this.#name !== undefined || typeof session?.encryptedSessionId !== 'string') return
+    if (this.#name !== undefined || typeof session.sessionId !== 'string') return
     for (const [name, value] of Object.entries(cookies)) {
       const start = value === undefined ? -1 : startOf(value, session)
       if (start < 0) continue
@@ -31,20 +26,20 @@ export class SessionCookie {
     }
   }
 
-  /** Whether a cookie of this name is known to be the session's; what has its signature may be another of the app's. */
+  /** Whether a cookie of this name is known to be the session's. Another cookie of the app may be signed likewise. */
   isNamed (name: string): boolean {
     return name === this.#name
   }
 
   /**
    * The session id in a cookie; undefined where the cookie is not a session's, or its signature is wrong.
-   * @param session any session of the same app, which knows the signer
+   * @param session any session of the app
    */
   idIn (name: string, value: string, session: SessionObject): string | undefined {
     if (this.#name !== undefined && name !== this.#name) return undefined
     for (const prefix of new Set([this.#prefix, '', USUAL_PREFIX])) {
       if (!value.startsWith(prefix)) continue
-      const sessionId = unsign(value.slice(prefix.length), session)
+      const sessionId = unsignSessionId(value.slice(prefix.length), session)
       if (sessionId !== undefined) return sessionId
     }
     return undefined
@@ -59,48 +54,96 @@ export class SessionCookie {
     }
     return ids
   }
+
+  /**
+   * The session cookies that an answer clears though the request's session is another one. @fastify/session clears
+   * the cookie wherever it finds no session for it.
+   */
+  clearedIn (reply: FastifyReply, cookies: Cookies, session: SessionObject): ClearedCookie[] {
+    const cleared: ClearedCookie[] = []
+    for (const cookie of setCookies(reply)) {
+      const name = /^([^=]+)=;/.exec(cookie)?.[1]
+      const value = name === undefined ? undefined : cookies[name]
+      if (name === undefined || value === undefined) continue
+      const sessionId = this.idIn(name, value, session)
+      // The cookie of this very session was cleared by the app.
+      if (sessionId !== undefined && !value.endsWith(signedIdOf(session))) cleared.push({ name, sessionId })
+    }
+    return cleared
+  }
+}
+
+/** A session cookie that an answer clears. */
+export interface ClearedCookie {
+  name: string
+  sessionId: string
 }
 
 /** The names of the cookies that hold a session's id, whichever secret signed it. */
 export function cookieNamesOf (cookies: Cookies, session: SessionObject): string[] {
   const names: string[] = []
   for (const [name, value] of Object.entries(cookies)) {
-    if (value !== undefined && holds(value, session)) names.push(name)
+    if (value === undefined) continue
+    if (startOf(value, session) >= 0 || unsignSessionId(value, session) === session.sessionId) names.push(name)
   }
   return names
 }
 
-function holds (value: string, session: SessionObject): boolean {
-  return startOf(value, session) >= 0 || unsign(value, session) === session.sessionId
-}
-
-/**
- * Where the signed id of a session begins in a cookie's value, after the prefix; -1 where another id, or none, is in
- * it.
- */
-function startOf (value: string, { sessionId, encryptedSessionId }: SessionObject): number {
-  if (value.endsWith(encryptedSessionId)) return value.length - encryptedSessionId.length
+/** Where a session's signed id begins in a cookie's value, after the prefix; -1 where its id is not in it. */
+function startOf (value: string, session: SessionObject): number {
+  const signedId = signedIdOf(session)
+  if (value.endsWith(signedId)) return value.length - signedId.length
   const unsigned = value.slice(0, Math.max(value.lastIndexOf('.'), 0))
-  return unsigned.endsWith(sessionId) ? unsigned.length - sessionId.length : -1
+  return unsigned.endsWith(session.sessionId) ? unsigned.length - session.sessionId.length : -1
 }
 
-/** The cookie value of a session id, without its prefix; undefined where the signer cannot be found. */
-export function signSessionId (sessionId: string, session: SessionObject): string | undefined {
-  return signerOf(session)?.sign(sessionId)
+function setCookies (reply: FastifyReply): string[] {
+  return [reply.getHeader('set-cookie')].flat().filter(cookie => cookie !== undefined).map(String)
 }
 
-function unsign (value: string, session: SessionObject): string | undefined {
-  try {
-    const unsigned = signerOf(session)?.unsign(value)
-    return unsigned?.valid === true && unsigned.value !== null ? unsigned.value : undefined
-  } catch {
-    return undefined // a signer of the app's own that throws for what it did not sign
+/** Takes the cookie of a session out of an answer that is not sent yet. */
+export function dropSessionCookie (reply: FastifyReply, session: SessionObject): void {
+  const signedId = signedIdOf(session)
+  dropCookies(reply, cookie => cookie.includes(signedId) || cookie.includes(encodeURIComponent(signedId)))
+}
+
+/** Takes the order to clear a cookie out of an answer. */
+export function dropClearing (reply: FastifyReply, name: string): void {
+  dropCookies(reply, cookie => cookie.startsWith(`${name}=;`))
+}
+
+function dropCookies (reply: FastifyReply, isDropped: (cookie: string) => boolean): void {
+  if (reply.raw.headersSent) return
+  const kept = setCookies(reply).filter(cookie => !isDropped(cookie))
+  reply.removeHeader('set-cookie')
+  if (kept.length > 0) reply.header('set-cookie', kept)
+}
+
+/** Has the browser forget the cookie of a session. */
+export function clearSessionCookie (request: FastifyRequest, reply: FastifyReply, session: SessionObject): void {
+  const { path, domain } = session.cookie
+  for (const name of cookieNamesOf(request.cookies, session)) {
+    reply.clearCookie(name, { path: path ?? '/', ...(typeof domain === 'string' && { domain }) })
   }
 }
 
-// The signer has no public name; as with the store, the session itself is asked.
-function signerOf (session: SessionObject): CookieSigner | undefined {
-  const symbol = Object.getOwnPropertySymbols(session).find(({ description }) => description === 'cookieSignerKey')
-  const signer = symbol === undefined ? undefined : (session as unknown as Record<symbol, CookieSigner>)[symbol]
-  return typeof signer?.unsign === 'function' && typeof signer.sign === 'function' ? signer : undefined
+const warned = new WeakSet<SessionContext>()
+
+/** Warns, once an app, where a login shows that the session cookie goes out without `Secure`. */
+export function checkSessionCookie (context: SessionContext, request: FastifyRequest): void {
+  if (context.config.baseUrl().protocol === 'https:' && sessionOf(request).cookie.secure !== true) {
+    warnOfInsecureCookie(context)
+  }
+}
+
+/** A cookie without `Secure` is also sent over http, where others on the network can read it. */
+export function warnOfInsecureCookie (context: SessionContext): void {
+  if (warned.has(context)) return
+  warned.add(context)
+  context.log.warn(
+    {},
+    "baseUrl is https, and the session cookie goes out without `Secure`: set the session's cookie.secure to true, " +
+      "and behind a proxy that ends TLS Fastify's trustProxy, without which requests look like http and `auto` " +
+      'means not secure'
+  )
 }

@@ -1,36 +1,32 @@
-import type { LoginMember, SessionLogins } from './accounts.ts'
+import type { FastifyInstance } from 'fastify'
+import type { LoginMember } from './accounts.ts'
+import type { SessionContext } from './context.ts'
 import type { EndedSessions } from './ended-sessions.ts'
-import type { SessionObject } from './fastify-session.ts'
+import { type SessionObject, sessionRegistration } from './fastify-session.ts'
 
 /** What several registrations of the plugin below one @fastify/session have in common. */
-export interface SharedSession<Registration> {
+export interface SharedSession {
   /** In the order in which they were made, which is the same in each process of an app. */
-  readonly registrations: Registration[]
+  readonly registrations: SessionContext[]
   /** Sessions that any of them has ended. */
   endedSessions?: EndedSessions
 }
 
-const shared = new WeakMap<object, SharedSession<never>>()
+const shared = new WeakMap<object, SharedSession>()
 
-/** @param session what is there once for each registration of @fastify/session */
-export function sharedSession<Registration> (session: object): SharedSession<Registration> {
-  let found = shared.get(session)
-  if (found === undefined) {
-    found = { registrations: [] }
-    shared.set(session, found)
-  }
-  return found as SharedSession<Registration>
-}
-
-interface HasLogins {
-  sessionLogins: SessionLogins
+/** What the registrations below the app's @fastify/session share. */
+export function sharedSession (app: FastifyInstance): SharedSession {
+  const key = sessionRegistration(app)
+  const found = shared.get(key) ?? { registrations: [] }
+  shared.set(key, found)
+  return found
 }
 
 /**
  * The session's member for one more registration: `oauth` for the first, `oauth:` and its mount for others.
  * @param mount everything before the paths of its routes
  */
-export function nextMember ({ registrations }: SharedSession<HasLogins>, mount: string): LoginMember {
+export function nextMember ({ registrations }: SharedSession, mount: string): LoginMember {
   const taken = new Set<string>(registrations.map(({ sessionLogins }) => sessionLogins.member))
   if (!taken.has('oauth')) return 'oauth'
   const member: LoginMember = `oauth:${mount === '' ? '/' : mount}`
@@ -39,10 +35,11 @@ export function nextMember ({ registrations }: SharedSession<HasLogins>, mount: 
   return next
 }
 
-/** The members of a session in which other registrations than one's own keep a login. */
+/** The members of a session in which other registrations keep a login. */
 export function membersOfOthers (
-  { registrations, sessionLogins }: HasLogins & { registrations: readonly HasLogins[] }, session: SessionObject
+  { registrations, sessionLogins }: SessionContext, session: SessionObject
 ): LoginMember[] {
-  const others = registrations.filter(other => other.sessionLogins !== sessionLogins)
-  return others.filter(other => other.sessionLogins.of(session) !== undefined).map(other => other.sessionLogins.member)
+  return registrations.map(other => other.sessionLogins)
+    .filter(logins => logins !== sessionLogins && logins.of(session) !== undefined)
+    .map(({ member }) => member)
 }

@@ -20,6 +20,8 @@ const layers = [
   'context',
   'routes',
   'request-oauth',
+  'app-oauth',
+  'startup-log',
   'plugin',
   'redis',
   'index'
@@ -32,7 +34,10 @@ const packages: Record<string, { values: string[], types: string[] }> = {
   jose: { values: ['oauth/'], types: ['providers/'] },
   'fastify-plugin': { values: ['index.ts'], types: [] },
   // The app brings these. A value of theirs would be a second copy.
-  fastify: { values: [], types: ['options.ts', 'session/', 'routes/', 'request-oauth.ts', 'plugin.ts', 'index.ts'] },
+  fastify: {
+    values: [],
+    types: ['options.ts', 'session/', 'context.ts', 'routes/', 'request-oauth.ts', 'plugin.ts', 'index.ts']
+  },
   '@fastify/cookie': { values: [], types: ['routes/'] },
   '@fastify/session': { values: [], types: ['session/fastify-session.ts'] },
 }

@@ -167,7 +167,8 @@ for (const [name, open] of Object.entries(stores)) {
     await browser.login(`${url}/shop/login/${names[0]}`)
     await browser.login(`${url}/admin/login/${names[1]}`)
     await browser.post(`${url}/shop/cart`, { json: {} })
-    const copy = browser.copy()
+    const copy = new Browser()
+    copy.cookies = browser.cookies
     await browser.post(`${url}/admin/logout`, { from: `${url}/` })
     t.strictSame((await browser.get(`${url}/admin/me`)).json(), nobody)
     t.match((await browser.get(`${url}/shop/me`)).json(), { authenticated: true, user: 'shopper' })
@@ -185,7 +186,8 @@ for (const [name, open] of Object.entries(stores)) {
 t.test('a slow request of the session before the other\'s login changes nothing and takes no tokens', async (t) => {
   const { browser, url, names, held, store } = await start(t)
   await browser.login(`${url}/shop/login/${names[0]}`)
-  const slow = browser.copy()
+  const slow = new Browser()
+  slow.cookies = browser.cookies
   const running = [slow.get(`${url}/shop/slow`), slow.get(`${url}/admin/slow`)]
   await held.arrivedTimes(2)
   await browser.login(`${url}/admin/login/${names[1]}`)

@@ -82,7 +82,7 @@ for (const [name, open] of Object.entries(stores)) {
         now += 1200
         await syncRecords(
           { sessionLogins, records, userLogins },
-          { sessionId: 'the session', accounts: session.oauth!.accounts },
+          { sessionId: 'the session', login: session.oauth },
           session
         )
       }

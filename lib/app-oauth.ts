@@ -1,0 +1,53 @@
+import type { PluginContext } from './context.ts'
+import type { AnyReply, AnyRequest } from './options.ts'
+import type { ProviderName } from './providers/presets/names.ts'
+import { createGuard, type RequireLoginOptions } from './routes/require-login.ts'
+import { providerOf } from './session/context.ts'
+import { endUserLogins } from './session/end-login.ts'
+import type { ProviderHandle } from './standalone/provider.ts'
+
+/** An async hook for `onRequest`, of any kind of server. */
+export type LoginGuard = (request: AnyRequest, reply: AnyReply) => Promise<AnyReply | undefined>
+
+/** What `app.oauth` is. */
+export interface AppOAuth {
+  /**
+   * What the app itself does with a provider: headless sessions, its own client, device login, exchange, introspection.
+   * @param name a name of the plugin's option `providers`
+   * @throws FST_OAUTH_UNKNOWN_PROVIDER
+   */
+  provider (name: ProviderName): ProviderHandle
+  /**
+   * Makes an onRequest hook that lets only logged-in users pass: a page load is sent to log in and comes back, an API
+   * call gets 401.
+   * @param options.provider the provider that must be logged in with; any where absent
+   * @throws FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_UNKNOWN_PROVIDER; the hook throws FST_OAUTH_LOGIN_REQUIRED,
+   *   FST_OAUTH_LOGIN_ENDED, FST_OAUTH_REFRESH_LOST, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_SESSION_UNAVAILABLE,
+   *   FST_OAUTH_STORE_UNAVAILABLE
+   */
+  requireLogin (options?: RequireLoginOptions): LoginGuard
+  /**
+   * Ends every session of one user, on every process: tokens deleted and revoked, sessions destroyed.
+   * @param user.provider the provider that the user logged in with
+   * @param user.subject the user's id at that provider (`request.oauth.user.id`)
+   * @returns how many sessions there were
+   * @throws FST_OAUTH_UNKNOWN_PROVIDER, FST_OAUTH_STORE_UNAVAILABLE where not all of them could be ended
+   */
+  logoutUser (user: { provider: ProviderName, subject: string }): Promise<number>
+  /**
+   * Logins that ended with FST_OAUTH_REFRESH_LOST since this process began: a refreshed token was lost, and the
+   * provider no longer accepts the old one. For a metric.
+   */
+  readonly lostRefreshes: number
+}
+
+/** Makes what `app.oauth` is. */
+export function createAppOAuth (context: PluginContext): AppOAuth {
+  return {
+    provider: (name: string) => context.providerHandles.get(providerOf(context, name).name)!,
+    requireLogin: options => createGuard(context, options) as LoginGuard,
+    logoutUser: async ({ provider: name, subject }: { provider: string, subject: string }) =>
+      await endUserLogins(context, { provider: providerOf(context, name), subject }),
+    get lostRefreshes () { return context.refresher.lost }
+  }
+}

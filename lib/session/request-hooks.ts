@@ -1,0 +1,108 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { StoreUnavailableError } from '../errors.ts'
+import type { SessionContext } from './context.ts'
+import { currentSession, isSaved, type SessionObject, ttlOf } from './fastify-session.ts'
+import { isStray, keepReplacedCookie } from './late-saves.ts'
+import { type LoadedLogin, syncRecordsOfRequest } from './sync-records.ts'
+
+const kLoaded = Symbol('fastify-oauth-session.loaded')
+const kSynced = Symbol('fastify-oauth-session.synced')
+type Decorated = FastifyRequest & { [kLoaded]: LoadedLogin[] | null, [kSynced]: boolean }
+
+/** Adds the hooks by which logins and token records follow the session of each request. */
+export function addSessionHooks (app: FastifyInstance, context: SessionContext): void {
+  app.decorateRequest(kLoaded, null)
+  app.decorateRequest(kSynced, false)
+  app.addHook('onRequest', (request, _reply, done) => { load(context, request as Decorated, done) })
+  // After @fastify/session's own onSend, which saves the session.
+  app.addHook('onSend', (request, reply, _payload, done) => { sync(context, request as Decorated, reply, done) })
+  // A hijacked reply never passes onSend.
+  app.addHook('onResponse', (request, reply, done) => {
+    if ((request as Decorated)[kSynced]) done()
+    else sync(context, request as Decorated, reply, done)
+  })
+  // The answer to a request whose session cannot be saved has the error's status, not the one that it was to have.
+  app.addHook('onError', (_request, reply, error, done) => {
+    if (error instanceof StoreUnavailableError) reply.code(error.statusCode)
+    done()
+  })
+}
+
+/** Notes the logins of the session that a request came with, and in their records that a request has come with it. */
+function load (context: SessionContext, request: Decorated, done: () => void): void {
+  context.sessionStore.learn(request)
+  const session = currentSession(request)
+  if (session === null) return done()
+  context.sessionCookie.learn(request.cookies, session)
+  const loaded = loadedLogins(context, session)
+  const now = context.clock.now()
+  const firstUses = loaded.filter(({ context: { loginRecords }, login }) =>
+    login?.unusedUntil !== undefined && loginRecords.isFirstUse(session.sessionId, login, now))
+  const note = (logins: LoadedLogin[]) => {
+    request[kLoaded] = logins
+    // A login that has ended in this process counts no more.
+    if (logins[0]!.login !== undefined && context.endedSessions.knows(session.sessionId)) {
+      context.sessionLogins.put(session, undefined)
+    }
+    done()
+  }
+  if (firstUses.length === 0) return note(loaded)
+  void Promise.all(firstUses.map(async ({ context: { loginRecords, sessionLogins }, login }) => {
+    const newer = await loginRecords.use(session.sessionId, login!, ttlOf(session))
+    if (newer !== undefined) sessionLogins.put(session, newer)
+  })).catch(() => {
+    request.log.warn('whether a login had changed again could not be read; it is used as it was loaded')
+  }).then(() => note(loadedLogins(context, session)))
+}
+
+/**
+ * What a session holds for this registration, and for others that have a login in it: their hooks do not run for this
+ * request, and the session may end with it.
+ */
+function loadedLogins (context: SessionContext, session: SessionObject): LoadedLogin[] {
+  const { sessionId } = session
+  const loaded: LoadedLogin[] = [{ context, sessionId, login: context.sessionLogins.of(session) }]
+  if (context.registrations.length === 1) return loaded
+  for (const other of context.registrations) {
+    const login = other === context ? undefined : other.sessionLogins.of(session)
+    if (login !== undefined) loaded.push({ context: other, sessionId, login })
+  }
+  return loaded
+}
+
+/** Has records and cookies follow what the request did with its session. */
+function sync (context: SessionContext, request: Decorated, reply: FastifyReply, done: () => void): void {
+  request[kSynced] = true
+  const session = currentSession(request)
+  const loaded = request[kLoaded] ?? [{ context, sessionId: '', login: undefined }]
+  // What a request does to a session that it destroyed itself is its own business.
+  const cleared = reply.hasHeader('set-cookie') && typeof session?.sessionId === 'string'
+    ? context.sessionCookie.clearedIn(reply, request.cookies, session)
+    : []
+  const changed = loaded.filter(login => !isUnchanged(request, session, login))
+  if (cleared.length === 0 && changed.length === 0) return done()
+  const work = async () => {
+    await keepReplacedCookie(context, request, reply, cleared)
+    for (const login of changed) await syncRecordsOfRequest(request, reply, login)
+  }
+  void work().catch(() => {
+    request.log.warn('the tokens of a session could not follow it; they expire with their time')
+  }).then(done)
+}
+
+/**
+ * Whether there is nothing to do, as for most requests: the login is as it was loaded and nothing was saved; or there
+ * is no login, and what was saved cannot be of a session that has ended.
+ */
+function isUnchanged (
+  request: FastifyRequest, session: SessionObject | null, { context, sessionId, login }: LoadedLogin
+): boolean {
+  const { endedSessions, sessionLogins } = context
+  const current = sessionLogins.of(session)
+  if (login !== undefined) {
+    return !isSaved(session) && session?.sessionId === sessionId && current?.accounts === login.accounts
+  }
+  if (current !== undefined) return false
+  if (session === null || !isSaved(session)) return true
+  return !endedSessions.asksStore && !endedSessions.knows(session.sessionId) && !isStray(context, request, session)
+}

@@ -1,0 +1,64 @@
+import type { PluginContext } from './context.ts'
+import type { HostApp } from './options.ts'
+import { redirectUriOf } from './routes/paths.ts'
+import { warnOfInsecureCookie } from './session/session-cookie.ts'
+
+// What the plugin says in the app's log when it starts. None of this keeps the app from booting.
+
+/** Makes a function that, when the app's own URL is known, logs what has to be registered with each provider. */
+export function announcer (context: PluginContext, { cookie }: HostApp): (base: URL | undefined) => void {
+  let announced: string | undefined
+  return (base) => {
+    if (base === undefined || base.href === announced) return
+    announced = base.href
+    for (const provider of context.providers.values()) {
+      const { name, config: { grantType } } = provider
+      if (grantType === 'authorization_code' || grantType === 'implicit') {
+        context.log.info({ provider: name }, `register at ${name}: ${redirectUriOf(context, provider, base)}`)
+      }
+    }
+    if (base.protocol === 'https:' && cookie?.secure === false) warnOfInsecureCookie(context)
+  }
+}
+
+/** Warns of options that are not the plugin's own and have no effect. */
+export function warnOfForeignOptions ({ log }: PluginContext, names: readonly string[]): void {
+  if (names.length === 0) return
+  log.warn({}, `fastify-oauth-session leaves these options alone, which are not its own: ${names.join(', ')}`)
+}
+
+/** Warns of legacy grants. */
+export function warnOfLegacyGrants ({ config, log }: PluginContext): void {
+  for (const { name: provider, grantType } of config.providers.values()) {
+    if (grantType === 'implicit') {
+      log.warn(
+        { provider },
+        "grantType 'implicit' puts tokens into the browser's address bar and is no longer recommended; use " +
+          "'authorization_code', which protects its code with PKCE"
+      )
+    }
+    if (grantType === 'password') {
+      log.warn(
+        { provider },
+        "grantType 'password' hands the user's password to this app and is no longer recommended; use " +
+          "'authorization_code' where the provider has it"
+      )
+    }
+  }
+}
+
+/** Warns of stores and settings of stores that would lose logins. */
+export function inspectStores ({ config, sessionStore, log }: PluginContext): void {
+  if (config.tokenStore === undefined && sessionStore.isShared === true) {
+    log.warn(
+      {},
+      'fastify-oauth-session keeps tokens in the session store: refreshes are coordinated within this process ' +
+        'only. Where several processes share that store, give tokenStore: redisStore(client) from ' +
+        'fastify-oauth-session/redis'
+    )
+  }
+  config.tokenStore?.inspect?.().then(
+    findings => { for (const finding of findings) log.warn({}, `fastify-oauth-session: ${finding}`) },
+    () => {}
+  )
+}
