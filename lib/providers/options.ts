@@ -6,54 +6,62 @@ import type {
 import type { Conform, HttpResponse } from '../oauth/token-response.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
 import type { RequestParameters } from '../oauth/urls.ts'
+import * as is from './option-checks.ts'
 
-/** Who is logged in, the same shape for every provider. */
+/** The user who is logged in, in one shape for every provider. */
 export interface User {
   /**
    * The provider's own, stable id: `sub` where there is one. Unique within this provider only. Where `idTokenIssuer` is
    * a function, users of another issuer than `issuer` are `<iss>#<sub>`: a `sub` is unique within its issuer alone.
    */
   id: string
+  /** The full name. */
   name?: string
-  /**
-   * An address the provider knows; it identifies nobody unless `emailVerified` is true, and even then `id` is the key.
-   */
+  /** An address that the provider knows. It identifies no user, even where `emailVerified` is true: `id` does. */
   email?: string
+  /** Whether the provider has checked that the address is the user's. */
   emailVerified?: boolean
   /** URL of a portrait. */
   picture?: string
-  /** The claims or profile this was made from. */
+  /** The claims or the profile that this was made from. */
   raw: Record<string, unknown>
 }
 
+/** What `userProfile` returns: a User without `raw`. A number as `id` becomes its digits. */
 export type UserProfile = Omit<User, 'raw' | 'id'> & { id: string | number }
 
 /** Options of a call for the profile. */
 export interface ProfileCallOptions {
-  /** Default GET. */
+  /** The HTTP method. Default GET. */
   method?: string
+  /** Header fields by name. */
   headers?: Record<string, string | string[] | undefined>
   /** A value that is sent as JSON. */
   json?: unknown
+  /** A body in place of `json`. */
   body?: string | Uint8Array | URLSearchParams | FormData | null
   /**
    * Parameters that are added to the URL's query. An `access_token` among them takes the place of the Authorization
    * header.
    */
   query?: Record<string, unknown>
+  /** Ends the call early. */
   signal?: AbortSignal | null
-  /** Bytes that are read of the answer at most. Default 1 MiB. */
+  /** Bytes that are read of the response at most. Default 1 MiB. */
   maxResponseSize?: number
 }
 
-/** A call for the profile: awaited, its response; read whole by one of its methods, an error for any status but 2xx. */
+/** A call for the profile: awaited, the response as a stream; or read whole by a method, which needs a status 2xx. */
 export interface ProfileResponse extends Promise<{
   statusCode: number
   headers: Record<string, string | string[] | undefined>
   body: AsyncIterable<Uint8Array> & { json (): Promise<unknown>, text (): Promise<string> }
 }> {
+  /** The body as JSON. @throws FST_OAUTH_RESPONSE_STATUS, FST_OAUTH_INVALID_RESPONSE */
   json<T = unknown> (): Promise<T>
+  /** The body as text. @throws FST_OAUTH_RESPONSE_STATUS */
   text (): Promise<string>
+  /** The body as bytes. @throws FST_OAUTH_RESPONSE_STATUS */
   bytes (): Promise<Uint8Array>
 }
 
@@ -65,11 +73,17 @@ type ProfileVerb = (url: string | URL, options?: Omit<ProfileCallOptions, 'metho
  */
 export interface ProfileCall {
   (url: string | URL, options?: ProfileCallOptions): ProfileResponse
+  /** Sends a GET. */
   get: ProfileVerb
+  /** Sends a POST. */
   post: ProfileVerb
+  /** Sends a PUT. */
   put: ProfileVerb
+  /** Sends a PATCH. */
   patch: ProfileVerb
+  /** Sends a DELETE. */
   delete: ProfileVerb
+  /** Sends a HEAD. */
   head: ProfileVerb
 }
 
@@ -89,7 +103,7 @@ export type FetchProfile = (context: { tokens: TokenSet, call: ProfileCall }) =>
 export type IdTokenIssuerFunction =
   (issuer: string, claims: Record<string, unknown>, key: Record<string, unknown>) => boolean
 
-/** What a client assertion is made for. */
+/** The request that a client assertion is made for. */
 export interface ClientAssertionContext {
   /** URL of the endpoint that the request goes to. */
   endpoint: string
@@ -97,7 +111,7 @@ export interface ClientAssertionContext {
   issuer: string | undefined
 }
 
-/** What a client assertion says beside the claims that every one has (RFC 7523, section 3). */
+/** Claims and header of a client assertion, beside those that every one has (RFC 7523, section 3). */
 export interface ClientAssertionOptions {
   /** `aud`. Default the issuer where it is known, else the token endpoint. */
   audience?: string | readonly string[]
@@ -105,9 +119,11 @@ export interface ClientAssertionOptions {
   header?: Record<string, unknown>
 }
 
+/** Returns the options of one client assertion. */
 export type ClientAssertionFunction =
   (context: ClientAssertionContext) => ClientAssertionOptions | Promise<ClientAssertionOptions>
 
+/** How tokens are obtained. `password` and `implicit` are legacy. */
 export type GrantType = 'authorization_code' | 'implicit' | 'password' | 'client_credentials' | 'device_code'
 
 /**
@@ -118,27 +134,37 @@ export type RefreshMode = 'auto' | 'notify' | 'manual'
 
 /** A request to the token endpoint that a hook may change. */
 export interface TokenHookRequest {
+  /** The token endpoint. */
   url: URL
+  /** Header fields, in lower case. */
   headers: Record<string, string>
+  /** The parameters of the request. */
   body: URLSearchParams
 }
 
 /** A call to an API that a hook may change; where it goes is checked after the hook. */
 export interface ProtectedHookRequest {
+  /** Where the call goes. */
   url: URL
+  /** The HTTP method. */
   method: string
+  /** Header fields, in lower case, the token among them. */
   headers: Record<string, string | string[] | undefined>
+  /** The body as it is sent. */
   body: unknown
 }
 
-/** Looks at, or changes, what goes over the wire at one stage. */
+/** Functions that see, and may change, requests and responses. All are awaited. */
 export interface ProviderHooks {
+  /** Sees each token request of a login or a grant before it is sent. */
   accessTokenRequest?: (request: TokenHookRequest) => unknown
-  /** May return another answer in place of the one it is given. */
-  accessTokenResponse?: (answer: HttpResponse) => HttpResponse | void | Promise<HttpResponse | void>
+  /** Sees the response to such a request; may return another one in its place. */
+  accessTokenResponse?: (response: HttpResponse) => HttpResponse | void | Promise<HttpResponse | void>
+  /** Sees each refresh before it is sent. */
   refreshTokenRequest?: (request: TokenHookRequest) => unknown
-  /** May return another answer in place of the one it is given. */
-  refreshTokenResponse?: (answer: HttpResponse) => HttpResponse | void | Promise<HttpResponse | void>
+  /** Sees the response to a refresh; may return another one in its place. */
+  refreshTokenResponse?: (response: HttpResponse) => HttpResponse | void | Promise<HttpResponse | void>
+  /** Sees each call to an API that has a token. */
   protectedRequest?: (request: ProtectedHookRequest) => unknown
 }
 
@@ -153,50 +179,62 @@ export interface ResourceServer {
   encodedSlashes?: boolean
 }
 
-/** One provider. Either `issuer` (its metadata is discovered) or the endpoints themselves. */
+/**
+ * One provider: either `issuer`, whose metadata is discovered, or the endpoints themselves. The checks and the defaults
+ * of the options are in the table below.
+ */
 export interface ProviderOptions {
-  /** What a person reads on a button; the provider's name where absent. */
+  /** The provider's name for people, on buttons and pages. Default the provider's name. */
   title?: string
   /**
-   * Issuer URL exactly as the provider writes it; endpoints are discovered there (OpenID Connect Discovery, RFC 8414).
+   * Issuer URL, exactly as the provider writes it. Endpoints are discovered there (OpenID Connect Discovery, RFC 8414).
    */
   issuer?: string
+  /** URL of the authorization endpoint. Like each endpoint that is given here, it wins over a discovered one. */
   authorizationEndpoint?: string
+  /** URL of the token endpoint. */
   tokenEndpoint?: string
+  /** URL of the userinfo endpoint (OpenID Connect Core, section 5.3). */
   userinfoEndpoint?: string
+  /** URL of the revocation endpoint (RFC 7009). */
   revocationEndpoint?: string
+  /** URL of the introspection endpoint (RFC 7662). */
   introspectionEndpoint?: string
+  /** URL of the end-session endpoint (OpenID Connect RP-Initiated Logout). */
   endSessionEndpoint?: string
+  /** URL of the device authorization endpoint (RFC 8628). */
   deviceAuthorizationEndpoint?: string
+  /** URL of the key set that ID tokens are checked with. */
   jwksUri?: string
   /**
-   * Who may issue ID tokens, where that is not `issuer`. Needs `jwksUri`. A list is one issuer under several names; a
-   * function decides for one login endpoint of many tenants, and is also given the key that signed, as it stands in the
-   * key set.
+   * Who may issue ID tokens, where that is not `issuer`. Needs `issuer` or `jwksUri`. A list is one issuer under
+   * several names; a function decides for a login endpoint of many tenants.
    */
   idTokenIssuer?: string | readonly string[] | IdTokenIssuerFunction
 
   /** How tokens are obtained. Default `authorization_code`. */
   grantType?: GrantType
+  /** The id that the provider gave the app. */
   clientId: string
+  /** The secret that the provider gave the app. A client without one is public: it has PKCE alone. */
   clientSecret?: string
-  /** How the app proves itself at the token endpoint; by default what the provider supports, Basic first. */
+  /** How the token endpoint authenticates the client. Default a method that the provider supports, Basic first. */
   clientAuthentication?: ClientAuthenticationMethod | ClientAuthenticationFunction
   /**
-   * The private key for `private_key_jwt`: a CryptoKey, a JWK, or PKCS#8 PEM (RS256 where a PEM does not say
-   * otherwise).
+   * The private key for `private_key_jwt`: a CryptoKey, a JWK, or PKCS#8 PEM. A PEM signs with RS256 unless
+   * `clientAssertion` says otherwise.
    */
   clientPrivateKey?: ClientPrivateKey
   /**
-   * Audience and further header of the assertions of `private_key_jwt` and `client_secret_jwt`; a function is asked for
-   * each one. `x5t` and `x5t#S256` of a JWK are in the header without it.
+   * Audience and further header of the assertions of `private_key_jwt` and `client_secret_jwt`; a function is called
+   * for each assertion. `kid`, `x5t` and `x5t#S256` of a JWK are in the header without it.
    */
   clientAssertion?: ClientAssertionOptions | ClientAssertionFunction
-  /** A redirect URI that is already registered elsewhere, in place of `baseUrl` + callback route. */
+  /** A redirect URI that is registered already, in place of `baseUrl` + callback route. */
   redirectUri?: string
-  /** What is asked for; a list, or a string with spaces. */
+  /** The scope to ask for: a list, or a string with spaces. */
   scope?: string | readonly string[]
-  /** What stands between scopes in the authorization request. Default a space. */
+  /** What separates scopes in the authorization request. Default a space. */
   scopeSeparator?: string
 
   /** Further parameters of the authorization request (`prompt`, `access_type`, repeated `resource`, …). */
@@ -206,58 +244,126 @@ export interface ProviderOptions {
   /** Further parameters of each refresh. */
   refreshParams?: RequestParameters
   /**
-   * How a login shows beforehand who will exchange its code (RFC 7636). Default S256; `plain` only for a provider that
-   * has nothing better, false only for one that refuses the parameters: a client without a secret has nothing else, and
-   * uses S256 all the same.
+   * The PKCE code challenge method (RFC 7636). Default S256. `plain` and false are for providers that refuse S256 or
+   * the parameters; a client without a secret uses S256 in place of false.
    */
   pkce?: 'S256' | 'plain' | false
-  /** Parameters that `GET /login/:provider` takes from its own query and passes on. Default none. */
+  /** Parameters of `GET /login/:provider` that are passed on in the authorization request. Default none. */
   forwardedLoginParams?: readonly string[]
-  /** How the token endpoint is called. Default POST. */
+  /** The HTTP method of requests to the token endpoint. Default POST. */
   tokenEndpointMethod?: 'POST' | 'GET'
   /** Where a POST to the token endpoint has its parameters. Default `body`. */
   tokenRequestPlacement?: 'body' | 'query'
-  /** Refuse token answers without `token_type`. Default false: Bearer is assumed. */
+  /** Refuses token responses without `token_type`. Default false: Bearer is assumed. */
   requireTokenType?: boolean
-  /** Sends the browser back with a GET (`query`, the default) or a POST (`form_post`). */
+  /** The browser comes back with a GET (`query`) or a POST (`form_post`). Default what the provider does. */
   responseMode?: 'query' | 'form_post'
 
-  /** URLs below which the access token may be sent; the first resolves relative URLs. None: userinfo alone. */
+  /** URLs below which the access token may be sent; the first resolves relative URLs. Default userinfo alone. */
   resourceServers?: readonly (string | ResourceServer)[]
-  /** Where a call has its token. Default `header`. */
+  /** Where a call has its token (RFC 6750, section 2). Default `header`. */
   tokenPlacement?: 'header' | 'query' | 'body'
 
-  /** In place of the plugin's `refresh`. */
+  /** What happens when a token has expired. Default the plugin's `refresh`. */
   refresh?: RefreshMode
   /** Seconds before its end from which a token is replaced; never more than half of its life. Default 30. */
   expiryLeeway?: number
-  /** Seconds a token lives where the provider tells nothing. */
+  /** Seconds that a token lives where the token response has no `expires_in`. Default no end. */
   defaultExpiresIn?: number
   /** Milliseconds that a caller waits for the provider. Default 10,000. */
   requestTimeout?: number
-  /** Seconds that the provider's clock may differ from this machine's, where it signs times. Default 60. */
+  /** Seconds that the provider's clock may differ from this machine's, for times in JWTs. Default 60. */
   clockTolerance?: number
   /**
-   * Replace a token that is near its end while it is still used. Default true; false where a refresh kills the old
-   * token.
+   * Refreshes a token near its end while calls still use it. Default true; false where a refresh ends the old token.
    */
   refreshAhead?: boolean
-  /** Tell the provider to revoke the tokens at logout. Default true. */
+  /** Revokes the tokens at logout. Default true. */
   revokeAtLogout?: boolean
   /** Where the provider sends the browser after its own logout, in place of `baseUrl` + the loggedOut route. */
   postLogoutRedirectUri?: string
-  /** Where the user's profile comes from at login; by default the ID token, and userinfo where that says too little. */
+  /** Where the profile comes from at login. Default `auto`: the ID token, and userinfo where it says too little. */
   profileSource?: 'id_token' | 'userinfo' | 'auto'
   /**
-   * Fetches the profile in place of the userinfo request, whatever `profileSource` says. Where there is an ID token, it
-   * still says who logged in: a `sub` that is another one is refused.
+   * Fetches the profile in place of the userinfo request, whatever `profileSource` is. Where there is an ID token, a
+   * profile with another `sub` is refused.
    */
   fetchProfile?: FetchProfile
-  /** Makes `request.oauth.user` out of the claims, the userinfo answer or what `fetchProfile` returned. */
+  /** Makes `request.oauth.user` from the claims, the userinfo response or the result of `fetchProfile`. */
   userProfile?: (claims: Record<string, unknown>) => UserProfile
-  /** Evens out this provider's token answers before they are read. */
+  /** Normalizes the provider's token responses before they are read. */
   conform?: Conform
+  /** Functions that see, and may change, requests and responses. */
   hooks?: ProviderHooks
-  /** Allows plain http to this provider and its APIs beyond loopback. */
+  /** Allows plain http to this provider and its APIs beyond loopback. Default false. */
   allowInsecureRequests?: boolean
 }
+
+/** How one option is checked and completed. */
+export interface OptionRule<Value> {
+  /** Reports what is wrong with a value. */
+  check: is.OptionCheck<Value>
+  /** The value where none is given. */
+  default?: Value
+  /** The member of the provider's metadata that the option stands for (RFC 8414, section 2). */
+  metadata?: string
+}
+
+/** How each option is checked, and its default; a new option is a member above and an entry here. */
+export const PROVIDER_OPTIONS = {
+  title: { check: is.text },
+  issuer: { check: is.providerUrl },
+  authorizationEndpoint: { check: is.providerUrl, metadata: 'authorization_endpoint' },
+  tokenEndpoint: { check: is.providerUrl, metadata: 'token_endpoint' },
+  userinfoEndpoint: { check: is.providerUrl, metadata: 'userinfo_endpoint' },
+  revocationEndpoint: { check: is.providerUrl, metadata: 'revocation_endpoint' },
+  introspectionEndpoint: { check: is.providerUrl, metadata: 'introspection_endpoint' },
+  endSessionEndpoint: { check: is.providerUrl, metadata: 'end_session_endpoint' },
+  deviceAuthorizationEndpoint: { check: is.providerUrl, metadata: 'device_authorization_endpoint' },
+  jwksUri: { check: is.providerUrl, metadata: 'jwks_uri' },
+  idTokenIssuer: { check: is.idTokenIssuer },
+  grantType: {
+    check: is.oneOf('authorization_code', 'implicit', 'password', 'client_credentials', 'device_code'),
+    default: 'authorization_code'
+  },
+  clientId: { check: is.clientId },
+  clientSecret: { check: is.clientSecret },
+  clientAuthentication: {
+    check: is.oneOfOrFunction<ClientAuthenticationMethod>('client_secret_basic', 'client_secret_post',
+      'client_secret_jwt', 'private_key_jwt', 'tls_client_auth', 'none')
+  },
+  clientPrivateKey: { check: is.privateKey },
+  clientAssertion: { check: is.clientAssertion },
+  redirectUri: { check: is.redirectUri },
+  scope: { check: is.scope },
+  scopeSeparator: { check: is.text, default: ' ' },
+  authorizationParams: { check: is.authorizationParams },
+  tokenParams: { check: is.tokenParams },
+  refreshParams: { check: is.tokenParams },
+  pkce: { check: is.pkce, default: 'S256' },
+  forwardedLoginParams: { check: is.list, default: [] },
+  tokenEndpointMethod: { check: is.oneOf('POST', 'GET'), default: 'POST' },
+  tokenRequestPlacement: { check: is.oneOf('body', 'query'), default: 'body' },
+  requireTokenType: { check: is.boolean, default: false },
+  responseMode: { check: is.oneOf('query', 'form_post') },
+  resourceServers: { check: is.resourceServers },
+  tokenPlacement: { check: is.oneOf('header', 'query', 'body'), default: 'header' },
+  refresh: { check: is.oneOf('auto', 'notify', 'manual') },
+  expiryLeeway: { check: is.number(0), default: 30 },
+  defaultExpiresIn: { check: is.number(1) },
+  requestTimeout: { check: is.timerMs, default: 10_000 },
+  clockTolerance: { check: is.number(0), default: 60 },
+  refreshAhead: { check: is.boolean, default: true },
+  revokeAtLogout: { check: is.boolean, default: true },
+  postLogoutRedirectUri: { check: is.appUrl },
+  profileSource: { check: is.oneOf('id_token', 'userinfo', 'auto'), default: 'auto' },
+  fetchProfile: { check: is.func },
+  userProfile: { check: is.func },
+  conform: { check: is.func },
+  hooks: {
+    check: is.functions<keyof ProviderHooks>('accessTokenRequest', 'accessTokenResponse', 'refreshTokenRequest',
+      'refreshTokenResponse', 'protectedRequest'),
+    default: {}
+  },
+  allowInsecureRequests: { check: is.boolean, default: false }
+} as const satisfies { [Name in keyof ProviderOptions]-?: OptionRule<Required<ProviderOptions>[Name]> }

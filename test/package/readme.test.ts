@@ -98,10 +98,7 @@ t.test('the tables name what there is, and nothing else', async (t) => {
   })
 
   t.test('provider options', async t => {
-    const names = [
-      ...list('lib/providers/config.ts', 'PROVIDER_OPTIONS'),
-      ...list('lib/providers/config.ts', 'ENDPOINTS')
-    ]
+    const names = list('lib/providers/options.ts', 'PROVIDER_OPTIONS')
     t.strictSame(named('Provider options').sort(), [...names].sort())
     t.strictSame(
       members('lib/providers/options.ts', 'ProviderOptions').sort(),
@@ -294,7 +291,7 @@ function list (path: string, name: string): string[] {
     .filter(ts.isVariableStatement)
     .flatMap(({ declarationList }) => [...declarationList.declarations])
   let value = declarations.find(declaration => declaration.name.getText(source) === name)?.initializer
-  if (value !== undefined && ts.isAsExpression(value)) value = value.expression
+  while (value !== undefined && (ts.isAsExpression(value) || ts.isSatisfiesExpression(value))) value = value.expression
   if (value !== undefined && ts.isArrayLiteralExpression(value)) {
     return value.elements.filter(ts.isStringLiteral).map(({ text }) => text)
   }

@@ -1,0 +1,169 @@
+import { parseScope } from '../oauth/token-set.ts'
+import { type RequestParameters, setParameters } from '../oauth/urls.ts'
+import { isUnset, type OptionChecker } from './option-checker.ts'
+import type { ClientAssertionOptions, ProviderOptions, ResourceServer } from './options.ts'
+
+/**
+ * Checks the value of one option of a provider; what is wrong goes to `check`.
+ * @param path where the option stands, for the message
+ * @param options all of the provider's, for a check that depends on another one
+ */
+export interface OptionCheck<Value> {
+  (check: OptionChecker, path: string, value: any, options: ProviderOptions): void
+  /** Never there: it ties a check to the type of the option that it fits. */
+  accepts?: (value: Value) => Value
+}
+
+/** The longest time that a timer of Node.js holds, in milliseconds; a longer one ends at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+
+export const text: OptionCheck<string> = (check, path, value) => check.type(path, value, 'string')
+
+export const boolean: OptionCheck<boolean> = (check, path, value) => check.type(path, value, 'boolean')
+
+export const func: OptionCheck<any> = (check, path, value) => check.type(path, value, 'function')
+
+export const list: OptionCheck<readonly string[]> = (check, path, value) => { check.strings(path, value) }
+
+export const number = (min: number, max?: number): OptionCheck<number> =>
+  (check, path, value) => check.number(path, value, min, max)
+
+export const timerMs = number(1, MAX_TIMER_MS)
+
+export const oneOf = <Value extends string> (...values: Value[]): OptionCheck<Value> =>
+  (check, path, value) => check.oneOf(path, value, values)
+
+/** One of these, or a function. */
+export const oneOfOrFunction = <Value extends string> (...values: Value[]): OptionCheck<any> =>
+  (check, path, value) => { if (typeof value !== 'function') check.oneOf(path, value, values) }
+
+/** A URL of the provider. */
+export const providerUrl: OptionCheck<string> = (check, path, value, { allowInsecureRequests }) => {
+  check.url(path, value, allowInsecureRequests === true)
+}
+
+/** A URL of the app, which may be plain http behind a proxy. */
+export const appUrl: OptionCheck<string> = (check, path, value) => { check.url(path, value, true) }
+
+/** A URL of the app; or the name that eBay has registered for one. */
+export const redirectUri: OptionCheck<string> = (check, path, value, options) => {
+  if (typeof value !== 'string' || !/^[\w-]+$/.test(value)) appUrl(check, path, value, options)
+}
+
+export const clientId: OptionCheck<string> = (check, path, value, options) => {
+  if (typeof value !== 'string' || value === '') {
+    check.missing(path, options, 'write the id that the provider gave the app')
+  }
+}
+
+export const clientSecret: OptionCheck<string> = (check, path, value, options) => {
+  check.type(path, value, 'string')
+  const { clientAuthentication: method } = options
+  if (typeof method === 'string' && method.startsWith('client_secret_') && !value) {
+    const remedy = `write the secret, or 'none' for a public client: clientAuthentication is '${method}'`
+    check.missing(path, options, remedy)
+  } else if (method === undefined && isUnset(options, 'clientSecret')) {
+    check.missing(path, options, 'write the secret, or leave the option out for a public client')
+  }
+  if (value === '') check.add(path, 'is empty; write the secret, or leave it out for a public client')
+}
+
+export const privateKey: OptionCheck<any> = (check, path, value, options) => {
+  if (value === undefined) {
+    if (options.clientAuthentication !== 'private_key_jwt') return
+    const remedy = "write the private key as CryptoKey, JWK or PEM: clientAuthentication is 'private_key_jwt'"
+    check.missing(path, options, remedy)
+  } else if (typeof value === 'string' ? !value.includes('-----BEGIN PRIVATE KEY-----') : !isObject(value)) {
+    check.add(path, 'is no private key; write a CryptoKey, a JWK, or PEM that begins with -----BEGIN PRIVATE KEY-----')
+  }
+}
+
+export const clientAssertion: OptionCheck<any> = (check, path, value: ClientAssertionOptions | undefined) => {
+  if (value === undefined || typeof value === 'function' || check.object(path, value) === undefined) return
+  check.known(path, value, ['audience', 'header'])
+  const { audience, header } = value
+  if (Array.isArray(audience)) check.strings(`${path}.audience`, audience)
+  else check.type(`${path}.audience`, audience, 'string')
+  if (header !== undefined) check.object(`${path}.header`, header)
+}
+
+export const idTokenIssuer: OptionCheck<any> = (check, path, value) => {
+  if (!Array.isArray(value)) {
+    if (typeof value !== 'string') check.type(path, value, 'function')
+  } else if (value.length === 0 || !value.every(item => typeof item === 'string' && item !== '')) {
+    check.add(path, 'must be a string, a list of strings, or a function')
+  }
+}
+
+export const scope: OptionCheck<string | readonly string[]> = (check, path, value) => {
+  if (Array.isArray(value) && value.includes(undefined)) check.unset(path, value)
+  else if (parseScope(value ?? []) === undefined) {
+    check.add(path, 'must be a list of strings or one string with spaces')
+  }
+}
+
+export const pkce: OptionCheck<'S256' | 'plain' | false> = (check, path, value) => {
+  if (![undefined, false, 'S256', 'plain'].includes(value)) {
+    check.add(path, `is ${JSON.stringify(value)}; write 'S256', 'plain' or false`)
+  }
+}
+
+// A request has one client authentication (RFC 6749, section 2.3).
+export const tokenParams: OptionCheck<RequestParameters> = (check, path, value, options) => {
+  const { clientAuthentication: method, clientSecret } = options
+  const authenticated = method === undefined
+    ? clientSecret !== undefined
+    : method !== 'none' && typeof method !== 'function'
+  checkParams(check, path, value, authenticated)
+}
+
+// The browser sees this request, so a secret has no place in it.
+export const authorizationParams: OptionCheck<RequestParameters> = (check, path, value) => {
+  checkParams(check, path, value, true)
+}
+
+function checkParams (check: OptionChecker, path: string, value: any, withoutSecret: boolean): void {
+  if (value === undefined || check.object(path, value) === undefined || !withoutSecret) return
+  if (!setParameters(new URLSearchParams(), value).has('client_secret')) return
+  check.add(
+    `${path}.client_secret`,
+    'must not be there: the client is authenticated by clientSecret and clientAuthentication; for the form, write ' +
+      "clientAuthentication: 'client_secret_post'"
+  )
+}
+
+/** An object with some of these functions. */
+export const functions = <Name extends string> (...names: Name[]): OptionCheck<any> => (check, path, value) => {
+  check.known(path, value, names)
+  for (const name of names) check.type(`${path}.${name}`, value?.[name], 'function')
+}
+
+export const resourceServers: OptionCheck<any> = (check, path, value, { allowInsecureRequests }) => {
+  if (value === undefined) return
+  if (!Array.isArray(value)) return check.add(path, 'must be a list')
+  // `entries` and not `forEach`: it sees holes too.
+  for (const [index, entry] of value.entries()) {
+    const at = `${path}[${index}]`
+    const url = resourceServerUrl(check, at, entry)
+    const resource = check.url(typeof entry === 'object' ? `${at}.url` : at, url, allowInsecureRequests === true)
+    if (resource !== undefined && (resource.search !== '' || resource.hash !== '')) {
+      check.add(at, 'must be origin and path alone')
+    }
+  }
+}
+
+function resourceServerUrl (check: OptionChecker, path: string, entry: ResourceServer | string): string | undefined {
+  if (typeof entry === 'string') return entry
+  if (entry === undefined) {
+    check.add(path, 'is undefined: an environment variable that is not set? Write the URL of an API')
+  } else if (!isObject(entry) || Array.isArray(entry) || entry instanceof URL) {
+    check.add(path, 'must be a URL as a string, or { url, encodedSlashes }')
+  } else {
+    check.known(path, entry, ['url', 'encodedSlashes'])
+    check.type(`${path}.url`, entry.url, 'string', true)
+    check.type(`${path}.encodedSlashes`, entry.encodedSlashes, 'boolean')
+    return typeof entry.url === 'string' ? entry.url : undefined
+  }
+}
+
+const isObject = (value: unknown) => typeof value === 'object' && value !== null
