@@ -39,6 +39,13 @@ export class Browser {
   /** What is on the screen: the last page that was loaded. */
   page: Page | undefined
 
+  /** Another browser with the same cookies. */
+  copy (): Browser {
+    const copy = new Browser()
+    copy.cookies = this.cookies
+    return copy
+  }
+
   get cookies (): Cookie[] { return this.jar.cookies }
   set cookies (cookies: Iterable<Cookie>) { this.jar.cookies = cookies }
 

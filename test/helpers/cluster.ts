@@ -11,7 +11,7 @@ type Client = Awaited<ReturnType<typeof connectTo>>
 
 export interface ClusterOptions extends Omit<AppOptions, 'oauth'> {
   /** Over the usual options of the plugin; a function where the apps differ. */
-  oauth?: PluginOptions | ((index: number, client: Client) => PluginOptions)
+  oauth?: PluginOptions | ((index: number, client: Client, provider: TestProvider) => PluginOptions)
 }
 
 export interface TestCluster {
@@ -22,7 +22,7 @@ export interface TestCluster {
   expireTokens: () => Promise<void>
   /** The token records that stand in Redis, by key. */
   tokenRecords: () => Promise<Map<string, StoredTokens>>
-  /** Keys of live sessions. */
+  /** Keys of the sessions. */
   sessions: () => Promise<string[]>
 }
 interface StoredTokens { version: number, tokens: { accessToken: string, refreshToken?: string, expiresAt?: number } }
@@ -64,7 +64,7 @@ export async function startCluster (
         providers: { acme: provider.providerOptions },
         tokenStore: redisStore(client),
         baseUrl: () => apps[0]?.url ?? 'http://127.0.0.1',
-        ...(typeof options.oauth === 'function' ? options.oauth(index, client) : options.oauth)
+        ...(typeof options.oauth === 'function' ? options.oauth(index, client, provider) : options.oauth)
       }
     }))
   }

@@ -145,7 +145,8 @@ async function addRoutes (app: FastifyInstance, { setup }: Pick<LoginAppOptions,
 
 async function logIn (browser: Browser, url: string): Promise<void> {
   const page = await browser.login(`${url}/login/acme`)
-  if (page.status !== 200) throw new Error(`alice could not log in: ${page.status} ${page.text}`)
+  const isLoggedIn = page.status === 200 && page.text !== '{"user":null}'
+  if (!isLoggedIn) throw new Error(`alice could not log in: ${page.status} ${page.text}`)
 }
 
 // A synchronous throw is told from a rejection: calls must never do the first.

@@ -2,7 +2,7 @@ import type { TokenStore } from '../../lib/index.ts'
 
 type SharedStore = Required<TokenStore>
 
-/** A store that does what another does, but for what is given: to hold, to count, or to fail. */
+/** A store whose methods are another's, but for those given: to hold, to count, or to fail. */
 export function wrappedStore (store: TokenStore, instead: (store: SharedStore) => Partial<TokenStore>): TokenStore {
   const inner = store as SharedStore
   return {
@@ -11,9 +11,23 @@ export function wrappedStore (store: TokenStore, instead: (store: SharedStore) =
     consume: id => inner.consume(id),
     touch: (id, options) => inner.touch(id, options),
     delete: id => inner.delete(id),
-    acquireRefresh: (id, intent) => inner.acquireRefresh(id, intent),
+    acquireRefresh: (id, lease) => inner.acquireRefresh(id, lease),
     finishRefresh: (id, outcome) => inner.finishRefresh(id, outcome),
     inspect: () => inner.inspect(),
     ...instead(inner)
+  }
+}
+
+/** The methods of a refresh, which fail while the store cannot be reached. */
+export function unlessAway (store: SharedStore, isAway: () => boolean) {
+  const failing = <A extends unknown[], T>(method: (...args: A) => Promise<T>) => async (...args: A) => {
+    if (isAway()) throw new Error('connection lost')
+    return await method.apply(store, args)
+  }
+  return {
+    get: failing(store.get),
+    set: failing(store.set),
+    acquireRefresh: failing(store.acquireRefresh),
+    finishRefresh: failing(store.finishRefresh)
   }
 }

@@ -205,8 +205,7 @@ const nobody = { user: null, provider: null, accounts: [], cart: null }
 const idOf = (browser: Browser) => decodeURIComponent(browser.cookie('sessionId')!).split('.')[0]!
 /** The same browser, seen a moment ago. */
 function copyOf (browser: Browser): Browser {
-  const copy = new Browser()
-  copy.cookies = browser.cookies
+  const copy = browser.copy()
   return copy
 }
 

@@ -69,8 +69,7 @@ t.test('a login takes the place of the one before it, tokens and all', async (t)
   const { browser, url, provider, store, userOf } = await loginApp(t)
   await browser.login(`${url}/login/acme`)
   const before = [...tokenRecords(store).keys()]
-  const copy = new Browser()
-  copy.cookies = browser.cookies
+  const copy = browser.copy()
   provider.subject = 'bob'
   await browser.login(`${url}/login/acme`)
   t.equal(await userOf(browser), 'bob')
@@ -158,8 +157,7 @@ t.test(
   async t => {
     const { browser, url, userOf, store } = await loginApp(t)
     await browser.login(`${url}/login/acme`)
-    const copy = new Browser()
-    copy.cookies = browser.cookies
+    const copy = browser.copy()
     const callback = await callbackUrl(browser, `${url}/login/acme`)
     const destroying = store.holdNext('destroy', id => !id.includes(':'))
     const answer = browser.get(callback)

@@ -1,6 +1,5 @@
 import t from 'tap'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { Browser } from '../helpers/browser.ts'
 import { loginApp } from '../helpers/login-app.ts'
 import { captureLog } from '../helpers/log.ts'
 import { tokenRecords } from '../helpers/records.ts'
@@ -41,8 +40,7 @@ for (const [what, end] of Object.entries(ends)) {
         provider.wrong = { metadata: { revocation_endpoint: provider.url('revocation') } }
         if (!isEnding) await browser.login(`${url}/login/acme`)
         isEnding = true
-        const before = new Browser()
-        before.cookies = browser.cookies
+        const before = browser.copy()
         const page = await browser.login(
           url + ({ 'a link': '/link/gh', 'a step-up': '/link/acme' }[begun] ?? '/login/acme')
         )

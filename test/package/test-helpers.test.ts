@@ -377,8 +377,7 @@ t.test('cookies and sites as in a browser', async (t) => {
   t.equal(step.location, `http://app.test:${port}/deep`)
   t.equal(sent(await browser.follow(step)), 'deep=1; strict=1; none=1')
 
-  const twin = new Browser()
-  twin.cookies = browser.cookies
+  const twin = browser.copy()
   t.equal(twin.cookie('strict'), '1')
 })
 

@@ -1,61 +1,20 @@
-import t, { type Test } from 'tap'
+import t from 'tap'
 import type { FastifyInstance } from 'fastify'
 import { Browser } from '../helpers/browser.ts'
-import { buildApp, SESSION_SECRET, type AppOptions } from '../helpers/build-app.ts'
 import { deferred, Gate } from '../helpers/gate.ts'
-import { asJson, assertNobody, codeOf, loginApp, type LoginApp, type LoginAppOptions } from '../helpers/login-app.ts'
+import { appAt, asJson, assertNobody, codeOf, loginApp } from '../helpers/login-app.ts'
 import { captureLog } from '../helpers/log.ts'
-import { startMisbehavingProvider } from '../helpers/misbehaving-provider.ts'
-import { startProvider } from '../helpers/provider.ts'
-import type { ProviderOptions } from '../helpers/provider-options.ts'
 import { tokenRecords } from '../helpers/records.ts'
-import type { PluginOptions } from '../../lib/index.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
 
 // "oidcc-client-test…" names the module of the OpenID Foundation's relying-party test plan that a test reproduces.
-
-/** Alice, logged in at a provider that does nothing but log in. */
-async function loggedIn (t: Test, options?: LoginAppOptions): Promise<LoginApp> {
-  const app = await loginApp(t, options)
-  await app.browser.login(`${app.url}/login/acme`)
-  t.equal(await app.userOf(app.browser), 'alice', 'logged in')
-  return app
-}
-
-/** Alice, logged in at a real provider, with its revocation and end-session endpoints. */
-async function loggedInForReal (
-  t: Test,
-  {
-    provider: settings,
-    oauth,
-    setup,
-    fastify
-  }: {
-    provider?: ProviderOptions
-    oauth?: Partial<PluginOptions>
-    setup?: AppOptions['setup']
-    fastify?: AppOptions['fastify']
-  } = {}
-) {
-  const provider = await startProvider(t, settings)
-  const built = await buildApp(t, {
-    oauth: { providers: { acme: provider.providerOptions }, ...oauth },
-    ...(setup !== undefined && { setup }),
-    ...(fastify !== undefined && { fastify })
-  })
-  const browser = new Browser()
-  await browser.login(`${built.url}/login/acme`)
-  const userOf = async (who: Browser) => (await who.get(`${built.url}/`)).json<{ user: string | null }>().user
-  t.equal(await userOf(browser), 'alice', 'logged in')
-  return { ...built, provider, browser, userOf }
-}
 
 // What a logout does
 
 t.test('POST /logout: the session is gone, its cookie is cleared, and so are the tokens', async (t) => {
-  const app = await loggedIn(t)
+  const app = await loggedInApp(t, { wrong: {} })
   const { browser, url, store } = app
-  const copy = new Browser()
-  copy.cookies = browser.cookies
+  const copy = browser.copy()
   const sessionId = (browser.cookie('sessionId') ?? '').split('.')[0]!
   const page = await browser.post(`${url}/logout`, { redirect: 'manual' })
   t.equal(page.status, 302)
@@ -68,41 +27,27 @@ t.test('POST /logout: the session is gone, its cookie is cleared, and so are the
 })
 
 t.test('the tokens are revoked, the refresh token first', async (t) => {
-  const { browser, url, provider } = await loggedInForReal(t)
-  const { access_token: accessToken, refresh_token: refreshToken } = provider.tokenRequests[0]!.answer!.body as Record<
-    string,
-    string
-  >
+  const { browser, url, provider } = await loggedInApp(t)
+  const issued = provider.tokenRequests[0]!.answer!.body as Record<string, string>
   await browser.post(`${url}/logout`, { redirect: 'manual' })
   const revocations = provider.endpoints.revocation.requests
-  t.strictSame(
-    revocations.map(({ body }) => [body.token, body.token_type_hint]),
-    [
-      [refreshToken, 'refresh_token'],
-      [accessToken, 'access_token']
-    ]
-  )
-  t.strictSame(
-    revocations.map(({ answer }) => answer?.status),
-    [200, 200]
-  )
+  t.strictSame(revocations.map(({ body }) => [body.token, body.token_type_hint]), [
+    [issued.refresh_token, 'refresh_token'],
+    [issued.access_token, 'access_token']
+  ])
+  t.strictSame(revocations.map(({ answer }) => answer?.status), [200, 200])
   t.strictSame([provider.state.entries('RefreshToken'), provider.state.entries('AccessToken')], [[], []])
 })
 
 t.test('revokeAtLogout: false leaves the grant alone', async (t) => {
-  const provider = await startProvider(t)
-  const { url } = await buildApp(t, {
-    oauth: { providers: { acme: { ...provider.providerOptions, revokeAtLogout: false } } }
-  })
-  const browser = new Browser()
-  await browser.login(`${url}/login/acme`)
+  const { browser, url, provider } = await loggedInApp(t, { provider: { revokeAtLogout: false } })
   await browser.logout(`${url}/logout`)
   t.equal(provider.endpoints.revocation.requests.length, 0)
 })
 
 // oidcc-client-test-rp-init-logout
 t.test('the browser goes on to the provider\'s own logout, and comes back', async (t) => {
-  const { browser, url, provider, userOf } = await loggedInForReal(t)
+  const { browser, url, provider, userOf } = await loggedInApp(t)
   const { id_token: idToken } = provider.tokenRequests[0]!.answer!.body as Record<string, string>
   const page = await browser.post(`${url}/logout?returnTo=/%3Fbye`, { redirect: 'manual' })
   const end = new URL(page.location!)
@@ -121,11 +66,11 @@ t.test('the browser goes on to the provider\'s own logout, and comes back', asyn
   t.strictSame(browser.cookies.filter(({ host, name }) => host === '127.0.0.1' && name.startsWith('oauth')), [])
 
   const form = await browser.get(`${url}/login/acme`)
-  t.match(form.text, 'type="password"', 'at the provider, too, nobody is logged in')
+  t.match(form.text, 'type="password"', 'logged out at the provider, too')
 })
 
 t.test('each logout has a state of its own', async (t) => {
-  const { browser, url } = await loggedInForReal(t)
+  const { browser, url } = await loggedInApp(t)
   const states: string[] = []
   for (let logout = 0; logout < 2; logout++) {
     const page = await browser.post(`${url}/logout`, { redirect: 'manual' })
@@ -141,7 +86,7 @@ for (const [what, query] of Object.entries({
   'an empty state': '?state=',
 })) {
   t.test(`an answer to a logout with ${what} is refused, and leads nowhere`, async (t) => {
-    const { browser, url } = await loggedInForReal(t)
+    const { browser, url } = await loggedInApp(t)
     await browser.post(`${url}/logout?returnTo=/bye`, { redirect: 'manual' })
     const page = await browser.get(`${url}/logout/callback${query}`, { ...asJson, redirect: 'manual' })
     t.equal(page.status, 400)
@@ -153,15 +98,15 @@ for (const [what, query] of Object.entries({
 
 // oidcc-client-test-rp-init-logout-no-state
 t.test('an answer to a logout whose state the provider left out leads to the app\'s own returnTo', async (t) => {
-  const { browser, url } = await loggedInForReal(t)
+  const { browser, url } = await loggedInApp(t)
   await browser.post(`${url}/logout`, { form: { returnTo: '/bye?from=out' }, redirect: 'manual' })
   const page = await browser.get(`${url}/logout/callback`, { redirect: 'manual' })
   t.match(page, { status: 302, headers: { location: '/bye?from=out', 'cache-control': 'no-store' } })
   t.equal((await browser.get(`${url}/logout/callback`, { redirect: 'manual' })).status, 400, 'once')
 })
 
-t.test('a person whose logout cannot be finished reads of a logout, and has a way on', async (t) => {
-  const { browser, url } = await loggedIn(t)
+t.test('the page for a logout that cannot be finished says so, and has a link to the app', async (t) => {
+  const { browser, url } = await loggedInApp(t, { wrong: {} })
   const page = await browser.get(`${url}/logout/callback`)
   t.equal(page.status, 400)
   t.match(page.text, '<h1>No logout to finish</h1>')
@@ -169,38 +114,36 @@ t.test('a person whose logout cannot be finished reads of a logout, and has a wa
 })
 
 t.test('an answer to a logout with its state twice is refused', async (t) => {
-  const { browser, url } = await loggedInForReal(t)
+  const { browser, url } = await loggedInApp(t)
   const { location } = await browser.post(`${url}/logout`, { redirect: 'manual' })
   const state = new URL(location!).searchParams.get('state')!
-  t.equal(
-    codeOf(await browser.get(`${url}/logout/callback?state=${state}&state=${state}`, asJson)),
-    'FST_OAUTH_STATE_MISMATCH'
-  )
+  const page = await browser.get(`${url}/logout/callback?state=${state}&state=${state}`, asJson)
+  t.equal(codeOf(page), 'FST_OAUTH_STATE_MISMATCH')
 })
 
 t.test('an answer to a logout that another browser began is refused', async (t) => {
-  const { browser, url } = await loggedInForReal(t)
+  const { browser, url } = await loggedInApp(t)
   const { location } = await browser.post(`${url}/logout`, { redirect: 'manual' })
   const state = new URL(location!).searchParams.get('state')!
   t.equal(codeOf(await new Browser().get(`${url}/logout/callback?state=${state}`, asJson)), 'FST_OAUTH_STATE_MISMATCH')
 })
 
-t.test('GET /logout/callback logs nobody out', async (t) => {
-  const { browser, url, userOf } = await loggedIn(t)
+t.test('GET /logout/callback does not log out', async (t) => {
+  const { browser, url, userOf } = await loggedInApp(t, { wrong: {} })
   await browser.get(`${url}/logout/callback?state=x`, { from: 'https://attacker.example/' })
   t.equal(await userOf(browser), 'alice')
 })
 
 t.test('an answer to a logout is not accepted twice', async (t) => {
-  const { browser, url } = await loggedInForReal(t)
+  const { browser, url } = await loggedInApp(t)
   const { location } = await browser.post(`${url}/logout`, { redirect: 'manual' })
   const back = `${url}/logout/callback?state=${new URL(location!).searchParams.get('state')}`
   t.equal((await browser.get(back, { redirect: 'manual' })).status, 302)
   t.equal((await browser.get(back, { redirect: 'manual' })).status, 400)
 })
 
-t.test('the session of somebody else stays', async (t) => {
-  const { browser, url, provider, userOf, store } = await loggedIn(t)
+t.test('the session of another user stays', async (t) => {
+  const { browser, url, provider, userOf, store } = await loggedInApp(t, { wrong: {} })
   const bob = new Browser()
   provider.subject = 'bob'
   await bob.login(`${url}/login/acme`)
@@ -210,7 +153,7 @@ t.test('the session of somebody else stays', async (t) => {
   t.equal(tokenRecords(store).size, 1)
 })
 
-t.test('a logout where nobody is logged in leads back to the app', async (t) => {
+t.test('a logout without a login leads back to the app', async (t) => {
   const { url, provider } = await loginApp(t)
   const page = await new Browser().post(`${url}/logout`, { redirect: 'manual' })
   t.match(page, { status: 302, location: `${url}/` })
@@ -218,20 +161,15 @@ t.test('a logout where nobody is logged in leads back to the app', async (t) => 
 })
 
 t.test('two logouts at the same moment both succeed', async (t) => {
-  const { browser, url, userOf } = await loggedIn(t)
-  const pages = await Promise.all([
-    browser.post(`${url}/logout`, { redirect: 'manual' }),
-    browser.post(`${url}/logout`, { redirect: 'manual' })
-  ])
-  t.strictSame(
-    pages.map(({ status }) => status),
-    [302, 302]
-  )
+  const { browser, url, userOf } = await loggedInApp(t, { wrong: {} })
+  const logout = () => browser.post(`${url}/logout`, { redirect: 'manual' })
+  const pages = await Promise.all([logout(), logout()])
+  t.strictSame(pages.map(({ status }) => status), [302, 302])
   t.equal(await userOf(browser), null)
 })
 
 t.test('an API caller is told where to go in JSON', async (t) => {
-  const { browser, url, provider } = await loggedInForReal(t)
+  const { browser, url, provider } = await loggedInApp(t)
   const page = await browser.post(`${url}/logout`, { json: {}, mode: 'cors', ...asJson })
   t.equal(page.status, 200)
   t.match(page.json(), { loggedOut: true, location: new RegExp(`^${provider.issuer}/session/end\\?`) })
@@ -246,26 +184,24 @@ for (const returnTo of [
   '/\r\nset-cookie:a=b'
 ]) {
   t.test(`open redirect: a logout does not lead to ${JSON.stringify(returnTo)}`, async t => {
-    const { browser, url } = await loggedIn(t)
+    const { browser, url } = await loggedInApp(t, { wrong: {} })
     const page = await browser.post(`${url}/logout`, { form: { returnTo }, redirect: 'manual' })
     t.match(page, { status: 302, location: `${url}/` })
   })
 }
 
 t.test('open redirect: the provider\'s way back does not lead elsewhere either', async (t) => {
-  const { browser, url } = await loggedInForReal(t)
+  const { browser, url } = await loggedInApp(t)
   const { location } = await browser.post(`${url}/logout`, { form: { returnTo: '//evil.example' }, redirect: 'manual' })
   const state = new URL(location!).searchParams.get('state')!
   const cookie = browser.cookies.find(({ name }) => name === 'oauth-logout')!
-  browser.jar.put({
-    ...cookie,
-    value: `${cookie.value.split('.')[0]}.${Buffer.from('//evil.example').toString('base64url')}`
-  })
+  const value = `${cookie.value.split('.')[0]}.${Buffer.from('//evil.example').toString('base64url')}`
+  browser.jar.put({ ...cookie, value })
   t.equal((await browser.get(`${url}/logout/callback?state=${state}`, { redirect: 'manual' })).location, `${url}/`)
 })
 
 t.test('a returnTo of any length that is followed fits the cookie that remembers it', async (t) => {
-  const { browser, url } = await loggedInForReal(t)
+  const { browser, url } = await loggedInApp(t)
   const returnTo = `/?${';'.repeat(2040)}`
   const { location, headers } = await browser.post(`${url}/logout`, { form: { returnTo }, redirect: 'manual' })
   const cookie = [headers['set-cookie']].flat().find((line) => line?.startsWith('oauth-logout='))
@@ -275,7 +211,7 @@ t.test('a returnTo of any length that is followed fits the cookie that remembers
 })
 
 t.test('returnTo of the form leads to a page of the app', async (t) => {
-  const { browser, url } = await loggedIn(t)
+  const { browser, url } = await loggedInApp(t, { wrong: {} })
   const page = await browser.post(`${url}/logout`, { form: { returnTo: '/?bye' }, redirect: 'manual' })
   t.equal(page.location, `${url}/?bye`)
 })
@@ -285,7 +221,7 @@ t.test('returnTo of the form leads to a page of the app', async (t) => {
 for (const [what, headers] of Object.entries({
   'Sec-Fetch-Site: cross-site': { 'sec-fetch-site': 'cross-site', origin: 'https://attacker.example' },
   'Sec-Fetch-Site: cross-site, whatever Origin says': { 'sec-fetch-site': 'cross-site', origin: 'OWN' },
-  'Sec-Fetch-Site: same-site, from a neighbour that somebody else may run': {
+  'Sec-Fetch-Site: same-site, from a neighbour that a third party may run': {
     'sec-fetch-site': 'same-site',
     origin: 'https://other.app.example'
   },
@@ -295,7 +231,7 @@ for (const [what, headers] of Object.entries({
   'Sec-Fetch-Site: cross-site without Origin': { 'sec-fetch-site': 'cross-site', origin: undefined },
 })) {
   t.test(`logout CSRF: a POST with ${what} is refused`, async (t) => {
-    const { browser, url, userOf, store } = await loggedIn(t)
+    const { browser, url, userOf, store } = await loggedInApp(t, { wrong: {} })
     const origin = headers.origin === 'OWN' ? url : headers.origin
     const page = await browser.post(`${url}/logout`, { headers: { ...headers, origin, ...asJson.headers } })
     t.equal(page.status, 403)
@@ -312,14 +248,14 @@ for (const [what, headers] of Object.entries({
   'neither, since it is no browser': { 'sec-fetch-site': undefined, origin: undefined },
 })) {
   t.test(`a POST with ${what} logs out`, async (t) => {
-    const { browser, url, userOf } = await loggedIn(t)
+    const { browser, url, userOf } = await loggedInApp(t, { wrong: {} })
     t.equal((await browser.post(`${url}/logout`, { headers, redirect: 'manual' })).status, 302)
     t.equal(await userOf(browser), null)
   })
 }
 
 t.test('logout CSRF: GET /logout asks, and does nothing', async (t) => {
-  const { browser, url, userOf, store } = await loggedIn(t, { provider: { scope: 'openid profile' } })
+  const { browser, url, userOf, store } = await loggedInApp(t, { wrong: {}, provider: { scope: 'openid profile' } })
   const page = await browser.get(`${url}/logout?returnTo=/%3Fbye`, { from: 'https://attacker.example/' })
   t.equal(page.status, 200)
   t.match(page.text, /<h1>Log out\?<\/h1>/)
@@ -333,15 +269,15 @@ t.test('logout CSRF: GET /logout asks, and does nothing', async (t) => {
 })
 
 t.test('the page that asks before a logout lets the form lead on to the provider', async (t) => {
-  const { browser, url, provider } = await loggedInForReal(t)
+  const { browser, url, provider } = await loggedInApp(t)
   const page = await browser.get(`${url}/logout`)
   const [, formAction = ''] = /form-action ([^;]*)/.exec(String(page.headers['content-security-policy'])) ?? []
   t.ok(formAction.split(' ').includes("'self'"))
   t.ok(formAction.split(' ').includes(provider.issuer), formAction)
 })
 
-t.test('XSS: a name is shown as it is on the page that asks', async t => {
-  const { browser, url } = await loggedIn(t, {
+t.test('XSS: the page that asks before a logout escapes the user\'s name', async t => {
+  const { browser, url } = await loggedInApp(t, {
     provider: { scope: 'openid profile' },
     wrong: { userinfo: { name: '<script>alert(1)</script>' } }
   })
@@ -350,7 +286,7 @@ t.test('XSS: a name is shown as it is on the page that asks', async t => {
   t.notMatch(page.text, '<script>')
 })
 
-t.test('GET /logout where nobody is logged in says so', async (t) => {
+t.test('GET /logout without a login says so', async (t) => {
   const { url } = await loginApp(t)
   const page = await new Browser().get(`${url}/logout`)
   t.equal(page.status, 200)
@@ -359,7 +295,7 @@ t.test('GET /logout where nobody is logged in says so', async (t) => {
 
 for (const method of ['HEAD', 'PUT', 'DELETE', 'OPTIONS'] as const) {
   t.test(`${method} /logout does nothing`, async (t) => {
-    const { app, browser, url, userOf } = await loggedIn(t)
+    const { app, browser, url, userOf } = await loggedInApp(t, { wrong: {} })
     const cookie = browser.jar.header(new URL(url), { method, crossSite: false })!
     const { statusCode } = await app.inject({ method, url: '/logout', headers: { cookie } })
     t.ok(statusCode >= 400)
@@ -368,15 +304,15 @@ for (const method of ['HEAD', 'PUT', 'DELETE', 'OPTIONS'] as const) {
 }
 
 t.test('prefetching GET /logout does nothing', async (t) => {
-  const { browser, url, userOf } = await loggedIn(t)
+  const { browser, url, userOf } = await loggedInApp(t, { wrong: {} })
   await browser.get(`${url}/logout`, { headers: { 'sec-purpose': 'prefetch;prerender' } })
   t.equal(await userOf(browser), 'alice')
 })
 
 // What fails on the way
 
-t.test('a provider that is down does not keep anybody logged in', async (t) => {
-  const { browser, url, provider, userOf, store } = await loggedInForReal(t)
+t.test('a provider that is down does not keep the user logged in', async (t) => {
+  const { browser, url, provider, userOf, store } = await loggedInApp(t)
   await provider.close()
   const page = await browser.post(`${url}/logout`, { redirect: 'manual' })
   t.match(page.location, provider.issuer)
@@ -384,30 +320,25 @@ t.test('a provider that is down does not keep anybody logged in', async (t) => {
   t.equal(tokenRecords(store).size, 0)
 })
 
-t.test('neither does one that was down before this process ever asked it anything', async (t) => {
-  const provider = await startProvider(t)
-  const oauth = { providers: { acme: provider.providerOptions } }
-  const before = await buildApp(t, { oauth })
-  const browser = new Browser()
-  await browser.login(`${before.url}/login/acme`)
+t.test('a provider that was down before this process asked it anything does not keep the user logged in', async (t) => {
+  const { browser, provider, store } = await loggedInApp(t)
   await provider.close()
-  const { url } = await buildApp(t, { oauth, session: { store: before.store, secret: SESSION_SECRET } })
+  const { url } = await appAt(t, provider, { session: { store } })
   t.strictSame((await browser.get(url)).json(), { user: 'alice' })
   t.match(await browser.post(`${url}/logout`, { redirect: 'manual' }), { status: 302, location: `${url}/` })
   t.strictSame((await browser.get(url)).json(), { user: null })
 })
 
-t.test('a provider that refuses the revocation does not keep anybody logged in', async (t) => {
-  const { browser, url, provider, userOf } = await loggedInForReal(t)
+t.test('a provider that refuses the revocation does not keep the user logged in', async (t) => {
+  const { browser, url, provider, userOf } = await loggedInApp(t)
   provider.endpoints.revocation.fail({ status: 400, body: { error: 'unsupported_token_type' } })
   t.match((await browser.post(`${url}/logout`, { redirect: 'manual' })).location, provider.issuer)
   t.equal(await userOf(browser), null)
 })
 
 t.test('the user is logged out before the provider has heard of it', async (t) => {
-  const { browser, url, provider, userOf, store } = await loggedInForReal(t)
-  const copy = new Browser()
-  copy.cookies = browser.cookies
+  const { browser, url, provider, userOf, store } = await loggedInApp(t)
+  const copy = browser.copy()
   const gate = provider.endpoints.revocation.hold()
   const page = browser.post(`${url}/logout`, { redirect: 'manual' })
   await gate.arrived
@@ -429,7 +360,7 @@ for (const [what, metadata] of Object.entries({
 })) {
   t.test(`an end-session endpoint that cannot be used (${what}): logged out, with a warning`, async (t) => {
     const log = captureLog()
-    const app = await loggedIn(t, {
+    const app = await loggedInApp(t, {
       wrong: { metadata },
       provider: { revokeAtLogout: false },
       fastify: { logger: log.logger }
@@ -445,15 +376,11 @@ for (const [what, metadata] of Object.entries({
 
 t.test('a provider whose metadata cannot be had: logged out, with a warning', async (t) => {
   const log = captureLog()
-  const provider = await startMisbehavingProvider(t)
-  const oauth = { providers: { acme: { ...provider.providerOptions, revokeAtLogout: false } } }
-  const before = await buildApp(t, { oauth })
-  const browser = new Browser()
-  await browser.login(`${before.url}/login/acme`)
+  const { browser, provider, store } = await loggedInApp(t, { wrong: {}, provider: { revokeAtLogout: false } })
   provider.wrong = { instead: { discovery: { status: 500 } } }
-  const { url } = await buildApp(t, {
-    oauth,
-    session: { store: before.store, secret: SESSION_SECRET },
+  const { url } = await appAt(t, provider, {
+    provider: { revokeAtLogout: false },
+    session: { store },
     fastify: { logger: log.logger }
   })
   t.strictSame((await browser.get(url)).json(), { user: 'alice' })
@@ -465,7 +392,7 @@ t.test('a provider whose metadata cannot be had: logged out, with a warning', as
 t.test(
   'a page that posts a logout is answered with a page that goes on to the provider: a form may lead to no other origin',
   async t => {
-    const { browser, url, provider } = await loggedInForReal(t)
+    const { browser, url, provider } = await loggedInApp(t)
     const page = await browser.post(`${url}/logout`, { form: { returnTo: '/?bye' }, redirect: 'manual' })
     t.equal(page.status, 200)
     t.equal(page.headers.location, undefined)
@@ -487,15 +414,15 @@ for (const [what, headers, status] of [
   ['a script that takes a page', { accept: 'text/html', 'sec-fetch-mode': 'cors' }, 302]
 ] as const) {
   t.test(`${what} is told where to go in the answer to its logout, and gets no page`, async (t) => {
-    const { browser, url, provider } = await loggedInForReal(t)
+    const { browser, url, provider } = await loggedInApp(t)
     const page = await browser.post(`${url}/logout`, { headers, redirect: 'manual' })
     t.equal(page.status, status)
     t.match(status === 200 ? page.json().location : page.headers.location, `${provider.issuer}/session/end?`)
   })
 }
 
-t.test('a logout where onLogout has answered is left to it', async t => {
-  const { browser, url, userOf } = await loggedInForReal(t, {
+t.test('onLogout may send the response to a logout itself', async t => {
+  const { browser, url, userOf } = await loggedInApp(t, {
     oauth: { onLogout: (_request, reply) => reply?.redirect('/mine') }
   })
   t.match(await browser.post(`${url}/logout`, { redirect: 'manual' }), { status: 302, headers: { location: '/mine' } })
@@ -504,7 +431,7 @@ t.test('a logout where onLogout has answered is left to it', async t => {
 
 t.test('a returnTo that no cookie can remember leads home after a logout, and the log says so', async (t) => {
   const log = captureLog()
-  const { browser, url } = await loggedInForReal(t, { fastify: { logger: log.logger } })
+  const { browser, url } = await loggedInApp(t, { fastify: { logger: log.logger } })
   for (const returnTo of [`/?${';'.repeat(2047)}`, `/${'日'.repeat(400)}`]) {
     const { location } = await browser.post(`${url}/logout`, { form: { returnTo }, redirect: 'manual' })
     const state = new URL(location!).searchParams.get('state')!
@@ -514,8 +441,8 @@ t.test('a returnTo that no cookie can remember leads home after a logout, and th
   }
 })
 
-t.test('a store that is down at logout: it is said, and the user is still logged in', async (t) => {
-  const { browser, url, store, userOf } = await loggedIn(t)
+t.test('a store that is down at logout: 503, and the user is still logged in', async (t) => {
+  const { browser, url, store, userOf } = await loggedInApp(t, { wrong: {} })
   store.fail.get = store.fail.set = store.fail.destroy = true
   const page = await browser.post(`${url}/logout`, { ...asJson, redirect: 'manual' })
   t.equal(page.status, 503)
@@ -527,9 +454,10 @@ t.test('a store that is down at logout: it is said, and the user is still logged
 })
 
 t.test(
-  'a store that can no longer delete: it is said, and the user is still logged in, with working tokens',
+  'a store that can no longer delete: 503, and the user is still logged in, with working tokens',
   async t => {
-    const { browser, url, store, userOf } = await loggedIn(t, {
+    const { browser, url, store, userOf } = await loggedInApp(t, {
+      wrong: {},
       setup: app => {
         app.get('/tokens', async request => (await request.oauth.tokens()).tokenType)
       }
@@ -548,8 +476,8 @@ t.test(
   }
 )
 
-t.test('a store that fails only when the session itself is deleted: it is said', async (t) => {
-  const { browser, url, store } = await loggedIn(t)
+t.test('a store that fails only when the session itself is deleted: 503', async (t) => {
+  const { browser, url, store } = await loggedInApp(t, { wrong: {} })
   const destroying = store.holdNext('destroy', (id) => !id.includes(':'))
   const page = browser.post(`${url}/logout`, { ...asJson, redirect: 'manual' })
   await destroying.arrived
@@ -562,9 +490,10 @@ t.test('a store that fails only when the session itself is deleted: it is said',
 // Requests beside a logout
 
 for (const rolling of [true, false]) {
-  t.test(`a slower request that writes into the session brings no login back, rolling ${rolling}`, async (t) => {
+  t.test(`race: a slower request that writes into the session brings no login back, rolling ${rolling}`, async (t) => {
     const gate = new Gate()
-    const { browser, url, userOf, store } = await loggedIn(t, {
+    const { browser, url, userOf, store } = await loggedInApp(t, {
+      wrong: {},
       session: { rolling },
       setup: (app) => {
         app.get('/slow', async ({ session }) => {
@@ -574,8 +503,7 @@ for (const rolling of [true, false]) {
         })
       }
     })
-    const copy = new Browser()
-    copy.cookies = browser.cookies
+    const copy = browser.copy()
     const slow = browser.get(`${url}/slow`)
     await gate.arrived
     await browser.post(`${url}/logout`)
@@ -588,9 +516,10 @@ for (const rolling of [true, false]) {
   })
 }
 
-t.test('a request that was there before the logout knows of it afterwards', async (t) => {
+t.test('race: a request that began before the logout sees it afterwards', async (t) => {
   const waiting = new Gate()
-  const { browser, url } = await loggedIn(t, {
+  const { browser, url } = await loggedInApp(t, {
+    wrong: {},
     setup: (app) => {
       app.get('/waiting', async ({ oauth }) => {
         const before = oauth.user?.id
@@ -599,18 +528,18 @@ t.test('a request that was there before the logout knows of it afterwards', asyn
       })
     }
   })
-  const answer = browser.get(`${url}/waiting`)
+  const response = browser.get(`${url}/waiting`)
   await waiting.arrived
   await browser.post(`${url}/logout`)
   waiting.release()
-  t.strictSame((await answer).json(), { before: 'alice', authenticated: false, user: null, accounts: [] })
+  t.strictSame((await response).json(), { before: 'alice', authenticated: false, user: null, accounts: [] })
 })
 
 t.test(
-  'a request that writes into the session while the provider is still being told brings no login back',
+  'race: a request that writes into the session during the revocation brings no login back',
   async t => {
     const gate = new Gate()
-    const { browser, url, provider, userOf } = await loggedInForReal(t, {
+    const { browser, url, provider, userOf } = await loggedInApp(t, {
       setup: app => {
         app.get('/slow', async ({ session }) => {
           await gate.pass()
@@ -619,8 +548,7 @@ t.test(
         })
       }
     })
-    const copy = new Browser()
-    copy.cookies = browser.cookies
+    const copy = browser.copy()
     const slow = copy.get(`${url}/slow`)
     await gate.arrived
     const revocation = provider.endpoints.revocation.hold()
@@ -636,9 +564,10 @@ t.test(
   }
 )
 
-t.test('a slower request whose session is saved by hand brings no login back', async (t) => {
+t.test('race: a slower request that calls session.save() brings no login back', async (t) => {
   const gate = new Gate()
-  const { browser, url, userOf } = await loggedIn(t, {
+  const { browser, url, userOf } = await loggedInApp(t, {
+    wrong: {},
     setup: (app) => {
       app.get('/slow', async ({ session }, reply) => {
         await gate.pass()
@@ -648,8 +577,7 @@ t.test('a slower request whose session is saved by hand brings no login back', a
       })
     }
   })
-  const copy = new Browser()
-  copy.cookies = browser.cookies
+  const copy = browser.copy()
   const slow = browser.get(`${url}/slow`)
   await gate.arrived
   await browser.post(`${url}/logout`)
@@ -688,18 +616,18 @@ function ownRoutes (app: FastifyInstance): void {
 
 for (const path of ['/destroy', '/regenerate', '/forget']) {
   t.test(`the tokens go with the session where the app's own handler ends it (${path})`, async (t) => {
-    const app = await loggedIn(t, { setup: ownRoutes })
-    const copy = new Browser()
-    copy.cookies = app.browser.cookies
+    const app = await loggedInApp(t, { wrong: {}, setup: ownRoutes })
+    const copy = app.browser.copy()
     t.equal((await app.browser.post(app.url + path, { json: {} })).status, 200)
     await assertNobody(t, app)
     t.equal((await copy.get(`${app.url}/tokens`)).status, 401)
   })
 }
 
-t.test('the tokens go with the session where a handler ends it after it took over the answer', async (t) => {
+t.test('the tokens go with the session where a handler ends it after reply.hijack()', async (t) => {
   const over = deferred()
-  const app = await loggedIn(t, {
+  const app = await loggedInApp(t, {
+    wrong: {},
     setup: (app) => {
       app.addHook('onResponse', async (request) => { if (request.url === '/hijack') over.resolve() })
       ownRoutes(app)
@@ -711,7 +639,7 @@ t.test('the tokens go with the session where a handler ends it after it took ove
 })
 
 t.test('regenerate([\'oauth\']) in a handler gives the login a new session id, and keeps the tokens', async (t) => {
-  const { browser, url, store, userOf } = await loggedIn(t, { setup: ownRoutes })
+  const { browser, url, store, userOf } = await loggedInApp(t, { wrong: {}, setup: ownRoutes })
   const before = browser.cookie('sessionId')
   const token = (await browser.get(`${url}/tokens`)).text
   await browser.post(`${url}/regenerate-with-login`, { json: {} })
@@ -725,9 +653,10 @@ t.test('regenerate([\'oauth\']) in a handler gives the login a new session id, a
 
 // Hooks and calls
 
-t.test('onLogout is told who it was, once it has taken effect', async (t) => {
+t.test('onLogout gets the user, once the logout has taken effect', async (t) => {
   const events: unknown[] = []
-  const app = await loggedIn(t, {
+  const app = await loggedInApp(t, {
+    wrong: {},
     oauth: {
       onLogout: (request, _reply, event) => {
         events.push([event.provider, event.user?.id, request.oauth.authenticated])
@@ -739,7 +668,7 @@ t.test('onLogout is told who it was, once it has taken effect', async (t) => {
 })
 
 t.test('request.oauth.logout() in a handler ends the session and returns where the browser has to go', async (t) => {
-  const { browser, url, provider, userOf } = await loggedInForReal(t, {
+  const { browser, url, provider, userOf } = await loggedInApp(t, {
     setup: (app) => { app.post('/bye', async (request) => request.oauth.logout()) }
   })
   const { endSessionUrl } = (await browser.post(`${url}/bye`, { json: {} })).json<{ endSessionUrl: string }>()
@@ -749,7 +678,7 @@ t.test('request.oauth.logout() in a handler ends the session and returns where t
 })
 
 t.test('request.oauth.logout(reply) in a handler sends the browser on', async (t) => {
-  const { browser, url, provider, userOf } = await loggedInForReal(t, {
+  const { browser, url, provider, userOf } = await loggedInApp(t, {
     setup: (app) => { app.post('/bye', async (request, reply) => request.oauth.logout(reply)) }
   })
   const page = await browser.post(`${url}/bye`, { json: {}, redirect: 'manual' })
@@ -759,14 +688,9 @@ t.test('request.oauth.logout(reply) in a handler sends the browser on', async (t
 })
 
 t.test('a postLogoutRedirectUri that is registered elsewhere goes to the provider as it is', async (t) => {
-  const provider = await startProvider(t)
-  const { url } = await buildApp(t, {
-    oauth: {
-      providers: { acme: { ...provider.providerOptions, postLogoutRedirectUri: 'https://www.example.com/bye' } }
-    }
+  const { browser, url } = await loggedInApp(t, {
+    provider: { postLogoutRedirectUri: 'https://www.example.com/bye' }
   })
-  const browser = new Browser()
-  await browser.login(`${url}/login/acme`)
   const { location } = await browser.post(`${url}/logout`, { redirect: 'manual' })
   t.equal(new URL(location!).searchParams.get('post_logout_redirect_uri'), 'https://www.example.com/bye')
 })
@@ -774,7 +698,7 @@ t.test('a postLogoutRedirectUri that is registered elsewhere goes to the provide
 t.test(
   'an end-session endpoint that is plain http, elsewhere, is not visited: the ID token would go along',
   async t => {
-    const { browser, url, userOf } = await loggedIn(t, {
+    const { browser, url, userOf } = await loggedInApp(t, {
       wrong: { metadata: { end_session_endpoint: 'http://login.example/end' } }
     })
     const page = await browser.post(`${url}/logout`, { redirect: 'manual' })
@@ -784,7 +708,8 @@ t.test(
 )
 
 t.test('a session cookie with a prefix and a path of its own is cleared, too', async t => {
-  const { browser, url, userOf } = await loggedIn(t, {
+  const { browser, url, userOf } = await loggedInApp(t, {
+    wrong: {},
     session: { cookieName: 'sid', cookiePrefix: 's:', cookie: { secure: false, path: '/' } }
   })
   t.ok(browser.cookie('sid'))

@@ -81,8 +81,7 @@ async function start (t: Test, sessions: Sessions, rolling: boolean) {
   })
   const browser = new Browser()
   await browser.login(`${url}/login/acme`)
-  const copy = new Browser()
-  copy.cookies = browser.cookies
+  const copy = browser.copy()
   /** Whoever still has the old cookie is nobody, and nothing stands in the store. */
   const assertDead = async (t: Test) => {
     t.strictSame((await copy.get(url)).json(), { user: null })

@@ -112,8 +112,7 @@ for (const rolling of [true, false]) {
       })
       const browser = new Browser()
       await browser.login(`${url}/login/acme`)
-      const copy = new Browser()
-      copy.cookies = browser.cookies
+      const copy = browser.copy()
       await browser.post(`${url}/logout`)
       // Sent with the cookie of before the logout, and loaded after it: to the session plugin a new visitor.
       const answer = copy.get(`${url}/slow`)
@@ -142,8 +141,7 @@ for (const rolling of [true, false]) {
       })
       const browser = new Browser()
       await browser.get(`${url}/write`)
-      const copy = new Browser()
-      copy.cookies = browser.cookies
+      const copy = browser.copy()
       await browser.login(`${url}/login/acme`)
       t.equal((await copy.get(`${url}/write`)).headers['set-cookie'], undefined)
     }

@@ -167,8 +167,7 @@ for (const [name, open] of Object.entries(stores)) {
     await browser.login(`${url}/shop/login/${names[0]}`)
     await browser.login(`${url}/admin/login/${names[1]}`)
     await browser.post(`${url}/shop/cart`, { json: {} })
-    const copy = new Browser()
-    copy.cookies = browser.cookies
+    const copy = browser.copy()
     await browser.post(`${url}/admin/logout`, { from: `${url}/` })
     t.strictSame((await browser.get(`${url}/admin/me`)).json(), nobody)
     t.match((await browser.get(`${url}/shop/me`)).json(), { authenticated: true, user: 'shopper' })
@@ -186,8 +185,7 @@ for (const [name, open] of Object.entries(stores)) {
 t.test('a slow request of the session before the other\'s login changes nothing and takes no tokens', async (t) => {
   const { browser, url, names, held, store } = await start(t)
   await browser.login(`${url}/shop/login/${names[0]}`)
-  const slow = new Browser()
-  slow.cookies = browser.cookies
+  const slow = browser.copy()
   const running = [slow.get(`${url}/shop/slow`), slow.get(`${url}/admin/slow`)]
   await held.arrivedTimes(2)
   await browser.login(`${url}/admin/login/${names[1]}`)

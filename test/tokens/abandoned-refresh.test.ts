@@ -1,57 +1,44 @@
 import t, { type Test } from 'tap'
 import { redisStore } from '../../lib/redis.ts'
-import { Browser } from '../helpers/browser.ts'
 import type { PluginOptions, ProviderOptions } from '../../lib/index.ts'
-import { startCluster } from '../helpers/cluster.ts'
 import { answerLost } from '../helpers/faults.ts'
 import { deferred, Gate } from '../helpers/gate.ts'
 import { captureLog } from '../helpers/log.ts'
-import { startProvider } from '../helpers/provider.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { wrappedStore } from '../helpers/wrapped-store.ts'
 
-// Refreshes that somebody began and nobody finished: their process died, or its answer never came.
+// Refreshes that were begun and never finished: their process died, or the response never came.
 
 type AppOptions = Partial<PluginOptions> & { hooks?: ProviderOptions['hooks'] }
 
-async function loggedIn (t: Test, count: number, options: (index: number, client: object) => AppOptions = () => ({})) {
+async function refreshApps (
+  t: Test, processes: number, options: (index: number, client: object) => AppOptions = () => ({})
+) {
   const log = captureLog()
-  const provider = await startProvider(t)
-  const cluster = await startCluster(t, provider, count, {
+  const cluster = await loggedInApp(t, {
+    processes,
     fastify: { logger: log.logger },
-    oauth: (index, client) => {
+    oauth: (index, client, { providerOptions }) => {
       const { hooks = {}, ...oauth } = options(index, client)
-      return { providers: { acme: { ...provider.providerOptions, requestTimeout: 2_000, hooks } }, ...oauth }
+      return { providers: { acme: { ...providerOptions, requestTimeout: 2_000, hooks } }, ...oauth }
     },
     setup: app => {
-      app.get('/orders', async request => request.oauth.get('orders').json())
       app.get('/page', { onRequest: app.oauth.requireLogin() }, async () => 'page')
     }
   })
   if (cluster === undefined) return undefined
-  const { apps, client, tokenRecords } = cluster
-  const browser = new Browser()
-  await browser.login(`${apps[0]!.url}/login/acme`)
-  const [key] = (await tokenRecords()).keys()
-  /** An intent as another process leaves it; `ms` from now it is over. */
-  const leaveIntent = (ms: number) => client.hSet(key!, { o: 'another process', u: String(Date.now() + ms) })
-  return {
-    ...cluster,
-    provider,
-    browser,
-    log,
-    key: key!,
-    leaveIntent,
-    orders: (index: number) => browser.get(`${apps[index]!.url}/orders`),
-    refreshes: () => provider.tokenRequests.filter(({ body }) => body.grant_type === 'refresh_token').length
-  }
+  const { client, key } = cluster
+  /** A lease as another process leaves it, which ends in so many milliseconds. */
+  const leaveLease = (ms: number) => client.hSet(key, { o: 'another process', u: String(Date.now() + ms) })
+  return { ...cluster, log, leaveLease }
 }
 
 t.test('a refresh whose process died before it sent anything is done by the next one, once', async t => {
-  const setup = await loggedIn(t, 3)
+  const setup = await refreshApps(t, 3)
   if (setup === undefined) return
-  const { provider, expireTokens, leaveIntent, orders, refreshes, apps } = setup
+  const { provider, expireTokens, leaveLease, orders, refreshes, apps } = setup
   await expireTokens()
-  await leaveIntent(-1)
+  await leaveLease(-1)
   const answers = await Promise.all(Array.from({ length: 30 }, (_, index) => orders(index % 3)))
   t.equal(
     answers.every(({ status }) => status === 200),
@@ -66,11 +53,11 @@ t.test(
   'a refresh whose process died with the answer ends the login by its own name, in the log and in the count; a ' +
     'page load logs in again',
   async t => {
-    const setup = await loggedIn(t, 2)
+    const setup = await refreshApps(t, 2)
     if (setup === undefined) return
-    const { provider, browser, expireTokens, leaveIntent, orders, refreshes, apps, log } = setup
+    const { provider, browser, expireTokens, leaveLease, orders, refreshes, apps, log } = setup
     await expireTokens()
-    await leaveIntent(-1)
+    await leaveLease(-1)
     provider.revokeGrants('alice')
     t.match((await orders(1)).json(), { statusCode: 401, code: 'FST_OAUTH_REFRESH_LOST' })
     t.equal(refreshes(), 1, 'tried once')
@@ -86,8 +73,8 @@ t.test(
   }
 )
 
-t.test('a login that the provider ended with nothing left unfinished is no lost refresh', async t => {
-  const setup = await loggedIn(t, 1)
+t.test('a login that the provider ended, with no refresh left unfinished, is no lost refresh', async t => {
+  const setup = await refreshApps(t, 1)
   if (setup === undefined) return
   const { provider, expireTokens, orders, apps } = setup
   await expireTokens()
@@ -96,12 +83,12 @@ t.test('a login that the provider ended with nothing left unfinished is no lost 
   t.equal(apps[0]!.app.oauth.lostRefreshes, 0)
 })
 
-t.test("whoever waits for another process's refresh waits requestTimeout, and gets a typed error", async t => {
-  const setup = await loggedIn(t, 2)
+t.test("a call that waits for another process's refresh gets a typed error after requestTimeout", async t => {
+  const setup = await refreshApps(t, 2)
   if (setup === undefined) return
-  const { expireTokens, leaveIntent, orders, refreshes, client, key } = setup
+  const { expireTokens, leaveLease, orders, refreshes, client, key } = setup
   await expireTokens()
-  await leaveIntent(60_000)
+  await leaveLease(60_000)
   const answers = await Promise.all([orders(0), orders(0), orders(1)])
   for (const answer of answers) {
     t.match(answer.json(), { statusCode: 503, code: 'FST_OAUTH_PROVIDER_UNAVAILABLE' })
@@ -114,9 +101,9 @@ t.test("whoever waits for another process's refresh waits requestTimeout, and ge
 })
 
 t.test(
-  'a doubt outlives those who could not resolve it: a process that knows nothing of it still tells a lost refresh',
+  'a lost refresh is told as such by a process that did not see its response get lost',
   async t => {
-    const setup = await loggedIn(t, 3)
+    const setup = await refreshApps(t, 3)
     if (setup === undefined) return
     const { provider, expireTokens, orders } = setup
     await expireTokens()
@@ -128,12 +115,12 @@ t.test(
   }
 )
 
-t.test('an extension that was under way when the refresh failed leaves no intent behind', async t => {
+t.test('race: a lease that is extended while its refresh fails leaves no lease behind', async t => {
   const beat = new Gate()
   const extended = deferred()
   const refused = deferred()
   let begun = false
-  const setup = await loggedIn(t, 2, (index, client) =>
+  const setup = await refreshApps(t, 2, (index, client) =>
     index === 1
       ? {}
       : {
@@ -143,11 +130,11 @@ t.test('an extension that was under way when the refresh failed leaves no intent
             }
           },
           tokenStore: wrappedStore(redisStore(client), store => ({
-            acquireRefresh: async (id, intent) => {
+            acquireRefresh: async (id, lease) => {
               const isExtension = begun
               begun = true
               if (isExtension) await beat.pass()
-              const result = await store.acquireRefresh(id, intent)
+              const result = await store.acquireRefresh(id, lease)
               if (isExtension) extended.resolve()
               return result
             }
@@ -166,17 +153,17 @@ t.test('an extension that was under way when the refresh failed leaves no intent
   )
   const call = orders(0)
   await refused.promise
-  for (let turn = 0; turn < 3; turn++) await client.ping() // time enough to give the intent up, ahead of its extension
+  for (let turn = 0; turn < 3; turn++) await client.ping() // time enough to give the lease up, ahead of its extension
   beat.release()
   t.ok((await call).status >= 400)
   await extended.promise
   t.equal(await client.hExists(key, 'o'), 0)
-  t.equal((await orders(1)).status, 200, 'others go on at once')
+  t.equal((await orders(1)).status, 200, 'other processes go on at once')
 })
 
 t.test('a store that fails between the tokens and their ID token costs the ID token alone', async t => {
   let fail = false
-  const setup = await loggedIn(t, 1, (_index, client) => ({
+  const setup = await refreshApps(t, 1, (_index, client) => ({
     tokenStore: wrappedStore(redisStore(client), store => ({
       set: async (id, record, options) => {
         if (fail && options.onlyIfUnlocked === true) throw new Error('connection lost')
@@ -196,10 +183,10 @@ t.test('a store that fails between the tokens and their ID token costs the ID to
   t.equal(refreshes(), 2)
 })
 
-t.test('a hook that never ends holds nobody up for longer than requestTimeout', async t => {
+t.test('an onTokens hook that never ends delays a call for no longer than requestTimeout', async t => {
   let hang = false
   const over = deferred()
-  const setup = await loggedIn(t, 1, () => ({
+  const setup = await refreshApps(t, 1, () => ({
     onTokens: async () => {
       if (hang) await over.promise
     }
@@ -208,8 +195,8 @@ t.test('a hook that never ends holds nobody up for longer than requestTimeout', 
   const { expireTokens, orders } = setup
   await expireTokens()
   hang = true
-  t.match((await orders(0)).json(), { code: 'FST_OAUTH_PROVIDER_UNAVAILABLE' }, 'who began it')
-  t.match((await orders(0)).json(), { code: 'FST_OAUTH_PROVIDER_UNAVAILABLE' }, 'and who comes later')
+  t.match((await orders(0)).json(), { code: 'FST_OAUTH_PROVIDER_UNAVAILABLE' }, 'the call that refreshed')
+  t.match((await orders(0)).json(), { code: 'FST_OAUTH_PROVIDER_UNAVAILABLE' }, 'and a later one')
   over.resolve()
   t.equal((await orders(0)).status, 200)
 })
@@ -223,7 +210,7 @@ t.test(
       if (away) throw new Error('connection lost')
       return work()
     }
-    const setup = await loggedIn(t, 1, (_index, client) => ({
+    const setup = await refreshApps(t, 1, (_index, client) => ({
       tokenStore: wrappedStore(redisStore(client), store => ({
         set: async (id, record, options) => await failing(() => store.set(id, record, options)),
         finishRefresh: async (id, outcome) => {

@@ -2,14 +2,12 @@ import { Redis } from 'ioredis'
 import { createClient } from 'redis'
 import t, { type Test } from 'tap'
 import { redisStore } from '../../lib/redis.ts'
-import { Browser } from '../helpers/browser.ts'
-import { startCluster } from '../helpers/cluster.ts'
-import { startProvider } from '../helpers/provider.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
 import type { RedisServer } from '../helpers/redis.ts'
 import { startTokenProcess } from '../helpers/token-process.ts'
-import { wrappedStore } from '../helpers/wrapped-store.ts'
+import { unlessAway, wrappedStore } from '../helpers/wrapped-store.ts'
 
-// Redis was away for longer than an intent lives, and the process that holds the new tokens reconnects last.
+// Redis was away for longer than a lease lives, and the process that holds the new tokens reconnects last.
 
 /** Milliseconds: at once, with commands that wait for it; and the longest back-off of the clients by default. */
 const AT_ONCE_MS = 20
@@ -43,28 +41,23 @@ type Connect = typeof connectors.ioredis
 
 /** Alice's record on a Redis, and processes that refresh it. */
 async function setUp (t: Test, connect: Connect) {
-  const provider = await startProvider(t)
-  const cluster = await startCluster(t, provider, 1)
+  const cluster = await loggedInApp(t, { processes: 1 })
   if (cluster === undefined) return undefined
-  const { apps: [app], redis, client, tokenRecords } = cluster
-  await new Browser().login(`${app!.url}/login/acme`)
-  const [key] = (await tokenRecords()).keys()
-  const id = key!.slice('oauth:'.length)
+  const { provider, redis, client, key } = cluster
+  const id = key.slice('oauth:'.length)
   const start = async (reconnectMs: number) =>
     startTokenProcess(t, redisStore(await connect(t, redis.url, reconnectMs)), provider)
   return {
-    provider,
-    redis,
+    ...cluster,
     id,
-    tokenRecords,
     start,
     refresh: async ({ refresher, client }: Awaited<ReturnType<typeof start>>) =>
       await refresher.refresh(client, id, { version: 1 }),
-    /** Lets the time of the intent that stands on the record run out at once. */
-    endIntent: async () => { await client.hSet(key!, 'u', '1') },
-    /** Leaves the intent of a process that has died. */
-    leaveIntent: async () => { await client.hSet(key!, { o: 'another process', u: '1', h: '1' }) },
-    read: async (name: string) => await client.hGet(key!, name)
+    /** Lets the lease on the record run out at once. */
+    endLease: async () => { await client.hSet(key, 'u', '1') },
+    /** Leaves the lease of a process that has died. */
+    leaveLease: async () => { await client.hSet(key, { o: 'another process', u: '1', h: '1' }) },
+    read: async (name: string) => await client.hGet(key, name)
   }
 }
 
@@ -76,16 +69,16 @@ async function outage (redis: RedisServer, during: () => unknown): Promise<void>
 
 for (const [name, connect] of Object.entries(connectors)) {
   for (const other of ['a process that starts', 'a process that was idle'] as const) {
-    t.test(`${name}: ${other} while Redis is away sends no refresh token before its holder can write`, async (t) => {
+    t.test(`${name}: ${other} while Redis is away waits until the lease holder can write`, async (t) => {
       const setup = await setUp(t, connect)
       if (setup === undefined) return
-      const { provider, redis, tokenRecords, start, refresh, endIntent } = setup
+      const { provider, redis, tokenRecords, start, refresh, endLease } = setup
       const holder = await start(LONGEST_BACK_OFF_MS)
       const idle = other === 'a process that was idle' ? await start(AT_ONCE_MS) : undefined
       const gate = provider.holdTokenEndpoint({ afterwards: true })
       const refreshed = refresh(holder)
       await gate.arrived
-      await endIntent()
+      await endLease()
       await outage(redis, async () => {
         gate.release()
         t.match(await refreshed, { version: 2 }, 'its holder has the new tokens in memory')
@@ -99,15 +92,15 @@ for (const [name, connect] of Object.entries(connectors)) {
     })
   }
 
-  t.test(`${name}: a holder whose exchange goes on over an outage is not taken for a dead one`, async (t) => {
+  t.test(`${name}: a lease holder whose refresh goes on over an outage is not taken for a dead one`, async (t) => {
     const setup = await setUp(t, connect)
     if (setup === undefined) return
-    const { provider, redis, start, refresh, endIntent, read } = setup
+    const { provider, redis, start, refresh, endLease, read } = setup
     const holder = await start(LONGEST_BACK_OFF_MS)
     const gate = provider.holdTokenEndpoint({ afterwards: true })
     const refreshed = refresh(holder)
     await gate.arrived
-    await endIntent()
+    await endLease()
     await outage(redis, () => {})
     const waiting = refresh(await start(AT_ONCE_MS))
     while (await read('u') === '1') await new Promise(resolve => setTimeout(resolve, 20))
@@ -125,30 +118,18 @@ t.test(
     if (setup === undefined) return
     const { provider, redis, start, refresh, id } = setup
     let away = false
-    const holder = startTokenProcess(
-      t,
-      wrappedStore(redisStore(await connectors['node-redis'](t, redis.url, AT_ONCE_MS)), store => {
-        const failing =
-          <A extends unknown[], T>(method: (...args: A) => Promise<T>) =>
-            async (...args: A) => {
-              if (away) throw new Error('connection lost')
-              return await method.apply(store, args)
-            }
-        const end = async (...args: Parameters<typeof store.finishRefresh>) => {
-          const ended = await store.finishRefresh(...args)
-          if (!ended) return ended
-          away = true
-          throw new Error('connection lost')
-        }
-        return {
-          get: failing(store.get),
-          set: failing(store.set),
-          acquireRefresh: failing(store.acquireRefresh),
-          finishRefresh: failing(end)
-        }
-      }),
-      provider
-    )
+    const connection = await connectors['node-redis'](t, redis.url, AT_ONCE_MS)
+    const store = wrappedStore(redisStore(connection), store => {
+      const methods = unlessAway(store, () => away)
+      const finishRefresh = async (...args: Parameters<typeof store.finishRefresh>) => {
+        const isWritten = await methods.finishRefresh(...args)
+        if (!isWritten) return isWritten
+        away = true
+        throw new Error('connection lost')
+      }
+      return { ...methods, finishRefresh }
+    })
+    const holder = startTokenProcess(t, store, provider)
     t.match(await refresh(holder), { version: 2 })
     t.equal(holder.records.unsaved, 1)
     await t.rejects(holder.refresher.refresh(holder.client, id, { version: 2 }), { message: 'connection lost' })
@@ -161,11 +142,11 @@ t.test(
   }
 )
 
-t.test('a holder that died is given up when Redis is known to have answered for long enough', async (t) => {
+t.test('the lease of a dead process is given up when Redis is known to have answered for long enough', async (t) => {
   const setup = await setUp(t, connectors['node-redis'])
   if (setup === undefined) return
-  const { provider, start, refresh, leaveIntent, read } = setup
-  await leaveIntent()
+  const { provider, start, refresh, leaveLease, read } = setup
+  await leaveLease()
   const process = await start(AT_ONCE_MS)
   const refreshed = refresh(process)
   while ((await process.records.read('another')) !== undefined || process.records.steadyMs < 1_000) {
@@ -178,7 +159,7 @@ t.test('a holder that died is given up when Redis is known to have answered for 
   t.equal(provider.refreshTokenReuses, 0)
 })
 
-t.test('a refresh that its holder has given up is done by the next process at once', async (t) => {
+t.test('a refresh that its lease holder has given up is done by the next process at once', async (t) => {
   const setup = await setUp(t, connectors['node-redis'])
   if (setup === undefined) return
   const { provider, start, refresh } = setup

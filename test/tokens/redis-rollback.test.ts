@@ -1,10 +1,10 @@
 import { createClient } from 'redis'
 import t, { type Test } from 'tap'
 import { redisStore } from '../../lib/redis.ts'
-import { Browser } from '../helpers/browser.ts'
-import { startCluster, type TestCluster } from '../helpers/cluster.ts'
+import type { TestCluster } from '../helpers/cluster.ts'
 import { Gate } from '../helpers/gate.ts'
 import { captureLog } from '../helpers/log.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { startProvider } from '../helpers/provider.ts'
 import { startRedis } from '../helpers/redis.ts'
 import { startTokenProcess, tokenSet } from '../helpers/token-process.ts'
@@ -12,49 +12,39 @@ import { wrappedStore } from '../helpers/wrapped-store.ts'
 
 // A Redis that loses what it has acknowledged, as after a failover to a replica that lags, or a restart without AOF.
 
-async function loggedIn (t: Test) {
+async function rollbackApps (t: Test) {
   const log = captureLog()
-  const provider = await startProvider(t)
-  const beginning: Gate[] = []
-  const cluster = await startCluster(t, provider, 2, {
+  const acquiring: Gate[] = []
+  const cluster = await loggedInApp(t, {
+    processes: 2,
     fastify: { logger: log.logger },
-    setup: (app) => { app.get('/orders', async (request) => request.oauth.get('orders').json()) },
     oauth: (_index, client) => ({
       tokenStore: wrappedStore(redisStore(client), store => ({
-        acquireRefresh: async (id, intent) => {
-          await beginning.pop()?.pass()
-          return await store.acquireRefresh(id, intent)
+        acquireRefresh: async (id, lease) => {
+          await acquiring.pop()?.pass()
+          return await store.acquireRefresh(id, lease)
         }
       }))
     })
   })
   if (cluster === undefined) return undefined
-  const { apps, client } = cluster
-  const browser = new Browser()
-  await browser.login(`${apps[0]!.url}/login/acme`)
+  const { client } = cluster
   const keys = [...(await cluster.tokenRecords()).keys(), ...await cluster.sessions()]
-  /** Takes everything back to where it is now. */
+  /** Returns a function that takes everything back to where it is now. */
   const snapshot = async () => {
     for (const key of keys) await client.copy(key, `kept:${key}`)
     return async () => {
       for (const key of keys) await client.copy(`kept:${key}`, key, { REPLACE: true })
     }
   }
-  return {
-    ...cluster,
-    provider,
-    browser,
-    key: keys[0]!,
-    snapshot,
-    /** Holds the next `begin` of any app. */
-    holdBegin: () => {
-      const gate = new Gate()
-      beginning.push(gate)
-      return gate
-    },
-    orders: (index: number) => browser.get(`${apps[index]!.url}/orders`),
-    warnings: () => log.lines.filter(({ msg }) => String(msg).includes('had gone back'))
+  /** Holds the next `acquireRefresh` of any app. */
+  const holdAcquire = () => {
+    const gate = new Gate()
+    acquiring.push(gate)
+    return gate
   }
+  const warnings = () => log.lines.filter(({ msg }) => String(msg).includes('had gone back'))
+  return { ...cluster, snapshot, holdAcquire, warnings }
 }
 
 const stored = async ({ tokenRecords }: TestCluster) => [...(await tokenRecords()).values()][0]
@@ -62,7 +52,7 @@ const stored = async ({ tokenRecords }: TestCluster) => [...(await tokenRecords(
 t.test(
   'a record that went back is repaired by a process that saw the newer one, and no used token is sent',
   async t => {
-    const setup = await loggedIn(t)
+    const setup = await rollbackApps(t)
     if (setup === undefined) return
     const { provider, snapshot, expireTokens, orders, warnings } = setup
     const rollBack = await snapshot()
@@ -80,15 +70,15 @@ t.test(
   }
 )
 
-t.test('a record that goes back between the read and the refresh is repaired, too', async (t) => {
-  const setup = await loggedIn(t)
+t.test('race: a record that goes back between the read and the refresh is repaired, too', async (t) => {
+  const setup = await rollbackApps(t)
   if (setup === undefined) return
-  const { provider, snapshot, expireTokens, orders, holdBegin } = setup
+  const { provider, snapshot, expireTokens, orders, holdAcquire } = setup
   const rollBack = await snapshot()
   await expireTokens()
   t.equal((await orders(0)).status, 200)
   provider.expireAccessTokens()
-  const begin = holdBegin()
+  const begin = holdAcquire()
   const call = orders(0)
   await begin.arrived
   await rollBack()
@@ -99,21 +89,21 @@ t.test('a record that goes back between the read and the refresh is repaired, to
 })
 
 t.test('a refresh that another process has begun on the older record is not shut out', async (t) => {
-  const setup = await loggedIn(t)
+  const setup = await rollbackApps(t)
   if (setup === undefined) return
   const { snapshot, expireTokens, orders, client, key } = setup
   const rollBack = await snapshot()
   await expireTokens()
   t.equal((await orders(0)).status, 200)
   await rollBack()
-  await client.hSet(key, { o: 'somebody', u: String(Date.now() + 60_000) })
+  await client.hSet(key, { o: 'another process', u: String(Date.now() + 60_000) })
   t.equal((await orders(0)).status, 200, 'with what this process saw')
   t.match(await stored(setup), { version: 1 })
-  t.equal(await client.hGet(key, 'o'), 'somebody')
+  t.equal(await client.hGet(key, 'o'), 'another process')
 })
 
 t.test('a record that is missing is never brought back', async (t) => {
-  const setup = await loggedIn(t)
+  const setup = await rollbackApps(t)
   if (setup === undefined) return
   const { expireTokens, orders, client, key } = setup
   await expireTokens()
@@ -124,9 +114,9 @@ t.test('a record that is missing is never brought back', async (t) => {
 })
 
 t.test(
-  "a session whose logout Redis forgot is nobody's to the process that knows of it, and destroyed again",
+  'a session whose logout Redis forgot is ignored and destroyed again by the process that knows of the logout',
   async t => {
-    const setup = await loggedIn(t)
+    const setup = await rollbackApps(t)
     if (setup === undefined) return
     const { apps, browser, snapshot, sessions } = setup
     const rollBack = await snapshot()
@@ -136,22 +126,22 @@ t.test(
     browser.cookies = cookies
     t.strictSame((await browser.get(apps[0]!.url)).json(), { user: null })
     t.strictSame(await sessions(), [])
-    t.strictSame((await browser.get(apps[1]!.url)).json(), { user: null }, 'by now to every process')
+    t.strictSame((await browser.get(apps[1]!.url)).json(), { user: null }, 'by now for every process')
   }
 )
 
 /** A store of a test's own and a process on it. */
-async function startAlone (t: Test) {
+async function oneProcess (t: Test) {
   const redis = await startRedis(t)
   if (redis === undefined) return undefined
   const connection = await createClient({ url: redis.url }).connect()
   t.after(() => connection.destroy())
-  const taking = new Gate()
+  const consuming = new Gate()
   let hold = false
   const store = redisStore(connection)
   const held = wrappedStore(store, store => ({
     consume: async (id) => {
-      if (hold) await taking.pass()
+      if (hold) await consuming.pass()
       return await store.consume(id)
     }
   }))
@@ -164,15 +154,15 @@ async function startAlone (t: Test) {
     ttl: 3600,
     user: null
   })
-  const holdTake = () => {
+  const holdConsume = () => {
     hold = true
-    return taking
+    return consuming
   }
-  return { connection, store, records, pass, rollbacks, create, holdTake }
+  return { connection, store, records, pass, rollbacks, create, holdConsume }
 }
 
 t.test('a record whose deletion Redis forgot is deleted again by the process that knows of it', async (t) => {
-  const setup = await startAlone(t)
+  const setup = await oneProcess(t)
   if (setup === undefined) return
   const { connection, store, records, rollbacks, create } = setup
   const id = await create()
@@ -186,23 +176,23 @@ t.test('a record whose deletion Redis forgot is deleted again by the process tha
   t.equal(await store.set(id, { version: 2 }, { ttl: 60, expectedVersion: 1 }), false)
 })
 
-t.test('a read beside a logout is not taken for one that the store forgot', async (t) => {
-  const setup = await startAlone(t)
+t.test('race: a read beside a logout is not taken for a deletion that the store forgot', async (t) => {
+  const setup = await oneProcess(t)
   if (setup === undefined) return
-  const { store, records, rollbacks, create, holdTake } = setup
+  const { store, records, rollbacks, create, holdConsume } = setup
   const id = await create()
-  const taking = holdTake()
+  const consuming = holdConsume()
   const removing = records.remove(id)
-  await taking.arrived
+  await consuming.arrived
   t.equal(await records.read(id), undefined, 'gone at once for this process')
   t.match(await store.get(id), { version: 1 })
-  taking.release()
+  consuming.release()
   t.match(await removing, { version: 1 })
   t.strictSame(rollbacks, [])
 })
 
-t.test('what was seen more than a minute ago counts no more than what stands in the store', async (t) => {
-  const setup = await startAlone(t)
+t.test('a version that was seen more than a minute ago does not replace an older one in the store', async (t) => {
+  const setup = await oneProcess(t)
   if (setup === undefined) return
   const { store, records, pass, create } = setup
   for (const [passed, version] of [[59_000, 2], [61_000, 1]] as const) {

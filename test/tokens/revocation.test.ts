@@ -2,15 +2,14 @@ import t, { type Test } from 'tap'
 import { redisStore } from '../../lib/redis.ts'
 import { SessionTokenStore } from '../../lib/tokens/stores/session-store.ts'
 import { Browser } from '../helpers/browser.ts'
-import { startCluster } from '../helpers/cluster.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { loginApp, type LoginAppOptions } from '../helpers/login-app.ts'
 import type { MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
-import { startProvider } from '../helpers/provider.ts'
 import { expireTokens, tokenRecords } from '../helpers/records.ts'
 import { JsonStore } from '../helpers/stores.ts'
-import { wrappedStore } from '../helpers/wrapped-store.ts'
+import { unlessAway, wrappedStore } from '../helpers/wrapped-store.ts'
 
-// What is live at the provider when a login ends is revoked, whoever knows of it.
+// Every token that the provider still accepts when a login ends is revoked, whichever process knows of it.
 
 /** Waits until something has come about, in the background, and fails where it does not. */
 async function until (t: Test, condition: () => boolean): Promise<void> {
@@ -47,7 +46,7 @@ async function notified (t: Test, options: LoginAppOptions = {}) {
 }
 
 for (const how of ['logout', 'logoutUser']) {
-  t.test(`${how} revokes a refreshed set that nobody has saved yet`, async (t) => {
+  t.test(`${how} revokes a refreshed set that is not saved yet`, async (t) => {
     const { app, provider, browser, url, issued } = await notified(t)
     if (how === 'logout') await browser.post(`${url}/logout`, { redirect: 'manual' })
     else t.equal(await app.oauth.logoutUser({ provider: 'acme', subject: 'alice' }), 1)
@@ -140,43 +139,18 @@ t.test('a logout whose deletion did not come about revokes nothing: the user is 
 t.test(
   'a set that could not be written while its login was ended elsewhere is revoked when the store is back',
   async t => {
-    const provider = await startProvider(t)
     let away = false
-    const cluster = await startCluster(t, provider, 2, {
-      setup: app => {
-        app.get('/orders', async request => request.oauth.get('orders').json())
-      },
-      oauth: (index, client) =>
-        index === 0
-          ? {}
-          : {
-              tokenStore: wrappedStore(redisStore(client), store => {
-                const call =
-                  <A extends unknown[], T>(method: (...args: A) => Promise<T>) =>
-                    async (...args: A) => {
-                      if (away) throw new Error('connection lost')
-                      return await method.apply(store, args)
-                    }
-                return {
-                  get: call(store.get),
-                  set: call(store.set),
-                  acquireRefresh: call(store.acquireRefresh),
-                  finishRefresh: call(store.finishRefresh)
-                }
-              })
-            }
+    const setup = await loggedInApp(t, {
+      processes: 2,
+      oauth: (index, client) => index === 1
+        ? {}
+        : { tokenStore: wrappedStore(redisStore(client), store => unlessAway(store, () => away)) }
     })
-    if (cluster === undefined) return
-    const {
-      apps: [other, holder],
-      expireTokens,
-      tokenRecords
-    } = cluster
-    const browser = new Browser()
-    await browser.login(`${holder!.url}/login/acme`)
+    if (setup === undefined) return
+    const { apps: [, other], browser, orders, provider, expireTokens, tokenRecords } = setup
     await expireTokens()
     const gate = provider.holdTokenEndpoint({ afterwards: true })
-    const call = browser.get(`${holder!.url}/orders`)
+    const call = orders(0)
     await gate.arrived
     away = true
     gate.release()

@@ -1,48 +1,36 @@
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { TokensUpdatedError, type PluginOptions } from '../../lib/index.ts'
-import { Browser } from '../helpers/browser.ts'
-import { startCluster } from '../helpers/cluster.ts'
 import { Gate } from '../helpers/gate.ts'
-import { startProvider } from '../helpers/provider.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
 
 // request.oauth.save() beside refreshes of other requests and processes: whichever set is written, the refresh token
 // that the provider takes next is never lost.
 
-async function loggedIn (t: Test, oauth: Partial<PluginOptions>, setup: (app: FastifyInstance) => void) {
-  const provider = await startProvider(t)
-  const cluster = await startCluster(t, provider, 2, {
-    oauth,
-    setup: app => {
-      app.get('/orders', async request => request.oauth.get('orders').json())
-      setup(app)
-    }
-  })
+async function saveApp (t: Test, oauth: Partial<PluginOptions>, setup: (app: FastifyInstance) => void) {
+  const cluster = await loggedInApp(t, { processes: 2, oauth, setup })
   if (cluster === undefined) return undefined
-  const { apps, client, tokenRecords } = cluster
-  const browser = new Browser()
-  await browser.login(`${apps[0]!.url}/login/acme`)
-  const [key] = (await tokenRecords()).keys()
+  const { apps, browser, client, key } = cluster
+  const stored = async () => JSON.parse((await client.hGet(key, 'd')) ?? '{}')
   return {
     ...cluster,
-    provider,
     get: (index: number, path: string) => browser.get(`${apps[index]!.url}${path}`),
     /** Makes both the current and the pending set expire. */
     expireAll: async () => {
-      const record = JSON.parse((await client.hGet(key!, 'd')) ?? '{}')
+      const record = await stored()
       for (const set of [record.tokens, record.pendingTokens]) if (set !== undefined) set.expiresAt = 1
-      await client.hSet(key!, 'd', JSON.stringify(record))
+      await client.hSet(key, 'd', JSON.stringify(record))
     },
     refreshToken: async () => {
-      const record = JSON.parse((await client.hGet(key!, 'd')) ?? '{}')
-      return (record.pendingTokens ?? record.tokens).refreshToken as string
+      const { pendingTokens, tokens } = await stored()
+      return (pendingTokens ?? tokens).refreshToken as string
     }
   }
 }
 
 t.test('notify: a set that was saved too late does not take the place of the one that came after it', async t => {
   const saving = new Gate()
-  const setup = await loggedIn(t, { refresh: 'notify' }, app => {
+  const setup = await saveApp(t, { refresh: 'notify' }, app => {
     app.get('/late', async request => {
       const error = await request.oauth
         .get('orders')
@@ -85,7 +73,7 @@ for (const process of [0, 1]) {
       'in place',
     async t => {
       const saving = new Gate()
-      const setup = await loggedIn(t, {}, app => {
+      const setup = await saveApp(t, {}, app => {
         app.get('/save', async request => {
           const tokens = await request.oauth.tokens()
           await saving.pass()
@@ -116,7 +104,7 @@ for (const process of [0, 1]) {
 }
 
 t.test('a set from elsewhere becomes the current one as it is', async t => {
-  const setup = await loggedIn(t, {}, app => {
+  const setup = await saveApp(t, {}, app => {
     app.get('/restore', async request => {
       const tokens = await request.oauth.tokens()
       await request.oauth.save({ ...tokens, refreshToken: 'from elsewhere' })

@@ -4,9 +4,8 @@ import { fileURLToPath } from 'node:url'
 import { createClient } from 'redis'
 import t, { type Test } from 'tap'
 import { redisStore } from '../../lib/redis.ts'
-import { Browser } from '../helpers/browser.ts'
-import { startCluster } from '../helpers/cluster.ts'
-import type { HolderOptions } from '../helpers/holder-process.ts'
+import type { HolderOptions } from '../helpers/lease-holder-process.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { startProvider } from '../helpers/provider.ts'
 import { startRedis } from '../helpers/redis.ts'
 import { startTokenProcess, tokenSet } from '../helpers/token-process.ts'
@@ -14,7 +13,8 @@ import { wrappedStore } from '../helpers/wrapped-store.ts'
 
 /** Starts a process that begins a refresh, and waits there. */
 async function startHolder (t: Test, options: HolderOptions) {
-  const child = fork(fileURLToPath(new URL('../helpers/holder-process.ts', import.meta.url)), [JSON.stringify(options)])
+  const program = fileURLToPath(new URL('../helpers/lease-holder-process.ts', import.meta.url))
+  const child = fork(program, [JSON.stringify(options)])
   t.after(() => { child.kill('SIGKILL') })
   const [begun] = await once(child, 'message')
   t.strictSame(begun, { begun: 'begun' })
@@ -30,54 +30,36 @@ async function startHolder (t: Test, options: HolderOptions) {
   }
 }
 
-t.test('a holder stopped with SIGSTOP past its time and continued sends nothing, and the login lives', async (t) => {
-  const provider = await startProvider(t)
-  const cluster = await startCluster(t, provider, 1, {
-    setup: app => {
-      app.get('/orders', async request => request.oauth.get('orders').json())
-    }
-  })
-  if (cluster === undefined) return
-  const { apps: [app], client, redis, expireTokens, tokenRecords } = cluster
-  const browser = new Browser()
-  await browser.login(`${app!.url}/login/acme`)
+t.test('a lease holder that SIGSTOP stopped until its lease is over sends nothing when it goes on', async (t) => {
+  const setup = await loggedInApp(t, { processes: 1 })
+  if (setup === undefined) return
+  const { provider, client, redis, key, expireTokens, orders, refreshes } = setup
   await expireTokens()
-  const [key] = (await tokenRecords()).keys()
-  const holder = await startHolder(t, {
-    redisUrl: redis.url,
-    providerOptions: provider.providerOptions,
-    id: key!.slice('oauth:'.length)
-  })
+  const { providerOptions } = provider
+  const holder = await startHolder(t, { redisUrl: redis.url, providerOptions, id: key.slice('oauth:'.length) })
   holder.stop()
-  const refreshes = () => provider.tokenRequests.filter(({ body }) => body.grant_type === 'refresh_token').length
-  t.equal((await browser.get(`${app!.url}/orders`)).status, 200, 'another process goes on when the time is over')
+  t.equal((await orders()).status, 200, 'another process goes on when the lease is over')
   t.equal(refreshes(), 1)
-  t.equal(await client.hExists(key!, 'o'), 0)
+  t.equal(await client.hExists(key, 'o'), 0)
   t.match(await holder.goOn(), { code: 'FST_OAUTH_PROVIDER_UNAVAILABLE', reason: 'not_sent' })
   t.equal(refreshes(), 1)
   await expireTokens()
-  t.equal((await browser.get(`${app!.url}/orders`)).status, 200)
+  t.equal((await orders()).status, 200)
   t.equal(provider.refreshTokenReuses, 0)
 })
 
-t.test('a holder that was not stopped sends', async (t) => {
-  const provider = await startProvider(t)
-  const cluster = await startCluster(t, provider, 1)
-  if (cluster === undefined) return
-  const { apps: [app], redis, tokenRecords } = cluster
-  await new Browser().login(`${app!.url}/login/acme`)
-  const [key] = (await tokenRecords()).keys()
-  const holder = await startHolder(t, {
-    redisUrl: redis.url,
-    providerOptions: provider.providerOptions,
-    id: key!.slice('oauth:'.length)
-  })
+t.test('a lease holder that was not stopped sends', async (t) => {
+  const setup = await loggedInApp(t, { processes: 1 })
+  if (setup === undefined) return
+  const { provider, redis, key } = setup
+  const { providerOptions } = provider
+  const holder = await startHolder(t, { redisUrl: redis.url, providerOptions, id: key.slice('oauth:'.length) })
   t.match(await holder.goOn(), { version: Number })
   t.equal(provider.refreshTokensSeen.size, 1)
 })
 
 t.test(
-  'a holder whose clock says that it was stopped sends nothing, and leaves the refresh to others at once',
+  'a lease holder whose clock says that it was stopped sends nothing, and gives its lease up at once',
   async t => {
     const redis = await startRedis(t)
     if (redis === undefined) return
@@ -86,8 +68,8 @@ t.test(
     const provider = await startProvider(t)
     const store = redisStore(connection)
     const stopping = wrappedStore(store, store => ({
-      acquireRefresh: async (id, intent) => {
-        const begun = await store.acquireRefresh(id, intent)
+      acquireRefresh: async (id, lease) => {
+        const begun = await store.acquireRefresh(id, lease)
         stopped.pass(10_000)
         return begun
       }

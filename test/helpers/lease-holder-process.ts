@@ -12,12 +12,12 @@ export interface HolderOptions {
   id: string
 }
 
-// A process of its own: begins a refresh, says so, goes on when it is told to, and says how it ended.
+// A process of its own: acquires the refresh lease, reports it, waits to be told to go on, and reports the outcome.
 const { redisUrl, providerOptions, id } = JSON.parse(process.argv[2]!) as HolderOptions
 const connection = await createClient({ url: redisUrl }).connect()
 const store = wrappedStore(redisStore(connection), store => ({
-  acquireRefresh: async (id, intent) => {
-    const begun = await store.acquireRefresh(id, intent)
+  acquireRefresh: async (id, lease) => {
+    const begun = await store.acquireRefresh(id, lease)
     process.send!({ begun: begun.state })
     await once(process, 'message')
     return begun
