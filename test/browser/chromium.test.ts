@@ -91,7 +91,7 @@ t.test('Chromium brings the cookie along with a form that a provider on another 
 })
 
 t.test(
-  'Chromium: a callback that is loaded once more logs nobody out, and leads on to where its login led',
+  'Chromium: a callback that is loaded once more does not log out, and leads on to where its login led',
   async t => {
     const opened = await openPage(t)
     if (opened === undefined) return
@@ -130,7 +130,7 @@ t.test('Chromium: two tabs both log in', async (t) => {
   }
 })
 
-t.test('Chromium: the form of the password grant says what is wrong, logs in, and slows down who guesses', async t => {
+t.test('Chromium: the form of the password grant says what is wrong, logs in, and slows guesses down', async t => {
   const opened = await openPage(t)
   if (opened === undefined) return
   const { page, complaints } = opened
@@ -161,7 +161,7 @@ t.test('Chromium: the form of the password grant says what is wrong, logs in, an
   await submit('bob', 'also correct')
   t.equal(await page.textContent('h1'), 'Too many attempts')
   await page.goto(url)
-  t.equal(await bodyOf(page), '{"user":"alice"}', 'who is logged in stays so')
+  t.equal(await bodyOf(page), '{"user":"alice"}', 'the user stays logged in')
   t.strictSame(complaints.filter((text) => !/status of (?:401|429)/.test(text)), [])
 })
 
@@ -188,7 +188,7 @@ t.test('Chromium: the plugin\'s pages violate no policy of their own, and their 
   t.strictSame(complaints, [])
 })
 
-t.test('Chromium: a form of another site that posts to /logout logs nobody out', async (t) => {
+t.test('Chromium: a form of another site that posts to /logout does not log out', async (t) => {
   const opened = await openPage(t)
   if (opened === undefined) return
   const { page } = opened

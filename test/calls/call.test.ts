@@ -38,7 +38,7 @@ t.test('request without a method is a GET', async (t) => {
   t.equal((await echoed(body)).method, 'GET')
 })
 
-t.test('each call carries the token of the one who is logged in', async (t) => {
+t.test('each call carries the token of the user who is logged in', async (t) => {
   t.match(await run(oauth => oauth.get('me').json()), { sub: 'alice' })
   const { accessToken } = await run(oauth => oauth.tokens())
   t.equal(requests[0]?.authorization, `Bearer ${accessToken}`)
@@ -49,7 +49,7 @@ t.test('an absolute URL below a resource server is as good as a relative one', a
   t.match(await run(oauth => oauth.get(new URL('me', api.url)).json()), { sub: 'alice' })
 })
 
-t.test('a call says who sends it, unless it says so itself', async t => {
+t.test('a call has a User-Agent, unless it sets its own', async t => {
   t.equal(
     (await echoed(await run(oauth => oauth.get('echo')).then(({ body }) => body))).headers['user-agent'],
     'fastify-oauth-session'
@@ -152,7 +152,7 @@ t.test('the JSON of a HEAD is undefined', async (t) => {
   t.equal(await run(oauth => oauth.head('orders').json()), undefined)
 })
 
-t.test('a call is sent once, whoever reads it how often', async (t) => {
+t.test('a call is sent once, however often it is read', async (t) => {
   await run(async (oauth) => {
     const call = oauth.get('orders')
     const [json, again, text, bytes, answer] = await Promise.all([
@@ -216,7 +216,7 @@ t.test('what was read whole can be read as a stream', async (t) => {
   t.match(JSON.parse(Buffer.concat(chunks).toString()), [{ id: 1 }, { id: 2 }])
 })
 
-t.test('an answer whose body somebody else has taken is not empty, but an error', async (t) => {
+t.test('a response whose body was taken by other code is an error, not empty', async (t) => {
   const error = await run(async (oauth) => {
     const call = oauth.get('orders')
     await (await call).body.dump()
@@ -237,7 +237,7 @@ t.test('a call is a promise: catch, finally and then make plain ones, and send n
   t.equal(requests.length, 1)
 })
 
-t.test('a call goes out although nobody waits for it', async (t) => {
+t.test('a call goes out although it is not awaited', async (t) => {
   const gate = new Gate()
   api.routes['POST events'] = async () => {
     await gate.pass()
@@ -293,7 +293,7 @@ t.test('failures', async (t) => {
     },
     'a call to a place that is refused': (oauth) => oauth.get('https://evil.example/')
   } satisfies Record<string, (oauth: Parameters<Parameters<typeof run>[0]>[0]) => Promise<unknown>>)) {
-    t.test(`${name} that fails and that nobody waits for does not end the process`, async (t) => {
+    t.test(`${name} that fails and is not awaited does not end the process`, async (t) => {
       const seen = unhandled(t)
       await run(async (oauth) => {
         // Another promise of the same failure, so that the test knows when it has happened.
@@ -305,7 +305,7 @@ t.test('failures', async (t) => {
     })
   }
 
-  t.test('everybody who waits for a call that fails hears of it', async (t) => {
+  t.test('every await of a call that fails rejects', async (t) => {
     await run(async (oauth) => {
       const call = oauth.get('x')
       const errors = await Promise.all(
@@ -315,7 +315,7 @@ t.test('failures', async (t) => {
     })
   })
 
-  t.test('a call that has failed tells it to who comes late', async (t) => {
+  t.test('a call that has failed rejects a late await, too', async (t) => {
     await run(async (oauth) => {
       const call = oauth.get('x')
       const first = await rejection(call)

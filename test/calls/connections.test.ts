@@ -18,7 +18,7 @@ async function collectUntil (done: () => boolean): Promise<void> {
   }
 }
 
-t.test('an answer that nobody reads does not keep its connection', async (t) => {
+t.test('a response body that is never read does not keep its connection', async (t) => {
   const dispatcher = new Agent({ connections: 1, pipelining: 1 })
   t.after(() => dispatcher.destroy())
   const { run, provider, requests } = await loggedInApp(t, { oauth: { dispatcher } })
@@ -31,7 +31,7 @@ t.test('an answer that nobody reads does not keep its connection', async (t) => 
   }
   t.beforeEach(() => { over = requests.length = 0 })
 
-  t.test('of a call that nobody waits for', async (t) => {
+  t.test('of a call that is not awaited', async (t) => {
     await run((oauth) => { oauth.post('large', { json: 1 }) })
     await collectUntil(() => over === 1)
     t.match(await run(oauth => oauth.get('orders').json()), [{ id: 1 }])

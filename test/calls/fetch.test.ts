@@ -241,7 +241,7 @@ t.test('a packed body streams as well', async (t) => {
   t.equal(Buffer.from((await reader.read()).value!).toString(), 'data: two\n\n')
 })
 
-t.test('who stops reading ends the request', async (t) => {
+t.test('a reader that stops reading ends the request', async (t) => {
   let closed!: Promise<unknown>
   api.routes['GET events'] = ({ response }) => {
     closed = once(response, 'close')

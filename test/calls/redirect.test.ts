@@ -390,7 +390,7 @@ t.test('a redirect does not lead from the Internet into a private network or ont
     })
   }
 
-  t.test('with redirect: manual it is the caller who looks', async (t) => {
+  t.test('with redirect: manual the caller gets the redirect', async (t) => {
     agent.get('https://api.example').intercept({ path: '/v1/a' }).reply(302, '', { headers: { location: inside.url } })
     t.equal((await run(oauth => oauth.fetch('a', { redirect: 'manual' }))).status, 302)
   })

@@ -8,7 +8,7 @@ for (const tokenPlacement of ['query', 'body'] as const) {
   t.test(`an Authorization header of the caller's does not go out beside a token in the ${tokenPlacement}`, async t => {
     const { run, requests } = await loggedInApp(t, { provider: { tokenPlacement } })
     requests.length = 0
-    await run(oauth => oauth.post('echo', { headers: { Authorization: 'Basic of-somebody-else' } }).json())
+    await run(oauth => oauth.post('echo', { headers: { Authorization: 'Basic of-another-user' } }).json())
     t.match(requests, [{ authorization: undefined, status: 200 }])
   })
 }

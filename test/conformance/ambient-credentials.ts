@@ -7,8 +7,8 @@ import { join } from 'node:path'
  */
 export async function withAmbientCredentials (host: string, work: () => Promise<void>): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'conformance-'))
-  await writeFile(join(folder, '.netrc'), `machine ${host} login somebody password else\n`)
-  const proxy = 'http://somebody:else@127.0.0.1:9'
+  await writeFile(join(folder, '.netrc'), `machine ${host} login user password else\n`)
+  const proxy = 'http://user:password@127.0.0.1:9'
   const ambient = {
     HOME: folder,
     NETRC: join(folder, '.netrc'),

@@ -65,7 +65,7 @@ const PHRASES: [RegExp, (...words: string[]) => Meaning[]][] = [
   ],
   [/^(\w+) (?:is )?(?:empty|blank)$/, name => [claims({ [name!]: '' })]],
   [/^at_hash (?:is )?(?:wrong|invalid|does not match.*)$/, () => [claims({ at_hash: 'wrong' })]],
-  [/^(?:alg(?:orithm)? (?:is )?none|unsigned|not signed)$/, () => [() => ({ signedBy: 'nobody' })]],
+  [/^(?:alg(?:orithm)? (?:is )?none|unsigned|not signed)$/, () => [() => ({ signedBy: 'none' })]],
   [/^(?:all|everything|every claim)? ?(?:valid|good|right|fine|as it should be)$/, () => [() => ({})]]
 ]
 

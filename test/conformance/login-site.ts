@@ -20,7 +20,7 @@ export interface LoginSite {
   userOf (browser: Browser): Promise<string | null>
 }
 
-/** A Fastify app with the plugin, and a provider of its own that logs everybody in. */
+/** A Fastify app with the plugin, and a provider of its own that logs any user in. */
 export async function loginSite (
   cleanup: Cleanup,
   options: Partial<ProviderOptions> = {},

@@ -56,7 +56,7 @@ const SESSION: Record<string, (value: any) => OAuthSessionInit> = {
 export const SETTINGS = [
   ...Object.keys(OPTIONS), ...Object.keys(SESSION), ...CLIENT_KEYS,
   'flow', 'provider', 'auto_refresh', 'token_updater',
-  // Read by whoever sets up clock and network.
+  // Read where clock and network are set up.
   'now', 'token_response', 'api_response', 'discovery',
   // A narrowed or widened scope is never an error here: there is nothing to relax.
   'relax_scope'

@@ -2,7 +2,7 @@ import { chromium, type Browser } from 'playwright-core'
 import type { Test } from 'tap'
 import { findBinary, requireService } from './services.ts'
 
-// It must not speak to anybody but the test: no updates, no sync, no QUIC.
+// It must not connect to anything but the test: no updates, no sync, no QUIC.
 const args = [
   '--disable-gpu', '--disable-quic', '--no-first-run',
   '--disable-background-networking', '--disable-component-update', '--disable-sync',

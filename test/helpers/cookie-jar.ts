@@ -15,7 +15,7 @@ export interface Cookie {
 /** What decides whether a cookie goes along, besides the URL. */
 export interface CookieContext {
   readonly method: string
-  /** Who started the navigation is another site than where it goes. */
+  /** The site that started the navigation is another one than its target. */
   readonly crossSite: boolean
 }
 

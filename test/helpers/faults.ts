@@ -30,7 +30,7 @@ export const drip: Fault = ({ response }) => {
   response.once('close', () => clearInterval(timer))
 }
 
-/** More than anybody should read of a token answer: `bytes` of JSON. */
+/** More than a client should read of a token response: `bytes` of JSON. */
 export const flood =
   (bytes = 4 * 1024 * 1024): Fault =>
     () => ({ status: 200, body: { access_token: 'a'.repeat(bytes) } })

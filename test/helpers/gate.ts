@@ -16,7 +16,7 @@ export function deferred<T = void> (): Deferred<T> {
 }
 
 /**
- * Stops whoever calls `pass()` until the test calls `release()`. Races are arranged with gates, never with sleeps:
+ * Stops every caller of `pass()` until the test calls `release()`. Races are arranged with gates, never with sleeps:
  * the test awaits `arrived`, does what is to happen meanwhile, and lets the held side go on.
  */
 export class Gate<T = void> {
@@ -39,13 +39,13 @@ export class Gate<T = void> {
   }
 
   /** The held side: resolves when the gate is released, at once when it already is. */
-  pass (who: T): Promise<void> {
-    this.arrivals.push(who)
+  pass (arrival: T): Promise<void> {
+    this.arrivals.push(arrival)
     this.#notify()
     return this.#opened.promise
   }
 
-  /** Lets everybody through, now and from now on. */
+  /** Lets every caller through, now and from now on. */
   release (): void {
     this.#opened.resolve()
   }

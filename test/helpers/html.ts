@@ -14,7 +14,7 @@ export interface Form {
   /** As written: relative to the page, empty for the page itself. */
   readonly action: string
   readonly method: 'GET' | 'POST'
-  /** What a browser would submit if nobody touched it: hidden and prefilled inputs. */
+  /** What a browser would submit of an untouched form: hidden and prefilled inputs. */
   readonly fields: Record<string, string>
 }
 

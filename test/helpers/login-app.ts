@@ -82,13 +82,13 @@ export function codeOf (page: Pick<Page, 'text' | 'headers'>): string | undefine
   return /Reference: <code>(\w+)<\/code>/.exec(page.text)?.[1]
 }
 
-/** Asserts that nobody is logged in, neither as the browser sees it nor in the store. */
-export async function assertNobody (
+/** Asserts that no user is logged in, neither as the browser sees it nor in the store. */
+export async function assertLoggedOut (
   t: Test,
   { store, browser, userOf }: Pick<LoginApp, 'store' | 'browser' | 'userOf'>,
   who = browser
 ): Promise<void> {
-  t.equal(await userOf(who), null, 'nobody is logged in')
+  t.equal(await userOf(who), null, 'logged out')
   t.equal(tokenRecords(store).size, 0, 'no token is stored')
   t.notOk([...store.records.values()].some((json) => json.includes('"accounts"')), 'no session names an account')
 }

@@ -80,7 +80,7 @@ export interface Misbehaviour {
   /** Of the ID token's JOSE header; `alg` here is what it says, not what it is signed with. */
   readonly header?: Record<string, unknown>
   /** Signs the ID token: with a key (by default the provider's newest), with an HMAC of these bytes, or not at all. */
-  readonly signedBy?: SigningKey | { readonly hmac: string | Buffer } | 'nobody'
+  readonly signedBy?: SigningKey | { readonly hmac: string | Buffer } | 'none'
   /** Turns the signed ID token into another. */
   readonly idToken?: (jwt: string) => string
   readonly keySet?: unknown
@@ -102,7 +102,7 @@ export type EndpointName = keyof typeof paths
 const seconds = () => Math.floor(Date.now() / 1000)
 
 /**
- * A small OpenID provider that logs everybody in without a question, is right in every point, and wrong in the one that
+ * A small OpenID provider that logs any user in without a question, is right in every point, and wrong in the one that
  * a test says. What a real provider does is told by provider.ts; here is what no real provider can be made to do.
  */
 export class MisbehavingProvider {
@@ -241,7 +241,7 @@ export class MisbehavingProvider {
     return { headers: { 'content-type': 'text/html' }, body }
   }
 
-  /** Checks what RFC 6749 and RFC 7636 ask for: whoever gets tokens here has done it right. */
+  /** Checks what RFC 6749 and RFC 7636 ask for: only a correct request gets tokens here. */
   #exchange ({ form, headers }: ProviderRequest): Reply {
     const credentials = `Basic ${Buffer.from(`${this.clientId}:${this.clientSecret}`).toString('base64')}`
     if (headers.authorization !== credentials) return { status: 401, body: { error: 'invalid_client' } }
@@ -309,7 +309,7 @@ export class MisbehavingProvider {
   /** A JWT, signed as `wrong` says; a text goes into it as it is. */
   signJwt (claims: Record<string, unknown> | string): string {
     const { signedBy = this.keys.at(-1)!, header: changes } = this.wrong
-    const header = override(signedBy === 'nobody'
+    const header = override(signedBy === 'none'
       ? { alg: 'none' }
       : 'hmac' in signedBy ? { alg: 'HS256' } : { alg: signedBy.alg, kid: signedBy.kid }, changes)
     const input = `${base64url(header)}.${base64url(claims)}`
@@ -317,8 +317,8 @@ export class MisbehavingProvider {
   }
 }
 
-function signatureOf (input: string, signer: SigningKey | { readonly hmac: string | Buffer } | 'nobody'): Buffer {
-  if (signer === 'nobody') return Buffer.alloc(0)
+function signatureOf (input: string, signer: SigningKey | { readonly hmac: string | Buffer } | 'none'): Buffer {
+  if (signer === 'none') return Buffer.alloc(0)
   if ('hmac' in signer) return createHmac('sha256', signer.hmac).update(input).digest()
   const { alg, privateKey: key } = signer
   const data = Buffer.from(input)

@@ -16,7 +16,7 @@ declare module 'oidc-provider' {
     status: number
     body: unknown
     type: string
-    /** `false` tells Koa that somebody else answers. */
+    /** `false` tells Koa that other code sends the response. */
     respond?: boolean
     set (headers: Record<string, string>): void
     redirect (url: string): void

@@ -10,7 +10,7 @@ export interface Outside {
   readonly url: string
 }
 
-/** A server that knows nobody, asks for nothing, and notes what it is sent. */
+/** A server without a login that records what it is sent. */
 export async function startOutside (
   t: Pick<Test, 'after'>,
   answer: RequestListener = (_request, response) => response.end('{"outside":true}')

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { once } from 'node:events'
 
 /**
- * Reads the whole body and puts it back, so that the next reader finds the stream as if nobody had touched it.
+ * Reads the whole body and puts it back, so that the next reader finds the stream unread.
  * (oidc-provider would take an already parsed `req.body` too, but complains about it on the console.)
  */
 export async function peekBody (request: IncomingMessage): Promise<string> {

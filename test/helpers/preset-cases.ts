@@ -663,7 +663,7 @@ export const presetCases: Record<string, PresetCase> = {
     preset: options => presets.gitlab({ ...options, baseUrl: 'https://git.example.com/gitlab/' })
   },
 
-  'microsoft, anybody': {
+  'microsoft, any tenant': {
     ...microsoft('common', PERSONAL_TENANT),
     preset: options => presets.microsoft({ ...options, scope: 'openid profile email offline_access' })
   },
@@ -895,7 +895,7 @@ export const presetCases: Record<string, PresetCase> = {
       refresh_token: '{refresh}',
       team: { id: 'T1', name: 'Tea' }
     },
-    // Not the bot: everybody of the workspace would be one user.
+    // Not the bot: all members of the workspace would be one user.
     user: null,
     scope: ['chat:write', 'commands']
   },

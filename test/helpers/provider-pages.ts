@@ -61,7 +61,7 @@ export function loggedOutPage (ctx: Context): void {
   page(ctx, 'Signed out', '')
 }
 
-/** `renderError`: with the reason of an internal error too, since whoever reads it is debugging a test. */
+/** `renderError`: with the reason of an internal error too, for debugging a test. */
 export function errorPage (ctx: Context, out: Record<string, string>, error: Error): void {
   const details = out.error === 'server_error' ? error.stack ?? '' : ''
   page(ctx, 'Error', `<pre>${escapeHtml(`${out.error}: ${out.error_description}\n${details}`)}</pre>`, ctx.status)

@@ -49,7 +49,7 @@ export class RedisServer {
     for await (const line of createInterface(server.stdout)) {
       output.push(line)
       if (line.includes('Ready to accept connections')) {
-        // Nobody reads on: it must neither fill the pipe nor keep this process alive.
+        // The rest is not read: it must neither fill the pipe nor keep this process alive.
         server.stdout.resume()
         return
       }

@@ -41,7 +41,7 @@ export interface ProviderFacts {
   keyIssuer?: string
   /** The provider leaves the nonce out. */
   withoutNonce?: boolean
-  /** The documents that stand somewhere for everybody. `{keys}` stands for the key set. */
+  /** The documents that are public. `{keys}` stands for the key set. */
   documents?: Record<string, unknown>
   /** The user's profile, of one call or several. */
   profile?: ProfileFacts | ProfileFacts[]

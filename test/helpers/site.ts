@@ -10,7 +10,7 @@ export function fetchSite (initiator: URL | undefined, target: URL): FetchSite {
   return sameSite ? 'same-site' : 'cross-site'
 }
 
-/** A redirect cannot bring a request nearer: whoever was cross-site on the way stays it. */
+/** A redirect cannot bring a request nearer: once cross-site, it stays cross-site. */
 export function fartherSite (a: FetchSite, b: FetchSite): FetchSite {
   return byDistance[Math.max(byDistance.indexOf(a), byDistance.indexOf(b))] as FetchSite
 }

@@ -5,7 +5,7 @@ import { expireTokens, tokenRecords } from '../helpers/records.ts'
 
 // Several accounts in one login: the one that was logged in with is the login, and no other takes its place.
 
-/** Two providers, `acme` and `gh`, on which everybody is alice. */
+/** Two providers, `acme` and `gh`, whose user is always alice. */
 const twoProviders: LoginAppOptions = {
   providers: ({ providerOptions }) => ({ acme: providerOptions, gh: providerOptions }),
   setup: (app: FastifyInstance) => {
@@ -31,7 +31,7 @@ const twoProviders: LoginAppOptions = {
     app.get('/guarded/:name', { onRequest: app.oauth.requireLogin({ provider: 'gh' }) }, async () => 'passed')
   }
 }
-const nobody = { provider: null, user: null, authenticated: false, accounts: [] }
+const loggedOut = { provider: null, user: null, authenticated: false, accounts: [] }
 const invalidGrant = { status: 400, body: { error: 'invalid_grant' } }
 
 for (const [how, path] of Object.entries({
@@ -49,7 +49,7 @@ for (const [how, path] of Object.entries({
     t.equal(tokenRecords(store).size, 0, 'no token of either account is left')
     t.equal((await browser.get(`${url}/guarded`, asJson)).status, 401)
     t.equal((await browser.get(`${url}/guarded/gh`, asJson)).status, 401)
-    t.strictSame((await browser.get(`${url}/who`)).json(), nobody)
+    t.strictSame((await browser.get(`${url}/who`)).json(), loggedOut)
     t.equal((await browser.get(`${url}/tokens/gh`, asJson)).status, 401)
   })
 }
@@ -66,7 +66,7 @@ for (const path of ['/guarded', '/guarded/gh', '/tokens/gh', '/refresh/gh', '/to
       const page = await browser.get(url + path, asJson)
       t.equal(page.status, 401)
       t.equal(tokenRecords(store).size, 0, 'no token of either account is left')
-      t.strictSame((await browser.get(`${url}/who`)).json(), nobody)
+      t.strictSame((await browser.get(`${url}/who`)).json(), loggedOut)
     }
   )
 }

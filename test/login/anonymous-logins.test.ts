@@ -9,7 +9,7 @@ import { startRedis } from '../helpers/redis.ts'
 import { RedisSessionStore } from '../helpers/redis-session-store.ts'
 import { startMisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 
-// Anybody may begin a login, as often as they like, and never come back.
+// An anonymous client may begin any number of logins and finish none.
 
 const VISITS = 100_000
 const AT_ONCE = 100

@@ -6,7 +6,7 @@ import { Gate } from '../helpers/gate.ts'
 import { captureLog } from '../helpers/log.ts'
 import {
   asJson,
-  assertNobody,
+  assertLoggedOut,
   callbackUrl,
   codeOf,
   loginApp,
@@ -22,7 +22,7 @@ import { tokenRecords } from '../helpers/records.ts'
 // What the callback must refuse and must survive. "oidcc-client-test…" names the module of the OpenID Foundation's
 // relying-party test plan that a test reproduces.
 
-/** Asserts that a callback was refused, nobody is logged in and no code was redeemed. */
+/** Asserts that a callback was refused, no user is logged in and no code was redeemed. */
 async function assertRefused (
   t: Test,
   app: LoginApp,
@@ -33,7 +33,7 @@ async function assertRefused (
   t.equal(codeOf(page), code)
   if (reason !== undefined) t.equal(app.errors.at(-1)?.reason, reason)
   t.equal(app.provider.asked('token').length, 0, 'no token request')
-  await assertNobody(t, app)
+  await assertLoggedOut(t, app)
 }
 
 // State
@@ -93,7 +93,7 @@ t.test('a callback with nothing at all is refused', async t => {
   await assertRefused(t, app, await app.browser.post(`${app.url}/login/acme/callback`, asJson))
 })
 
-t.test('login CSRF: an answer that an attacker obtained logs nobody in whose browser is sent to it', async t => {
+t.test('login CSRF: a response that an attacker obtained does not log in a browser that is sent to it', async t => {
   const app = await loginApp(t)
   const attacker = new Browser()
   const url = await callbackUrl(attacker, `${app.url}/login/acme`)
@@ -137,7 +137,7 @@ t.test('a callback that is opened a second time logs in no second time', async t
   t.strictSame((await browser.get(callback)).json(), { user: 'alice' })
   const again = await browser.get(callback, asJson)
   t.equal(codeOf(again), 'FST_OAUTH_STATE_MISMATCH')
-  t.equal(await userOf(browser), 'alice', 'the back button logs nobody out')
+  t.equal(await userOf(browser), 'alice', 'the back button does not log out')
 
   const copy = new Browser()
   copy.cookies = cookies
@@ -227,13 +227,13 @@ t.test("a callback that is loaded once more is refused where that login is not t
     t.equal(codeOf(page), 'FST_OAUTH_STATE_MISMATCH', what)
   }
   await refused('an API caller', browser, asJson)
-  await refused('nobody is logged in', new Browser())
+  await refused('an anonymous request', new Browser())
   provider.subject = 'bob'
   const bob = new Browser()
   await bob.login(`${url}/login/acme`)
-  await refused('somebody else is logged in, in another browser', bob)
+  await refused('another user is logged in, in another browser', bob)
   await browser.login(`${url}/login/acme`)
-  await refused('somebody else is logged in since', browser)
+  await refused('another user has logged in since', browser)
   t.equal(await userOf(browser), 'bob')
   await browser.post(`${url}/logout`)
   await refused('after the logout', browser)
@@ -315,13 +315,13 @@ t.test('mix-up: the state of one provider is refused on the callback of another,
 t.test('the callback of a provider that does not exist is a 404', async t => {
   const app = await loginApp(t)
   const callback = await callbackUrl(app.browser, `${app.url}/login/acme`)
-  const page = await app.browser.get(callback.replace('/acme/', '/nobody/'), asJson)
+  const page = await app.browser.get(callback.replace('/acme/', '/unknown/'), asJson)
   await assertRefused(t, app, page, { status: 404, code: 'FST_OAUTH_UNKNOWN_PROVIDER' })
 })
 
 t.test('the page about a provider that does not exist leads to those that do', async t => {
   const { browser, url } = await loginApp(t)
-  const page = await browser.get(`${url}/login/nobody`)
+  const page = await browser.get(`${url}/login/unknown`)
   t.match(page.text, '<a class="button primary" href="/login">Log in another way</a>')
 })
 
@@ -363,7 +363,7 @@ for (const name of ['state', 'code']) {
     )
     t.equal(page.status, 400)
     t.equal(app.provider.asked('token').length, 0)
-    await assertNobody(t, app)
+    await assertLoggedOut(t, app)
   })
 }
 
@@ -413,7 +413,7 @@ t.test('a code that the provider does not accept ends the login, and only that',
   t.equal(page.status, 400)
   t.match(page.json(), { code: 'FST_OAUTH_AUTHORIZATION_FAILED', oauthError: 'invalid_grant', provider: 'acme' })
   t.equal(app.provider.asked('token').length, 1, 'a one-time code is sent once')
-  await assertNobody(t, app)
+  await assertLoggedOut(t, app)
 })
 
 t.test('code injection: a code of another login is refused by its PKCE verifier', async t => {
@@ -425,7 +425,7 @@ t.test('code injection: a code of another login is refused by its PKCE verifier'
     asJson
   )
   t.match(page.json(), { code: 'FST_OAUTH_AUTHORIZATION_FAILED', oauthError: 'invalid_grant' })
-  await assertNobody(t, app)
+  await assertLoggedOut(t, app)
 })
 
 // Errors of the provider
@@ -445,7 +445,7 @@ t.test('access_denied is a 403, and no token is asked for', async t => {
   t.match(page.json(), { oauthError: 'access_denied', oauthErrorDescription: 'the user said no', provider: 'acme' })
 })
 
-t.test('a user who says no at a real provider is back on a page with a way on', async t => {
+t.test('a user who declines at a real provider gets a page with a link on', async t => {
   const provider = await startProvider(t)
   const { url } = await buildApp(t, { oauth: { providers: { acme: { ...provider.providerOptions, title: 'Acme' } } } })
   const browser = new Browser()
@@ -517,7 +517,7 @@ t.test('XSS: for an API caller it is JSON, and says so', async t => {
   t.equal(page.json().oauthError, hostile)
 })
 
-t.test("an error without a state of this browser's is not shown: anybody could have written the link", async t => {
+t.test("an error without a state of this browser's is not shown: a third party may have written the link", async t => {
   const app = await loginApp(t)
   for (const accept of ['text/html', 'application/json']) {
     const page = await app.browser.get(
@@ -564,7 +564,7 @@ t.test(
   async t => {
     const log = captureLog()
     const app = await loginApp(t, { fastify: { logger: log.logger } })
-    const secrets = ['a-code-of-somebody', 'a-state-of-somebody']
+    const secrets = ['a-code-of-another-user', 'a-state-of-another-user']
     for (const error of ['a\r\nb\u2028c\u202e\u0007d', 'x'.repeat(5000), secrets.join(' ')]) {
       const query = new URLSearchParams({ error, code: secrets[0]!, state: secrets[1]! })
       await app.browser.get(`${app.url}/login/acme/callback?${query}`, asJson)
@@ -668,7 +668,7 @@ t.test('a provider without `issuer` in its options may send any: there is nothin
     providers: ({ staticOptions }) => ({ acme: staticOptions }),
     wrong: {
       callback: params => {
-        params.set('iss', 'https://whoever.example')
+        params.set('iss', 'https://other.example')
       }
     }
   })

@@ -2,7 +2,7 @@ import { text } from 'node:stream/consumers'
 import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
 import { listen } from '../helpers/listen.ts'
-import { asJson, assertNobody, codeOf, loginApp, type LoginApp } from '../helpers/login-app.ts'
+import { asJson, assertLoggedOut, codeOf, loginApp, type LoginApp } from '../helpers/login-app.ts'
 import type { Misbehaviour } from '../helpers/misbehaving-provider.ts'
 import { createProvider, OAuthError, type ProviderOptions } from '../../lib/index.ts'
 
@@ -172,10 +172,10 @@ t.test('a redirect is not followed', async (t) => {
   })
   t.equal(await refusal(app), 'FST_OAUTH_RESPONSE_STATUS')
   t.strictSame(other.requests, [])
-  await assertNobody(t, app)
+  await assertLoggedOut(t, app)
 })
 
-t.test('what goes wrong is a typed error, nobody is logged in, and no token is told', async (t) => {
+t.test('a failure is a typed error without a token, and no user is logged in', async (t) => {
   const me: FetchProfile = async ({ call }) => call('me').json<object>()
   const answered = (answer: ApiAnswer, provider?: Partial<ProviderOptions>): Setup => ({
     fetchProfile: me, answers: { '/v2/me': answer }, ...(provider !== undefined && { provider })
@@ -208,7 +208,7 @@ t.test('what goes wrong is a typed error, nobody is logged in, and no token is t
     t.ok(error instanceof OAuthError && error.provider === 'acme', what)
     const shown = inspect(error, { depth: 5 })
     t.strictSame(app.provider.secrets.filter(secret => shown.includes(secret)), [], what)
-    await assertNobody(t, app)
+    await assertLoggedOut(t, app)
   }
 })
 
@@ -238,7 +238,7 @@ t.test('beside an ID token', async (t) => {
     setup: (app) => { app.get('/user', async ({ oauth: { user, claims } }) => ({ user, claims })) }
   })
 
-  await t.test('the ID token says who logged in, the profile what is known of them', async (t) => {
+  await t.test('the ID token identifies the user, the profile describes them', async (t) => {
     const app = await withIssuer(() => ({ name: 'Alice', id: 99, iss: 'https://evil.example', aud: 'another' }), alice)
     await logIn(app)
     const { user, claims } = (await app.browser.get(`${app.url}/user`)).json()
@@ -257,7 +257,7 @@ t.test('beside an ID token', async (t) => {
     const app = await withIssuer(() => ({ sub: 'mallory' }))
     t.equal(codeOf(await app.browser.get(`${app.url}/login/acme`, asJson)), 'FST_OAUTH_INVALID_RESPONSE')
     t.equal(app.errors[0]?.reason, 'subject_mismatch')
-    await assertNobody(t, app)
+    await assertLoggedOut(t, app)
   })
 
   await t.test('an address of the profile is not verified by what the ID token says of another one', async (t) => {

@@ -325,7 +325,7 @@ for (const [what, status, body] of [
   ['a page with 200', 200, '<h1>Log in</h1>'],
   ['an empty 200', 200, '']
 ] as const) {
-  t.test(`password: nobody guesses without a limit at a server that answers ${what}`, async t => {
+  t.test(`password: guesses are limited at a server that answers ${what}`, async t => {
     const { app, server } = await passwordApp(t)
     server.refusal = { status, body }
     const post = () =>
@@ -399,7 +399,7 @@ t.test('throttle: failures are forgotten in their time, and a success forgets th
   t.strictSame(throttle.begin(['user:a', 'browser:b']), 900, 'the longest of all')
 })
 
-t.test('throttle: names that a stranger makes up take a bounded place, the oldest goes', async t => {
+t.test('throttle: made-up user names take bounded memory, the oldest entry goes', async t => {
   const throttle = new LoginThrottle(() => 0)
   const fail = (key: string) => {
     if (throttle.begin([key]) === 0) throttle.end([key], 'failed')
@@ -649,7 +649,7 @@ t.test('an account is added to a login only by the session that asked for it', a
     }
   })
   const browser = new Browser()
-  t.equal((await browser.get(`${url}/link`)).status, 401, 'nobody to add it to')
+  t.equal((await browser.get(`${url}/link`)).status, 401, 'no user to add it to')
   await browser.login(`${url}/login/acme`)
   const page = await browser.login(`${url}/link`, { user: 'bob' })
   t.strictSame(page.json(), ['acme:alice', 'other:bob'])
@@ -667,7 +667,7 @@ t.test('an account is added to a login only by the session that asked for it', a
 })
 
 t.test(
-  'account linking: somebody else at the provider that was logged in with gets a session of their own, and no ' +
+  'account linking: another user of the provider of the login gets a session of their own, and no ' +
     'account of the one before',
   async t => {
     const { browser, url, provider, store } = await loginApp(t, {

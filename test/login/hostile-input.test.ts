@@ -4,7 +4,7 @@ import t from 'tap'
 import type { Page } from '../helpers/browser.ts'
 import { codeOf, loginApp, type LoginAppOptions } from '../helpers/login-app.ts'
 
-// What a stranger may send to the plugin's routes: whatever it is, the answer is one that was meant, it leads nowhere
+// What an anonymous client may send to the plugin's routes: each request gets a response that was meant, leads nowhere
 // but to the app or its provider, repeats nothing that a browser would run, and the app goes on.
 
 const MARK = '"><svg/onload=alert(1)>'
@@ -90,7 +90,7 @@ const requests: Record<string, Sent> = {
     }
   },
   'another method in a header': { headers: { 'x-http-method-override': 'POST', 'x-method-override': 'DELETE' } },
-  'a request id of the stranger\'s': { headers: { 'request-id': MARK, 'x-request-id': MARK } },
+  'a request id of the client\'s own': { headers: { 'request-id': MARK, 'x-request-id': MARK } },
   'an Origin that is none': { headers: { origin: MARK } },
   'two sites at once': { headers: { 'sec-fetch-site': 'same-origin, cross-site', origin: `https://${EVIL}` } },
   'a site in capital letters': { headers: { 'sec-fetch-site': 'Cross-Site' } },
@@ -161,7 +161,7 @@ function complaints (issuer: string, { statusCode, headers, body }: Answer): str
       `leads to ${location}`
     ),
     ...found(JSON.stringify(others).includes(EVIL), `another site in the headers: ${JSON.stringify(others)}`),
-    ...found(html && body.includes('<svg'), 'markup of the stranger\'s'),
+    ...found(html && body.includes('<svg'), 'markup of the client\'s'),
     ...found(html && !/default-src 'none'/.test(String(headers['content-security-policy'])), 'a page without policy'),
     ...found(headers['cache-control'] !== 'no-store', 'may be kept'),
     // The form for name and password says itself what is wrong.
@@ -177,7 +177,7 @@ function complaints (issuer: string, { statusCode, headers, body }: Answer): str
 const options: LoginAppOptions = { providers, fastify: { trustProxy: true, requestIdHeader: 'request-id' } }
 
 for (const [what, { query, headers, payload }] of Object.entries(requests)) {
-  t.test(`a stranger who sends ${what}`, async (t) => {
+  t.test(`an anonymous client that sends ${what}`, async (t) => {
     const { app, provider, browser, url } = await loginApp(t, options)
     for (const method of payload === undefined ? ['GET', 'POST'] as const : ['POST'] as const) {
       for (const path of routes[method]) {
@@ -229,7 +229,7 @@ const raw: Record<string, string> = {
 }
 
 for (const [what, bytes] of Object.entries(raw)) {
-  t.test(`a stranger who sends ${what}`, async t => {
+  t.test(`an anonymous client that sends ${what}`, async t => {
     const { provider, browser, url } = await loginApp(t, {
       ...options,
       setup: app => {

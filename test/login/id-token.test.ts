@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import { createKeySource } from '../../lib/oauth/jwks.ts'
 import { Browser } from '../helpers/browser.ts'
 import { deferred, Gate } from '../helpers/gate.ts'
-import { asJson, assertNobody, callbackUrl, codeOf, loginApp, type LoginAppOptions } from '../helpers/login-app.ts'
+import { asJson, assertLoggedOut, callbackUrl, codeOf, loginApp, type LoginAppOptions } from '../helpers/login-app.ts'
 import {
   createKey,
   publicJwk,
@@ -31,7 +31,7 @@ async function assertRefused (t: Test, wrong: Wrong, reason: string, options: Lo
   t.equal(codeOf(page), 'FST_OAUTH_INVALID_ID_TOKEN')
   t.match(errors, [{ code: 'FST_OAUTH_INVALID_ID_TOKEN', provider: 'acme', reason }])
   t.equal(errors.length, 1)
-  await assertNobody(t, app)
+  await assertLoggedOut(t, app)
 }
 
 const refusals: Record<string, [wrong: Wrong, reason: string]> = {
@@ -69,9 +69,9 @@ const refusals: Record<string, [wrong: Wrong, reason: string]> = {
   'whose at_hash is that of another access token': [{ claims: { at_hash: 'a'.repeat(22) } }, 'at_hash'],
   'whose at_hash is no string': [{ claims: { at_hash: 1 } }, 'at_hash'],
   // oidcc-client-test-idtoken-sig-none: allowed by the module where it was asked for, which never happens here
-  'that nobody signed': [{ signedBy: 'nobody' }, 'alg'],
-  'that nobody signed, of a provider that promises no better': [
-    { signedBy: 'nobody', metadata: { id_token_signing_alg_values_supported: ['none'] } },
+  'without a signature': [{ signedBy: 'none' }, 'alg'],
+  'without a signature, of a provider that announces none': [
+    { signedBy: 'none', metadata: { id_token_signing_alg_values_supported: ['none'] } },
     'alg'
   ],
   // oidcc-client-test-invalid-sig-hs256
@@ -90,10 +90,10 @@ const refusals: Record<string, [wrong: Wrong, reason: string]> = {
     }),
     'alg'
   ],
-  'whose algorithm is none, in letters of another size': [{ signedBy: 'nobody', header: { alg: 'nOnE' } }, 'alg'],
+  'whose algorithm is none, in letters of another size': [{ signedBy: 'none', header: { alg: 'nOnE' } }, 'alg'],
   'without algorithm': [{ header: { alg: undefined } }, 'malformed'],
   // oidcc-client-test-invalid-sig-rs256
-  "signed by a stranger under the provider's key id": [
+  "signed by a third party under the provider's key id": [
     ({ keys: [key] }) => ({ signedBy: { ...strangeKey, kid: key!.kid } }),
     'signature'
   ],
@@ -214,7 +214,7 @@ for (const [what, options] of Object.entries({
   'a provider without ID tokens': { providers: ({ staticOptions }) => ({ acme: staticOptions }) },
   'a scope without openid': { provider: { scope: 'profile' } }
 } satisfies Record<string, LoginAppOptions>)) {
-  t.test(`maxAge of a single login is refused with ${what}: nobody could check it`, async t => {
+  t.test(`maxAge of a single login is refused with ${what}: it could not be checked`, async t => {
     const { provider, browser, url } = await loginApp(t, { setup: stepUp, ...options })
     t.equal(codeOf(await browser.get(`${url}/again`, { ...asJson, redirect: 'manual' })), 'FST_OAUTH_INVALID_OPTIONS')
     t.equal(provider.asked('authorization').length, 0)
@@ -410,7 +410,7 @@ t.test(
   }
 )
 
-t.test('a new key under an old name is fetched, once for all who meet it', async t => {
+t.test('a new key under an old name is fetched, once for all logins that meet it', async t => {
   const { provider, browser, url } = await loginApp(t)
   await browser.login(`${url}/login/acme`)
   provider.keys = [{ ...createKey(), kid: provider.keys[0]!.kid }]
@@ -492,7 +492,7 @@ t.test('takes an ID token without key id where one key is listed twice', async t
   t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
 })
 
-t.test("a stranger's signature is none of two keys of one name either", t =>
+t.test("a third party's signature matches neither of two keys of one name", t =>
   assertRefused(
     t,
     ({ keys: [key] }) => ({
@@ -553,7 +553,7 @@ t.test('key source: after the pause an unknown key is looked for once more', asy
   t.equal(keys.fetches, 3)
 })
 
-t.test('key source: who asks while the set is being fetched waits for it', async t => {
+t.test('key source: a caller that asks while the set is being fetched waits for it', async t => {
   const keys = keySource([oldKey])
   await keys.find(oldKey)
   const { promise, resolve } = deferred()
@@ -610,7 +610,7 @@ t.test('a key that is published for encryption verifies nothing', t =>
   assertRefused(t, ({ keys: [key] }) => ({ keySet: { keys: [publicJwk(key!, { use: 'enc' })] } }), 'key')
 )
 
-t.test('keys of a kind that nobody knows do no harm beside a good one', async t => {
+t.test('keys of an unknown kind do no harm beside a good one', async t => {
   const { provider, browser, url } = await loginApp(t)
   provider.wrong = {
     keySet: { keys: [{ kty: 'XYZ', kid: 'x' }, { kty: 'oct', kid: 'y', k: 'c2VjcmV0' }, publicJwk(provider.keys[0]!)] }
@@ -633,7 +633,7 @@ for (const header of ['jku', 'x5u'] as const) {
         provider.requests.filter(({ path }) => path.startsWith('/attacker')),
         []
       )
-      await assertNobody(t, app)
+      await assertLoggedOut(t, app)
     }
   )
 }
@@ -673,13 +673,13 @@ const noKeys: Record<string, [misbehaviour: Misbehaviour, status: number, code: 
 }
 
 for (const [what, [wrong, status, code]] of Object.entries(noKeys)) {
-  t.test(`a key set that is ${what} logs nobody in, and is not kept`, async t => {
+  t.test(`a key set that is ${what} does not log in, and is not kept`, async t => {
     const app = await loginApp(t, { wrong, provider: { requestTimeout: what === 'nothing' ? 1_000 : 10_000 } })
     const { provider, browser, url } = app
     const page = await browser.login(`${url}/login/acme`, asJson)
     t.equal(page.status, status)
     t.equal(codeOf(page), code)
-    await assertNobody(t, app)
+    await assertLoggedOut(t, app)
     provider.wrong = {}
     t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
   })
@@ -689,7 +689,7 @@ t.test('a key set address that is plain http, elsewhere, is not asked', async t 
   const app = await loginApp(t, { wrong: { metadata: { jwks_uri: 'http://keys.example/jwks' } } })
   const page = await app.browser.login(`${app.url}/login/acme`, asJson)
   t.equal(codeOf(page), 'FST_OAUTH_INSECURE_TRANSPORT')
-  await assertNobody(t, app)
+  await assertLoggedOut(t, app)
 })
 
 // Userinfo
@@ -700,14 +700,14 @@ t.test('userinfo about another user is refused', async t => {
   const page = await app.browser.login(`${app.url}/login/acme`, asJson)
   t.equal(page.status, 502)
   t.match(app.errors, [{ code: 'FST_OAUTH_INVALID_RESPONSE', reason: 'subject_mismatch' }])
-  await assertNobody(t, app)
+  await assertLoggedOut(t, app)
 })
 
-t.test('userinfo about nobody is refused', async t => {
+t.test('userinfo without a sub is refused', async t => {
   const app = await loginApp(t, { provider: { scope: 'openid profile' }, wrong: { userinfo: { sub: undefined } } })
   const page = await app.browser.login(`${app.url}/login/acme`, asJson)
   t.equal(page.status, 502)
-  await assertNobody(t, app)
+  await assertLoggedOut(t, app)
 })
 
 // oidcc-client-test-scope-userinfo-claims, oidcc-client-test-userinfo-bearer-header
@@ -769,10 +769,10 @@ for (const [what, reply] of Object.entries({
   HTML: { headers: { 'content-type': 'text/html' }, body: '<h1>Hello</h1>' },
   'a list': { body: ['alice'] },
   'the JSON null': { headers: { 'content-type': 'application/json' }, body: 'null' },
-  'a user without id': { body: { name: 'Somebody' } },
+  'a user without id': { body: { name: 'Alice' } },
   'a user whose id is an object': { body: { sub: { toString: 'alice' } } }
 })) {
-  t.test(`a plain OAuth 2 login is refused where userinfo is ${what}: it would be a login of nobody`, async t => {
+  t.test(`a plain OAuth 2 login is refused where userinfo is ${what}: the login would have no user`, async t => {
     const app = await loginApp(t, {
       providers: ({ staticOptions }) => ({ acme: staticOptions }),
       wrong: { instead: { userinfo: reply } }
@@ -780,7 +780,7 @@ for (const [what, reply] of Object.entries({
     const page = await app.browser.login(`${app.url}/login/acme`, asJson)
     t.ok(page.status >= 500, page.text)
     t.match(codeOf(page), /^FST_OAUTH_(?:INVALID_RESPONSE|PROVIDER_UNAVAILABLE)$/)
-    await assertNobody(t, app)
+    await assertLoggedOut(t, app)
   })
 }
 
@@ -819,8 +819,8 @@ t.test(
 const dropped: Record<string, Wrong> = {
   'for another client': { claims: { aud: 'another-client' } },
   'that has expired': { claims: { exp: now() - 3600 } },
-  'that nobody signed': { signedBy: 'nobody' },
-  'about somebody else, signed by a stranger': ({ keys: [key] }) => ({
+  'without a signature': { signedBy: 'none' },
+  'about another user, signed by a third party': ({ keys: [key] }) => ({
     claims: { sub: 'mallory' },
     signedBy: { ...strangeKey, kid: key!.kid }
   }),
@@ -854,7 +854,7 @@ for (const [what, wrong] of Object.entries(dropped)) {
 // oidcc-client-test-refresh-token-invalid-issuer, oidcc-client-test-refresh-token-invalid-sub
 for (const [what, claims] of Object.entries({
   'of another issuer': { iss: 'https://issuer.example' },
-  'about somebody else': { sub: 'mallory' }
+  'about another user': { sub: 'mallory' }
 })) {
   t.test(`a refreshed ID token ${what} ends the login, and none of its tokens is used`, async t => {
     const app = await loginApp(t, { setup: refreshRoute })
@@ -864,13 +864,13 @@ for (const [what, claims] of Object.entries({
     const page = await browser.get(`${url}/refresh`, asJson)
     t.equal(page.status, 401)
     t.equal(codeOf(page), 'FST_OAUTH_LOGIN_ENDED')
-    await assertNobody(t, app)
+    await assertLoggedOut(t, app)
   })
 }
 
 t.test(
   'a refreshed ID token of another issuer that the options accept as well ends the login: the same subject there ' +
-    'is somebody else',
+    'is another user',
   async t => {
     const app = await loginApp(t, { ...manyIssuers, setup: refreshRoute, wrong: { claims: { iss: tenant('one') } } })
     const { provider, browser, url } = app
@@ -878,6 +878,6 @@ t.test(
     t.strictSame((await browser.get(`${url}/refresh`)).json(), { renewed: true, idToken: 'new' })
     provider.wrong = { claims: { iss: tenant('two') } }
     t.equal(codeOf(await browser.get(`${url}/refresh`, asJson)), 'FST_OAUTH_LOGIN_ENDED')
-    await assertNobody(t, app)
+    await assertLoggedOut(t, app)
   }
 )

@@ -4,7 +4,7 @@ import { Browser } from '../helpers/browser.ts'
 import { buildApp } from '../helpers/build-app.ts'
 import { captureLog } from '../helpers/log.ts'
 import { startChromium } from '../helpers/chromium.ts'
-import { assertNobody, loginApp } from '../helpers/login-app.ts'
+import { assertLoggedOut, loginApp } from '../helpers/login-app.ts'
 import { halfHash, startMisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import { startProvider } from '../helpers/provider.ts'
 import { createProvider } from '../../lib/index.ts'
@@ -88,7 +88,7 @@ t.test(
 )
 
 t.test(
-  'implicit, in a real browser: the answer of a login that was begun elsewhere logs nobody in, and leaves no token ' +
+  'implicit, in a real browser: a response to a login that was begun elsewhere does not log in, and leaves no token ' +
     'in the address bar',
   async t => {
     const chromium = await startChromium(t)
@@ -96,7 +96,7 @@ t.test(
     const { url } = await implicitApp(t)
     const page = await chromium.newPage()
     const problems = violations(page)
-    await page.goto(`${url}/login/acme/callback#access_token=stolen&token_type=Bearer&state=somebody-elses`)
+    await page.goto(`${url}/login/acme/callback#access_token=stolen&token_type=Bearer&state=of-another-user`)
     await page.getByRole('heading', { name: 'This login has run out' }).waitFor()
     t.equal(page.url(), `${url}/login/acme/callback`)
     t.strictSame(
@@ -123,7 +123,7 @@ t.test('implicit: an answer of another login is refused', async (t) => {
   const browser = new Browser()
   await browser.get(`${url}/login/acme`, { redirect: 'manual' })
   const answer = await browser.post(`${url}/login/acme/callback`, {
-    form: { access_token: 'stolen', token_type: 'Bearer', state: 'somebody-elses' }
+    form: { access_token: 'stolen', token_type: 'Bearer', state: 'of-another-user' }
   })
   t.equal(answer.status, 400)
   t.strictSame((await browser.get(`${url}/me`)).json(), { user: null, authenticated: false })
@@ -137,7 +137,7 @@ t.test('implicit: an access token without an ID token is no login', async (t) =>
   t.equal(query.get('response_type'), 'token')
   t.equal(query.get('code_challenge'), null)
   const answer = await browser.post(`${url}/login/acme/callback`, {
-    form: { access_token: 'of-somebody', token_type: 'Bearer', state: query.get('state')!, iss: provider.issuer },
+    form: { access_token: 'of-another-user', token_type: 'Bearer', state: query.get('state')!, iss: provider.issuer },
     redirect: 'manual'
   })
   t.equal(answer.status, 302)
@@ -145,7 +145,7 @@ t.test('implicit: an access token without an ID token is no login', async (t) =>
   t.match(
     await browser.get(`${url}/members`, { redirect: 'manual' }),
     { status: 401, text: /openid/ },
-    'requireLogin lets nobody pass, and sends nobody round in circles'
+    'requireLogin lets no request pass, and makes no redirect loop'
   )
 })
 
@@ -155,14 +155,14 @@ t.test('implicit: a refresh token in the answer, which no server issues there, i
   const start = await browser.get(`${url}/login/acme`, { redirect: 'manual' })
   const state = new URL(start.location!).searchParams.get('state')!
   const form = {
-    access_token: 'of-somebody',
+    access_token: 'of-another-user',
     token_type: 'Bearer',
-    refresh_token: 'of-somebody-else',
+    refresh_token: 'of-another-user',
     state,
     iss: provider.issuer
   }
   t.equal((await browser.post(`${url}/login/acme/callback`, { form, redirect: 'manual' })).status, 302)
-  t.match((await browser.get(`${url}/tokens`)).json(), { accessToken: 'of-somebody', refreshToken: null })
+  t.match((await browser.get(`${url}/tokens`)).json(), { accessToken: 'of-another-user', refreshToken: null })
 })
 
 const mixedUp: Record<string, Record<string, string>> = {
@@ -177,7 +177,7 @@ for (const [what, fields] of Object.entries(mixedUp)) {
     const start = await browser.get(`${url}/login/acme`, { redirect: 'manual' })
     const state = new URL(start.location!).searchParams.get('state')!
     const answer = await browser.post(`${url}/login/acme/callback`, {
-      form: { access_token: 'of-somebody', token_type: 'Bearer', state, ...fields },
+      form: { access_token: 'of-another-user', token_type: 'Bearer', state, ...fields },
       headers: { accept: 'application/json' }
     })
     t.match(answer.json(), { statusCode: 400, code: 'FST_OAUTH_AUTHORIZATION_FAILED' })
@@ -191,7 +191,7 @@ t.test('implicit: with openid an answer without an ID token is refused', async (
   const start = await browser.get(`${url}/login/acme`, { redirect: 'manual' })
   const state = new URL(start.location!).searchParams.get('state')!
   const answer = await browser.post(`${url}/login/acme/callback`, {
-    form: { access_token: 'of-somebody', token_type: 'Bearer', state, iss: provider.issuer },
+    form: { access_token: 'of-another-user', token_type: 'Bearer', state, iss: provider.issuer },
     headers: { accept: 'application/json' }
   })
   t.match(answer.json(), { statusCode: 502, code: 'FST_OAUTH_INVALID_ID_TOKEN' })
@@ -206,7 +206,7 @@ async function implicitAnswer (t: Test, claims: Record<string, unknown> = {}) {
   const now = Math.floor(Date.now() / 1000)
   const { issuer: iss, clientId: aud } = provider
   const idToken = provider.signJwt({ iss, sub: 'alice', aud, exp: now + 300, iat: now, nonce, ...claims })
-  const form = { access_token: 'of-somebody', token_type: 'Bearer', id_token: idToken, state: state! }
+  const form = { access_token: 'of-another-user', token_type: 'Bearer', id_token: idToken, state: state! }
   const page = await browser.post(`${url}/login/acme/callback`, { form, headers: { accept: 'application/json' } })
   return { ...app, page }
 }
@@ -215,17 +215,17 @@ t.test('implicit: an access token beside an ID token without at_hash is refused'
   const app = await implicitAnswer(t)
   t.match(app.page.json(), { statusCode: 502, code: 'FST_OAUTH_INVALID_ID_TOKEN' })
   t.match(app.errors, [{ reason: 'at_hash' }])
-  await assertNobody(t, app)
+  await assertLoggedOut(t, app)
 })
 
 t.test('implicit: the at_hash of another access token is refused', async (t) => {
   const app = await implicitAnswer(t, { at_hash: halfHash('of-another', 'RS256') })
   t.match(app.errors, [{ code: 'FST_OAUTH_INVALID_ID_TOKEN', reason: 'at_hash' }])
-  await assertNobody(t, app)
+  await assertLoggedOut(t, app)
 })
 
 t.test('implicit: the right at_hash logs in', async (t) => {
-  const { userOf, browser } = await implicitAnswer(t, { at_hash: halfHash('of-somebody', 'RS256') })
+  const { userOf, browser } = await implicitAnswer(t, { at_hash: halfHash('of-another-user', 'RS256') })
   t.equal(await userOf(browser), 'alice')
 })
 
@@ -240,11 +240,11 @@ t.test('implicit, without a web session: an access token beside an ID token with
     const session = acme.session()
     const { state, nonce } = await session.authorizationUrl()
     const claims = { iss: issuer, sub: 'alice', aud: clientId, exp: now + 300, iat: now, nonce, ...further }
-    const answer = { access_token: 'of-somebody', token_type: 'Bearer', id_token: server.signJwt(claims), state }
+    const answer = { access_token: 'of-another-user', token_type: 'Bearer', id_token: server.signJwt(claims), state }
     return await session.tokensFromFragment(`${redirectUri}#${new URLSearchParams(answer)}`)
   }
   await t.rejects(answer({}), { code: 'FST_OAUTH_INVALID_ID_TOKEN', reason: 'at_hash' })
-  t.match(await answer({ at_hash: halfHash('of-somebody', 'RS256') }), { accessToken: 'of-somebody' })
+  t.match(await answer({ at_hash: halfHash('of-another-user', 'RS256') }), { accessToken: 'of-another-user' })
 })
 
 t.test('implicit: the page that relays the fragment runs its own script alone and is kept nowhere', async (t) => {

@@ -184,7 +184,7 @@ function routes (app: FastifyInstance, slow: Gate): void {
   app.get('/guarded', { onRequest: app.oauth.requireLogin() }, async () => 'passed')
 }
 
-/** Who is logged in, the accounts whose tokens can be had, and what the app keeps. */
+/** The user who is logged in, the accounts whose tokens can be had, and what the app keeps. */
 async function who ({ oauth, session }: FastifyRequest) {
   const accounts: string[] = []
   for (const { provider } of oauth.accounts) {
@@ -201,7 +201,7 @@ async function who ({ oauth, session }: FastifyRequest) {
 
 const asked = async (browser: Browser, url: string) => (await browser.get(`${url}/who`, asJson)).json()
 const logged = (...accounts: string[]) => ({ user: 'alice', provider: 'acme', accounts, cart: 'tea' })
-const nobody = { user: null, provider: null, accounts: [], cart: null }
+const loggedOut = { user: null, provider: null, accounts: [], cart: null }
 const idOf = (browser: Browser) => decodeURIComponent(browser.cookie('sessionId')!).split('.')[0]!
 /** The same browser, seen a moment ago. */
 function copyOf (browser: Browser): Browser {
@@ -418,7 +418,7 @@ for (const [kind, open] of Object.entries(kinds)) {
   })
 }
 
-/** Nobody is logged in with any of these cookies, and no token is stored. */
+/** None of these cookies logs in, and no token is stored. */
 async function assertOver (
   t: Test,
   { first, second, acme, gh, stores }: Setting,
@@ -427,7 +427,7 @@ async function assertOver (
   for (const browser of browsers) {
     for (const { url } of [first, second]) {
       const copy = copyOf(browser)
-      t.strictSame(await asked(copy, url), nobody)
+      t.strictSame(await asked(copy, url), loggedOut)
       t.equal((await copy.get(`${url}/guarded`, asJson)).status, 401)
     }
   }
@@ -457,7 +457,7 @@ t.test('the account that was logged in with cannot be disconnected', async t => 
 })
 
 t.test(
-  'disconnect of an account that is not there does nothing, of a provider that is not there and of nobody is an error',
+  'disconnect does nothing for a missing account, and fails for an unknown provider and in an anonymous request',
   async t => {
     const {
       first: { url },

@@ -8,7 +8,7 @@ import { SESSION_SECRET } from '../helpers/build-app.ts'
 import { Gate } from '../helpers/gate.ts'
 import {
   asJson,
-  assertNobody,
+  assertLoggedOut,
   callbackUrl,
   codeOf,
   loginApp,
@@ -90,7 +90,7 @@ t.test('account linking: a login at another provider does not join the one that 
   t.equal(tokenRecords(store).size, 1)
 })
 
-t.test('a pending login is no session: neither its cookie nor its record logs anybody in', async (t) => {
+t.test('a pending login is no session: neither its cookie nor its record logs in', async (t) => {
   const { browser, url, userOf, store } = await loginApp(t)
   await callbackUrl(browser, `${url}/login/acme`)
   t.equal(await userOf(browser), null)
@@ -152,7 +152,7 @@ t.test('a request that was slower than the login does not put the browser back o
 })
 
 t.test(
-  'session fixation: from the moment of a second login nobody is known by the session before it, though the store ' +
+  'session fixation: from the moment of a second login the session before it identifies no user, though the store ' +
     'still has it',
   async t => {
     const { browser, url, userOf, store } = await loginApp(t)
@@ -239,13 +239,13 @@ t.test('onLogin that throws undoes the login', async t => {
   const page = await app.browser.login(`${app.url}/login/acme`, asJson)
   t.match(page, { status: 403 })
   t.match(page.json(), { code: 'NOT_A_MEMBER', message: 'not one of us' })
-  await assertNobody(t, app)
+  await assertLoggedOut(t, app)
   t.equal(sessionCookie(app.browser), undefined)
   t.equal(app.store.records.size, 0, 'nor is an empty session left behind')
 })
 
 t.test(
-  'onLogin that throws leaves a session for whoever answers the error: a message for the next page, say',
+  'onLogin that throws leaves a session to the error handler, for a message on the next page, say',
   async t => {
     const { browser, url, userOf } = await loginApp(t, {
       oauth: {
@@ -281,7 +281,7 @@ t.test('onLogin that throws after it saved the session undoes the login all the 
   const page = await app.browser.login(`${app.url}/login/acme`, asJson)
   t.equal(page.status, 500)
   t.notMatch(page.text, '10.1.2.3', 'what is not ours may hold anything')
-  await assertNobody(t, app)
+  await assertLoggedOut(t, app)
 })
 
 t.test('onLogin that throws revokes what the provider has issued', async (t) => {
@@ -321,7 +321,7 @@ t.test('onTokens that throws at login undoes the login', async (t) => {
   const app = await loginApp(t, { oauth: { onTokens: () => { throw new Error('the vault is shut') } } })
   const page = await app.browser.login(`${app.url}/login/acme`, asJson)
   t.equal(page.status, 500)
-  await assertNobody(t, app)
+  await assertLoggedOut(t, app)
 })
 
 t.test('onLogin may use request.oauth of the new login without hanging', { timeout: 10_000 }, async (t) => {
@@ -352,21 +352,21 @@ for (const [kind, session] of Object.entries(stubbornSessions)) {
     t.equal(tokenRecords(app.store).size, 0)
   }
 
-  t.test(`a store that fails when the session is renewed: 503, and nobody is logged in (${kind})`, async (t) => {
+  t.test(`a store that fails when the session is renewed: 503, and no user is logged in (${kind})`, async (t) => {
     const app = await loginApp(t, { session, setup: sessionRoutes })
     await app.browser.post(`${app.url}/session`, { json: { cart: 'tea' } })
     app.provider.wrong = { instead: { token: () => { app.store.fail.set = app.store.fail.destroy = true } } }
     await assertUnavailable(t, app, await app.browser.login(`${app.url}/login/acme`, asJson))
   })
 
-  t.test(`a store that fails to destroy the session before: 503, and nobody is logged in (${kind})`, async (t) => {
+  t.test(`a store that fails to destroy the session before: 503, and no user is logged in (${kind})`, async (t) => {
     const app = await loginApp(t, { session, setup: sessionRoutes })
     await app.browser.post(`${app.url}/session`, { json: { cart: 'tea' } })
     app.provider.wrong = { instead: { token: () => { app.store.fail.destroy = true } } }
     await assertUnavailable(t, app, await app.browser.login(`${app.url}/login/acme`, asJson))
   })
 
-  t.test(`a store that fails to write the tokens: 503, and nobody is logged in (${kind})`, async (t) => {
+  t.test(`a store that fails to write the tokens: 503, and no user is logged in (${kind})`, async (t) => {
     const app = await loginApp(t, { session })
     const callback = await callbackUrl(app.browser, `${app.url}/login/acme`)
     const writing = app.store.holdNext('set', (id) => id.startsWith('oauth:'))
@@ -377,7 +377,7 @@ for (const [kind, session] of Object.entries(stubbornSessions)) {
     await assertUnavailable(t, app, await page)
   })
 
-  t.test(`a store that fails to save the session at last: 503, and nobody is logged in (${kind})`, async (t) => {
+  t.test(`a store that fails to save the session at last: 503, and no user is logged in (${kind})`, async (t) => {
     const app = await loginApp(t, { session })
     const login = callbackUrl(app.browser, `${app.url}/login/acme`)
     const callback = await login
@@ -393,7 +393,7 @@ for (const [kind, session] of Object.entries(stubbornSessions)) {
     await assertUnavailable(t, app, await page)
   })
 
-  t.test(`a store that fails for the whole callback: 5xx, and nobody is logged in (${kind})`, async (t) => {
+  t.test(`a store that fails for the whole callback: 5xx, and no user is logged in (${kind})`, async (t) => {
     const app = await loginApp(t, { session })
     const callback = await callbackUrl(app.browser, `${app.url}/login/acme`)
     app.store.fail.get = app.store.fail.set = app.store.fail.destroy = true
@@ -431,7 +431,7 @@ t.test('a store that never answers leaves no request hanging', async (t) => {
   }
 })
 
-t.test('a person who meets a store that fails sees a page with a way on', async (t) => {
+t.test('a store that fails: a browser gets a page with a link on', async (t) => {
   const app = await loginApp(t)
   app.store.fail.set = true
   const page = await app.browser.get(`${app.url}/login/acme`)
@@ -464,5 +464,5 @@ t.test('a token store of the app\'s own that fails: 503, its address is in the l
     t.notMatch(page.text + JSON.stringify(page.headers), '10.1.2.3')
   }
   t.match(log.text, '10.1.2.3')
-  await assertNobody(t, app)
+  await assertLoggedOut(t, app)
 })

@@ -38,7 +38,7 @@ async function start (
 
 const startTwo = async (t: Test) => [await startMisbehavingProvider(t), await startMisbehavingProvider(t)] as const
 
-const nobody = { authenticated: false, user: null, provider: null, accounts: 0 }
+const loggedOut = { authenticated: false, user: null, provider: null, accounts: 0 }
 
 /** Every token of another provider that a provider was sent. */
 function strayTokens (to: MisbehavingProvider, from: MisbehavingProvider): string[] {
@@ -75,7 +75,7 @@ for (const [what, options] of Object.entries(changes)) {
     const { url } = await start(t, store, { acme: after })
     const calls = first.requests.length
     expireTokens(store)
-    t.strictSame((await browser.get(`${url}/me`)).json(), nobody)
+    t.strictSame((await browser.get(`${url}/me`)).json(), loggedOut)
     t.equal((await browser.get(`${url}/guarded`, asJson)).status, 401)
     t.equal(codeOf(await browser.get(`${url}/call`, asJson)), 'FST_OAUTH_LOGIN_REQUIRED')
     await browser.post(`${url}/logout`)
@@ -121,7 +121,7 @@ for (const [what, options] of Object.entries(unchanged)) {
   })
 }
 
-t.test('a provider that is configured no longer: nobody is logged in with it', async (t) => {
+t.test('a provider that is configured no longer: its users are logged out', async (t) => {
   const provider = await startMisbehavingProvider(t)
   const store = new JsonStore()
   const browser = new Browser()
@@ -150,7 +150,7 @@ t.test('an added account whose provider is another one by now is gone, the login
   t.equal(tokenRecords(store).size, 1, 'the record of the other one ends with its time')
 })
 
-t.test('a login that comes back after the provider changed: the code goes to nobody', async (t) => {
+t.test('a login that comes back after the provider changed: the code is not sent', async (t) => {
   const [first, other] = await startTwo(t)
   const store = new JsonStore()
   const browser = new Browser()

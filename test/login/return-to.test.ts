@@ -252,7 +252,7 @@ t.test('a session cookie whose path does not cover a route of the app\'s own is 
   t.match(page.json(), { code: 'FST_OAUTH_SESSION_UNAVAILABLE', message: /cookie\.path/ })
 })
 
-// What strangers post
+// What anonymous clients post
 
 const MIB = 1 << 20
 const large: Record<string, [type: string, body: string | Buffer]> = {
@@ -276,7 +276,7 @@ const large: Record<string, [type: string, body: string | Buffer]> = {
 }
 
 for (const [what, [type, body]] of Object.entries(large)) {
-  t.test(`a stranger posts ${what}, a MiB of it: refused before it is read`, async (t) => {
+  t.test(`an anonymous client posts ${what}, a MiB of it: refused before it is read`, async (t) => {
     const { app, url } = await loginApp(t, {
       provider: { grantType: 'password', tokenEndpoint: 'http://127.0.0.1:9/token' },
       // An answer that came before the whole body leaves a connection that is not idle when the app closes.
@@ -403,7 +403,7 @@ t.test('HEAD /login begins no login', async (t) => {
   t.equal(store.records.size, 0)
 })
 
-t.test('memory: logins that nobody finishes are swept out of a store that never expires anything', async (t) => {
+t.test('memory: logins that are never finished are swept out of a store that never expires anything', async (t) => {
   let now = Date.now()
   const memory = new session.MemoryStore()
   const { store: kept } = memory as unknown as { store: Map<string, unknown> }
@@ -439,7 +439,7 @@ t.test(
   }
 )
 
-t.test('memory: a login that makes room for another leaves no tombstone, which anybody could heap up', async (t) => {
+t.test('memory: a login that makes room for another leaves no tombstone, which would pile up', async (t) => {
   const calls: string[] = []
   const store = new Proxy({} as TokenStore, { get: (_target, method) => async () => { calls.push(String(method)) } })
   await new PendingLogins(store, () => 0).drop(`0.${'x'.repeat(43)}`)
@@ -552,7 +552,7 @@ t.test('no answer of login, callback or logout may be kept', async t => {
   for (const path of [
     '/login',
     '/login/acme',
-    '/login/nobody',
+    '/login/unknown',
     '/login/acme/callback?code=c&state=s',
     '/logout',
     '/logout/callback',
@@ -584,7 +584,7 @@ t.test('every page comes with a policy, and is what it says it is', async t => {
   const { browser, url } = await loginApp(t, {
     providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions })
   })
-  for (const path of ['/login', '/login/nobody', '/login/acme/callback', '/logout', '/logout/callback']) {
+  for (const path of ['/login', '/login/unknown', '/login/acme/callback', '/logout', '/logout/callback']) {
     const { headers } = await browser.get(url + path)
     t.match(
       headers['content-security-policy'],
@@ -602,7 +602,7 @@ for (const [accept, type] of [
   ['*/*', 'application/json; charset=utf-8'],
   [undefined, 'application/json; charset=utf-8'],
 ] as const) {
-  t.test(`whoever accepts ${accept ?? 'anything'} gets a failure as ${type}`, async (t) => {
+  t.test(`a client that accepts ${accept ?? 'anything'} gets a failure as ${type}`, async (t) => {
     const { browser, url } = await loginApp(t)
     const page = await browser.get(`${url}/login/acme/callback?code=c&state=s`, { headers: { accept } })
     t.equal(page.status, 400)
@@ -632,7 +632,7 @@ t.test('a page about a failure has a way on, and a number to be looked up in the
 
 t.test('XSS: a request id that came from outside is escaped', async (t) => {
   const { browser, url } = await loginApp(t, { fastify: { requestIdHeader: 'x-request-id' } })
-  const page = await browser.get(`${url}/login/nobody`, { headers: { 'x-request-id': '<script>alert(1)</script>' } })
+  const page = await browser.get(`${url}/login/unknown`, { headers: { 'x-request-id': '<script>alert(1)</script>' } })
   t.match(page.text, '&lt;script&gt;alert(1)&lt;/script&gt;')
   t.notMatch(page.text, '<script>')
 })
@@ -662,7 +662,7 @@ t.test('XSS: a returnTo on the page of choices is escaped, and a bad one left ou
   t.notMatch((await browser.get(`${url}/login?returnTo=//evil.example`)).text, 'evil')
 })
 
-t.test('a visitor who asks for a provider is told of none that a person has nothing to do with', async (t) => {
+t.test('the chooser does not show a provider that users cannot log in with', async (t) => {
   const { browser, url } = await loginApp(t, {
     providers: ({ providerOptions }) => ({
       acme: providerOptions,
@@ -720,7 +720,7 @@ t.test("a page of the app's own takes the place of the plugin's, and its policy 
       pages: { error: (data: { code: string, statusCode: number }) => `<p>${data.statusCode} ${data.code}</p>` }
     }
   })
-  const page = await browser.get(`${url}/login/nobody`)
+  const page = await browser.get(`${url}/login/unknown`)
   t.match(page, { status: 404, text: '<p>404 FST_OAUTH_UNKNOWN_PROVIDER</p>' })
   t.equal(page.headers['content-security-policy'], undefined)
 })
@@ -729,7 +729,7 @@ t.test('onError is told of a failure, and may answer it itself', async t => {
   const { browser, url } = await loginApp(t, {
     oauth: { onError: (_request, reply, error) => reply.code(418).send({ mine: error.code }) }
   })
-  const page = await browser.get(`${url}/login/nobody`)
+  const page = await browser.get(`${url}/login/unknown`)
   t.match(page, { status: 418 })
   t.strictSame(page.json(), { mine: 'FST_OAUTH_UNKNOWN_PROVIDER' })
 })

@@ -69,7 +69,7 @@ const refused: Record<string, [signed: (provider: MisbehavingProvider) => Signed
   'by an unknown key under the provider\'s key id':
     [({ keys: [key] }) => ({ signedBy: { ...strangeKey, kid: key!.kid } }), 'signature'],
   'by a key that is not published': [() => ({ signedBy: strangeKey }), 'key'],
-  'not at all': [() => ({ signedBy: 'nobody' }), 'alg'],
+  'not at all': [() => ({ signedBy: 'none' }), 'alg'],
   'with the client secret': [({ clientSecret }) => ({ signedBy: { hmac: clientSecret } }), 'alg'],
   'for another client': [() => ({ claims: { aud: 'another' } }), 'aud'],
   'for no client': [() => ({ claims: { aud: undefined } }), 'aud'],

@@ -162,7 +162,7 @@ const wrong: Record<string, ConformanceCase> = {
     when: { op: 'exchange_code' },
     expect: { token: { access_token: 'another' } }
   },
-  'a provider without a preset': { ...call, given: { ...call.given, provider: 'nobody' }, expect: { ok: true } }
+  'a provider without a preset': { ...call, given: { ...call.given, provider: 'unknown' }, expect: { ok: true } }
 }
 
 for (const [what, one] of Object.entries(wrong)) {

@@ -53,7 +53,7 @@ t.test(
     await picture(page, '3-board')
 
     await page.locator('#token[data-state=over]').waitFor()
-    t.match(await page.locator('#token-life').innerText(), /over/, 'nothing renews a token that nobody needs')
+    t.match(await page.locator('#token-life').innerText(), /over/, 'a token that is not used is not refreshed')
     await page.getByRole('button', { name: 'Call now' }).click()
     await page.waitForSelector('#log [data-kind=refresh]')
     await page.locator('#token-fingerprint').filter({ hasNotText: first }).waitFor()

@@ -16,7 +16,7 @@ t.test('an error is printed with its code, its message and where it was thrown',
   t.match(inspect(new errors.LoginRequiredError('log in')), /^FST_OAUTH_LOGIN_REQUIRED: log in\n +at /)
 })
 
-t.test('who was refused, and whose password is wrong, has failed to log in', async (t) => {
+t.test('access_denied and a wrong password are failed logins', async (t) => {
   for (const Class of [errors.AccessDeniedError, errors.InvalidCredentialsError]) {
     const error = new Class('no')
     t.ok(error instanceof errors.AuthorizationFailedError)

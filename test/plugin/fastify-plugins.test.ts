@@ -130,7 +130,7 @@ for (const hook of ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as
 t.test("the plugin's own errors keep their page, whatever error handler the app has", async t => {
   const { browser, url } = await start(t, { after: ownHandler })
   t.match((await browser.get(`${url}/login/acme/callback?code=c&state=s`)).text, /This login has run out/)
-  t.equal(codeOf(await browser.get(`${url}/login/nobody`, asJson)), 'FST_OAUTH_UNKNOWN_PROVIDER')
+  t.equal(codeOf(await browser.get(`${url}/login/unknown`, asJson)), 'FST_OAUTH_UNKNOWN_PROVIDER')
 })
 
 // Options of the plugin's own routes

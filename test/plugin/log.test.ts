@@ -201,7 +201,7 @@ const failures: Record<string, LoginAppOptions & { logged: RegExp }> = {
     },
     logged: /cannot be reached/
   },
-  "userinfo is somebody else's": {
+  'userinfo is of another user': {
     wrong: { userinfo: { sub: 'mallory' } },
     provider: { scope: 'openid profile' },
     logged: /subject_mismatch/

@@ -83,7 +83,7 @@ const single: Record<string, [options: unknown, path: string, remedy: RegExp]> =
     'providers.a/b',
     /letters, digits/
   ],
-  'a provider with the name of a member of every object: everybody would seem to have an account there': [
+  'a provider with the name of a member of every object: every user would seem to have an account there': [
     { ...good, providers: { constructor: acme } },
     'providers.constructor',
     /use another/
@@ -610,7 +610,7 @@ t.test('what is made before the plugin is registered says as clearly what it nee
   t.throws(() => redisStore(undefined as never), { code, message: /redis/ })
 })
 
-t.test('a guard that is asked for what it does not check is a mistake, and lets nobody pass', async (t) => {
+t.test('a guard with options that it does not check is a mistake, and lets no request pass', async (t) => {
   const app = await boot(t, good)
   t.throws(() => app.oauth.requireLogin({ scope: ['admin'] } as never), {
     code: 'FST_OAUTH_INVALID_OPTIONS',
@@ -623,7 +623,7 @@ t.test('a guard that is asked for what it does not check is a mistake, and lets 
   t.throws(() => app.oauth.requireLogin({ provider: 'other' }), { code: 'FST_OAUTH_UNKNOWN_PROVIDER' })
 })
 
-t.test('a guard that was not called lets nobody pass', async t => {
+t.test('requireLogin used without calling it lets no request pass', async t => {
   const app = await boot(t, good, {
     after: app => {
       app.get('/', { onRequest: app.oauth.requireLogin as never }, async () => 'in')

@@ -4,7 +4,7 @@ import { Agent, interceptors } from 'undici'
 import { Browser } from '../helpers/browser.ts'
 import { Gate } from '../helpers/gate.ts'
 import { listen } from '../helpers/listen.ts'
-import { asJson, assertNobody, callbackUrl, codeOf, loginApp, type LoginAppOptions } from '../helpers/login-app.ts'
+import { asJson, assertLoggedOut, callbackUrl, codeOf, loginApp, type LoginAppOptions } from '../helpers/login-app.ts'
 import { startMisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import type { Misbehaviour, MisbehavingProvider, Reply } from '../helpers/misbehaving-provider.ts'
 import { createProvider } from '../../lib/index.ts'
@@ -302,13 +302,13 @@ for (const endpoint of ['authorize', '', 1, null, {}, 'https://']) {
   )
 
   t.test(
-    `nobody is logged in, and the error is one of ours, where the token endpoint is ${JSON.stringify(endpoint)}`,
+    `no user is logged in, and the error is one of ours, where the token endpoint is ${JSON.stringify(endpoint)}`,
     async t => {
       const app = await loginApp(t, { wrong: { metadata: { token_endpoint: endpoint } } })
       const page = await app.browser.login(`${app.url}/login/acme`, asJson)
       t.ok(page.status >= 500)
       t.match(codeOf(page), /^FST_OAUTH_/)
-      await assertNobody(t, app)
+      await assertLoggedOut(t, app)
     }
   )
 }
@@ -327,7 +327,7 @@ t.test('a token endpoint that is plain http, elsewhere, gets no secret', async (
   const page = await app.browser.login(`${app.url}/login/acme`, asJson)
   t.equal(page.status, 500)
   t.equal(codeOf(page), 'FST_OAUTH_INSECURE_TRANSPORT')
-  await assertNobody(t, app)
+  await assertLoggedOut(t, app)
 })
 
 // The token endpoint
@@ -349,7 +349,7 @@ async function assertFails (
   t.equal(codeOf(page), expected.code)
   if (expected.reason !== undefined) t.equal(app.errors.at(-1)?.reason, expected.reason)
   t.equal(app.provider.asked('token').length, 1, 'a code is sent once, whatever the answer')
-  await assertNobody(t, app)
+  await assertLoggedOut(t, app)
   return { ...app, page }
 }
 
@@ -418,14 +418,14 @@ const answers: Record<
     { headers: { ...json, 'content-encoding': 'gzip' }, body: '{}' },
     { ...invalid, reason: 'encoding' }
   ],
-  'an encoding that nobody knows': [
+  'an unknown encoding': [
     { headers: { ...json, 'content-encoding': 'x-secret' }, body: '{}' },
     { ...invalid, reason: 'encoding' }
   ]
 }
 
 for (const [what, [token, expected]] of Object.entries(answers)) {
-  t.test(`a token endpoint that answers ${what} logs nobody in`, async (t) => { await assertFails(t, token, expected) })
+  t.test(`a token endpoint that answers ${what} does not log in`, t => assertFails(t, token, expected))
 }
 
 t.test('a provider that is overloaded tells when to come back, and so does the app', async (t) => {
@@ -456,7 +456,7 @@ t.test('a token endpoint that drips for ever is given up after requestTimeout', 
   await assertFails(t, wrong, unavailable, { provider: { requestTimeout: 1_000 } })
 })
 
-t.test('a connection that breaks in the middle of the answer logs nobody in', async (t) => {
+t.test('a connection that breaks in the middle of the response does not log the user in', async (t) => {
   const wrong: Misbehaviour = {
     instead: {
       token: (_request, response) => {
@@ -477,7 +477,7 @@ for (const status of [301, 302, 303, 307, 308]) {
       new Agent().compose(interceptors.redirect({ maxRedirections: 5 }))
     ]
   ] as const) {
-    t.test(`a token endpoint that redirects with ${status} gets the secret handed on to nobody${how}`, async t => {
+    t.test(`a token endpoint that redirects with ${status} does not get the secret handed on${how}`, async t => {
       const { server, port, close } = await listen()
       t.after(close)
       const handed: string[] = []
@@ -619,7 +619,7 @@ for (const [what, wrong, tries] of [
         ),
       tries
     )
-    await assertNobody(t, app)
+    await assertLoggedOut(t, app)
   })
 }
 

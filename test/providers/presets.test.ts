@@ -423,7 +423,7 @@ t.test('microsoft: whose ID tokens are taken', async t => {
     t.equal(takes(tenant, issuer(PERSONAL), { tid: PERSONAL }), personal, `${tenant}: a personal account`)
     t.equal(takes(tenant, issuer(CONTOSO), { tid: CONTOSO }), work, `${tenant}: an account of an organization`)
     t.equal(takes(tenant, issuer('evil'), { tid: 'evil' }), false, `${tenant}: a tenant that is no id`)
-    t.equal(takes(tenant, 'https://evil.example/v2.0', { tid: CONTOSO }), false, `${tenant}: somebody else`)
+    t.equal(takes(tenant, 'https://evil.example/v2.0', { tid: CONTOSO }), false, `${tenant}: another tenant`)
   }
   for (const tenant of ['common', 'organizations', 'contoso.onmicrosoft.com', CONTOSO]) {
     t.equal(
@@ -501,7 +501,7 @@ t.test('apple: the client secret', async t => {
     t.not(await secretAt(5000), second)
   })
 
-  t.test('is signed once for all who wait for it', async t => {
+  t.test('is signed once for all callers that wait for it', async t => {
     const secretAt = clientSecretJwt(identity)
     const [first, second] = await Promise.all([secretAt(1000), secretAt(1000)])
     t.equal(first, second)
@@ -626,7 +626,7 @@ t.test('slack', async t => {
     })
   })
 
-  t.test('who has no secret, or has PKCE enabled, proves it with a verifier', async t => {
+  t.test('a client without a secret, or with PKCE enabled, sends a verifier', async t => {
     const challenge = async (options: presets.SlackOptions) => {
       const slack = createProvider(presets.slack({ redirectUri: 'https://app.example.com/callback', ...options }))
       t.after(() => slack.close())
@@ -737,7 +737,7 @@ t.test('discord: no picture and no address', async t => {
   )
 })
 
-/** The provider of one row of the table, giving one answer to whoever brings a code. */
+/** The provider of one row of the table, giving one answer to any code. */
 function simulated (
   t: Test,
   name: keyof typeof presets,

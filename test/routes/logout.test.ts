@@ -2,7 +2,7 @@ import t from 'tap'
 import type { FastifyInstance } from 'fastify'
 import { Browser } from '../helpers/browser.ts'
 import { deferred, Gate } from '../helpers/gate.ts'
-import { appAt, asJson, assertNobody, codeOf, loginApp } from '../helpers/login-app.ts'
+import { appAt, asJson, assertLoggedOut, codeOf, loginApp } from '../helpers/login-app.ts'
 import { captureLog } from '../helpers/log.ts'
 import { tokenRecords } from '../helpers/records.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
@@ -22,7 +22,7 @@ t.test('POST /logout: the session is gone, its cookie is cleared, and so are the
   t.equal(page.headers['cache-control'], 'no-store')
   t.equal(browser.cookie('sessionId'), undefined)
   t.notOk(store.records.has(decodeURIComponent(sessionId)))
-  await assertNobody(t, app)
+  await assertLoggedOut(t, app)
   t.equal(await app.userOf(copy), null, 'a copy of the cookie is worth nothing')
 })
 
@@ -369,7 +369,7 @@ for (const [what, metadata] of Object.entries({
     t.equal((await browser.get(`${url}/logout`)).status, 200, 'the page that asks is there')
     const page = await browser.post(`${url}/logout`, { form: { returnTo: '/bye' }, redirect: 'manual' })
     t.match(page, { status: 302, headers: { location: '/bye' } })
-    await assertNobody(t, app)
+    await assertLoggedOut(t, app)
     t.match(log.lines.findLast(({ level }) => level === 40), { provider: 'acme', msg: /^the user is logged out here/ })
   })
 }
@@ -619,7 +619,7 @@ for (const path of ['/destroy', '/regenerate', '/forget']) {
     const app = await loggedInApp(t, { wrong: {}, setup: ownRoutes })
     const copy = app.browser.copy()
     t.equal((await app.browser.post(app.url + path, { json: {} })).status, 200)
-    await assertNobody(t, app)
+    await assertLoggedOut(t, app)
     t.equal((await copy.get(`${app.url}/tokens`)).status, 401)
   })
 }
@@ -635,7 +635,7 @@ t.test('the tokens go with the session where a handler ends it after reply.hijac
   })
   t.equal((await app.browser.post(`${app.url}/hijack`, { json: {} })).text, 'bye')
   await over.promise
-  await assertNobody(t, app)
+  await assertLoggedOut(t, app)
 })
 
 t.test('regenerate([\'oauth\']) in a handler gives the login a new session id, and keeps the tokens', async (t) => {

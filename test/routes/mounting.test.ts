@@ -6,7 +6,7 @@ import t, { type Test } from 'tap'
 import oauth from '../../lib/index.ts'
 import { Browser } from '../helpers/browser.ts'
 import { SESSION_SECRET } from '../helpers/build-app.ts'
-import { asJson, assertNobody, callbackUrl, codeOf, loginApp } from '../helpers/login-app.ts'
+import { asJson, assertLoggedOut, callbackUrl, codeOf, loginApp } from '../helpers/login-app.ts'
 import { captureLog } from '../helpers/log.ts'
 import { startMisbehavingProvider, type MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 
@@ -318,7 +318,7 @@ t.test('a form that is larger than any answer of a provider is refused', async (
     ...asJson
   })
   t.equal(page.status, 413)
-  await assertNobody(t, app)
+  await assertLoggedOut(t, app)
 })
 
 t.test('a form with a member called __proto__ is just a form', async (t) => {
@@ -382,7 +382,7 @@ t.test('routes: false: a callback that fails throws, and the app answers it', as
   t.equal(page.status, 400)
   t.strictSame(page.json(), { mine: 'FST_OAUTH_STATE_MISMATCH' })
   t.equal(page.headers['cache-control'], 'no-store')
-  await assertNobody(t, app)
+  await assertLoggedOut(t, app)
 })
 
 t.test('routes: false: HEAD, which Fastify adds to each GET route, begins no login and finishes none', async (t) => {
@@ -406,7 +406,7 @@ t.test('routes: false: HEAD, which Fastify adds to each GET route, begins no log
   t.strictSame((await browser.get(callback)).json(), { user: 'alice' })
 })
 
-t.test('routes: false: an unsafe returnTo is not followed, whoever gives it', async (t) => {
+t.test('routes: false: an unsafe returnTo is not followed, wherever it comes from', async (t) => {
   const { browser, url } = await loginApp(t, {
     oauth: { routes: false },
     setup: app => {
@@ -429,12 +429,12 @@ t.test('routes: false with several providers: one has to be named', async (t) =>
     setup: (app) => {
       app.get('/in', async (request, reply) => request.oauth.login(reply))
       app.get('/in/other', async (request, reply) => request.oauth.login(reply, { provider: 'other' }))
-      app.get('/in/nobody', async (request, reply) => request.oauth.login(reply, { provider: 'nobody' }))
+      app.get('/in/unknown', async (request, reply) => request.oauth.login(reply, { provider: 'unknown' }))
       app.get('/login/:provider/callback', async (request, reply) => request.oauth.callback(reply))
     }
   })
   t.ok((await browser.get(`${url}/in`, asJson)).status >= 400)
-  t.equal(codeOf(await browser.get(`${url}/in/nobody`, asJson)), 'FST_OAUTH_UNKNOWN_PROVIDER')
+  t.equal(codeOf(await browser.get(`${url}/in/unknown`, asJson)), 'FST_OAUTH_UNKNOWN_PROVIDER')
   t.strictSame((await browser.get(`${url}/in/other`)).json(), { user: 'alice' })
   t.equal(provider.asked('authorization')[0]?.query.get('redirect_uri'), `${url}/login/other/callback`)
 })

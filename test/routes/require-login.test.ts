@@ -8,7 +8,7 @@ import { asJson, callbackUrl, codeOf, loginApp, type LoginApp, type LoginAppOpti
 import { startMisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import { tokenRecords } from '../helpers/records.ts'
 
-// requireLogin: who passes, who is sent to log in, who is refused.
+// requireLogin: which requests pass, which are sent to log in, which are refused.
 
 const members: LoginAppOptions = {
   providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions }),
@@ -58,7 +58,7 @@ for (const [what, method, headers] of [
   })
 }
 
-t.test('who is logged in passes; with another provider only where none is named', async t => {
+t.test('a logged-in user passes; with another provider only where none is named', async t => {
   const { browser, url } = await loginApp(t, members)
   await browser.login(`${url}/login/other`)
   t.equal((await browser.get(`${url}/members`)).text, 'members only')
@@ -76,7 +76,7 @@ t.test('a login whose tokens another process has taken away does not pass, and i
   t.strictSame((await browser.get(`${url}/after`)).json(), { user: null, authenticated: false, accounts: 0 })
 })
 
-t.test('where the store cannot tell, nobody passes, and nobody is logged out', async t => {
+t.test('where the store fails, no request passes, and no user is logged out', async t => {
   const { browser, url, store, userOf } = await loginApp(t, members)
   await browser.login(`${url}/login/acme`)
   const held = store.holdNext('get', id => tokenRecords(store).has(id))
@@ -100,7 +100,7 @@ t.test('a login under way is none', async t => {
 
 t.test('a guard for a provider that does not exist is found at boot', async t => {
   const { app } = await loginApp(t)
-  t.throws(() => app.oauth.requireLogin({ provider: 'nobody' }), { code: 'FST_OAUTH_UNKNOWN_PROVIDER' })
+  t.throws(() => app.oauth.requireLogin({ provider: 'unknown' }), { code: 'FST_OAUTH_UNKNOWN_PROVIDER' })
 })
 
 // Where a login that a guard asked for comes back to
@@ -287,7 +287,7 @@ for (const [what, options] of Object.entries({
       redirect: 'manual'
     })
     t.equal(back.location, `${url}/page`)
-    t.equal((await browser.get(`${url}/page`, { redirect: 'manual' })).status, 302, 'nobody is logged in')
+    t.equal((await browser.get(`${url}/page`, { redirect: 'manual' })).status, 302, 'logged out')
     t.match(await browser.get(`${url}/page`, asJson), { status: 401, headers: { 'www-authenticate': 'Bearer' } })
   })
 }
@@ -304,7 +304,7 @@ t.test(
       ['HEAD', '/login/acme/callback', 405],
       ['GET', '/login/acme/callback', 400],
       ['POST', '/login/acme/callback', 400],
-      ['GET', '/login/nobody', 404],
+      ['GET', '/login/unknown', 404],
       ['GET', '/logout/callback', 400]
     ] as const) {
       t.equal((await app.inject({ method, url: path })).statusCode, status, `${method} ${path}`)
@@ -331,7 +331,7 @@ t.test('a guard of one registration lets the routes of another one pass', async 
   t.match((await app.inject({ url: '/login/acme', ...html })).headers.location, provider.url('authorization'))
 })
 
-t.test('where a route has no session, a guard says so in place of sending the browser round and round', async t => {
+t.test('where a route has no session, a guard says so in place of a redirect loop', async t => {
   const { browser, url } = await loginApp(t, {
     oauth: { prefix: '/app' },
     session: { cookie: { secure: false, path: '/app' } },
@@ -389,7 +389,7 @@ t.test('an API caller whose token has ended for good gets a 401', async t => {
   const page = await browser.get(members, asJson)
   t.match(page, { status: 401, headers: { 'www-authenticate': 'Bearer' } })
   t.equal(codeOf(page), 'FST_OAUTH_TOKEN_EXPIRED')
-  t.equal(await userOf(browser), 'alice', 'and is who it was where nothing is asked')
+  t.equal(await userOf(browser), 'alice', 'and stays logged in for other routes')
 })
 
 t.test('a token that the app refreshes itself passes a guard when it has expired', async t => {
@@ -444,7 +444,7 @@ t.test('a provider that is away ends no login, and is not asked at each page loa
 })
 
 t.test(
-  'a store that is down when an expired token is to be refreshed: nobody passes, nobody is logged out',
+  'a store that is down when an expired token is to be refreshed: no request passes, no user is logged out',
   async t => {
     const { browser, store, expire, members, userOf } = await withExpiredToken(t)
     expire()
@@ -486,7 +486,7 @@ t.test(
   }
 )
 
-t.test('a token without an end, and one that came expired, send nobody round and round', async t => {
+t.test('a token without an end, and one that came expired, make no redirect loop', async t => {
   for (const tokens of [{ expires_in: undefined }, { expires_in: 0 }, { expires_in: -5 }]) {
     const { browser, members, provider } = await withExpiredToken(t, {
       wrong: { tokens: { refresh_token: undefined, ...tokens } }

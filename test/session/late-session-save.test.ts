@@ -82,7 +82,7 @@ async function start (t: Test, sessions: Sessions, rolling: boolean) {
   const browser = new Browser()
   await browser.login(`${url}/login/acme`)
   const copy = browser.copy()
-  /** Whoever still has the old cookie is nobody, and nothing stands in the store. */
+  /** The old cookie does not log in, and nothing is left in the store. */
   const assertDead = async (t: Test) => {
     t.strictSame((await copy.get(url)).json(), { user: null })
     t.strictSame((await browser.get(url)).json(), { user: null })
@@ -130,7 +130,7 @@ for (const [name, open] of Object.entries(kinds)) {
         const logout = browser.post(`${url}/logout`)
         await destroying.arrived
         await copy.get(`${url}/write`)
-        t.strictSame((await copy.get(url)).json(), { user: null }, 'nobody already')
+        t.strictSame((await copy.get(url)).json(), { user: null }, 'logged out already')
         destroying.release()
         await logout
         await assertDead(t)

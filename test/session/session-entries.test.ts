@@ -43,7 +43,7 @@ async function start (t: Test, session: object) {
   return { ...built, provider, browser: new Browser() }
 }
 
-/** A browser whose session cookie is an id of somebody's choice, signed by the app as another cookie of its own. */
+/** A browser whose session cookie is a chosen id, signed by the app as another cookie of its own. */
 function visitor (browser: Browser, sessionId: string): Browser {
   const chosen = new Browser()
   const cookie = browser.cookies.find(({ name }) => name === 'sessionId')!

@@ -92,7 +92,7 @@ async function startOn (
 
 const asJson = { headers: { accept: 'application/json' } }
 
-const nobody = { authenticated: false, user: null, provider: null }
+const loggedOut = { authenticated: false, user: null, provider: null }
 
 /** Every token of one provider that another was sent. */
 function strayTokens (to: MisbehavingProvider, from: MisbehavingProvider): string[] {
@@ -105,7 +105,7 @@ for (const names of [['google', 'corp'], ['acme', 'acme']] as [string, string][]
     const { browser, url, providers } = await start(t, { names })
     await browser.login(`${url}/shop/login/${names[0]}`)
     t.match((await browser.get(`${url}/shop/me`)).json(), { user: 'shopper', provider: names[0] })
-    t.strictSame((await browser.get(`${url}/admin/me`)).json(), nobody)
+    t.strictSame((await browser.get(`${url}/admin/me`)).json(), loggedOut)
     t.equal((await browser.get(`${url}/admin/guarded`, asJson)).status, 401)
     t.equal((await browser.get(`${url}/admin/guarded/own`, asJson)).status, 401)
     const page = await browser.get(`${url}/admin/guarded`, { redirect: 'manual' })
@@ -169,7 +169,7 @@ for (const [name, open] of Object.entries(stores)) {
     await browser.post(`${url}/shop/cart`, { json: {} })
     const copy = browser.copy()
     await browser.post(`${url}/admin/logout`, { from: `${url}/` })
-    t.strictSame((await browser.get(`${url}/admin/me`)).json(), nobody)
+    t.strictSame((await browser.get(`${url}/admin/me`)).json(), loggedOut)
     t.match((await browser.get(`${url}/shop/me`)).json(), { authenticated: true, user: 'shopper' })
     t.equal((await browser.get(`${url}/shop/guarded`, asJson)).status, 200)
     t.equal((await browser.get(`${url}/shop/cart`)).json().cart, null, 'a logout leaves nothing else of the session')
@@ -178,7 +178,7 @@ for (const [name, open] of Object.entries(stores)) {
     t.equal((await browser.get(`${url}/shop/guarded`, asJson)).status, 200, 'and no late answer changes that')
     t.equal(providers[0].asked('revocation').length, 0)
     await browser.get(`${url}/shop/own-logout`)
-    t.strictSame((await browser.get(`${url}/shop/me`)).json(), nobody)
+    t.strictSame((await browser.get(`${url}/shop/me`)).json(), loggedOut)
   })
 }
 
@@ -225,7 +225,7 @@ t.test('logoutUser in one ends that user\'s login there, and not the other\'s in
   await browser.login(`${url}/admin/login/${names[1]}`)
   t.equal(await shop.oauth.logoutUser({ provider: names[0] as never, subject: 'shopper' }), 1, 'found under the new id')
   t.equal((await browser.get(`${url}/shop/guarded`, asJson)).status, 401)
-  t.strictSame((await browser.get(`${url}/shop/me`)).json(), nobody)
+  t.strictSame((await browser.get(`${url}/shop/me`)).json(), loggedOut)
   t.equal((await browser.get(`${url}/admin/guarded`, asJson)).status, 200)
   t.equal(await admin.oauth.logoutUser({ provider: names[1] as never, subject: 'admin' }), 1)
   t.equal((await browser.get(`${url}/admin/guarded`, asJson)).status, 401)
@@ -237,7 +237,7 @@ t.test('one provider in both: two logins, and each ends for itself', async (t) =
   const { url, shop } = await startOn(t, store, [provider, provider], ['acme', 'acme'], {})
   const browser = new Browser()
   await browser.login(`${url}/shop/login/acme`)
-  t.strictSame((await browser.get(`${url}/admin/me`)).json(), nobody)
+  t.strictSame((await browser.get(`${url}/admin/me`)).json(), loggedOut)
   await browser.login(`${url}/admin/login/acme`)
   t.equal(tokenRecords(store).size, 2)
   await shop.oauth.logoutUser({ provider: 'acme', subject: 'alice' })
@@ -248,7 +248,7 @@ t.test('a login that fails in one leaves the other\'s', async (t) => {
   const { browser, url, names } = await start(t, { admin: { onLogin: () => { throw new Error('not one of us') } } })
   await browser.login(`${url}/shop/login/${names[0]}`)
   await browser.login(`${url}/admin/login/${names[1]}`)
-  t.strictSame((await browser.get(`${url}/admin/me`)).json(), nobody)
+  t.strictSame((await browser.get(`${url}/admin/me`)).json(), loggedOut)
   t.equal((await browser.get(`${url}/shop/guarded`, asJson)).status, 200)
 })
 

@@ -111,7 +111,7 @@ t.test('device authorization: slow_down makes every further question five second
   t.match(requests.at(-1)!.body, { grant_type: 'urn:ietf:params:oauth:grant-type:device_code', device_code: 'd' })
 })
 
-t.test('device authorization: a user who says no ends it', async t => {
+t.test('device authorization: a user who declines ends it', async t => {
   const { providerOptions } = await tokenEndpoint(t, [
     [
       200,
@@ -127,7 +127,7 @@ t.test('device authorization: a user who says no ends it', async t => {
   await t.rejects(device.tokens(), { code: 'FST_OAUTH_AUTHORIZATION_FAILED', oauthError: 'access_denied' })
 })
 
-t.test("device authorization: nobody is asked for after the code's time", async t => {
+t.test('device authorization: polling ends when the code expires', async t => {
   let now = 1000
   const { providerOptions, requests } = await tokenEndpoint(t, [
     [200, { device_code: 'd', user_code: 'U', verification_uri: 'https://as.example/d', expires_in: 10 }],

@@ -29,7 +29,7 @@ export async function askAll (ledger: Ledger, options: Omit<VisitorOptions, 'sub
       if (settled === 'in') {
         return ledger.report('false 401', login, { code: answer.code, worker: answer.worker, end: true })
       }
-      // Nothing is being done to anybody now: there is no reason for anything but yes or no.
+      // No fault is at work now: a login has either ended or works.
       ledger.report('failed call after all faults', login, { code: answer.code, worker: answer.worker })
       if ((await asker.settled(login)) === 'out') asker.lose(login, answer)
     }
@@ -44,7 +44,7 @@ export async function askAll (ledger: Ledger, options: Omit<VisitorOptions, 'sub
   })
 }
 
-/** Logs everybody out, those too whose session only an overwritten cookie named. */
+/** Logs every visitor out, those too whose session only an overwritten cookie named. */
 export async function logoutAll (
   crowd: Crowd, ledger: Ledger, options: Omit<VisitorOptions, 'subject'>
 ): Promise<void> {
@@ -61,7 +61,7 @@ export async function logoutAll (
 }
 
 export interface Leftovers {
-  /** Live token records and sessions that nobody can reach: their callback's answer never arrived. */
+  /** Token records and sessions whose cookie no browser has: their callback's answer never arrived. */
   unreachable: number
   /** Entries that point to nothing, in lists of users' logins and in states of logins; they end with their time. */
   dangling: number
@@ -75,7 +75,7 @@ interface LoginList {
   logins: unknown[]
 }
 
-/** Looks at what stands in Redis after everybody has been logged out. */
+/** Looks at what stands in Redis after all visitors have been logged out. */
 export async function findLeftovers (
   redisUrl: string,
   ledger: Ledger,
@@ -131,7 +131,7 @@ export async function findLeftovers (
       }
       const record = oauth?.accounts.acme?.recordId
       if (record === undefined) continue
-      // The sessions of logins that ended elsewhere stay until they are used next, and are nobody's then.
+      // The sessions of logins that ended elsewhere stay until they are used next, and are logged out then.
       if (await client.hExists(`oauth:${record}`, 'd') === 0) continue
       blame(key, codes.get(record), { record })
     }
@@ -142,7 +142,7 @@ export async function findLeftovers (
 }
 
 function isUnreachable (login: Login | undefined, code: string, chaos: ChaosJournal): boolean {
-  // The callback's answer never arrived, so nobody has the cookie.
+  // The callback's answer never arrived, so no browser has the cookie.
   if (login === undefined || login.state === 'abandoned') return true
   // Other tokens took their place, and the store went away before they could be deleted: they are left to their time.
   const former = login.formerCodes.find(candidate => candidate.code === code)

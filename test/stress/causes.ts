@@ -1,7 +1,7 @@
 import { overlaps, type ChaosJournal, type Family, type Login, type Presentation } from './journal.ts'
 import { losesAnswer } from './provider-faults.ts'
 
-/** Why a refresh token was used twice, or a login lost, where nobody could have helped it. */
+/** Why a refresh token was used twice, or a login lost, where no client could have prevented it. */
 export type Cause =
   | 'worker killed while it held the rotated token'
   | 'answer lost in transit'

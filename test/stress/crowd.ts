@@ -57,7 +57,7 @@ export class Crowd {
     }))
   }
 
-  /** Logs everybody in, and goes on until `stop()`. Resolves when nothing is under way any more. */
+  /** Logs every visitor in, and goes on until `stop()`. Resolves when nothing is under way any more. */
   async run (): Promise<void> {
     await Promise.all(
       this.visitors.map((visitor, index) => this.#live(visitor, new Random(this.#options.seed, 'visitor', index)))

@@ -81,7 +81,7 @@ export class Ledger {
 
   of (subject: string): Login[] { return this.logins.filter(login => login.subject === subject) }
 
-  /** From now on nobody knows whether a login lives, until it is said to have ended. */
+  /** From now on a login may have ended or not, until it is said to have ended. */
   leave (login: Login): void {
     login.state = 'leaving'
     login.leavingAt = Date.now()

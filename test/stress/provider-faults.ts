@@ -11,7 +11,7 @@ export type Fault =
   /** 503; the provider has not acted. */
   | 'unavailable'
   | 'late before' | 'late after'
-  /** The answer comes when an intent that nobody extended would be over. */
+  /** The answer comes when a lease that was not extended would be over. */
   | 'very late'
 
 export interface DrawnFault {
@@ -20,7 +20,7 @@ export interface DrawnFault {
 }
 
 /**
- * Whether the provider has acted and its answer never arrives: with rotation, such a login cannot be saved by anybody.
+ * Whether the provider has acted and its answer never arrives: with rotation, such a login is lost.
  */
 export const losesAnswer = (kind: string | undefined): boolean =>
   kind === 'cut after' || kind === 'cut midway' || kind === 'gateway'

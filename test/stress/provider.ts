@@ -24,8 +24,8 @@ export interface TokenRequestSeen {
 export const CLIENT_IDS = { acme: 'torture', gh: 'torture-gh' }
 
 /**
- * A provider and the API that takes its tokens, in a process of their own. Only loopback, one user agent: logs in
- * whoever is named.
+ * A provider and the API that takes its tokens, in a process of their own. Only loopback, one user agent: logs in the
+ * user that the request names.
  */
 class Provider {
   readonly server = createServer((request, response) => {
@@ -144,7 +144,7 @@ class Provider {
 
   #authorize (query: URLSearchParams, response: ServerResponse): void {
     const back = new URL(query.get('redirect_uri') ?? '')
-    back.searchParams.set('code', this.#authority.authorize(query.get('login_as') ?? 'nobody', query))
+    back.searchParams.set('code', this.#authority.authorize(query.get('login_as') ?? 'unknown', query))
     back.searchParams.set('state', query.get('state') ?? '')
     back.searchParams.set('iss', this.#issuer)
     redirect(response, back)

@@ -176,7 +176,7 @@ export function table (report: Report): string {
     'sessions that had ended, asked': report.ghostsAsked,
     'callbacks replayed': report.replays
   })
-  lines.push('', 'left in Redis after everybody was logged out')
+  lines.push('', 'left in Redis after all visitors were logged out')
   by({
     'logins whose cookie never reached the browser': leftInRedis.unreachable,
     'entries in lists of logins, until their time is over': leftInRedis.dangling,

@@ -25,7 +25,7 @@ export interface AppAnswer {
 }
 
 const HEADERS = { accept: 'application/json', 'sec-fetch-site': 'same-origin' }
-/** Milliseconds after which nobody waits any longer. */
+/** Milliseconds after which a request is given up. */
 const TIMEOUT_MS = 40_000
 
 /** Stands for the load balancer: any request may go to any worker that looks alive. */

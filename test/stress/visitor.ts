@@ -275,9 +275,9 @@ export class Visitor {
 
   /** A 401 of a login that the driver has not ended: lost, or a false word. */
   async #judge (login: Login, answer: AppAnswer, sentWith: string | undefined): Promise<void> {
-    const nobody = answer.text.includes('"user":null')
-    if (answer.status === 200 && !nobody) return this.#ledger.checkAnswer(login, answer)
-    if ((answer.status !== 401 && !nobody) || login.state !== 'in') return
+    const loggedOut = answer.text.includes('"user":null')
+    if (answer.status === 200 && !loggedOut) return this.#ledger.checkAnswer(login, answer)
+    if ((answer.status !== 401 && !loggedOut) || login.state !== 'in') return
     const { cookie } = login
     // It was on its way while the login went on in another session.
     if (cookie !== sentWith) return
@@ -329,7 +329,7 @@ export class Visitor {
   #keepPlace ({ path }: AppRequest, sentWith: string | undefined, answer: AppAnswer): void {
     const { current, cookie } = this
     if (current?.state !== 'in' || cookie === current.cookie) return
-    // A session that Redis forgot is unknown to everybody from then on, also to an answer that comes after the next
+    // A session that Redis forgot is unknown to every process from then on, also to an answer that comes after the next
     // login.
     const { at } = this.#ledger.find(sentWith) ?? current
     this.#ledger.report(

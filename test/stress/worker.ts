@@ -82,7 +82,7 @@ export async function runWorker ({ name, redisUrl, issuer, baseUrl, rolling }: W
   const app = Fastify({ logger: { level: 'warn' } })
   await app.register(cookie)
   await app.register(session, {
-    secret: 'the torture knows this secret, and so may anybody',
+    secret: 'a public secret, for the torture alone',
     cookie: { secure: false, maxAge: 3_600_000 },
     saveUninitialized: false,
     rolling,

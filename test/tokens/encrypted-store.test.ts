@@ -4,7 +4,7 @@ import { encryptedStore } from '../../lib/tokens/stores/encrypted-store.ts'
 import { MemoryTokenStore } from '../../lib/tokens/stores/memory-store.ts'
 import type { StoredRecord } from '../../lib/tokens/stores/token-store.ts'
 
-// What somebody who can write into the store, and has no key, must not achieve.
+// What a third party who can write into the store, and has no key, must not achieve.
 
 const [oldKey, newKey] = [randomBytes(32), randomBytes(32)]
 const record = (id: string, provider = 'acme'): StoredRecord => ({
@@ -57,7 +57,7 @@ const tampering: Record<string, (alices: StoredRecord, bobs: StoredRecord) => St
 }
 
 for (const [what, tamper] of Object.entries(tampering)) {
-  t.test(`${what}: to everybody the record is not there, and it is said`, async (t) => {
+  t.test(`${what}: the record counts as missing, with a warning`, async (t) => {
     const { inner, store, unreadable } = sealed()
     await store.set('a', record('alice'), { ttl: 60 })
     await store.set('b', record('bob'), { ttl: 60 })

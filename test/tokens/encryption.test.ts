@@ -77,7 +77,7 @@ t.test('a login goes on with a new first key, and moves to it when it is written
   t.strictSame(warnings(), [])
 })
 
-t.test('records of two users that are swapped in Redis are nobody\'s: logged out, a warning, no 500', async (t) => {
+t.test('records of two users that are swapped in Redis are refused: logged out, a warning, no 500', async (t) => {
   const setup = await start(t, [[oldKey]])
   if (setup === undefined) return
   const { client, apps: [app], provider, warnings } = setup
@@ -94,7 +94,7 @@ t.test('records of two users that are swapped in Redis are nobody\'s: logged out
     t.match((await browser.get(`${app!.url}/orders`)).json(), { statusCode: 401, code: 'FST_OAUTH_LOGIN_ENDED' })
     t.strictSame((await browser.get(app!.url)).json(), { user: null })
   }
-  t.equal(provider.api.requests.length, calls, 'no call was made as somebody else')
+  t.equal(provider.api.requests.length, calls, 'no call was made as the other user')
   t.equal(warnings().length >= 2, true)
 })
 
@@ -112,7 +112,7 @@ t.test('neither the subject nor the version of a record can be changed in Redis'
   }
 })
 
-t.test('a login whose key is gone is a user who is logged out and may log in again, whom logoutUser finds', async t => {
+t.test('a user whose key is gone is logged out, may log in again, and is found by logoutUser', async t => {
   const setup = await start(t, [[oldKey], [newKey]])
   if (setup === undefined) return
   const { apps: [before, after], warnings } = setup

@@ -10,7 +10,7 @@ import { asJson, callbackUrl, codeOf, loginApp, type LoginApp } from '../helpers
 import { startRedis } from '../helpers/redis.ts'
 import { JsonStore } from '../helpers/stores.ts'
 
-// Something else stands under the id of a record: it counts as not there, and nobody is told what it is.
+// Something else is stored under the id of a record: it counts as missing, and is shown in no response.
 
 const SECRET = 'a-token-that-stands-in-the-store'
 

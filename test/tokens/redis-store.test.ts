@@ -50,7 +50,7 @@ for (const [name, connect] of Object.entries(clients)) {
     t.test('keeps what it is given, members of any kind', async (t) => {
       await store.set('a', record(1, { text: 'é\n"', list: [1, null], deep: { __proto__x: true } }), { ttl: 60 })
       t.strictSame(await store.get('a'), record(1, { text: 'é\n"', list: [1, null], deep: { __proto__x: true } }))
-      t.equal(await store.get('nobody'), undefined)
+      t.equal(await store.get('unknown'), undefined)
     })
     t.test('writes only over the expected version', async (t) => {
       t.equal(await store.set('b', record(1), { ttl: 60, expectedVersion: 0 }), true)
@@ -79,8 +79,8 @@ for (const [name, connect] of Object.entries(clients)) {
       t.ok(Number(await command('PTTL', 'oauth:e')) > 900_000)
       await store.touch('e', { ttl: 2000 })
       t.ok(Number(await command('PTTL', 'oauth:e')) > 1_900_000)
-      await store.touch('nobody', { ttl: 10 })
-      t.equal(await store.get('nobody'), undefined)
+      await store.touch('unknown', { ttl: 10 })
+      t.equal(await store.get('unknown'), undefined)
     })
     t.test('every key has an end', async (t) => {
       for (const key of await command('KEYS', '*') as string[]) t.ok(Number(await command('PTTL', key)) > 0, key)

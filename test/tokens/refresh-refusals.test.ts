@@ -116,7 +116,7 @@ t.test(
   }
 )
 
-t.test('a client that is refused costs nobody the login, and the provider is not asked at every call', async (t) => {
+t.test('a client that is refused keeps the login, and the provider is not asked at every call', async (t) => {
   const { provider, refreshes, call } = await refused(t, { status: 401, body: { error: 'invalid_client' } }, {
     provider: { clientAuthentication: 'client_secret_basic' }
   })

@@ -148,9 +148,9 @@ export async function knowing (request: FastifyRequest): Promise<unknown> {
   is<string | undefined>()(request.oauth.provider)
   is<string[]>()(request.oauth.scope)
   is<Record<string, unknown>>()(request.oauth.claims)
-  // @ts-expect-error perhaps nobody is logged in
+  // @ts-expect-error the user may be null: an anonymous request
   const id: string = request.oauth.user.id
-  // @ts-expect-error nobody logs in by assignment
+  // @ts-expect-error the user cannot be assigned
   request.oauth.authenticated = true
   // @ts-expect-error nor so
   request.oauth = undefined
@@ -259,7 +259,7 @@ export async function withoutRequest (app: FastifyInstance): Promise<unknown> {
   is<string>()(codeChallenge(createCodeVerifier(64)))
   // @ts-expect-error as the wire has it
   await provider.exchange({ subject_token: 'a' })
-  // @ts-expect-error the app's own client is nobody's session
+  // @ts-expect-error the app's own client is no session of a user
   provider.clientCredentials({ tokens: null })
   // @ts-expect-error a provider of the plugin is the app's to close
   await app.oauth.provider('acme').close()

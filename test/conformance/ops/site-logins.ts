@@ -94,7 +94,7 @@ const bareCallback = scenario(
   }
 )
 
-/** `abandoned_logins`: what logins leave behind that nobody finishes. */
+/** `abandoned_logins`: what logins leave behind that are never finished. */
 const abandonedLogins = scenario(
   [/without finish|never finish|abandon|not finish/],
   async (site, sentence, observed) => {
