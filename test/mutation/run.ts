@@ -1,24 +1,20 @@
 import { spawn } from 'node:child_process'
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { mutants, type Mutant } from './mutants.ts'
+import { locateMutants, type LocatedMutant } from './locate.ts'
+import { mutants } from './mutants.ts'
 
-// Takes protections out of lib/, one at a time, each in a copy of the tree, and runs the tests that should mind. A
-// survivor is a protection that can be lost unnoticed. `npm run mutation -- [--jobs 2] [word …]` takes the mutants
-// whose text has a word.
+// Takes protections out of lib/, one at a time, each in a copy of the tree, and runs the tests that should fail then. A
+// survivor is a protection that can be lost unnoticed. `npm run mutation -- [--check] [--jobs 2] [word …]` takes the
+// mutants whose text has one of the words; with --check it only looks whether the mutants fit lib/.
 
 const repository = fileURLToPath(new URL('../../../', import.meta.url))
 /** Left out of a copy; `node_modules` is linked. */
 const NOT_COPIED = new Set(['node_modules', '.git', 'dist', '.tap'])
 /** Milliseconds for one test file: a mutant may well make a test wait for ever. */
 const TIMEOUT_MS = 180_000
-
-interface Located extends Mutant {
-  /** Path below the repository. */
-  file: string
-}
 
 type Outcome = 'killed' | 'survived' | 'harmless' | 'no longer harmless'
 
@@ -29,12 +25,13 @@ interface TestRun {
 }
 
 async function main (): Promise<number> {
-  const { jobs, words } = readArguments(process.argv.slice(2))
+  const { check, jobs, words } = readArguments(process.argv.slice(2))
   const wanted = mutants.filter(
     ({ protects, find }) => words.length === 0 || words.some(word => `${protects} ${find}`.includes(word))
   )
-  const { located, problems } = await locate(wanted)
+  const { located, problems } = await locateMutants(repository, wanted)
   if (problems.length > 0) return refuse(problems)
+  if (check) return 0
   const places = await Promise.all(Array.from({ length: jobs }, async () => await copyTree()))
   try {
     const failing = await baseline(places, located)
@@ -47,13 +44,11 @@ async function main (): Promise<number> {
     })
     const count = (outcome: Outcome) => outcomes.filter(item => item === outcome).length
     const bad = count('survived') + count('no longer harmless')
-    console.log(
-      `\n${located.length} mutants: ${count('killed')} killed, ${count('harmless')} harmless, ${count('survived')} ` +
-      'survived' +
-        (count('no longer harmless') > 0
-          ? `, ${count('no longer harmless')} no longer harmless: take the word out`
-          : '')
-    )
+    const counts = (['killed', 'harmless', 'survived'] as const).map(outcome => `${count(outcome)} ${outcome}`)
+    console.log(`\n${located.length} mutants: ${counts.join(', ')}`)
+    if (count('no longer harmless') > 0) {
+      console.log(`${count('no longer harmless')} no longer harmless: take the word out`)
+    }
     return bad === 0 ? 0 : 1
   } finally {
     await Promise.all(places.map(async place => await rm(place, { recursive: true, force: true })))
@@ -65,35 +60,12 @@ function refuse (problems: readonly string[]): number {
   return 1
 }
 
-function readArguments (given: string[]): { jobs: number, words: string[] } {
+function readArguments (argv: string[]): { check: boolean, jobs: number, words: string[] } {
+  const given = argv.filter(argument => argument !== '--check')
   const at = given.indexOf('--jobs')
   const jobs = at < 0 ? 2 : Number(given[at + 1])
   if (!Number.isInteger(jobs) || jobs < 1) throw new Error('--jobs takes a number of at least 1')
-  return { jobs, words: at < 0 ? given : given.toSpliced(at, 2) }
-}
-
-/** Finds each mutant's text, wherever its file has moved: it must stand in lib/ once. */
-async function locate (wanted: readonly Mutant[]): Promise<{ located: Located[], problems: string[] }> {
-  const names = (await readdir(join(repository, 'lib'), { recursive: true })).filter(name => name.endsWith('.ts'))
-  const sources = await Promise.all(
-    names.map(async name => ({ file: join('lib', name), text: await readFile(join(repository, 'lib', name), 'utf8') }))
-  )
-  const located: Located[] = []
-  const problems: string[] = []
-  for (const mutant of wanted) {
-    const places = sources.flatMap(({ file, text }) =>
-      Array.from({ length: text.split(mutant.find).length - 1 }, () => file)
-    )
-    if (places.length === 1) located.push({ ...mutant, file: places[0]! })
-    else {
-      problems.push(
-        `the text of "${mutant.protects}" stands ${places.length} times in lib/, and not once: ` +
-          `${JSON.stringify(mutant.find)}`
-      )
-    }
-    if (mutant.find === mutant.replace) problems.push(`"${mutant.protects}" changes nothing`)
-  }
-  return { located, problems }
+  return { check: argv.includes('--check'), jobs, words: at < 0 ? given : given.toSpliced(at, 2) }
 }
 
 async function copyTree (): Promise<string> {
@@ -108,7 +80,7 @@ async function copyTree (): Promise<string> {
 }
 
 /** A test that fails by itself, or is skipped, notices nothing. */
-async function baseline (places: readonly string[], located: readonly Located[]): Promise<string[]> {
+async function baseline (places: readonly string[], located: readonly LocatedMutant[]): Promise<string[]> {
   const problems: string[] = []
   const files = [...new Set(located.flatMap(({ tests }) => tests))]
   await share(places, files, async (place, file) => {
@@ -119,10 +91,10 @@ async function baseline (places: readonly string[], located: readonly Located[])
   return problems
 }
 
-async function tryMutant (place: string, mutant: Located): Promise<{ outcome: Outcome, by?: string }> {
+async function tryMutant (place: string, mutant: LocatedMutant): Promise<{ outcome: Outcome, by?: string }> {
   const path = join(place, mutant.file)
   const text = await readFile(path, 'utf8')
-  await writeFile(path, text.replace(mutant.find, () => mutant.replace))
+  await writeFile(path, text.replace(mutant.pattern, () => mutant.replace))
   try {
     for (const file of mutant.tests) {
       const { passed, output } = await runTest(place, file)
