@@ -8,7 +8,7 @@ import { ProviderClient } from './providers/provider.ts'
 import { SessionLogins } from './session/accounts.ts'
 import type { SessionContext } from './session/context.ts'
 import { EndedSessions, isLateSave } from './session/ended-sessions.ts'
-import { HostSessionStore, type SessionObject } from './session/fastify-session.ts'
+import { HostSessionStore } from './session/fastify-session.ts'
 import { isIndexPart } from './session/login-index.ts'
 import { isLoginRecord, LoginRecords } from './session/login-records.ts'
 import { SessionCookie } from './session/session-cookie.ts'
@@ -45,7 +45,7 @@ export function createContext (app: FastifyInstance, config: Configuration): Plu
   const { log } = app
   const clock = systemClock
   const transport = new Transport(config.dispatcher)
-  const sessionStore = new HostSessionStore(app, (id, session) => isLateSave(context, id, session as SessionObject))
+  const sessionStore = new HostSessionStore(app, (id, session) => isLateSave(context, id, session))
   const store = createStore(app, config, sessionStore)
   const records = new TokenRecords(store, clock.monotonic, provider => {
     log.warn(

@@ -1,5 +1,5 @@
 import type { User } from '../providers/options.ts'
-import type { SessionObject } from './fastify-session.ts'
+import type { SessionObject, StoredSession } from './fastify-session.ts'
 
 /** One connected account as the session's blob holds it: who the user is, and where the tokens are. Never a token. */
 export interface Account {
@@ -56,7 +56,7 @@ export class SessionLogins {
   }
 
   /** The login of a session, or undefined: no session, or nobody logged in. */
-  of (session: SessionObject | null | undefined): SessionLogin | undefined {
+  of (session: StoredSession | null | undefined): SessionLogin | undefined {
     const login = session?.[this.member]
     if (typeof login !== 'object' || login === null || !isObject(login.accounts)) return undefined
     for (const name in login.accounts) if (!this.#counts(name, login.accounts[name])) return this.#filter(login)

@@ -45,7 +45,7 @@ export async function commitLogin (
     if (hasAccount(context, request, provider, account)) await saveSession(request)
     else await endAccount(context, provider, account)
   } catch (error) {
-    if (session !== undefined) await emptySession(context, session)
+    if (session !== undefined) await emptySession(context, request, session)
     await undoLogin(context, provider, login, account)
     throw error
   }
@@ -128,11 +128,13 @@ export async function undoLogin (
 
 // The session goes from the store. The object stays the request's: the answer to the error may write into it, and then
 // it is saved.
-async function emptySession (context: SessionContext, session: SessionObject): Promise<void> {
+async function emptySession (
+  context: SessionContext, request: FastifyRequest, session: SessionObject
+): Promise<void> {
   context.sessionLogins.put(session, undefined)
-  const others = membersOfOthers(context, session)
-  if (others.length > 0) await new Promise<void>((resolve) => { session.save(() => resolve()) })
-  else await context.sessionStore.destroy(session.sessionId).catch(() => {})
+  const isShared = membersOfOthers(context, session).length > 0
+  const emptied = isShared ? saveSession(request, session) : context.sessionStore.destroy(session.sessionId)
+  await emptied.catch(() => {})
 }
 
 /** Deletes the tokens of a replaced login. They are not revoked: providers revoke by grant, the new login's too. */

@@ -5,7 +5,6 @@ import { isRecordOf, liveSets, type TokenRecord } from '../tokens/record.ts'
 import { type Account, loginIdOf, type SessionLogin } from './accounts.ts'
 import type { SessionContext } from './context.ts'
 import { LATE_SAVE_TTL } from './ended-sessions.ts'
-import type { SessionObject } from './fastify-session.ts'
 import type { IndexedLogin } from './login-index.ts'
 import type { LoginState } from './login-records.ts'
 import { membersOfOthers } from './shared-session.ts'
@@ -169,5 +168,5 @@ async function endSession (context: SessionContext, sessionId: string): Promise<
 async function holdsOthers (context: SessionContext, sessionId: string): Promise<boolean> {
   if (context.registrations.length === 1) return false
   const session = await context.sessionStore.read(sessionId)
-  return session !== undefined && membersOfOthers(context, session as SessionObject).length > 0
+  return session !== undefined && membersOfOthers(context, session).length > 0
 }

@@ -3,7 +3,7 @@ import type { TokenStore } from '../tokens/stores/token-store.ts'
 import { BoundedMap } from '../util/bounded-map.ts'
 import { shortHash } from '../util/random.ts'
 import type { SessionContext } from './context.ts'
-import { type SessionObject, sessionOf, ttlOf } from './fastify-session.ts'
+import { sessionOf, type StoredSession, ttlOf } from './fastify-session.ts'
 import { cookieNamesOf } from './session-cookie.ts'
 import { membersOfOthers } from './shared-session.ts'
 
@@ -114,7 +114,7 @@ const lateSaveTtl = (ttl: number) => Math.min(ttl, LATE_SAVE_TTL)
 
 /** Whether a session with a login is to be saved after it has ended. */
 export function isLateSave (
-  { endedSessions, sessionLogins }: SessionContext, sessionId: string, session: SessionObject
+  { endedSessions, sessionLogins }: SessionContext, sessionId: string, session: StoredSession
 ): boolean | Promise<boolean> {
   if (sessionLogins.of(session) === undefined) return false
   if (endedSessions.knows(sessionId)) return true

@@ -31,8 +31,8 @@ export interface SessionObject {
   isModified (): boolean
 }
 
-/** A session as its store has it. */
-export type StoredSession = Pick<SessionObject, 'cookie'>
+/** What is left of a session in its store. */
+export type StoredSession = Pick<SessionObject, 'cookie' | 'oauth' | `oauth:${string}`>
 
 type Done = (error?: unknown) => void
 
@@ -84,6 +84,11 @@ export function putSession (request: FastifyRequest, session: SessionObject): vo
 /** Whether this request has stored the session. */
 export function isSaved (session: SessionObject | null): boolean {
   return session?.isSaved?.() === true
+}
+
+/** Whether the session has changed since it was loaded or stored. */
+export function isModified (session: SessionObject): boolean {
+  return session.isModified()
 }
 
 /** Seconds that the records of a session have to live. */

@@ -6,7 +6,8 @@ import type { SessionLogin } from './accounts.ts'
 import type { SessionContext } from './context.ts'
 import { markReplaced } from './ended-sessions.ts'
 import {
-  carryFields, fieldsOf, openNewSession, openSession, putSession, saveSession, type SessionObject, sessionOf, ttlOf
+  carryFields, fieldsOf, isModified, openNewSession, openSession, putSession, saveSession, type SessionObject,
+  sessionOf, ttlOf
 } from './fastify-session.ts'
 import { isUnused, loginInSession, type LoginState } from './login-records.ts'
 
@@ -73,7 +74,7 @@ export class LoginChange {
     const previous = sessionOf(request)
     const { sessionId, movedTo = sessionId } = place
     // What other requests have saved meanwhile is newer than what this one has loaded.
-    const isNewest = movedTo === previous.sessionId && previous.isModified()
+    const isNewest = movedTo === previous.sessionId && isModified(previous)
     const stored = isNewest ? undefined : await context.sessionStore.read(movedTo)
     const session = await openNewSession(request, stored ?? previous)
     return new LoginChange(context, request, place, previous, session)

@@ -2,11 +2,12 @@ import { StoreUnavailableError } from '../errors.ts'
 import { ENTRY, isEntryId, kUnguarded, type SessionStore } from '../tokens/stores/session-entry.ts'
 import { fromCallback } from '../util/callback.ts'
 import { withTimeout } from '../util/timeout.ts'
+import type { StoredSession } from './fastify-session.ts'
 
 const kLateSaves = Symbol.for('fastify-oauth-session.late')
 
 /** Whether a session that is to be saved has been ended before, by a faster request. */
-export type IsLateSave = (sessionId: string, session: unknown) => boolean | Promise<boolean>
+export type IsLateSave = (sessionId: string, session: StoredSession) => boolean | Promise<boolean>
 
 type Callback = (error?: unknown, value?: unknown) => void
 type Method = (...args: unknown[]) => void
@@ -66,7 +67,7 @@ const isEntry = (value: unknown) => typeof value === 'object' && value !== null 
 /** A `set` that writes nothing for a session that has ended; where that cannot be told, it writes. */
 function refusingLateSaves (method: Method, lateSaves: readonly IsLateSave[]): Method {
   return (...args) => {
-    const [sessionId, session, done] = args as [string, unknown, Callback]
+    const [sessionId, session, done] = args as [string, StoredSession, Callback]
     const answers = lateSaves.map(isLateSave => isLateSave(sessionId, session))
     if (answers.includes(true)) return done(null)
     const asked = answers.filter(answer => typeof answer !== 'boolean')

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import type { LoginMember } from './accounts.ts'
 import type { SessionContext } from './context.ts'
 import type { EndedSessions } from './ended-sessions.ts'
-import { type SessionObject, sessionRegistration } from './fastify-session.ts'
+import { sessionRegistration, type StoredSession } from './fastify-session.ts'
 
 /** What several registrations of the plugin below one @fastify/session have in common. */
 export interface SharedSession {
@@ -37,7 +37,7 @@ export function nextMember ({ registrations }: SharedSession, mount: string): Lo
 
 /** The members of a session in which other registrations keep a login. */
 export function membersOfOthers (
-  { registrations, sessionLogins }: SessionContext, session: SessionObject
+  { registrations, sessionLogins }: SessionContext, session: StoredSession
 ): LoginMember[] {
   return registrations.map(other => other.sessionLogins)
     .filter(logins => logins !== sessionLogins && logins.of(session) !== undefined)

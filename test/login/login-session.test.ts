@@ -294,6 +294,50 @@ t.test('onLogin that throws revokes what the provider has issued', async (t) => 
   for (const token of revoked) t.ok(app.provider.secrets.includes(token))
 })
 
+for (const [what, fails] of Object.entries({
+  'the tokens': (id: string) => !id.includes(':'),
+  'the end of the session before': (id: string) => id.startsWith('dead:')
+})) {
+  t.test(`a login is undone, and its tokens are revoked, where ${what} cannot be stored`, async (t) => {
+    class FailingStore extends MemoryTokenStore {
+      override async set (...args: Parameters<MemoryTokenStore['set']>): Promise<boolean> {
+        if (fails(args[0])) throw new Error('no space left')
+        return await super.set(...args)
+      }
+    }
+    const app = await loginApp(t, { setup: sessionRoutes, oauth: { tokenStore: new FailingStore() } })
+    app.provider.wrong = { metadata: { revocation_endpoint: app.provider.url('revocation') } }
+    await app.browser.post(`${app.url}/session`, { json: { cart: 'tea' } })
+    const page = await app.browser.login(`${app.url}/login/acme`, asJson)
+    t.match([page.status, codeOf(page)], [503, 'FST_OAUTH_STORE_UNAVAILABLE'])
+    t.equal(await app.userOf(app.browser), null)
+    await app.app.close()
+    const revoked = app.provider.asked('revocation').map(({ form }) => form.get('token')!)
+    t.equal(revoked.length, 2)
+    for (const token of revoked) t.ok(app.provider.secrets.includes(token))
+  })
+}
+
+t.test('the session of a login that failed is discarded without a look whether it had ended before', async (t) => {
+  const asked: string[] = []
+  class CountingStore extends MemoryTokenStore {
+    override async get (id: string) {
+      asked.push(id)
+      return await super.get(id)
+    }
+  }
+  const { browser, url, store } = await loginApp(t, {
+    oauth: { tokenStore: new CountingStore(), onLogin: () => { throw new Error('no') } },
+    session: { saveUninitialized: true }
+  })
+  const callback = await callbackUrl(browser, `${url}/login/acme`)
+  const before = store.records.size
+  asked.length = 0
+  t.equal((await browser.get(callback)).status, 500)
+  t.strictSame(asked.filter(id => id.startsWith('dead:')), [])
+  t.equal(store.records.size, before - 1, 'the session before has ended, and there is none in its place')
+})
+
 t.test('onTokens is told once, that a login brought them, when they are stored and before onLogin', async (t) => {
   const calls: Array<[TokenSet, TokensEvent]> = []
   const order: string[] = []

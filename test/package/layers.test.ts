@@ -139,6 +139,22 @@ t.test('package.json lists what is imported, and nothing else', async t => {
   t.strictSame([...loaded].sort(), Object.keys(dependencies).sort())
 })
 
+const fastifySession = 'session/fastify-session.ts'
+// Names of @fastify/session's, what leads to a session, and casts to one.
+const ofFastifySession = [
+  /\b(?:decryptSession|encryptedSessionId|cookieSignerKey)\b/, /\brequest\.session(?:Store)?\b/,
+  /\.(?:isSaved|isModified|regenerate)\b/, /\bas (?:unknown as )?SessionObject\b/
+]
+
+t.test('one file knows @fastify/session; the others ask it', async (t) => {
+  const found = (file: string) => {
+    const code = readFileSync(new URL(file, lib), 'utf8').replace(/\/\*[^]*?\*\/|\/\/ .*/g, '')
+    return ofFastifySession.flatMap(name => name.exec(code) ?? []).map(text => `lib/${file}: ${text}`)
+  }
+  t.equal(found(fastifySession).length, ofFastifySession.length)
+  t.strictSame(files.filter(file => file !== fastifySession).flatMap(found), [])
+})
+
 /** A way from a file back to itself, as text. */
 function cycleFrom (
   start: string,
