@@ -50,7 +50,8 @@ export type { RequestParameters } from './oauth/urls.ts'
 export type { LoginEvent, LogoutEvent, PluginOptions, RouteOptions } from './options.ts'
 export type { Link, Pages } from './pages/pages.ts'
 export type { AppOAuth } from './app-oauth.ts'
-export type { DeviceAuthorization, GrantOptions, TokenExchange } from './providers/grants.ts'
+export type { DeviceAuthorization } from './providers/device.ts'
+export type { GrantOptions, TokenExchange } from './providers/grants.ts'
 export type {
   ClientAssertionContext, ClientAssertionFunction, ClientAssertionOptions, FetchProfile, GrantType,
   IdTokenIssuerFunction, ProfileCall, ProfileCallOptions, ProfileResponse, ProviderHooks, ProviderOptions, RefreshMode,

@@ -1,7 +1,6 @@
 import type { JSONWebKeySet } from 'jose'
-import type { ClientAuth } from 'oauth4webapi'
 import {
-  InvalidOptionsError, InvalidResponseError, InvalidTokenResponseError, type OAuthErrorReason, ProviderUnavailableError
+  InvalidOptionsError, InvalidResponseError, type OAuthErrorReason, ProviderUnavailableError
 } from '../errors.ts'
 import type { Transport } from '../http/transport.ts'
 import { type AuthorizationRequest, buildAuthorizationUrl } from '../oauth/authorization-request.ts'
@@ -13,18 +12,14 @@ import { identifierText } from '../oauth/json.ts'
 import type { KeySource } from '../oauth/jwks.ts'
 import {
   excerptOf,
-  type HttpResponse,
-  isClientRefused, parseMembers, readTokenResponse,
-  type TokenResponse
+  type HttpResponse, parseMembers
 } from '../oauth/token-response.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
-import { type RequestParameters, secureEndpoint, setParameters, setQuery } from '../oauth/urls.ts'
+import { type RequestParameters, secureEndpoint, setParameters } from '../oauth/urls.ts'
 import type { Clock } from '../util/clock.ts'
 import { ClientAuthenticator } from './client-authenticator.ts'
 import type { ProviderConfig } from './config.ts'
 import { isUnavailable, ProviderHttp } from './http.ts'
-import type { ProviderHooks } from './options.ts'
-import { combineHooks } from './presets/hooks.ts'
 
 type Endpoint =
   | 'authorization_endpoint'
@@ -41,43 +36,18 @@ const ACCEPT_USERINFO = 'application/json, application/jwt;q=0.9'
 const COMPACT_JWS = /^[\w-]+\.[\w-]+\.[\w-]*$/
 const COMPACT_JWE = /^[\w-]+(?:\.[\w-]*){4}$/
 
-/** For a secret whose characters Basic encodes (RFC 6749, section 2.3.1). */
-const TRY_POST = "; some servers do not decode such a secret in Basic: try clientAuthentication: 'client_secret_post'"
-
-/**
- * For `unauthorized_client`: this grant is not the client's (RFC 6749, section 5.2), or, at Keycloak, a wrong secret.
- */
-const ALLOWED_GRANTS = ', and which grants the provider allows this client'
-
 /** Milliseconds after which discovered metadata is fetched anew, in the background. */
 const METADATA_MAX_AGE_MS = 3_600_000
 /** The same, where the first document could not be had for the moment. */
 const PROVISIONAL_MAX_AGE_MS = 60_000
 
-export interface GrantRequest {
-  grantType: string
-  grant: Record<string, string | undefined>
-  params?: readonly (RequestParameters | undefined)[]
-  /** What was asked for at login; granted where the answer says nothing. */
-  scope: readonly string[]
-  /** Milliseconds for the whole exchange; `requestTimeout` where absent. */
-  timeoutMs?: number
-  headers?: Record<string, string>
-  /** Run after the provider's own hooks. */
-  hooks?: ProviderHooks | undefined
-  /** In place of the provider's own client authentication. */
-  clientAuth?: ClientAuth | undefined
-  /** Called directly before the request is written to the connection; throwing keeps it from being sent. */
-  beforeSend?: () => void
-}
-
 /** Everything one provider is asked: metadata, tokens, userinfo, revocation. Shared by all requests. */
 export class ProviderClient {
   readonly config: ProviderConfig
   readonly transport: Transport
-  readonly #clock: Clock
+  readonly clock: Clock
   readonly http: ProviderHttp
-  readonly #authenticator: ClientAuthenticator
+  readonly authenticator: ClientAuthenticator
   #metadata: AuthorizationServerMetadata | undefined
   #metadataAt = 0
   #secondary = false
@@ -87,9 +57,9 @@ export class ProviderClient {
   constructor (config: ProviderConfig, transport: Transport, clock: Clock) {
     this.config = config
     this.transport = transport
-    this.#clock = clock
+    this.clock = clock
     this.http = new ProviderHttp(config, transport, clock)
-    this.#authenticator = new ClientAuthenticator(config, () => this.metadata())
+    this.authenticator = new ClientAuthenticator(config, () => this.metadata())
     if (config.issuer === undefined) {
       // oauth4webapi wants an issuer; nothing is ever compared with this one.
       const anchor = config.endpoints.token_endpoint ?? config.endpoints.authorization_endpoint
@@ -110,13 +80,13 @@ export class ProviderClient {
   withGrantType (grantType: ProviderConfig['grantType']): ProviderClient {
     return this.config.grantType === grantType
       ? this
-      : new ProviderClient({ ...this.config, grantType }, this.transport, this.#clock)
+      : new ProviderClient({ ...this.config, grantType }, this.transport, this.clock)
   }
 
   /** The metadata where it is known already. */
   get knownMetadata (): AuthorizationServerMetadata | undefined {
-    if (this.#metadata !== undefined && this.#clock.monotonic() - this.#metadataAt > METADATA_MAX_AGE_MS) {
-      this.#metadataAt = this.#clock.monotonic()
+    if (this.#metadata !== undefined && this.clock.monotonic() - this.#metadataAt > METADATA_MAX_AGE_MS) {
+      this.#metadataAt = this.clock.monotonic()
       this.#discover().catch(() => {}) // what is known stays in use
     }
     return this.#metadata
@@ -137,7 +107,7 @@ export class ProviderClient {
       if (secondary && this.#metadata !== undefined && !this.#secondary) return this.#metadata
       this.#metadata = metadata
       this.#secondary = secondary
-      this.#metadataAt = this.#clock.monotonic() - (provisional ? METADATA_MAX_AGE_MS - PROVISIONAL_MAX_AGE_MS : 0)
+      this.#metadataAt = this.clock.monotonic() - (provisional ? METADATA_MAX_AGE_MS - PROVISIONAL_MAX_AGE_MS : 0)
       return metadata
     }).finally(() => { this.#discovering = undefined })
     return this.#discovering
@@ -197,88 +167,6 @@ export class ProviderClient {
     return buildEndSessionUrl(endpoint.href, { clientId: this.config.clientId, ...request })
   }
 
-  /**
-   * Asks the token endpoint. An answer that is no token set comes back as `error`, with what it may have brought all
-   * the same.
-   * @throws FST_OAUTH_PROVIDER_UNAVAILABLE where no whole answer came, FST_OAUTH_INVALID_OPTIONS
-   */
-  async requestTokens (request: GrantRequest): Promise<TokenResponse> {
-    const result = await this.#requestTokens(request)
-    if (isUnauthorizedClient(result)) return this.#withClientHint(result, ALLOWED_GRANTS)
-    if (!isInvalidClient(result)) return result
-    if (request.clientAuth !== undefined || !await this.#authenticator.mayTryPost()) {
-      const encoded = request.clientAuth === undefined && await this.#authenticator.isEncodedInBasic()
-      return this.#withClientHint(result, encoded ? TRY_POST : '')
-    }
-    this.#authenticator.preferPost(true)
-    const second = await this.#requestTokens(request)
-    if (!isInvalidClient(second)) return second
-    this.#authenticator.preferPost(false)
-    return this.#withClientHint(second)
-  }
-
-  /** A client that is refused is the operator's to mend: the error says what to look at. */
-  #withClientHint (refused: Extract<TokenResponse, { error: unknown }>, hint = ''): TokenResponse {
-    const { code, oauthError, oauthErrorDescription, oauthErrorUri, responseStatus, excerpt, reason } = refused.error
-    if (code !== 'FST_OAUTH_INVALID_TOKEN_RESPONSE') return refused
-    const check = `check clientId, clientSecret and clientAuthentication${hint}`
-    const message = `provider "${this.name}" refused the client: ${oauthError ?? responseStatus}; ${check}`
-    const oauth = { oauthError, oauthErrorDescription, oauthErrorUri }
-    const details = { provider: this.name, ...oauth, responseStatus, excerpt, reason }
-    const error = new InvalidTokenResponseError(message, details)
-    return { ...refused, error }
-  }
-
-  async #requestTokens (request: GrantRequest): Promise<TokenResponse> {
-    const { config } = this
-    const { buildTokenRequest } = await import('../oauth/token-request.ts')
-    const endpoint = await this.endpoint('token_endpoint')
-    const { headers, body } = await buildTokenRequest({
-      provider: this.name,
-      server: await this.metadata(),
-      clientId: config.clientId,
-      clientAuth: request.clientAuth ?? await this.#authenticator.at(endpoint),
-      grantType: request.grantType,
-      grant: request.grant,
-      params: request.params ?? [],
-      headers: request.headers ?? {}
-    })
-    const hooks = combineHooks(config.hooks, request.hooks)
-    const refreshing = request.grantType === 'refresh_token'
-    await (refreshing ? hooks.refreshTokenRequest : hooks.accessTokenRequest)?.({ url: endpoint, headers, body })
-    const { beforeSend, timeoutMs } = request
-    let answer = await this.http.answer({ ...this.#placed(endpoint, headers, body), beforeSend }, timeoutMs)
-    answer = await (refreshing ? hooks.refreshTokenResponse : hooks.accessTokenResponse)?.(answer) ?? answer
-    const secrets = [...secretsOf(body), ...(headers.authorization?.split(' ') ?? []), config.clientSecret ?? '']
-    const result = readTokenResponse(answer, {
-      provider: this.name,
-      now: this.#clock.now(),
-      grantType: request.grantType,
-      scope: request.scope,
-      defaultExpiresIn: config.defaultExpiresIn,
-      conform: config.conform,
-      secrets,
-      requireTokenType: config.requireTokenType
-    })
-    return 'error' in result && isUnavailable(answer, result.error)
-      ? { ...result, error: this.http.unavailable(answer, secrets, result.error) }
-      : result
-  }
-
-  // Some providers want the token request as a GET, or its parameters in the query.
-  #placed (
-    endpoint: URL,
-    headers: Record<string, string>,
-    body: URLSearchParams
-  ): { url: URL, method: string, headers: Record<string, string>, body?: string } {
-    const method = this.config.tokenEndpointMethod
-    if (method === 'POST' && this.config.tokenRequestPlacement === 'body') {
-      return { url: endpoint, method, headers, body: body.toString() }
-    }
-    const { 'content-type': _none, ...rest } = headers
-    return { url: new URL(setQuery(endpoint.href, body)), method, headers: rest }
-  }
-
   /** @throws FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE where its keys cannot be had */
   async validateIdToken (
     idToken: string,
@@ -301,13 +189,13 @@ export class ProviderClient {
   async #signedBy (algorithms: 'id_token_signing_alg_values_supported' | 'userinfo_signing_alg_values_supported') {
     const metadata = await this.metadata()
     const { createKeySource } = await import('../oauth/jwks.ts')
-    this.#keys ??= createKeySource({ fetchKeys: () => this.#fetchKeys(), now: this.#clock.monotonic })
+    this.#keys ??= createKeySource({ fetchKeys: () => this.#fetchKeys(), now: this.clock.monotonic })
     return {
       provider: this.name,
       ...this.#idTokenIssuer(metadata.issuer),
       clientId: this.config.clientId,
       keys: this.#keys,
-      now: this.#clock.now(),
+      now: this.clock.now(),
       clockTolerance: this.config.clockTolerance,
       algorithms: metadata[algorithms] as string[] | undefined
     }
@@ -407,7 +295,7 @@ export class ProviderClient {
     const headers = new Headers({ accept: 'application/json' })
     const body = setParameters(new URLSearchParams(), params)
     const givenSecret = body.get('client_secret')
-    const clientAuth = await this.#authenticator.at(url)
+    const clientAuth = await this.authenticator.at(url)
     await clientAuth(await this.metadata(), { client_id: this.config.clientId }, body, headers)
     headers.set('content-type', 'application/x-www-form-urlencoded')
     const request = { url, method: 'POST', headers: Object.fromEntries(headers), body: body.toString() }
@@ -417,31 +305,4 @@ export class ProviderClient {
     }
     return await this.http.answer(request)
   }
-}
-
-// The rest of a token request says what is asked for, in words that an error may well repeat.
-const SECRET_PARAMETERS = [
-  'code',
-  'code_verifier',
-  'refresh_token',
-  'client_secret',
-  'client_assertion',
-  'username',
-  'password',
-  'assertion',
-  'subject_token',
-  'actor_token',
-  'device_code'
-]
-
-function secretsOf (body: URLSearchParams): string[] {
-  return SECRET_PARAMETERS.flatMap(name => body.getAll(name))
-}
-
-function isUnauthorizedClient (answer: TokenResponse): answer is Extract<TokenResponse, { error: unknown }> {
-  return 'error' in answer && answer.error.oauthError === 'unauthorized_client'
-}
-
-function isInvalidClient (answer: TokenResponse): answer is Extract<TokenResponse, { error: unknown }> {
-  return 'error' in answer && isClientRefused(answer.error)
 }

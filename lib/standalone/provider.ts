@@ -1,14 +1,7 @@
 import { parseScope, type TokenSet } from '../oauth/token-set.ts'
 import { type RequestParameters, setParameters } from '../oauth/urls.ts'
-import {
-  type DeviceAuthorization,
-  type GrantOptions,
-  jwtBearerGrant,
-  pollDevice,
-  startDevice,
-  type TokenExchange,
-  tokenExchangeGrant
-} from '../providers/grants.ts'
+import { type DeviceAuthorization, pollDevice, startDevice } from '../providers/device.ts'
+import { type GrantOptions, jwtBearerGrant, type TokenExchange, tokenExchangeGrant } from '../providers/grants.ts'
 import type { GrantType } from '../providers/options.ts'
 import { sleep } from '../util/timeout.ts'
 import {

@@ -13,6 +13,7 @@ import {
   waitForProvider
 } from '../providers/refresh-errors.ts'
 import { NOT_REVOKED, revokeSets } from '../providers/revocation.ts'
+import { requestTokens, type TokenError } from '../providers/token-endpoint.ts'
 import type { Clock } from '../util/clock.ts'
 import type { Logger } from '../util/logger.ts'
 import { randomToken } from '../util/random.ts'
@@ -43,8 +44,6 @@ export interface RefresherOptions {
   log: Logger
   onTokensHook: OnTokensHook
 }
-
-type Refused = Extract<TokenResponse, { error: unknown }>
 
 /**
  * Milliseconds for which the exchange itself is read on after its callers gave up: its answer may be the only copy of a
@@ -287,7 +286,7 @@ export class Refresher {
     const refreshToken = options.refreshToken ?? nextRefreshToken(current)
     if (refreshToken === undefined && !own) throw tokenExpired(provider)
     const { scope } = current.tokens
-    return await provider.requestTokens({
+    return await requestTokens(provider, {
       // The app's own tokens are not refreshed but asked for again (RFC 6749, section 4.4.3).
       ...(own
         ? {
@@ -311,7 +310,7 @@ export class Refresher {
   /** The provider said no: what that means for the login is `readRefusal`'s to say. */
   async #refused (
     provider: ProviderClient, id: string, owner: string, current: TokenRecord,
-    { error, refreshToken }: Refused, { refreshToken: given, isOwn = true }: RefreshOptions
+    { error, refreshToken }: TokenError, { refreshToken: given, isOwn = true }: RefreshOptions
   ): Promise<TokenRecord> {
     const live = this.#records.state(id)
     const isRefresh = provider.config.grantType !== 'client_credentials'

@@ -1,0 +1,117 @@
+import type { ClientAuth } from 'oauth4webapi'
+import { InvalidTokenResponseError } from '../errors.ts'
+import { isClientRefused, readTokenResponse, type TokenResponse } from '../oauth/token-response.ts'
+import { type RequestParameters, setQuery } from '../oauth/urls.ts'
+import { isUnavailable, type ProviderRequest } from './http.ts'
+import type { ProviderHooks } from './options.ts'
+import { combineHooks } from './presets/hooks.ts'
+import type { ProviderClient } from './provider.ts'
+
+/** One request to the token endpoint. */
+export interface GrantRequest {
+  grantType: string
+  /** The grant's own parameters; undefined ones are left out. */
+  grant: Record<string, string | undefined>
+  /** Further parameters; the later ones win. */
+  params?: readonly (RequestParameters | undefined)[]
+  /** What counts as granted where the response names no scope (RFC 6749, section 5.1). */
+  scope: readonly string[]
+  /** Milliseconds for the whole exchange; `requestTimeout` where absent. */
+  timeoutMs?: number
+  headers?: Record<string, string> | undefined
+  /** Run after the provider's own hooks. */
+  hooks?: ProviderHooks | undefined
+  /** In place of the provider's own client authentication. */
+  clientAuth?: ClientAuth | undefined
+  /** Called directly before the request is written to the connection; throwing keeps it from being sent. */
+  beforeSend?: () => void
+}
+
+/** A response without tokens, and what it may have brought all the same. */
+export type TokenError = Extract<TokenResponse, { error: unknown }>
+
+/** Basic encodes some characters of a secret (RFC 6749, section 2.3.1). */
+const TRY_POST = "; some servers do not decode such a secret in Basic: try clientAuthentication: 'client_secret_post'"
+/** `unauthorized_client`: the client may not use this grant (section 5.2), or, at Keycloak, its secret is wrong. */
+const ALLOWED_GRANTS = ', and which grants the provider allows this client'
+
+/**
+ * Sends a token request. Where Basic is refused and the options name no client authentication, the form is tried once.
+ * @returns the tokens, or an `error` where the response holds none
+ * @throws FST_OAUTH_PROVIDER_UNAVAILABLE where no complete response came, FST_OAUTH_INVALID_OPTIONS
+ */
+export async function requestTokens (provider: ProviderClient, request: GrantRequest): Promise<TokenResponse> {
+  const { authenticator } = provider
+  const response = await sendTokenRequest(provider, request)
+  if (!('error' in response)) return response
+  if (response.error.oauthError === 'unauthorized_client') return withHint(provider, response, ALLOWED_GRANTS)
+  if (!isClientRefused(response.error)) return response
+  if (request.clientAuth !== undefined) return withHint(provider, response)
+  if (!await authenticator.mayTryPost()) {
+    return withHint(provider, response, await authenticator.isEncodedInBasic() ? TRY_POST : '')
+  }
+  authenticator.preferPost(true)
+  const second = await sendTokenRequest(provider, request)
+  if (!('error' in second) || !isClientRefused(second.error)) return second
+  authenticator.preferPost(false)
+  return withHint(provider, second)
+}
+
+/** Only the operator can correct a refused client: the error says which options to check. */
+function withHint (provider: ProviderClient, refused: TokenError, hint = ''): TokenResponse {
+  const { code, oauthError, oauthErrorDescription, oauthErrorUri, responseStatus, excerpt, reason } = refused.error
+  if (code !== 'FST_OAUTH_INVALID_TOKEN_RESPONSE') return refused
+  const check = `check clientId, clientSecret and clientAuthentication${hint}`
+  const message = `provider "${provider.name}" refused the client: ${oauthError ?? responseStatus}; ${check}`
+  const error = new InvalidTokenResponseError(message, {
+    provider: provider.name, oauthError, oauthErrorDescription, oauthErrorUri, responseStatus, excerpt, reason
+  })
+  return { ...refused, error }
+}
+
+async function sendTokenRequest (provider: ProviderClient, request: GrantRequest): Promise<TokenResponse> {
+  const { config, http, name } = provider
+  const { grantType, grant, scope, params = [], headers: given = {}, beforeSend, timeoutMs } = request
+  const { buildTokenRequest } = await import('../oauth/token-request.ts')
+  const endpoint = await provider.endpoint('token_endpoint')
+  const server = await provider.metadata()
+  const clientAuth = request.clientAuth ?? await provider.authenticator.at(endpoint)
+  const { headers, body } = await buildTokenRequest({
+    provider: name, server, clientId: config.clientId, clientAuth, grantType, grant, params, headers: given
+  })
+  const hooks = combineHooks(config.hooks, request.hooks)
+  const [onRequest, onResponse] = grantType === 'refresh_token'
+    ? [hooks.refreshTokenRequest, hooks.refreshTokenResponse]
+    : [hooks.accessTokenRequest, hooks.accessTokenResponse]
+  await onRequest?.({ url: endpoint, headers, body })
+  const answer = await http.answer({ ...placed(provider, endpoint, headers, body), beforeSend }, timeoutMs)
+  const response = await onResponse?.(answer) ?? answer
+  const secrets = [
+    ...SECRET_PARAMETERS.flatMap(parameter => body.getAll(parameter)),
+    ...(headers.authorization?.split(' ') ?? []),
+    config.clientSecret ?? ''
+  ]
+  const { defaultExpiresIn, conform, requireTokenType } = config
+  const result = readTokenResponse(response, {
+    provider: name, now: provider.clock.now(), grantType, scope, defaultExpiresIn, conform, secrets, requireTokenType
+  })
+  return 'error' in result && isUnavailable(response, result.error)
+    ? { ...result, error: http.unavailable(response, secrets, result.error) }
+    : result
+}
+
+// Some providers want the token request as a GET, or its parameters in the query.
+function placed (
+  { config }: ProviderClient, url: URL, headers: Record<string, string>, body: URLSearchParams
+): ProviderRequest {
+  const method = config.tokenEndpointMethod
+  if (method === 'POST' && config.tokenRequestPlacement === 'body') {
+    return { url, method, headers, body: body.toString() }
+  }
+  const { 'content-type': _none, ...rest } = headers
+  return { url: new URL(setQuery(url.href, body)), method, headers: rest }
+}
+
+/** An error may repeat any parameter of the request; the others hold no secret. */
+const SECRET_PARAMETERS = ['code', 'code_verifier', 'refresh_token', 'client_secret', 'client_assertion', 'username',
+  'password', 'assertion', 'subject_token', 'actor_token', 'device_code']
