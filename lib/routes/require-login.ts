@@ -24,9 +24,6 @@ export interface RequireLoginOptions {
 /** Octets of a URL that every recipient takes (RFC 9110, section 4.1). */
 const MAX_URL = 8_000
 
-/** Milliseconds without a refresh by a guard after one failed. */
-const PAUSE_MS = 5_000
-
 /** What says of a login that it is over. */
 const ENDED = ['FST_OAUTH_LOGIN_ENDED', 'FST_OAUTH_REFRESH_LOST', 'FST_OAUTH_TOKEN_EXPIRED']
 
@@ -124,18 +121,16 @@ async function endOfTokens (
   const provider = providerOf(context, name)
   if (!isRenewable(provider, record)) return tokenExpired(provider)
   const { refresh = context.config.refresh ?? 'auto' } = provider.config
-  const live = context.records.state(login.accounts[name]!.recordId)
-  if (refresh !== 'auto' || !isPageLoad(request) || live.refreshAheadPausedUntil > context.clock.monotonic()) {
-    return undefined
-  }
+  const source = accountTokens(context, () => currentSession(request), login, name)
+  if (refresh !== 'auto' || !isPageLoad(request) || source.refreshIsPaused) return undefined
   try {
-    await accountTokens(context, () => currentSession(request), login, name).current()
+    await source.current()
   } catch (error) {
     const { code } = error as OAuthError
     if (ENDED.includes(code)) return error as OAuthError
     if (code === 'FST_OAUTH_STORE_UNAVAILABLE') throw error
     // That the provider is away ends no login; the route's own calls tell what is wrong.
-    live.refreshAheadPausedUntil = context.clock.monotonic() + PAUSE_MS
+    source.pauseRefresh()
     request.log.warn({ provider: name, code }, 'a guard could not refresh an expired token; the login is kept')
   }
   return undefined

@@ -92,13 +92,13 @@ export async function announceAccount (
   const session = sessionOf(request)
   const login = sessionLogins.of(session)
   await userLogins.add(account, session, ttlOf(session), login && loginIdOf(login))
-  await onTokensHook.withBarrier(recordId, () => onTokensHook.run(recordId, tokens, {
+  await onTokensHook.announce(recordId, tokens, {
     provider: provider.name,
     user,
     previous: undefined,
     reason: 'login',
     ...(scopeChange !== undefined && { scopeChange })
-  }))
+  })
   await awaitHook(reply, () => config.onLogin?.(request, reply, { provider: provider.name, user, claims, tokens }))
 }
 

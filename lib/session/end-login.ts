@@ -1,7 +1,7 @@
 import type { TokenSet } from '../oauth/token-set.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { NOT_REVOKED, revokeSets } from '../providers/revocation.ts'
-import { isRecordOf, liveSets, type TokenRecord } from '../tokens/record.ts'
+import { isRecordOf, setsToRevoke, type TokenRecord } from '../tokens/record.ts'
 import { type Account, loginIdOf, type SessionLogin } from './accounts.ts'
 import type { SessionContext } from './context.ts'
 import { LATE_SAVE_TTL } from './ended-sessions.ts'
@@ -83,7 +83,7 @@ export async function revokeAccount (
 ): Promise<unknown> {
   const provider = context.providers.get(name)
   if (provider === undefined || !isRecordOf(record, provider.config)) return undefined
-  return await revokeTokens(context, provider, ...liveSets(record))
+  return await revokeTokens(context, provider, ...setsToRevoke(record))
 }
 
 /**

@@ -22,7 +22,7 @@ import { revokeSets } from '../providers/revocation.ts'
 import { loadTokens, obtainedAtOf, type TokensInput } from '../tokens/load-tokens.ts'
 import type { TokensEvent } from '../tokens/on-tokens.ts'
 import { OnTokensHook } from '../tokens/on-tokens.ts'
-import { isRecordOf, liveSets, type TokenRecord } from '../tokens/record.ts'
+import { isRecordOf, setsToRevoke, type TokenRecord } from '../tokens/record.ts'
 import { TokenRecords } from '../tokens/records.ts'
 import { Refresher, type RefreshOptions } from '../tokens/refresher.ts'
 import { MemoryTokenStore } from '../tokens/stores/memory-store.ts'
@@ -187,7 +187,7 @@ export class OAuthSession extends HttpVerbs {
   async revoke (): Promise<boolean> {
     const record = this.#record()
     if (record === undefined) return false
-    const revoked = await revokeSets(this.#basis.provider, liveSets(record))
+    const revoked = await revokeSets(this.#basis.provider, setsToRevoke(record))
     if (this.#id !== undefined) await this.#records.remove(this.#id)
     this.#id = undefined
     return revoked
@@ -199,8 +199,7 @@ export class OAuthSession extends HttpVerbs {
 
   #record (): TokenRecord | undefined {
     if (this.#id === undefined) return undefined
-    const live = this.#records.state(this.#id)
-    const record = live.record ?? this.#records.decode(this.#store.peek(this.#id))
+    const record = this.#records.peek(this.#id) ?? this.#records.decode(this.#store.peek(this.#id))
     return isRecordOf(record, this.#basis.provider.config) ? record : undefined
   }
 

@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import type { ScopeChange, TokenSet } from '../oauth/token-set.ts'
 import type { User } from '../providers/options.ts'
 import type { RecordState } from './record-state.ts'
+import type { TokenRecord } from './record.ts'
 import type { TokenRecords } from './records.ts'
 
 /** A token set that a login or a refresh brought. */
@@ -15,7 +16,12 @@ export interface TokensEvent {
   scopeChange?: ScopeChange
 }
 
-export type OnTokens = (tokens: TokenSet, event: TokensEvent) => unknown
+/** What `onTokens` is told of a refreshed or saved set. */
+export function eventOf ({ provider, user }: TokenRecord, previous: TokenSet, scopeChange?: ScopeChange): TokensEvent {
+  return { provider, user, previous, reason: 'refresh', ...(scopeChange !== undefined && { scopeChange }) }
+}
+
+type OnTokens = (tokens: TokenSet, event: TokensEvent) => unknown
 
 /** One run of `onTokens`. */
 interface HookRun {
@@ -23,16 +29,16 @@ interface HookRun {
   readonly id: string
   /** The run inside which this one was started, if that is not over. */
   readonly parent: HookRun | undefined
-  /** False once the hook has ended: work that it started and did not await goes on under its mark. */
+  /** False once the hook has ended: work that it started and did not await still runs in its context. */
   running: boolean
 }
 
-// Shared by all updaters: the hook of one session may wait for another session, whose hook waits for the first.
+// Shared by all instances: the hook of one session may wait for another session, whose hook waits for the first.
 const runs = new AsyncLocalStorage<HookRun>()
 /** Record → the records that its running hooks wait for, and how many waits there are for each. */
 const waits = new Map<string, Map<string, number>>()
 
-/** Runs `onTokens` once for each new set, and keeps everybody else from using the set before it is done. */
+/** Runs `onTokens` once for each new set; no other caller uses the set before the hook has ended. */
 export class OnTokensHook {
   readonly #records: TokenRecords
   readonly #onTokens: OnTokens | undefined
@@ -42,21 +48,19 @@ export class OnTokensHook {
     this.#onTokens = onTokens
   }
 
+  /** Runs `onTokens` for the set of a login, before anything else uses it. */
+  async announce (id: string, tokens: TokenSet, event: TokensEvent): Promise<void> {
+    await this.withBarrier(this.#records.state(id), () => this.run(id, tokens, event))
+  }
+
   /**
-   * Stores and announces a set as one step to everybody else: whoever reads the record meanwhile waits, and fails where
-   * this fails.
+   * Makes storing a set and running `onTokens` one step for others: a reader of the record waits meanwhile, and fails
+   * where this fails.
    */
-  async withBarrier<T> (id: string, work: () => Promise<T>): Promise<T> {
+  async withBarrier<T> (state: RecordState, work: () => Promise<T>): Promise<T> {
     if (this.#onTokens === undefined) return await work()
-    const live = this.#records.state(id)
     const running = work()
-    const settling: Promise<void> = running
-      .then(() => {})
-      .finally(() => {
-        if (live.barrier === settling) live.barrier = undefined
-      })
-    settling.catch(() => {}) // those who wait hear of it; nobody may be waiting
-    live.barrier = settling
+    state.holdBarrier(running)
     return await running
   }
 
@@ -72,9 +76,9 @@ export class OnTokensHook {
   }
 
   /**
-   * Whether the caller may wait for a record's refresh to end. It may not where that would wait for the caller: inside
-   * the record's own `onTokens`, and inside another one that the record's `onTokens` waits for, by however many steps.
-   * The record has its new set by then.
+   * Whether the caller may wait for a record's refresh to end. It may not where the refresh would wait for the caller:
+   * inside the record's own `onTokens`, and inside another one that the record's `onTokens` waits for, by however many
+   * steps. The record has its new set by then.
    */
   mayWait (id: string): boolean {
     const mine = new Set(runningIds())
@@ -87,7 +91,7 @@ export class OnTokensHook {
     return true
   }
 
-  /** Waits for a record's refresh; while a hook does so, the others can tell. */
+  /** Waits for a record's refresh; where a hook does so, `mayWait` takes it into account. */
   async waitFor<T> (id: string, work: Promise<T>): Promise<T> {
     const mine = runningIds()
     for (const waiting of mine) count(waiting, id, 1)
@@ -99,8 +103,8 @@ export class OnTokensHook {
   }
 
   /** Waits until the newest set may be used. */
-  async waitForBarrier (live: RecordState): Promise<void> {
-    if (live.barrier !== undefined && this.mayWait(live.id)) await this.waitFor(live.id, live.barrier)
+  async waitForBarrier ({ id, barrier }: RecordState): Promise<void> {
+    if (barrier !== undefined && this.mayWait(id)) await this.waitFor(id, barrier)
   }
 }
 
@@ -117,6 +121,7 @@ function runningIds (): string[] {
   return ids
 }
 
+/** Counts a wait of one record's hook for another record, or its end. */
 function count (waiting: string, id: string, change: 1 | -1): void {
   const all = waits.get(waiting) ?? new Map<string, number>()
   const left = (all.get(id) ?? 0) + change

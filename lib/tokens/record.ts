@@ -19,18 +19,18 @@ export interface TokenRecord {
   /** Subject and issuer that a refreshed ID token must name. */
   readonly identity?: { sub: string, iss: string } | undefined
   /**
-   * A set that was refreshed and not taken over yet (refresh method `notify`). Its refresh token is the one that
-   * counts.
+   * A set that a refresh brought and `save` has not made the current one yet (refresh method `notify`). Its refresh
+   * token is the one to use.
    */
   readonly pendingTokens?: TokenSet | undefined
-  /** Hashes of the refresh tokens used up last: a set that holds one of them is outdated. */
+  /** Hashes of the refresh tokens that were used last: a set that holds one of them is outdated. */
   readonly usedRefreshTokens?: readonly string[] | undefined
 }
 
-/** Refresh tokens that are remembered as used up. */
-const MAX_SPENT = 4
+/** Used refresh tokens that a record remembers. */
+const MAX_USED = 4
 
-/** Whether a record is there for a provider: tokens of another one under its name are not used, and not touched. */
+/** Whether a record is of a provider: the tokens of another one under the same name are neither used nor changed. */
 export function isRecordOf (record: TokenRecord | undefined, provider: { identity: string }): record is TokenRecord {
   return record?.providerIdentity === provider.identity
 }
@@ -40,19 +40,17 @@ export function nextRefreshToken ({ tokens, pendingTokens }: TokenRecord): strin
   return pendingTokens?.refreshToken ?? tokens.refreshToken
 }
 
-/** The sets whose tokens may be live at the provider, the newest first: what an end of the login has to revoke. */
-export function liveSets ({ tokens, pendingTokens }: Pick<TokenRecord, 'tokens' | 'pendingTokens'>): TokenSet[] {
+/** The sets whose tokens the provider may still accept, the newest first: what the end of a login has to revoke. */
+export function setsToRevoke ({ tokens, pendingTokens }: Pick<TokenRecord, 'tokens' | 'pendingTokens'>): TokenSet[] {
   return pendingTokens === undefined ? [tokens] : [pendingTokens, tokens]
 }
 
-/** What is remembered as used up when one more is. */
-export function withUsedRefreshToken (
-  { usedRefreshTokens = [] }: TokenRecord, refreshToken: string
-): readonly string[] {
-  return [...usedRefreshTokens, shortHash(refreshToken)].slice(-MAX_SPENT)
+/** The hashes of the used refresh tokens, with one more. */
+export function withUsedRefreshToken ({ usedRefreshTokens = [] }: TokenRecord, refreshToken: string): string[] {
+  return [...usedRefreshTokens, shortHash(refreshToken)].slice(-MAX_USED)
 }
 
-/** Whether a set was replaced by a refresh already: making it the current one would lose what came after it. */
+/** Whether a refresh has replaced a set already: making it the current one would lose the set that came after it. */
 export function isOutdated (record: TokenRecord, { refreshToken }: TokenSet): boolean {
   return (
     refreshToken !== undefined &&
@@ -61,7 +59,7 @@ export function isOutdated (record: TokenRecord, { refreshToken }: TokenSet): bo
   )
 }
 
-// The tokens stand in the answer's members too: they are stored once.
+// The tokens are members of the response too: they are stored once.
 function compact (tokens: TokenSet): TokenSet {
   const { access_token: _access, refresh_token: _refresh, id_token: _id, ...raw } = tokens.raw
   return { ...tokens, raw }
@@ -96,20 +94,10 @@ function isStoredSet (value: unknown): boolean {
   )
 }
 
-/** Whether a record of a store is a token record: what is anything else counts as not there. */
+/** Whether a record of a store is a token record: anything else counts as absent. */
 export function isTokenRecord (stored: StoredRecord): boolean {
-  const {
-    version,
-    provider,
-    providerIdentity,
-    tokens,
-    pendingTokens,
-    obtainedAt,
-    ttl,
-    user,
-    identity,
-    usedRefreshTokens
-  } = stored
+  const { version, provider, providerIdentity, tokens, pendingTokens } = stored
+  const { obtainedAt, ttl, user, identity, usedRefreshTokens } = stored
   return (
     version > 0 &&
     typeof provider === 'string' &&
@@ -135,7 +123,7 @@ export function encodeRecord (record: TokenRecord): StoredRecord {
   }
 }
 
-/** What a record in the store's form says. */
+/** Reads a record in the store's form. */
 export function decodeRecord (stored: StoredRecord | undefined): TokenRecord | undefined {
   if (stored === undefined) return undefined
   const { expiresAt: _copy, ...record } = stored as unknown as TokenRecord & { expiresAt?: number }

@@ -10,6 +10,7 @@ import type { OnTokensHook } from './on-tokens.ts'
 import { isRecordOf, type TokenRecord } from './record.ts'
 import type { TokenRecords } from './records.ts'
 import { isRenewable, type Refresher, type RefreshOptions } from './refresher.ts'
+import { saveTokens } from './save.ts'
 
 /** A token set that may be used now, and its version. */
 export interface TokenSnapshot {
@@ -17,14 +18,17 @@ export interface TokenSnapshot {
   version: number
 }
 
-/** Where an authorized client gets its token. The client knows nothing of sessions, stores or refreshes. */
+/** Where an authorized client gets its token. The client does not know sessions, stores or refreshes. */
 export interface TokenSource {
-  /** A set that is good for a call now; synchronous where nothing has to be read or refreshed. */
+  /**
+   * The set for a call now; synchronous where nothing has to be read or refreshed.
+   * @param replayable whether the call can be sent again with a newer token
+   */
   current (replayable: boolean): TokenSnapshot | Promise<TokenSnapshot>
-  /** A newer set after an API refused this one, or undefined where there is none to be had. */
+  /** A newer set after an API refused this one, or undefined where there is none. */
   renew (refused: TokenSnapshot): Promise<TokenSnapshot | undefined>
-  /** An API took the token. */
-  accepted (grant: TokenSnapshot): void
+  /** Notes that an API accepted the token. */
+  accepted (snapshot: TokenSnapshot): void
 }
 
 export interface RecordTokenSourceOptions {
@@ -37,18 +41,18 @@ export interface RecordTokenSourceOptions {
   /** Parameters of every refresh of this session. */
   params?: RefreshOptions['params']
   /**
-   * Id of another record that has to stand as long as this one is used: of the account that was logged in with, where
-   * this account was added to it.
+   * Id of the record of the account that was logged in with, where this account was added to it: that one must exist
+   * as long as this one is used.
    */
   loginRecord?: string
-  /** Called with the id of the record that is no more. */
+  /** Called with the id of a record that turns out to be deleted. */
   onEnded?: (record: string) => void
 }
 
-/** Milliseconds for which a request trusts what it has read: a logout in another process is seen after that. */
+/** Milliseconds for which a request uses what it has read: then it sees a logout in another process. */
 const READ_MS = 1_000
 
-/** The last part of the leeway, in which a call waits for the refresh: a token that ends on its way is of no use. */
+/** The last part of the leeway, in which a call waits for the refresh: its token could expire on the way. */
 const HARD_MARGIN = 1 / 3
 
 /** The tokens of one account, for one request or one headless session. */
@@ -65,18 +69,14 @@ export class RecordTokenSource implements TokenSource {
   }
 
   current (replayable = true): TokenSnapshot | Promise<TokenSnapshot> {
-    const { records, clock } = this.#options
-    const live = records.state(this.#id)
+    const { records, clock, loginRecord } = this.#options
+    const { record, isDeleted, barrier } = records.state(this.#id)
     if (
-      live.record === undefined ||
-      live.deleted ||
-      this.#loginIsGone() ||
-      live.barrier !== undefined ||
-      clock.monotonic() - this.#readAt > READ_MS
-    ) {
-      return this.#readCurrent(replayable)
-    }
-    return this.#fresh(live.record, replayable)
+      record === undefined || isDeleted || barrier !== undefined ||
+      clock.monotonic() - this.#readAt > READ_MS ||
+      (loginRecord !== undefined && records.isDeleted(loginRecord))
+    ) { return this.record().then(read => this.#fresh(read, replayable)) }
+    return this.#fresh(record, replayable)
   }
 
   async renew (refused: TokenSnapshot): Promise<TokenSnapshot | undefined> {
@@ -84,16 +84,15 @@ export class RecordTokenSource implements TokenSource {
     const newest = await this.record()
     // A newer version may be the same token with its ID token beside it.
     if (newest.tokens.accessToken !== refused.tokens.accessToken) return newest
-    const live = this.#options.records.state(this.#id)
-    if (!isRenewable(this.#provider, newest) || live.rejectedVersion === newest.version) return undefined
+    const state = this.#options.records.state(this.#id)
+    if (!isRenewable(this.#provider, newest) || state.isRejected(newest.version)) return undefined
     const record = await this.#refresh({ version: newest.version })
-    live.rejectedVersion = record.version
+    state.markRejected(record.version)
     return record
   }
 
   accepted ({ version }: TokenSnapshot): void {
-    const live = this.#options.records.state(this.#id)
-    if (live.rejectedVersion === version) live.rejectedVersion = 0
+    this.#options.records.state(this.#id).markAccepted(version)
   }
 
   /** The record as the store has it. @throws FST_OAUTH_LOGIN_ENDED, FST_OAUTH_STORE_UNAVAILABLE */
@@ -110,42 +109,39 @@ export class RecordTokenSource implements TokenSource {
     if (record === undefined) onEnded?.(this.#id)
     if (!isRecordOf(record, this.#provider.config)) throw loginEnded(this.#provider)
     this.#readAt = startedAt
-    const live = records.state(this.#id)
-    if (live.barrier !== undefined) await waitForProvider(onTokensHook.waitForBarrier(live), this.#provider)
+    const state = records.state(this.#id)
+    if (state.barrier !== undefined) await waitForProvider(onTokensHook.waitForBarrier(state), this.#provider)
     return record
   }
 
-  /** The current set: refreshed where it has to be, or as it is where refreshing is the app's own business. */
+  /** The current set: with `refresh: 'auto'` refreshed where it has expired, else as it stands. */
   async tokens (): Promise<TokenSet> {
     const { tokens } = this.#options.mode === 'auto' ? await this.current() : await this.record()
     return { ...tokens, recordId: this.#id }
   }
 
   /** Forces a refresh, saves and returns the new set. */
-  async refresh (options: Omit<RefreshOptions, 'version' | 'park'> = {}): Promise<TokenSet> {
+  async refresh (options: Omit<RefreshOptions, 'version' | 'keepPending'> = {}): Promise<TokenSet> {
     const { version } = await this.record()
     const { tokens } = await this.#refresh({ ...options, version })
     return { ...tokens, recordId: this.#id }
   }
 
-  /** Makes a set the current one. @throws FST_OAUTH_INVALID_OPTIONS where it is none */
+  /** Makes a set the current one. @throws FST_OAUTH_INVALID_OPTIONS where it holds no usable token */
   async save (tokens: TokensInput): Promise<void> {
     const { records, clock } = this.#options
     const { name: provider, config: { conform, scope } } = this.#provider
-    const asked = records.state(this.#id).record?.tokens.scope ?? scope
-    const { recordId: _place, ...set } = loadTokens(tokens, { now: clock.now(), scope: asked, provider, conform })
+    const asked = records.peek(this.#id)?.tokens.scope ?? scope
+    const { recordId: _record, ...set } = loadTokens(tokens, { now: clock.now(), scope: asked, provider, conform })
     if (this.#options.loginRecord !== undefined) await this.record()
-    await this.#options.refresher.save(this.#provider, this.#id, set)
+    await saveTokens(this.#options, this.#provider, this.#id, set)
   }
 
-  #loginIsGone (): boolean {
-    const { records, loginRecord } = this.#options
-    return loginRecord !== undefined && records.isDeleted(loginRecord)
-  }
+  /** Whether a refresh failed a moment ago that no caller has to repeat. */
+  get refreshIsPaused (): boolean { return this.#options.records.state(this.#id).refreshAheadIsPaused }
 
-  async #readCurrent (replayable: boolean): Promise<TokenSnapshot> {
-    return await this.#fresh(await this.record(), replayable)
-  }
+  /** Starts no refresh ahead of time for some seconds. */
+  pauseRefresh (): void { this.#options.records.state(this.#id).pauseRefreshAhead() }
 
   #fresh (record: TokenRecord, replayable: boolean): TokenSnapshot | Promise<TokenSnapshot> {
     const { expiresAt } = record.tokens
@@ -163,8 +159,8 @@ export class RecordTokenSource implements TokenSource {
       throw tokenExpired(this.#provider)
     }
     if (valid && !refreshAhead) return record
-    // Near its end and still valid: used as it is, while the next one is fetched behind it. A body that cannot be
-    // sent again has no second chance after a 401, so it waits.
+    // Near its end and still valid: it is used while the refresh runs in the background. A call that cannot be sent
+    // again after a 401 waits for the refresh.
     if (replayable && !isExpired(expiresAt, now, leeway * HARD_MARGIN)) {
       refresher.refreshAhead(this.#provider, this.#id, this.#refreshOptions({ version: record.version }))
       return record
@@ -176,19 +172,19 @@ export class RecordTokenSource implements TokenSource {
     try {
       return await this.#refresh({ version: record.version })
     } catch (error) {
-      // The provider is away, and the token has some seconds left: better than nothing.
+      // The provider cannot be reached, and the token has some seconds left.
       if (valid && (error as OAuthError).code === 'FST_OAUTH_PROVIDER_UNAVAILABLE') return record
       throw error
     }
   }
 
-  /** What every refresh of this session has: its hooks, and its parameters below those of the one refresh. */
+  /** The options of one refresh, with the session's hooks and, below its own, the session's parameters. */
   #refreshOptions (options: RefreshOptions): RefreshOptions {
     const { hooks, params } = this.#options
     return { ...options, hooks, params: mergeParameters(params, options.params), isOwn: options.params === undefined }
   }
 
-  /** Refreshes where nobody has yet, and hands out the new set in place of making the call. */
+  /** Refreshes unless the record has a pending set, and throws the new set in place of making the call. */
   async #notify (record: TokenRecord, now: number): Promise<never> {
     let newest = record
     if (record.pendingTokens === undefined || isExpired(record.pendingTokens.expiresAt, now)) {

@@ -155,6 +155,20 @@ t.test('one file knows @fastify/session; the others ask it', async (t) => {
   t.strictSame(files.filter(file => file !== fastifySession).flatMap(found), [])
 })
 
+t.test("only lib/tokens changes a record's state", async (t) => {
+  const importing = internal.filter(item => targetOf(item) === 'tokens/record-state.ts')
+  t.strictSame(importing.filter(({ file }) => !file.startsWith('tokens/')).map(show), [])
+  const text = readFileSync(new URL('tokens/record-state.ts', lib), 'utf8')
+  const source = ts.createSourceFile('record-state.ts', text, ts.ScriptTarget.Latest)
+  const classes = source.statements.filter(ts.isClassDeclaration)
+  t.strictSame(classes.map(({ name }) => name?.text), ['RecordState', 'RecordStates'])
+  const fields = classes.flatMap(({ members }) => members.filter(ts.isPropertyDeclaration))
+  t.ok(fields.length > 10)
+  const open = fields.filter(({ name, modifiers = [] }) =>
+    !ts.isPrivateIdentifier(name) && !modifiers.some(({ kind }) => kind === ts.SyntaxKind.ReadonlyKeyword))
+  t.strictSame(open.map(({ name }) => name.getText(source)), [])
+})
+
 /** A way from a file back to itself, as text. */
 function cycleFrom (
   start: string,
