@@ -12,31 +12,42 @@ import type { Pages } from './pages/pages.ts'
 import type { TokenSet } from './oauth/token-set.ts'
 import { checkProviderName, type ProviderConfig, resolveProvider } from './providers/config.ts'
 import { OptionChecker, tryUrl } from './providers/option-checker.ts'
+import * as is from './providers/option-checks.ts'
 import type { ProviderOptions, RefreshMode, User } from './providers/options.ts'
 import type { ProviderName } from './providers/presets/names.ts'
 import type { TokensEvent } from './tokens/on-tokens.ts'
 import { parseEncryptionKeys } from './tokens/stores/encrypted-store.ts'
 import type { TokenStore } from './tokens/stores/token-store.ts'
 
+/** Paths of the plugin's routes, below `prefix`. */
 export interface RouteOptions {
-  /** Default `/login`; `/login/:provider` comes with it. */
+  /** Starts a login. Default `/login`; `/login/:provider` is added to it. */
   login?: string
-  /** Default `/login/:provider/callback`. */
+  /** Where the provider sends the browser back after a login. Default `/login/:provider/callback`. */
   callback?: string
-  /** Default `/logout`. */
+  /** Ends the session. Default `/logout`. */
   logout?: string
-  /** Default `/logout/callback`: where a provider sends the browser after its own logout. */
+  /** Where the provider sends the browser back after its own logout. Default `/logout/callback`. */
   loggedOut?: string
 }
 
+/** What `onLogin` gets of a login. */
 export interface LoginEvent {
+  /** Name of the provider. */
   provider: ProviderName
+  /** The user; null where the provider told none. */
   user: User | null
+  /** Claims of the ID token, or the profile. */
   claims: Record<string, unknown>
+  /** The token set of the login. */
   tokens: TokenSet
 }
+
+/** What `onLogout` gets of a logout. */
 export interface LogoutEvent {
+  /** Name of the provider that was logged in with. */
   provider: ProviderName
+  /** The user; null where the provider told none. */
   user: User | null
 }
 
@@ -48,60 +59,62 @@ export type AnyReply = FastifyReply<RouteGenericInterface, any, any, any, any, F
 /** The names under which `routeOptions` knows the plugin's routes. */
 export type RouteName = 'login' | 'callback' | 'logout' | 'loggedOut'
 
-/** What an app adds to the plugin's own routes, in Fastify's own words. */
-export interface OwnRouteOptions {
+/** Route options of Fastify for the plugin's own routes. */
+interface OwnRouteOptions {
   /** For plugins that read a route's `config`: `{ rateLimit: { max: 20 } }`. */
   config?: FastifyContextConfig
-  /** In place of `{ hide: true }`, which keeps the routes out of an API's documentation. */
+  /** Default `{ hide: true }`, which keeps the routes out of an API's documentation. */
   schema?: FastifySchema & Record<string, unknown>
+  /** The lowest level that is logged. */
   logLevel?: LogLevel
-  /** Run before the route's own work, after the app's own hooks. */
+  /** Hooks that run before the route's handler and after the app's own hooks. */
   onRequest?: OwnRouteHook | OwnRouteHook[]
+  /** Constraints of the routes, as Fastify has them. */
   constraints?: { version?: string, host?: string | RegExp } & Record<string, unknown>
 }
 
-/** An `onRequest` hook, of whatever kind of server. */
-export type OwnRouteHook = (this: any, request: any, reply: any, done: any) => void | Promise<unknown>
+/** An `onRequest` hook, for any kind of server. */
+type OwnRouteHook = (this: any, request: any, reply: any, done: any) => void | Promise<unknown>
 
-/** Options of the plugin. */
+/** Options of the plugin: `app.register(oauth, options)`. */
 export interface PluginOptions {
   /**
-   * Public URL of the app, or a function asked at first use. Redirect URIs are made from it, never from a request's
-   * headers.
+   * Public URL of the app, or a function that is called at first use. Redirect URIs are made from it, never from the
+   * headers of a request.
    */
   baseUrl: string | (() => string)
-  /** Name to provider. */
+  /** The options of each provider by its name, which is part of the routes. */
   providers: Record<ProviderName, ProviderOptions>
-  /** The provider that `/login` and `request.oauth` mean where there are several. */
+  /** The provider that `/login` leads to where there are several. Default a page that lets the user choose. */
   defaultProvider?: ProviderName
-  /** Mounts the routes below this path. */
+  /** Path below which the routes are. Default none. */
   prefix?: string
-  /** Paths of the routes, or false for none. */
+  /** Paths of the routes, or false for no routes. */
   routes?: RouteOptions | false
-  /** Options for the plugin's own routes, or a function of a route's name that returns them. */
+  /** Route options of Fastify for the plugin's routes, or a function of a route's name that returns them. */
   routeOptions?: OwnRouteOptions | ((route: RouteName) => OwnRouteOptions | undefined)
-  /** Fields of the session that survive the regeneration at login. */
+  /** Fields of the session that are kept when a login gives the session a new id. Default none. */
   keepSessionFields?: readonly string[]
-  /** What happens when a token has expired: one of the three refresh methods. Default `auto`. */
+  /** What happens when a token has expired. Default `auto`. */
   refresh?: RefreshMode
-  /** Where token records live; the session's own store by default. */
+  /** Where token records and pending logins are kept. Default the store of the session. */
   tokenStore?: TokenStore
   /**
-   * Encrypts token records and pending logins at rest: 32 bytes each, Buffer or base64url. The first encrypts, all
-   * decrypt.
+   * Keys that encrypt token records and pending logins at rest, of 32 bytes each, as Buffer or base64url. The first
+   * encrypts, all decrypt. Default no encryption.
    */
   encryptionKeys?: readonly (Uint8Array | string)[]
-  /** Awaited before the redirect that ends a login; throwing undoes the login. */
+  /** Awaited after a login, before the browser is redirected. An error that it throws undoes the login. */
   onLogin?: (request: FastifyRequest, reply: FastifyReply, event: LoginEvent) => unknown
-  /** The token updater: awaited once for each new set, after it is stored and before a call goes out with it. */
+  /** Awaited once for each new token set, after it is stored and before a call is sent with it. */
   onTokens?: (tokens: TokenSet, event: TokensEvent) => unknown
-  /** Awaited after a logout took effect. */
+  /** Awaited after a logout has taken effect. */
   onLogout?: (request: FastifyRequest, reply: FastifyReply | undefined, event: LogoutEvent) => unknown
-  /** Awaited before one of the plugin's own routes answers with an error; may answer itself. */
+  /** Awaited before one of the plugin's routes answers with an error; may send the reply itself. */
   onError?: (request: FastifyRequest, reply: FastifyReply, error: OAuthError) => unknown
-  /** Replaces single pages: each function gets plain data and returns a whole HTML document. */
+  /** Replaces single pages: each function takes data and returns a whole HTML document. */
   pages?: Partial<Pages>
-  /** The Dispatcher, of undici 7 or 8, of every outgoing call; an Agent of the plugin's own by default. */
+  /** The Dispatcher, of undici 7 or 8, of every outgoing request. Default an Agent of the plugin's own. */
   dispatcher?: Dispatcher
 }
 
@@ -131,7 +144,7 @@ export interface Configuration extends Omit<
   readonly encryptionKeys: readonly Buffer[] | undefined
 }
 
-/** What the app around the plugin looks like, as far as options have to fit it. */
+/** What options have to fit in the app around the plugin. */
 export interface HostApp {
   hasSession: boolean
   /** The session cookie's settings, where they could be read: `auto` is secure on https alone. */
@@ -140,26 +153,27 @@ export interface HostApp {
   scopePrefix: string
 }
 
-const OPTIONS = [
-  'baseUrl',
-  'providers',
-  'defaultProvider',
-  'prefix',
-  'routes',
-  'routeOptions',
-  'keepSessionFields',
-  'refresh',
-  'tokenStore',
-  'encryptionKeys',
-  'onLogin',
-  'onTokens',
-  'onLogout',
-  'onError',
-  'pages',
-  'dispatcher'
-]
-// What others hand every plugin: Fastify's `register` (and avvio, which calls a plugin by `name`), and fastify-cli with
-// --options, which passes the options of the server on, as @fastify/autoload does with what it is given.
+/** How each option is checked; null where `resolveOptions` completes it as well. */
+const OPTIONS: Record<keyof PluginOptions, is.OptionCheck<any> | null> = {
+  baseUrl: null,
+  providers: null,
+  defaultProvider: null,
+  prefix: null,
+  routes: null,
+  routeOptions: (check, path, value) => { if (typeof value !== 'function') checkRouteOptions(value, check, path) },
+  keepSessionFields,
+  refresh: is.oneOf('auto', 'notify', 'manual'),
+  tokenStore: is.methods<keyof TokenStore>('get', 'set', 'consume', 'touch', 'delete'),
+  encryptionKeys: null,
+  onLogin: is.func,
+  onTokens: is.func,
+  onLogout: is.func,
+  onError: is.func,
+  pages: is.functions<keyof Pages>('chooser', 'error', 'logoutConfirmation', 'loggedOut', 'loginForm'),
+  dispatcher: (check, path, value) => check.dispatcher(path, value)
+}
+// Options that every plugin may get: from Fastify's `register`, from avvio (`name`), and from fastify-cli with
+// --options and @fastify/autoload, which pass on the options of the server.
 const PASSED_ALONG = new Set([
   'logLevel',
   'logSerializers',
@@ -211,7 +225,6 @@ const PASSED_ALONG = new Set([
   'useSemicolonDelimiter'
 ])
 const ROUTE_OPTIONS = ['config', 'schema', 'logLevel', 'onRequest', 'constraints']
-const PAGES = ['chooser', 'error', 'logoutConfirmation', 'loggedOut', 'loginForm']
 const ROUTES: Required<RouteOptions> = {
   login: '/login',
   callback: '/login/:provider/callback',
@@ -221,26 +234,29 @@ const ROUTES: Required<RouteOptions> = {
 
 /**
  * Checks and completes the options.
- * @param onBaseUrl called once, when a `baseUrl` that is a function has told its value
- * @throws FST_OAUTH_INVALID_OPTIONS naming every mistake at once, each with its option's path and what to write instead
+ * @param onBaseUrl called once, when a `baseUrl` that is a function has returned its value
+ * @throws FST_OAUTH_INVALID_OPTIONS that lists all mistakes, each with its option's path and what to write instead
  */
 export function resolveOptions (
   options: PluginOptions,
-  surroundings: HostApp,
+  host: HostApp,
   onBaseUrl: () => void = () => {}
 ): Configuration {
   const check = new OptionChecker()
-  if (!surroundings.hasSession) {
+  if (!host.hasSession) {
     check.add(
       '@fastify/session',
       'is not registered; register @fastify/cookie and @fastify/session before fastify-oauth-session'
     )
   }
   check.object('options', options)
-  check.known('', options, OPTIONS, PASSED_ALONG)
+  check.known('', options, Object.keys(OPTIONS), PASSED_ALONG)
+  for (const [name, checkOption] of Object.entries(OPTIONS)) {
+    checkOption?.(check, name, options?.[name as keyof PluginOptions], {} as ProviderOptions)
+  }
 
   const baseUrl = checkBaseUrl(options, check)
-  const mount = joinPaths(fastifyPath(surroundings.scopePrefix), checkPath('prefix', options.prefix ?? '', check))
+  const mount = joinPaths(fastifyPath(host.scopePrefix), checkPath('prefix', options.prefix ?? '', check))
   const providers = new Map<string, ProviderConfig>()
   const given = check.object('providers', options.providers)
   const entries = Object.entries(given ?? {})
@@ -265,34 +281,15 @@ export function resolveOptions (
     )
   }
   const routes = checkRoutes(options.routes, providers.size, check)
-  for (const hook of ['onLogin', 'onTokens', 'onLogout', 'onError'] as const) {
-    check.type(hook, options[hook], 'function')
-  }
-  check.oneOf('refresh', options.refresh, ['auto', 'notify', 'manual'])
-  const keepSessionFields = check.strings('keepSessionFields', options.keepSessionFields) ?? []
-  const login = keepSessionFields.find(field => /^oauth(?::|$)/.test(field))
-  if (login !== undefined) {
-    const remedy = 'the login itself is never carried over to another login, take it out'
-    check.add('keepSessionFields', `lists "${login}"; ${remedy}`)
-  }
-  if (options.tokenStore !== undefined) {
-    for (const method of ['get', 'set', 'consume', 'touch', 'delete'] as const) {
-      check.type(`tokenStore.${method}`, options.tokenStore[method], 'function', true)
-    }
-  }
   const encryptionKeys = checkEncryptionKeys(options.encryptionKeys, check)
-  check.dispatcher('dispatcher', options.dispatcher)
-  if (typeof options.routeOptions !== 'function') checkRouteOptions(options.routeOptions, check)
-  check.known('pages', options.pages, PAGES)
-  for (const [name, page] of Object.entries(options.pages ?? {})) check.type(`pages.${name}`, page, 'function')
-  if (routes !== false && check.isValid) checkSurroundings(routes, mount, baseUrl, surroundings, check)
-  const { sameSite, secure } = surroundings.cookie ?? {}
-  // With 'auto' it is lax over http: fine for as long as that is all there is.
+  if (routes !== false && check.isValid) checkSessionCookie(routes, mount, baseUrl, host, check)
+  const { sameSite, secure } = host.cookie ?? {}
+  // With 'auto' it is lax over http.
   if ((sameSite === 'strict' || sameSite === true) && (secure !== 'auto' || baseUrl?.protocol === 'https:')) {
     check.add(
       'cookie.sameSite',
-      "of the session is 'strict': no browser sends such a cookie along when it comes back from a provider, and " +
-        "everybody would look logged out; write 'lax'"
+      "of the session is 'strict': no browser sends such a cookie when it comes back from a provider, and " +
+        "every user would look logged out; write 'lax'"
     )
   }
   check.report()
@@ -306,9 +303,15 @@ export function resolveOptions (
     mount,
     routes,
     routeOptions: routeOptionsOf(options.routeOptions),
-    keepSessionFields,
+    keepSessionFields: [...options.keepSessionFields ?? []],
     encryptionKeys
   })
+}
+
+function keepSessionFields (check: OptionChecker, path: string, value: readonly string[] | undefined): void {
+  const login = check.strings(path, value)?.find(field => /^oauth(?::|$)/.test(field))
+  if (login === undefined) return
+  check.add(path, `lists "${login}"; the login itself is never carried over to another login, take it out`)
 }
 
 function checkEncryptionKeys (
@@ -323,12 +326,12 @@ function checkEncryptionKeys (
     "node -p \"crypto.randomBytes(32).toString('base64url')\"")
 }
 
-/** Options that are none of the plugin's and come along all the same; they are left alone. */
+/** The names of options that are not the plugin's and that every plugin may get. */
 export function passedAlong (options: object | undefined): string[] {
   return Object.keys(options ?? {}).filter(name => PASSED_ALONG.has(name))
 }
 
-function checkRouteOptions (given: unknown, check: OptionChecker, path = 'routeOptions'): void {
+function checkRouteOptions (given: unknown, check: OptionChecker, path: string): void {
   if (given === undefined || check.object(path, given) === undefined) return
   const { config, schema, logLevel, onRequest, constraints } = given as OwnRouteOptions
   check.known(path, given as object, ROUTE_OPTIONS)
@@ -339,7 +342,7 @@ function checkRouteOptions (given: unknown, check: OptionChecker, path = 'routeO
   for (const hook of [onRequest].flat()) check.type(`${path}.onRequest`, hook, 'function')
 }
 
-// Copies, since Fastify and its plugins write into them.
+// Copies: Fastify and its plugins write into them.
 function routeOptionsOf (given: PluginOptions['routeOptions']): Configuration['routeOptions'] {
   return (route) => {
     const options = typeof given === 'function' ? given(route) : given
@@ -373,7 +376,7 @@ function baseUrlProblem (value: unknown): string | undefined {
   }
 }
 
-/** What a `baseUrl` function says at this moment, for a look ahead: undefined where it cannot tell yet. */
+/** What a `baseUrl` function returns before its first use; undefined where it does not know yet. */
 export function peekBaseUrl (baseUrl: PluginOptions['baseUrl']): URL | undefined {
   try {
     const value = typeof baseUrl === 'function' ? baseUrl() : baseUrl
@@ -384,7 +387,7 @@ export function peekBaseUrl (baseUrl: PluginOptions['baseUrl']): URL | undefined
   }
 }
 
-// Asked once, at first use: an app that listens on port 0 knows its URL only then.
+// Called once, at first use: an app that listens on port 0 knows its URL only then.
 function lateBaseUrl (ask: () => string, onKnown: () => void): () => URL {
   let known: URL | undefined
   return () => {
@@ -406,12 +409,12 @@ function checkPath (name: string, path: unknown, check: OptionChecker): string {
   return ''
 }
 
-/** A path with everything percent-encoded that a URL cannot hold. */
+/** A path with what a URL cannot have percent-encoded. */
 function encodePath (path: string): string {
   return path.replace(/[^\u0021-\u007e]+/gu, encodeURIComponent)
 }
 
-/** A path of Fastify's own, which knows no escapes, as a URL has it. */
+/** A path of Fastify's router, which has no escapes, as a URL has it. */
 export function fastifyPath (path: string): string {
   return encodePath(path.replaceAll('%', '%25'))
 }
@@ -441,8 +444,8 @@ function checkRoutes (
   return Object.freeze(resolved)
 }
 
-// Each of these fails silently in @fastify/session: nothing is stored, and nobody is told.
-function checkSurroundings (
+// In each of these cases @fastify/session stores nothing and reports nothing.
+function checkSessionCookie (
   routes: Required<RouteOptions>,
   mount: string,
   baseUrl: URL | undefined,

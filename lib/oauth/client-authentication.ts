@@ -3,24 +3,25 @@ import { createPrivateKey } from 'node:crypto'
 import { type ClientAuth, ClientSecretJwt, type CryptoKey, modifyAssertion, PrivateKeyJwt } from 'oauth4webapi'
 import { InvalidOptionsError, type OAuthError } from '../errors.ts'
 
-/** How the app proves itself at the token endpoint (RFC 6749, section 2.3; OpenID Connect Core, section 9). */
+/** How the token endpoint authenticates the client (RFC 6749, section 2.3; OpenID Connect Core, section 9). */
 export type ClientAuthenticationMethod =
   'client_secret_basic' | 'client_secret_post' | 'client_secret_jwt' | 'private_key_jwt' | 'tls_client_auth' | 'none'
 
 /** A private key: a CryptoKey, a private JWK, or PKCS#8 in PEM. */
 export type ClientPrivateKey = CryptoKey | JWK | string
 
-/** What a custom client authentication may change before a request goes to the provider. */
-export interface ClientAuthenticationRequest {
-  /** The endpoint; its query may be added to. */
+/** The request that a client authentication of the app's own may change. */
+interface ClientAuthenticationRequest {
+  /** The endpoint; parameters may be added to its query. */
   url: URL
   body: URLSearchParams
   headers: Headers
 }
+/** Authenticates the client in a way of the app's own, by changing the request. */
 export type ClientAuthenticationFunction = (request: ClientAuthenticationRequest) => void | Promise<void>
 
-// RFC 6749, section 2.3.1 wants id and secret form-encoded before base64. The unreserved characters stay as they
-// are: oauth4webapi's own Basic escapes `_`, `-` and `.` too, and servers that do not decode refuse that.
+// Id and secret are form-encoded before base64 (RFC 6749, section 2.3.1). The unreserved characters stay as they are:
+// oauth4webapi's own Basic escapes `_`, `-` and `.` too, which servers that do not decode refuse.
 const formEncode = (text: string) => encodeURIComponent(text).replaceAll('%20', '+')
 
 /** HTTP Basic (RFC 6749, section 2.3.1). */
@@ -37,12 +38,12 @@ export function clientSecretPost (clientId: string, clientSecret: string): Clien
   }
 }
 
-/** The id alone: a public client, or one known by its TLS certificate (RFC 8705, section 2.1). */
+/** Only the id: a public client, or one with a TLS certificate (RFC 8705, section 2.1). */
 export function clientIdOnly (clientId: string): ClientAuth {
   return (_server, _client, body) => { body.set('client_id', clientId) }
 }
 
-/** What one client assertion says beside the claims that every one has (RFC 7523, section 3). */
+/** Audience and header of one client assertion, beside the claims that each has (RFC 7523, section 3). */
 export interface ClientAssertion {
   audience: string | readonly string[]
   /** Further members of the JOSE header; `alg` chooses the algorithm that the key signs with. */
@@ -50,7 +51,7 @@ export interface ClientAssertion {
 }
 
 /**
- * An assertion whose key is the secret, which so stays at home (RFC 7523, section 2.2; OpenID Connect Core, section 9).
+ * An assertion signed with the secret, which is not sent (RFC 7523, section 2.2; OpenID Connect Core, section 9).
  * @returns a client authentication whose requests reject with FST_OAUTH_INVALID_OPTIONS where the header names another
  *   algorithm than HS256
  */
@@ -59,13 +60,13 @@ export function clientSecretJwt (clientSecret: string, { audience, header }: Cli
 }
 
 /**
- * Makes signed assertions with one key (RFC 7523, section 2.2; OpenID Connect Core, section 9). Thumbprints of the
- * key's certificate that stand in a JWK (`x5t`, `x5t#S256`: RFC 7517, sections 4.8 and 4.9) are in each header.
- * @returns a function from what an assertion says to the client authentication that signs it; its requests reject with
- *   FST_OAUTH_INVALID_OPTIONS where the key cannot sign
+ * Assertions signed with a private key (RFC 7523, section 2.2; OpenID Connect Core, section 9). Certificate thumbprints
+ * of a JWK (`x5t`, `x5t#S256`: RFC 7517, sections 4.8 and 4.9) are in each header.
+ * @returns makes the client authentication for an assertion; its requests reject with FST_OAUTH_INVALID_OPTIONS where
+ *   the key cannot sign
  */
 export function privateKeyJwt (privateKey: ClientPrivateKey): (assertion: ClientAssertion) => ClientAuth {
-  // One for each algorithm: a CryptoKey signs with a single one.
+  // By algorithm: a CryptoKey signs with one only.
   const keys = new Map<unknown, Promise<{ key: CryptoKey, kid?: string }>>()
   const keyFor = (alg: unknown) => {
     let key = keys.get(alg)
@@ -109,7 +110,7 @@ async function readPrivateKey (key: ClientPrivateKey, wanted: unknown): Promise<
     if (typeof key === 'string') return { key: await importPKCS8(key, alg ?? algorithmOf(key)) }
     if ('kty' in key) {
       const jwk = key as JWK
-      // A JWK's own `alg` would be held against the one that is asked for.
+      // importJWK would refuse another `alg` than the JWK's own.
       const { alg: own, ...members } = jwk
       const imported = await importJWK(members, alg ?? own ?? algorithmOfJwk(jwk)) as CryptoKey
       return { key: imported, ...(typeof key.kid === 'string' && { kid: key.kid }) }

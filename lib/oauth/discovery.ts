@@ -6,7 +6,7 @@ import { type HttpResponse, parseMembers, type TokenMembers } from './token-resp
 /** A provider's metadata, wire names (RFC 8414; OpenID Connect Discovery, section 3). */
 export type AuthorizationServerMetadata = AuthorizationServer
 
-export type FetchDocument = (url: string, headers: Record<string, string>) => Promise<HttpResponse>
+type FetchDocument = (url: string, headers: Record<string, string>) => Promise<HttpResponse>
 
 /** What was found out about a provider. */
 export interface Discovery {
@@ -48,7 +48,7 @@ export async function discover (provider: string, issuer: string, fetchDocument:
   })
 }
 
-// What is too large, or encoded in a way that nobody asked for, is no document: a page, perhaps.
+// A response that is too large or cannot be decompressed is not metadata; it may be a page.
 function unreadable (error: OAuthError): HttpResponse {
   if (error.code !== 'FST_OAUTH_INVALID_TOKEN_RESPONSE') throw error
   return { status: 200, headers: {}, text: '' }

@@ -1,5 +1,6 @@
 import { setQuery } from './urls.ts'
 
+/** The parameters of a logout request. */
 export interface EndSessionRequest {
   clientId: string
   idTokenHint?: string | undefined

@@ -47,7 +47,7 @@ export interface IdTokenExpectation {
 }
 
 /** Seconds that the two clocks may differ, where the options say nothing. */
-export const CLOCK_TOLERANCE = 60
+const CLOCK_TOLERANCE = 60
 
 /**
  * Validates an ID token: signature and every claim (OpenID Connect Core, section 3.1.3.7).
@@ -109,13 +109,13 @@ export async function validateIdToken (idToken: string, expected: IdTokenExpecta
   const { previous } = expected
   const sameIssuer = (one: string) => one === claims.iss || (names.includes(one) && names.includes(claims.iss!))
   if (previous !== undefined && (claims.sub !== previous.sub || !sameIssuer(previous.iss))) {
-    throw refuse('subject_changed', 'it speaks of another user than the login it refreshes')
+    throw refuse('subject_changed', 'it is for another user than the login that it refreshes')
   }
   return claims as IdTokenClaims
 }
 
 /** What a userinfo answer that is signed is held against. */
-export type UserinfoExpectation = Omit<
+type UserinfoExpectation = Omit<
   IdTokenExpectation, 'nonce' | 'maxAge' | 'accessToken' | 'atHashRequired' | 'previous'
 >
 

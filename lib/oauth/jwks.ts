@@ -23,7 +23,7 @@ export interface KeySource {
   reload (since: number): Promise<boolean>
 }
 
-export interface KeySourceOptions {
+interface KeySourceOptions {
   /** Fetches the key set (RFC 7517, section 5), bounded in time and size by the caller. */
   fetchKeys: () => Promise<JSONWebKeySet>
   /** Milliseconds, of any clock that only goes forward. */

@@ -8,7 +8,7 @@ import {
 import { InvalidOptionsError } from '../errors.ts'
 import { type RequestParameters, setParameters } from './urls.ts'
 
-/** A form on its way to a provider's endpoint. */
+/** A request to an endpoint of the provider. */
 export interface FormRequest {
   method: 'POST' | 'GET'
   url: string
@@ -16,6 +16,7 @@ export interface FormRequest {
   body: URLSearchParams
 }
 
+/** What a token request is built from. */
 export interface TokenRequest {
   provider: string
   server: AuthorizationServer
@@ -29,7 +30,7 @@ export interface TokenRequest {
   headers?: Record<string, string>
 }
 
-/** What no further parameter may replace. */
+/** Parameters that `params` must not replace. */
 const RESERVED = ['grant_type', 'client_secret', 'client_assertion', 'client_assertion_type']
 
 /**
@@ -50,7 +51,7 @@ export async function buildTokenRequest (request: TokenRequest): Promise<FormReq
   const givenSecret = form.get('client_secret')
   let built: FormRequest | undefined
   await genericTokenEndpointRequest(server, { client_id: clientId }, clientAuth, grantType, form, {
-    // Whether plain http is fine has been decided by the provider's options already.
+    // Plain http was refused before, where the options do not allow it.
     [allowInsecureRequests]: true,
     [customFetch]: async (url, { body, headers }) => {
       built = {
@@ -82,14 +83,13 @@ export function assertOneAuthentication (
   if (!another) return
   throw new InvalidOptionsError(
     `parameter "client_secret" of a request to provider "${provider}" would authenticate the client a second time; ` +
-    'take it out: ' +
-      "the clientSecret of the provider's options is sent by itself, in the form with clientAuthentication: " +
-      "'client_secret_post'",
+      "take it out: the clientSecret of the provider's options is sent by itself, in the form with " +
+      "clientAuthentication: 'client_secret_post'",
     { provider, reason: 'second_authentication' }
   )
 }
 
-// They are added to what the request needs anyway: whoever asks for a tenant still wants JSON.
+// Added to the headers that each request has.
 function furtherHeaders ({ provider, headers = {} }: TokenRequest): Record<string, string> {
   const named = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
   if (named.authorization !== undefined) {

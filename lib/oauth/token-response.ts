@@ -3,57 +3,65 @@ import { excerptOfText, redact, secretsIn } from '../util/redact.ts'
 import { parseJson } from './json.ts'
 import { compareScope, parseScope, type ScopeChange, type TokenSet } from './token-set.ts'
 
-/** An answer as it came over the wire. */
+/** A response as it was received. */
 export interface HttpResponse {
+  /** The HTTP status. */
   status: number
+  /** Header fields, in lower case. */
   headers: Record<string, string | string[] | undefined>
+  /** The body as text. */
   text: string
 }
 
-/** The members of a token answer (RFC 6749, section 5.1), wire names, anything the provider adds included. */
+/** The members of a token response by their wire names (RFC 6749, section 5.1), the provider's own included. */
 export type TokenMembers = Record<string, unknown>
 
-/** Turns one provider's odd answer into what RFC 6749 asks for. Called before anything is checked. */
+/**
+ * Normalizes the token responses of one provider to RFC 6749, section 5. Called before anything is checked.
+ * @param members the members of the response; a new object, or the same one, is returned
+ * @param context.status the HTTP status
+ * @param context.grantType the `grant_type` of the request, such as `refresh_token`
+ */
 export type Conform = (members: TokenMembers, context: { status: number, grantType: string }) => TokenMembers
 
+/** What a token response is read with. */
 export interface TokenResponseContext {
   provider: string
   /** Epoch seconds. */
   now: number
   grantType: string
-  /** What was asked for; it is what was granted where the answer says nothing. */
+  /** The scope that was asked for; it is the granted one where the response names none. */
   scope: readonly string[]
-  /** Seconds a token lives where the provider tells nothing. */
+  /** Seconds that a token lives where the response names no lifetime. */
   defaultExpiresIn?: number | undefined
   conform?: Conform | undefined
-  /** Values that were sent along and may come back in an error's text. */
+  /** Values of the request that may come back in an error's text. */
   secrets?: readonly string[]
-  /** Refuse an answer without `token_type`, as RFC 6749 allows. */
+  /** Refuse a response without `token_type`, which RFC 6749, section 5.1 requires. */
   requireTokenType?: boolean
-  /** The members were kept somewhere: `expires_at` counts, and `expires_in` is as old as they are. */
+  /** The members were stored meanwhile: `expires_at` counts before `expires_in`. */
   stored?: boolean
 }
 
 /**
- * A token set, or why there is none; `refreshToken` is what a refused answer brought all the same: it may be the only
- * copy.
+ * A token set, or why there is none. `refreshToken` is one that came with an error: it may be the only copy.
  */
 export type TokenResponse =
   | { tokens: TokenSet, scopeChange: ScopeChange | undefined }
   | { error: OAuthError, refreshToken?: string | undefined }
 
-// The longest life that is believed, in seconds (68 years): larger numbers mean "for ever" and overflow timers.
+// The longest lifetime that is accepted, in seconds (68 years): larger numbers mean "never" and overflow timers.
 const MAX_LIFE = 2 ** 31 - 1
-/** Members that an answer may have: copying hundreds of thousands would stop the event loop. */
+/** Members that a response may have: copying hundreds of thousands would block the event loop. */
 const MAX_MEMBERS = 1000
-/** Scopes that are kept beyond as many as were asked for, and characters of one. */
+/** Scopes that are kept beyond those that were asked for, and characters of one. */
 const MAX_FURTHER_SCOPES = 1000
 const MAX_SCOPE_LENGTH = 1000
 const CLIENT_REFUSED = 'client_refused'
 const TOKEN = /^[\x20-\x7e]+$/
 const COMMA_LIST = /^[^\s,]+(?:\s*,\s*[^\s,]+)*$/
 
-/** Reads a token endpoint's answer, whatever its content type says (RFC 6749, sections 5.1 and 5.2). Never throws. */
+/** Reads a token response, of any content type (RFC 6749, sections 5.1 and 5.2). Never throws. */
 export function readTokenResponse (answer: HttpResponse, context: TokenResponseContext): TokenResponse {
   const members = parseMembers(answer.text)
   if (members !== undefined) return readMembers(members, answer, context)
@@ -85,7 +93,7 @@ function failure (
 
 function readMembers (members: TokenMembers, answer: HttpResponse, given: TokenResponseContext): TokenResponse {
   const { grantType } = given
-  // A provider may repeat what it was sent, and what it has just issued.
+  // A provider may repeat in an error what it was sent, or what it has just issued.
   const secrets = [...given.secrets ?? [], ...secretsIn(members)]
   const context = { ...given, secrets }
   const fail = (message: string, details: OAuthErrorDetails) => failure(answer, context, message, details)
@@ -95,7 +103,7 @@ function readMembers (members: TokenMembers, answer: HttpResponse, given: TokenR
     } catch (error) {
       const { name, code, message } = Object(error) as { name?: string, code?: string, message?: unknown }
       const cause = { name, code, message: redact(String(message ?? error), secrets) }
-      return fail('gave an answer that its `conform` could not read', { reason: 'conform_failed', cause })
+      return fail('sent a response that its `conform` could not read', { reason: 'conform_failed', cause })
     }
     secrets.push(...secretsIn(members))
   }
@@ -127,7 +135,7 @@ function readMembers (members: TokenMembers, answer: HttpResponse, given: TokenR
     return { ...fail('sent no token type', { reason: 'missing_token_type' }), refreshToken }
   }
   const expiresAt = expiryOf(members, context)
-  // A rotated refresh token must not be lost to an odd number beside it: only a first answer is refused for it.
+  // A rotated refresh token must not be lost because of it: only the first response of a login is refused.
   if (expiresAt === 'invalid' && grantType !== 'refresh_token') {
     return fail('sent an `expires_in` that is no number', { reason: 'invalid_expires_in' })
   }
@@ -145,21 +153,20 @@ function readMembers (members: TokenMembers, answer: HttpResponse, given: TokenR
   return { tokens, scopeChange: compareScope(scope, context.scope) }
 }
 
-/** Whether it is the client that was refused, not the grant: `invalid_client`, or a challenge in its place. */
+/** Whether the client was refused, not the grant: `invalid_client`, or a challenge in its place. */
 export function isClientRefused ({ oauthError, reason }: OAuthError): boolean {
   return oauthError === 'invalid_client' || reason === CLIENT_REFUSED
 }
 
-// A refused client is challenged in the scheme that it used (RFC 6749, section 5.2), also where the body names no
-// error.
+// A refused client is challenged in the scheme that it used (RFC 6749, section 5.2), also where the body has no error.
 function refusesClient ({ status, headers }: HttpResponse): boolean {
   const challenges = [headers['www-authenticate'] ?? []].flat()
   return status === 401 && challenges.some(challenge => /^\s*basic\b/i.test(challenge))
 }
 
 /**
- * Reads JSON or a form, told apart by looking: content types lie. Integers that a number cannot hold are strings of
- * their digits. Undefined for anything else, and for more than 1,000 members.
+ * Reads JSON or a form by its content, since content types are often wrong. An integer that a number cannot hold
+ * becomes text. Undefined for anything else, and for more than 1,000 members.
  */
 export function parseMembers (text: string): TokenMembers | undefined {
   const body = text.replace(/^\ufeff/, '').trim()
@@ -175,7 +182,7 @@ export function parseMembers (text: string): TokenMembers | undefined {
   return plainMembers([...new URLSearchParams(body)])
 }
 
-// A member called `__proto__` is data: defined, not assigned.
+// Defined and not assigned: a member may be called `__proto__`.
 function plainMembers (entries: [string, unknown][]): TokenMembers | undefined {
   if (entries.length > MAX_MEMBERS) return undefined
   const members: TokenMembers = {}
@@ -190,7 +197,7 @@ function tokenString (value: unknown): string | undefined {
 }
 
 function errorOf ({ error, error_description: description, error_uri: uri }: TokenMembers) {
-  // `[]` and `{}` are what some languages write for none.
+  // Some languages write `[]` or `{}` for none.
   if (!error || (typeof error === 'object' && Object.keys(error).length === 0)) return undefined
   if (typeof error !== 'object') return { code: String(error), description: textOf(description), uri: textOf(uri) }
   const { type, code, message } = error as Record<string, unknown>
@@ -204,16 +211,16 @@ function expiryOf (members: TokenMembers, context: TokenResponseContext): number
   const { now, defaultExpiresIn, stored } = context
   const life = lifeOf(members)
   const known = typeof life === 'number' && life !== 0
-  // 0 is what providers whose tokens do not expire send, and so what is kept of such a token.
+  // Providers whose tokens do not expire send 0, and it is stored so.
   const at = numberOf(members.expires_at)
-  // A lifetime depends on no clock but this one; a time was read from the provider's.
+  // A lifetime depends on this machine's clock alone; a time on the provider's as well.
   if (typeof at === 'number' && at !== 0 && Number.isFinite(at) && (stored === true || !known)) return at
   if (known) return Math.round(now) + Math.floor(Math.max(-MAX_LIFE, Math.min(life, MAX_LIFE)))
   if (defaultExpiresIn !== undefined) return Math.round(now) + defaultExpiresIn
   return life === 'invalid' ? 'invalid' : undefined
 }
 
-// `expires` is how the drafts had it; what is no number there is no lifetime.
+// The drafts of OAuth 2 called it `expires`. Something else than a number there is no lifetime.
 function lifeOf (members: TokenMembers): number | undefined | 'invalid' {
   const drafted = numberOf(members.expires)
   return members.expires_in === undefined && drafted !== 'invalid' ? drafted : numberOf(members.expires_in)
@@ -232,7 +239,7 @@ function grantedScope (answered: unknown, asked: readonly string[]): string[] {
   return splitAtCommas(scope, answered, asked).filter(item => item.length <= MAX_SCOPE_LENGTH).slice(0, limit)
 }
 
-// A comma is a legal character of a scope, but between all of them it stands for a space, unless a scope with one was
+// A comma is a legal character of a scope token. Between all of them it is a separator, unless a scope with a comma was
 // asked for.
 function splitAtCommas (scope: string[], answered: unknown, asked: readonly string[]): string[] {
   if (!scope.some(item => item.includes(','))) return scope
@@ -244,8 +251,8 @@ function splitAtCommas (scope: string[], answered: unknown, asked: readonly stri
 }
 
 /**
- * A short piece of an answer for the log, without its tokens.
- * @param secrets values that were sent along and may come back
+ * The beginning of a response for the log, without tokens.
+ * @param secrets values of the request that may come back
  */
 export function excerptOf (text: string, secrets: readonly string[] = []): string | undefined {
   return excerptOfText(text, [...secrets, ...secretsIn(parseMembers(text))])

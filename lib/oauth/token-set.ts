@@ -1,40 +1,43 @@
 import { redact } from '../util/redact.ts'
 
-/** One answer of a token endpoint, made even (RFC 6749, section 5.1). */
+/** The tokens of one token response (RFC 6749, section 5.1). */
 export interface TokenSet {
+  /** The access token. */
   accessToken: string
-  /** As the provider wrote it; `Bearer` where it wrote nothing. */
+  /** The `token_type` as the provider wrote it; `Bearer` where it wrote none. */
   tokenType: string
-  /** Epoch seconds; absent where the provider told no lifetime. */
+  /** When the access token expires, in epoch seconds; absent where the provider names no lifetime. */
   expiresAt?: number
+  /** The refresh token, where the provider issued one. */
   refreshToken?: string
+  /** The ID token as it came, where the provider issued one. */
   idToken?: string
-  /** What was granted: the answer's scope, else what was asked for. */
+  /** The granted scope: that of the response, or what was asked for where it names none. */
   scope: string[]
-  /** The answer's members as they came. */
+  /** The members of the response, after `conform`. */
   raw: Record<string, unknown>
-  /**
-   * Where the set lives, as `onTokens` hands it out: with this, a background job goes on beside the user's web session.
-   */
+  /** Names the token record, in what `onTokens` gets: `session({ tokens })` in the same app shares it then. */
   recordId?: string
 }
 
-/** Tells whether two sets are the same, whatever else the answers said that they came with. */
+/** Whether two sets have the same tokens, expiry and scope. */
 export function isSameSet (one: TokenSet, other: TokenSet): boolean {
   const [text, otherText] = [one, other].map(({ accessToken, tokenType, expiresAt, refreshToken, idToken, scope }) =>
     JSON.stringify([accessToken, tokenType, expiresAt, refreshToken, idToken, scope]))
   return text === otherText
 }
 
-/** How a granted scope differs from the one that was asked for. */
+/** How the granted scope differs from the scope that was asked for. */
 export interface ScopeChange {
+  /** Asked for, and not granted. */
   missing: string[]
+  /** Granted without being asked for. */
   added: string[]
 }
 
 /**
- * Compares two scopes as sets; undefined where they are the same. Where none was asked for, whatever the provider
- * grants is its own default and no change (RFC 6749, section 3.3).
+ * Compares two scopes as sets; undefined where they are the same. Where none was asked for, the provider grants its
+ * default, which is no change (RFC 6749, section 3.3).
  */
 export function compareScope (granted: readonly string[], asked: readonly string[]): ScopeChange | undefined {
   if (asked.length === 0) return undefined
@@ -44,10 +47,10 @@ export function compareScope (granted: readonly string[], asked: readonly string
   return missing.length === 0 && added.length === 0 ? undefined : { missing, added }
 }
 
-/** Scopes of a change that a log line names. */
+/** How many scopes of a change a log line names. */
 const LOGGED_SCOPES = 20
 
-/** A change of scope for the log: a scope is the provider's own text, and there may be thousands. */
+/** A change of scope for the log, redacted and bounded: a scope is the provider's text, and there may be thousands. */
 export function loggedScopeChange ({ missing, added }: ScopeChange): ScopeChange {
   const [lost, further] = [missing, added].map((list) => {
     const named = list.slice(0, LOGGED_SCOPES).map(item => redact(item))
@@ -57,18 +60,18 @@ export function loggedScopeChange ({ missing, added }: ScopeChange): ScopeChange
 }
 
 /**
- * Tells whether a token has to be replaced before it is used.
- * @param expiresAt epoch seconds, or undefined where the token's life is not known
+ * Whether a token has expired, or will within the leeway.
+ * @param expiresAt epoch seconds, or undefined where it is not known
  * @param now epoch seconds
- * @param leeway seconds before the end from which the token counts as expired; the very margin is still valid
+ * @param leeway seconds before its end from which a token counts as expired; at that second it is still valid
  */
 export function isExpired (expiresAt: number | undefined, now: number, leeway = 0): boolean {
   return expiresAt !== undefined && now > expiresAt - leeway
 }
 
 /**
- * The leeway of one token: what the options say, but never more than half of its life,
- * so that a token of 30 seconds is not born expired.
+ * The leeway of one token: that of the options, but never more than half of the token's life. A token of 30 seconds
+ * would otherwise be expired from the start.
  */
 export function effectiveLeeway (
   leeway: number, expiresAt: number | undefined, obtainedAt: number | undefined
@@ -77,7 +80,7 @@ export function effectiveLeeway (
   return Math.min(leeway, Math.max(0, (expiresAt - obtainedAt) / 2))
 }
 
-/** Splits a scope as providers send it: a list, or a string with spaces (RFC 6749, section 3.3). */
+/** Reads a scope, a list or a string with spaces (RFC 6749, section 3.3); undefined for anything else. */
 export function parseScope (scope: unknown): string[] | undefined {
   if (typeof scope === 'string') return scope.split(/\s+/).filter(Boolean)
   if (Array.isArray(scope)) return scope.filter((item): item is string => typeof item === 'string' && item !== '')

@@ -2,12 +2,12 @@ import { InsecureTransportError, InvalidOptionsError } from '../errors.ts'
 
 const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/
 
-/** Tells whether a host is this very machine, where plain http gives nothing away. */
+/** Whether a host is this machine, where plain http reveals nothing. */
 export function isLoopback (hostname: string): boolean {
   return LOOPBACK.test(hostname)
 }
 
-/** Tells whether a URL may carry secrets: https, or http that does not leave the machine. */
+/** Whether a URL may carry secrets: https, or http that does not leave the machine. */
 export function isSecureUrl (url: URL): boolean {
   return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname))
 }
@@ -35,7 +35,7 @@ export function secureEndpoint (value: string, what: string, provider: string, a
   return url
 }
 
-/** Adds parameters to a URL's query and leaves what stands there byte for byte. */
+/** Adds parameters to a URL's query, which stays as it is byte for byte. */
 export function appendQuery (url: string, params: URLSearchParams): string {
   const query = params.toString()
   if (query === '') return url
@@ -47,8 +47,8 @@ export function appendQuery (url: string, params: URLSearchParams): string {
 }
 
 /**
- * Adds parameters to an endpoint's query: one that it names already is replaced, and the rest stays byte for byte. A
- * parameter of a request must not be there twice (RFC 6749, section 3.1).
+ * Sets parameters in an endpoint's query; the rest of it stays byte for byte. A request must not have a parameter twice
+ * (RFC 6749, section 3.1).
  */
 export function setQuery (endpoint: string, params: URLSearchParams): string {
   const [, base = '', query, fragment = ''] = /^([^?#]*)(?:\?([^#]*))?(#.*)?$/s.exec(endpoint)!
@@ -57,13 +57,11 @@ export function setQuery (endpoint: string, params: URLSearchParams): string {
   return appendQuery(`${base}?${query.split('&').filter(isKept).join('&')}${fragment}`, params)
 }
 
-export type ParameterValue = string | number | boolean | readonly (string | number | boolean)[] | null | undefined
+type ParameterValue = string | number | boolean | readonly (string | number | boolean)[] | null | undefined
+/** Parameters of a request. A list is repeated (RFC 8707, section 2); null and undefined are left out. */
 export type RequestParameters = Record<string, ParameterValue> | URLSearchParams
 
-/**
- * Copies parameters into a form or query: a list is repeated (RFC 8707), falsy values stay, null and undefined are left
- * out.
- */
+/** Sets parameters in a form or query, in place of those of the same name. */
 export function setParameters (target: URLSearchParams, params: RequestParameters | undefined): URLSearchParams {
   if (params === undefined) return target
   if (params instanceof URLSearchParams) {
@@ -80,7 +78,7 @@ export function setParameters (target: URLSearchParams, params: RequestParameter
   return target
 }
 
-/** Puts parameters together, the later ones over the earlier; undefined where there are none. */
+/** Merges parameters, later ones over earlier ones; undefined where there are none. */
 export function mergeParameters (...all: (RequestParameters | undefined)[]): RequestParameters | undefined {
   const given = all.filter(params => params !== undefined)
   return given.length < 2 ? given[0] : given.reduce<URLSearchParams>(setParameters, new URLSearchParams())

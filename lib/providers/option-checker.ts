@@ -2,16 +2,20 @@ import { InvalidOptionsError } from '../errors.ts'
 import { isSecureUrl } from '../oauth/urls.ts'
 import { unknownOption } from './presets/unknown-option.ts'
 
-/** What an option is whose value came out of a variable of the environment that is not set. */
+/** What the message says of an option that is written and has no value. */
 const UNSET = 'is undefined: an environment variable that is not set?'
 
 /** Collects every mistake in the options, so that one error can name them all. */
 export class OptionChecker {
   readonly #problems: string[] = []
 
+  /** @param problem what follows the path in the message */
   add (path: string, problem: string): void { this.#problems.push(`${path} ${problem}`) }
 
-  /** @param ignored names that are no options of ours, and no mistakes either */
+  /**
+   * Reports members that are not among the names.
+   * @param ignored names that are no options of the plugin's, and no mistakes either
+   */
   known (path: string, value: object | undefined, names: readonly string[], ignored?: ReadonlySet<string>): void {
     for (const name of Object.keys(value ?? {})) {
       if (!names.includes(name) && ignored?.has(name) !== true) this.add(join(path, name), unknownOption(name, names))
@@ -19,9 +23,8 @@ export class OptionChecker {
   }
 
   /**
-   * An option that has to be there and is not.
-   * @param options what it is missing in: an option that is written there and has no value is told apart from one left
-   *   out
+   * Reports a required option that is missing.
+   * @param options where it is missing: one that is written there without a value is told apart from one left out
    * @param remedy what to write
    */
   missing (path: string, options: object | undefined, remedy: string): void {
@@ -57,7 +60,7 @@ export class OptionChecker {
     this.add(path, 'must be a list of strings')
   }
 
-  /** Names the items of a list that have no value. */
+  /** Reports the items of a list that have no value. */
   unset (path: string, list: readonly unknown[]): void {
     for (const [index, item] of list.entries()) {
       if (item === undefined) this.add(`${path}[${index}]`, `${UNSET} Write its value, or take it out`)
@@ -109,7 +112,7 @@ const join = (path: string, name: string) => (path === '' ? name : `${path}.${na
 const kind = (value: unknown) =>
   value === undefined ? 'missing' : value === null ? 'null' : Array.isArray(value) ? 'a list' : typeof value
 
-/** Whether an option is written down and has no value. */
+/** Whether an option is written and has no value: often a variable of the environment that is not set. */
 export function isUnset (options: object | undefined, name: string): boolean {
   return (
     options !== undefined &&
@@ -119,7 +122,7 @@ export function isUnset (options: object | undefined, name: string): boolean {
   )
 }
 
-// Nothing in a dispatcher says its version. Up to undici 6 a base class has `interceptors`, and `compose` makes another
+// A dispatcher does not have its version. Up to undici 6 a base class has `interceptors`, and `compose` makes another
 // emitter; since undici 7 it makes a proxy of the same one.
 function isOldDispatcher (dispatcher: { compose?: unknown, _events?: unknown }): boolean {
   if ('interceptors' in dispatcher) return true

@@ -132,6 +132,12 @@ function checkParams (check: OptionChecker, path: string, value: any, withoutSec
   )
 }
 
+/** An object with all of these methods. */
+export const methods = <Name extends string> (...names: Name[]): OptionCheck<any> => (check, path, value) => {
+  if (value === undefined) return
+  for (const name of names) check.type(`${path}.${name}`, value[name], 'function', true)
+}
+
 /** An object with some of these functions. */
 export const functions = <Name extends string> (...names: Name[]): OptionCheck<any> => (check, path, value) => {
   check.known(path, value, names)

@@ -7,7 +7,7 @@ import { APPLE_KEY, presetCases } from '../helpers/preset-cases.ts'
 import { SimulatedProvider, verifiedClaims } from '../helpers/simulated-provider.ts'
 import { fencedBlocks } from '../types/markdown.ts'
 import { createProvider, type ProviderOptions, type TokenSet } from '../../lib/index.ts'
-import { clientSecretJwt } from '../../lib/oauth/client-secret-jwt.ts'
+import { appleClientSecret } from '../../lib/oauth/apple-client-secret.ts'
 import * as presets from '../../lib/providers.ts'
 import { preset } from '../../lib/providers/presets/preset.ts'
 
@@ -484,7 +484,7 @@ t.test('apple: the client secret', async t => {
   }
 
   t.test('is signed with the key, for an hour', async t => {
-    const secret = await clientSecretJwt(identity)(1000.7)
+    const secret = await appleClientSecret(identity)(1000.7)
     t.strictSame(verifiedClaims(secret, key.publicKey), {
       header: { alg: 'ES256', kid: 'KEY' },
       claims: { iss: 'TEAM', sub: 'com.example.web', aud: 'https://appleid.apple.com', iat: 1000, exp: 4600 }
@@ -492,7 +492,7 @@ t.test('apple: the client secret', async t => {
   })
 
   t.test('is used until ten minutes before its end, and not where the clock was set back before its start', async t => {
-    const secretAt = clientSecretJwt(identity)
+    const secretAt = appleClientSecret(identity)
     const first = await secretAt(10_000)
     t.equal(await secretAt(12_999), first)
     const second = await secretAt(13_000)
@@ -502,13 +502,13 @@ t.test('apple: the client secret', async t => {
   })
 
   t.test('is signed once for all callers that wait for it', async t => {
-    const secretAt = clientSecretJwt(identity)
+    const secretAt = appleClientSecret(identity)
     const [first, second] = await Promise.all([secretAt(1000), secretAt(1000)])
     t.equal(first, second)
   })
 
   t.test('cannot be made with a key that is none, and the error does not show the key', async t => {
-    const secretAt = clientSecretJwt({ ...identity, privateKey: 'not a key' })
+    const secretAt = appleClientSecret({ ...identity, privateKey: 'not a key' })
     for (let attempt = 0; attempt < 2; attempt++) {
       const error = await errorOf(secretAt(1000))
       t.ok(error instanceof Error)

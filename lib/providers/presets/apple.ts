@@ -1,10 +1,11 @@
 import { createPrivateKey } from 'node:crypto'
 import { InvalidOptionsError } from '../../errors.ts'
+import type { AppleClientSecretOptions } from '../../oauth/apple-client-secret.ts'
 import type { ClientAuthenticationFunction } from '../../oauth/client-authentication.ts'
-import type { ClientSecretIdentity } from '../../oauth/client-secret-jwt.ts'
 import type { ProviderOptions } from '../options.ts'
 import { optionsOf, preset, type PresetOptions, required } from './preset.ts'
 
+/** Options of the preset `apple`. */
 export interface AppleOptions extends PresetOptions {
   /** Ten characters, from your membership's page. */
   teamId: string
@@ -69,24 +70,24 @@ export function apple (given: AppleOptions): ProviderOptions {
   }, options)
 }
 
-// Found when the app starts, and not by the first who logs in. The error shows nothing of the key.
+// Checked when the app starts, not at the first login. The error shows nothing of the key.
 function signingKey (privateKey: string): string {
   // Variables of the environment often have the line breaks of a PEM escaped.
   const pem = privateKey.replaceAll('\\n', '\n')
   try {
-    if (pem.includes('BEGIN PRIVATE ' +
-      'KEY') && createPrivateKey(pem).asymmetricKeyDetails?.namedCurve === 'prime256v1') return pem
-  } catch { /* said below */ }
+    const isPem = pem.includes('BEGIN PRIVATE KEY')
+    if (isPem && createPrivateKey(pem).asymmetricKeyDetails?.namedCurve === 'prime256v1') return pem
+  } catch { /* reported below */ }
   throw new InvalidOptionsError('apple() takes the text of the key\'s .p8 file as `privateKey`, from BEGIN PRIVATE ' +
     'KEY to END PRIVATE KEY, and it is something else', { reason: 'configuration' })
 }
 
-function signedSecret (identity: ClientSecretIdentity): ClientAuthenticationFunction {
+function signedSecret (options: AppleClientSecretOptions): ClientAuthenticationFunction {
   let secretAt: Promise<(now: number) => Promise<string>> | undefined
   return async ({ body }) => {
-    // What signs is loaded by the first login.
-    secretAt ??= import('../../oauth/client-secret-jwt.ts').then(({ clientSecretJwt }) => clientSecretJwt(identity))
-    body.set('client_id', identity.clientId)
+    // jose is loaded by the first login.
+    secretAt ??= import('../../oauth/apple-client-secret.ts').then(module => module.appleClientSecret(options))
+    body.set('client_id', options.clientId)
     body.set('client_secret', await (await secretAt)(Date.now() / 1000))
   }
 }

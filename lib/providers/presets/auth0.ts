@@ -1,6 +1,7 @@
 import type { ProviderOptions } from '../options.ts'
 import { optional, optionsOf, preset, type PresetOptions, required, serverUrl } from './preset.ts'
 
+/** Options of the preset `auth0`. */
 export interface Auth0Options extends PresetOptions {
   /** The tenant's domain, such as `example.eu.auth0.com`, or a domain of your own. */
   domain: string

@@ -2,6 +2,7 @@ import { InvalidOptionsError } from '../../errors.ts'
 import type { ProviderOptions } from '../options.ts'
 import { optional, optionsOf, preset, type PresetOptions, required, serverUrl } from './preset.ts'
 
+/** Options of the preset `cognito`. */
 export interface CognitoOptions extends PresetOptions {
   /** The user pool's domain, such as `example.auth.eu-west-1.amazoncognito.com`, or a domain of your own. */
   domain: string

@@ -2,6 +2,7 @@ import type { TokenMembers } from '../../oauth/token-response.ts'
 import type { ProviderOptions } from '../options.ts'
 import { optional, optionsOf, preset, type PresetOptions, text } from './preset.ts'
 
+/** Options of the preset `ebay`. */
 export interface EbayOptions extends PresetOptions {
   /** Use eBay's sandbox, which has keys of its own. */
   sandbox?: boolean

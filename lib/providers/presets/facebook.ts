@@ -2,6 +2,7 @@ import { InvalidOptionsError } from '../../errors.ts'
 import type { ProviderOptions } from '../options.ts'
 import { members, optionsOf, preset, type PresetOptions, text } from './preset.ts'
 
+/** Options of the preset `facebook`. */
 export interface FacebookOptions extends PresetOptions {
   /** Version of the Graph API. Default `v26.0`. */
   version?: string

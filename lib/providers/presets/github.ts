@@ -6,6 +6,7 @@ import {
   required, serverUrl, text
 } from './preset.ts'
 
+/** Options of the preset `github`. */
 export interface GithubOptions extends PresetOptions {
   /**
    * A GitHub of your own: `{ baseUrl: 'https://github.example.com' }` for GitHub Enterprise Server, or a subdomain of

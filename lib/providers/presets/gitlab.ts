@@ -1,6 +1,7 @@
 import type { ProviderOptions } from '../options.ts'
 import { optional, optionsOf, preset, type PresetOptions, serverUrl } from './preset.ts'
 
+/** Options of the preset `gitlab`. */
 export interface GitlabOptions extends PresetOptions {
   /** URL of a GitLab of your own, with its path if it has one. Default `https://gitlab.com`. */
   baseUrl?: string

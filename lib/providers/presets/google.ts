@@ -2,6 +2,7 @@ import type { TokenMembers } from '../../oauth/token-response.ts'
 import type { ProviderOptions } from '../options.ts'
 import { optional, optionsOf, preset, type PresetOptions } from './preset.ts'
 
+/** Options of the preset `google`. */
 export interface GoogleOptions extends PresetOptions {
   /**
    * Ask for a refresh token. Google shows its consent page at each login then, since it hands one out with a consent

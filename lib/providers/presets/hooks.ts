@@ -5,7 +5,7 @@ type RequestHook<Request> = ((request: Request) => unknown) | undefined
 type ResponseHook = ProviderHooks['accessTokenResponse']
 
 /**
- * Adds two sets of hooks up: at each stage the first one's runs, then the second one's, on what the first one left.
+ * Combines two sets of hooks: of each hook the first one runs, then the second one on its result.
  * @param first a provider's own
  * @param second a session's
  */

@@ -1,9 +1,11 @@
 import type { ProviderOptions } from '../options.ts'
 import { optionsOf, preset, type PresetOptions, required, serverUrl } from './preset.ts'
 
+/** Options of the preset `keycloak`. */
 export interface KeycloakOptions extends PresetOptions {
   /** URL of the server, with its path if it has one (`/auth` in old versions). */
   baseUrl: string
+  /** The realm's name. */
   realm: string
 }
 

@@ -3,6 +3,7 @@ import type { TokenMembers } from '../../oauth/token-response.ts'
 import type { ProviderOptions } from '../options.ts'
 import { members, optionsOf, preset, type PresetOptions, text } from './preset.ts'
 
+/** Options of the preset `mailchimp`. */
 export interface MailchimpOptions extends PresetOptions {
   /**
    * Data centers whose API the token may go to. Default `us1` to `us50`; which one is a user's is in

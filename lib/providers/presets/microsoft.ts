@@ -2,6 +2,7 @@ import { InvalidOptionsError } from '../../errors.ts'
 import type { IdTokenIssuerFunction, ProviderOptions, UserProfile } from '../options.ts'
 import { optional, optionsOf, preset, type PresetOptions, serverUrl } from './preset.ts'
 
+/** Options of the preset `microsoft`. */
 export interface MicrosoftOptions extends PresetOptions {
   /** Who may log in: a tenant's id or domain, `organizations`, `consumers`, or `common` (both). Default `common`. */
   tenant?: string

@@ -1,6 +1,7 @@
 import type { ProviderOptions } from '../options.ts'
 import { optional, optionsOf, preset, type PresetOptions, required, serverUrl } from './preset.ts'
 
+/** Options of the preset `okta`. */
 export interface OktaOptions extends PresetOptions {
   /** The organization's domain, such as `example.okta.com`. */
   domain: string

@@ -2,6 +2,7 @@ import type { Conform, TokenMembers } from '../../oauth/token-response.ts'
 import type { ProviderOptions } from '../options.ts'
 import { endedGrant, optionsOf, preset, type PresetOptions, required, serverUrl, text } from './preset.ts'
 
+/** Options of the preset `plentymarkets`. */
 export interface PlentymarketsOptions extends PresetOptions {
   /** URL of the shop, such as `https://shop.example.com`. */
   baseUrl: string

@@ -4,13 +4,13 @@ import { parseScope } from '../../oauth/token-set.ts'
 import { type RequestParameters, setParameters } from '../../oauth/urls.ts'
 import type { ClientAssertionOptions, ProviderOptions } from '../options.ts'
 
-/** What a preset leaves to the app. Anything but the id replaces, or adds to, what the preset sets. */
+/** Options that each preset takes: those of a provider, which replace or add to what the preset sets. */
 export type PresetOptions = Partial<ProviderOptions> & Pick<ProviderOptions, 'clientId'>
 
 /**
- * Puts a provider's facts and the app's own options together. The app's win; parameters and hooks are added to the
- * preset's, and an option that is `undefined` (a variable that is not set) replaces nothing. Without a secret the app
- * is a public client; with one that is `undefined` it is not, and what checks the options says so.
+ * Merges a preset's options and the app's. The app's win; parameters and hooks are added to the preset's, and an
+ * option that is `undefined` (a variable that is not set) replaces nothing. Without a secret the app is a public
+ * client; a `clientId` or `clientSecret` that is `undefined` stays so, and the check of the options reports it.
  * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
  */
 export function preset (facts: Omit<ProviderOptions, 'clientId'>, options: PresetOptions): ProviderOptions {
@@ -25,7 +25,6 @@ export function preset (facts: Omit<ProviderOptions, 'clientId'>, options: Prese
   if (facts.clientAssertion !== undefined && clientAssertion !== undefined) {
     merged.clientAssertion = mergeAssertions(facts.clientAssertion, clientAssertion)
   }
-  // Written and without a value: what checks the options says so.
   if ('clientId' in options && options.clientId === undefined) Object.assign(merged, { clientId: undefined })
   if ('clientSecret' in options && options.clientSecret === undefined) {
     Object.assign(merged, { clientSecret: undefined })
@@ -111,7 +110,7 @@ export function serverUrl (server: string): string {
   return (/^https?:\/\//.test(server) ? server : `https://${server}`).replace(/\/+$/, '')
 }
 
-/** A text that says something. */
+/** A string that is not empty. */
 export function text (value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined
 }
@@ -121,12 +120,12 @@ export function members (value: unknown): Record<string, unknown> {
   return typeof value === 'object' && value !== null ? value as Record<string, unknown> : {}
 }
 
-/** The answer with its scope separated by spaces: a comma may be part of a scope, so only a preset can know. */
+/** A response with its scope separated by spaces. A comma may be part of a scope, so only a preset can know. */
 export function commaScope (answer: TokenMembers): TokenMembers {
   return typeof answer.scope === 'string' ? { ...answer, scope: answer.scope.replaceAll(',', ' ') } : answer
 }
 
-/** The answer with the provider's own word for a refresh token that is no good put as RFC 6749, section 5.2 has it. */
+/** A response that means a refused refresh token in the provider's own words gets `invalid_grant` (RFC 6749, 5.2). */
 export function endedGrant (answer: TokenMembers, ended: (answer: TokenMembers) => boolean): TokenMembers {
   return ended(answer) ? { ...answer, error: 'invalid_grant' } : answer
 }

@@ -4,6 +4,7 @@ import { parseScope } from '../../oauth/token-set.ts'
 import type { ProviderOptions } from '../options.ts'
 import { commaScope, endedGrant, members, optional, optionsOf, preset, type PresetOptions, text } from './preset.ts'
 
+/** Options of the preset `slack`. */
 export interface SlackOptions extends PresetOptions {
   /**
    * Scopes of the bot: a bot of the workspace is installed. With `openid` among them they are those of Sign in with

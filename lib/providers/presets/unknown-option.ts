@@ -1,4 +1,4 @@
-// What other libraries call an option of ours.
+// Names of other libraries, in lower case, for options of this one.
 const ALIASES: Record<string, string> = {
   appid: 'clientId',
   audience: 'resourceServers',
@@ -20,7 +20,7 @@ const ALIASES: Record<string, string> = {
 }
 
 /**
- * What is wrong with an option that does not exist, in the words of an error message.
+ * The message for an option that does not exist.
  * @param name as it was written
  * @param names those that exist
  */
@@ -38,7 +38,7 @@ function nearest (name: string, names: readonly string[]): string | undefined {
   if (same !== undefined) return same
   const alias = Object.hasOwn(ALIASES, written) ? ALIASES[written] : undefined
   if (alias !== undefined && names.includes(alias)) return alias
-  // Two letters may be wrong in a long name, one in a short one; what is longer is no slip of the fingers.
+  // Two letters may be wrong in a long name, one in a short one.
   const [best] = names
     .map(item => ({ item, distance: distance(written, plain(item)) }))
     .filter(({ item, distance }) => distance <= (Math.min(item.length, written.length) > 5 ? 2 : 1))

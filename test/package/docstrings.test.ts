@@ -1,0 +1,49 @@
+import { join } from 'node:path'
+import t from 'tap'
+import ts from 'typescript'
+import { repository } from '../types/installed-package.ts'
+
+const lib = join(repository, 'lib/')
+const entries = ['index.ts', 'redis.ts', 'providers.ts'].map(file => join(lib, file))
+const config: { compilerOptions: object } = ts.readConfigFile(join(repository, 'tsconfig.json'), ts.sys.readFile).config
+const { options } = ts.convertCompilerOptionsFromJson(config.compilerOptions, repository)
+const program = ts.createProgram(entries, options)
+const checker = program.getTypeChecker()
+
+t.test('every export of the package, and every member of one, has its docstring', async (t) => {
+  const seen = new Set<string>()
+  const missing: string[] = []
+  for (const entry of entries) {
+    for (const exported of checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(entry)!)!)) {
+      const symbol = exported.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(exported) : exported
+      for (const item of [symbol, ...membersOf(symbol)]) {
+        const where = placeOf(item)
+        if (where === undefined || seen.has(where)) continue
+        seen.add(where)
+        if (ts.displayPartsToString(item.getDocumentationComment(checker)).trim() === '') {
+          missing.push(`${where} ${item === symbol ? '' : `${symbol.name}.`}${item.name}`)
+        }
+      }
+    }
+  }
+  t.ok(seen.size > 300, `${seen.size} of them`)
+  t.strictSame(missing.sort(), [])
+})
+
+/** The members that an instance has, inherited ones included, but for private ones. */
+function membersOf (symbol: ts.Symbol): ts.Symbol[] {
+  if (!(symbol.flags & (ts.SymbolFlags.Class | ts.SymbolFlags.Interface | ts.SymbolFlags.TypeAlias))) return []
+  const type = checker.getDeclaredTypeOfSymbol(symbol)
+  if (!(type.flags & ts.TypeFlags.Object) || checker.getSignaturesOfType(type, ts.SignatureKind.Call).length > 0) {
+    return type.isIntersection() ? type.getProperties() : []
+  }
+  return type.getProperties().filter(member => !/^#|^__@/.test(member.name))
+}
+
+/** File and line of what lib declares; undefined for what it does not. */
+function placeOf ({ declarations = [] }: ts.Symbol): string | undefined {
+  const node = declarations.find(node => node.getSourceFile().fileName.startsWith(lib))
+  if (node === undefined) return undefined
+  const source = node.getSourceFile()
+  return `lib/${source.fileName.slice(lib.length)}:${source.getLineAndCharacterOfPosition(node.getStart()).line + 1}`
+}
