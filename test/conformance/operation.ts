@@ -1,4 +1,5 @@
 import { NotUnderstood, type ConformanceCase } from './case.ts'
+import { withCleanup, type Cleanup } from './cleanup.ts'
 import type { Observation } from './observation.ts'
 
 /** What a case's `op` means. */
@@ -24,4 +25,11 @@ export async function observe (work: (observed: Observation) => Promise<unknown>
     observed.error = error
   }
   return observed
+}
+
+/** The same for work that opens something, which is closed afterwards. */
+export async function observeAndClose (
+  work: (observed: Observation, cleanup: Cleanup) => Promise<unknown>
+): Promise<Observation> {
+  return await withCleanup(cleanup => observe(observed => work(observed, cleanup)))
 }

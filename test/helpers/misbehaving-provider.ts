@@ -67,7 +67,7 @@ export interface Reply {
 /** What an endpoint answers in the provider's place; a function may also do something else first and return nothing. */
 export type Instead =
   | Reply
-  | ((request: ProviderRequest, response: ServerResponse) => Reply | 'taken' | void | Promise<Reply | 'taken' | void>)
+  | ((request: ProviderRequest, response: ServerResponse) => Reply | 'handled' | void | Promise<Reply | 'handled' | void>)
 
 /** The one point in which the provider is wrong. Of members that are overridden, `undefined` takes one away. */
 export interface Misbehaviour {
@@ -181,7 +181,7 @@ export class MisbehavingProvider {
     const { instead } = this.wrong
     const other = name === undefined ? undefined : instead?.[name]
     const given = typeof other === 'function' ? await other(request, response) : other
-    if (given === 'taken') return
+    if (given === 'handled') return
     const { status = 200, headers = {}, body = '' } = given ?? await this.#answer(name, request)
     const raw = typeof body === 'string' || Buffer.isBuffer(body)
     response.writeHead(status, { ...(raw ? {} : { 'content-type': 'application/json' }), ...headers })

@@ -669,7 +669,7 @@ const noKeys: Record<string, [misbehaviour: Misbehaviour, status: number, code: 
     502,
     'FST_OAUTH_INVALID_TOKEN_RESPONSE'
   ],
-  nothing: [{ instead: { keys: () => 'taken' } }, 503, 'FST_OAUTH_PROVIDER_UNAVAILABLE']
+  nothing: [{ instead: { keys: () => 'handled' } }, 503, 'FST_OAUTH_PROVIDER_UNAVAILABLE']
 }
 
 for (const [what, [wrong, status, code]] of Object.entries(noKeys)) {

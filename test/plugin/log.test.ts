@@ -195,7 +195,7 @@ const failures: Record<string, LoginAppOptions & { logged: RegExp }> = {
       instead: {
         token: (_request, response) => {
           response.destroy()
-          return 'taken'
+          return 'handled'
         }
       }
     },

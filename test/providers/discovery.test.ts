@@ -238,7 +238,7 @@ const refused: Record<
     503,
     'FST_OAUTH_PROVIDER_UNAVAILABLE'
   ],
-  'never comes': [{ instead: { discovery: () => 'taken' } }, 503, 'FST_OAUTH_PROVIDER_UNAVAILABLE'],
+  'never comes': [{ instead: { discovery: () => 'handled' } }, 503, 'FST_OAUTH_PROVIDER_UNAVAILABLE'],
   'has no authorization endpoint': [
     { metadata: { authorization_endpoint: undefined } },
     500,
@@ -439,7 +439,7 @@ t.test('a Retry-After that is no time is not passed on', async (t) => {
 })
 
 t.test('a token endpoint that hangs is given up after requestTimeout', async (t) => {
-  await assertFails(t, { instead: { token: () => 'taken' } }, unavailable, { provider: { requestTimeout: 1_000 } })
+  await assertFails(t, { instead: { token: () => 'handled' } }, unavailable, { provider: { requestTimeout: 1_000 } })
 })
 
 t.test('a token endpoint that drips for ever is given up after requestTimeout', async (t) => {
@@ -449,7 +449,7 @@ t.test('a token endpoint that drips for ever is given up after requestTimeout', 
         response.writeHead(200, json)
         const timer = setInterval(() => response.write(' '), 20)
         response.once('close', () => clearInterval(timer))
-        return 'taken'
+        return 'handled'
       }
     }
   }
@@ -462,7 +462,7 @@ t.test('a connection that breaks in the middle of the response does not log the 
       token: (_request, response) => {
         response.writeHead(200, { ...json, 'content-length': 1000 })
         response.write('{"access_token":"abc"', () => response.destroy())
-        return 'taken'
+        return 'handled'
       }
     }
   }

@@ -137,11 +137,11 @@ for (const [name, connect] of Object.entries(clients)) {
     t.test('a script cache that was lost is filled again, whatever is asked next', async (t) => {
       await store.set('i', record(1), { ttl: 60 })
       const steps = {
-        begin: () => store.acquireRefresh('i', intent('one')),
-        end: () => store.finishRefresh('i', { owner: 'one', record: record(2), ttl: 60 }),
+        acquireRefresh: () => store.acquireRefresh('i', intent('one')),
+        finishRefresh: () => store.finishRefresh('i', { owner: 'one', record: record(2), ttl: 60 }),
         touch: () => store.touch('i', { ttl: 60 }),
         set: () => store.set('i', record(3), { ttl: 60, expectedVersion: 2 }),
-        take: () => store.consume('i'),
+        consume: () => store.consume('i'),
         delete: () => store.delete('i')
       }
       for (const [step, run] of Object.entries(steps)) {

@@ -1,9 +1,8 @@
-import { withCleanup } from '../cleanup.ts'
 import { claimVariants, type IdTokenVariant } from '../id-token-sentences.ts'
 import { Browser, loginSite } from '../login-site.ts'
 import { codesOf } from '../error-codes.ts'
 import type { Observation } from '../observation.ts'
-import { observe, type Operation } from '../operation.ts'
+import { observeAndClose, type Operation } from '../operation.ts'
 
 /**
  * `validate_id_token`: a login whose ID token is as a sentence says. Where it means several, all must come to the same.
@@ -28,7 +27,7 @@ const validateIdToken: Operation = {
 }
 
 async function login (variant: IdTokenVariant): Promise<Observation> {
-  return await withCleanup(async cleanup => await observe(async (observed) => {
+  return await observeAndClose(async (observed, cleanup) => {
     const site = await loginSite(cleanup)
     const { clientId } = site.provider
     site.provider.wrong = variant({ clientId, now: Math.floor(Date.now() / 1000) })
@@ -36,7 +35,7 @@ async function login (variant: IdTokenVariant): Promise<Observation> {
     await site.open(browser, await site.begin(browser))
     observed.facts = { ok: await site.userOf(browser) === 'alice' }
     observed.error = site.errors.at(-1)
-  }))
+  })
 }
 
 export const idTokenOperations = { validate_id_token: validateIdToken }

@@ -7,7 +7,7 @@ import { loginOperations } from './logins.ts'
 import { siteLoginOperations } from './site-logins.ts'
 import { siteRefreshOperations } from './site-refreshes.ts'
 import { smallOperations } from './small.ts'
-import { surroundingOperations } from './surroundings.ts'
+import { hostAppOperations } from './host-app.ts'
 import { tokenOperations } from './tokens.ts'
 
 /** Every `op` that this runner knows. MAC tokens stay out: an experiment that no provider took up. */
@@ -21,5 +21,5 @@ export const operations: Record<string, Operation | undefined> = {
   ...siteLoginOperations,
   ...siteRefreshOperations,
   ...idTokenOperations,
-  ...surroundingOperations
+  ...hostAppOperations
 }

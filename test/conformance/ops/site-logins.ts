@@ -1,7 +1,7 @@
-import { withCleanup, later } from '../cleanup.ts'
+import { later } from '../cleanup.ts'
 import { asJson } from '../../helpers/login-app.ts'
 import type { Observation } from '../observation.ts'
-import { observe, type Operation } from '../operation.ts'
+import { observeAndClose, type Operation } from '../operation.ts'
 import { Browser, loginSite, type LoginSite } from '../login-site.ts'
 import { numberIn, secondsIn, speaksOf } from '../sentences.ts'
 
@@ -13,17 +13,13 @@ type Scenario = (site: LoginSite, sentence: string, observed: Observation) => Pr
  */
 const scenario = (subjects: RegExp[], run: Scenario, options: Parameters<typeof loginSite>[1] = {}): Operation => ({
   given: ['flow'],
-  run: async ({ given }) =>
-    await withCleanup(
-      async cleanup =>
-        await observe(async observed => {
-          speaksOf(given.flow, ...subjects)
-          const site = await loginSite(cleanup, options)
-          delete observed.wire // the app's requests are counted, not looked at
-          await run(site, given.flow, observed)
-          if (site.errors.length > 0) observed.error = site.errors.at(-1)
-        })
-    )
+  run: async ({ given }) => await observeAndClose(async (observed, cleanup) => {
+    speaksOf(given.flow, ...subjects)
+    const site = await loginSite(cleanup, options)
+    delete observed.wire // the app's requests are counted, not looked at
+    await run(site, given.flow, observed)
+    if (site.errors.length > 0) observed.error = site.errors.at(-1)
+  })
 })
 
 /** Comes back from the provider, and counts what the app asks of it meanwhile. */

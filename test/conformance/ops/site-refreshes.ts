@@ -4,9 +4,9 @@ import { buildApp } from '../../helpers/build-app.ts'
 import { startProvider, type TestProvider } from '../../helpers/provider.ts'
 import { expireTokens } from '../../helpers/records.ts'
 import type { JsonStore } from '../../helpers/stores.ts'
-import { later, withCleanup, type Cleanup } from '../cleanup.ts'
+import { later, type Cleanup } from '../cleanup.ts'
 import { NotUnderstood } from '../case.ts'
-import { observe, type Operation } from '../operation.ts'
+import { observeAndClose, type Operation } from '../operation.ts'
 import { numberIn } from '../sentences.ts'
 
 /**
@@ -64,68 +64,56 @@ const PARALLEL = /(\d+) (?:\w+ )?(?:simultaneous|parallel|concurrent|at once|in 
 
 const parallelRequests: Operation = {
   given: ['flow'],
-  run: async ({ given }) =>
-    await withCleanup(
-      async cleanup =>
-        await observe(async observed => {
-          const { browser, url, store, refreshes, provider } = await loggedIn(cleanup)
-          expireTokens(store)
-          const answers = await wave(browser, url, numberIn(given.flow, PARALLEL))
-          observed.facts = {
-            token_requests: refreshes(),
-            all_succeed: answers.every(isDone) && provider.refreshTokenReuses === 0
-          }
-        })
-    )
+  run: async ({ given }) => await observeAndClose(async (observed, cleanup) => {
+    const { browser, url, store, refreshes, provider } = await loggedIn(cleanup)
+    expireTokens(store)
+    const answers = await wave(browser, url, numberIn(given.flow, PARALLEL))
+    observed.facts = {
+      token_requests: refreshes(),
+      all_succeed: answers.every(isDone) && provider.refreshTokenReuses === 0
+    }
+  })
 }
 
 /** The same with one client. */
 export const parallelCalls: Operation = {
   given: ['flow'],
-  run: async ({ given }) =>
-    await withCleanup(
-      async cleanup =>
-        await observe(async observed => {
-          const { browser, url, store, refreshes, provider } = await loggedIn(cleanup)
-          expireTokens(store)
-          const { status } = await browser.get(`${url}/many?count=${numberIn(given.flow, PARALLEL)}`)
-          observed.facts = {
-            status,
-            token_requests: refreshes(),
-            all_succeed: isDone({ status }) && provider.refreshTokenReuses === 0
-          }
-        })
-    )
+  run: async ({ given }) => await observeAndClose(async (observed, cleanup) => {
+    const { browser, url, store, refreshes, provider } = await loggedIn(cleanup)
+    expireTokens(store)
+    const { status } = await browser.get(`${url}/many?count=${numberIn(given.flow, PARALLEL)}`)
+    observed.facts = {
+      status,
+      token_requests: refreshes(),
+      all_succeed: isDone({ status }) && provider.refreshTokenReuses === 0
+    }
+  })
 }
 
 const parallelThenRetry: Operation = {
   given: ['flow'],
-  run: async ({ given }) =>
-    await withCleanup(
-      async cleanup =>
-        await observe(async observed => {
-          const { browser, url, store, refreshes, provider, arrived } = await loggedIn(cleanup)
-          const count = numberIn(given.flow, /(\d+) in parallel/)
-          expireTokens(store)
-          provider.failTokenEndpoint({ status: numberIn(given.flow, /fails once with (\d{3})/) }, { times: 1 })
-          // The failure is answered when all of them wait for it.
-          const gate = provider.holdTokenEndpoint()
-          const waiting = wave(browser, url, count)
-          while (arrived.count < count) await setTimeout(5)
-          await setTimeout(50)
-          gate.release()
-          const first = await waiting
-          const asked = refreshes()
-          const second = await wave(browser, url, 1)
-          observed.facts = { token_requests_first_wave: asked }
-          observed.described = {
-            first_wave: describeWave(first),
-            second_call: second.every(isDone)
-              ? `succeeds with ${refreshes() > asked ? 'a new refresh' : 'no new refresh'}`
-              : 'fails'
-          }
-        })
-    )
+  run: async ({ given }) => await observeAndClose(async (observed, cleanup) => {
+    const { browser, url, store, refreshes, provider, arrived } = await loggedIn(cleanup)
+    const count = numberIn(given.flow, /(\d+) in parallel/)
+    expireTokens(store)
+    provider.failTokenEndpoint({ status: numberIn(given.flow, /fails once with (\d{3})/) }, { times: 1 })
+    // The failure is answered when all of them wait for it.
+    const gate = provider.holdTokenEndpoint()
+    const waiting = wave(browser, url, count)
+    while (arrived.count < count) await setTimeout(5)
+    await setTimeout(50)
+    gate.release()
+    const first = await waiting
+    const asked = refreshes()
+    const second = await wave(browser, url, 1)
+    observed.facts = { token_requests_first_wave: asked }
+    observed.described = {
+      first_wave: describeWave(first),
+      second_call: second.every(isDone)
+        ? `succeeds with ${refreshes() > asked ? 'a new refresh' : 'no new refresh'}`
+        : 'fails'
+    }
+  })
 }
 
 function describeWave (answers: readonly { status: number, code: string | undefined }[]): string {
@@ -139,7 +127,7 @@ function describeWave (answers: readonly { status: number, code: string | undefi
 /** `reload_and_request`: tokens that one app has stored, and another one finds after some time. */
 const reloadAndRequest: Operation = {
   given: ['flow'],
-  run: async ({ given }) => await withCleanup(async cleanup => await observe(async (observed) => {
+  run: async ({ given }) => await observeAndClose(async (observed, cleanup) => {
     const [saved, reloaded] = [...String(given.flow).matchAll(/t=(\d+)/g)].map(([, seconds]) => Number(seconds))
     if (saved === undefined || reloaded === undefined) throw new NotUnderstood(`given.flow "${given.flow}"`)
     const { provider, browser, store, refreshes } = await loggedIn(cleanup, numberIn(given.flow, /expires_in (\d+)/))
@@ -148,7 +136,7 @@ const reloadAndRequest: Operation = {
       const page = await browser.get(`${again.url}/orders`)
       observed.facts = { status: page.status, token_requests: refreshes() }
     })
-  }))
+  })
 }
 
 export const siteRefreshOperations = {
