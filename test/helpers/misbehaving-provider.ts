@@ -67,7 +67,10 @@ export interface Reply {
 /** What an endpoint answers in the provider's place; a function may also do something else first and return nothing. */
 export type Instead =
   | Reply
-  | ((request: ProviderRequest, response: ServerResponse) => Reply | 'handled' | void | Promise<Reply | 'handled' | void>)
+  | ((request: ProviderRequest, response: ServerResponse) => Answered | Promise<Answered>)
+
+/** `handled`: the function has sent the response itself. */
+type Answered = Reply | 'handled' | void
 
 /** The one point in which the provider is wrong. Of members that are overridden, `undefined` takes one away. */
 export interface Misbehaviour {
