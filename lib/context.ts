@@ -6,14 +6,12 @@ import type { Configuration } from './options.ts'
 import { defaultPages, type Pages } from './pages/pages.ts'
 import { ProviderClient } from './providers/provider.ts'
 import { SessionLogins } from './session/accounts.ts'
-import type { SessionContext } from './session/context.ts'
+import { nextMember, type SessionContext, sharedSession } from './session/context.ts'
 import { EndedSessions, isLateSave } from './session/ended-sessions.ts'
 import { HostSessionStore } from './session/fastify-session.ts'
-import { isIndexPart } from './session/login-index.ts'
 import { isLoginRecord, LoginRecords } from './session/login-records.ts'
 import { SessionCookie } from './session/session-cookie.ts'
-import { nextMember, sharedSession } from './session/shared-session.ts'
-import { UserLogins } from './session/user-logins.ts'
+import { isUserList, UserLogins } from './session/user-logins.ts'
 import { ProviderHandle } from './standalone/provider.ts'
 import { OnTokensHook } from './tokens/on-tokens.ts'
 import { isTokenRecord } from './tokens/record.ts'
@@ -38,7 +36,7 @@ export interface PluginContext extends SessionContext {
 /** Milliseconds that a store has for one call. */
 const STORE_MS = 5_000
 /** Kinds of records by the beginning of their ids; ids of token records are bare. */
-const RECORD_KINDS = { tokens: isTokenRecord, login: isPendingLogin, user: isIndexPart, accounts: isLoginRecord }
+const RECORD_KINDS = { tokens: isTokenRecord, login: isPendingLogin, user: isUserList, accounts: isLoginRecord }
 
 /** Makes what one registration of the plugin needs. @throws FST_OAUTH_INVALID_OPTIONS */
 export function createContext (app: FastifyInstance, config: Configuration): PluginContext {

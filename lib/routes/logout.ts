@@ -11,7 +11,7 @@ import {
   currentSession, destroySession, regenerateSession, type SessionObject, sessionOf
 } from '../session/fastify-session.ts'
 import { clearSessionCookie } from '../session/session-cookie.ts'
-import { membersOfOthers } from '../session/shared-session.ts'
+import { membersOfOthers } from '../session/context.ts'
 import { randomToken, safeEqual, shortHash } from '../util/random.ts'
 import { waitAtMost, withTimeout } from '../util/timeout.ts'
 import { loginCookieOptions } from './login-cookie.ts'

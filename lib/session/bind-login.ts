@@ -4,14 +4,12 @@ import type { ScopeChange, TokenSet } from '../oauth/token-set.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { type Account, loginIdOf, type SessionLogin } from './accounts.ts'
 import { awaitHook } from './await-hook.ts'
-import type { SessionContext } from './context.ts'
+import { membersOfOthers, type SessionContext } from './context.ts'
 import { endLogin, forgetAccount, revokeAccount, revokeTokens } from './end-login.ts'
-import { markEnded } from './ended-sessions.ts'
+import { markEnded, markFinished, markUnfinished } from './ended-sessions.ts'
 import {
   currentSession, regenerateSession, saveSession, type SessionObject, sessionOf, ttlOf
 } from './fastify-session.ts'
-import { markFinished, markUnfinished } from './late-saves.ts'
-import { membersOfOthers } from './shared-session.ts'
 
 /** What a login brought, before it is bound to a session. */
 export interface Login extends Identity {

@@ -3,11 +3,10 @@ import type { ProviderClient } from '../providers/provider.ts'
 import { NOT_REVOKED, revokeSets } from '../providers/revocation.ts'
 import { isRecordOf, setsToRevoke, type TokenRecord } from '../tokens/record.ts'
 import { type Account, loginIdOf, type SessionLogin } from './accounts.ts'
-import type { SessionContext } from './context.ts'
+import { membersOfOthers, type SessionContext } from './context.ts'
 import { LATE_SAVE_TTL } from './ended-sessions.ts'
-import type { IndexedLogin } from './login-index.ts'
 import type { LoginState } from './login-records.ts'
-import { membersOfOthers } from './shared-session.ts'
+import type { UserLogin } from './user-logins.ts'
 
 /**
  * Milliseconds that a logout waits for the provider's metadata, and for its answer to a revocation, which goes on
@@ -127,21 +126,21 @@ export async function endUserLogins (
     if (logins.length === 0) break
     for (let start = 0; start < logins.length; start += AT_ONCE) {
       const together = logins.slice(start, start + AT_ONCE)
-      const outcomes = await Promise.allSettled(together.map(login => endIndexedLogin(context, identity, login)))
+      const outcomes = await Promise.allSettled(together.map(login => endUserLogin(context, identity, login)))
       const fulfilled = together.filter((_login, index) => outcomes[index]!.status === 'fulfilled')
       const over = fulfilled.map(({ recordId }) => recordId)
       for (const { recordId, sessionId } of together) tried.add(recordId + sessionId)
       for (const record of over) ended.add(record)
       for (const outcome of outcomes) if (outcome.status === 'rejected') failure ??= outcome.reason
-      await userLogins.forget(identity, subject, over).catch((error: unknown) => { failure ??= error })
+      await userLogins.removeAll(identity, subject, over).catch((error: unknown) => { failure ??= error })
     }
   }
   if (failure !== undefined) throw failure
   return ended.size
 }
 
-async function endIndexedLogin (
-  context: SessionContext, identity: string, { recordId, login = recordId, sessionId }: IndexedLogin
+async function endUserLogin (
+  context: SessionContext, identity: string, { recordId, login = recordId, sessionId }: UserLogin
 ): Promise<void> {
   const revoke = (record: TokenRecord | undefined) => {
     if (record !== undefined) void revokeAccount(context, { name: record.provider, record })

@@ -1,7 +1,7 @@
 import { createClient } from 'redis'
 import t, { type Test } from 'tap'
 import { SessionLogins } from '../../lib/session/accounts.ts'
-import { syncRecords } from '../../lib/session/sync-records.ts'
+import { syncRecords } from '../../lib/session/request-hooks.ts'
 import { SessionTokenStore } from '../../lib/tokens/stores/session-store.ts'
 import { TokenRecords } from '../../lib/tokens/records.ts'
 import type { TokenStore } from '../../lib/tokens/stores/token-store.ts'
@@ -113,7 +113,7 @@ for (const [name, open] of Object.entries(stores)) {
       t.equal(found.length, names.length)
 
       await Promise.all(processes.map((logins, index) =>
-        logins.forget('of acme', 'many', names.filter((_name, at) => at % 3 === index))))
+        logins.removeAll('of acme', 'many', names.filter((_name, at) => at % 3 === index))))
       t.strictSame(await logins.of('of acme', 'many'), [])
     })
 
