@@ -17,9 +17,8 @@ import { OnTokensHook } from './tokens/on-tokens.ts'
 import { isTokenRecord } from './tokens/record.ts'
 import { TokenRecords } from './tokens/records.ts'
 import { Refresher } from './tokens/refresher.ts'
-import { boundedStore, describeFailure } from './tokens/stores/bounded-store.ts'
+import { checkedStore, describeFailure } from './tokens/stores/checked-store.ts'
 import { encryptedStore } from './tokens/stores/encrypted-store.ts'
-import { readableStore } from './tokens/stores/readable-store.ts'
 import { SessionTokenStore } from './tokens/stores/session-store.ts'
 import type { TokenStore } from './tokens/stores/token-store.ts'
 import { systemClock } from './util/clock.ts'
@@ -96,18 +95,22 @@ export function createContext (app: FastifyInstance, config: Configuration): Plu
 function createStore (
   { log }: FastifyInstance, { tokenStore, encryptionKeys }: Configuration, sessionStore: HostSessionStore
 ): TokenStore {
-  const bounded = boundedStore(
-    tokenStore ?? new SessionTokenStore(() => sessionStore.get()), STORE_MS, (method, cause) => {
-      log.error({ err: describeFailure(cause), method }, 'the token store failed')
-    })
+  const plain = tokenStore ?? new SessionTokenStore(() => sessionStore.get())
   const store = encryptionKeys === undefined
-    ? bounded
-    : encryptedStore(bounded, encryptionKeys, (provider) => {
+    ? plain
+    : encryptedStore(plain, encryptionKeys, (provider) => {
       const message = 'a stored login cannot be decrypted with any of encryptionKeys; its user has to log in again'
       log.warn({ provider }, message)
     })
-  return readableStore(store, RECORD_KINDS, (kind) => {
-    log.warn({ kind }, 'the token store holds something else under the id of a record; it is treated as missing')
+  return checkedStore(store, {
+    timeoutMs: STORE_MS,
+    isOfKind: RECORD_KINDS,
+    onFailure: (method, cause) => {
+      log.error({ err: describeFailure(cause), method }, 'the token store failed')
+    },
+    onUnreadable: (kind) => {
+      log.warn({ kind }, 'the token store holds something else under the id of a record; it is treated as missing')
+    }
   })
 }
 

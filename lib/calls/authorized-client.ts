@@ -119,7 +119,7 @@ class AuthorizedCall implements CallSender {
 
   buffered (accept?: string): Promise<BufferedAnswer> {
     const { transport } = this.#client
-    const reading = { limit: this.#limit, line: 'api' } as const
+    const reading = { limit: this.#limit, pool: 'api' } as const
     return this.#send((request) => {
       if (accept !== undefined) request.headers.accept ??= accept
       return transport.buffered(request, reading)

@@ -18,13 +18,13 @@ export interface TransportRequest {
 
 /** Connections that one origin may have; undici's own default has no end. */
 const CONNECTIONS = 256
-/** Some APIs refuse whoever does not say who they are (api.github.com), and undici says nothing. */
+/** Some APIs refuse a request without a user agent (api.github.com), and undici sends none. */
 const USER_AGENT = 'fastify-oauth-session'
 
-/** Calls to a provider have connections of their own and never wait behind API calls. */
+/** Requests to providers have connections of their own and never wait behind API calls. */
 type Pool = 'api' | 'provider'
 
-/** The one place that calls undici. Imported at the first call: an app that boots does not wait for it. */
+/** The only file that calls undici, which is imported at the first call: the start of an app does not wait for it. */
 export class Transport {
   readonly #given: Dispatcher | undefined
   #api: Agent | undefined
@@ -36,24 +36,24 @@ export class Transport {
     this.#given = dispatcher
   }
 
-  /** Sends an API call; the answer's body is a stream. */
+  /** Sends an API call; the body of the response is a stream. */
   async stream (request: TransportRequest): Promise<ResponseData> {
     const dispatcher = this.#ready('api') ?? await this.#open('api')
     return await dispatcher.request({ ...dispatchOptions(request), signal: request.signal ?? null })
   }
 
   /**
-   * Sends a request and reads the answer whole: `dispatch` without streams costs a third of undici's `request`.
-   * @param limit bytes, before and after decompression
-   * @param timeoutMs milliseconds for the whole exchange; a server that drips outlives every other limit
+   * Sends a request and reads the whole response: `dispatch` without streams costs a third of undici's `request`.
+   * @param options.limit bytes, before and after decompression
+   * @param options.timeoutMs milliseconds for the whole exchange; a slow trickle of data outlives undici's own limits
    */
   buffered (
     request: TransportRequest,
-    options: { limit: number, timeoutMs?: number, line: Pool }
+    options: { limit: number, timeoutMs?: number, pool: Pool }
   ): Promise<BufferedAnswer> {
-    const { limit, timeoutMs, line } = options
-    const dispatcher = this.#ready(line)
-    if (dispatcher === undefined) return this.#open(line).then(() => this.buffered(request, options))
+    const { limit, timeoutMs, pool } = options
+    const dispatcher = this.#ready(pool)
+    if (dispatcher === undefined) return this.#open(pool).then(() => this.buffered(request, options))
     return new Promise<BufferedAnswer>((resolve, reject) => {
       const handler = new BufferingHandler(resolve, reject, limit, request.beforeSend)
       if (request.signal !== undefined || timeoutMs !== undefined) handler.endWith(request.signal, timeoutMs)
@@ -71,43 +71,39 @@ export class Transport {
     await Promise.all([this.#api?.destroy(), this.#provider?.destroy()])
   }
 
-  #ready (line: Pool): Dispatcher | undefined {
-    return this.#given ?? (line === 'api' ? this.#api : this.#provider)
+  #ready (pool: Pool): Dispatcher | undefined {
+    return this.#given ?? (pool === 'api' ? this.#api : this.#provider)
   }
 
-  async #open (line: Pool): Promise<Dispatcher> {
+  async #open (pool: Pool): Promise<Dispatcher> {
     const { Agent } = await import('undici')
     if (this.#closed) {
       throw new InvalidResponseError('the app has closed; no further call is sent', { reason: 'closed' })
     }
-    if (line === 'provider') this.#provider ??= new Agent({ connections: CONNECTIONS })
+    if (pool === 'provider') this.#provider ??= new Agent({ connections: CONNECTIONS })
     else this.#api ??= new Agent({ connections: CONNECTIONS })
-    return this.#ready(line)!
+    return this.#ready(pool)!
   }
 }
 
-function dispatchOptions ({
-  url,
-  method,
-  headers,
-  body,
-  options
-}: TransportRequest): Dispatcher.RequestOptions & { maxRedirections: 0 } {
+type DispatchOptions = Dispatcher.RequestOptions & { maxRedirections: 0 }
+
+function dispatchOptions ({ url, method, headers, body, options }: TransportRequest): DispatchOptions {
   headers['user-agent'] ??= USER_AGENT
-  const dispatched: Dispatcher.RequestOptions & { maxRedirections: 0 } = {
+  const dispatched: DispatchOptions = {
     origin: url.origin,
     path: url.pathname + url.search,
     method: method as Dispatcher.HttpMethod,
     headers,
     body: body ?? null,
-    // Where the app composed its dispatcher with undici's redirect interceptor, this switches it off for our calls:
-    // it would carry the bearer, or a token request's secret, to wherever a server points.
+    // Switches off undici's redirect interceptor in a dispatcher of the app's: it would send the token, or the secret
+    // of a token request, wherever a server points.
     maxRedirections: 0
   }
   return options === undefined ? dispatched : { ...options, ...dispatched }
 }
 
-/** Collects one answer. */
+/** Collects one response. */
 class BufferingHandler implements Dispatcher.DispatchHandler {
   readonly #resolve: (answer: BufferedAnswer | Promise<BufferedAnswer>) => void
   readonly #reject: (error: unknown) => void
@@ -122,10 +118,8 @@ class BufferingHandler implements Dispatcher.DispatchHandler {
   readonly #beforeSend: (() => void) | undefined
 
   constructor (
-    resolve: (answer: BufferedAnswer | Promise<BufferedAnswer>) => void,
-    reject: (error: unknown) => void,
-    limit: number,
-    beforeSend: (() => void) | undefined
+    resolve: (answer: BufferedAnswer | Promise<BufferedAnswer>) => void, reject: (error: unknown) => void,
+    limit: number, beforeSend: (() => void) | undefined
   ) {
     this.#resolve = resolve
     this.#reject = reject
@@ -135,15 +129,11 @@ class BufferingHandler implements Dispatcher.DispatchHandler {
 
   /** Ends the exchange when the signal or the time says so. */
   endWith (signal: AbortSignal | undefined, timeoutMs: number | undefined): void {
-    const abort = () => {
-      this.fail(signal!.reason)
+    const abort = () => this.fail(signal!.reason)
+    const expire = () => {
+      this.fail(new InvalidResponseError(`no complete response within ${timeoutMs} ms`, { reason: 'timeout' }))
     }
-    const timer =
-      timeoutMs === undefined
-        ? undefined
-        : setTimeout(() => {
-          this.fail(new InvalidResponseError(`no whole answer within ${timeoutMs} ms`, { reason: 'timeout' }))
-        }, timeoutMs)
+    const timer = timeoutMs === undefined ? undefined : setTimeout(expire, timeoutMs)
     signal?.addEventListener('abort', abort)
     this.#release = () => {
       clearTimeout(timer)
@@ -163,9 +153,7 @@ class BufferingHandler implements Dispatcher.DispatchHandler {
   }
 
   onResponseStart (
-    _controller: Dispatcher.DispatchController,
-    statusCode: number,
-    headers: BufferedAnswer['headers']
+    _controller: Dispatcher.DispatchController, statusCode: number, headers: BufferedAnswer['headers']
   ): void {
     this.#statusCode = statusCode
     this.#headers = headers

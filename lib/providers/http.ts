@@ -5,8 +5,8 @@ import type { Clock } from '../util/clock.ts'
 import { scrub } from '../util/redact.ts'
 import type { ProviderConfig } from './config.ts'
 
-/** Bytes that any answer of a provider may have. */
-const ANSWER_LIMIT = 1024 * 1024
+/** Bytes that a response of a provider may have. */
+const MAX_RESPONSE_SIZE = 1024 * 1024
 
 export interface ProviderRequest {
   url: URL
@@ -17,7 +17,7 @@ export interface ProviderRequest {
   beforeSend?: (() => void) | undefined
 }
 
-/** Requests to one provider: bounded in time and size, failures by name. */
+/** Requests to one provider: limited in time and size, with typed errors. */
 export class ProviderHttp {
   readonly #config: ProviderConfig
   readonly #transport: Transport
@@ -30,18 +30,15 @@ export class ProviderHttp {
   }
 
   /**
-   * Sends a request and reads the answer whole, whatever its status.
+   * Sends a request and reads the whole response, whatever its status.
    * @param timeoutMs milliseconds for the whole exchange
-   * @throws FST_OAUTH_PROVIDER_UNAVAILABLE where no whole answer came, FST_OAUTH_INVALID_TOKEN_RESPONSE where it is too
-   *   large to be one
+   * @throws FST_OAUTH_PROVIDER_UNAVAILABLE where no complete response came, FST_OAUTH_INVALID_TOKEN_RESPONSE where it
+   *   is too large or cannot be decompressed
    */
   async answer (request: ProviderRequest, timeoutMs = this.#config.requestTimeout): Promise<HttpResponse> {
     try {
-      const { statusCode, headers, body } = await this.#transport.buffered(request, {
-        limit: ANSWER_LIMIT,
-        timeoutMs,
-        line: 'provider'
-      })
+      const reading = { limit: MAX_RESPONSE_SIZE, timeoutMs, pool: 'provider' } as const
+      const { statusCode, headers, body } = await this.#transport.buffered(request, reading)
       return { status: statusCode, headers, text: body.toString('utf8') }
     } catch (cause) {
       if (cause instanceof InvalidResponseError && (cause.reason === 'too_large' || cause.reason === 'encoding')) {
@@ -59,7 +56,7 @@ export class ProviderHttp {
     }
   }
 
-  /** What an answer means that says: not now. */
+  /** The error for a response with which the provider says that it is not available. */
   unavailable (answer: HttpResponse, secrets?: readonly string[], said?: OAuthError): OAuthError {
     return new ProviderUnavailableError(
       `provider "${this.#config.name}" is not available now (it answered ${answer.status}); try again later`,
@@ -86,7 +83,7 @@ function withoutRequest ({ name, code, message }: Error & { code?: string }, { u
   return { name, code, message: scrub(message, sent) }
 }
 
-/** Whether an answer says that the provider is not to be had now, rather than no. */
+/** Whether a response says that the provider is not available now, and not that it refuses. */
 export function isUnavailable (answer: HttpResponse, error?: OAuthError): boolean {
   if (error?.oauthError === 'temporarily_unavailable') return true
   return answer.status >= 500 || answer.status === 429 || answer.status === 408

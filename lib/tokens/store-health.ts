@@ -1,10 +1,7 @@
-/**
- * Milliseconds after which an answer of the store counts as late, and between two answers within which it cannot have
- * been away for long.
- */
+/** Milliseconds after which an answer of the store is late, and between two answers that follow on each other. */
 const GAP_MS = 1_000
 
-/** Notices for how long the store has answered without a break. */
+/** Measures for how long the store has answered without a break. */
 export class StoreHealth {
   readonly #monotonic: () => number
   readonly #onBack: () => void
@@ -23,7 +20,7 @@ export class StoreHealth {
 
   /**
    * Milliseconds for which the store is known to have answered every call, each in time and soon after the one before.
-   * 0 where nothing is known: a process that has just started, or that made no calls, cannot tell whether it was away.
+   * 0 where that is not known: a process that has just started, or made no calls, cannot tell whether it was away.
    */
   get steadyMs (): number {
     const now = this.#monotonic()

@@ -2,7 +2,7 @@ import { BoundedMap } from '../util/bounded-map.ts'
 
 const MAX_RECORDS = 100_000
 
-/** Until when this process knows records to be kept, so that not every request has to extend their lives. */
+/** Until when records are kept, as far as this process knows, so that not every request has to touch them. */
 export class TouchSchedule {
   /** Monotonic milliseconds. */
   readonly #until = new BoundedMap<string, number>(MAX_RECORDS)
@@ -13,7 +13,7 @@ export class TouchSchedule {
     this.#monotonic = monotonic
   }
 
-  /** Whether a record that is to live `ttl` more seconds is past half of that. */
+  /** Whether less than half of `ttl` seconds is left of a record's life. */
   isDue (id: string, ttl: number): boolean {
     return (this.#until.get(id) ?? 0) - this.#monotonic() <= ttl * 500
   }

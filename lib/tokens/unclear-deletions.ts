@@ -1,10 +1,10 @@
 import { BoundedMap } from '../util/bounded-map.ts'
 import type { TokenRecord } from './record.ts'
 
-/** Milliseconds between tries to find out, the first and at most. */
+/** Milliseconds between looks at the store: the first, and at most. */
 const FIRST_TRY_MS = 100
 const TRY_MS = 1_000
-/** Deletions that are looked after; of more, the tokens are left to their time. */
+/** Deletions that are looked after; the tokens of further ones are not revoked and expire with their time. */
 const MAX_UNCLEAR = 1_000
 
 /** A deletion that the store may have carried out although it failed. */
@@ -12,13 +12,13 @@ interface Unclear {
   id: string
   /** What the record held. */
   record: TokenRecord
-  onGone: (record: TokenRecord) => void
+  onDeleted: (record: TokenRecord) => void
   timer: NodeJS.Timeout | undefined
 }
 
 /**
- * Finds out what became of deletions whose answer was lost: the record may be gone for good, and what it held is known
- * to this process alone.
+ * Finds out what became of deletions whose answer was lost: where the record is deleted, this process alone knows the
+ * tokens that it held.
  */
 export class UnclearDeletions {
   readonly #exists: (id: string) => Promise<boolean>
@@ -30,15 +30,15 @@ export class UnclearDeletions {
     this.#exists = exists
   }
 
-  /** @param onGone called once where it turns out that the record is gone */
-  add (id: string, record: TokenRecord, onGone: (record: TokenRecord) => void): void {
+  /** @param onDeleted called once where it turns out that the record is deleted */
+  add (id: string, record: TokenRecord, onDeleted: (record: TokenRecord) => void): void {
     this.settle(id)
-    const unclear: Unclear = { id, record, onGone, timer: undefined }
+    const unclear: Unclear = { id, record, onDeleted, timer: undefined }
     this.#unclear.set(id, unclear)
     this.#later(unclear, FIRST_TRY_MS)
   }
 
-  /** Another deletion of the same record has been carried out: returns what the record held, where that was unclear. */
+  /** Another deletion of the record was carried out: returns what the record held, where the first one was unclear. */
   settle (id: string): TokenRecord | undefined {
     const unclear = this.#unclear.get(id)
     clearTimeout(unclear?.timer)
@@ -46,7 +46,7 @@ export class UnclearDeletions {
     return unclear?.record
   }
 
-  /** A last try for what is unclear still. */
+  /** A last look for those that are still unclear. */
   async close (): Promise<void> {
     this.#closed = true
     await Promise.all([...this.#unclear.values()].map((unclear) => {
@@ -63,7 +63,7 @@ export class UnclearDeletions {
     unclear.timer = setTimeout(() => { void lookAgain() }, waitMs)
   }
 
-  /** Returns whether it is clear now. */
+  /** Whether it is clear now. */
   async #look (unclear: Unclear): Promise<boolean> {
     let exists: boolean
     try {
@@ -73,7 +73,7 @@ export class UnclearDeletions {
     }
     if (this.#unclear.get(unclear.id) !== unclear) return true
     this.#unclear.delete(unclear.id)
-    if (!exists) unclear.onGone(unclear.record)
+    if (!exists) unclear.onDeleted(unclear.record)
     return true
   }
 }

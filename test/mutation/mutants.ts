@@ -82,8 +82,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: 'a refresh does not wait behind API calls',
-    find: "if (line === 'provider') this.#provider ??= new Agent({ connections: CONNECTIONS })",
-    replace: "if (line === 'provider') this.#provider = this.#api ??= new Agent({ connections: CONNECTIONS })",
+    find: "if (pool === 'provider') this.#provider ??= new Agent({ connections: CONNECTIONS })",
+    replace: "if (pool === 'provider') this.#provider = this.#api ??= new Agent({ connections: CONNECTIONS })",
     tests: ['test/calls/connections.test.ts']
   },
   {
@@ -120,7 +120,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: 'a token that an API never took is not refreshed again and again',
-    find: ' || live.rejectedVersion === newest.version) return undefined',
+    find: ' || state.isRejected(newest.version)) return undefined',
     replace: ') return undefined',
     tests: ['test/calls/retry.test.ts']
   },
@@ -172,7 +172,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: 'a set that could not be written is not written over by a save',
-    find: '    if (live.unsaved !== undefined) return false\n',
+    find: '    if (state.unsaved !== undefined) return false\n',
     replace: '',
     tests: ['test/tokens/save-tokens.test.ts', 'test/tokens/abandoned-refresh.test.ts'],
     harmless: 'the version that is expected says the same'

@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto'
-import type { AcquireRefreshResult, StoredRecord, TokenStore } from './token-store.ts'
+import type { AcquireRefreshResult, RefreshLease, StoredRecord, TokenStore } from './token-store.ts'
 
-/** A record at rest: what it is about in the clear, everything else sealed. */
+/** A record at rest: provider and subject in the clear, everything else encrypted. */
 interface SealedRecord extends StoredRecord {
   provider: string
   subject: string
@@ -22,10 +22,10 @@ export function parseEncryptionKeys (keys: readonly (Uint8Array | string)[]): Bu
 }
 
 /**
- * Seals what a store keeps with AES-256-GCM. Record id, provider and subject are authenticated with it, so that one
- * record cannot be put in another's place. The first key seals, all of them open: a record moves to the new key when it
- * is written.
- * @param onUnreadable called with a record's provider where no key opens it; to everybody else the record is not there
+ * Encrypts what a store keeps with AES-256-GCM. Record id, provider and subject are authenticated data, so that one
+ * record cannot be put in another's place. The first key encrypts, all of them decrypt: a record moves to the new key
+ * when it is written.
+ * @param onUnreadable called with a record's provider where no key decrypts it; the record counts as absent then
  */
 export function encryptedStore (
   store: TokenStore,
@@ -36,8 +36,8 @@ export function encryptedStore (
     name: createHash('sha256').update(secret).digest('base64url').slice(0, 8),
     secret
   }))
-  const open = (id: string, stored: StoredRecord | undefined): StoredRecord | undefined => {
-    if (stored === undefined) return undefined
+  const open = (id: string, stored: StoredRecord | null | undefined): StoredRecord | undefined => {
+    if (stored === undefined || stored === null) return undefined
     const record = unseal(id, stored as SealedRecord, named)
     if (record === undefined) onUnreadable(nameIn(stored as Partial<SealedRecord> | null))
     return record
@@ -49,13 +49,9 @@ export function encryptedStore (
     consume: async id => open(id, await store.consume(id)),
     touch: (id, options) => store.touch(id, options),
     delete: id => store.delete(id),
-    ...(acquireRefresh !== undefined &&
-      finishRefresh !== undefined && {
-      acquireRefresh: async (
-        id: string,
-        intent: Parameters<typeof acquireRefresh>[1]
-      ): Promise<AcquireRefreshResult> => {
-        const result = await acquireRefresh.call(store, id, intent)
+    ...(acquireRefresh !== undefined && finishRefresh !== undefined && {
+      acquireRefresh: async (id: string, lease: RefreshLease): Promise<AcquireRefreshResult> => {
+        const result = await acquireRefresh.call(store, id, lease)
         if (result.state === 'gone') return result
         const record = open(id, result.record)
         return record === undefined ? { state: 'gone' } : { ...result, record }
@@ -90,7 +86,7 @@ function seal (id: string, record: StoredRecord, key: Key): SealedRecord {
   }
 }
 
-// What stands in the place of a record may be anything, and a log is no place for it.
+// Any value may stand in the place of a record; it must not get into a log.
 function nameIn (stored: Partial<SealedRecord> | null): string {
   const provider = stored?.provider
   return typeof provider === 'string' && /^[\w-]{1,64}$/.test(provider) ? provider : ''

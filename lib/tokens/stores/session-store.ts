@@ -5,12 +5,12 @@ import { ENTRY, ENTRY_PREFIX, type SessionStore, unguardedSessionStore } from '.
 import type { StoredRecord, TokenStore } from './token-store.ts'
 
 /**
- * What stands in the session store: shaped like a session, since stores compute a TTL from `cookie`: some from
- * `expires`, some from `maxAge`, some from `originalMaxAge`.
+ * An entry in the session store, shaped like a session: stores compute a TTL from `cookie`, some from `expires`, some
+ * from `maxAge`, some from `originalMaxAge`.
  */
 interface Envelope {
   cookie: { originalMaxAge: number, maxAge: number, expires: Date | string, path: string, httpOnly: boolean }
-  /** Tells the entry from a session, whatever members the app's sessions have. */
+  /** Marks an entry of the plugin. */
   [ENTRY]: 1
   record: StoredRecord
 }
@@ -26,8 +26,8 @@ const TOUCH_MS = 1_000
 const NO_TOUCH_MS = 60_000
 
 /**
- * Keeps token records in the session's own store, beside the sessions. Each write is made whole within this process;
- * for several processes that share a store there is `redisStore`.
+ * Keeps token records in the session store, beside the sessions. Writes of one record are serialized within this
+ * process; `redisStore` is for several processes that share a store.
  */
 export class SessionTokenStore implements TokenStore {
   readonly #store: () => SessionStore
@@ -87,13 +87,13 @@ export class SessionTokenStore implements TokenStore {
   }
 
   delete (id: string): Promise<void> {
-    // At once, ahead of writes that wait for the lock.
+    // Before writes that wait for the lock.
     this.#tombstones.set(id, this.#now() + TOMBSTONE_MS)
     this.#sweep(this.#tombstones, () => {})
     return this.#locked(id, () => this.#destroy(id))
   }
 
-  /** False where the store has no touch, or none that works: what follows is written again whole. */
+  /** False where the store has no touch, or none that works: the record has to be written again. */
   async #touched (id: string, record: StoredRecord, ttl: number): Promise<boolean> {
     const store = unguardedSessionStore(this.#store())
     if (typeof store.touch !== 'function' || this.#noTouchUntil > this.#now()) return false
@@ -111,7 +111,7 @@ export class SessionTokenStore implements TokenStore {
     return await answered<unknown>(done => store.get(ENTRY_PREFIX + id, done), this.#callMs)
   }
 
-  // What cannot be an entry is handed on as it is: it is for the reader to say that it is none.
+  // A value that cannot be an entry is returned as it is, and the caller finds that it is no record.
   #recordOf (entry: unknown): StoredRecord | undefined {
     if (entry === undefined || entry === null) return undefined
     const { cookie, record } = entry as Partial<Envelope>
@@ -165,7 +165,7 @@ export class SessionTokenStore implements TokenStore {
     const clear = () => { if (this.#locks.get(id) === run) this.#locks.delete(id) }
     run.then(clear, clear)
     if (before === undefined) return run
-    // Work that was waited for too long is not done later, when its caller has been told that it was not.
+    // Work that did not start in time is not done later: its caller has been told that it failed.
     return withTimeout(() => run, this.#callMs).catch((error: unknown) => {
       givenUp = true
       throw error
@@ -173,7 +173,7 @@ export class SessionTokenStore implements TokenStore {
   }
 }
 
-/** What the store calls back with. A call that is never answered must not hold the lock that it is made under. */
+/** What the store calls back with. A call without an answer must not hold its lock for ever. */
 function answered<T> (call: Parameters<typeof fromCallback<T>>[0], timeoutMs: number): Promise<T | undefined> {
   return withTimeout(() => fromCallback(call), timeoutMs)
 }

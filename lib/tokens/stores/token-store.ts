@@ -1,75 +1,72 @@
-/** What a store keeps under an id: data of ours, opaque to the store but for its version. */
+/** What a store keeps under an id; only `version` has a meaning to the store. */
 export interface StoredRecord {
   /** Counts the writes of a record, from 1; 0 for what is written once (a pending login). */
   version: number
   [member: string]: unknown
 }
 
-/** Announces that somebody is about to use a record's refresh token. */
+/** The right of one process to use a record's refresh token, for a short time. */
 export interface RefreshLease {
   /** Random; one for each refresh. */
   owner: string
   /**
-   * Epoch milliseconds until which nobody else may send the refresh token. Not in the future: the owner gives up; the
-   * intent is unfinished then, and its owner holds no answer that it has not written.
+   * Epoch milliseconds until which no other owner may use the refresh token. Not in the future: the owner gives the
+   * lease up; the next owner finds it abandoned, and no response is left that is not written.
    */
   until: number
-  /** The version to replace; where another stands there, no intent is left. */
+  /** The version to replace; where another one stands there, no lease is taken. */
   version?: number
   /**
-   * False: an intent whose time is over, and whose owner has not given it up, is `busy` still. The store may have been
-   * away, and its owner may be about to write what it got. Default true.
+   * False: a lease whose time is over, and whose owner has not given it up, is still `busy`. The store may have been
+   * away, and that owner may be about to write its response. Default true.
    */
   takeOver?: boolean
 }
 
 /** What `acquireRefresh` found. */
 export type AcquireRefreshResult =
-  /** The intent is set: the caller may send the refresh token. `unfinished`: an earlier holder never came back. */
+  /** The lease is the caller's, which may use the refresh token. `abandoned`: an earlier owner never finished. */
   | { state: 'begun', record: StoredRecord, abandoned: boolean }
-  /** Another holder is at work until then (epoch milliseconds). */
+  /** Another owner has it until then (epoch milliseconds). */
   | { state: 'busy', record: StoredRecord, until: number }
   /** Another version stands there already. */
   | { state: 'newer', record: StoredRecord }
+  /** There is no record. */
   | { state: 'gone' }
 
 /**
- * Where token records and pending logins live. Every method may reject; nothing is retried. `acquireRefresh` and
+ * Where token records and pending logins live. Every method may reject; no call is repeated. `acquireRefresh` and
  * `finishRefresh` are for stores that several processes share: the two halves of a refresh, each one atomic step.
  */
 export interface TokenStore {
   /** Reads a record. */
   get (id: string): Promise<StoredRecord | undefined>
   /**
-   * Writes a record, and ends any intent on it.
+   * Writes a record, and ends any lease on it.
    * @param options.ttl seconds that it is kept
    * @param options.expectedVersion the version that must stand there; 0 creates
-   * @param options.onlyIfUnlocked do not write where an intent stands
+   * @param options.onlyIfUnlocked do not write where a lease stands
    * @returns false where another writer was first, or where the record has been deleted
    */
   set(
-    id: string,
-    record: StoredRecord,
-    options: { ttl: number, expectedVersion?: number, onlyIfUnlocked?: boolean }
+    id: string, record: StoredRecord, options: { ttl: number, expectedVersion?: number, onlyIfUnlocked?: boolean }
   ): Promise<boolean>
   /** Reads and deletes as one step: of many callers, one gets the record. */
   consume (id: string): Promise<StoredRecord | undefined>
-  /** Keeps a record alive for `ttl` more seconds. */
+  /** Keeps a record for `ttl` more seconds. */
   touch (id: string, options: { ttl: number }): Promise<void>
-  /** Deletes a record for good: a `set` or `finishRefresh` that comes later returns false. */
+  /** Deletes a record for good: a later `set` or `finishRefresh` returns false. */
   delete (id: string): Promise<void>
   /**
-   * Announces a refresh, unless another holder is at work, or silent and `takeOver` false. Called again by the same
-   * owner, it extends the intent.
+   * Takes the lease on a record, unless another owner has it. Called again by the same owner, it extends the lease.
    */
-  acquireRefresh? (id: string, intent: RefreshLease): Promise<AcquireRefreshResult>
+  acquireRefresh? (id: string, lease: RefreshLease): Promise<AcquireRefreshResult>
   /**
-   * Ends the caller's own intent, and with `record` writes the outcome. False where the intent is not (or no longer)
-   * the caller's.
+   * Ends the caller's lease, and with `record` writes the outcome of the refresh.
+   * @param outcome.ttl seconds that the record is kept
+   * @returns false where the lease is not (or no longer) the caller's
    */
   finishRefresh? (id: string, outcome: { owner: string, record?: StoredRecord, ttl: number }): Promise<boolean>
-  /**
-   * Looks for settings that would lose what was stored; each finding is a sentence for the log. Asked once, at boot.
-   */
+  /** Looks for settings that would lose records; each finding is a sentence for the log. Called once, at start. */
   inspect? (): Promise<string[]>
 }

@@ -1,15 +1,14 @@
 import { InvalidOptionsError } from '../../../errors.ts'
 import type { AcquireRefreshResult, RefreshLease, StoredRecord, TokenStore } from '../token-store.ts'
 import { type RedisClient, redisCommands, type RedisCommands } from './client.ts'
-import { BEGIN, DELETE, END, type Script, SET, TAKE, TOUCH } from './scripts.ts'
+import { ACQUIRE, CONSUME, DELETE, FINISH, type Script, SET, TOUCH } from './scripts.ts'
 
 export interface RedisStoreOptions {
-  /** Put before every key. Default `oauth:`. */
+  /** Prefix of every key. Default `oauth:`. */
   prefix?: string
   /**
-   * Replicas to wait for, a second at most, after each write. It makes a failover lose less; it cannot promise that one
-   * loses nothing: the replica that is promoted may not be one that acknowledged, and where replicas are slow a write
-   * counts without them.
+   * Replicas to wait for, a second at most, after each write. A failover then loses less; it may still lose writes: the
+   * replica that is promoted may not be one that acknowledged them, and a write is not undone where replicas are slow.
    */
   waitReplicas?: number
 }
@@ -69,7 +68,7 @@ class RedisTokenStore implements TokenStore {
   }
 
   async consume (id: string): Promise<StoredRecord | undefined> {
-    return parse(await this.#write(TAKE, id, []))
+    return parse(await this.#write(CONSUME, id, []))
   }
 
   async touch (id: string, { ttl }: { ttl: number }): Promise<void> {
@@ -86,12 +85,12 @@ class RedisTokenStore implements TokenStore {
   ): Promise<AcquireRefreshResult> {
     const life = Math.max(0, Math.round(until - Date.now()))
     const args = [owner, String(life), version === undefined ? '' : String(version), takeOver ? '1' : '']
-    const [state, data, left] = await this.#write(BEGIN, id, args) as [string, string?, number?]
+    const [state, data, left] = await this.#write(ACQUIRE, id, args) as [string, string?, number?]
     const record = parse(data)
     if (record === undefined || state === 'gone') return { state: 'gone' }
     if (state === 'busy') return { state, record, until: Date.now() + Number(left) }
     if (state === 'newer') return { state, record }
-    return { state: 'begun', record, abandoned: state === 'unfinished' }
+    return { state: 'begun', record, abandoned: state === 'abandoned' }
   }
 
   async finishRefresh (
@@ -99,7 +98,7 @@ class RedisTokenStore implements TokenStore {
     { owner, record, ttl }: { owner: string, record?: StoredRecord, ttl: number }
   ): Promise<boolean> {
     const outcome = record === undefined ? ['', ''] : [String(record.version), JSON.stringify(record)]
-    return Number(await this.#write(END, id, [owner, ...outcome, ms(ttl)])) === 1
+    return Number(await this.#write(FINISH, id, [owner, ...outcome, ms(ttl)])) === 1
   }
 
   async inspect (): Promise<string[]> {
@@ -129,8 +128,7 @@ class RedisTokenStore implements TokenStore {
 
 const ms = (seconds: number) => String(Math.max(1, Math.round(seconds * 1000)))
 
-// What is no JSON is handed on as it is: it is for the reader to say that it is no record. The parser's error quotes
-// it.
+// What is no JSON is returned as it is, and the caller finds that it is no record: the parser's error would quote it.
 function parse (data: unknown): StoredRecord | undefined {
   if (typeof data !== 'string') return undefined
   try {

@@ -1,8 +1,8 @@
 // One hash a record, so that every script touches one key and runs on a cluster too:
 //   v version · d the record as JSON · x deleted for good
-//   o, u owner and end (epoch ms of Redis) of the intent · h there while its owner may hold an answer not yet written
+//   o, u owner and end (epoch ms of Redis) of the lease · h set while its owner may hold a response not yet written
 
-/** A script and what it is called for. Times are Redis' own: processes' clocks differ. */
+/** A script. Times are Redis' own: the clocks of processes differ. */
 export interface Script {
   readonly source: string
 }
@@ -12,7 +12,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)`
 
 /**
- * ARGV: expected version or '', version, data, ttl in ms, '1' for only where no intent stands. 1 where it was written.
+ * ARGV: expected version or '', version, data, ttl in ms, '1' for only where no lease stands. 1 where it was written.
  */
 export const SET: Script = {
   source: `${NOW}
@@ -28,7 +28,7 @@ return 1`
 }
 
 /** The data, deleted in the same step. */
-export const TAKE: Script = {
+export const CONSUME: Script = {
   source: `
 local data = redis.call('HGET', KEYS[1], 'd')
 if data then redis.call('DEL', KEYS[1]) end
@@ -53,10 +53,10 @@ return 1`
 }
 
 /**
- * ARGV: owner, life of the intent in ms (0 gives it up), version or '', '1' to take over from an owner that has fallen
- * silent. Returns state, data, and for 'busy' the ms that are left.
+ * ARGV: owner, life of the lease in ms (0 gives it up), version or '', '1' to take over from an owner that no longer
+ * extends it. Returns state, data, and for 'busy' the ms that are left.
  */
-export const BEGIN: Script = {
+export const ACQUIRE: Script = {
   source: `${NOW}
 local found = redis.call('HMGET', KEYS[1], 'v', 'd', 'o', 'u', 'h')
 if not found[2] then return {'gone'} end
@@ -66,12 +66,12 @@ if others and tonumber(found[4]) > now then return {'busy', found[2], tonumber(f
 if others and found[5] and ARGV[4] ~= '1' then return {'busy', found[2], 0} end
 redis.call('HSET', KEYS[1], 'o', ARGV[1], 'u', now + ARGV[2])
 if ARGV[2] == '0' then redis.call('HDEL', KEYS[1], 'h') else redis.call('HSET', KEYS[1], 'h', '1') end
-if others then return {'unfinished', found[2]} end
+if others then return {'abandoned', found[2]} end
 return {'begun', found[2]}`
 }
 
-/** ARGV: owner, version or '' (release alone), data, ttl in ms. 1 where the intent was the caller's. */
-export const END: Script = {
+/** ARGV: owner, version or '' (release alone), data, ttl in ms. 1 where the lease was the caller's. */
+export const FINISH: Script = {
   source: `
 local owner = redis.call('HGET', KEYS[1], 'o')
 if owner ~= ARGV[1] then return 0 end

@@ -1,0 +1,101 @@
+import { OAuthError, StoreUnavailableError } from '../../errors.ts'
+import { BoundedMap } from '../../util/bounded-map.ts'
+import { withTimeout } from '../../util/timeout.ts'
+import type { AcquireRefreshResult, RefreshLease, StoredRecord, TokenStore } from './token-store.ts'
+
+/** Levels of objects in a record. Deeper ones are no claims, and cannot be written again. */
+const MAX_DEPTH = 64
+/** Ids that are remembered as unreadable, so that each is reported once. */
+const MAX_REPORTED = 1_000
+
+export interface StoreChecks {
+  /** Milliseconds for one call. */
+  timeoutMs: number
+  /** Kind of record, as its id says it → whether a value is such a record. */
+  isOfKind: Readonly<Record<string, (record: StoredRecord) => boolean>>
+  /** Called with the method and the store's own error. */
+  onFailure: (method: string, cause: unknown) => void
+  /** Called once for each id, with the kind of record that was looked for. */
+  onUnreadable: (kind: string) => void
+}
+
+/**
+ * Checks what a store does and returns. Each call has a time limit, and its failure is one typed error that holds no
+ * address of the store. A value that is no record of the kind that its id says (what another program wrote, a part of a
+ * record) counts as absent. A store of the app's own may return null for an absent record, and nothing from `set`.
+ * @throws FST_OAUTH_STORE_UNAVAILABLE
+ */
+export function checkedStore (
+  store: TokenStore, { timeoutMs, isOfKind, onFailure, onUnreadable }: StoreChecks
+): TokenStore {
+  const bounded = <A extends unknown[], T>(method: keyof TokenStore, call: (...args: A) => Promise<T>) =>
+    (...args: A): Promise<T> => withTimeout(() => call.apply(store, args), timeoutMs).catch((cause: unknown) => {
+      if (cause instanceof OAuthError) throw cause
+      onFailure(method, cause)
+      const message = 'the store of the logins does not answer; try again in a moment'
+      throw new StoreUnavailableError(message, { reason: method, retryAfter: 1 })
+    })
+  const reported = new BoundedMap<string, true>(MAX_REPORTED)
+  const readable = (id: string, value: unknown): StoredRecord | undefined => {
+    if (value === undefined || value === null) return undefined
+    const kind = kindOf(id)
+    if (isStoredRecord(value) && isOfKind[kind]?.(value) !== false) return value
+    if (!reported.has(id)) {
+      reported.set(id, true)
+      onUnreadable(kind)
+    }
+    return undefined
+  }
+  const get = bounded('get', store.get)
+  const set = bounded('set', store.set)
+  const consume = bounded('consume', store.consume)
+  const checked: TokenStore = {
+    get: async id => readable(id, await get(id)),
+    set: async (...args) => await set(...args) as boolean | undefined !== false,
+    consume: async id => readable(id, await consume(id)),
+    touch: bounded('touch', store.touch),
+    delete: bounded('delete', store.delete)
+  }
+  if (store.inspect !== undefined) checked.inspect = bounded('inspect', store.inspect)
+  if (store.acquireRefresh !== undefined && store.finishRefresh !== undefined) {
+    const acquireRefresh = bounded('acquireRefresh', store.acquireRefresh)
+    checked.finishRefresh = bounded('finishRefresh', store.finishRefresh)
+    checked.acquireRefresh = async (id: string, lease: RefreshLease): Promise<AcquireRefreshResult> => {
+      const result = await acquireRefresh(id, lease)
+      if (result.state === 'gone') return result
+      const record = readable(id, result.record)
+      return record === undefined ? { state: 'gone' } : { ...result, record }
+    }
+  }
+  return checked
+}
+
+function isStoredRecord (value: unknown): value is StoredRecord {
+  const { version } = Object(value) as { version?: unknown }
+  const isVersion = Number.isSafeInteger(version) && (version as number) >= 0
+  return isVersion && !Array.isArray(value) && isShallow(value, MAX_DEPTH)
+}
+
+function isShallow (value: unknown, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return true
+  return depth > 0 && Object.values(value).every(member => isShallow(member, depth - 1))
+}
+
+/** The kind of record that an id stands for: ids of token records are bare, others begin with their kind. */
+function kindOf (id: string): string {
+  const colon = id.indexOf(':')
+  return colon < 0 ? 'tokens' : id.slice(0, colon)
+}
+
+/**
+ * What the log may hold of a store's failure. A parser quotes what it could not read, which may be a token: its message
+ * is left out.
+ */
+export function describeFailure (cause: unknown): { code?: string, message: string } {
+  const { name, code, message } = Object(cause) as { name?: unknown, code?: unknown, message?: unknown }
+  const quotes = name === 'SyntaxError' || typeof message !== 'string' || /\bJSON\b/i.test(message)
+  return {
+    ...(typeof code === 'string' && { code }),
+    message: quotes ? 'it holds something that cannot be read' : message
+  }
+}
