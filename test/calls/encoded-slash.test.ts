@@ -153,10 +153,7 @@ t.test('through an app', async (t) => {
       requests.map(({ url }) => url),
       ['/v1/echo/a%2Fb', '/v1/echo/a%2Fb?c=d%2Fe', '/v1/echo/a%2Fb', '/v1/echo/a%2Fb']
     )
-    t.strictSame(
-      requests.filter(({ authorization }) => authorization === undefined),
-      []
-    )
+    t.strictSame(requests.filter(({ authorization }) => authorization === undefined), [])
   })
 
   await t.test('a redirect, which the server writes, takes no token there', async (t) => {

@@ -49,11 +49,7 @@ const bodies: Record<string, { make: () => CallOptions, type?: string | RegExp, 
   'an ArrayBuffer': { make: () => ({ body: new Uint8Array(bytes).buffer }) },
   'a URLSearchParams': {
     make: () => ({
-      body: new URLSearchParams([
-        ['a', '1'],
-        ['a', '2'],
-        ['b', 'ü &']
-      ])
+      body: new URLSearchParams([['a', '1'], ['a', '2'], ['b', 'ü &']])
     }),
     type: 'application/x-www-form-urlencoded',
     body: 'a=1&a=2&b=%C3%BC+%26'

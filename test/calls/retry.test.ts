@@ -87,10 +87,7 @@ for (const [name, body] of Object.entries(once)) {
       code: 'FST_OAUTH_RESPONSE_STATUS',
       responseStatus: 401
     })
-    t.strictSame(
-      app.requests.map(({ body }) => body),
-      ['some bytes', 'some bytes']
-    )
+    t.strictSame(app.requests.map(({ body }) => body), ['some bytes', 'some bytes'])
     t.equal(app.refreshes(), 0)
   })
 }

@@ -37,10 +37,7 @@ t.test('a token in the query', async (t) => {
     const { accessToken: newer } = await run(oauth => oauth.tokens())
     t.strictSame(
       requests.map(({ url, status }) => [url, status]),
-      [
-        [`/v1/orders?a=1&access_token=${accessToken}`, 401],
-        [`/v1/orders?a=1&access_token=${newer}`, 200]
-      ]
+      [[`/v1/orders?a=1&access_token=${accessToken}`, 401], [`/v1/orders?a=1&access_token=${newer}`, 200]]
     )
   })
 
@@ -159,14 +156,10 @@ t.test('the hook before a call', async t => {
       new URL('/v10/', provider.api.url).href,
       provider.api.url.replace('http:', 'ftp:')
     ]) {
-      hook = request => {
-        request.url = new URL(elsewhere)
-      }
+      hook = request => { request.url = new URL(elsewhere) }
       const { code } = await rejection(run(oauth => oauth.get('echo').json()))
       t.match(code, /FST_OAUTH_ORIGIN_NOT_ALLOWED|FST_OAUTH_INSECURE_TRANSPORT/)
-      hook = request => {
-        request.url.href = elsewhere
-      }
+      hook = request => { request.url.href = elsewhere }
       t.match(
         (await rejection(run(oauth => oauth.get('echo')))).code,
         /FST_OAUTH_ORIGIN_NOT_ALLOWED|FST_OAUTH_INSECURE_TRANSPORT/

@@ -175,13 +175,7 @@ export class SimulatedProvider extends Dispatcher {
       if (this.#facts.pkce === 'refused') {
         this.#expect('PKCE', [challenge, this.#login?.get('code_challenge_method'), verifier].join(), ',,')
       } else {
-        this.#expect(
-          'code_verifier',
-          createHash('sha256')
-            .update(verifier ?? '')
-            .digest('base64url'),
-          challenge
-        )
+        this.#expect('code_verifier', createHash('sha256').update(verifier ?? '').digest('base64url'), challenge)
       }
     }
     this.#issued++

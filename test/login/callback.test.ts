@@ -44,10 +44,7 @@ t.test('a callback without state is refused', async t => {
   await assertRefused(
     t,
     app,
-    await app.browser.get(
-      withQuery(url, query => query.delete('state')),
-      asJson
-    ),
+    await app.browser.get(withQuery(url, query => query.delete('state')), asJson),
     { reason: 'missing_state' }
   )
 })
@@ -55,14 +52,7 @@ t.test('a callback without state is refused', async t => {
 t.test('a callback with an empty state is refused', async t => {
   const app = await loginApp(t)
   const url = await callbackUrl(app.browser, `${app.url}/login/acme`)
-  await assertRefused(
-    t,
-    app,
-    await app.browser.get(
-      withQuery(url, query => query.set('state', '')),
-      asJson
-    )
-  )
+  await assertRefused(t, app, await app.browser.get(withQuery(url, query => query.set('state', '')), asJson))
 })
 
 t.test('a callback with another state is refused', async t => {
@@ -71,10 +61,7 @@ t.test('a callback with another state is refused', async t => {
   await assertRefused(
     t,
     app,
-    await app.browser.get(
-      withQuery(url, query => query.set('state', 's'.repeat(43))),
-      asJson
-    )
+    await app.browser.get(withQuery(url, query => query.set('state', 's'.repeat(43))), asJson)
   )
 })
 
@@ -208,12 +195,7 @@ t.test('each of several callbacks of one user leads on: of two tabs, of a link, 
   await browser.get(link)
   const stepUp = await callbackUrl(browser, `${url}/link/acme`)
   await browser.get(stepUp)
-  for (const [callback, location] of [
-    [tabs[0], '/?1'],
-    [tabs[1], '/?2'],
-    [link, '/?linked'],
-    [stepUp, '/?linked']
-  ]) {
+  for (const [callback, location] of [[tabs[0], '/?1'], [tabs[1], '/?2'], [link, '/?linked'], [stepUp, '/?linked']]) {
     t.equal((await browser.get(callback!, { redirect: 'manual' })).headers.location, location)
   }
   t.equal(await userOf(browser), 'alice')
@@ -249,16 +231,7 @@ t.test('a callback that is another answer to the same login is refused', async t
     })
   )
   t.equal(codeOf(page), 'FST_OAUTH_STATE_MISMATCH')
-  t.equal(
-    (
-      await browser.get(
-        withQuery(callback, query => {
-          query.set('state', 's'.repeat(43))
-        })
-      )
-    ).status,
-    400
-  )
+  t.equal((await browser.get(withQuery(callback, query => { query.set('state', 's'.repeat(43)) }))).status, 400)
   t.equal(provider.asked('token').length, 1)
 })
 
@@ -266,9 +239,7 @@ t.test('of two parallel callbacks with one state, one logs in', async t => {
   const { app, provider, browser, url, store } = await loginApp(t)
   const callback = await callbackUrl(browser, `${url}/login/acme`)
   const arrivals = new Gate()
-  app.server.on('request', () => {
-    arrivals.pass()
-  })
+  app.server.on('request', () => { arrivals.pass() })
   const taking = store.holdNext('get', id => id.startsWith('oauth:login:'))
   const both = [browser.get(callback, asJson), browser.get(callback, asJson)]
   await Promise.all([taking.arrived, arrivals.arrivedTimes(2)])
@@ -340,10 +311,7 @@ for (const name of ['state', 'code']) {
   t.test(`a second ${name} in the callback is refused`, async t => {
     const app = await loginApp(t)
     const callback = await callbackUrl(app.browser, `${app.url}/login/acme`)
-    const page = await app.browser.get(
-      withQuery(callback, query => query.append(name, 'another')),
-      asJson
-    )
+    const page = await app.browser.get(withQuery(callback, query => query.append(name, 'another')), asJson)
     await assertRefused(
       t,
       app,
@@ -357,10 +325,7 @@ for (const name of ['state', 'code']) {
   t.test(`the same ${name} twice in the callback is refused too`, async t => {
     const app = await loginApp(t)
     const callback = await callbackUrl(app.browser, `${app.url}/login/acme`)
-    const page = await app.browser.get(
-      withQuery(callback, query => query.append(name, query.get(name)!)),
-      asJson
-    )
+    const page = await app.browser.get(withQuery(callback, query => query.append(name, query.get(name)!)), asJson)
     t.equal(page.status, 400)
     t.equal(app.provider.asked('token').length, 0)
     await assertLoggedOut(t, app)
@@ -384,11 +349,7 @@ t.test('a link preview that sends HEAD does not burn the login', async t => {
 
 // Code
 
-for (const [what, code] of [
-  ['no code', undefined],
-  ['an empty code', ''],
-  ['a blank code', ' ']
-] as const) {
+for (const [what, code] of [['no code', undefined], ['an empty code', ''], ['a blank code', ' ']] as const) {
   t.test(`a callback with ${what} is refused`, async t => {
     const app = await loginApp(t)
     const callback = await callbackUrl(app.browser, `${app.url}/login/acme`)
@@ -406,10 +367,7 @@ for (const [what, code] of [
 t.test('a code that the provider does not accept ends the login, and only that', async t => {
   const app = await loginApp(t)
   const callback = await callbackUrl(app.browser, `${app.url}/login/acme`)
-  const page = await app.browser.get(
-    withQuery(callback, query => query.set('code', 'made-up')),
-    asJson
-  )
+  const page = await app.browser.get(withQuery(callback, query => query.set('code', 'made-up')), asJson)
   t.equal(page.status, 400)
   t.match(page.json(), { code: 'FST_OAUTH_AUTHORIZATION_FAILED', oauthError: 'invalid_grant', provider: 'acme' })
   t.equal(app.provider.asked('token').length, 1, 'a one-time code is sent once')
@@ -420,10 +378,7 @@ t.test('code injection: a code of another login is refused by its PKCE verifier'
   const app = await loginApp(t)
   const stolen = new URL(await callbackUrl(new Browser(), `${app.url}/login/acme`)).searchParams.get('code')!
   const callback = await callbackUrl(app.browser, `${app.url}/login/acme`)
-  const page = await app.browser.get(
-    withQuery(callback, query => query.set('code', stolen)),
-    asJson
-  )
+  const page = await app.browser.get(withQuery(callback, query => query.set('code', stolen)), asJson)
   t.match(page.json(), { code: 'FST_OAUTH_AUTHORIZATION_FAILED', oauthError: 'invalid_grant' })
   await assertLoggedOut(t, app)
 })
@@ -474,9 +429,7 @@ t.test('any other error is a 400', async t => {
 t.test('an error beside a code wins: the code is not redeemed', async t => {
   const app = await loginApp(t, {
     wrong: {
-      callback: params => {
-        params.set('error', 'server_error')
-      }
+      callback: params => { params.set('error', 'server_error') }
     }
   })
   await assertRefused(t, app, await app.browser.login(`${app.url}/login/acme`, asJson), {
@@ -598,9 +551,7 @@ t.test('mix-up: an answer of another issuer is refused', async t => {
   const app = await loginApp(t, {
     wrong: {
       metadata: promised,
-      callback: params => {
-        params.set('iss', 'https://evil.example')
-      }
+      callback: params => { params.set('iss', 'https://evil.example') }
     }
   })
   const page = await app.browser.login(`${app.url}/login/acme`, asJson)
@@ -616,9 +567,7 @@ t.test('mix-up: an answer without issuer is refused where the provider promised 
 t.test('mix-up: another issuer is refused also where none was promised', async t => {
   const app = await loginApp(t, {
     wrong: {
-      callback: params => {
-        params.set('iss', 'https://evil.example')
-      }
+      callback: params => { params.set('iss', 'https://evil.example') }
     }
   })
   const page = await app.browser.login(`${app.url}/login/acme`, asJson)
@@ -656,9 +605,7 @@ t.test('the right issuer passes', async t => {
   const { provider, browser, url } = await loginApp(t)
   provider.wrong = {
     metadata: promised,
-    callback: params => {
-      params.set('iss', provider.issuer)
-    }
+    callback: params => { params.set('iss', provider.issuer) }
   }
   t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
 })
@@ -667,9 +614,7 @@ t.test('a provider without `issuer` in its options may send any: there is nothin
   const { browser, url } = await loginApp(t, {
     providers: ({ staticOptions }) => ({ acme: staticOptions }),
     wrong: {
-      callback: params => {
-        params.set('iss', 'https://other.example')
-      }
+      callback: params => { params.set('iss', 'https://other.example') }
     }
   })
   t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
@@ -732,20 +677,14 @@ t.test('form_post: repeated fields are refused', async t => {
   const app = await loginApp(t, {
     ...formPost,
     wrong: {
-      callback: params => {
-        params.append('code', 'another')
-      }
+      callback: params => { params.append('code', 'another') }
     }
   })
   await app.browser.get(`${app.url}/login/acme`)
   const [redirectUri, state] = ['redirect_uri', 'state'].map(name =>
     app.provider.asked('authorization')[0]!.query.get(name)!
   ) as [string, string]
-  const form = new URLSearchParams([
-    ['state', state],
-    ['code', 'one'],
-    ['code', 'two']
-  ])
+  const form = new URLSearchParams([['state', state], ['code', 'one'], ['code', 'two']])
   await assertRefused(t, app, await app.browser.post(redirectUri, { form, ...asJson }), {
     code: 'FST_OAUTH_AUTHORIZATION_FAILED',
     reason: 'duplicate_code'
@@ -758,10 +697,7 @@ t.test('two tabs, begun without any cookie, both log in', async t => {
   const { browser, url, store } = await loginApp(t)
   const first = await callbackUrl(browser, `${url}/login/acme?returnTo=/%3Ftab=1`)
   const second = await callbackUrl(browser, `${url}/login/acme?returnTo=/%3Ftab=2`)
-  for (const [tab, callback] of [
-    ['2', second],
-    ['1', first]
-  ]) {
+  for (const [tab, callback] of [['2', second], ['1', first]]) {
     const page = await browser.get(callback!)
     t.strictSame(page.json(), { user: 'alice' })
     t.equal(new URL(page.url).searchParams.get('tab'), tab, 'each comes back to where it began')
@@ -772,11 +708,7 @@ t.test('two tabs, begun without any cookie, both log in', async t => {
 
 t.test('two tabs of a browser that has a session both log in', async t => {
   const { browser, url } = await loginApp(t, {
-    setup: app => {
-      app.get('/cart', async ({ session }) => {
-        session.set('cart' as never, 'tea' as never)
-      })
-    }
+    setup: app => { app.get('/cart', async ({ session }) => { session.set('cart' as never, 'tea' as never) }) }
   })
   await browser.get(`${url}/cart`)
   t.ok(browser.cookie('sessionId'))
@@ -789,10 +721,7 @@ t.test('two tabs that come back at the same moment both log in', async t => {
   const { browser, url, userOf } = await loginApp(t)
   const callbacks = [await callbackUrl(browser, `${url}/login/acme`), await callbackUrl(browser, `${url}/login/acme`)]
   const pages = await Promise.all(callbacks.map(callback => browser.get(callback)))
-  t.strictSame(
-    pages.map(page => page.status),
-    [200, 200]
-  )
+  t.strictSame(pages.map(page => page.status), [200, 200])
   t.equal(await userOf(browser), 'alice')
 })
 
@@ -836,10 +765,7 @@ t.test('PKCE: each login has its own S256 challenge, and its verifier is sent', 
   await browser.login(`${url}/login/acme`)
   const asked = provider.asked('authorization').map(({ query }) => query)
   const verifiers = provider.asked('token').map(({ form }) => form.get('code_verifier')!)
-  t.strictSame(
-    asked.map(query => query.get('code_challenge_method')),
-    ['S256', 'S256']
-  )
+  t.strictSame(asked.map(query => query.get('code_challenge_method')), ['S256', 'S256'])
   t.strictSame(
     asked.map(query => query.get('code_challenge')),
     verifiers.map(verifier => createHash('sha256').update(verifier).digest('base64url'))
@@ -903,19 +829,13 @@ const failures: Record<
   { callback?: (params: URLSearchParams) => void, claims?: Record<string, unknown>, instead?: object }
 > = {
   'the provider sent an error': {
-    callback: params => {
-      params.set('error', 'server_error')
-    }
+    callback: params => { params.set('error', 'server_error') }
   },
   'there was no code': {
-    callback: params => {
-      params.delete('code')
-    }
+    callback: params => { params.delete('code') }
   },
   'the issuer was another': {
-    callback: params => {
-      params.set('iss', 'https://evil.example')
-    }
+    callback: params => { params.set('iss', 'https://evil.example') }
   },
   'the ID token was refused': { claims: { nonce: 'another' } },
   'the token endpoint was down': { instead: { token: { status: 503 } } }

@@ -368,9 +368,7 @@ t.test('a key that was rotated in the middle of a login is fetched', async t => 
   await browser.login(`${url}/login/acme`)
   provider.wrong = {
     instead: {
-      token: () => {
-        provider.rotateKeys()
-      }
+      token: () => { provider.rotateKeys() }
     }
   }
   t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
@@ -381,10 +379,7 @@ t.test('tokens with made-up key ids do not make the app hammer its provider', as
   await browser.login(`${url}/login/acme`)
   provider.wrong = { signedBy: strangeKey }
   for (let login = 0; login < 5; login++) await browser.login(`${url}/login/acme`)
-  t.strictSame(
-    errors.map(({ reason }) => reason),
-    Array(5).fill('key')
-  )
+  t.strictSame(errors.map(({ reason }) => reason), Array(5).fill('key'))
   t.equal(provider.asked('keys').length, 2, 'once at first, once more for the first unknown key')
 })
 
@@ -437,10 +432,7 @@ t.test('tokens with made-up signatures under a known name do not make the app ha
   await browser.login(`${url}/login/acme`)
   provider.wrong = { signedBy: { ...strangeKey, kid: provider.keys[0]!.kid } }
   for (let login = 0; login < 5; login++) await browser.login(`${url}/login/acme`)
-  t.strictSame(
-    errors.map(({ reason }) => reason),
-    Array(5).fill('signature')
-  )
+  t.strictSame(errors.map(({ reason }) => reason), Array(5).fill('signature'))
   t.equal(provider.asked('keys').length, 2)
 })
 
@@ -457,9 +449,7 @@ t.test('an ID token or an answer of another issuer, or for another client, is re
   t.match(issued, 'check `issuer`')
   t.match(await messageOf({ claims: { aud: 'shop' } }), `it is for "shop", not for "${clientId}"; check \`clientId\``)
   const answered = await messageOf({
-    callback: params => {
-      params.set('iss', other)
-    }
+    callback: params => { params.set('iss', other) }
   })
   t.ok(answered.includes(`it names "${other}", not "${issuer}"`), answered)
 })
@@ -517,10 +507,7 @@ t.test('logins that meet a rotated key at the same moment share one fetch, and a
   while (provider.asked('token').length < 4) await userOf(new Browser())
   for (let trip = 0; trip < 2; trip++) await userOf(new Browser())
   gate.release()
-  t.strictSame(
-    (await Promise.all(pages)).map(({ status }) => status),
-    [200, 200, 200]
-  )
+  t.strictSame((await Promise.all(pages)).map(({ status }) => status), [200, 200, 200])
   t.equal(provider.asked('keys').length, 2)
 })
 
@@ -629,10 +616,7 @@ for (const header of ['jku', 'x5u'] as const) {
       provider.wrong = { signedBy: { ...strangeKey, kid: provider.keys[0]!.kid }, header: { [header]: target } }
       await browser.login(`${url}/login/acme`)
       t.match(errors, [{ code: 'FST_OAUTH_INVALID_ID_TOKEN', reason: 'signature' }])
-      t.strictSame(
-        provider.requests.filter(({ path }) => path.startsWith('/attacker')),
-        []
-      )
+      t.strictSame(provider.requests.filter(({ path }) => path.startsWith('/attacker')), [])
       await assertLoggedOut(t, app)
     }
   )
@@ -714,9 +698,7 @@ t.test('userinfo without a sub is refused', async t => {
 t.test('claims that the ID token leaves out come from userinfo, asked with the token in the header', async t => {
   const { provider, browser, url } = await loginApp(t, {
     provider: { scope: 'openid profile email' },
-    setup: app => {
-      app.get('/me', async request => request.oauth.user)
-    }
+    setup: app => { app.get('/me', async request => request.oauth.user) }
   })
   await browser.login(`${url}/login/acme`)
   t.match((await browser.get(`${url}/me`)).json(), { id: 'alice', name: 'Alice Adams', email: 'alice@example.com' })
@@ -742,9 +724,7 @@ for (const [said, verified] of [
       const { browser, url } = await loginApp(t, {
         provider: { scope: 'openid email' },
         wrong: { userinfo: { email_verified: said } },
-        setup: app => {
-          app.get('/me', async request => request.oauth.user)
-        }
+        setup: app => { app.get('/me', async request => request.oauth.user) }
       })
       await browser.login(`${url}/login/acme`)
       const { email, emailVerified } = (await browser.get(`${url}/me`)).json<{
@@ -805,14 +785,8 @@ t.test(
     const { provider, browser, url } = await loginApp(t, { setup: refreshRoute, provider: params })
     await browser.login(`${url}/login/acme`)
     for (let refresh = 0; refresh < 2; refresh++) await browser.get(`${url}/refresh`)
-    t.strictSame(
-      provider.asked('authorization').map(({ query }) => query.getAll('resource')),
-      [resource]
-    )
-    t.strictSame(
-      provider.asked('token').map(({ form }) => form.getAll('resource')),
-      [resource, resource, resource]
-    )
+    t.strictSame(provider.asked('authorization').map(({ query }) => query.getAll('resource')), [resource])
+    t.strictSame(provider.asked('token').map(({ form }) => form.getAll('resource')), [resource, resource, resource])
   }
 )
 

@@ -99,10 +99,7 @@ t.test(
     await page.goto(`${url}/login/acme/callback#access_token=stolen&token_type=Bearer&state=of-another-user`)
     await page.getByRole('heading', { name: 'This login has run out' }).waitFor()
     t.equal(page.url(), `${url}/login/acme/callback`)
-    t.strictSame(
-      (await historyOf(page)).filter(address => address.includes('stolen')),
-      []
-    )
+    t.strictSame((await historyOf(page)).filter(address => address.includes('stolen')), [])
     await page.goto(`${url}/me`)
     t.strictSame(JSON.parse(await page.locator('body').innerText()), { user: null, authenticated: false })
     t.strictSame(problems, [])

@@ -35,9 +35,7 @@ const kinds: Record<string, (t: Test) => Promise<Stores | undefined>> = {
       remember: async () => {
         const before = new Map([...kept].map(([id, value]) => [id, JSON.stringify(value)]))
         const [old] = [...before].find(([id, value]) => !id.startsWith('oauth:') && value.includes('"accounts"'))!
-        return async onto => {
-          kept.set(onto, JSON.parse(before.get(old)!))
-        }
+        return async onto => { kept.set(onto, JSON.parse(before.get(old)!)) }
       }
     }
   },
@@ -51,9 +49,7 @@ const kinds: Record<string, (t: Test) => Promise<Stores | undefined>> = {
         const [, old] = [...store.records].find(
           ([id, value]) => !id.startsWith('oauth:') && value.includes('"accounts"')
         )!
-        return async onto => {
-          store.records.set(onto, old)
-        }
+        return async onto => { store.records.set(onto, old) }
       }
     }
   },
@@ -76,9 +72,7 @@ const kinds: Record<string, (t: Test) => Promise<Stores | undefined>> = {
       remember: async () => {
         const [key] = await client!.keys('session:*')
         const old = await client!.get(key!)
-        return async onto => {
-          await client!.set(`session:${onto}`, old!)
-        }
+        return async onto => { await client!.set(`session:${onto}`, old!) }
       }
     }
   }
@@ -151,10 +145,7 @@ function routes (app: FastifyInstance, slow: Gate): void {
   app.get('/slow/call', async request => {
     await slow.pass()
     return {
-      token: await request.oauth.tokens().then(
-        () => true,
-        () => false
-      )
+      token: await request.oauth.tokens().then(() => true, () => false)
     }
   })
   app.get('/write', async ({ session, query }) => {
@@ -259,11 +250,7 @@ for (const [kind, open] of Object.entries(kinds)) {
       t.strictSame(await asked(browser, second.url), logged('acme'))
       t.equal(gh.asked('revocation').length, 2, 'its tokens are revoked')
       const dump = await stores.dump()
-      t.strictSame(
-        gh.secrets.filter(secret => dump.includes(secret)),
-        [],
-        'and deleted'
-      )
+      t.strictSame(gh.secrets.filter(secret => dump.includes(secret)), [], 'and deleted')
     })
 
     for (const firstBack of ['gh', 'acme']) {
@@ -290,10 +277,7 @@ for (const [kind, open] of Object.entries(kinds)) {
               const answers: Page[] = []
               if (together) answers.push(...(await Promise.all([load(0), load(1)])))
               else answers.push(await load(0), await load(1))
-              t.strictSame(
-                answers.map(({ status }) => status),
-                [302, 302]
-              )
+              t.strictSame(answers.map(({ status }) => status), [302, 302])
               for (const answer of lastHandled === 'second' ? answers : answers.reverse()) {
                 browser.jar.store(new URL(first.url), answer.headers['set-cookie'] ?? [])
               }
@@ -433,11 +417,7 @@ async function assertOver (
   }
   const dump = await stores.dump()
   const tokens = [acme, gh].flatMap(({ secrets }) => secrets)
-  t.strictSame(
-    tokens.filter(secret => dump.includes(secret)),
-    [],
-    'no token is left in the store'
-  )
+  t.strictSame(tokens.filter(secret => dump.includes(secret)), [], 'no token is left in the store')
 }
 
 const inMemory = kinds['a store with get, set and destroy']!
@@ -504,10 +484,7 @@ t.test('a link whose session cannot be saved changes nothing: 503, and the login
   t.match([(await answer).status, codeOf(await answer)], [503, 'FST_OAUTH_STORE_UNAVAILABLE'])
   store.fail.set = false
   t.strictSame(await asked(browser, url), logged('acme'))
-  t.strictSame(
-    gh.secrets.filter(secret => [...store.records.values()].join().includes(secret)),
-    []
-  )
+  t.strictSame(gh.secrets.filter(secret => [...store.records.values()].join().includes(secret)), [])
 })
 
 t.test(

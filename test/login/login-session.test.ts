@@ -231,9 +231,7 @@ t.test('onLogin may answer itself', async t => {
 t.test('onLogin that throws undoes the login', async t => {
   const app = await loginApp(t, {
     oauth: {
-      onLogin: () => {
-        throw Object.assign(new Error('not one of us'), { statusCode: 403, code: 'NOT_A_MEMBER' })
-      }
+      onLogin: () => { throw Object.assign(new Error('not one of us'), { statusCode: 403, code: 'NOT_A_MEMBER' }) }
     }
   })
   const page = await app.browser.login(`${app.url}/login/acme`, asJson)
@@ -244,30 +242,25 @@ t.test('onLogin that throws undoes the login', async t => {
   t.equal(app.store.records.size, 0, 'nor is an empty session left behind')
 })
 
-t.test(
-  'onLogin that throws leaves a session to the error handler, for a message on the next page, say',
-  async t => {
-    const { browser, url, userOf } = await loginApp(t, {
-      oauth: {
-        routes: false,
-        onLogin: () => {
-          throw new Error('not one of us')
-        }
-      },
-      setup: app => {
-        app.setErrorHandler((error: Error, { session }, reply) => {
-          session.set('cart' as never, error.message as never)
-          return reply.redirect('/session')
-        })
-        app.get('/in', async (request, reply) => request.oauth.login(reply))
-        app.get('/login/:provider/callback', async (request, reply) => request.oauth.callback(reply))
-        sessionRoutes(app)
-      }
-    })
-    t.match((await browser.login(`${url}/in`)).json(), { cart: 'not one of us' })
-    t.equal(await userOf(browser), null)
-  }
-)
+t.test('onLogin that throws leaves a session to the error handler, for a message on the next page, say', async t => {
+  const { browser, url, userOf } = await loginApp(t, {
+    oauth: {
+      routes: false,
+      onLogin: () => { throw new Error('not one of us') }
+    },
+    setup: app => {
+      app.setErrorHandler((error: Error, { session }, reply) => {
+        session.set('cart' as never, error.message as never)
+        return reply.redirect('/session')
+      })
+      app.get('/in', async (request, reply) => request.oauth.login(reply))
+      app.get('/login/:provider/callback', async (request, reply) => request.oauth.callback(reply))
+      sessionRoutes(app)
+    }
+  })
+  t.match((await browser.login(`${url}/in`)).json(), { cart: 'not one of us' })
+  t.equal(await userOf(browser), null)
+})
 
 t.test('onLogin that throws after it saved the session undoes the login all the same', async (t) => {
   const app = await loginApp(t, {

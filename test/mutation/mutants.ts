@@ -317,13 +317,13 @@ export const mutants: readonly Mutant[] = [
     protects: 'an account is added to the session that asked for it, and to no other',
     find: 'if (!cameOfIt || active !== record) throw notAdded(provider)',
     replace: 'if (active !== record) throw notAdded(provider)',
-    tests: ['test/login/link.test.ts', 'test/login/accounts.test.ts', 'test/login/grants-on-the-web.test.ts']
+    tests: ['test/login/link.test.ts', 'test/login/accounts.test.ts', 'test/login/add-account.test.ts']
   },
   {
     protects: 'another user in place of the one who is logged in is another login',
     find: 'provider.name === active && !isAccountOf(',
     replace: "provider.name === '' && !isAccountOf(",
-    tests: ['test/login/link.test.ts', 'test/login/accounts.test.ts', 'test/login/grants-on-the-web.test.ts']
+    tests: ['test/login/link.test.ts', 'test/login/accounts.test.ts', 'test/login/add-account.test.ts']
   },
   {
     protects: 'an answer that identifies no user does not pass a guard',
@@ -343,32 +343,32 @@ export const mutants: readonly Mutant[] = [
     protects: 'return paths: what begins with two slashes',
     find: "if (!path.startsWith('/') || path.startsWith('//') || !URL.canParse(path, base.origin)) return undefined",
     replace: "if (!path.startsWith('/') || !URL.canParse(path, base.origin)) return undefined",
-    tests: ['test/routes/safe-return-to.test.ts'],
+    tests: ['test/routes/return-to.test.ts'],
     harmless: 'it is another origin, which is compared below'
   },
   {
     protects: 'return paths: a pathname that begins with two slashes',
     find: " || url.pathname.startsWith('//')) return undefined",
     replace: ') return undefined',
-    tests: ['test/routes/safe-return-to.test.ts']
+    tests: ['test/routes/return-to.test.ts']
   },
   {
     protects: 'return paths: tabs and line breaks',
     find: '/[\\u0000-\\u0020\\u007f]/.test(value) || ',
     replace: '',
-    tests: ['test/routes/safe-return-to.test.ts']
+    tests: ['test/routes/return-to.test.ts']
   },
   {
     protects: 'return paths: backslashes',
     find: ' || /^[^?#]*\\\\/.test(value)) return undefined',
     replace: ') return undefined',
-    tests: ['test/routes/safe-return-to.test.ts']
+    tests: ['test/routes/return-to.test.ts']
   },
   {
     protects: 'return paths: the origin',
     find: 'if (url.origin !== base.origin || url.username',
     replace: 'if (url.username',
-    tests: ['test/routes/safe-return-to.test.ts'],
+    tests: ['test/routes/return-to.test.ts'],
     harmless: 'every way to another origin begins with two slashes or has a backslash, which are refused before'
   },
 

@@ -65,33 +65,18 @@ for (const [name, params, expected] of [
   [
     '0, false and an empty string stay',
     { max_age: 0, flag: false, empty: '' },
-    [
-      ['max_age', '0'],
-      ['flag', 'false'],
-      ['empty', '']
-    ]
+    [['max_age', '0'], ['flag', 'false'], ['empty', '']]
   ],
   ['null and undefined are left out', { a: null, b: undefined, c: 1 }, [['c', '1']]],
   [
     'a list is repeated',
     { resource: ['https://a.example/', 'https://b.example/'] },
-    [
-      ['resource', 'https://a.example/'],
-      ['resource', 'https://b.example/']
-    ]
+    [['resource', 'https://a.example/'], ['resource', 'https://b.example/']]
   ],
   [
     'what is repeated in a URLSearchParams stays repeated',
-    new URLSearchParams([
-      ['resource', 'a'],
-      ['x', '1'],
-      ['resource', 'b']
-    ]),
-    [
-      ['resource', 'a'],
-      ['x', '1'],
-      ['resource', 'b']
-    ]
+    new URLSearchParams([['resource', 'a'], ['x', '1'], ['resource', 'b']]),
+    [['resource', 'a'], ['x', '1'], ['resource', 'b']]
   ],
   ['an empty list is nothing', { resource: [] }, []],
   ['an odd character is encoded', { login_hint: 'a b&c=d#é' }, [['login_hint', 'a b&c=d#é']]]
@@ -120,10 +105,7 @@ for (const name of [
     for (const params of [
       { [name]: 'evil' },
       { [name]: ['evil', 'twice'] },
-      new URLSearchParams([
-        [name, 'evil'],
-        [name, 'twice']
-      ])
+      new URLSearchParams([[name, 'evil'], [name, 'twice']])
     ]) {
       t.notMatch(build({ params }), 'evil')
       t.notMatch(build({ ...over, params }), 'evil')

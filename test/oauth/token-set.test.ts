@@ -38,10 +38,7 @@ for (const [scope, expected] of [
   ['a b', ['a', 'b']],
   [' a  b\n', ['a', 'b']],
   ['', []],
-  [
-    ['a', 'b c'],
-    ['a', 'b c']
-  ],
+  [['a', 'b c'], ['a', 'b c']],
   [['a', '', 1, null], ['a']],
   [[], []],
   [undefined, undefined],

@@ -98,10 +98,7 @@ t.test('imports are found', async (t) => {
     ),
     'a dynamic one'
   )
-  t.ok(
-    imports.some(({ specifier, typeOnly }) => specifier === 'fastify' && typeOnly),
-    'one of a type'
-  )
+  t.ok(imports.some(({ specifier, typeOnly }) => specifier === 'fastify' && typeOnly), 'one of a type')
 })
 
 t.test('every file has its layer', async (t) => {

@@ -107,9 +107,7 @@ t.test('the tables name what there is, and nothing else', async (t) => {
     )
     const hooks = tableBelow(readme, 'Provider options').rows.find(([name]) => name === '`hooks`')?.[1] ?? ''
     t.strictSame(
-      codes(hooks)
-        .filter(code => /^\w+$/.test(code))
-        .sort(),
+      codes(hooks).filter(code => /^\w+$/.test(code)).sort(),
       members('lib/providers/options.ts', 'ProviderHooks').sort()
     )
   })
@@ -223,11 +221,7 @@ t.test('no document speaks of what does not exist', async t => {
   const { app } = await plainApp()
   for (const [path, text] of documents) {
     const found = (pattern: RegExp) => [...text.matchAll(pattern)].map(([, name = '']) => name)
-    t.strictSame(
-      found(/(FST_OAUTH_\w+)/g).filter(code => !codesOfErrors.has(code)),
-      [],
-      `codes in ${path}`
-    )
+    t.strictSame(found(/(FST_OAUTH_\w+)/g).filter(code => !codesOfErrors.has(code)), [], `codes in ${path}`)
     t.strictSame(
       found(/request\.oauth\.(\w+)/g).filter(name => !(name in RequestOAuth.prototype)),
       [],

@@ -66,9 +66,7 @@ for (const order of ['before', 'after']) {
       const onError: string[] = []
       const { browser, url } = await start(t, {
         oauth: {
-          onError: (_request, _reply, error) => {
-            onError.push(error.code)
-          }
+          onError: (_request, _reply, error) => { onError.push(error.code) }
         },
         before: async app => {
           await app.register(rateLimit, {
@@ -105,12 +103,8 @@ for (const hook of ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as
     const failure = Object.assign(new Error('closed today'), { statusCode: 451 })
     const { browser, url } = await start(t, {
       before: app => {
-        app.addHook(hook as 'onRequest', async () => {
-          throw failure
-        })
-        app.addHook('onError', async (_request, _reply, error) => {
-          seen.push(error)
-        })
+        app.addHook(hook as 'onRequest', async () => { throw failure })
+        app.addHook('onError', async (_request, _reply, error) => { seen.push(error) })
       },
       after: app =>
         app.setErrorHandler((error: FastifyError, _request, reply) => {
@@ -120,10 +114,7 @@ for (const hook of ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as
     })
     t.match(await browser.post(`${url}/logout`), { status: 451, text: 'mine' })
     t.equal(seen.length, 2)
-    t.ok(
-      seen.every(error => error === failure),
-      'the very same'
-    )
+    t.ok(seen.every(error => error === failure), 'the very same')
   })
 }
 
@@ -138,9 +129,7 @@ t.test("the plugin's own errors keep their page, whatever error handler the app 
 /** The routes that an app tells an `onRoute` hook of, by method and path. */
 function routesOf (app: FastifyInstance): Map<string, RouteOptions> {
   const routes = new Map<string, RouteOptions>()
-  app.addHook('onRoute', route => {
-    routes.set(`${String(route.method)} ${route.url}`, route)
-  })
+  app.addHook('onRoute', route => { routes.set(`${String(route.method)} ${route.url}`, route) })
   return routes
 }
 
@@ -162,9 +151,7 @@ t.test('documentation: every route of the plugin is hidden', async t => {
     oauth: {
       providers: { legacy: { tokenEndpoint: 'https://id.example/token', clientId: 'app', grantType: 'password' } }
     },
-    before: app => {
-      routes = routesOf(app)
-    }
+    before: app => { routes = routesOf(app) }
   })
   const own = [...routes].filter(([name]) => name.includes('/log'))
   t.strictSame(own.map(([name]) => name).sort(), [...ALL].sort())
@@ -176,16 +163,11 @@ t.test('routeOptions: for all routes', async t => {
   const config = { csrf: false }
   await start(t, {
     oauth: { routeOptions: { config, logLevel: 'warn' } },
-    before: app => {
-      routes = routesOf(app)
-    }
+    before: app => { routes = routesOf(app) }
   })
   const own = [...routes].filter(([name]) => name.includes('/log'))
   for (const [name, route] of own) t.match(route, { config, logLevel: 'warn', schema: { hide: true } }, name)
-  t.ok(
-    own.every(([, route]) => route.config !== config),
-    'each has its own, which Fastify may write into'
-  )
+  t.ok(own.every(([, route]) => route.config !== config), 'each has its own, which Fastify may write into')
 })
 
 t.test("routeOptions: a function of the route's name, and a schema in place of the plugin's", async t => {
@@ -198,9 +180,7 @@ t.test("routeOptions: a function of the route's name, and a schema in place of t
         return route === 'logout' ? { schema: { tags: ['session'] } } : undefined
       }
     },
-    before: app => {
-      routes = routesOf(app)
-    }
+    before: app => { routes = routesOf(app) }
   })
   t.strictSame([...names].sort(), ['callback', 'loggedOut', 'login', 'logout'])
   t.match(routes.get('POST /logout')?.schema, { tags: ['session'], hide: undefined })
@@ -219,9 +199,7 @@ t.test('routeOptions: an onRequest hook runs, with the session', async t => {
   const { browser, url } = await start(t, {
     oauth: {
       routeOptions: route => ({
-        onRequest: async ({ session }) => {
-          seen.push(`${route} ${typeof session.sessionId}`)
-        }
+        onRequest: async ({ session }) => { seen.push(`${route} ${typeof session.sessionId}`) }
       })
     }
   })
@@ -260,9 +238,7 @@ t.test(
           app.csrfProtection(request, reply, done)
         })
       },
-      after: app => {
-        app.post('/order', async () => 'ordered')
-      }
+      after: app => { app.post('/order', async () => 'ordered') }
     })
     t.strictSame((await browser.login(`${url}/login`)).json(), { user: 'alice' })
     t.match(

@@ -105,9 +105,7 @@ t.test('a revocation that fails leaves no secret in the log', async (t) => {
 const failures: Record<string, LoginAppOptions & { logged: RegExp }> = {
   'the provider says no': {
     wrong: {
-      callback: params => {
-        params.set('error', 'access_denied')
-      }
+      callback: params => { params.set('error', 'access_denied') }
     },
     logged: /access_denied/
   },
@@ -123,9 +121,7 @@ const failures: Record<string, LoginAppOptions & { logged: RegExp }> = {
   },
   'the issuer is another': {
     wrong: {
-      callback: params => {
-        params.set('iss', 'https://evil.example')
-      }
+      callback: params => { params.set('iss', 'https://evil.example') }
     },
     logged: /issuer_mismatch/
   },
@@ -276,10 +272,7 @@ t.test('an error shows nothing of the request that failed, however deep one look
     error!.stack,
     String(error!.cause)
   ].join()
-  t.strictSame(
-    secrets.filter(secret => shown.includes(secret)),
-    []
-  )
+  t.strictSame(secrets.filter(secret => shown.includes(secret)), [])
   t.notMatch(shown, 'code_verifier')
 })
 

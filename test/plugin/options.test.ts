@@ -625,9 +625,7 @@ t.test('a guard with options that it does not check is a mistake, and lets no re
 
 t.test('requireLogin used without calling it lets no request pass', async t => {
   const app = await boot(t, good, {
-    after: app => {
-      app.get('/', { onRequest: app.oauth.requireLogin as never }, async () => 'in')
-    }
+    after: app => { app.get('/', { onRequest: app.oauth.requireLogin as never }, async () => 'in') }
   })
   t.equal((await app.inject('/')).statusCode, 500)
 })

@@ -365,14 +365,8 @@ const answers: Record<
     { headers: { 'content-type': 'text/html' }, body: '<!doctype html><h1>Log in to the Wi-Fi</h1>' },
     { ...invalid, reason: 'unreadable_response' }
   ],
-  nothing: [
-    { status: 200, body: '' },
-    { ...invalid, reason: 'empty_response' }
-  ],
-  'half a JSON': [
-    { headers: json, body: '{"access_token":' },
-    { ...invalid, reason: 'unreadable_response' }
-  ],
+  nothing: [{ status: 200, body: '' }, { ...invalid, reason: 'empty_response' }],
+  'half a JSON': [{ headers: json, body: '{"access_token":' }, { ...invalid, reason: 'unreadable_response' }],
   'a list': [{ headers: json, body: '[]' }, invalid],
   null: [{ headers: json, body: 'null' }, invalid],
   'no token': [{ body: { token_type: 'Bearer' } }, { ...invalid, reason: 'missing_token' }],

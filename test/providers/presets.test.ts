@@ -12,17 +12,12 @@ import * as presets from '../../lib/providers.ts'
 import { preset } from '../../lib/providers/presets/preset.ts'
 
 /** All but those whose provider has shut its logins down. */
-const OPEN = Object.keys(presets)
-  .filter(name => name !== 'fitbit')
-  .sort()
+const OPEN = Object.keys(presets).filter(name => name !== 'fitbit').sort()
 const client = { clientId: 'client', clientSecret: 'secret' }
 /** Epoch seconds at which the exchanges of this file happen. */
 const NOW = 1_800_000_000
 const errorOf = (promise: Promise<unknown>) =>
-  promise.then(
-    () => undefined,
-    (error: unknown) => error
-  )
+  promise.then(() => undefined, (error: unknown) => error)
 const tryTo = <T>(make: () => T): T | unknown => {
   try {
     return make()
@@ -113,14 +108,8 @@ t.test('what a preset cannot do without is named where it is missing', async t =
     tryTo(() => presets.apple({ ...client, teamId: 'T', keyId: '', privateKey: 'P' })),
     needs('apple', 'keyId', 'empty')
   )
-  t.match(
-    tryTo(() => presets.auth0({ ...client } as presets.Auth0Options)),
-    needs('auth0', 'domain', 'missing')
-  )
-  t.match(
-    tryTo(() => presets.okta({ ...client } as presets.OktaOptions)),
-    needs('okta', 'domain', 'missing')
-  )
+  t.match(tryTo(() => presets.auth0({ ...client } as presets.Auth0Options)), needs('auth0', 'domain', 'missing'))
+  t.match(tryTo(() => presets.okta({ ...client } as presets.OktaOptions)), needs('okta', 'domain', 'missing'))
   t.match(
     tryTo(() => presets.keycloak({ ...client, baseUrl: 'https://id.example.com' } as presets.KeycloakOptions)),
     needs('keycloak', 'realm', 'missing')
@@ -329,9 +318,7 @@ t.test("google and apple: a refreshed ID token under the issuer's other name is 
     const providers = { acme: row.preset({ clientId: provider.clientId, clientSecret: provider.clientSecret }) }
     const { app } = await buildApp(t, {
       oauth: { baseUrl: 'https://app.example.com', providers, dispatcher: provider },
-      setup: app => {
-        app.get('/refresh', async request => (await request.oauth.refresh()).accessToken)
-      }
+      setup: app => { app.get('/refresh', async request => (await request.oauth.refresh()).accessToken) }
     })
     const begun = await app.inject('/login/acme')
     const { params } = provider.authorize(begun.headers.location as string)
@@ -359,10 +346,7 @@ t.test('github: an address is verified where GitHub lists it so, and its absence
     const row = presetCases['github, a GitHub App']!
     const provider = new SimulatedProvider({
       ...row,
-      profile: [
-        { url: 'https://api.github.com/user', answer: user },
-        { url: emails, answer, status }
-      ]
+      profile: [{ url: 'https://api.github.com/user', answer: user }, { url: emails, answer, status }]
     })
     t.after(() => provider.close())
     const headless = createProvider(

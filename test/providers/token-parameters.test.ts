@@ -124,8 +124,5 @@ t.test('errors of a session without a request do not speak of request.oauth', as
       'FST_OAUTH_LOGIN_ENDED'
     ]
   )
-  t.strictSame(
-    errors.map(({ message }) => message).filter(message => message.includes('request.oauth')),
-    []
-  )
+  t.strictSame(errors.map(({ message }) => message).filter(message => message.includes('request.oauth')), [])
 })

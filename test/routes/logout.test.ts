@@ -453,28 +453,23 @@ t.test('a store that is down at logout: 503, and the user is still logged in', a
   t.equal(tokenRecords(store).size, 1)
 })
 
-t.test(
-  'a store that can no longer delete: 503, and the user is still logged in, with working tokens',
-  async t => {
-    const { browser, url, store, userOf } = await loggedInApp(t, {
-      wrong: {},
-      setup: app => {
-        app.get('/tokens', async request => (await request.oauth.tokens()).tokenType)
-      }
-    })
-    store.fail.destroy = true
-    const page = await browser.post(`${url}/logout`, { redirect: 'manual' })
-    t.equal(page.status, 503)
-    t.match(page.text, 'you may still be logged in')
-    t.equal(page.headers['cache-control'], 'no-store')
-    store.fail.destroy = false
-    t.equal(await userOf(browser), 'alice')
-    t.equal((await browser.get(`${url}/tokens`)).text, 'Bearer')
-    t.equal((await browser.post(`${url}/logout`, { redirect: 'manual' })).status, 302, 'and the next try succeeds')
-    t.equal(await userOf(browser), null)
-    t.equal(tokenRecords(store).size, 0, 'and leaves no token behind')
-  }
-)
+t.test('a store that can no longer delete: 503, and the user is still logged in, with working tokens', async t => {
+  const { browser, url, store, userOf } = await loggedInApp(t, {
+    wrong: {},
+    setup: app => { app.get('/tokens', async request => (await request.oauth.tokens()).tokenType) }
+  })
+  store.fail.destroy = true
+  const page = await browser.post(`${url}/logout`, { redirect: 'manual' })
+  t.equal(page.status, 503)
+  t.match(page.text, 'you may still be logged in')
+  t.equal(page.headers['cache-control'], 'no-store')
+  store.fail.destroy = false
+  t.equal(await userOf(browser), 'alice')
+  t.equal((await browser.get(`${url}/tokens`)).text, 'Bearer')
+  t.equal((await browser.post(`${url}/logout`, { redirect: 'manual' })).status, 302, 'and the next try succeeds')
+  t.equal(await userOf(browser), null)
+  t.equal(tokenRecords(store).size, 0, 'and leaves no token behind')
+})
 
 t.test('a store that fails only when the session itself is deleted: 503', async (t) => {
   const { browser, url, store } = await loggedInApp(t, { wrong: {} })
@@ -535,34 +530,31 @@ t.test('race: a request that began before the logout sees it afterwards', async 
   t.strictSame((await response).json(), { before: 'alice', authenticated: false, user: null, accounts: [] })
 })
 
-t.test(
-  'race: a request that writes into the session during the revocation brings no login back',
-  async t => {
-    const gate = new Gate()
-    const { browser, url, provider, userOf } = await loggedInApp(t, {
-      setup: app => {
-        app.get('/slow', async ({ session }) => {
-          await gate.pass()
-          session.set('visits' as never, 1 as never)
-          return 'done'
-        })
-      }
-    })
-    const copy = browser.copy()
-    const slow = copy.get(`${url}/slow`)
-    await gate.arrived
-    const revocation = provider.endpoints.revocation.hold()
-    const leaving = browser.post(`${url}/logout`, { redirect: 'manual' })
-    await revocation.arrived
-    gate.release()
-    t.equal((await slow).status, 200)
-    t.equal(await userOf(copy), null)
-    revocation.release()
-    await leaving
-    t.equal(await userOf(copy), null)
-    t.equal(await userOf(browser), null)
-  }
-)
+t.test('race: a request that writes into the session during the revocation brings no login back', async t => {
+  const gate = new Gate()
+  const { browser, url, provider, userOf } = await loggedInApp(t, {
+    setup: app => {
+      app.get('/slow', async ({ session }) => {
+        await gate.pass()
+        session.set('visits' as never, 1 as never)
+        return 'done'
+      })
+    }
+  })
+  const copy = browser.copy()
+  const slow = copy.get(`${url}/slow`)
+  await gate.arrived
+  const revocation = provider.endpoints.revocation.hold()
+  const leaving = browser.post(`${url}/logout`, { redirect: 'manual' })
+  await revocation.arrived
+  gate.release()
+  t.equal((await slow).status, 200)
+  t.equal(await userOf(copy), null)
+  revocation.release()
+  await leaving
+  t.equal(await userOf(copy), null)
+  t.equal(await userOf(browser), null)
+})
 
 t.test('race: a slower request that calls session.save() brings no login back', async (t) => {
   const gate = new Gate()

@@ -152,10 +152,7 @@ test('error: the first action alone stands out', async (t) => {
     statusCode: 400,
     title: 'T',
     message: 'M',
-    actions: [
-      { href: '/a', label: 'A' },
-      { href: '/b', label: 'B' }
-    ]
+    actions: [{ href: '/a', label: 'A' }, { href: '/b', label: 'B' }]
   })
   t.match(page, '<a class="button primary" href="/a">')
   t.match(page, '<a class="button" href="/b">')

@@ -270,10 +270,7 @@ for (const [what, options] of Object.entries({
     const page = await browser.get(`${url}/page?a=b`)
     t.match(page, { status: 200, url: `${url}/page?a=b` })
     t.strictSame(page.json(), { user: 'alice' })
-    t.strictSame(
-      browser.history.map(({ status }) => status),
-      [302, 302, 302, 302, 200]
-    )
+    t.strictSame(browser.history.map(({ status }) => status), [302, 302, 302, 302, 200])
 
     t.equal((await browser.get(`${url}${mount}${paths.logout}`)).status, 200, 'the page that asks')
     const out = await browser.post(`${url}${mount}${paths.logout}`, {
@@ -296,9 +293,7 @@ t.test(
   'a guard of the whole app leaves HEAD on the callback, POST, and the failures of its routes to them',
   async t => {
     const { app } = await loginApp(t, {
-      setup: app => {
-        app.addHook('onRequest', app.oauth.requireLogin())
-      }
+      setup: app => { app.addHook('onRequest', app.oauth.requireLogin()) }
     })
     for (const [method, path, status] of [
       ['HEAD', '/login/acme/callback', 405],
@@ -318,12 +313,7 @@ t.test('a guard of one registration lets the routes of another one pass', async 
     oauth: { providers: { acme: provider.providerOptions } },
     setup: app => {
       app.addHook('onRequest', app.oauth.requireLogin())
-      app.register(
-        async scope => {
-          scope.get('/x', async () => 'x')
-        },
-        { prefix: '/scope' }
-      )
+      app.register(async scope => { scope.get('/x', async () => 'x') }, { prefix: '/scope' })
     }
   })
   const html = { headers: { accept: 'text/html' } }
@@ -335,9 +325,7 @@ t.test('where a route has no session, a guard says so in place of a redirect loo
   const { browser, url } = await loginApp(t, {
     oauth: { prefix: '/app' },
     session: { cookie: { secure: false, path: '/app' } },
-    setup: app => {
-      app.get('/elsewhere', { onRequest: app.oauth.requireLogin() }, async () => 'members only')
-    }
+    setup: app => { app.get('/elsewhere', { onRequest: app.oauth.requireLogin() }, async () => 'members only') }
   })
   const page = await browser.get(`${url}/elsewhere`, { redirect: 'manual' })
   t.equal(page.status, 500)

@@ -83,9 +83,7 @@ for (const down of [false, true]) {
         const tokenStore = new MemoryTokenStore()
         if (down) {
           for (const method of ['get', 'set', 'consume', 'touch', 'delete'] as const) {
-            tokenStore[method] = async () => {
-              throw new Error('down')
-            }
+            tokenStore[method] = async () => { throw new Error('down') }
           }
         }
         const { url } = await buildApp(t, {

@@ -99,9 +99,7 @@ t.test('device authorization: slow_down makes every further question five second
     { ...providerOptions, grantType: 'device_code' },
     {
       clock: {
-        wait: async seconds => {
-          waited.push(seconds)
-        }
+        wait: async seconds => { waited.push(seconds) }
       }
     }
   ).device()
@@ -139,9 +137,7 @@ t.test('device authorization: polling ends when the code expires', async t => {
     {
       clock: {
         now: () => now,
-        wait: async seconds => {
-          now += seconds
-        }
+        wait: async seconds => { now += seconds }
       }
     }
   ).device()
@@ -230,9 +226,7 @@ t.test('private_key_jwt signs an assertion for the token endpoint, from a PEM', 
     grantType: 'client_credentials',
     clientAuthentication: 'private_key_jwt',
     clientPrivateKey: await exportPKCS8(privateKey)
-  })
-    .session()
-    .fetchTokens()
+  }).session().fetchTokens()
   const { body } = requests[0]!
   t.equal(body.client_assertion_type, 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer')
   const claims = JSON.parse(Buffer.from(String(body.client_assertion).split('.')[1]!, 'base64url').toString())
@@ -312,15 +306,9 @@ t.test('hooks see and change each stage', async t => {
     resourceServers: [new URL('/', providerOptions.tokenEndpoint).href]
   }).session({
     hooks: {
-      accessTokenRequest: ({ body }) => {
-        body.set('tenant', 'a')
-      },
-      accessTokenResponse: answer => {
-        seen.push(`first ${answer.status}`)
-      },
-      refreshTokenRequest: ({ headers }) => {
-        headers['x-refresh'] = 'yes'
-      },
+      accessTokenRequest: ({ body }) => { body.set('tenant', 'a') },
+      accessTokenResponse: answer => { seen.push(`first ${answer.status}`) },
+      refreshTokenRequest: ({ headers }) => { headers['x-refresh'] = 'yes' },
       refreshTokenResponse: answer => ({ ...answer, text: answer.text.replace('at1', 'at2') }),
       protectedRequest: ({ url, headers }) => {
         url.searchParams.set('seen', 'yes')
@@ -435,9 +423,7 @@ for (const [what, members, interval] of [
       [200, TOKENS]
     ])
     const clock = {
-      wait: async (seconds: number) => {
-        waited.push(seconds)
-      }
+      wait: async (seconds: number) => { waited.push(seconds) }
     }
     const device = await provider(t, { ...providerOptions, grantType: 'device_code' }, { clock }).device()
     t.equal(device.interval, interval)
@@ -485,10 +471,7 @@ t.test('a refused client is told what to look at', async t => {
   const refusedClient = async (options: Partial<ProviderOptions>) => {
     const { providerOptions } = await tokenEndpoint(t, [[401, { error: 'invalid_client' }]])
     const acme = provider(t, { ...providerOptions, grantType: 'client_credentials', ...options })
-    return await acme
-      .session()
-      .fetchTokens()
-      .catch((error: unknown) => error)
+    return await acme.session().fetchTokens().catch((error: unknown) => error)
   }
   const refusal = { code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE', oauthError: 'invalid_client', message }
   t.match(await refusedClient({}), refusal)
@@ -501,10 +484,7 @@ t.test('a refused client is told what to look at', async t => {
 t.test('a client that may not use a grant, or whose secret is wrong at Keycloak, is told what to look at', async t => {
   const { providerOptions } = await tokenEndpoint(t, [[401, { error: 'unauthorized_client' }]])
   const acme = provider(t, { ...providerOptions, grantType: 'client_credentials' })
-  const error = await acme
-    .session()
-    .fetchTokens()
-    .catch((error: unknown) => error)
+  const error = await acme.session().fetchTokens().catch((error: unknown) => error)
   t.match(error, { code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE', oauthError: 'unauthorized_client' })
   t.match(error, {
     message: /unauthorized_client; check clientId, clientSecret .*, and which grants the provider allows/
@@ -517,10 +497,7 @@ t.test('a refused client whose secret Basic encodes is told of the form, where t
     const server = await startMisbehavingProvider(t, wrong)
     const { issuer, clientId } = server
     const acme = provider(t, { issuer, clientId, clientSecret: 'p+s/w%r:d=x', grantType: 'client_credentials' })
-    return await acme
-      .session()
-      .fetchTokens()
-      .catch((error: Error) => error.message)
+    return await acme.session().fetchTokens().catch((error: Error) => error.message)
   }
   const both = await messageFrom(['client_secret_basic', 'client_secret_post'])
   t.match(both, /try clientAuthentication: 'client_secret_post'$/)

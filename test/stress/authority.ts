@@ -82,9 +82,7 @@ export class Authority {
       return refusal('invalid_grant', 'the code has been used')
     }
     code.used = true
-    const challenge = createHash('sha256')
-      .update(form.get('code_verifier') ?? '')
-      .digest('base64url')
+    const challenge = createHash('sha256').update(form.get('code_verifier') ?? '').digest('base64url')
     if (challenge !== code.challenge || form.get('redirect_uri') !== code.redirectUri) {
       return refusal('invalid_grant', 'wrong code_verifier or redirect_uri')
     }

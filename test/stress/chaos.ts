@@ -38,9 +38,7 @@ export class Chaos {
   readonly #busy = new Map<string, Promise<void>>()
   readonly #watchers = new Set<(event: TokenRequestSeen) => void>()
   #stop!: () => void
-  readonly #stopped = new Promise<void>(resolve => {
-    this.#stop = resolve
-  })
+  readonly #stopped = new Promise<void>(resolve => { this.#stop = resolve })
 
   constructor (options: ChaosOptions) {
     this.#options = options
@@ -115,10 +113,7 @@ export class Chaos {
 
   #alone (what: string, work: () => Promise<void>): void {
     if (this.#busy.has(what)) return
-    this.#busy.set(
-      what,
-      work().finally(() => this.#busy.delete(what))
-    )
+    this.#busy.set(what, work().finally(() => this.#busy.delete(what)))
   }
 
   async #replace (

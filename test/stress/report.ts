@@ -154,10 +154,7 @@ export function table (report: Report): string {
     'step-ups': report.renewals.stepUps,
     'accounts disconnected': report.renewals.disconnects
   })
-  row(
-    'added accounts lost',
-    Object.values(report.addedLost).reduce((sum, lost) => sum + lost, 0)
-  )
+  row('added accounts lost', Object.values(report.addedLost).reduce((sum, lost) => sum + lost, 0))
   by(report.addedLost)
   row('calls made', calls.made)
   row('calls answered', calls.answered)

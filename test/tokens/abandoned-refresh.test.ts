@@ -22,9 +22,7 @@ async function refreshApps (
       const { hooks = {}, ...oauth } = options(index, client)
       return { providers: { acme: { ...providerOptions, requestTimeout: 2_000, hooks } }, ...oauth }
     },
-    setup: app => {
-      app.get('/page', { onRequest: app.oauth.requireLogin() }, async () => 'page')
-    }
+    setup: app => { app.get('/page', { onRequest: app.oauth.requireLogin() }, async () => 'page') }
   })
   if (cluster === undefined) return undefined
   const { client, key } = cluster
@@ -40,10 +38,7 @@ t.test('a refresh whose process died before it sent anything is done by the next
   await expireTokens()
   await leaveLease(-1)
   const answers = await Promise.all(Array.from({ length: 30 }, (_, index) => orders(index % 3)))
-  t.equal(
-    answers.every(({ status }) => status === 200),
-    true
-  )
+  t.equal(answers.every(({ status }) => status === 200), true)
   t.equal(refreshes(), 1)
   t.equal(provider.refreshTokenReuses, 0)
   t.equal(apps[0]!.app.oauth.lostRefreshes, 0)
@@ -100,20 +95,17 @@ t.test("a call that waits for another process's refresh gets a typed error after
   t.equal(refreshes(), 1)
 })
 
-t.test(
-  'a lost refresh is told as such by a process that did not see its response get lost',
-  async t => {
-    const setup = await refreshApps(t, 3)
-    if (setup === undefined) return
-    const { provider, expireTokens, orders } = setup
-    await expireTokens()
-    provider.failTokenEndpoint(answerLost, { times: 1, grantType: 'refresh_token' })
-    t.match((await orders(0)).json(), { code: 'FST_OAUTH_PROVIDER_UNAVAILABLE' })
-    provider.failTokenEndpoint({ status: 503 }, { times: 1, grantType: 'refresh_token' })
-    t.match((await orders(1)).json(), { code: 'FST_OAUTH_PROVIDER_UNAVAILABLE' })
-    t.match((await orders(2)).json(), { code: 'FST_OAUTH_REFRESH_LOST' })
-  }
-)
+t.test('a lost refresh is told as such by a process that did not see its response get lost', async t => {
+  const setup = await refreshApps(t, 3)
+  if (setup === undefined) return
+  const { provider, expireTokens, orders } = setup
+  await expireTokens()
+  provider.failTokenEndpoint(answerLost, { times: 1, grantType: 'refresh_token' })
+  t.match((await orders(0)).json(), { code: 'FST_OAUTH_PROVIDER_UNAVAILABLE' })
+  provider.failTokenEndpoint({ status: 503 }, { times: 1, grantType: 'refresh_token' })
+  t.match((await orders(1)).json(), { code: 'FST_OAUTH_PROVIDER_UNAVAILABLE' })
+  t.match((await orders(2)).json(), { code: 'FST_OAUTH_REFRESH_LOST' })
+})
 
 t.test('race: a lease that is extended while its refresh fails leaves no lease behind', async t => {
   const beat = new Gate()
@@ -125,9 +117,7 @@ t.test('race: a lease that is extended while its refresh fails leaves no lease b
       ? {}
       : {
           hooks: {
-            refreshTokenResponse: () => {
-              refused.resolve()
-            }
+            refreshTokenResponse: () => { refused.resolve() }
           },
           tokenStore: wrappedStore(redisStore(client), store => ({
             acquireRefresh: async (id, lease) => {

@@ -45,10 +45,7 @@ t.test('a refresh goes on when the request that started it is aborted', async (t
   const { provider, url, store, browser, refreshes } = await loggedInApp(t, {
     setup: app => {
       app.get('/aborted', async request =>
-        request.oauth
-          .get('orders', { signal: abort.signal })
-          .json()
-          .catch((error: Error) => error.name)
+        request.oauth.get('orders', { signal: abort.signal }).json().catch((error: Error) => error.name)
       )
     }
   })
@@ -292,11 +289,7 @@ t.test(
       provider: { requestTimeout: 100 },
       fastify: { pluginTimeout: 1_000 },
       // Fastify comes to these once it waits no longer for what is to happen before.
-      setup: app => {
-        app.addHook('onClose', async () => {
-          gate.release()
-        })
-      }
+      setup: app => { app.addHook('onClose', async () => { gate.release() }) }
     })
     expireTokens(store)
     const gate: Gate<EndpointRequest> = provider.holdTokenEndpoint({ afterwards: true })

@@ -32,20 +32,14 @@ t.test('notify: a set that was saved too late does not take the place of the one
   const saving = new Gate()
   const setup = await saveApp(t, { refresh: 'notify' }, app => {
     app.get('/late', async request => {
-      const error = await request.oauth
-        .get('orders')
-        .json()
-        .catch((error: unknown) => error)
+      const error = await request.oauth.get('orders').json().catch((error: unknown) => error)
       if (!(error instanceof TokensUpdatedError)) throw error
       await saving.pass()
       await request.oauth.save(error.tokens!)
       return 'saved'
     })
     app.get('/notified', async request => {
-      const error = await request.oauth
-        .get('orders')
-        .json()
-        .catch((error: unknown) => error)
+      const error = await request.oauth.get('orders').json().catch((error: unknown) => error)
       if (error instanceof TokensUpdatedError) await request.oauth.save(error.tokens!)
       return request.oauth.get('orders').json()
     })

@@ -58,44 +58,41 @@ t.test('a lease holder that was not stopped sends', async (t) => {
   t.equal(provider.refreshTokensSeen.size, 1)
 })
 
-t.test(
-  'a lease holder whose clock says that it was stopped sends nothing, and gives its lease up at once',
-  async t => {
-    const redis = await startRedis(t)
-    if (redis === undefined) return
-    const connection = await createClient({ url: redis.url }).connect()
-    t.after(() => connection.destroy())
-    const provider = await startProvider(t)
-    const store = redisStore(connection)
-    const stopping = wrappedStore(store, store => ({
-      acquireRefresh: async (id, lease) => {
-        const begun = await store.acquireRefresh(id, lease)
-        stopped.pass(10_000)
-        return begun
-      }
-    }))
-    const stopped = startTokenProcess(t, stopping, provider)
-    const id = await stopped.records.create({
-      provider: 'acme',
-      providerIdentity: stopped.client.config.identity,
-      tokens: tokenSet('not-issued', 1),
-      obtainedAt: 0,
-      ttl: 60,
-      user: null
-    })
-    await t.rejects(stopped.refresher.refresh(stopped.client, id, { version: 1 }), {
-      code: 'FST_OAUTH_PROVIDER_UNAVAILABLE',
-      reason: 'not_sent'
-    })
-    t.equal(provider.tokenRequests.length, 0)
-    t.match(await store.get(id), { version: 1 }, 'the login is still there')
+t.test('a lease holder whose clock says that it was stopped sends nothing, and gives its lease up at once', async t => {
+  const redis = await startRedis(t)
+  if (redis === undefined) return
+  const connection = await createClient({ url: redis.url }).connect()
+  t.after(() => connection.destroy())
+  const provider = await startProvider(t)
+  const store = redisStore(connection)
+  const stopping = wrappedStore(store, store => ({
+    acquireRefresh: async (id, lease) => {
+      const begun = await store.acquireRefresh(id, lease)
+      stopped.pass(10_000)
+      return begun
+    }
+  }))
+  const stopped = startTokenProcess(t, stopping, provider)
+  const id = await stopped.records.create({
+    provider: 'acme',
+    providerIdentity: stopped.client.config.identity,
+    tokens: tokenSet('not-issued', 1),
+    obtainedAt: 0,
+    ttl: 60,
+    user: null
+  })
+  await t.rejects(stopped.refresher.refresh(stopped.client, id, { version: 1 }), {
+    code: 'FST_OAUTH_PROVIDER_UNAVAILABLE',
+    reason: 'not_sent'
+  })
+  t.equal(provider.tokenRequests.length, 0)
+  t.match(await store.get(id), { version: 1 }, 'the login is still there')
 
-    const other = startTokenProcess(t, store, provider)
-    await t.rejects(
-      other.refresher.refresh(other.client, id, { version: 1 }),
-      { code: 'FST_OAUTH_LOGIN_ENDED' },
-      'another process goes on at once: here, to hear that the token is none'
-    )
-    t.equal(provider.tokenRequests.length, 1)
-  }
-)
+  const other = startTokenProcess(t, store, provider)
+  await t.rejects(
+    other.refresher.refresh(other.client, id, { version: 1 }),
+    { code: 'FST_OAUTH_LOGIN_ENDED' },
+    'another process goes on at once: here, to hear that the token is none'
+  )
+  t.equal(provider.tokenRequests.length, 1)
+})

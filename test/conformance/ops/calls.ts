@@ -133,9 +133,7 @@ const refresh: Operation = {
         when.headers === undefined
           ? {}
           : {
-              refreshTokenRequest: ({ headers }) => {
-                Object.assign(headers, lowerCased(when.headers))
-              }
+              refreshTokenRequest: ({ headers }) => { Object.assign(headers, lowerCased(when.headers)) }
             }
       const rig = new Rig({ given: { ...given, ...credentialsOf(when) }, options: { hooks } })
       const session = rig.session()

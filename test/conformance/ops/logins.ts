@@ -75,10 +75,7 @@ const parseFragment: Operation = {
       Object.assign(observed, rig.observed, { session })
       const tokens = await session.tokensFromFragment(given.callback_url)
       // A code that was adopted would be traded now.
-      const refused = await session.fetchTokens().then(
-        () => undefined,
-        (error: unknown) => error
-      )
+      const refused = await session.fetchTokens().then(() => undefined, (error: unknown) => error)
       Object.assign(observed, {
         tokens,
         isExpired: () => isExpired(given, tokens),
