@@ -3,7 +3,7 @@
  * session, against the same route with bare `undici.request` in an app that has no session. Both apps are in this
  * process and are asked in turns, 16 requests at once, by a child process; the API and the provider are another child.
  *
- *   npx tsc -p benchmark && node benchmark/dist/benchmark/call.js
+ *   npm run bench
  *
  * ROUNDS and REQUESTS (of a round) can be set in the environment. ONLY=oauth runs one app alone, for --cpu-prof.
  */

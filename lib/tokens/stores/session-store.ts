@@ -2,7 +2,7 @@ import { BoundedMap } from '../../util/bounded-map.ts'
 import { fromCallback } from '../../util/callback.ts'
 import { withTimeout } from '../../util/timeout.ts'
 import { ENTRY, ENTRY_PREFIX, type SessionStore, unguardedSessionStore } from './session-entry.ts'
-import type { StoredRecord, TokenStore } from './token-store.ts'
+import { type StoredRecord, TOMBSTONE_MS, type TokenStore } from './token-store.ts'
 
 /**
  * An entry in the session store, shaped like a session: stores compute a TTL from `cookie`, some from `expires`, some
@@ -17,7 +17,6 @@ interface Envelope {
 
 const PENDING = 'login:'
 const MAX_PENDING_IN_MEMORY = 10_000
-const TOMBSTONE_MS = 600_000
 /** Milliseconds that the session store has for one call, and that a call may wait for those before it. */
 const CALL_MS = 5_000
 /** Milliseconds for a touch, which only moves an expiry. */

@@ -1,3 +1,6 @@
+/** Milliseconds for which a deleted record cannot be written again: longer than any refresh that was under way. */
+export const TOMBSTONE_MS = 600_000
+
 /** What a store keeps under an id; only `version` has a meaning to the store. */
 export interface StoredRecord {
   /** Counts the writes of a record, from 1; 0 for what is written once (a pending login). */

@@ -1,5 +1,7 @@
 import { InvalidOptionsError } from '../../../errors.ts'
-import type { AcquireRefreshResult, RefreshLease, StoredRecord, TokenStore } from '../token-store.ts'
+import {
+  type AcquireRefreshResult, type RefreshLease, type StoredRecord, TOMBSTONE_MS, type TokenStore
+} from '../token-store.ts'
 import { type RedisClient, redisCommands, type RedisCommands } from './client.ts'
 import { ACQUIRE, CONSUME, DELETE, FINISH, type Script, SET, TOUCH } from './scripts.ts'
 
@@ -13,8 +15,6 @@ export interface RedisStoreOptions {
   waitReplicas?: number
 }
 
-/** Milliseconds for which a deleted record cannot come back: longer than any exchange that was under way. */
-const TOMBSTONE_MS = 600_000
 /** Milliseconds to wait for replicas. */
 const WAIT_MS = 1_000
 
