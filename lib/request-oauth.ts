@@ -222,7 +222,7 @@ export class RequestOAuth extends HttpVerbs {
   #loginRequired (): OAuthError {
     const provider = this.#name ?? this.#context.config.defaultProvider
     return new LoginRequiredError(
-      `nobody is logged in${provider === undefined ? '' : ` with provider "${provider}"`}; log in and try again`,
+      `no user is logged in${provider === undefined ? '' : ` with provider "${provider}"`}; log in and try again`,
       { provider }
     )
   }

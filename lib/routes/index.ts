@@ -7,8 +7,8 @@ import { callbackRoute } from './callback.ts'
 import { loginRoute } from './login.ts'
 import { loggedOutRoute, logoutPage, logoutRoute } from './logout.ts'
 import { passwordRoute } from './password-login.ts'
+import { literalRoute, pathBelow, routePattern } from './paths.ts'
 import { ownRoute, refuseHead } from './reply.ts'
-import { literalRoute, pathBelow, routePattern } from './route-path.ts'
 import { sendError } from './send-error.ts'
 
 /** Bytes that a form of these routes may have; a provider's `form_post` with an ID token has some thousand. */
@@ -24,18 +24,25 @@ interface OwnRoute {
   /** Below the app's prefix. */
   url: string
   handler: Handler
-  /** Answers in place of an error page where the request's body could not be read. */
+  /** Answers a request whose body could not be read, in place of an error page. */
   withoutBody?: Handler
 }
 
-/** Registers the plugin's routes in a scope of their own, so that its parser is nobody else's. */
+/** Registers the plugin's routes in a scope of their own, so that its body parser is for them alone. */
 export async function registerRoutes (app: FastifyInstance, context: PluginContext): Promise<void> {
   const routes = ownRoutes(app, context)
   // The app's own limit where it is the smaller one.
   const bodyLimit = Math.min(app.initialConfig.bodyLimit ?? BODY_LIMIT, BODY_LIMIT)
+  const answer = (handler: Handler) => async (request: FastifyRequest, reply: FastifyReply) => {
+    try {
+      return await handler(context, request, reply)
+    } catch (error) {
+      return await sendError(context, request, reply, error)
+    }
+  }
   const atRegistration = app.errorHandler
-  // The error of another plugin, or of a hook of the app. Thrown, it goes to the error handler that there was when
-  // these routes were made; most apps set theirs later.
+  // For the error of another plugin, or of a hook of the app. Thrown, it would go to the error handler that was set
+  // when these routes were made; most apps set theirs later.
   const leaveToApp = (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
     if (app.errorHandler === atRegistration) throw error
     return app.errorHandler(error, request, reply)
@@ -56,19 +63,12 @@ export async function registerRoutes (app: FastifyInstance, context: PluginConte
         bodyLimit,
         exposeHeadRoute: false,
         logSerializers: { req: describeRequest, res: describeReply },
-        handler: async (request, reply) => {
-          try {
-            return await handler(context, request, reply)
-          } catch (error) {
-            return await sendError(context, request, reply, error)
-          }
-        },
+        handler: answer(handler),
         errorHandler: (error, request, reply) => {
           if (error instanceof OAuthError) return sendError(context, request, reply, error)
           if (!isBodyError(error)) return leaveToApp(error, request, reply)
-          return withoutBody === undefined
-            ? sendError(context, request, reply, error)
-            : withoutBody(context, request, reply.code(200))
+          if (withoutBody === undefined) return sendError(context, request, reply, error)
+          return answer(withoutBody)(request, reply.code(200))
         }
       })
     }
@@ -76,46 +76,36 @@ export async function registerRoutes (app: FastifyInstance, context: PluginConte
 }
 
 function ownRoutes (app: FastifyInstance, context: PluginContext): OwnRoute[] {
-  const { config } = context
+  const { config, providers } = context
   if (config.routes === false) return []
   const { login, callback, logout, loggedOut } = config.routes
   // The scope's own prefix comes with `register`.
   const prefix = routePattern(config.mount.slice(fastifyPath(app.prefix).length))
   const below = (path: string) => prefix + routePattern(path) || (app.prefix === '' ? '/' : '')
+  const ofProvider = `${prefix}${routePattern(login)}/:provider`
   const routes: OwnRoute[] = [
     { name: 'login', method: 'GET', url: below(login), handler: loginRoute },
-    { name: 'login', method: 'GET', url: `${prefix}${routePattern(login)}/:provider`, handler: loginRoute },
+    { name: 'login', method: 'GET', url: ofProvider, handler: loginRoute },
     { name: 'logout', method: 'POST', url: below(logout), handler: logoutRoute, withoutBody: logoutRoute },
     { name: 'logout', method: 'GET', url: below(logout), handler: logoutPage },
     { name: 'loggedOut', method: 'GET', url: below(loggedOut), handler: loggedOutRoute }
   ]
-  if ([...context.providers.values()].some(({ config }) => config.grantType === 'password')) {
-    routes.push({
-      name: 'login',
-      method: 'POST',
-      url: `${prefix}${routePattern(login)}/:provider`,
-      handler: passwordRoute
-    })
+  if ([...providers.values()].some(({ config }) => config.grantType === 'password')) {
+    routes.push({ name: 'login', method: 'POST', url: ofProvider, handler: passwordRoute })
   }
-
-  const sole = callback.includes(':provider') ? undefined : [...context.providers.keys()][0]
-  const callbacks = new Map([[below(callback), sole], ...registeredElsewhere(app, context)])
-  for (const [url, name] of callbacks) {
-    const handler: Handler = (_runtime, request, reply) =>
+  const sole = callback.includes(':provider') ? undefined : [...providers.keys()][0]
+  const refuse: Handler = async (_context, _request, reply) => refuseHead(reply)
+  for (const [url, name] of new Map([[below(callback), sole], ...registeredElsewhere(app, context)])) {
+    const handler: Handler = (context, request, reply) =>
       callbackRoute(context, request, reply, name ?? (request.params as { provider: string }).provider)
     for (const method of ['GET', 'POST'] as const) routes.push({ name: 'callback', method, url, handler })
     // Left to the app's 404, a HEAD would have its URL logged, code and state in it.
-    routes.push({
-      name: 'callback',
-      method: 'HEAD',
-      url,
-      handler: async (_runtime, _request, reply) => refuseHead(reply)
-    })
+    routes.push({ name: 'callback', method: 'HEAD', url, handler: refuse })
   }
   return routes
 }
 
-/** Redirect URIs that are registered with a provider already and lie within this app: they become callback routes. */
+/** The `redirectUri` options that lie within this app, path and provider: they become callback routes. */
 function registeredElsewhere (app: FastifyInstance, context: PluginContext): [string, string][] {
   const { config } = context
   const found: [string, string][] = []
@@ -138,7 +128,7 @@ function registeredElsewhere (app: FastifyInstance, context: PluginContext): [st
   return found
 }
 
-/** The path by which this app sees a public URL, or undefined where it is not this app's. */
+/** The path that this app sees of a public URL; undefined where it is not the app's. */
 function pathInApp ({ config }: PluginContext, url: URL): string | undefined {
   const base = config.staticBaseUrl
   if (base === undefined) return url.pathname // known at first use only
@@ -151,7 +141,7 @@ function isBodyError (error: Partial<FastifyError> | null): boolean {
   return typeof code === 'string' && code.startsWith('FST_ERR_CTP_')
 }
 
-// Fastify logs each request's URL; on these routes that is a code and a state.
+// Fastify logs each request's URL; on these routes it holds code and state.
 function describeRequest (request: FastifyRequest) {
   return {
     method: request.method,

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { PluginContext } from '../context.ts'
 import { StateMismatchError } from '../errors.ts'
-import { contentSecurityPolicy, html, page } from '../pages/html.ts'
+import { html, page } from '../pages/html.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { userOf } from '../session/accounts.ts'
 import { awaitHook } from '../session/await-hook.ts'
@@ -18,7 +18,7 @@ import { loginCookieOptions } from './login-cookie.ts'
 import { publicPath, routePath } from './paths.ts'
 import { field, isNavigation, noStore, refuseCrossSite, wantsHtml } from './reply.ts'
 import { MAX_LOGOUT_RETURN_TO, readReturnTo, safeReturnTo } from './return-to.ts'
-import { sendPage, sendError } from './send-error.ts'
+import { sendHtml, sendPage } from './send-error.ts'
 
 /** What is left to do after a logout. */
 export interface LogoutResult {
@@ -28,16 +28,10 @@ export interface LogoutResult {
 
 /** `POST /logout`: ends the session, then the provider's. */
 export async function logoutRoute (
-  context: PluginContext,
-  request: FastifyRequest,
-  reply: FastifyReply
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply
 ): Promise<FastifyReply> {
-  try {
-    refuseCrossSite(request, context.config.baseUrl())
-    return await logoutAndRedirect(context, request, reply)
-  } catch (error) {
-    return await sendError(context, request, reply, error)
-  }
+  refuseCrossSite(request, context.config.baseUrl())
+  return await logoutAndRedirect(context, request, reply)
 }
 
 /**
@@ -45,9 +39,7 @@ export async function logoutRoute (
  * `returnTo`.
  */
 export async function logoutAndRedirect (
-  context: PluginContext,
-  request: FastifyRequest,
-  reply: FastifyReply
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply
 ): Promise<FastifyReply> {
   noStore(reply)
   const base = context.config.baseUrl()
@@ -66,34 +58,24 @@ export async function logoutAndRedirect (
 /**
  * Leads the browser on to another origin from a page. Chromium holds a redirect that answers a form's POST to the
  * `form-action` of the page that the form was on (Content Security Policy Level 3, section 6.4.1): `'self'` would end
- * the logout there. A refresh is no part of the form's submission.
+ * the logout there. A refresh is not part of the form's submission.
  */
 function sendOnward (reply: FastifyReply, location: string): FastifyReply {
-  return noStore(reply)
-    .header('content-security-policy', contentSecurityPolicy())
-    .header('x-content-type-options', 'nosniff')
-    .type('text/html; charset=utf-8')
-    .send(page('Logging out', html`<h1>Logging out …</h1>
+  return sendHtml(reply, page('Logging out', html`<h1>Logging out …</h1>
 <p>You are logged out of this site. The login service ends its own session next.</p>
 <ul><li><a class="button primary" href="${location}">Continue</a></li></ul>`,
-    undefined, html`<meta http-equiv="refresh" content="0; url=${location}">`))
+  undefined, html`<meta http-equiv="refresh" content="0; url=${location}">`))
 }
 
-/** `GET /logout` asks first: a link, an image or another site must not log anybody out. */
+/** `GET /logout` asks first: a link, an image or another site must not log the user out. */
 export async function logoutPage (
-  context: PluginContext,
-  request: FastifyRequest,
-  reply: FastifyReply
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply
 ): Promise<FastifyReply> {
   const login = context.sessionLogins.of(sessionOf(request))
   const home = publicPath(context, '/')
   if (login === undefined) {
-    return sendPage(context, reply, 'loggedOut', {
-      actions: [
-        { href: home, label: 'Continue' },
-        { href: routePath(context, 'login'), label: 'Log in' }
-      ]
-    })
+    const actions = [{ href: home, label: 'Continue' }, { href: routePath(context, 'login'), label: 'Log in' }]
+    return sendPage(context, reply, 'loggedOut', { actions })
   }
   const name = login.accounts[login.active]?.user?.name
   const returnTo = safeReturnTo(field(request, 'returnTo'), context.config.baseUrl(), MAX_LOGOUT_RETURN_TO)
@@ -103,22 +85,21 @@ export async function logoutPage (
     ...(name !== undefined && { userName: name }),
     ...(returnTo !== undefined && { returnTo })
   }
-  // Browsers check form-action on every redirect after the post: those of an `onLogout` of the app's own may lead
-  // anywhere.
-  return sendPage(context, reply, 'logoutConfirmation', data, ["'self'", 'https:', ...endSessionEndpoints(context)])
+  // Browsers check form-action on every redirect after the post, also on that of an `onLogout` hook to any https URL.
+  const endSessionEndpoints = [...context.providers.values()]
+    .map(provider => provider.knownMetadata?.end_session_endpoint)
+    .filter(url => url !== undefined)
+  return sendPage(context, reply, 'logoutConfirmation', data, ["'self'", 'https:', ...endSessionEndpoints])
 }
 
 /**
- * Ends the login of a request: the tokens first, so that no late save brings them back; then the session; then the
- * provider is told.
+ * Ends the login of a request: the tokens first, so that no late save brings them back; then the session; then tokens
+ * are revoked at the provider.
  * @param returnTo where the browser comes back to after the provider's own logout
- * @throws FST_OAUTH_STORE_UNAVAILABLE: the user is still logged in and has to be told
+ * @throws FST_OAUTH_STORE_UNAVAILABLE: the user is still logged in
  */
 export async function logout (
-  context: PluginContext,
-  request: FastifyRequest,
-  reply: FastifyReply | undefined,
-  returnTo?: string
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply | undefined, returnTo?: string
 ): Promise<LogoutResult> {
   const session = currentSession(request) === null ? null : sessionOf(request)
   const login = context.sessionLogins.of(session)
@@ -128,14 +109,12 @@ export async function logout (
   await leaveSession(context, request, reply, session)
 
   await waitAtMost(Promise.all(ended.map(revoke)), PROVIDER_MS)
-  for (const [name, account] of Object.entries(login.accounts)) {
-    const told = { provider: name, user: userOf(account) }
-    await awaitHook(reply, () => context.config.onLogout?.(request, reply, told))
+  for (const [provider, account] of Object.entries(login.accounts)) {
+    await awaitHook(reply, () => context.config.onLogout?.(request, reply, { provider, user: userOf(account) }))
   }
   const tokens = ended.find(({ name, record }) => name === login.active && record !== undefined)?.record?.tokens
   const active = context.providers.get(login.active)
-  const endSessionUrl =
-    active === undefined ? undefined : await endSession(context, reply, active, tokens?.idToken, returnTo)
+  const endSessionUrl = active && await endSessionUrlOf(context, reply, active, tokens?.idToken, returnTo)
   return endSessionUrl === undefined ? {} : { endSessionUrl }
 }
 
@@ -150,43 +129,36 @@ async function leaveSession (
   if (reply !== undefined) clearSessionCookie(request, reply, session)
 }
 
+const LOGOUT_COOKIE = 'oauth-logout'
+
 /**
- * Where the browser has to go so that the provider ends its session too. That the provider offers nothing usable is no
- * failure.
+ * Where the browser has to go so that the provider ends its session too (OpenID Connect RP-Initiated Logout, section
+ * 2). A provider without a usable endpoint is no failure.
  */
-async function endSession (
-  context: PluginContext,
-  reply: FastifyReply | undefined,
-  provider: ProviderClient,
-  idToken: string | undefined,
-  returnTo?: string
+async function endSessionUrlOf (
+  context: PluginContext, reply: FastifyReply | undefined, provider: ProviderClient, idTokenHint: string | undefined,
+  returnTo = ''
 ): Promise<string | undefined> {
-  const { config } = context
-  const base = config.baseUrl()
-  const loggedOut = config.routes === false ? undefined : base.origin + routePath(context, 'loggedOut')
+  const { config, log } = context
+  const loggedOut = config.routes === false ? undefined : config.baseUrl().origin + routePath(context, 'loggedOut')
   const postLogoutRedirectUri = provider.config.postLogoutRedirectUri ?? loggedOut
   const state = randomToken()
-  const asked = () => provider.endSessionUrl({ idTokenHint: idToken, postLogoutRedirectUri, state })
-  const url = await withTimeout(asked, PROVIDER_MS).catch((cause: Error & { code?: string }) => {
-    context.log.warn(
-      { provider: provider.name, code: cause.code, cause: cause.message },
+  const asked = () => provider.endSessionUrl({ idTokenHint, postLogoutRedirectUri, state })
+  const url = await withTimeout(asked, PROVIDER_MS).catch(({ code, message }: Error & { code?: string }) => {
+    log.warn(
+      { provider: provider.name, code, cause: message },
       'the user is logged out here, and was not sent to log out at the provider, whose end-session endpoint cannot ' +
         'be used'
     )
     return undefined
   })
   if (url !== undefined && reply !== undefined && postLogoutRedirectUri !== undefined) {
-    // Not percent-encoded, which could make it three times as long as a browser keeps.
-    reply.setCookie(
-      LOGOUT_COOKIE,
-      `${shortHash(state)}.${Buffer.from(returnTo ?? '').toString('base64url')}`,
-      loginCookieOptions(context)
-    )
+    // In base64: percent-encoding could make it three times as long, and browsers keep 4 KB.
+    const cookie = `${shortHash(state)}.${Buffer.from(returnTo).toString('base64url')}`
+    reply.setCookie(LOGOUT_COOKIE, cookie, loginCookieOptions(context))
   }
   return url
 }
-
-const LOGOUT_COOKIE = 'oauth-logout'
 
 /**
  * `GET /logout/callback`: the browser is back from the provider's own logout (OpenID Connect RP-Initiated Logout,
@@ -194,35 +166,18 @@ const LOGOUT_COOKIE = 'oauth-logout'
  * some providers leave out, is followed too. One with another `state` belongs to another logout.
  */
 export async function loggedOutRoute (
-  context: PluginContext,
-  request: FastifyRequest,
-  reply: FastifyReply
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply
 ): Promise<FastifyReply> {
   noStore(reply)
-  const cookie = request.cookies[LOGOUT_COOKIE]
   const { state } = request.query as { state?: string | string[] }
-  const base = context.config.baseUrl()
+  const [, expected, remembered = ''] = /^([^.]+)\.(.*)$/.exec(request.cookies[LOGOUT_COOKIE] ?? '') ?? []
   reply.clearCookie(LOGOUT_COOKIE, loginCookieOptions(context))
-  const dot = cookie?.indexOf('.') ?? -1
-  const expected = cookie?.slice(0, Math.max(dot, 0)) ?? ''
-  const matches = state === undefined || (typeof state === 'string' && safeEqual(shortHash(state), expected))
-  if (expected === '' || !matches) {
-    return await sendError(
-      context,
-      request,
-      reply,
-      new StateMismatchError('this is not the answer to a logout that this browser started; nothing was done', {
-        reason: 'logout'
-      })
-    )
+  const isOwn = state === undefined || (typeof state === 'string' && safeEqual(shortHash(state), expected ?? ''))
+  if (expected === undefined || !isOwn) {
+    const message = 'this is not the answer to a logout that this browser started; nothing was done'
+    throw new StateMismatchError(message, { reason: 'logout' })
   }
-  const remembered = Buffer.from(cookie!.slice(dot + 1), 'base64url').toString()
-  const returnTo = safeReturnTo(remembered, base, MAX_LOGOUT_RETURN_TO) ?? publicPath(context, '/')
-  return reply.redirect(returnTo, 302)
-}
-
-function endSessionEndpoints (context: PluginContext): string[] {
-  return [...context.providers.values()]
-    .map(provider => provider.knownMetadata?.end_session_endpoint)
-    .filter(url => url !== undefined)
+  const returnTo = Buffer.from(remembered, 'base64url').toString()
+  const path = safeReturnTo(returnTo, context.config.baseUrl(), MAX_LOGOUT_RETURN_TO) ?? publicPath(context, '/')
+  return reply.redirect(path, 302)
 }

@@ -10,15 +10,14 @@ export function publicPath ({ config }: PluginContext, path: string): string {
 
 /**
  * Path and query that the browser asked for, as it wrote them: before `rewriteUrl`, and with the path of `baseUrl` that
- * a proxy has taken off. Of a request target in absolute form (RFC 9112, section 3.2.2) the host is nobody's concern
- * here.
+ * a proxy has taken off. The host of a request target in absolute form (RFC 9112, section 3.2.2) is left out.
  */
 export function requestedPath ({ config }: PluginContext, { originalUrl, url }: FastifyRequest): string {
   const stripped = config.baseUrl().pathname.replace(/\/+$/, '')
   const path = originalUrl.replace(/^https?:\/\/[^/?#]*/i, '').replace(/^(?!\/)/, '/')
-    // Node.js hands on bytes that are no ASCII as Latin-1.
+    // Node.js reads bytes that are not ASCII as Latin-1.
     .replace(/[\x80-\xff]/g, byte => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`)
-  // An app that takes the path of `baseUrl` off itself was asked with it.
+  // Where the app itself takes the path of `baseUrl` off, it is still in the original URL.
   const whole = originalUrl !== url && path.startsWith(stripped) && /^(?:[/?]|$)/.test(path.slice(stripped.length))
   return whole ? path : stripped + path
 }
@@ -30,10 +29,10 @@ export function routePath (context: PluginContext, route: 'login' | 'logout' | '
   return publicPath(context, joinPaths(config.mount, config.routes[route]))
 }
 
-/** Path that starts a login at one provider. */
-export function loginPath (context: PluginContext, provider: string, returnTo?: string): string {
+/** Path that starts a login, at one provider where that is given. */
+export function loginPath (context: PluginContext, provider?: string, returnTo?: string): string {
   const query = returnTo === undefined ? '' : `?${new URLSearchParams({ returnTo })}`
-  return `${routePath(context, 'login')}/${provider}${query}`
+  return `${routePath(context, 'login')}${provider === undefined ? '' : `/${provider}`}${query}`
 }
 
 /**
@@ -46,4 +45,62 @@ export function redirectUriOf ({ config }: PluginContext, { config: provider }: 
   base ??= config.baseUrl()
   const route = config.routes === false ? '/login/:provider/callback' : config.routes.callback
   return base.origin + joinPaths(base.pathname, config.mount, route.replace(':provider', provider.name))
+}
+
+// A path is written in two ways: percent-encoded, as in a URL (redirect URIs and links), and as Fastify's router takes
+// it (routes), decoded and with `:` and `*` for what varies.
+
+/** Escapes that the router does not decode before it compares: of `/`, `?`, `:` and other reserved characters. */
+const RESERVED_ESCAPE = /%(?:2[3-46BCF]|3[ABDF]|40)/i
+
+/**
+ * The path of a URL as a route that matches it and nothing else.
+ * @returns undefined where its escapes cannot be decoded
+ */
+export function literalRoute (path: string): string | undefined {
+  const segments = path.split('/').map(literalSegment)
+  return segments.includes(undefined) ? undefined : segments.join('/')
+}
+
+/** A path of the option `routes`, written as in a URL, as a route; segments with a parameter stay as they are. */
+export function routePattern (path: string): string {
+  return path
+    .split('/')
+    .map((segment, index) => (segment.includes(':') ? segment : (literalSegment(segment, index) ?? segment)))
+    .join('/')
+}
+
+// What cannot be written as plain text in a route is a parameter with one value.
+function literalSegment (segment: string, index: number): string | undefined {
+  const text = decode(segment)
+  if (text === undefined) return undefined
+  if (!RESERVED_ESCAPE.test(segment) && !text.includes('*')) return text.replaceAll(':', '::')
+  const pattern = text
+    .split('')
+    .map(character =>
+      /\w/.test(character) ? character : `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+    )
+  return `:literal${index}(^${pattern.join('')}$)`
+}
+
+/**
+ * The part of a path below a base, both as in a URL.
+ * @returns the rest with a slash before it, empty where the two are the same, or undefined where it is not below
+ */
+export function pathBelow (path: string, base: string): string | undefined {
+  const parts = path.split('/')
+  const first = base.replace(/\/+$/, '').split('/')
+  if (first.some((segment, index) => parts[index] === undefined || decode(segment) !== decode(parts[index]))) {
+    return undefined
+  }
+  const rest = parts.slice(first.length)
+  return rest.length === 0 ? '' : `/${rest.join('/')}`
+}
+
+function decode (segment: string): string | undefined {
+  try {
+    return decodeURIComponent(segment)
+  } catch {
+    return undefined
+  }
 }

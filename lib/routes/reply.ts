@@ -2,46 +2,47 @@ import type { } from '@fastify/cookie'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { CrossSiteRequestError } from '../errors.ts'
 
-/** Answers of login, callback and logout are for one browser at one moment. */
+/** Keeps a response out of caches: those of login, callback and logout are for one browser at one moment. */
 export function noStore (reply: FastifyReply): FastifyReply {
   return reply.header('cache-control', 'no-store')
 }
 
-/** A person reads the answer, not a program. */
+/** Whether the client is a browser that takes a page. */
 export function wantsHtml (request: FastifyRequest): boolean {
   return request.headers.accept?.includes('text/html') === true
 }
 
-/** A browser shows the answer as a page, whatever it has sent for it. */
+/** Whether a browser will show the response as a page, after a GET or a form's POST. */
 export function isNavigation (request: FastifyRequest): boolean {
   const mode = request.headers['sec-fetch-mode']
   return wantsHtml(request) && (mode === undefined || mode === 'navigate')
 }
 
-/** A browser loads a page: it can be sent elsewhere and come back. */
+/** Whether a browser loads a page: then it can be sent to log in and come back. */
 export function isPageLoad (request: FastifyRequest): boolean {
   return request.method === 'GET' && isNavigation(request)
 }
 
 /**
- * Answers HEAD, for which Fastify adds a route beside each GET route of an app: a safe method begins no login and
- * finishes none (RFC 9110, section 9.2.1).
+ * Answers HEAD, for which Fastify adds a route beside each GET route of an app. A safe method does not begin or finish
+ * a login (RFC 9110, section 9.2.1).
  */
 export function refuseHead (reply: FastifyReply): FastifyReply {
   return noStore(reply).code(405).header('allow', 'GET, POST').send()
 }
 
 /**
- * Whether a request comes from the app's own pages. `Sec-Fetch-Site` first; `Origin` where that is missing (plain http,
- * old browsers), and there `null` is a stranger too. A request with neither is not a browser's.
+ * Whether a request comes from the app's own pages: by `Sec-Fetch-Site`, and where that is missing (plain http, old
+ * browsers) by `Origin`, of which `null` is another site. A request with neither is not a browser's.
  */
 export function isFromOwnSite (request: FastifyRequest, base: URL): boolean {
   const site = request.headers['sec-fetch-site']
   const { origin } = request.headers
-  return site !== undefined ? site === 'same-origin' || site === 'none' : origin === undefined || origin === base.origin
+  if (site !== undefined) return site === 'same-origin' || site === 'none'
+  return origin === undefined || origin === base.origin
 }
 
-/** Refuses what another site made the browser send. @throws FST_OAUTH_CROSS_SITE_REQUEST */
+/** Refuses a request that another site made the browser send. @throws FST_OAUTH_CROSS_SITE_REQUEST */
 export function refuseCrossSite (request: FastifyRequest, base: URL): void {
   if (!isFromOwnSite(request, base)) {
     throw new CrossSiteRequestError('the request came from another site and was not carried out')
@@ -49,9 +50,9 @@ export function refuseCrossSite (request: FastifyRequest, base: URL): void {
 }
 
 /**
- * Refuses what is no navigation of a whole window (Fetch Metadata, sections 2.1 and 2.2): an image, a script or a frame
- * on any page could begin a login that the user never sees, and finish it. Without these headers the request is not a
- * browser's, or an old browser's, and passes.
+ * Refuses a request that is not a navigation of a whole window (Fetch Metadata, sections 2.1 and 2.2): an image, a
+ * script or a frame on any page could begin and finish a login that the user never sees. Requests without these headers
+ * pass: they come from old browsers, or not from a browser.
  * @throws FST_OAUTH_CROSS_SITE_REQUEST
  */
 export function refuseEmbedded ({ headers }: FastifyRequest): void {
@@ -69,7 +70,7 @@ const kOwnRoute = Symbol('fastify-oauth-session.route')
 /** The `config` of the plugin's own routes. */
 export const ownRoute: Record<symbol, true> = { [kOwnRoute]: true }
 
-/** Whether a request has come to one of the plugin's own routes, of whichever registration. */
+/** Whether a request has come to one of the plugin's own routes, of any registration. */
 export function isOwnRoute ({ routeOptions }: FastifyRequest): boolean {
   return (routeOptions.config as unknown as Record<symbol, unknown> | undefined)?.[kOwnRoute] === true
 }
@@ -83,7 +84,7 @@ export function callbackParams (request: FastifyRequest): URLSearchParams {
   }
   const params = new URLSearchParams()
   for (const [name, value] of Object.entries(postedFields(request))) {
-    // JSON can hold anything; what is no text is blank.
+    // A JSON body can hold anything; what is not a string counts as empty.
     for (const item of Array.isArray(value) ? value.slice(0, MAX_FIELDS) : [value]) {
       params.append(name, typeof item === 'string' ? item : '')
     }
@@ -95,22 +96,22 @@ export function callbackParams (request: FastifyRequest): URLSearchParams {
 const MAX_FIELDS = 100
 
 /**
- * The fields of a posted form or JSON object. What else a body may be, a text, a list, bytes, has none, and neither has
- * one with more members than any form of ours: the app's own parsers and limits may have let it in.
+ * The fields of a posted form or JSON object. A body of another kind (text, list, bytes) has none, nor has one with
+ * more members than any of these forms: parsers and limits may be the app's own.
  */
 function postedFields ({ body }: FastifyRequest): Record<string, unknown> {
   if (typeof body !== 'object' || body === null || Array.isArray(body) || ArrayBuffer.isView(body)) return {}
   return Object.keys(body).length > MAX_FIELDS ? {} : body as Record<string, unknown>
 }
 
-/** One field of a posted form or JSON body. */
+/** One field of a posted form or JSON body: for a secret, which must not be in a URL. */
 export function postedField (request: FastifyRequest, name: string): string | undefined {
   const fields = postedFields(request)
   const value = Object.hasOwn(fields, name) ? fields[name] : undefined
   return typeof value === 'string' ? value : undefined
 }
 
-/** The same, or of the query: for what may stand in a link. A secret may not, where every log has it. */
+/** One field of a posted form or JSON body, or a parameter of the query. */
 export function field (request: FastifyRequest, name: string): string | undefined {
   const value = (request.query as Record<string, unknown> | null | undefined)?.[name]
   return postedField(request, name) ?? (typeof value === 'string' ? value : undefined)

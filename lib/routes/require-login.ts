@@ -12,7 +12,7 @@ import { currentSession, type SessionObject, sessionOf } from '../session/fastif
 import { isRecordOf, type TokenRecord } from '../tokens/record.ts'
 import { isRenewable } from '../tokens/refresher.ts'
 import { sendToProvider } from './login.ts'
-import { loginPath, requestedPath, routePath } from './paths.ts'
+import { loginPath, requestedPath } from './paths.ts'
 import { isOwnRoute, isPageLoad, noStore } from './reply.ts'
 import { MAX_RETURN_TO, readReturnTo, warnOfReturnTo } from './return-to.ts'
 
@@ -24,19 +24,19 @@ export interface RequireLoginOptions {
 /** Octets of a URL that every recipient takes (RFC 9110, section 4.1). */
 const MAX_URL = 8_000
 
-/** What says of a login that it is over. */
+/** The codes of errors that end a login. */
 const ENDED = ['FST_OAUTH_LOGIN_ENDED', 'FST_OAUTH_REFRESH_LOST', 'FST_OAUTH_TOKEN_EXPIRED']
 
 /**
- * Makes an onRequest hook that lets only logged-in users pass, and everybody to the plugin's own routes. It reads the
- * token record, so a login that ended elsewhere does not pass; nor does one whose token has expired and cannot be
- * refreshed. A browser's page load is sent to log in and comes back to the URL that it asked for; anything else gets
- * 401.
+ * Makes an onRequest hook that lets only logged-in users pass; requests to the plugin's own routes always do. It reads
+ * the token record, so a login that ended elsewhere does not pass, nor does one whose token has expired and cannot be
+ * refreshed. A browser's page load is sent to log in and comes back to the URL that it asked for; any other request
+ * gets 401.
  * @throws FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_UNKNOWN_PROVIDER; from the hook FST_OAUTH_LOGIN_REQUIRED,
  *   FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_SESSION_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE
  */
 export function createGuard (context: PluginContext, options: RequireLoginOptions = {}) {
-  // A guard that is misunderstood lets people pass.
+  // An option without effect would let users pass who are not meant to.
   const unknown =
     typeof options === 'object' ? Object.keys(options).filter(name => name !== 'provider') : [String(options)]
   if (unknown.length > 0) {
@@ -47,76 +47,65 @@ export function createGuard (context: PluginContext, options: RequireLoginOption
   }
   const { provider } = options
   if (provider !== undefined) providerOf(context, provider)
+  const { sessionLogins, config } = context
   return async function requireLogin (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
     // A hook of the whole app runs for these as well, and they are the way to a login.
     if (isOwnRoute(request)) return
-    // Without a session nobody is ever logged in, and the browser would be sent round and round.
+    // A route without a session never has a login: the browser would be redirected in circles.
     const session = currentSession(request) === null ? null : sessionOf(request)
-    const accounts = context.sessionLogins.of(session)
-    const name = provider ?? accounts?.active
-    const account = name === undefined ? undefined : accounts?.accounts[name]
-    const unproven = account?.identityProven === false
+    const login = sessionLogins.of(session)
+    const name = provider ?? login?.active
+    const account = name === undefined ? undefined : login?.accounts[name]
+    const isUnproven = account?.identityProven === false
     let ended: OAuthError | undefined
-    if (accounts !== undefined && account !== undefined && name !== undefined && !unproven) {
-      // An account that was added to a login stands and falls with the one that was logged in with.
-      const active = accounts.accounts[accounts.active]!
+    if (login !== undefined && account !== undefined && name !== undefined && !isUnproven) {
+      // An account that was added to a login ends with the one that was logged in with.
+      const active = login.accounts[login.active]!
       const [record] = await Promise.all([account, active].map(needed => readTokens(context, session, needed)))
-      if (record !== undefined && context.sessionLogins.of(session)?.accounts[name] !== undefined) {
-        ended = await endOfTokens(context, request, accounts, name, record)
+      if (record !== undefined && sessionLogins.of(session)?.accounts[name] !== undefined) {
+        ended = await endOfTokens(context, request, login, name, record)
         if (ended === undefined) return
       }
     }
-    const wanted = provider ?? (ended === undefined ? context.config.defaultProvider : name)
-    // Whoever came back as nobody would be sent round and round.
-    if (!isPageLoad(request) || (unproven && wanted === name)) {
-      const remedy = unproven
-        ? 'its answer proved nobody\'s identity: ask for the scope "openid"'
-        : 'log in and try again'
+    const wanted = provider ?? (ended === undefined ? config.defaultProvider : name)
+    // A login that again proves no identity would redirect the browser in circles.
+    if (!isPageLoad(request) || (isUnproven && wanted === name)) {
       // Also where the app's own error handler does not look at the error's headers.
       reply.header('www-authenticate', 'Bearer')
-      throw (
-        ended ??
-        new LoginRequiredError(
-          `nobody is logged in${wanted === undefined ? '' : ` with provider "${wanted}"`}; ${remedy}`,
-          { provider: wanted }
-        )
-      )
+      const remedy = isUnproven
+        ? 'its answer does not identify the user: ask for the scope "openid"'
+        : 'log in and try again'
+      const withProvider = wanted === undefined ? '' : ` with provider "${wanted}"`
+      throw ended ?? new LoginRequiredError(`no user is logged in${withProvider}; ${remedy}`, { provider: wanted })
     }
     // An account beside the one that was logged in with is added again: a login of its own would end the other one's.
-    const login = context.sessionLogins.of(session)
-    const link = account !== undefined && login !== undefined && login.active !== name
+    const now = sessionLogins.of(session)
+    const link = account !== undefined && now !== undefined && now.active !== name
     return await sendToLogin(context, request, reply, wanted, link)
   }
 }
 
 /** Reads the tokens of an account; one that has none any more leaves the session. */
 async function readTokens (
-  context: PluginContext,
-  session: SessionObject | null,
-  { recordId: id, providerIdentity }: Account
+  { records, sessionLogins }: PluginContext, session: SessionObject | null, { recordId, providerIdentity }: Account
 ): Promise<TokenRecord | undefined> {
-  const record = await context.records.read(id)
+  const record = await records.read(recordId)
   if (isRecordOf(record, { identity: providerIdentity })) return record
-  context.sessionLogins.remove(session, id)
+  sessionLogins.remove(session, recordId)
   return undefined
 }
 
 /**
- * Why the tokens of a login are of no use for good, or undefined where they are of use or may be again. In refresh mode
- * `auto` a page load finds out: once for each token that has expired, and not while the provider is away.
+ * The error of a login whose tokens are of no use any more; undefined where they are of use, or may be again. In
+ * refresh mode `auto` a page load refreshes an expired token: once for each token, and not while the provider is
+ * unavailable.
  */
 async function endOfTokens (
-  context: PluginContext,
-  request: FastifyRequest,
-  login: SessionLogin,
-  name: string,
+  context: PluginContext, request: FastifyRequest, login: SessionLogin, name: string,
   record: TokenRecord
 ): Promise<OAuthError | undefined> {
-  const {
-    tokens: { expiresAt },
-    obtainedAt
-  } = record
-  // Of one that came expired another login brings another such.
+  const { tokens: { expiresAt }, obtainedAt } = record
+  // Where a token was expired when it came, a new login would bring another such token.
   if (expiresAt === undefined || expiresAt <= obtainedAt || !isExpired(expiresAt, context.clock.now())) return undefined
   const provider = providerOf(context, name)
   if (!isRenewable(provider, record)) return tokenExpired(provider)
@@ -129,40 +118,32 @@ async function endOfTokens (
     const { code } = error as OAuthError
     if (ENDED.includes(code)) return error as OAuthError
     if (code === 'FST_OAUTH_STORE_UNAVAILABLE') throw error
-    // That the provider is away ends no login; the route's own calls tell what is wrong.
+    // An unavailable provider does not end the login; the route's own calls fail with what is wrong.
     source.pauseRefresh()
     request.log.warn({ provider: name, code }, 'a guard could not refresh an expired token; the login is kept')
   }
   return undefined
 }
 
-/** Sends a page load to log in, and has it come back to the URL that it asked for. */
+/**
+ * Sends a page load to log in, and has it come back to the URL that it asked for.
+ * @param wanted name of the provider; where absent the login page lets the user choose
+ * @param link adds the account to the login of the session
+ */
 async function sendToLogin (
-  context: PluginContext,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  wanted: string | undefined,
-  link: boolean
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply, wanted: string | undefined, link: boolean
 ): Promise<FastifyReply> {
   const { config } = context
   const asked = requestedPath(context, request)
-  if (link && wanted !== undefined) {
+  if (wanted !== undefined && (link || config.routes === false)) {
     return await sendToProvider(context, request, reply, providerOf(context, wanted), { returnTo: asked, link })
   }
   if (config.routes === false) {
-    if (wanted === undefined) {
-      throw new LoginRequiredError(
-        'nobody is logged in, and with several providers and no routes the guard needs a provider',
-        {}
-      )
-    }
-    return await sendToProvider(context, request, reply, providerOf(context, wanted), { returnTo: asked })
+    const message = 'no user is logged in, and with several providers and no routes the guard needs a provider'
+    throw new LoginRequiredError(message, {})
   }
-  const pathTo = (returnTo?: string) => wanted === undefined
-    ? `${routePath(context, 'login')}${returnTo === undefined ? '' : `?${new URLSearchParams({ returnTo })}`}`
-    : loginPath(context, wanted, returnTo)
-  const location = pathTo(readReturnTo(request, asked, config.baseUrl()))
-  const fits = location.length <= MAX_URL
-  if (!fits) warnOfReturnTo(request, asked.length, MAX_RETURN_TO)
-  return noStore(reply).redirect(fits ? location : pathTo(), 302)
+  const location = loginPath(context, wanted, readReturnTo(request, asked, config.baseUrl()))
+  if (location.length <= MAX_URL) return noStore(reply).redirect(location, 302)
+  warnOfReturnTo(request, asked.length, MAX_RETURN_TO)
+  return noStore(reply).redirect(loginPath(context, wanted), 302)
 }

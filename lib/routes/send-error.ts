@@ -7,61 +7,45 @@ import { awaitHook } from '../session/await-hook.ts'
 import { loginPath, publicPath, routePath } from './paths.ts'
 import { noStore, wantsHtml } from './reply.ts'
 
-export interface FailedLogin {
-  provider?: string | undefined
-  returnTo?: string | undefined
+/**
+ * Sends an HTML document.
+ * @param policy what its Content-Security-Policy allows; no policy where null, for a document of the app's own
+ */
+export function sendHtml (
+  reply: FastifyReply, document: string, policy: Parameters<typeof contentSecurityPolicy>[0] | null = {}
+): FastifyReply {
+  if (policy !== null) reply.header('content-security-policy', contentSecurityPolicy(policy))
+  return noStore(reply).header('x-content-type-options', 'nosniff').type('text/html; charset=utf-8').send(document)
 }
 
-/** Sends one of the pages; the plugin's own come with the policy that they were made for. */
+/** Sends one of the pages, the app's own where it has one. */
 export function sendPage<Name extends keyof Pages> (
-  context: PluginContext,
-  reply: FastifyReply,
-  name: Name,
-  data: Parameters<Pages[Name]>[0],
-  formAction?: string[]
+  { pages }: PluginContext, reply: FastifyReply, name: Name, data: Parameters<Pages[Name]>[0], formAction?: string[]
 ): FastifyReply {
-  const page = context.pages[name] as (data: Parameters<Pages[Name]>[0]) => string
-  if (page === defaultPages[name]) {
-    reply.header('content-security-policy', contentSecurityPolicy(formAction === undefined ? {} : { formAction }))
-  }
-  return noStore(reply).header('x-content-type-options', 'nosniff').type('text/html; charset=utf-8').send(page(data))
+  const page = pages[name] as (data: Parameters<Pages[Name]>[0]) => string
+  return sendHtml(reply, page(data), page === defaultPages[name] ? { formAction } : null)
 }
 
 /**
- * Answers a failure of one of the plugin's routes: a page with a way on for a person, JSON for a program; the log names
- * the cause.
+ * Answers a failure of one of the plugin's routes: a page with a way on for a browser, JSON for other clients; the log
+ * names the cause.
+ * @param login the provider that the request was for, and where its login was to lead
  */
 export async function sendError (
-  context: PluginContext,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  error: unknown,
-  login: FailedLogin = {}
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply, error: unknown,
+  login: { provider?: string | undefined, returnTo?: string | undefined } = {}
 ): Promise<FastifyReply> {
-  const problem = error as Partial<OAuthError> & { statusCode?: number }
-  const own = error instanceof OAuthError
-  const statusCode =
-    typeof problem.statusCode === 'number' && problem.statusCode >= 400 && problem.statusCode < 600
-      ? problem.statusCode
-      : 500
-  const code = typeof problem.code === 'string' ? problem.code : 'INTERNAL'
-  const provider = problem.provider ?? login.provider
+  const failure = error as Partial<OAuthError>
+  const isOwn = error instanceof OAuthError
+  const given = Number(failure.statusCode)
+  const statusCode = given >= 400 && given < 600 ? given : 500
+  const code = typeof failure.code === 'string' ? failure.code : 'INTERNAL'
+  const { provider = login.provider, reason, oauthError, oauthErrorDescription, responseStatus, excerpt } = failure
   const level = statusCode >= 500 ? 'error' : 'warn'
-  if (own) {
-    const { reason, oauthError, oauthErrorDescription, responseStatus, excerpt, cause } = problem
+  if (isOwn) {
+    const cause = (failure.cause as Error | undefined)?.message
     request.log[level](
-      {
-        code,
-        provider,
-        reason,
-        oauthError,
-        oauthErrorDescription,
-        responseStatus,
-        excerpt,
-        cause: (cause as Error | undefined)?.message
-      },
-      problem.message
-    )
+      { code, provider, reason, oauthError, oauthErrorDescription, responseStatus, excerpt, cause }, failure.message)
     await awaitHook(reply, () => context.config.onError?.(request, reply, error))
     if (reply.sent) return reply
   } else {
@@ -69,10 +53,10 @@ export async function sendError (
   }
 
   reply.code(statusCode)
-  for (const [name, value] of Object.entries(problem.headers ?? {})) reply.header(name, value)
+  for (const [name, value] of Object.entries(failure.headers ?? {})) reply.header(name, value)
   if (wantsHtml(request)) {
     const client = provider === undefined ? undefined : context.providers.get(provider)
-    const { title, message, retry } = describeError(code, statusCode, client?.config.title, problem.reason)
+    const { title, message, retry } = describeError(code, statusCode, client?.config.title, reason)
     const actions: Link[] = [{ href: publicPath(context, '/'), label: 'Continue to the app' }]
     if (context.config.routes !== false) {
       if (retry && client !== undefined) {
@@ -88,12 +72,8 @@ export async function sendError (
     statusCode,
     code,
     error: STATUS_CODES[statusCode],
-    // What is not ours may hold anything: a 500 says no more than that.
-    message: own || statusCode < 500 ? problem.message : 'Internal Server Error',
-    ...(own && {
-      provider: problem.provider,
-      oauthError: problem.oauthError,
-      oauthErrorDescription: problem.oauthErrorDescription
-    })
+    // The message of an error that is not the plugin's own may hold anything: a 500 does not repeat it.
+    message: isOwn || statusCode < 500 ? failure.message : 'Internal Server Error',
+    ...(isOwn && { provider: failure.provider, oauthError, oauthErrorDescription })
   })
 }

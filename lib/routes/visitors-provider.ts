@@ -4,14 +4,13 @@ import { unknownProvider } from '../session/context.ts'
 
 const INTERACTIVE = ['authorization_code', 'implicit', 'password']
 
-/** Whether a person logs in there. */
+/** Whether users log in with this provider. */
 export function isInteractive ({ config }: ProviderClient): boolean {
   return INTERACTIVE.includes(config.grantType)
 }
 
 /**
- * The provider that a visitor's URL names. One where nobody logs in is none to a visitor, who is told no other names
- * either.
+ * The provider that a visitor's URL names, where users log in with it. The error does not name the others.
  * @throws FST_OAUTH_UNKNOWN_PROVIDER
  */
 export function visitorsProvider (context: PluginContext, name: string): ProviderClient {
