@@ -159,13 +159,19 @@ export interface OAuthErrorDetails {
 
 /** The token set of a TokensUpdatedError: a `TokenSet`. */
 export interface UpdatedTokens {
+  /** The access token. */
   accessToken: string
+  /** `Bearer`, as the provider wrote it. */
   tokenType: string
-  /** Epoch seconds. */
+  /** When the access token expires, in epoch seconds. */
   expiresAt?: number
+  /** The refresh token. */
   refreshToken?: string
+  /** The ID token. */
   idToken?: string
+  /** The granted scope. */
   scope: string[]
+  /** The members of the token response. */
   raw: Record<string, unknown>
   /** Names the token record, for `session({ tokens })` in the same app. */
   recordId?: string
@@ -173,8 +179,11 @@ export interface UpdatedTokens {
 
 /** The response of a ResponseStatusError. */
 export interface ErrorResponse {
+  /** The HTTP status. */
   statusCode: number
+  /** Header fields, in lower case. */
   headers: Record<string, string | string[] | undefined>
+  /** The body, decompressed. */
   body: Buffer
 }
 
@@ -211,6 +220,7 @@ function describeCause (cause: unknown): Error {
 /** One of the classes below. */
 export interface OAuthErrorConstructor<Instance extends OAuthError = OAuthError> {
   new (message: string, details?: OAuthErrorDetails): Instance
+  /** The HTTP status of each instance. */
   readonly statusCode: number
 }
 
@@ -344,7 +354,7 @@ export class CrossSiteRequestError extends withCode('FST_OAUTH_CROSS_SITE_REQUES
 /** `disconnect` was called for the account that the user logged in with. Call `logout` instead. */
 export class ActiveAccountError extends withCode('FST_OAUTH_ACTIVE_ACCOUNT') {}
 
-/** @fastify/session keeps no session for this request. Look at its cookie's `path`, and at `secure` without https. */
+/** There is no session for this request: check the session cookie's `path`, and `secure` where there is no https. */
 export class SessionUnavailableError extends withCode('FST_OAUTH_SESSION_UNAVAILABLE') {}
 
 /** With status 400: the request target is in absolute form, which is for proxies (RFC 9112, section 3.2.2). */

@@ -28,10 +28,13 @@ export interface CallOptions extends Omit<
   Partial<Dispatcher.RequestOptions>,
   'origin' | 'path' | 'body' | 'headers' | 'method' | 'signal' | 'upgrade' | 'query'
 > {
+  /** The HTTP method. Default GET. */
   method?: string
   /** A value that is sent as JSON. */
   json?: unknown
+  /** A body in place of `json`: a string, bytes, a stream, URLSearchParams or FormData. */
   body?: CallBody
+  /** Header fields: an object, a list of pairs, or Headers. An `authorization` is replaced by the token. */
   headers?: CallHeaders
   /** Ends this call, and nothing else: a refresh that it waits for goes on. */
   signal?: AbortSignal | null

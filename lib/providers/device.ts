@@ -9,13 +9,15 @@ import { requestTokens } from './token-endpoint.ts'
 
 /** A device authorization response (RFC 8628, section 3.2). */
 export interface DeviceAuthorization {
+  /** The code that the token requests hold. */
   deviceCode: string
   /** The code that the user types in at `verificationUri`. */
   userCode: string
+  /** Where the user confirms the login. */
   verificationUri: string
   /** The same URI with the code in it, for a QR code. */
   verificationUriComplete?: string
-  /** Epoch seconds. */
+  /** When both codes expire, in epoch seconds. */
   expiresAt: number
   /** Seconds between two token requests. */
   interval: number

@@ -11,7 +11,9 @@ export interface GrantOptions {
   scope?: string | readonly string[] | undefined
   /** Further parameters (`audience`, repeated `resource`, …); they win over `tokenParams`. */
   params?: RequestParameters | undefined
+  /** Further header fields of the token request. */
   headers?: Record<string, string> | undefined
+  /** Hooks that run after the provider's. */
   hooks?: GrantRequest['hooks']
 }
 
@@ -152,12 +154,19 @@ const TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:'
 
 /** A token exchange. Token types may be given short (`access_token`) or as their URN. */
 export interface TokenExchange extends GrantOptions {
+  /** The token that is exchanged. */
   subjectToken: string
+  /** Its type: a URI, or its last part such as `id_token`. Default `access_token`. */
   subjectTokenType?: string
+  /** A token of the party that acts for the subject. */
   actorToken?: string
+  /** Its type. Default `access_token`. */
   actorTokenType?: string
+  /** The type of token that is asked for. */
   requestedTokenType?: string
+  /** Names of the services that the new token is for; repeated. */
   audience?: string | readonly string[]
+  /** URIs of the services that the new token is for; repeated (RFC 8707). */
   resource?: string | readonly string[]
 }
 

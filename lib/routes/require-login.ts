@@ -16,6 +16,7 @@ import { loginPath, requestedPath } from './paths.ts'
 import { isOwnRoute, isPageLoad, noStore } from './reply.ts'
 import { MAX_RETURN_TO, readReturnTo, warnOfReturnTo } from './return-to.ts'
 
+/** Options of `app.oauth.requireLogin`. */
 export interface RequireLoginOptions {
   /** Name of the provider that must be logged in with; any where absent. */
   provider?: ProviderName

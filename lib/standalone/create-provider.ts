@@ -9,6 +9,7 @@ import { ProviderClient } from '../providers/provider.ts'
 import { type Clock, systemClock } from '../util/clock.ts'
 import { ProviderHandle } from './provider.ts'
 
+/** What `createProvider` takes beside the provider's options. */
 export interface StandaloneOptions {
   /** What the provider is called in errors; its issuer's host where absent. */
   name?: string

@@ -2,26 +2,27 @@ import { InvalidOptionsError, type OAuthError } from '../errors.ts'
 import { type Conform, readTokenResponse } from '../oauth/token-response.ts'
 import { parseScope, type TokenSet } from '../oauth/token-set.ts'
 
-/** Tokens as an app may have kept them: a token set, or columns of its own with the same names. */
+/** Tokens that an app has stored: a token set, or columns of a table with the same names. */
 export interface KeptTokens {
+  /** The access token. */
   accessToken: string
+  /** The refresh token. */
   refreshToken?: string | null | undefined
+  /** The ID token. */
   idToken?: string | null | undefined
-  /** Default `Bearer`. */
+  /** The token type. Default `Bearer`. */
   tokenType?: string | null | undefined
-  /**
-   * Epoch seconds, a Date, or a date with its time zone (ISO 8601). The token's life is not known where it is absent.
-   */
+  /** When the token expires: epoch seconds, a Date, or a date with its time zone (ISO 8601). Default unknown. */
   expiresAt?: number | bigint | string | Date | null | undefined
-  /** A list, or a string with spaces. Default what the session asks for. */
+  /** The granted scope: a list, or a string with spaces. Default the scope that the session asks for. */
   scope?: string | readonly string[] | null | undefined
-  /** The members of the answer that the tokens came with. */
+  /** The members of the token response. */
   raw?: Record<string, unknown> | null | undefined
-  /** Where a set of `onTokens` lives. */
+  /** The `recordId` of a set that `onTokens` got. */
   recordId?: string | undefined
 }
 
-/** What may be given in place of a token set: such columns, or the members of a token response (`access_token`, …). */
+/** A token set, such columns, or the members of a token response (`access_token`, …). */
 export type TokensInput = TokenSet | KeptTokens | Record<string, unknown>
 
 interface LoadContext {

@@ -5,12 +5,15 @@ import type { RecordState } from './record-state.ts'
 import type { TokenRecord } from './record.ts'
 import type { TokenRecords } from './records.ts'
 
-/** A token set that a login or a refresh brought. */
+/** What `onTokens` gets beside a new token set. */
 export interface TokensEvent {
+  /** Name of the provider. */
   provider: string
+  /** The user whose tokens they are; null where the provider told none. */
   user: User | null
-  /** The set that this one replaces. */
+  /** The set that the new one replaces; undefined at login. */
   previous: TokenSet | undefined
+  /** What brought the set: a login, or a refresh or `save`. */
   reason: 'login' | 'refresh'
   /** How the granted scope differs from what was asked for, or granted before. */
   scopeChange?: ScopeChange

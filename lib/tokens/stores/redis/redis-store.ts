@@ -5,6 +5,7 @@ import {
 import { type RedisClient, redisCommands, type RedisCommands } from './client.ts'
 import { ACQUIRE, CONSUME, DELETE, FINISH, type Script, SET, TOUCH } from './scripts.ts'
 
+/** Options of `redisStore`. */
 export interface RedisStoreOptions {
   /** Prefix of every key. Default `oauth:`. */
   prefix?: string
