@@ -1,4 +1,4 @@
-// The people who can log in at the embedded provider. Passwords in source code: only in an example.
+// The users of the embedded provider. Passwords in source code are for an example only.
 
 export interface Account {
   username: string
@@ -16,7 +16,7 @@ export function checkPassword (username: string, password: string): Account | un
   return accounts.find((account) => account.username === username && account.password === password)
 }
 
-/** The account that oidc-provider asks for by its `sub`, in the shape that it wants. */
+/** The account with this `sub`, in the shape that oidc-provider asks for. */
 export function findAccount (_ctx: unknown, sub: string) {
   const found = accounts.find((account) => account.claims.sub === sub)
   return found && { accountId: sub, claims: () => found.claims }

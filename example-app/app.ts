@@ -1,24 +1,24 @@
-// The board: a Fastify app whose people log in at a provider, and which calls an API as them.
+// The board: a Fastify app whose users log in at a provider, and which calls an API as them.
 import cookie from '@fastify/cookie'
 import session from '@fastify/session'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import oauth from 'fastify-oauth-session'
 import { pageHeaders } from './assets.ts'
-import { boardRoutes } from './board.ts'
-import type { EventLog } from './events.ts'
-import { oauthPages, siteRoutes } from './site.ts'
+import { boardRoutes } from './board-api.ts'
+import type { EventLog } from './event-log.ts'
+import { oauthPages, siteRoutes } from './pages.ts'
 import { fingerprint, loginOf, summarize } from './token-summary.ts'
 
 export interface AppOptions {
-  /** The public address of this app, or a function that is asked for it when it is first needed. */
+  /** The public address of this app, or a function that returns it, called when it is first needed. */
   baseUrl: string | (() => string)
   issuer: string
   clientId: string
   clientSecret?: string
   scope: string[]
-  /** Whether the provider is the embedded one: then its users are shown, and it is known where logging out leads. */
+  /** Whether the provider is the embedded one: its users and passwords are shown then. */
   embedded: boolean
-  /** The orders API, with a slash at the end. Without one the app shows what the provider says about the user. */
+  /** The orders API, with a slash at the end. Without one the app shows the user's userinfo. */
   apiUrl?: string
   sessionSecret: string
   /** Whether browsers reach this app over https: through a proxy, on this machine or in its private network. */
@@ -28,18 +28,8 @@ export interface AppOptions {
 }
 
 export async function buildApp (options: AppOptions): Promise<FastifyInstance> {
-  const {
-    baseUrl,
-    issuer,
-    clientId,
-    clientSecret,
-    scope,
-    embedded,
-    apiUrl,
-    sessionSecret,
-    https = false,
-    events
-  } = options
+  const { baseUrl, issuer, clientId, clientSecret, scope, apiUrl, embedded, events } = options
+  const { sessionSecret, https = false } = options
   const app = Fastify({ logger: options.logger ?? { level: 'warn' }, trustProxy: https && ['loopback', 'uniquelocal'] })
 
   await app.register(cookie)
@@ -60,12 +50,12 @@ export async function buildApp (options: AppOptions): Promise<FastifyInstance> {
         clientSecret,
         scope,
         resourceServers: apiUrl ? [apiUrl] : [],
-        // seconds: less than the usual 30, so that there is something to see of a token that lives for 30
+        // Seconds. The default of 30 would refresh a token that lives 30 seconds before it is seen to expire.
         expiryLeeway: 5
       }
     },
 
-    // The plugin's own pages, in the look of this app.
+    // The plugin's pages in this app's design.
     pages: oauthPages,
 
     onTokens (tokens, { user, previous, reason }) {
@@ -80,7 +70,7 @@ export async function buildApp (options: AppOptions): Promise<FastifyInstance> {
         previous: previous && fingerprint(previous.accessToken),
         rotated: tokens.refreshToken !== previous?.refreshToken,
       }
-      events.publish(user.id, { kind: 'refresh', text: 'New access token', login, token: { ...token, ...change } })
+      events.publish(user.id, { kind: 'refresh', text: 'new access token', login, token: { ...token, ...change } })
     },
     onLogout (_request, _reply, { user }) {
       if (!user) return

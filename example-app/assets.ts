@@ -1,8 +1,7 @@
-// The style sheet, the scripts and the icon in `public/`: read once, served from memory, by both servers that have
-// pages.
+// The style sheet, scripts and icons in `public/`, read once and served from memory by the board and the provider.
 import { readdirSync, readFileSync } from 'node:fs'
 import { extname } from 'node:path'
-import { publicDirectory } from './pages.ts'
+import { publicDirectory } from './templates.ts'
 
 export interface Asset { path: string, type: string, body: Buffer }
 
@@ -20,9 +19,9 @@ export function readAssets (): Asset[] {
 }
 
 /**
- * Headers for every page: nothing inline, nothing from elsewhere.
- * `formAction` lists the origins that a form may lead to. Browsers hold redirects after a form to that list too, so the
- * app names its provider (POST /logout goes on to it) and the provider names the app (the login form comes back to it).
+ * Headers for every page: nothing inline, nothing from another origin.
+ * @param formAction the origins that a form may lead to. Browsers apply the list to redirects after a form, too: the
+ *   app names its provider (POST /logout goes on to it), the provider names the app (the login form leads back to it).
  */
 export function pageHeaders (formAction: string): Record<string, string> {
   return {

@@ -1,13 +1,12 @@
-// Asks the provider about a token (RFC 7662, Token Introspection): is it good, whose is it, what is it for?
+// Asks the provider about a token (RFC 7662, Token Introspection): whether it is valid, its user and its scope.
 import type { Client } from './provider.ts'
 
 export interface Introspection { active: boolean, sub?: string, scope?: string }
 
-/** Returns a function that asks about one token. No answer is kept: a token revoked at logout is refused at once. */
+/** Returns a function that asks about one token. Nothing is cached: a token revoked at logout is refused at once. */
 export function createIntrospector (issuer: string, { clientId, clientSecret }: Client) {
-  const credentials = Buffer.from(`${encodeURIComponent(clientId)}:${encodeURIComponent(clientSecret)}`).toString(
-    'base64'
-  )
+  const pair = `${encodeURIComponent(clientId)}:${encodeURIComponent(clientSecret)}`
+  const credentials = Buffer.from(pair).toString('base64')
   let endpoint: Promise<string> | undefined
 
   return async function introspect (token: string): Promise<Introspection> {

@@ -9,7 +9,7 @@ export interface Order extends NewOrder { id: number, status: Status, changedBy:
 
 const limit = 60
 
-/** A book of orders that begins with a morning's worth, and forgets the oldest when it is full. */
+/** A list of orders with some to begin with; the oldest goes when it is full. */
 export function createOrderBook () {
   let lastId = 100
   const orders: Order[] = []
@@ -31,7 +31,7 @@ export function createOrderBook () {
   return {
     list: (): Order[] => orders,
     add,
-    /** The order after the change, or undefined where there is none of that number. */
+    /** The order after the change, or undefined where there is no such order. */
     move (id: number, status: Status, by: string): Order | undefined {
       const order = orders.find((order) => order.id === id)
       return order && Object.assign(order, { status, changedBy: by })

@@ -1,43 +1,79 @@
-// The HTML templates in `public/`: `{{name}}` is replaced by the value of that name, escaped.
-import { existsSync, readFileSync } from 'node:fs'
+// The pages of the board, and those of the plugin in the board's design.
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { Pages } from 'fastify-oauth-session'
+import { accounts } from './accounts.ts'
+import { readAssets } from './assets.ts'
+import { menu } from './orders.ts'
+import { Html, render, renderEach } from './templates.ts'
 
-/** HTML that has been escaped already and goes into a template as it is. */
-export class Html {
-  readonly markup: string
-  constructor (markup: string) { this.markup = markup }
+export interface SiteOptions {
+  issuer: string
+  /** Whether the board has an orders API, or userinfo alone. */
+  showsOrders: boolean
+  /** Whether the provider is the embedded one, whose users and passwords are shown. */
+  embedded: boolean
 }
 
-/** What a template is filled with: those of the names that it asks for. */
-export type Values = Readonly<Record<string, unknown>>
-
-// This file runs from `dist/` when compiled and from beside `public/` when not.
-const beside = new URL('./public/', import.meta.url)
-export const publicDirectory = existsSync(beside) ? beside : new URL('../public/', import.meta.url)
-
-const templates = new Map<string, string>()
-
-/** Fills in the template `public/<name>`. A value that the template asks for and that is not given is an error. */
-export function render (name: string, values: Values = {}): Html {
-  let template = templates.get(name)
-  if (template === undefined) {
-    template = readFileSync(new URL(name, publicDirectory), 'utf8')
-    templates.set(name, template)
+export async function siteRoutes (app: FastifyInstance, { issuer, showsOrders, embedded }: SiteOptions): Promise<void> {
+  for (const { path, type, body } of readAssets()) {
+    app.get(path, (_request, reply) => reply.type(type).header('cache-control', 'no-cache').send(body))
   }
-  return new Html(template.replace(/\{\{(\w+)\}\}/g, (_, key: string) => {
-    const value = Object.hasOwn(values, key) ? values[key] : undefined
-    if (value instanceof Html) return value.markup
-    if (typeof value === 'string') return escapeHtml(value)
-    throw new Error(`${name} needs a text for ${key}`)
-  }))
+
+  app.get<{ Querystring: { left?: string } }>('/', async (request, reply) => {
+    if (request.oauth.authenticated) return reply.redirect('/board')
+    const hint = embedded
+      ? render('hint-embedded.html', { accounts: renderEach('account-row.html', accounts) })
+      : render('hint-external.html', { issuer })
+    const notice = request.query.left === undefined ? new Html('') : render('logged-out-notice.html')
+    return page(reply, 'Welcome', render('welcome.html', { notice, hint }))
+  })
+
+  app.setNotFoundHandler((request, reply) => {
+    reply.code(404)
+    if (!request.headers.accept?.includes('text/html')) {
+      return reply.send({ message: 'There is nothing at this address' })
+    }
+    return page(reply, 'Nothing here', render('not-found.html'))
+  })
+
+  // requireLogin sends a browser that is not logged in to the provider, and back here.
+  app.get('/board', { onRequest: app.oauth.requireLogin({ provider: 'bakery' }) }, async (request, reply) => {
+    const { id, name = id, email = '' } = request.oauth.user!
+    const content = showsOrders
+      ? render('orders.html', { menu: renderEach('menu-item.html', menu.map((item) => ({ item }))) })
+      : render('profile.html', { issuer })
+    return page(
+      reply,
+      'Orders',
+      render('board.html', { userId: id, name, email, initial: name.charAt(0).toUpperCase(), content })
+    )
+  })
 }
 
-/** One rendering of the template for each of the rows. */
-export function renderEach (name: string, rows: readonly object[]): Html {
-  return new Html(rows.map((row) => render(name, row as Values).markup).join(''))
+function page (reply: FastifyReply, title: string, content: Html) {
+  return reply.type('text/html; charset=utf-8').header('cache-control', 'no-store').send(markup(title, content))
 }
 
-const entities: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
+function markup (title: string, content: Html): string {
+  return render('page.html', { title, content }).markup
+}
 
-export function escapeHtml (text: string): string {
-  return text.replace(/[&<>"']/g, (character) => entities[character]!)
+/** The plugin's pages: each gets data and returns a whole HTML document. */
+export const oauthPages: Partial<Pages> = {
+  error ({ title, message, code, requestId = '', actions }) {
+    return markup(title, render('oauth-error.html', { title, message, code, requestId, actions: links(actions) }))
+  },
+  logoutConfirmation ({ action, userName = 'an unnamed user', returnTo = '/?left', cancelHref = '/' }) {
+    return markup('Log out?', render('oauth-logout.html', { action, userName, returnTo, cancelHref }))
+  },
+  loggedOut ({ actions }) {
+    return markup('Logged out', render('oauth-logged-out.html', { actions: links(actions) }))
+  },
+}
+
+function links (actions: { href: string, label: string }[]): Html {
+  return renderEach(
+    'oauth-link.html',
+    actions.map((action, index) => ({ ...action, look: index === 0 ? 'primary' : '' }))
+  )
 }

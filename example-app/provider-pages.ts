@@ -1,10 +1,10 @@
-// What people see of the provider: the login form, the word on the way out, and errors.
+// The pages of the provider: the login form, the logout, and errors.
 import type { IncomingMessage } from 'node:http'
 import type Provider from 'oidc-provider'
 import type { ProviderContext } from 'oidc-provider'
 import { accounts, checkPassword } from './accounts.ts'
 import { pageHeaders, readAssets } from './assets.ts'
-import { Html, render, renderEach } from './pages.ts'
+import { Html, render, renderEach } from './templates.ts'
 
 type Middleware = Parameters<Provider['use']>[0]
 
@@ -29,11 +29,11 @@ export function providerPages (provider: Provider, boardUrl: string): Middleware
 }
 
 async function interaction (provider: Provider, ctx: ProviderContext, boardUrl: string): Promise<void> {
-  // The interaction is found by the cookie of the browser that started it: nobody can finish another's login.
+  // The interaction is found by the cookie of the browser that started it: no other browser can finish this login.
   const details = await provider.interactionDetails(ctx.req, ctx.res).catch(() => undefined)
   if (!details) {
-    return show(ctx, 400, 'Nothing to log in to', render('id-error.html', {
-      message: 'This login is over already, or it was started in another browser.',
+    return show(ctx, 400, 'Nothing to log in to', render('provider-error.html', {
+      message: 'This login is over, or it was started in another browser.',
       board: boardUrl,
     }))
   }
@@ -52,31 +52,31 @@ async function interaction (provider: Provider, ctx: ProviderContext, boardUrl: 
 }
 
 function showLogin (ctx: ProviderContext, uid: string, refused?: string): void {
-  const wrong = refused === undefined ? new Html('') : render('id-wrong.html')
+  const wrong = refused === undefined ? new Html('') : render('provider-wrong-password.html')
   const [here, elsewhere] = [new Html(' autofocus'), new Html('')]
-  show(ctx, refused === undefined ? 200 : 403, 'Log in', render('id-login.html', {
+  show(ctx, refused === undefined ? 200 : 403, 'Log in', render('provider-login.html', {
     action: `/interaction/${uid}`,
     username: refused ?? '',
     nameFocus: refused ? elsewhere : here,
     passwordFocus: refused ? here : elsewhere,
     wrong,
-    accounts: renderEach('account.html', accounts),
+    accounts: renderEach('account-row.html', accounts),
   }))
 }
 
-/** oidc-provider asks whether the person means it. They have just pressed "Log out", so `id.js` answers for them. */
+/** oidc-provider asks for confirmation. The user has just pressed "Log out", so `provider-logout.js` confirms. */
 export function renderLogout (ctx: ProviderContext, form: string): void {
-  show(ctx, 200, 'Logging out', render('id-logout.html', { form: new Html(form) }))
+  show(ctx, 200, 'Logging out', render('provider-logout.html', { form: new Html(form) }))
 }
 
-/** What oidc-provider says of its own mistakes and of others', with the way back. */
+/** The page for an error of oidc-provider, with a link back. */
 export function errorRenderer (boardUrl: string) {
   return (ctx: ProviderContext, { error, error_description: description }: Record<string, string>): void => {
     show(
       ctx,
       ctx.status,
       'That did not work',
-      render('id-error.html', { message: description ?? error ?? 'Unknown error', board: boardUrl })
+      render('provider-error.html', { message: description ?? error ?? 'Unknown error', board: boardUrl })
     )
   }
 }
@@ -84,7 +84,7 @@ export function errorRenderer (boardUrl: string) {
 function show (ctx: ProviderContext, status: number, title: string, content: Html): void {
   ctx.status = status
   ctx.type = 'html'
-  ctx.body = render('id.html', { title, content }).markup
+  ctx.body = render('provider-page.html', { title, content }).markup
 }
 
 async function readForm (request: IncomingMessage): Promise<URLSearchParams> {

@@ -1,5 +1,5 @@
 // The embedded OpenID provider: a real one (oidc-provider), on its own port, with its own sessions and pages. Access
-// tokens are short-lived and refresh tokens rotate: each works once, and using one twice revokes the whole login.
+// tokens are short-lived and refresh tokens rotate: each works once, and a second use revokes the whole grant.
 import { generateKeyPair, randomBytes } from 'node:crypto'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -12,12 +12,12 @@ export interface Client { clientId: string, clientSecret: string }
 
 export interface RunningProvider {
   issuer: string
-  /** How the board logs people in. */
+  /** The client of the board. */
   boardClient: Client
-  /** How the API asks about tokens. */
+  /** The client of the API, for introspection. */
   apiClient: Client
   scope: string[]
-  /** Allows the board at this address to send people here. To be called once, when that address is known. */
+  /** Registers the redirect URIs of the board. To be called once, when its address is known. */
   register (boardUrl: string): Promise<void>
   /** How many requests the token endpoint has had: one a login, one a refresh. */
   readonly tokenRequests: number
@@ -45,64 +45,56 @@ export async function startProvider ({ accessTokenTtl }: { accessTokenTtl: numbe
     apiClient,
     scope,
     async register (boardUrl) {
-      const provider = await withoutAdvice(
-        () =>
-          new Provider(issuer, {
-            clients: [
-              {
-                client_id: boardClient.clientId,
-                client_secret: boardClient.clientSecret,
-                client_name: 'Corner Bakery',
-                grant_types: ['authorization_code', 'refresh_token'],
-                redirect_uris: [`${boardUrl}/login/bakery/callback`],
-                post_logout_redirect_uris: [`${boardUrl}/logout/callback`]
-              },
-              {
-                client_id: apiClient.clientId,
-                client_secret: apiClient.clientSecret,
-                grant_types: [],
-                redirect_uris: [],
-                response_types: []
-              }
-            ],
-            scopes: scope,
-            claims: { openid: ['sub'], profile: ['name', 'preferred_username'], email: ['email', 'email_verified'] },
-            conformIdTokenClaims: false, // name and e-mail come in the ID token: one request fewer at login
-            jwks: { keys: [privateKey.export({ format: 'jwk' })] },
-            findAccount,
-            loadExistingGrant,
-            pkce: { required: () => true },
-            rotateRefreshToken: true,
-            issueRefreshToken: (_ctx: unknown, { clientId }: { clientId: string }) => clientId === boardClient.clientId,
-            ttl: {
-              AccessToken: accessTokenTtl,
-              Grant: day,
-              IdToken: hour,
-              Interaction: hour,
-              RefreshToken: day,
-              Session: day
-            },
-            cookies: {
-              names: { session: 'bakehouse-id', interaction: 'bakehouse-id-login', resume: 'bakehouse-id-resume' },
-              keys: [randomBytes(32).toString('base64url')]
-            },
-            interactions: { url: (_ctx: unknown, { uid }: { uid: string }) => `/interaction/${uid}` },
-            clientBasedCORS: () => false,
-            renderError: errorRenderer(boardUrl),
-            features: {
-              devInteractions: { enabled: false },
-              introspection: {
-                enabled: true,
-                allowedPolicy: (_ctx: unknown, asking: Client) => asking.clientId === apiClient.clientId
-              },
-              revocation: {
-                enabled: true,
-                allowedPolicy: (_ctx: unknown, asking: Client, token: Client) => asking.clientId === token.clientId
-              },
-              rpInitiatedLogout: { enabled: true, logoutSource: renderLogout }
-            }
-          })
-      )
+      const provider = await withoutAdvice(() => new Provider(issuer, {
+        clients: [
+          {
+            client_id: boardClient.clientId,
+            client_secret: boardClient.clientSecret,
+            client_name: 'Corner Bakery',
+            grant_types: ['authorization_code', 'refresh_token'],
+            redirect_uris: [`${boardUrl}/login/bakery/callback`],
+            post_logout_redirect_uris: [`${boardUrl}/logout/callback`]
+          },
+          {
+            client_id: apiClient.clientId,
+            client_secret: apiClient.clientSecret,
+            grant_types: [],
+            redirect_uris: [],
+            response_types: []
+          }
+        ],
+        scopes: scope,
+        claims: { openid: ['sub'], profile: ['name', 'preferred_username'], email: ['email', 'email_verified'] },
+        conformIdTokenClaims: false, // name and e-mail come in the ID token: one request fewer at login
+        jwks: { keys: [privateKey.export({ format: 'jwk' })] },
+        findAccount,
+        loadExistingGrant,
+        pkce: { required: () => true },
+        rotateRefreshToken: true,
+        issueRefreshToken: (_ctx: unknown, { clientId }: Client) => clientId === boardClient.clientId,
+        ttl: {
+          AccessToken: accessTokenTtl, RefreshToken: day, IdToken: hour, Grant: day, Interaction: hour, Session: day
+        },
+        cookies: {
+          names: { session: 'bakehouse-id', interaction: 'bakehouse-id-login', resume: 'bakehouse-id-resume' },
+          keys: [randomBytes(32).toString('base64url')]
+        },
+        interactions: { url: (_ctx: unknown, { uid }: { uid: string }) => `/interaction/${uid}` },
+        clientBasedCORS: () => false,
+        renderError: errorRenderer(boardUrl),
+        features: {
+          devInteractions: { enabled: false },
+          introspection: {
+            enabled: true,
+            allowedPolicy: (_ctx: unknown, { clientId }: Client) => clientId === apiClient.clientId
+          },
+          revocation: {
+            enabled: true,
+            allowedPolicy: (_ctx: unknown, { clientId }: Client, token: Client) => clientId === token.clientId
+          },
+          rpInitiatedLogout: { enabled: true, logoutSource: renderLogout }
+        }
+      }))
       provider.use(async (ctx, next) => {
         if (ctx.path === '/token') tokenRequests++
         await next()
@@ -124,7 +116,7 @@ export async function startProvider ({ accessTokenTtl }: { accessTokenTtl: numbe
 const hour = 60 * 60
 const day = 24 * hour
 
-/** The board belongs to the same house as the provider, so nobody is asked to consent: what it asks for is granted. */
+/** The board is the provider's own app: users are not asked for consent, its scopes are granted. */
 async function loadExistingGrant (ctx: ProviderContext) {
   const { provider, client: { clientId }, session } = ctx.oidc
   const grantId = session.grantIdFor(clientId)
@@ -140,10 +132,7 @@ function client (clientId: string): Client {
   return { clientId, clientSecret: randomBytes(32).toString('base64url') }
 }
 
-/**
- * oidc-provider prints its advice to production servers (keep your data in a database, use the newest Node.js) as
- * warnings. True, and not what should fill the screen of an example that keeps its data in memory on purpose.
- */
+/** Runs without oidc-provider's warnings for production servers: this example keeps its data in memory on purpose. */
 async function withoutAdvice<T> (run: () => T | Promise<T>): Promise<T> {
   const { warn } = console
   console.warn = (...parts: unknown[]) => { if (!String(parts[0]).includes('oidc-provider WARNING')) warn(...parts) }

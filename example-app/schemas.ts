@@ -1,4 +1,4 @@
-// The shapes of what the board and the API accept, as JSON Schema.
+// JSON Schemas of the requests that the board and the API accept.
 import { menu, statuses } from './orders.ts'
 
 export const newOrder = {

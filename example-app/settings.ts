@@ -1,25 +1,25 @@
-// The environment variables, checked. main.ts says what each one means.
+// Reads and checks the environment variables that main.ts lists.
 import type { StartOptions } from './start.ts'
 
 export const defaultPort = 3000
 
-/** @throws Error in words for the person at the terminal */
+/** @throws Error whose message is for the terminal */
 export function readSettings (env: NodeJS.ProcessEnv): StartOptions {
   const { ISSUER, CLIENT_ID, CLIENT_SECRET, SCOPE, API_URL, BASE_URL, PORT, HOST, SESSION_SECRET } = env
   const settings: StartOptions = { port: readPort(PORT), host: HOST || 'localhost' }
 
   if (BASE_URL) settings.baseUrl = readUrl('BASE_URL', BASE_URL)
   if (SESSION_SECRET) {
-    if (SESSION_SECRET.length < 32) throw new Error('SESSION_SECRET needs 32 characters at least.')
+    if (SESSION_SECRET.length < 32) throw new Error('SESSION_SECRET needs at least 32 characters.')
     settings.sessionSecret = SESSION_SECRET
   }
   if (!ISSUER) {
     if (CLIENT_ID || CLIENT_SECRET || API_URL) {
-      throw new Error('CLIENT_ID, CLIENT_SECRET and API_URL go with an ISSUER: set that too.')
+      throw new Error('CLIENT_ID, CLIENT_SECRET and API_URL go with an ISSUER: set ISSUER, too.')
     }
     return settings
   }
-  if (!CLIENT_ID) throw new Error('ISSUER needs a CLIENT_ID: the one that the provider gave you.')
+  if (!CLIENT_ID) throw new Error('ISSUER needs a CLIENT_ID: the one that the provider has assigned.')
   readUrl('ISSUER', ISSUER)
   settings.external = {
     issuer: ISSUER,

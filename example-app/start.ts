@@ -1,9 +1,9 @@
-// Puts the parts together: the provider, the API, and the board that stands between them and the browser.
+// Starts the parts: the provider, the API, and the board (app.ts) between them and the browser.
 import { randomBytes } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import { buildApp, type AppOptions } from './app.ts'
-import { startApi } from './api.ts'
-import { createEventLog, type EventLog } from './events.ts'
+import { startApi } from './orders-api.ts'
+import { createEventLog, type EventLog } from './event-log.ts'
 import { startProvider } from './provider.ts'
 
 export interface StartOptions {
@@ -16,7 +16,7 @@ export interface StartOptions {
   accessTokenTtl?: number
   sessionSecret?: string
   logger?: AppOptions['logger']
-  /** A provider to use instead of the embedded one, which then is not even loaded. */
+  /** A provider to use instead of the embedded one, which is not loaded then. */
   external?: ExternalProvider
 }
 
@@ -25,7 +25,7 @@ export interface ExternalProvider {
   clientId: string
   clientSecret?: string
   scope: string[]
-  /** An API of yours that answers like the embedded one, with a slash at the end. */
+  /** An API of yours that responds as the embedded one does, with a slash at the end. */
   apiUrl?: string
 }
 
@@ -55,7 +55,7 @@ export async function start (options: StartOptions = {}): Promise<Running> {
     let appUrl = options.baseUrl?.replace(/\/$/, '') ?? ''
     const events = createEventLog()
     const app = await buildApp({
-      baseUrl: () => appUrl, // asked when somebody logs in: by then the port is known
+      baseUrl: () => appUrl, // called at the first login: the port is known then
       issuer: provider?.issuer ?? external!.issuer,
       ...(provider ? { ...provider.boardClient, scope: provider.scope } : external!),
       apiUrl: api?.url ?? external?.apiUrl,

@@ -1,4 +1,4 @@
-// What may be said about an access token on a screen: enough to tell one from the next, and never the token.
+// What the screen shows of an access token: enough to tell one from the next, never the token.
 import { createHash } from 'node:crypto'
 import type { TokenSet } from 'fastify-oauth-session'
 
@@ -6,7 +6,7 @@ export interface TokenSummary {
   fingerprint: string
   /** Epoch seconds. */
   expiresAt?: number
-  /** Seconds from beginning to end, where the provider told. */
+  /** `expires_in`, in seconds, where the provider sent it. */
   lifetime?: number
 }
 
@@ -23,7 +23,7 @@ export function loginOf ({ recordId }: TokenSet): string | undefined {
   return recordId === undefined ? undefined : fingerprint(recordId)
 }
 
-/** Six hexadecimal digits. They are of a SHA-256 of many random bits: the token cannot be found from them. */
+/** Six hexadecimal digits of the token's SHA-256: the token cannot be derived from them. */
 export function fingerprint (token: string): string {
   return createHash('sha256').update(token).digest('hex').slice(0, 6)
 }

@@ -1,6 +1,6 @@
 /* global document, Event, FormData */
-import { call } from './client.js'
-import { element } from './log.js'
+import { call } from './call.js'
+import { element } from './event-list.js'
 
 const next = {
   ordered: ['baking', 'Start baking'],
@@ -8,7 +8,7 @@ const next = {
   ready: ['collected', 'Hand over'],
 }
 
-/** Shows the answer of the API: the orders, and who it says was asking with which token. */
+/** Shows the API's response: the orders, and the user and token that the API has seen. */
 export function showOrders ({ orders, seen }) {
   const focused = document.activeElement?.dataset.order ?? moved
   for (const column of document.querySelectorAll('.column')) {
@@ -19,8 +19,8 @@ export function showOrders ({ orders, seen }) {
     list.replaceChildren(...mine.map((order) => had.get(keyOf(order)) ?? card(order)))
   }
   lastSeen = seen
-  document.getElementById('seen').textContent = `The API answered ${seen.user}, who came with token ${seen.token}.`
-  // The board is read again and again: whoever works with the keyboard stays on the order they were on.
+  document.getElementById('seen').textContent = `The API responded to ${seen.user}, token ${seen.token}.`
+  // The board is redrawn after each call: the keyboard focus stays on its order.
   if (document.activeElement === document.body) document.querySelector(`[data-order="${focused}"]`)?.focus()
   moved = undefined
 }
@@ -28,12 +28,12 @@ export function showOrders ({ orders, seen }) {
 let moved
 let lastSeen
 
-/** The line about the last call stands beside the new token: it says that the call was made with the one before. */
+/** Says that the last call was made with the token before the new one. */
 export function tokenReplaced (previous) {
   if (lastSeen?.token !== previous) return
   const { user, token } = lastSeen
   document.getElementById('seen').textContent =
-    `The API answered ${user}, who came with token ${token}, replaced since.`
+    `The API responded to ${user}, token ${token}, replaced since.`
 }
 
 function keyOf ({ id, status, changedBy }) {

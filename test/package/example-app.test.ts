@@ -4,7 +4,7 @@ import type { Page } from 'playwright-core'
 import { start } from '../../example-app/start.ts'
 import { startChromium } from '../helpers/chromium.ts'
 
-/** Where the pictures go that a person looks at; not part of the repository. */
+/** Where SCREENSHOTS=1 puts pictures; not part of the repository. */
 const pictures = new URL('../../screenshots/', import.meta.url).pathname
 
 async function picture (page: Page, name: string): Promise<void> {
@@ -36,7 +36,7 @@ async function openBoard (t: Parameters<typeof startChromium>[0], accessTokenTtl
 }
 
 t.test(
-  'a person logs in by typing, sees who they are, outlives an expiry, works in two tabs, goes back, and logs out',
+  'a user logs in, sees their name, calls after an expiry, works in two tabs, goes back, and logs out',
   async t => {
     const board = await openBoard(t, 8)
     if (board === undefined) return
@@ -86,13 +86,13 @@ t.test(
     t.strictSame(problems, [])
   })
 
-t.test('a wrong password is said so, and may be typed again', async (t) => {
+t.test('a wrong password is reported, and may be typed again', async (t) => {
   const board = await openBoard(t, 30)
   if (board === undefined) return
   const { running, page } = board
   await page.goto(`${running.appUrl}/board`)
   await logIn(page, 'alice', 'wrong')
-  t.match(await page.getByRole('alert').innerText(), /do not go together/)
+  t.match(await page.getByRole('alert').innerText(), /Wrong user name or password/)
   t.equal(await page.evaluate('document.activeElement.id'), 'password')
   await logIn(page, 'alice', 'croissant')
   await page.waitForSelector('.order')
@@ -114,7 +114,7 @@ t.test('two users in two browsers do not see each other', async (t) => {
   await picture(second, '7-phone')
 })
 
-t.test('what happens in another browser of the same person is marked', async (t) => {
+t.test('events of another browser of the same user are marked', async (t) => {
   const board = await openBoard(t, 30)
   if (board === undefined) return
   const { running, context, page } = board
@@ -130,7 +130,7 @@ t.test('what happens in another browser of the same person is marked', async (t)
   t.equal(await marked.filter({ hasText: 'logged in' }).count(), 1, 'the own login is not marked')
 })
 
-t.test('pages that the app did not ask for look like the app', async (t) => {
+t.test('the plugin\'s pages and a missing page look like the app', async (t) => {
   const board = await openBoard(t, 30)
   if (board === undefined) return
   const { running, page, problems } = board
@@ -147,7 +147,7 @@ t.test('pages that the app did not ask for look like the app', async (t) => {
   t.strictSame(problems, [])
 })
 
-t.test('without scripts a person is told so, sees nothing that does not work, and can log out', async (t) => {
+t.test('without scripts the page says so, shows nothing that needs them, and can log out', async (t) => {
   const board = await openBoard(t, 30)
   if (board === undefined) return
   const { running, context } = board

@@ -1,4 +1,4 @@
-// As much of a browser as the demo needs: cookies, redirects, pages that go on by themselves, and forms. No scripts.
+// As much of a browser as the demo needs: cookies, redirects, refreshing pages, and forms. No scripts.
 import { request } from 'undici'
 
 export interface Page { url: string, status: number, body: string }
@@ -6,7 +6,7 @@ export interface Page { url: string, status: number, body: string }
 export interface Form { action: string, fields: Record<string, string> }
 
 export function createBrowser () {
-  // Like a browser's: by host, whatever the port. The cookies of two servers on one host must not collide.
+  // As in a browser: by host, for all ports. The cookies of two servers on one host must not collide.
   const jar = new Map<string, Map<string, { value: string, path: string }>>()
 
   async function send (url: string, { method = 'GET', accept = 'text/html', headers = {}, body }: {
@@ -24,7 +24,7 @@ export function createBrowser () {
       })
       for (const line of [response.headers['set-cookie'] ?? []].flat()) keep(hostname, line)
       const text = await response.body.text()
-      // POST /logout goes on to the provider from a page.
+      // POST /logout leads to the provider from a page.
       const onward =
         accept === 'text/html' ? /<meta http-equiv="refresh" content="0; url=([^"]*)">/.exec(text)?.[1] : undefined
       const redirected = response.statusCode >= 300 && response.statusCode <= 399

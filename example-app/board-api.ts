@@ -1,14 +1,14 @@
-// What the page's script calls. Each handler is one line: the call goes out as the person who is logged in, with a
-// token that is good, and nobody here has to know that tokens expire.
+// The routes that the page's script calls. A handler that calls the API is one line: request.oauth sends the call as
+// the user who is logged in, with a valid token, so that no handler has to know that tokens expire.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { EventLog } from './events.ts'
+import type { EventLog } from './event-log.ts'
 import type { NewOrder, Status } from './orders.ts'
 import { newOrder, orderChange, orderId } from './schemas.ts'
 import { loginOf, summarize } from './token-summary.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Why the call failed, for the list on the page. */
+    /** Why the call failed, for the list of events on the page. */
     failure: string | undefined
     /** The login that the call was made with. */
     login: string | undefined
@@ -18,7 +18,7 @@ declare module 'fastify' {
 export async function boardRoutes (app: FastifyInstance, { events }: { events: EventLog }): Promise<void> {
   app.addHook('onRequest', app.oauth.requireLogin({ provider: 'bakery' }))
 
-  // The token's remaining life, for the countdown: what is left of it is shown, the token is not.
+  // The token's remaining life, for the countdown. The token itself stays on the server.
   app.get('/session', async (request) => {
     const tokens = await request.oauth.tokens()
     return { user: request.oauth.user!.id, login: loginOf(tokens), now: Date.now(), token: summarize(tokens) }
@@ -32,10 +32,8 @@ export async function boardRoutes (app: FastifyInstance, { events }: { events: E
   await app.register(async (calls) => {
     calls.decorateRequest('failure')
     calls.decorateRequest('login')
-    calls.addHook('preHandler', onlyFromTheSamePerson)
-    calls.addHook('preHandler', async (request) => {
-      request.login = loginOf(await request.oauth.tokens())
-    })
+    calls.addHook('preHandler', onlyFromTheSameUser)
+    calls.addHook('preHandler', async (request) => { request.login = loginOf(await request.oauth.tokens()) })
     calls.addHook('onError', async (request, _reply, error) => { request.failure = error.message })
     calls.addHook('onResponse', async (request, reply) => {
       const { oauth: { user }, login, failure } = request
@@ -45,9 +43,7 @@ export async function boardRoutes (app: FastifyInstance, { events }: { events: E
       events.publish(user.id, { kind: reply.statusCode >= 400 ? 'problem' : 'call', text, login })
     })
 
-    calls.get('/orders', async (request) => {
-      return await request.oauth.get('orders').json()
-    })
+    calls.get('/orders', async (request) => await request.oauth.get('orders').json())
 
     calls.post<{ Body: NewOrder }>('/orders', { schema: { body: newOrder } }, async (request, reply) => {
       reply.code(201)
@@ -60,18 +56,16 @@ export async function boardRoutes (app: FastifyInstance, { events }: { events: E
       return await request.oauth.patch(`orders/${request.params.id}`, { json: request.body }).json()
     })
 
-    calls.get('/userinfo', async (request) => {
-      return await request.oauth.userinfo()
-    })
+    calls.get('/userinfo', async (request) => await request.oauth.userinfo())
   })
 }
 
 /**
- * Each tab says whose board it shows. Where somebody else has logged in since, in another tab, the call is refused
- * instead of being made in their name. A page of another site cannot send this header: nor can it post orders.
+ * Each tab names the user whose board it shows. Where another user has logged in since, in another tab, the call is
+ * refused instead of being made as that user. A page of another site cannot send this header, so it cannot post orders.
  */
-async function onlyFromTheSamePerson (request: FastifyRequest, reply: FastifyReply) {
+async function onlyFromTheSameUser (request: FastifyRequest, reply: FastifyReply) {
   if (request.headers['x-board-of'] === encodeURIComponent(request.oauth.user!.id)) return
-  request.failure = 'the tab that asked shows the board of another person'
-  return reply.code(409).send({ message: 'Somebody else is logged in now' })
+  request.failure = 'the tab shows the board of another user'
+  return reply.code(409).send({ message: 'Another user is logged in now' })
 }

@@ -1,11 +1,11 @@
 /* global document, fetch */
-// Calls of this tab to its own server. Each says whose board it is, so that a tab which was left open never acts for
-// somebody else who has logged in since.
+// Calls of this tab to its own server. Each names the user of the board, so that a tab that was left open never acts
+// as another user who has logged in since.
 const board = document.getElementById('board')
 
 export const user = board.dataset.user
 
-/** Returns `{ ok, status, body }`; a server that does not answer counts as status 0. */
+/** Returns `{ ok, status, body }`; status 0 where the server does not respond. */
 export async function call (method, path, body) {
   const headers = { accept: 'application/json', 'x-board-of': encodeURIComponent(user) }
   if (body !== undefined) headers['content-type'] = 'application/json'
@@ -13,21 +13,21 @@ export async function call (method, path, body) {
     const response = await fetch(`/api/${path}`, { method, headers, body: body && JSON.stringify(body) })
     const answer = { ok: response.ok, status: response.status, body: await response.json().catch(() => ({})) }
     if (answer.status === 401) end('You are logged out.', 'Log in again')
-    if (answer.status === 409) end('Somebody else has logged in, in another tab.', 'Show their board')
+    if (answer.status === 409) end('Another user has logged in, in another tab.', 'Show their board')
     return answer
   } catch {
-    return { ok: false, status: 0, body: { message: 'The board’s server does not answer.' } }
+    return { ok: false, status: 0, body: { message: 'The board’s server does not respond.' } }
   }
 }
 
 const endings = []
 
-/** Runs when this tab has nothing more to show: the person is logged out, or is another. */
+/** `stop` runs when this tab's login has ended, or is another user's. */
 export function whenEnded (stop) {
   endings.push(stop)
 }
 
-/** This tab is done. It says why, and offers the way on. */
+/** Ends this tab's board: shows why, and a link on. */
 export function end (text, link) {
   if (board.inert) return
   board.inert = true

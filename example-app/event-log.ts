@@ -1,21 +1,18 @@
-// What happened to whom, newest last: the list that the page shows, and its live stream (Server-Sent Events).
+// The events of each user, newest last: the list on the page, and its live stream (Server-Sent Events).
 import { PassThrough, type Readable } from 'node:stream'
 import type { TokenSummary } from './token-summary.ts'
 
-export interface Happening {
+export interface NewEvent {
   kind: 'login' | 'refresh' | 'call' | 'problem' | 'logout'
   text: string
-  /**
-   * The login that it belongs to, where that is known: the same for every tab of one browser, another in another
-   * browser.
-   */
+  /** The login that it belongs to, where that is known: all tabs of one browser share it. */
   login?: string
-  /** For `login` and `refresh`: the token that came, by its fingerprint, and the one that it replaced. */
+  /** For `login` and `refresh`: the fingerprints of the new token and of the one that it replaced. */
   token?: TokenSummary & { previous?: string, rotated?: boolean }
 }
 
-/** `id` is also when it happened, in epoch milliseconds. */
-export type LoggedEvent = Happening & { id: number }
+/** `id` is also the time of the event, in epoch milliseconds. */
+export type LoggedEvent = NewEvent & { id: number }
 
 export type EventLog = ReturnType<typeof createEventLog>
 
@@ -34,16 +31,16 @@ export function createEventLog () {
   }, heartbeatMs).unref()
 
   return {
-    publish (userId: string, happening: Happening): void {
-      // Ids go on rising over restarts, so that a browser which comes back with `Last-Event-ID` misses nothing.
-      const event = { ...happening, id: lastId = Math.max(lastId + 1, Date.now()) }
+    publish (userId: string, event: NewEvent): void {
+      // Ids rise over restarts, too: a browser that comes back with `Last-Event-ID` misses nothing.
+      const logged = { ...event, id: lastId = Math.max(lastId + 1, Date.now()) }
       const log = logs.get(userId) ?? []
       logs.delete(userId) // and set again: the map stays in the order of use
-      logs.set(userId, [...log, event].slice(-eventsKept))
+      logs.set(userId, [...log, logged].slice(-eventsKept))
       if (logs.size > usersKept) logs.delete(logs.keys().next().value!)
       for (const stream of streams.get(userId) ?? []) {
         if (stream.writableLength > slowReaderBytes) stream.destroy()
-        else stream.write(encode(event))
+        else stream.write(encode(logged))
       }
     },
 
@@ -64,7 +61,7 @@ export function createEventLog () {
       return stream
     },
 
-    /** Ends this user's streams. Browsers come back at once, and the route's guard decides who may. */
+    /** Ends this user's streams. Browsers reconnect at once; the route's guard refuses those that are logged out. */
     disconnect (userId: string): void {
       for (const stream of streams.get(userId) ?? []) stream.end()
     },

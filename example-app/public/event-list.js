@@ -1,18 +1,18 @@
 /* global document, EventSource */
-// The live list. The server sends what this person has not seen; a tab in the background lets go of its connection,
-// since a browser has only six for one server.
+// The live list of events. A tab in the background closes its connection, since a browser has only six for one server;
+// when it is back, the server sends what it has missed.
 const list = document.getElementById('log')
 const longest = 60
 let source
 let lastId = 0
 let login
 
-/** This browser's login: what belongs to another one of the same person is marked. */
+/** Sets this browser's login: events of other logins of the same user are marked. */
 export function setLogin (mine) {
   login = mine
 }
 
-/** Listens while the tab is seen. `onEvent` gets each new event; `onRefused` is called where the server says no. */
+/** Listens while the tab is visible. `onEvent` gets each new event; `onRefused` is called where the server refuses. */
 export function listen ({ onEvent, onRefused }) {
   source?.close()
   source = new EventSource('/api/events')
@@ -35,7 +35,7 @@ export function stopListening () {
 
 function show ({ id, kind, text, token, login: whose }) {
   const newest = list.firstElementChild
-  // "GET orders: 200 in 12 ms", again and again: one line with a number, as long as nothing else comes between.
+  // "GET orders: 200 in 12 ms", again and again: one line with a count, until another event follows.
   const elsewhere = login !== undefined && whose !== undefined && whose !== login
   const group = kind === 'call' ? `${elsewhere} ${text.replace(/ in \d+ ms$/, '')}` : undefined
   if (group && newest?.dataset.group === group) {
@@ -60,7 +60,7 @@ function show ({ id, kind, text, token, login: whose }) {
 
 function describe ({ fingerprint, previous, lifetime, rotated }) {
   const change = previous ? `${previous} → ${fingerprint}` : fingerprint
-  const life = lifetime ? `, good for ${lifetime} s` : ''
+  const life = lifetime ? `, expires in ${lifetime} s` : ''
   return change + life + (rotated === undefined ? '' : rotated ? ', refresh token rotated' : ', refresh token kept')
 }
 
@@ -70,7 +70,7 @@ function clock (milliseconds) {
 
 export function element (name, text, className) {
   const made = document.createElement(name)
-  made.textContent = text // never innerHTML: orders and names are other people's words
+  made.textContent = text // never innerHTML: orders and names are untrusted
   if (className) made.className = className
   return made
 }

@@ -1,19 +1,19 @@
 /* global document */
 // The countdown of this login's access token. It follows the chain of refreshes: an event about a token that replaced
-// ours is about ours, also where it was another tab that made it happen; other logins of the same person are not.
+// this one counts, also where another tab caused it; events of other logins of the same user do not.
 const id = (name) => document.getElementById(name)
 let token
 let clockOffset = 0
 let refreshes = 0
 
-/** The answer of /api/session: the token as it is now, and what time it is on the server. */
+/** Takes the response of /api/session: the token as it is now, and the server's time. */
 export function setToken (session) {
   token = session.token
   clockOffset = session.now - Date.now()
   draw()
 }
 
-/** Returns whether it was this login's token that was replaced. */
+/** Returns whether the token that was replaced is this login's. */
 export function tokenRefreshed (next) {
   if (!token || next.previous !== token.fingerprint) return false
   token = next
@@ -22,7 +22,7 @@ export function tokenRefreshed (next) {
   return true
 }
 
-/** The login is over, and its token with it: it has no time left, whatever it was good for. */
+/** Shows that the login has ended, and its token with it. */
 export function drawEnded () {
   token = undefined
   id('ring-left').setAttribute('stroke-dasharray', '0 100')
@@ -36,20 +36,20 @@ export function draw () {
   id('token-fingerprint').textContent = token.fingerprint
   id('token-refreshes').textContent = refreshes
   const lifetime = token.lifetime ?? Infinity
-  const renewedFrom = Math.min(5, lifetime / 2) // as `expiryLeeway` has it
+  const refreshedFrom = Math.min(5, lifetime / 2) // seconds: `expiryLeeway` in app.ts
   const left = token.expiresAt && Math.min(lifetime, Math.max(0, token.expiresAt - (Date.now() + clockOffset) / 1000))
   const share = left === undefined ? 1 : Math.min(1, left / (token.lifetime ?? 60))
   id('ring-left').setAttribute('stroke-dasharray', `${share * 100} 100`)
   id('ring-text').textContent = left === undefined ? '∞' : shorten(left)
-  id('token').dataset.state = left === undefined || left > renewedFrom ? 'good' : left > 0 ? 'ending' : 'over'
+  id('token').dataset.state = left === undefined || left > refreshedFrom ? 'good' : left > 0 ? 'ending' : 'over'
   id('token-life').textContent =
     left === undefined
-      ? 'not told by the provider'
-      : left > renewedFrom
+      ? 'unknown: the provider does not say'
+      : left > refreshedFrom
         ? `${lengthen(left)} left`
         : left > 0
-          ? 'the next call renews it'
-          : 'over; the next call renews it'
+          ? 'the next call refreshes it'
+          : 'over; the next call refreshes it'
 }
 
 function shorten (seconds) {

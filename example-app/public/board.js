@@ -1,9 +1,9 @@
 /* global document, setInterval, clearInterval, window */
-// The page's script: calls, shows, and listens. It knows no token.
-import { call, end, user, whenEnded } from './client.js'
-import { element, listen, setLogin, stopListening } from './log.js'
+// The board's script: calls, shows the responses, and follows the events. It holds no token.
+import { call, end, user, whenEnded } from './call.js'
+import { element, listen, setLogin, stopListening } from './event-list.js'
 import { showOrders, takeOrders, tokenReplaced } from './orders.js'
-import { draw, drawEnded, setToken, tokenRefreshed } from './token.js'
+import { draw, drawEnded, setToken, tokenRefreshed } from './countdown.js'
 
 const id = (name) => document.getElementById(name)
 const showsOrders = id('orders') !== null
@@ -35,7 +35,7 @@ async function resume () {
   if (document.visibilityState !== 'visible' || id('board').inert) return
   const session = await call('GET', 'session')
   if (session.ok && session.body.user !== user) {
-    return end('Somebody else has logged in, in another tab.', 'Show their board')
+    return end('Another user has logged in, in another tab.', 'Show their board')
   }
   if (session.status === 401) return
   if (session.ok) {
@@ -59,7 +59,7 @@ function pause () {
 }
 
 const openedAt = Date.now()
-id('board').hidden = false // without this script there is nothing in it to use
+id('board').hidden = false // it needs this script
 const drawing = setInterval(draw, 250)
 id('call-once').addEventListener('click', callOnce)
 id('call-burst').addEventListener('click', callBurst)

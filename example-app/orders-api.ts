@@ -1,5 +1,5 @@
-// The orders API: a resource server of its own, on its own port. It knows no sessions and no cookies. Whoever calls it
-// brings a bearer token (RFC 6750), and it asks the provider about every one.
+// The orders API: a resource server of its own, on its own port, without sessions or cookies. Each request needs a
+// bearer token (RFC 6750), and the API asks the provider about each token (introspection.ts).
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 import { createIntrospector } from './introspection.ts'
 import { createOrderBook, type NewOrder, type Status } from './orders.ts'
@@ -9,13 +9,13 @@ import { fingerprint } from './token-summary.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Who calls the API, and the fingerprint of the token they called with. */
+    /** The user that the token stands for, and the token's fingerprint. */
     caller: { user: string, token: string }
   }
 }
 
 export interface RunningApi {
-  /** What the routes are relative to, with a slash at the end. */
+  /** The base of the routes, with a slash at the end. */
   url: string
   close (): Promise<void>
 }
@@ -39,34 +39,24 @@ export async function startApi ({ issuer, client }: { issuer: string, client: Cl
   })
 
   await api.register(async (v1) => {
-    // `seen` is for the screen: proof, from the API itself, of who called and with which token.
+    // `seen` is for the screen: which user and which token the API itself has seen.
     v1.get('/orders', async ({ caller }) => ({ orders: book.list(), seen: caller }))
 
     v1.post<{ Body: NewOrder }>('/orders', { schema: { body: newOrder } }, async ({ body, caller }, reply) => {
       return reply.code(201).send(book.add(body, caller.user))
     })
 
-    v1.patch<{ Params: { id: number }, Body: { status: Status } }>(
-      '/orders/:id',
-      {
-        schema: { params: orderId, body: orderChange }
-      },
-      async ({ params, body, caller }, reply) => {
-        return (
-          book.move(params.id, body.status, caller.user) ?? reply.code(404).send({ message: `No order ${params.id}` })
-        )
-      }
-    )
-  },
-  { prefix: '/v1' }
-  )
+    v1.patch<{ Params: { id: number }, Body: { status: Status } }>('/orders/:id', {
+      schema: { params: orderId, body: orderChange }
+    }, async ({ params: { id }, body, caller }, reply) => {
+      return book.move(id, body.status, caller.user) ?? reply.code(404).send({ message: `No order ${id}` })
+    })
+  }, { prefix: '/v1' })
 
   return { url: `${await api.listen({ port: 0, host: '127.0.0.1' })}/v1/`, close: () => api.close() }
 }
 
 function challenge (reply: FastifyReply, status: 401 | 403, value: string) {
-  return reply
-    .code(status)
-    .header('www-authenticate', value)
-    .send({ message: status === 401 ? 'A valid token is needed' : 'The token is not for orders' })
+  const message = status === 401 ? 'A valid token is needed' : 'The token is not for orders'
+  return reply.code(status).header('www-authenticate', value).send({ message })
 }
