@@ -1,6 +1,6 @@
 import type { Dispatcher } from 'undici'
 import { ApiUnavailableError, InvalidOptionsError, InvalidResponseError, OAuthError } from '../errors.ts'
-import { asResponseData, type BufferedAnswer, readWhole, type ResponseData } from '../http/response.ts'
+import { asResponseData, type BufferedResponse, readWhole, type ResponseData } from '../http/response.ts'
 import type { Transport, TransportRequest } from '../http/transport.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
 import { appendQuery, type RequestParameters, setParameters } from '../oauth/urls.ts'
@@ -12,12 +12,7 @@ import { printable } from '../util/redact.ts'
 import { checkCallOptions } from './call-options.ts'
 import { type CallSender, OAuthCall } from './call.ts'
 import {
-  type CallBody,
-  type CallHeaders,
-  copyHeaders,
-  discardBody,
-  prepareBody,
-  type PreparedBody
+  type CallBody, type CallHeaders, copyHeaders, discardBody, prepareBody, type PreparedBody
 } from './request-body.ts'
 import { assertResourceUrl, resolveResourceUrl, resolveUrl } from './resource-url.ts'
 import { MAX_SENDS } from './retry.ts'
@@ -36,11 +31,11 @@ export interface CallOptions extends Omit<
   body?: CallBody
   /** Header fields: an object, a list of pairs, or Headers. An `authorization` is replaced by the token. */
   headers?: CallHeaders
-  /** Ends this call, and nothing else: a refresh that it waits for goes on. */
+  /** Ends this call alone: a refresh that it waits for goes on. */
   signal?: AbortSignal | null
   /** Parameters that are added to the URL's query. */
   query?: Record<string, unknown>
-  /** Sends the call without the token, wherever it goes. */
+  /** Sends the call without the token; it may go anywhere then. */
   withholdToken?: boolean
   /** Bytes that `.json()`, `.text()` and `.bytes()` read at most. Default 16 MiB. */
   maxResponseSize?: number
@@ -49,22 +44,20 @@ export interface CallOptions extends Omit<
 const MAX_RESPONSE_SIZE = 16 * 1024 * 1024
 
 /**
- * An HTTP client that is authorized as one account: checks where each call goes, adds the token, retries once after a
- * 401.
+ * An HTTP client that is authorized as one account: checks the URL of each call, adds the token, and sends the call
+ * again with a newer token after a 401.
  */
 export class AuthorizedClient {
-  /** Asked at each call, never before; may throw FST_OAUTH_LOGIN_REQUIRED. */
+  /** Called for each call, not before; may throw FST_OAUTH_LOGIN_REQUIRED. */
   readonly config: () => ProviderConfig
   readonly transport: Transport
-  /** Asked at each call that has the token; may throw FST_OAUTH_LOGIN_REQUIRED. */
+  /** Called for each call that has the token; may throw FST_OAUTH_LOGIN_REQUIRED. */
   readonly source: () => TokenSource
   /** Run after the provider's own. */
   readonly hooks: ProviderHooks | undefined
 
   constructor (
-    config: ProviderConfig | (() => ProviderConfig),
-    transport: Transport,
-    source: () => TokenSource,
+    config: ProviderConfig | (() => ProviderConfig), transport: Transport, source: () => TokenSource,
     hooks?: ProviderHooks
   ) {
     this.config = typeof config === 'function' ? config : () => config
@@ -79,7 +72,7 @@ export class AuthorizedClient {
   }
 
   /**
-   * Sends a call. Whatever is wrong with it comes as a rejection, never as an exception.
+   * Sends a call. What is wrong with it is a rejection, never an exception.
    * @param url relative to the first resource server, or absolute below any of them
    */
   call (method: string | undefined, url: string | URL, options?: CallOptions): OAuthCall {
@@ -87,23 +80,20 @@ export class AuthorizedClient {
   }
 }
 
-/** One call of one client, sent once (and again after a 401) in one of two ways. */
+/** One call, sent as a stream or read whole; again after a 401. */
 class AuthorizedCall implements CallSender {
   readonly #client: AuthorizedClient
   readonly #method: string | undefined
   readonly #url: string | URL
   readonly #options: CallOptions | undefined
-  /** It is undici that works on the call now: what fails is the transport, not a hook or an option. */
-  #onItsWay = false
+  /** Whether undici has the request: what fails then is the transport, not a hook or an option. */
+  #isSent = false
   #sent: Pick<TransportRequest, 'method' | 'url'> | undefined
   provider = ''
   secret: string | undefined
 
   constructor (
-    client: AuthorizedClient,
-    method: string | undefined,
-    url: string | URL,
-    options: CallOptions | undefined
+    client: AuthorizedClient, method: string | undefined, url: string | URL, options: CallOptions | undefined
   ) {
     this.#client = client
     this.#method = method
@@ -114,13 +104,13 @@ class AuthorizedCall implements CallSender {
   stream (): Promise<ResponseData> {
     const { transport } = this.#client
     return this.#send(request => transport.stream(request), async (refused) => {
-      // Read before anything else is asked for: until then its connection is taken, perhaps the only one.
+      // Read first: until then it holds its connection, perhaps the only one.
       const whole = await readWhole(refused, this.#limit)
       return () => asResponseData(whole)
     })
   }
 
-  buffered (accept?: string): Promise<BufferedAnswer> {
+  buffered (accept?: string): Promise<BufferedResponse> {
     const { transport } = this.#client
     const reading = { limit: this.#limit, pool: 'api' } as const
     return this.#send((request) => {
@@ -133,35 +123,34 @@ class AuthorizedCall implements CallSender {
     return this.#client.parse(text)
   }
 
-  async rest (data: ResponseData): Promise<BufferedAnswer> {
+  async rest (data: ResponseData): Promise<BufferedResponse> {
     try {
-      this.#onItsWay = true
+      this.#isSent = true
       return await readWhole(data, this.#limit)
     } catch (error) {
-      throw this.#explained(error)
+      throw this.#asError(error)
     }
   }
 
-  /** Method and path of what was sent last, without the query: that may hold the token. */
+  /** Method and path of what was sent last; the query is left out, it may hold the token. */
   get target (): string {
     if (this.#sent === undefined) return ''
-    const {
-      method,
-      url: { pathname }
-    } = this.#sent
-    const path =
-      this.secret === undefined || this.secret === '' ? pathname : pathname.replaceAll(this.secret, '[redacted]')
-    return printable(`${method} ${path}`)
+    const { method, url: { pathname } } = this.#sent
+    return printable(`${method} ${this.#redacted(pathname)}`)
+  }
+
+  #redacted (text: string): string {
+    return this.secret === undefined || this.secret === '' ? text : text.replaceAll(this.secret, '[redacted]')
   }
 
   get #limit (): number { return this.#options?.maxResponseSize ?? MAX_RESPONSE_SIZE }
 
   /**
    * @param transmit hands the request to undici
-   * @param settle ends a refused answer, so that its connection is free, and returns what gives it back
+   * @param free reads a refused response, so that its connection is free, and returns what gives it to the caller
    */
-  async #send<T extends ResponseData | BufferedAnswer> (
-    transmit: (request: TransportRequest) => Promise<T>, settle: (refused: T) => (() => T) | Promise<() => T>
+  async #send<T extends ResponseData | BufferedResponse> (
+    transmit: (request: TransportRequest) => Promise<T>, free: (refused: T) => (() => T) | Promise<() => T>
   ): Promise<T> {
     const { body, signal, withholdToken } = this.#options ?? NO_OPTIONS
     try {
@@ -170,28 +159,28 @@ class AuthorizedCall implements CallSender {
       this.provider = config.name
       const preparing = this.#prepare(config)
       const { request, replayable } = preparing instanceof Promise ? await preparing : preparing
-      const source = withholdToken === true ? NOBODY : this.#client.source()
+      const source = withholdToken === true ? NO_TOKEN_SOURCE : this.#client.source()
 
-      const granted = source.current(replayable)
-      let grant = granted instanceof Promise ? await unlessAborted(granted, signal) : granted
+      const current = source.current(replayable)
+      let snapshot = current instanceof Promise ? await unlessAborted(current, signal) : current
       for (let sends = 1; ; sends++) {
-        const answer = await this.#transmit(request, grant, config, transmit)
-        if (answer.statusCode !== 401) {
-          source.accepted(grant)
-          return answer
+        const response = await this.#transmit(request, snapshot, config, transmit)
+        if (response.statusCode !== 401) {
+          source.accepted(snapshot)
+          return response
         }
-        if (!replayable || sends === MAX_SENDS || isInsufficientScope(answer.headers)) return answer
+        if (!replayable || sends === MAX_SENDS || isInsufficientScope(response.headers)) return response
 
-        // The token may have been revoked, its end misjudged, or it was replaced while the call was on its way.
-        const giveBack = await settle(answer)
-        this.#onItsWay = false
-        const newer = await unlessAborted(source.renew(grant), signal)
+        // The token was revoked, it expired earlier than it said, or it was replaced while the call was on its way.
+        const giveBack = await free(response)
+        this.#isSent = false
+        const newer = await unlessAborted(source.renew(snapshot), signal)
         if (newer === undefined) return giveBack()
-        grant = newer
+        snapshot = newer
       }
     } catch (error) {
       discardBody(body)
-      throw this.#explained(error)
+      throw this.#asError(error)
     }
   }
 
@@ -213,7 +202,7 @@ class AuthorizedCall implements CallSender {
       request: {
         url,
         method: this.#method ?? method?.toUpperCase() ?? 'GET',
-        headers: requestHeaders(headers, prepared, withholdToken),
+        headers: headersOf(headers, prepared, withholdToken),
         body: prepared.body,
         signal: signal ?? undefined,
         options: rest
@@ -225,32 +214,28 @@ class AuthorizedCall implements CallSender {
   }
 
   #transmit<T>(
-    request: TransportRequest,
-    { tokens }: TokenSnapshot,
-    config: ProviderConfig,
+    request: TransportRequest, { tokens }: TokenSnapshot, config: ProviderConfig,
     transmit: (request: TransportRequest) => Promise<T>
   ): Promise<T> {
-    // What a hook adds is meant for the servers that get the token (a secret header, a client id).
-    if (tokens === NO_TOKENS) return this.#hand(request, tokens, transmit)
+    // A hook may add a secret header that is meant for the servers that get the token.
+    if (tokens === NO_TOKENS) return this.#handOver(request, tokens, transmit)
     const { protectedRequest } = combineHooks(config.hooks, this.#client.hooks)
     const placed = placeToken(request, tokens, config)
-    if (protectedRequest === undefined) return this.#hand(placed, tokens, transmit)
-    return this.#hooked(protectedRequest, placed, config).then(changed => this.#hand(changed, tokens, transmit))
+    if (protectedRequest === undefined) return this.#handOver(placed, tokens, transmit)
+    return this.#runHook(protectedRequest, placed, config).then(changed => this.#handOver(changed, tokens, transmit))
   }
 
-  #hand<T>(
-    request: TransportRequest,
-    { accessToken }: TokenSet,
-    transmit: (request: TransportRequest) => Promise<T>
+  #handOver<T>(
+    request: TransportRequest, { accessToken }: TokenSet, transmit: (request: TransportRequest) => Promise<T>
   ): Promise<T> {
     this.secret = accessToken
     this.#sent = request
-    this.#onItsWay = true
+    this.#isSent = true
     return transmit(request)
   }
 
-  // What the hook makes of the URL is checked like what the handler passed.
-  async #hooked (
+  // The hook may change the URL: it is checked again.
+  async #runHook (
     hook: NonNullable<ProviderHooks['protectedRequest']>, request: TransportRequest, config: ProviderConfig
   ): Promise<TransportRequest> {
     const { url, method, headers, body } = request
@@ -265,9 +250,9 @@ class AuthorizedCall implements CallSender {
     return { ...request, ...hooked, body: hooked.body as TransportRequest['body'] }
   }
 
-  /** The error that the caller gets: their own where they ended the call, else a typed one without any secret. */
-  #explained (error: unknown): unknown {
-    const { provider, secret } = this
+  /** The error for the caller: the signal's reason where it has ended the call, else a typed one without any secret. */
+  #asError (error: unknown): unknown {
+    const { provider } = this
     const { signal, body } = this.#options ?? NO_OPTIONS
     if (signal?.aborted === true) return signal.reason
     if (error instanceof InvalidResponseError && error.provider === undefined) {
@@ -278,14 +263,13 @@ class AuthorizedCall implements CallSender {
     }
     if (
       error instanceof OAuthError ||
-      !this.#onItsWay ||
+      !this.#isSent ||
       error === (body as { errored?: unknown } | undefined)?.errored
     ) { return error }
 
     const { name, code = '', message: told } = error as Error & { code?: string }
-    // A mock's error shows the whole request.
-    const message = secret === undefined || secret === '' ? told : told.replaceAll(secret, '[redacted]')
-    if (CALLERS_MISTAKES.includes(code)) {
+    const message = this.#redacted(told) // a mock's error shows the whole request
+    if (INVALID_CALL_CODES.includes(code)) {
       return new InvalidOptionsError(
         `a call to an API of provider "${provider}" cannot be sent (${this.target}): ${message}`,
         { provider }
@@ -303,33 +287,30 @@ interface Prepared {
 }
 
 const NO_OPTIONS: CallOptions = {}
-/** What undici says about options and headers that make no request. */
-const CALLERS_MISTAKES = ['UND_ERR_INVALID_ARG', 'UND_ERR_NOT_SUPPORTED', 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH']
+/** undici's codes for options and headers that make no request. */
+const INVALID_CALL_CODES = ['UND_ERR_INVALID_ARG', 'UND_ERR_NOT_SUPPORTED', 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH']
 
-// A call that is to go out without a token has nothing to refresh.
 const NO_TOKENS = { accessToken: '', tokenType: '', scope: [], raw: {} }
-const NOBODY: TokenSource = {
+const NO_TOKEN_SOURCE: TokenSource = {
   current: () => ({ tokens: NO_TOKENS, version: 0 }),
   renew: async () => undefined,
   accepted: () => {}
 }
 
-function requestHeaders (
-  headers: CallHeaders,
-  { contentType }: PreparedBody,
-  withheld: boolean | undefined
+function headersOf (
+  headers: CallHeaders, { contentType }: PreparedBody, withheld: boolean | undefined
 ): TransportRequest['headers'] {
   const copy = copyHeaders(headers, withheld)
   if (contentType !== undefined) copy['content-type'] ??= contentType
   return copy
 }
 
-// More of the same token would not help: the user has not been asked for that scope (RFC 6750, section 3.1).
+// A newer token would not help: the user has not granted that scope (RFC 6750, section 3.1).
 function isInsufficientScope (headers: Record<string, string | string[] | undefined>): boolean {
   return String(headers['www-authenticate'] ?? '').includes('insufficient_scope')
 }
 
-/** Stops waiting when the signal says so; what was waited for goes on. */
+/** Stops waiting when the signal is aborted; the work goes on. */
 async function unlessAborted<T> (work: Promise<T>, signal: AbortSignal | null | undefined): Promise<T> {
   if (signal === undefined || signal === null) return await work
   let stop = () => {}

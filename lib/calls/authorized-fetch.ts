@@ -11,19 +11,12 @@ import { type CallBody, copyHeaders, prepareBody, type PreparedBody } from './re
 import { assertTransport, isResourceUrl } from './resource-url.ts'
 
 const MAX_REDIRECTS = 20
-/** What may follow a redirect to somebody the user's name means nothing to. */
-const ANONYMOUS_HEADERS = [
-  'accept',
-  'accept-encoding',
-  'accept-language',
-  'content-encoding',
-  'content-language',
-  'content-type',
-  'user-agent'
-]
-/** What belongs to the origin it was meant for, though the token may go to the next one as well. */
+/** Headers that do not name the user, and may follow a redirect away from the resource servers. */
+const ANONYMOUS_HEADERS = ['accept', 'accept-encoding', 'accept-language', 'content-encoding', 'content-language',
+  'content-type', 'user-agent']
+/** Headers for one origin, though the token may go to another resource server as well. */
 const ORIGIN_HEADERS = ['cookie', 'proxy-authorization']
-/** Methods that the fetch standard keeps out: they hand a request's headers back, or make a tunnel. */
+/** Methods that the fetch standard forbids: they return a request's headers, or make a tunnel. */
 const FORBIDDEN_METHODS = ['CONNECT', 'TRACE', 'TRACK']
 
 interface FetchRequest {
@@ -37,9 +30,8 @@ interface FetchRequest {
 
 /**
  * `fetch` as the current account: the same checks and the same retry as every other call, redirects followed hop by
- * hop. A hop that leaves the resource servers goes on without the token and without any header that could name the
- * user. As in a browser, `Set-Cookie` is not among the answer's headers: a handler that returns the answer must not
- * hand it on.
+ * hop. After a hop that leaves the resource servers, requests carry no token and no header that could name the user. As
+ * in a browser, the response has no `Set-Cookie` header: a handler that returns it must not pass it on.
  */
 export function createAuthorizedFetch (
   client: AuthorizedClient,
@@ -66,22 +58,19 @@ export function createAuthorizedFetch (
       // Once outside, the way back in does not bring the token back: the other side chose where it leads.
       trusted &&= isResourceUrl(to, provider)
       if (!trusted) assertNotInside(from, to, provider)
-      request = followed(request, answer.statusCode, to, trusted, to.origin !== from.origin)
+      request = redirected(request, answer.statusCode, to, trusted, to.origin !== from.origin)
     }
   }
 }
 
 async function sendWithToken (
-  client: AuthorizedClient,
-  { url, method, headers, body, signal }: FetchRequest
+  client: AuthorizedClient, { url, method, headers, body, signal }: FetchRequest
 ): Promise<ResponseData> {
   return await client.call(method, url, { headers, body: body.body as CallBody, signal: signal ?? null })
 }
 
 async function sendAnonymous (
-  transport: Transport,
-  { url, method, headers, body, signal }: FetchRequest,
-  { name: provider }: ProviderConfig
+  transport: Transport, { url, method, headers, body, signal }: FetchRequest, { name: provider }: ProviderConfig
 ): Promise<ResponseData> {
   try {
     return await transport.stream({ url: url as URL, method, headers, body: body.body, signal })
@@ -95,9 +84,7 @@ async function sendAnonymous (
 }
 
 async function readRequest (
-  input: Parameters<typeof fetch>[0],
-  init: RequestInit,
-  { name: provider }: ProviderConfig
+  input: Parameters<typeof fetch>[0], init: RequestInit, { name: provider }: ProviderConfig
 ): Promise<FetchRequest> {
   checkFetchInit(init, provider)
   const given = typeof input === 'string' || input instanceof URL ? undefined : input
@@ -105,7 +92,7 @@ async function readRequest (
   if (FORBIDDEN_METHODS.includes(method)) throw new TypeError(`fetch failed: ${method} is not allowed`)
   const signal = (init.signal === undefined ? given?.signal : init.signal) ?? undefined
   signal?.throwIfAborted()
-  // As the standard has it, those of `init` come in place of the request's, and not on top of them.
+  // By the fetch standard, the headers of `init` replace those of the request.
   const headers = copyHeaders((init.headers ?? given?.headers) as Headers | undefined)
   headers.accept ??= '*/*'
   headers['accept-encoding'] ??= CODINGS
@@ -124,12 +111,12 @@ async function readRequest (
   }
 }
 
-// Read whole: only so can it be sent again after a 401 or a redirect.
+// Read whole, so that it can be sent again after a 401 or a redirect.
 async function bodyOf (request: Request | undefined): Promise<Buffer | undefined> {
   return request === undefined || request.body === null ? undefined : Buffer.from(await request.arrayBuffer())
 }
 
-// Where the standard names a content type, undici's own calls have none.
+// The content types of the fetch standard, which undici's own calls do not add.
 async function readBody (source: CallBody | undefined): Promise<PreparedBody> {
   const body = await prepareBody(
     source instanceof ReadableStream ? Readable.fromWeb(source as import('node:stream/web').ReadableStream) : source,
@@ -150,14 +137,14 @@ function targetOf (location: string, from: URL, { tokenPlacement }: ProviderConf
     throw new TypeError('fetch failed: the API redirects to something that is no URL')
   }
   const to = new URL(location, from)
-  // A server that repeats the query it was asked with must not hand the token on, nor get it twice.
+  // A server that repeats the query of the request must not pass the token on, nor get it twice.
   if (tokenPlacement === 'query') {
     to.search = to.search.replace(/([?&])access_token=[^&]*&?/g, '$1').replace(/[?&]$/, '')
   }
   return to
 }
 
-// Another server must not choose what this machine asks its own network, in its own name.
+// A server on the Internet must not make this machine send requests into its own network.
 function assertNotInside (from: URL, to: URL, { name: provider }: ProviderConfig): void {
   if (leadsInside(from, to)) {
     throw new OriginNotAllowedError(
@@ -174,8 +161,10 @@ function assertNotInside (from: URL, to: URL, { name: provider }: ProviderConfig
   }
 }
 
-// As the fetch standard has it: 303, and a POST that was moved, go on as GET.
-function followed (request: FetchRequest, status: number, url: URL, known: boolean, elsewhere: boolean): FetchRequest {
+// By the fetch standard, 303 and a redirected POST become GET.
+function redirected (
+  request: FetchRequest, status: number, url: URL, trusted: boolean, elsewhere: boolean
+): FetchRequest {
   const { method, body } = request
   const becomesGet =
     (status === 303 && method !== 'GET' && method !== 'HEAD') ||
@@ -185,7 +174,7 @@ function followed (request: FetchRequest, status: number, url: URL, known: boole
   }
   const kept = (name: string) =>
     !(becomesGet && name.startsWith('content-')) &&
-    (known ? !(elsewhere && ORIGIN_HEADERS.includes(name)) : ANONYMOUS_HEADERS.includes(name))
+    (trusted ? !(elsewhere && ORIGIN_HEADERS.includes(name)) : ANONYMOUS_HEADERS.includes(name))
   const headers = Object.fromEntries(Object.entries(request.headers).filter(([name]) => kept(name)))
   return {
     ...request,
@@ -199,10 +188,7 @@ function followed (request: FetchRequest, status: number, url: URL, known: boole
 const NULL_BODY = [204, 205, 304]
 
 async function asResponse (
-  { statusCode, headers, body, statusText }: ResponseData,
-  url: URL,
-  method: string,
-  redirected: boolean
+  { statusCode, headers, body, statusText }: ResponseData, url: URL, method: string, redirected: boolean
 ): Promise<Response> {
   if (statusCode < 200 || statusCode > 599) {
     await body.dump().catch(() => {})
@@ -219,23 +205,23 @@ async function asResponse (
   const options = { status: statusCode, statusText: statusText ?? '', headers: list }
   if (NULL_BODY.includes(statusCode) || method === 'HEAD') {
     await body.dump().catch(() => {})
-    return named(new Response(null, options), url, redirected)
+    return withUrl(new Response(null, options), url, redirected)
   }
   const plain = decodeStream(body, headers['content-encoding'])
   if (plain !== undefined) {
-    // They spoke of what came over the wire.
+    // They describe the encoded body.
     list.delete('content-encoding')
     list.delete('content-length')
   }
   const source = plain ?? body
   const content = Readable.toWeb(source) as ReadableStream
   const response = new Response(content, options)
-  dropped.register(response, { content: new WeakRef(content), source })
-  return named(response, url, redirected)
+  unreadResponses.register(response, { content: new WeakRef(content), source })
+  return withUrl(response, url, redirected)
 }
 
-// Many callers look at the status alone. Who lets go of an answer without having read it must not keep its connection.
-const dropped = new FinalizationRegistry<{ content: WeakRef<ReadableStream>, source: Readable }>(
+// Many callers look at the status alone: a response that is dropped unread must not keep its connection.
+const unreadResponses = new FinalizationRegistry<{ content: WeakRef<ReadableStream>, source: Readable }>(
   ({ content, source }) => {
     const left = content.deref()
     if (left === undefined || !(left.locked || Readable.isDisturbed(left as unknown as Readable))) {
@@ -244,11 +230,11 @@ const dropped = new FinalizationRegistry<{ content: WeakRef<ReadableStream>, sou
   }
 )
 
-// Nobody can give these to a Response but fetch itself.
-function named (response: Response, url: URL, redirected: boolean): Response {
+// A Response has these from `fetch` alone: its constructor cannot set them.
+function withUrl (response: Response, url: URL, redirected: boolean): Response {
   return Object.defineProperties(response, {
     url: { value: url.href.split('#', 1)[0] },
     redirected: { value: redirected },
-    clone: { value: () => named(Response.prototype.clone.call(response), url, redirected) }
+    clone: { value: () => withUrl(Response.prototype.clone.call(response), url, redirected) }
   })
 }

@@ -2,35 +2,15 @@ import { InvalidOptionsError, type OAuthError } from '../errors.ts'
 import type { CallOptions } from './authorized-client.ts'
 
 /** Ours, and undici's `RequestOptions`; `retryOptions` is what undici's retry interceptor reads. */
-const KNOWN = [
-  'method',
-  'json',
-  'body',
-  'headers',
-  'signal',
-  'query',
-  'withholdToken',
-  'maxResponseSize',
-  'opaque',
-  'onInfo',
-  'responseHeaders',
-  'highWaterMark',
-  'idempotent',
-  'blocking',
-  'typeOfService',
-  'headersTimeout',
-  'bodyTimeout',
-  'reset',
-  'throwOnError',
-  'expectContinue',
-  'retryOptions'
-]
-// They would take the call somewhere else, or send it by another way than the one that has been checked.
+const KNOWN = ['method', 'json', 'body', 'headers', 'signal', 'query', 'withholdToken', 'maxResponseSize', 'opaque',
+  'onInfo', 'responseHeaders', 'highWaterMark', 'idempotent', 'blocking', 'typeOfService', 'headersTimeout',
+  'bodyTimeout', 'reset', 'throwOnError', 'expectContinue', 'retryOptions']
+// These would send the call to another place than the one that has been checked.
 const REFUSED = ['origin', 'path', 'dispatcher', 'upgrade', 'maxRedirections']
 
 const BODY = 'write `json` for JSON, or `body`'
 const REDIRECTS = 'calls follow no redirects; use `fetch`'
-/** What other HTTP clients call it, and what to write. */
+/** Options of other HTTP clients → what to write. */
 const HINTS: Record<string, string> = {
   data: BODY,
   payload: BODY,
@@ -57,7 +37,7 @@ const HINTS: Record<string, string> = {
 
 const isObject = (value: unknown): value is object => typeof value === 'object'
 
-/** What would be dropped without a word, or fail somewhere else, in another shape. */
+/** Options that would be ignored, or fail with an unclear error, in another shape. */
 const SHAPES: Record<string, [fits: (value: unknown) => boolean, wanted: string]> = {
   query: [
     value => value instanceof URLSearchParams || (isObject(value) && !isBody(value)),
@@ -69,7 +49,7 @@ const SHAPES: Record<string, [fits: (value: unknown) => boolean, wanted: string]
 }
 
 /**
- * Refuses what a call would drop without a word: an option of another HTTP client, a misspelt one, a body in its place.
+ * Refuses options that a call would ignore: of another HTTP client, misspelt ones, a body in place of the options.
  * @param verb the method that the function itself stands for; undefined for `request`
  * @throws FST_OAUTH_INVALID_OPTIONS
  */
@@ -105,14 +85,13 @@ export function checkCallOptions (options: CallOptions, verb: string | undefined
 }
 
 /**
- * Options of our own calls, and names for a body, that `fetch` does not have and would drop: the token or an empty body
- * would go out.
+ * Options of our own calls, and names for a body, that `fetch` would ignore: the token or an empty body would be sent.
  */
 const NOT_FETCH = ['withholdToken', 'maxResponseSize', 'json', 'data', 'form']
 
 /**
- * Refuses what `fetch` would drop at a cost. Other unknown members stay what the standard makes of them, nothing:
- * client libraries pass them along.
+ * Refuses options that `fetch` would ignore with harm. Other unknown members are ignored, as by the standard: client
+ * libraries pass them along.
  * @throws FST_OAUTH_INVALID_OPTIONS
  */
 export function checkFetchInit (init: object, provider: string): void {
@@ -146,7 +125,7 @@ function hintFor (name: string): string {
   return 'what is to be sent goes into `json` or `body`, parameters of the URL into `query`'
 }
 
-// As other clients have it: `post(url, body)`.
+// Other clients take a body there: `post(url, body)`.
 function isBody (options: object): boolean {
   return (
     Symbol.iterator in options ||

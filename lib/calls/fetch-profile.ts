@@ -10,15 +10,14 @@ import { withTimeout } from '../util/timeout.ts'
 import { AuthorizedClient, type CallOptions } from './authorized-client.ts'
 
 /**
- * Bytes that one call for the profile reads at most, where it says nothing else: as many as any answer of the provider
- * may have.
+ * Bytes that one call for the profile reads at most by default: as many as a response of the provider may have.
  */
 const MAX_RESPONSE_SIZE = 1024 * 1024
 
 /**
- * Runs a provider's `fetchProfile`: its calls go out with the tokens of one login, below the resource servers and to
- * the userinfo endpoint, all of them within `requestTimeout`.
- * @param userinfoEndpoint covered beside the resource servers, by its very path
+ * Runs a provider's `fetchProfile`: its calls carry the token of one login, go to the resource servers and the userinfo
+ * endpoint, and end within `requestTimeout`.
+ * @param userinfoEndpoint allowed beside the resource servers, with exactly this path
  * @returns the claims
  * @throws FST_OAUTH_INVALID_RESPONSE where the function fails or returns no claims, FST_OAUTH_PROVIDER_UNAVAILABLE
  *   where it takes too long, and what its calls throw
@@ -39,9 +38,9 @@ export async function fetchProfile (
     const fetching = () => config.fetchProfile!({ tokens: { ...tokens }, call }) as unknown
     return claimsOf(await withTimeout(fetching, requestTimeout, timedOut), provider)
   } catch (error) {
-    throw explained(error, provider, tokens)
+    throw asError(error, provider, tokens)
   } finally {
-    // Answers that were not read still have their connections.
+    // Responses that were not read still hold their connections.
     const message = `fetchProfile of provider "${provider}" is over: await its calls before it returns`
     ended.abort(new InvalidOptionsError(message, { provider, reason: 'profile_over' }))
   }
@@ -58,7 +57,7 @@ function profileCall (
   const clientWith = (tokenPlacement: ProviderConfig['tokenPlacement']) =>
     new ProfileClient({ ...config, tokenPlacement, userinfoResource }, transport, () => source)
   const client = clientWith(config.tokenPlacement)
-  // One way to send the token in one request (RFC 6750, section 2).
+  // A request carries the token in one way only (RFC 6750, section 2).
   const withTokenInQuery = clientWith('query')
   const send = (method: string | undefined, url: string | URL, options: CallOptions = {}) => {
     const { signal } = options
@@ -67,7 +66,7 @@ function profileCall (
       ...options,
       signal: signal === undefined || signal === null ? ended : AbortSignal.any([signal, ended])
     }
-    // Without its token a call could go anywhere.
+    // Without the token the URL would not be checked.
     delete bounded.withholdToken
     return (namesToken(url, options.query) ? withTokenInQuery : client).call(method, url, bounded)
   }
@@ -82,7 +81,7 @@ function profileCall (
   })
 }
 
-/** Reads a profile as userinfo is read: an id that a number cannot hold is text. */
+/** Reads a profile as userinfo is read: an id that is too large for a number is a string. */
 class ProfileClient extends AuthorizedClient {
   override parse (text: string): unknown {
     return parseJson(text)
@@ -101,8 +100,8 @@ function claimsOf (profile: unknown, provider: string): Record<string, unknown> 
   throw new InvalidResponseError(message, { provider, reason: 'no_claims' })
 }
 
-// What the function itself threw may hold anything: its words are kept, without the tokens.
-function explained (error: unknown, provider: string, tokens: TokenSet): OAuthError {
+// The function's own error may hold a token: its message is kept, redacted.
+function asError (error: unknown, provider: string, tokens: TokenSet): OAuthError {
   if (error instanceof OAuthError) return error
   const { accessToken, refreshToken = '', idToken = '' } = tokens
   const { name, code, message } = (error ?? {}) as { name?: string, code?: string, message?: unknown }

@@ -6,14 +6,14 @@ import type { ProviderClient } from '../providers/provider.ts'
 import type { TokenSource } from '../tokens/token-source.ts'
 import { withRenewal } from './retry.ts'
 
-/** Whether the user's profile can be asked for: from userinfo, or where `fetchProfile` has it from. */
+/** Whether the user's profile can be requested: from userinfo, or by `fetchProfile`. */
 export async function hasProfile (provider: ProviderClient): Promise<boolean> {
   return provider.config.fetchProfile !== undefined || await provider.has('userinfo_endpoint')
 }
 
 /**
- * Asks for the user's profile: by `fetchProfile` where the options have one, else from userinfo.
- * @param expectedSubject the `sub` of the ID token; an answer about another user is refused
+ * Requests the user's profile: by `fetchProfile` where the options have one, else from userinfo.
+ * @param expectedSubject the `sub` of the ID token; a profile of another user is refused
  * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, and what the calls of `fetchProfile` throw;
  *   `responseStatus` 401 where the token is not taken
  */
@@ -27,8 +27,8 @@ export async function requestProfile (
   const endpoint = userinfo === undefined ? undefined : await provider.endpoint('userinfo_endpoint')
   const fetching = fetchProfile(config, transport, tokens, endpoint)
   const claims = await fetching.catch((error: unknown) => { throw unavailable(provider, error) })
-  // An API need not know the subject of the ID token; one that names another speaks of another user (OpenID Connect
-  // Core, section 5.3.2).
+  // An API need not know the subject of the ID token; another subject is another user (OpenID Connect Core, section
+  // 5.3.2).
   if (expectedSubject !== undefined && claims.sub !== undefined && identifierText(claims.sub) !== expectedSubject) {
     const message = `fetchProfile of provider "${name}" returned the profile of another user than the login's`
     throw new InvalidResponseError(message, { provider: name, reason: 'subject_mismatch' })
@@ -36,7 +36,7 @@ export async function requestProfile (
   return claims
 }
 
-// An API that is away is the provider's absence, as it is where userinfo is asked.
+// An API that cannot be reached is the provider that cannot be reached, as with userinfo.
 function unavailable ({ name: provider, http }: ProviderClient, error: unknown): unknown {
   if (error instanceof ApiUnavailableError) {
     const { reason, cause } = error
@@ -50,8 +50,8 @@ function unavailable ({ name: provider, http }: ProviderClient, error: unknown):
 }
 
 /**
- * Asks for the profile of one account, again with a newer token where one is not taken.
- * @param subject the `sub` that the login has; an answer about another user is refused
+ * Requests the profile of one account, again with a newer token after a 401.
+ * @param subject the `sub` of the login; a profile of another user is refused
  * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, and what the token source throws
  */
 export async function currentProfile (

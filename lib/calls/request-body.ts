@@ -22,7 +22,7 @@ export type CallBody =
 export interface PreparedBody {
   body: Dispatcher.DispatchOptions['body'] | undefined
   contentType?: string | undefined
-  /** Can be sent a second time after a 401. A stream cannot: it would go out empty, without a word. */
+  /** Whether it can be sent again after a 401. A stream cannot: it would be empty. */
   replayable: boolean
 }
 
@@ -48,7 +48,7 @@ export function prepareBody (body: CallBody | undefined, json: unknown): Prepare
   if (typeof body !== 'object') throw notABody(typeof body)
   if (isFormData(body) || body instanceof Blob) return encode(body)
   if (isPlain(body)) throw notABody(Array.isArray(body) ? 'list' : 'plain object')
-  // It may fail while the token is being read, long before undici listens: an error that nobody hears ends the process.
+  // It may fail before undici listens, while the token is read: an error event without a listener ends the process.
   if (body instanceof Readable) body.on('error', () => {})
   return { body: body as Dispatcher.DispatchOptions['body'], replayable: false }
 }
@@ -59,7 +59,7 @@ function notABody (kind: string) {
   )
 }
 
-/** An object or list of values, as `json` takes it: nothing that bytes can be read from. */
+/** Whether it is a value for `json`: an object or list that no bytes can be read from. */
 function isPlain (body: object): boolean {
   if (Array.isArray(body)) return !body.every(chunk => typeof chunk === 'string' || ArrayBuffer.isView(chunk))
   return !(
@@ -70,7 +70,7 @@ function isPlain (body: object): boolean {
   )
 }
 
-/** Lets go of a body that is not going to be sent: an open file, a request on its way. */
+/** Closes a body that is not going to be sent: an open file, another request's body. */
 export function discardBody (body: unknown): void {
   if (body instanceof Readable) body.destroy()
   else if (body instanceof ReadableStream && !body.locked) body.cancel().catch(() => {})
@@ -85,8 +85,8 @@ function jsonOf (json: unknown, body: CallBody | undefined): string {
   return text
 }
 
-// By its name and its members: undici's is another class than Node's, and the `form-data` package's, a stream, has the
-// name alone.
+// By its name and its members: undici's class is not Node's; that of the `form-data` package, a stream, has the name
+// alone.
 function isFormData (body: object): body is FormData {
   const { [Symbol.toStringTag]: tag, entries } = body as { [Symbol.toStringTag]?: string, entries?: unknown }
   return tag === 'FormData' && typeof entries === 'function'
@@ -120,12 +120,11 @@ export type CallHeaders =
   | null
   | undefined
 
-// There is one `authorization`, and it is ours; another `host` would take the token to a server that nobody has
-// checked.
+// The only `authorization` is ours; another `host` would send the token to a server that has not been checked.
 const OURS = ['authorization', 'host']
 
 /**
- * Copies a call's headers, names in lower case, without those that are ours. The caller's object is never changed.
+ * Copies a call's headers, names in lower case, without those that the plugin sets.
  * @param withheld the call goes without the token: an `authorization` is the caller's own
  */
 export function copyHeaders (headers: CallHeaders, withheld = false): Record<string, string | string[] | undefined> {
@@ -134,7 +133,7 @@ export function copyHeaders (headers: CallHeaders, withheld = false): Record<str
   for (const [name, value] of pairsOf(headers)) {
     const lower = name.toLowerCase()
     if (value === undefined || (OURS.includes(lower) && !(withheld && lower === 'authorization'))) continue
-    // A name that is given twice, as in a list of pairs, is sent twice.
+    // A name that stands twice in a list of pairs is sent twice.
     copy[lower] = Object.hasOwn(copy, lower) ? [copy[lower]!, value].flat() : value
   }
   return copy

@@ -2,21 +2,20 @@ import { InsecureTransportError, type OAuthError, OriginNotAllowedError } from '
 import { isSecureUrl } from '../oauth/urls.ts'
 import type { ProviderConfig } from '../providers/config.ts'
 
-// Reject ambiguous paths: what a URL parser would remove or change without a word. Escapes count however often they are
-// escaped, and what may be cut off after a segment's dots (`..;a`, `..%00`) does not hide them: some servers undo both.
-// A scheme does not hide them either: `https:..` is relative to a base of the same scheme.
+// Reject ambiguous paths: parts that a URL parser would remove or change. Repeated escaping counts, and so do dots with
+// a suffix that some servers cut off (`..;a`, `..%00`), or with a scheme before them: `https:..` is relative to a base
+// of the same scheme.
 // eslint-disable-next-line no-control-regex
 const CONTROL = /[\u0000-\u001f\u007f\\]|^\u0020|\u0020$/
 const DOTS = /(?:^(?:[a-z][\w+.-]*:)?|\/)(?:\.|%(?:25)*2e){1,2}(?:(?:;|%(?:25)*(?:3b|[01][\da-f]))[^/]*)?(?:\/|$)/i
 const ENCODED_SEPARATOR = /%(?:25)*(?:2f|5c)/i
-// `%2F` at the edge of a segment, or beside another: decoded, it makes an empty segment, which servers read in
-// different ways.
+// `%2F` at the edge of a segment, or beside another, decodes to an empty segment, which servers read differently.
 const SLASH_AT_EDGE = /(?:^|\/|%2f)%2f|%2f(?:\/|$)/i
-// Names, slashes and a plain query mean nothing else to a parser: what it makes of them is known.
+// Names, slashes and a plain query are parsed the same everywhere.
 const PLAIN = /^\w[\w/-]*(?:\?[\w=&%+,.:@/-]*)?$/
 
 /**
- * Resolves what a handler passes against the first resource server, and refuses what the token must not go to.
+ * Resolves a handler's URL against the first resource server, and refuses one that the token must not be sent to.
  * @throws FST_OAUTH_ORIGIN_NOT_ALLOWED, FST_OAUTH_INSECURE_TRANSPORT
  */
 export function resolveResourceUrl (input: string | URL, config: ProviderConfig): URL {
@@ -30,8 +29,8 @@ export function resolveResourceUrl (input: string | URL, config: ProviderConfig)
 }
 
 /**
- * Resolves a URL that no token is sent to: anywhere, but not in plain text.
- * @throws FST_OAUTH_ORIGIN_NOT_ALLOWED where it is written to deceive, FST_OAUTH_INSECURE_TRANSPORT
+ * Resolves a URL that no token is sent to: any server, but not over plain http.
+ * @throws FST_OAUTH_ORIGIN_NOT_ALLOWED where it is ambiguous, FST_OAUTH_INSECURE_TRANSPORT
  */
 export function resolveUrl (input: string | URL, config: ProviderConfig): URL {
   const text = typeof input === 'string' ? input : input?.href
@@ -67,8 +66,7 @@ export function resolveUrl (input: string | URL, config: ProviderConfig): URL {
 }
 
 /**
- * Checks a URL of the app's own: the token goes there only if a resource server covers it, by origin and whole path
- * segments.
+ * Checks that a resource server covers a URL that the app wrote, by origin and whole path segments.
  * @throws FST_OAUTH_ORIGIN_NOT_ALLOWED, FST_OAUTH_INSECURE_TRANSPORT
  */
 export function assertResourceUrl (url: URL, config: ProviderConfig): void {
@@ -99,8 +97,7 @@ export function assertTransport (url: URL, config: ProviderConfig): void {
 
 /**
  * Tells whether a resource server covers a URL.
- * @param written the app itself wrote the URL, which may then hold `%2F` where the entry asks for it; a redirect may
- *   not
+ * @param written whether the app itself wrote the URL: it may hold `%2F` where the entry allows it, a redirect may not
  */
 export function isResourceUrl (url: URL, config: ProviderConfig, written = false): boolean {
   const { resourceServers, encodedSlashes, userinfoResource } = config
@@ -116,8 +113,8 @@ export function isResourceUrl (url: URL, config: ProviderConfig, written = false
 }
 
 /**
- * Tells whether what is encoded in a path is `%2F` inside segments and nothing else, and means the same when it is
- * decoded.
+ * Tells whether the only encoded separators of a path are `%2F` inside segments, and the path stays unambiguous when it
+ * is decoded.
  */
 function hasPlainSlashes (path: string): boolean {
   if (SLASH_AT_EDGE.test(path)) return false

@@ -5,14 +5,12 @@ import type { TokenSet } from '../oauth/token-set.ts'
 import type { ProviderConfig } from '../providers/config.ts'
 
 /**
- * Puts the token into a request (RFC 6750, section 2), where the provider's options want it. Called anew for a retry.
- * @param request with the URL as the caller gave it; the token goes into a copy
+ * Puts the token into a request (RFC 6750, section 2), as the provider's `tokenPlacement` says.
+ * @param request with the URL as the caller passed it, which is not changed
  * @throws FST_OAUTH_UNSUPPORTED_TOKEN_TYPE, FST_OAUTH_INVALID_OPTIONS
  */
 export function placeToken (
-  request: TransportRequest,
-  tokens: TokenSet,
-  { tokenPlacement, name }: ProviderConfig
+  request: TransportRequest, tokens: TokenSet, { tokenPlacement, name }: ProviderConfig
 ): TransportRequest {
   const authorization = authorizationOf(tokens, name)
   if (tokenPlacement === 'header') {
@@ -20,7 +18,7 @@ export function placeToken (
     return request
   }
   if (tokenPlacement === 'query') {
-    // A token that the caller put there stays; the rest of the query is not touched.
+    // A token of the caller's own stays.
     if (request.url.searchParams.has('access_token')) return request
     const url = new URL(request.url)
     url.search += `${url.search === '' ? '' : '&'}access_token=${encodeURIComponent(tokens.accessToken)}`
@@ -29,7 +27,7 @@ export function placeToken (
   return { ...request, body: bodyWithToken(request, tokens.accessToken, name) }
 }
 
-// Only a form can take it (RFC 6750, section 2.2), and a GET has no body.
+// Only a form can hold it (RFC 6750, section 2.2), and a GET has no body.
 function bodyWithToken ({ method, headers, body }: TransportRequest, accessToken: string, provider: string): string {
   const isForm = String(headers['content-type'] ?? '').startsWith('application/x-www-form-urlencoded')
   const empty = body === undefined || body === null

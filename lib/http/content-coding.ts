@@ -14,10 +14,10 @@ import {
 } from 'node:zlib'
 import { InvalidResponseError } from '../errors.ts'
 
-/** What is read here, for an `Accept-Encoding`. */
+/** The content codings that can be decoded, for `Accept-Encoding`. */
 export const CODINGS = 'gzip, deflate, br'
 
-/** How often an answer may be packed: each layer costs the work of unpacking it again. */
+/** Codings that one body may have, one over the other. */
 const MAX_LAYERS = 5
 
 type Unpack = (body: Buffer, options: ZlibOptions) => Promise<Buffer>
@@ -32,7 +32,7 @@ const unpackers: Record<string, Unpack> = {
   br: promisify<Buffer, object, Buffer>(brotliDecompress)
 }
 
-// Hands on what there is at each flush of the server's, and forgives a missing end: an event stream never has one.
+// Returns what there is at each flush of the server, and accepts a missing end: an event stream has none.
 const zlibFlush = { flush: constants.Z_SYNC_FLUSH, finishFlush: constants.Z_SYNC_FLUSH }
 const brotliFlush = { flush: constants.BROTLI_OPERATION_FLUSH, finishFlush: constants.BROTLI_OPERATION_FLUSH }
 const streams: Record<string, () => Transform> = {
@@ -43,8 +43,8 @@ const streams: Record<string, () => Transform> = {
 }
 
 /**
- * Undoes a body's content codings (RFC 9110, section 8.4).
- * @param limit bytes that any layer may come to
+ * Decodes a body's content codings (RFC 9110, section 8.4).
+ * @param limit bytes that the body may have after each coding
  * @throws FST_OAUTH_INVALID_RESPONSE
  */
 export async function decodeBody (body: Buffer, encoding: string | string[], limit: number): Promise<Buffer> {
@@ -70,7 +70,7 @@ export async function decodeBody (body: Buffer, encoding: string | string[], lim
   return body
 }
 
-/** A body without its content codings, chunk by chunk; undefined where it has none, or one that is not known here. */
+/** A body without its content codings, chunk by chunk; undefined where it has none, or an unknown one. */
 export function decodeStream (body: Readable, encoding: string | string[] | undefined): Readable | undefined {
   const codings = encoding === undefined ? [] : codingsOf(encoding)
   if (codings.length === 0 || codings.length > MAX_LAYERS || codings.some(coding => !Object.hasOwn(streams, coding))) {
@@ -88,7 +88,7 @@ export function tooLarge (limit: number) {
   return new InvalidResponseError(`the answer is larger than ${limit} bytes`, { reason: 'too_large' })
 }
 
-/** The codings to undo, the outermost first. */
+/** The codings, the outermost first. */
 function codingsOf (encoding: string | string[]): string[] {
   return String(encoding)
     .toLowerCase()
@@ -98,7 +98,7 @@ function codingsOf (encoding: string | string[]): string[] {
     .reverse()
 }
 
-// By the standard, `deflate` is the zlib format (RFC 9110, section 8.4.1.2); some servers send the bare stream.
+// `deflate` is the zlib format (RFC 9110, section 8.4.1.2); some servers send the raw stream.
 function isZlib (body: Buffer): boolean {
   return ((body[0] ?? 0) & 0x0f) === 0x08
 }

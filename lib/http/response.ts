@@ -5,25 +5,27 @@ import { decodeBody, tooLarge } from './content-coding.ts'
 
 export type ResponseData = Dispatcher.ResponseData
 
-/** A whole answer, decompressed. */
-export interface BufferedAnswer {
+/** A response that was read whole and decompressed. */
+export interface BufferedResponse {
   statusCode: number
   headers: Record<string, string | string[] | undefined>
   body: Buffer
 }
 
 /**
- * Reads a streamed answer to its end.
+ * Reads a streamed response to its end.
  * @param limit bytes, before and after decompression
  * @throws FST_OAUTH_INVALID_RESPONSE
  */
-export async function readWhole ({ statusCode, headers, body }: ResponseData, limit: number): Promise<BufferedAnswer> {
+export async function readWhole (
+  { statusCode, headers, body }: ResponseData, limit: number
+): Promise<BufferedResponse> {
   if (body.bodyUsed || body.destroyed) {
     throw new InvalidResponseError('the answer has been read already', { reason: 'body_used' })
   }
   const chunks: Buffer[] = []
   let size = 0
-  // Leaving the loop early destroys the stream, which then says so; nobody else listens.
+  // Leaving the loop early destroys the stream, whose error event would have no other listener.
   body.on('error', () => {})
   for await (const chunk of body as AsyncIterable<Buffer>) {
     size += chunk.length
@@ -33,15 +35,15 @@ export async function readWhole ({ statusCode, headers, body }: ResponseData, li
   return await decoded({ statusCode, headers, body: Buffer.concat(chunks) }, limit)
 }
 
-/** An answer whose body is what its content type says, and whose headers no longer speak of a coding. */
-export async function decoded (answer: BufferedAnswer, limit: number): Promise<BufferedAnswer> {
+/** A response without its content codings, in body and headers. */
+export async function decoded (answer: BufferedResponse, limit: number): Promise<BufferedResponse> {
   const { 'content-encoding': encoding, 'content-length': _packed, ...headers } = answer.headers
   if (encoding === undefined || answer.body.length === 0) return answer
   return { statusCode: answer.statusCode, headers, body: await decodeBody(answer.body, encoding, limit) }
 }
 
-/** What was read whole, in the shape of undici's `ResponseData`. */
-export function asResponseData ({ statusCode, headers, body }: BufferedAnswer): ResponseData {
+/** A response that was read whole, in the shape of undici's `ResponseData`. */
+export function asResponseData ({ statusCode, headers, body }: BufferedResponse): ResponseData {
   const stream = Readable.from(body.length === 0 ? [] : [body], { objectMode: false })
   const consumed = async () => {
     stream.destroy()
@@ -67,20 +69,20 @@ export function asResponseData ({ statusCode, headers, body }: BufferedAnswer): 
 }
 
 /**
- * Keeps an answer from being serialized: `return request.oauth.get(…)` would send the API's headers and undici's
- * insides to the browser. All else about it stays as undici has it.
+ * Keeps a response from being serialized: `return request.oauth.get(…)` would send the API's headers and undici's
+ * internals to the browser.
  */
 export function guardResponseData (data: ResponseData): ResponseData {
   return Object.defineProperty(data, 'toJSON', { value: refuseSerialization, configurable: true, writable: true })
 }
 
 function refuseSerialization (this: ResponseData): never {
-  // Nothing reads it any more: its connection must be free.
+  // It will not be read: its connection must be free.
   this.body.on('error', () => {}).destroy()
   throw notSerializable("the ResponseData of a call (the API's headers and a stream)")
 }
 
-/** What a handler must not return. */
+/** The error for what a handler must not return. */
 export function notSerializable (what: string): OAuthError {
   return new InvalidOptionsError(
     `${what} cannot be sent as JSON; return what the call's \`.json()\` or \`.text()\` resolves to, or the ` +

@@ -1,7 +1,7 @@
 import type { Agent, Dispatcher } from 'undici'
 import { InvalidResponseError } from '../errors.ts'
 import { tooLarge } from './content-coding.ts'
-import { type BufferedAnswer, decoded, type ResponseData } from './response.ts'
+import { type BufferedResponse, decoded, type ResponseData } from './response.ts'
 
 /** One request as it goes to undici: always a parsed URL, redirects always off. */
 export interface TransportRequest {
@@ -50,11 +50,11 @@ export class Transport {
   buffered (
     request: TransportRequest,
     options: { limit: number, timeoutMs?: number, pool: Pool }
-  ): Promise<BufferedAnswer> {
+  ): Promise<BufferedResponse> {
     const { limit, timeoutMs, pool } = options
     const dispatcher = this.#ready(pool)
     if (dispatcher === undefined) return this.#open(pool).then(() => this.buffered(request, options))
-    return new Promise<BufferedAnswer>((resolve, reject) => {
+    return new Promise<BufferedResponse>((resolve, reject) => {
       const handler = new BufferingHandler(resolve, reject, limit, request.beforeSend)
       if (request.signal !== undefined || timeoutMs !== undefined) handler.endWith(request.signal, timeoutMs)
       try {
@@ -105,20 +105,20 @@ function dispatchOptions ({ url, method, headers, body, options }: TransportRequ
 
 /** Collects one response. */
 class BufferingHandler implements Dispatcher.DispatchHandler {
-  readonly #resolve: (answer: BufferedAnswer | Promise<BufferedAnswer>) => void
+  readonly #resolve: (answer: BufferedResponse | Promise<BufferedResponse>) => void
   readonly #reject: (error: unknown) => void
   readonly #limit: number
   readonly #chunks: Buffer[] = []
   #controller: Dispatcher.DispatchController | undefined
   #size = 0
   #statusCode = 0
-  #headers: BufferedAnswer['headers'] = {}
+  #headers: BufferedResponse['headers'] = {}
   #done = false
   #release: (() => void) | undefined
   readonly #beforeSend: (() => void) | undefined
 
   constructor (
-    resolve: (answer: BufferedAnswer | Promise<BufferedAnswer>) => void, reject: (error: unknown) => void,
+    resolve: (answer: BufferedResponse | Promise<BufferedResponse>) => void, reject: (error: unknown) => void,
     limit: number, beforeSend: (() => void) | undefined
   ) {
     this.#resolve = resolve
@@ -153,7 +153,7 @@ class BufferingHandler implements Dispatcher.DispatchHandler {
   }
 
   onResponseStart (
-    _controller: Dispatcher.DispatchController, statusCode: number, headers: BufferedAnswer['headers']
+    _controller: Dispatcher.DispatchController, statusCode: number, headers: BufferedResponse['headers']
   ): void {
     this.#statusCode = statusCode
     this.#headers = headers

@@ -7,12 +7,12 @@ import {
 import type { AuthorizationServerMetadata } from '../oauth/discovery.ts'
 import type { ProviderConfig } from './config.ts'
 
-/** Chooses how the app proves itself at a provider's endpoints (RFC 6749, section 2.3). */
+/** Chooses the client authentication at a provider's endpoints (RFC 6749, section 2.3). */
 export class ClientAuthenticator {
   readonly #config: ProviderConfig
   readonly #metadata: () => Promise<AuthorizationServerMetadata>
   #signAssertion: ReturnType<typeof privateKeyJwt> | undefined
-  /** Found by trying: the provider refuses Basic and takes the form. */
+  /** Found by trying: the provider refuses Basic and accepts the form. */
   #prefersPost = false
 
   constructor (config: ProviderConfig, metadata: () => Promise<AuthorizationServerMetadata>) {
@@ -21,21 +21,16 @@ export class ClientAuthenticator {
   }
 
   /**
-   * Whether the form may be tried after Basic was refused as `invalid_client`. Without a word in the options, Basic is
-   * what servers must have; some have the form alone and say so only like this.
+   * Whether the form may be tried after Basic was refused as `invalid_client`, where neither the options nor the
+   * metadata name a method: servers must support Basic, but some support the form alone.
    */
   async mayTryPost (): Promise<boolean> {
-    if (
-      this.#config.clientAuthentication !== undefined ||
-      this.#config.clientSecret === undefined ||
-      this.#prefersPost
-    ) {
-      return false
-    }
+    const { clientAuthentication, clientSecret } = this.#config
+    if (clientAuthentication !== undefined || clientSecret === undefined || this.#prefersPost) return false
     return (await this.#metadata()).token_endpoint_auth_methods_supported === undefined
   }
 
-  /** Whether Basic is used and encodes some of id or secret, where the form may be a way as well. */
+  /** Whether Basic is used and encodes characters of id or secret, and the provider may accept the form as well. */
   async isEncodedInBasic (): Promise<boolean> {
     const { clientId, clientSecret, clientAuthentication = 'client_secret_basic' } = this.#config
     if (clientAuthentication !== 'client_secret_basic' || clientSecret === undefined) return false
@@ -43,10 +38,10 @@ export class ClientAuthenticator {
     return /[^\w.~-]/.test(clientId + clientSecret) && supported?.includes('client_secret_post') !== false
   }
 
-  /** Remembers which of the two a provider takes. */
+  /** Notes whether the provider accepts the form in place of Basic. */
   preferPost (works: boolean): void { this.#prefersPost = works }
 
-  /** How the client proves itself at one endpoint. */
+  /** The client authentication at one endpoint. */
   async at (url: URL): Promise<ClientAuth> {
     const { clientId, clientSecret, clientAuthentication, clientPrivateKey } = this.#config
     if (typeof clientAuthentication === 'function') return custom(clientAuthentication, url)
@@ -62,7 +57,7 @@ export class ClientAuthenticator {
       return clientSecretPost(clientId, clientSecret)
     }
     if (clientAuthentication === undefined) {
-      // RFC 6749 makes Basic the one that every server has; some say that they have the form alone.
+      // Every server supports Basic (RFC 6749, section 2.3.1); the metadata of some has the form alone.
       const supported = (await this.#metadata()).token_endpoint_auth_methods_supported
       if (supported?.includes('client_secret_post') === true && !supported.includes('client_secret_basic')) {
         return clientSecretPost(clientId, clientSecret)

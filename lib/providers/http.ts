@@ -35,7 +35,7 @@ export class ProviderHttp {
    * @throws FST_OAUTH_PROVIDER_UNAVAILABLE where no complete response came, FST_OAUTH_INVALID_TOKEN_RESPONSE where it
    *   is too large or cannot be decompressed
    */
-  async answer (request: ProviderRequest, timeoutMs = this.#config.requestTimeout): Promise<HttpResponse> {
+  async send (request: ProviderRequest, timeoutMs = this.#config.requestTimeout): Promise<HttpResponse> {
     try {
       const reading = { limit: MAX_RESPONSE_SIZE, timeoutMs, pool: 'provider' } as const
       const { statusCode, headers, body } = await this.#transport.buffered(request, reading)

@@ -41,7 +41,7 @@ const METADATA_MAX_AGE_MS = 3_600_000
 /** The same, where the first document could not be had for the moment. */
 const PROVISIONAL_MAX_AGE_MS = 60_000
 
-/** Everything one provider is asked: metadata, tokens, userinfo, revocation. Shared by all requests. */
+/** One provider: its metadata, keys, userinfo, revocation and introspection. Shared by all requests. */
 export class ProviderClient {
   readonly config: ProviderConfig
   readonly transport: Transport
@@ -61,7 +61,7 @@ export class ProviderClient {
     this.http = new ProviderHttp(config, transport, clock)
     this.authenticator = new ClientAuthenticator(config, () => this.metadata())
     if (config.issuer === undefined) {
-      // oauth4webapi wants an issuer; nothing is ever compared with this one.
+      // oauth4webapi requires an issuer; nothing is compared with this one.
       const anchor = config.endpoints.token_endpoint ?? config.endpoints.authorization_endpoint
       this.#metadata = { issuer: new URL('/', anchor).href, ...config.endpoints }
       this.#metadataAt = Infinity
@@ -70,31 +70,30 @@ export class ProviderClient {
 
   get name (): string { return this.config.name }
 
-  /** Whether its ID tokens can be checked: it is known who issues them. */
+  /** Whether its ID tokens can be validated: their issuer is known. */
   get hasIdTokens (): boolean { return this.config.issuer !== undefined || this.config.idTokenIssuer !== undefined }
 
-  /** Whether a login that asks for this scope is one by ID token (OpenID Connect Core, section 3.1.2.1). */
+  /** Whether a login with this scope brings an ID token (OpenID Connect Core, section 3.1.2.1). */
   expectsIdToken (scope: readonly string[]): boolean { return this.hasIdTokens && scope.includes('openid') }
 
-  /** The same provider, asked for tokens in another way. */
+  /** The same provider with another grant type. */
   withGrantType (grantType: ProviderConfig['grantType']): ProviderClient {
     return this.config.grantType === grantType
       ? this
       : new ProviderClient({ ...this.config, grantType }, this.transport, this.clock)
   }
 
-  /** The metadata where it is known already. */
+  /** The metadata, if it is known already; it is renewed in the background. */
   get knownMetadata (): AuthorizationServerMetadata | undefined {
     if (this.#metadata !== undefined && this.clock.monotonic() - this.#metadataAt > METADATA_MAX_AGE_MS) {
       this.#metadataAt = this.clock.monotonic()
-      this.#discover().catch(() => {}) // what is known stays in use
+      this.#discover().catch(() => {}) // the known metadata stays in use
     }
     return this.#metadata
   }
 
   /**
-   * The provider's metadata: discovered once, by the first who asks, for all who ask; after a failure the next one
-   * tries again.
+   * The provider's metadata: one discovery serves all callers; after a failure the next call tries again.
    * @throws FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS
    */
   async metadata (): Promise<AuthorizationServerMetadata> {
@@ -103,7 +102,7 @@ export class ProviderClient {
 
   #discover (): Promise<AuthorizationServerMetadata> {
     this.#discovering ??= this.#fetchMetadata().then(({ metadata, secondary, provisional }) => {
-      // What is known of the first document is not replaced by the second one, which may know less.
+      // The metadata of the first document is not replaced by that of the second one, which may have less.
       if (secondary && this.#metadata !== undefined && !this.#secondary) return this.#metadata
       this.#metadata = metadata
       this.#secondary = secondary
@@ -116,8 +115,8 @@ export class ProviderClient {
   async #fetchMetadata (): Promise<Discovery> {
     const { discover } = await import('../oauth/discovery.ts')
     const found = await discover(this.name, this.config.issuer!, async (url, headers) =>
-      await this.http.answer({ url: new URL(url), method: 'GET', headers }))
-    // What the app wrote itself wins over what was discovered.
+      await this.http.send({ url: new URL(url), method: 'GET', headers }))
+    // The options win over the discovered metadata.
     return { ...found, metadata: { ...found.metadata, ...this.config.endpoints } }
   }
 
@@ -146,7 +145,7 @@ export class ProviderClient {
   async authorizationUrl (request: Omit<AuthorizationRequest, 'clientId'>): Promise<string> {
     const metadata = this.knownMetadata ?? await this.metadata()
     const { href } = await this.endpoint('authorization_endpoint')
-    // As the provider wrote it, unless that fits no Location header.
+    // As the provider wrote it, unless it does not fit into a Location header.
     const written = metadata.authorization_endpoint!
     return buildAuthorizationUrl(/^[\x21-\x7e]+$/.test(written) ? written : href, {
       clientId: this.config.clientId,
@@ -185,7 +184,7 @@ export class ProviderClient {
     })
   }
 
-  /** What anything that the provider signs for this client is held against. */
+  /** What the JWTs that the provider signs for this client are validated with. */
   async #signedBy (algorithms: 'id_token_signing_alg_values_supported' | 'userinfo_signing_alg_values_supported') {
     const metadata = await this.metadata()
     const { createKeySource } = await import('../oauth/jwks.ts')
@@ -210,7 +209,7 @@ export class ProviderClient {
 
   async #fetchKeys (): Promise<JSONWebKeySet> {
     const url = await this.endpoint('jwks_uri')
-    const answer = await this.http.answer({
+    const answer = await this.http.send({
       url,
       method: 'GET',
       headers: { accept: 'application/json, application/jwk-set+json' }
@@ -227,15 +226,14 @@ export class ProviderClient {
   }
 
   /**
-   * Asks for the user's profile (OpenID Connect Core, section 5.3). An answer that is signed is verified.
-   * @param expectedSubject the `sub` of the ID token; an answer about somebody else is refused
-   * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE; `responseStatus` 401 where the token is not
-   *   taken
+   * Requests the user's claims (OpenID Connect Core, section 5.3). The signature of a signed response is verified.
+   * @param expectedSubject the `sub` of the ID token; a response about another user is refused
+   * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE; `responseStatus` 401 where the token is refused
    */
   async userinfo (tokens: TokenSet, expectedSubject?: string): Promise<Record<string, unknown>> {
     const url = await this.endpoint('userinfo_endpoint')
     const headers = { authorization: authorizationOf(tokens, this.name), accept: ACCEPT_USERINFO }
-    const answer = await this.http.answer({ url, method: 'GET', headers })
+    const answer = await this.http.send({ url, method: 'GET', headers })
     const invalid = (what: string, reason: OAuthErrorReason) =>
       new InvalidResponseError(`the userinfo answer of provider "${this.name}" ${what}`, {
         provider: this.name,
@@ -264,7 +262,7 @@ export class ProviderClient {
     return await validateUserinfo(jwt, await this.#signedBy('userinfo_signing_alg_values_supported'))
   }
 
-  /** Revokes a token (RFC 7009). Resolves to false where the provider cannot, or did not. */
+  /** Revokes a token (RFC 7009). False where the provider has no such endpoint, or refused. */
   async revoke (token: string, hint: 'access_token' | 'refresh_token'): Promise<boolean> {
     if (!await this.has('revocation_endpoint')) return false
     const answer = await this.form('revocation_endpoint', { token, token_type_hint: hint })
@@ -272,7 +270,7 @@ export class ProviderClient {
   }
 
   /**
-   * Asks whether a token is still good (RFC 7662).
+   * Asks the provider whether a token is active (RFC 7662).
    * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS where the provider
    *   has no such endpoint
    */
@@ -303,6 +301,6 @@ export class ProviderClient {
       const { assertOneAuthentication } = await import('../oauth/token-request.ts')
       assertOneAuthentication(this.name, givenSecret, { headers: request.headers, body })
     }
-    return await this.http.answer(request)
+    return await this.http.send(request)
   }
 }

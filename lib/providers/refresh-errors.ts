@@ -2,7 +2,7 @@ import { LoginEndedError, type OAuthError, ProviderUnavailableError, TokenExpire
 import { withTimeout } from '../util/timeout.ts'
 import type { ProviderClient } from './provider.ts'
 
-/** The login is over, at the provider or by a logout. */
+/** The error of a login that has ended, at the provider or by a logout. */
 export function loginEnded (provider: ProviderClient, cause?: OAuthError): OAuthError {
   return new LoginEndedError(`the login at provider "${provider.name}" has ended; log in again`, {
     provider: provider.name,
@@ -16,7 +16,7 @@ export function loginEnded (provider: ProviderClient, cause?: OAuthError): OAuth
   })
 }
 
-/** The token is of no use any more, and nothing replaces it by itself. */
+/** The error of a token that has expired and cannot be refreshed. */
 export function tokenExpired (
   provider: ProviderClient,
   remedy = 'there is no refresh token: log in again, and ask for offline access if the provider has it'
@@ -26,7 +26,7 @@ export function tokenExpired (
   })
 }
 
-/** Nothing came in time; nothing is lost. */
+/** The error where no response came in time; the login is kept. */
 export function timedOut (provider: ProviderClient, reason: 'timed_out' | 'not_sent' = 'timed_out'): OAuthError {
   return new ProviderUnavailableError(
     `provider "${provider.name}" did not answer in time; the login is kept, try again`,
@@ -34,50 +34,50 @@ export function timedOut (provider: ProviderClient, reason: 'timed_out' | 'not_s
   )
 }
 
-/** Waits `requestTimeout` at most; what is waited for goes on. @throws FST_OAUTH_PROVIDER_UNAVAILABLE */
+/** Waits `requestTimeout` at most; the work goes on. @throws FST_OAUTH_PROVIDER_UNAVAILABLE */
 export function waitForProvider<T> (work: Promise<T>, provider: ProviderClient): Promise<T> {
   return withTimeout(() => work, provider.config.requestTimeout, () => timedOut(provider))
 }
 
-// Where no connection came about, the provider has seen nothing; anything later leaves a doubt.
+// Without a connection the provider has not seen the request; after any other failure it may have.
 const NEVER_SENT = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'UND_ERR_CONNECT_TIMEOUT']
 
-/** Whether the provider may have seen the refresh token although no usable answer came. */
+/** Whether the provider may have used the refresh token although no usable response came. */
 export function mayHaveArrived (error: unknown): boolean {
   const { reason, cause } = error as OAuthError
   if (reason === 'too_large' || reason === 'encoding') return true
   return reason === 'no_answer' && !NEVER_SENT.includes((cause as { code?: string } | undefined)?.code ?? '')
 }
 
-/** What a refused refresh says of the login. */
+/** What a refused refresh means for the login. */
 export type Refusal =
-  /** The grant is no more; only the user can give a new one. */
+  /** The grant has ended; the user has to log in again. */
   | 'ended'
-  /** The provider may have used the refresh token although its answer brought none. */
+  /** The provider may have used the refresh token although its response brought none. */
   | 'unsure'
-  /** The login is as good as before: the client, the request or the provider itself is what failed. */
+  /** The login is kept: the client, the request or the provider itself has failed. */
   | 'kept'
 
 // Errors whose remedy is a new login: RFC 6749, section 5.2; OpenID Connect Core, section 3.1.2.6; RFC 6750, section
-// 3.1. `mfa_required` is Auth0's word for `interaction_required`.
+// 3.1. Auth0 writes `mfa_required` for `interaction_required`.
 const USER_REMEDIES = new Set(['invalid_grant', 'invalid_token', 'interaction_required', 'login_required',
   'consent_required', 'account_selection_required', 'mfa_required'])
 
 /**
- * Reads a refused refresh. A provider that is unavailable (408, 429, 5xx) ends no login, whatever error it names.
+ * Reads a refused refresh. Where the provider is unavailable (408, 429, 5xx), its OAuth error is ignored.
  * @param request.isOwn false where the app added a refresh token or parameters to this one refresh: `invalid_request`
  *   may mean those
  */
 export function readRefusal (error: OAuthError, { isOwn }: { isOwn: boolean }): Refusal {
   const { code, oauthError, reason, responseStatus: status = 0 } = error
   if (code === 'FST_OAUTH_PROVIDER_UNAVAILABLE' || status >= 500) {
-    // A gateway that gave up may have forwarded the token before.
+    // A gateway that gave up may have forwarded the request.
     return status === 500 || status === 502 || status === 504 ? 'unsure' : 'kept'
   }
   if (oauthError === undefined) {
     return reason === 'empty_response' && (status === 400 || status === 401) ? 'ended' : 'kept'
   }
-  // Some providers report errors with status 200.
+  // Some providers send errors with status 200.
   const refused = (status >= 200 && status <= 299) || (status >= 400 && status <= 499)
   const named = USER_REMEDIES.has(oauthError) || (oauthError === 'invalid_request' && isOwn)
   return refused && named ? 'ended' : 'kept'

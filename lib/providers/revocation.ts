@@ -3,8 +3,8 @@ import type { ProviderClient } from './provider.ts'
 
 /**
  * Revokes every token of some sets (RFC 7009), each once.
- * @param sets the newest first: it holds the refresh token that is live
- * @param onFailure called with what a revocation failed with, in place of a rejection; the others go on
+ * @param sets the newest first: it holds the valid refresh token
+ * @param onFailure called with the error of each revocation that failed, in place of a rejection
  * @returns whether the provider revoked all of them
  * @throws FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INSECURE_TRANSPORT, where there is no `onFailure`
  */
@@ -13,7 +13,7 @@ export async function revokeSets (
 ): Promise<boolean> {
   const hints = new Map<string, 'refresh_token' | 'access_token'>()
   for (const { refreshToken, accessToken } of sets) {
-    // In this order: a provider may revoke the access token with the refresh token and not know it afterwards.
+    // In this order: a provider may revoke the access token together with the refresh token.
     if (refreshToken !== undefined) hints.set(refreshToken, 'refresh_token')
     hints.set(accessToken, 'access_token')
   }
@@ -29,5 +29,5 @@ export async function revokeSets (
   return all
 }
 
-/** What is logged where a token could not be revoked. */
-export const NOT_REVOKED = 'a token could not be revoked; it ends with its time'
+/** The log message where a token could not be revoked. */
+export const NOT_REVOKED = 'a token could not be revoked; it expires with its time'

@@ -84,7 +84,7 @@ async function sendTokenRequest (provider: ProviderClient, request: GrantRequest
     ? [hooks.refreshTokenRequest, hooks.refreshTokenResponse]
     : [hooks.accessTokenRequest, hooks.accessTokenResponse]
   await onRequest?.({ url: endpoint, headers, body })
-  const answer = await http.answer({ ...placed(provider, endpoint, headers, body), beforeSend }, timeoutMs)
+  const answer = await http.send({ ...placed(provider, endpoint, headers, body), beforeSend }, timeoutMs)
   const response = await onResponse?.(answer) ?? answer
   const secrets = [
     ...SECRET_PARAMETERS.flatMap(parameter => body.getAll(parameter)),

@@ -28,18 +28,18 @@ export type TokensInput = TokenSet | KeptTokens | Record<string, unknown>
 interface LoadContext {
   /** Epoch seconds. */
   now: number
-  /** What the scope is where the tokens say nothing. */
+  /** The scope of tokens that have none. */
   scope: readonly string[]
   provider: string
   conform?: Conform | undefined
 }
 
-/** What a token consists of (RFC 6749, appendix A.12 and A.17). */
+/** The characters of a token (RFC 6749, appendix A.12 and A.17). */
 const TOKEN = /^[\x20-\x7e]+$/
 
 /**
- * Reads tokens that were kept somewhere. An expiry that was kept counts; where there is none, `expires_in` counts from
- * now, and one of 0 says that the token has expired.
+ * Reads stored tokens. Their expiry counts; where there is none, `expires_in` counts from now, and 0 means that the
+ * token has expired.
  * @throws FST_OAUTH_INVALID_OPTIONS
  */
 export function loadTokens (input: TokensInput, context: LoadContext): TokenSet {
@@ -112,7 +112,7 @@ const isAbsent = (value: unknown) => value === undefined || value === null || va
 const isZero = (value: unknown) =>
   value === 0 || (typeof value === 'string' && value.trim() !== '' && Number(value) === 0)
 
-/** A time as a database may give it back. A date without its time zone could be hours off. */
+/** A time as a database may return it. A date without its time zone could be hours off. */
 function epochSeconds (value: unknown): number | undefined | 'invalid' {
   if (isAbsent(value)) return undefined
   if (typeof value === 'string' && /^\s*-?\d+(?:\.\d+)?\s*$/.test(value)) return Number(value)
@@ -130,8 +130,8 @@ function invalidTokens (
 }
 
 /**
- * When a set that was kept somewhere was obtained, in epoch seconds: as its answer told, else at the epoch, since what
- * is left of a token's life says nothing about the whole of it.
+ * When a stored set was obtained, in epoch seconds: by its response's `expires_in`, else the epoch, since the rest of a
+ * token's life says nothing about the whole of it.
  */
 export function obtainedAtOf ({ expiresAt, raw }: TokenSet): number {
   const life = Number(raw.expires_in)

@@ -100,10 +100,10 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: 'a hook\'s headers stay away from a server that does not get the token',
-    find: 'if (tokens === NO_TOKENS) return this.#hand(request, tokens, transmit)',
+    find: 'if (tokens === NO_TOKENS) return this.#handOver(request, tokens, transmit)',
     replace:
-      'if (tokens === NO_TOKENS && config.hooks.protectedRequest === undefined) return this.#hand(request, tokens, ' +
-        'transmit)',
+      'if (tokens === NO_TOKENS && config.hooks.protectedRequest === undefined) ' +
+        'return this.#handOver(request, tokens, transmit)',
     tests: ['test/calls/hooks.test.ts']
   },
   {
