@@ -1,12 +1,7 @@
 import type { FastifyRequest } from 'fastify'
-import { AuthorizedClient, type CallOptions } from './calls/authorized-client.ts'
-import { createAuthorizedFetch } from './calls/authorized-fetch.ts'
-import type { OAuthCall } from './calls/call.ts'
-import { currentProfile } from './calls/profile.ts'
-import { HttpVerbs, kCall } from './calls/verbs.ts'
+import { AccountClient, type ClientAccount, kAccount } from './calls/account-client.ts'
 import type { PluginContext } from './context.ts'
 import { InvalidOptionsError, LoginRequiredError, type OAuthError } from './errors.ts'
-import type { TokenSet } from './oauth/token-set.ts'
 import type { AnyReply } from './options.ts'
 import type { User } from './providers/options.ts'
 import type { ProviderName } from './providers/presets/names.ts'
@@ -20,25 +15,21 @@ import { providerOf } from './session/context.ts'
 import { currentSession, type SessionObject } from './session/fastify-session.ts'
 import { disconnectAccount } from './session/link-account.ts'
 import type { OAuthSession } from './standalone/session.ts'
-import type { TokensInput } from './tokens/load-tokens.ts'
-import type { RefreshOptions } from './tokens/refresher.ts'
 import type { RecordTokenSource } from './tokens/token-source.ts'
 
 /**
  * What `request.oauth` is: who is logged in, and an HTTP client that calls APIs as them.
  * Made when it is first touched; what it tells without being awaited comes from the session.
  */
-export class RequestOAuth extends HttpVerbs {
+export class RequestOAuth extends AccountClient {
   readonly #context: PluginContext
   readonly #request: FastifyRequest
   readonly #name: string | undefined
-  #client: AuthorizedClient | undefined
-  #fetch: typeof globalThis.fetch | undefined
   #source: { record: string, source: RecordTokenSource } | undefined
 
   /** @param name the provider that is meant; the one logged in with where absent */
   constructor (context: PluginContext, request: FastifyRequest, name?: string) {
-    super()
+    super(context.transport)
     this.#name = name
     this.#context = context
     this.#request = request
@@ -78,56 +69,6 @@ export class RequestOAuth extends HttpVerbs {
 
   /** What the user granted at login. */
   get scope (): string[] { return this.#account?.scope ?? [] }
-
-  /**
-   * `fetch` as the current user; redirects are followed, each hop checked. A plain function: it can be handed to a
-   * client library.
-   */
-  get fetch (): typeof globalThis.fetch {
-    this.#fetch ??=
-      this.#own?.fetch ??
-      createAuthorizedFetch(this.#authorizedClient(), this.#context.transport, () => this.#providerClient().config)
-    return this.#fetch
-  }
-
-  /**
-   * The current token set, refreshed where it has to be.
-   * @throws FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE,
-   *   FST_OAUTH_STORE_UNAVAILABLE
-   */
-  async tokens (): Promise<TokenSet> {
-    return await (this.#own?.tokens() ?? this.#tokenSource().tokens())
-  }
-
-  /**
-   * Refreshes now, saves and returns the new set (RFC 6749, section 6).
-   * @param options.refreshToken in place of the stored one
-   * @param options.params further parameters of this request
-   * @throws FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE,
-   *   FST_OAUTH_INVALID_TOKEN_RESPONSE
-   */
-  async refresh (options: Pick<RefreshOptions, 'refreshToken' | 'params'> = {}): Promise<TokenSet> {
-    return await (this.#own?.refresh(options) ?? this.#tokenSource().refresh(options))
-  }
-
-  /**
-   * Makes a token set the current one: the one that `TokensUpdatedError` carries, or one from elsewhere.
-   * @param tokens a token set, columns of the app's own, or the members of a token response (`access_token`, …)
-   * @throws FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_STORE_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS
-   */
-  async save (tokens: TokensInput): Promise<void> {
-    await this.#tokenSource().save(tokens)
-  }
-
-  /**
-   * Asks for the user's profile now: from userinfo (OpenID Connect Core, section 5.3), or by the provider's
-   * `fetchProfile`.
-   * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, and what `tokens` throws
-   */
-  async userinfo (): Promise<Record<string, unknown>> {
-    const subject = typeof this.claims.sub === 'string' ? this.claims.sub : undefined
-    return await currentProfile(this.#providerClient(), this.#tokenSource(), subject)
-  }
 
   /**
    * Starts a login and sends the browser to the provider.
@@ -237,33 +178,19 @@ export class RequestOAuth extends HttpVerbs {
     return providerOf(this.#context, known)
   }
 
-  #providerClient (): ProviderClient {
-    const login = this.#login
-    if (login === undefined) throw this.#loginRequired()
-    return providerOf(this.#context, login.name)
-  }
-
-  #tokenSource (): RecordTokenSource {
-    const login = this.#login
-    if (login === undefined) throw this.#loginRequired()
-    const { name, account: { recordId } } = login
-    if (this.#source?.record === recordId) return this.#source.source
-    const source = accountTokens(this.#context, () => this.#session, login.all, name)
-    this.#source = { record: recordId, source }
-    return source
-  }
-
-  #authorizedClient (): AuthorizedClient {
-    this.#client ??= new AuthorizedClient(
-      () => this.#providerClient().config,
-      this.#context.transport,
-      () => this.#tokenSource()
-    )
-    return this.#client
-  }
-
-  [kCall] (method: string | undefined, url: string | URL, options: CallOptions | undefined): OAuthCall {
+  [kAccount] (): ClientAccount {
     const own = this.#own
-    return own === undefined ? this.#authorizedClient().call(method, url, options) : own[kCall](method, url, options)
+    if (own !== undefined) return own[kAccount]()
+    const login = this.#login
+    if (login === undefined) throw this.#loginRequired()
+    const { name, account: { recordId, claims }, all } = login
+    if (this.#source?.record !== recordId) {
+      this.#source = { record: recordId, source: accountTokens(this.#context, () => this.#session, all, name) }
+    }
+    return {
+      provider: providerOf(this.#context, name),
+      tokens: this.#source.source,
+      subject: typeof claims.sub === 'string' ? claims.sub : undefined
+    }
   }
 }

@@ -1,81 +1,84 @@
 import { hasProfile, requestProfile } from '../calls/profile.ts'
 import { InvalidResponseError, type OAuthError } from '../errors.ts'
+import type { IdTokenClaims } from '../oauth/id-token.ts'
 import { identifierText } from '../oauth/json.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
 import type { User, UserProfile } from '../providers/options.ts'
 import type { ProviderClient } from '../providers/provider.ts'
-import type { PendingLogin } from './transaction.ts'
+import type { LoginTokens } from './finish.ts'
 
 /** Who logged in. */
 export interface Identity {
-  /** Null where the provider tells nobody's name: OAuth 2 alone is no login, and no userinfo endpoint is known. */
+  /** Null where no profile can be had: plain OAuth 2 does not identify the user, and no userinfo endpoint is known. */
   user: User | null
   claims: Record<string, unknown>
-  /** False where the answer proves nobody's identity. */
-  identityProven?: false
+  /** False for an implicit login without an ID token: its access token may have been issued to another client. */
+  identityProven: boolean
   /** What a refreshed ID token must name. */
   identity?: { sub: string, iss: string }
 }
 
 /**
- * Finds out who logged in: from the validated ID token, from userinfo where that says too little, and by `fetchProfile`
- * where the options have one.
- * @throws FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, and what
- *   `fetchProfile` throws
+ * Identifies the user of a login: by the claims of the ID token, by userinfo where these say too little, and by
+ * `fetchProfile` where the options have one.
+ * @param scope what the login asked for
+ * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, and what `fetchProfile` throws
  */
 export async function identify (
-  provider: ProviderClient,
-  tokens: TokenSet,
-  pending: Pick<PendingLogin, 'nonce' | 'maxAge' | 'scope'>
+  provider: ProviderClient, { tokens, idTokenClaims: claims }: LoginTokens, scope: readonly string[]
 ): Promise<Identity> {
-  const { profileSource: profile } = provider.config
-  if (!provider.expectsIdToken(pending.scope) || tokens.idToken === undefined) {
-    if (profile === 'id_token' || !await hasProfile(provider)) return { user: null, claims: {} }
-    const claims = await requestProfile(provider, tokens)
-    return { user: makeUser(provider, claims), claims }
-  }
-
-  const claims = await provider.validateIdToken(tokens.idToken, {
-    nonce: pending.nonce,
-    maxAge: pending.maxAge,
-    accessToken: tokens.accessToken
-  })
-  const identity = { sub: claims.sub, iss: claims.iss }
-  const wanted = profile === 'auto' && saysTooLittle(claims, pending.scope)
-  if (profile === 'userinfo' || (wanted && await hasProfile(provider))) {
-    try {
-      const raw = withProfile(claims, await requestProfile(provider, tokens, claims.sub))
-      return { user: makeUser(provider, raw, identity), claims, identity }
-    } catch (error) {
-      // Somebody else's profile is an attack; none at all costs a name and a picture, not the login.
-      const { reason } = error as OAuthError
-      if (reason === 'subject_mismatch' || profile === 'userinfo') throw error
+  const { profileSource, grantType } = provider.config
+  if (claims === undefined) {
+    if (grantType === 'implicit') return { user: null, claims: {}, identityProven: false }
+    if (profileSource === 'id_token' || !await hasProfile(provider)) {
+      return { user: null, claims: {}, identityProven: true }
     }
+    const profile = await requestProfile(provider, tokens)
+    return { user: makeUser(provider, profile), claims: profile, identityProven: true }
   }
-  return { user: makeUser(provider, claims, identity), claims, identity }
+  const identity = { sub: claims.sub, iss: claims.iss }
+  const profile = await profileBeside(provider, tokens, claims, scope)
+  const user = makeUser(provider, profile === undefined ? claims : withProfile(claims, profile), identity)
+  return { user, claims, identity, identityProven: true }
 }
 
-// Scopes that ask for claims which providers may keep for userinfo (OpenID Connect Core, section 5.4).
+/** The profile where the claims of the ID token do not suffice. */
+async function profileBeside (
+  provider: ProviderClient, tokens: TokenSet, claims: IdTokenClaims, scope: readonly string[]
+): Promise<Record<string, unknown> | undefined> {
+  const { profileSource } = provider.config
+  const wanted = profileSource === 'auto' && saysTooLittle(claims, scope) && await hasProfile(provider)
+  if (profileSource !== 'userinfo' && !wanted) return undefined
+  try {
+    return await requestProfile(provider, tokens, claims.sub)
+  } catch (error) {
+    // The profile of another user is an attack. One that cannot be had costs a name and a picture, not the login.
+    if (profileSource === 'userinfo' || (error as OAuthError).reason === 'subject_mismatch') throw error
+    return undefined
+  }
+}
+
+// The claims of these scopes may be in the userinfo response alone (OpenID Connect Core, section 5.4).
 function saysTooLittle (claims: Record<string, unknown>, scope: readonly string[]): boolean {
   return (scope.includes('profile') && claims.name === undefined && claims.preferred_username === undefined) ||
     (scope.includes('email') && claims.email === undefined)
 }
 
-// What an ID token says of the login itself (OpenID Connect Core, sections 2 and 3.1.3.6).
+// Claims about the authentication, not about the user (OpenID Connect Core, sections 2 and 3.1.3.6).
 const LOGIN_CLAIMS = [
   'iss', 'sub', 'aud', 'exp', 'iat', 'nbf', 'jti', 'nonce', 'azp', 'auth_time', 'acr', 'amr',
   'at_hash', 'c_hash', 's_hash', 'sid'
 ]
-/** Claim → what says whether it is verified. */
+/** Claim → the claim that says whether it is verified (OpenID Connect Core, section 5.1). */
 const VERIFIED = { email: 'email_verified', phone_number: 'phone_number_verified' }
 
 /**
- * The claims of an ID token and a profile together: the profile knows the user better, the ID token alone the login.
+ * Merges the claims of an ID token with a profile: the profile wins, except for the claims about the authentication.
  */
 function withProfile (claims: Record<string, unknown>, profile: Record<string, unknown>): Record<string, unknown> {
   const merged = { ...claims, ...profile }
   for (const name of LOGIN_CLAIMS) if (claims[name] !== undefined) merged[name] = claims[name]
-  // That an address is verified is said of the one that stands beside it, and of no other.
+  // `email_verified` of the ID token is about the address of the ID token.
   for (const [name, verified] of Object.entries(VERIFIED)) {
     const isAnother = profile[name] !== undefined && profile[name] !== claims[name]
     if (isAnother && profile[verified] === undefined) delete merged[verified]
@@ -86,7 +89,7 @@ function withProfile (claims: Record<string, unknown>, profile: Record<string, u
 /** @param identity subject and issuer of the ID token, where there is one */
 function makeUser (provider: ProviderClient, claims: Record<string, unknown>, identity?: Identity['identity']): User {
   const { userProfile } = provider.config
-  const named = identity && idOf(provider, identity)
+  const named = identity && userIdOf(provider, identity)
   const { id: given, ...profile } = userProfile === undefined ? standardProfile(claims, named) : userProfile(claims)
   const id = identifierText(given)
   if (id === undefined) {
@@ -104,11 +107,11 @@ function makeUser (provider: ProviderClient, claims: Record<string, unknown>, id
 }
 
 /**
- * A `sub` is unique within its issuer alone (OpenID Connect Core, section 2). Where a function decides who may issue ID
- * tokens, a user of another issuer than the provider's own is named with it: `https://two.example#alice`. An issuer has
- * no fragment, so its first "#" ends it.
+ * The user's id. A `sub` is unique only within its issuer (OpenID Connect Core, section 2): where `idTokenIssuer` is a
+ * function, the id of a user of another issuer contains it: `https://two.example#alice`. An issuer has no fragment, so
+ * the first "#" ends it.
  */
-function idOf ({ config }: ProviderClient, { sub, iss }: NonNullable<Identity['identity']>): string {
+function userIdOf ({ config }: ProviderClient, { sub, iss }: NonNullable<Identity['identity']>): string {
   if (typeof config.idTokenIssuer !== 'function') return sub
   return iss === config.issuer && !sub.includes('#') ? sub : `${iss.replaceAll('#', '%23')}#${sub}`
 }
@@ -116,15 +119,12 @@ function idOf ({ config }: ProviderClient, { sub, iss }: NonNullable<Identity['i
 function standardProfile (claims: Record<string, unknown>, id?: string): UserProfile {
   const text = (name: string) => typeof claims[name] === 'string' ? claims[name] as string : undefined
   const profile: Record<string, unknown> = {
-    // OAuth 2 alone says nothing of its kind, and some write a number.
+    // Plain OAuth 2 does not define the id, and some providers send a number.
     id: id ?? identifierText(claims.sub) ?? identifierText(claims.id),
     name: text('name') ?? text('preferred_username') ?? text('nickname'),
     email: text('email'),
-    // Some providers write the boolean as a string.
-    emailVerified:
-      claims.email_verified === undefined
-        ? undefined
-        : claims.email_verified === true || claims.email_verified === 'true',
+    // Some providers send the boolean as a string.
+    emailVerified: claims.email_verified === undefined ? undefined : String(claims.email_verified) === 'true',
     picture: text('picture')
   }
   return profile as unknown as UserProfile

@@ -1,31 +1,25 @@
 import { type OAuthErrorReason, StateMismatchError } from '../errors.ts'
 import type { StoredRecord, TokenStore } from '../tokens/stores/token-store.ts'
-import { randomToken, safeEqual, shortHash } from '../util/random.ts'
+import { randomToken, shortHash } from '../util/random.ts'
+import type { PendingAuthorization } from './start.ts'
 
 /** A login that has begun and not come back yet. */
-export interface PendingLogin {
+export interface PendingLogin extends PendingAuthorization {
   provider: string
   /** `identity` of the provider that the browser was sent to. */
   providerIdentity?: string
   state: string
-  nonce?: string
-  /** Absent for an implicit login, which has no code to protect. */
-  codeVerifier?: string
-  redirectUri: string
   /** Path of the app to come back to. */
   returnTo: string
-  scope: string[]
-  /** Seconds; asked of the provider and checked in the ID token. */
-  maxAge?: number
   /** The session and the login in it that an account is to be added to. */
   linkTo?: { session: string, record: string, login?: string }
   /** Epoch seconds. */
   expiresAt: number
 }
 
-/** Seconds that a person has to come back from the provider. */
+/** Seconds until the user has to be back from the provider. */
 export const PENDING_LOGIN_TTL = 600
-/** Logins that one browser may have under way. */
+/** Pending logins of one browser, at most. */
 export const MAX_PENDING_LOGINS = 10
 
 /** Name and value of the cookie that binds one login to one browser. */
@@ -35,8 +29,8 @@ export interface LoginCookie {
 }
 
 /**
- * Keeps the logins under way, one record each, taken once. The record's id is random and known to the browser alone
- * (in a cookie named after the state), so an answer that another browser started finds nothing.
+ * Stores the pending logins, one record each, read once. Only the browser has the record's random id, in a cookie named
+ * after the state: the response to a login that another browser started finds no record.
  */
 export class PendingLogins {
   readonly #store: TokenStore
@@ -48,7 +42,7 @@ export class PendingLogins {
     this.#now = now
   }
 
-  /** Remembers a login and returns the cookie to set. */
+  /** Stores a login and returns the cookie to set. @throws FST_OAUTH_STORE_UNAVAILABLE */
   async put (login: Omit<PendingLogin, 'expiresAt'>): Promise<LoginCookie> {
     const id = randomToken()
     const now = Math.floor(this.#now())
@@ -58,11 +52,12 @@ export class PendingLogins {
   }
 
   /**
-   * Takes the login that a callback answers. Whatever is wrong with the answer, the login is gone after this.
+   * Reads and deletes the login that a response belongs to. Its state is for `finishLogin` to compare.
+   * @param state of the response
    * @param value the value of the browser's cookie for this state
-   * @param identity the `identity` of the provider that answers
-   * @param cause what the answer says went wrong, for the log
-   * @throws FST_OAUTH_STATE_MISMATCH
+   * @param identity the `identity` of the provider that responds
+   * @param cause the error that the response names, for the log
+   * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_STORE_UNAVAILABLE
    */
   async consume (
     state: string | undefined,
@@ -73,8 +68,8 @@ export class PendingLogins {
   ): Promise<PendingLogin> {
     const mismatch = (reason: OAuthErrorReason) =>
       new StateMismatchError(
-        `the answer of provider "${provider}" does not belong to a login under way in this browser (too late, ` +
-          'opened twice, or begun elsewhere); start the login again',
+        `the authorization response of provider "${provider}" does not belong to a pending login of this browser ` +
+          '(too late, opened twice, or started in another browser); start the login again',
         { provider, reason, cause }
       )
     if (state === undefined) throw mismatch('missing_state')
@@ -82,23 +77,22 @@ export class PendingLogins {
     if (id === undefined) throw mismatch('other_browser')
     const login = await this.#store.consume(recordId(id)) as PendingLogin | undefined
     if (login === undefined) throw mismatch('unknown_or_used')
-    if (!safeEqual(login.state, state)) throw mismatch('wrong_state')
     if (login.provider !== provider || login.providerIdentity !== identity) throw mismatch('other_provider')
     if (login.expiresAt < this.#now()) throw mismatch('expired')
     return login
   }
 
-  /** Forgets a login without using it. */
+  /** Deletes a login. @param value of the browser's cookie */
   async drop (value: string): Promise<void> {
     const id = idOf(value)
-    // Not `delete`, whose tombstone anybody could heap up with cookies of their own making.
+    // `delete` would leave a tombstone, and a visitor can send any number of made-up cookies.
     if (id !== undefined) await this.#store.consume(recordId(id))
   }
 }
 
 const recordId = (id: string) => `login:${id}`
 
-/** Whether a record of a store is a login under way. */
+/** Whether a record of a store is a pending login. */
 export function isPendingLogin (stored: StoredRecord): boolean {
   const { provider, state, nonce = '', codeVerifier = '', redirectUri, returnTo } = stored
   const { scope, maxAge = 0, linkTo, expiresAt } = stored
@@ -109,7 +103,7 @@ export function isPendingLogin (stored: StoredRecord): boolean {
 
 const isTextList = (value: unknown) => Array.isArray(value) && value.every(item => typeof item === 'string')
 
-/** The name under which a browser keeps its half of a login. */
+/** Name of the cookie that binds a login to its browser, without a prefix. */
 export function cookieName (state: string): string {
   return `oauth-${shortHash(state)}`
 }
@@ -117,7 +111,7 @@ export function cookieName (state: string): string {
 const COOKIE = /^(?:__Host-)?oauth-[\w-]{22}$/
 const VALUE = /^([0-9a-z]{1,10})\.([\w-]{43})$/
 
-/** Tells the browser's half of a login from the app's own cookies. */
+/** Whether a cookie binds a login, by its name. */
 export function isLoginCookie (name: string): boolean {
   return COOKIE.test(name)
 }
@@ -126,7 +120,7 @@ function idOf (value: string): string | undefined {
   return VALUE.exec(value)?.[2]
 }
 
-/** The cookies of a browser's logins that have to go so that one more fits, oldest first. */
+/** The cookies of a browser's pending logins that have to go so that one more fits, oldest first. */
 export function surplusLogins (cookies: Record<string, string | undefined>): LoginCookie[] {
   const logins: (LoginCookie & { since: number })[] = []
   for (const [name, value] of Object.entries(cookies)) {

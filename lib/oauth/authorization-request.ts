@@ -1,13 +1,14 @@
+import { InvalidOptionsError } from '../errors.ts'
 import { codeChallenge } from '../util/random.ts'
 import { type RequestParameters, setParameters, setQuery } from './urls.ts'
 
-/** What one login request says (RFC 6749, section 4.1.1; RFC 7636; OpenID Connect Core, section 3.1.2.1). */
+/** An authorization request (RFC 6749, section 4.1.1; RFC 7636; OpenID Connect Core, section 3.1.2.1). */
 export interface AuthorizationRequest {
   clientId: string
   responseType?: string
   redirectUri?: string | undefined
   scope: readonly string[]
-  /** What stands between scopes; a space by the standard. */
+  /** Default a space, as RFC 6749, section 3.3 has it. */
   scopeSeparator?: string
   state: string
   codeVerifier?: string | undefined
@@ -19,24 +20,16 @@ export interface AuthorizationRequest {
   params?: RequestParameters | undefined
 }
 
-// Set by the login itself: replacing one of these from outside would take a protection away. A credential of the
-// client's has no place in a URL that the browser gets.
+// The login sets these itself: replacing one of them would disable a check. Client credentials must not be in a URL
+// that the browser gets.
 const RESERVED = [
-  'response_type',
-  'client_id',
-  'redirect_uri',
-  'state',
-  'code_challenge',
-  'code_challenge_method',
-  'nonce',
-  'response_mode',
-  'client_secret',
-  'client_assertion'
+  'response_type', 'client_id', 'redirect_uri', 'state', 'code_challenge', 'code_challenge_method', 'nonce',
+  'response_mode', 'client_secret', 'client_assertion'
 ]
 
 /**
- * Builds the URL that the browser is sent to. A query that the endpoint brings along stays as it is, but for what the
- * request sets itself (RFC 6749, section 3.1).
+ * Builds the URL that the browser is sent to. The endpoint's own query is kept, except for parameters that the request
+ * sets (RFC 6749, section 3.1).
  */
 export function buildAuthorizationUrl (endpoint: string, request: AuthorizationRequest): string {
   const query = new URLSearchParams({ response_type: request.responseType ?? 'code', client_id: request.clientId })
@@ -56,4 +49,32 @@ export function buildAuthorizationUrl (endpoint: string, request: AuthorizationR
     setParameters(query, extra)
   }
   return setQuery(endpoint, query)
+}
+
+/**
+ * The PKCE code challenge method of a login (RFC 7636, section 4.3), or undefined for a login without PKCE: an implicit
+ * one, which has no code, or one of a confidential client whose `pkce` is false.
+ * @throws FST_OAUTH_INVALID_OPTIONS
+ */
+export function codeChallengeMethod (
+  provider: string,
+  { grantType, clientSecret, pkce }: { grantType: string, clientSecret?: string | undefined, pkce: unknown }
+): 'S256' | 'plain' | undefined {
+  if (grantType === 'implicit') return undefined
+  if (pkce === 'S256' || pkce === 'plain') return pkce
+  if (pkce !== false) throw new InvalidOptionsError(`pkce is ${JSON.stringify(pkce)}; write 'S256'`, { provider })
+  // Nothing else protects the code of a public client.
+  return clientSecret === undefined ? 'S256' : undefined
+}
+
+/**
+ * Checks a code verifier that the app has made: a short one could be guessed (RFC 7636, section 4.1).
+ * @throws FST_OAUTH_INVALID_OPTIONS
+ */
+export function checkCodeVerifier (codeVerifier: string, provider: string): void {
+  if (/^[\w.~-]{43,128}$/.test(codeVerifier)) return
+  throw new InvalidOptionsError(
+    'codeVerifier is no code verifier; write 43 to 128 letters, digits, "-", ".", "_" or "~", or leave it out',
+    { provider }
+  )
 }

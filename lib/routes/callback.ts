@@ -1,18 +1,17 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { PluginContext } from '../context.ts'
-import { InvalidIdTokenError } from '../errors.ts'
+import { finishLogin } from '../login/finish.ts'
 import { identify } from '../login/identity.ts'
 import type { PendingLogin } from '../login/transaction.ts'
-import { claimedError, parseAuthorizationResponse, stateOf } from '../oauth/authorization-response.ts'
-import { codeGrant } from '../providers/grants.ts'
+import { claimedError, stateOf } from '../oauth/authorization-response.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import type { Account } from '../session/accounts.ts'
 import { commitLogin, type Login } from '../session/bind-login.ts'
 import { currentSession, sessionOf } from '../session/fastify-session.ts'
 import { linkAccount } from '../session/link-account.ts'
 import { shortHash } from '../util/random.ts'
-import { readImplicitLogin, sendFragmentRelay } from './implicit-page.ts'
-import { takeLoginCookie } from './login-cookie.ts'
+import { sendFragmentRelay } from './implicit-page.ts'
+import { takePendingLogin } from './login-cookie.ts'
 import { publicPath } from './paths.ts'
 import { callbackParams, isPageLoad, noStore, refuseEmbedded, refuseHead } from './reply.ts'
 import { sendError } from './send-error.ts'
@@ -24,14 +23,11 @@ const MAX_CALLBACK_PATH = 256
 
 /** `GET` and `POST` of the callback route: a page or JSON for every failure, and a way on. */
 export async function callbackRoute (
-  context: PluginContext,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  name: string
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply, name: string
 ): Promise<FastifyReply> {
   let returnTo: string | undefined
   try {
-    return await answerCallback(context, request, reply, visitorsProvider(context, name), pending => {
+    return await handleCallback(context, request, reply, visitorsProvider(context, name), pending => {
       returnTo = pending.returnTo
     })
   } catch (error) {
@@ -40,81 +36,54 @@ export async function callbackRoute (
 }
 
 /**
- * Finishes a login that the browser comes back from (RFC 6749, section 4.1.2): whatever happens, its state is used up.
- * HEAD finishes nothing; a page that is loaded once more where its login is the session's leads on to where that login
- * led.
+ * Answers an authorization response (RFC 6749, section 4.1.2): finishes the login, which is used up whatever happens,
+ * and redirects. A HEAD request finishes nothing. A callback that is loaded again, in the session that it logged in,
+ * redirects to where its login led.
+ * @param onTaken called with the login that the response belongs to
  * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE,
  *   FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE, and what `onTokens` and
  *   `onLogin` throw
  */
 export async function handleCallback (
-  context: PluginContext,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  provider: ProviderClient
-): Promise<FastifyReply> {
-  return await answerCallback(context, request, reply, provider)
-}
-
-async function answerCallback (
-  context: PluginContext,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  provider: ProviderClient,
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
   onTaken?: (pending: PendingLogin) => void
 ): Promise<FastifyReply> {
   noStore(reply)
   if (request.method === 'HEAD') return refuseHead(reply)
   const params = callbackParams(request)
-  // An implicit answer is in the fragment, which only the browser sees; some providers put an error into the query.
+  const state = stateOf(params)
+  // An implicit response is in the fragment, which only the browser sees; some providers put an error into the query.
   const implicit = provider.config.grantType === 'implicit' && request.method === 'GET'
-  if (implicit && stateOf(params) === undefined && !params.has('error')) return sendFragmentRelay(reply)
+  if (implicit && state === undefined && !params.has('error')) return sendFragmentRelay(reply)
   let pending: PendingLogin
   try {
-    pending = await takePending(context, request, reply, provider, params)
+    // Before the login is taken: a request that is refused must not use it up.
+    refuseEmbedded(request)
+    sessionOf(request)
+    pending = await takePendingLogin(context, request, reply, provider, state, claimedError(params))
   } catch (error) {
     const location = finishedBefore(context, request, provider, params)
     if (location === undefined) throw error
-    request.log.info(
-      { provider: provider.name },
-      'the callback of a login that is finished was loaded once more; nothing was done'
-    )
+    const message = 'the callback of a finished login was loaded again; nothing was done'
+    request.log.info({ provider: provider.name }, message)
     return reply.redirect(location, 302)
   }
   onTaken?.(pending)
-  return await finishLogin(context, request, reply, provider, pending)
+
+  const granted = await finishLogin(provider, pending, params, { now: context.clock.now() })
+  // RFC 6749, section 4.2.2: none is issued in an implicit response.
+  if (provider.config.grantType === 'implicit') delete granted.tokens.refreshToken
+  const login: Login = { ...granted, ...await identify(provider, granted, pending.scope) }
+  login.callbacks = callbacksOf(context, request, provider, pending, login)
+  const { linkTo } = pending
+  if (linkTo === undefined) await commitLogin(context, request, reply, provider, login)
+  else await linkAccount(context, request, reply, provider, login, { ...pending, linkTo })
+  return reply.sent ? reply : reply.redirect(pending.returnTo, 302)
 }
 
-async function takePending (
-  context: PluginContext,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  provider: ProviderClient,
-  params: URLSearchParams
-): Promise<PendingLogin> {
-  // First: a load that is refused must not use up the login that it would answer.
-  refuseEmbedded(request)
-  sessionOf(request)
-  const state = stateOf(params)
-  const cookie = takeLoginCookie(context, request, reply, state, provider.config.responseMode)
-  return await context.pendingLogins.consume(
-    state,
-    cookie,
-    provider.name,
-    provider.config.identity,
-    claimedError(params)
-  )
-}
-
-/**
- * Where a login led, if this page load is of its callback, and the session has that login. A person who reloads has
- * nothing to mend.
- */
+/** Where a login led, if this is a page load of its callback in the session that has that login. */
 function finishedBefore (
-  context: PluginContext,
-  request: FastifyRequest,
-  { name }: ProviderClient,
-  params: URLSearchParams
+  context: PluginContext, request: FastifyRequest, { name }: ProviderClient, params: URLSearchParams
 ): string | undefined {
   const state = stateOf(params)
   if (!isPageLoad(request) || state === undefined || params.has('error')) return undefined
@@ -126,57 +95,13 @@ function finishedBefore (
   return finished === undefined ? undefined : finished.returnTo ?? publicPath(context, '/')
 }
 
-/** What a login remembers of its callback, and of those before it by which the same user came. */
+/** What an account remembers of its callbacks, for `finishedBefore`: this one, and those of the same user before it. */
 function callbacksOf (
-  context: PluginContext,
-  request: FastifyRequest,
-  { name }: ProviderClient,
-  { state, returnTo }: PendingLogin,
+  context: PluginContext, request: FastifyRequest, { name }: ProviderClient, { state, returnTo }: PendingLogin,
   { user }: Login
 ): Account['callbacks'] {
   const before = context.sessionLogins.of(sessionOf(request))?.accounts[name]
   const earlier = user !== null && before?.user?.id === user.id ? before.callbacks ?? [] : []
   const short = returnTo.length <= MAX_CALLBACK_PATH
   return [{ state: shortHash(state), ...(short && { returnTo }) }, ...earlier].slice(0, MAX_CALLBACKS)
-}
-
-async function finishLogin (
-  context: PluginContext,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  provider: ProviderClient,
-  pending: PendingLogin
-): Promise<FastifyReply> {
-  const params = callbackParams(request)
-  const metadata = await provider.metadata()
-  const expected = {
-    provider: provider.name,
-    state: pending.state,
-    issuer: provider.config.issuer === undefined ? undefined : metadata.issuer,
-    issuerPromised: metadata.authorization_response_iss_parameter_supported === true
-  }
-  const login = provider.config.grantType === 'implicit'
-    ? await readImplicitLogin(context, provider, pending, params, expected)
-    : await exchange(provider, pending, parseAuthorizationResponse(params, expected).code)
-  login.callbacks = callbacksOf(context, request, provider, pending, login)
-  const { linkTo } = pending
-  if (linkTo === undefined) await commitLogin(context, request, reply, provider, login)
-  else await linkAccount(context, request, reply, provider, login, { ...pending, linkTo })
-  return reply.sent ? reply : reply.redirect(pending.returnTo, 302)
-}
-
-async function exchange (provider: ProviderClient, pending: PendingLogin, code: string): Promise<Login> {
-  const { tokens, scopeChange } = await codeGrant(provider, {
-    code,
-    redirectUri: pending.redirectUri,
-    codeVerifier: pending.codeVerifier,
-    scope: pending.scope
-  })
-  if (pending.nonce !== undefined && tokens.idToken === undefined) {
-    throw new InvalidIdTokenError(`provider "${provider.name}" sent no ID token though "openid" was asked for`, {
-      provider: provider.name,
-      reason: 'missing'
-    })
-  }
-  return { tokens, scopeChange, ...await identify(provider, tokens, pending) }
 }

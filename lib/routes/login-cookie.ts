@@ -1,15 +1,18 @@
 import type { CookieSerializeOptions } from '@fastify/cookie'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { PluginContext } from '../context.ts'
-import { cookieName, PENDING_LOGIN_TTL } from '../login/transaction.ts'
+import {
+  cookieName, MAX_PENDING_LOGINS, PENDING_LOGIN_TTL, type PendingLogin, surplusLogins
+} from '../login/transaction.ts'
+import type { ProviderClient } from '../providers/provider.ts'
 
-/** `__Host-` keeps subdomains and plain http from planting a cookie; it needs https and the path `/`. */
-export function loginCookiePrefix ({ config }: PluginContext): string {
+/** `__Host-` keeps subdomains and plain http from setting the cookie; it needs https and the path `/`. */
+function loginCookiePrefix ({ config }: PluginContext): string {
   const { protocol, pathname } = config.baseUrl()
   return protocol === 'https:' && pathname === '/' ? '__Host-' : ''
 }
 
-// The app may have given @fastify/cookie defaults for its own cookies; they are not meant for these.
+// In place of defaults that the app has given @fastify/cookie for its own cookies.
 const NEUTRAL = {
   domain: undefined,
   signed: false,
@@ -21,8 +24,7 @@ const NEUTRAL = {
 
 export function loginCookieOptions ({ config }: PluginContext, responseMode?: string): CookieSerializeOptions {
   const { protocol, pathname } = config.baseUrl()
-  // A provider's form_post is a cross-site POST: only SameSite=None comes along, and browsers take that with Secure
-  // alone.
+  // A form_post response is a cross-site POST: only a SameSite=None cookie is sent with it, and that needs Secure.
   const crossSite = responseMode === 'form_post'
   return {
     ...NEUTRAL,
@@ -34,17 +36,36 @@ export function loginCookieOptions ({ config }: PluginContext, responseMode?: st
   }
 }
 
-/** Reads the browser's half of the login with this state, and takes it out of the browser. */
-export function takeLoginCookie (
-  context: PluginContext,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  state: string | undefined,
-  responseMode?: string
-): string | undefined {
-  if (state === undefined) return undefined
-  const name = loginCookiePrefix(context) + cookieName(state)
-  const value = request.cookies[name]
-  if (value !== undefined) reply.clearCookie(name, loginCookieOptions(context, responseMode))
-  return value
+/**
+ * Stores a pending login and binds it to the browser by a cookie. A browser has ten of them at most: the oldest go.
+ * @throws FST_OAUTH_STORE_UNAVAILABLE
+ */
+export async function rememberLogin (
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply, { name, config }: ProviderClient,
+  login: Omit<PendingLogin, 'provider' | 'providerIdentity' | 'expiresAt'>
+): Promise<void> {
+  const { pendingLogins } = context
+  const options = loginCookieOptions(context, config.responseMode)
+  const surplus = surplusLogins(request.cookies)
+  for (const { name } of surplus) reply.clearCookie(name, options)
+  // A browser of this app has no more than that; made-up cookies are only cleared.
+  for (const { value } of surplus.slice(0, MAX_PENDING_LOGINS)) await pendingLogins.drop(value)
+  const cookie = await pendingLogins.put({ ...login, provider: name, providerIdentity: config.identity })
+  reply.setCookie(loginCookiePrefix(context) + cookie.name, cookie.value, options)
+}
+
+/**
+ * Takes the pending login that an authorization response belongs to, and its cookie: both are used once.
+ * @param state of the response
+ * @param cause the error that the response names, for the log
+ * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_STORE_UNAVAILABLE
+ */
+export async function takePendingLogin (
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply, { name, config }: ProviderClient,
+  state: string | undefined, cause: Error | undefined
+): Promise<PendingLogin> {
+  const cookie = state === undefined ? '' : loginCookiePrefix(context) + cookieName(state)
+  const value = request.cookies[cookie]
+  if (value !== undefined) reply.clearCookie(cookie, loginCookieOptions(context, config.responseMode))
+  return await context.pendingLogins.consume(state, value, name, config.identity, cause)
 }

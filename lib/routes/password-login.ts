@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { PluginContext } from '../context.ts'
 import { InvalidCredentialsError, type OAuthError, TooManyAttemptsError, UnknownProviderError } from '../errors.ts'
+import { checkIdToken } from '../login/finish.ts'
 import { identify } from '../login/identity.ts'
 import { type Outcome, throttleKeys } from '../login/throttle.ts'
 import { isClientRefused } from '../oauth/token-response.ts'
@@ -108,8 +109,9 @@ async function login (
   } finally {
     throttle.end(keys, outcome)
   }
-  const identity = await identify(provider, granted.tokens, { scope: [...provider.config.scope] })
-  await commitLogin(context, request, reply, provider, { ...granted, ...identity })
+  const scope = [...provider.config.scope]
+  const tokens = await checkIdToken(provider, granted, { scope })
+  await commitLogin(context, request, reply, provider, { ...tokens, ...await identify(provider, tokens, scope) })
 }
 
 // Errors that are about the app's own registration or request, or about the server (RFC 6749, section 5.2; RFC 8707).

@@ -4,13 +4,8 @@ import { type DeviceAuthorization, pollDevice, startDevice } from '../providers/
 import { type GrantOptions, jwtBearerGrant, type TokenExchange, tokenExchangeGrant } from '../providers/grants.ts'
 import type { GrantType } from '../providers/options.ts'
 import { sleep } from '../util/timeout.ts'
-import {
-  type AuthorizationUrlOptions,
-  OAuthSession,
-  type OAuthSessionBasis,
-  type OAuthSessionInit,
-  type StartedLogin
-} from './session.ts'
+import type { SessionBasis } from './session-tokens.ts'
+import { type AuthorizationUrlOptions, OAuthSession, type OAuthSessionInit, type StartedLogin } from './session.ts'
 
 /** A device that waits for its user (RFC 8628). */
 export interface DeviceLogin extends DeviceAuthorization {
@@ -31,10 +26,10 @@ export interface ClientCredentialsOptions {
 
 /** What the app itself does with one of its providers: `app.oauth.provider(name)`. */
 export class ProviderHandle {
-  readonly #basis: OAuthSessionBasis
+  readonly #basis: SessionBasis
   readonly #own = new Map<string, OAuthSession>()
 
-  constructor (basis: OAuthSessionBasis) {
+  constructor (basis: SessionBasis) {
     this.#basis = basis
   }
 

@@ -1,301 +1,260 @@
-import { AuthorizedClient, type CallOptions } from '../calls/authorized-client.ts'
-import { createAuthorizedFetch } from '../calls/authorized-fetch.ts'
-import type { OAuthCall } from '../calls/call.ts'
-import { currentProfile } from '../calls/profile.ts'
-import { HttpVerbs, kCall } from '../calls/verbs.ts'
-import { LoginRequiredError } from '../errors.ts'
-import type { Transport } from '../http/transport.ts'
+import { AccountClient, type ClientAccount, kAccount } from '../calls/account-client.ts'
+import { AuthorizationFailedError, InsecureTransportError, InvalidOptionsError, StateMismatchError } from '../errors.ts'
 import {
-  type AuthorizationUrlOptions,
-  type FetchTokensOptions,
-  LoginFlow,
-  type LoginInit,
-  type StartedLogin
-} from '../login/start.ts'
-import type { AuthorizationResponse } from '../oauth/authorization-response.ts'
-import type { ScopeChange, TokenSet } from '../oauth/token-set.ts'
-import { mergeParameters } from '../oauth/urls.ts'
-import { type GrantResult, refreshGrant } from '../providers/grants.ts'
-import type { RefreshMode } from '../providers/options.ts'
-import type { ProviderClient } from '../providers/provider.ts'
-import { revokeSets } from '../providers/revocation.ts'
-import { loadTokens, obtainedAtOf, type TokensInput } from '../tokens/load-tokens.ts'
+  type AuthorizationResponse, checkIdToken, finishLogin, type LoginTokens, readAuthorizationResponse
+} from '../login/finish.ts'
+import { type PendingAuthorization, startLogin } from '../login/start.ts'
+import { parseScope, type ScopeChange, type TokenSet } from '../oauth/token-set.ts'
+import { isSecureUrl, mergeParameters, type RequestParameters, setParameters } from '../oauth/urls.ts'
+import {
+  clientCredentialsGrant, type GrantOptions, type GrantResult, jwtBearerGrant, passwordGrant
+} from '../providers/grants.ts'
+import type { ProviderHooks, RefreshMode } from '../providers/options.ts'
+import type { TokensInput } from '../tokens/load-tokens.ts'
 import type { TokensEvent } from '../tokens/on-tokens.ts'
-import { OnTokensHook } from '../tokens/on-tokens.ts'
-import { isRecordOf, setsToRevoke, type TokenRecord } from '../tokens/record.ts'
-import { TokenRecords } from '../tokens/records.ts'
-import { Refresher, type RefreshOptions } from '../tokens/refresher.ts'
-import { MemoryTokenStore } from '../tokens/stores/memory-store.ts'
-import { RecordTokenSource, type TokenSource } from '../tokens/token-source.ts'
-import type { Clock } from '../util/clock.ts'
-import type { Logger } from '../util/logger.ts'
-
-export type { AuthorizationUrlOptions, FetchTokensOptions, StartedLogin } from '../login/start.ts'
+import { type SessionBasis, SessionTokens } from './session-tokens.ts'
 
 /** What a headless session is made with. */
-export interface OAuthSessionInit extends LoginInit {
+export interface OAuthSessionInit {
   /** A set to go on from: one that `onTokens` handed out, columns of the app's own, or a token response's members. */
   tokens?: TokensInput | null
+  /** In place of the provider's own refresh mode. */
   refresh?: RefreshMode
   /** Awaited once for each new set, before a call goes out with it. */
   onTokens?: (tokens: TokenSet, event: TokensEvent) => unknown
   /** Sends calls without the token, for an API that is not to have it. */
   withholdToken?: boolean
+  /** In place of the provider's own redirect URI. */
+  redirectUri?: string
+  /** In place of the provider's own scope. */
+  scope?: string | readonly string[]
+  /** State of a login that was started elsewhere, which its callback must have. */
+  state?: string
+  /** Code verifier of a login that was started elsewhere. */
+  codeVerifier?: string
+  /** Nonce of a login that was started elsewhere, which its ID token must have. */
+  nonce?: string
+  /** Run after the provider's own. */
+  hooks?: ProviderHooks
+  /** Further parameters of each client credentials request and each refresh (`audience`, `resource`, …). */
+  params?: RequestParameters
 }
 
-/** What a headless session stands on. */
-export interface OAuthSessionBasis {
-  provider: ProviderClient
-  transport: Transport
-  clock: Clock
-  log: Logger
-  /** The web sessions' records, where there are any: a set that lives there is refreshed there. */
-  shared?: { records: TokenRecords, refresher: Refresher, onTokensHook: OnTokensHook }
+/** Options of `authorizationUrl`. */
+export interface AuthorizationUrlOptions {
+  /** Default random. */
+  state?: string
+  /** In place of the session's. */
+  scope?: string | readonly string[]
+  /** In place of the session's. */
+  redirectUri?: string
+  /** Further parameters (`prompt`, `login_hint`, `nonce`, repeated `resource`, …). */
+  params?: RequestParameters
+  /** In place of a random one: 43 to 128 unreserved characters (RFC 7636, section 4.1). */
+  codeVerifier?: string
+  /** In place of the provider's own `pkce`. */
+  pkce?: 'S256' | 'plain' | false
 }
 
-/** Seconds that a record of a headless session would live in a store that forgets; this one does not. */
-const TTL = 86_400
+/** What a login starts with. All but the URL has to be kept where another session finishes it. */
+export interface StartedLogin {
+  /** Where the browser has to go. */
+  url: string
+  state: string
+  /** Undefined for a login without PKCE. */
+  codeVerifier: string | undefined
+  /** Undefined for a login without an ID token. */
+  nonce: string | undefined
+}
+
+/** Options of `fetchTokens`: what is given selects the grant; where nothing is, the provider's `grantType` does. */
+export type FetchTokensOptions = Omit<GrantOptions, 'hooks'> & {
+  /** The URL that the browser came back to. */
+  callbackUrl?: string
+  /** An authorization code whose response the app has checked. */
+  code?: string
+  /** In place of the one of the login. */
+  codeVerifier?: string
+  /** In place of the one of the login. */
+  redirectUri?: string
+  /** For the password grant, with `password`. */
+  username?: string
+  password?: string
+  /** For the JWT bearer grant. */
+  assertion?: string
+}
 
 /**
- * One account at one provider without a web session: for scripts, background jobs and tests. Everything that
+ * One account at one provider without a web session: for scripts, background jobs and tests. It does what
  * requests-oauthlib's OAuth2Session does.
  */
-export class OAuthSession extends HttpVerbs {
-  readonly #basis: OAuthSessionBasis
+export class OAuthSession extends AccountClient {
+  readonly #basis: SessionBasis
   readonly #init: OAuthSessionInit
-  readonly #login: LoginFlow
-  readonly #store = new MemoryTokenStore()
-  readonly #client: AuthorizedClient
-  #records: TokenRecords
-  #refresher: Refresher
-  #onTokensHook: OnTokensHook
-  #source: RecordTokenSource | undefined
-  #id: string | undefined
-  #first: Promise<TokenSet> | undefined
-  #scopeChange: ScopeChange | undefined
+  readonly #tokens: SessionTokens
+  /** In place of a pending login where there is none. */
+  readonly #none: PendingAuthorization
+  #pending: PendingAuthorization
+  #subject: string | undefined
 
-  constructor (basis: OAuthSessionBasis, init: OAuthSessionInit = {}) {
-    super()
+  constructor (basis: SessionBasis, init: OAuthSessionInit = {}) {
+    super(basis.transport, init)
+    const { config } = basis.provider
+    const { state, codeVerifier, nonce, redirectUri = config.redirectUri } = init
+    const { tokens, refresh, onTokens, hooks, params } = init
+    const scope = parseScope(init.scope) ?? [...config.scope]
     this.#basis = basis
     this.#init = init
-    const { clock, log } = basis
-    this.#login = new LoginFlow(basis.provider, clock.now, init)
-    this.#records = new TokenRecords(this.#store, clock.monotonic)
-    this.#onTokensHook = new OnTokensHook(this.#records, (tokens, event) => this.#announced(tokens, event))
-    this.#refresher = new Refresher({ records: this.#records, clock, log, onTokensHook: this.#onTokensHook })
-    const Client = init.withholdToken === true ? WithholdingClient : AuthorizedClient
-    this.#client = new Client(basis.provider.config, basis.transport, () => this.#tokenSourceOrFirst(), init.hooks)
-    if (init.tokens !== undefined && init.tokens !== null) this.#load(init.tokens)
+    this.#none = { state: undefined, scope, redirectUri, codeVerifier, nonce }
+    this.#pending = { ...this.#none, state }
+    const fetchFirst = () => this.fetchTokens()
+    this.#tokens = new SessionTokens(basis, { scope, refresh, onTokens, hooks, params, fetchFirst })
+    if (tokens !== undefined && tokens !== null) this.#tokens.load(tokens)
   }
 
-  /** The set as it stands, expired or not. */
-  get storedTokens (): TokenSet | undefined {
-    return this.#record()?.tokens
-  }
+  /** The token set as it stands, expired or not, without I/O; undefined where there is none. */
+  get storedTokens (): TokenSet | undefined { return this.#tokens.stored }
 
-  /** Whether there is a token. */
+  /** Whether there is a token set. */
   get authorized (): boolean { return this.storedTokens !== undefined }
 
-  /** How the scope of the last set differs from what was asked for. */
-  get scopeChange (): ScopeChange | undefined { return this.#scopeChange }
+  /** How the scope of the last set differs from what was asked for; undefined where it does not. */
+  get scopeChange (): ScopeChange | undefined { return this.#tokens.scopeChange }
 
   /**
-   * Builds the URL that a login starts with; state, verifier and nonce are remembered for `fetchTokens` (RFC 6749,
+   * Builds the URL that a login starts with, and remembers state, code verifier and nonce for `fetchTokens` (RFC 6749,
    * section 4.1.1; RFC 7636; OpenID Connect Core, section 3.1.2.1).
    * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_PROVIDER_UNAVAILABLE
    */
   async authorizationUrl (options: AuthorizationUrlOptions = {}): Promise<StartedLogin> {
-    return await this.#login.authorizationUrl(options)
+    const { params, codeVerifier, pkce, state = this.#init.state, redirectUri = this.#none.redirectUri } = options
+    const given = setParameters(new URLSearchParams(), params)
+    const { url, pending } = await startLogin(this.#basis.provider, {
+      scope: parseScope(options.scope) ?? this.#none.scope,
+      redirectUri,
+      params,
+      state,
+      codeVerifier,
+      pkce,
+      nonce: given.get('nonce') ?? this.#init.nonce,
+      // The callback is the app's own here, so it may choose how the response comes.
+      responseMode: given.get('response_mode') ?? undefined
+    })
+    this.#pending = pending
+    return { url, state: pending.state, codeVerifier: pending.codeVerifier, nonce: pending.nonce }
   }
 
   /**
-   * Reads a callback: its state must be the one that was remembered (RFC 6749, section 4.1.2).
+   * Checks a callback's state, issuer and error and returns its code (RFC 6749, section 4.1.2; RFC 9207). A missing
+   * `iss` is noticed where the provider's metadata is known, as after `authorizationUrl`; `fetchTokens` gets it first.
+   * @param callbackUrl the URL that the browser came back to
    * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INSECURE_TRANSPORT,
    *   FST_OAUTH_INVALID_OPTIONS
    */
   parseCallback (callbackUrl: string): AuthorizationResponse {
-    return this.#login.parseCallback(callbackUrl)
+    const { searchParams } = this.#callback(callbackUrl)
+    return readAuthorizationResponse(this.#basis.provider, this.#pending, searchParams)
   }
 
   /**
-   * Gets tokens, by a callback URL, a code, user name and password, an assertion, or (for `client_credentials`) by what
-   * the app itself is.
+   * Gets tokens: by a callback URL, a code, user name and password, or an assertion; with none of these, by the app's
+   * own client credentials.
    * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_STATE_MISMATCH, FST_OAUTH_INVALID_TOKEN_RESPONSE,
    *   FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS
    */
   async fetchTokens (options: FetchTokensOptions = {}): Promise<TokenSet> {
-    return await this.#adopt(await this.#login.fetch(options), 'login')
+    const { provider } = this.#basis
+    const { grantType } = provider.config
+    const { callbackUrl, code, codeVerifier, redirectUri, username, password, assertion, ...further } = options
+    const scope = parseScope(further.scope) ?? this.#pending.scope
+    const common = { ...further, scope, hooks: this.#init.hooks }
+    const isBare = callbackUrl === undefined && code === undefined
+    let granted: GrantResult | undefined
+    if (username !== undefined || password !== undefined || (isBare && grantType === 'password')) {
+      granted = await passwordGrant(provider, { ...common, username, password })
+    } else if (assertion !== undefined) {
+      granted = await jwtBearerGrant(provider, { ...common, assertion })
+    } else if (isBare && grantType === 'client_credentials') {
+      const params = mergeParameters(this.#init.params, options.params)
+      granted = await clientCredentialsGrant(provider, { ...common, params })
+    }
+    if (granted !== undefined) {
+      return await this.#adopt(await checkIdToken(provider, granted, { ...this.#pending, scope }))
+    }
+    if (grantType === 'implicit') {
+      if (callbackUrl !== undefined) return await this.tokensFromFragment(callbackUrl)
+      const message = `an implicit login at provider "${provider.name}" has no token request; pass callbackUrl, with ` +
+        'its fragment'
+      throw new InvalidOptionsError(message, { provider: provider.name, reason: 'implicit' })
+    }
+    const response = callbackUrl === undefined ? code : this.#callback(callbackUrl).searchParams
+    if (!(response instanceof URLSearchParams) && (typeof response !== 'string' || response === '')) {
+      const message = `there is no authorization code for provider "${provider.name}"; pass callbackUrl or code`
+      throw new AuthorizationFailedError(message, { provider: provider.name, reason: 'missing_code' })
+    }
+    const overrides = {
+      scope, ...(redirectUri !== undefined && { redirectUri }), ...(codeVerifier !== undefined && { codeVerifier })
+    }
+    return await this.#finish(response, common, overrides)
   }
 
   /**
-   * Reads the tokens that an implicit login left in the fragment (RFC 6749, section 4.2.2): legacy.
+   * Reads the tokens of an implicit login from the fragment of its callback (RFC 6749, section 4.2.2): legacy. Where no
+   * login was started here, and the session has no `state`, the state is for the app to check.
+   * @param callbackUrl the URL that the browser came back to, with its fragment
    * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE,
    *   FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS
    */
   async tokensFromFragment (callbackUrl: string): Promise<TokenSet> {
-    return await this.#adopt(await this.#login.fromFragment(callbackUrl), 'login')
-  }
-
-  /** `fetch` with this session's token. */
-  get fetch (): typeof globalThis.fetch {
-    return createAuthorizedFetch(this.#client, this.#basis.transport, this.#basis.provider.config)
+    const params = new URLSearchParams(this.#callback(callbackUrl).hash.slice(1))
+    const provider = this.#basis.provider.withGrantType('implicit')
+    return await this.#finish(params, { stateChecked: this.#pending.state === undefined }, {}, provider)
   }
 
   /**
-   * Refreshes now and keeps the new set (RFC 6749, section 6).
-   * @param options.refreshToken in place of the one that came with the set; a session without a set needs it
-   * @throws FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE,
-   *   FST_OAUTH_INVALID_TOKEN_RESPONSE
+   * Revokes the tokens (RFC 7009) and forgets them. Resolves to false where the provider could not.
+   * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_PROVIDER_UNAVAILABLE
    */
-  async refresh (options: Pick<RefreshOptions, 'refreshToken' | 'params'> = {}): Promise<TokenSet> {
-    const { refreshToken } = options
-    if (this.#id !== undefined || refreshToken === undefined) return await this.#tokenSource().refresh(options)
-    const { hooks, params } = this.#init
-    return await this.#adopt(await refreshGrant(this.#basis.provider, {
-      refreshToken, params: mergeParameters(params, options.params), scope: this.#login.scope, hooks
-    }), 'refresh')
-  }
-
-  /**
-   * The current set: fetched where it is the app's own, refreshed where it has to be.
-   * @throws what `refresh` throws, FST_OAUTH_LOGIN_REQUIRED
-   */
-  async tokens (): Promise<TokenSet> {
-    return { ...(await this.#tokenSourceOrFirst().current(true)).tokens }
-  }
-
-  /**
-   * Makes a set the current one: the one that `TokensUpdatedError` carries, or one from elsewhere.
-   * @param tokens a token set, columns of the app's own, or the members of a token response (`access_token`, …)
-   * @throws FST_OAUTH_INVALID_OPTIONS where that holds no usable token, FST_OAUTH_LOGIN_ENDED
-   */
-  async save (tokens: TokensInput): Promise<void> {
-    if (this.#id === undefined) this.#load(tokens)
-    else await this.#tokenSource().save(tokens)
-  }
-
-  /**
-   * Asks for the user's profile now: from userinfo (OpenID Connect Core, section 5.3), or by the provider's
-   * `fetchProfile`.
-   * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, and what `refresh` throws
-   */
-  async userinfo (): Promise<Record<string, unknown>> {
-    return await currentProfile(this.#basis.provider, this.#tokenSource())
-  }
-
-  /** Revokes the tokens (RFC 7009) and forgets them. Resolves to false where the provider could not. */
   async revoke (): Promise<boolean> {
-    const record = this.#record()
-    if (record === undefined) return false
-    const revoked = await revokeSets(this.#basis.provider, setsToRevoke(record))
-    if (this.#id !== undefined) await this.#records.remove(this.#id)
-    this.#id = undefined
-    return revoked
+    return await this.#tokens.revoke()
   }
 
-  [kCall] (method: string | undefined, url: string | URL, options: CallOptions | undefined): OAuthCall {
-    return this.#client.call(method, url, options)
+  [kAccount] (): ClientAccount {
+    return { provider: this.#basis.provider, tokens: this.#tokens, subject: this.#subject }
   }
 
-  #record (): TokenRecord | undefined {
-    if (this.#id === undefined) return undefined
-    const record = this.#records.peek(this.#id) ?? this.#records.decode(this.#store.peek(this.#id))
-    return isRecordOf(record, this.#basis.provider.config) ? record : undefined
-  }
-
-  /** The app's own tokens are fetched by whoever needs them first; everybody else has to be given some. */
-  #tokenSourceOrFirst (): TokenSource {
-    if (this.#id !== undefined || this.#basis.provider.config.grantType !== 'client_credentials') {
-      return this.#tokenSource()
-    }
-    const first = async () => {
-      this.#first ??= this.fetchTokens().finally(() => { this.#first = undefined })
-      await this.#first
-      return this.#tokenSource()
-    }
-    return {
-      current: async replayable => await (await first()).current(replayable),
-      renew: async refused => await (await first()).renew(refused),
-      accepted: grant => { if (this.#id !== undefined) this.#tokenSource().accepted(grant) }
-    }
-  }
-
-  #tokenSource (): RecordTokenSource {
-    const { provider, clock } = this.#basis
-    if (this.#id === undefined) {
-      throw new LoginRequiredError(`this session has no token of provider "${provider.name}"; call fetchTokens first`, {
-        provider: provider.name,
-        reason: 'missing_token'
-      })
-    }
-    this.#source ??= new RecordTokenSource(provider, this.#id, {
-      records: this.#records,
-      refresher: this.#refresher,
-      onTokensHook: this.#onTokensHook,
-      clock,
-      mode: this.#init.refresh ?? provider.config.refresh ?? 'auto',
-      hooks: this.#init.hooks,
-      params: this.#init.params,
-      onEnded: () => {
-        this.#id = undefined
-        this.#source = undefined
-      }
+  async #finish (
+    response: URLSearchParams | string, options: GrantOptions & { stateChecked?: boolean },
+    overrides: Partial<PendingAuthorization>, provider = this.#basis.provider
+  ): Promise<TokenSet> {
+    const pending = this.#pending
+    this.#pending = this.#none // a login is finished once
+    const login = await finishLogin(provider, { ...pending, ...overrides }, response, {
+      ...options, now: this.#basis.clock.now()
+    }).catch((error: unknown) => {
+      // The response to another login leaves this one pending.
+      if (error instanceof StateMismatchError && this.#pending === this.#none) this.#pending = pending
+      throw error
     })
-    return this.#source
+    return await this.#adopt(login)
   }
 
-  #load (input: TokensInput, obtainedAt?: number): void {
-    const { provider, clock, shared } = this.#basis
-    const tokens = loadTokens(input, {
-      now: clock.now(),
-      scope: this.#login.scope,
-      provider: provider.name,
-      conform: provider.config.conform
-    })
-    const { recordId, ...set } = tokens
-    this.#source = undefined
-    if (recordId !== undefined && shared !== undefined) {
-      // Beside a web session: the record there is the truth, and a refresh goes through it.
-      this.#id = recordId
-      this.#records = shared.records
-      this.#refresher = shared.refresher
-      this.#onTokensHook = shared.onTokensHook
-      return
+  async #adopt ({ idTokenClaims, ...granted }: LoginTokens): Promise<TokenSet> {
+    this.#subject = idTokenClaims?.sub
+    return await this.#tokens.adopt(granted, 'login')
+  }
+
+  // Behind a proxy that ends TLS the app sees http: the redirect URI tells what the browser used.
+  #callback (callbackUrl: string): URL {
+    const { name: provider, config } = this.#basis.provider
+    if (!URL.canParse(callbackUrl)) {
+      const message = `the callback URL of provider "${provider}" is no absolute URL; pass it as the browser has it`
+      throw new InvalidOptionsError(message, { provider, reason: 'callback_url' })
     }
-    this.#id = this.#records.insert({
-      provider: provider.name,
-      providerIdentity: provider.config.identity,
-      tokens: set,
-      obtainedAt: obtainedAt ?? obtainedAtOf(set),
-      ttl: TTL,
-      user: null
-    }, this.#store)
-  }
-
-  async #adopt ({ tokens, scopeChange }: GrantResult, reason: TokensEvent['reason']): Promise<TokenSet> {
-    const previous = this.storedTokens
-    this.#scopeChange = scopeChange
-    this.#load(tokens, this.#basis.clock.now())
-    await this.#init.onTokens?.(tokens, {
-      provider: this.#basis.provider.name,
-      user: null,
-      previous,
-      reason,
-      ...(scopeChange !== undefined && { scopeChange })
-    })
-    return tokens
-  }
-
-  async #announced (tokens: TokenSet, event: TokensEvent): Promise<void> {
-    this.#scopeChange = event.scopeChange
-    const { recordId: _place, ...set } = tokens
-    await this.#init.onTokens?.(set, event)
-  }
-}
-
-/** Sends calls without the token unless one of them asks for it. */
-class WithholdingClient extends AuthorizedClient {
-  override call (method: string | undefined, url: string | URL, options?: CallOptions): OAuthCall {
-    return super.call(method, url, { withholdToken: true, ...options })
+    const url = new URL(callbackUrl)
+    const { redirectUri } = this.#pending
+    const seen = redirectUri !== undefined && URL.canParse(redirectUri) ? new URL(redirectUri) : url
+    if (isSecureUrl(seen) || config.allowInsecureRequests) return url
+    throw new InsecureTransportError(`the callback URL of provider "${provider}" is plain http`, { provider })
   }
 }

@@ -499,7 +499,7 @@ for (const [what, query] of [
     await assertRefused(t, app, page)
     t.notMatch(page.text, 'invalid_scope')
     const warnings = log.lines.filter(({ code }) => code === 'FST_OAUTH_STATE_MISMATCH')
-    t.match(warnings, [{ level: 40, provider: 'acme', cause: 'the answer names the error "invalid_scope"' }])
+    t.match(warnings, [{ level: 40, provider: 'acme', cause: 'the authorization response names the error "invalid_scope"' }])
     t.equal(warnings.length, 1)
   })
 }
@@ -523,7 +523,7 @@ t.test(
       await app.browser.get(`${app.url}/login/acme/callback?${query}`, asJson)
     }
     const causes = log.lines.filter(({ code }) => code === 'FST_OAUTH_STATE_MISMATCH').map(({ cause }) => String(cause))
-    t.equal(causes[0], 'the answer names the error "a b c? d"')
+    t.equal(causes[0], 'the authorization response names the error "a b c? d"')
     t.ok(causes.every(cause => cause.length < 150))
     t.strictSame(log.leaked(secrets), [])
   }

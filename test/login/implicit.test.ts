@@ -178,7 +178,7 @@ for (const [what, fields] of Object.entries(mixedUp)) {
       headers: { accept: 'application/json' }
     })
     t.match(answer.json(), { statusCode: 400, code: 'FST_OAUTH_AUTHORIZATION_FAILED' })
-    t.match(answer.json().message, /issued by somebody else/)
+    t.match(answer.json().message, /from another issuer/)
   })
 }
 

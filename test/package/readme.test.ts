@@ -156,10 +156,7 @@ t.test('the tables name what there is, and nothing else', async (t) => {
     const init = /^`session\(init\)` takes (.*)\.$/m.exec(readme)?.[1] ?? ''
     t.strictSame(
       codes(init).sort(),
-      [
-        ...members('lib/standalone/session.ts', 'OAuthSessionInit'),
-        ...members('lib/login/start.ts', 'LoginInit')
-      ].sort()
+      members('lib/standalone/session.ts', 'OAuthSessionInit').sort()
     )
   })
 

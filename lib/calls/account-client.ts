@@ -1,0 +1,138 @@
+import type { Transport } from '../http/transport.ts'
+import type { TokenSet } from '../oauth/token-set.ts'
+import type { ProviderHooks } from '../providers/options.ts'
+import type { ProviderClient } from '../providers/provider.ts'
+import type { TokensInput } from '../tokens/load-tokens.ts'
+import type { RefreshOptions } from '../tokens/refresher.ts'
+import type { TokenSource } from '../tokens/token-source.ts'
+import { AuthorizedClient, type CallOptions } from './authorized-client.ts'
+import { createAuthorizedFetch } from './authorized-fetch.ts'
+import type { OAuthCall } from './call.ts'
+import { currentProfile } from './profile.ts'
+
+type VerbOptions = Omit<CallOptions, 'method'>
+
+/** The tokens of one account. Each method may throw FST_OAUTH_LOGIN_REQUIRED. */
+export interface AccountTokens extends TokenSource {
+  tokens (): Promise<TokenSet>
+  refresh (options?: Pick<RefreshOptions, 'refreshToken' | 'params'>): Promise<TokenSet>
+  save (tokens: TokensInput): Promise<void>
+}
+
+/** Whose client it is. */
+export interface ClientAccount {
+  provider: ProviderClient
+  tokens: AccountTokens
+  /** The `sub` that a userinfo response must name. */
+  subject?: string | undefined
+}
+
+export const kAccount = Symbol('fastify-oauth-session.account')
+
+/** An HTTP client that is authorized as one account at one provider. */
+export abstract class AccountClient {
+  readonly #transport: Transport
+  readonly #hooks: ProviderHooks | undefined
+  readonly #withholdToken: boolean
+  #client: AuthorizedClient | undefined
+  #fetch: typeof globalThis.fetch | undefined
+
+  constructor (
+    transport: Transport, { hooks, withholdToken = false }: { hooks?: ProviderHooks, withholdToken?: boolean } = {}
+  ) {
+    this.#transport = transport
+    this.#hooks = hooks
+    this.#withholdToken = withholdToken
+  }
+
+  /** The account as of now. @throws FST_OAUTH_LOGIN_REQUIRED */
+  abstract [kAccount] (): ClientAccount
+
+  /** Sends a GET request; see `request`. */
+  get (url: string | URL, options?: VerbOptions): OAuthCall { return this.#calls.call('GET', url, options) }
+  /** Sends a POST request; see `request`. */
+  post (url: string | URL, options?: VerbOptions): OAuthCall { return this.#calls.call('POST', url, options) }
+  /** Sends a PUT request; see `request`. */
+  put (url: string | URL, options?: VerbOptions): OAuthCall { return this.#calls.call('PUT', url, options) }
+  /** Sends a PATCH request; see `request`. */
+  patch (url: string | URL, options?: VerbOptions): OAuthCall { return this.#calls.call('PATCH', url, options) }
+  /** Sends a DELETE request; see `request`. */
+  delete (url: string | URL, options?: VerbOptions): OAuthCall { return this.#calls.call('DELETE', url, options) }
+  /** Sends a HEAD request; see `request`. */
+  head (url: string | URL, options?: VerbOptions): OAuthCall { return this.#calls.call('HEAD', url, options) }
+
+  /**
+   * Sends a request with the access token. The call is a promise of undici's `ResponseData`, which never rejects for a
+   * status; its `.json()`, `.text()` and `.bytes()` read the response whole. It rejects with FST_OAUTH_LOGIN_REQUIRED,
+   * FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE,
+   * FST_OAUTH_ORIGIN_NOT_ALLOWED, FST_OAUTH_INSECURE_TRANSPORT or FST_OAUTH_API_UNAVAILABLE.
+   * @param url relative to the first resource server, or absolute below any of them
+   * @param options undici's, plus `json`; `method` is GET where absent
+   */
+  request (url: string | URL, options?: CallOptions): OAuthCall { return this.#calls.call(undefined, url, options) }
+
+  /**
+   * `fetch` with the access token; redirects are followed, each hop checked. A plain function: it can be handed to a
+   * client library.
+   */
+  get fetch (): typeof globalThis.fetch {
+    this.#fetch ??= createAuthorizedFetch(this.#calls, this.#transport, () => this[kAccount]().provider.config)
+    return this.#fetch
+  }
+
+  /**
+   * The current token set. In refresh mode `auto` it is refreshed where it has expired; the app's own client gets its
+   * first one.
+   * @throws FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE,
+   *   FST_OAUTH_STORE_UNAVAILABLE
+   */
+  async tokens (): Promise<TokenSet> {
+    return await this[kAccount]().tokens.tokens()
+  }
+
+  /**
+   * Refreshes now, saves and returns the new set (RFC 6749, section 6).
+   * @param options.refreshToken in place of the stored one; a headless session without a set needs it
+   * @param options.params further parameters of this request
+   * @throws FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE,
+   *   FST_OAUTH_INVALID_TOKEN_RESPONSE
+   */
+  async refresh (options: Pick<RefreshOptions, 'refreshToken' | 'params'> = {}): Promise<TokenSet> {
+    return await this[kAccount]().tokens.refresh(options)
+  }
+
+  /**
+   * Makes a token set the current one: the one that `TokensUpdatedError` carries, or one from elsewhere.
+   * @param tokens a token set, columns of the app's own, or the members of a token response (`access_token`, …)
+   * @throws FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_STORE_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS
+   *   where that holds no usable token
+   */
+  async save (tokens: TokensInput): Promise<void> {
+    await this[kAccount]().tokens.save(tokens)
+  }
+
+  /**
+   * Requests the user's profile: from userinfo (OpenID Connect Core, section 5.3), or by the provider's `fetchProfile`.
+   * Where the token is refused, it is refreshed and the request repeated.
+   * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, and what `tokens` throws
+   */
+  async userinfo (): Promise<Record<string, unknown>> {
+    const { provider, tokens, subject } = this[kAccount]()
+    return await currentProfile(provider, tokens, subject)
+  }
+
+  get #calls (): AuthorizedClient {
+    if (this.#client !== undefined) return this.#client
+    const Client = this.#withholdToken ? WithholdingClient : AuthorizedClient
+    const account = () => this[kAccount]()
+    this.#client = new Client(() => account().provider.config, this.#transport, () => account().tokens, this.#hooks)
+    return this.#client
+  }
+}
+
+/** Sends calls without the token, except for those whose `withholdToken` is false. */
+class WithholdingClient extends AuthorizedClient {
+  override call (method: string | undefined, url: string | URL, options?: CallOptions): OAuthCall {
+    return super.call(method, url, { withholdToken: true, ...options })
+  }
+}
