@@ -499,7 +499,8 @@ for (const [what, query] of [
     await assertRefused(t, app, page)
     t.notMatch(page.text, 'invalid_scope')
     const warnings = log.lines.filter(({ code }) => code === 'FST_OAUTH_STATE_MISMATCH')
-    t.match(warnings, [{ level: 40, provider: 'acme', cause: 'the authorization response names the error "invalid_scope"' }])
+    const cause = 'the authorization response names the error "invalid_scope"'
+    t.match(warnings, [{ level: 40, provider: 'acme', cause }])
     t.equal(warnings.length, 1)
   })
 }
