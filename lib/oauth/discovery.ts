@@ -8,12 +8,12 @@ export type AuthorizationServerMetadata = AuthorizationServer
 
 type FetchDocument = (url: string, headers: Record<string, string>) => Promise<HttpResponse>
 
-/** What was found out about a provider. */
+/** The metadata that was found. */
 export interface Discovery {
   metadata: AuthorizationServerMetadata
-  /** Whether it is the OAuth 2 document: that of OpenID Connect may say more. */
+  /** Whether it is the OAuth 2 document; that of OpenID Connect may have more members. */
   secondary: boolean
-  /** Whether the first document failed in a way that passes. */
+  /** Whether the first document failed for now, by a 5xx, 408 or 429. */
   provisional: boolean
 }
 
@@ -22,9 +22,8 @@ const MAX_LIST = 1000
 const LIST_MEMBER = /_(?:values|methods|types|modes|scopes|claims)_supported$|^(?:scopes|claims)_supported$/
 
 /**
- * Fetches a provider's metadata and checks that it speaks for the issuer that was asked (OpenID Connect Discovery,
- * section 4.3). Where the OpenID Connect document does not exist or cannot be used, the OAuth 2 one is asked for
- * (RFC 8414, section 3).
+ * Fetches a provider's metadata and checks its issuer (OpenID Connect Discovery, section 4.3). Where the OpenID Connect
+ * document does not exist or cannot be used, the OAuth 2 one is fetched (RFC 8414, section 3).
  * @throws FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS where a document is of another issuer
  */
 export async function discover (provider: string, issuer: string, fetchDocument: FetchDocument): Promise<Discovery> {
@@ -54,7 +53,7 @@ function unreadable (error: OAuthError): HttpResponse {
   return { status: 200, headers: {}, text: '' }
 }
 
-// One has the well-known path behind the issuer's own, the other before it.
+// The first has the well-known path after the issuer's path, the second before it.
 function documentsOf ({ origin, pathname }: URL): string[] {
   const path = pathname.replace(/\/+$/, '')
   const wellKnown = `${origin}/.well-known`
@@ -71,7 +70,7 @@ function checkIssuer (provider: string, issuer: string, found: string): void {
   throw new InvalidOptionsError(`${message}; ${remedy}`, { provider, reason: 'issuer_mismatch' })
 }
 
-// A list that is none would be met where it is searched.
+// Members that should be lists and are not would fail where they are searched.
 function withLists (members: TokenMembers): AuthorizationServerMetadata {
   const metadata: TokenMembers = { ...members }
   for (const [name, value] of Object.entries(members)) {

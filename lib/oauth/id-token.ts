@@ -20,6 +20,7 @@ export interface IdTokenClaims extends JWTPayload {
   sid?: string
 }
 
+/** What an ID token is checked against. */
 export interface IdTokenExpectation {
   provider: string
   /** A list is one issuer under several names. */
@@ -28,17 +29,17 @@ export interface IdTokenExpectation {
   keys: KeySource
   /** Epoch seconds. */
   now: number
-  /** What the provider says it signs with; `none` and the symmetric ones are never accepted. */
+  /** The algorithms in the provider's metadata; `none` and symmetric ones are never accepted. */
   algorithms?: readonly string[] | undefined
   /** The nonce of the login; undefined for a refreshed token, which need not have one. */
   nonce?: string | undefined
-  /** Seconds since the user last typed a password. */
+  /** Seconds since the user last authenticated. */
   maxAge?: number | undefined
-  /** The access token that came along, for `at_hash`. */
+  /** The access token that came with it, for `at_hash`. */
   accessToken?: string | undefined
   /** Subject and issuer of the login that is being refreshed (OpenID Connect Core, section 12.2). */
   previous?: { sub: string, iss: string } | undefined
-  /** Whether `at_hash` must be there beside an access token, as in an implicit answer. */
+  /** Whether `at_hash` is required beside an access token, as in an implicit login. */
   atHashRequired?: boolean
   /** Seconds that the two clocks may differ. */
   clockTolerance?: number
@@ -46,7 +47,7 @@ export interface IdTokenExpectation {
   acceptIssuer?: ((issuer: string, claims: JWTPayload, key: JWK) => boolean) | undefined
 }
 
-/** Seconds that the two clocks may differ, where the options say nothing. */
+/** Default of `clockTolerance`. */
 const CLOCK_TOLERANCE = 60
 
 /**
@@ -73,7 +74,7 @@ export async function validateIdToken (idToken: string, expected: IdTokenExpecta
     claims = payload
     header = protectedHeader
   } catch (cause) {
-    // A key set that could not be fetched is the provider's absence, not a bad token.
+    // A key set that could not be fetched says nothing of the token.
     if (cause instanceof OAuthError) throw cause
     throw refuse(reasonOf(cause), describe(cause, expected), cause)
   }
@@ -84,7 +85,8 @@ export async function validateIdToken (idToken: string, expected: IdTokenExpecta
   }
   const issuedAt = claims.iat!
   if (issuedAt > expected.now + clockTolerance) throw refuse('iat', `it was issued ${fromNow(issuedAt, expected.now)}`)
-  // Several audiences need no `azp`: errata set 2 took that out of section 3.1.3.7. One that is there is this client's.
+  // Several audiences need no `azp`: errata set 2 removed that from section 3.1.3.7. One that is there must be this
+  // client's.
   if (claims.azp !== undefined && claims.azp !== clientId) throw refuse('azp', 'its authorized party is another client')
   if (expected.nonce !== undefined && !(typeof claims.nonce === 'string' && safeEqual(claims.nonce, expected.nonce))) {
     throw refuse('nonce', 'its nonce is not the one of this login')
@@ -95,7 +97,7 @@ export async function validateIdToken (idToken: string, expected: IdTokenExpecta
       throw refuse('auth_time', 'the user authenticated too long ago')
     }
   }
-  // From the browser may come an access token of another user (OpenID Connect Core, sections 3.2.2.9 and 3.2.2.10).
+  // An access token from the browser may be another user's (OpenID Connect Core, sections 3.2.2.9 and 3.2.2.10).
   if (claims.at_hash === undefined && expected.accessToken !== undefined && expected.atHashRequired === true) {
     throw refuse('at_hash', 'it has no at_hash, which an access token from the browser needs beside it')
   }
@@ -114,14 +116,14 @@ export async function validateIdToken (idToken: string, expected: IdTokenExpecta
   return claims as IdTokenClaims
 }
 
-/** What a userinfo answer that is signed is held against. */
+/** What a signed userinfo response is checked against. */
 type UserinfoExpectation = Omit<
   IdTokenExpectation, 'nonce' | 'maxAge' | 'accessToken' | 'atHashRequired' | 'previous'
 >
 
 /**
- * Validates a userinfo answer that is a signed JWT (OpenID Connect Core, sections 5.3.2 and 5.3.4): signature, issuer,
- * audience, and its times where it has some. Whom it is about is for the caller to compare.
+ * Validates a signed userinfo response (OpenID Connect Core, sections 5.3.2 and 5.3.4): signature, issuer,
+ * audience, and its times where it has some. The caller compares its subject.
  * @throws FST_OAUTH_INVALID_RESPONSE, its `reason` naming the check that failed
  */
 export async function validateUserinfo (jwt: string, expected: UserinfoExpectation): Promise<JWTPayload> {
@@ -146,7 +148,7 @@ export async function validateUserinfo (jwt: string, expected: UserinfoExpectati
   return payload
 }
 
-// Clocks and addresses are what such an error is mostly about.
+// The message names what mostly causes such an error: clocks, and other names of the same server.
 function describe (
   error: unknown,
   { now, issuer, clientId }: Pick<IdTokenExpectation, 'now' | 'issuer' | 'clientId'>

@@ -1,9 +1,9 @@
-/** Levels that an answer of a provider may have: no token answer, profile or key set comes near. */
+/** Levels that a response of a provider may have; no token response, profile or key set has nearly as many. */
 const MAX_DEPTH = 64
 /** Digits of the longest integer that is kept: a subject has 255 at most (OpenID Connect Core, section 2). */
 const MAX_DIGITS = 255
 
-// Strings are matched whole, so that nothing inside of one is taken for a bracket or a number.
+// Strings are matched whole, so that nothing in them is taken for a bracket or a number.
 const TOKEN = /"[^"\\]*(?:\\[^][^"\\]*)*"|[[{\]}]|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/g
 
 /**
@@ -28,8 +28,8 @@ export function parseJson (text: string): unknown {
   return JSON.parse(exact)
 }
 
-// A number that is held exactly, or that is no integer, stays what it is. A fraction that would be rounded to an
-// integer is text as well: it would pass for an id.
+// An exact number, or one that is not an integer, stays a number. A fraction that would be rounded to an integer
+// becomes text too, since it could pass for an id.
 function exactNumber (literal: string): string {
   const number = Number(literal)
   if (literal.length < 16 && !/[eE]/.test(literal)) return literal
@@ -46,8 +46,8 @@ function exactNumber (literal: string): string {
 }
 
 /**
- * An identifier as text: providers write one as a string or as a number. Undefined for anything that is no identifier,
- * and for a number that has been rounded.
+ * An identifier as text: providers write it as a string or as a number. Undefined for anything else, and for a number
+ * that has been rounded.
  */
 export function identifierText (value: unknown): string | undefined {
   if (typeof value === 'string') return value === '' ? undefined : value

@@ -3,21 +3,21 @@ import { calculateJwkThumbprint, decodeProtectedHeader, errors, exportJWK, jwtVe
 import { parseJson } from './json.ts'
 import type { KeySource } from './jwks.ts'
 
-/** Signature algorithms that are accepted; `none` and the symmetric ones never are. */
+/** The accepted signature algorithms; `none` and the symmetric ones are not among them. */
 const ASYMMETRIC = new Set([
   'RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'
 ])
-/** Keys of one name that are tried. */
+/** How many keys of one `kid` are tried. */
 const MAX_CANDIDATES = 16
 
-/** The algorithms of a provider's promise that are accepted; all that are, where it promises nothing of use. */
+/** The accepted algorithms among those of a provider's metadata; all of them where it names none. */
 export function acceptableAlgorithms (promised: unknown): string[] {
   const acceptable = Array.isArray(promised) ? promised.filter(algorithm => ASYMMETRIC.has(algorithm)) : []
   return acceptable.length > 0 ? acceptable : [...ASYMMETRIC]
 }
 
 /**
- * Verifies a JWT with a provider's keys. A signature that fails may be of a new key under an old name: then the key set
+ * Verifies a JWT with a provider's keys. A signature that fails may be by a new key with an old `kid`: then the key set
  * is fetched once more, unless that happened a moment ago (OpenID Connect Core, section 10.1.1).
  * @returns the claims, in which an integer that a number cannot hold is a string, and the header
  * @throws jose's errors, and what fetching the keys throws
@@ -37,7 +37,7 @@ async function verifyOnce (jwt: string, keys: KeySource, options: JWTVerifyOptio
   } catch (error) {
     if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error
     const candidates = await distinctKeys(error)
-    // Without a name there must be one key alone (OpenID Connect Core, section 10.1); of one name it may be any.
+    // Without a `kid` there must be a single key (OpenID Connect Core, section 10.1).
     if (candidates.length > 1 && decodeProtectedHeader(jwt).kid === undefined) throw error
     return await verifyWithAny(jwt, candidates, options, error)
   }
@@ -69,7 +69,7 @@ async function distinctKeys (candidates: AsyncIterable<CryptoKey>): Promise<Cryp
   return [...distinct.values()]
 }
 
-// jose rounds an id as JSON.parse does. The times are numbers in any case, and have been checked as such.
+// jose rounds integers as JSON.parse does. The times are numbers, and have been checked as such.
 function exactClaims (jwt: string, payload: JWTPayload): JWTPayload {
   const text = Buffer.from(jwt.split('.')[1]!, 'base64url').toString('utf8')
   const exact = parseJson(text) as JWTPayload

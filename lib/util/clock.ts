@@ -1,10 +1,10 @@
-/** The only clocks of the package, handed in so that nothing has to wait for real time to pass. */
+/** The clocks that the package uses; tests replace them, so as not to wait. */
 export interface Clock {
   /** Epoch seconds, with fractions. */
   now: () => number
   /** Milliseconds of a clock that only goes forward. */
   monotonic: () => number
-  /** Waits some seconds; real time where absent. */
+  /** Waits some seconds. Default real time. */
   wait?: (seconds: number, signal?: AbortSignal) => Promise<void>
 }
 

@@ -26,8 +26,10 @@ export function createCodeVerifier (length = 43): string {
 }
 
 /**
- * The code challenge of a verifier (RFC 7636, section 4.2). Logins always use S256.
- * @throws FST_OAUTH_INVALID_OPTIONS for a method of another name
+ * The code challenge of a verifier (RFC 7636, section 4.2).
+ * @param codeVerifier 43 to 128 characters
+ * @param method default S256
+ * @throws FST_OAUTH_INVALID_OPTIONS for another method
  */
 export function codeChallenge (codeVerifier: string, method: 'S256' | 'plain' = 'S256'): string {
   if (method === 'S256') return codeChallengeOf(codeVerifier)
@@ -35,12 +37,12 @@ export function codeChallenge (codeVerifier: string, method: 'S256' | 'plain' = 
   throw new InvalidOptionsError(`the code challenge method is ${JSON.stringify(method)}; write 'S256'`)
 }
 
-/** A short name for a value that must not be seen itself, such as a state in a cookie's name. */
+/** A short hash of a value that must not be shown, such as a state in a cookie's name. */
 export function shortHash (value: string): string {
   return createHash('sha256').update(value).digest('base64url').slice(0, 22)
 }
 
-/** Compares two strings in a time that does not tell where they differ. */
+/** Compares two strings in constant time. */
 export function safeEqual (a: string, b: string): boolean {
   const left = Buffer.from(a)
   const right = Buffer.from(b)
