@@ -1,11 +1,14 @@
 /**
- * What an API call costs the app: CPU a request of a route that calls `request.oauth.get(url).json()` behind a real
- * session, against the same route with bare `undici.request` in an app that has no session. Both apps are in this
- * process and are asked in turns, 16 requests at once, by a child process; the API and the provider are another child.
+ * What an API call costs the app: CPU time of one request to a route that calls `request.oauth.get(url).json()` behind
+ * a real session, against the same route with bare `undici.request` in an app without a session. All apps are in this
+ * process and are measured in turns, 16 requests at once, sent by a child process; API and provider are another child.
  *
  *   npm run bench
  *
- * ROUNDS and REQUESTS (of a round) can be set in the environment. ONLY=oauth runs one app alone, for --cpu-prof.
+ * Each line is the median over the rounds: microseconds of CPU a request, and the ratio to the first line. The ratio of
+ * the last line is the result: at most 1.20. The machine and its load change the microseconds, and hardly the ratio.
+ *
+ * Environment: ROUNDS (15), REQUESTS of a round (8000), ONLY=raw, session or oauth runs one app alone, for --cpu-prof.
  */
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -25,7 +28,7 @@ const REQUESTS = Number(process.env.REQUESTS ?? 8_000)
 interface Load { url: string, headers: Record<string, string>, count: number }
 interface Candidate { name: string, app: FastifyInstance, load: Omit<Load, 'count'> }
 
-/** An API and, beside it, as much of a provider as a login needs. */
+/** An API, and as much of a provider as a login needs. */
 async function serveApi (): Promise<void> {
   const orders = JSON.stringify([{ id: 1, item: 'tea' }, { id: 2, item: 'cake' }])
   let logins = 0
@@ -44,14 +47,12 @@ async function serveApi (): Promise<void> {
       }
       response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(tokens))
     } else if (url.pathname === '/userinfo') {
-      response
-        .writeHead(200, { 'content-type': 'application/json' })
-        .end('{"sub":"alice","name":"Alice Adams","email":"alice@example.com"}')
+      const user = { sub: 'alice', name: 'Alice Adams', email: 'alice@example.com' }
+      response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(user))
     } else {
       const known = request.headers.authorization?.startsWith('Bearer access-token') === true
-      response
-        .writeHead(known ? 200 : 401, { 'content-type': 'application/json', 'content-length': orders.length })
-        .end(orders)
+      const headers = { 'content-type': 'application/json', 'content-length': orders.length }
+      response.writeHead(known ? 200 : 401, headers).end(orders)
     }
   })
   server.listen(0, '127.0.0.1')
@@ -59,7 +60,7 @@ async function serveApi (): Promise<void> {
   process.send!((server.address() as AddressInfo).port)
 }
 
-/** Sends what it is told to, 16 at once, and says when all are answered. */
+/** Sends the requests of each message, 16 at once, and reports when all are answered. */
 function generateLoad (): void {
   const run = async ({ url, headers, count }: Load) => {
     const { origin, pathname: path } = new URL(url)
@@ -86,25 +87,27 @@ function child (role: string): ChildProcess {
   return forked
 }
 
-/** `undici.request` with a token that is written into the source, and nothing else. */
-async function rawApp (api: string): Promise<Candidate> {
-  const app = Fastify()
+/** A handler that calls the API by `undici.request`, with a fixed token. */
+function rawCall (app: FastifyInstance, api: string): () => Promise<unknown> {
   const agent = new Agent({ connections: 256 })
   const headers = { authorization: 'Bearer access-token-0', accept: 'application/json' }
-  app.get('/orders', async () => {
+  app.addHook('onClose', () => agent.destroy())
+  return async () => {
     const { body } = await request(`${api}/v1/orders`, { dispatcher: agent, headers })
     return await body.json()
-  })
-  app.addHook('onClose', () => agent.destroy())
+  }
+}
+
+async function rawApp (api: string): Promise<Candidate> {
+  const app = Fastify()
+  app.get('/orders', rawCall(app, api))
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
   return { name: 'undici.request, no session', app, load: { url: `${url}/orders`, headers: {} } }
 }
 
-/** The same call, and a session that nobody needs: what a session costs by itself. */
-async function sessionApp (api: string): Promise<Candidate> {
+/** An app with @fastify/session, as its README sets it up. */
+async function appWithSession (): Promise<FastifyInstance> {
   const app = Fastify()
-  const agent = new Agent({ connections: 256 })
-  const headers = { authorization: 'Bearer access-token-0', accept: 'application/json' }
   await app.register(cookie)
   await app.register(session, {
     secret: 'a secret with at least 32 characters, for all',
@@ -112,37 +115,30 @@ async function sessionApp (api: string): Promise<Candidate> {
     rolling: false,
     saveUninitialized: false
   })
+  return app
+}
+
+/** The same call in an app with a session that it does not use: what the session costs by itself. */
+async function sessionApp (api: string): Promise<Candidate> {
+  const app = await appWithSession()
+  const call = rawCall(app, api)
   app.get('/login', async request => {
     request.session.oauth = { accounts: {}, active: 'acme' }
     return 'ok'
   })
-  app.get('/orders', async () => {
-    const { body } = await request(`${api}/v1/orders`, { dispatcher: agent, headers })
-    return await body.json()
-  })
-  app.addHook('onClose', () => agent.destroy())
+  app.get('/orders', call)
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
   const login = await request(`${url}/login`)
   await login.body.dump()
-  return {
-    name: 'undici.request, session',
-    app,
-    load: { url: `${url}/orders`, headers: { cookie: cookiesOf(login.headers) } }
-  }
+  const headers = { cookie: cookiesOf(login.headers) }
+  return { name: 'undici.request, session', app, load: { url: `${url}/orders`, headers } }
 }
 
 async function oauthApp (api: string): Promise<Candidate> {
-  // Here, so that the children do without it.
+  // Imported here, so that the child processes do not load it.
   const { default: oauth } = await import('../lib/index.ts')
-  const app = Fastify()
+  const app = await appWithSession()
   let url = ''
-  await app.register(cookie)
-  await app.register(session, {
-    secret: 'a secret with at least 32 characters, for all',
-    cookie: { secure: false },
-    rolling: false,
-    saveUninitialized: false
-  })
   await app.register(oauth, {
     baseUrl: () => url,
     providers: {
@@ -172,11 +168,8 @@ async function logIn (url: string): Promise<string> {
 }
 
 function cookiesOf (headers: Record<string, string | string[] | undefined>): string {
-  return [headers['set-cookie'] ?? []]
-    .flat()
-    .map(line => line.split(';', 1)[0]!)
-    .filter(pair => !pair.endsWith('='))
-    .join('; ')
+  const pairs = [headers['set-cookie'] ?? []].flat().map(line => line.split(';', 1)[0]!)
+  return pairs.filter(pair => !pair.endsWith('=')).join('; ')
 }
 
 /** CPU of this process, in microseconds for each request. */
@@ -210,11 +203,11 @@ async function main (): Promise<void> {
   }
   const [base = []] = results
   for (const [index, { name }] of candidates.entries()) {
-    // Each round's own ratio: what slows the machine down slows both sides of it.
+    // The ratio is taken within each round: what slows the machine down slows both.
     const ratio = median(results[index]!.map((value, round) => value / base[round]!))
     console.log(`${name.padEnd(28)} ${median(results[index]!).toFixed(1).padStart(7)} µs  ${ratio.toFixed(3)}`)
   }
-  if (only === undefined) console.log(`the last one may be at most ${TARGET.toFixed(2)}`)
+  if (only === undefined) console.log(`The last ratio may be at most ${TARGET.toFixed(2)}.`)
   await Promise.all(candidates.map(({ app }) => app.close()))
   loader.kill()
   apiServer.kill()
