@@ -37,7 +37,7 @@ const CHECKS: Record<string, Check> = {
   scope_event: ({ session }, expected) =>
     difference('scope_event', needed('scope_event', session).scopeChange, expected, hasAll),
   authorized: ({ session }, expected) => difference('authorized', needed('authorized', session).authorized, expected),
-  // A set that came beside an error is stored, too: parked in the record until the app takes it over.
+  // A set that came beside an error is stored, too: pending in the record until the app saves it.
   session_token: (observed, expected) =>
     tokenDifference('session_token', storedOf('session_token', observed), expected),
   session_token_lacks: (observed, names: string[]) =>

@@ -36,7 +36,7 @@ function sessionRoutes (app: FastifyInstance): void {
 
 const sessionCookie = (browser: Browser) => browser.cookie('sessionId')
 
-t.test('session fixation: the session has a new id after the login, and the old one is dead', async (t) => {
+t.test('session fixation: the session has a new id after the login, and the old one has ended', async (t) => {
   const { browser, url, store, userOf } = await loginApp(t, { setup: sessionRoutes })
   const attacker = new Browser()
   const { id } = (await attacker.post(`${url}/session`, { json: { cart: 'planted' } })).json<{ id: string }>()
@@ -73,7 +73,7 @@ t.test('a login takes the place of the one before it, tokens and all', async (t)
   provider.subject = 'bob'
   await browser.login(`${url}/login/acme`)
   t.equal(await userOf(browser), 'bob')
-  t.equal(await userOf(copy), null, 'the first session is dead')
+  t.equal(await userOf(copy), null, 'the first session has ended')
   t.equal(tokenRecords(store).size, 1)
   t.notOk(tokenRecords(store).has(before[0]!))
   t.equal(provider.asked('revocation').length, 0, 'not revoked: the new login may stand on the same grant')
@@ -148,7 +148,7 @@ t.test('a request that was slower than the login does not put the browser back o
   slow.release()
   await answer
   t.equal(await userOf(browser), 'alice')
-  t.notOk(store.records.has(id), 'and the old session stays dead')
+  t.notOk(store.records.has(id), 'and the old session stays ended')
 })
 
 t.test(

@@ -97,7 +97,7 @@ t.test('cookies that a visitor makes up do not make the store work', async (t) =
   t.ok(store.calls.destroy + store.calls.get + store.calls.set <= 25, JSON.stringify(store.calls))
 })
 
-t.test('cookies of logins whose value is no id are no trouble', async (t) => {
+t.test('login cookies whose value is no id are ignored', async (t) => {
   const { browser, url } = await loginApp(t)
   const values = ['', '.', 'x'.repeat(3000), '%', '__proto__', '9.z', '../../x']
   const headers = {

@@ -40,7 +40,7 @@ t.test('credentials among the parameters are not sent beside another client auth
   t.strictSame(server.tokenRequests, [])
 })
 
-t.test('another secret than the configured one is not replaced without a word', async (t) => {
+t.test('another secret than the configured one is refused, not replaced', async (t) => {
   const server = await startScriptServer(t)
   const provider = scriptProvider(t, { ...server.providerOptions, clientAuthentication: 'client_secret_post' })
   const session = provider.session({ tokens: keptTokens(3600) })

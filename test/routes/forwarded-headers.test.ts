@@ -42,7 +42,7 @@ t.test('a secure session cookie over http, where a proxy ends TLS and is not tru
   t.strictSame(pendingLogins(app.store), [])
 })
 
-t.test('behind a trusted proxy that ends TLS a login works, with cookies that no neighbour can plant', async t => {
+t.test('behind a trusted proxy that ends TLS a login works, with cookies that no other subdomain can set', async t => {
   const app = await loginApp(t, {
     oauth: { baseUrl: 'https://app.example.com' },
     session: { cookie: { secure: true } },

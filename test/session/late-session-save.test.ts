@@ -12,7 +12,7 @@ import { RedisSessionStore } from '../helpers/redis-session-store.ts'
 import { JsonStore } from '../helpers/stores.ts'
 import { callbackUrl, loginApp } from '../helpers/login-app.ts'
 
-// A session that a login or a logout has ended stays dead, whatever slower requests do with it: on the store that
+// A session that a login or a logout has ended stays ended, whatever slower requests do with it: on the store that
 // @fastify/session brings, on Redis, and on a store that has get, set and destroy and no more.
 
 interface Sessions {

@@ -51,7 +51,7 @@ for (const cookiePrefix of ['', 's:', 'app-']) {
       slow.release()
       await answer
       t.strictSame((await browser.get(after.url)).json(), { user: 'alice' })
-      t.notOk(store.records.has(old), 'the session before is dead')
+      t.notOk(store.records.has(old), 'the session before has ended')
     }
   )
 }

@@ -174,7 +174,7 @@ for (const [name, open] of Object.entries(stores)) {
     t.equal((await browser.get(`${url}/shop/guarded`, asJson)).status, 200)
     t.equal((await browser.get(`${url}/shop/cart`)).json().cart, null, 'a logout leaves nothing else of the session')
     t.equal((await copy.get(`${url}/admin/guarded`, asJson)).status, 401)
-    t.equal((await copy.get(`${url}/shop/guarded`, asJson)).status, 401, 'the id of before is dead for both')
+    t.equal((await copy.get(`${url}/shop/guarded`, asJson)).status, 401, 'the id of before has ended for both')
     t.equal((await browser.get(`${url}/shop/guarded`, asJson)).status, 200, 'and no late answer changes that')
     t.equal(providers[0].asked('revocation').length, 0)
     await browser.get(`${url}/shop/own-logout`)

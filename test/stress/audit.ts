@@ -66,7 +66,7 @@ export interface Leftovers {
   /** Entries that point to nothing, in lists of users' logins and in states of logins; they end with their time. */
   dangling: number
   tombstones: number
-  deadMarks: number
+  endedMarks: number
   pendingLogins: number
   unexplained: Record<string, unknown>[]
 }
@@ -88,7 +88,7 @@ export async function findLeftovers (
     unreachable: 0,
     dangling: 0,
     tombstones: 0,
-    deadMarks: 0,
+    endedMarks: 0,
     pendingLogins: 0,
     unexplained: []
   }
@@ -112,7 +112,7 @@ export async function findLeftovers (
       const { x, d } = await client.hGetAll(key)
       if (d === undefined) found.tombstones += x === undefined ? 0 : 1
       else if (key.startsWith('oauth:login:')) found.pendingLogins++
-      else if (key.startsWith('oauth:dead:')) found.deadMarks++
+      else if (key.startsWith('oauth:dead:')) found.endedMarks++
       // What a login was; it holds no token.
       else if (key.startsWith('oauth:accounts:')) continue
       else if (key.startsWith('oauth:user:')) {

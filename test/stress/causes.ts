@@ -23,7 +23,7 @@ export const CAUSES: readonly Cause[] = [
 const WRITE_MS = 1_000
 /** Milliseconds that a worker may take to reconnect. */
 const RECONNECT_MS = 2_200
-/** Milliseconds that an intent holds others off. */
+/** Milliseconds for which a lease holds other processes off. */
 const INTENT_MS = 5_000
 
 /** A refresh token that was used again. */

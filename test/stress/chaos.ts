@@ -73,7 +73,7 @@ export class Chaos {
     // Drawn here and not later, so that each fault is the same whatever is under way.
     const slot = random.between(0, this.#options.workers.count - 1)
     const delayMs = random.between(0, 30)
-    // Some outages outlive a refresh's intent.
+    // Some outages outlive a refresh's lease.
     const long = random.chance(0.15)
     const shortMs = random.between(100, 1_800)
     const outageMs = long ? random.between(5_500, 7_500) : shortMs

@@ -123,7 +123,7 @@ export class Crowd {
     }
   }
 
-  /** With slow requests of the session before in flight, which save it at their end. */
+  /** With slow requests of the session before under way, which save it at their end. */
   async #renew (visitor: Visitor, random: Random, work: () => Promise<void>): Promise<void> {
     for (let slow = 0; slow < 2; slow++) this.#behind(visitor.call(`/slow?ms=${random.between(300, 2_500)}`))
     await this.#alone(visitor, work)

@@ -32,7 +32,7 @@ export interface Report {
   /** What gave a login another session. */
   renewals: { links: number, stepUps: number, disconnects: number }
   addedLost: Record<string, number>
-  leftInRedis: { unreachable: number, dangling: number, tombstones: number, deadMarks: number, pendingLogins: number }
+  leftInRedis: { unreachable: number, dangling: number, tombstones: number, endedMarks: number, pendingLogins: number }
   memory: { at: number, logins: number, heapMB: number, rssMB: number }[]
 }
 
@@ -178,7 +178,7 @@ export function table (report: Report): string {
     'logins whose cookie never reached the browser': leftInRedis.unreachable,
     'entries in lists of logins, until their time is over': leftInRedis.dangling,
     'tombstones (10 minutes)': leftInRedis.tombstones,
-    "dead sessions' marks (their session's time)": leftInRedis.deadMarks,
+    "marks of ended sessions (their session's time)": leftInRedis.endedMarks,
     'pending logins (10 minutes)': leftInRedis.pendingLogins
   })
   lines.push('', 'memory of the worker that lived through all of it, after a collection')

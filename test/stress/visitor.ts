@@ -93,7 +93,7 @@ export class Visitor {
     if (before !== undefined) before.settledAt = answer.at
     const cookie = cookieIn(answer)
     if (answer.status !== 302 || cookie === undefined) {
-      if (before !== undefined) this.#doubt(before, answer, alone)
+      if (before !== undefined) this.#noteUnknownOutcome(before, answer, alone)
       return this.#failed(`callback ${answer.code}`)
     }
     if (before !== undefined && UNDECIDED.has(before.state)) {
@@ -123,7 +123,7 @@ export class Visitor {
     const answer = await this.#balancer.send(this.#random, { path: pathname + search, cookie: this.#cookieHeader() })
     this.#store(pathname, answer)
     if (answer.status !== 302) {
-      this.#doubt(login, answer, true)
+      this.#noteUnknownOutcome(login, answer, true)
       return this.#failed(`${how} callback ${answer.code}`)
     }
     this.#ledger.move(login, cookieIn(answer))
@@ -142,7 +142,7 @@ export class Visitor {
     this.#ledger.leave(login)
     const answer = await this.#send({ method: 'POST', path: '/disconnect' })
     if (answer.status !== 200) {
-      this.#doubt(login, answer, true)
+      this.#noteUnknownOutcome(login, answer, true)
       return this.#failed(`disconnect ${answer.code}`)
     }
     this.#ledger.move(login, cookieIn(answer))
@@ -183,7 +183,7 @@ export class Visitor {
   }
 
   /** A callback failed that would have replaced a login: if it came as far as the store, either outcome is right. */
-  #doubt (login: Login, { status, code }: AppAnswer, alone: boolean): void {
+  #noteUnknownOutcome (login: Login, { status, code }: AppAnswer, alone: boolean): void {
     if (login.state !== 'leaving') return
     const unclear = !alone || status === 0 || status === 500 || code.includes('STORE_UNAVAILABLE')
     if (unclear) this.#ledger.end(login, 'abandoned', `callback ${code}`)

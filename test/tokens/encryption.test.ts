@@ -30,7 +30,7 @@ async function start (t: Test, keys: readonly (readonly Buffer[])[]) {
       }
 }
 
-/** The keys of token records: no user's list of logins, no mark of a dead session. */
+/** The keys of token records: no user's list of logins, no mark of an ended session. */
 const recordKeys = async ({ client }: Pick<TestCluster, 'client'>) =>
   (await client.keys('oauth:*')).filter(key => !/^oauth:\w+:/.test(key))
 

@@ -37,7 +37,7 @@ const clients: Record<string, (t: Test, url: string) => Promise<Connection>> = {
 }
 
 const record = (version: number, more = {}): StoredRecord => ({ version, ...more })
-const intent = (owner: string, ms = 5_000) => ({ owner, until: Date.now() + ms })
+const lease = (owner: string, ms = 5_000) => ({ owner, until: Date.now() + ms })
 
 for (const [name, connect] of Object.entries(clients)) {
   t.test(name, async (t) => {
@@ -66,11 +66,11 @@ for (const [name, connect] of Object.entries(clients)) {
     })
     t.test('what was deleted does not come back by a late write', async (t) => {
       await store.set('d', record(1), { ttl: 60 })
-      await store.acquireRefresh('d', intent('me'))
+      await store.acquireRefresh('d', lease('me'))
       await store.delete('d')
       t.equal(await store.set('d', record(2), { ttl: 60, expectedVersion: 1 }), false)
       t.equal(await store.finishRefresh('d', { owner: 'me', record: record(2), ttl: 60 }), false)
-      t.match(await store.acquireRefresh('d', intent('me')), { state: 'gone' })
+      t.match(await store.acquireRefresh('d', lease('me')), { state: 'gone' })
       t.equal(await store.get('d'), undefined)
     })
     t.test('a touch lengthens a life and never shortens one', async (t) => {
@@ -85,59 +85,59 @@ for (const [name, connect] of Object.entries(clients)) {
     t.test('every key has an end', async (t) => {
       for (const key of await command('KEYS', '*') as string[]) t.ok(Number(await command('PTTL', key)) > 0, key)
     })
-    t.test('one holder at a time; others are told until when', async (t) => {
+    t.test('one lease holder at a time; others are told until when', async (t) => {
       await store.set('f', record(1), { ttl: 60 })
-      t.match(await store.acquireRefresh('f', { ...intent('one'), version: 1 }), {
+      t.match(await store.acquireRefresh('f', { ...lease('one'), version: 1 }), {
         state: 'begun',
         abandoned: false,
         record: { version: 1 }
       })
-      const busy = await store.acquireRefresh('f', { ...intent('two'), version: 1 })
+      const busy = await store.acquireRefresh('f', { ...lease('two'), version: 1 })
       t.equal(busy.state, 'busy')
       t.ok(busy.state === 'busy' && busy.until > Date.now())
       t.equal(await store.finishRefresh('f', { owner: 'two', record: record(2), ttl: 60 }), false)
       t.equal(await store.finishRefresh('f', { owner: 'one', record: record(2), ttl: 60 }), true)
-      t.match(await store.acquireRefresh('f', { ...intent('two'), version: 1 }), {
+      t.match(await store.acquireRefresh('f', { ...lease('two'), version: 1 }), {
         state: 'newer',
         record: { version: 2 }
       })
       t.match(
-        await store.acquireRefresh('f', { ...intent('three'), version: 2 }),
+        await store.acquireRefresh('f', { ...lease('three'), version: 2 }),
         { state: 'begun', abandoned: false },
-        'a newer version left no intent'
+        'a newer version left no lease'
       )
     })
-    t.test('an intent whose time is over is found unfinished', async (t) => {
+    t.test('a lease whose time is over is found abandoned', async (t) => {
       await store.set('g', record(1), { ttl: 60 })
-      await store.acquireRefresh('g', intent('dead', 1))
+      await store.acquireRefresh('g', lease('dead', 1))
       await new Promise(resolve => setTimeout(resolve, 5))
-      t.match(await store.acquireRefresh('g', intent('alive')), { state: 'begun', abandoned: true })
+      t.match(await store.acquireRefresh('g', lease('alive')), { state: 'begun', abandoned: true })
       t.equal(
         await store.finishRefresh('g', { owner: 'dead', record: record(2), ttl: 60 }),
         false,
-        'and its holder comes too late'
+        'and its owner comes too late'
       )
     })
-    t.test('the owner extends its intent, and ends it without a word', async (t) => {
+    t.test('the owner extends its lease, and releases it without a new set', async (t) => {
       await store.set('h', record(1), { ttl: 60 })
-      await store.acquireRefresh('h', intent('one', 50))
-      t.match(await store.acquireRefresh('h', intent('one', 60_000)), { state: 'begun', abandoned: false })
-      t.match(await store.acquireRefresh('h', intent('two')), { state: 'busy' })
+      await store.acquireRefresh('h', lease('one', 50))
+      t.match(await store.acquireRefresh('h', lease('one', 60_000)), { state: 'begun', abandoned: false })
+      t.match(await store.acquireRefresh('h', lease('two')), { state: 'busy' })
       t.equal(await store.finishRefresh('h', { owner: 'one', ttl: 60 }), true)
-      t.match(await store.acquireRefresh('h', intent('two')), { state: 'begun', abandoned: false })
+      t.match(await store.acquireRefresh('h', lease('two')), { state: 'begun', abandoned: false })
       t.match(await store.get('h'), { version: 1 })
     })
-    t.test('a write that is to leave refreshes alone waits for their end', async (t) => {
+    t.test('a write with onlyIfUnlocked is refused during a refresh', async (t) => {
       await store.set('j', record(1), { ttl: 60 })
-      await store.acquireRefresh('j', intent('one'))
+      await store.acquireRefresh('j', lease('one'))
       t.equal(await store.set('j', record(2), { ttl: 60, expectedVersion: 1, onlyIfUnlocked: true }), false)
       await store.finishRefresh('j', { owner: 'one', ttl: 60 })
       t.equal(await store.set('j', record(2), { ttl: 60, expectedVersion: 1, onlyIfUnlocked: true }), true)
     })
-    t.test('a script cache that was lost is filled again, whatever is asked next', async (t) => {
+    t.test('a script cache that was lost is filled again by any command', async (t) => {
       await store.set('i', record(1), { ttl: 60 })
       const steps = {
-        acquireRefresh: () => store.acquireRefresh('i', intent('one')),
+        acquireRefresh: () => store.acquireRefresh('i', lease('one')),
         finishRefresh: () => store.finishRefresh('i', { owner: 'one', record: record(2), ttl: 60 }),
         touch: () => store.touch('i', { ttl: 60 }),
         set: () => store.set('i', record(3), { ttl: 60, expectedVersion: 2 }),
@@ -169,7 +169,7 @@ for (const [name, connect] of Object.entries(clients)) {
       const waiting = redisStore(client, { prefix: 'w:', waitReplicas: 1 }) as Required<TokenStore>
       await command('CONFIG', 'RESETSTAT')
       t.equal(await waiting.set('a', record(1), { ttl: 60 }), true)
-      t.match(await waiting.acquireRefresh('a', intent('one')), { state: 'begun' })
+      t.match(await waiting.acquireRefresh('a', lease('one')), { state: 'begun' })
       t.equal(await waiting.finishRefresh('a', { owner: 'one', record: record(2), ttl: 60 }), true)
       t.match(await waiting.get('a'), { version: 2 })
       t.match(String(await command('INFO', 'commandstats')), /cmdstat_wait:calls=3,/)

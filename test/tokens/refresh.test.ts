@@ -11,7 +11,7 @@ import { JsonStore } from '../helpers/stores.ts'
 
 for (const rolling of [true, false]) {
   t.test(
-    `200 concurrent calls with an expired token make one token request, rolling ${rolling}, a slow request in flight`,
+    `200 concurrent calls with an expired token make one token request, rolling ${rolling}, during a slow request`,
     async t => {
       const { provider, url, store, browser, refreshes } = await loggedInApp(t, {
         session: { rolling },
@@ -270,7 +270,7 @@ t.test('a logout during a refresh stays a logout, and what the refresh brought i
   t.ok(provider.endpoints.revocation.requests.some(({ body }) => body.token === rotated))
 })
 
-t.test('a refresh in flight is finished before the app closes', async (t) => {
+t.test('a refresh in progress is finished before the app closes', async (t) => {
   const { provider, app, url, store, browser } = await loggedInApp(t)
   expireTokens(store)
   const gate = provider.holdTokenEndpoint({ afterwards: true })
