@@ -1,13 +1,11 @@
-// What the plugin's own pages share: their look, the policy that lets it through, and the document around each, in
-// which every text is escaped.
-//
-// One inline style sheet, allowed by its hash: no request beside the page itself, so the pages look right where the
-// app serves no static files, and nothing but this very text can style them. There is no motion, hence none to reduce.
+// What the plugin's own pages share: the style sheet, the Content-Security-Policy, and the document around each, with
+// every text escaped. There is one inline style sheet, allowed by its hash: the pages need no other request, and an
+// injected style has no effect.
 
 import { createHash } from 'node:crypto'
 
-/** The style sheet as it stands between `<style>` and `</style>`, to the byte: its hash is in the policy. */
-export const pageStyle = `
+/** The exact text between `<style>` and `</style>`: its hash is in the policy. */
+const pageStyle = `
 :root {
   color-scheme: light dark;
   --ground: #f3f4f6;
@@ -159,7 +157,7 @@ export function escapeHtml (text: string): string {
   return text.replace(/[&<>"']/g, (character) => entities[character]!)
 }
 
-/** The only text that `html` does not escape is what `html` itself has built. */
+/** Markup that `html` has built, which it does not escape again. */
 export class Markup {
   readonly text: string
   constructor (text: string) { this.text = text }
@@ -183,15 +181,15 @@ function render (value: unknown): string {
  * alone does not disarm `javascript:` or `//elsewhere.example`.
  */
 export function ownPath (path: string): string {
-  // Browsers drop tabs and line breaks out of a URL and read `\` as `/`, hence neither.
+  // Browsers remove tabs and line breaks from a URL and read `\` as `/`, so neither is allowed.
   // eslint-disable-next-line no-control-regex
   return /^\/(?![/\\])[^\x00-\x20\x7f]*$/.test(path) ? path : '/'
 }
 
 /** A whole document around what is in its `<main>`; `head` is added to its `<head>`. */
 export function page (title: string, main: Markup, footer?: Markup, head?: Markup): string {
-  // strict-origin: an address with a code or state in it goes nowhere as a Referer; and, other than with no-referrer,
-  // which apps tend to set for all their answers, the forms still come with an Origin that can be checked.
+  // strict-origin: a URL with a code or state in it is never sent as a Referer. With no-referrer, forms would be sent
+  // without an Origin that can be checked.
   return html`<!doctype html>
 <html lang="en">
 <head>

@@ -1,29 +1,27 @@
-// The pages that the plugin itself shows: which way to log in, what went wrong, log out. Complete HTML documents,
-// without script and without any file beside them. An app replaces one by its own function of the same data.
+// The plugin's own pages: a choice of providers, errors, logout. Complete HTML documents without scripts or other
+// files. An app replaces one by a function of its own that takes the same data.
 
 import { html, type Markup, ownPath, page } from './html.ts'
 
-export { contentSecurityPolicy, escapeHtml } from './html.ts'
-
-/** A way on from a page. */
+/** A link on a page. */
 export interface Link {
   /** a path on the app's own origin, with its query: `/login/github?returnTo=%2Forders` */
   href: string
-  /** what the person reads, plain text: `GitHub`, `Try again` */
+  /** its text, plain: `GitHub`, `Try again` */
   label: string
 }
 
-/** The page that lets a person choose where to log in. */
-export interface ChooserData {
-  /** one link a provider, in the order they are shown */
+/** The page on which the user chooses a provider. */
+interface ChooserData {
+  /** one link for each provider, in the order that they are shown in */
   providers: Link[]
   /** plain text; default `Log in` */
   heading?: string
 }
 
-/** The page that says what went wrong and how to go on. Never holds a text that the provider sent. */
-export interface ErrorData {
-  /** the error's code, `FST_OAUTH_…`, shown small for whoever is asked for help */
+/** The page that says what went wrong and how to go on. It never holds a text that the provider sent. */
+interface ErrorData {
+  /** the error's code, `FST_OAUTH_…`, shown small as a reference for support */
   code: string
   /** the HTTP status that the page is sent with */
   statusCode: number
@@ -33,12 +31,12 @@ export interface ErrorData {
   message: string
   /** the request's id in the app's log */
   requestId?: string
-  /** the ways on, the most useful one first */
+  /** links to go on with, the most useful one first */
   actions: Link[]
 }
 
 /** The page that asks before logging out: a form with one button, sent by POST. */
-export interface LogoutConfirmationData {
+interface LogoutConfirmationData {
   /** where the form is sent, a path on the app's own origin: `/logout` */
   action: string
   /** who is logged in, plain text as the provider names them: `Ada Lovelace` */
@@ -49,19 +47,19 @@ export interface LogoutConfirmationData {
   cancelHref?: string
 }
 
-/** The page that says the person is logged out. */
-export interface LoggedOutData {
-  /** the ways on, the most useful one first */
+/** The page that says that the user is logged out. */
+interface LoggedOutData {
+  /** links to go on with, the most useful one first */
   actions: Link[]
 }
 
 /** The page with username and password, for a provider that uses the legacy password grant. */
-export interface LoginFormData {
+interface LoginFormData {
   /** where the form is sent, a path on the app's own origin: `/login/acme`; its fields are those named below */
   action: string
   /** the provider's title, plain text: `Acme` */
   provider: string
-  /** what was typed into the field `username` the last time */
+  /** what was entered in the field `username` in the last attempt */
   username?: string
   /** why the last attempt failed, plain text in the app's own words */
   error?: string
@@ -71,13 +69,13 @@ export interface LoginFormData {
 
 /** The plugin's own pages: each function takes data and returns a whole HTML document. */
 export interface Pages {
-  /** Lets the person choose where to log in. */
+  /** Lets the user choose a provider. */
   chooser (data: ChooserData): string
   /** Says what went wrong and how to go on. */
   error (data: ErrorData): string
   /** Asks before logging out. */
   logoutConfirmation (data: LogoutConfirmationData): string
-  /** Says that the person is logged out. */
+  /** Says that the user is logged out. */
   loggedOut (data: LoggedOutData): string
   /** Asks for username and password. */
   loginForm (data: LoginFormData): string
@@ -93,7 +91,7 @@ function hidden (name: string, value: string | undefined): Markup | undefined {
   return value === undefined ? undefined : html`<input type="hidden" name="${name}" value="${value}">`
 }
 
-/** The pages as they are shown where the app gives none of its own. */
+/** The pages that are shown where the app has none of its own. */
 export const defaultPages: Pages = {
   chooser ({ providers, heading = 'Log in' }) {
     return page(heading, html`<h1 id="heading">${heading}</h1>
@@ -128,8 +126,8 @@ ${hidden('returnTo', returnTo)}
 ${actionList(actions)}`)
   },
 
-  // After a failed attempt the focus is on the password, which names the error as its description: so it is also read
-  // out where an alert that stands in the page from the start is not.
+  // After a failed attempt the focus is on the password, which has the error as its description: screen readers that do
+  // not read an alert which is in the page from the start read it there.
   loginForm ({ action, provider, username, error, returnTo }) {
     const failed = error ? html` aria-describedby="error" autofocus` : undefined
     return page(`${error ? 'Error: ' : ''}Log in to ${provider}`, html`<h1>Log in to ${provider}</h1>
@@ -150,8 +148,8 @@ ${hidden('returnTo', returnTo)}
   },
 }
 
-/** What a person reads about an error. */
-export interface ErrorDescription {
+/** What a page says about an error. */
+interface ErrorDescription {
   /** plain text, a few words */
   title: string
   /** plain text, a sentence or two: what happened and what helps */
@@ -160,7 +158,7 @@ export interface ErrorDescription {
   retry: boolean
 }
 
-// In words of our own throughout: what a provider writes into `error_description` can come from an attacker.
+// The plugin's own words alone: a provider's `error_description` can come from an attacker.
 const descriptions: Record<string, (service: string, statusCode: number, reason?: string) => ErrorDescription> = {
   FST_OAUTH_STATE_MISMATCH: (_service, _statusCode, reason) =>
     reason === 'logout'
@@ -199,7 +197,7 @@ const descriptions: Record<string, (service: string, statusCode: number, reason?
     ),
   FST_OAUTH_PROVIDER_UNAVAILABLE: service =>
     again('No answer right now', `We cannot reach ${service} at the moment. Please try again in a few minutes.`),
-  // Shown for a failed logout as well: that it may not have happened is what the person has to know.
+  // Shown for a failed logout as well: the user has to know that it may not have happened.
   FST_OAUTH_STORE_UNAVAILABLE: () =>
     again(
       'This site has a problem right now',
@@ -246,11 +244,11 @@ const descriptions: Record<string, (service: string, statusCode: number, reason?
 }
 
 /**
- * What a person reads when something fails: no terms of OAuth, and nothing that the provider wrote.
+ * What a page says when something fails, without terms of OAuth, and without text that the provider wrote.
  *
  * @param code the error's code; one that is not known is described by its status
  * @param statusCode the HTTP status that goes with it
- * @param providerTitle the provider's name as people know it: `GitHub`
+ * @param providerTitle the provider's name for users: `GitHub`
  * @param reason the error's `reason`, where it has one
  * @returns title and message, both plain text, and whether trying again makes sense
  */

@@ -1,33 +1,33 @@
 import type { User } from '../providers/options.ts'
 import type { SessionObject, StoredSession } from './fastify-session.ts'
 
-/** One connected account as the session's blob holds it: who the user is, and where the tokens are. Never a token. */
+/** One connected account as the session holds it: who the user is, and where the tokens are. Never a token. */
 export interface Account {
   /** Id of the token record. */
   recordId: string
-  /** `identity` of the provider that was logged in with: under that name there may be another one by now. */
+  /** `identity` of the provider that was logged in with: its name may stand for another provider by now. */
   providerIdentity: string
   user: (Omit<User, 'raw'> & { raw?: Record<string, unknown> }) | null
   claims: Record<string, unknown>
   scope: string[]
-  /** Epoch seconds. */
+  /** Epoch seconds of the login. */
   loginAt: number
   /** The callbacks that brought this account, newest first: hash of the state, and the path that the login led to. */
   callbacks?: { state: string, returnTo?: string }[]
-  /** False where nobody has been identified: an implicit answer without an ID token may be somebody else's. */
+  /** False for an implicit answer without an ID token: it may have been issued for another user. */
   identityProven?: false
 }
 
-/** What the plugin keeps in the session, under `oauth`. */
+/** The login that the plugin keeps in the session, under `oauth`. */
 export interface SessionLogin {
   accounts: Record<string, Account>
-  /** The provider that was logged in with. */
+  /** Name of the provider that was logged in with. */
   active: string
-  /** Where the accounts have changed since the login: id of the login's own record. */
+  /** Id of the login, where its accounts have changed since it began. */
   login?: string
-  /** The change that these accounts are of. */
+  /** Number of the change that made these accounts. */
   revision?: number
-  /** Epoch seconds until which the first request that comes with the session has to say so. */
+  /** Epoch seconds until which the first request that comes with the session has to note that in the login's record. */
   unusedUntil?: number
 }
 
@@ -40,9 +40,8 @@ export function loginIdOf ({ login, accounts, active }: SessionLogin): string {
 export type LoginMember = 'oauth' | `oauth:${string}`
 
 /**
- * Reads and writes the login that one registration of the plugin keeps in a session. What it does not know is not
- * there: another registration's login, an account of a provider that is configured no longer or is another one by now,
- * and whatever else the app keeps under that name.
+ * Reads and writes the login that one registration of the plugin keeps in a session. It leaves out accounts of a
+ * provider that is not configured any more or is another one by now, and anything that is not a login.
  */
 export class SessionLogins {
   readonly member: LoginMember
@@ -55,7 +54,7 @@ export class SessionLogins {
     this.#identityOf = identityOf
   }
 
-  /** The login of a session, or undefined: no session, or nobody logged in. */
+  /** The login of a session; undefined where there is none, or no session. */
   of (session: StoredSession | null | undefined): SessionLogin | undefined {
     const login = session?.[this.member]
     if (typeof login !== 'object' || login === null || !isObject(login.accounts)) return undefined
@@ -63,35 +62,30 @@ export class SessionLogins {
     return Object.hasOwn(login.accounts, login.active) ? login : undefined
   }
 
-  /** Makes a login the session's; undefined takes it out. */
+  /** Writes the login of a session; undefined removes it. */
   put (session: SessionObject, login: SessionLogin | undefined): void {
     if (login === undefined) delete session[this.member]
     else session[this.member] = login
   }
 
   /**
-   * Takes the account with this token record out of a session. The account that was logged in with is the login: with
-   * it the others go too, and none of them takes its place.
+   * Removes the account with this token record from a session. With the account that was logged in with, the others are
+   * removed too, and none of them takes its place.
    */
-  remove (session: SessionObject | null | undefined, record: string): void {
+  remove (session: SessionObject | null | undefined, recordId: string): void {
     const login = this.of(session)
     const entries = Object.entries(login?.accounts ?? {})
-    if (login === undefined || !entries.some(([, account]) => account.recordId === record)) return
-    // A login without its active account is none (see `of`), but what is left of it would stay in the session.
-    const ended = login.accounts[login.active]!.recordId === record
-    this.put(
-      session!,
-      ended
-        ? undefined
-        : { ...login, accounts: Object.fromEntries(entries.filter(([, account]) => account.recordId !== record)) }
-    )
+    if (login === undefined || !entries.some(([, account]) => account.recordId === recordId)) return
+    if (login.accounts[login.active]!.recordId === recordId) return this.put(session!, undefined)
+    const accounts = Object.fromEntries(entries.filter(([, account]) => account.recordId !== recordId))
+    this.put(session!, { ...login, accounts })
   }
 
   #counts (name: string, account: unknown): boolean {
     return isAccount(account) && account.providerIdentity === this.#identityOf(name)
   }
 
-  // The same object each time: that a request left its login as it was is told by that.
+  // The same object each time: the end of a request compares it with the one that was loaded.
   #filter (login: SessionLogin): SessionLogin | undefined {
     if (this.#filtered.has(login)) return this.#filtered.get(login)
     const accounts = Object.fromEntries(
@@ -119,8 +113,8 @@ export function isAccount (value: unknown): value is Account {
 }
 
 /**
- * Whether an account is a user's who logged in: the same id, and the same issuer where several may issue ID tokens and
- * `userProfile` may give two users one id.
+ * Whether an account is of the user who logged in: the same id, and the same issuer where several may issue ID tokens,
+ * since `userProfile` may then give two users one id.
  */
 export function isAccountOf (
   account: Account | undefined,
@@ -131,7 +125,7 @@ export function isAccountOf (
   return typeof provider.idTokenIssuer !== 'function' || account.claims.iss === login.claims.iss
 }
 
-/** The user with what the blob leaves out: `raw` is not stored twice where it is the claims. */
+/** The user of an account, with `raw`, which the session does not hold where it is the claims. */
 export function userOf (account: Account): User | null {
   return account.user === null ? null : { ...account.user, raw: account.user.raw ?? account.claims }
 }

@@ -1,8 +1,8 @@
 import type { FastifyReply } from 'fastify'
 
 /**
- * Awaits a hook of the app that may answer, and its answer. Fastify calls a reply sent only when all of it is written,
- * after the hooks of `onSend`: a second answer that came before would be sent too, and throw where nothing catches it.
+ * Awaits a hook of the app that may send a reply, and the reply. Fastify's `reply.sent` is true only when the headers
+ * are written, after the `onSend` hooks: a second reply before that would be sent too, and throw uncaught.
  */
 export async function awaitHook (reply: FastifyReply | undefined, hook: () => unknown): Promise<void> {
   if (reply === undefined) {

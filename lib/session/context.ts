@@ -43,13 +43,13 @@ export function providerOf (context: SessionContext, name: string): ProviderClie
   return provider
 }
 
-// A visitor can ask for any name, and is told none.
+// The message does not list the names: visitors can cause it.
 export function unknownProvider (): OAuthError {
   return new UnknownProviderError('there is no provider of that name among the plugin\'s `providers`')
 }
 
 /** What several registrations of the plugin below one @fastify/session have in common. */
-export interface SharedSession {
+interface SharedSession {
   /** In the order in which they were made, which is the same in each process of an app. */
   readonly registrations: SessionContext[]
   /** Sessions that any of them has ended. */

@@ -23,7 +23,7 @@ export interface LoginPlace {
 }
 
 /** How a login changes. */
-export interface ChangeOptions {
+interface ChangeOptions {
   /** What the login is to be; asked again where another change was first. */
   change (login: SessionLogin): SessionLogin
   /**
@@ -39,11 +39,11 @@ export interface ChangeOptions {
 const TRIES = 20
 
 /**
- * Changes what the login of a session is. The login gets a session of a new id, with the app's own fields: what is
- * stored under one id stays as it is, so that no slower request can undo the change by saving what it has loaded, nor
- * bring back what was. Changes of one login count one after the other, by compare-and-set of the login's record. One
- * that finds another before it goes on from that; it changes the new session in place where no request has come with
- * it yet, so that both answers give the browser the same one, whichever it handles last.
+ * Changes the login of a session. The login gets a session of a new id, with the app's own fields, so that a slower
+ * request cannot undo the change by saving the session that it has loaded. Changes of one login are made one after the
+ * other, by compare-and-set of the login's record. A change that finds another before it goes on from that; it changes
+ * the new session in place where no request has come with it yet, so that both answers give the browser the same one,
+ * in whichever order it handles them.
  */
 export class LoginChange {
   readonly #context: SessionContext
@@ -73,7 +73,7 @@ export class LoginChange {
   static async open (context: SessionContext, request: FastifyRequest, place: LoginPlace): Promise<LoginChange> {
     const previous = sessionOf(request)
     const { sessionId, movedTo = sessionId } = place
-    // What other requests have saved meanwhile is newer than what this one has loaded.
+    // Other requests may have saved the session since this one loaded it.
     const isNewest = movedTo === previous.sessionId && isModified(previous)
     const stored = isNewest ? undefined : await context.sessionStore.read(movedTo)
     const session = await openNewSession(request, stored ?? previous)
@@ -122,15 +122,12 @@ export class LoginChange {
     throw new StoreUnavailableError(message, { reason: 'accounts', retryAfter: 1 })
   }
 
-  /**
-   * Whether another change came first. The record of a login that was carried along as it is follows at the end of that
-   * request.
-   */
+  /** Whether another change came first. Where the app moved the login to a new session id, the revision is the same. */
   #isOvertaken ({ sessionId, revision }: LoginState): boolean {
     return sessionId !== this.#place.sessionId && revision !== this.#place.login.revision
   }
 
-  /** An account whose tokens are known to be gone has ended by itself. */
+  /** The login without accounts whose tokens are known to be deleted: they have ended by themselves. */
   #standing (login: SessionLogin): SessionLogin {
     const { records } = this.#context
     const accounts = Object.entries(login.accounts)
@@ -149,7 +146,7 @@ export class LoginChange {
     const former = state?.sessionId ?? this.#place.sessionId
     if (isOvertaken) await this.#carryFrom(former)
     sessionLogins.put(this.session, loginInSession(id, next))
-    // Before the record names it, so that whoever reads of the session there finds it.
+    // Before the record names the session, so that readers of the record find it.
     await saveSession(this.#request, this.session)
     this.#isSaved = true
     const ttl = ttlOf(this.session)
@@ -174,7 +171,8 @@ export class LoginChange {
     const { id } = this.#place
     if (!await loginRecords.put(id, next, ttlOf(this.session))) return undefined
     await this.#discard()
-    // Its first request takes the login from the record; without the session, the browser has it from the other answer.
+    // The first request with that session takes the login from the record. Where it cannot be opened here, the browser
+    // has it from the other answer.
     const session = givesCookie ? await openSession(this.#request, next.sessionId).catch(() => undefined) : undefined
     if (session === undefined) return next.sessionId
     this.#changesOnto(session)
@@ -183,7 +181,7 @@ export class LoginChange {
     return next.sessionId
   }
 
-  /** The fields of the session that replaced the request's own, with what this request has changed itself. */
+  /** Takes over the fields of the session that replaced the request's own, with the changes of this request. */
   async #carryFrom (sessionId: string): Promise<void> {
     const source = await this.#context.sessionStore.read(sessionId)
     if (source === undefined) return
@@ -213,7 +211,7 @@ function watchFields (session: object): (onto: object) => void {
   }
 }
 
-// An in-memory store takes what JSON does not.
+// A value that JSON cannot hold, for an in-memory store, is compared as it is.
 function textOf (value: unknown): unknown {
   try {
     return JSON.stringify(value)

@@ -16,7 +16,7 @@ export interface LoginState {
   login: SessionLogin
   /** Hashes of the ids of the sessions that the login was in before. */
   formerSessions: string[]
-  /** Names of the cookies of the pending logins that came from the same browser when the session was renewed. */
+  /** Names of the cookies of pending logins that the same browser had when the session got a new id. */
   siblings: string[]
   /** Epoch seconds at which the session was made, as long as no request has come with it. */
   unusedSince?: number
@@ -30,16 +30,15 @@ const TRIES = 50
 const MAX_ENTRIES = 20
 /** Seconds for which a session that no request has come with may still be changed in place. */
 const IN_PLACE_SECONDS = 30
-/** Seconds for which the first request with a session says that it has come; longer by more than clocks differ. */
+/** Seconds for which the first request with a session notes that it has come; longer by more than clocks differ. */
 const FIRST_USE_SECONDS = 120
-/** Sessions that are remembered as used. */
+/** Sessions that this process remembers as used. */
 const MAX_USED = 10_000
 
 /**
- * The state of logins whose accounts have changed since the login, one record each. The session's blob says the same,
- * but any slower request may write an older blob back; this record is changed by compare-and-set alone, so that one
- * change at a time counts, on any store, and what belongs to a login is found at its end. A login without changes has
- * no record.
+ * The state of logins whose accounts have changed since they began, one record each. The session holds the same, but a
+ * slower request may write an older session back. This record is changed by compare-and-set alone: changes are made one
+ * at a time, on any store, and a logout finds every account of the login. A login without changes has no record.
  */
 export class LoginRecords {
   readonly #store: TokenStore
@@ -53,7 +52,7 @@ export class LoginRecords {
     this.#kept = new TouchSchedule(monotonic)
   }
 
-  /** Reads a login; undefined where its accounts have never changed. */
+  /** The state of a login; undefined where its accounts have never changed. */
   async get (id: string): Promise<LoginState | 'ended' | undefined> {
     return decode(await this.#store.get(recordId(id)))
   }
@@ -72,15 +71,15 @@ export class LoginRecords {
     return written
   }
 
-  /** Whether a request that comes with a session has to say so before it uses the login. */
+  /** Whether a request is the first of this process with the session of a login that may still be changed in place. */
   isFirstUse (sessionId: string, { unusedUntil, revision }: SessionLogin, now: number): boolean {
     return unusedUntil !== undefined && now < unusedUntil && this.#used.get(sessionId) !== revision
   }
 
   /**
-   * Notes that a request has come with a session: what the session's login is does not change any more.
+   * Notes that a request has come with a session, whose login is not changed in place from then on.
    * @param login as the session was loaded
-   * @returns the login where it had changed before, after the session was loaded
+   * @returns the login where it has changed since the session was loaded
    */
   async use (sessionId: string, login: SessionLogin, ttl: number): Promise<SessionLogin | undefined> {
     const id = loginIdOf(login)
@@ -129,7 +128,7 @@ export class LoginRecords {
   async #write (id: string, record: StoredRecord, ttl: number): Promise<boolean> {
     const write = () => this.#store.set(recordId(id), record, { ttl, expectedVersion: record.version - 1 })
     if (await write()) return true
-    // What is not there, and yet in the way of a first record, is one that cannot be read (its encryption key is gone).
+    // A record that cannot be read (its encryption key is gone) is in the way of a first one.
     if (record.version > 1 || await this.#store.get(recordId(id)) !== undefined) return false
     await this.#store.consume(recordId(id))
     return await write()
@@ -143,7 +142,7 @@ export class LoginRecords {
   }
 }
 
-/** What a session's blob holds of a login. */
+/** The login as the session holds it. */
 export function loginInSession (id: string, { login, revision, unusedSince }: LoginState): SessionLogin {
   const unused = unusedSince === undefined ? {} : { unusedUntil: unusedSince + FIRST_USE_SECONDS }
   return { ...login, login: id, revision, ...unused }

@@ -14,7 +14,7 @@ type Method = (...args: unknown[]) => void
 type Guarded = 'get' | 'set' | 'destroy'
 
 /** What a guard is made with. */
-export interface GuardOptions {
+interface GuardOptions {
   /** Milliseconds for each call; no limit for a store in memory. */
   timeoutMs: number | undefined
   /** Called with the method and the store's own error. */
