@@ -9,7 +9,7 @@ import { InvalidOptionsError } from '../errors.ts'
 import { type RequestParameters, setParameters } from './urls.ts'
 
 /** A request to an endpoint of the provider. */
-export interface FormRequest {
+interface FormRequest {
   method: 'POST' | 'GET'
   url: string
   headers: Record<string, string>

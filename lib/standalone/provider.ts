@@ -16,15 +16,19 @@ export interface DeviceLogin extends DeviceAuthorization {
   tokens (options?: { signal?: AbortSignal }): Promise<TokenSet>
 }
 
+/** Options of `clientCredentials`. */
 export interface ClientCredentialsOptions {
+  /** In place of the provider's own scope. */
   scope?: string | readonly string[]
+  /** URIs of the services that the token is for; repeated (RFC 8707). */
   resource?: string | readonly string[]
+  /** Names of the services that the token is for; repeated. */
   audience?: string | readonly string[]
   /** Further parameters, kept on each renewal. */
   params?: RequestParameters
 }
 
-/** What the app itself does with one of its providers: `app.oauth.provider(name)`. */
+/** Requests of the app itself at one of its providers: `app.oauth.provider(name)`. */
 export class ProviderHandle {
   readonly #basis: SessionBasis
   readonly #own = new Map<string, OAuthSession>()
@@ -33,8 +37,10 @@ export class ProviderHandle {
     this.#basis = basis
   }
 
+  /** The name of the provider. */
   get name (): string { return this.#basis.provider.name }
 
+  /** The option `grantType` of the provider. */
   get grantType (): GrantType { return this.#basis.provider.config.grantType }
 
   /** A headless session: for scripts, background jobs and tests. */

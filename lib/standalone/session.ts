@@ -60,6 +60,7 @@ export interface AuthorizationUrlOptions {
 export interface StartedLogin {
   /** Where the browser has to go. */
   url: string
+  /** The `state` that the callback must have. */
   state: string
   /** Undefined for a login without PKCE. */
   codeVerifier: string | undefined
@@ -79,6 +80,7 @@ export type FetchTokensOptions = Omit<GrantOptions, 'hooks'> & {
   redirectUri?: string
   /** For the password grant, with `password`. */
   username?: string
+  /** For the password grant. */
   password?: string
   /** For the JWT bearer grant. */
   assertion?: string

@@ -8,11 +8,6 @@ export function randomToken (): string {
   return randomBytes(32).toString('base64url')
 }
 
-/** The S256 code challenge of a verifier (RFC 7636, section 4.2). */
-export function codeChallengeOf (codeVerifier: string): string {
-  return createHash('sha256').update(codeVerifier, 'ascii').digest('base64url')
-}
-
 /**
  * Makes a code verifier (RFC 7636, section 4.1).
  * @param length characters, 43 to 128
@@ -32,7 +27,7 @@ export function createCodeVerifier (length = 43): string {
  * @throws FST_OAUTH_INVALID_OPTIONS for another method
  */
 export function codeChallenge (codeVerifier: string, method: 'S256' | 'plain' = 'S256'): string {
-  if (method === 'S256') return codeChallengeOf(codeVerifier)
+  if (method === 'S256') return createHash('sha256').update(codeVerifier, 'ascii').digest('base64url')
   if (method === 'plain') return codeVerifier
   throw new InvalidOptionsError(`the code challenge method is ${JSON.stringify(method)}; write 'S256'`)
 }
