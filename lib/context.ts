@@ -17,11 +17,12 @@ import { OnTokensHook } from './tokens/on-tokens.ts'
 import { isTokenRecord } from './tokens/record.ts'
 import { TokenRecords } from './tokens/records.ts'
 import { Refresher } from './tokens/refresher.ts'
-import { checkedStore, describeFailure } from './tokens/stores/checked-store.ts'
+import { checkedStore } from './tokens/stores/checked-store.ts'
 import { encryptedStore } from './tokens/stores/encrypted-store.ts'
 import { SessionTokenStore } from './tokens/stores/session-store.ts'
 import type { TokenStore } from './tokens/stores/token-store.ts'
 import { systemClock } from './util/clock.ts'
+import { errorForLog } from './util/logger.ts'
 
 /** What the plugin's parts share: made once at registration. */
 export interface PluginContext extends SessionContext {
@@ -106,7 +107,7 @@ function createStore (
     timeoutMs: STORE_MS,
     isOfKind: RECORD_KINDS,
     onFailure: (method, cause) => {
-      log.error({ err: describeFailure(cause), method }, 'the token store failed')
+      log.error({ err: errorForLog(cause), method }, 'the token store failed')
     },
     onUnreadable: (kind) => {
       log.warn({ kind }, 'the token store holds something else under the id of a record; it is treated as missing')

@@ -7,6 +7,7 @@ import { membersOfOthers, type SessionContext } from './context.ts'
 import { LATE_SAVE_TTL } from './ended-sessions.ts'
 import type { LoginState } from './login-records.ts'
 import type { UserLogin } from './user-logins.ts'
+import { errorForLog } from '../util/logger.ts'
 
 /**
  * Milliseconds that a logout waits for the provider's metadata, and for its answer to a revocation, which goes on
@@ -95,7 +96,7 @@ export function revokeTokens (
 ): Promise<unknown> {
   if (!provider.config.revokeAtLogout) return Promise.resolve()
   const work = revokeSets(provider, sets, (cause) => {
-    context.log.warn({ provider: provider.name, code: (cause as { code?: string }).code }, NOT_REVOKED)
+    context.log.warn({ err: errorForLog(cause), provider: provider.name }, NOT_REVOKED)
   })
   context.background.add(work)
   return work.finally(() => { context.background.delete(work) })

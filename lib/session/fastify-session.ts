@@ -4,9 +4,9 @@ import type { } from '@fastify/session'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { InvalidOptionsError, RequestTargetError, SessionUnavailableError, StoreUnavailableError } from '../errors.ts'
 import type { HostApp } from '../options.ts'
-import { describeFailure } from '../tokens/stores/checked-store.ts'
 import { isEntryId, type SessionStore } from '../tokens/stores/session-entry.ts'
 import { fromCallback } from '../util/callback.ts'
+import { errorForLog } from '../util/logger.ts'
 import type { SessionLogin } from './accounts.ts'
 import { guardSessionStore, type IsLateSave } from './session-store-guard.ts'
 
@@ -255,7 +255,7 @@ export class HostSessionStore {
       guardSessionStore(store, {
         timeoutMs: isMemoryStore(store) ? undefined : STORE_MS,
         onFailure: (method, cause) => {
-          app.log.error({ err: describeFailure(cause), method }, 'the session store failed')
+          app.log.error({ err: errorForLog(cause), method }, 'the session store failed')
         },
         isLateSave
       })

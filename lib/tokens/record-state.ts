@@ -51,7 +51,7 @@ const REFRESH_AHEAD_PAUSE_MS = 5_000
  *     1. refresher          shareRefresh        later callers wait for the same promise
  *     2. records            observe             what the store says with the lease
  *     3. refresher          markOutcomeUnknown  an earlier holder of the lease never came back
- *     4. on-tokens          holdBarrier         nobody uses the new set before `onTokens` is done
+ *     4. on-tokens          holdBarrier         no caller uses the new set before `onTokens` has ended
  *     5. deferred-writes    observe, or deferWrite where the store fails
  *     6. refresher          clearRefusals; or noteRefusal, markOutcomeUnknown, and a removal where it was refused
  *

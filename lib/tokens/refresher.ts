@@ -10,7 +10,7 @@ import {
 import { NOT_REVOKED, revokeSets } from '../providers/revocation.ts'
 import { requestTokens, type TokenError } from '../providers/token-endpoint.ts'
 import type { Clock } from '../util/clock.ts'
-import type { Logger } from '../util/logger.ts'
+import { errorForLog, type Logger } from '../util/logger.ts'
 import { randomToken } from '../util/random.ts'
 import { eventOf, type OnTokensHook } from './on-tokens.ts'
 import type { RecordState } from './record-state.ts'
@@ -106,9 +106,8 @@ export class Refresher {
     if (state.refreshInProgress !== undefined || state.refreshAheadIsPaused) return
     this.#joinOrStart(provider, state, options).catch((error: unknown) => {
       state.pauseRefreshAhead()
-      const { code, oauthError } = error as OAuthError
       this.#log.warn(
-        { provider: provider.name, code, oauthError },
+        { err: errorForLog(error), provider: provider.name },
         'a refresh ahead of time failed; the token is still valid and stays in use'
       )
     })
@@ -255,8 +254,8 @@ export class Refresher {
       await provider.validateIdToken(idToken, { previous: current.identity, accessToken })
       return true
     } catch (error) {
-      const { code, reason } = error as OAuthError
-      this.#log.warn({ provider: provider.name, code, reason }, 'a refreshed ID token was refused')
+      const { reason } = error as OAuthError
+      this.#log.warn({ err: errorForLog(error), provider: provider.name }, 'a refreshed ID token was refused')
       if (reason !== 'subject_changed' && reason !== 'iss') return false
       await this.#records.remove(state.id)
       throw loginEnded(provider, error as OAuthError)
@@ -284,26 +283,24 @@ export class Refresher {
   /** The provider has ended the login, unless another process went on meanwhile. */
   async #ended ({ provider, state, current }: RefreshRun, error: OAuthError): Promise<TokenRecord> {
     const { name } = provider
-    const { oauthError } = error
+    const err = errorForLog(error)
     const newest = await this.#records.read(state.id)
     if (newest !== undefined && newest.version > current.version) return newest
     if (newest === undefined) throw loginEnded(provider, error)
     await this.#records.remove(state.id)
     if (!state.isOutcomeUnknown(current.version)) {
-      this.#log.info(
-        { provider: name, oauthError }, 'the provider has ended the login; the user has to log in again'
-      )
+      this.#log.info({ err, provider: name }, 'the provider has ended the login; the user has to log in again')
       throw loginEnded(provider, error)
     }
     this.#lostCount++
     this.#log.warn(
-      { provider: name, oauthError, lost: this.#lostCount },
+      { err, provider: name, lost: this.#lostCount },
       'a refreshed token was lost on its way (a process that died, or a response that never came), and the provider ' +
         'no longer accepts the old one; the user has to log in again'
     )
     throw new RefreshLostError(
       `the login at provider "${name}" is lost: a refresh was answered, and the response did not arrive; log in again`,
-      { provider: name, oauthError }
+      { provider: name, oauthError: error.oauthError }
     )
   }
 
@@ -311,7 +308,7 @@ export class Refresher {
   #revoke (provider: ProviderClient, record: TokenRecord): void {
     if (!provider.config.revokeAtLogout) return
     this.#track(revokeSets(provider, setsToRevoke(record), (cause) => {
-      this.#log.warn({ provider: provider.name, code: (cause as OAuthError).code }, NOT_REVOKED)
+      this.#log.warn({ err: errorForLog(cause), provider: provider.name }, NOT_REVOKED)
     }))
   }
 }

@@ -59,7 +59,7 @@ t.test(
     t.equal(apps[1]!.app.oauth.lostRefreshes, 1)
     t.match(
       log.lines.filter(({ lost }) => lost !== undefined),
-      [{ level: 40, provider: 'acme', lost: 1, oauthError: 'invalid_grant' }]
+      [{ level: 40, provider: 'acme', lost: 1, err: { oauthError: 'invalid_grant' } }]
     )
     t.match((await orders(0)).json(), { code: 'FST_OAUTH_LOGIN_REQUIRED' })
     const page = await browser.get(`${apps[0]!.url}/page`, { redirect: 'manual' })

@@ -86,16 +86,3 @@ function kindOf (id: string): string {
   const colon = id.indexOf(':')
   return colon < 0 ? 'tokens' : id.slice(0, colon)
 }
-
-/**
- * What the log may hold of a store's failure. A parser quotes what it could not read, which may be a token: its message
- * is left out.
- */
-export function describeFailure (cause: unknown): { code?: string, message: string } {
-  const { name, code, message } = Object(cause) as { name?: unknown, code?: unknown, message?: unknown }
-  const quotes = name === 'SyntaxError' || typeof message !== 'string' || /\bJSON\b/i.test(message)
-  return {
-    ...(typeof code === 'string' && { code }),
-    message: quotes ? 'it holds something that cannot be read' : message
-  }
-}
