@@ -74,7 +74,7 @@ t.test('a signal ends a body that is being read', async (t) => {
   t.equal(await error, reason)
 })
 
-t.test('a call that is over lets go of its signal', async (t) => {
+t.test('a finished call removes its listener from the signal', async (t) => {
   const controller = new AbortController()
   let listeners = 0
   const { addEventListener, removeEventListener } = EventTarget.prototype

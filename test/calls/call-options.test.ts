@@ -100,7 +100,7 @@ t.test('an option that a call does not have is refused by name, and nothing is s
     })
   }
 
-  t.test('what fetch would drop at a cost', async t => {
+  t.test('options that fetch would drop', async t => {
     for (const [name, value] of Object.entries({
       json: { a: 1 },
       data: 'a',
@@ -120,7 +120,7 @@ t.test('an option that a call does not have is refused by name, and nothing is s
   t.test('nothing was sent', async (t) => { t.strictSame(requests, []) })
 })
 
-t.test('what undici has, and what is undefined, goes through', async (t) => {
+t.test('options of undici, and undefined ones, go through', async (t) => {
   const { run, requests } = await loggedInApp(t)
   requests.length = 0
   const options = {

@@ -112,7 +112,7 @@ t.test('text() and bytes() ask for nothing', async (t) => {
   t.strictSame(requests.map(({ headers }) => headers.accept), [undefined, undefined])
 })
 
-t.test('json() forgives a byte order mark', async (t) => {
+t.test('json() skips a byte order mark', async (t) => {
   api.routes['GET bom'] = () => ({ body: Buffer.from('\ufeff{"a":1}') })
   t.strictSame(await run(oauth => oauth.get('bom').json()), { a: 1 })
 })

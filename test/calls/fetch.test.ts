@@ -49,7 +49,7 @@ t.test('the answer is a Response of Node\'s own', async (t) => {
   t.match(await response.json(), [{ id: 1 }])
 })
 
-t.test('a copy of the answer knows as much as the answer', async (t) => {
+t.test('a copy of the response has its url and redirected, too', async (t) => {
   const response = await run(oauth => oauth.fetch('orders'))
   const copy = response.clone()
   t.equal(copy.clone().url, response.url)
@@ -57,7 +57,7 @@ t.test('a copy of the answer knows as much as the answer', async (t) => {
   t.strictSame(await copy.json(), await response.json())
 })
 
-t.test('it can be handed to a function that knows nothing of it', async (t) => {
+t.test('fetch can be passed to a function without its object', async (t) => {
   const client = async (fetch: typeof globalThis.fetch) => (await fetch(new Request(`${api.url}orders`))).json()
   t.match(await run(oauth => client(oauth.fetch)), [{ id: 1 }])
   t.match(await run((oauth) => {

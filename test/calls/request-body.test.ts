@@ -249,7 +249,7 @@ t.test('a file that does not exist is no uncaught error', async (t) => {
   t.match(await rejection(run(oauth => oauth.post('echo', missing()).json())), { code: 'ENOENT' })
 })
 
-t.test('a stream that is not going to be sent is let go', async (t) => {
+t.test('a stream that is not sent is destroyed', async (t) => {
   const body = Readable.from(['a'])
   const cancelled: unknown[] = []
   const web = new ReadableStream({ cancel: (reason) => { cancelled.push(reason) } })

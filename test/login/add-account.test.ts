@@ -75,7 +75,7 @@ for (const [what, between] of Object.entries({
   'another login, in the same session': '/link/acme'
 })) {
   t.test(
-    `account linking: ${what}, between the question and the answer: nothing is added, and what came is ` + 'revoked',
+    `account linking: ${what}, between the question and the answer: nothing is added, and what came is revoked`,
     async t => {
       const { browser, url, provider, errors, userOf } = await loginApp(t, {
         providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions }),

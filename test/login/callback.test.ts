@@ -89,7 +89,7 @@ t.test('login CSRF: a response that an attacker obtained does not log in a brows
   })
 })
 
-t.test('login CSRF: neither does it where the victim has a login of their own under way', async t => {
+t.test('login CSRF: nor does it log in where the victim has a login of their own under way', async t => {
   const app = await loginApp(t)
   const attacker = new Browser()
   const url = await callbackUrl(attacker, `${app.url}/login/acme`)
@@ -235,7 +235,7 @@ t.test('a callback that is another answer to the same login is refused', async t
   t.equal(provider.asked('token').length, 1)
 })
 
-t.test('of two parallel callbacks with one state, one logs in', async t => {
+t.test('race: of two parallel callbacks with one state, one logs in', async t => {
   const { app, provider, browser, url, store } = await loginApp(t)
   const callback = await callbackUrl(browser, `${url}/login/acme`)
   const arrivals = new Gate()
@@ -718,7 +718,7 @@ t.test('two tabs of a browser that has a session both log in', async t => {
   for (const callback of [first, second]) t.strictSame((await browser.get(callback)).json(), { user: 'alice' })
 })
 
-t.test('two tabs that come back at the same moment both log in', async t => {
+t.test('race: two tabs that come back at the same moment both log in', async t => {
   const { browser, url, userOf } = await loginApp(t)
   const callbacks = [await callbackUrl(browser, `${url}/login/acme`), await callbackUrl(browser, `${url}/login/acme`)]
   const pages = await Promise.all(callbacks.map(callback => browser.get(callback)))

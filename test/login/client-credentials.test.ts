@@ -9,7 +9,7 @@ import type { FastifyInstance } from 'fastify'
 const routes = (app: FastifyInstance) => { app.get('/orders', async request => request.oauth.get('orders').json()) }
 
 t.test(
-  "client credentials: the app's own client makes one token request however many wait, and keeps its " + 'parameters',
+  "client credentials: the app's own client makes one token request for all callers, and keeps its parameters",
   async t => {
     const provider = await startProvider(t)
     const { app } = await buildApp(t, {

@@ -72,7 +72,7 @@ async function profileApp (t: Test, setup: Setup): Promise<LoginApp & { api: Api
 const logIn = ({ browser, url }: LoginApp) => browser.get(`${url}/login/acme`)
 const refusal = async (app: LoginApp) => codeOf(await app.browser.get(`${app.url}/login/acme`, asJson))
 
-t.test('a profile by POST, with a header and a second call, is whose login it is', async (t) => {
+t.test('a profile by POST, with a header and a second call, makes the user', async (t) => {
   const app = await profileApp(t, {
     answers: {
       '/v2/account': { account_id: 'dbid:1', name: { display_name: 'Alice Adams' } },
@@ -212,7 +212,7 @@ t.test('a failure is a typed error without a token, and no user is logged in', a
   }
 })
 
-t.test('a call that is left over is ended with the profile', async (t) => {
+t.test('a call that fetchProfile did not await is ended with it', async (t) => {
   let left: Promise<unknown> | undefined
   let late: ((url: string) => Promise<unknown>) | undefined
   const app = await profileApp(t, {
@@ -247,7 +247,7 @@ t.test('beside an ID token', async (t) => {
     t.match(claims, { sub: 'alice', name: 'A.' })
   })
 
-  await t.test('it is asked though the ID token says enough', async (t) => {
+  await t.test('fetchProfile is called though the ID token says enough', async (t) => {
     const app = await withIssuer(() => ({ picture: 'https://img.example/a.png' }), alice)
     await logIn(app)
     t.equal((await app.browser.get(`${app.url}/user`)).json().user.picture, 'https://img.example/a.png')
@@ -333,7 +333,7 @@ t.test('a token that the API refuses is refreshed once, in a web session and in 
   t.equal(seen[1], 'Bearer old')
 })
 
-t.test('what is no function is refused at start', async (t) => {
+t.test('a fetchProfile that is no function is refused at start', async (t) => {
   const options = { authorizationEndpoint: 'https://a.example/', tokenEndpoint: 'https://a.example/t', clientId: 'c' }
   const error = { code: 'FST_OAUTH_INVALID_OPTIONS', message: /fetchProfile/ }
   t.throws(() => createProvider({ ...options, fetchProfile: {} as never }), error)

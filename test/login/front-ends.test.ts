@@ -51,9 +51,7 @@ const session: MakeFrontEnd = async (t, provider, options, known = provider.prov
 const frontEnds = Object.entries({ 'the routes': routes, 'a session': session })
 
 /** A login at a provider that is wrong in one point, up to its authorization response. */
-async function begun (
-  t: Test, make: MakeFrontEnd, wrong: Misbehaviour = {}, options: Partial<ProviderOptions> = {}
-) {
+async function begun (t: Test, make: MakeFrontEnd, wrong: Misbehaviour = {}, options: Partial<ProviderOptions> = {}) {
   const provider = await startMisbehavingProvider(t, wrong)
   const frontEnd = await make(t, provider, options)
   const request = await frontEnd.start()

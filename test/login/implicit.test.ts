@@ -106,7 +106,7 @@ t.test(
   }
 )
 
-t.test('implicit, in a browser without JavaScript: a person reads what is missing', async (t) => {
+t.test('implicit, in a browser without JavaScript: the page says what is missing', async (t) => {
   const chromium = await startChromium(t)
   if (chromium === undefined) return
   const { url } = await implicitApp(t)

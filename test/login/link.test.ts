@@ -211,7 +211,7 @@ for (const [kind, open] of Object.entries(kinds)) {
         ['writes', false, '/slow/write'],
         ['calls', true, '/slow/call']
       ] as const) {
-        t.test(`${change} is not undone by a slower request that ${what}`, async t => {
+        t.test(`race: ${change} is not undone by a slower request that ${what}`, async t => {
           const setting = await start(t, open, rolling)
           if (setting === undefined) return
           const { first, second, browser, slow } = setting
@@ -234,7 +234,7 @@ for (const [kind, open] of Object.entries(kinds)) {
       }
     }
 
-    t.test('a disconnect is not undone by a slower request', async t => {
+    t.test('race: a disconnect is not undone by a slower request', async t => {
       const setting = await start(t, open, true)
       if (setting === undefined) return
       const { first, second, gh, browser, slow, stores } = setting
@@ -292,7 +292,7 @@ for (const [kind, open] of Object.entries(kinds)) {
       }
     }
 
-    t.test('a tab that comes back after the browser has used the session of the other one', async t => {
+    t.test('race: a tab that comes back after the browser has used the session of the other one', async t => {
       const setting = await start(t, open)
       if (setting === undefined) return
       const { first, second, browser, slow, gh } = setting
@@ -315,7 +315,7 @@ for (const [kind, open] of Object.entries(kinds)) {
       t.strictSame(await asked(browser, second.url), { ...logged('acme', 'gh'), cart: 'coffee' })
     })
 
-    t.test('two links, one after the other, both begun before', async t => {
+    t.test('race: two links that were begun before either came back', async t => {
       const setting = await start(t, open)
       if (setting === undefined) return
       const { first, browser } = setting
@@ -451,7 +451,7 @@ t.test(
   }
 )
 
-t.test('two accounts that are disconnected at the same moment are both gone', async t => {
+t.test('race: two accounts that are disconnected at the same moment are both gone', async t => {
   const {
     first: { url },
     browser

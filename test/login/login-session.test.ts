@@ -48,7 +48,7 @@ t.test('session fixation: the session has a new id after the login, and the old 
   t.notOk(store.records.has(id))
 })
 
-t.test('session fixation: what stood in the session before the login is gone after it', async (t) => {
+t.test('session fixation: the contents of the session before the login are gone after it', async (t) => {
   const { browser, url } = await loginApp(t, { setup: sessionRoutes })
   await browser.post(`${url}/session`, { json: { cart: 'planted', role: 'admin' } })
   await browser.login(`${url}/login/acme`)
@@ -129,7 +129,7 @@ t.test('the session holds no token, and neither does any cookie', async (t) => {
   t.strictSame(provider.secrets.filter((secret) => cookies.includes(secret)), [])
 })
 
-t.test('a request that was slower than the login does not put the browser back onto the old session', async (t) => {
+t.test('race: a request slower than the login does not put the browser back onto the old session', async (t) => {
   const slow = new Gate()
   const { browser, url, userOf, store } = await loginApp(t, {
     setup: (app) => {
@@ -170,7 +170,7 @@ t.test(
   }
 )
 
-t.test('a session that another request regenerates during the callback is no obstacle', async (t) => {
+t.test('race: a session that another request regenerates during the callback does not stop the login', async (t) => {
   const exchange = new Gate()
   const { browser, url, userOf } = await loginApp(t, {
     wrong: { instead: { token: () => exchange.pass() } },

@@ -27,7 +27,7 @@ async function passwordApp (
   return { server, url, app, store }
 }
 
-t.test('password: a person logs in with the form', async t => {
+t.test('password: a user logs in with the form', async t => {
   const { url, server } = await passwordApp(t)
   const browser = new Browser()
   const form = await browser.get(`${url}/login/legacy?returnTo=/whoami`)
@@ -106,7 +106,7 @@ t.test('password: guesses that are sent side by side are slowed down like any ot
   t.equal(statuses.filter(status => status === 429).length, 30)
 })
 
-t.test('password: what was no guess is not counted', async t => {
+t.test('password: a request without a guess is not counted', async t => {
   const { app, server } = await passwordApp(t)
   const post = (payload: object) => app.inject({ method: 'POST', url: '/login/legacy', payload })
   for (let index = 0; index < 12; index++) {
@@ -140,7 +140,7 @@ const spellings = [
   '\ufeffalice'
 ]
 
-t.test('password: a name is one name however it is spelt', async t => {
+t.test('password: spellings of one user name are counted as one', async t => {
   const { app, server } = await passwordApp(t)
   const statuses = new Set<number>()
   for (let index = 0; index < 30; index++) {
@@ -157,7 +157,7 @@ t.test('password: a name is one name however it is spelt', async t => {
   t.strictSame([...statuses], [401, 429])
 })
 
-t.test('password: what names have in common by folding', t => {
+t.test('password: how user names are folded', t => {
   t.strictSame([...new Set(spellings.map(foldName))], ['alice'])
   t.equal(foldName('STRASSE'), foldName('straße'))
   t.equal(foldName('\u0130stanbul'), foldName('istanbul'))

@@ -85,7 +85,7 @@ t.test('memory: a login that makes room for another leaves no tombstone, which w
   t.strictSame(calls, ['consume'])
 })
 
-t.test('cookies that a visitor makes up do not make the store work', async (t) => {
+t.test('made-up login cookies cause no store access', async (t) => {
   const { app, store } = await loginApp(t)
   const made = Array.from(
     { length: 100 },

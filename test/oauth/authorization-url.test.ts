@@ -7,11 +7,11 @@ const build = (over: Partial<AuthorizationRequest> = {}, to = endpoint) =>
   buildAuthorizationUrl(to, { ...request, ...over })
 const pairs = (url: string) => [...new URL(url).searchParams]
 
-t.test('the least there is', async (t) => {
+t.test('the fewest parameters', async (t) => {
   t.equal(build(), `${endpoint}?response_type=code&client_id=cid&state=s`)
 })
 
-t.test('all there is', async t => {
+t.test('every parameter', async t => {
   t.strictSame(
     pairs(
       build({

@@ -99,7 +99,7 @@ for (const [name, params] of Object.entries({
   })
 }
 
-t.test('the same client again is fine', async (t) => {
+t.test('the same client again is accepted', async (t) => {
   const { body } = await build(clientIdOnly('cid'), { params: [{ client_id: 'cid' }] })
   t.strictSame(body.getAll('client_id'), ['cid'])
 })

@@ -239,7 +239,7 @@ for (const [name, members] of Object.entries<object>({
   })
 }
 
-t.test('what a refused answer brought is handed out: it may be the only copy', async (t) => {
+t.test('the tokens of a refused response are handed out: they may be the only copy', async (t) => {
   t.match(read({ refresh_token: 'rt2' }), { refreshToken: 'rt2' })
   t.match(read({ error: 'temporarily_unavailable', refresh_token: 'rt2' }, {}, 503), { refreshToken: 'rt2' })
   t.match(read({ access_token: 'at1', refresh_token: 'rt2' }, {}, 500), { refreshToken: 'rt2' })
@@ -338,7 +338,7 @@ for (const [status, reason] of [
 }
 
 const secret = 'a-secret-of-the-client'
-t.test('what was sent along is taken out of what comes back', async t => {
+t.test('secrets that were sent are redacted from errors', async t => {
   const error = errorOf(
     {
       error: `no_${secret}`,
@@ -358,7 +358,7 @@ t.test('what was sent along is taken out of what comes back', async t => {
   t.notMatch(shown, 'one-use-code')
 })
 
-t.test('what is cut off is no secret cut in two', async (t) => {
+t.test('a text is not cut in the middle of a secret', async (t) => {
   const near = (length: number, filling: string) => `${filling.repeat(length - 8)}=${secret}`
   for (const field of ['error', 'error_description', 'error_uri']) {
     const { oauthError, oauthErrorDescription, oauthErrorUri } = errorOf(
@@ -468,7 +468,7 @@ t.test('the scope of a set is not the list that was asked for', async (t) => {
   t.strictSame(asked, ['read'])
 })
 
-t.test('__proto__ is a member like any other', async t => {
+t.test('__proto__ is an ordinary member', async t => {
   const body =
     '{"access_token":"at1","__proto__":{"admin":true,"refresh_token":"evil"},"constructor":{"prototype":{"x":1}}}'
   const { raw, refreshToken } = tokensOf(body)

@@ -31,7 +31,7 @@ t.test('every case passes but those that contradict the design; MAC tokens stay 
   t.strictSame(skipped(results), [['TP-20', 'op mac_header']])
 })
 
-t.test('so do variants of them', async (t) => {
+t.test('variants of the cases pass', async (t) => {
   const results = await runCases(await readCases(fileOf('more.json')))
   t.strictSame(failures(results), {})
   t.strictSame(skipped(results), [])

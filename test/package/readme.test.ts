@@ -154,10 +154,7 @@ t.test('the tables name what there is, and nothing else', async (t) => {
     t.strictSame(named('The app itself, scripts and jobs').sort(), methods(ProviderHandle).sort())
     t.strictSame(named('Sessions without a request').sort(), methods(OAuthSession).sort())
     const init = /^`session\(init\)` takes (.*)\.$/m.exec(readme)?.[1] ?? ''
-    t.strictSame(
-      codes(init).sort(),
-      members('lib/standalone/session.ts', 'OAuthSessionInit').sort()
-    )
+    t.strictSame(codes(init).sort(), members('lib/standalone/session.ts', 'OAuthSessionInit').sort())
   })
 
   t.test('functions', async t => {

@@ -418,7 +418,7 @@ t.test('JsonStore behind @fastify/session', async (t) => {
   t.strictSame(log.leaked([sessionId, '127.0.0.1']), ['127.0.0.1'])
 })
 
-t.test('a service that is not there', async (t) => {
+t.test('a service that is not installed', async (t) => {
   const skipped: string[] = []
   const test = { pass: (message: string) => skipped.push(message) > 0 } as unknown as Test
   const { REQUIRE_SERVICES: required } = process.env

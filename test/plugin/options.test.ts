@@ -55,7 +55,7 @@ async function mistakes (t: Test, options: unknown, around?: Around): Promise<st
 
 const withProvider = (changes: object) => ({ ...good, providers: { acme: { ...acme, ...changes } } })
 
-t.test('the options of the documentation are fine', async (t) => {
+t.test('the options of the documentation are accepted', async (t) => {
   t.strictSame(await mistakes(t, good), [])
 })
 
@@ -421,7 +421,7 @@ t.test('a provider without Fastify is called in errors as its issuer\'s host, or
   t.equal(close(createProvider(acme, { name: 'acme' })).name, 'acme')
 })
 
-t.test('all mistakes are told at once', async (t) => {
+t.test('all mistakes are reported at once', async (t) => {
   const lines = await mistakes(t, {
     baseUrl: 'app.example.com',
     providers: { acme: { ...acme, client_id: 'x', expiryLeeway: 'soon' }, other: { clientId: 'c' } },
@@ -443,7 +443,7 @@ t.test('no message holds a secret', async t => {
   t.notMatch(lines.join(), 'very-secret')
 })
 
-t.test('options that are nothing at all', async (t) => {
+t.test('options that are missing', async (t) => {
   const lines = await mistakes(t, undefined)
   t.match(lines.join('\n'), /baseUrl is missing/)
   t.match(lines.join('\n'), /providers /)
@@ -535,11 +535,11 @@ t.test('a session cookie with SameSite=strict is found at boot also where the ro
   t.match(lines[0], /cookie\.sameSite.*write 'lax'/)
 })
 
-t.test('a clientSecret that is undefined is fine where the options say that there is none', async (t) => {
+t.test('a clientSecret that is undefined is accepted where the options say that there is none', async (t) => {
   t.strictSame(await mistakes(t, withProvider({ clientSecret: undefined, clientAuthentication: 'none' })), [])
 })
 
-t.test("cookie.secure 'auto' over http is fine", async t => {
+t.test("cookie.secure 'auto' over http is accepted", async t => {
   t.strictSame(
     await mistakes(t, { ...good, baseUrl: 'http://localhost:3000' }, { session: { cookie: { secure: 'auto' } } }),
     []
@@ -574,7 +574,7 @@ t.test('a session whose ids need a real request does not keep the app from booti
   t.strictSame(await mistakes(t, good, { session: { idGenerator: idGenerator as never } }), [])
 })
 
-t.test('looking at the session\'s settings writes nothing into its store', async (t) => {
+t.test('reading the session\'s settings writes nothing into its store', async (t) => {
   const store = new JsonStore()
   await boot(t, good, { session: { store } })
   t.strictSame(store.calls, { get: 0, set: 0, destroy: 0 })
@@ -586,7 +586,7 @@ t.test('the options that were given are not changed', async (t) => {
   t.strictSame(options, good)
 })
 
-t.test('a baseUrl function that returns nonsense is told at the first login', async (t) => {
+t.test('a baseUrl function that returns no URL is reported at the first login', async (t) => {
   const app = await boot(t, { ...good, baseUrl: () => 'app.example.com' }, { session: { cookie: { secure: false } } })
   const { statusCode, body } = await app.inject('/login/acme')
   t.equal(statusCode, 500)
@@ -596,7 +596,7 @@ t.test('a baseUrl function that returns nonsense is told at the first login', as
   })
 })
 
-t.test('a plugin that is registered twice is told so', async (t) => {
+t.test('a plugin that is registered twice is reported', async (t) => {
   await t.rejects(boot(t, good, { setup: (app) => app.register(oauth, good) }), { code: /^FST_/ })
 })
 

@@ -13,7 +13,7 @@ const routes = (app: FastifyInstance) => { app.get('/orders', async request => r
 
 for (const level of ['plugin', 'provider'] as const) {
   t.test(
-    'manual: an expired token is TokenExpiredError and no call goes out; the handler refreshes by hand ' + `(${level})`,
+    `manual (${level}): an expired token is TokenExpiredError and no call goes out; the handler refreshes by hand`,
     async t => {
       const provider = await startProvider(t)
       const { url, store } = await buildApp(t, {
@@ -47,7 +47,7 @@ for (const level of ['plugin', 'provider'] as const) {
 }
 
 t.test(
-  'notify: the token is refreshed once, the new set handed to every caller, and current when it is ' + 'saved',
+  'notify: the token is refreshed once, the new set handed to every caller, and current when it is saved',
   async t => {
     const provider = await startProvider(t)
     const saved: TokenSet[] = []
