@@ -9,7 +9,7 @@ const { check, report } = createChecks('require')
 async function main () {
   const names = [plugin.default, plugin.fastifyOAuthSession]
   check('the plugin is what require returns', typeof plugin === 'function' && names.every(name => name === plugin))
-  check('errors hang on it', new plugin.LoginRequiredError('log in') instanceof plugin.OAuthError)
+  check('error classes are its properties', new plugin.LoginRequiredError('log in') instanceof plugin.OAuthError)
   for (const [name, entry] of Object.entries(manifest.exports)) {
     const module = name.replace('.', manifest.name)
     if (typeof entry === 'object') check(`${module} can be required`, Object.keys(require(module)).length > 0)
