@@ -229,8 +229,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: 'the end of the account logged in with is the end of the login',
-    find: 'const ended = login.accounts[login.active]!.recordId === record',
-    replace: 'const ended = entries.length === 1',
+    find: 'if (login.accounts[login.active]!.recordId === recordId) return this.put(session!, undefined)',
+    replace: 'if (entries.length === 1) return this.put(session!, undefined)',
     tests: ['test/login/accounts.test.ts'],
     harmless: 'a login whose active account is missing is none'
   },
@@ -261,19 +261,19 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: 'the state of a callback',
-    find: "if (state === '' || given === undefined || !safeEqual(given, state)) {",
-    replace: "if (state === '' || given === undefined) {",
+    find: "state !== '' && given !== undefined && safeEqual(given, state)) return",
+    replace: "state !== '' && given !== undefined) return",
     tests: ['test/standalone/session.test.ts']
   },
   {
     protects: 'an answer by another issuer (RFC 9207)',
-    find: 'if (given.length !== 1 || given[0] !== issuer) {',
-    replace: 'if (given.length !== 1) {',
+    find: 'if (given.length === 1 && given[0] === issuer) return',
+    replace: 'if (given.length === 1) return',
     tests: ['test/login/callback.test.ts', 'test/login/relying-party.test.ts']
   },
   {
     protects: 'a promised `iss` that is missing',
-    find: 'if (given.length === 0 && issuerPromised !== true) return',
+    find: 'if (given.length === 0 && !required) return',
     replace: 'if (given.length === 0) return',
     tests: ['test/login/callback.test.ts', 'test/login/relying-party.test.ts']
   },
@@ -454,8 +454,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: 'a login by ID token without one',
-    find: 'if (pending.nonce !== undefined && tokens.idToken === undefined) {',
-    replace: 'if (tokens.idToken === null) {',
+    find: 'if (granted.tokens.idToken === undefined && pending.nonce !== undefined &&',
+    replace: 'if (granted.tokens.idToken === null && pending.nonce !== undefined &&',
     tests: ['test/login/id-token.test.ts']
   }
 ]
