@@ -44,34 +44,10 @@ for (const path of [
 }
 
 for (const path of [
-  '..%2fadmin',
-  'x%2f..',
-  'x%2F..%2Fadmin',
-  '%2e%2e%2fadmin',
-  'x%2F%2e%2e%2Fadmin',
-  'x%2f.%2e',
-  'x%2F..;a%2fb',
-  'x%2f.',
-  '.%2Fx',
-  'x%2f%252e%252e',
-  'x%2f..%2f..%2f..%2fadmin',
-  'https:..%2fadmin',
-  'x%5cy',
-  'x%2Fy%5Cz',
-  'x%252fy',
-  'x%2Fy%252Fz',
-  'x%255cy',
-  'x%25252fy',
-  '%2fadmin',
-  '%2F%2Fevil.example',
-  'x%2F%2Fy',
-  'x%2F/y',
-  'x/%2Fy',
-  'x%2F',
-  'x%2F?a=1',
-  '../x%2Fy',
-  'x\\%2Fy',
-  'x%2Fy\n'
+  '..%2fadmin', 'x%2f..', 'x%2F..%2Fadmin', '%2e%2e%2fadmin', 'x%2F%2e%2e%2Fadmin', 'x%2f.%2e', 'x%2F..;a%2fb',
+  'x%2f.', '.%2Fx', 'x%2f%252e%252e', 'x%2f..%2f..%2f..%2fadmin', 'https:..%2fadmin', 'x%5cy', 'x%2Fy%5Cz',
+  'x%252fy', 'x%2Fy%252Fz', 'x%255cy', 'x%25252fy', '%2fadmin', '%2F%2Fevil.example', 'x%2F%2Fy', 'x%2F/y',
+  'x/%2Fy', 'x%2F', 'x%2F?a=1', '../x%2Fy', 'x\\%2Fy', 'x%2Fy\n'
 ]) {
   t.test(`${JSON.stringify(path)} stays refused where encoded slashes are asked for`, async (t) => {
     t.match(await refusal(path), { code: 'FST_OAUTH_ORIGIN_NOT_ALLOWED', reason: 'suspicious_url' })

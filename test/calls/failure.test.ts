@@ -96,13 +96,7 @@ t.test('a handler that returns the ResponseData is told what to return', async (
   t.test('the rest of the ResponseData is as undici has it', async (t) => {
     const data = await run(oauth => oauth.get('orders'))
     t.strictSame(Object.keys(data).sort(), [
-      'body',
-      'context',
-      'headers',
-      'opaque',
-      'statusCode',
-      'statusText',
-      'trailers'
+      'body', 'context', 'headers', 'opaque', 'statusCode', 'statusText', 'trailers'
     ])
     const { statusCode, headers, trailers, opaque, ...rest } = data
     t.match(

@@ -214,11 +214,7 @@ t.test('redirects', async (t) => {
   })
 
   for (const location of [
-    'ftp://127.0.0.1/',
-    'file:///etc/passwd',
-    'data:text/plain,a',
-    'javascript:alert(1)',
-    'http://192.0.2.1/'
+    'ftp://127.0.0.1/', 'file:///etc/passwd', 'data:text/plain,a', 'javascript:alert(1)', 'http://192.0.2.1/'
   ]) {
     t.test(`a redirect to ${location} is refused`, async t => {
       t.match(await rejection(follow(to(location))), { code: 'FST_OAUTH_INSECURE_TRANSPORT', provider: 'acme' })
@@ -370,12 +366,7 @@ t.test('a redirect does not lead from the Internet into a private network or ont
   })
 
   for (const host of [
-    'other.example',
-    '93.184.216.34',
-    '172.32.0.1',
-    '11.0.0.1',
-    '[2606:2800:220:1::1]',
-    'localhost.example',
+    'other.example', '93.184.216.34', '172.32.0.1', '11.0.0.1', '[2606:2800:220:1::1]', 'localhost.example',
     'internal.example'
   ]) {
     t.test(`to another public server it is followed, without the user's name: ${host}`, async t => {

@@ -4,15 +4,7 @@ import { signingKey } from './client-authentication.ts'
 
 /** The members of `given` that such an assertion is made of. */
 export const ASSERTION_KEYS = [
-  'assertion',
-  'issuer',
-  'subject',
-  'audience',
-  'issued_at',
-  'expires_at',
-  'not_before',
-  'jwt_id',
-  'key_id',
+  'assertion', 'issuer', 'subject', 'audience', 'issued_at', 'expires_at', 'not_before', 'jwt_id', 'key_id',
   'extra_claims'
 ]
 

@@ -6,12 +6,7 @@ type Authenticate = Extract<ProviderOptions['clientAuthentication'], Function>
 
 /** The members of `given` that say how the app proves itself. */
 export const CLIENT_KEYS = [
-  'client_secret',
-  'include_client_id',
-  'auth',
-  'tls_client_certificate',
-  'client_auth',
-  'private_key'
+  'client_secret', 'include_client_id', 'auth', 'tls_client_certificate', 'client_auth', 'private_key'
 ]
 
 let made: KeyObject | undefined
@@ -32,13 +27,8 @@ export function signingKey ({ private_key: key }: Members): KeyObject {
  */
 export function clientAuthentication (given: Members): Partial<ProviderOptions> {
   const {
-    client_id: id = 'cid',
-    client_secret: secret,
-    include_client_id: inForm,
-    auth,
-    client_auth: method,
-    provider,
-    discovery
+    client_id: id = 'cid', client_secret: secret, include_client_id: inForm, auth, client_auth: method,
+    provider, discovery
   } = given
   const clientSecret = secret === null || secret === '' ? undefined : secret
   if (Array.isArray(auth)) {

@@ -153,11 +153,7 @@ for (const [what, options] of Object.entries({
 }
 
 t.test('requests of two users at the same moment each see their own', async t => {
-  const {
-    browser: alice,
-    url,
-    provider
-  } = await loginApp(t, {
+  const { browser: alice, url, provider } = await loginApp(t, {
     setup: app => {
       app.get('/me', async request => ({
         id: request.oauth.user?.id,

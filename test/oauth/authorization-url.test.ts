@@ -48,12 +48,7 @@ t.test('a scope is encoded in UTF-8', async (t) => {
 
 t.test("an endpoint's own query stays byte for byte", async t => {
   for (const query of [
-    'claims=%7B%22userinfo%22%3Anull%7D&q=%7E',
-    'a=b+c%20d',
-    'a=%c3%a9',
-    'flag',
-    'a=1&a=2',
-    'tenant=x&'
+    'claims=%7B%22userinfo%22%3Anull%7D&q=%7E', 'a=b+c%20d', 'a=%c3%a9', 'flag', 'a=1&a=2', 'tenant=x&'
   ]) {
     const url = build({}, `${endpoint}?${query}`)
     t.equal(url, `${endpoint}?${query}${query.endsWith('&') ? '' : '&'}response_type=code&client_id=cid&state=s`)
@@ -91,13 +86,7 @@ t.test('further parameters may replace the scope', async (t) => {
 })
 
 for (const name of [
-  'response_type',
-  'client_id',
-  'redirect_uri',
-  'state',
-  'code_challenge',
-  'code_challenge_method',
-  'nonce',
+  'response_type', 'client_id', 'redirect_uri', 'state', 'code_challenge', 'code_challenge_method', 'nonce',
   'response_mode'
 ]) {
   t.test(`further parameters cannot replace or add ${name}`, async t => {

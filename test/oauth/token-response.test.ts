@@ -172,11 +172,7 @@ for (const [name, text] of Object.entries({
   'JSON among white space': `\r\n ${json}\n`
 })) {
   for (const type of [
-    'application/json',
-    'application/x-www-form-urlencoded',
-    'text/html; charset=utf-8',
-    'text/plain',
-    undefined
+    'application/json', 'application/x-www-form-urlencoded', 'text/html; charset=utf-8', 'text/plain', undefined
   ]) {
     t.test(`${name} that says it is ${type}`, async t => {
       t.match(tokensOf(text, {}, 200, { 'content-type': type }), {

@@ -4,11 +4,7 @@ import t, { type Test } from 'tap'
 import { installPackage, repository, run } from '../types/installed-package.ts'
 
 const {
-  name,
-  main,
-  types,
-  exports: entries,
-  files
+  name, main, types, exports: entries, files
 } = JSON.parse(await readFile(join(repository, 'package.json'), 'utf8'))
 
 t.test('the installed package', async (t) => {

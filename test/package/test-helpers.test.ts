@@ -91,9 +91,7 @@ t.test('a whole login, userinfo and an API call', async (t) => {
   t.match(page, { status: 200, text: 'logged in' })
 
   const {
-    access_token: accessToken,
-    scope: granted,
-    id_token: idToken = ''
+    access_token: accessToken, scope: granted, id_token: idToken = ''
   } = app.tokens as oauth.TokenEndpointResponse
   t.equal(granted, 'openid profile email orders:read', 'offline_access needs prompt=consent')
   t.match(decodeJwt(idToken), { sub: 'bob', iss: provider.issuer, aud: provider.clientId })
@@ -348,12 +346,8 @@ t.test('cookies and sites as in a browser', async (t) => {
   t.after(close)
   const browser = new Browser()
   const cookies = [
-    'lax=1',
-    'strict=1; SameSite=Strict',
-    'none=1; SameSite=None; Secure',
-    'deep=1; Path=/deep',
-    '__Host-no=1; Path=/',
-    'foreign=1; Domain=evil.test'
+    'lax=1', 'strict=1; SameSite=Strict', 'none=1; SameSite=None; Secure', 'deep=1; Path=/deep',
+    '__Host-no=1; Path=/', 'foreign=1; Domain=evil.test'
   ]
   await browser.get(
     `http://app.test:${port}/?${new URLSearchParams(cookies.map((value): [string, string] => ['cookie', value]))}`

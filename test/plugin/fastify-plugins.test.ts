@@ -134,14 +134,8 @@ function routesOf (app: FastifyInstance): Map<string, RouteOptions> {
 }
 
 const ALL = [
-  'GET /login',
-  'GET /login/:provider',
-  'POST /login/:provider',
-  'POST /logout',
-  'GET /logout',
-  'GET /logout/callback',
-  'GET /login/:provider/callback',
-  'POST /login/:provider/callback',
+  'GET /login', 'GET /login/:provider', 'POST /login/:provider', 'POST /logout', 'GET /logout',
+  'GET /logout/callback', 'GET /login/:provider/callback', 'POST /login/:provider/callback',
   'HEAD /login/:provider/callback'
 ]
 

@@ -176,11 +176,7 @@ t.test('an API caller is told where to go in JSON', async (t) => {
 })
 
 for (const returnTo of [
-  'https://evil.example/',
-  '//evil.example',
-  '/\\evil.example',
-  '/.//evil.example',
-  'javascript:alert(1)',
+  'https://evil.example/', '//evil.example', '/\\evil.example', '/.//evil.example', 'javascript:alert(1)',
   '/\r\nset-cookie:a=b'
 ]) {
   t.test(`open redirect: a logout does not lead to ${JSON.stringify(returnTo)}`, async t => {

@@ -232,14 +232,8 @@ test('contentSecurityPolicy: form-action may be opened to every https host', asy
 
 test('contentSecurityPolicy: nothing that is given can start another directive', async t => {
   const formAction = [
-    'https://a;script-src',
-    "https://a.example'; script-src *",
-    'https://a,b',
-    '*',
-    'data:',
-    "'unsafe-inline'",
-    '',
-    'not a url'
+    'https://a;script-src', "https://a.example'; script-src *", 'https://a,b', '*', 'data:', "'unsafe-inline'",
+    '', 'not a url'
   ]
   t.match(contentSecurityPolicy({ formAction }), /; form-action 'none'$/)
 })

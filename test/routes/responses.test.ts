@@ -11,14 +11,8 @@ t.test('no answer of login, callback or logout may be kept', async t => {
   const callback = await callbackUrl(browser, `${url}/login/acme`)
   const pages: Page[] = []
   for (const path of [
-    '/login',
-    '/login/acme',
-    '/login/unknown',
-    '/login/acme/callback?code=c&state=s',
-    '/logout',
-    '/logout/callback',
-    callback,
-    '/logout'
+    '/login', '/login/acme', '/login/unknown', '/login/acme/callback?code=c&state=s', '/logout',
+    '/logout/callback', callback, '/logout'
   ]) {
     for (const accept of ['text/html', 'application/json']) {
       pages.push(

@@ -127,14 +127,7 @@ t.test(
   "of a visitor's own parameters only those that the options name go to the provider, and none that protects the login",
   async t => {
     const forwardedLoginParams = [
-      'login_hint',
-      'prompt',
-      'state',
-      'nonce',
-      'redirect_uri',
-      'code_challenge',
-      'response_mode',
-      'client_id'
+      'login_hint', 'prompt', 'state', 'nonce', 'redirect_uri', 'code_challenge', 'response_mode', 'client_id'
     ]
     const { browser, url, provider } = await loginApp(t, { provider: { forwardedLoginParams } })
     const query = new URLSearchParams({

@@ -13,16 +13,8 @@ export interface ChaosOptions {
 
 /** One round of what happens; the order is drawn anew for each. */
 const ROUND = [
-  'kill refreshing',
-  'kill refreshing',
-  'kill refreshing',
-  'kill',
-  'deploy',
-  'pause',
-  'redis killed',
-  'redis restarted',
-  'redis stalls',
-  'provider away'
+  'kill refreshing', 'kill refreshing', 'kill refreshing', 'kill', 'deploy', 'pause', 'redis killed',
+  'redis restarted', 'redis stalls', 'provider away'
 ] as const
 type Fault = (typeof ROUND)[number]
 

@@ -30,23 +30,12 @@ t.test(
     const compiled = join(torture, 'dist', `test-${process.pid}`)
     t.after(() => rm(compiled, { recursive: true, force: true }))
     const built = await run(fileURLToPath(import.meta.resolve('typescript/bin/tsc')), [
-      '-p',
-      torture,
-      '--outDir',
-      compiled
+      '-p', torture, '--outDir', compiled
     ])
     t.equal(built.stdout, '', 'compiled')
 
     const { stdout, stderr } = await run(join(compiled, 'test', 'stress', 'main.js'), [
-      '--json',
-      '--seed',
-      '1',
-      '--seconds',
-      '8',
-      '--sessions',
-      '80',
-      '--rate',
-      '70'
+      '--json', '--seed', '1', '--seconds', '8', '--sessions', '80', '--rate', '70'
     ])
     t.match(stdout, /^\{/, `a report: ${stderr}`)
     const report = JSON.parse(stdout) as Report

@@ -53,19 +53,9 @@ export function count ({ options, ledger, inquest, provider, chaos, leftovers, m
   const forgotten = ledger.findings.filter(({ since, at }) => inquest.forgotten(since, at))
   const found = tally(ledger.findings.filter(finding => !forgotten.includes(finding)).map(({ what }) => what))
   const zero = [
-    'resurrected',
-    'callback taken twice',
-    'answer of another user',
-    'answer of another login',
-    'answer of another account',
-    'step-up undone',
-    'disconnect undone',
-    'false 401',
-    'session cookie cleared',
-    'session cookie replaced',
-    'logout impossible',
-    'no clear answer',
-    'failed call after all faults'
+    'resurrected', 'callback taken twice', 'answer of another user', 'answer of another login',
+    'answer of another account', 'step-up undone', 'disconnect undone', 'false 401', 'session cookie cleared',
+    'session cookie replaced', 'logout impossible', 'no clear answer', 'failed call after all faults'
   ]
   return {
     logins: {

@@ -47,9 +47,7 @@ t.test('what stands in Redis holds nothing readable but provider, user and versi
     await Promise.all((await client.keys('oauth:*')).map(async key => JSON.stringify(await client.hGetAll(key))))
   ).join()
   const {
-    access_token: access,
-    refresh_token: refresh,
-    id_token: id
+    access_token: access, refresh_token: refresh, id_token: id
   } = provider.tokenRequests[0]!.answer!.body as Record<string, string>
   t.equal((await client.keys('oauth:login:*')).length, 1, 'a login under way')
   for (const secret of [access!, refresh!, id!, 'codeVerifier', 'alice@', 'sessionId']) {

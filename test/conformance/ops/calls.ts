@@ -14,17 +14,8 @@ import { further } from './tokens.ts'
 const apiRequest: Operation = {
   given: [...SETTINGS, 'repeat', 'parallel', 'ambient_credentials'],
   when: [
-    'method',
-    'url',
-    'count',
-    'params',
-    'headers',
-    'data',
-    'json',
-    'withhold_token',
-    'client_id',
-    'client_secret',
-    'auth'
+    'method', 'url', 'count', 'params', 'headers', 'data', 'json', 'withhold_token', 'client_id',
+    'client_secret', 'auth'
   ],
   run: async ({ given, when }) =>
     await observe(async observed => {

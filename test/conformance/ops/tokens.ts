@@ -22,12 +22,7 @@ const GIVEN = [
   ...ASSERTION_KEYS
 ]
 const EXCHANGE = [
-  'subject_token',
-  'subject_token_type',
-  'actor_token',
-  'actor_token_type',
-  'requested_token_type',
-  'resource'
+  'subject_token', 'subject_token_type', 'actor_token', 'actor_token_type', 'requested_token_type', 'resource'
 ]
 
 /** `exchange_code`, `token_request`: one call of the token endpoint, by whatever grant. */
