@@ -1,4 +1,6 @@
 import type { User } from '../providers/options.ts'
+import { RecordTokenSource } from '../tokens/token-source.ts'
+import { providerOf, type SessionContext } from './context.ts'
 import type { SessionObject, StoredSession } from './fastify-session.ts'
 
 /** One connected account as the session holds it: who the user is, and where the tokens are. Never a token. */
@@ -128,4 +130,32 @@ export function isAccountOf (
 /** The user of an account, with `raw`, which the session does not hold where it is the claims. */
 export function userOf (account: Account): User | null {
   return account.user === null ? null : { ...account.user, raw: account.user.raw ?? account.claims }
+}
+
+/**
+ * The tokens of one account of a session. Where it turns out that the login has ended, the account leaves the session.
+ * @param session the request's session as it is then
+ * @param login the login that the account belongs to
+ * @param name the provider's name
+ */
+export function accountTokens (
+  context: SessionContext,
+  session: () => SessionObject | null,
+  login: SessionLogin,
+  name: string
+): RecordTokenSource {
+  const { config, records, refresher, onTokensHook, clock, sessionLogins } = context
+  const provider = providerOf(context, name)
+  const mode = provider.config.refresh ?? config.refresh ?? 'auto'
+  const onEnded = (record: string) => { sessionLogins.remove(session(), record) }
+  const loginRecord = name === login.active ? {} : { loginRecord: login.accounts[login.active]!.recordId }
+  return new RecordTokenSource(provider, login.accounts[name]!.recordId, {
+    records,
+    refresher,
+    onTokensHook,
+    clock,
+    mode,
+    onEnded,
+    ...loginRecord
+  })
 }
