@@ -43,7 +43,7 @@ async function rollbackApps (t: Test) {
     acquiring.push(gate)
     return gate
   }
-  const warnings = () => log.lines.filter(({ msg }) => String(msg).includes('had gone back'))
+  const warnings = () => log.lines.filter(({ msg }) => String(msg).includes('had lost writes'))
   return { ...cluster, snapshot, holdAcquire, warnings }
 }
 
