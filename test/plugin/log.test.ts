@@ -422,7 +422,7 @@ t.test('a proxy on this machine that rewrites Host is not taken for another name
   t.match(log.text, 'none of its cookies')
 })
 
-t.test('a login that begins at another name of this machine than it comes back to is told in the log', async (t) => {
+t.test('a login that starts at another name of this machine than it comes back to is told in the log', async (t) => {
   const log = captureLog()
   const { url } = await loginApp(t, { fastify: { logger: log.logger } })
   const browser = new Browser()
@@ -432,7 +432,7 @@ t.test('a login that begins at another name of this machine than it comes back t
   t.match(
     log.lines.findLast(({ level }) => level === 40),
     {
-      msg: 'this login begins at localhost and comes back to 127.0.0.1, where the browser has none of its cookies; ' +
+      msg: 'this login starts at localhost and comes back to 127.0.0.1, where the browser has none of its cookies; ' +
         `open the app at ${url}, as baseUrl has it`
     }
   )
