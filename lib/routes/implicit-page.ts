@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify'
-import { contentSecurityPolicy, html, Markup, page } from '../pages/html.ts'
+import { html, Markup, page } from '../pages/html.ts'
 import { randomToken } from '../util/random.ts'
-import { noStore } from './reply.ts'
+import { sendHtml } from './send-error.ts'
 
 // Removes the fragment from the address bar and the history first, then posts it to the same address.
 const RELAY = `
@@ -21,12 +21,8 @@ form.submit()
 /** Sends the page that posts the fragment of an implicit response to the server (RFC 6749, section 4.2, D to F). */
 export function sendFragmentRelay (reply: FastifyReply): FastifyReply {
   const scriptNonce = randomToken()
-  return noStore(reply)
-    .header('content-security-policy', contentSecurityPolicy({ formAction: ["'self'"], scriptNonce }))
-    .header('x-content-type-options', 'nosniff')
-    .type('text/html; charset=utf-8')
-    .send(page('Logging in', html`<h1>Logging in …</h1>
+  return sendHtml(reply, page('Logging in', html`<h1>Logging in …</h1>
 <noscript><p>This login needs JavaScript. Switch it on and load the page again.</p></noscript>
 <form method="post"></form>
-<script nonce="${scriptNonce}">${new Markup(RELAY)}</script>`))
+<script nonce="${scriptNonce}">${new Markup(RELAY)}</script>`), { formAction: ["'self'"], scriptNonce })
 }

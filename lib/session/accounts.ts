@@ -78,6 +78,7 @@ export class SessionLogins {
     const login = this.of(session)
     const entries = Object.entries(login?.accounts ?? {})
     if (login === undefined || !entries.some(([, account]) => account.recordId === recordId)) return
+    // A login without its active account is none (see `of`), but the rest of it would stay in the session.
     if (login.accounts[login.active]!.recordId === recordId) return this.put(session!, undefined)
     const accounts = Object.fromEntries(entries.filter(([, account]) => account.recordId !== recordId))
     this.put(session!, { ...login, accounts })

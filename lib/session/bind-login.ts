@@ -139,7 +139,8 @@ async function emptySession (
 export async function forgetReplaced (request: FastifyRequest, forget: () => Promise<unknown>): Promise<void> {
   try {
     await forget()
-  } catch {
-    request.log.warn('the tokens of a login that was replaced could not be deleted; they expire with their time')
+  } catch (error) {
+    const { code } = error as { code?: string }
+    request.log.warn({ code }, 'the tokens of a login that was replaced could not be deleted; they end with their time')
   }
 }

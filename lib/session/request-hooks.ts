@@ -60,8 +60,8 @@ function load (context: SessionContext, request: Decorated, done: () => void): v
   void Promise.all(firstUses.map(async ({ context: { loginRecords, sessionLogins }, login }) => {
     const newer = await loginRecords.use(session.sessionId, login!, ttlOf(session))
     if (newer !== undefined) sessionLogins.put(session, newer)
-  })).catch(() => {
-    request.log.warn('whether a login had changed again could not be read; it is used as it was loaded')
+  })).catch(({ code }: { code?: string }) => {
+    request.log.warn({ code }, 'the record of a login could not be read; the login is used as the session has it')
   }).then(() => note(loadedLogins(context, session)))
 }
 
@@ -95,8 +95,8 @@ function sync (context: SessionContext, request: Decorated, reply: FastifyReply,
     await keepReplacedCookie(context, request, reply, cleared)
     for (const login of changed) await syncRecordsOfRequest(request, reply, login)
   }
-  void work().catch(() => {
-    request.log.warn('the tokens of a session could not follow it; they expire with their time')
+  void work().catch(({ code }: { code?: string }) => {
+    request.log.warn({ code }, 'the token records of a session could not be updated; they end with their time')
   }).then(done)
 }
 
