@@ -9,7 +9,7 @@ import type { ProviderClient } from './providers/provider.ts'
 import { handleCallback } from './routes/callback.ts'
 import { type LoginOptions, sendToProvider } from './routes/login.ts'
 import { logout, logoutAndRedirect, type LogoutResult } from './routes/logout.ts'
-import { type Account, accountTokens, type SessionLogin, userOf } from './session/accounts.ts'
+import { type Account, accountTokens, isIdentityProven, type SessionLogin, userOf } from './session/accounts.ts'
 import { providerOf } from './session/context.ts'
 import { currentSession, type SessionObject } from './session/fastify-session.ts'
 import { disconnectAccount } from './session/link-account.ts'
@@ -17,8 +17,8 @@ import type { OAuthSession } from './standalone/session.ts'
 import type { RecordTokenSource } from './tokens/token-source.ts'
 
 /**
- * What `request.oauth` is: who is logged in, and an HTTP client that calls APIs as them.
- * Made when it is first touched; what it tells without being awaited comes from the session.
+ * `request.oauth`: who is logged in, and an HTTP client that calls APIs as them. Synchronous properties read the loaded
+ * session, without I/O.
  */
 export class RequestOAuth extends AccountClient {
   readonly #context: PluginContext
@@ -26,7 +26,7 @@ export class RequestOAuth extends AccountClient {
   readonly #name: string | undefined
   #source: { record: string, source: RecordTokenSource } | undefined
 
-  /** @param name the provider that is meant; the one logged in with where absent */
+  /** @param name of the provider; the one logged in with where absent */
   constructor (context: PluginContext, request: FastifyRequest, name?: string) {
     super(context.transport)
     this.#name = name
@@ -51,8 +51,8 @@ export class RequestOAuth extends AccountClient {
       .map(([provider, account]) => ({ provider, user: userOf(account), scope: account.scope }))
   }
 
-  /** Whether somebody is logged in, as of the session's load. `requireLogin` asks the store. */
-  get authenticated (): boolean { return this.#account !== undefined && this.#account.identityProven !== false }
+  /** Whether a user is logged in, as of the session's load; `requireLogin` reads the token record. */
+  get authenticated (): boolean { return this.#account !== undefined && isIdentityProven(this.#account) }
 
   /** Name of the provider that was logged in with. */
   get provider (): ProviderName | undefined { return this.#login?.name }
@@ -66,37 +66,33 @@ export class RequestOAuth extends AccountClient {
   /** The claims of the login's ID token, or of userinfo where there was none. */
   get claims (): Record<string, unknown> { return this.#account?.claims ?? {} }
 
-  /** What the user granted at login. */
+  /** The scope that was granted at login. */
   get scope (): string[] { return this.#account?.scope ?? [] }
 
   /**
    * Starts a login and sends the browser to the provider.
+   * @param options.provider its name; the one of `using`, or the default, where absent
+   * @param options.maxAge seconds since the user last authenticated
+   * @returns the reply, which has been sent
    * @throws FST_OAUTH_UNKNOWN_PROVIDER, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE,
    *   FST_OAUTH_INVALID_OPTIONS
    */
   async login<Reply extends AnyReply>(reply: Reply, options: LoginOptions = {}): Promise<Reply> {
-    return (await sendToProvider(
-      this.#context,
-      this.#request,
-      reply,
-      this.#named(options.provider),
-      options
-    )) as unknown as Reply
+    const provider = this.#named(options.provider)
+    return await sendToProvider(this.#context, this.#request, reply, provider, options) as unknown as Reply
   }
 
   /**
-   * Finishes a login on a callback route of the app's own, and redirects.
+   * Finishes a login on a callback route of the app's own, and redirects (RFC 6749, section 4.1.2).
+   * @param options.provider its name; the route's parameter `provider` where absent
+   * @returns the reply, which has been sent
    * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE,
    *   FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE
    */
   async callback<Reply extends AnyReply> (reply: Reply, options: { provider?: ProviderName } = {}): Promise<Reply> {
     const { provider } = this.#request.params as { provider?: string }
-    return (await handleCallback(
-      this.#context,
-      this.#request,
-      reply,
-      this.#named(options.provider ?? provider)
-    )) as unknown as Reply
+    const named = this.#named(options.provider ?? provider)
+    return await handleCallback(this.#context, this.#request, reply, named) as unknown as Reply
   }
 
   /**
@@ -112,9 +108,9 @@ export class RequestOAuth extends AccountClient {
   }
 
   /**
-   * Takes an account that was added with `link` away from the login: its tokens are deleted and revoked, unless the
-   * provider's `revokeAtLogout` is false. The session gets a new id and keeps the app's own fields. Where no such
-   * account is there, nothing is done. The account that was logged in with ends with `logout`.
+   * Removes an account that was added with `link` from the login: its tokens are deleted, and revoked unless the
+   * provider's `revokeAtLogout` is false. The session gets a new id and keeps the app's own fields. Without such an
+   * account it does nothing. The account that was logged in with ends with `logout`.
    * @param provider name of the provider; after `using(name)` that one where absent
    * @throws FST_OAUTH_ACTIVE_ACCOUNT for the account that was logged in with, FST_OAUTH_LOGIN_REQUIRED,
    *   FST_OAUTH_UNKNOWN_PROVIDER, FST_OAUTH_STORE_UNAVAILABLE: the account is still there
@@ -140,19 +136,11 @@ export class RequestOAuth extends AccountClient {
     const login = this.#accounts
     const name = this.#name ?? login?.active
     const account = name === undefined ? undefined : login?.accounts[name]
-    if (
-      login === undefined ||
-      name === undefined ||
-      account === undefined ||
-      this.#context.records.isDeleted(account.recordId)
-    ) { return undefined }
-    return { name, account, all: login }
+    if (login === undefined || name === undefined || account === undefined) return undefined
+    return this.#context.records.isDeleted(account.recordId) ? undefined : { name, account, all: login }
   }
 
-  /**
-   * The app's own client, where that is what the provider means. Without a name, the user who is logged in is meant
-   * first.
-   */
+  /** The app's own client, for a provider of that grant; without a name, only where no user is logged in. */
   get #own (): OAuthSession | undefined {
     const name = this.#name ?? (this.#accounts === undefined ? this.#context.config.defaultProvider : undefined)
     const provider = name === undefined ? undefined : this.#context.providerHandles.get(name)
@@ -178,9 +166,9 @@ export class RequestOAuth extends AccountClient {
   }
 
   [kAccount] (): ClientAccount {
-    const own = this.#own
-    if (own !== undefined) return own[kAccount]()
     const login = this.#login
+    const own = login === undefined || this.#name !== undefined ? this.#own : undefined
+    if (own !== undefined) return own[kAccount]()
     if (login === undefined) throw this.#loginRequired()
     const { name, account: { recordId, claims }, all } = login
     if (this.#source?.record !== recordId) {

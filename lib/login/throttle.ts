@@ -4,47 +4,45 @@ import { shortHash } from '../util/random.ts'
 
 interface Attempts {
   failures: number
-  /** Tries that have no outcome yet. */
+  /** Attempts without an outcome yet. */
   underWay: number
   /** Monotonic milliseconds at which the failures are forgotten. */
   until: number
 }
 
-/** What tries are counted by. A text alone has the defaults. */
+/** What attempts are counted by; a string is a key with the defaults. */
 export interface ThrottleKey {
   key: string
-  /** Failures within the window after which no further try is made. Default 10. */
+  /** Failures within the window after which attempts are refused. Default 10. */
   limit?: number
-  /** Failures stay although a try succeeds: one's own good login must not buy guesses at others. Default false. */
+  /** A success does not reset the failures: an attacker may have a login of their own. Default false. */
   lasting?: boolean
 }
 
 export type Outcome = 'failed' | 'succeeded' | 'unknown'
 
 const MAX_FAILURES = 10
-/**
- * Failures of one address, whatever the names and sessions are: many people may be behind it, and some of them mistype.
- */
+/** Failures of one address, for all names and browsers: many users may share it, and some mistype. */
 const MAX_ADDRESS_FAILURES = 100
 const WINDOW_MS = 15 * 60_000
 const MAX_KEYS = 20_000
 
 /**
- * Slows down guessing of passwords: by user name, so that many browsers do not help; by browser and by address, so that
- * many names do not. In memory, one process's own: it is a brake, not a wall.
+ * Limits password guessing: by user name, for guesses from many browsers; by browser and address, for guesses at many
+ * names. It counts in the memory of one process: it slows guessing down and does not exclude it.
  */
 export class LoginThrottle {
   readonly #now: () => number
   readonly #attempts = new BoundedMap<string, Attempts>(MAX_KEYS)
 
-  /** @param now milliseconds of a clock that only goes forward */
+  /** @param now monotonic milliseconds */
   constructor (now: () => number) {
     this.#now = now
   }
 
   /**
-   * Asks for a try. Tries under way count like failures: guesses that are sent side by side must not all be the first.
-   * @returns seconds to wait for any of these keys; 0 where the try may be made, and then `end` has to tell its outcome
+   * Begins an attempt. Attempts without an outcome count as failures, so that parallel guesses are limited too.
+   * @returns 0 where the attempt may be made, and then `end` has to be called; else the seconds to wait
    */
   begin (keys: readonly (string | ThrottleKey)[]): number {
     const now = this.#now()
@@ -66,6 +64,7 @@ export class LoginThrottle {
     return 0
   }
 
+  /** Ends an attempt. @param keys those it began with */
   end (keys: readonly (string | ThrottleKey)[], outcome: Outcome): void {
     const now = this.#now()
     for (const { key, lasting } of keys.map(plain)) {
@@ -85,43 +84,32 @@ function plain (key: string | ThrottleKey): Required<ThrottleKey> {
 }
 
 /**
- * What one try of a password is counted by.
+ * The keys that one attempt is counted by.
  * @param session the id of the browser's session, where it came with one
  */
-export function throttleKeys ({
-  provider,
-  username,
-  session,
-  ip
-}: {
-  provider: string
-  username: string
-  session: string | undefined
-  ip: string
-}): ThrottleKey[] {
+export function throttleKeys (
+  { provider, username, session, ip }: Record<'provider' | 'username' | 'ip', string> & { session: string | undefined }
+): ThrottleKey[] {
   const address = addressBlock(ip)
   return [
     { key: `user:${provider}:${foldName(username)}` },
-    // A browser without a session is counted by its address, as a session would be.
+    // A browser without a session is counted by its address, with the limit of a session.
     { key: `browser:${session ?? address}` },
     { key: `address:${address}`, limit: MAX_ADDRESS_FAILURES, lasting: true }
   ]
 }
 
 /**
- * A user name in the one spelling that stands for all of those a server may take for the same: without spaces and
- * invisible characters, without accents, in one case and one width (NFKC, as RFC 8265, section 3.3, has it, and
- * further). Two names that are taken for one by mistake share a count and nothing else.
+ * Folds a user name so that spellings which a server may treat as one user share a count: no spaces or invisible
+ * characters, no accents, one case and one width (beyond NFKC and RFC 8265, section 3.3). Two users whose names fold to
+ * one share only that count.
  */
 export function foldName (username: string): string {
   const folded = username.normalize('NFKD').toUpperCase().toLowerCase().normalize('NFKD')
   return folded.replaceAll(/[\p{M}\p{C}\p{White_Space}\p{Default_Ignorable_Code_Point}]/gu, '')
 }
 
-/**
- * The part of an address that one household or machine has: of IPv6 the first 64 bits, of which every host has all
- * below.
- */
+/** The part of an IP address that attempts are counted by: of IPv6 the first 64 bits, as one host may use the rest. */
 export function addressBlock (ip: string): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(ip)
   if (mapped !== null) return mapped[1]!

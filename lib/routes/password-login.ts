@@ -17,7 +17,7 @@ import { readReturnTo } from './return-to.ts'
 import { sendPage, sendError } from './send-error.ts'
 import { visitorsProvider } from './visitors-provider.ts'
 
-/** The form of the password grant: legacy, for a provider that has nothing better. */
+/** Sends the form of the password grant: legacy, for a provider without another grant. */
 export function sendLoginForm (
   context: PluginContext,
   reply: FastifyReply,
@@ -35,13 +35,11 @@ export function sendLoginForm (
 }
 
 /**
- * `POST /login/:provider`: user name and password are traded for tokens and forgotten (RFC 6749, section 4.3).
- * Safe from cross-site requests; slowed down by user name, by browser and by address.
+ * `POST /login/:provider`: exchanges user name and password for tokens and does not keep them (RFC 6749, section 4.3).
+ * Requests of other sites are refused; attempts are limited by user name, browser and address.
  */
 export async function passwordRoute (
-  context: PluginContext,
-  request: FastifyRequest,
-  reply: FastifyReply
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply
 ): Promise<FastifyReply> {
   const { provider: name } = request.params as { provider: string }
   const returnTo = readReturnTo(request, field(request, 'returnTo'), context.config.baseUrl())
@@ -69,12 +67,8 @@ export async function passwordRoute (
 }
 
 async function login (
-  context: PluginContext,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  provider: ProviderClient,
-  username: string,
-  password: string
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
+  username: string, password: string
 ): Promise<void> {
   const { throttle } = context
   const session = sessionOf(request)
@@ -84,10 +78,8 @@ async function login (
   if (username === '' || password === '') throw wrong(provider)
   const seconds = throttle.begin(keys)
   if (seconds > 0) {
-    throw new TooManyAttemptsError('too many tries with a wrong password; wait a while', {
-      provider: provider.name,
-      retryAfter: seconds
-    })
+    const details = { provider: provider.name, retryAfter: seconds }
+    throw new TooManyAttemptsError('too many attempts with a wrong password; wait a while', details)
   }
   let granted
   let outcome: Outcome = 'unknown'
@@ -96,11 +88,11 @@ async function login (
     outcome = 'succeeded'
   } catch (error) {
     const refused = isRefusal(error as OAuthError)
-    // What cannot be read may be a no as well: nobody gets to guess at such a server without a limit.
+    // An unreadable response may be a refusal too: guesses at such a server have to be limited as well.
     if (refused || isUnreadable(error as OAuthError)) outcome = 'failed'
     if (!refused) throw error
     const { oauthError, oauthErrorDescription, responseStatus } = error as OAuthError
-    // What the provider says beyond its error may tell which names it knows: it is for the log alone.
+    // The description may tell which user names exist: it is for the log alone.
     request.log.info(
       { provider: provider.name, oauthError, oauthErrorDescription, responseStatus },
       'user name and password were refused'
@@ -114,23 +106,15 @@ async function login (
   await commitLogin(context, request, reply, provider, { ...tokens, ...await identify(provider, tokens, scope) })
 }
 
-// Errors that are about the app's own registration or request, or about the server (RFC 6749, section 5.2; RFC 8707).
+// Errors about the client's registration or request, or about the server (RFC 6749, section 5.2; RFC 8707).
 const NOT_THE_USERS = new Set([
-  'invalid_client',
-  'unauthorized_client',
-  'unsupported_grant_type',
-  'invalid_scope',
-  'invalid_target',
-  'server_error',
+  'invalid_client', 'unauthorized_client', 'unsupported_grant_type', 'invalid_scope', 'invalid_target', 'server_error',
   'temporarily_unavailable'
 ])
-/** Statuses that are about the address or the form of the request: the operator's to mend. */
+/** Statuses about the endpoint's URL or the form of the request: for the operator to correct. */
 const ABOUT_THE_REQUEST = new Set([404, 405, 406, 410, 411, 413, 414, 415, 421, 431])
 
-/**
- * Whether the provider did not take user name and password, in whatever words: servers have many beside
- * `invalid_grant`.
- */
+/** Whether the provider refused user name and password: servers use other errors than `invalid_grant` too. */
 function isRefusal (error: OAuthError): boolean {
   const { code, oauthError, reason, responseStatus } = error
   if (code === 'FST_OAUTH_PROVIDER_UNAVAILABLE' || isClientRefused(error)) return false
@@ -139,7 +123,7 @@ function isRefusal (error: OAuthError): boolean {
   return (responseStatus >= 400 && responseStatus <= 499) || (responseStatus === 200 && reason === 'missing_token')
 }
 
-/** Whether an answer came that names no error and holds no tokens. */
+/** Whether the response names no error and has no tokens. */
 function isUnreadable (error: OAuthError): boolean {
   const { code, oauthError } = error
   return code === 'FST_OAUTH_INVALID_TOKEN_RESPONSE' && oauthError === undefined && !isClientRefused(error)

@@ -5,8 +5,7 @@ import { isExpired } from '../oauth/token-set.ts'
 import type { ProviderName } from '../providers/presets/names.ts'
 import { unknownOption } from '../providers/presets/unknown-option.ts'
 import { tokenExpired } from '../providers/refresh-errors.ts'
-import type { Account, SessionLogin } from '../session/accounts.ts'
-import { accountTokens } from '../session/accounts.ts'
+import { type Account, accountTokens, isIdentityProven, type SessionLogin } from '../session/accounts.ts'
 import { providerOf } from '../session/context.ts'
 import { currentSession, type SessionObject, sessionOf } from '../session/fastify-session.ts'
 import { isRecordOf, type TokenRecord } from '../tokens/record.ts'
@@ -57,7 +56,7 @@ export function createGuard (context: PluginContext, options: RequireLoginOption
     const login = sessionLogins.of(session)
     const name = provider ?? login?.active
     const account = name === undefined ? undefined : login?.accounts[name]
-    const isUnproven = account?.identityProven === false
+    const isUnproven = account !== undefined && !isIdentityProven(account)
     let ended: OAuthError | undefined
     if (login !== undefined && account !== undefined && name !== undefined && !isUnproven) {
       // An account that was added to a login ends with the one that was logged in with.

@@ -16,7 +16,7 @@ export interface Account {
   loginAt: number
   /** The callbacks that brought this account, newest first: hash of the state, and the path that the login led to. */
   callbacks?: { state: string, returnTo?: string }[]
-  /** False for an implicit answer without an ID token: it may have been issued for another user. */
+  /** Absent where the identity is proven; see `isIdentityProven`. */
   identityProven?: false
 }
 
@@ -101,6 +101,11 @@ export class SessionLogins {
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
+
+/** Whether the login identified the user; an implicit login without an ID token did not. */
+export function isIdentityProven ({ identityProven }: Account): boolean {
+  return identityProven !== false
+}
 
 /** Whether a value of a session or a store is an account. */
 export function isAccount (value: unknown): value is Account {

@@ -10,8 +10,9 @@ import { type Clock, systemClock } from '../util/clock.ts'
 import { ProviderHandle } from './provider.ts'
 
 /** What `createProvider` takes beside the provider's options. */
+/** Options of `createProvider` beside those of the provider. */
 export interface StandaloneOptions {
-  /** What the provider is called in errors; its issuer's host where absent. */
+  /** Name of the provider in errors; its issuer's host where absent. */
   name?: string
   /** The undici Dispatcher of every call; an Agent of its own by default. */
   dispatcher?: Dispatcher
@@ -19,10 +20,10 @@ export interface StandaloneOptions {
   clock?: Partial<Clock>
 }
 
-/** Options of a provider, and `name` among them: the same as in the second argument. */
+/** Options of a provider, and its `name`. */
 export type StandaloneProviderOptions = ProviderOptions & { name?: string }
 
-/** A provider without Fastify: what `app.oauth.provider(name)` is, with connections of its own to close. */
+/** A provider without Fastify: as `app.oauth.provider(name)`, with connections of its own, which `close()` closes. */
 export class StandaloneProvider extends ProviderHandle {
   readonly #transport: Transport
 
@@ -43,7 +44,7 @@ export class StandaloneProvider extends ProviderHandle {
     this.#transport = transport
   }
 
-  /** Closes the connections. Harmless when called again. */
+  /** Closes the connections. May be called again. */
   async close (): Promise<void> {
     await this.#transport.close()
   }
@@ -53,7 +54,7 @@ function hostOf (issuer: unknown): string {
   return typeof issuer === 'string' && URL.canParse(issuer) ? new URL(issuer).host : 'provider'
 }
 
-// It has a code of its own here as well: an address from a script's settings is not the programmer's mistake.
+// In place of FST_OAUTH_INVALID_OPTIONS, which a script may treat as a programming error.
 function refusePlainHttp (name: string, options: ProviderOptions): void {
   for (const [option, value] of Object.entries(options ?? {})) {
     if (!/^(?:issuer|jwksUri|\w+Endpoint)$/.test(option) || typeof value !== 'string' || !URL.canParse(value)) continue
@@ -62,14 +63,15 @@ function refusePlainHttp (name: string, options: ProviderOptions): void {
 }
 
 /**
- * Makes a provider for scripts: `createProvider({ issuer, clientId, … }).session()` is what requests-oauthlib's
- * OAuth2Session is.
- * @param options as in the plugin's `providers`, and `name`: what the provider is called in errors
+ * Creates a provider for scripts and jobs. `createProvider({ issuer, clientId, … }).session()` is what
+ * requests-oauthlib's OAuth2Session is.
+ * @param options as in the plugin's `providers`, and `name`
+ * @param headless dispatcher and clocks
+ * @returns the provider; `close()` ends its connections
  * @throws FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_INSECURE_TRANSPORT
  */
 export function createProvider (
-  options: StandaloneProviderOptions,
-  headless: StandaloneOptions = {}
+  options: StandaloneProviderOptions, headless: StandaloneOptions = {}
 ): StandaloneProvider {
   if (typeof options !== 'object' || options === null) {
     throw new InvalidOptionsError('createProvider needs options; write { issuer, clientId, clientSecret }')

@@ -3,6 +3,7 @@ import { type RequestParameters, setParameters } from '../oauth/urls.ts'
 import { type DeviceAuthorization, pollDevice, startDevice } from '../providers/device.ts'
 import { type GrantOptions, jwtBearerGrant, type TokenExchange, tokenExchangeGrant } from '../providers/grants.ts'
 import type { GrantType } from '../providers/options.ts'
+import { BoundedMap } from '../util/bounded-map.ts'
 import { sleep } from '../util/timeout.ts'
 import type { SessionBasis } from './session-tokens.ts'
 import { type AuthorizationUrlOptions, OAuthSession, type OAuthSessionInit, type StartedLogin } from './session.ts'
@@ -28,10 +29,13 @@ export interface ClientCredentialsOptions {
   params?: RequestParameters
 }
 
+/** Clients of the app's own that are kept for one provider; parameters may differ for each tenant of an app. */
+const MAX_OWN_CLIENTS = 1_000
+
 /** Requests of the app itself at one of its providers: `app.oauth.provider(name)`. */
 export class ProviderHandle {
   readonly #basis: SessionBasis
-  readonly #own = new Map<string, OAuthSession>()
+  readonly #own = new BoundedMap<string, OAuthSession>(MAX_OWN_CLIENTS)
 
   constructor (basis: SessionBasis) {
     this.#basis = basis
@@ -49,16 +53,17 @@ export class ProviderHandle {
   }
 
   /**
-   * Builds a URL that a login starts with; what it returns has to be kept for `session({ state, codeVerifier, nonce
-   * }).fetchTokens({ callbackUrl })`.
+   * Builds a URL that a login starts with. The rest of what it returns has to be kept for `session({ state,
+   * codeVerifier, nonce }).fetchTokens({ callbackUrl })`.
+   * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_PROVIDER_UNAVAILABLE
    */
   async authorizationUrl (options?: AuthorizationUrlOptions): Promise<StartedLogin> {
     return await this.session().authorizationUrl(options)
   }
 
   /**
-   * The app's own client (RFC 6749, section 4.4): one for the same options, shared by all who ask, renewed ahead of
-   * time.
+   * The app's own client (RFC 6749, section 4.4): one for the same options, shared, and renewed ahead of time.
+   * @returns a session that requests its first token set at its first call
    */
   clientCredentials ({ scope, resource, audience, params }: ClientCredentialsOptions = {}): OAuthSession {
     const all = setParameters(setParameters(new URLSearchParams(), { resource, audience }), params)
