@@ -1,8 +1,6 @@
 import { hasProfile, requestProfile } from '../calls/profile.ts'
 import { InvalidResponseError, type OAuthError } from '../errors.ts'
-import type { IdTokenClaims } from '../oauth/id-token.ts'
 import { identifierText } from '../oauth/json.ts'
-import type { TokenSet } from '../oauth/token-set.ts'
 import type { User, UserProfile } from '../providers/options.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import type { LoginTokens } from './finish.ts'
@@ -36,26 +34,18 @@ export async function identify (
     const profile = await requestProfile(provider, tokens)
     return { user: makeUser(provider, profile), claims: profile, identityProven: true }
   }
-  const identity = { sub: claims.sub, iss: claims.iss }
-  const profile = await profileBeside(provider, tokens, claims, scope)
-  const user = makeUser(provider, profile === undefined ? claims : withProfile(claims, profile), identity)
-  return { user, claims, identity, identityProven: true }
-}
-
-/** The profile where the claims of the ID token do not suffice. */
-async function profileBeside (
-  provider: ProviderClient, tokens: TokenSet, claims: IdTokenClaims, scope: readonly string[]
-): Promise<Record<string, unknown> | undefined> {
-  const { profileSource } = provider.config
+  const proven = { claims, identity: { sub: claims.sub, iss: claims.iss }, identityProven: true }
   const wanted = profileSource === 'auto' && saysTooLittle(claims, scope) && await hasProfile(provider)
-  if (profileSource !== 'userinfo' && !wanted) return undefined
-  try {
-    return await requestProfile(provider, tokens, claims.sub)
-  } catch (error) {
-    // The profile of another user is an attack. One that cannot be had costs a name and a picture, not the login.
-    if (profileSource === 'userinfo' || (error as OAuthError).reason === 'subject_mismatch') throw error
-    return undefined
+  if (profileSource === 'userinfo' || wanted) {
+    try {
+      const profile = withProfile(claims, await requestProfile(provider, tokens, claims.sub))
+      return { ...proven, user: makeUser(provider, profile, proven.identity) }
+    } catch (error) {
+      // The profile of another user is an attack. One that cannot be used costs a name and a picture, not the login.
+      if (profileSource === 'userinfo' || (error as OAuthError).reason === 'subject_mismatch') throw error
+    }
   }
+  return { ...proven, user: makeUser(provider, claims, proven.identity) }
 }
 
 // The claims of these scopes may be in the userinfo response alone (OpenID Connect Core, section 5.4).

@@ -744,6 +744,16 @@ t.test('userinfo that is down costs a name, not the login', async t => {
   t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
 })
 
+t.test('userinfo that userProfile cannot read costs a name, not the login', async t => {
+  const userProfile = (claims: Record<string, unknown>) => {
+    if (claims.name !== undefined) throw new Error('a name of an odd shape')
+    return { id: String(claims.sub) }
+  }
+  const { browser, url, provider } = await loginApp(t, { provider: { scope: 'openid profile', userProfile } })
+  t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
+  t.equal(provider.asked('userinfo').length, 1)
+})
+
 for (const [what, reply] of Object.entries({
   'an error': { status: 500, body: 'down' },
   HTML: { headers: { 'content-type': 'text/html' }, body: '<h1>Hello</h1>' },
