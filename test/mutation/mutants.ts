@@ -327,7 +327,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: 'an answer that identifies no user does not pass a guard',
-    find: 'const isUnproven = account?.identityProven === false',
+    find: 'const isUnproven = account !== undefined && !isIdentityProven(account)',
     replace: 'const isUnproven = account === null',
     tests: ['test/login/implicit.test.ts', 'test/login/anonymous-logins.test.ts']
   },
