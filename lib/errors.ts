@@ -61,11 +61,11 @@ export type OAuthErrorReason =
   | 'jwks' // The key set cannot be read.
   // The callback of a login
   | 'missing_state' // The callback has no `state`.
-  | 'other_browser' // This browser has no cookie for this `state`.
-  | 'unknown_or_used' // The login is finished already, or its record is gone.
+  | 'other_browser' // No cookie came for the `state`: another browser or host, too late, or opened twice.
+  | 'unknown_or_used' // The cookie came, and the login is finished (two callbacks at once) or forgotten.
   | 'wrong_state' // The `state` is not the one of the login.
   | 'other_provider' // The login was started at another provider, or the provider's options were changed since.
-  | 'expired' // The login was started more than 10 minutes ago.
+  | 'expired' // The login was started more than 10 minutes ago, and its cookie was still sent.
   | 'missing_code' // The callback has no authorization code.
   | 'duplicate_code' // The callback has more than one authorization code.
   | 'missing' // No ID token came, although the scope has `openid`.

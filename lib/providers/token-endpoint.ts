@@ -77,7 +77,14 @@ async function sendTokenRequest (provider: ProviderClient, request: GrantRequest
   const server = await provider.metadata()
   const clientAuth = request.clientAuth ?? await provider.authenticator.at(endpoint)
   const { headers, body } = await buildTokenRequest({
-    provider: name, server, clientId: config.clientId, clientAuth, grantType, grant, params, headers: given
+    provider: name,
+    server,
+    clientId: config.clientId,
+    clientAuth,
+    grantType,
+    grant,
+    params,
+    headers: given
   })
   const hooks = combineHooks(config.hooks, request.hooks)
   const [onRequest, onResponse] = grantType === 'refresh_token'

@@ -176,6 +176,8 @@ t.test('the tables name what there is, and nothing else', async (t) => {
         const own = interfaces(`lib/providers/presets/${name}.ts`)
           .filter(item => /Options$/.test(item.name.text))
           .flatMap(item => item.members.map(member => member.name!.getText()))
+        t.strictSame(own.filter(option => usual.includes(option) && codes(options).includes(option)), [],
+          `no option of ${name}'s own has the name of a provider option`)
         t.strictSame(codes(options).sort(), own.filter(option => !usual.includes(option)).sort(), name)
       }
     }

@@ -60,6 +60,17 @@ t.test('each reason is given somewhere', async (t) => {
   t.strictSame(names.filter(name => !sources.some(source => source.includes(`'${name}'`))), [])
 })
 
+t.test('each class of an error is used somewhere', async (t) => {
+  const sources = readdirSync(lib, { recursive: true, encoding: 'utf8' })
+    .filter(file => file.endsWith('.ts') && file !== 'errors.ts')
+    .map(file => readFileSync(new URL(file, lib), 'utf8'))
+    .join('\n')
+    .replaceAll(/^import [^']*'[^']*'$/gm, '')
+  const classes = Object.keys(errors).filter(name => name.endsWith('Error') && name !== 'OAuthError')
+  t.ok(classes.length > 20)
+  t.strictSame(classes.filter(name => !new RegExp(`\\b${name}\\b`).test(sources)), [])
+})
+
 /** The values of OAuthErrorReason, each with the comment behind it. */
 function declaredReasons (): string[] {
   const text = readFileSync(new URL('errors.ts', lib), 'utf8')

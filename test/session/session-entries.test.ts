@@ -3,6 +3,7 @@ import { MemoryStore } from '@fastify/session'
 import t, { type Test } from 'tap'
 import type { FastifyInstance } from 'fastify'
 import { SessionTokenStore } from '../../lib/tokens/stores/session-store.ts'
+import { TOMBSTONE_MS } from '../../lib/tokens/stores/token-store.ts'
 import { Browser } from '../helpers/browser.ts'
 import { buildApp, SESSION_SECRET } from '../helpers/build-app.ts'
 import { startMisbehavingProvider } from '../helpers/misbehaving-provider.ts'
@@ -183,6 +184,20 @@ t.test('a touch that never calls back: what follows is written all the same, and
   await store.touch('a', { ttl: 7200 })
   t.equal(inner.touches, 1, 'it is not asked again at once')
   t.ok(inner.peek<{ cookie: { maxAge: number } }>('oauth:a')!.cookie.maxAge > 3_600_000)
+})
+
+t.test('a deleted record cannot be written again for as long as its tombstone lives', async t => {
+  const inner = new TouchStore()
+  let now = Date.now()
+  const store = new SessionTokenStore(() => inner, () => now)
+  await store.set('a', { version: 1 }, { ttl: 60 })
+  await store.delete('a')
+  now += TOMBSTONE_MS - 1
+  await store.delete('b') // where old tombstones go
+  t.equal(await store.set('a', { version: 2 }, { ttl: 60 }), false)
+  now += 2
+  await store.delete('c')
+  t.equal(await store.set('a', { version: 2 }, { ttl: 60 }), true)
 })
 
 const changes: Record<'get' | 'set' | 'destroy', (store: SessionTokenStore) => Promise<unknown>> = {

@@ -1,3 +1,4 @@
+import { TOMBSTONE_MS } from '../../lib/tokens/stores/token-store.ts'
 import { CAUSES, type Cause } from './causes.ts'
 import type { Outcome } from './run.ts'
 
@@ -167,7 +168,7 @@ export function table (report: Report): string {
   by({
     'logins whose cookie never reached the browser': leftInRedis.unreachable,
     'entries in lists of logins, until their time is over': leftInRedis.dangling,
-    'tombstones (10 minutes)': leftInRedis.tombstones,
+    [`tombstones (${TOMBSTONE_MS / 60_000} minutes)`]: leftInRedis.tombstones,
     "marks of ended sessions (their session's time)": leftInRedis.endedMarks,
     'pending logins (10 minutes)': leftInRedis.pendingLogins
   })

@@ -3,6 +3,7 @@ import { createClient, createCluster } from 'redis'
 import t, { type Test } from 'tap'
 import { redisStore } from '../../lib/redis.ts'
 import type { StoredRecord, TokenStore } from '../../lib/index.ts'
+import { TOMBSTONE_MS } from '../../lib/tokens/stores/token-store.ts'
 import { startRedis, startRedisCluster } from '../helpers/redis.ts'
 
 type Command = (...args: string[]) => Promise<unknown>
@@ -72,6 +73,9 @@ for (const [name, connect] of Object.entries(clients)) {
       t.equal(await store.finishRefresh('d', { owner: 'me', record: record(2), ttl: 60 }), false)
       t.match(await store.acquireRefresh('d', lease('me')), { state: 'gone' })
       t.equal(await store.get('d'), undefined)
+      t.equal(await store.set('d', record(2), { ttl: 60 }), false, 'nor by one that expects no version')
+      const left = Number(await command('PTTL', 'oauth:d'))
+      t.ok(left > TOMBSTONE_MS - 10_000 && left <= TOMBSTONE_MS, `${left} ms`)
     })
     t.test('a touch lengthens a life and never shortens one', async (t) => {
       await store.set('e', record(1), { ttl: 1000 })
