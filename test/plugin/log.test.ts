@@ -7,7 +7,8 @@ import { buildApp } from '../helpers/build-app.ts'
 import { captureLog, type CapturedLog } from '../helpers/log.ts'
 import { callbackUrl, loginApp, withQuery, type LoginAppOptions } from '../helpers/login-app.ts'
 import { startOutside } from '../helpers/outside.ts'
-import { startProvider, type TestProvider } from '../helpers/provider.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
+import type { TestProvider } from '../helpers/provider.ts'
 import { expireTokens } from '../helpers/records.ts'
 
 // Nothing of what a login, a refresh or a logout is made of stands in the log, at level trace: neither in messages nor
@@ -48,17 +49,10 @@ function assertNothingLeaked (t: Test, log: CapturedLog, secrets: string[], coun
 
 t.test('a login, calls, a refresh and a logout leave no secret in the log', async (t) => {
   const log = captureLog()
-  const provider = await startProvider(t)
-  const { url, store } = await buildApp(t, {
-    fastify: { logger: log.logger },
-    oauth: { providers: { acme: provider.providerOptions } },
-    setup: (app) => { app.get('/orders', async (request) => request.oauth.get('orders').json()) }
-  })
-  const browser = new Browser()
-  await browser.login(`${url}/login/acme`)
-  t.equal((await browser.get(`${url}/orders`)).status, 200)
+  const { url, store, browser, provider, orders } = await loggedInApp(t, { fastify: { logger: log.logger } })
+  t.equal((await orders()).status, 200)
   expireTokens(store)
-  t.equal((await browser.get(`${url}/orders`)).status, 200)
+  t.equal((await orders()).status, 200)
   t.strictSame(provider.tokenRequests.map(({ body }) => body.grant_type), ['authorization_code', 'refresh_token'])
   await browser.logout(`${url}/logout`)
   assertNothingLeaked(t, log, secretsOf(provider, browser), 15)
@@ -67,21 +61,14 @@ t.test('a login, calls, a refresh and a logout leave no secret in the log', asyn
 
 t.test('a refresh that fails leaves no secret in the log', async (t) => {
   const log = captureLog()
-  const provider = await startProvider(t)
-  const { url, store } = await buildApp(t, {
-    fastify: { logger: log.logger },
-    oauth: { providers: { acme: provider.providerOptions } },
-    setup: (app) => { app.get('/orders', async (request) => request.oauth.get('orders').json()) }
-  })
-  const browser = new Browser()
-  await browser.login(`${url}/login/acme`)
+  const { store, browser, provider, orders } = await loggedInApp(t, { fastify: { logger: log.logger } })
   for (const [status, error] of [[400, 'invalid_request'], [502, 'server_error'], [400, 'invalid_grant']] as const) {
     expireTokens(store)
     const fault = provider.failTokenEndpoint(({ request: { body } }) => ({
       status,
       body: { error, error_description: `refresh token ${String(body.refresh_token)} is unknown` }
     }))
-    t.ok((await browser.get(`${url}/orders`)).status >= 400)
+    t.ok((await orders()).status >= 400)
     fault.stop()
   }
   assertNothingLeaked(t, log, secretsOf(provider, browser), 8)
@@ -89,13 +76,7 @@ t.test('a refresh that fails leaves no secret in the log', async (t) => {
 
 t.test('a revocation that fails leaves no secret in the log', async (t) => {
   const log = captureLog()
-  const provider = await startProvider(t)
-  const { url } = await buildApp(t, {
-    fastify: { logger: log.logger },
-    oauth: { providers: { acme: provider.providerOptions } }
-  })
-  const browser = new Browser()
-  await browser.login(`${url}/login/acme`)
+  const { url, browser, provider } = await loggedInApp(t, { fastify: { logger: log.logger } })
   provider.endpoints.revocation.fail(({ response }) => { response.destroy() })
   await browser.post(`${url}/logout`, { redirect: 'manual' })
   t.match(log.text, 'could not be revoked')

@@ -11,6 +11,8 @@ import { SESSION_SECRET } from '../helpers/build-app.ts'
 import { JsonStore } from '../helpers/stores.ts'
 
 const acme = { issuer: 'https://id.acme.example', clientId: 'client', clientSecret: 'secret' }
+/** What is said of an option whose environment variable is not set. */
+const UNSET = /is undefined: an environment variable that is not set\?/
 const good: PluginOptions = { baseUrl: 'https://app.example.com', providers: { acme } }
 
 interface Around {
@@ -275,27 +277,27 @@ const single: Record<string, [options: unknown, path: string, remedy: RegExp]> =
   'an issuer that came out of an environment variable that is not set': [
     withProvider({ issuer: undefined }),
     'providers.acme.issuer',
-    /is undefined: an environment variable that is not set\?/
+    UNSET
   ],
   'the same, with the scope openid': [
     withProvider({ issuer: undefined, scope: 'openid' }),
     'providers.acme.issuer',
-    /is undefined: an environment variable that is not set\?/
+    UNSET
   ],
   'a clientId that came out of one': [
     withProvider({ clientId: undefined }),
     'providers.acme.clientId',
-    /is undefined: an environment variable that is not set\?/
+    UNSET
   ],
   "a preset's clientId that came out of one": [
     { ...good, providers: { google: google({ clientId: undefined as never, clientSecret: 's' }) } },
     'providers.google.clientId',
-    /is undefined: an environment variable that is not set\?/
+    UNSET
   ],
   'a resource server that came out of one': [
     withProvider({ resourceServers: ['https://api.acme.example/', undefined] }),
     'providers.acme.resourceServers[1]',
-    /is undefined: an environment variable that is not set\?/
+    UNSET
   ],
   'an endpoint that came out of one': [
     {
@@ -310,17 +312,17 @@ const single: Record<string, [options: unknown, path: string, remedy: RegExp]> =
       }
     },
     'providers.acme.tokenEndpoint',
-    /is undefined: an environment variable that is not set\?/
+    UNSET
   ],
   'a scope that came out of one': [
     withProvider({ scope: ['openid', undefined] }),
     'providers.acme.scope[1]',
-    /is undefined: an environment variable that is not set\?/
+    UNSET
   ],
   'a private key that came out of one': [
     withProvider({ clientAuthentication: 'private_key_jwt', clientPrivateKey: undefined }),
     'providers.acme.clientPrivateKey',
-    /is undefined: an environment variable that is not set\?/
+    UNSET
   ],
   'a baseUrl that came out of one': [
     { ...good, baseUrl: undefined },
@@ -330,7 +332,7 @@ const single: Record<string, [options: unknown, path: string, remedy: RegExp]> =
   'an encryption key that came out of one': [
     { ...good, encryptionKeys: [undefined] },
     'encryptionKeys[0]',
-    /is undefined: an environment variable that is not set\?/
+    UNSET
   ],
   'options of a route that are no object': [{ ...good, routeOptions: 'hide' }, 'routeOptions', /must be an object/],
   "an option of a route that is not Fastify's": [

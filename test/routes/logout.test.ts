@@ -480,19 +480,22 @@ t.test('a store that fails only when the session itself is deleted: 503', async 
 
 // Requests beside a logout
 
+/** A route that writes into its session once the gate lets it go on. */
+const writeAfter = (gate: Gate) => (app: FastifyInstance) => {
+  app.get('/slow', async ({ session }) => {
+    await gate.pass()
+    session.set('visits' as never, 1 as never)
+    return 'done'
+  })
+}
+
 for (const rolling of [true, false]) {
   t.test(`race: a slower request that writes into the session brings no login back, rolling ${rolling}`, async (t) => {
     const gate = new Gate()
     const { browser, url, userOf, store } = await loggedInApp(t, {
       wrong: {},
       session: { rolling },
-      setup: (app) => {
-        app.get('/slow', async ({ session }) => {
-          await gate.pass()
-          session.set('visits' as never, 1 as never)
-          return 'done'
-        })
-      }
+      setup: writeAfter(gate)
     })
     const copy = browser.copy()
     const slow = browser.get(`${url}/slow`)
@@ -529,13 +532,7 @@ t.test('race: a request that began before the logout sees it afterwards', async 
 t.test('race: a request that writes into the session during the revocation brings no login back', async t => {
   const gate = new Gate()
   const { browser, url, provider, userOf } = await loggedInApp(t, {
-    setup: app => {
-      app.get('/slow', async ({ session }) => {
-        await gate.pass()
-        session.set('visits' as never, 1 as never)
-        return 'done'
-      })
-    }
+    setup: writeAfter(gate)
   })
   const copy = browser.copy()
   const slow = copy.get(`${url}/slow`)
