@@ -1,7 +1,7 @@
 import { BlockList, isIP } from 'node:net'
 
 /** Where an address is: on this machine, in a private network, or on the Internet. */
-export type NetworkZone = 'loopback' | 'private' | 'public'
+type NetworkZone = 'loopback' | 'private' | 'public'
 
 const DEPTH: Record<NetworkZone, number> = { public: 0, private: 1, loopback: 2 }
 
@@ -18,7 +18,7 @@ export function leadsInside (from: URL, to: URL): boolean {
  * hexadecimal, shortened) into four numbers.
  * @param hostname as `URL` has it: lower case, IPv6 in brackets
  */
-export function zoneOf (hostname: string): NetworkZone {
+function zoneOf (hostname: string): NetworkZone {
   const address = hostname.replace(/^\[|\]$/g, '')
   const family = isIP(address)
   if (family === 0) return zoneOfName(hostname.replace(/\.+$/, ''))

@@ -23,7 +23,7 @@ export const PENDING_LOGIN_TTL = 600
 export const MAX_PENDING_LOGINS = 10
 
 /** Name and value of the cookie that binds one login to one browser. */
-export interface LoginCookie {
+interface LoginCookie {
   name: string
   value: string
 }

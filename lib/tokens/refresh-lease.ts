@@ -4,14 +4,14 @@ import type { RecordState } from './record-state.ts'
 import type { AcquireResult, TokenRecords } from './records.ts'
 
 /** A lease as a refresh holds it. */
-export interface Lease {
+interface Lease {
   /** Random; one for each refresh. */
   owner: string
   /** The version to replace. */
   version: number
 }
 
-export type AcquiredLease =
+type AcquiredLease =
   /** The refresh token may be sent, until then (monotonic milliseconds). */
   | Extract<AcquireResult, { state: 'acquired' }> & { sendBefore: number }
   | Extract<AcquireResult, { state: 'newer' | 'deleted' }>
