@@ -12,6 +12,8 @@ type Client = Awaited<ReturnType<typeof connectTo>>
 export interface ClusterOptions extends Omit<AppOptions, 'oauth'> {
   /** Over the usual options of the plugin; a function where the apps differ. */
   oauth?: PluginOptions | ((index: number, client: Client, provider: TestProvider) => PluginOptions)
+  /** A login comes back to the app that began it, not to the first one. */
+  ownBaseUrls?: boolean
 }
 
 export interface TestCluster {
@@ -63,7 +65,7 @@ export async function startCluster (
       oauth: {
         providers: { acme: provider.providerOptions },
         tokenStore: redisStore(client),
-        baseUrl: () => apps[0]?.url ?? 'http://127.0.0.1',
+        baseUrl: () => apps[options.ownBaseUrls === true ? index : 0]?.url ?? 'http://127.0.0.1',
         ...(typeof options.oauth === 'function' ? options.oauth(index, client, provider) : options.oauth)
       }
     }))

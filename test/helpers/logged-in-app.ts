@@ -29,6 +29,8 @@ export interface LoggedInApp<P = TestProvider> extends LoginApp<P>, Shared {
   runAnonymous<T> (work: Work<T>): Promise<Awaited<T>>
   /** The response of the app itself to such a handler. */
   page (work: Work<unknown>): Promise<Page>
+  /** Adds alice's account at another provider to her login. */
+  link (provider: string): Promise<Page>
 }
 
 /** Several apps on one Redis, with alice logged in. */
@@ -40,39 +42,55 @@ export interface LoggedInCluster extends TestCluster, Shared {
 
 interface ClusterAppOptions extends ClusterOptions {
   processes: number
+  at?: undefined
 }
 
-export interface LoggedInAppOptions extends Omit<LoginAppOptions<TestProvider>, 'wrong' | 'host'> {
+interface OneAppOptions<P> extends Omit<LoginAppOptions<P>, 'wrong'> {
+  /** The name of the provider at which alice logs in; default `acme`. */
+  login?: string
+  wrong?: undefined
+  at?: undefined
+  processes?: undefined
+}
+
+export interface LoggedInAppOptions extends Omit<OneAppOptions<TestProvider>, 'host'> {
   /** Settings of the oidc-provider. */
   oidc?: OidcProviderOptions
-  wrong?: undefined
-  processes?: undefined
 }
 
-interface MisbehavingAppOptions extends LoginAppOptions {
+interface MisbehavingAppOptions extends Omit<OneAppOptions<MisbehavingProvider>, 'wrong'> {
   wrong: Misbehaviour
-  processes?: undefined
+}
+
+interface RunningProviderOptions<P> extends Omit<OneAppOptions<P>, 'at' | 'host'> {
+  /** A provider that runs already. */
+  at: P
 }
 
 /**
  * An app in which alice is logged in, with a route `GET /orders`. Its provider is a real oidc-provider with an API, or
- * with `wrong` the small one of misbehaving-provider.ts. With `processes` there are so many apps on one Redis, or
- * undefined where no Redis is installed and the test is skipped.
+ * with `wrong` the small one of misbehaving-provider.ts, or the one of `at`. With `processes` there are so many apps on
+ * one Redis, or undefined where no Redis is installed and the test is skipped.
  */
 export async function loggedInApp (t: Test, options: ClusterAppOptions): Promise<LoggedInCluster | undefined>
 export async function loggedInApp (t: Test, options: MisbehavingAppOptions): Promise<LoggedInApp<MisbehavingProvider>>
+export async function loggedInApp<P extends TestProvider | MisbehavingProvider> (
+  t: Test, options: RunningProviderOptions<P>
+): Promise<LoggedInApp<P>>
 export async function loggedInApp (t: Test, options?: LoggedInAppOptions): Promise<LoggedInApp<TestProvider>>
 export async function loggedInApp (
-  t: Test, options: ClusterAppOptions | MisbehavingAppOptions | LoggedInAppOptions = {}
+  t: Test,
+  options: ClusterAppOptions | MisbehavingAppOptions | RunningProviderOptions<TestProvider> | LoggedInAppOptions = {}
 ) {
   if (options.processes !== undefined) return await loggedInCluster(t, options)
+  if (options.at !== undefined) return await loggedIn(t, options.at, options)
   return options.wrong === undefined
     ? await loggedIn(t, await startProvider(t, options.oidc), options)
     : await loggedIn(t, await startMisbehavingProvider(t, options.wrong, { host: options.host }), options)
 }
 
 async function loggedIn<P extends TestProvider | MisbehavingProvider> (
-  t: Test, provider: P, options: LoginAppOptions<P>
+  t: Test, provider: P, options: Omit<LoginAppOptions<P>, 'wrong'> & { login?: string }
 ): Promise<LoggedInApp<P>> {
   const works = new Map<string, Work<unknown>>()
   const built = await appAt(t, provider, {
@@ -87,7 +105,7 @@ async function loggedIn<P extends TestProvider | MisbehavingProvider> (
     }
   })
   const { url, browser } = built
-  await logIn(browser, url)
+  await logIn(browser, `${url}/login/${options.login ?? 'acme'}`)
 
   let count = 0
   const page = async (work: Work<unknown>, as: Browser) => {
@@ -113,7 +131,9 @@ async function loggedIn<P extends TestProvider | MisbehavingProvider> (
     orders: async () => await browser.get(`${url}/orders`),
     run: work => run(work, browser),
     runAnonymous: work => run(work, new Browser()),
-    page: async work => await page(work, browser)
+    page: async work => await page(work, browser),
+    link: async provider =>
+      await page(async (oauth, _request, reply) => await oauth.login(reply, { provider, link: true }), browser)
   }
 }
 
@@ -125,7 +145,7 @@ async function loggedInCluster (t: Test, options: ClusterAppOptions): Promise<Lo
   })
   if (cluster === undefined) return undefined
   const browser = new Browser()
-  await logIn(browser, cluster.apps[0]!.url)
+  await logIn(browser, `${cluster.apps[0]!.url}/login/acme`)
   const [key] = (await cluster.tokenRecords()).keys()
   return {
     ...cluster,
@@ -144,7 +164,7 @@ async function addRoutes (app: FastifyInstance, { setup }: Pick<LoginAppOptions,
 }
 
 async function logIn (browser: Browser, url: string): Promise<void> {
-  const page = await browser.login(`${url}/login/acme`)
+  const page = await browser.login(url)
   const isLoggedIn = page.status === 200 && page.text !== '{"user":null}'
   if (!isLoggedIn) throw new Error(`alice could not log in: ${page.status} ${page.text}`)
 }

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { Browser } from '../helpers/browser.ts'
-import { buildApp } from '../helpers/build-app.ts'
-import { startProvider } from '../helpers/provider.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { loginApp } from '../helpers/login-app.ts'
 import type { StoredRecord, TokenStore } from '../../lib/index.ts'
 
 // The smallest store that an app may write: JSON in a Map, without promises, null for what is not there, and no word
@@ -31,38 +31,28 @@ function mapStore (records: Map<string, string>): TokenStore {
 }
 
 t.test('a token store of the app\'s own: login, refresh, logout, and the end of all sessions', async (t) => {
-  const provider = await startProvider(t)
   const records = new Map<string, string>()
-  const { url, app } = await buildApp(t, {
-    oauth: { tokenStore: mapStore(records), providers: { acme: provider.providerOptions } },
-    setup: (app) => {
-      app.get('/orders', async (request) => request.oauth.get('orders').json())
-      app.get('/refresh', async (request) => { await request.oauth.refresh() })
-    }
-  })
-  const [browser, other] = [new Browser(), new Browser()]
-  for (const who of [browser, other]) await who.login(`${url}/login/acme`)
-  t.equal((await browser.get(`${url}/orders`)).status, 200)
-  t.equal((await browser.get(`${url}/refresh`)).status, 200)
-  t.equal((await browser.get(`${url}/orders`)).status, 200)
+  const { url, app, browser, orders, page } = await loggedInApp(t, { oauth: { tokenStore: mapStore(records) } })
+  const other = new Browser()
+  await other.login(`${url}/login/acme`)
+  t.equal((await orders()).status, 200)
+  t.equal((await page(async oauth => { await oauth.refresh() })).status, 200)
+  t.equal((await orders()).status, 200)
   await browser.logout(`${url}/logout`)
-  t.equal((await browser.get(`${url}/orders`)).status, 401)
+  t.equal((await orders()).status, 401)
   t.equal(await app.oauth.logoutUser({ provider: 'acme', subject: 'alice' }), 1)
   t.equal((await other.get(`${url}/orders`)).status, 401)
   t.notMatch([...records.values()].join(), 'accessToken')
 })
 
 t.test('a token store that throws, rather than rejecting, is a store that is away', async (t) => {
-  const provider = await startProvider(t)
   const broken = {
     ...mapStore(new Map()),
     set () {
       throw new Error('no')
     }
   }
-  const { url } = await buildApp(t, {
-    oauth: { tokenStore: broken as unknown as TokenStore, providers: { acme: provider.providerOptions } }
-  })
+  const { url } = await loginApp(t, { oauth: { tokenStore: broken as unknown as TokenStore } })
   const page = await new Browser().get(`${url}/login/acme`, { headers: { accept: 'application/json' } })
   t.match(page.json(), { statusCode: 503, code: 'FST_OAUTH_STORE_UNAVAILABLE' })
 })

@@ -1,33 +1,26 @@
 import t, { type Test } from 'tap'
 import { Browser } from '../helpers/browser.ts'
-import { startCluster, type TestCluster } from '../helpers/cluster.ts'
+import type { TestCluster } from '../helpers/cluster.ts'
 import { captureLog } from '../helpers/log.ts'
-import { startProvider } from '../helpers/provider.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
 
 // What `encryptionKeys` promises, on a real Redis. Each app of a cluster has keys of its own.
 
 const [oldKey, newKey] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)]
 
+/** Alice, logged in at the first of as many apps as there are lists of keys. */
 async function start (t: Test, keys: readonly (readonly Buffer[])[]) {
   const log = captureLog()
-  const provider = await startProvider(t)
-  const cluster: TestCluster | undefined = await startCluster(t, provider, keys.length, {
+  const cluster = await loggedInApp(t, {
+    processes: keys.length,
     fastify: { logger: log.logger },
-    // A login comes back to the app that began it: the others may not be able to read it.
-    oauth: index => ({ encryptionKeys: [...keys[index]!], baseUrl: () => cluster!.apps[index]!.url }),
-    setup: (app) => {
-      app.get('/orders', async (request) => request.oauth.get('orders').json())
-      app.get('/private', { onRequest: app.oauth.requireLogin() }, async () => 'private')
-    }
+    ownBaseUrls: true, // the first app may not be able to read a login that another began
+    oauth: index => ({ encryptionKeys: [...keys[index]!] }),
+    setup: (app) => { app.get('/private', { onRequest: app.oauth.requireLogin() }, async () => 'private') }
   })
-  return cluster === undefined
-    ? undefined
-    : {
-        ...cluster,
-        provider,
-        warnings: () =>
-          log.lines.filter(({ level, msg }) => level === 40 && String(msg).includes('cannot be decrypted'))
-      }
+  const warnings = () =>
+    log.lines.filter(({ level, msg }) => level === 40 && String(msg).includes('cannot be decrypted'))
+  return cluster === undefined ? undefined : { ...cluster, warnings }
 }
 
 /** The keys of token records: no user's list of logins, no mark of an ended session. */
@@ -41,7 +34,6 @@ t.test('what stands in Redis holds nothing readable but provider, user and versi
   const setup = await start(t, [[oldKey]])
   if (setup === undefined) return
   const { client, provider, apps: [app] } = setup
-  await new Browser().login(`${app!.url}/login/acme`)
   await new Browser().get(`${app!.url}/login/acme`, { redirect: 'manual' })
   const dump = (
     await Promise.all((await client.keys('oauth:*')).map(async key => JSON.stringify(await client.hGetAll(key))))
@@ -59,9 +51,7 @@ t.test('what stands in Redis holds nothing readable but provider, user and versi
 t.test('a login goes on with a new first key, and moves to it when it is written', async (t) => {
   const setup = await start(t, [[oldKey], [newKey, oldKey], [newKey]])
   if (setup === undefined) return
-  const { provider, apps: [before, rotating, after], warnings } = setup
-  const browser = new Browser()
-  await browser.login(`${before!.url}/login/acme`)
+  const { provider, browser, apps: [, rotating, after], warnings } = setup
   const [key] = await recordKeys(setup)
   const sealedWith = async () => (await sealedOf(setup, key!)).key
   const old = await sealedWith()
@@ -78,9 +68,8 @@ t.test('a login goes on with a new first key, and moves to it when it is written
 t.test('records of two users that are swapped in Redis are refused: logged out, a warning, no 500', async (t) => {
   const setup = await start(t, [[oldKey]])
   if (setup === undefined) return
-  const { client, apps: [app], provider, warnings } = setup
-  const [alice, bob] = [new Browser(), new Browser()]
-  await alice.login(`${app!.url}/login/acme`)
+  const { client, apps: [app], browser: alice, provider, warnings } = setup
+  const bob = new Browser()
   const [first] = await recordKeys(setup)
   await bob.login(`${app!.url}/login/acme`, { user: 'bob' })
   const second = (await recordKeys(setup)).find(key => key !== first)!
@@ -100,12 +89,10 @@ t.test('neither the subject nor the version of a record can be changed in Redis'
   for (const change of [{ subject: 'bob' }, { version: 7 }, { provider: 'other' }]) {
     const setup = await start(t, [[oldKey]])
     if (setup === undefined) return
-    const { client, apps: [app], warnings } = setup
-    const browser = new Browser()
-    await browser.login(`${app!.url}/login/acme`)
+    const { client, orders, warnings } = setup
     const [key] = await recordKeys(setup)
     await client.hSet(key!, 'd', JSON.stringify({ ...await sealedOf(setup, key!), ...change }))
-    t.equal((await browser.get(`${app!.url}/orders`)).status, 401, JSON.stringify(change))
+    t.equal((await orders()).status, 401, JSON.stringify(change))
     t.ok(warnings().length > 0)
   }
 })
@@ -113,9 +100,7 @@ t.test('neither the subject nor the version of a record can be changed in Redis'
 t.test('a user whose key is gone is logged out, may log in again, and is found by logoutUser', async t => {
   const setup = await start(t, [[oldKey], [newKey]])
   if (setup === undefined) return
-  const { apps: [before, after], warnings } = setup
-  const browser = new Browser()
-  await browser.login(`${before!.url}/login/acme`)
+  const { browser, apps: [, after], warnings } = setup
   const call = await browser.get(`${after!.url}/orders`)
   t.match(call.json(), { statusCode: 401, code: 'FST_OAUTH_LOGIN_ENDED' })
   t.match(warnings(), [{ provider: 'acme' }])

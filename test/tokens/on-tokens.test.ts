@@ -2,46 +2,28 @@ import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import type { PluginOptions, RequestOAuth } from '../../lib/index.ts'
 import { createProvider } from '../../lib/index.ts'
-import { Browser } from '../helpers/browser.ts'
-import { buildApp } from '../helpers/build-app.ts'
 import { deferred } from '../helpers/gate.ts'
-import { startMisbehavingProvider, type MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { startMisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import { expireTokens } from '../helpers/records.ts'
 import { tokenSet } from '../helpers/token-process.ts'
 
 // What `onTokens` does while it runs, and what goes on after it.
 
-type Work = (oauth: RequestOAuth) => Promise<unknown>
-
-const refreshesOf = (provider: MisbehavingProvider) =>
-  provider.asked('token').filter(({ form }) => form.get('grant_type') === 'refresh_token').length
-
 /** Alice, logged in at acme with an account at gh. */
 async function connected (
-  t: Test,
-  onTokens: NonNullable<PluginOptions['onTokens']>,
-  learn: (app: FastifyInstance) => void = () => {}
+  t: Test, onTokens: NonNullable<PluginOptions['onTokens']>, setup: (app: FastifyInstance) => void = () => {}
 ) {
-  const acme = await startMisbehavingProvider(t)
   const gh = await startMisbehavingProvider(t)
-  const works: Work[] = []
-  const { url, store } = await buildApp(t, {
-    oauth: { providers: { acme: acme.providerOptions, gh: gh.providerOptions }, defaultProvider: 'acme', onTokens },
-    setup: (app) => {
-      learn(app)
-      app.get('/link', async (request, reply) => await request.oauth.login(reply, { provider: 'gh', link: true }))
-      app.get('/work', async (request) => await works.shift()!(request.oauth))
-    }
+  const { provider: acme, link, ...app } = await loggedInApp(t, {
+    wrong: {},
+    providers: ({ providerOptions }) => ({ acme: providerOptions, gh: gh.providerOptions }),
+    oauth: { defaultProvider: 'acme', onTokens },
+    setup
   })
-  const browser = new Browser()
-  await browser.login(`${url}/login/acme`)
-  await browser.login(`${url}/link`)
-  const run = async (work: Work) => {
-    works.push(work)
-    return await browser.get(`${url}/work`)
-  }
-  t.strictSame((await run(async oauth => oauth.accounts.map(({ provider }) => provider))).json(), ['acme', 'gh'])
-  return { acme, gh, store, run }
+  await link('gh')
+  t.strictSame(await app.run(oauth => oauth.accounts.map(({ provider }) => provider)), ['acme', 'gh'])
+  return { ...app, acme, gh }
 }
 
 t.test('work that onTokens starts and does not await refreshes as any other when onTokens has ended', async (t) => {
@@ -59,47 +41,47 @@ t.test('work that onTokens starts and does not await refreshes as any other when
     job().then(outcome.resolve, outcome.reject)
   }, (learned) => { app = learned })
   expireTokens(store)
-  await run(async () => 'loaded')
+  await run(() => 'loaded')
   over.resolve()
   t.equal(await outcome.promise, 'a new one')
-  t.equal(refreshesOf(acme), 1)
+  t.equal(acme.refreshRequests.length, 1)
 })
 
 t.test('hooks of two accounts that ask for each other\'s tokens do not wait for each other', async (t) => {
   let oauth: RequestOAuth | undefined
   const seen: string[] = []
-  const { acme, gh, store, run } = await connected(t, async (_tokens, { provider, reason }) => {
+  const { acme, gh, store, page } = await connected(t, async (_tokens, { provider, reason }) => {
     if (reason !== 'refresh') return
     if (provider === 'acme') await oauth!.using('gh').refresh()
     else seen.push((await oauth!.using('acme').tokens()).tokenType)
   })
   expireTokens(store)
-  const answer = await run(async (given) => {
+  const answer = await page(async (given) => {
     oauth = given
     return await given.refresh()
   })
   t.equal(answer.status, 200)
   t.strictSame(seen, ['Bearer'])
-  t.equal(refreshesOf(acme), 1)
-  t.equal(refreshesOf(gh), 1)
+  t.equal(acme.refreshRequests.length, 1)
+  t.equal(gh.refreshRequests.length, 1)
 })
 
 t.test('two refreshes whose hooks refresh each other\'s account at the same moment both come to an end', async (t) => {
   let oauth: RequestOAuth | undefined
   const inside = { acme: deferred(), gh: deferred() }
-  const { acme, gh, store, run } = await connected(t, async (_tokens, { provider, reason }) => {
+  const { acme, gh, store, page } = await connected(t, async (_tokens, { provider, reason }) => {
     if (reason !== 'refresh') return
     inside[provider as 'acme' | 'gh'].resolve()
     await Promise.all([inside.acme.promise, inside.gh.promise])
     await oauth!.using(provider === 'acme' ? 'gh' : 'acme').refresh()
   })
   expireTokens(store)
-  const answer = await run(async (given) => {
+  const answer = await page(async (given) => {
     oauth = given
     await Promise.all([given.using('acme').refresh(), given.using('gh').refresh()])
   })
   t.equal(answer.status, 200)
-  t.ok(refreshesOf(acme) >= 1 && refreshesOf(gh) >= 1)
+  t.ok(acme.refreshRequests.length >= 1 && gh.refreshRequests.length >= 1)
 })
 
 t.test('hooks of two headless sessions that ask for each other\'s tokens do not wait for each other', async (t) => {

@@ -1,28 +1,18 @@
 import { inspect } from 'node:util'
 import t from 'tap'
-import { Browser } from '../helpers/browser.ts'
-import { buildApp } from '../helpers/build-app.ts'
-import { startProvider } from '../helpers/provider.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { expireTokens, tokenRecords } from '../helpers/records.ts'
 import { TokensUpdatedError, type OAuthError, type TokenSet } from '../../lib/index.ts'
-import type { FastifyInstance } from 'fastify'
 
 // What refresh: manual and notify leave to the handler.
-
-const routes = (app: FastifyInstance) => { app.get('/orders', async request => request.oauth.get('orders').json()) }
 
 for (const level of ['plugin', 'provider'] as const) {
   t.test(
     `manual (${level}): an expired token is TokenExpiredError and no call goes out; the handler refreshes by hand`,
     async t => {
-      const provider = await startProvider(t)
-      const { url, store } = await buildApp(t, {
-        oauth: {
-          ...(level === 'plugin' && { refresh: 'manual' }),
-          providers: { acme: { ...provider.providerOptions, ...(level === 'provider' && { refresh: 'manual' }) } }
-        },
+      const { provider, browser, url, store } = await loggedInApp(t, {
+        [level === 'plugin' ? 'oauth' : 'provider']: { refresh: 'manual' },
         setup: app => {
-          routes(app)
           app.get('/by-hand', async request => {
             try {
               return await request.oauth.get('orders').json()
@@ -34,8 +24,6 @@ for (const level of ['plugin', 'provider'] as const) {
           })
         }
       })
-      const browser = new Browser()
-      await browser.login(`${url}/login/acme`)
       expireTokens(store)
       t.match((await browser.get(`${url}/orders`)).json(), { code: 'FST_OAUTH_TOKEN_EXPIRED' })
       t.equal(provider.api.requests.length, 0)
@@ -49,18 +37,15 @@ for (const level of ['plugin', 'provider'] as const) {
 t.test(
   'notify: the token is refreshed once, the new set handed to every caller, and current when it is saved',
   async t => {
-    const provider = await startProvider(t)
     const saved: TokenSet[] = []
-    const { url, store } = await buildApp(t, {
+    const { provider, browser, url, store } = await loggedInApp(t, {
       oauth: {
         refresh: 'notify',
         onTokens: (tokens, { reason }) => {
           if (reason === 'refresh') saved.push(tokens)
-        },
-        providers: { acme: provider.providerOptions }
+        }
       },
       setup: app => {
-        routes(app)
         app.get('/shown', async request => {
           const error = await request.oauth.get('orders').json().catch((reason: unknown) => reason)
           return [error?.constructor.name, JSON.stringify(error), inspect(error, { depth: Infinity })].join()
@@ -76,8 +61,6 @@ t.test(
         })
       }
     })
-    const browser = new Browser()
-    await browser.login(`${url}/login/acme`)
     expireTokens(store)
     const answers = await Promise.all(Array.from({ length: 10 }, () => browser.get(`${url}/orders`)))
     t.ok(answers.every(answer => answer.json<{ code: string }>().code === 'FST_OAUTH_TOKENS_UPDATED'))
@@ -98,64 +81,40 @@ t.test(
 )
 
 t.test('notify: the set before, saved late, does not take the place of the one that waits to be saved', async t => {
-  const provider = await startProvider(t)
-  let before: TokenSet | undefined
-  const { url, store } = await buildApp(t, {
-    oauth: { refresh: 'notify', providers: { acme: provider.providerOptions } },
-    setup: app => {
-      routes(app)
-      app.get('/remember', async request => { before = await request.oauth.tokens() })
-      app.get('/late', async request => {
-        await request.oauth.save(before!)
-        return await request.oauth.get('orders').json()
-      })
-    }
-  })
-  const browser = new Browser()
-  await browser.login(`${url}/login/acme`)
+  const { provider, store, page, run, orders } = await loggedInApp(t, { oauth: { refresh: 'notify' } })
   expireTokens(store)
-  await browser.get(`${url}/remember`)
-  t.match((await browser.get(`${url}/orders`)).json(), { code: 'FST_OAUTH_TOKENS_UPDATED' })
-  t.match((await browser.get(`${url}/late`)).json(), { code: 'FST_OAUTH_TOKENS_UPDATED' })
+  const before = await run(oauth => oauth.tokens())
+  t.match((await orders()).json(), { code: 'FST_OAUTH_TOKENS_UPDATED' })
+  const late = await page(async oauth => {
+    await oauth.save(before)
+    return await oauth.get('orders').json()
+  })
+  t.match(late.json(), { code: 'FST_OAUTH_TOKENS_UPDATED' })
   t.equal(provider.tokenRequests.length, 2, 'still the one refresh')
   t.equal(provider.refreshTokenReuses, 0)
 })
 
 t.test('save: a set that differs in anything becomes the current one, though its access token is the same', async t => {
-  const provider = await startProvider(t)
-  const { url, store } = await buildApp(t, {
-    oauth: { providers: { acme: provider.providerOptions } },
-    setup: app => {
-      app.get<{ Querystring: Partial<TokenSet> }>('/save', async request => {
-        await request.oauth.save({ ...(await request.oauth.tokens()), ...request.query })
-      })
-    }
+  const { store, run } = await loggedInApp(t)
+  const save = (changes: Partial<TokenSet>) => run(async oauth => {
+    await oauth.save({ ...(await oauth.tokens()), ...changes })
   })
-  const browser = new Browser()
-  await browser.login(`${url}/login/acme`)
   const current = () => [...tokenRecords(store).values()].at(-1)!
-  await browser.get(`${url}/save`)
+  await save({})
   t.equal(current().version, 1, 'the very same set is saved already')
-  await browser.get(`${url}/save?refreshToken=another`)
+  await save({ refreshToken: 'another' })
   t.match(current(), { version: 2, tokens: { refreshToken: 'another' } })
 })
 
 t.test("a background job goes on from what onTokens handed out, beside the same user's web session", async t => {
-  const provider = await startProvider(t)
   let kept: TokenSet | undefined
-  const { app, url, store } = await buildApp(t, {
-    oauth: {
-      onTokens: tokens => { kept = JSON.parse(JSON.stringify(tokens)) },
-      providers: { acme: provider.providerOptions }
-    },
-    setup: routes
+  const { app, provider, store, orders } = await loggedInApp(t, {
+    oauth: { onTokens: tokens => { kept = JSON.parse(JSON.stringify(tokens)) } }
   })
-  const browser = new Browser()
-  await browser.login(`${url}/login/acme`)
   const old = kept!
   expireTokens(store)
   const job = app.oauth.provider('acme').session({ tokens: old })
-  const [fromJob, fromWeb] = await Promise.all([job.get('me').json(), browser.get(`${url}/orders`)])
+  const [fromJob, fromWeb] = await Promise.all([job.get('me').json(), orders()])
   t.match(fromJob, { sub: 'alice' })
   t.equal(fromWeb.status, 200)
   t.equal(provider.tokenRequests.length, 2, 'one refresh between the two')

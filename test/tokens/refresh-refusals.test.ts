@@ -1,10 +1,10 @@
 import t, { type Test } from 'tap'
 import { readRefusal } from '../../lib/providers/refresh-errors.ts'
-import { createProvider } from '../../lib/index.ts'
+import { createProvider, type ProviderOptions } from '../../lib/index.ts'
 import { readTokenResponse } from '../../lib/oauth/token-response.ts'
 import { ProviderUnavailableError } from '../../lib/errors.ts'
 import { tokenSet, startTokenProcess } from '../helpers/token-process.ts'
-import { loginApp, type LoginAppOptions } from '../helpers/login-app.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { startMisbehavingProvider, type Reply } from '../helpers/misbehaving-provider.ts'
 import { expireTokens, tokenRecords } from '../helpers/records.ts'
 import { MemoryTokenStore } from '../../lib/tokens/stores/memory-store.ts'
@@ -75,19 +75,17 @@ for (const status of [408, 429, 500, 502, 503, 504]) {
   })
 }
 
-/** Alice, logged in with an access token that has ended; every refresh is answered so. */
-async function refused (t: Test, reply: Reply, options: LoginAppOptions = {}) {
-  const app = await loginApp(t, {
-    ...options,
+/** Alice, logged in with an access token that has ended; this is the response to every refresh. */
+async function refused (t: Test, reply: Reply, options: Partial<ProviderOptions> = {}) {
+  const app = await loggedInApp(t, {
+    wrong: {},
+    provider: options,
     setup: (app) => {
       app.get('/tokens', async (request) => { await request.oauth.tokens() })
       app.get('/guarded', { onRequest: app.oauth.requireLogin() }, async () => 'in')
     }
   })
-  await app.browser.login(`${app.url}/login/acme`)
   expireTokens(app.store)
-  const refreshes = () =>
-    app.provider.asked('token').filter(({ form }) => form.get('grant_type') === 'refresh_token').length
   app.provider.wrong = {
     instead: {
       token: ({ form }) => {
@@ -96,7 +94,7 @@ async function refused (t: Test, reply: Reply, options: LoginAppOptions = {}) {
     }
   }
   const call = async () => await app.browser.get(`${app.url}/tokens`, { headers: { accept: 'application/json' } })
-  return { ...app, refreshes, call }
+  return { ...app, call }
 }
 
 t.test(
@@ -118,7 +116,7 @@ t.test(
 
 t.test('a client that is refused keeps the login, and the provider is not asked at every call', async (t) => {
   const { provider, refreshes, call } = await refused(t, { status: 401, body: { error: 'invalid_client' } }, {
-    provider: { clientAuthentication: 'client_secret_basic' }
+    clientAuthentication: 'client_secret_basic'
   })
   for (let calls = 0; calls < 30; calls++) {
     t.match((await call()).json(), { code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE' })

@@ -3,7 +3,7 @@ import { redisStore } from '../../lib/redis.ts'
 import { SessionTokenStore } from '../../lib/tokens/stores/session-store.ts'
 import { Browser } from '../helpers/browser.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
-import { loginApp, type LoginAppOptions } from '../helpers/login-app.ts'
+import type { LoginAppOptions } from '../helpers/login-app.ts'
 import type { MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import { expireTokens, tokenRecords } from '../helpers/records.ts'
 import { JsonStore } from '../helpers/stores.ts'
@@ -21,26 +21,23 @@ const revoked = (provider: MisbehavingProvider) => provider.asked('revocation').
 
 async function notified (t: Test, options: LoginAppOptions = {}) {
   const issued: { access_token: string, refresh_token: string }[] = []
-  const app = await loginApp(t, {
-    wrong: { metadata: {} },
+  const app = await loggedInApp(t, {
+    wrong: {},
     oauth: { refresh: 'notify' },
     setup: (app) => { app.get('/call', async (request) => await request.oauth.get('thing').json()) },
     ...options,
-    provider: {
+    provider: (server) => ({
+      revocationEndpoint: server.url('revocation'),
       resourceServers: ['http://127.0.0.1:9/'],
       hooks: {
         accessTokenResponse: ({ text }) => { issued.push(JSON.parse(text)) },
         refreshTokenResponse: ({ text }) => { issued.push(JSON.parse(text)) }
       },
       ...options.provider
-    }
+    })
   })
-  const { provider, browser, url } = app
-  const store = (options.session?.store ?? app.store) as JsonStore
-  provider.wrong = { metadata: { revocation_endpoint: provider.url('revocation') } }
-  await browser.login(`${url}/login/acme`)
-  expireTokens(store)
-  t.match((await browser.get(`${url}/call`)).text, 'FST_OAUTH_TOKENS_UPDATED')
+  expireTokens(app.store)
+  t.match((await app.browser.get(`${app.url}/call`)).text, 'FST_OAUTH_TOKENS_UPDATED')
   t.equal(issued.length, 2)
   return { ...app, issued }
 }
