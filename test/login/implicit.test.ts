@@ -1,10 +1,8 @@
 import t, { type Test } from 'tap'
 import type { Page } from 'playwright-core'
-import { Browser } from '../helpers/browser.ts'
-import { buildApp } from '../helpers/build-app.ts'
 import { captureLog } from '../helpers/log.ts'
 import { startChromium } from '../helpers/chromium.ts'
-import { assertLoggedOut, loginApp } from '../helpers/login-app.ts'
+import { appAt, assertLoggedOut, loginApp } from '../helpers/login-app.ts'
 import { halfHash, startMisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import { startProvider } from '../helpers/provider.ts'
 import { createProvider } from '../../lib/index.ts'
@@ -20,21 +18,14 @@ const setup = (app: FastifyInstance) => {
   app.get('/members', { onRequest: app.oauth.requireLogin() }, async () => 'members only')
 }
 
-async function implicitApp (
-  t: Parameters<typeof startProvider>[0] & { after: (fn: () => unknown) => unknown },
-  scope = ['openid', 'profile']
-) {
+async function implicitApp (t: Test, scope = ['openid', 'profile']) {
   const provider = await startProvider(t, {
     client: { response_types: ['id_token token', 'id_token'], grant_types: ['implicit'], application_type: 'native' },
     configuration: { responseTypes: ['id_token token', 'id_token', 'code'] }
   })
   const log = captureLog()
-  const { url, app } = await buildApp(t, {
-    oauth: { providers: { acme: { ...provider.providerOptions, scope, grantType: 'implicit' } } },
-    fastify: { logger: log.logger },
-    setup
-  })
-  return { provider, url, app, log }
+  const options = { provider: { scope, grantType: 'implicit' as const }, fastify: { logger: log.logger }, setup }
+  return { ...await appAt(t, provider, options), log }
 }
 
 /** Every address that the tab can go back to. */
@@ -116,8 +107,7 @@ t.test('implicit, in a browser without JavaScript: the page says what is missing
 })
 
 t.test('implicit: an answer of another login is refused', async (t) => {
-  const { url } = await implicitApp(t)
-  const browser = new Browser()
+  const { browser, url } = await implicitApp(t)
   await browser.get(`${url}/login/acme`, { redirect: 'manual' })
   const answer = await browser.post(`${url}/login/acme/callback`, {
     form: { access_token: 'stolen', token_type: 'Bearer', state: 'of-another-user' }
@@ -127,8 +117,7 @@ t.test('implicit: an answer of another login is refused', async (t) => {
 })
 
 t.test('implicit: an access token without an ID token is no login', async (t) => {
-  const { url, provider } = await implicitApp(t, ['orders:read'])
-  const browser = new Browser()
+  const { browser, url, provider } = await implicitApp(t, ['orders:read'])
   const start = await browser.get(`${url}/login/acme`, { redirect: 'manual' })
   const query = new URL(start.location!).searchParams
   t.equal(query.get('response_type'), 'token')
@@ -147,8 +136,7 @@ t.test('implicit: an access token without an ID token is no login', async (t) =>
 })
 
 t.test('implicit: a refresh token in the answer, which no server issues there, is not kept', async (t) => {
-  const { url, provider } = await implicitApp(t, ['orders:read'])
-  const browser = new Browser()
+  const { browser, url, provider } = await implicitApp(t, ['orders:read'])
   const start = await browser.get(`${url}/login/acme`, { redirect: 'manual' })
   const state = new URL(start.location!).searchParams.get('state')!
   const form = {
@@ -169,8 +157,7 @@ const mixedUp: Record<string, Record<string, string>> = {
 
 for (const [what, fields] of Object.entries(mixedUp)) {
   t.test(`implicit: mix-up: an answer ${what} is refused`, async (t) => {
-    const { url } = await implicitApp(t, ['orders:read'])
-    const browser = new Browser()
+    const { browser, url } = await implicitApp(t, ['orders:read'])
     const start = await browser.get(`${url}/login/acme`, { redirect: 'manual' })
     const state = new URL(start.location!).searchParams.get('state')!
     const answer = await browser.post(`${url}/login/acme/callback`, {
@@ -183,8 +170,7 @@ for (const [what, fields] of Object.entries(mixedUp)) {
 }
 
 t.test('implicit: with openid an answer without an ID token is refused', async (t) => {
-  const { url, provider } = await implicitApp(t)
-  const browser = new Browser()
+  const { browser, url, provider } = await implicitApp(t)
   const start = await browser.get(`${url}/login/acme`, { redirect: 'manual' })
   const state = new URL(start.location!).searchParams.get('state')!
   const answer = await browser.post(`${url}/login/acme/callback`, {

@@ -4,9 +4,10 @@ import { createClient } from 'redis'
 import t, { type Test } from 'tap'
 import { redisStore } from '../../lib/redis.ts'
 import { Browser, type Page } from '../helpers/browser.ts'
-import { buildApp, type TestApp } from '../helpers/build-app.ts'
+import type { TestApp } from '../helpers/build-app.ts'
 import { Gate } from '../helpers/gate.ts'
-import { asJson, callbackUrl, codeOf } from '../helpers/login-app.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { appAt, asJson, callbackUrl, codeOf } from '../helpers/login-app.ts'
 import { startMisbehavingProvider, type MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import { startRedis } from '../helpers/redis.ts'
 import { RedisSessionStore } from '../helpers/redis-session-store.ts'
@@ -102,24 +103,19 @@ async function start (
   const gh = await startMisbehavingProvider(t)
   for (const provider of [acme, gh]) provider.wrong = { metadata: { revocation_endpoint: provider.url('revocation') } }
   const slow = new Gate()
-  const apps: TestApp[] = []
-  for (const [index, store] of stores.sessions.entries()) {
-    apps.push(
-      await buildApp(t, {
-        oauth: {
-          providers: { acme: acme.providerOptions, gh: gh.providerOptions, third: gh.providerOptions },
-          baseUrl: () => apps[0]?.url ?? 'http://127.0.0.1',
-          ...(stores.tokenStores[index] !== undefined && { tokenStore: stores.tokenStores[index] }),
-          ...oauth
-        },
-        session: { store: store as never, rolling },
-        setup: app => routes(app, slow)
-      })
-    )
-  }
-  const [first, second = first] = apps as [TestApp, TestApp?]
-  const browser = new Browser()
-  await browser.login(`${first.url}/login/acme`)
+  const { sessions, tokenStores } = stores
+  const options = (index: number, baseUrl?: string) => ({
+    providers: () => ({ acme: acme.providerOptions, gh: gh.providerOptions, third: gh.providerOptions }),
+    oauth: {
+      ...(baseUrl !== undefined && { baseUrl }),
+      ...(tokenStores[index] !== undefined && { tokenStore: tokenStores[index] }),
+      ...oauth
+    },
+    session: { store: sessions[index] as never, rolling },
+    setup: (app: FastifyInstance) => routes(app, slow)
+  })
+  const { browser, ...first } = await loggedInApp(t, { at: acme, ...options(0) })
+  const second = sessions.length === 1 ? first : await appAt(t, acme, options(1, first.url))
   await browser.get(`${first.url}/write?cart=tea`)
   return { first, second, acme, gh, browser, slow, stores }
 }
@@ -194,11 +190,6 @@ const asked = async (browser: Browser, url: string) => (await browser.get(`${url
 const logged = (...accounts: string[]) => ({ user: 'alice', provider: 'acme', accounts, cart: 'tea' })
 const loggedOut = { user: null, provider: null, accounts: [], cart: null }
 const idOf = (browser: Browser) => decodeURIComponent(browser.cookie('sessionId')!).split('.')[0]!
-/** The same browser, seen a moment ago. */
-function copyOf (browser: Browser): Browser {
-  const copy = browser.copy()
-  return copy
-}
 
 for (const [kind, open] of Object.entries(kinds)) {
   t.test(kind, async t => {
@@ -269,7 +260,7 @@ for (const [kind, open] of Object.entries(kinds)) {
                 callbacks[name] = await callbackUrl(browser, `${first.url}/link/${name}`)
               }
               const names = firstBack === 'gh' ? ['gh', 'acme'] : ['acme', 'gh']
-              const tabs = [copyOf(browser), copyOf(browser)]
+              const tabs = [browser.copy(), browser.copy()]
               const load = (index: number) =>
                 tabs[index]!.get(callbacks[names[index]!]!.replace(first.url, [first, second][index]!.url), {
                   redirect: 'manual'
@@ -300,7 +291,7 @@ for (const [kind, open] of Object.entries(kinds)) {
       const stepUp = await callbackUrl(browser, `${first.url}/link/acme`)
       const exchange = new Gate()
       gh.wrong = { ...gh.wrong, instead: { token: () => exchange.pass() } }
-      const late = copyOf(browser)
+      const late = browser.copy()
       const answer = late.get(link.replace(first.url, second.url), { redirect: 'manual' })
       await exchange.arrived
       await browser.get(stepUp)
@@ -333,7 +324,7 @@ for (const [kind, open] of Object.entries(kinds)) {
         const setting = await start(t, open)
         if (setting === undefined) return
         const { first, second, browser } = setting
-        const thief = copyOf(browser)
+        const thief = browser.copy()
         const callback = await callbackUrl(thief, `${first.url}/link/gh`)
         await browser.get(`${first.url}/link/acme`)
         const page = await thief.get(callback.replace(first.url, second.url), asJson)
@@ -358,7 +349,7 @@ for (const [kind, open] of Object.entries(kinds)) {
         slow.release()
         await late
         if (path === undefined) await setBack(idOf(browser))
-        const copy = copyOf(browser)
+        const copy = browser.copy()
         t.equal((await browser.post(`${first.url}/logout`, { from: first.url, redirect: 'manual' })).status, 302)
         await assertOver(t, setting, browser, copy)
       })
@@ -375,7 +366,7 @@ for (const [kind, open] of Object.entries(kinds)) {
         const callback = await callbackUrl(browser, `${first.url}/link/gh`)
         const exchange = new Gate()
         gh.wrong = { ...gh.wrong, instead: { token: () => exchange.pass() } }
-        const late = copyOf(browser)
+        const late = browser.copy()
         const answer = late.get(callback.replace(first.url, second.url), { redirect: 'manual', ...asJson })
         await exchange.arrived
         if (end === '/logout') await browser.post(first.url + end)
@@ -410,7 +401,7 @@ async function assertOver (
 ): Promise<void> {
   for (const browser of browsers) {
     for (const { url } of [first, second]) {
-      const copy = copyOf(browser)
+      const copy = browser.copy()
       t.strictSame(await asked(copy, url), loggedOut)
       t.equal((await copy.get(`${url}/guarded`, asJson)).status, 401)
     }
@@ -423,10 +414,7 @@ async function assertOver (
 const inMemory = kinds['a store with get, set and destroy']!
 
 t.test('the account that was logged in with cannot be disconnected', async t => {
-  const {
-    first: { url },
-    browser
-  } = (await start(t, inMemory))!
+  const { first: { url }, browser } = (await start(t, inMemory))!
   await browser.get(`${url}/link/gh`)
   const id = idOf(browser)
   const page = await browser.get(`${url}/disconnect/acme`, asJson)
@@ -439,10 +427,7 @@ t.test('the account that was logged in with cannot be disconnected', async t => 
 t.test(
   'disconnect does nothing for a missing account, and fails for an unknown provider and in an anonymous request',
   async t => {
-    const {
-      first: { url },
-      browser
-    } = (await start(t, inMemory))!
+    const { first: { url }, browser } = (await start(t, inMemory))!
     const id = idOf(browser)
     t.strictSame((await browser.get(`${url}/disconnect/gh`)).json(), logged('acme'))
     t.equal(idOf(browser), id)
@@ -452,10 +437,7 @@ t.test(
 )
 
 t.test('race: two accounts that are disconnected at the same moment are both gone', async t => {
-  const {
-    first: { url },
-    browser
-  } = (await start(t, inMemory))!
+  const { first: { url }, browser } = (await start(t, inMemory))!
   await browser.get(`${url}/link/gh`)
   await browser.get(`${url}/link/third`)
   await Promise.all([browser.get(`${url}/disconnect/gh`), browser.get(`${url}/disconnect/third`)])
@@ -470,11 +452,7 @@ t.test('a link whose session cannot be saved changes nothing: 503, and the login
     dump: async () => '',
     remember: async () => async () => {}
   })))!
-  const {
-    first: { url },
-    browser,
-    gh
-  } = setting
+  const { first: { url }, browser, gh } = setting
   const callback = await callbackUrl(browser, `${url}/link/gh`)
   const saving = store.holdNext('set', id => !id.includes(':'))
   const answer = browser.get(callback, asJson)
@@ -491,11 +469,7 @@ t.test(
   'an account can be added and taken away after the app has renewed the session and taken the login along',
   async t => {
     const setting = (await start(t, inMemory))!
-    const {
-      first: { url },
-      browser,
-      slow
-    } = setting
+    const { first: { url }, browser, slow } = setting
     await browser.get(`${url}/link/gh`)
     const late = browser.get(`${url}/slow/write`)
     await slow.arrived
@@ -514,10 +488,7 @@ t.test(
 )
 
 t.test('a link in a session of the in-memory store that holds what JSON does not', async t => {
-  const {
-    first: { url },
-    browser
-  } = (await start(t, kinds['the in-memory store']!))!
+  const { first: { url }, browser } = (await start(t, kinds['the in-memory store']!))!
   const callback = await callbackUrl(browser, `${url}/link/gh`)
   await browser.get(`${url}/circle`)
   await browser.get(callback)
@@ -525,10 +496,7 @@ t.test('a link in a session of the in-memory store that holds what JSON does not
 })
 
 t.test('the cookie of a session that the app lets live longer keeps its life', async t => {
-  const {
-    first: { url },
-    browser
-  } = (await start(t, inMemory))!
+  const { first: { url }, browser } = (await start(t, inMemory))!
   await browser.get(`${url}/remember`)
   await browser.get(`${url}/link/gh`)
   const [cookie] = browser.history

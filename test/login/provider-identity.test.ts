@@ -1,16 +1,13 @@
 import t, { type Test } from 'tap'
 import type { FastifyInstance } from 'fastify'
 import { createProvider, type ProviderOptions, type TokenSet } from '../../lib/index.ts'
-import { Browser } from '../helpers/browser.ts'
-import { buildApp } from '../helpers/build-app.ts'
-import { callbackUrl, codeOf } from '../helpers/login-app.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { appAt, asJson, callbackUrl, codeOf, type LoginApp } from '../helpers/login-app.ts'
 import { startMisbehavingProvider, type MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import { expireTokens, tokenRecords } from '../helpers/records.ts'
 import { JsonStore } from '../helpers/stores.ts'
 
 // A login belongs to the provider that it was made at, whatever has that provider's name in the options by now.
-
-const asJson = { headers: { accept: 'application/json' } }
 
 function routes (app: FastifyInstance): void {
   app.get('/me', async ({ oauth }) => {
@@ -19,21 +16,27 @@ function routes (app: FastifyInstance): void {
   })
   app.get('/call', async ({ oauth }) => ({ status: (await oauth.get('thing')).statusCode }))
   app.get('/guarded', { onRequest: app.oauth.requireLogin() }, async () => 'in')
-  app.get('/link', (request, reply) => request.oauth.login(reply, { provider: 'gh', link: true }))
 }
 
 const withApi = (provider: MisbehavingProvider, options: Partial<ProviderOptions> = {}): ProviderOptions =>
   ({ ...provider.providerOptions, resourceServers: [`${provider.issuer}/api/`], ...options })
 
-/** One process of the app, on a store that outlives it. */
-async function start (
-  t: Test, store: JsonStore, providers: Record<string, ProviderOptions>, onTokens?: (tokens: TokenSet) => void
-) {
-  return await buildApp(t, {
-    session: { store, rolling: false },
-    setup: routes,
-    oauth: { providers, defaultProvider: 'acme', ...(onTokens !== undefined && { onTokens }) }
-  })
+type Providers = Record<string, ProviderOptions>
+
+const optionsOf = (providers: Providers, store = new JsonStore()) => ({
+  session: { store, rolling: false },
+  setup: routes,
+  providers: () => providers,
+  oauth: { defaultProvider: 'acme' }
+})
+
+const loggedIn = async (t: Test, at: MisbehavingProvider, providers: Providers, login?: string) =>
+  await loggedInApp(t, { at, login, ...optionsOf(providers) })
+
+/** Stops an app, and starts it again with these providers. */
+async function restart (t: Test, { app, store, provider }: LoginApp, providers: Providers): Promise<LoginApp> {
+  await app.close()
+  return await appAt(t, provider, optionsOf(providers, store))
 }
 
 const startTwo = async (t: Test) => [await startMisbehavingProvider(t), await startMisbehavingProvider(t)] as const
@@ -65,14 +68,11 @@ for (const [what, options] of Object.entries(changes)) {
   t.test(`${what} under the same name: the restart logs the user out, and no token goes anywhere`, async (t) => {
     const [first, other] = await startTwo(t)
     const [before, after] = options(first, other)
-    const store = new JsonStore()
-    const browser = new Browser()
-    const old = await start(t, store, { acme: before })
-    await browser.login(`${old.url}/login/acme`)
+    const old = await loggedIn(t, first, { acme: before })
+    const { browser, store } = old
     t.match((await browser.get(`${old.url}/me`)).json(), { authenticated: true, provider: 'acme' })
-    await old.app.close()
 
-    const { url } = await start(t, store, { acme: after })
+    const { url } = await restart(t, old, { acme: after })
     const calls = first.requests.length
     expireTokens(store)
     t.strictSame((await browser.get(`${url}/me`)).json(), loggedOut)
@@ -87,13 +87,10 @@ for (const [what, options] of Object.entries(changes)) {
 
 t.test('after the restart with another issuer, a login there works', async (t) => {
   const [first, other] = await startTwo(t)
-  const store = new JsonStore()
-  const browser = new Browser()
-  const old = await start(t, store, { acme: withApi(first) })
-  await browser.login(`${old.url}/login/acme`)
-  await old.app.close()
+  const old = await loggedIn(t, first, { acme: withApi(first) })
+  const { browser } = old
   other.subject = 'bob'
-  const { url } = await start(t, store, { acme: withApi(other) })
+  const { url } = await restart(t, old, { acme: withApi(other) })
   await browser.login(`${url}/login/acme`)
   t.match((await browser.get(`${url}/me`)).json(), { authenticated: true, user: 'bob', accounts: 1 })
 })
@@ -107,12 +104,9 @@ const unchanged: Record<string, (provider: MisbehavingProvider) => ProviderOptio
 for (const [what, options] of Object.entries(unchanged)) {
   t.test(`${what}: a restart keeps the login, its tokens and their refresh`, async (t) => {
     const provider = await startMisbehavingProvider(t)
-    const store = new JsonStore()
-    const browser = new Browser()
-    const old = await start(t, store, { acme: withApi(provider) })
-    await browser.login(`${old.url}/login/acme`)
-    await old.app.close()
-    const { url } = await start(t, store, { acme: options(provider) })
+    const old = await loggedIn(t, provider, { acme: withApi(provider) })
+    const { browser, store } = old
+    const { url } = await restart(t, old, { acme: options(provider) })
     expireTokens(store)
     t.match((await browser.get(`${url}/me`)).json(), { authenticated: true, user: 'alice' })
     t.equal((await browser.get(`${url}/guarded`, asJson)).status, 200)
@@ -123,12 +117,9 @@ for (const [what, options] of Object.entries(unchanged)) {
 
 t.test('a provider that is configured no longer: its users are logged out', async (t) => {
   const provider = await startMisbehavingProvider(t)
-  const store = new JsonStore()
-  const browser = new Browser()
-  const old = await start(t, store, { acme: withApi(provider), gh: withApi(provider) })
-  await browser.login(`${old.url}/login/gh`)
-  await old.app.close()
-  const { url } = await start(t, store, { acme: withApi(provider) })
+  const old = await loggedIn(t, provider, { acme: withApi(provider), gh: withApi(provider) }, 'gh')
+  const { browser } = old
+  const { url } = await restart(t, old, { acme: withApi(provider) })
   t.match((await browser.get(`${url}/me`)).json(), { authenticated: false, accounts: 0 })
   t.equal((await browser.get(`${url}/guarded`, asJson)).status, 401)
 })
@@ -136,14 +127,11 @@ t.test('a provider that is configured no longer: its users are logged out', asyn
 t.test('an added account whose provider is another one by now is gone, the login stays', async (t) => {
   const [acme, gh] = await startTwo(t)
   const other = await startMisbehavingProvider(t)
-  const store = new JsonStore()
-  const browser = new Browser()
-  const old = await start(t, store, { acme: withApi(acme), gh: withApi(gh) })
-  await browser.login(`${old.url}/login/acme`)
-  await browser.login(`${old.url}/link`)
+  const old = await loggedIn(t, acme, { acme: withApi(acme), gh: withApi(gh) })
+  const { browser, store } = old
+  await old.link('gh')
   t.match((await browser.get(`${old.url}/me`)).json(), { accounts: 2 })
-  await old.app.close()
-  const { url } = await start(t, store, { acme: withApi(acme), gh: withApi(other) })
+  const { url } = await restart(t, old, { acme: withApi(acme), gh: withApi(other) })
   t.match((await browser.get(`${url}/me`)).json(), { authenticated: true, user: 'alice', accounts: 1 })
   await browser.post(`${url}/logout`)
   t.strictSame(strayTokens(other, gh), [])
@@ -152,12 +140,10 @@ t.test('an added account whose provider is another one by now is gone, the login
 
 t.test('a login that comes back after the provider changed: the code is not sent', async (t) => {
   const [first, other] = await startTwo(t)
-  const store = new JsonStore()
-  const browser = new Browser()
-  const old = await start(t, store, { acme: withApi(first) })
+  const old = await appAt(t, first, optionsOf({ acme: withApi(first) }))
+  const { browser } = old
   const back = new URL(await callbackUrl(browser, `${old.url}/login/acme`))
-  await old.app.close()
-  const { url } = await start(t, store, { acme: withApi(other) })
+  const { url } = await restart(t, old, { acme: withApi(other) })
   const answer = await browser.get(`${url}${back.pathname}${back.search}`, asJson)
   t.equal(codeOf(answer), 'FST_OAUTH_STATE_MISMATCH')
   t.equal(other.asked('token').length, 0)
@@ -166,9 +152,11 @@ t.test('a login that comes back after the provider changed: the code is not sent
 t.test('tokens that onTokens handed out are used at their own provider only', async (t) => {
   const [acme, gh] = await startTwo(t)
   const handed: TokenSet[] = []
-  const providers = { acme: withApi(acme), gh: withApi(gh) }
-  const { app, url } = await start(t, new JsonStore(), providers, (tokens) => { handed.push(tokens) })
-  await new Browser().login(`${url}/login/acme`)
+  const { app } = await loggedInApp(t, {
+    at: acme,
+    providers: () => ({ acme: withApi(acme), gh: withApi(gh) }),
+    oauth: { defaultProvider: 'acme', onTokens: (tokens) => { handed.push(tokens) } }
+  })
   const [tokens] = handed
   const foreign = app.oauth.provider('gh').session({ tokens: tokens! })
   await t.rejects(foreign.tokens(), { code: 'FST_OAUTH_LOGIN_ENDED' })
