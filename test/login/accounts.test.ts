@@ -1,5 +1,6 @@
 import t from 'tap'
 import type { FastifyInstance } from 'fastify'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { asJson, codeOf, loginApp, type LoginAppOptions } from '../helpers/login-app.ts'
 import { expireTokens, tokenRecords } from '../helpers/records.ts'
 
@@ -39,8 +40,7 @@ for (const [how, path] of Object.entries({
   'a call whose refresh is refused': '/tokens'
 })) {
   t.test(`the end of the account that was logged in with is the end of the whole login: ${how}`, async t => {
-    const { browser, url, provider, store } = await loginApp(t, twoProviders)
-    await browser.login(`${url}/login/acme`)
+    const { browser, url, provider, store } = await loggedInApp(t, { wrong: {}, ...twoProviders })
     await browser.get(`${url}/link/gh`)
     expireTokens(store)
     provider.wrong = { instead: { token: invalidGrant } }
@@ -58,8 +58,7 @@ for (const path of ['/guarded', '/guarded/gh', '/tokens/gh', '/refresh/gh', '/to
   t.test(
     `the end of the account that was logged in with, in another process, is the end of the whole login (${path})`,
     async t => {
-      const { browser, url, store } = await loginApp(t, twoProviders)
-      await browser.login(`${url}/login/acme`)
+      const { browser, url, store } = await loggedInApp(t, { wrong: {}, ...twoProviders })
       const [acme] = tokenRecords(store).keys()
       await browser.get(`${url}/link/gh`)
       store.records.delete(acme!)
@@ -72,8 +71,7 @@ for (const path of ['/guarded', '/guarded/gh', '/tokens/gh', '/refresh/gh', '/to
 }
 
 t.test('the end of an added account leaves the login and the others', async (t) => {
-  const { browser, url, provider, store } = await loginApp(t, twoProviders)
-  await browser.login(`${url}/login/acme`)
+  const { browser, url, provider, store } = await loggedInApp(t, { wrong: {}, ...twoProviders })
   await browser.get(`${url}/link/gh`)
   provider.wrong = { instead: { token: invalidGrant } }
   t.equal(codeOf(await browser.get(`${url}/refresh/gh`, asJson)), 'FST_OAUTH_LOGIN_ENDED')
@@ -105,7 +103,9 @@ t.test(
 )
 
 t.test('request.oauth calls as the user who is logged in, though the default provider is the app\'s own', async (t) => {
-  const { browser, url, provider } = await loginApp(t, {
+  const { browser, url, provider } = await loggedInApp(t, {
+    wrong: {},
+    login: 'gh',
     providers: ({ providerOptions, issuer }) => ({
       gh: { ...providerOptions, resourceServers: [issuer] },
       service: { ...providerOptions, scope: [], grantType: 'client_credentials', resourceServers: [issuer] }
@@ -113,7 +113,6 @@ t.test('request.oauth calls as the user who is logged in, though the default pro
     oauth: { defaultProvider: 'service' },
     setup: (app) => { app.get('/call', async (request) => request.oauth.get('userinfo').json()) }
   })
-  await browser.login(`${url}/login/gh`)
   provider.requests.length = 0
   t.match((await browser.get(`${url}/call`)).json(), { sub: 'alice' })
   t.equal(provider.asked('token').length, 0, 'no token of the app\'s own was asked for')

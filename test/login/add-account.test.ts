@@ -1,7 +1,7 @@
 import t from 'tap'
 import { Browser } from '../helpers/browser.ts'
-import { buildApp } from '../helpers/build-app.ts'
-import { callbackUrl, loginApp } from '../helpers/login-app.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { appAt, callbackUrl, loginApp } from '../helpers/login-app.ts'
 import { startProvider } from '../helpers/provider.ts'
 import { tokenRecords } from '../helpers/records.ts'
 
@@ -10,8 +10,9 @@ import { tokenRecords } from '../helpers/records.ts'
 t.test('an account is added to a login only by the session that asked for it', async t => {
   const provider = await startProvider(t)
   const other = await startProvider(t)
-  const { url } = await buildApp(t, {
-    oauth: { providers: { acme: provider.providerOptions, other: other.providerOptions }, defaultProvider: 'acme' },
+  const { browser, url } = await appAt(t, provider, {
+    providers: ({ providerOptions }) => ({ acme: providerOptions, other: other.providerOptions }),
+    oauth: { defaultProvider: 'acme' },
     setup: app => {
       app.get('/link', async (request, reply) =>
         request.oauth.login(reply, { provider: 'other', link: true, returnTo: '/accounts' })
@@ -22,7 +23,6 @@ t.test('an account is added to a login only by the session that asked for it', a
       app.get('/other', async request => request.oauth.using('other').get('me').json())
     }
   })
-  const browser = new Browser()
   t.equal((await browser.get(`${url}/link`)).status, 401, 'no user to add it to')
   await browser.login(`${url}/login/acme`)
   const page = await browser.login(`${url}/link`, { user: 'bob' })
@@ -44,7 +44,8 @@ t.test(
   'account linking: another user of the provider of the login gets a session of their own, and no ' +
     'account of the one before',
   async t => {
-    const { browser, url, provider, store } = await loginApp(t, {
+    const { browser, url, provider, store } = await loggedInApp(t, {
+      wrong: {},
       providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions }),
       setup: app => {
         app.get<{ Params: { name: string } }>('/link/:name', async (request, reply) =>
@@ -55,7 +56,6 @@ t.test(
         )
       }
     })
-    await browser.login(`${url}/login/acme`)
     await browser.get(`${url}/link/other`)
     t.strictSame(
       (await browser.get(`${url}/link/acme`)).json(),
@@ -109,7 +109,8 @@ for (const [what, between] of Object.entries({
 }
 
 t.test('account linking: onLogin that throws adds nothing, and takes nothing away', async t => {
-  const { browser, url, store, userOf } = await loginApp(t, {
+  const { browser, url, store, userOf, link } = await loggedInApp(t, {
+    wrong: {},
     providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions }),
     oauth: {
       onLogin: (_request, _reply, { provider }) => {
@@ -117,15 +118,13 @@ t.test('account linking: onLogin that throws adds nothing, and takes nothing awa
       }
     },
     setup: app => {
-      app.get('/link', async (request, reply) => request.oauth.login(reply, { provider: 'other', link: true }))
       app.get('/accounts', async request =>
         request.oauth.accounts.map(({ provider, user }) => `${provider}:${user?.id}`)
       )
       app.get('/token', async request => ({ token: (await request.oauth.tokens()).accessToken.length > 0 }))
     }
   })
-  await browser.login(`${url}/login/acme`)
-  t.equal((await browser.get(`${url}/link`)).status, 500)
+  t.equal((await link('other')).status, 500)
   t.strictSame((await browser.get(`${url}/accounts`)).json(), ['acme:alice'])
   t.equal(await userOf(browser), 'alice')
   t.strictSame((await browser.get(`${url}/token`)).json(), { token: true })
