@@ -3,14 +3,12 @@ import type { FastifyInstance } from 'fastify'
 import { createClient } from 'redis'
 import t, { type Test } from 'tap'
 import { redisStore } from '../../lib/redis.ts'
-import { Browser } from '../helpers/browser.ts'
-import { buildApp } from '../helpers/build-app.ts'
 import { deferred, Gate } from '../helpers/gate.ts'
-import { startMisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import { startRedis } from '../helpers/redis.ts'
 import { RedisSessionStore } from '../helpers/redis-session-store.ts'
 import { JsonStore } from '../helpers/stores.ts'
-import { callbackUrl, loginApp } from '../helpers/login-app.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { appAt, callbackUrl } from '../helpers/login-app.ts'
 
 // A session that a login or a logout has ended stays ended, whatever slower requests do with it: on the store that
 // @fastify/session brings, on Redis, and on a store that has get, set and destroy and no more.
@@ -47,12 +45,12 @@ const kinds: Record<string, (t: Test) => Promise<Sessions | undefined>> = {
 
 /** Alice, logged in, on an app with a request that takes as long as its gate. */
 async function start (t: Test, sessions: Sessions, rolling: boolean) {
-  const provider = await startMisbehavingProvider(t)
   const slow = new Gate()
   const destroyed = new Gate()
   const over = new Map(['/slow', '/hijacked'].map(path => [path, deferred()]))
-  const { url } = await buildApp(t, {
-    oauth: { providers: { acme: provider.providerOptions }, ...sessions.oauth },
+  const { url, browser } = await loggedInApp(t, {
+    wrong: {},
+    oauth: sessions.oauth,
     session: { store: sessions.store as never, rolling },
     setup: (app: FastifyInstance) => {
       // Registered after the plugin's own, which is the last that sees a hijacked reply.
@@ -79,8 +77,6 @@ async function start (t: Test, sessions: Sessions, rolling: boolean) {
       })
     }
   })
-  const browser = new Browser()
-  await browser.login(`${url}/login/acme`)
   const copy = browser.copy()
   /** The old cookie does not log in, and nothing is left in the store. */
   const assertDead = async (t: Test) => {
@@ -196,7 +192,6 @@ for (const [name, open] of Object.entries(kinds)) {
 }
 
 t.test('a slower request on another process does not even write the session that a logout has ended', async (t) => {
-  const provider = await startMisbehavingProvider(t)
   const slow = new Gate()
   const shared = new JsonStore()
   const there = Object.assign(new JsonStore(), { records: shared.records })
@@ -207,11 +202,9 @@ t.test('a slower request on another process does not even write the session that
       return 'done'
     })
   }
-  const oauth = { providers: { acme: provider.providerOptions }, baseUrl: () => here.url }
-  const here = await buildApp(t, { oauth, setup, session: { store: shared } })
-  const elsewhere = await buildApp(t, { oauth, setup, session: { store: there } })
-  const browser = new Browser()
-  await browser.login(`${here.url}/login/acme`)
+  const here = await loggedInApp(t, { wrong: {}, setup, session: { store: shared } })
+  const { browser, provider } = here
+  const elsewhere = await appAt(t, provider, { oauth: { baseUrl: here.url }, setup, session: { store: there } })
   const late = browser.get(`${elsewhere.url}/slow`)
   await slow.arrived
   await browser.post(`${here.url}/logout`, { redirect: 'manual' })
@@ -227,7 +220,8 @@ t.test('a slower request on another process does not even write the session that
 t.test('a login that fails leaves the browser the cookie of a login that another tab has finished', async (t) => {
   const gate = new Gate()
   let isHeld = false
-  const { browser, url, userOf } = await loginApp(t, {
+  const { browser, url, userOf } = await loggedInApp(t, {
+    wrong: {},
     session: { saveUninitialized: true },
     oauth: {
       onLogin: async () => {
@@ -238,7 +232,6 @@ t.test('a login that fails leaves the browser the cookie of a login that another
       }
     }
   })
-  await browser.login(`${url}/login/acme`)
   const failing = await callbackUrl(browser, `${url}/login/acme`)
   const good = await callbackUrl(browser, `${url}/login/acme`)
   isHeld = true

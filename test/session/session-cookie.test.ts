@@ -2,11 +2,10 @@ import t from 'tap'
 import { Signer } from '@fastify/cookie'
 import type { FastifyInstance } from 'fastify'
 import { MemoryTokenStore } from '../../lib/tokens/stores/memory-store.ts'
-import { Browser } from '../helpers/browser.ts'
-import { buildApp, SESSION_SECRET } from '../helpers/build-app.ts'
+import { SESSION_SECRET } from '../helpers/build-app.ts'
 import { Gate } from '../helpers/gate.ts'
-import { startMisbehavingProvider } from '../helpers/misbehaving-provider.ts'
-import { JsonStore } from '../helpers/stores.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { appAt, loginApp } from '../helpers/login-app.ts'
 
 // Which session cookie a browser is left with by answers that come late, and which cookies are none of the plugin's
 // business.
@@ -33,17 +32,13 @@ for (const cookiePrefix of ['', 's:', 'app-']) {
   t.test(
     `a login after the session secret was rotated is not undone by a slower request (prefix "${cookiePrefix}")`,
     async t => {
-      const provider = await startMisbehavingProvider(t)
-      const oauth = { providers: { acme: provider.providerOptions } }
-      const store = new JsonStore()
       const slow = new Gate()
-      const before = await buildApp(t, { oauth, session: { store, cookiePrefix }, setup: routes(slow) })
-      const after = await buildApp(t, {
-        oauth,
+      const before = await loginApp(t, { session: { cookiePrefix }, setup: routes(slow) })
+      const { browser, provider, store } = before
+      const after = await appAt(t, provider, {
         session: { store, cookiePrefix, secret: [NEW_SECRET, SESSION_SECRET] },
         setup: routes(slow)
       })
-      const browser = new Browser()
       const old = (await browser.get(`${before.url}/write`)).text
       const answer = browser.get(`${after.url}/slow`)
       await slow.arrived
@@ -57,14 +52,8 @@ for (const cookiePrefix of ['', 's:', 'app-']) {
 }
 
 t.test('a login outlives a rotation of the session secret, and ends with a logout', async (t) => {
-  const provider = await startMisbehavingProvider(t)
-  const oauth = { providers: { acme: provider.providerOptions } }
-  const store = new JsonStore()
-  const session = { store, rolling: false }
-  const before = await buildApp(t, { oauth, session })
-  const after = await buildApp(t, { oauth, session: { ...session, secret: [NEW_SECRET, SESSION_SECRET] } })
-  const browser = new Browser()
-  await browser.login(`${before.url}/login/acme`)
+  const { browser, provider, store } = await loggedInApp(t, { wrong: {}, session: { rolling: false } })
+  const after = await appAt(t, provider, { session: { store, rolling: false, secret: [NEW_SECRET, SESSION_SECRET] } })
   const cookie = browser.cookie('sessionId')
   for (let times = 0; times < 2; times++) t.strictSame((await browser.get(after.url)).json(), { user: 'alice' })
   t.equal(browser.cookie('sessionId'), cookie)
@@ -79,19 +68,15 @@ for (const down of [false, true]) {
     t.test(
       `the app clears a cookie of its own with value "${value}" while the token store is ${down ? 'down' : 'up'}`,
       async t => {
-        const provider = await startMisbehavingProvider(t)
         const tokenStore = new MemoryTokenStore()
         if (down) {
           for (const method of ['get', 'set', 'consume', 'touch', 'delete'] as const) {
             tokenStore[method] = async () => { throw new Error('down') }
           }
         }
-        const { url } = await buildApp(t, {
-          oauth: { providers: { acme: provider.providerOptions }, tokenStore },
-          setup: routes(new Gate())
-        })
+        const { browser, url } = await loginApp(t, { oauth: { tokenStore }, setup: routes(new Gate()) })
         const headers = { cookie: `remember=${encodeURIComponent(value)}` }
-        t.match((await new Browser().get(`${url}/forget`, { headers })).headers['set-cookie'], [/^remember=;/])
+        t.match((await browser.get(`${url}/forget`, { headers })).headers['set-cookie'], [/^remember=;/])
       }
     )
   }
@@ -102,14 +87,7 @@ for (const rolling of [true, false]) {
     `an anonymous session does not take the place of a login that came after its request (rolling ${rolling})`,
     async t => {
       const slow = new Gate()
-      const provider = await startMisbehavingProvider(t)
-      const { url, store } = await buildApp(t, {
-        oauth: { providers: { acme: provider.providerOptions } },
-        session: { rolling },
-        setup: routes(slow)
-      })
-      const browser = new Browser()
-      await browser.login(`${url}/login/acme`)
+      const { browser, url, store } = await loggedInApp(t, { wrong: {}, session: { rolling }, setup: routes(slow) })
       const copy = browser.copy()
       await browser.post(`${url}/logout`)
       // Sent with the cookie of before the logout, and loaded after it: to the session plugin a new visitor.
@@ -131,13 +109,7 @@ for (const rolling of [true, false]) {
   t.test(
     `a request sent before a login that is loaded after it does not take its place either (rolling ${rolling})`,
     async t => {
-      const provider = await startMisbehavingProvider(t)
-      const { url } = await buildApp(t, {
-        oauth: { providers: { acme: provider.providerOptions } },
-        session: { rolling },
-        setup: routes(new Gate())
-      })
-      const browser = new Browser()
+      const { browser, url } = await loginApp(t, { session: { rolling }, setup: routes(new Gate()) })
       await browser.get(`${url}/write`)
       const copy = browser.copy()
       await browser.login(`${url}/login/acme`)
@@ -147,12 +119,7 @@ for (const rolling of [true, false]) {
 }
 
 t.test('a visitor whose session has expired or was never there gets a new one', async (t) => {
-  const provider = await startMisbehavingProvider(t)
-  const { url, store } = await buildApp(t, {
-    oauth: { providers: { acme: provider.providerOptions } },
-    setup: routes(new Gate())
-  })
-  const browser = new Browser()
+  const { browser, url, store } = await loginApp(t, { setup: routes(new Gate()) })
   await browser.get(`${url}/write`)
   const expired = browser.cookie('sessionId')
   store.records.clear()

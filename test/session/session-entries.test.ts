@@ -5,8 +5,9 @@ import type { FastifyInstance } from 'fastify'
 import { SessionTokenStore } from '../../lib/tokens/stores/session-store.ts'
 import { TOMBSTONE_MS } from '../../lib/tokens/stores/token-store.ts'
 import { Browser } from '../helpers/browser.ts'
-import { buildApp, SESSION_SECRET } from '../helpers/build-app.ts'
-import { startMisbehavingProvider } from '../helpers/misbehaving-provider.ts'
+import { SESSION_SECRET } from '../helpers/build-app.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { appAt } from '../helpers/login-app.ts'
 import { JsonStore } from '../helpers/stores.ts'
 
 // What the plugin keeps in the session store, beside the sessions.
@@ -34,15 +35,8 @@ const sessionRoutes = (app: FastifyInstance) => {
   app.get('/guarded', { onRequest: app.oauth.requireLogin() }, async () => 'in')
 }
 
-async function start (t: Test, session: object) {
-  const provider = await startMisbehavingProvider(t)
-  const built = await buildApp(t, {
-    session: { rolling: false, ...session },
-    setup: sessionRoutes,
-    oauth: { providers: { acme: { ...provider.providerOptions, resourceServers: [`${provider.issuer}/api/`] } } }
-  })
-  return { ...built, provider, browser: new Browser() }
-}
+const start = async (t: Test, session: object) =>
+  await loggedInApp(t, { wrong: {}, session: { rolling: false, ...session }, setup: sessionRoutes })
 
 /** A browser whose session cookie is a chosen id, signed by the app as another cookie of its own. */
 function visitor (browser: Browser, sessionId: string): Browser {
@@ -74,7 +68,6 @@ for (const [name, open] of Object.entries(stores)) {
   t.test(`${name}: an id of the plugin's own that is signed as a session cookie opens no session`, async (t) => {
     const { session, ids, value } = open()
     const { app, url, browser } = await start(t, session)
-    await browser.login(`${url}/login/acme`)
     await browser.get(`${url}/login/acme`, { redirect: 'manual' })
     await browser.login(`${url}/login/acme`)
     const own = ids().filter(id => id.startsWith('oauth:'))
@@ -97,7 +90,6 @@ for (const [name, open] of Object.entries(stores)) {
 t.test('a store that takes two ways to write an id for one opens no session either', async (t) => {
   const store = new LaxStore()
   const { url, browser } = await start(t, { store })
-  await browser.login(`${url}/login/acme`)
   for (const id of [...store.records.keys()].filter(id => id.startsWith('oauth:'))) {
     for (const way of [id.toUpperCase(), `${id} `]) {
       const seen = (await visitor(browser, way).get(`${url}/session`)).json<Record<string, unknown>>()
@@ -109,25 +101,22 @@ t.test('a store that takes two ways to write an id for one opens no session eith
 
 t.test('a store that is known with the first request only: an id of the plugin\'s own opens no session', async (t) => {
   const store = new JsonStore()
-  const first = await start(t, { store })
-  await first.browser.login(`${first.url}/login/acme`)
+  const { browser, provider } = await start(t, { store })
   let ids = 0
   // The id generator of the app's own fails without a real request, so no session can be made on trial.
   const idGenerator = (request?: { ip?: string }) => {
     if (request?.ip === undefined) throw new Error('no request')
     return `${request.ip}-${ids++}-${'x'.repeat(30)}`
   }
-  const provider = await startMisbehavingProvider(t)
   // Without the first app's guard: its own copy of the same data.
   const copy = new JsonStore()
   for (const [id, json] of store.records) copy.records.set(id, json)
-  const { url } = await buildApp(t, {
+  const { url } = await appAt(t, provider, {
     session: { store: copy, rolling: false, idGenerator: idGenerator as never },
-    setup: sessionRoutes,
-    oauth: { providers: { acme: provider.providerOptions } }
+    setup: sessionRoutes
   })
   const list = [...copy.records.keys()].find(id => id.startsWith('oauth:user:'))!
-  const seen = (await visitor(first.browser, list).get(`${url}/session`)).json<Record<string, unknown>>()
+  const seen = (await visitor(browser, list).get(`${url}/session`)).json<Record<string, unknown>>()
   t.not(seen.id, list)
   t.notMatch(seen, { record: {} })
 })
@@ -156,8 +145,7 @@ for (const [member, lifeOf] of Object.entries(lifetimes)) {
         this.set(id, session, callback)
       }
     }
-    const { url, browser } = await start(t, { store: new Store(), cookie: { secure: false, maxAge: thirtyDays } })
-    await browser.login(`${url}/login/acme`)
+    await start(t, { store: new Store(), cookie: { secure: false, maxAge: thirtyDays } })
     const kept = [...lives].filter(([id]) => !id.startsWith('oauth:login:') && !id.startsWith('oauth:dead:'))
     t.equal(kept.length, 3, 'the session, its tokens, and the list of the user\'s logins')
     for (const [id, life] of kept) t.ok(Math.abs(life - thirtyDays) < 60_000, `${id.slice(0, 11)}… ${life}`)
