@@ -1,5 +1,6 @@
 import t from 'tap'
 import type { FastifyInstance } from 'fastify'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { asJson, callbackUrl, codeOf, loginApp, pendingLogins, type LoginAppOptions } from '../helpers/login-app.ts'
 
 // What other sites, and what is embedded in any page, can make a browser do.
@@ -26,8 +27,7 @@ for (const [what, options] of Object.entries({
 })) {
   for (const name of ['gh', 'acme']) {
     t.test(`a link to ${name} that ${what} starts does not go to the provider unasked`, async (t) => {
-      const { browser, url, provider, store } = await loginApp(t, twoProviders)
-      await browser.login(`${url}/login/acme`)
+      const { browser, url, provider, store } = await loggedInApp(t, { wrong: {}, ...twoProviders })
       const asked = provider.asked('authorization').length
       const page = await browser.get(`${url}/link/${name}`, options)
       t.match(page, {
@@ -47,8 +47,7 @@ for (const [what, options] of Object.entries({
 }
 
 t.test('a link that another site posts, or starts from a script, is an error', async (t) => {
-  const { browser, url, provider } = await loginApp(t, twoProviders)
-  await browser.login(`${url}/login/acme`)
+  const { browser, url, provider } = await loggedInApp(t, { wrong: {}, ...twoProviders })
   const asked = provider.asked('authorization').length
   for (const page of [
     await browser.post(`${url}/link`, { ...elsewhere, json: {}, redirect: 'manual' }),
@@ -73,8 +72,7 @@ for (const [what, headers] of Object.entries({
   }
 })) {
   t.test(`a link from ${what} goes to the provider`, async (t) => {
-    const { browser, url } = await loginApp(t, twoProviders)
-    await browser.login(`${url}/login/acme`)
+    const { browser, url } = await loggedInApp(t, { wrong: {}, ...twoProviders })
     t.strictSame((await browser.get(`${url}/link/gh`, { headers })).json(), ['acme', 'gh'])
   })
 }
@@ -89,8 +87,7 @@ for (const [what, headers] of Object.entries({
     t.test(
       `${what} on ${from === undefined ? 'a page of the app' : 'another site'} neither begins a login nor finishes one`,
       async t => {
-        const { browser, url, provider, store } = await loginApp(t, twoProviders)
-        await browser.login(`${url}/login/acme`)
+        const { browser, url, provider, store } = await loggedInApp(t, { wrong: {}, ...twoProviders })
         await browser.get(`${url}/fill`)
         const options = { headers, from: from ?? url, redirect: 'manual' } as const
         const begun = await browser.get(`${url}/login/gh`, options)
@@ -117,8 +114,7 @@ for (const [what, headers] of Object.entries({
 }
 
 t.test('a login that another site starts, and the user declines, leaves the one before as it was', async (t) => {
-  const { browser, url, provider } = await loginApp(t, twoProviders)
-  await browser.login(`${url}/login/acme`)
+  const { browser, url, provider } = await loggedInApp(t, { wrong: {}, ...twoProviders })
   await browser.get(`${url}/fill`)
   provider.wrong = { callback: (params) => { params.delete('code'); params.set('error', 'access_denied') } }
   t.equal((await browser.get(`${url}/login/acme`, elsewhere)).status, 403)

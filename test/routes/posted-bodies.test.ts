@@ -2,6 +2,7 @@ import formbody from '@fastify/formbody'
 import { type FastifyRequest } from 'fastify'
 import t from 'tap'
 import { callbackParams } from '../../lib/routes/reply.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { loginApp } from '../helpers/login-app.ts'
 
 // Bodies that anonymous clients post to the routes.
@@ -91,8 +92,7 @@ const odd: Record<string, [type: string | undefined, body: string]> = {
 
 for (const [what, [type, body]] of Object.entries(odd)) {
   t.test(`a logout is carried out whatever comes with it: ${what}`, async (t) => {
-    const { app, browser, url, userOf } = await loginApp(t)
-    await browser.login(`${url}/login/acme`)
+    const { app, browser, url, userOf } = await loggedInApp(t, { wrong: {} })
     const cookies = Object.fromEntries(browser.cookies.map(({ name, value }) => [name, value]))
     const headers = { origin: url, accept: 'application/json', ...(type !== undefined && { 'content-type': type }) }
     const answer = await app.inject({ method: 'POST', url: '/logout', cookies, headers, payload: body })
@@ -103,8 +103,7 @@ for (const [what, [type, body]] of Object.entries(odd)) {
 }
 
 t.test('a logout that another site sends is refused whatever comes with it', async (t) => {
-  const { app, browser, url, userOf } = await loginApp(t)
-  await browser.login(`${url}/login/acme`)
+  const { app, browser, userOf } = await loggedInApp(t, { wrong: {} })
   const cookies = Object.fromEntries(browser.cookies.map(({ name, value }) => [name, value]))
   for (const type of ['application/json', 'text/plain', 'multipart/form-data; boundary=b']) {
     const { statusCode } = await app.inject({

@@ -2,10 +2,9 @@ import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { Browser } from '../helpers/browser.ts'
-import { buildApp } from '../helpers/build-app.ts'
 import { captureLog } from '../helpers/log.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { asJson, callbackUrl, codeOf, loginApp, type LoginApp, type LoginAppOptions } from '../helpers/login-app.ts'
-import { startMisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import { tokenRecords } from '../helpers/records.ts'
 
 // requireLogin: which requests pass, which are sent to log in, which are refused.
@@ -59,8 +58,7 @@ for (const [what, method, headers] of [
 }
 
 t.test('a logged-in user passes; with another provider only where none is named', async t => {
-  const { browser, url } = await loginApp(t, members)
-  await browser.login(`${url}/login/other`)
+  const { browser, url } = await loggedInApp(t, { wrong: {}, login: 'other', ...members })
   t.equal((await browser.get(`${url}/members`)).text, 'members only')
   t.equal((await browser.get(`${url}/acme`, asJson)).status, 401)
   await browser.login(`${url}/login/acme`)
@@ -68,8 +66,7 @@ t.test('a logged-in user passes; with another provider only where none is named'
 })
 
 t.test('a login whose tokens another process has taken away does not pass, and is none any more', async t => {
-  const { browser, url, store } = await loginApp(t, members)
-  await browser.login(`${url}/login/acme`)
+  const { browser, url, store } = await loggedInApp(t, { wrong: {}, ...members })
   t.equal((await browser.get(`${url}/members`)).status, 200)
   for (const id of tokenRecords(store).keys()) store.records.delete(id)
   t.equal((await browser.get(`${url}/members`, asJson)).status, 401)
@@ -77,8 +74,7 @@ t.test('a login whose tokens another process has taken away does not pass, and i
 })
 
 t.test('where the store fails, no request passes, and no user is logged out', async t => {
-  const { browser, url, store, userOf } = await loginApp(t, members)
-  await browser.login(`${url}/login/acme`)
+  const { browser, url, store, userOf } = await loggedInApp(t, { wrong: {}, ...members })
   const held = store.holdNext('get', id => tokenRecords(store).has(id))
   const answer = browser.get(`${url}/members`, asJson)
   await held.arrived
@@ -293,9 +289,7 @@ t.test(
 )
 
 t.test('a guard of one registration lets the routes of another one pass', async t => {
-  const provider = await startMisbehavingProvider(t)
-  const { app } = await buildApp(t, {
-    oauth: { providers: { acme: provider.providerOptions } },
+  const { app, provider } = await loginApp(t, {
     setup: app => {
       app.addHook('onRequest', app.oauth.requireLogin())
       app.register(async scope => { scope.get('/x', async () => 'x') }, { prefix: '/scope' })
@@ -321,14 +315,14 @@ t.test('where a route has no session, a guard says so in place of a redirect loo
 
 /** An app whose clock can be set on, as far as the tokens of a login are concerned: their record says when they end. */
 async function withExpiredToken (t: Test, options: LoginAppOptions = {}) {
-  const app = await loginApp(t, {
+  const app = await loggedInApp(t, {
+    wrong: {},
     ...options,
     setup: app => {
       app.get('/members', { onRequest: app.oauth.requireLogin() }, async request => request.oauth.user?.id)
       options.setup?.(app)
     }
   })
-  await app.browser.login(`${app.url}/login/acme`)
   const [id] = tokenRecords(app.store).keys()
   const expire = (expiresAt = Math.floor(Date.now() / 1000) - 5) => {
     const envelope = app.store.peek(id!)!
@@ -431,19 +425,17 @@ t.test(
 t.test(
   'an account that was added to a login is added again when its token has ended, and the login goes on',
   async t => {
-    const { browser, url, store, provider, userOf } = await loginApp(t, {
+    const { browser, url, store, provider, userOf, link } = await loggedInApp(t, {
       wrong: noRefreshToken,
       providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions }),
       setup: app => {
-        app.get('/link', async (request, reply) => request.oauth.login(reply, { provider: 'other', link: true }))
         app.get('/other', { onRequest: app.oauth.requireLogin({ provider: 'other' }) }, async request => ({
           active: request.oauth.provider,
           accounts: request.oauth.accounts.length
         }))
       }
     })
-    await browser.login(`${url}/login/acme`)
-    await browser.login(`${url}/link`)
+    await link('other')
     for (const id of tokenRecords(store).keys()) {
       const envelope = store.peek(id)!
       if (envelope.record.provider !== 'other') continue

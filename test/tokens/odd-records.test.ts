@@ -6,6 +6,7 @@ import type { StoredRecord, TokenStore } from '../../lib/index.ts'
 import { redisStore } from '../../lib/redis.ts'
 import { Browser } from '../helpers/browser.ts'
 import { captureLog } from '../helpers/log.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { asJson, callbackUrl, codeOf, loginApp, type LoginApp } from '../helpers/login-app.ts'
 import { startRedis } from '../helpers/redis.ts'
 import { JsonStore } from '../helpers/stores.ts'
@@ -206,8 +207,8 @@ t.test('a session store that fails to read its JSON: the log has no piece of it'
     }
   }
   const store = new Unreadable()
-  const { url, browser } = await loginApp(t, { setup: routes, fastify: { logger: log.logger }, session: { store } })
-  await browser.login(`${url}/login/acme`)
+  const options = { setup: routes, fastify: { logger: log.logger }, session: { store } }
+  const { url, browser } = await loggedInApp(t, { wrong: {}, ...options })
   store.broken = true
   t.equal(codeOf(await browser.get(`${url}/tokens`, asJson)), 'FST_OAUTH_STORE_UNAVAILABLE')
   t.notMatch(JSON.stringify([log.lines, browser.history.at(-1)?.text]), SECRET.slice(0, 10))
@@ -216,8 +217,7 @@ t.test('a session store that fails to read its JSON: the log has no piece of it'
 t.test('a record that cannot be read is told once', async (t) => {
   const log = captureLog()
   const options = { setup: routes, fastify: { logger: log.logger }, session: { rolling: false } }
-  const { url, browser, store } = await loginApp(t, options)
-  await browser.login(`${url}/login/acme`)
+  const { url, browser, store } = await loggedInApp(t, { wrong: {}, ...options })
   for (const id of store.records.keys()) if (kinds.tokens.test(id)) store.records.set(id, '[]')
   const copy = browser.cookies
   for (let times = 0; times < 3; times++) {
