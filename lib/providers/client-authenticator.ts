@@ -1,8 +1,8 @@
 import type { ClientAuth } from 'oauth4webapi'
 import { InvalidOptionsError } from '../errors.ts'
+import type { ClientAssertion, privateKeyJwt } from '../oauth/client-assertion.ts'
 import {
-  type ClientAssertion, type ClientAuthenticationFunction,
-  clientIdOnly, clientSecretBasic, clientSecretJwt, clientSecretPost, privateKeyJwt
+  type ClientAuthenticationFunction, clientIdOnly, clientSecretBasic, clientSecretPost
 } from '../oauth/client-authentication.ts'
 import type { AuthorizationServerMetadata } from '../oauth/discovery.ts'
 import type { ProviderConfig } from './config.ts'
@@ -46,13 +46,17 @@ export class ClientAuthenticator {
     const { clientId, clientSecret, clientAuthentication, clientPrivateKey } = this.#config
     if (typeof clientAuthentication === 'function') return custom(clientAuthentication, url)
     if (clientAuthentication === 'private_key_jwt') {
+      const { privateKeyJwt } = await import('../oauth/client-assertion.ts')
       this.#signAssertion ??= privateKeyJwt(clientPrivateKey!)
       return this.#signAssertion(await this.#assertion(url))
     }
     if (clientSecret === undefined || clientAuthentication === 'none' || clientAuthentication === 'tls_client_auth') {
       return clientIdOnly(clientId)
     }
-    if (clientAuthentication === 'client_secret_jwt') return clientSecretJwt(clientSecret, await this.#assertion(url))
+    if (clientAuthentication === 'client_secret_jwt') {
+      const { clientSecretJwt } = await import('../oauth/client-assertion.ts')
+      return clientSecretJwt(clientSecret, await this.#assertion(url))
+    }
     if (clientAuthentication === 'client_secret_post' || this.#prefersPost) {
       return clientSecretPost(clientId, clientSecret)
     }
