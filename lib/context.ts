@@ -22,7 +22,7 @@ import { encryptedStore } from './tokens/stores/encrypted-store.ts'
 import { SessionTokenStore } from './tokens/stores/session-store.ts'
 import type { TokenStore } from './tokens/stores/token-store.ts'
 import { systemClock } from './util/clock.ts'
-import { errorForLog } from './util/logger.ts'
+import { errorForLog, type Logger, logOf } from './util/logger.ts'
 
 /** What the plugin's parts share: made once at registration. */
 export interface PluginContext extends SessionContext {
@@ -40,14 +40,14 @@ const RECORD_KINDS = { tokens: isTokenRecord, login: isPendingLogin, user: isUse
 
 /** Makes what one registration of the plugin needs. @throws FST_OAUTH_INVALID_OPTIONS */
 export function createContext (app: FastifyInstance, config: Configuration): PluginContext {
-  const { log } = app
+  const log = logOf(app)
   const clock = systemClock
   const transport = new Transport(config.dispatcher)
   const sessionStore = new HostSessionStore(app, (id, session) => isLateSave(context, id, session))
-  const store = createStore(app, config, sessionStore)
+  const store = createStore(log, config, sessionStore)
   const records = new TokenRecords(store, clock.monotonic, provider => {
     log.warn(
-      { provider },
+      { event: 'token_writes_lost', provider },
       'the token store had lost writes that it had acknowledged (a failover, or a restart); what this process saw ' +
         'was restored'
     )
@@ -94,23 +94,24 @@ export function createContext (app: FastifyInstance, config: Configuration): Plu
 
 /** The token store with a time limit, encryption where there are keys, and without records that cannot be read. */
 function createStore (
-  { log }: FastifyInstance, { tokenStore, encryptionKeys }: Configuration, sessionStore: HostSessionStore
+  log: Logger, { tokenStore, encryptionKeys }: Configuration, sessionStore: HostSessionStore
 ): TokenStore {
   const plain = tokenStore ?? new SessionTokenStore(() => sessionStore.get())
   const store = encryptionKeys === undefined
     ? plain
     : encryptedStore(plain, encryptionKeys, (provider) => {
       const message = 'a stored login cannot be decrypted with any of encryptionKeys; its user has to log in again'
-      log.warn({ provider }, message)
+      log.warn({ event: 'record_not_decrypted', provider }, message)
     })
   return checkedStore(store, {
     timeoutMs: STORE_MS,
     isOfKind: RECORD_KINDS,
     onFailure: (method, cause) => {
-      log.error({ err: errorForLog(cause), method }, 'the token store failed')
+      log.error({ event: 'token_store_failed', err: errorForLog(cause), method }, 'the token store failed')
     },
     onUnreadable: (kind) => {
-      log.warn({ kind }, 'the token store holds something else under the id of a record; it is treated as missing')
+      const message = 'the token store holds something else under the id of a record; it is treated as missing'
+      log.warn({ event: 'record_not_read', kind }, message)
     }
   })
 }

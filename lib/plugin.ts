@@ -50,7 +50,7 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
     const lost = context.records.unsaved
     if (lost > 0) {
       const message = 'the store did not come back: refreshed tokens were not written, and their logins are lost'
-      app.log.error({ lost }, message)
+      context.log.error({ event: 'tokens_not_written', lost }, message)
     }
     await context.transport.close()
   })

@@ -14,7 +14,8 @@ export function announcer (context: PluginContext, { cookie }: HostApp): (base: 
     for (const provider of context.providers.values()) {
       const { name, config: { grantType } } = provider
       if (grantType === 'authorization_code' || grantType === 'implicit') {
-        context.log.info({ provider: name }, `register at ${name}: ${redirectUriOf(context, provider, base)}`)
+        const message = `register at ${name}: ${redirectUriOf(context, provider, base)}`
+        context.log.info({ event: 'redirect_uri_announced', provider: name }, message)
       }
     }
     if (base.protocol === 'https:' && cookie?.secure === false) warnOfInsecureCookie(context)
@@ -24,7 +25,8 @@ export function announcer (context: PluginContext, { cookie }: HostApp): (base: 
 /** Warns of options that are not the plugin's own and have no effect. */
 export function warnOfForeignOptions ({ log }: PluginContext, names: readonly string[]): void {
   if (names.length === 0) return
-  log.warn({}, `fastify-oauth-session leaves these options alone, which are not its own: ${names.join(', ')}`)
+  const message = `fastify-oauth-session leaves these options alone, which are not its own: ${names.join(', ')}`
+  log.warn({ event: 'options_ignored' }, message)
 }
 
 /** Warns of legacy grants. */
@@ -32,14 +34,14 @@ export function warnOfLegacyGrants ({ config, log }: PluginContext): void {
   for (const { name: provider, grantType } of config.providers.values()) {
     if (grantType === 'implicit') {
       log.warn(
-        { provider },
+        { event: 'legacy_grant_used', provider },
         "grantType 'implicit' puts tokens into the browser's address bar and is no longer recommended; use " +
           "'authorization_code', which protects its code with PKCE"
       )
     }
     if (grantType === 'password') {
       log.warn(
-        { provider },
+        { event: 'legacy_grant_used', provider },
         "grantType 'password' hands the user's password to this app and is no longer recommended; use " +
           "'authorization_code' where the provider has it"
       )
@@ -51,14 +53,16 @@ export function warnOfLegacyGrants ({ config, log }: PluginContext): void {
 export function inspectStores ({ config, sessionStore, log }: PluginContext): void {
   if (config.tokenStore === undefined && sessionStore.isShared === true) {
     log.warn(
-      {},
+      { event: 'token_store_unsafe' },
       'fastify-oauth-session keeps tokens in the session store: refreshes are coordinated within this process ' +
         'only. Where several processes share that store, give tokenStore: redisStore(client) from ' +
         'fastify-oauth-session/redis'
     )
   }
   config.tokenStore?.inspect?.().then(
-    findings => { for (const finding of findings) log.warn({}, `fastify-oauth-session: ${finding}`) },
+    findings => {
+      for (const finding of findings) log.warn({ event: 'token_store_unsafe' }, `fastify-oauth-session: ${finding}`)
+    },
     () => {}
   )
 }

@@ -10,6 +10,7 @@ import { commitLogin, type Login } from '../session/bind-login.ts'
 import { currentSession, sessionOf } from '../session/fastify-session.ts'
 import { linkAccount } from '../session/link-account.ts'
 import { shortHash } from '../util/random.ts'
+import { logOf } from '../util/logger.ts'
 import { sendFragmentRelay } from './implicit-page.ts'
 import { takePendingLogin } from './login-cookie.ts'
 import { publicPath } from './paths.ts'
@@ -31,7 +32,7 @@ export async function callbackRoute (
       returnTo = pending.returnTo
     })
   } catch (error) {
-    return await sendError(context, request, reply, error, { provider: name, returnTo })
+    return await sendError(context, request, reply, error, { event: 'login_failed', provider: name, returnTo })
   }
 }
 
@@ -65,7 +66,7 @@ export async function handleCallback (
     const location = finishedBefore(context, request, provider, params)
     if (location === undefined) throw error
     const message = 'the callback of a finished login was loaded again; nothing was done'
-    request.log.info({ provider: provider.name }, message)
+    logOf(request).info({ event: 'callback_repeated', provider: provider.name }, message)
     return reply.redirect(location, 302)
   }
   onTaken?.(pending)

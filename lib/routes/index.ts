@@ -9,7 +9,7 @@ import { loggedOutRoute, logoutPage, logoutRoute } from './logout.ts'
 import { passwordRoute } from './password-login.ts'
 import { literalRoute, pathBelow, routePattern } from './paths.ts'
 import { ownRoute, refuseHead } from './reply.ts'
-import { sendError } from './send-error.ts'
+import { type FailureEvent, sendError } from './send-error.ts'
 
 /** Bytes that a form of these routes may have; a provider's `form_post` with an ID token has some thousand. */
 const BODY_LIMIT = 65_536
@@ -33,11 +33,11 @@ export async function registerRoutes (app: FastifyInstance, context: PluginConte
   const routes = ownRoutes(app, context)
   // The app's own limit where it is the smaller one.
   const bodyLimit = Math.min(app.initialConfig.bodyLimit ?? BODY_LIMIT, BODY_LIMIT)
-  const answer = (handler: Handler) => async (request: FastifyRequest, reply: FastifyReply) => {
+  const answer = (handler: Handler, event: FailureEvent) => async (request: FastifyRequest, reply: FastifyReply) => {
     try {
       return await handler(context, request, reply)
     } catch (error) {
-      return await sendError(context, request, reply, error)
+      return await sendError(context, request, reply, error, { event })
     }
   }
   const atRegistration = app.errorHandler
@@ -54,6 +54,7 @@ export async function registerRoutes (app: FastifyInstance, context: PluginConte
       })
     }
     for (const { name, method, url, handler, withoutBody } of routes) {
+      const event = name === 'login' || name === 'callback' ? 'login_failed' : 'logout_failed'
       const options = context.config.routeOptions(name)
       scope.route({
         ...options,
@@ -63,12 +64,12 @@ export async function registerRoutes (app: FastifyInstance, context: PluginConte
         bodyLimit,
         exposeHeadRoute: false,
         logSerializers: { req: describeRequest, res: describeReply },
-        handler: answer(handler),
+        handler: answer(handler, event),
         errorHandler: (error, request, reply) => {
-          if (error instanceof OAuthError) return sendError(context, request, reply, error)
+          if (error instanceof OAuthError) return sendError(context, request, reply, error, { event })
           if (!isBodyError(error)) return leaveToApp(error, request, reply)
-          if (withoutBody === undefined) return sendError(context, request, reply, error)
-          return answer(withoutBody)(request, reply.code(200))
+          if (withoutBody === undefined) return sendError(context, request, reply, error, { event })
+          return answer(withoutBody, event)(request, reply.code(200))
         }
       })
     }
@@ -119,7 +120,7 @@ function registeredElsewhere (app: FastifyInstance, context: PluginContext): [st
     if (url !== undefined) found.push([url, name])
     else {
       context.log.warn(
-        { provider: name },
+        { event: 'redirect_uri_not_routed', provider: name },
         `no route of this scope can have the path of the redirectUri of provider "${name}"; ` +
           "call request.oauth.callback(reply) on a route of the app's own there"
       )

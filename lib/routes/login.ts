@@ -10,6 +10,7 @@ import type { ProviderClient } from '../providers/provider.ts'
 import { sessionOf } from '../session/fastify-session.ts'
 import { linkTarget } from '../session/link-account.ts'
 import { checkSessionCookie } from '../session/session-cookie.ts'
+import { errorForLog, logOf } from '../util/logger.ts'
 import { rememberLogin } from './login-cookie.ts'
 import { sendLoginForm } from './password-login.ts'
 import { loginPath, publicPath, redirectUriOf, requestedPath } from './paths.ts'
@@ -87,7 +88,7 @@ function askBeforeLink (
     { provider: provider.name, reason: 'link' })
   if (!isPageLoad(request)) throw error
   const { code, statusCode, reason } = error
-  request.log.warn({ code, provider: provider.name, reason }, error.message)
+  logOf(request).warn({ event: 'link_refused', provider: provider.name, err: errorForLog(error) }, error.message)
   const here = safeReturnTo(requestedPath(context, request), context.config.baseUrl())
   const { title, message } = describeError(code, statusCode, provider.config.title, reason)
   const actions = [{ href: publicPath(context, '/'), label: 'Back to the app' }]
@@ -107,7 +108,8 @@ function warnOfOtherName (context: PluginContext, request: FastifyRequest): void
   // A proxy on this machine that sets Host to its own name for the app: it listens on another port, or adds a header.
   if (host.slice(hostname.length) !== base.host.slice(base.hostname.length)) return
   if (PROXY_HEADERS.some(name => request.headers[name] !== undefined)) return
-  request.log.warn(
+  logOf(request).warn(
+    { event: 'login_host_differs' },
     `this login starts at ${hostname} and comes back to ${base.hostname}, where the browser has none of its ` +
       `cookies; open the app at ${base.origin}, as baseUrl has it`
   )

@@ -14,6 +14,7 @@ import { clearSessionCookie } from '../session/session-cookie.ts'
 import { membersOfOthers } from '../session/context.ts'
 import { randomToken, safeEqual, shortHash } from '../util/random.ts'
 import { waitAtMost, withTimeout } from '../util/timeout.ts'
+import { errorForLog } from '../util/logger.ts'
 import { loginCookieOptions } from './login-cookie.ts'
 import { publicPath, routePath } from './paths.ts'
 import { field, isNavigation, noStore, refuseCrossSite, wantsHtml } from './reply.ts'
@@ -144,9 +145,9 @@ async function endSessionUrlOf (
   const postLogoutRedirectUri = provider.config.postLogoutRedirectUri ?? loggedOut
   const state = randomToken()
   const asked = () => provider.endSessionUrl({ idTokenHint, postLogoutRedirectUri, state })
-  const url = await withTimeout(asked, PROVIDER_MS).catch(({ code, message }: Error & { code?: string }) => {
+  const url = await withTimeout(asked, PROVIDER_MS).catch((error: unknown) => {
     log.warn(
-      { provider: provider.name, code, cause: message },
+      { event: 'provider_logout_failed', provider: provider.name, err: errorForLog(error) },
       'the user is logged out here, and was not sent to log out at the provider, whose end-session endpoint cannot ' +
         'be used'
     )

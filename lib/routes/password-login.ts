@@ -11,6 +11,7 @@ import { commitLogin } from '../session/bind-login.ts'
 import { providerOf } from '../session/context.ts'
 import { sessionOf } from '../session/fastify-session.ts'
 import { checkSessionCookie, cookieNamesOf } from '../session/session-cookie.ts'
+import { errorForLog, logOf } from '../util/logger.ts'
 import { loginPath, publicPath } from './paths.ts'
 import { field, noStore, postedField, refuseCrossSite, wantsHtml } from './reply.ts'
 import { readReturnTo } from './return-to.ts'
@@ -62,7 +63,7 @@ export async function passwordRoute (
         error: 'Username or password is wrong.'
       })
     }
-    return await sendError(context, request, reply, error, { provider: name, returnTo })
+    return await sendError(context, request, reply, error, { event: 'login_failed', provider: name, returnTo })
   }
 }
 
@@ -91,13 +92,10 @@ async function login (
     // An unreadable response may be a refusal too: guesses at such a server have to be limited as well.
     if (refused || isUnreadable(error as OAuthError)) outcome = 'failed'
     if (!refused) throw error
-    const { oauthError, oauthErrorDescription, responseStatus } = error as OAuthError
-    // The description may tell which user names exist: it is for the log alone.
-    request.log.info(
-      { provider: provider.name, oauthError, oauthErrorDescription, responseStatus },
-      'user name and password were refused'
-    )
-    throw wrong(provider, oauthError)
+    // The error's description may tell which user names exist: it is for the log alone.
+    const message = 'user name and password were refused'
+    logOf(request).info({ event: 'password_refused', provider: provider.name, err: errorForLog(error) }, message)
+    throw wrong(provider, (error as OAuthError).oauthError)
   } finally {
     throttle.end(keys, outcome)
   }

@@ -10,6 +10,7 @@ import { providerOf } from '../session/context.ts'
 import { currentSession, type SessionObject, sessionOf } from '../session/fastify-session.ts'
 import { isRecordOf, type TokenRecord } from '../tokens/record.ts'
 import { isRenewable } from '../tokens/refresher.ts'
+import { errorForLog, logOf } from '../util/logger.ts'
 import { sendToProvider } from './login.ts'
 import { loginPath, requestedPath } from './paths.ts'
 import { isOwnRoute, isPageLoad, noStore } from './reply.ts'
@@ -120,7 +121,8 @@ async function endOfTokens (
     if (code === 'FST_OAUTH_STORE_UNAVAILABLE') throw error
     // An unavailable provider does not end the login; the route's own calls fail with what is wrong.
     source.pauseRefresh()
-    request.log.warn({ provider: name, code }, 'a guard could not refresh an expired token; the login is kept')
+    const message = 'a guard could not refresh an expired token; the login is kept'
+    logOf(request).warn({ event: 'guard_refresh_failed', provider: name, err: errorForLog(error) }, message)
   }
   return undefined
 }

@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify'
+import { logOf } from '../util/logger.ts'
 
 /** Characters, at most, of a path to come back to after a login: it is a parameter of the login route's URL. */
 export const MAX_RETURN_TO = 4096
@@ -48,5 +49,5 @@ export function readReturnTo (
 export function warnOfReturnTo (request: FastifyRequest, length: number, limit: number): void {
   const message = 'the path to come back to is not followed, and the start page takes its place: it has to be a path ' +
     `of this app, of at most ${limit} characters`
-  request.log.warn({ length, limit }, message)
+  logOf(request).warn({ event: 'return_to_refused', length, limit }, message)
 }

@@ -5,6 +5,7 @@ import { OAuthError } from '../errors.ts'
 import { contentSecurityPolicy } from '../pages/html.ts'
 import { defaultPages, describeError, type Link, type Pages } from '../pages/pages.ts'
 import { awaitHook } from '../session/await-hook.ts'
+import { errorForLog, type LogEvent, logOf } from '../util/logger.ts'
 import { loginPath, publicPath, routePath } from './paths.ts'
 import { noStore, wantsHtml } from './reply.ts'
 
@@ -19,6 +20,9 @@ export function sendHtml (
   return noStore(reply).header('x-content-type-options', 'nosniff').type('text/html; charset=utf-8').send(document)
 }
 
+/** What the log calls a failure of the plugin's routes. */
+export type FailureEvent = Extract<LogEvent, 'login_failed' | 'logout_failed'>
+
 /** Sends one of the pages, the app's own where it has one. */
 export function sendPage<Name extends keyof Pages> (
   { pages }: PluginContext, reply: FastifyReply, name: Name, data: Parameters<Pages[Name]>[0], formAction?: string[]
@@ -30,27 +34,26 @@ export function sendPage<Name extends keyof Pages> (
 /**
  * Answers a failure of one of the plugin's routes: a page with a way on for a browser, JSON for other clients; the log
  * names the cause.
- * @param login the provider that the request was for, and where its login was to lead
+ * @param about what failed, the provider that the request was for, and where its login was to lead
  */
 export async function sendError (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply, error: unknown,
-  login: { provider?: string | undefined, returnTo?: string | undefined } = {}
+  about: { event: FailureEvent, provider?: string | undefined, returnTo?: string | undefined }
 ): Promise<FastifyReply> {
   const failure = error as Partial<OAuthError>
   const isOwn = error instanceof OAuthError
   const given = Number(failure.statusCode)
   const statusCode = given >= 400 && given < 600 ? given : 500
   const code = typeof failure.code === 'string' ? failure.code : 'INTERNAL'
-  const { provider = login.provider, reason, oauthError, oauthErrorDescription, responseStatus, excerpt } = failure
+  const { provider = about.provider, reason, oauthError, oauthErrorDescription } = failure
+  const details = { event: about.event, ...(provider !== undefined && { provider }) }
   const level = statusCode >= 500 ? 'error' : 'warn'
   if (isOwn) {
-    const cause = (failure.cause as Error | undefined)?.message
-    request.log[level](
-      { code, provider, reason, oauthError, oauthErrorDescription, responseStatus, excerpt, cause }, failure.message)
+    logOf(request)[level]({ ...details, err: errorForLog(error) }, error.message)
     await awaitHook(reply, () => context.config.onError?.(request, reply, error))
     if (reply.sent) return reply
   } else {
-    request.log[level]({ err: error }, 'a route of fastify-oauth-session failed')
+    logOf(request)[level]({ ...details, err: failure as Error }, 'a route of fastify-oauth-session failed')
   }
 
   reply.code(statusCode)
@@ -61,7 +64,7 @@ export async function sendError (
     const actions: Link[] = [{ href: publicPath(context, '/'), label: 'Continue to the app' }]
     if (context.config.routes !== false) {
       if (retry && client !== undefined) {
-        actions.unshift({ href: loginPath(context, client.name, login.returnTo), label: 'Log in again' })
+        actions.unshift({ href: loginPath(context, client.name, about.returnTo), label: 'Log in again' })
       }
       if (code === 'FST_OAUTH_UNKNOWN_PROVIDER') {
         actions.unshift({ href: routePath(context, 'login'), label: 'Log in another way' })

@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Identity } from '../login/identity.ts'
 import type { ScopeChange, TokenSet } from '../oauth/token-set.ts'
 import type { ProviderClient } from '../providers/provider.ts'
+import { errorForLog, logOf } from '../util/logger.ts'
 import { type Account, loginIdOf, type SessionLogin } from './accounts.ts'
 import { awaitHook } from './await-hook.ts'
 import { membersOfOthers, type SessionContext } from './context.ts'
@@ -140,7 +141,7 @@ export async function forgetReplaced (request: FastifyRequest, forget: () => Pro
   try {
     await forget()
   } catch (error) {
-    const { code } = error as { code?: string }
-    request.log.warn({ code }, 'the tokens of a login that was replaced could not be deleted; they end with their time')
+    const message = 'the tokens of a login that was replaced could not be deleted; they end with their time'
+    logOf(request).warn({ event: 'tokens_not_deleted', err: errorForLog(error) }, message)
   }
 }

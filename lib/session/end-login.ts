@@ -96,7 +96,7 @@ export function revokeTokens (
 ): Promise<unknown> {
   if (!provider.config.revokeAtLogout) return Promise.resolve()
   const work = revokeSets(provider, sets, (cause) => {
-    context.log.warn({ err: errorForLog(cause), provider: provider.name }, NOT_REVOKED)
+    context.log.warn({ event: 'tokens_not_revoked', provider: provider.name, err: errorForLog(cause) }, NOT_REVOKED)
   })
   context.background.add(work)
   return work.finally(() => { context.background.delete(work) })

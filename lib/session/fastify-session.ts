@@ -6,7 +6,7 @@ import { InvalidOptionsError, RequestTargetError, SessionUnavailableError, Store
 import type { HostApp } from '../options.ts'
 import { isEntryId, type SessionStore } from '../tokens/stores/session-entry.ts'
 import { fromCallback } from '../util/callback.ts'
-import { errorForLog } from '../util/logger.ts'
+import { errorForLog, logOf } from '../util/logger.ts'
 import type { SessionLogin } from './accounts.ts'
 import { guardSessionStore, type IsLateSave } from './session-store-guard.ts'
 
@@ -157,7 +157,7 @@ async function sessionCall (request: FastifyRequest, what: string, call: (done: 
   try {
     await fromCallback(call)
   } catch (cause) {
-    request.log.error({ err: { message: (cause as Error).message } }, `the session could not be ${what}`)
+    logOf(request).error({ event: 'session_call_failed', err: errorForLog(cause) }, `the session could not be ${what}`)
     throw new StoreUnavailableError(
       `the session could not be ${what}: its store does not answer; try again in a moment`,
       { reason: 'session', retryAfter: 1 }
@@ -255,7 +255,8 @@ export class HostSessionStore {
       guardSessionStore(store, {
         timeoutMs: isMemoryStore(store) ? undefined : STORE_MS,
         onFailure: (method, cause) => {
-          app.log.error({ err: errorForLog(cause), method }, 'the session store failed')
+          const err = errorForLog(cause)
+          logOf(app).error({ event: 'session_store_failed', err, method }, 'the session store failed')
         },
         isLateSave
       })

@@ -2,6 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import { StoreUnavailableError } from '../errors.ts'
 import { isLoginCookie } from '../login/transaction.ts'
 import { shortHash } from '../util/random.ts'
+import { errorForLog } from '../util/logger.ts'
 import type { SessionLogin } from './accounts.ts'
 import type { SessionContext } from './context.ts'
 import { markReplaced } from './ended-sessions.ts'
@@ -160,8 +161,9 @@ export class LoginChange {
       await this.#discard()
       throw error
     }
-    await sessionStore.destroy(former).catch(() => {
-      log.warn({}, 'a session that was replaced could not be destroyed; it ends with its time')
+    await sessionStore.destroy(former).catch((error: unknown) => {
+      const message = 'a session that was replaced could not be destroyed; it ends with its time'
+      log.warn({ event: 'session_not_destroyed', err: errorForLog(error) }, message)
     })
     return next.sessionId
   }

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { StoreUnavailableError } from '../errors.ts'
+import { errorForLog, logOf } from '../util/logger.ts'
 import { loginIdOf, type SessionLogin } from './accounts.ts'
 import type { SessionContext } from './context.ts'
 import { endLogin } from './end-login.ts'
@@ -60,8 +61,9 @@ function load (context: SessionContext, request: Decorated, done: () => void): v
   void Promise.all(firstUses.map(async ({ context: { loginRecords, sessionLogins }, login }) => {
     const newer = await loginRecords.use(session.sessionId, login!, ttlOf(session))
     if (newer !== undefined) sessionLogins.put(session, newer)
-  })).catch(({ code }: { code?: string }) => {
-    request.log.warn({ code }, 'the record of a login could not be read; the login is used as the session has it')
+  })).catch((error: unknown) => {
+    const message = 'the record of a login could not be read; the login is used as the session has it'
+    logOf(request).warn({ event: 'login_not_read', err: errorForLog(error) }, message)
   }).then(() => note(loadedLogins(context, session)))
 }
 
@@ -95,8 +97,9 @@ function sync (context: SessionContext, request: Decorated, reply: FastifyReply,
     await keepReplacedCookie(context, request, reply, cleared)
     for (const login of changed) await syncRecordsOfRequest(request, reply, login)
   }
-  void work().catch(({ code }: { code?: string }) => {
-    request.log.warn({ code }, 'the token records of a session could not be updated; they end with their time')
+  void work().catch((error: unknown) => {
+    const message = 'the token records of a session could not be updated; they end with their time'
+    logOf(request).warn({ event: 'tokens_not_deleted', err: errorForLog(error) }, message)
   }).then(done)
 }
 

@@ -141,7 +141,7 @@ export function warnOfInsecureCookie (context: SessionContext): void {
   if (warned.has(context)) return
   warned.add(context)
   context.log.warn(
-    {},
+    { event: 'session_cookie_insecure' },
     "baseUrl is https, and the session cookie goes out without `Secure`: set the session's cookie.secure to true, " +
       "and behind a proxy that ends TLS Fastify's trustProxy, without which requests look like http and `auto` " +
       'means not secure'

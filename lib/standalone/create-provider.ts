@@ -40,7 +40,8 @@ export class StandaloneProvider extends ProviderHandle {
     check.report()
     const transport = new Transport(dispatcher)
     const clock = { ...systemClock, ...given }
-    super({ provider: new ProviderClient(config, transport, clock), transport, clock, log: { warn () {}, info () {} } })
+    const log = { error () {}, warn () {}, info () {} }
+    super({ provider: new ProviderClient(config, transport, clock), transport, clock, log })
     this.#transport = transport
   }
 

@@ -107,7 +107,7 @@ export class Refresher {
     this.#joinOrStart(provider, state, options).catch((error: unknown) => {
       state.pauseRefreshAhead()
       this.#log.warn(
-        { err: errorForLog(error), provider: provider.name },
+        { event: 'refresh_failed', provider: provider.name, err: errorForLog(error) },
         'a refresh ahead of time failed; the token is still valid and stays in use'
       )
     })
@@ -227,8 +227,8 @@ export class Refresher {
       if (await this.#records.update(state.id, checked).catch(() => false)) next = checked
     }
     if (scopeChange !== undefined) {
-      const change = loggedScopeChange(scopeChange)
-      this.#log.info({ provider: provider.name, ...change }, 'the provider granted another scope than before')
+      const message = 'the provider granted another scope than before'
+      this.#log.info({ event: 'scope_changed', provider: provider.name, ...loggedScopeChange(scopeChange) }, message)
     }
     if (options.keepPending !== true) {
       await this.#onTokensHook.run(state.id, next.tokens, eventOf(next, current.tokens, scopeChange))
@@ -255,7 +255,8 @@ export class Refresher {
       return true
     } catch (error) {
       const { reason } = error as OAuthError
-      this.#log.warn({ err: errorForLog(error), provider: provider.name }, 'a refreshed ID token was refused')
+      const message = 'a refreshed ID token was refused'
+      this.#log.warn({ event: 'id_token_refused', provider: provider.name, err: errorForLog(error) }, message)
       if (reason !== 'subject_changed' && reason !== 'iss') return false
       await this.#records.remove(state.id)
       throw loginEnded(provider, error as OAuthError)
@@ -283,18 +284,19 @@ export class Refresher {
   /** The provider has ended the login, unless another process went on meanwhile. */
   async #ended ({ provider, state, current }: RefreshRun, error: OAuthError): Promise<TokenRecord> {
     const { name } = provider
-    const err = errorForLog(error)
+    const details = { provider: name, err: errorForLog(error) }
     const newest = await this.#records.read(state.id)
     if (newest !== undefined && newest.version > current.version) return newest
     if (newest === undefined) throw loginEnded(provider, error)
     await this.#records.remove(state.id)
     if (!state.isOutcomeUnknown(current.version)) {
-      this.#log.info({ err, provider: name }, 'the provider has ended the login; the user has to log in again')
+      const message = 'the provider has ended the login; the user has to log in again'
+      this.#log.info({ event: 'login_ended', ...details }, message)
       throw loginEnded(provider, error)
     }
     this.#lostCount++
     this.#log.warn(
-      { err, provider: name, lost: this.#lostCount },
+      { event: 'refresh_lost', ...details, lost: this.#lostCount },
       'a refreshed token was lost on its way (a process that died, or a response that never came), and the provider ' +
         'no longer accepts the old one; the user has to log in again'
     )
@@ -308,7 +310,7 @@ export class Refresher {
   #revoke (provider: ProviderClient, record: TokenRecord): void {
     if (!provider.config.revokeAtLogout) return
     this.#track(revokeSets(provider, setsToRevoke(record), (cause) => {
-      this.#log.warn({ err: errorForLog(cause), provider: provider.name }, NOT_REVOKED)
+      this.#log.warn({ event: 'tokens_not_revoked', provider: provider.name, err: errorForLog(cause) }, NOT_REVOKED)
     }))
   }
 }

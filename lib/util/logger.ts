@@ -1,16 +1,81 @@
 import { OAuthError } from '../errors.ts'
 
-/** The methods of a logger that are used: `{ err, provider, … }` first (see `errorForLog`), then the message. */
-export interface Logger {
-  warn (details: object, message: string): void
-  info (details: object, message: string): void
+/** What a log line is about; docs/logging.md says when each is written. A name is never given another meaning. */
+export type LogEvent =
+  | 'callback_repeated'
+  | 'guard_refresh_failed'
+  | 'id_token_refused'
+  | 'legacy_grant_used'
+  | 'link_refused'
+  | 'login_ended'
+  | 'login_failed'
+  | 'login_host_differs'
+  | 'login_not_read'
+  | 'logout_failed'
+  | 'options_ignored'
+  | 'password_refused'
+  | 'provider_logout_failed'
+  | 'record_not_decrypted'
+  | 'record_not_read'
+  | 'redirect_uri_announced'
+  | 'redirect_uri_not_routed'
+  | 'refresh_failed'
+  | 'refresh_lost'
+  | 'return_to_refused'
+  | 'scope_changed'
+  | 'session_call_failed'
+  | 'session_cookie_insecure'
+  | 'session_not_destroyed'
+  | 'session_store_failed'
+  | 'token_store_failed'
+  | 'token_store_unsafe'
+  | 'token_writes_lost'
+  | 'tokens_not_deleted'
+  | 'tokens_not_revoked'
+  | 'tokens_not_written'
+
+/** What a log line holds beside its message. */
+export interface LogDetails {
+  event: LogEvent
+  /** Name of the provider. */
+  provider?: string
+  /** Made by `errorForLog`; an error of the app's own, such as that of a hook, goes to the logger as it is. */
+  err?: LoggedError | Error
+  /** The method of a store that failed. */
+  method?: string
+  /** The kind of a record in the token store. */
+  kind?: string
+  /** How many logins were lost. */
+  lost?: number
+  /** Characters of a path that is not followed, and how many it may have. */
+  length?: number
+  limit?: number
+  /** Scopes that were not granted, and those that were not asked for. */
+  missing?: string[]
+  added?: string[]
 }
 
-/** An error as the log holds it: without stack and cause, which may quote a request. */
+/** The methods of a logger that are used. */
+export interface Logger {
+  error (details: LogDetails, message: string): void
+  warn (details: LogDetails, message: string): void
+  info (details: LogDetails, message: string): void
+}
+
+/** The log of a request or of the app. Lines are written through it, so that each has an event. */
+export function logOf ({ log }: { log: Logger }): Logger {
+  return log
+}
+
+/** An error as the log holds it: without stack, and of the cause no more than its message. */
 export interface LoggedError {
   code?: string
   reason?: string
   oauthError?: string
+  oauthErrorDescription?: string
+  responseStatus?: number
+  excerpt?: string
+  cause?: string
   message: string
 }
 
@@ -21,15 +86,22 @@ export interface LoggedError {
 export function errorForLog (error: unknown): LoggedError {
   const { name, code, message } = Object(error) as { name?: unknown, code?: unknown, message?: unknown }
   if (error instanceof OAuthError) {
-    const { reason, oauthError } = error
+    const { reason, oauthError, oauthErrorDescription, responseStatus, excerpt } = error
+    const { name: causeName, message: cause } = Object(error.cause) as Partial<Error>
     return {
       code: error.code,
       ...(reason !== undefined && { reason }),
       ...(oauthError !== undefined && { oauthError }),
+      ...(oauthErrorDescription !== undefined && { oauthErrorDescription }),
+      ...(responseStatus !== undefined && { responseStatus }),
+      ...(excerpt !== undefined && { excerpt }),
+      ...(cause !== undefined && causeName !== 'SyntaxError' && { cause }),
       message: error.message
     }
   }
-  const quotes = name === 'SyntaxError' || typeof message !== 'string' || /\bJSON\b/i.test(message)
+  // A TypeError is of JSON.stringify, which names members alone.
+  const quotes = typeof message !== 'string' || name === 'SyntaxError' ||
+    (name !== 'TypeError' && /\bJSON\b/i.test(message))
   return {
     ...(typeof code === 'string' && { code }),
     message: quotes ? 'it holds something that cannot be read' : message

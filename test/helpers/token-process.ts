@@ -35,7 +35,7 @@ export function startTokenProcess (
   const rollbacks: string[] = []
   const records = new TokenRecords(store, clock.monotonic, (provider) => { rollbacks.push(provider) })
   const onTokensHook = new OnTokensHook(records, undefined)
-  const refresher = new Refresher({ records, clock, log: { warn () {}, info () {} }, onTokensHook })
+  const refresher = new Refresher({ records, clock, log: { error () {}, warn () {}, info () {} }, onTokensHook })
   const client = new ProviderClient(resolveProvider('acme', providerOptions, new OptionChecker()), transport, clock)
   return {
     records,

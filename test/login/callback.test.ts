@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import t, { type Test } from 'tap'
+import type { LoggedError } from '../../lib/util/logger.ts'
 import { Browser, type Page } from '../helpers/browser.ts'
 import { buildApp, SESSION_SECRET } from '../helpers/build-app.ts'
 import { Gate } from '../helpers/gate.ts'
@@ -498,9 +499,9 @@ for (const [what, query] of [
     )
     await assertRefused(t, app, page)
     t.notMatch(page.text, 'invalid_scope')
-    const warnings = log.lines.filter(({ code }) => code === 'FST_OAUTH_STATE_MISMATCH')
+    const warnings = log.lines.filter(({ event }) => event === 'login_failed')
     const cause = 'the authorization response names the error "invalid_scope"'
-    t.match(warnings, [{ level: 40, provider: 'acme', cause }])
+    t.match(warnings, [{ level: 40, provider: 'acme', err: { code: 'FST_OAUTH_STATE_MISMATCH', cause } }])
     t.equal(warnings.length, 1)
   })
 }
@@ -523,7 +524,9 @@ t.test(
       const query = new URLSearchParams({ error, code: secrets[0]!, state: secrets[1]! })
       await app.browser.get(`${app.url}/login/acme/callback?${query}`, asJson)
     }
-    const causes = log.lines.filter(({ code }) => code === 'FST_OAUTH_STATE_MISMATCH').map(({ cause }) => String(cause))
+    const errors = log.lines.filter(({ event }) => event === 'login_failed').map(({ err }) => err as LoggedError)
+    t.ok(errors.every(({ code }) => code === 'FST_OAUTH_STATE_MISMATCH'))
+    const causes = errors.map(({ cause }) => String(cause))
     t.equal(causes[0], 'the authorization response names the error "a b c? d"')
     t.ok(causes.every(cause => cause.length < 150))
     t.strictSame(log.leaked(secrets), [])

@@ -378,10 +378,10 @@ t.test("what is logged of a failure is one line of its kind: a warning for a vis
   await browser.get(`${url}/login/acme/callback?code=c&state=s`)
   provider.wrong = { instead: { token: { status: 503 } } }
   await browser.login(`${url}/login/acme`)
-  const lines = log.lines.filter(({ code }) => code !== undefined)
+  const lines = log.lines.filter(({ event }) => event === 'login_failed')
   t.match(lines, [
-    { level: 40, code: 'FST_OAUTH_STATE_MISMATCH', provider: 'acme', reason: 'other_browser' },
-    { level: 50, code: 'FST_OAUTH_PROVIDER_UNAVAILABLE', provider: 'acme', responseStatus: 503 }
+    { level: 40, provider: 'acme', err: { code: 'FST_OAUTH_STATE_MISMATCH', reason: 'other_browser' } },
+    { level: 50, provider: 'acme', err: { code: 'FST_OAUTH_PROVIDER_UNAVAILABLE', responseStatus: 503 } }
   ])
   t.equal(lines.length, 2)
 })

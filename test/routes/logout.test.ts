@@ -382,7 +382,9 @@ t.test('a provider whose metadata cannot be had: logged out, with a warning', as
   t.strictSame((await browser.get(url)).json(), { user: 'alice' })
   t.match(await browser.post(`${url}/logout`, { redirect: 'manual' }), { status: 302, headers: { location: '/' } })
   t.strictSame((await browser.get(url)).json(), { user: null })
-  t.match(log.lines.findLast(({ level }) => level === 40), { provider: 'acme', code: 'FST_OAUTH_PROVIDER_UNAVAILABLE' })
+  t.match(log.lines.findLast(({ level }) => level === 40), {
+    provider: 'acme', err: { code: 'FST_OAUTH_PROVIDER_UNAVAILABLE' }
+  })
 })
 
 t.test(
