@@ -6,7 +6,7 @@ const client = await loggedInApp(t)
 const { run, provider, requests } = client
 t.beforeEach(() => { requests.length = 0 })
 
-t.test('a signal ends a call that waits for its answer, with the signal\'s own reason', async (t) => {
+t.test('a signal ends a call that waits for its response, with the signal\'s own reason', async (t) => {
   const gate = provider.api.holdSlow()
   for (const read of [true, false]) {
     const controller = new AbortController()
@@ -94,7 +94,7 @@ t.test('a finished call removes its listener from the signal', async (t) => {
   t.equal(listeners, 0)
 })
 
-t.test('signal: null is none', async (t) => {
+t.test('signal: null is no signal', async (t) => {
   t.ok(await run(oauth => oauth.get('orders', { signal: null }).json()))
 })
 

@@ -95,7 +95,7 @@ t.test('no redirect is followed', async t => {
   t.equal(requests.length, 1)
 })
 
-t.test('json() parses the answer', async (t) => {
+t.test('json() parses the response', async (t) => {
   t.match(await run(oauth => oauth.get('orders').json<{ id: number }[]>()), [{ id: 1 }, { id: 2 }])
 })
 
@@ -117,11 +117,11 @@ t.test('json() skips a byte order mark', async (t) => {
   t.strictSame(await run(oauth => oauth.get('bom').json()), { a: 1 })
 })
 
-t.test('text() is the answer as text', async (t) => {
+t.test('text() is the response as text', async (t) => {
   t.equal(await run(oauth => oauth.get('orders').text()), '[{"id":1,"item":"tea"},{"id":2,"item":"cake"}]')
 })
 
-t.test('bytes() is the answer as bytes, and nothing around them', async (t) => {
+t.test('bytes() is the response as bytes of a buffer of their own', async (t) => {
   const sent = Buffer.from([0, 1, 254, 255])
   api.routes['GET bytes'] = () => ({ body: sent, headers: { 'content-type': 'application/octet-stream' } })
   const bytes = await run(oauth => oauth.get('bytes').bytes())
@@ -130,7 +130,7 @@ t.test('bytes() is the answer as bytes, and nothing around them', async (t) => {
   t.equal(bytes.buffer.byteLength, 4, 'the buffer behind them shows nothing else of the connection')
 })
 
-t.test('an answer of many pieces is put together', async (t) => {
+t.test('a response of many chunks is put together', async (t) => {
   api.routes['GET pieces'] = ({ response }) => {
     response.writeHead(200, { 'content-type': 'application/json' })
     response.write('["€')

@@ -44,7 +44,7 @@ t.test('a response body that is never read does not keep its connection', async 
   })
 })
 
-t.test('an answer that is read late is still there', async (t) => {
+t.test('a response that is read late is still there', async (t) => {
   const { run, provider } = await loggedInApp(t)
   const large = Buffer.alloc(4 * 1024 * 1024, 'a')
   provider.api.routes['GET large'] = () => ({ body: large })

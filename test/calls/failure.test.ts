@@ -4,7 +4,7 @@ import { loggedInApp, type Work } from '../helpers/logged-in-app.ts'
 import { rejection } from '../helpers/rejection.ts'
 import { captureLog } from '../helpers/log.ts'
 
-t.test('an error about an API\'s answer names method and path, and not the query', async (t) => {
+t.test('an error about an API\'s response names method and path, and not the query', async (t) => {
   const log = captureLog()
   const { run, page } = await loggedInApp(t, { fastify: { logger: log.logger } })
 

@@ -37,7 +37,7 @@ for (const [name, input] of Object.entries<Parameters<typeof fetch>[0]>({
   })
 }
 
-t.test('the answer is a Response of Node\'s own', async (t) => {
+t.test('the result is a Response of Node\'s own', async (t) => {
   const response = await run(oauth => oauth.fetch('orders#part'))
   t.ok(response instanceof Response)
   t.equal(response.status, 200)
@@ -301,7 +301,7 @@ t.test('an API\'s cookies do not become the app\'s', async (t) => {
   t.notMatch(String(answer.headers['set-cookie']), 'of-the-api')
 })
 
-t.test('a handler may return the answer as it is', async t => {
+t.test('a handler may return the Response as it is', async t => {
   api.routes['GET packed'] = () => ({
     body: gzipSync(text),
     headers: {

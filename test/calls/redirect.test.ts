@@ -80,7 +80,7 @@ t.test('redirects', async (t) => {
     t.equal(requests.at(-1)?.authorization, undefined)
   })
 
-  t.test('the way back in brings no token', async (t) => {
+  t.test('a redirect that comes back to the list brings no token', async (t) => {
     const response = await follow(to(`${outside.url}?to=${encodeURIComponent(`${api.url}me`)}`), { headers: ours })
     t.equal(response.status, 401)
     t.equal(requests.length, 2)
@@ -151,7 +151,7 @@ t.test('redirects', async (t) => {
     t.notOk('x-api-key' in outside.seen[0]!.headers)
   })
 
-  t.test('a stream cannot be sent to the next place', async t => {
+  t.test('a stream cannot be sent to the next URL', async t => {
     const error = await rejection(
       follow(to(`${api.url}echo`, 307), {
         method: 'POST',
@@ -169,7 +169,7 @@ t.test('redirects', async (t) => {
     t.match(await response.json(), { method: 'GET' })
   })
 
-  t.test('redirect: manual hands the redirect out', async (t) => {
+  t.test('redirect: manual returns the redirect', async (t) => {
     const response = await follow(to(`${api.url}me`), { redirect: 'manual' })
     t.equal(response.status, 302)
     t.equal(response.headers.get('location'), `${api.url}me`)
@@ -201,7 +201,7 @@ t.test('redirects', async (t) => {
     t.ok(await rejection(follow(to('?status=302&to='))) instanceof TypeError, 'a circle')
   })
 
-  t.test('a 3xx without a location is an answer', async (t) => {
+  t.test('a 3xx without a location is returned as it is', async (t) => {
     const response = await follow('status/302')
     t.equal(response.status, 302)
     t.equal(response.redirected, false)
@@ -415,7 +415,7 @@ t.test('a token in the query', async (t) => {
   })
   const { accessToken } = await run(oauth => oauth.tokens())
 
-  t.test('is not in the answer\'s URL', async (t) => {
+  t.test('is not in the response\'s URL', async (t) => {
     const response = await run(oauth => oauth.fetch('orders?a=%7E'))
     t.equal(response.url, `${api.url}orders?a=%7E`)
     await response.text()

@@ -214,9 +214,9 @@ for (const [name, options] of Object.entries<CallOptions>({
   'a function as json': { json: () => {} },
   'a symbol as json': { json: Symbol('s') },
   'an object as a body': { body: { a: 1 } },
-  'a header that is none': { headers: { 'not a name': 'a' } },
+  'an invalid header': { headers: { 'not a name': 'a' } },
   'a header with a line break': { headers: { 'x-a': 'a\r\nb: c' } },
-  'a method that is none': { method: 'NOT A METHOD' },
+  'an invalid method': { method: 'NOT A METHOD' },
   'a wrong content-length': { body: 'abc', headers: { 'content-length': '2' } }
 })) {
   t.test(`${name}: refused as the caller's mistake`, async (t) => {

@@ -226,7 +226,7 @@ t.test('a Host header of the caller\'s does not take the token to another virtua
 })
 
 for (const slash of ['', '/']) {
-  t.test(`an entry that ends with "${slash}" covers its own segments, and none that begins like them`, async (t) => {
+  t.test(`an entry that ends with "${slash}" covers its own segments, not longer ones that begin alike`, async (t) => {
     const { run, requests, provider } = await loggedInApp(t, {
       provider: ({ providerOptions: { resourceServers } }) => ({
         resourceServers: [String(resourceServers![0]).replace(/\/$/, slash)]

@@ -31,7 +31,7 @@ for (const status of [301, 400, 403, 404, 409, 418, 429, 500, 503]) {
   })
 }
 
-t.test('a status error carries the answer for the handler that wants to look, and for no log', async t => {
+t.test('a status error has the response for the handler, and not for the log', async t => {
   const error = await rejection<{ response: { statusCode: number, headers: Record<string, string>, body: Buffer } }>(
     run(oauth => oauth.get('status/409').json())
   )
@@ -41,7 +41,7 @@ t.test('a status error carries the answer for the handler that wants to look, an
   t.notOk(Object.keys(error).includes('response'))
 })
 
-t.test('a handler that lets a status error through answers 502 and tells nothing of the answer', async (t) => {
+t.test('a status error that a handler does not catch is a 502 that shows nothing of the response', async (t) => {
   api.routes['GET secretive'] = () => ({ status: 500, body: { detail: 'stack trace of the API' } })
   const answer = await page(oauth => oauth.get('secretive').json())
   t.equal(answer.status, 502)
@@ -49,7 +49,7 @@ t.test('a handler that lets a status error through answers 502 and tells nothing
   t.notMatch(answer.text, 'stack trace')
 })
 
-t.test('an API that echoes the token gets it into no error', async t => {
+t.test('a token that the API echoes is in no error', async t => {
   api.routes['GET mirror'] = ({ authorization, headers }) => ({
     status: 400,
     body: { authorization, short: authorization?.slice(7), headers }
@@ -88,14 +88,14 @@ const packed: Record<string, [encoding: string, body: Buffer]> = {
   'no coding, as an empty name': ['', json]
 }
 for (const [name, [encoding, body]] of Object.entries(packed)) {
-  t.test(`an answer in ${name} is unpacked`, async (t) => {
+  t.test(`a response in ${name} is unpacked`, async (t) => {
     api.routes['GET packed'] = () => ({ body, headers: { 'content-encoding': encoding } })
     t.strictSame(await run(oauth => oauth.get('packed').json()), orders)
     t.equal(await run(oauth => oauth.get('packed').text()), json.toString())
     t.strictSame(Buffer.from(await run(oauth => oauth.get('packed').bytes())), json)
   })
 
-  t.test(`an answer in ${name} is unpacked where the call was awaited first`, async (t) => {
+  t.test(`a response in ${name} is unpacked where the call was awaited first`, async (t) => {
     api.routes['GET packed'] = () => ({ body, headers: { 'content-encoding': encoding } })
     t.strictSame(await run(async (oauth) => {
       const call = oauth.get('packed')
@@ -126,12 +126,12 @@ t.test('awaited beside json(), headers and body fit together', async t => {
   t.strictSame(await body.json(), orders)
 })
 
-t.test('a 204 that speaks of a coding has nothing to unpack', async (t) => {
+t.test('a 204 with a Content-Encoding has nothing to unpack', async (t) => {
   api.routes['GET packed'] = () => ({ status: 204, headers: { 'content-encoding': 'gzip' } })
   t.equal(await run(oauth => oauth.get('packed').json()), undefined)
 })
 
-t.test('the error of a packed answer shows it unpacked', async t => {
+t.test('the error about a packed response shows it unpacked', async t => {
   api.routes['GET packed'] = () => ({
     status: 422,
     body: gzipSync('{"why":"so"}'),
@@ -173,7 +173,7 @@ for (const [way, read] of Object.entries(readings)) {
     })
   }
 
-  t.test(`an answer of more than 16 MiB is refused, ${way}`, async (t) => {
+  t.test(`a response of more than 16 MiB is refused, ${way}`, async (t) => {
     api.routes['GET answer'] = () => ({ body: Buffer.alloc(16 * MB + 1, 'a') })
     t.match(await rejection(read()), {
       code: 'FST_OAUTH_INVALID_RESPONSE',
@@ -183,12 +183,12 @@ for (const [way, read] of Object.entries(readings)) {
     })
   })
 
-  t.test(`an answer of 16 MiB is not, ${way}`, async (t) => {
+  t.test(`a response of 16 MiB is not, ${way}`, async (t) => {
     api.routes['GET answer'] = () => ({ body: Buffer.alloc(16 * MB, 'a') })
     t.equal((await read()).length, 16 * MB)
   })
 
-  t.test(`an answer without an end is refused, ${way}`, async (t) => {
+  t.test(`a response without an end is refused, ${way}`, async (t) => {
     api.routes['GET answer'] = ({ response }) => {
       const more = () => { while (!response.destroyed && response.write('a'.repeat(64 * 1024))); }
       response.writeHead(200).on('drain', more)
@@ -227,7 +227,7 @@ t.test('what is awaited and streamed has no limit but its own', async (t) => {
   t.equal((await body.arrayBuffer()).byteLength, 17 * MB)
 })
 
-t.test('an answer that was too large does not keep its connection', async (t) => {
+t.test('a response that was too large does not keep its connection', async (t) => {
   api.routes['GET answer'] = () => ({ body: Buffer.alloc(MB, 'a') })
   for (const read of Object.values(readings)) {
     for (let i = 0; i < 300; i++) await rejection(read({ maxResponseSize: 10 }))
@@ -235,7 +235,7 @@ t.test('an answer that was too large does not keep its connection', async (t) =>
   t.match(await run(oauth => oauth.get('orders').json()), [{ id: 1 }])
 })
 
-t.test('a connection that breaks in the middle of an answer is a typed error', async (t) => {
+t.test('a connection that breaks in the middle of a response is a typed error', async (t) => {
   api.routes['GET answer'] = ({ response }) => {
     response.writeHead(200, { 'content-length': 100 })
     response.write('half', () => response.destroy())
@@ -285,7 +285,7 @@ t.test('an API that is down', async (t) => {
     })
   }
 
-  t.test('the app answers 502 without the address, and its log holds no secret', async (t) => {
+  t.test('the app responds with a 502 without the address, and its log holds no secret', async (t) => {
     const answer = await page(oauth => oauth.get('x').json())
     t.equal(answer.status, 502)
     t.match(answer.json(), { code: 'FST_OAUTH_API_UNAVAILABLE' })

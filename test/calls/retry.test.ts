@@ -102,7 +102,7 @@ t.test('a second 401 is handed out, and does not loop', async (t) => {
   t.equal(app.refreshes(), 1)
 })
 
-t.test('an API that always answers 401 does not cause a refresh a call', async (t) => {
+t.test('an API that always responds with 401 does not cause a refresh at each call', async (t) => {
   const app = await loggedInApp(t)
   for (let i = 0; i < 5; i++) {
     t.match(await rejection(app.run(oauth => oauth.get('status/401').json())), {
@@ -113,7 +113,7 @@ t.test('an API that always answers 401 does not cause a refresh a call', async (
   t.equal(app.refreshes(), 1)
 })
 
-t.test('a 401 that stays can be read whichever way', async (t) => {
+t.test('a second 401 can be read as JSON and as a stream', async (t) => {
   const app = await loggedInApp(t)
   await rejection(app.run(oauth => oauth.get('status/401').json()))
   const { headers, body } = await app.run(oauth => oauth.get('status/401'))
@@ -241,7 +241,7 @@ t.test('a grant that was revoked ends the login', async (t) => {
   t.match(await rejection(app.run(oauth => oauth.get('orders').json())), { code: 'FST_OAUTH_LOGIN_REQUIRED' })
 })
 
-t.test('a provider that is down while the API answers 401 is named as what is wrong', async (t) => {
+t.test('where the API responds with 401 and the provider is down, the error names the provider', async (t) => {
   const app = await startRevoked(t)
   app.provider.failTokenEndpoint({ status: 503 })
   t.match(await rejection(app.run(oauth => oauth.get('orders').json())), {

@@ -39,7 +39,7 @@ for (const [how, path] of Object.entries({
   'a refresh that the provider refuses': '/refresh/acme',
   'a call whose refresh is refused': '/tokens'
 })) {
-  t.test(`the end of the account that was logged in with is the end of the whole login: ${how}`, async t => {
+  t.test(`when the tokens of the first account end, the whole login ends: ${how}`, async t => {
     const { browser, url, provider, store } = await loggedInApp(t, { wrong: {}, ...twoProviders })
     await browser.get(`${url}/link/gh`)
     expireTokens(store)
@@ -56,7 +56,7 @@ for (const [how, path] of Object.entries({
 
 for (const path of ['/guarded', '/guarded/gh', '/tokens/gh', '/refresh/gh', '/tokens']) {
   t.test(
-    `the end of the account that was logged in with, in another process, is the end of the whole login (${path})`,
+    `when another process deletes the first account, the whole login ends (${path})`,
     async t => {
       const { browser, url, store } = await loggedInApp(t, { wrong: {}, ...twoProviders })
       const [acme] = tokenRecords(store).keys()
@@ -70,7 +70,7 @@ for (const path of ['/guarded', '/guarded/gh', '/tokens/gh', '/refresh/gh', '/to
   )
 }
 
-t.test('the end of an added account leaves the login and the others', async (t) => {
+t.test('when an added account ends, the login and its other accounts stay', async (t) => {
   const { browser, url, provider, store } = await loggedInApp(t, { wrong: {}, ...twoProviders })
   await browser.get(`${url}/link/gh`)
   provider.wrong = { instead: { token: invalidGrant } }
@@ -86,7 +86,7 @@ t.test('the end of an added account leaves the login and the others', async (t) 
 })
 
 t.test(
-  'user and provider stay those of the account that was logged in with, whatever defaultProvider says',
+  'user and provider stay those of the first account, whatever defaultProvider says',
   async t => {
     const { browser, url, provider } = await loginApp(t, { ...twoProviders, oauth: { defaultProvider: 'acme' } })
     provider.subject = 'bob'

@@ -41,7 +41,7 @@ t.test('an account is added to a login only by the session that asked for it', a
 })
 
 t.test(
-  'account linking: another user of the provider of the login gets a session of their own, and no ' +
+  'account linking: another user of the same provider gets a session of their own, and no ' +
     'account of the one before',
   async t => {
     const { browser, url, provider, store } = await loggedInApp(t, {
@@ -75,7 +75,7 @@ for (const [what, between] of Object.entries({
   'another login, in the same session': '/link/acme'
 })) {
   t.test(
-    `account linking: ${what}, between the question and the answer: nothing is added, and what came is revoked`,
+    `account linking: ${what}, between request and callback: nothing is added, and the new tokens are revoked`,
     async t => {
       const { browser, url, provider, errors, userOf } = await loginApp(t, {
         providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions }),

@@ -75,7 +75,7 @@ t.test('a callback without a login before it is refused', async t => {
   )
 })
 
-t.test('a callback with nothing at all is refused', async t => {
+t.test('a callback without any parameter is refused', async t => {
   const app = await loginApp(t)
   await assertRefused(t, app, await app.browser.get(`${app.url}/login/acme/callback`, asJson))
   await assertRefused(t, app, await app.browser.post(`${app.url}/login/acme/callback`, asJson))
@@ -118,7 +118,7 @@ t.test('the cookie of a login is of no use without its state', async t => {
   t.notOk(`${cookie!.name}=${cookie!.value}`.includes(state), 'which it does not tell')
 })
 
-t.test('a callback that is opened a second time logs in no second time', async t => {
+t.test('a callback that is opened twice logs in once', async t => {
   const { provider, browser, url, userOf } = await loginApp(t)
   const callback = await callbackUrl(browser, `${url}/login/acme`)
   const cookies = browser.cookies
@@ -155,7 +155,7 @@ for (const [what, options] of Object.entries({
   },
   'an encrypted session': { oauth: { encryptionKeys: [Buffer.alloc(32, 7)] } }
 } as Record<string, LoginAppOptions>)) {
-  t.test(`a callback that is loaded once more leads on to where its login led, ${what}`, async t => {
+  t.test(`a callback that is reloaded redirects to the returnTo of its login, ${what}`, async t => {
     const { browser, provider, callback, userOf, errors } = await finished(t, options)
     for (let load = 0; load < 2; load++) {
       const page = await browser.get(callback, { redirect: 'manual' })
@@ -167,14 +167,14 @@ for (const [what, options] of Object.entries({
   })
 }
 
-t.test('a callback that is loaded once more leads home where its login led to a long path', async t => {
+t.test('a callback that is reloaded redirects to the start page where the returnTo was long', async t => {
   const { browser, url } = await loginApp(t)
   const callback = await callbackUrl(browser, `${url}/login/acme?returnTo=/%3F${'q'.repeat(3000)}`)
   t.equal((await browser.get(callback, { redirect: 'manual' })).headers.location?.length, 3002)
   t.equal((await browser.get(callback, { redirect: 'manual' })).headers.location, '/')
 })
 
-t.test('each of several callbacks of one user leads on: of two tabs, of a link, of a step-up', async t => {
+t.test('each reloaded callback redirects to its own returnTo: of two tabs, a link, a step-up', async t => {
   const { browser, url, userOf } = await loginApp(t, {
     providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions }),
     setup: app => {
@@ -202,7 +202,7 @@ t.test('each of several callbacks of one user leads on: of two tabs, of a link, 
   t.equal(await userOf(browser), 'alice')
 })
 
-t.test("a callback that is loaded once more is refused where that login is not the session's", async t => {
+t.test("a callback that is reloaded is refused where its login is not the session's", async t => {
   const { browser, provider, callback, url, userOf } = await finished(t)
   const refused = async (what: string, who: Browser, options: object = {}) => {
     const page = await who.get(callback, { redirect: 'manual', ...options })
@@ -223,7 +223,7 @@ t.test("a callback that is loaded once more is refused where that login is not t
   t.equal(provider.asked('token').length, 3)
 })
 
-t.test('a callback that is another answer to the same login is refused', async t => {
+t.test('a callback with another response to the same login is refused', async t => {
   const { browser, callback, provider } = await finished(t)
   const page = await browser.get(
     withQuery(callback, query => {
@@ -273,7 +273,7 @@ t.test('a login whose record the store has dropped is refused', async t => {
   await assertRefused(t, app, await app.browser.get(callback, asJson), { reason: 'unknown_or_used' })
 })
 
-t.test('mix-up: the state of one provider is refused on the callback of another, and burned', async t => {
+t.test('mix-up: the state of one provider is refused on the callback of another, and cannot be used again', async t => {
   const app = await loginApp(t, {
     providers: ({ providerOptions }) => ({ acme: providerOptions, evil: providerOptions })
   })
@@ -333,7 +333,7 @@ for (const name of ['state', 'code']) {
   })
 }
 
-t.test('a link preview that sends HEAD does not burn the login', async t => {
+t.test('a link preview that sends HEAD does not use up the login', async t => {
   const { app, browser, url, provider } = await loginApp(t)
   const callback = await callbackUrl(browser, `${url}/login/acme`)
   const cookie = browser.jar.header(new URL(callback), { method: 'HEAD', crossSite: false })!
@@ -457,7 +457,7 @@ t.test("XSS: an error of the provider's is not written into the page", async t =
   t.equal(page.headers['x-content-type-options'], 'nosniff')
 })
 
-t.test('XSS: for an API caller it is JSON, and says so', async t => {
+t.test('XSS: for an API caller the error is JSON, with a JSON content type', async t => {
   const app = await loginApp(t, {
     wrong: {
       callback: params => {
@@ -489,7 +489,7 @@ for (const [what, query] of [
   ['an unknown state', '&state=x'],
   ['two states', '&state=x&state=y']
 ] as const) {
-  t.test(`an error that comes back with ${what} is named in the log, and there alone`, async t => {
+  t.test(`an error that comes back with ${what} is named only in the log`, async t => {
     const log = captureLog()
     const app = await loginApp(t, { fastify: { logger: log.logger } })
     await callbackUrl(app.browser, `${app.url}/login/acme`)
@@ -506,7 +506,7 @@ for (const [what, query] of [
   })
 }
 
-t.test('an error of an implicit answer that stands in the query is no page that waits for a fragment', async t => {
+t.test('an implicit error response in the query is shown, without the page that waits for a fragment', async t => {
   const log = captureLog()
   const app = await loginApp(t, { fastify: { logger: log.logger }, provider: { grantType: 'implicit' } })
   const page = await app.browser.get(`${app.url}/login/acme/callback?error=unauthorized_client`)
@@ -533,7 +533,7 @@ t.test(
   }
 )
 
-t.test('log forging: a line break in an error is no new line in a log', async t => {
+t.test('log forging: a line break in an error makes no new line in the log', async t => {
   const app = await loginApp(t, {
     wrong: {
       callback: params => {
@@ -551,7 +551,7 @@ t.test('log forging: a line break in an error is no new line in a log', async t 
 
 const promised = { authorization_response_iss_parameter_supported: true }
 
-t.test('mix-up: an answer of another issuer is refused', async t => {
+t.test('mix-up: a response of another issuer is refused', async t => {
   const app = await loginApp(t, {
     wrong: {
       metadata: promised,
@@ -562,13 +562,13 @@ t.test('mix-up: an answer of another issuer is refused', async t => {
   await assertRefused(t, app, page, { code: 'FST_OAUTH_AUTHORIZATION_FAILED', reason: 'issuer_mismatch' })
 })
 
-t.test('mix-up: an answer without issuer is refused where the provider promised one', async t => {
+t.test('mix-up: a response without iss is refused where the provider promised one', async t => {
   const app = await loginApp(t, { wrong: { metadata: promised } })
   const page = await app.browser.login(`${app.url}/login/acme`, asJson)
   await assertRefused(t, app, page, { code: 'FST_OAUTH_AUTHORIZATION_FAILED', reason: 'issuer_mismatch' })
 })
 
-t.test('mix-up: another issuer is refused also where none was promised', async t => {
+t.test('mix-up: another issuer is refused even where the provider promised no iss', async t => {
   const app = await loginApp(t, {
     wrong: {
       callback: params => { params.set('iss', 'https://evil.example') }
@@ -578,7 +578,7 @@ t.test('mix-up: another issuer is refused also where none was promised', async t
   await assertRefused(t, app, page, { code: 'FST_OAUTH_AUTHORIZATION_FAILED', reason: 'issuer_mismatch' })
 })
 
-t.test('mix-up: two issuers in one answer are refused', async t => {
+t.test('mix-up: two issuers in one response are refused', async t => {
   const app = await loginApp(t)
   app.provider.wrong = {
     metadata: promised,
@@ -591,7 +591,7 @@ t.test('mix-up: two issuers in one answer are refused', async t => {
   await assertRefused(t, app, page, { code: 'FST_OAUTH_AUTHORIZATION_FAILED', reason: 'issuer_mismatch' })
 })
 
-t.test('mix-up: the issuer is checked before an error is believed', async t => {
+t.test('mix-up: the issuer is checked before an error response is used', async t => {
   const app = await loginApp(t, {
     wrong: {
       metadata: promised,
@@ -628,7 +628,7 @@ t.test('a provider without `issuer` in its options may send any: there is nothin
 
 const formPost = { host: 'localhost', provider: { responseMode: 'form_post' } } as const
 
-t.test('form_post: an answer that a page of another site posts logs in', async t => {
+t.test('form_post: a response that a page of another site posts logs in', async t => {
   const { provider, browser, url } = await loginApp(t, formPost)
   const page = await browser.get(`${url}/login/acme?returnTo=/%3Fhello`)
   t.equal(provider.asked('authorization')[0]?.query.get('response_mode'), 'form_post')
@@ -656,7 +656,7 @@ t.test('form_post: with a Lax cookie, as any other provider has it, a post from 
 })
 
 // oidcc-client-test-form-post-error
-t.test('form_post: an error is understood', async t => {
+t.test('form_post: an error response is reported as an error', async t => {
   const app = await loginApp(t, {
     ...formPost,
     wrong: {
@@ -746,7 +746,7 @@ t.test('a browser has ten logins under way at most: with the eleventh the oldest
   t.strictSame((await browser.get(callbacks[10]!)).json(), { user: 'alice' })
 })
 
-t.test('a login that began in another process of the app ends here', async t => {
+t.test('a login that began in one process can be finished in another', async t => {
   const provider = await startProvider(t)
   const oauth = { providers: { acme: provider.providerOptions }, baseUrl: 'http://127.0.0.1:1' }
   const one = await buildApp(t, { oauth })

@@ -96,7 +96,7 @@ t.test('a profile by POST, with a header and a second call, makes the user', asy
   t.strictSame(app.provider.asked('userinfo'), [], 'userinfo is not asked')
 })
 
-t.test('a token in the query goes there alone', async (t) => {
+t.test('a token that goes in the query is in the query alone', async (t) => {
   const fetchers: Record<string, FetchProfile> = {
     'by the function': ({ tokens, call }) => call('me', { query: { access_token: tokens.accessToken } }).json<object>(),
     'by the function, in the URL': ({ tokens, call }) => call(`me?access_token=${tokens.accessToken}`).json<object>(),
@@ -212,7 +212,7 @@ t.test('a failure is a typed error without a token, and no user is logged in', a
   }
 })
 
-t.test('a call that fetchProfile did not await is ended with it', async (t) => {
+t.test('a call that fetchProfile did not await is aborted when it returns', async (t) => {
   let left: Promise<unknown> | undefined
   let late: ((url: string) => Promise<unknown>) | undefined
   const app = await profileApp(t, {
@@ -281,7 +281,7 @@ t.test('beside an ID token', async (t) => {
   })
 })
 
-t.test('request.oauth.userinfo() and a headless session give the same answer', async (t) => {
+t.test('request.oauth.userinfo() and a headless session return the same profile', async (t) => {
   let asked = 0
   const fetchProfile: FetchProfile = async ({ call }) => {
     return { ...await call('me').json<object>(), asked: ++asked }

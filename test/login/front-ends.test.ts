@@ -92,7 +92,7 @@ for (const [which, make] of frontEnds) {
     t.equal(provider.asked('token').length, 0, 'and its code is not redeemed')
   })
 
-  t.test(`${which}: a response with the iss that the provider promised is fine`, async t => {
+  t.test(`${which}: a response with the iss that the provider promised is accepted`, async t => {
     const { finish, response, provider } = await begun(t, make, { metadata: promised })
     response.set('iss', provider.issuer)
     t.equal(await finish(response), undefined)

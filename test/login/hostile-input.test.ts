@@ -75,7 +75,7 @@ const requests: Record<string, Sent> = {
     headers: { 'content-type': 'multipart/form-data; boundary=x' },
     payload: '--x\r\ncontent-disposition: form-data; name="state"\r\n\r\na\r\n--x--'
   },
-  'a content type that is none': { headers: { 'content-type': ';;=/"' }, payload: 'a' },
+  'an invalid content type': { headers: { 'content-type': ';;=/"' }, payload: 'a' },
   'an Accept that is markup': { headers: { accept: `text/html, ${MARK}` } },
   'other hosts': {
     headers: {
@@ -91,11 +91,11 @@ const requests: Record<string, Sent> = {
   },
   'another method in a header': { headers: { 'x-http-method-override': 'POST', 'x-method-override': 'DELETE' } },
   'a request id of the client\'s own': { headers: { 'request-id': MARK, 'x-request-id': MARK } },
-  'an Origin that is none': { headers: { origin: MARK } },
+  'an invalid Origin': { headers: { origin: MARK } },
   'two sites at once': { headers: { 'sec-fetch-site': 'same-origin, cross-site', origin: `https://${EVIL}` } },
   'a site in capital letters': { headers: { 'sec-fetch-site': 'Cross-Site' } },
   'the same cookie twice': { headers: { cookie: 'sessionId=a; sessionId=b; oauth-logout=a; oauth-logout=b' } },
-  'a session cookie that is none': { headers: { cookie: `sessionId=${MARK}.x` } },
+  'an invalid session cookie': { headers: { cookie: `sessionId=${MARK}.x` } },
   'a session cookie in a broken encoding': { headers: { cookie: 'sessionId=%E0%A4%A.%; oauth-logout=%E0%A4%A' } },
   'a session cookie that is an id of a record': { headers: { cookie: 'sessionId=oauth:login:x.y' } },
   'cookies named like members of every object': {

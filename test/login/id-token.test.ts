@@ -90,7 +90,7 @@ const refusals: Record<string, [wrong: Wrong, reason: string]> = {
     }),
     'alg'
   ],
-  'whose algorithm is none, in letters of another size': [{ signedBy: 'none', header: { alg: 'nOnE' } }, 'alg'],
+  'whose algorithm is none, in mixed case': [{ signedBy: 'none', header: { alg: 'nOnE' } }, 'alg'],
   'without algorithm': [{ header: { alg: undefined } }, 'malformed'],
   // oidcc-client-test-invalid-sig-rs256
   "signed by a third party under the provider's key id": [
@@ -275,7 +275,7 @@ t.test('the error about a wrong clock says by how much it differs', async t => {
   )
 })
 
-t.test('clockTolerance is what the clocks may differ', async t => {
+t.test('clockTolerance is how far the clocks may differ', async t => {
   const { provider, browser, url } = await loginApp(t, { provider: { clockTolerance: 300 } })
   for (const claims of [{ iat: now() + 240 }, { nbf: now() + 240 }, { exp: now() - 240 }]) {
     provider.wrong = { claims }
@@ -308,7 +308,7 @@ t.test('a subject that is a number beyond 2^53 is refused', t =>
   )
 )
 
-t.test('a member called __proto__ in an ID token is data', async t => {
+t.test('a claim called __proto__ in an ID token changes no prototype', async t => {
   const { browser, url } = await loginApp(t, {
     wrong: { claims: JSON.parse('{"__proto__":{"isAdmin":true}}') as Record<string, unknown> },
     setup: app => {
@@ -383,7 +383,7 @@ t.test('tokens with made-up key ids do not cause a key set request each', async 
   t.equal(provider.asked('keys').length, 2, 'once at first, once more for the first unknown key')
 })
 
-t.test('a login whose key is known works while an unknown one is in its pause', async t => {
+t.test('while an unknown key id may not be fetched again yet, a login with a known key works', async t => {
   const { provider, browser, url } = await loginApp(t)
   provider.wrong = { signedBy: strangeKey }
   await browser.login(`${url}/login/acme`)
@@ -436,7 +436,7 @@ t.test('tokens with made-up signatures under a known key id do not cause a key s
   t.equal(provider.asked('keys').length, 2)
 })
 
-t.test('an ID token or an answer of another issuer, or for another client, is refused with both names', async t => {
+t.test('an ID token or response of another issuer, or for another client, is refused, naming both', async t => {
   const { provider, browser, url } = await loginApp(t)
   const { issuer, clientId } = provider
   const other = issuer.replace('127.0.0.1', 'localhost')
@@ -642,7 +642,7 @@ const noKeys: Record<string, [misbehaviour: Misbehaviour, status: number, code: 
     'FST_OAUTH_PROVIDER_UNAVAILABLE'
   ],
   'an error': [{ instead: { keys: { status: 500, body: 'down' } } }, 503, 'FST_OAUTH_PROVIDER_UNAVAILABLE'],
-  'JSON that is no key set': [{ keySet: { keys: 'none' } }, 503, 'FST_OAUTH_PROVIDER_UNAVAILABLE'],
+  'JSON that is not a key set': [{ keySet: { keys: 'none' } }, 503, 'FST_OAUTH_PROVIDER_UNAVAILABLE'],
   'a redirect': [
     { instead: { keys: { status: 302, headers: { location: '/elsewhere' } } } },
     503,
@@ -669,7 +669,7 @@ for (const [what, [wrong, status, code]] of Object.entries(noKeys)) {
   })
 }
 
-t.test('a key set address that is plain http, elsewhere, is not asked', async t => {
+t.test('a jwks_uri with plain http on another host is not fetched', async t => {
   const app = await loginApp(t, { wrong: { metadata: { jwks_uri: 'http://keys.example/jwks' } } })
   const page = await app.browser.login(`${app.url}/login/acme`, asJson)
   t.equal(codeOf(page), 'FST_OAUTH_INSECURE_TRANSPORT')
@@ -736,7 +736,7 @@ for (const [said, verified] of [
   )
 }
 
-t.test('userinfo that is down costs a name, not the login', async t => {
+t.test('where userinfo is down the login succeeds, without a name', async t => {
   const { browser, url } = await loginApp(t, {
     provider: { scope: 'openid profile' },
     wrong: { instead: { userinfo: { status: 500 } } }
@@ -744,7 +744,7 @@ t.test('userinfo that is down costs a name, not the login', async t => {
   t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
 })
 
-t.test('userinfo that userProfile cannot read costs a name, not the login', async t => {
+t.test('where userProfile cannot read userinfo the login succeeds, without a name', async t => {
   const userProfile = (claims: Record<string, unknown>) => {
     if (claims.name !== undefined) throw new Error('a name of an odd shape')
     return { id: String(claims.sub) }
@@ -788,7 +788,7 @@ const refreshRoute: LoginAppOptions['setup'] = app => {
 }
 
 t.test(
-  'refreshParams go along with each refresh: a token stays meant for the resource that it was asked for',
+  'refreshParams are sent with each refresh: the token keeps the resource it was requested for',
   async t => {
     const resource = ['https://api.example/', 'https://files.example/']
     const params = { authorizationParams: { resource }, tokenParams: { resource }, refreshParams: { resource } }
@@ -818,7 +818,7 @@ const dropped: Record<string, Wrong> = {
 
 for (const [what, wrong] of Object.entries(dropped)) {
   t.test(
-    `a refreshed ID token ${what} is dropped, and costs neither the rotated tokens beside it nor the login`,
+    `a refreshed ID token ${what} is dropped; the rotated tokens and the login are kept`,
     async t => {
       const { provider, browser, url, userOf } = await loginApp(t, { setup: refreshRoute })
       await browser.login(`${url}/login/acme`)

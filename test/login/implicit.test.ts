@@ -106,7 +106,7 @@ t.test('implicit, in a browser without JavaScript: the page says what is missing
   t.match(await page.locator('main').innerText(), /This login needs JavaScript/)
 })
 
-t.test('implicit: an answer of another login is refused', async (t) => {
+t.test('implicit: a response to another login is refused', async (t) => {
   const { browser, url } = await implicitApp(t)
   await browser.get(`${url}/login/acme`, { redirect: 'manual' })
   const answer = await browser.post(`${url}/login/acme/callback`, {
@@ -116,7 +116,7 @@ t.test('implicit: an answer of another login is refused', async (t) => {
   t.strictSame((await browser.get(`${url}/me`)).json(), { user: null, authenticated: false })
 })
 
-t.test('implicit: an access token without an ID token is no login', async (t) => {
+t.test('implicit: an access token without an ID token does not log in', async (t) => {
   const { browser, url, provider } = await implicitApp(t, ['orders:read'])
   const start = await browser.get(`${url}/login/acme`, { redirect: 'manual' })
   const query = new URL(start.location!).searchParams
@@ -135,7 +135,7 @@ t.test('implicit: an access token without an ID token is no login', async (t) =>
   )
 })
 
-t.test('implicit: a refresh token in the answer, which no server issues there, is not kept', async (t) => {
+t.test('implicit: a refresh token in the response, which no server issues there, is not kept', async (t) => {
   const { browser, url, provider } = await implicitApp(t, ['orders:read'])
   const start = await browser.get(`${url}/login/acme`, { redirect: 'manual' })
   const state = new URL(start.location!).searchParams.get('state')!
@@ -156,7 +156,7 @@ const mixedUp: Record<string, Record<string, string>> = {
 }
 
 for (const [what, fields] of Object.entries(mixedUp)) {
-  t.test(`implicit: mix-up: an answer ${what} is refused`, async (t) => {
+  t.test(`implicit: mix-up: a response ${what} is refused`, async (t) => {
     const { browser, url } = await implicitApp(t, ['orders:read'])
     const start = await browser.get(`${url}/login/acme`, { redirect: 'manual' })
     const state = new URL(start.location!).searchParams.get('state')!
@@ -169,7 +169,7 @@ for (const [what, fields] of Object.entries(mixedUp)) {
   })
 }
 
-t.test('implicit: with openid an answer without an ID token is refused', async (t) => {
+t.test('implicit: with openid a response without an ID token is refused', async (t) => {
   const { browser, url, provider } = await implicitApp(t)
   const start = await browser.get(`${url}/login/acme`, { redirect: 'manual' })
   const state = new URL(start.location!).searchParams.get('state')!
@@ -230,7 +230,7 @@ t.test('implicit, without a web session: an access token beside an ID token with
   t.match(await answer({ at_hash: halfHash('of-another-user', 'RS256') }), { accessToken: 'of-another-user' })
 })
 
-t.test('implicit: the page that relays the fragment runs its own script alone and is kept nowhere', async (t) => {
+t.test('implicit: the page that relays the fragment runs its own script alone and is not cached', async (t) => {
   const { app } = await implicitApp(t)
   const page = await app.inject('/login/acme/callback')
   const policy = String(page.headers['content-security-policy'])

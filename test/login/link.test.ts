@@ -250,7 +250,7 @@ for (const [kind, open] of Object.entries(kinds)) {
           t.test(
             'two tabs, a link and a step-up, come back ' +
               `${together ? 'at the same moment' : `with the same cookies, ${firstBack} first`}; the browser ` +
-              `handles the ${lastHandled} answer last`,
+              `handles the ${lastHandled} response last`,
             async t => {
               const setting = await start(t, open)
               if (setting === undefined) return
@@ -283,7 +283,7 @@ for (const [kind, open] of Object.entries(kinds)) {
       }
     }
 
-    t.test('race: a tab that comes back after the browser has used the session of the other one', async t => {
+    t.test('race: a tab that comes back after the browser has used the session of another tab', async t => {
       const setting = await start(t, open)
       if (setting === undefined) return
       const { first, second, browser, slow, gh } = setting
@@ -306,7 +306,7 @@ for (const [kind, open] of Object.entries(kinds)) {
       t.strictSame(await asked(browser, second.url), { ...logged('acme', 'gh'), cart: 'coffee' })
     })
 
-    t.test('race: two links that were begun before either came back', async t => {
+    t.test('race: two links that were both begun before a callback are both added', async t => {
       const setting = await start(t, open)
       if (setting === undefined) return
       const { first, browser } = setting
@@ -319,7 +319,7 @@ for (const [kind, open] of Object.entries(kinds)) {
     })
 
     t.test(
-      'a stolen cookie of before a step-up is worth nothing after it, also with a link that was begun with it',
+      'a cookie stolen before a step-up is useless after it, also with a link that was begun with it',
       async t => {
         const setting = await start(t, open)
         if (setting === undefined) return
@@ -487,7 +487,7 @@ t.test(
   }
 )
 
-t.test('a link in a session of the in-memory store that holds what JSON does not', async t => {
+t.test('an account is added to a session of the in-memory store that cannot be written as JSON', async t => {
   const { first: { url }, browser } = (await start(t, kinds['the in-memory store']!))!
   const callback = await callbackUrl(browser, `${url}/link/gh`)
   await browser.get(`${url}/circle`)
@@ -495,7 +495,7 @@ t.test('a link in a session of the in-memory store that holds what JSON does not
   t.strictSame(await asked(browser, url), logged('acme', 'gh'))
 })
 
-t.test('the cookie of a session that the app lets live longer keeps its life', async t => {
+t.test('a session cookie whose maxAge the app set keeps it when an account is added', async t => {
   const { first: { url }, browser } = (await start(t, inMemory))!
   await browser.get(`${url}/remember`)
   await browser.get(`${url}/link/gh`)

@@ -55,7 +55,7 @@ t.test('session fixation: the contents of the session before the login are gone 
   t.match((await browser.get(`${url}/session`)).json(), { cart: null, role: null })
 })
 
-t.test('keepSessionFields survive the login, others do not', async (t) => {
+t.test('the login keeps the session fields of keepSessionFields, and no others', async (t) => {
   const { browser, url, store } = await loginApp(t, { setup: sessionRoutes, oauth: { keepSessionFields: ['cart'] } })
   const { id } = (await browser.post(`${url}/session`, { json: { cart: 'tea', role: 'admin' } })).json<{ id: string }>()
   await browser.login(`${url}/login/acme`)
@@ -65,7 +65,7 @@ t.test('keepSessionFields survive the login, others do not', async (t) => {
   t.notOk(store.records.has(id))
 })
 
-t.test('a login takes the place of the one before it, tokens and all', async (t) => {
+t.test('a login replaces the one before it, and its tokens', async (t) => {
   const { browser, url, provider, store, userOf } = await loginApp(t)
   await browser.login(`${url}/login/acme`)
   const before = [...tokenRecords(store).keys()]
@@ -218,7 +218,7 @@ t.test('onLogin sees the user, and may write into the new session', async (t) =>
   t.equal((await browser.get(`${url}/session`)).json().role, 'member')
 })
 
-t.test('onLogin may answer itself', async t => {
+t.test('onLogin may send the response itself', async t => {
   const { browser, url, userOf } = await loginApp(t, {
     oauth: { onLogin: (_request, reply) => reply.code(201).send({ welcome: true }) }
   })
@@ -311,7 +311,7 @@ for (const [what, fails] of Object.entries({
   })
 }
 
-t.test('the session of a login that failed is discarded without a look whether it had ended before', async (t) => {
+t.test('the session of a failed login is discarded without a read of its tombstone', async (t) => {
   const asked: string[] = []
   class CountingStore extends MemoryTokenStore {
     override async get (id: string) {
@@ -452,7 +452,7 @@ for (const [kind, session] of Object.entries(stubbornSessions)) {
   })
 }
 
-t.test('a store that never answers leaves no request hanging', async (t) => {
+t.test('a store that never calls back leaves no request hanging', async (t) => {
   const [begins, ends, leaves] = [await loginApp(t), await loginApp(t), await loginApp(t)]
   const callback = await callbackUrl(ends.browser, `${ends.url}/login/acme`)
   await leaves.browser.login(`${leaves.url}/login/acme`)

@@ -8,8 +8,8 @@ import { tokenRecords } from '../helpers/records.ts'
 
 const ends: Record<string, (request: FastifyRequest, reply: FastifyReply) => unknown> = {
   'logs out': request => request.oauth.logout(),
-  'logs out and answers': (request, reply) => request.oauth.logout(reply),
-  'logs out and answers without waiting for its answer to be sent': async (request, reply) => {
+  'logs out and sends a response': (request, reply) => request.oauth.logout(reply),
+  'logs out and redirects without waiting for the response to be sent': async (request, reply) => {
     await request.oauth.logout()
     reply.redirect('/')
   },

@@ -234,7 +234,7 @@ for (const [what, status, body] of [
   ['a page with 200', 200, '<h1>Log in</h1>'],
   ['an empty 200', 200, '']
 ] as const) {
-  t.test(`password: guesses are limited at a server that answers ${what}`, async t => {
+  t.test(`password: guesses are limited at a server that responds with ${what}`, async t => {
     const { app, server } = await passwordApp(t)
     server.refusal = { status, body }
     const post = () =>
@@ -339,7 +339,7 @@ for (const returnTo of [
   })
 }
 
-t.test('password: a server that repeats the password in its error gets it into no log and no answer', async t => {
+t.test('password: a password that the server repeats in its error is in no log and no response', async t => {
   const log = captureLog()
   const { app, server } = await passwordApp(t, {}, log.logger)
   server.repeating = true

@@ -124,7 +124,7 @@ t.test('a provider that is configured no longer: its users are logged out', asyn
   t.equal((await browser.get(`${url}/guarded`, asJson)).status, 401)
 })
 
-t.test('an added account whose provider is another one by now is gone, the login stays', async (t) => {
+t.test('an added account whose provider has changed is removed, and the login stays', async (t) => {
   const [acme, gh] = await startTwo(t)
   const other = await startMisbehavingProvider(t)
   const old = await loggedIn(t, acme, { acme: withApi(acme), gh: withApi(gh) })
@@ -170,7 +170,7 @@ t.test('tokens that onTokens handed out are used at their own provider only', as
   t.equal((await own.tokens()).accessToken, tokens!.accessToken, 'at its own provider the login is as it was')
 })
 
-t.test('createProvider: a set without a record is the caller\'s own', async (t) => {
+t.test('createProvider: tokens without a stored record are used as they are', async (t) => {
   const acme = await startMisbehavingProvider(t)
   const provider = createProvider(withApi(acme))
   t.after(() => provider.close())

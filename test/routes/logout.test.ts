@@ -85,7 +85,7 @@ for (const [what, query] of Object.entries({
   'another state': `?state=${'s'.repeat(43)}`,
   'an empty state': '?state=',
 })) {
-  t.test(`an answer to a logout with ${what} is refused, and leads nowhere`, async (t) => {
+  t.test(`a logout callback with ${what} is refused, and redirects nowhere`, async (t) => {
     const { browser, url } = await loggedInApp(t)
     await browser.post(`${url}/logout?returnTo=/bye`, { redirect: 'manual' })
     const page = await browser.get(`${url}/logout/callback${query}`, { ...asJson, redirect: 'manual' })
@@ -97,7 +97,7 @@ for (const [what, query] of Object.entries({
 }
 
 // oidcc-client-test-rp-init-logout-no-state
-t.test('an answer to a logout whose state the provider left out leads to the app\'s own returnTo', async (t) => {
+t.test('a logout callback whose state the provider left out leads to the app\'s own returnTo', async (t) => {
   const { browser, url } = await loggedInApp(t)
   await browser.post(`${url}/logout`, { form: { returnTo: '/bye?from=out' }, redirect: 'manual' })
   const page = await browser.get(`${url}/logout/callback`, { redirect: 'manual' })
@@ -113,7 +113,7 @@ t.test('the page for a logout that cannot be finished says so, and has a link to
   t.match(page.text, 'href="/">Continue to the app')
 })
 
-t.test('an answer to a logout with its state twice is refused', async (t) => {
+t.test('a logout callback with its state twice is refused', async (t) => {
   const { browser, url } = await loggedInApp(t)
   const { location } = await browser.post(`${url}/logout`, { redirect: 'manual' })
   const state = new URL(location!).searchParams.get('state')!
@@ -121,7 +121,7 @@ t.test('an answer to a logout with its state twice is refused', async (t) => {
   t.equal(codeOf(page), 'FST_OAUTH_STATE_MISMATCH')
 })
 
-t.test('an answer to a logout that another browser began is refused', async (t) => {
+t.test('the callback of a logout that another browser began is refused', async (t) => {
   const { browser, url } = await loggedInApp(t)
   const { location } = await browser.post(`${url}/logout`, { redirect: 'manual' })
   const state = new URL(location!).searchParams.get('state')!
@@ -134,7 +134,7 @@ t.test('GET /logout/callback does not log out', async (t) => {
   t.equal(await userOf(browser), 'alice')
 })
 
-t.test('an answer to a logout is not accepted twice', async (t) => {
+t.test('a logout callback is not accepted twice', async (t) => {
   const { browser, url } = await loggedInApp(t)
   const { location } = await browser.post(`${url}/logout`, { redirect: 'manual' })
   const back = `${url}/logout/callback?state=${new URL(location!).searchParams.get('state')}`
@@ -388,7 +388,7 @@ t.test('a provider whose metadata cannot be had: logged out, with a warning', as
 })
 
 t.test(
-  'a page that posts a logout is answered with a page that goes on to the provider: a form may lead to no other origin',
+  'the response to a posted logout is a page that goes on to the provider: a form may lead to no other origin',
   async t => {
     const { browser, url, provider } = await loggedInApp(t)
     const page = await browser.post(`${url}/logout`, { form: { returnTo: '/?bye' }, redirect: 'manual' })
@@ -411,7 +411,7 @@ for (const [what, headers, status] of [
   ['a script that takes anything', { accept: '*/*' }, 302],
   ['a script that takes a page', { accept: 'text/html', 'sec-fetch-mode': 'cors' }, 302]
 ] as const) {
-  t.test(`${what} is told where to go in the answer to its logout, and gets no page`, async (t) => {
+  t.test(`${what} gets the URL to go to in the response to its logout, and no page`, async (t) => {
     const { browser, url, provider } = await loggedInApp(t)
     const page = await browser.post(`${url}/logout`, { headers, redirect: 'manual' })
     t.equal(page.status, status)

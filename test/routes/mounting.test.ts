@@ -84,7 +84,7 @@ t.test('a prefix in a scope with a prefix', async (t) => {
   await assertWorks(t, built, '/shop/auth')
 })
 
-t.test('two plugins in two scopes do not get in each other\'s way', async (t) => {
+t.test('two registrations in two scopes do not affect each other', async (t) => {
   const built = await sessionApp(t, async (app, { provider, baseUrl }) => {
     for (const prefix of ['/one', '/two']) {
       await app.register(async (scope) => {
@@ -311,7 +311,7 @@ t.test('without @fastify/formbody the app\'s own routes take no form: the plugin
   t.equal((await browser.post(`${url}/form`, { form: { a: 'b' } })).status, 415)
 })
 
-t.test('a form that is larger than any answer of a provider is refused', async (t) => {
+t.test('a form that is larger than any response of a provider is refused', async (t) => {
   const app = await loginApp(t)
   const page = await app.browser.post(`${app.url}/login/acme/callback`, {
     form: { state: 's', code: 'c'.repeat(200_000) },
@@ -368,7 +368,7 @@ t.test('routes: false: a callback on a route of any name, with the redirect URI 
   t.strictSame((await built.browser.get(`${built.url}/back${callback.search}`)).json(), { user: 'alice' })
 })
 
-t.test('routes: false: a callback that fails throws, and the app answers it', async (t) => {
+t.test('routes: false: a callback that fails throws, and the app sends the response', async (t) => {
   const app = await loginApp(t, {
     oauth: { routes: false },
     setup: app => {
@@ -385,7 +385,7 @@ t.test('routes: false: a callback that fails throws, and the app answers it', as
   await assertLoggedOut(t, app)
 })
 
-t.test('routes: false: HEAD, which Fastify adds to each GET route, begins no login and finishes none', async (t) => {
+t.test('routes: false: HEAD, which Fastify adds to each GET route, neither begins nor finishes a login', async (t) => {
   const { app, browser, url, provider, store } = await loginApp(t, {
     oauth: { routes: false },
     setup: (app) => {

@@ -84,7 +84,7 @@ const odd: Record<string, [type: string | undefined, body: string]> = {
   'a form, and nothing': ['application/x-www-form-urlencoded', ''],
   'text/plain': ['text/plain', 'bye'],
   multipart: ['multipart/form-data; boundary=b', '--b--\r\n'],
-  'a type that is none': ['json', '{}'],
+  'an invalid type': ['json', '{}'],
   'no type': [undefined, 'bye'],
   'no type, and nothing': [undefined, ''],
   'a form that is far too large': ['application/x-www-form-urlencoded', `returnTo=/${'a'.repeat(100_000)}`]

@@ -34,7 +34,7 @@ t.test('a page load is sent to log in, is not kept, and comes back', async t => 
   t.match(back, { status: 200, url: `${url}/acme?a=b&c=d`, text: 'acme only' })
 })
 
-t.test('with several providers and none named, the person chooses', async t => {
+t.test('with several providers, and no provider named, the user chooses', async t => {
   const { browser, url } = await loginApp(t, members)
   const page = await browser.get(`${url}/members`)
   t.equal(page.url, `${url}/login?returnTo=%2Fmembers`)
@@ -57,7 +57,7 @@ for (const [what, method, headers] of [
   })
 }
 
-t.test('a logged-in user passes; with another provider only where none is named', async t => {
+t.test('a logged-in user passes; with another provider only where no provider is named', async t => {
   const { browser, url } = await loggedInApp(t, { wrong: {}, login: 'other', ...members })
   t.equal((await browser.get(`${url}/members`)).text, 'members only')
   t.equal((await browser.get(`${url}/acme`, asJson)).status, 401)
@@ -65,7 +65,7 @@ t.test('a logged-in user passes; with another provider only where none is named'
   t.equal((await browser.get(`${url}/acme`)).text, 'acme only')
 })
 
-t.test('a login whose tokens another process has taken away does not pass, and is none any more', async t => {
+t.test('a login whose tokens another process has deleted does not pass, and has ended', async t => {
   const { browser, url, store } = await loggedInApp(t, { wrong: {}, ...members })
   t.equal((await browser.get(`${url}/members`)).status, 200)
   for (const id of tokenRecords(store).keys()) store.records.delete(id)
@@ -88,7 +88,7 @@ t.test('where the store fails, no request passes, and no user is logged out', as
   t.equal(await userOf(browser), 'alice')
 })
 
-t.test('a login under way is none', async t => {
+t.test('a login that is not finished does not pass', async t => {
   const { browser, url } = await loginApp(t, members)
   await callbackUrl(browser, `${url}/login/acme`)
   t.equal((await browser.get(`${url}/members`, asJson)).status, 401)

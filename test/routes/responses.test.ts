@@ -4,7 +4,7 @@ import { asJson, callbackUrl, codeOf, loginApp } from '../helpers/login-app.ts'
 
 // The responses of the routes: pages and JSON, their headers, and what the app may replace.
 
-t.test('no answer of login, callback or logout may be kept', async t => {
+t.test('no response of login, callback or logout may be cached', async t => {
   const { browser, url } = await loginApp(t, {
     providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions })
   })
@@ -35,7 +35,7 @@ t.test('no answer of login, callback or logout may be kept', async t => {
   t.strictSame([...new Set(pages.map(({ status }) => status))].sort(), [200, 302, 400, 403, 404, 415])
 })
 
-t.test('every page comes with a policy, and is what it says it is', async t => {
+t.test('every page has a Content-Security-Policy, and its type may not be guessed', async t => {
   const { browser, url } = await loginApp(t, {
     providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions })
   })
@@ -140,7 +140,7 @@ t.test('the chooser does not show a provider that users cannot log in with', asy
   }
 })
 
-t.test('with several providers /login lets the person choose', async t => {
+t.test('with several providers /login lets the user choose', async t => {
   const { browser, url } = await loginApp(t, {
     providers: ({ providerOptions }) => ({ acme: { ...providerOptions, title: 'Acme' }, other: providerOptions })
   })
@@ -177,7 +177,7 @@ t.test("a page of the app's own takes the place of the plugin's, and its policy 
   t.equal(page.headers['content-security-policy'], undefined)
 })
 
-t.test('onError is told of a failure, and may answer it itself', async t => {
+t.test('onError gets a failure, and may send the response itself', async t => {
   const { browser, url } = await loginApp(t, {
     oauth: { onError: (_request, reply, error) => reply.code(418).send({ mine: error.code }) }
   })
@@ -186,7 +186,7 @@ t.test('onError is told of a failure, and may answer it itself', async t => {
   t.strictSame(page.json(), { mine: 'FST_OAUTH_UNKNOWN_PROVIDER' })
 })
 
-t.test("an error of the app's own is not answered by the plugin", async t => {
+t.test("an error of the app's own is left to the app's error handler", async t => {
   const { browser, url } = await loginApp(t, {
     setup: app => { app.get('/broken', async () => { throw new Error('mine') }) }
   })

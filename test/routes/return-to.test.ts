@@ -124,7 +124,7 @@ t.test('open redirect: a page that asks for a login does not lead elsewhere afte
 })
 
 t.test(
-  "of a visitor's own parameters only those that the options name go to the provider, and none that protects the login",
+  "of a visitor's parameters only those that the options name go to the provider, never those that protect the login",
   async t => {
     const forwardedLoginParams = [
       'login_hint', 'prompt', 'state', 'nonce', 'redirect_uri', 'code_challenge', 'response_mode', 'client_id'

@@ -191,7 +191,7 @@ for (const [name, open] of Object.entries(kinds)) {
   }
 }
 
-t.test('a slower request on another process does not even write the session that a logout has ended', async (t) => {
+t.test('a slower request on another process does not write the session that a logout has ended', async (t) => {
   const slow = new Gate()
   const shared = new JsonStore()
   const there = Object.assign(new JsonStore(), { records: shared.records })

@@ -84,7 +84,7 @@ for (const down of [false, true]) {
 
 for (const rolling of [true, false]) {
   t.test(
-    `an anonymous session does not take the place of a login that came after its request (rolling ${rolling})`,
+    `an anonymous session does not replace a login that came after its request (rolling ${rolling})`,
     async t => {
       const slow = new Gate()
       const { browser, url, store } = await loggedInApp(t, { wrong: {}, session: { rolling }, setup: routes(slow) })
@@ -107,7 +107,7 @@ for (const rolling of [true, false]) {
   )
 
   t.test(
-    `a request sent before a login that is loaded after it does not take its place either (rolling ${rolling})`,
+    `a request sent before a login, and handled after it, does not replace the login (rolling ${rolling})`,
     async t => {
       const { browser, url } = await loginApp(t, { session: { rolling }, setup: routes(new Gate()) })
       await browser.get(`${url}/write`)

@@ -87,7 +87,7 @@ for (const [name, open] of Object.entries(stores)) {
   })
 }
 
-t.test('a store that takes two ways to write an id for one opens no session either', async (t) => {
+t.test('a store that ignores case and trailing spaces in ids opens no session either', async (t) => {
   const store = new LaxStore()
   const { url, browser } = await start(t, { store })
   for (const id of [...store.records.keys()].filter(id => id.startsWith('oauth:'))) {
@@ -99,7 +99,7 @@ t.test('a store that takes two ways to write an id for one opens no session eith
   }
 })
 
-t.test('a store that is known with the first request only: an id of the plugin\'s own opens no session', async (t) => {
+t.test('a store that is known from the first request on: an id of the plugin\'s own opens no session', async (t) => {
   const store = new JsonStore()
   const { browser, provider } = await start(t, { store })
   let ids = 0

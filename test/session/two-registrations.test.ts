@@ -101,7 +101,7 @@ function strayTokens (to: MisbehavingProvider, from: MisbehavingProvider): strin
 }
 
 for (const names of [['google', 'corp'], ['acme', 'acme']] as [string, string][]) {
-  t.test(`providers ${names.join(' and ')}: a login in one is none in the other`, async (t) => {
+  t.test(`providers ${names.join(' and ')}: a login in one scope does not log in to the other`, async (t) => {
     const { browser, url, providers } = await start(t, { names })
     await browser.login(`${url}/shop/login/${names[0]}`)
     t.match((await browser.get(`${url}/shop/me`)).json(), { user: 'shopper', provider: names[0] })
@@ -115,7 +115,7 @@ for (const names of [['google', 'corp'], ['acme', 'acme']] as [string, string][]
     t.strictSame(strayTokens(providers[1], providers[0]), [])
   })
 
-  t.test(`providers ${names.join(' and ')}: both are logged in beside each other`, async (t) => {
+  t.test(`providers ${names.join(' and ')}: a session can be logged in to both scopes`, async (t) => {
     const { browser, url, providers, store } = await start(t, { names })
     await browser.login(`${url}/shop/login/${names[0]}`)
     const before = browser.cookie('sessionId')
@@ -137,7 +137,7 @@ for (const names of [['google', 'corp'], ['acme', 'acme']] as [string, string][]
   })
 }
 
-t.test('a step-up in one keeps the other\'s login, also when that one\'s gave the session a new id', async (t) => {
+t.test('a step-up in one scope keeps the other\'s login, also after the other gave the session a new id', async (t) => {
   const { browser, url, names, store } = await start(t)
   await browser.login(`${url}/shop/login/${names[0]}`)
   await browser.login(`${url}/shop/step-up`)
@@ -162,7 +162,7 @@ const stores: Record<string, () => unknown> = {
 }
 
 for (const [name, open] of Object.entries(stores)) {
-  t.test(`${name}: a logout in one ends its own login alone`, async (t) => {
+  t.test(`${name}: a logout in one scope ends its own login alone`, async (t) => {
     const { browser, url, providers, names } = await start(t, { store: open() })
     await browser.login(`${url}/shop/login/${names[0]}`)
     await browser.login(`${url}/admin/login/${names[1]}`)
@@ -219,7 +219,7 @@ t.test('requests in one scope keep the tokens of the other alive', async (t) => 
   t.not(until(), before)
 })
 
-t.test('logoutUser in one ends that user\'s login there, and not the other\'s in the same session', async (t) => {
+t.test('logoutUser in one scope ends the login there, and not the other\'s in the same session', async (t) => {
   const { browser, url, names, shop, admin } = await start(t)
   await browser.login(`${url}/shop/login/${names[0]}`)
   await browser.login(`${url}/admin/login/${names[1]}`)
@@ -231,7 +231,7 @@ t.test('logoutUser in one ends that user\'s login there, and not the other\'s in
   t.equal((await browser.get(`${url}/admin/guarded`, asJson)).status, 401)
 })
 
-t.test('one provider in both: two logins, and each ends for itself', async (t) => {
+t.test('one provider in both scopes: two logins, each with its own end', async (t) => {
   const provider = await startMisbehavingProvider(t)
   const store = new JsonStore()
   const { url, shop } = await startOn(t, store, [provider, provider], ['acme', 'acme'], {})
@@ -244,7 +244,7 @@ t.test('one provider in both: two logins, and each ends for itself', async (t) =
   t.equal((await browser.get(`${url}/admin/guarded`, asJson)).status, 200)
 })
 
-t.test('a login that fails in one leaves the other\'s', async (t) => {
+t.test('a login that fails in one scope leaves the other\'s login', async (t) => {
   const { browser, url, names } = await start(t, { admin: { onLogin: () => { throw new Error('not one of us') } } })
   await browser.login(`${url}/shop/login/${names[0]}`)
   await browser.login(`${url}/admin/login/${names[1]}`)
@@ -262,7 +262,7 @@ t.test('a restart keeps both logins', async (t) => {
   t.equal((await browser.get(`${again.url}/admin/guarded`, asJson)).status, 200)
 })
 
-t.test('the answer of a login that was begun in the other scope is none', async (t) => {
+t.test('the callback of a login that was begun in the other scope is refused', async (t) => {
   const { browser, url, providers } = await start(t, { names: ['acme', 'acme'] })
   const back = await callbackUrl(browser, `${url}/shop/login/acme`)
   const answer = await browser.get(back.replace('/shop/', '/admin/'), asJson)

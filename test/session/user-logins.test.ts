@@ -130,7 +130,7 @@ for (const [name, open] of Object.entries(stores)) {
       t.strictSame((await logins.of('of acme', 'carol')).map(({ recordId }) => recordId), ['later'])
     })
 
-    t.test('the same subject at two providers is two users', async (t) => {
+    t.test('the same subject at two providers counts as two users', async (t) => {
       const logins = new UserLogins(store, () => 0)
       await logins.add({ ...accountOf('dave', 'here'), providerIdentity: 'one' }, { sessionId: 'here' }, 60)
       await logins.add({ ...accountOf('dave', 'there'), providerIdentity: 'two' }, { sessionId: 'there' }, 60)

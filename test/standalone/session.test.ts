@@ -85,7 +85,7 @@ t.test('device authorization: the user confirms in a browser while the app asks,
   t.strictSame(waited, [5, 5])
 })
 
-t.test('device authorization: slow_down makes every further question five seconds slower', async t => {
+t.test('device authorization: slow_down adds five seconds to the polling interval', async t => {
   const waited: number[] = []
   const { providerOptions, requests } = await tokenEndpoint(t, [
     [200, { device_code: 'd', user_code: 'U', verification_url: 'https://as.example/d', expires_in: 1800 }],
@@ -145,7 +145,7 @@ t.test('device authorization: polling ends when the code expires', async t => {
   t.equal(requests.length, 3)
 })
 
-t.test('token exchange says what it trades, repeated resources stay repeated', async t => {
+t.test('token exchange sends both token types, and each of several resources', async t => {
   const { providerOptions, requests } = await tokenEndpoint(t, [
     [200, { ...TOKENS, issued_token_type: 'urn:ietf:params:oauth:token-type:access_token' }]
   ])
@@ -172,7 +172,7 @@ t.test('token exchange says what it trades, repeated resources stay repeated', a
   )
 })
 
-t.test('JWT bearer hands over the assertion', async t => {
+t.test('a JWT bearer grant sends the assertion', async t => {
   const { privateKey } = await generateKeyPair('ES256', { extractable: true })
   const assertion = await new SignJWT({ sub: 'alice' })
     .setProtectedHeader({ alg: 'ES256' })
@@ -183,7 +183,7 @@ t.test('JWT bearer hands over the assertion', async t => {
   t.match(requests[0]!.body, { grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion, scope: 'read' })
 })
 
-t.test('introspection: a token that is no longer good is said to be so', async t => {
+t.test('introspection: an expired or revoked token is reported as inactive', async t => {
   const { providerOptions, requests } = await tokenEndpoint(t, [
     [200, { active: true, sub: 'alice' }],
     [200, { active: false }]
@@ -205,7 +205,7 @@ for (const [what, status, answer, code] of [
   ['does not come from it', 302, { active: true }, 'FST_OAUTH_INVALID_RESPONSE'],
   ['says that it is overloaded', 503, { active: true, token: 't0ken' }, 'FST_OAUTH_PROVIDER_UNAVAILABLE']
 ] as const) {
-  t.test(`introspection: an answer that ${what} is a typed error, which does not show the token`, async t => {
+  t.test(`introspection: a response that ${what} is a typed error, which does not show the token`, async t => {
     const { providerOptions } = await tokenEndpoint(t, [[status, answer]])
     const error = await provider(t, { ...providerOptions, introspectionEndpoint: providerOptions.tokenEndpoint! })
       .introspect('t0ken')
@@ -264,7 +264,7 @@ t.test('a custom client authentication may add to the query', async t => {
   t.equal(requests[0]!.authorization, undefined)
 })
 
-t.test('a token endpoint that wants a GET gets one, and no body', async t => {
+t.test('a token endpoint that takes GET gets a GET without a body', async t => {
   const { providerOptions, requests } = await tokenEndpoint(t, [[200, TOKENS]])
   await provider(t, { ...providerOptions, tokenEndpointMethod: 'GET', redirectUri: 'https://app.example/cb' })
     .session()
@@ -274,7 +274,7 @@ t.test('a token endpoint that wants a GET gets one, and no body', async t => {
   t.strictSame({ ...requests[0]!.body }, {})
 })
 
-t.test('Basic that is refused as invalid_client is tried once in the form, and remembered', async t => {
+t.test('after Basic is refused as invalid_client the credentials go in the form, now and later', async t => {
   const { providerOptions, requests } = await tokenEndpoint(t, [
     [401, { error: 'invalid_client' }],
     [200, TOKENS],
@@ -298,7 +298,7 @@ t.test('a refused code is never sent a second time', async t => {
   t.equal(requests.length, 1)
 })
 
-t.test('hooks see and change each stage', async t => {
+t.test('hooks see and may change each request and response', async t => {
   const seen: string[] = []
   const { providerOptions, requests } = await tokenEndpoint(t, [[200, { ...TOKENS, refresh_token: 'r1' }]])
   const session = provider(t, {
@@ -415,7 +415,7 @@ for (const [what, members, interval] of [
   ['is a small number in a text', '"interval":"0.001"', 1],
   ['is sane', '"interval":7', 7]
 ] as const) {
-  t.test(`device authorization: an interval that ${what} never asks without a pause`, async t => {
+  t.test(`device authorization: with an interval that ${what}, polling still pauses`, async t => {
     const waited: number[] = []
     const { providerOptions } = await tokenEndpoint(t, [
       [200, `{${DEVICE},"expires_in":1800,${members}}`],
@@ -440,7 +440,7 @@ for (const [expiresIn, life] of [
   ['0.5', 1],
   ['null', 600]
 ] as const) {
-  t.test(`device authorization: a life of ${expiresIn} is one that time has`, async t => {
+  t.test(`device authorization: expires_in ${expiresIn} counts as ${life} seconds`, async t => {
     const { providerOptions } = await tokenEndpoint(t, [[200, `{${DEVICE},"expires_in":${expiresIn}}`]])
     const clock = { now: () => 1000 }
     const device = await provider(t, { ...providerOptions, grantType: 'device_code' }, { clock }).device()
@@ -448,7 +448,7 @@ for (const [expiresIn, life] of [
   })
 }
 
-t.test('device authorization: a server that is down is asked more slowly, and not for ever', async t => {
+t.test('device authorization: a server that is down is polled more slowly, and not for ever', async t => {
   let now = 1000
   const waited: number[] = []
   const { providerOptions } = await tokenEndpoint(t, [
@@ -465,7 +465,7 @@ t.test('device authorization: a server that is down is asked more slowly, and no
   t.strictSame(waited, [5, 10, 20, 40, 80, 160, 300, 300, 85])
 })
 
-t.test('a refused client is told what to look at', async t => {
+t.test('the error about a refused client says what to check', async t => {
   const message = /refused the client: invalid_client; check clientId, clientSecret and clientAuthentication$/
   const basic = { clientAuthentication: 'client_secret_basic' } as const
   const refusedClient = async (options: Partial<ProviderOptions>) => {
@@ -481,7 +481,7 @@ t.test('a refused client is told what to look at', async t => {
   t.match(encoded, { message: /do not decode such a secret in Basic: try clientAuthentication: 'client_secret_post'$/ })
 })
 
-t.test('a client that may not use a grant, or whose secret is wrong at Keycloak, is told what to look at', async t => {
+t.test('the error about a refused grant, or a wrong secret at Keycloak, says what to check', async t => {
   const { providerOptions } = await tokenEndpoint(t, [[401, { error: 'unauthorized_client' }]])
   const acme = provider(t, { ...providerOptions, grantType: 'client_credentials' })
   const error = await acme.session().fetchTokens().catch((error: unknown) => error)
@@ -491,7 +491,7 @@ t.test('a client that may not use a grant, or whose secret is wrong at Keycloak,
   })
 })
 
-t.test('a refused client whose secret Basic encodes is told of the form, where the metadata lists it', async t => {
+t.test('the error about a secret that Basic encodes names client_secret_post where the provider has it', async t => {
   const messageFrom = async (methods: string[]) => {
     const wrong = { metadata: { token_endpoint_auth_methods_supported: methods } }
     const server = await startMisbehavingProvider(t, wrong)
@@ -527,7 +527,7 @@ const refusedGrants: Record<string, [ask: Asking, message: RegExp, options?: Par
 }
 
 for (const [what, [ask, message, options]] of Object.entries(refusedGrants)) {
-  t.test(`a refusal of ${what} is told in its own words`, async t => {
+  t.test(`the error about a refusal of ${what} says what was refused`, async t => {
     const { providerOptions } = await tokenEndpoint(t, [[400, { error: 'invalid_scope' }]])
     const error = await ask(provider(t, { ...providerOptions, ...options })).catch((reason: unknown) => reason)
     t.match(error, { code: 'FST_OAUTH_AUTHORIZATION_FAILED', message })

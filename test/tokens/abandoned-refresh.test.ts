@@ -45,7 +45,7 @@ t.test('a refresh whose process died before it sent anything is done by the next
 })
 
 t.test(
-  'a refresh whose process died with the answer ends the login by its own name, in the log and in the count; a ' +
+  'a refresh whose process died with the response ends the login as FST_OAUTH_REFRESH_LOST, logged and counted; a ' +
     'page load logs in again',
   async t => {
     const setup = await refreshApps(t, 2)
@@ -68,7 +68,7 @@ t.test(
   }
 )
 
-t.test('a login that the provider ended, with no refresh left unfinished, is no lost refresh', async t => {
+t.test('a login that the provider ended, with no unfinished refresh, is not reported as a lost refresh', async t => {
   const setup = await refreshApps(t, 1)
   if (setup === undefined) return
   const { provider, expireTokens, orders, apps } = setup
@@ -95,7 +95,7 @@ t.test("a call that waits for another process's refresh gets a typed error after
   t.equal(refreshes(), 1)
 })
 
-t.test('a lost refresh is told as such by a process that did not see its response get lost', async t => {
+t.test('a lost refresh is reported as such by a process that did not make it', async t => {
   const setup = await refreshApps(t, 3)
   if (setup === undefined) return
   const { provider, expireTokens, orders } = setup
@@ -151,7 +151,7 @@ t.test('race: a lease that is extended while its refresh fails leaves no lease b
   t.equal((await orders(1)).status, 200, 'other processes go on at once')
 })
 
-t.test('a store that fails between the tokens and their ID token costs the ID token alone', async t => {
+t.test('a store that fails between the tokens and their ID token loses the ID token alone', async t => {
   let fail = false
   const setup = await refreshApps(t, 1, (_index, client) => ({
     tokenStore: wrappedStore(redisStore(client), store => ({

@@ -45,7 +45,7 @@ t.test('a token store of the app\'s own: login, refresh, logout, and the end of 
   t.notMatch([...records.values()].join(), 'accessToken')
 })
 
-t.test('a token store that throws, rather than rejecting, is a store that is away', async (t) => {
+t.test('a token store that throws, rather than rejecting, is a store that is unavailable', async (t) => {
   const broken = {
     ...mapStore(new Map()),
     set () {

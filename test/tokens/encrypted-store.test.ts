@@ -20,7 +20,7 @@ function sealed (keys = [oldKey]) {
   return { inner, unreadable, store: encryptedStore(inner, keys, (provider) => { unreadable.push(provider) }) }
 }
 
-t.test('what is stored is read again, and nothing but provider and user can be read of it without the key', async t => {
+t.test('a record is read back, and without the key only its provider and user can be read', async t => {
   const { inner, store, unreadable } = sealed()
   await store.set('a', record('alice'), { ttl: 60 })
   t.strictSame(await store.get('a'), record('alice'))
@@ -30,7 +30,7 @@ t.test('what is stored is read again, and nothing but provider and user can be r
   t.strictSame(unreadable, [])
 })
 
-t.test('no two seals are the same', async (t) => {
+t.test('the same record is never encrypted to the same text twice', async (t) => {
   const { inner, store } = sealed()
   await store.set('a', record('alice'), { ttl: 60 })
   const first = inner.peek('a')!.sealed
@@ -52,7 +52,7 @@ const tampering: Record<string, (alices: StoredRecord, bobs: StoredRecord) => St
   'a seal that is cut off': (alices) => ({ ...alices, sealed: String(alices.sealed).slice(0, 20) }),
   'an empty seal': (alices) => ({ ...alices, sealed: '' }),
   'a seal that is no text': (alices) => ({ ...alices, sealed: { length: 40 } }),
-  'the name of a key that there is none of': (alices) => ({ ...alices, key: 'x' }),
+  'the name of an unknown key': (alices) => ({ ...alices, key: 'x' }),
   'a record in the clear': () => record('mallory'),
 }
 
@@ -69,7 +69,7 @@ for (const [what, tamper] of Object.entries(tampering)) {
   })
 }
 
-t.test('all keys open, the first seals; a key that is taken away opens nothing', async (t) => {
+t.test('every key decrypts, the first encrypts; a removed key decrypts nothing', async (t) => {
   const { inner, store } = sealed([oldKey])
   await store.set('a', record('alice'), { ttl: 60 })
   const both = encryptedStore(inner, [newKey, oldKey], () => {})

@@ -8,7 +8,7 @@ import { keptTokens, scriptProvider, startScriptServer } from '../helpers/script
 const now = () => Date.now() / 1000
 const wrong = (tokens: unknown) => tokens as TokensInput
 
-t.test("a token response's members are saved once the session has a token, as before", async t => {
+t.test('a session with an access token saves the members of a token response', async t => {
   const members = {
     access_token: 'new',
     refresh_token: 'new-refresh',
@@ -80,7 +80,7 @@ for (const [name, tokens] of Object.entries<unknown>({
   })
 }
 
-t.test('a request refuses them too', async (t) => {
+t.test('request.oauth.save() refuses them too', async (t) => {
   const { run } = await loggedInApp(t)
   const { accessToken } = await run(oauth => oauth.tokens())
   for (const tokens of [undefined, null, {}, 'a', { accessToken: 1 }]) {
@@ -118,7 +118,7 @@ for (const expires of [
 for (const [name, tokens] of Object.entries({
   'a kept end of 0': { access_token: 'a', expires_in: 0, expires_at: 0 },
   'no lifetime': { access_token: 'a' },
-  'a set whose answer had no lifetime': { accessToken: 'a', scope: [], raw: { expires_in: 0 } },
+  'a set whose response had no lifetime': { accessToken: 'a', scope: [], raw: { expires_in: 0 } },
   'a kept end in the future, and a lifetime that has run since': {
     access_token: 'a',
     expires_in: 0,

@@ -41,9 +41,9 @@ const odd: Record<string, string> = {
   'tokens without a token': JSON.stringify({ ...whole, tokens: { ...set, accessToken: undefined } }),
   'a token that is an object': JSON.stringify({ ...whole, tokens: { ...set, accessToken: { token: SECRET } } }),
   'a scope that is a text': JSON.stringify({ ...whole, tokens: { ...set, scope: 'openid' } }),
-  'no members of the answer': JSON.stringify({ ...whole, tokens: { ...set, raw: undefined } }),
+  'no members of the response': JSON.stringify({ ...whole, tokens: { ...set, raw: undefined } }),
   'a refresh token that is a number': JSON.stringify({ ...whole, tokens: { ...set, refreshToken: 5 } }),
-  'a pending set that is none': JSON.stringify({ ...whole, pendingTokens: SECRET }),
+  'a pending set that is a text': JSON.stringify({ ...whole, pendingTokens: SECRET }),
   'a user that is a text': JSON.stringify({ ...whole, user: SECRET }),
   'a list of logins that is a number': '{"version":1,"logins":5}',
   'a list of odd logins': `{"version":1,"logins":[null,5,"${SECRET}",{"recordId":7}]}`,
@@ -147,7 +147,7 @@ class OddStore implements TokenStore {
   async delete (id: string) { this.records.delete(id) }
 }
 
-t.test('encrypted records: whatever stands in their place', async (t) => {
+t.test('encrypted records: other values in their place', async (t) => {
   const sealed = { 'a sealed one that is odd': `{"version":1,"provider":["${SECRET}"],"sealed":"x"}` }
   for (const [what, json] of Object.entries({ ...few, ...sealed })) {
     t.test(what, async (t) => {
@@ -193,7 +193,7 @@ t.test('Redis', async (t) => {
   }
 })
 
-t.test('a session store that fails to read its JSON: the log has no piece of it', async (t) => {
+t.test('a session store that fails to parse its JSON: no part of it is in the log', async (t) => {
   const log = captureLog()
   class Unreadable extends JsonStore {
     broken = false
@@ -214,7 +214,7 @@ t.test('a session store that fails to read its JSON: the log has no piece of it'
   t.notMatch(JSON.stringify([log.lines, browser.history.at(-1)?.text]), SECRET.slice(0, 10))
 })
 
-t.test('a record that cannot be read is told once', async (t) => {
+t.test('a record that cannot be read is logged once', async (t) => {
   const log = captureLog()
   const options = { setup: routes, fastify: { logger: log.logger }, session: { rolling: false } }
   const { url, browser, store } = await loggedInApp(t, { wrong: {}, ...options })

@@ -26,7 +26,7 @@ async function connected (
   return { ...app, acme, gh }
 }
 
-t.test('work that onTokens starts and does not await refreshes as any other when onTokens has ended', async (t) => {
+t.test('after onTokens has ended, work that it started and did not await may refresh', async (t) => {
   const over = deferred()
   const outcome = deferred<string>()
   let app: FastifyInstance | undefined

@@ -181,7 +181,7 @@ t.test('logoutUser ends every session of one user on every process, and of no ot
   })
 })
 
-t.test('an answer that was lost on its way ends the login by its own name', async t => {
+t.test('a token response that was lost ends the login as FST_OAUTH_REFRESH_LOST', async t => {
   const setup = await loggedInApp(t, { processes: 2, setup: routes })
   if (setup === undefined) return
   const { provider, expireTokens, orders } = setup
@@ -196,7 +196,7 @@ t.test('an answer that was lost on its way ends the login by its own name', asyn
   t.match((await orders(0)).json(), { code: 'FST_OAUTH_LOGIN_REQUIRED' })
 })
 
-t.test('a connection that was cut before the provider saw the token costs nothing', async t => {
+t.test('a connection that was cut before the provider saw the token does not end the login', async t => {
   const setup = await loggedInApp(t, { processes: 2, setup: routes })
   if (setup === undefined) return
   const { provider, expireTokens, orders } = setup
@@ -234,7 +234,7 @@ t.test('a store that fails right after the provider has rotated loses nothing', 
   t.equal(provider.refreshTokenReuses, 0)
 })
 
-t.test('a store that is down is a 503 without its address, and comes back by itself', async t => {
+t.test('a store that is down is a 503 without its address, and the login works once it is back', async t => {
   const setup = await loggedInApp(t, { processes: 1, setup: routes })
   if (setup === undefined) return
   const { redis, orders } = setup

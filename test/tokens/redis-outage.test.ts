@@ -142,7 +142,7 @@ t.test(
   }
 )
 
-t.test('the lease of a dead process is given up when Redis is known to have answered for long enough', async (t) => {
+t.test('the lease of a dead process is given up when Redis has been available for long enough', async (t) => {
   const setup = await setUp(t, connectors['node-redis'])
   if (setup === undefined) return
   const { provider, start, refresh, leaveLease, read } = setup

@@ -88,7 +88,7 @@ t.test('race: a record that goes back between the read and the refresh is repair
   t.equal(provider.refreshTokenReuses, 0)
 })
 
-t.test('a refresh that another process has begun on the older record is not shut out', async (t) => {
+t.test('a refresh that another process has begun on the older record keeps its lease', async (t) => {
   const setup = await rollbackApps(t)
   if (setup === undefined) return
   const { snapshot, expireTokens, orders, client, key } = setup

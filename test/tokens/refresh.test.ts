@@ -75,7 +75,7 @@ t.test('a token endpoint that drips gives a typed error in time, and what it bro
   t.equal(provider.refreshTokenReuses, 0)
 })
 
-t.test('an answer that drips for ever is given up in time by the caller', async (t) => {
+t.test('a caller gives up in time on a response that drips for ever', async (t) => {
   const { provider, app, url, store, browser } = await loggedInApp(t, { provider: { requestTimeout: 100 } })
   expireTokens(store)
   provider.failTokenEndpoint(drip)
@@ -84,7 +84,7 @@ t.test('an answer that drips for ever is given up in time by the caller', async 
   await app.close()
 })
 
-t.test('a provider that is down costs a 503 with its Retry-After, never the login', async (t) => {
+t.test('a provider that is down is a 503 with its Retry-After, and never ends the login', async (t) => {
   const { provider, url, store, browser } = await loggedInApp(t)
   expireTokens(store)
   provider.failTokenEndpoint({ status: 503, headers: { 'retry-after': '7' }, body: 'down' }, { times: 1 })
@@ -105,7 +105,7 @@ t.test('an HTML page in place of tokens is a 502, and the login is kept', async 
   t.equal((await browser.get(`${url}/orders`)).status, 200)
 })
 
-t.test('invalid_grant ends the login by name', async (t) => {
+t.test('invalid_grant ends the login as FST_OAUTH_LOGIN_ENDED', async (t) => {
   const { provider, url, store, browser } = await loggedInApp(t)
   expireTokens(store)
   provider.revokeGrants('alice')
@@ -203,7 +203,7 @@ t.test('onTokens that throws fails the call and keeps the tokens', async (t) => 
   t.equal(refreshes(), 1)
 })
 
-t.test('near its end a token is used as it is while the next one is fetched behind it', async (t) => {
+t.test('a token that expires soon is used while the next one is requested in the background', async (t) => {
   const { provider, url, store, browser, refreshes } = await loggedInApp(t)
   const [id, text] = [...store.records].find(([, text]) => text.includes('accessToken'))!
   const envelope = JSON.parse(text)
@@ -222,7 +222,7 @@ t.test('near its end a token is used as it is while the next one is fetched behi
   t.equal(refreshes(), 1)
 })
 
-t.test('a token that is born expired is used once, without a loop', async (t) => {
+t.test('a token that has expired when it is issued is used once, without a loop', async (t) => {
   const { provider, url, store, browser, refreshes } = await loggedInApp(t)
   expireTokens(store)
   provider.failTokenEndpoint(async ({ process }) => {

@@ -75,7 +75,7 @@ t.test('a headless session that is revoked revokes the set that it handed out la
 })
 
 t.test(
-  'a deletion that the store carried out and whose answer was lost: what this process knows is revoked, once',
+  'a deletion whose reply from the store was lost: the tokens this process knows are revoked, once',
   async t => {
     const store = new JsonStore()
     let failing = false
