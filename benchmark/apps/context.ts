@@ -1,0 +1,19 @@
+import type { Server } from 'node:http'
+
+/** What an app is built from. */
+export interface AppContext {
+  /** Listens already: redirect URIs are known before an app is built. */
+  readonly server: Server
+  /** URL of the app. */
+  readonly origin: string
+  /** Issuer of the provider. */
+  readonly provider: string
+  /** URL of the API, without the path. */
+  readonly api: string
+  /** URL of Redis, where sessions are to be kept there. */
+  readonly redis?: string
+}
+
+export const CLIENT_ID = 'client'
+export const CLIENT_SECRET = 'secret'
+export const SCOPE = ['openid', 'profile', 'email', 'offline_access']

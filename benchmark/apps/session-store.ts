@@ -1,0 +1,28 @@
+/** A session store on Redis for all contestants on Fastify: JSON, kept for a day. */
+import type { SessionStore } from '@fastify/session'
+import { createClient } from 'redis'
+
+const SECONDS = 86_400
+
+export async function connectRedis (url: string) {
+  const client = createClient({ url })
+  client.on('error', (error: Error) => console.error(error.message))
+  await client.connect()
+  return client
+}
+
+export async function createSessionStore (url: string): Promise<SessionStore> {
+  const client = await connectRedis(url)
+  return {
+    get (id, callback) {
+      client.get(`sess:${id}`).then(text => callback(null, text === null ? null : JSON.parse(text)), callback)
+    },
+    set (id, session, callback) {
+      client.set(`sess:${id}`, JSON.stringify(session), { expiration: { type: 'EX', value: SECONDS } })
+        .then(() => callback(), callback)
+    },
+    destroy (id, callback) {
+      client.del(`sess:${id}`).then(() => callback(), callback)
+    }
+  }
+}

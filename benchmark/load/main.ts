@@ -1,0 +1,6 @@
+/** The process that sends the requests. */
+import { serve } from '../rpc.ts'
+import { logInMany } from './logins.ts'
+import { sendRequests } from './requests.ts'
+
+serve({ sendRequests, logInMany })

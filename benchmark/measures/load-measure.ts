@@ -1,0 +1,99 @@
+/** A measure whose rows are routes under load: what they have in common. */
+import type { Bench, RunningApp } from '../bench.ts'
+import type { Contestant } from '../contestants.ts'
+import type { LoadResult } from '../load/at-once.ts'
+import { RESULTS_FOLDER, type MeasureResult, type Row, type Target } from '../results.ts'
+import { runRounds, type Candidate, type Turn } from '../rounds.ts'
+import { median, ratioOf } from '../statistics.ts'
+
+export interface LoadRow {
+  readonly title: string
+  readonly contestant: Contestant
+  /** The route that is measured. */
+  readonly path: string
+  /** Measured with `--quick` too. */
+  readonly quick?: boolean
+  readonly targets?: readonly Target[]
+}
+
+export interface LoadMeasure {
+  readonly name: string
+  readonly title: string
+  /** The first one is the base. */
+  readonly rows: readonly LoadRow[]
+  /** Operations of a turn; an eighth of it with `--quick`. */
+  readonly count: number
+  /**
+   * Checks that the contestant does what is measured, and throws if not.
+   *
+   * @returns What sends so many operations.
+   */
+  readonly prepare: (bench: Bench, row: LoadRow, app: RunningApp) => Promise<(count: number) => Promise<LoadResult>>
+}
+
+export async function runLoadMeasure (bench: Bench, measure: LoadMeasure): Promise<MeasureResult> {
+  const { quick, rounds, cpuProfile } = bench.options
+  const chosen = measure.rows.filter((row, index) => {
+    if (cpuProfile !== undefined) return index === 0 || row.title === cpuProfile
+    return !quick || row.quick === true
+  })
+  const apps = new Map<LoadRow, RunningApp>()
+  const failures = new Map<LoadRow, string>()
+  const candidates = new Map<LoadRow, Candidate>()
+  await Promise.all(chosen.map(async (row) => {
+    try {
+      const app = await bench.startApp(row.contestant)
+      apps.set(row, app)
+    } catch (error) {
+      failures.set(row, (error as Error).message)
+    }
+  }))
+  // One after the other, in the order of the table.
+  for (const row of chosen) {
+    const app = apps.get(row)
+    if (app === undefined) continue
+    try {
+      const run = await measure.prepare(bench, row, app)
+      const { title } = row
+      const profile = title === cpuProfile ? `${RESULTS_FOLDER}${measure.name}-${title.replaceAll(/[^\w.-]+/g, '-')}.cpuprofile` : undefined
+      candidates.set(row, { title, peer: app.peer, run, profile })
+    } catch (error) {
+      failures.set(row, (error as Error).message)
+    }
+  }
+  const count = quick ? Math.ceil(measure.count / 8) : measure.count
+  const turns = await runRounds([...candidates.values()], { rounds, count, warmUp: count * 2 })
+  for (const app of apps.values()) bench.endApp(app)
+
+  const turnsOf = new Map([...candidates.keys()].map((row, index) => [row.title, turns[index]!]))
+  const rows = chosen.map((row): Row => {
+    const own = turnsOf.get(row.title)
+    if (own === undefined) return { title: row.title, values: {}, failure: failures.get(row) ?? 'unknown' }
+    return rowOf(row, own, turnsOf, measure.rows[0]!.title)
+  })
+  return { name: measure.name, title: measure.title, rows }
+}
+
+function rowOf (row: LoadRow, turns: Turn[], turnsOf: Map<string, Turn[]>, base: string): Row {
+  const cpuOf = (of: Turn[]) => of.map(({ cpu }) => cpu)
+  const middle = (name: keyof LoadResult & ('p50' | 'p99' | 'perSecond')) => median(turns.map(turn => turn[name]))
+  const baseTurns = turnsOf.get(base)
+  const targets = (row.targets ?? []).flatMap((target) => {
+    const against = turnsOf.get(target.against)
+    if (against === undefined) return []
+    const ratio = ratioOf(cpuOf(turns), cpuOf(against)).median
+    return [{ ...target, ratio, met: ratio <= target.atMost }]
+  })
+  return {
+    title: row.title,
+    values: {
+      'CPU µs': median(cpuOf(turns)),
+      ...(baseTurns !== undefined && { x: ratioOf(cpuOf(turns), cpuOf(baseTurns)) }),
+      'p50 ms': middle('p50'),
+      'p99 ms': middle('p99'),
+      'per s': Math.round(middle('perSecond'))
+    },
+    targets,
+    rounds: turns
+  }
+}

@@ -1,0 +1,13 @@
+// The peers are installed in this folder by `npm run bench` alone: the project's type check has to work without them.
+declare module '@fastify/oauth2'
+declare module '@fastify/passport'
+declare module 'better-auth'
+declare module 'better-auth/adapters/memory'
+declare module 'better-auth/node'
+declare module 'better-auth/plugins'
+declare module 'express'
+declare module 'express-openid-connect'
+declare module 'grant'
+declare module 'openid-client'
+declare module 'passport-oauth2'
+declare module 'simple-oauth2'

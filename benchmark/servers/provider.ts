@@ -1,0 +1,215 @@
+/**
+ * A provider of OpenID Connect that logs in at once, another user each time: ID tokens signed with RS256, as most sign,
+ * PKCE, refresh tokens that are rotated, and a login that ends when one is seen twice (RFC 9700, section 4.14.2). A
+ * token set is about 2.5 KB.
+ */
+import { createHash, generateKeyPairSync, randomBytes, sign } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { text } from 'node:stream/consumers'
+
+export interface ProviderSettings {
+  /** Seconds that an access token lives; one number is drawn from a pair. */
+  expiresIn: number
+  /** Milliseconds until a refresh is answered. */
+  refreshDelay: number
+  /** The user of all logins; without it each login has its own. */
+  sub?: string | undefined
+}
+
+export interface ProviderCounts {
+  codes: number
+  refreshes: number
+  /** Refreshes with a refresh token that was used already: the login is over. */
+  refused: number
+  /** Token requests at the same time. */
+  peak: number
+  /** When each refresh came: epoch milliseconds. */
+  times: number[]
+}
+
+interface Grant { sub: string, nonce?: string | undefined, challenge?: string | undefined, redirectUri: string }
+interface Family { sub: string, current: string, expiresAt: number, ended: boolean }
+
+export type Provider = ReturnType<typeof createProvider>
+
+const json = (response: ServerResponse, status: number, body: unknown) => {
+  const text = JSON.stringify(body)
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'cache-control': 'no-store',
+    'content-length': Buffer.byteLength(text)
+  }).end(text)
+}
+
+const base64url = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
+
+export function createProvider () {
+  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const jwk = { ...publicKey.export({ format: 'jwk' }), kid: 'key-1', alg: 'RS256', use: 'sig' }
+  const jwtHeader = base64url({ alg: 'RS256', typ: 'JWT', kid: jwk.kid })
+  // The same for all tokens, so that a token's length is right and making it costs nothing.
+  const padding = randomBytes(600).toString('base64url')
+  const grants = new Map<string, Grant>()
+  const families = new Map<string, Family>()
+  const settings: ProviderSettings = { expiresIn: 36_000, refreshDelay: 0 }
+  let counts = noCounts()
+  let lastLogin = 0
+  let atOnce = 0
+
+  function userOf (authorization: string | undefined): string | undefined {
+    const [id, expiresAt] = /^bearer at\.(\d+)\.(\d+)\./i.exec(authorization ?? '')?.slice(1) ?? []
+    const family = families.get(id ?? '')
+    return family === undefined || family.ended || Number(expiresAt) < Date.now() ? undefined : family.sub
+  }
+
+  function idToken ({ sub, nonce }: Pick<Grant, 'sub' | 'nonce'>): string {
+    const now = Math.floor(Date.now() / 1000)
+    const claims = {
+      iss: provider.issuer,
+      sub,
+      aud: 'client',
+      iat: now,
+      exp: now + 3600,
+      auth_time: now,
+      nonce,
+      name: 'Alice Adams',
+      given_name: 'Alice',
+      family_name: 'Adams',
+      email: 'alice.adams@example.com',
+      email_verified: true,
+      picture: 'https://cdn.example.com/people/5f0c9e3a/photo.jpg',
+      locale: 'en-GB'
+    }
+    const signed = `${jwtHeader}.${base64url(claims)}`
+    return `${signed}.${sign('sha256', Buffer.from(signed), privateKey).toString('base64url')}`
+  }
+
+  function createFamily (sub: string) {
+    const id = String(++lastLogin)
+    const family: Family = { sub, current: '', expiresAt: 0, ended: false }
+    families.set(id, family)
+    return { id, family }
+  }
+
+  function tokenSet (id: string, family: Family, nonce: string | undefined) {
+    family.expiresAt = Date.now() + settings.expiresIn * 1000
+    family.current = `rt.${id}.${randomBytes(24).toString('base64url')}`
+    return {
+      access_token: `at.${id}.${family.expiresAt}.${randomBytes(24).toString('base64url')}.${padding}`,
+      token_type: 'Bearer',
+      expires_in: settings.expiresIn,
+      refresh_token: family.current + padding.slice(0, 380),
+      scope: 'openid profile email offline_access',
+      id_token: idToken({ sub: family.sub, nonce })
+    }
+  }
+
+  async function answerToken (request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const params = new URLSearchParams(await text(request))
+    const basic = `Basic ${Buffer.from('client:secret').toString('base64')}`
+    if (request.headers.authorization !== basic && params.get('client_secret') !== 'secret') {
+      return json(response, 401, { error: 'invalid_client' })
+    }
+    if (params.get('grant_type') === 'authorization_code') {
+      counts.codes++
+      const code = params.get('code') ?? ''
+      const grant = grants.get(code)
+      grants.delete(code)
+      const challenge = createHash('sha256').update(params.get('code_verifier') ?? '').digest('base64url')
+      if (grant === undefined || grant.redirectUri !== params.get('redirect_uri') ||
+        (grant.challenge !== undefined && grant.challenge !== challenge)) {
+        return json(response, 400, { error: 'invalid_grant' })
+      }
+      const { id, family } = createFamily(grant.sub)
+      return json(response, 200, tokenSet(id, family, grant.nonce))
+    }
+    counts.refreshes++
+    counts.times.push(Date.now())
+    counts.peak = Math.max(counts.peak, ++atOnce)
+    if (settings.refreshDelay > 0) await new Promise(resolve => setTimeout(resolve, settings.refreshDelay))
+    atOnce--
+    const refreshToken = params.get('refresh_token') ?? ''
+    const id = refreshToken.split('.')[1] ?? ''
+    const family = families.get(id)
+    if (family === undefined || family.ended || refreshToken !== family.current + padding.slice(0, 380)) {
+      if (family !== undefined) family.ended = true
+      counts.refused++
+      return json(response, 400, { error: 'invalid_grant' })
+    }
+    json(response, 200, tokenSet(id, family, undefined))
+  }
+
+  function answerAuthorize (url: URL, response: ServerResponse): void {
+    const { searchParams } = url
+    const code = randomBytes(24).toString('base64url')
+    const redirectUri = searchParams.get('redirect_uri') ?? ''
+    grants.set(code, {
+      sub: settings.sub ?? `user-${randomBytes(8).toString('hex')}`,
+      nonce: searchParams.get('nonce') ?? undefined,
+      challenge: searchParams.get('code_challenge') ?? undefined,
+      redirectUri
+    })
+    const location = new URL(redirectUri)
+    location.searchParams.set('code', code)
+    location.searchParams.set('state', searchParams.get('state') ?? '')
+    response.writeHead(302, { location: location.href }).end()
+  }
+
+  async function answer (request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? '/', provider.issuer)
+    switch (url.pathname) {
+      case '/authorize': return answerAuthorize(url, response)
+      case '/token': return answerToken(request, response)
+      case '/jwks': return json(response, 200, { keys: [jwk] })
+      case '/revoke': return json(response, 200, {})
+      case '/.well-known/openid-configuration': return json(response, 200, metadata(provider.issuer))
+      case '/userinfo': {
+        const sub = userOf(request.headers.authorization)
+        if (sub === undefined) return json(response, 401, { error: 'invalid_token' })
+        return json(response, 200, { sub, name: 'Alice Adams', email: 'alice.adams@example.com', email_verified: true })
+      }
+      default: return json(response, 404, { error: 'not_found' })
+    }
+  }
+
+  const provider = {
+    issuer: '',
+    settings,
+    userOf,
+    answer,
+    /** A login without a browser. */
+    issueToken () {
+      const { id, family } = createFamily('user-without-browser')
+      return { accessToken: tokenSet(id, family, undefined).access_token, sub: family.sub }
+    },
+    /** What was counted since the last time. */
+    takeCounts (): ProviderCounts {
+      const taken = counts
+      counts = noCounts()
+      return taken
+    }
+  }
+  return provider
+}
+
+function noCounts (): ProviderCounts {
+  return { codes: 0, refreshes: 0, refused: 0, peak: 0, times: [] }
+}
+
+function metadata (issuer: string) {
+  return {
+    issuer,
+    authorization_endpoint: `${issuer}/authorize`,
+    token_endpoint: `${issuer}/token`,
+    userinfo_endpoint: `${issuer}/userinfo`,
+    jwks_uri: `${issuer}/jwks`,
+    revocation_endpoint: `${issuer}/revoke`,
+    response_types_supported: ['code'],
+    response_modes_supported: ['query'],
+    subject_types_supported: ['public'],
+    id_token_signing_alg_values_supported: ['RS256'],
+    scopes_supported: ['openid', 'profile', 'email', 'offline_access'],
+    token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
+    code_challenge_methods_supported: ['S256']
+  }
+}
