@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import ts from 'typescript'
+import { InvalidTokenResponseError } from '../../lib/errors.ts'
+import { errorForLog } from '../../lib/util/logger.ts'
 import { captureLog } from '../helpers/log.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { expireTokens } from '../helpers/records.ts'
@@ -118,4 +120,14 @@ t.test('a line about something that fails has its event, and the code of the err
   for (const line of notRevoked) {
     t.match(line, { ...acme, event: 'tokens_not_revoked', code: 'FST_OAUTH_PROVIDER_UNAVAILABLE' })
   }
+})
+
+t.test("an error in a line has what it says of the failure, and no parser's message", async (t) => {
+  const details = { reason: 'refused', oauthErrorDescription: 'no', responseStatus: 400, excerpt: 'no' } as const
+  const described = { code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE', ...details, message: 'refused' }
+  const loggedWith = (cause: Error) => errorForLog(new InvalidTokenResponseError('refused', { ...details, cause }))
+  t.strictSame(loggedWith(new Error('reset')), { ...described, cause: 'reset' })
+  t.strictSame(loggedWith(new SyntaxError('"secret" is not valid JSON')), described)
+  t.notMatch(errorForLog(new Error('"secret" is not valid JSON')).message, 'secret')
+  t.match(errorForLog(new TypeError('Converting circular structure to JSON')).message, 'circular')
 })
