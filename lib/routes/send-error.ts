@@ -1,5 +1,4 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { STATUS_CODES } from 'node:http'
 import type { PluginContext } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import { contentSecurityPolicy } from '../pages/html.ts'
@@ -8,6 +7,9 @@ import { awaitHook } from '../session/await-hook.ts'
 import { errorForLog, type LogEvent, logOf } from '../util/logger.ts'
 import { loginPath, publicPath, routePath } from './paths.ts'
 import { noStore, wantsHtml } from './reply.ts'
+
+// An import of node:http would read all its exports, and so load Node's own copy of undici: a tenth of an app's start.
+const { STATUS_CODES } = process.getBuiltinModule('node:http')
 
 /**
  * Sends an HTML document.
