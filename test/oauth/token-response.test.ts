@@ -28,7 +28,7 @@ function errorOf (...args: Parameters<typeof read>) {
 }
 const answer = { access_token: 'at1', token_type: 'Bearer' }
 
-t.test('an answer as RFC 6749 has it', async t => {
+t.test('a response as in RFC 6749, section 5.1', async t => {
   const body = {
     ...answer,
     expires_in: 3600,
@@ -88,7 +88,7 @@ t.test('without expires_in nothing is known, unless the options know', async (t)
 })
 
 for (const text of ['false', 'true', '{}', '[]', '[3600]', '"soon"', '"1h"', '"NaN"']) {
-  t.test(`expires_in ${text} is refused in a first answer`, async t => {
+  t.test(`expires_in ${text} is refused in the response to a login`, async t => {
     t.match(errorOf(`{"access_token":"at1","token_type":"Bearer","expires_in":${text}}`), {
       code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE',
       reason: 'invalid_expires_in'
@@ -152,7 +152,7 @@ for (const [name, [members, expected]] of Object.entries<[object, number | undef
   })
 }
 
-t.test('a time that JSON cannot keep is none', async (t) => {
+t.test('an expiry that JSON cannot hold counts as absent', async (t) => {
   // Infinity becomes null in the store, and null reads as long ago.
   for (const member of ['"expires_at":1e999', '"expires_at":-1e999', '"expires_at":"Infinity"']) {
     const result = read(`{"access_token":"at1","token_type":"Bearer",${member}}`)
@@ -248,7 +248,7 @@ for (const [name, token] of Object.entries<unknown>({
   'a number': 1,
   'a line break': 'a\nb'
 })) {
-  t.test(`${name} as refresh token is none`, async t => {
+  t.test(`${name} as refresh token counts as absent`, async t => {
     t.notOk('refreshToken' in tokensOf({ ...answer, refresh_token: token }))
   })
 }
@@ -263,7 +263,7 @@ t.test('a missing token type is Bearer, unless it must be there', async t => {
   t.equal(tokensOf(answer, { requireTokenType: true }).tokenType, 'Bearer')
 })
 
-t.test('an ID token of another kind than text is none', async (t) => {
+t.test('an ID token that is not a text counts as absent', async (t) => {
   for (const token of [null, '', 1, {}]) t.notOk('idToken' in tokensOf({ ...answer, id_token: token }))
 })
 
@@ -316,7 +316,7 @@ for (const [name, [body, expected]] of Object.entries<[unknown, object]>({
 }
 
 for (const error of [null, '', undefined, false, 0, [], {}]) {
-  t.test(`an error of ${JSON.stringify(error)} is none`, async (t) => {
+  t.test(`an error of ${JSON.stringify(error)} is ignored`, async (t) => {
     t.equal(tokensOf({ ...answer, error }).accessToken, 'at1')
   })
 }
@@ -328,7 +328,7 @@ for (const [status, reason] of [
   [500, 'status'],
   [101, 'redirect']
 ] as const) {
-  t.test(`a token set with ${status} is none`, async t => {
+  t.test(`a token set with ${status} is refused`, async t => {
     t.match(errorOf(answer, {}, status), { reason, responseStatus: status })
   })
 }
@@ -389,7 +389,7 @@ t.test('an excerpt tells what came, without tokens and tags', async (t) => {
   t.ok(excerptOf('word '.repeat(1000))!.length <= 120)
 })
 
-t.test('no error of a readable answer shows its tokens', async (t) => {
+t.test('no error about a readable response shows its tokens', async (t) => {
   const tokens = ['at-0123456789', 'rt-0123456789', 'h.p.s-0123456789']
   for (const body of [
     { access_token: tokens[0], refresh_token: tokens[1], id_token: tokens[2], error: 'odd' },
@@ -478,7 +478,7 @@ t.test('__proto__ is an ordinary member', async t => {
   t.equal(parseMembers('{"__proto__":{"error":"x"}}')?.error, undefined)
 })
 
-t.test('conform sees the answer first, and what it returns is read', async (t) => {
+t.test('conform gets the response first, and what it returns is read', async (t) => {
   const seen: unknown[] = []
   const tokens = tokensOf({ data: { token: 'at1' } }, {
     conform: (members, about) => {

@@ -249,7 +249,7 @@ const single: Record<string, [options: unknown, path: string, remedy: RegExp]> =
     'tokenStore.touch',
     /function/
   ],
-  'a dispatcher that is none': [{ ...good, dispatcher: {} }, 'dispatcher.dispatch', /function/],
+  'a dispatcher without dispatch()': [{ ...good, dispatcher: {} }, 'dispatcher.dispatch', /function/],
   'a preset that was not called': [{ ...good, providers: { github } }, 'providers.github', /call it/],
   "a preset's secret that came out of an environment variable that is not set": [
     { ...good, providers: { github: github({ clientId: 'c', clientSecret: undefined }) } },
@@ -377,7 +377,7 @@ for (const [written, meant, options] of [
   })
 }
 
-t.test('a name that is like none of the options is not guessed at', async (t) => {
+t.test('for a name that is unlike every option the error suggests no other', async (t) => {
   const [line] = await mistakes(t, { ...good, database: 'orders' })
   t.notMatch(line, /did you mean/)
 })
@@ -537,7 +537,7 @@ t.test('a session cookie with SameSite=strict is found at boot also where the ro
   t.match(lines[0], /cookie\.sameSite.*write 'lax'/)
 })
 
-t.test('a clientSecret that is undefined is accepted where the options say that there is none', async (t) => {
+t.test('a clientSecret that is undefined is accepted where client authentication needs none', async (t) => {
   t.strictSame(await mistakes(t, withProvider({ clientSecret: undefined, clientAuthentication: 'none' })), [])
 })
 

@@ -45,7 +45,7 @@ t.test('where baseUrl is a function, the log says it when the app listens', asyn
   t.strictSame(said(/register at/), ['register at acme: http://localhost:4000/login/acme/callback'])
 })
 
-t.test('where that function knows its answer later, the log says it at the first login, once', async (t) => {
+t.test('where that function returns a URL only later, the log names it at the first login, once', async (t) => {
   const { url, said } = await start(t, {})
   t.strictSame(said(/register at/), [], 'nothing false is said before')
   for (let login = 0; login < 2; login++) await new Browser().get(`${url}/login/acme`, { redirect: 'manual' })

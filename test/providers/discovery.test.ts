@@ -408,7 +408,7 @@ const answers: Record<
     { headers: { ...json, 'content-encoding': 'gzip' }, body: gzipSync(Buffer.alloc(32 * 1024 * 1024, ' ')) },
     { ...invalid, reason: 'too_large' }
   ],
-  'a gzip that is none': [
+  'an invalid gzip body': [
     { headers: { ...json, 'content-encoding': 'gzip' }, body: '{}' },
     { ...invalid, reason: 'encoding' }
   ],
@@ -419,7 +419,7 @@ const answers: Record<
 }
 
 for (const [what, [token, expected]] of Object.entries(answers)) {
-  t.test(`a token endpoint that answers ${what} does not log in`, t => assertFails(t, token, expected))
+  t.test(`a token endpoint that responds with ${what} does not log in`, t => assertFails(t, token, expected))
 }
 
 t.test('a provider that is overloaded tells when to come back, and so does the app', async (t) => {
@@ -491,7 +491,7 @@ for (const status of [301, 302, 303, 307, 308]) {
   }
 }
 
-t.test('what an error tells of the answer holds no token and no secret', async t => {
+t.test('what an error shows of the response holds no token and no secret', async t => {
   const { errors, page, provider } = await assertFails(
     t,
     {
@@ -512,7 +512,7 @@ t.test('what an error tells of the answer holds no token and no secret', async t
   }
 })
 
-t.test('a member called __proto__ in the token answer is data', async (t) => {
+t.test('a member called __proto__ in the token response changes no prototype', async (t) => {
   const { browser, url, store } = await loginApp(t, {
     wrong: {
       tokens: JSON.parse('{"__proto__":{"isAdmin":true},"constructor":{"prototype":{"isAdmin":true}}}') as Record<
@@ -560,7 +560,7 @@ for (const [expiresIn, expected] of [
   })
 }
 
-t.test('an answer in a form, as old providers have it, is read', async (t) => {
+t.test('a form-encoded token response, as old providers send it, is read', async (t) => {
   const { browser, url } = await loginApp(t, {
     providers: ({ staticOptions }) => ({ acme: staticOptions }),
     wrong: {

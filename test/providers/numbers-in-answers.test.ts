@@ -117,14 +117,14 @@ const read = (text: string) => {
   return readTokenResponse({ status: 200, headers: {}, text }, context)
 }
 
-t.test('an answer that is nested too deep to be stored again is no answer', async (t) => {
+t.test('a response that is nested too deep to be stored is refused', async (t) => {
   const deep = (levels: number) => `{"access_token":"at1","more":${'['.repeat(levels)}${']'.repeat(levels)}}`
   t.match(read(deep(50)), { tokens: { accessToken: 'at1' } })
   const error = { code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE', reason: 'unreadable_response' }
   t.match(read(deep(100_000)), { error })
 })
 
-t.test('an answer of a hundred thousand members is no answer', async (t) => {
+t.test('a response of a hundred thousand members is refused', async (t) => {
   const names = Array.from({ length: 100_000 }, (_, index) => `m${index}`)
   for (const text of [
     `{"access_token":"at1",${names.map(name => `"${name}":1`).join()}}`,

@@ -237,7 +237,7 @@ t.test('what a preset cannot use is named', async t => {
   }
 })
 
-t.test('linkedin: a login may ask for another scope, and none brings a nonce', async t => {
+t.test('linkedin: a login may ask for another scope, and no scope brings a nonce', async t => {
   const { app } = await buildApp(t, {
     oauth: { baseUrl: 'https://app.example.com', providers: { linkedin: presets.linkedin(client) } },
     setup: app => {
@@ -491,7 +491,7 @@ t.test('apple: the client secret', async t => {
     t.equal(first, second)
   })
 
-  t.test('cannot be made with a key that is none, and the error does not show the key', async t => {
+  t.test('an invalid key is refused, and the error does not show the key', async t => {
     const secretAt = appleClientSecret({ ...identity, privateKey: 'not a key' })
     for (let attempt = 0; attempt < 2; attempt++) {
       const error = await errorOf(secretAt(1000))
@@ -553,7 +553,7 @@ t.test('slack', async t => {
     t.match(tokens, { accessToken: 'xoxb', tokenType: 'Bearer', scope: ['a', 'b'] })
   })
 
-  t.test("bot and user in one answer: whose token is used is the app's to say", async t => {
+  t.test('bot and user in one response: the app decides whose token is used', async t => {
     const answer = {
       ok: true,
       access_token: 'xoxb',

@@ -40,7 +40,7 @@ for (const [name, row] of Object.entries(presetCases)) {
         await assertRefreshes(t, visit, row)
       })
     } else if (row.endless === true) {
-      await t.test('has tokens without an end: a 401 is the answer, and nothing is refreshed', async t => {
+      await t.test('has tokens without an end: a 401 is returned, and nothing is refreshed', async t => {
         await assertEndless(t, visit, row)
       })
     } else {

@@ -67,7 +67,7 @@ async function observedLogin (t: Test): Promise<(token: Reply) => Promise<string
 const isIn = (text: string, secret: string) => [secret, encodeURIComponent(secret)].some(form => text.includes(form))
 
 for (const [kind, make] of Object.entries(kinds)) {
-  t.test(`a fresh token (${kind}) that the provider writes into an error is in no log and no answer`, async (t) => {
+  t.test(`a fresh token (${kind}) that the provider writes into an error is in no log and no response`, async (t) => {
     const login = await observedLogin(t)
     for (const [place, answerWith] of Object.entries(places)) {
       for (const status of [400, 200]) {
@@ -83,7 +83,7 @@ for (const [kind, make] of Object.entries(kinds)) {
   })
 }
 
-t.test('a short token without any shape is taken out where it came in the same answer', async (t) => {
+t.test('a short token without any shape is taken out where it came in the same response', async (t) => {
   const login = await observedLogin(t)
   const body = { error: 'no', error_description: 'plums and more plums', refresh_token: 'plums' }
   t.notMatch(await login({ status: 400, body }), 'plums')
@@ -110,7 +110,7 @@ for (const text of [
   })
 }
 
-t.test('a token that a 503 holds is in no log and no answer', async (t) => {
+t.test('a token that a 503 holds is in no log and no response', async (t) => {
   const login = await observedLogin(t)
   const token = kinds['a UUID']!()
   const body = {
@@ -148,7 +148,7 @@ t.test('the text of an error is bounded, whatever its length, and takes no time'
 })
 
 for (const name of ['error', 'error_description', 'error_uri']) {
-  t.test(`a token in ${name} of a callback is in no log and no answer`, async (t) => {
+  t.test(`a token in ${name} of a callback is in no log and no response`, async (t) => {
     for (const make of Object.values(kinds)) {
       const log = captureLog()
       const token = make()
@@ -221,7 +221,7 @@ const NASTY = [
   '\\', '%', '%00', '{', '[1', '\ud800', '🔑', 'null', '-1', '1e999', 'a'.repeat(3000)
 ]
 
-t.test('three hundred logins with hostile token answers: no answer of another kind, no token anywhere', async (t) => {
+t.test('three hundred logins with hostile token responses: no unexpected status, no token anywhere', async (t) => {
   const pick = randomNumbers(1)
   const one = <T>(list: readonly T[]): T => list[pick(list.length)]!
   const log = captureLog()
@@ -273,7 +273,7 @@ t.test('three hundred logins with hostile token answers: no answer of another ki
   t.strictSame(tokens.filter(token => isIn(text, token)), [])
 })
 
-t.test('three hundred hostile callbacks: no odd answer, no way off the site, no secret repeated', async (t) => {
+t.test('three hundred hostile callbacks: no unexpected status, no redirect off the site, no secret', async (t) => {
   const pick = randomNumbers(2)
   const one = <T>(list: readonly T[]): T => list[pick(list.length)]!
   const log = captureLog()

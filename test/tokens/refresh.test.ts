@@ -1,10 +1,9 @@
 import t from 'tap'
-import { Browser } from '../helpers/browser.ts'
-import { buildApp } from '../helpers/build-app.ts'
 import { drip } from '../helpers/faults.ts'
 import type { EndpointRequest } from '../helpers/endpoint.ts'
 import { deferred, type Gate } from '../helpers/gate.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { appAt } from '../helpers/login-app.ts'
 import { startProvider } from '../helpers/provider.ts'
 import { expireTokens, tokenRecords } from '../helpers/records.ts'
 import { JsonStore } from '../helpers/stores.ts'
@@ -239,8 +238,7 @@ t.test('a touch of the session store that never calls back keeps no refreshed se
   const { provider, app, browser } = await loggedInApp(t, { session: { store } })
   await app.close()
   // A process that has just started touches the record at the first request that saves the session.
-  const { url } = await buildApp(t, {
-    oauth: { providers: { acme: provider.providerOptions } },
+  const { url } = await appAt(t, provider, {
     session: { store, rolling: true },
     setup: (app) => { app.get('/orders', async (request) => request.oauth.get('orders').json()) }
   })
@@ -302,8 +300,7 @@ t.test(
 t.test('a login and its tokens survive a restart of the app', async (t) => {
   const { provider, app, store, browser } = await loggedInApp(t)
   await app.close()
-  const { url } = await buildApp(t, {
-    oauth: { providers: { acme: provider.providerOptions } },
+  const { url } = await appAt(t, provider, {
     session: { store },
     setup: (app) => { app.get('/orders', async (request) => request.oauth.get('orders').json()) }
   })
@@ -314,8 +311,8 @@ t.test('a login and its tokens survive a restart of the app', async (t) => {
 
 t.test('a pending login survives a restart of the app', async (t) => {
   const provider = await startProvider(t)
-  const first = await buildApp(t, { oauth: { providers: { acme: provider.providerOptions } } })
-  const browser = new Browser()
+  const first = await appAt(t, provider)
+  const { browser } = first
   const start = await browser.get(`${first.url}/login/acme`, { redirect: 'manual' })
   await first.app.close()
   const form = await browser.follow(start)
@@ -324,10 +321,7 @@ t.test('a pending login survives a restart of the app', async (t) => {
   while (hop.location !== undefined && !hop.location.startsWith(first.url)) {
     hop = await browser.follow(hop, { redirect: 'manual' })
   }
-  const { app } = await buildApp(t, {
-    oauth: { providers: { acme: provider.providerOptions }, baseUrl: first.url },
-    session: { store: first.store }
-  })
+  const { app } = await appAt(t, provider, { oauth: { baseUrl: first.url }, session: { store: first.store } })
   const { pathname, search } = new URL(hop.location!)
   const cookies = browser.cookies
     .filter(({ name }) => name.startsWith('oauth-'))
