@@ -27,13 +27,9 @@ export async function installPackage (t: Pick<Test, 'after'>): Promise<string> {
     await mkdir(dirname(link), { recursive: true })
     await symlink(join(repository, 'node_modules', dependency), link, 'dir')
   }
-  const compiler = join(repository, 'node_modules/typescript/bin/tsc')
-  const { code, stdout } = await run(
-    process.execPath,
-    [compiler, '-p', join(repository, 'tsconfig.build.json'), '--outDir', join(installed, 'dist')],
-    folder
-  )
-  if (code !== 0) throw new Error(`the package does not build:\n${stdout}`)
+  const build = [join(repository, 'build.js'), join(installed, 'dist')]
+  const { code, stdout, stderr } = await run(process.execPath, build, folder)
+  if (code !== 0) throw new Error(`the package does not build:\n${stdout}${stderr}`)
   return folder
 }
 
