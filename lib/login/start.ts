@@ -56,8 +56,9 @@ export async function startLogin (
   }
   const method = codeChallengeMethod(name, { ...config, pkce })
   const codeVerifier = method === undefined ? undefined : request.codeVerifier ?? randomToken()
-  if (codeVerifier !== undefined) checkCodeVerifier(codeVerifier, name)
+  if (codeVerifier !== undefined && request.codeVerifier !== undefined) checkCodeVerifier(codeVerifier, name)
   const nonce = request.nonce ?? (withIdToken ? randomToken() : undefined)
+  const usual = request.params === undefined && request.maxAge === undefined
   const params = setParameters(setParameters(new URLSearchParams(), config.authorizationParams), request.params)
   const maxAge = request.maxAge ?? wholeNumber(params.get('max_age'))
   if (maxAge !== undefined) params.set('max_age', String(maxAge))
@@ -72,7 +73,7 @@ export async function startLogin (
     // `query` is the default of a code (OAuth 2.0 Multiple Response Type Encoding Practices, section 2.1).
     responseMode: config.responseMode === 'query' ? undefined : config.responseMode ?? request.responseMode,
     params
-  })
+  }, { usual })
   return { url, pending: { state, scope, redirectUri, codeVerifier, nonce, maxAge } }
 }
 

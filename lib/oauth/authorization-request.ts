@@ -1,5 +1,5 @@
 import { InvalidOptionsError } from '../errors.ts'
-import { codeChallenge } from '../util/random.ts'
+import { codeChallenge, randomToken } from '../util/random.ts'
 import { type RequestParameters, setParameters, setQuery } from './urls.ts'
 
 /** An authorization request (RFC 6749, section 4.1.1; RFC 7636; OpenID Connect Core, section 3.1.2.1). */
@@ -49,6 +49,40 @@ export function buildAuthorizationUrl (endpoint: string, request: AuthorizationR
     setParameters(query, extra)
   }
   return setQuery(endpoint, query)
+}
+
+/** What each authorization request has of its own. */
+type OwnValues = Pick<AuthorizationRequest, 'state' | 'codeVerifier' | 'nonce'>
+
+/** Stand for the own values where a URL is prepared. */
+const MARKS = { state: randomToken(), codeVerifier: randomToken(), nonce: randomToken() }
+
+/**
+ * Serializes what is the same in many requests once.
+ * @param request one of them; the others have a code verifier and a nonce where it has
+ * @returns makes the URL of a request: the same that `buildAuthorizationUrl` builds
+ */
+export function prepareAuthorizationUrl (endpoint: string, request: AuthorizationRequest): (own: OwnValues) => string {
+  const { codeVerifier, codeChallengeMethod: method, nonce } = request
+  const marked = buildAuthorizationUrl(endpoint, {
+    ...request,
+    state: MARKS.state,
+    ...(codeVerifier !== undefined && { codeVerifier: MARKS.codeVerifier }),
+    ...(nonce !== undefined && { nonce: MARKS.nonce })
+  })
+  const marks = [MARKS.state, codeChallenge(MARKS.codeVerifier, method), MARKS.nonce]
+  const [first, ...parts] = marked.split(new RegExp(marks.join('|')))
+  return ({ state, codeVerifier, nonce }) => {
+    const challenge = codeVerifier === undefined ? undefined : codeChallenge(codeVerifier, method)
+    // In the order in which they are in the URL.
+    const values = [state, challenge, nonce].filter(value => value !== undefined)
+    return first + values.map((value, index) => formEncode(value) + parts[index]).join('')
+  }
+}
+
+/** A value as URLSearchParams writes it. */
+function formEncode (value: string): string {
+  return /^[\w*.-]*$/.test(value) ? value : new URLSearchParams({ '': value }).toString().slice(1)
 }
 
 /**

@@ -3,7 +3,9 @@ import {
   InvalidOptionsError, InvalidResponseError, type OAuthErrorReason, ProviderUnavailableError
 } from '../errors.ts'
 import type { Transport } from '../http/transport.ts'
-import { type AuthorizationRequest, buildAuthorizationUrl } from '../oauth/authorization-request.ts'
+import {
+  type AuthorizationRequest, buildAuthorizationUrl, prepareAuthorizationUrl
+} from '../oauth/authorization-request.ts'
 import { authorizationOf } from '../oauth/bearer-token.ts'
 import type { AuthorizationServerMetadata, Discovery } from '../oauth/discovery.ts'
 import { buildEndSessionUrl, type EndSessionRequest } from '../oauth/end-session.ts'
@@ -16,6 +18,7 @@ import {
 } from '../oauth/token-response.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
 import { type RequestParameters, secureEndpoint, setParameters } from '../oauth/urls.ts'
+import { BoundedMap } from '../util/bounded-map.ts'
 import type { Clock } from '../util/clock.ts'
 import { ClientAuthenticator } from './client-authenticator.ts'
 import type { ProviderConfig } from './config.ts'
@@ -41,6 +44,9 @@ const METADATA_MAX_AGE_MS = 3_600_000
 /** The same, where the first document could not be had for the moment. */
 const PROVISIONAL_MAX_AGE_MS = 60_000
 
+/** Kinds of authorization URLs, by scope and redirect URI, that are prepared. */
+const MAX_PREPARED = 16
+
 /** One provider: its metadata, keys, userinfo, revocation and introspection. Shared by all requests. */
 export class ProviderClient {
   readonly config: ProviderConfig
@@ -53,6 +59,8 @@ export class ProviderClient {
   #secondary = false
   #discovering: Promise<AuthorizationServerMetadata> | undefined
   #keys: KeySource | undefined
+  /** By all that the URLs of one kind have in common. */
+  readonly #authorizationUrls = new BoundedMap<string, ReturnType<typeof prepareAuthorizationUrl>>(MAX_PREPARED)
 
   constructor (config: ProviderConfig, transport: Transport, clock: Clock) {
     this.config = config
@@ -141,17 +149,26 @@ export class ProviderClient {
     }
   }
 
-  /** Builds the URL that a login starts with. */
-  async authorizationUrl (request: Omit<AuthorizationRequest, 'clientId'>): Promise<string> {
-    const metadata = this.knownMetadata ?? await this.metadata()
+  /**
+   * Builds the URL that a login starts with.
+   * @param options.usual the further parameters are those of the provider's options, the same at each login
+   */
+  async authorizationUrl (
+    request: Omit<AuthorizationRequest, 'clientId'>, { usual }: { usual: boolean }
+  ): Promise<string> {
+    const { authorization_endpoint: written = '' } = this.knownMetadata ?? await this.metadata()
+    const { responseType, redirectUri, scope, codeVerifier, codeChallengeMethod, nonce, responseMode } = request
+    const method = codeVerifier !== undefined && codeChallengeMethod
+    const hasNonce = nonce !== undefined
+    const kind = JSON.stringify([written, responseType, redirectUri, scope, method, hasNonce, responseMode])
+    const prepared = usual ? this.#authorizationUrls.get(kind) : undefined
+    if (prepared !== undefined) return prepared(request)
     const { href } = await this.endpoint('authorization_endpoint')
     // As the provider wrote it, unless it does not fit into a Location header.
-    const written = metadata.authorization_endpoint!
-    return buildAuthorizationUrl(/^[\x21-\x7e]+$/.test(written) ? written : href, {
-      clientId: this.config.clientId,
-      scopeSeparator: this.config.scopeSeparator,
-      ...request
-    })
+    const endpoint = /^[\x21-\x7e]+$/.test(written) ? written : href
+    const whole = { clientId: this.config.clientId, scopeSeparator: this.config.scopeSeparator, ...request }
+    if (usual) this.#authorizationUrls.set(kind, prepareAuthorizationUrl(endpoint, whole))
+    return buildAuthorizationUrl(endpoint, whole)
   }
 
   /**

@@ -4,7 +4,25 @@ import type { PluginContext } from '../context.ts'
 import {
   cookieName, MAX_PENDING_LOGINS, PENDING_LOGIN_TTL, type PendingLogin, surplusLogins
 } from '../login/transaction.ts'
+import type { ProviderConfig } from '../providers/config.ts'
 import type { ProviderClient } from '../providers/provider.ts'
+
+/** What the cookies of the pending logins at one provider have in common. */
+interface LoginCookies {
+  prefix: string
+  options: CookieSerializeOptions
+}
+
+/** They do not change once `baseUrl` is known. */
+const prepared = new WeakMap<ProviderConfig, LoginCookies>()
+
+function loginCookies (context: PluginContext, { config }: ProviderClient): LoginCookies {
+  const known = prepared.get(config)
+  if (known !== undefined) return known
+  const made = { prefix: loginCookiePrefix(context), options: loginCookieOptions(context, config.responseMode) }
+  prepared.set(config, made)
+  return made
+}
 
 /** `__Host-` keeps subdomains and plain http from setting the cookie; it needs https and the path `/`. */
 function loginCookiePrefix ({ config }: PluginContext): string {
@@ -41,17 +59,18 @@ export function loginCookieOptions ({ config }: PluginContext, responseMode?: st
  * @throws FST_OAUTH_STORE_UNAVAILABLE
  */
 export async function rememberLogin (
-  context: PluginContext, request: FastifyRequest, reply: FastifyReply, { name, config }: ProviderClient,
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
   login: Omit<PendingLogin, 'provider' | 'providerIdentity' | 'expiresAt'>
 ): Promise<void> {
   const { pendingLogins } = context
-  const options = loginCookieOptions(context, config.responseMode)
+  const { prefix, options } = loginCookies(context, provider)
   const surplus = surplusLogins(request.cookies)
   for (const { name } of surplus) reply.clearCookie(name, options)
   // A browser of this app has no more than that; made-up cookies are only cleared.
   for (const { value } of surplus.slice(0, MAX_PENDING_LOGINS)) await pendingLogins.drop(value)
-  const cookie = await pendingLogins.put({ ...login, provider: name, providerIdentity: config.identity })
-  reply.setCookie(loginCookiePrefix(context) + cookie.name, cookie.value, options)
+  const { name, config: { identity } } = provider
+  const cookie = await pendingLogins.put({ ...login, provider: name, providerIdentity: identity })
+  reply.setCookie(prefix + cookie.name, cookie.value, options)
 }
 
 /**
@@ -61,11 +80,12 @@ export async function rememberLogin (
  * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_STORE_UNAVAILABLE
  */
 export async function takePendingLogin (
-  context: PluginContext, request: FastifyRequest, reply: FastifyReply, { name, config }: ProviderClient,
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
   state: string | undefined, cause: Error | undefined
 ): Promise<PendingLogin> {
-  const cookie = state === undefined ? '' : loginCookiePrefix(context) + cookieName(state)
+  const { prefix, options } = loginCookies(context, provider)
+  const cookie = state === undefined ? '' : prefix + cookieName(state)
   const value = request.cookies[cookie]
-  if (value !== undefined) reply.clearCookie(cookie, loginCookieOptions(context, config.responseMode))
-  return await context.pendingLogins.consume(state, value, name, config.identity, cause)
+  if (value !== undefined) reply.clearCookie(cookie, options)
+  return await context.pendingLogins.consume(state, value, provider.name, provider.config.identity, cause)
 }

@@ -131,12 +131,12 @@ export async function loginRoute (
     return sendPage(context, reply, 'chooser', { providers })
   }
   if (provider.config.grantType === 'password') return sendLoginForm(context, reply, provider, { returnTo: back })
-  const params: Record<string, string> = {}
+  let params: Record<string, string> | undefined
   for (const param of provider.config.forwardedLoginParams) {
     const value = (request.query as Record<string, unknown>)[param]
-    if (typeof value === 'string') params[param] = value
+    if (typeof value === 'string') params = { ...params, [param]: value }
   }
-  const options = { params, ...(back !== undefined && { returnTo: back }) }
+  const options = { ...(params !== undefined && { params }), ...(back !== undefined && { returnTo: back }) }
   return await sendToProvider(context, request, reply, provider, options)
 }
 

@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { PluginContext } from '../context.ts'
 import { joinPaths } from '../options.ts'
+import type { ProviderConfig } from '../providers/config.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 
 /** A path as the browser sees it: behind a proxy that strips the path of `baseUrl`, that path comes first. */
@@ -35,6 +36,9 @@ export function loginPath (context: PluginContext, provider?: string, returnTo?:
   return `${routePath(context, 'login')}${provider === undefined ? '' : `/${provider}`}${query}`
 }
 
+/** Those of the `baseUrl` of the options, which does not change once it is known. */
+const redirectUris = new WeakMap<ProviderConfig, string>()
+
 /**
  * The redirect URI of one provider: the registered one, or `baseUrl`, mount and callback route (RFC 6749, section
  * 3.1.2).
@@ -42,9 +46,13 @@ export function loginPath (context: PluginContext, provider?: string, returnTo?:
  */
 export function redirectUriOf ({ config }: PluginContext, { config: provider }: ProviderClient, base?: URL): string {
   if (provider.redirectUri !== undefined) return provider.redirectUri
-  base ??= config.baseUrl()
+  const known = base === undefined ? redirectUris.get(provider) : undefined
+  if (known !== undefined) return known
+  const { origin, pathname } = base ?? config.baseUrl()
   const route = config.routes === false ? '/login/:provider/callback' : config.routes.callback
-  return base.origin + joinPaths(base.pathname, config.mount, route.replace(':provider', provider.name))
+  const uri = origin + joinPaths(pathname, config.mount, route.replace(':provider', provider.name))
+  if (base === undefined) redirectUris.set(provider, uri)
+  return uri
 }
 
 // A path is written in two ways: percent-encoded, as in a URL (redirect URIs and links), and as Fastify's router takes

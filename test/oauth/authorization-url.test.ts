@@ -1,5 +1,7 @@
 import t from 'tap'
-import { buildAuthorizationUrl, type AuthorizationRequest } from '../../lib/oauth/authorization-request.ts'
+import {
+  buildAuthorizationUrl, prepareAuthorizationUrl, type AuthorizationRequest
+} from '../../lib/oauth/authorization-request.ts'
 
 const endpoint = 'https://as.example/authorize'
 const request: AuthorizationRequest = { clientId: 'cid', scope: [], state: 's' }
@@ -99,6 +101,38 @@ for (const name of [
       t.notMatch(build({ params }), 'evil')
       t.notMatch(build({ ...over, params }), 'evil')
       t.equal(new URL(build({ ...over, params })).searchParams.getAll(name).length, 1)
+    }
+  })
+}
+
+const endpoints = [endpoint, `${endpoint}?tenant=%7Ex&state=old&nonce=old`, `${endpoint}?#fragment`]
+for (const [what, over] of Object.entries<Partial<AuthorizationRequest>>({
+  'state alone': {},
+  'a code verifier': { codeVerifier: 'v'.repeat(43) },
+  'a code verifier sent as it is': { codeVerifier: 'v~.-_'.repeat(9), codeChallengeMethod: 'plain' },
+  'a nonce': { nonce: 'n' },
+  'an empty nonce': { nonce: '' },
+  everything: {
+    responseType: 'id_token token',
+    redirectUri: 'https://app.example/cb?x=1',
+    scope: ['openid', 'é'],
+    nonce: 'n',
+    codeVerifier: 'w'.repeat(128),
+    responseMode: 'form_post',
+    params: { scope: 'b', resource: ['a b', 'é'] }
+  }
+})) {
+  t.test(`a prepared URL is the one that is built: ${what}`, async (t) => {
+    for (const to of endpoints) {
+      const prepared = prepareAuthorizationUrl(to, { ...request, ...over })
+      for (const state of ['t', 'a b&c=d#é~*%', '']) {
+        const own = {
+          state,
+          ...(over.codeVerifier !== undefined && { codeVerifier: over.codeVerifier.replace('v', 'u') }),
+          ...(over.nonce !== undefined && { nonce: `${over.nonce}+ /` })
+        }
+        t.equal(prepared(own), build({ ...over, ...own }, to))
+      }
     }
   })
 }
