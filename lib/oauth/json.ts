@@ -6,12 +6,22 @@ const MAX_DIGITS = 255
 // Strings are matched whole, so that nothing in them is taken for a bracket or a number.
 const TOKEN = /"[^"\\]*(?:\\[^][^"\\]*)*"|[[{\]}]|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/g
 
+/** A number of many digits, or with an exponent, or what in a string looks like one. */
+const LONG_NUMBER = /(?:^|[:[,])\s*-?\d(?:[\d.]{14}|[\d.]*[eE])/
+const MANY_BRACKETS = new RegExp(`^(?:[^[{]*[[{]){${MAX_DEPTH + 1}}`)
+
+/** Whether `JSON.parse` alone reads a text as `parseJson` does, as it is with nearly every response. */
+export function isPlainJson (text: string): boolean {
+  return !LONG_NUMBER.test(text) && !MANY_BRACKETS.test(text)
+}
+
 /**
  * Parses JSON that a provider sent. An integer that a JavaScript number cannot hold becomes a string of its digits:
  * `JSON.parse` rounds beyond 2^53, and two users whose ids differ in the last digit would be one (RFC 8259, section 6).
  * @throws SyntaxError also for JSON that is nested deeper than 64 levels, which nothing could store again
  */
 export function parseJson (text: string): unknown {
+  if (isPlainJson(text)) return JSON.parse(text)
   let depth = 0
   const exact = text.replace(TOKEN, (token) => {
     switch (token[0]) {

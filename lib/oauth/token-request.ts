@@ -1,17 +1,9 @@
-import {
-  allowInsecureRequests,
-  type AuthorizationServer,
-  type ClientAuth,
-  customFetch,
-  genericTokenEndpointRequest
-} from 'oauth4webapi'
+import type { AuthorizationServer, ClientAuth } from 'oauth4webapi'
 import { InvalidOptionsError } from '../errors.ts'
 import { type RequestParameters, setParameters } from './urls.ts'
 
 /** A request to an endpoint of the provider. */
 interface FormRequest {
-  method: 'POST' | 'GET'
-  url: string
   headers: Record<string, string>
   body: URLSearchParams
 }
@@ -49,22 +41,16 @@ export async function buildTokenRequest (request: TokenRequest): Promise<FormReq
   for (const [name, value] of Object.entries(grant)) if (value !== undefined) form.set(name, value)
 
   const givenSecret = form.get('client_secret')
-  let built: FormRequest | undefined
-  await genericTokenEndpointRequest(server, { client_id: clientId }, clientAuth, grantType, form, {
-    // Plain http was refused before, where the options do not allow it.
-    [allowInsecureRequests]: true,
-    [customFetch]: async (url, { body, headers }) => {
-      built = {
-        method: 'POST',
-        url,
-        headers: { ...headers, ...furtherHeaders(request), 'content-type': 'application/x-www-form-urlencoded' },
-        body
-      }
-      return new Response(null)
-    }
-  })
-  assertOneAuthentication(provider, givenSecret, built!)
-  return built!
+  form.set('grant_type', grantType)
+  const further = furtherHeaders(request)
+  const headers = new Headers({ accept: 'application/json' })
+  await clientAuth(server, { client_id: clientId }, form, headers)
+  const built = {
+    headers: { ...Object.fromEntries(headers), ...further, 'content-type': 'application/x-www-form-urlencoded' },
+    body: form
+  }
+  assertOneAuthentication(provider, givenSecret, built)
+  return built
 }
 
 /**

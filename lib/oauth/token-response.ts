@@ -35,8 +35,8 @@ export interface TokenResponseContext {
   /** Seconds that a token lives where the response names no lifetime. */
   defaultExpiresIn?: number | undefined
   conform?: Conform | undefined
-  /** Values of the request that may come back in an error's text. */
-  secrets?: readonly string[]
+  /** Values of the request that may come back in an error's text; asked for where there is one. */
+  secrets?: () => readonly string[]
   /** Refuse a response without `token_type`, which RFC 6749, section 5.1 requires. */
   requireTokenType?: boolean
   /** The members were stored meanwhile: `expires_at` counts before `expires_in`. */
@@ -86,37 +86,39 @@ function failure (
 ) {
   return {
     error: new InvalidTokenResponseError(`the token endpoint of provider "${provider}" ${message}`, {
-      provider, responseStatus: status, excerpt: excerptOf(text, secrets), ...details
+      provider, responseStatus: status, excerpt: excerptOf(text, secrets?.()), ...details
     })
   }
 }
 
-function readMembers (members: TokenMembers, answer: HttpResponse, given: TokenResponseContext): TokenResponse {
-  const { grantType } = given
+function readMembers (members: TokenMembers, answer: HttpResponse, context: TokenResponseContext): TokenResponse {
+  const { grantType, conform } = context
+  // `conform` may change the members in place.
+  const received = conform === undefined ? [] : secretsIn(members)
   // A provider may repeat in an error what it was sent, or what it has just issued.
-  const secrets = [...given.secrets ?? [], ...secretsIn(members)]
-  const context = { ...given, secrets }
-  const fail = (message: string, details: OAuthErrorDetails) => failure(answer, context, message, details)
-  if (context.conform !== undefined) {
+  const secrets = () => [...context.secrets?.() ?? [], ...received, ...secretsIn(members)]
+  const fail = (message: string, details: OAuthErrorDetails) =>
+    failure(answer, { ...context, secrets }, message, details)
+  if (conform !== undefined) {
     try {
-      members = context.conform(members, { status: answer.status, grantType })
+      members = conform(members, { status: answer.status, grantType })
     } catch (error) {
       const { name, code, message } = Object(error) as { name?: string, code?: string, message?: unknown }
-      const cause = { name, code, message: redact(String(message ?? error), secrets) }
+      const cause = { name, code, message: redact(String(message ?? error), secrets()) }
       return fail('sent a response that its `conform` could not read', { reason: 'conform_failed', cause })
     }
-    secrets.push(...secretsIn(members))
   }
 
   const refreshToken = tokenString(members.refresh_token)
   const named = errorOf(members)
   if (named !== undefined) {
-    const oauthError = redact(named.code, secrets)
+    const shown = secrets()
+    const oauthError = redact(named.code, shown)
     return {
       ...fail(`refused: ${oauthError}`, {
         oauthError,
-        oauthErrorDescription: named.description && redact(named.description, secrets),
-        oauthErrorUri: named.uri && redact(named.uri, secrets),
+        oauthErrorDescription: named.description && redact(named.description, shown),
+        oauthErrorUri: named.uri && redact(named.uri, shown),
         reason: 'refused'
       }),
       refreshToken
@@ -172,7 +174,8 @@ export function parseMembers (text: string): TokenMembers | undefined {
   const body = text.replace(/^\ufeff/, '').trim()
   if (body.startsWith('{')) {
     try {
-      return plainMembers(Object.entries(parseJson(body) as object))
+      const members = parseJson(body) as TokenMembers
+      return Object.keys(members).length > MAX_MEMBERS ? undefined : members
     } catch {
       return undefined
     }

@@ -12,10 +12,8 @@ import { buildEndSessionUrl, type EndSessionRequest } from '../oauth/end-session
 import type { IdTokenClaims, IdTokenExpectation } from '../oauth/id-token.ts'
 import { identifierText } from '../oauth/json.ts'
 import type { KeySource } from '../oauth/jwks.ts'
-import {
-  excerptOf,
-  type HttpResponse, parseMembers
-} from '../oauth/token-response.ts'
+import { assertOneAuthentication } from '../oauth/token-request.ts'
+import { excerptOf, type HttpResponse, parseMembers } from '../oauth/token-response.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
 import { type RequestParameters, secureEndpoint, setParameters } from '../oauth/urls.ts'
 import { BoundedMap } from '../util/bounded-map.ts'
@@ -43,6 +41,9 @@ const COMPACT_JWE = /^[\w-]+(?:\.[\w-]*){4}$/
 const METADATA_MAX_AGE_MS = 3_600_000
 /** The same, where the first document could not be had for the moment. */
 const PROVISIONAL_MAX_AGE_MS = 60_000
+
+/** Kept, since another `import()` of a loaded module costs as much as the checks of a token without its signature. */
+let idTokens: typeof import('../oauth/id-token.ts') | undefined
 
 /** Kinds of authorization URLs, by scope and redirect URI, that are prepared. */
 const MAX_PREPARED = 16
@@ -193,8 +194,8 @@ export class ProviderClient {
       previous?: { sub: string, iss: string } | undefined
     }
   ): Promise<IdTokenClaims> {
-    const { validateIdToken } = await import('../oauth/id-token.ts')
-    return await validateIdToken(idToken, {
+    idTokens ??= await import('../oauth/id-token.ts')
+    return await idTokens.validateIdToken(idToken, {
       ...await this.#signedBy('id_token_signing_alg_values_supported'),
       atHashRequired: this.config.grantType === 'implicit',
       ...expected
@@ -204,8 +205,10 @@ export class ProviderClient {
   /** What the JWTs that the provider signs for this client are validated with. */
   async #signedBy (algorithms: 'id_token_signing_alg_values_supported' | 'userinfo_signing_alg_values_supported') {
     const metadata = await this.metadata()
-    const { createKeySource } = await import('../oauth/jwks.ts')
-    this.#keys ??= createKeySource({ fetchKeys: () => this.#fetchKeys(), now: this.clock.monotonic })
+    if (this.#keys === undefined) {
+      const { createKeySource } = await import('../oauth/jwks.ts')
+      this.#keys ??= createKeySource({ fetchKeys: () => this.#fetchKeys(), now: this.clock.monotonic })
+    }
     return {
       provider: this.name,
       ...this.#idTokenIssuer(metadata.issuer),
@@ -275,8 +278,8 @@ export class ProviderClient {
       const message = `the userinfo of provider "${this.name}" is signed, and it is not known by whom; write \`issuer\``
       throw new InvalidResponseError(message, { provider: this.name, reason: 'iss' })
     }
-    const { validateUserinfo } = await import('../oauth/id-token.ts')
-    return await validateUserinfo(jwt, await this.#signedBy('userinfo_signing_alg_values_supported'))
+    idTokens ??= await import('../oauth/id-token.ts')
+    return await idTokens.validateUserinfo(jwt, await this.#signedBy('userinfo_signing_alg_values_supported'))
   }
 
   /** Revokes a token (RFC 7009). False where the provider has no such endpoint, or refused. */
@@ -315,7 +318,6 @@ export class ProviderClient {
     headers.set('content-type', 'application/x-www-form-urlencoded')
     const request = { url, method: 'POST', headers: Object.fromEntries(headers), body: body.toString() }
     if (givenSecret !== null) {
-      const { assertOneAuthentication } = await import('../oauth/token-request.ts')
       assertOneAuthentication(this.name, givenSecret, { headers: request.headers, body })
     }
     return await this.http.send(request)

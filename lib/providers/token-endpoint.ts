@@ -1,5 +1,6 @@
 import type { ClientAuth } from 'oauth4webapi'
 import { InvalidTokenResponseError } from '../errors.ts'
+import { buildTokenRequest } from '../oauth/token-request.ts'
 import { isClientRefused, readTokenResponse, type TokenResponse } from '../oauth/token-response.ts'
 import { type RequestParameters, setQuery } from '../oauth/urls.ts'
 import { isUnavailable, type ProviderRequest } from './http.ts'
@@ -72,7 +73,6 @@ function withHint (provider: ProviderClient, refused: TokenError, hint = ''): To
 async function sendTokenRequest (provider: ProviderClient, request: GrantRequest): Promise<TokenResponse> {
   const { config, http, name } = provider
   const { grantType, grant, scope, params = [], headers: given = {}, beforeSend, timeoutMs } = request
-  const { buildTokenRequest } = await import('../oauth/token-request.ts')
   const endpoint = await provider.endpoint('token_endpoint')
   const server = await provider.metadata()
   const clientAuth = request.clientAuth ?? await provider.authenticator.at(endpoint)
@@ -93,7 +93,7 @@ async function sendTokenRequest (provider: ProviderClient, request: GrantRequest
   await onRequest?.({ url: endpoint, headers, body })
   const answer = await http.send({ ...placed(provider, endpoint, headers, body), beforeSend }, timeoutMs)
   const response = await onResponse?.(answer) ?? answer
-  const secrets = [
+  const secrets = () => [
     ...SECRET_PARAMETERS.flatMap(parameter => body.getAll(parameter)),
     ...(headers.authorization?.split(' ') ?? []),
     config.clientSecret ?? ''
@@ -103,7 +103,7 @@ async function sendTokenRequest (provider: ProviderClient, request: GrantRequest
     provider: name, now: provider.clock.now(), grantType, scope, defaultExpiresIn, conform, secrets, requireTokenType
   })
   return 'error' in result && isUnavailable(response, result.error)
-    ? { ...result, error: http.unavailable(response, secrets, result.error) }
+    ? { ...result, error: http.unavailable(response, secrets(), result.error) }
     : result
 }
 

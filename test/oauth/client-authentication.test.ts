@@ -56,9 +56,7 @@ t.test('a public client names itself alone', async (t) => {
 })
 
 t.test('a token request is a form, and asks for JSON', async (t) => {
-  const { method, url, headers, body } = await build(clientIdOnly('cid'))
-  t.equal(method, 'POST')
-  t.equal(url, 'https://as.example/token')
+  const { headers, body } = await build(clientIdOnly('cid'))
   t.match(headers, { accept: 'application/json', 'content-type': 'application/x-www-form-urlencoded' })
   t.match(Object.fromEntries(body), {
     grant_type: 'authorization_code',

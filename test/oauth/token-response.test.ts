@@ -341,7 +341,7 @@ t.test('secrets that were sent are redacted from errors', async t => {
       error_description: `your secret "${secret}" and code one-use-code`,
       error_uri: `https://x.y/${secret}`
     },
-    { secrets: [secret, 'one-use-code', ''] },
+    { secrets: () => [secret, 'one-use-code', ''] },
     400
   )
   t.match(error, {
@@ -359,7 +359,7 @@ t.test('a text is not cut in the middle of a secret', async (t) => {
   for (const field of ['error', 'error_description', 'error_uri']) {
     const { oauthError, oauthErrorDescription, oauthErrorUri } = errorOf(
       { error: 'x', [field]: near(300, '.') },
-      { secrets: [secret] },
+      { secrets: () => [secret] },
       400
     )
     t.notMatch([oauthError, oauthErrorDescription, oauthErrorUri].join(), 'a-sec', field)
