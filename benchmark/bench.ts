@@ -71,6 +71,17 @@ export class Bench {
     return this.#servers.call('issueToken')
   }
 
+  /** Whether a login succeeds whose ID token has a wrong signature. */
+  async acceptsForgedIdToken ({ login: path = '', me = '' }: Contestant, { origin }: RunningApp): Promise<boolean> {
+    await this.setProvider({ forge: true })
+    try {
+      const { failed, cookies: [cookie = ''] } = await this.logInMany({ origin, path, count: 1, atOnce: 1 })
+      return failed === 0 && await userOf(origin + me, cookie) !== undefined
+    } finally {
+      await this.setProvider({ forge: false })
+    }
+  }
+
   /** Cookies of so many browsers that are logged in, each a user. Checked: the app says who each one is. */
   async logIn (contestant: Contestant, { origin }: RunningApp, count: number): Promise<string[]> {
     const { login: path = '', me = '' } = contestant
@@ -85,5 +96,6 @@ export class Bench {
 
 async function userOf (url: string, cookie: string): Promise<unknown> {
   const response = await fetch(url, { headers: { cookie } })
+  if (response.status !== 200) return undefined
   return (await response.json() as { sub?: unknown }).sub
 }

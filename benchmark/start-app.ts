@@ -2,8 +2,7 @@
 import cookie from '@fastify/cookie'
 import session from '@fastify/session'
 import Fastify from 'fastify'
-import { CLIENT_ID, CLIENT_SECRET, SCOPE } from './apps/context.ts'
-import { SECRET } from './apps/fastify.ts'
+import { CLIENT_ID, CLIENT_SECRET, SCOPE, SESSION_SECRET } from './apps/context.ts'
 
 const [name = ''] = process.argv.slice(2)
 
@@ -13,7 +12,12 @@ const credentials = { clientId: CLIENT_ID, clientSecret: CLIENT_SECRET }
 
 const app = Fastify()
 await app.register(cookie)
-await app.register(session, { secret: SECRET, cookie: { secure: false }, rolling: false, saveUninitialized: false })
+await app.register(session, {
+  secret: SESSION_SECRET,
+  cookie: { secure: false, sameSite: 'lax' },
+  rolling: false,
+  saveUninitialized: false
+})
 
 const register: Record<string, () => Promise<void>> = {
   async session () {},

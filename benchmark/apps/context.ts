@@ -14,6 +14,7 @@ export interface AppContext {
   readonly redis?: string
 }
 
+export const SESSION_SECRET = 'a secret of the session, at least 32 characters'
 export const CLIENT_ID = 'client'
 export const CLIENT_SECRET = 'secret'
 export const SCOPE = ['openid', 'profile', 'email', 'offline_access']

@@ -8,6 +8,7 @@ import { Agent, request } from 'undici'
 import { CLIENT_ID, CLIENT_SECRET, SCOPE, type AppContext } from './context.ts'
 import { createSessionApp } from './fastify.ts'
 import { createIdTokenCheck } from './id-token.ts'
+import './session-fields.ts'
 
 interface Token { access_token: string, refresh_token: string, id_token: string, expires_at: Date | string }
 interface OAuth2 {
@@ -17,10 +18,7 @@ interface OAuth2 {
 
 declare module 'fastify' {
   interface FastifyInstance { acme: OAuth2 }
-  interface Session {
-    token?: Token
-    sub?: string
-  }
+  interface Session { token?: Token }
 }
 
 export async function build (context: AppContext): Promise<void> {

@@ -2,10 +2,7 @@
 import cookie from '@fastify/cookie'
 import session, { type FastifySessionOptions } from '@fastify/session'
 import Fastify, { type FastifyInstance } from 'fastify'
-import type { AppContext } from './context.ts'
-import { createSessionStore } from './session-store.ts'
-
-export const SECRET = 'a secret of the session, at least 32 characters'
+import { SESSION_SECRET, type AppContext } from './context.ts'
 
 export function createApp ({ server }: Pick<AppContext, 'server'>): FastifyInstance {
   return Fastify({
@@ -21,12 +18,15 @@ export async function createSessionApp (context: AppContext): Promise<FastifyIns
   const app = createApp(context)
   await app.register(cookie)
   const options: FastifySessionOptions = {
-    secret: SECRET,
+    secret: SESSION_SECRET,
     cookie: { secure: false, sameSite: 'lax' },
     rolling: false,
     saveUninitialized: false
   }
-  if (context.redis !== undefined) options.store = await createSessionStore(context.redis)
+  if (context.redis !== undefined) {
+    const { createSessionStore } = await import('./session-store.ts')
+    options.store = await createSessionStore(context.redis)
+  }
   await app.register(session, options)
   app.get('/plain', async () => ({ ok: true }))
   return app

@@ -11,11 +11,12 @@ import { CLIENT_ID, CLIENT_SECRET, SCOPE, type AppContext } from './context.ts'
 import { createSessionApp } from './fastify.ts'
 import { getJson } from './get-json.ts'
 import { createIdTokenCheck } from './id-token.ts'
+import './session-fields.ts'
 
 declare module 'fastify' {
   interface Session {
+    /** Key of the login in the Map. */
     login?: string
-    pending?: { state: string, nonce: string, verifier: string }
   }
 }
 

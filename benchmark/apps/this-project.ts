@@ -1,9 +1,8 @@
 /** This project, with its defaults. */
-import type { ProviderOptions } from '../../dist/index.js'
+import type { PluginOptions, ProviderOptions } from '../../dist/index.js'
 import { CLIENT_ID, CLIENT_SECRET, SCOPE, type AppContext } from './context.ts'
 import { createSessionApp } from './fastify.ts'
 import { loadPlugin, loadRedisStore } from './plugin.ts'
-import { connectRedis } from './session-store.ts'
 
 export async function build (context: AppContext): Promise<void> {
   const { api, origin, provider } = context
@@ -16,13 +15,13 @@ export async function build (context: AppContext): Promise<void> {
     scope: SCOPE,
     resourceServers: [`${api}/v1/`]
   }
-  await app.register(oauth, {
-    baseUrl: origin,
-    providers: { acme },
-    ...(context.redis !== undefined && {
-      tokenStore: (await loadRedisStore()).redisStore(await connectRedis(context.redis))
-    })
-  })
+  const options: PluginOptions = { baseUrl: origin, providers: { acme } }
+  if (context.redis !== undefined) {
+    const { connectRedis } = await import('./session-store.ts')
+    const { redisStore } = await loadRedisStore()
+    options.tokenStore = redisStore(await connectRedis(context.redis))
+  }
+  await app.register(oauth, options)
   app.get('/me', async ({ oauth }) => ({ sub: oauth.user?.id }))
   app.get('/json', async ({ oauth }) => oauth.get('orders').json())
   app.get('/response-data', async ({ oauth }) => {

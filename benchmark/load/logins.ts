@@ -36,8 +36,14 @@ async function logIn ({ origin, path, atOnce, ownConnections = false }: LoginLoa
   const jar = new Map<string, string>()
   const start = await get(new URL(path, origin), jar, atOnce, ownConnections)
   const authorize = await get(locationOf(start), new Map(), atOnce)
-  await get(locationOf(authorize), jar, atOnce, ownConnections)
-  return cookieHeader(jar)
+  let answer = await get(locationOf(authorize), jar, atOnce, ownConnections)
+  // Each app ends a login at its start page; some go there by another route.
+  for (let hops = 0; hops < 3; hops++) {
+    const next = answer.headers.location === undefined ? undefined : locationOf(answer, origin)
+    if (next === undefined || next.pathname === '/') return cookieHeader(jar)
+    answer = await get(next, jar, atOnce, ownConnections)
+  }
+  throw new Error('the login does not end')
 }
 
 /** With `reset`, the connection ends with the response. */
@@ -66,7 +72,7 @@ function storeCookie (jar: Map<string, string>, line: string): void {
 
 const cookieHeader = (jar: Map<string, string>) => Array.from(jar, ([name, value]) => `${name}=${value}`).join('; ')
 
-function locationOf ({ status, headers }: Answer): URL {
+function locationOf ({ status, headers }: Answer, base?: string): URL {
   if (typeof headers.location !== 'string') throw new Error(`no redirect, but ${status}`)
-  return new URL(headers.location)
+  return new URL(headers.location, base)
 }

@@ -1,6 +1,6 @@
 /** What a handler costs that calls an API with the user's token and returns its JSON. */
 import type { Bench, RunningApp } from '../bench.ts'
-import { FASTIFY_OAUTH2, FLOOR, NO_SESSION, THIS_PROJECT } from '../contestants.ts'
+import { FASTIFY_OAUTH2, FLOOR, NO_SESSION, OTHER_PEERS, THIS_PROJECT } from '../contestants.ts'
 import type { LoadMeasure, LoadRow } from './load-measure.ts'
 
 const BASE = 'undici.request, no session'
@@ -26,7 +26,8 @@ function rows (json: number, responseData?: number): LoadRow[] {
       quick: true,
       targets: responseData === undefined ? [] : [{ against: BASE, atMost: responseData }]
     },
-    { title: '@fastify/oauth2', contestant: FASTIFY_OAUTH2, path: '/orders', quick: true }
+    { title: '@fastify/oauth2', contestant: FASTIFY_OAUTH2, path: '/orders', quick: true },
+    ...OTHER_PEERS.filter(({ calls }) => calls).map(peer => ({ ...peer, path: '/orders' }))
   ]
 }
 

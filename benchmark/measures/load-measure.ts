@@ -11,6 +11,8 @@ export interface LoadRow {
   readonly contestant: Contestant
   /** The route that is measured. */
   readonly path: string
+  /** The part of the operations that it does: for those that slow down with each, default 1. */
+  readonly share?: number | undefined
   /** Measured with `--quick` too. */
   readonly quick?: boolean
   readonly targets?: readonly Target[]
@@ -54,18 +56,23 @@ export async function runLoadMeasure (bench: Bench, measure: LoadMeasure): Promi
     if (app === undefined) continue
     try {
       const run = await measure.prepare(bench, row, app)
-      const { title } = row
+      const { title, share } = row
       const profile = title === cpuProfile ? `${RESULTS_FOLDER}${measure.name}-${title.replaceAll(/[^\w.-]+/g, '-')}.cpuprofile` : undefined
-      candidates.set(row, { title, peer: app.peer, run, profile })
+      candidates.set(row, { title, peer: app.peer, run, share, profile })
     } catch (error) {
       failures.set(row, (error as Error).message)
     }
   }
   const count = quick ? Math.ceil(measure.count / 8) : measure.count
-  const turns = await runRounds([...candidates.values()], { rounds, count, warmUp: count * 2 })
+  const outcomes = await runRounds([...candidates.values()], { rounds, count, warmUp: count * 2 })
   for (const app of apps.values()) bench.endApp(app)
 
-  const turnsOf = new Map([...candidates.keys()].map((row, index) => [row.title, turns[index]!]))
+  const turnsOf = new Map<string, Turn[]>()
+  for (const [index, row] of [...candidates.keys()].entries()) {
+    const { turns, failure } = outcomes[index]!
+    if (failure === undefined) turnsOf.set(row.title, turns)
+    else failures.set(row, failure)
+  }
   const rows = chosen.map((row): Row => {
     const own = turnsOf.get(row.title)
     if (own === undefined) return { title: row.title, values: {}, failure: failures.get(row) ?? 'unknown' }

@@ -1,5 +1,5 @@
 /** What it costs to send a new browser to the provider. */
-import { FASTIFY_OAUTH2, FLOOR, THIS_PROJECT } from '../contestants.ts'
+import { FASTIFY_OAUTH2, FLOOR, OTHER_PEERS, THIS_PROJECT } from '../contestants.ts'
 import type { LoadMeasure } from './load-measure.ts'
 
 const BASE = 'hand-written'
@@ -18,7 +18,8 @@ export const login: LoadMeasure = {
       quick: true,
       targets: [{ against: BASE, atMost: 1.25 }, { against: PEER, atMost: 0.70 }]
     },
-    { title: PEER, contestant: FASTIFY_OAUTH2, path: '/login', quick: true }
+    { title: PEER, contestant: FASTIFY_OAUTH2, path: '/login', quick: true },
+    ...OTHER_PEERS.map(peer => ({ ...peer, path: peer.contestant.login ?? '' }))
   ],
   count: 4000,
   async prepare (bench, { contestant, path }, app) {

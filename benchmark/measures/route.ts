@@ -1,5 +1,5 @@
 /** What the plugin costs a route that does not touch it, for a user who is logged in. */
-import { FASTIFY_OAUTH2, FLOOR, THIS_PROJECT } from '../contestants.ts'
+import { FASTIFY_OAUTH2, FLOOR, OTHER_PEERS, THIS_PROJECT } from '../contestants.ts'
 import type { LoadMeasure } from './load-measure.ts'
 
 const BASE = '@fastify/session with a pointer'
@@ -16,7 +16,8 @@ export const route: LoadMeasure = {
       quick: true,
       targets: [{ against: BASE, atMost: 1.10 }]
     },
-    { title: '@fastify/oauth2, tokens in the session', contestant: FASTIFY_OAUTH2, path: '/plain', quick: true }
+    { title: '@fastify/oauth2, tokens in the session', contestant: FASTIFY_OAUTH2, path: '/plain', quick: true },
+    ...OTHER_PEERS.map(peer => ({ ...peer, path: '/plain' }))
   ],
   count: 8000,
   async prepare (bench, { contestant, path }, app) {

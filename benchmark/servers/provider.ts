@@ -12,6 +12,8 @@ export interface ProviderSettings {
   expiresIn: number
   /** Milliseconds until a refresh is answered. */
   refreshDelay: number
+  /** Whether the signatures of ID tokens are wrong. */
+  forge: boolean
   /** The user of all logins; without it each login has its own. */
   sub?: string | undefined
 }
@@ -51,7 +53,7 @@ export function createProvider () {
   const padding = randomBytes(600).toString('base64url')
   const grants = new Map<string, Grant>()
   const families = new Map<string, Family>()
-  const settings: ProviderSettings = { expiresIn: 36_000, refreshDelay: 0 }
+  const settings: ProviderSettings = { expiresIn: 36_000, refreshDelay: 0, forge: false }
   let counts = noCounts()
   let lastLogin = 0
   let atOnce = 0
@@ -75,13 +77,15 @@ export function createProvider () {
       name: 'Alice Adams',
       given_name: 'Alice',
       family_name: 'Adams',
-      email: 'alice.adams@example.com',
+      email: `${sub}@example.com`,
       email_verified: true,
       picture: 'https://cdn.example.com/people/5f0c9e3a/photo.jpg',
       locale: 'en-GB'
     }
     const signed = `${jwtHeader}.${base64url(claims)}`
-    return `${signed}.${sign('sha256', Buffer.from(signed), privateKey).toString('base64url')}`
+    const signature = sign('sha256', Buffer.from(signed), privateKey)
+    if (settings.forge) signature[0]! ^= 1
+    return `${signed}.${signature.toString('base64url')}`
   }
 
   function createFamily (sub: string) {
@@ -166,7 +170,7 @@ export function createProvider () {
       case '/userinfo': {
         const sub = userOf(request.headers.authorization)
         if (sub === undefined) return json(response, 401, { error: 'invalid_token' })
-        return json(response, 200, { sub, name: 'Alice Adams', email: 'alice.adams@example.com', email_verified: true })
+        return json(response, 200, { sub, name: 'Alice Adams', email: `${sub}@example.com`, email_verified: true })
       }
       default: return json(response, 404, { error: 'not_found' })
     }
