@@ -47,7 +47,7 @@ export function createAppOAuth (context: PluginContext): AppOAuth {
     provider: (name: string) => context.providerHandles.get(providerOf(context, name).name)!,
     requireLogin: options => createGuard(context, options) as LoginGuard,
     logoutUser: async ({ provider: name, subject }: { provider: string, subject: string }) =>
-      await endUserLogins(context, { provider: providerOf(context, name), subject }),
+      await endUserLogins(context, providerOf(context, name), { userId: subject }),
     get lostRefreshes () { return context.refresher.lost }
   }
 }

@@ -11,7 +11,7 @@ import { EndedSessions, isLateSave } from './session/ended-sessions.ts'
 import { HostSessionStore } from './session/fastify-session.ts'
 import { isLoginRecord, LoginRecords } from './session/login-records.ts'
 import { SessionCookie } from './session/session-cookie.ts'
-import { isUserList, UserLogins } from './session/user-logins.ts'
+import { UserLogins } from './session/user-logins.ts'
 import { ProviderHandle } from './standalone/provider.ts'
 import { OnTokensHook } from './tokens/on-tokens.ts'
 import { isTokenRecord } from './tokens/record.ts'
@@ -19,8 +19,10 @@ import { TokenRecords } from './tokens/records.ts'
 import { Refresher } from './tokens/refresher.ts'
 import { checkedStore } from './tokens/stores/checked-store.ts'
 import { encryptedStore } from './tokens/stores/encrypted-store.ts'
+import { isMemberList, ListedMembers } from './tokens/stores/listed-members.ts'
+import { MemoryMembers } from './tokens/stores/memory-members.ts'
 import { SessionTokenStore } from './tokens/stores/session-store.ts'
-import type { TokenStore } from './tokens/stores/token-store.ts'
+import { hasMembers, type MemberStore, type TokenStore } from './tokens/stores/token-store.ts'
 import { systemClock } from './util/clock.ts'
 import { errorForLog, type Logger, logOf } from './util/logger.ts'
 
@@ -36,7 +38,7 @@ export interface PluginContext extends SessionContext {
 /** Milliseconds that a store has for one call. */
 const STORE_MS = 5_000
 /** Kinds of records by the beginning of their ids; ids of token records are bare. */
-const RECORD_KINDS = { tokens: isTokenRecord, login: isPendingLogin, user: isUserList, accounts: isLoginRecord }
+const RECORD_KINDS = { tokens: isTokenRecord, login: isPendingLogin, logins: isMemberList, accounts: isLoginRecord }
 
 /** Makes what one registration of the plugin needs. @throws FST_OAUTH_INVALID_OPTIONS */
 export function createContext (app: FastifyInstance, config: Configuration): PluginContext {
@@ -77,7 +79,8 @@ export function createContext (app: FastifyInstance, config: Configuration): Plu
     endedSessions: session.endedSessions,
     sessionCookie: new SessionCookie(),
     loginRecords: new LoginRecords(store, clock.monotonic),
-    userLogins: new UserLogins(store, clock.now, member),
+    userLogins: new UserLogins(
+      createSets(store, config, sessionStore, clock.now), async id => await records.read(id) !== undefined, member),
     sessionStore,
     throttle: new LoginThrottle(clock.monotonic),
     refresher,
@@ -114,6 +117,16 @@ function createStore (
       log.warn({ event: 'record_not_read', kind }, message)
     }
   })
+}
+
+/** Where the sets of logins are: in memory beside sessions in memory, else in the token store. */
+function createSets (
+  store: TokenStore, { tokenStore }: Configuration, sessionStore: HostSessionStore, now: () => number
+): () => MemberStore {
+  const stored = hasMembers(store) ? store : new ListedMembers(store, now)
+  return () => tokenStore === undefined && sessionStore.isShared === false
+    ? MemoryMembers.of(sessionStore.get())
+    : stored
 }
 
 /** Finishes the work that an app which closes must not lose. */

@@ -128,6 +128,9 @@ export type OAuthErrorReason =
   | 'delete' // Deleting a record.
   | 'acquireRefresh' // Beginning a refresh.
   | 'finishRefresh' // Ending a refresh.
+  | 'addMember' // Noting a login among those of its user.
+  | 'removeMembers' // Taking a login out from those of its user.
+  | 'members' // Finding a user's logins.
   | 'inspect' // Looking at the settings of the store.
   | 'destroy' // Deleting a session.
   | 'session' // The session could not be saved, destroyed or renewed.

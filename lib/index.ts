@@ -73,5 +73,7 @@ export type {
 } from './standalone/session.ts'
 export type { KeptTokens, TokensInput } from './tokens/load-tokens.ts'
 export type { TokensEvent } from './tokens/on-tokens.ts'
-export type { AcquireRefreshResult, RefreshLease, StoredRecord, TokenStore } from './tokens/stores/token-store.ts'
+export type {
+  AcquireRefreshResult, RefreshLease, StoredMember, StoredRecord, TokenStore
+} from './tokens/stores/token-store.ts'
 export { codeChallenge, createCodeVerifier } from './util/random.ts'

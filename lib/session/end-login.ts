@@ -6,7 +6,7 @@ import { type Account, loginIdOf, type SessionLogin } from './accounts.ts'
 import { membersOfOthers, type SessionContext } from './context.ts'
 import { LATE_SAVE_TTL } from './ended-sessions.ts'
 import type { LoginState } from './login-records.ts'
-import type { UserLogin } from './user-logins.ts'
+import type { LoginQuery, UserLogin } from './user-logins.ts'
 import { errorForLog } from '../util/logger.ts'
 
 /**
@@ -107,33 +107,31 @@ const AT_ONCE = 32
 const ROUNDS = 5
 
 /**
- * Ends every login of one user, on every process: tokens deleted and revoked, sessions destroyed.
- * @param user.subject the user's id at that provider
- * @returns how many logins there were
+ * Ends logins at one provider, on every process: tokens deleted and revoked, sessions destroyed.
+ * @param query which logins are meant: a user's, or those of a session at the provider
+ * @returns how many there were
  * @throws FST_OAUTH_STORE_UNAVAILABLE where not all of them could be ended; the others are
  */
 export async function endUserLogins (
-  context: SessionContext, { provider, subject }: { provider: ProviderClient, subject: string }
+  context: SessionContext, { config: { identity } }: ProviderClient, query: LoginQuery
 ): Promise<number> {
   const { userLogins } = context
-  const { identity } = provider.config
   const tried = new Set<string>()
   const ended = new Set<string>()
   let failure: unknown
   // A login that has been given another session id by then, or that comes in meanwhile, is found in the next round.
   for (let round = 0; round < ROUNDS; round++) {
-    const found = await userLogins.of(identity, subject)
+    const found = await userLogins.find(identity, query)
     const logins = found.filter(({ recordId, sessionId }) => !tried.has(recordId + sessionId))
     if (logins.length === 0) break
     for (let start = 0; start < logins.length; start += AT_ONCE) {
       const together = logins.slice(start, start + AT_ONCE)
       const outcomes = await Promise.allSettled(together.map(login => endUserLogin(context, identity, login)))
-      const fulfilled = together.filter((_login, index) => outcomes[index]!.status === 'fulfilled')
-      const over = fulfilled.map(({ recordId }) => recordId)
+      const over = together.filter((_login, index) => outcomes[index]!.status === 'fulfilled')
       for (const { recordId, sessionId } of together) tried.add(recordId + sessionId)
-      for (const record of over) ended.add(record)
+      for (const { recordId } of over) ended.add(recordId)
       for (const outcome of outcomes) if (outcome.status === 'rejected') failure ??= outcome.reason
-      await userLogins.removeAll(identity, subject, over).catch((error: unknown) => { failure ??= error })
+      await userLogins.removeAll(identity, over).catch((error: unknown) => { failure ??= error })
     }
   }
   if (failure !== undefined) throw failure
@@ -141,7 +139,7 @@ export async function endUserLogins (
 }
 
 async function endUserLogin (
-  context: SessionContext, identity: string, { recordId, login = recordId, sessionId }: UserLogin
+  context: SessionContext, identity: string, { recordId, login, sessionId }: UserLogin
 ): Promise<void> {
   const revoke = (record: TokenRecord | undefined) => {
     if (record !== undefined) void revokeAccount(context, { name: record.provider, record })

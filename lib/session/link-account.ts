@@ -79,7 +79,8 @@ async function addAccount (
   const { before, sessionId } = done
   const { session } = loginChange
   await forgetReplaced(request, async () => {
-    if (sessionId !== session.sessionId) await context.userLogins.add(account, { sessionId }, ttlOf(session), place.id)
+    const { userLogins } = context
+    if (sessionId !== session.sessionId) await userLogins.update(account, { sessionId }, ttlOf(session), place.id)
     const replaced = before.accounts[name]
     if (replaced !== undefined) await forgetAccount(context, replaced)
   })

@@ -191,7 +191,7 @@ export async function syncRecords (
     const { recordId } = account
     if (kept.has(recordId)) {
       // The app gave the login a new session id and took the login along.
-      if (session!.sessionId !== loaded.sessionId) await userLogins.add(account, session!, ttlOf(session!), id)
+      if (session!.sessionId !== loaded.sessionId) await userLogins.update(account, session!, ttlOf(session!), id)
       continue
     }
     if (records.isDeleted(recordId)) continue
@@ -201,7 +201,7 @@ export async function syncRecords (
   if (session === null || !isSaved(session)) return
   const ttl = ttlOf(session)
   for (const account of current) {
-    // The list of the user's logins has to live as long as the login does.
-    if (await records.keepAlive(account.recordId, ttl)) await userLogins.add(account, session, ttl, id)
+    // By the user's other sessions the login has to be found as long as it lives.
+    if (await records.keepAlive(account.recordId, ttl)) await userLogins.update(account, session, ttl, id)
   }
 }

@@ -44,7 +44,7 @@ export class TokenRecords {
     this.#touchSchedule = new TouchSchedule(monotonic)
     this.#health = new StoreHealth(monotonic, () => this.#deferredWrites.writeAll())
     this.#deferredWrites = new DeferredWrites(store, this.#health, this.#states, (id, { ttl }) =>
-      this.#touchSchedule.noteTtl(id, ttl))
+      this.#touchSchedule.noteWrite(id, ttl))
     this.#unclearDeletions = new UnclearDeletions(async id => (await store.get(id)) !== undefined)
   }
 

@@ -23,5 +23,14 @@ export class TouchSchedule {
     this.#until.set(id, this.#monotonic() + ttl * 1000)
   }
 
+  /**
+   * Notes that a refresh has written a record, which is kept for `ttl` seconds from then on. What is kept beside it,
+   * for `logoutUser`, was not written and is due when it was.
+   */
+  noteWrite (id: string, ttl: number): void {
+    const until = this.#until.get(id)
+    if (until !== undefined && until > this.#monotonic() + ttl * 1000) this.noteTtl(id, ttl)
+  }
+
   forget (id: string): void { this.#until.delete(id) }
 }

@@ -1,4 +1,5 @@
 import type { TokenStore } from '../../lib/index.ts'
+import { hasMembers } from '../../lib/tokens/stores/token-store.ts'
 
 type SharedStore = Required<TokenStore>
 
@@ -14,6 +15,11 @@ export function wrappedStore (store: TokenStore, instead: (store: SharedStore) =
     acquireRefresh: (id, lease) => inner.acquireRefresh(id, lease),
     finishRefresh: (id, outcome) => inner.finishRefresh(id, outcome),
     inspect: () => inner.inspect(),
+    ...(hasMembers(store) && {
+      addMember: (id, member, value, options) => inner.addMember(id, member, value, options),
+      removeMembers: (id, members) => inner.removeMembers(id, members),
+      members: id => inner.members(id)
+    }),
     ...instead(inner)
   }
 }

@@ -115,7 +115,7 @@ t.test('a store that is known from the first request on: an id of the plugin\'s 
     session: { store: copy, rolling: false, idGenerator: idGenerator as never },
     setup: sessionRoutes
   })
-  const list = [...copy.records.keys()].find(id => id.startsWith('oauth:user:'))!
+  const list = [...copy.records.keys()].find(id => id.startsWith('oauth:logins:'))!
   const seen = (await visitor(browser, list).get(`${url}/session`)).json<Record<string, unknown>>()
   t.not(seen.id, list)
   t.notMatch(seen, { record: {} })

@@ -71,10 +71,6 @@ export interface Leftovers {
   unexplained: Record<string, unknown>[]
 }
 
-interface LoginList {
-  logins: unknown[]
-}
-
 /** Looks at what stands in Redis after all visitors have been logged out. */
 export async function findLeftovers (
   redisUrl: string,
@@ -109,15 +105,18 @@ export async function findLeftovers (
   try {
     const keys = await client.keys('oauth:*')
     for (const key of keys) {
+      // A user's logins, one field each.
+      if (key.startsWith('oauth:logins:')) {
+        found.dangling += await client.hLen(key)
+        continue
+      }
       const { x, d } = await client.hGetAll(key)
       if (d === undefined) found.tombstones += x === undefined ? 0 : 1
       else if (key.startsWith('oauth:login:')) found.pendingLogins++
       else if (key.startsWith('oauth:dead:')) found.endedMarks++
       // What a login was; it holds no token.
       else if (key.startsWith('oauth:accounts:')) continue
-      else if (key.startsWith('oauth:user:')) {
-        found.dangling += (JSON.parse(d) as Partial<LoginList>).logins?.length ?? 0
-      } else {
+      else {
         const { tokens } = JSON.parse(d) as { tokens: { refreshToken: string } }
         const family = tokens.refreshToken.split('.')[1]
         const code = inquest.codeOf(family ?? '')

@@ -86,6 +86,36 @@ for (const [name, connect] of Object.entries(clients)) {
       await store.touch('unknown', { ttl: 10 })
       t.equal(await store.get('unknown'), undefined)
     })
+    t.test('a set ends with its last member, and members whose time is over are dropped by additions', async (t) => {
+      const add = (member: string, ttl: number, onlyIfPresent = false) =>
+        store.addMember('set', member, { of: member }, { ttl, onlyIfPresent })
+      const end = async () => Number(await command('PTTL', 'oauth:set'))
+      await add('short', 100)
+      await add('long', 1_000)
+      await add('shorter', 10)
+      t.ok(await end() > 990_000)
+      t.equal(await add('short', 2_000, true), true)
+      t.ok(await end() > 1_990_000, 'it lives on')
+      // As they will be.
+      const over = Array.from({ length: 500 }, (_, index) => `over-${index}`)
+      for (const member of over) await command('HSET', 'oauth:set', member, `${Date.now() - 1} {}`)
+      t.equal((await store.members('set')).length, 3)
+      t.equal(await add('over-7', 60, true), false, 'its time is over')
+      for (let index = 0; index < 500; index++) await add('long', 1_000)
+      const left = Number(await command('HLEN', 'oauth:set'))
+      t.ok(left < 150, `${left} of 503 fields`)
+      t.strictSame((await store.members('set')).sort(), [['long', { of: 'long' }], ['short', { of: 'short' }],
+        ['shorter', { of: 'shorter' }]])
+      await store.removeMembers('set', ['short', 'long', 'shorter'])
+      await store.removeMembers('set', over)
+      t.equal(await command('EXISTS', 'oauth:set'), 0, 'an empty set is none')
+    })
+    t.test('what stands in the place of a set\'s value is returned as it is, and harms nothing', async (t) => {
+      const odd = { no: 'no json', time: '{}', half: `${Date.now() + 1e6} {"half`, '': '' }
+      for (const [member, text] of Object.entries(odd)) await command('HSET', 'oauth:odd', member, text)
+      t.strictSame(await store.members('odd'), [['half', '{"half']])
+      t.equal(await store.addMember('odd', 'good', {}, { ttl: 60 }), true)
+    })
     t.test('every key has an end', async (t) => {
       for (const key of await command('KEYS', '*') as string[]) t.ok(Number(await command('PTTL', key)) > 0, key)
     })
@@ -146,7 +176,10 @@ for (const [name, connect] of Object.entries(clients)) {
         touch: () => store.touch('i', { ttl: 60 }),
         set: () => store.set('i', record(3), { ttl: 60, expectedVersion: 2 }),
         consume: () => store.consume('i'),
-        delete: () => store.delete('i')
+        delete: () => store.delete('i'),
+        addMember: () => store.addMember('set of i', 'one', {}, { ttl: 60 }),
+        members: () => store.members('set of i'),
+        removeMembers: () => store.removeMembers('set of i', ['one'])
       }
       for (const [step, run] of Object.entries(steps)) {
         await command('SCRIPT', 'FLUSH')
@@ -176,7 +209,10 @@ for (const [name, connect] of Object.entries(clients)) {
       t.match(await waiting.acquireRefresh('a', lease('one')), { state: 'begun' })
       t.equal(await waiting.finishRefresh('a', { owner: 'one', record: record(2), ttl: 60 }), true)
       t.match(await waiting.get('a'), { version: 2 })
-      t.match(String(await command('INFO', 'commandstats')), /cmdstat_wait:calls=3,/)
+      await waiting.addMember('set', 'one', {}, { ttl: 60 })
+      t.strictSame(await waiting.members('set'), [['one', {}]])
+      await waiting.removeMembers('set', ['one'])
+      t.match(String(await command('INFO', 'commandstats')), /cmdstat_wait:calls=5,/)
     })
   })
 }

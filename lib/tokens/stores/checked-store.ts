@@ -1,7 +1,9 @@
 import { OAuthError, StoreUnavailableError } from '../../errors.ts'
 import { BoundedMap } from '../../util/bounded-map.ts'
 import { withTimeout } from '../../util/timeout.ts'
-import type { AcquireRefreshResult, RefreshLease, StoredRecord, TokenStore } from './token-store.ts'
+import {
+  type AcquireRefreshResult, hasMembers, type RefreshLease, type StoredRecord, type TokenStore
+} from './token-store.ts'
 
 /** Levels of objects in a record. Deeper ones are no claims, and cannot be written again. */
 const MAX_DEPTH = 64
@@ -36,14 +38,15 @@ export function checkedStore (
       throw new StoreUnavailableError(message, { reason: method, retryAfter: 1 })
     })
   const reported = new BoundedMap<string, true>(MAX_REPORTED)
+  const report = (id: string) => {
+    if (reported.has(id)) return
+    reported.set(id, true)
+    onUnreadable(kindOf(id))
+  }
   const readable = (id: string, value: unknown): StoredRecord | undefined => {
     if (value === undefined || value === null) return undefined
-    const kind = kindOf(id)
-    if (isStoredRecord(value) && isOfKind[kind]?.(value) !== false) return value
-    if (!reported.has(id)) {
-      reported.set(id, true)
-      onUnreadable(kind)
-    }
+    if (isStoredRecord(value) && isOfKind[kindOf(id)]?.(value) !== false) return value
+    report(id)
     return undefined
   }
   const get = bounded('get', store.get)
@@ -67,14 +70,28 @@ export function checkedStore (
       return record === undefined ? { state: 'gone' } : { ...result, record }
     }
   }
+  if (hasMembers(store)) {
+    const addMember = bounded('addMember', store.addMember)
+    const members = bounded('members', store.members)
+    checked.addMember = async (...args) => await addMember(...args) as boolean | undefined !== false
+    checked.removeMembers = bounded('removeMembers', store.removeMembers)
+    checked.members = async (id) => {
+      const found = await members(id)
+      const good = found.filter(([, value]) => isPlain(value) && isShallow(value, MAX_DEPTH))
+      if (good.length < found.length) report(id)
+      return good
+    }
+  }
   return checked
 }
 
 function isStoredRecord (value: unknown): value is StoredRecord {
   const { version } = Object(value) as { version?: unknown }
   const isVersion = Number.isSafeInteger(version) && (version as number) >= 0
-  return isVersion && !Array.isArray(value) && isShallow(value, MAX_DEPTH)
+  return isVersion && isPlain(value) && isShallow(value, MAX_DEPTH)
 }
+
+const isPlain = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value)
 
 function isShallow (value: unknown, depth: number): boolean {
   if (typeof value !== 'object' || value === null) return true

@@ -1,5 +1,7 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto'
-import type { AcquireRefreshResult, RefreshLease, StoredRecord, TokenStore } from './token-store.ts'
+import {
+  type AcquireRefreshResult, hasMembers, type RefreshLease, type StoredMember, type StoredRecord, type TokenStore
+} from './token-store.ts'
 
 /** A record at rest: provider and subject in the clear, everything else encrypted. */
 interface SealedRecord extends StoredRecord {
@@ -62,6 +64,16 @@ export function encryptedStore (
           ...(record !== undefined && { record: seal(id, record, named[0]!) })
         })
     }),
+    ...(hasMembers(store) && {
+      addMember: (id: string, member: string, value: StoredMember, options: { ttl: number }) =>
+        store.addMember(id, member, encrypt(value, memberContext(id, member), named[0]!), options),
+      removeMembers: (id: string, members: readonly string[]) => store.removeMembers(id, members),
+      // What no key decrypts is of a login whose tokens cannot be decrypted either.
+      members: async (id: string) => (await store.members(id)).flatMap(([member, sealed]): [string, StoredMember][] => {
+        const value = decrypt(sealed, memberContext(id, member), named)
+        return value === undefined ? [] : [[member, value as StoredMember]]
+      })
+    }),
     ...(store.inspect !== undefined && { inspect: () => store.inspect!() })
   }
 }
@@ -70,20 +82,43 @@ export function encryptedStore (
 const context = (id: string, version: number, provider: string, subject: string) =>
   Buffer.from(JSON.stringify([id, version, provider, subject]))
 
-function seal (id: string, record: StoredRecord, key: Key): SealedRecord {
-  const provider = String(record.provider ?? '')
-  const subject = String((record.user as { id?: string } | null | undefined)?.id ?? '')
+const memberContext = (id: string, member: string) => Buffer.from(JSON.stringify([id, member]))
+
+/** A value as it is kept: the name of its key, and IV, authentication tag and ciphertext. */
+type Sealed = Pick<SealedRecord, 'key' | 'sealed'>
+
+/** @param aad additional authenticated data: where the value belongs */
+function encrypt (value: object, aad: Buffer, key: Key): Sealed {
   const iv = randomBytes(12)
   const cipher = createCipheriv('aes-256-gcm', key.secret, iv)
-  cipher.setAAD(context(id, record.version, provider, subject))
-  const text = Buffer.concat([cipher.update(JSON.stringify(record), 'utf8'), cipher.final()])
-  return {
-    version: record.version,
-    provider,
-    subject,
-    key: key.name,
-    sealed: Buffer.concat([iv, cipher.getAuthTag(), text]).toString('base64url')
+  cipher.setAAD(aad)
+  const text = Buffer.concat([cipher.update(JSON.stringify(value), 'utf8'), cipher.final()])
+  return { key: key.name, sealed: Buffer.concat([iv, cipher.getAuthTag(), text]).toString('base64url') }
+}
+
+/** Undefined where no key decrypts it. */
+function decrypt (stored: unknown, aad: Buffer, keys: readonly Key[]): object | undefined {
+  const { key, sealed } = Object(stored) as Partial<Sealed>
+  if (typeof sealed !== 'string') return undefined
+  const bytes = Buffer.from(sealed, 'base64url')
+  for (const { secret } of keys.filter(({ name }) => name === key)) {
+    try {
+      const decipher = createDecipheriv('aes-256-gcm', secret, bytes.subarray(0, 12), { authTagLength: 16 })
+      decipher.setAAD(aad)
+      decipher.setAuthTag(bytes.subarray(12, 28))
+      return JSON.parse(decipher.update(bytes.subarray(28), undefined, 'utf8') + decipher.final('utf8')) as object
+    } catch {
+      continue // not this key's, or not what was sealed
+    }
   }
+  return undefined
+}
+
+function seal (id: string, record: StoredRecord, key: Key): SealedRecord {
+  const { version } = record
+  const provider = String(record.provider ?? '')
+  const subject = String((record.user as { id?: string } | null | undefined)?.id ?? '')
+  return { version, provider, subject, ...encrypt(record, context(id, version, provider, subject), key) }
 }
 
 // Any value may stand in the place of a record; it must not get into a log.
@@ -93,20 +128,7 @@ function nameIn (stored: Partial<SealedRecord> | null): string {
 }
 
 function unseal (id: string, stored: Partial<SealedRecord> | null, keys: readonly Key[]): StoredRecord | undefined {
-  const { version, provider, subject, sealed } = Object(stored) as Partial<SealedRecord>
-  if (typeof version !== 'number') return undefined
-  if (typeof sealed !== 'string' || typeof provider !== 'string' || typeof subject !== 'string') return undefined
-  const bytes = Buffer.from(sealed, 'base64url')
-  const candidates = keys.filter(({ name }) => name === stored!.key)
-  for (const { secret } of candidates) {
-    try {
-      const decipher = createDecipheriv('aes-256-gcm', secret, bytes.subarray(0, 12), { authTagLength: 16 })
-      decipher.setAAD(context(id, version, provider, subject))
-      decipher.setAuthTag(bytes.subarray(12, 28))
-      return JSON.parse(decipher.update(bytes.subarray(28), undefined, 'utf8') + decipher.final('utf8')) as StoredRecord
-    } catch {
-      continue // not this key's, or not what was sealed
-    }
-  }
-  return undefined
+  const { version, provider, subject } = Object(stored) as Partial<SealedRecord>
+  if (typeof version !== 'number' || typeof provider !== 'string' || typeof subject !== 'string') return undefined
+  return decrypt(stored, context(id, version, provider, subject), keys) as StoredRecord | undefined
 }

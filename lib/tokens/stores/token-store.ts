@@ -8,6 +8,9 @@ export interface StoredRecord {
   [member: string]: unknown
 }
 
+/** What a store keeps of one member of a set: text, numbers, lists and objects, as in a record. */
+export type StoredMember = Record<string, unknown>
+
 /** The right of one process to use a record's refresh token, for a short time. */
 export interface RefreshLease {
   /** Random; one for each refresh. */
@@ -40,6 +43,8 @@ export type AcquireRefreshResult =
 /**
  * Where token records and pending logins live. Every method may reject; no call is repeated. `acquireRefresh` and
  * `finishRefresh` are for stores that several processes share: the two halves of a refresh, each one atomic step.
+ * `addMember`, `removeMembers` and `members` keep sets, by which the sessions of a user are found. Where a store lacks
+ * one of the three, sets are kept in records: several calls for each change, and more of them for a large set.
  */
 export interface TokenStore {
   /** Reads a record. */
@@ -70,6 +75,33 @@ export interface TokenStore {
    * @returns false where the lease is not (or no longer) the caller's
    */
   finishRefresh? (id: string, outcome: { owner: string, record?: StoredRecord, ttl: number }): Promise<boolean>
+  /**
+   * Adds a member to a set, or replaces what is kept of it, as one atomic step. The set exists as long as it has a
+   * member. The time that this takes must not grow with the number of members.
+   * @param id of the set
+   * @param member unique within the set
+   * @param options.ttl seconds that this member is kept
+   * @param options.onlyIfPresent do not add a member that is not in the set (any more)
+   * @returns false where `onlyIfPresent` was given and the member is not there
+   */
+  addMember? (
+    id: string, member: string, value: StoredMember, options: { ttl: number, onlyIfPresent?: boolean }
+  ): Promise<boolean>
+  /** Removes members from a set, those that are there. */
+  removeMembers? (id: string, members: readonly string[]): Promise<void>
+  /**
+   * The members of a set whose time is not over, in any order.
+   * @returns each member's name and what is kept of it; empty where there is no such set
+   */
+  members? (id: string): Promise<[member: string, value: StoredMember][]>
   /** Looks for settings that would lose records; each finding is a sentence for the log. Called once, at start. */
   inspect? (): Promise<string[]>
+}
+
+/** A store that keeps sets. */
+export type MemberStore = Required<Pick<TokenStore, 'addMember' | 'removeMembers' | 'members'>>
+
+/** Whether a store keeps sets itself. */
+export function hasMembers<S extends TokenStore> (store: S): store is S & MemberStore {
+  return [store.addMember, store.removeMembers, store.members].every(method => method !== undefined)
 }

@@ -1,9 +1,11 @@
 import { InvalidOptionsError } from '../../../errors.ts'
 import {
-  type AcquireRefreshResult, type RefreshLease, type StoredRecord, TOMBSTONE_MS, type TokenStore
+  type AcquireRefreshResult, type RefreshLease, type StoredMember, type StoredRecord, TOMBSTONE_MS, type TokenStore
 } from '../token-store.ts'
 import { type RedisClient, redisCommands, type RedisCommands } from './client.ts'
-import { ACQUIRE, CONSUME, DELETE, FINISH, type Script, SET, TOUCH } from './scripts.ts'
+import {
+  ACQUIRE, ADD_MEMBER, CONSUME, DELETE, FINISH, MEMBERS, REMOVE_MEMBERS, type Script, SET, TOUCH
+} from './scripts.ts'
 
 /** Options of `redisStore`. */
 export interface RedisStoreOptions {
@@ -18,6 +20,8 @@ export interface RedisStoreOptions {
 
 /** Milliseconds to wait for replicas. */
 const WAIT_MS = 1_000
+/** Members of a set that one command reads (about) or removes: Redis runs no other command meanwhile. */
+const MEMBERS_AT_ONCE = 1_000
 
 /**
  * Keeps token records in Redis (or Valkey), for any number of processes: every step of a refresh is one atomic script.
@@ -100,6 +104,33 @@ class RedisTokenStore implements TokenStore {
   ): Promise<boolean> {
     const outcome = record === undefined ? ['', ''] : [String(record.version), JSON.stringify(record)]
     return Number(await this.#write(FINISH, id, [owner, ...outcome, ms(ttl)])) === 1
+  }
+
+  async addMember (
+    id: string, member: string, value: StoredMember,
+    { ttl, onlyIfPresent = false }: { ttl: number, onlyIfPresent?: boolean }
+  ): Promise<boolean> {
+    const args = [member, JSON.stringify(value), ms(ttl), onlyIfPresent ? '1' : '']
+    return Number(await this.#write(ADD_MEMBER, id, args)) === 1
+  }
+
+  async removeMembers (id: string, members: readonly string[]): Promise<void> {
+    for (let start = 0; start < members.length; start += MEMBERS_AT_ONCE) {
+      await this.#write(REMOVE_MEMBERS, id, members.slice(start, start + MEMBERS_AT_ONCE))
+    }
+  }
+
+  async members (id: string): Promise<[string, StoredMember][]> {
+    // By name: a scan may return a member twice.
+    const found = new Map<string, StoredMember>()
+    let cursor = '0'
+    do {
+      const args = [cursor, String(MEMBERS_AT_ONCE)]
+      const [next, page] = await this.#redis.run(MEMBERS, this.#key(id), args) as [string, string[]]
+      for (let at = 0; at < page.length; at += 2) found.set(page[at]!, parse(page[at + 1]) as StoredMember)
+      cursor = String(next)
+    } while (cursor !== '0')
+    return [...found]
   }
 
   async inspect (): Promise<string[]> {

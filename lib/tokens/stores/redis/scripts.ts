@@ -1,6 +1,7 @@
 // One hash a record, so that every script touches one key and runs on a cluster too:
 //   v version · d the record as JSON · x deleted for good
 //   o, u owner and end (epoch ms of Redis) of the lease · h set while its owner may hold a response not yet written
+// And one hash a set, with one field for each member: its end (epoch ms of Redis), a space, and its value as JSON.
 
 /** A script. Times are Redis' own: the clocks of processes differ. */
 export interface Script {
@@ -81,4 +82,44 @@ if ARGV[2] ~= '' then
   redis.call('PEXPIRE', KEYS[1], ARGV[4])
 end
 return 1`
+}
+
+const IS_OVER = `
+local function isOver (text) return tonumber(string.match(text, '^%d+') or 0) <= now end`
+
+/**
+ * ARGV: member, value, ttl in ms, '1' for only where the member is there. 1 where it was written. Drops a few of the
+ * members whose time is over, found at random (Redis 6.2): so at most about a third of a set is of that kind.
+ */
+export const ADD_MEMBER: Script = {
+  source: `${NOW}${IS_OVER}
+if ARGV[4] == '1' then
+  local found = redis.call('HGET', KEYS[1], ARGV[1])
+  if not found or isOver(found) then return 0 end
+end
+redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f ', now + ARGV[3]) .. ARGV[2])
+local some = redis.pcall('HRANDFIELD', KEYS[1], 3, 'WITHVALUES')
+for i = 1, #some, 2 do if isOver(some[i + 1]) then redis.call('HDEL', KEYS[1], some[i]) end end
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
+return 1`
+}
+
+/** ARGV: members, at least one. */
+export const REMOVE_MEMBERS: Script = {
+  source: `
+return redis.call('HDEL', KEYS[1], unpack(ARGV))`
+}
+
+/** ARGV: cursor ('0' begins), how many about. The next cursor ('0' at the end), and members and values by turns. */
+export const MEMBERS: Script = {
+  source: `${NOW}${IS_OVER}
+local page = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
+local found = {}
+for i = 1, #page[2], 2 do
+  if not isOver(page[2][i + 1]) then
+    found[#found + 1] = page[2][i]
+    found[#found + 1] = string.match(page[2][i + 1], '^%d+ (.*)$') or ''
+  end
+end
+return {page[1], found}`
 }
