@@ -10,7 +10,7 @@ import type { ProviderClient } from '../providers/provider.ts'
 import { commitLogin } from '../session/bind-login.ts'
 import { providerOf } from '../session/context.ts'
 import { sessionOf } from '../session/fastify-session.ts'
-import { checkSessionCookie, cookieNamesOf } from '../session/session-cookie.ts'
+import { checkSessionCookie } from '../session/session-cookie.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
 import { loginPath, publicPath } from './paths.ts'
 import { field, noStore, postedField, refuseCrossSite, wantsHtml } from './reply.ts'
@@ -74,7 +74,7 @@ async function login (
   const { throttle } = context
   const session = sessionOf(request)
   checkSessionCookie(context, request)
-  const known = cookieNamesOf(request.cookies, session).length > 0 ? session.sessionId : undefined
+  const known = context.sessionCookie.namesOf(request.cookies, session).length > 0 ? session.sessionId : undefined
   const keys = throttleKeys({ provider: provider.name, username, session: known, ip: request.ip })
   if (username === '' || password === '') throw wrong(provider)
   const seconds = throttle.begin(keys)

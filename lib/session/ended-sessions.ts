@@ -6,7 +6,7 @@ import { membersOfOthers, type SessionContext } from './context.ts'
 import {
   currentSession, isSaved, type SessionObject, sessionOf, type StoredSession, ttlOf
 } from './fastify-session.ts'
-import { type ClearedCookie, cookieNamesOf, dropClearing, dropSessionCookie } from './session-cookie.ts'
+import { type ClearedCookie, dropClearing, dropSessionCookie } from './session-cookie.ts'
 
 /** How a session ended. */
 export interface SessionEnd {
@@ -88,7 +88,7 @@ export async function markEnded (
   const movedOn = movesOn ? { movedOn: Math.floor(clock.now()) } : {}
   const carried = membersOfOthers(context, session)
   // Of a session whose cookie no answer has set yet there are no other requests.
-  if (cookieNamesOf(request.cookies, session).length > 0) {
+  if (sessionCookie.namesOf(request.cookies, session).length > 0) {
     const end = { ...(carried.length > 0 && { carried }), ...movedOn }
     await endedSessions.mark(session.sessionId, lateSaveTtl(ttlOf(session)), end)
   }
@@ -143,7 +143,7 @@ export async function discardLateSave (
     end = await context.endedSessions.find(session.sessionId)
   } catch (error) {
     // Where that is not known, a browser that has the cookie does not need it again.
-    if (cookieNamesOf(request.cookies, session).length > 0) dropSessionCookie(reply, session)
+    if (context.sessionCookie.namesOf(request.cookies, session).length > 0) dropSessionCookie(reply, session)
     throw error
   }
   if (end !== undefined) await discard(context, reply, session)

@@ -87,6 +87,7 @@ function sync (context: SessionContext, request: Decorated, reply: FastifyReply,
   request[kSynced] = true
   const session = currentSession(request)
   const loaded = request[kLoaded] ?? [{ context, sessionId: '', login: undefined }]
+  if (session !== null && isSaved(session)) context.sessionCookie.learnFromAnswer(reply, session)
   // What a request does to a session that it destroyed itself is its own business.
   const cleared = reply.hasHeader('set-cookie') && typeof session?.sessionId === 'string'
     ? context.sessionCookie.clearedIn(reply, request.cookies, session)

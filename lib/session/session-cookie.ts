@@ -8,7 +8,8 @@ type Cookies = Readonly<Record<string, string | undefined>>
 const USUAL_PREFIX = 's:'
 
 /**
- * Reads session cookies. Name and prefix of @fastify/session's cookie are learned from the first one that comes.
+ * Reads session cookies. Name and prefix of @fastify/session's cookie are learned from the first one that comes or is
+ * set; until then every cookie may be the session's, and has its signature checked.
  * Session ids are compared unsigned: after a rotation of the secret, one id has several signatures.
  */
 export class SessionCookie {
@@ -24,6 +25,16 @@ export class SessionCookie {
       this.#name = name
       this.#prefix = value!.slice(0, start)
     }
+  }
+
+  /** Learns name and prefix from the cookie that an answer sets for a saved session. */
+  learnFromAnswer (reply: FastifyReply, session: SessionObject): void {
+    if (this.#name === undefined) this.learn(cookiesSetBy(reply), session)
+  }
+
+  /** The names of the cookies that hold a session's id, whichever secret signed it. */
+  namesOf (cookies: Cookies, session: SessionObject): string[] {
+    return cookieNamesOf(this.#name === undefined ? cookies : { [this.#name]: cookies[this.#name] }, session)
   }
 
   /** Whether a cookie of this name is known to be the session's. Another cookie of the app may be signed likewise. */
@@ -61,6 +72,7 @@ export class SessionCookie {
    */
   clearedIn (reply: FastifyReply, cookies: Cookies, session: SessionObject): ClearedCookie[] {
     const cleared: ClearedCookie[] = []
+    if (Object.keys(cookies).length === 0) return cleared
     for (const cookie of setCookies(reply)) {
       const name = /^([^=]+)=;/.exec(cookie)?.[1]
       const value = name === undefined ? undefined : cookies[name]
@@ -99,6 +111,18 @@ function startOf (value: string, session: SessionObject): number {
 
 function setCookies (reply: FastifyReply): string[] {
   return [reply.getHeader('set-cookie')].flat().filter(cookie => cookie !== undefined).map(String)
+}
+
+function cookiesSetBy (reply: FastifyReply): Cookies {
+  const cookies: Record<string, string> = {}
+  for (const cookie of setCookies(reply)) {
+    const [, name, value] = /^([^=]+)=([^;]+)/.exec(cookie) ?? []
+    if (name === undefined || value === undefined) continue
+    try {
+      cookies[name] = decodeURIComponent(value)
+    } catch {} // the app's own encoding, which tells nothing here
+  }
+  return cookies
 }
 
 /** Takes the cookie of a session out of an answer that is not sent yet. */

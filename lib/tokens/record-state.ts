@@ -213,6 +213,7 @@ export class RecordState {
 export class RecordStates {
   readonly #states = new Map<string, RecordState>()
   readonly #monotonic: () => number
+  #added = 0
 
   /** @param monotonic milliseconds of a clock that only goes forward */
   constructor (monotonic: () => number) {
@@ -236,9 +237,13 @@ export class RecordStates {
   /** Those that hold a set which is not stored yet. */
   unsaved (): RecordState[] { return [...this.#states.values()].filter(({ unsaved }) => unsaved !== undefined) }
 
-  /** Drops a few idle states; those in use go to the end of the line. */
+  /**
+   * Drops a few idle states; those in use go to the end of the line. Not for each new state: an iterator of a map
+   * walks over all that was deleted before its first entry.
+   */
   #prune (): void {
-    let steps = this.#states.size > MAX_STATES ? 64 : 4
+    if (++this.#added % 16 !== 0 && this.#states.size <= MAX_STATES) return
+    let steps = 64
     for (const [id, state] of this.#states) {
       if (steps-- === 0) return
       this.#states.delete(id)
