@@ -6,7 +6,6 @@ import type { TokensInput } from '../tokens/load-tokens.ts'
 import type { RefreshOptions } from '../tokens/refresher.ts'
 import type { TokenSource } from '../tokens/token-source.ts'
 import { AuthorizedClient, type CallOptions } from './authorized-client.ts'
-import { createAuthorizedFetch } from './authorized-fetch.ts'
 import type { OAuthCall } from './call.ts'
 import { currentProfile } from './profile.ts'
 
@@ -76,7 +75,11 @@ export abstract class AccountClient {
    * client library.
    */
   get fetch (): typeof globalThis.fetch {
-    this.#fetch ??= createAuthorizedFetch(this.#calls, this.#transport, () => this[kAccount]().provider.config)
+    this.#fetch ??= async (...request) => {
+      const { authorizedFetch } = await import('./authorized-fetch.ts')
+      const provider = this[kAccount]().provider.config
+      return await authorizedFetch({ client: this.#calls, transport: this.#transport, provider }, ...request)
+    }
     return this.#fetch
   }
 

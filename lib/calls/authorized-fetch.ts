@@ -33,33 +33,29 @@ interface FetchRequest {
  * hop. After a hop that leaves the resource servers, requests carry no token and no header that could name the user. As
  * in a browser, the response has no `Set-Cookie` header: a handler that returns it must not pass it on.
  */
-export function createAuthorizedFetch (
-  client: AuthorizedClient,
-  transport: Transport,
-  config: ProviderConfig | (() => ProviderConfig)
-): typeof globalThis.fetch {
-  return async (input, init) => {
-    const provider = typeof config === 'function' ? config() : config
-    let request = await readRequest(input, init ?? {}, provider)
-    let trusted = true
-    for (let hops = 0; ; hops++) {
-      const answer = trusted ? await sendWithToken(client, request) : await sendAnonymous(transport, request, provider)
-      const from = new URL(request.url, provider.resourceServers[0])
-      const location = redirectOf(answer)
-      if (location === undefined || request.redirect === 'manual') {
-        return asResponse(answer, from, request.method, hops > 0)
-      }
-
-      await answer.body.dump().catch(() => {})
-      if (request.redirect === 'error') throw new TypeError('fetch failed: the API redirects, and redirect is "error"')
-      if (hops === MAX_REDIRECTS) throw new TypeError(`fetch failed: more than ${MAX_REDIRECTS} redirects`)
-      const to = targetOf(location, from, provider)
-      assertTransport(to, provider)
-      // Once outside, the way back in does not bring the token back: the other side chose where it leads.
-      trusted &&= isResourceUrl(to, provider)
-      if (!trusted) assertNotInside(from, to, provider)
-      request = redirected(request, answer.statusCode, to, trusted, to.origin !== from.origin)
+export async function authorizedFetch (
+  { client, transport, provider }: { client: AuthorizedClient, transport: Transport, provider: ProviderConfig },
+  ...[input, init]: Parameters<typeof globalThis.fetch>
+): Promise<Response> {
+  let request = await readRequest(input, init ?? {}, provider)
+  let trusted = true
+  for (let hops = 0; ; hops++) {
+    const answer = trusted ? await sendWithToken(client, request) : await sendAnonymous(transport, request, provider)
+    const from = new URL(request.url, provider.resourceServers[0])
+    const location = redirectOf(answer)
+    if (location === undefined || request.redirect === 'manual') {
+      return asResponse(answer, from, request.method, hops > 0)
     }
+
+    await answer.body.dump().catch(() => {})
+    if (request.redirect === 'error') throw new TypeError('fetch failed: the API redirects, and redirect is "error"')
+    if (hops === MAX_REDIRECTS) throw new TypeError(`fetch failed: more than ${MAX_REDIRECTS} redirects`)
+    const to = targetOf(location, from, provider)
+    assertTransport(to, provider)
+    // Once outside, the way back in does not bring the token back: the other side chose where it leads.
+    trusted &&= isResourceUrl(to, provider)
+    if (!trusted) assertNotInside(from, to, provider)
+    request = redirected(request, answer.statusCode, to, trusted, to.origin !== from.origin)
   }
 }
 

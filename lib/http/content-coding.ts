@@ -13,6 +13,7 @@ import {
   type ZlibOptions
 } from 'node:zlib'
 import { InvalidResponseError } from '../errors.ts'
+import { tooLarge } from './too-large.ts'
 
 /** The content codings that can be decoded, for `Accept-Encoding`. */
 export const CODINGS = 'gzip, deflate, br'
@@ -82,10 +83,6 @@ export function decodeStream (body: Readable, encoding: string | string[] | unde
     unpacked.on('close', () => packed.destroy())
     return packed.pipe(unpacked)
   }, body)
-}
-
-export function tooLarge (limit: number) {
-  return new InvalidResponseError(`the answer is larger than ${limit} bytes`, { reason: 'too_large' })
 }
 
 /** The codings, the outermost first. */

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import { InvalidOptionsError, InvalidResponseError, type OAuthError } from '../errors.ts'
-import { decodeBody, tooLarge } from './content-coding.ts'
+import { tooLarge } from './too-large.ts'
 
 export type ResponseData = Dispatcher.ResponseData
 
@@ -39,6 +39,7 @@ export async function readWhole (
 export async function decoded (answer: BufferedResponse, limit: number): Promise<BufferedResponse> {
   const { 'content-encoding': encoding, 'content-length': _packed, ...headers } = answer.headers
   if (encoding === undefined || answer.body.length === 0) return answer
+  const { decodeBody } = await import('./content-coding.ts')
   return { statusCode: answer.statusCode, headers, body: await decodeBody(answer.body, encoding, limit) }
 }
 

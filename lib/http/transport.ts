@@ -1,7 +1,7 @@
 import type { Agent, Dispatcher } from 'undici'
 import { InvalidResponseError } from '../errors.ts'
-import { tooLarge } from './content-coding.ts'
 import { type BufferedResponse, decoded, type ResponseData } from './response.ts'
+import { tooLarge } from './too-large.ts'
 
 /** One request as it goes to undici: always a parsed URL, redirects always off. */
 export interface TransportRequest {
