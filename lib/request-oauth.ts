@@ -9,7 +9,7 @@ import type { ProviderClient } from './providers/provider.ts'
 import { handleCallback } from './routes/callback.ts'
 import { type LoginOptions, sendToProvider } from './routes/login.ts'
 import { logout, logoutAndRedirect, type LogoutResult } from './routes/logout.ts'
-import { type Account, accountTokens, isIdentityProven, type SessionLogin, userOf } from './session/accounts.ts'
+import { type Account, accountTokens, detailsOf, isIdentityProven, type SessionLogin } from './session/accounts.ts'
 import { providerOf } from './session/context.ts'
 import { currentSession, type SessionObject } from './session/fastify-session.ts'
 import { disconnectAccount } from './session/link-account.ts'
@@ -25,6 +25,7 @@ export class RequestOAuth extends AccountClient {
   readonly #request: FastifyRequest
   readonly #name: string | undefined
   #source: { record: string, source: RecordTokenSource } | undefined
+  #read: { account: Account, details: ReturnType<typeof detailsOf> } | undefined
 
   /** @param name of the provider; the one logged in with where absent */
   constructor (context: PluginContext, request: FastifyRequest, name?: string) {
@@ -48,7 +49,10 @@ export class RequestOAuth extends AccountClient {
     const { records } = this.#context
     return Object.entries(this.#accounts?.accounts ?? {})
       .filter(([, account]) => !records.isDeleted(account.recordId))
-      .map(([provider, account]) => ({ provider, user: userOf(account), scope: account.scope }))
+      .map(([provider, account]) => {
+        const { user, scope } = detailsOf(account)
+        return { provider, user, scope }
+      })
   }
 
   /** Whether a user is logged in, as of the session's load; `requireLogin` reads the token record. */
@@ -58,16 +62,13 @@ export class RequestOAuth extends AccountClient {
   get provider (): ProviderName | undefined { return this.#login?.name }
 
   /** Who is logged in, or null. */
-  get user (): User | null {
-    const account = this.#account
-    return account === undefined ? null : userOf(account)
-  }
+  get user (): User | null { return this.#details?.user ?? null }
 
   /** The claims of the login's ID token, or of userinfo where there was none. */
-  get claims (): Record<string, unknown> { return this.#account?.claims ?? {} }
+  get claims (): Record<string, unknown> { return this.#details?.claims ?? {} }
 
   /** The scope that was granted at login. */
-  get scope (): string[] { return this.#account?.scope ?? [] }
+  get scope (): string[] { return this.#details?.scope ?? [] }
 
   /**
    * Starts a login and sends the browser to the provider.
@@ -157,6 +158,14 @@ export class RequestOAuth extends AccountClient {
 
   get #account (): Account | undefined { return this.#login?.account }
 
+  /** What the session has of the login, parsed once a request. */
+  get #details (): ReturnType<typeof detailsOf> | undefined {
+    const account = this.#account
+    if (account === undefined) return undefined
+    if (this.#read?.account !== account) this.#read = { account, details: detailsOf(account) }
+    return this.#read.details
+  }
+
   #named (name: string | undefined): ProviderClient {
     const known = name ?? this.#name ?? this.#context.config.defaultProvider ?? this.provider
     if (known === undefined) {
@@ -170,14 +179,17 @@ export class RequestOAuth extends AccountClient {
     const own = login === undefined || this.#name !== undefined ? this.#own : undefined
     if (own !== undefined) return own[kAccount]()
     if (login === undefined) throw this.#loginRequired()
-    const { name, account: { recordId, claims }, all } = login
+    const { name, account: { recordId }, all } = login
     if (this.#source?.record !== recordId) {
       this.#source = { record: recordId, source: accountTokens(this.#context, () => this.#session, all, name) }
     }
     return {
       provider: providerOf(this.#context, name),
       tokens: this.#source.source,
-      subject: typeof claims.sub === 'string' ? claims.sub : undefined
+      subject: () => {
+        const sub = this.#details?.claims.sub
+        return typeof sub === 'string' ? sub : undefined
+      }
     }
   }
 }

@@ -23,7 +23,7 @@ export interface ClientAccount {
   provider: ProviderClient
   tokens: AccountTokens
   /** The `sub` that a userinfo response must name. */
-  subject?: string | undefined
+  subject?: () => string | undefined
 }
 
 export const kAccount = Symbol('fastify-oauth-session.account')
@@ -121,7 +121,7 @@ export abstract class AccountClient {
    */
   async userinfo (): Promise<Record<string, unknown>> {
     const { provider, tokens, subject } = this[kAccount]()
-    return await currentProfile(provider, tokens, subject)
+    return await currentProfile(provider, tokens, subject?.())
   }
 
   get #calls (): AuthorizedClient {

@@ -89,11 +89,16 @@ function makeUser (provider: ProviderClient, claims: Record<string, unknown>, id
     const message = `the profile that provider "${name}" sent ${found}; ${remedy}`
     throw new InvalidResponseError(message, { provider: name, reason: 'no_subject' })
   }
-  const user: User = { id, raw: claims }
-  for (const [key, value] of Object.entries(profile)) {
-    if (value !== undefined && value !== null) Object.assign(user, { [key]: value })
-  }
-  return user
+  return { id, raw: claims, ...present(profile) }
+}
+
+/** The user that the standard claims describe (OpenID Connect Core, section 5.1), without `raw`. */
+export function standardUser (claims: Record<string, unknown>): Omit<User, 'raw'> {
+  return present(standardProfile(claims)) as Omit<User, 'raw'>
+}
+
+function present (profile: object): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(profile).filter(([, value]) => value !== undefined && value !== null))
 }
 
 /**

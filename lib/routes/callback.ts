@@ -5,7 +5,7 @@ import { identify } from '../login/identity.ts'
 import type { PendingLogin } from '../login/transaction.ts'
 import { claimedError, stateOf } from '../oauth/authorization-response.ts'
 import type { ProviderClient } from '../providers/provider.ts'
-import type { Account } from '../session/accounts.ts'
+import { type AccountDetails, detailsOf } from '../session/accounts.ts'
 import { commitLogin, type Login } from '../session/bind-login.ts'
 import { currentSession, sessionOf } from '../session/fastify-session.ts'
 import { linkAccount } from '../session/link-account.ts'
@@ -91,7 +91,7 @@ function finishedBefore (
   const account = context.sessionLogins.of(currentSession(request))?.accounts[name]
   if (account === undefined || context.records.isDeleted(account.recordId)) return undefined
   const hash = shortHash(state)
-  const callbacks = Array.isArray(account.callbacks) ? account.callbacks : []
+  const { callbacks = [] } = detailsOf(account)
   const finished = callbacks.find(callback => callback?.state === hash)
   return finished === undefined ? undefined : finished.returnTo ?? publicPath(context, '/')
 }
@@ -100,8 +100,9 @@ function finishedBefore (
 function callbacksOf (
   context: PluginContext, request: FastifyRequest, { name }: ProviderClient, { state, returnTo }: PendingLogin,
   { user }: Login
-): Account['callbacks'] {
-  const before = context.sessionLogins.of(sessionOf(request))?.accounts[name]
+): AccountDetails['callbacks'] {
+  const account = context.sessionLogins.of(sessionOf(request))?.accounts[name]
+  const before = account && detailsOf(account)
   const earlier = user !== null && before?.user?.id === user.id ? before.callbacks ?? [] : []
   const short = returnTo.length <= MAX_CALLBACK_PATH
   return [{ state: shortHash(state), ...(short && { returnTo }) }, ...earlier].slice(0, MAX_CALLBACKS)

@@ -3,7 +3,7 @@ import type { PluginContext } from '../context.ts'
 import { StateMismatchError } from '../errors.ts'
 import { html, page } from '../pages/html.ts'
 import type { ProviderClient } from '../providers/provider.ts'
-import { userOf } from '../session/accounts.ts'
+import { detailsOf } from '../session/accounts.ts'
 import { awaitHook } from '../session/await-hook.ts'
 import { type EndedAccount, endLogin, PROVIDER_MS, revokeAccount } from '../session/end-login.ts'
 import { markEnded } from '../session/ended-sessions.ts'
@@ -78,7 +78,8 @@ export async function logoutPage (
     const actions = [{ href: home, label: 'Continue' }, { href: routePath(context, 'login'), label: 'Log in' }]
     return sendPage(context, reply, 'loggedOut', { actions })
   }
-  const name = login.accounts[login.active]?.user?.name
+  const account = login.accounts[login.active]
+  const name = account && detailsOf(account).user?.name
   const returnTo = safeReturnTo(field(request, 'returnTo'), context.config.baseUrl(), MAX_LOGOUT_RETURN_TO)
   const data = {
     action: routePath(context, 'logout'),
@@ -111,7 +112,7 @@ export async function logout (
 
   await waitAtMost(Promise.all(ended.map(revoke)), PROVIDER_MS)
   for (const [provider, account] of Object.entries(login.accounts)) {
-    await awaitHook(reply, () => context.config.onLogout?.(request, reply, { provider, user: userOf(account) }))
+    await awaitHook(reply, () => context.config.onLogout?.(request, reply, { provider, user: detailsOf(account).user }))
   }
   const tokens = ended.find(({ name, record }) => name === login.active && record !== undefined)?.record?.tokens
   const active = context.providers.get(login.active)

@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util'
+import { type Identity, standardUser } from '../login/identity.ts'
 import type { User } from '../providers/options.ts'
 import { RecordTokenSource } from '../tokens/token-source.ts'
 import { providerOf, type SessionContext } from './context.ts'
@@ -9,15 +11,25 @@ export interface Account {
   recordId: string
   /** `identity` of the provider that was logged in with: its name may stand for another provider by now. */
   providerIdentity: string
-  user: (Omit<User, 'raw'> & { raw?: Record<string, unknown> }) | null
+  /** Absent where the identity is proven; see `isIdentityProven`. */
+  identityProven?: false
+  /**
+   * `AccountDetails` as JSON. @fastify/session stringifies and hashes what is in a session twice for each request, and
+   * a text costs it least.
+   */
+  details: string
+}
+
+/** What an account holds beyond the path of a call. */
+export interface AccountDetails {
+  /** Absent where the standard claims say the same; `raw` is absent where it is the claims. */
+  user?: (Omit<User, 'raw'> & { raw?: Record<string, unknown> }) | null
   claims: Record<string, unknown>
   scope: string[]
   /** Epoch seconds of the login. */
   loginAt: number
   /** The callbacks that brought this account, newest first: hash of the state, and the path that the login led to. */
-  callbacks?: { state: string, returnTo?: string }[]
-  /** Absent where the identity is proven; see `isIdentityProven`. */
-  identityProven?: false
+  callbacks?: { state: string, returnTo?: string }[] | undefined
 }
 
 /** The login that the plugin keeps in the session, under `oauth`. */
@@ -110,14 +122,47 @@ export function isIdentityProven ({ identityProven }: Account): boolean {
 /** Whether a value of a session or a store is an account. */
 export function isAccount (value: unknown): value is Account {
   if (!isObject(value)) return false
-  const { recordId, providerIdentity, user, claims, scope } = value
-  return (
-    typeof recordId === 'string' &&
-    typeof providerIdentity === 'string' &&
-    isObject(claims) &&
-    Array.isArray(scope) &&
-    (user === null || (isObject(user) && typeof user.id === 'string'))
-  )
+  const { recordId, providerIdentity, details } = value
+  return typeof recordId === 'string' && typeof providerIdentity === 'string' && typeof details === 'string'
+}
+
+// What the ID token says of itself alone (OpenID Connect Core, sections 2 and 3.1.3.6), which has been checked.
+const ID_TOKEN_CLAIMS = ['aud', 'exp', 'iat', 'nbf', 'jti', 'nonce', 'azp', 'at_hash', 'c_hash', 's_hash']
+
+/** What an account holds of a login, written for `detailsOf`: nothing twice, and nothing that is about a token. */
+export function writeDetails (
+  { user, claims }: Pick<Identity, 'user' | 'claims'>, details: Pick<AccountDetails, 'scope' | 'loginAt' | 'callbacks'>
+): string {
+  const kept = Object.fromEntries(Object.entries(claims).filter(([name]) => !ID_TOKEN_CLAIMS.includes(name)))
+  let stored: AccountDetails['user'] = user
+  if (user !== null && user.raw === claims) {
+    const { raw: _claims, ...profile } = user
+    stored = isDeepStrictEqual(profile, standardUser(claims)) ? undefined : profile
+  }
+  const written: AccountDetails = { ...(stored !== undefined && { user: stored }), claims: kept, ...details }
+  return JSON.stringify(written)
+}
+
+/** What an account holds of its login; of one that cannot be read, that no user is known. */
+export function detailsOf ({ details }: Pick<Account, 'details'>): AccountDetails & { user: User | null } {
+  const unknown = { user: null, claims: {}, scope: [], loginAt: 0 }
+  let stored: Partial<AccountDetails> | null
+  try {
+    stored = JSON.parse(details) as Partial<AccountDetails> | null
+  } catch {
+    return unknown
+  }
+  if (!isObject(stored?.claims) || !Array.isArray(stored.scope)) return unknown
+  if (stored.callbacks !== undefined && !Array.isArray(stored.callbacks)) return unknown
+  const { claims } = stored
+  const user: AccountDetails['user'] = stored.user === undefined ? standardUser(claims) : stored.user
+  const isUser = isObject(user) && typeof user.id === 'string'
+  return { ...unknown, ...stored, user: isUser ? { ...user, raw: user.raw ?? claims } : null }
+}
+
+/** An account and what it holds of its login, as one object. */
+export function withDetails (account: Account): Account & ReturnType<typeof detailsOf> {
+  return { ...account, ...detailsOf(account) }
 }
 
 /**
@@ -126,16 +171,13 @@ export function isAccount (value: unknown): value is Account {
  */
 export function isAccountOf (
   account: Account | undefined,
-  login: Pick<Account, 'user' | 'claims'>,
+  login: Pick<Identity, 'user' | 'claims'>,
   provider: { idTokenIssuer?: unknown }
 ): boolean {
-  if (login.user === null || account?.user?.id !== login.user.id) return false
-  return typeof provider.idTokenIssuer !== 'function' || account.claims.iss === login.claims.iss
-}
-
-/** The user of an account, with `raw`, which the session does not hold where it is the claims. */
-export function userOf (account: Account): User | null {
-  return account.user === null ? null : { ...account.user, raw: account.user.raw ?? account.claims }
+  if (login.user === null || account === undefined) return false
+  const { user, claims } = detailsOf(account)
+  if (user?.id !== login.user.id) return false
+  return typeof provider.idTokenIssuer !== 'function' || claims.iss === login.claims.iss
 }
 
 /**

@@ -3,7 +3,9 @@ import type { Identity } from '../login/identity.ts'
 import type { ScopeChange, TokenSet } from '../oauth/token-set.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
-import { type Account, loginIdOf, type SessionLogin } from './accounts.ts'
+import {
+  type Account, type AccountDetails, loginIdOf, type SessionLogin, withDetails, writeDetails
+} from './accounts.ts'
 import { awaitHook } from './await-hook.ts'
 import { membersOfOthers, type SessionContext } from './context.ts'
 import { endLogin, forgetAccount, revokeAccount, revokeTokens } from './end-login.ts'
@@ -16,7 +18,7 @@ import {
 export interface Login extends Identity {
   tokens: TokenSet
   scopeChange?: ScopeChange | undefined
-  callbacks?: Account['callbacks']
+  callbacks?: AccountDetails['callbacks']
 }
 
 /**
@@ -58,27 +60,13 @@ export async function commitLogin (
 export async function createAccount (
   { records, clock }: SessionContext, session: SessionObject, provider: ProviderClient, login: Login
 ): Promise<Account> {
-  const { tokens, user, claims, identity, identityProven, callbacks } = login
+  const { tokens, user, identity, identityProven, callbacks } = login
   const providerIdentity = provider.config.identity
   const recordId = await records.create({
     provider: provider.name, providerIdentity, tokens, obtainedAt: clock.now(), ttl: ttlOf(session), user, identity
   })
-  return {
-    recordId,
-    providerIdentity,
-    user: withoutClaims(user, claims),
-    claims,
-    scope: tokens.scope,
-    loginAt: Math.floor(clock.now()),
-    ...(identityProven === false && { identityProven }),
-    ...(callbacks !== undefined && { callbacks })
-  }
-}
-
-function withoutClaims (user: Identity['user'], claims: Record<string, unknown>): Account['user'] {
-  if (user === null || user.raw !== claims) return user
-  const { raw: _claims, ...rest } = user
-  return rest
+  const details = writeDetails(login, { scope: tokens.scope, loginAt: Math.floor(clock.now()), callbacks })
+  return { recordId, providerIdentity, ...(identityProven === false && { identityProven }), details }
 }
 
 /** Adds a login to the list of its user's, and awaits the app's hooks. */
@@ -90,7 +78,7 @@ export async function announceAccount (
   const { recordId } = account
   const session = sessionOf(request)
   const login = sessionLogins.of(session)
-  await userLogins.add(account, session, ttlOf(session), login && loginIdOf(login))
+  await userLogins.add(withDetails(account), session, ttlOf(session), login && loginIdOf(login))
   await onTokensHook.announce(recordId, tokens, {
     provider: provider.name,
     user,

@@ -2,7 +2,7 @@ import type { TokenSet } from '../oauth/token-set.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { NOT_REVOKED, revokeSets } from '../providers/revocation.ts'
 import { isRecordOf, setsToRevoke, type TokenRecord } from '../tokens/record.ts'
-import { type Account, loginIdOf, type SessionLogin } from './accounts.ts'
+import { type Account, loginIdOf, type SessionLogin, withDetails } from './accounts.ts'
 import { membersOfOthers, type SessionContext } from './context.ts'
 import { LATE_SAVE_TTL } from './ended-sessions.ts'
 import type { LoginState } from './login-records.ts'
@@ -73,7 +73,7 @@ export async function forgetAccount (
 ): Promise<TokenRecord | undefined> {
   const isOurs = (removed: TokenRecord | undefined) => isRecordOf(removed, { identity: account.providerIdentity })
   const removed = await context.records.remove(account.recordId, onGone && (gone => { if (isOurs(gone)) onGone(gone) }))
-  await context.userLogins.remove(account).catch(() => {}) // ends with its time
+  await context.userLogins.remove(withDetails(account)).catch(() => {}) // ends with its time
   return isOurs(removed) ? removed : undefined
 }
 

@@ -4,7 +4,7 @@ import { cookieName, type PendingLogin } from '../login/transaction.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { shortHash } from '../util/random.ts'
 import { waitAtMost } from '../util/timeout.ts'
-import { type Account, isAccountOf, loginIdOf, type SessionLogin } from './accounts.ts'
+import { type Account, isAccountOf, loginIdOf, type SessionLogin, withDetails } from './accounts.ts'
 import {
   announceAccount, commitLogin, createAccount, endAccount, forgetReplaced, hasAccount, type Login, undoLogin
 } from './bind-login.ts'
@@ -80,7 +80,9 @@ async function addAccount (
   const { session } = loginChange
   await forgetReplaced(request, async () => {
     const { userLogins } = context
-    if (sessionId !== session.sessionId) await userLogins.update(account, { sessionId }, ttlOf(session), place.id)
+    if (sessionId !== session.sessionId) {
+      await userLogins.update(withDetails(account), { sessionId }, ttlOf(session), place.id)
+    }
     const replaced = before.accounts[name]
     if (replaced !== undefined) await forgetAccount(context, replaced)
   })

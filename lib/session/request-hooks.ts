@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { StoreUnavailableError } from '../errors.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
-import { loginIdOf, type SessionLogin } from './accounts.ts'
+import { loginIdOf, type SessionLogin, withDetails } from './accounts.ts'
 import type { SessionContext } from './context.ts'
 import { endLogin } from './end-login.ts'
 import {
@@ -192,17 +192,19 @@ export async function syncRecords (
     const { recordId } = account
     if (kept.has(recordId)) {
       // The app gave the login a new session id and took the login along.
-      if (session!.sessionId !== loaded.sessionId) await userLogins.update(account, session!, ttlOf(session!), id)
+      if (session!.sessionId !== loaded.sessionId) {
+        await userLogins.update(withDetails(account), session!, ttlOf(session!), id)
+      }
       continue
     }
     if (records.isDeleted(recordId)) continue
     await records.remove(recordId)
-    await userLogins.remove(account)
+    await userLogins.remove(withDetails(account))
   }
   if (session === null || !isSaved(session)) return
   const ttl = ttlOf(session)
   for (const account of current) {
     // By the user's other sessions the login has to be found as long as it lives.
-    if (await records.keepAlive(account.recordId, ttl)) await userLogins.update(account, session, ttl, id)
+    if (await records.keepAlive(account.recordId, ttl)) await userLogins.update(withDetails(account), session, ttl, id)
   }
 }

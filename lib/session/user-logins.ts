@@ -32,7 +32,8 @@ export type LoginQuery =
   | { issuer: string, sid: string, subject?: string }
 
 /** What is needed of an account to find it again among all logins of its user. */
-type UserAccount = Pick<Account, 'recordId' | 'providerIdentity' | 'user' | 'claims'>
+type UserAccount =
+  Pick<Account, 'recordId' | 'providerIdentity'> & { user: { id: string } | null, claims: Record<string, unknown> }
 
 /** What is kept of a login, under its record's id. */
 interface Entry extends Names {

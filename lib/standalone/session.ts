@@ -222,7 +222,7 @@ export class OAuthSession extends AccountClient {
   }
 
   [kAccount] (): ClientAccount {
-    return { provider: this.#basis.provider, tokens: this.#tokens, subject: this.#subject }
+    return { provider: this.#basis.provider, tokens: this.#tokens, subject: () => this.#subject }
   }
 
   async #finish (

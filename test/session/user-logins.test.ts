@@ -1,6 +1,6 @@
 import { createClient } from 'redis'
 import t, { type Test } from 'tap'
-import { SessionLogins } from '../../lib/session/accounts.ts'
+import { SessionLogins, withDetails, writeDetails } from '../../lib/session/accounts.ts'
 import type { SessionObject } from '../../lib/session/fastify-session.ts'
 import { syncRecords } from '../../lib/session/request-hooks.ts'
 import { type LoginQuery, UserLogins } from '../../lib/session/user-logins.ts'
@@ -155,20 +155,21 @@ for (const [name, open] of Object.entries(stores)) {
       const records = new TokenRecords(store, () => now * 1000)
       const userLogins = new UserLogins(() => sets, async id => await records.read(id) !== undefined)
       const sessionLogins = new SessionLogins('oauth', () => 'of acme')
-      const user = { id: 'erin', name: undefined, email: undefined, emailVerified: undefined, picture: undefined }
       const identity = { providerIdentity: 'of acme' }
       const tokens = tokenSet('first', now + 60)
       const recordId = await records.create({
         provider: 'acme', ...identity, tokens, obtainedAt: now, ttl: 3600, user: null
       })
-      const account = { recordId, ...identity, user, claims: { sid: 'of the provider' }, scope: [], loginAt: now }
+      const claims = { sid: 'of the provider' }
+      const details = writeDetails({ user: { id: 'erin', raw: claims }, claims }, { scope: [], loginAt: now })
+      const account = { recordId, ...identity, details }
       const session = {
         sessionId: 'the session',
         cookie: { originalMaxAge: 3_600_000 },
         isSaved: () => true,
         oauth: { accounts: { acme: account }, active: 'acme' }
       } as unknown as SessionObject
-      await userLogins.add(account, session, 3600)
+      await userLogins.add(withDetails(account), session, 3600)
       // A request now and then, for three hours: the session of an hour is extended by each. A refresh before each of
       // them writes the record, and not what it is found by.
       for (let minutes = 0; minutes < 180; minutes += 20) {
