@@ -17,26 +17,31 @@ interface LoadedLogin {
 }
 
 const kLoaded = Symbol('fastify-oauth-session.loaded')
-const kSynced = Symbol('fastify-oauth-session.synced')
-type Decorated = FastifyRequest & { [kLoaded]: LoadedLogin[] | null, [kSynced]: boolean }
+type Decorated = FastifyRequest & { [kLoaded]: LoadedLogin[] | null }
 
 /** Adds the hooks by which logins and token records follow the session of each request. */
 export function addSessionHooks (app: FastifyInstance, context: SessionContext): void {
   app.decorateRequest(kLoaded, null)
-  app.decorateRequest(kSynced, false)
-  app.addHook('onRequest', (request, _reply, done) => { load(context, request as Decorated, done) })
+  app.addHook('onRequest', (request, reply, done) => {
+    if ((request as Decorated)[kLoaded] === null) syncHijacked(context, request as Decorated, reply)
+    load(context, request as Decorated, done)
+  })
   // After @fastify/session's own onSend, which saves the session.
   app.addHook('onSend', (request, reply, _payload, done) => { sync(context, request as Decorated, reply, done) })
-  // A hijacked reply never passes onSend.
-  app.addHook('onResponse', (request, reply, done) => {
-    if ((request as Decorated)[kSynced]) done()
-    else sync(context, request as Decorated, reply, done)
-  })
   // The answer to a request whose session cannot be saved has the error's status, not the one that it was to have.
   app.addHook('onError', (_request, reply, error, done) => {
     if (error instanceof StoreUnavailableError) reply.code(error.statusCode)
     done()
   })
+}
+
+/** A hijacked reply never passes onSend. An onResponse hook would cost every request of the app its listeners. */
+function syncHijacked (context: SessionContext, request: Decorated, reply: FastifyReply): void {
+  const { hijack } = reply
+  reply.hijack = () => {
+    reply.raw.once('close', () => { sync(context, request, reply, () => {}) })
+    return hijack.call(reply)
+  }
 }
 
 /** Notes the logins of the session that a request came with, and in their records that a request has come with it. */
@@ -84,7 +89,6 @@ function loadedLogins (context: SessionContext, session: SessionObject): LoadedL
 
 /** Has records and cookies follow what the request did with its session. */
 function sync (context: SessionContext, request: Decorated, reply: FastifyReply, done: () => void): void {
-  request[kSynced] = true
   const session = currentSession(request)
   const loaded = request[kLoaded] ?? [{ context, sessionId: '', login: undefined }]
   if (session !== null && isSaved(session)) context.sessionCookie.learnFromAnswer(reply, session)
