@@ -34,6 +34,7 @@ export async function commitLogin (
   const { sessionLogins, config } = context
   let session: SessionObject | undefined
   let account: Account | undefined
+  let saved: SessionLogin | undefined
   try {
     await markEnded(context, request, { movesOn: true })
     // A new id, so that who knew the old one is not logged in too; new contents, so that nothing planted there stays.
@@ -43,14 +44,16 @@ export async function commitLogin (
     account = await createAccount(context, session, provider, login)
     sessionLogins.put(session, { accounts: { [provider.name]: account }, active: provider.name })
     await announceAccount(context, request, reply, provider, login, account)
-    if (hasAccount(context, request, provider, account)) await saveSession(request)
-    else await endAccount(context, provider, account)
+    if (hasAccount(context, request, provider, account)) {
+      await saveSession(request)
+      saved = sessionLogins.of(session)
+    } else await endAccount(context, provider, account)
   } catch (error) {
     if (session !== undefined) await emptySession(context, request, session)
     await undoLogin(context, provider, login, account)
     throw error
   }
-  markFinished(session)
+  markFinished(session, saved)
   if (before === undefined) return
   const { sessionId } = session
   await forgetReplaced(request, () => endLogin(context, before, { sessionId }))

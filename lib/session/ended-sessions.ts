@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { TokenStore } from '../tokens/stores/token-store.ts'
 import { BoundedMap } from '../util/bounded-map.ts'
 import { shortHash } from '../util/random.ts'
+import type { SessionLogin } from './accounts.ts'
 import { membersOfOthers, type SessionContext } from './context.ts'
 import {
   currentSession, isSaved, type SessionObject, sessionOf, type StoredSession, ttlOf
@@ -183,9 +184,17 @@ export function markUnfinished (session: SessionObject): void {
   unfinished.add(session)
 }
 
-/** Notes that the login which a session was made for is finished. */
-export function markFinished (session: SessionObject): void {
+const finished = new WeakMap<SessionObject, SessionLogin>()
+
+/** Notes that the login which a session was made for is finished. @param login what was saved with the session */
+export function markFinished (session: SessionObject, login: SessionLogin | undefined): void {
   unfinished.delete(session)
+  if (login !== undefined) finished.set(session, login)
+}
+
+/** Whether a session has been made and saved by this request, for this very login. */
+export function isFinished (session: SessionObject, login: SessionLogin): boolean {
+  return finished.get(session) === login
 }
 
 /**

@@ -5,7 +5,8 @@ import { loginIdOf, type SessionLogin, withDetails } from './accounts.ts'
 import type { SessionContext } from './context.ts'
 import { endLogin } from './end-login.ts'
 import {
-  discardLateSave, discardStray, discardUnfinished, isStray, keepReplacedCookie, LATE_SAVE_TTL, type SessionEnd
+  discardLateSave, discardStray, discardUnfinished, isFinished, isStray, keepReplacedCookie, LATE_SAVE_TTL,
+  type SessionEnd
 } from './ended-sessions.ts'
 import { currentSession, isSaved, type SessionObject, ttlOf } from './fastify-session.ts'
 
@@ -110,7 +111,7 @@ function sync (context: SessionContext, request: Decorated, reply: FastifyReply,
 
 /**
  * Whether there is nothing to do, as for most requests: the login is as it was loaded and nothing was saved; or there
- * is no login, and what was saved cannot be of a session that has ended.
+ * is no login, or one that began with this request, and what was saved cannot be of a session that has ended.
  */
 function isUnchanged (
   request: FastifyRequest, session: SessionObject | null, { context, sessionId, login }: LoadedLogin
@@ -120,9 +121,11 @@ function isUnchanged (
   if (login !== undefined) {
     return !isSaved(session) && session?.sessionId === sessionId && current?.accounts === login.accounts
   }
-  if (current !== undefined) return false
+  // Its records were written a moment ago.
+  if (current !== undefined && !isFinished(session!, current)) return false
   if (session === null || !isSaved(session)) return true
-  return !endedSessions.asksStore && !endedSessions.knows(session.sessionId) && !isStray(context, request, session)
+  if (endedSessions.asksStore || endedSessions.knows(session.sessionId)) return false
+  return current !== undefined || !isStray(context, request, session)
 }
 
 /**
