@@ -60,6 +60,8 @@ const REFRESH_AHEAD_PAUSE_MS = 5_000
  */
 export class RecordState {
   readonly id: string
+  /** Monotonic milliseconds at which it was made, or was last found in use. */
+  queuedAt: number
   readonly #monotonic: () => number
   #record: TokenRecord | undefined
   /** Monotonic milliseconds at which the store was known to hold that record, or to hold nothing any more. */
@@ -79,7 +81,7 @@ export class RecordState {
   constructor (id: string, monotonic: () => number) {
     this.id = id
     this.#monotonic = monotonic
-    this.#seenAt = this.#usedAt = monotonic()
+    this.#seenAt = this.#usedAt = this.queuedAt = monotonic()
   }
 
   /** The newest version seen. */
@@ -213,7 +215,6 @@ export class RecordState {
 export class RecordStates {
   readonly #states = new Map<string, RecordState>()
   readonly #monotonic: () => number
-  #added = 0
 
   /** @param monotonic milliseconds of a clock that only goes forward */
   constructor (monotonic: () => number) {
@@ -237,17 +238,16 @@ export class RecordStates {
   /** Those that hold a set which is not stored yet. */
   unsaved (): RecordState[] { return [...this.#states.values()].filter(({ unsaved }) => unsaved !== undefined) }
 
-  /**
-   * Drops a few idle states; those in use go to the end of the line. Not for each new state: an iterator of a map
-   * walks over all that was deleted before its first entry.
-   */
+  /** Drops a few idle states; those in use go to the end of the line, and are not looked at for a minute. */
   #prune (): void {
-    if (++this.#added % 16 !== 0 && this.#states.size <= MAX_STATES) return
-    let steps = 64
+    let steps = this.#states.size > MAX_STATES ? 64 : 4
+    const now = this.#monotonic()
     for (const [id, state] of this.#states) {
-      if (steps-- === 0) return
+      if (steps-- === 0 || now - state.queuedAt < IDLE_MS) return
       this.#states.delete(id)
-      if (!state.isIdle) this.#states.set(id, state)
+      if (state.isIdle) continue
+      state.queuedAt = now
+      this.#states.set(id, state)
     }
   }
 }
