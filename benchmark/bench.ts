@@ -4,12 +4,13 @@ import type { Contestant } from './contestants.ts'
 import type { LoadResult } from './load/at-once.ts'
 import type { LoginLoad, LoginsResult } from './load/logins.ts'
 import type { RequestLoad } from './load/requests.ts'
+import type { SteadyLoad, SteadyResult } from './load/steady.ts'
 import type { Options } from './options.ts'
 import { endPeer, startPeer } from './processes.ts'
 import type { Peer } from './rpc.ts'
 import type { ProviderCounts, ProviderSettings } from './servers/provider.ts'
 
-export type AppSettings = Pick<AppContext, 'redis'>
+export type AppSettings = Pick<AppContext, 'providers' | 'redis'>
 
 export interface RunningApp {
   readonly peer: Peer
@@ -52,6 +53,10 @@ export class Bench {
 
   async sendRequests (load: RequestLoad): Promise<LoadResult> {
     return this.#load.call('sendRequests', load)
+  }
+
+  async sendSteadily (load: SteadyLoad): Promise<SteadyResult> {
+    return this.#load.call('sendSteadily', load)
   }
 
   async logInMany (load: LoginLoad): Promise<LoginsResult> {

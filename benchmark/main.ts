@@ -5,9 +5,13 @@ import { Bench } from './bench.ts'
 import { bytes } from './measures/bytes.ts'
 import { call, call64 } from './measures/call.ts'
 import { runLoadMeasure, type LoadMeasure } from './measures/load-measure.ts'
+import { expiry } from './measures/expiry.ts'
+import { growth } from './measures/growth.ts'
 import { login } from './measures/login.ts'
+import { redis } from './measures/redis.ts'
 import { route } from './measures/route.ts'
 import { start } from './measures/start.ts'
+import { storm } from './measures/storm.ts'
 import { wholeLogin } from './measures/whole-login.ts'
 import { parseOptions, type MeasureName } from './options.ts'
 import { pinned } from './processes.ts'
@@ -24,7 +28,11 @@ const MEASURES: Record<MeasureName, (bench: Bench) => Promise<MeasureResult>> = 
   login: underLoad(login),
   'whole-login': underLoad(wholeLogin),
   bytes,
-  start
+  start,
+  storm,
+  redis,
+  expiry,
+  growth
 }
 
 const options = parseOptions(process.argv.slice(2))

@@ -1,6 +1,9 @@
 import { parseArgs } from 'node:util'
 
-export const MEASURES = ['call', 'call64', 'route', 'login', 'whole-login', 'bytes', 'start'] as const
+/** Measured with `--quick` too. */
+const QUICK = ['call', 'call64', 'route', 'login', 'whole-login', 'bytes', 'start'] as const
+
+export const MEASURES = [...QUICK, 'storm', 'redis', 'expiry', 'growth'] as const
 
 export type MeasureName = typeof MEASURES[number]
 
@@ -16,8 +19,9 @@ export interface Options {
 
 const HELP = `npm run bench -- [options]
 
-  --quick              under a minute: fewer operations and rounds, the main rows
-  --only call,login    these measures alone: ${MEASURES.join(', ')}
+  --quick              under a minute: fewer operations and rounds, the main rows of
+                       ${QUICK.join(', ')}
+  --only call,login    these measures alone; there are ${MEASURES.slice(QUICK.length).join(', ')} too
   --rounds N           rounds of each measure (5; 3 with --quick)
   --cpu-profile ROW    profiles the rounds of one row ('fastify-oauth-session'), beside the base alone
   --markdown           prints the tables as Markdown
@@ -43,7 +47,7 @@ export function parseOptions (args: string[]): Options {
     console.log(HELP)
     process.exit()
   }
-  const only = values.only?.split(',') ?? MEASURES
+  const only = values.only?.split(',') ?? (values.quick ? QUICK : MEASURES)
   const unknown = only.filter(name => !MEASURES.includes(name as MeasureName))
   if (unknown.length > 0) throw new Error(`no such measure: ${unknown.join(', ')}; there are ${MEASURES.join(', ')}`)
   const rounds = Number(values.rounds ?? (values.quick ? 3 : 5))

@@ -30,6 +30,8 @@ export function startProcess (module: string, { core, args = [], nodeOptions = [
   const child = fork(fileURLToPath(new URL(module, import.meta.url)), args, {
     execPath,
     execArgv,
+    // Keeps undefined, which JSON does not.
+    serialization: 'advanced',
     env: { ...process.env, NODE_ENV: 'production' }
   })
   children.add(child)

@@ -10,7 +10,9 @@ export interface AppContext {
   readonly provider: string
   /** URL of the API, without the path. */
   readonly api: string
-  /** URL of Redis, where sessions are to be kept there. */
+  /** How many providers the app has; only the first one is used. Default 1. */
+  readonly providers?: number
+  /** Socket of Redis, where sessions are to be kept there. */
   readonly redis?: string
 }
 

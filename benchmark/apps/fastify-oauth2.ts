@@ -51,6 +51,10 @@ export async function build (context: AppContext): Promise<void> {
     incoming.session.sub = sub
     return reply.redirect('/')
   })
+  app.post('/logout', async (incoming, reply) => {
+    await incoming.session.destroy()
+    return reply.redirect('/')
+  })
   app.get('/me', async ({ session }) => ({ sub: session.sub }))
   app.get('/orders', async ({ session }) => {
     if (session.token === undefined) throw new Error('log in')

@@ -17,7 +17,7 @@ export function createIdTokenCheck (issuer: string): CheckIdToken {
   return async (idToken, nonce) => {
     const { kid = '' } = decodeProtectedHeader(idToken)
     if (!keys.has(kid)) await fetchKeys()
-    const options = { issuer, audience: CLIENT_ID, algorithms: ['RS256'] }
+    const options = { issuer, audience: CLIENT_ID, algorithms: ['RS256', 'ES256'] }
     const { payload } = await jwtVerify(idToken, keys.get(kid)!, options)
     if (nonce !== undefined && payload.nonce !== nonce) throw new Error('the nonce is another')
     return payload

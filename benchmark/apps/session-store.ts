@@ -1,18 +1,11 @@
 /** A session store on Redis for all contestants on Fastify: JSON, kept for a day. */
 import type { SessionStore } from '@fastify/session'
-import { createClient } from 'redis'
+import { connectRedis } from './redis-client.ts'
 
 const SECONDS = 86_400
 
-export async function connectRedis (url: string) {
-  const client = createClient({ url })
-  client.on('error', (error: Error) => console.error(error.message))
-  await client.connect()
-  return client
-}
-
-export async function createSessionStore (url: string): Promise<SessionStore> {
-  const client = await connectRedis(url)
+export async function createSessionStore (path: string): Promise<SessionStore> {
+  const client = await connectRedis(path)
   return {
     get (id, callback) {
       client.get(`sess:${id}`).then(text => callback(null, text === null ? null : JSON.parse(text)), callback)

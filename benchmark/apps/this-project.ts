@@ -8,16 +8,20 @@ export async function build (context: AppContext): Promise<void> {
   const { api, origin, provider } = context
   const { default: oauth } = await loadPlugin()
   const app = await createSessionApp(context)
-  const acme: ProviderOptions = {
+  const providerOptions = (clientId: string): ProviderOptions => ({
     issuer: provider,
-    clientId: CLIENT_ID,
+    clientId,
     clientSecret: CLIENT_SECRET,
     scope: SCOPE,
     resourceServers: [`${api}/v1/`]
+  })
+  const providers: Record<string, ProviderOptions> = { acme: providerOptions(CLIENT_ID) }
+  for (let number = 2; number <= (context.providers ?? 1); number++) {
+    providers[`acme${number}`] = providerOptions(`client-${number}`)
   }
-  const options: PluginOptions = { baseUrl: origin, providers: { acme } }
+  const options: PluginOptions = { baseUrl: origin, providers, defaultProvider: 'acme' }
   if (context.redis !== undefined) {
-    const { connectRedis } = await import('./session-store.ts')
+    const { connectRedis } = await import('./redis-client.ts')
     const { redisStore } = await loadRedisStore()
     options.tokenStore = redisStore(await connectRedis(context.redis))
   }

@@ -2,5 +2,6 @@
 import { serve } from '../rpc.ts'
 import { logInMany } from './logins.ts'
 import { sendRequests } from './requests.ts'
+import { sendSteadily } from './steady.ts'
 
-serve({ sendRequests, logInMany })
+serve({ sendRequests, sendSteadily, logInMany })

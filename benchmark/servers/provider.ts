@@ -3,15 +3,19 @@
  * PKCE, refresh tokens that are rotated, and a login that ends when one is seen twice (RFC 9700, section 4.14.2). A
  * token set is about 2.5 KB.
  */
-import { createHash, generateKeyPairSync, randomBytes, sign } from 'node:crypto'
+import { createHash, generateKeyPairSync, randomBytes, sign, type KeyPairKeyObjectResult } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { text } from 'node:stream/consumers'
 
 export interface ProviderSettings {
-  /** Seconds that an access token lives; one number is drawn from a pair. */
+  /** Seconds that an access token lives. */
   expiresIn: number
+  /** In place of it: tokens expire at random times between these, in epoch milliseconds. */
+  expiresBetween?: readonly [number, number] | undefined
   /** Milliseconds until a refresh is answered. */
   refreshDelay: number
+  /** What ID tokens are signed with: RS256 as by most providers, or ES256, which costs the provider a tenth. */
+  algorithm: 'RS256' | 'ES256'
   /** Whether the signatures of ID tokens are wrong. */
   forge: boolean
   /** The user of all logins; without it each login has its own. */
@@ -46,14 +50,15 @@ const json = (response: ServerResponse, status: number, body: unknown) => {
 const base64url = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
 
 export function createProvider () {
-  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
-  const jwk = { ...publicKey.export({ format: 'jwk' }), kid: 'key-1', alg: 'RS256', use: 'sig' }
-  const jwtHeader = base64url({ alg: 'RS256', typ: 'JWT', kid: jwk.kid })
+  const keys = {
+    RS256: createSigningKey('RS256', generateKeyPairSync('rsa', { modulusLength: 2048 })),
+    ES256: createSigningKey('ES256', generateKeyPairSync('ec', { namedCurve: 'P-256' }))
+  }
   // The same for all tokens, so that a token's length is right and making it costs nothing.
   const padding = randomBytes(600).toString('base64url')
   const grants = new Map<string, Grant>()
   const families = new Map<string, Family>()
-  const settings: ProviderSettings = { expiresIn: 36_000, refreshDelay: 0, forge: false }
+  const settings: ProviderSettings = { expiresIn: 36_000, refreshDelay: 0, algorithm: 'RS256', forge: false }
   let counts = noCounts()
   let lastLogin = 0
   let atOnce = 0
@@ -82,8 +87,9 @@ export function createProvider () {
       picture: 'https://cdn.example.com/people/5f0c9e3a/photo.jpg',
       locale: 'en-GB'
     }
-    const signed = `${jwtHeader}.${base64url(claims)}`
-    const signature = sign('sha256', Buffer.from(signed), privateKey)
+    const { header, privateKey } = keys[settings.algorithm]
+    const signed = `${header}.${base64url(claims)}`
+    const signature = sign('sha256', Buffer.from(signed), { key: privateKey, dsaEncoding: 'ieee-p1363' })
     if (settings.forge) signature[0]! ^= 1
     return `${signed}.${signature.toString('base64url')}`
   }
@@ -96,12 +102,16 @@ export function createProvider () {
   }
 
   function tokenSet (id: string, family: Family, nonce: string | undefined) {
-    family.expiresAt = Date.now() + settings.expiresIn * 1000
+    const { expiresBetween: [from, to] = [] } = settings
+    const expiresIn = from === undefined || to === undefined
+      ? settings.expiresIn
+      : Math.round((from + Math.random() * (to - from) - Date.now()) / 1000)
+    family.expiresAt = Date.now() + expiresIn * 1000
     family.current = `rt.${id}.${randomBytes(24).toString('base64url')}`
     return {
       access_token: `at.${id}.${family.expiresAt}.${randomBytes(24).toString('base64url')}.${padding}`,
       token_type: 'Bearer',
-      expires_in: settings.expiresIn,
+      expires_in: expiresIn,
       refresh_token: family.current + padding.slice(0, 380),
       scope: 'openid profile email offline_access',
       id_token: idToken({ sub: family.sub, nonce })
@@ -164,7 +174,7 @@ export function createProvider () {
     switch (url.pathname) {
       case '/authorize': return answerAuthorize(url, response)
       case '/token': return answerToken(request, response)
-      case '/jwks': return json(response, 200, { keys: [jwk] })
+      case '/jwks': return json(response, 200, { keys: [keys.RS256.jwk, keys.ES256.jwk] })
       case '/revoke': return json(response, 200, {})
       case '/.well-known/openid-configuration': return json(response, 200, metadata(provider.issuer))
       case '/userinfo': {
@@ -196,6 +206,11 @@ export function createProvider () {
   return provider
 }
 
+function createSigningKey (alg: string, { privateKey, publicKey }: KeyPairKeyObjectResult) {
+  const jwk = { ...publicKey.export({ format: 'jwk' }), kid: `key-${alg}`, alg, use: 'sig' }
+  return { privateKey, jwk, header: base64url({ alg, typ: 'JWT', kid: jwk.kid }) }
+}
+
 function noCounts (): ProviderCounts {
   return { codes: 0, refreshes: 0, refused: 0, peak: 0, times: [] }
 }
@@ -211,7 +226,7 @@ function metadata (issuer: string) {
     response_types_supported: ['code'],
     response_modes_supported: ['query'],
     subject_types_supported: ['public'],
-    id_token_signing_alg_values_supported: ['RS256'],
+    id_token_signing_alg_values_supported: ['RS256', 'ES256'],
     scopes_supported: ['openid', 'profile', 'email', 'offline_access'],
     token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
     code_challenge_methods_supported: ['S256']

@@ -1,0 +1,157 @@
+/** What more sessions, more sessions of one user and more providers cost this project, in memory and on Redis. */
+import type { AppSettings, Bench, RunningApp } from '../bench.ts'
+import { THIS_PROJECT } from '../contestants.ts'
+import type { LoadResult } from '../load/at-once.ts'
+import { hasRedis, startRedis } from '../redis.ts'
+import type { MeasureResult, Row } from '../results.ts'
+import { runRounds, type Candidate } from '../rounds.ts'
+import { median, ratioOf } from '../statistics.ts'
+
+interface Case {
+  readonly title: string
+  readonly settings?: AppSettings
+  /** Logins before it is measured. */
+  readonly sessions: number
+  /** One user has all the sessions, those that are measured too. */
+  readonly sameUser?: boolean
+}
+
+interface Series {
+  /** The first one is the base. */
+  readonly cases: readonly Case[]
+  readonly atMost?: { call?: number, login?: number }
+}
+
+const CALLS = 2500
+const LOGINS = 300
+const AT_ONCE = 16
+
+const count = (number: number) => number.toLocaleString('en')
+
+function seriesOf (quick: boolean): Series[] {
+  const sessions = quick ? [100, 1000] : [1000, 10_000, 100_000]
+  const ofOneUser = quick ? [0, 500] : [0, 200, 1000, 5000]
+  const providers = quick ? [1, 16] : [1, 8, 64]
+  return [
+    {
+      cases: sessions.map(sessions => ({ title: `${count(sessions)} sessions`, sessions })),
+      atMost: { call: 1.05 }
+    },
+    {
+      cases: ofOneUser.map(sessions => ({
+        title: `a user with ${count(sessions)} sessions`,
+        sessions,
+        sameUser: sessions > 0
+      })),
+      atMost: { login: 1.10 }
+    },
+    {
+      cases: providers.map(providers => ({
+        title: providers === 1 ? '1 provider' : `${providers} providers`,
+        settings: { providers },
+        sessions: 0
+      }))
+    }
+  ]
+}
+
+export async function growth (bench: Bench): Promise<MeasureResult> {
+  const rows: Row[] = []
+  for (const series of seriesOf(bench.options.quick)) rows.push(...await runSeries(bench, series, 'in memory'))
+  if (hasRedis) {
+    for (const series of seriesOf(bench.options.quick)) {
+      const { path, end } = await startRedis()
+      rows.push(...await runSeries(bench, series, 'on Redis', path))
+      end()
+    }
+  }
+  return { name: 'growth', title: 'What growth costs: CPU of a call and of a whole login', rows }
+}
+
+async function runSeries (bench: Bench, { cases, atMost }: Series, place: string, redis?: string): Promise<Row[]> {
+  const apps: RunningApp[] = []
+  try {
+    for (const one of cases) apps.push(await startFilled(bench, one, redis))
+    const calls = await measure(bench, cases, apps, CALLS, async app => prepareCalls(bench, app))
+    const logins = await measure(bench, cases, apps, LOGINS, async (app, one) => prepareLogins(bench, app, one))
+    const [base = { title: '' }] = cases
+    return cases.map(({ title }, index): Row => {
+      const call = ratioOf(calls[index]!, calls[0]!)
+      const login = ratioOf(logins[index]!, logins[0]!)
+      const last = index === cases.length - 1
+      const targets = Object.entries(last ? atMost ?? {} : {}).map(([name, atMost]) => {
+        const ratio = (name === 'call' ? call : login).median
+        return { against: base.title, atMost, ratio, met: ratio <= atMost }
+      })
+      return {
+        title: `${title}, ${place}`,
+        values: {
+          'call µs': median(calls[index]!),
+          'x call': call,
+          'login µs': median(logins[index]!),
+          'x login': login
+        },
+        targets
+      }
+    })
+  } catch (error) {
+    return [{ title: `${cases[0]!.title} …, ${place}`, values: {}, failure: (error as Error).message }]
+  } finally {
+    await bench.setProvider({ sub: undefined, algorithm: 'RS256' })
+    for (const app of apps) bench.endApp(app)
+  }
+}
+
+const subOf = ({ sameUser = false }: Case) => sameUser ? 'user-with-many' : undefined
+
+async function startFilled (bench: Bench, one: Case, redis?: string): Promise<RunningApp> {
+  const settings = { ...one.settings, ...(redis !== undefined && { redis }) }
+  const app = await bench.startApp(THIS_PROJECT, settings, ['--max-old-space-size=6000'])
+  await bench.setProvider({ sub: subOf(one), algorithm: 'ES256' })
+  // In parts, each shorter than the time that a request may take.
+  for (let left = one.sessions; left > 0; left -= 1000) {
+    const load = { origin: app.origin, path: '/login', count: Math.min(left, 1000), atOnce: AT_ONCE }
+    const { failed, firstFailure } = await bench.logInMany(load)
+    if (failed > 0) throw new Error(`a login failed: ${firstFailure}`)
+  }
+  await bench.setProvider({ sub: undefined, algorithm: 'RS256' })
+  return app
+}
+
+type Run = (count: number) => Promise<LoadResult>
+
+async function prepareCalls (bench: Bench, app: RunningApp): Promise<Run> {
+  const headers = (await bench.logIn(THIS_PROJECT, app, AT_ONCE)).map(cookie => ({ cookie }))
+  const load = { origin: app.origin, path: '/json', headers, atOnce: AT_ONCE, status: 200 }
+  return async count => bench.sendRequests({ ...load, count })
+}
+
+async function prepareLogins (bench: Bench, { origin }: RunningApp, one: Case): Promise<Run> {
+  return async (count) => {
+    await bench.setProvider({ sub: subOf(one) })
+    return bench.logInMany({ origin, path: '/login', count, atOnce: AT_ONCE })
+  }
+}
+
+/** CPU in each round, for each case. */
+async function measure (
+  bench: Bench,
+  cases: readonly Case[],
+  apps: readonly RunningApp[],
+  full: number,
+  prepare: (app: RunningApp, one: Case) => Promise<Run>
+): Promise<number[][]> {
+  const { quick, rounds } = bench.options
+  const candidates: Candidate[] = []
+  for (const [index, one] of cases.entries()) {
+    const app = apps[index]!
+    candidates.push({ title: one.title, peer: app.peer, run: await prepare(app, one) })
+  }
+  const count = quick ? Math.ceil(full / 8) : full
+  const outcomes = await runRounds(candidates, { rounds, count, warmUp: count * 2 })
+  await bench.setProvider({ sub: undefined })
+  return outcomes.map(({ turns, failure }) => {
+    if (failure !== undefined) throw new Error(failure)
+    return turns.map(({ cpu }) => cpu)
+  })
+}
