@@ -126,6 +126,7 @@ export type OAuthErrorReason =
   | 'consume' // Reading and deleting a record.
   | 'touch' // Keeping a record alive.
   | 'delete' // Deleting a record.
+  | 'remove' // Reading and deleting a record for good.
   | 'acquireRefresh' // Beginning a refresh.
   | 'finishRefresh' // Ending a refresh.
   | 'addMember' // Noting a login among those of its user.

@@ -41,7 +41,11 @@ export async function endLogin (
     onGone?: (ended: EndedAccount) => void
   } = {}
 ): Promise<EndedAccount[] | undefined> {
-  const { ended, state } = await context.loginRecords.end(loginIdOf(login), onlyThere ? sessionId : undefined)
+  const { loginRecords, records } = context
+  const id = loginIdOf(login)
+  const isDeleted = Object.values(login.accounts).every(({ recordId }) => records.isDeleted(recordId))
+  if (isDeleted && loginRecords.isOver(id)) return []
+  const { ended, state } = await loginRecords.end(id, onlyThere ? sessionId : undefined)
   if (!ended) return undefined
   const accounts = new Map<string, { name: string, account: Account }>()
   for (const [name, account] of [...Object.entries(login.accounts), ...accountsOf(context, state)]) {
@@ -53,6 +57,7 @@ export async function endLogin (
     removed.push({ name, account, record })
   }
   if (state !== undefined && state.sessionId !== sessionId) await endSession(context, state.sessionId)
+  loginRecords.noteOver(id)
   return removed
 }
 

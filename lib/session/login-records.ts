@@ -34,6 +34,8 @@ const IN_PLACE_SECONDS = 30
 const FIRST_USE_SECONDS = 120
 /** Sessions that this process remembers as used. */
 const MAX_USED = 10_000
+/** Logins that this process remembers as ended by itself: the end of the same request asks for them again. */
+const MAX_OVER = 1_000
 
 /**
  * The state of logins whose accounts have changed since they began, one record each. The session holds the same, but a
@@ -45,6 +47,7 @@ export class LoginRecords {
   readonly #kept: TouchSchedule
   /** Session id → revision with which a request has come. */
   readonly #used = new BoundedMap<string, number>(MAX_USED)
+  readonly #over = new BoundedMap<string, true>(MAX_OVER)
 
   /** @param monotonic milliseconds of a clock that only goes forward */
   constructor (store: TokenStore, monotonic: () => number) {
@@ -113,7 +116,8 @@ export class LoginRecords {
    */
   async end (id: string, inSession?: string): Promise<{ ended: boolean, state?: LoginState }> {
     for (let tries = 0; tries < TRIES; tries++) {
-      const state = await this.get(id)
+      // Most logins have no record: the first try writes one without looking.
+      const state = tries === 0 ? undefined : await this.get(id)
       if (state === 'ended') return { ended: true }
       if (inSession !== undefined && state !== undefined && state.sessionId !== inSession) return { ended: false }
       const version = state?.version ?? 0
@@ -124,6 +128,12 @@ export class LoginRecords {
     const message = 'the login could not be ended; try again in a moment'
     throw new StoreUnavailableError(message, { reason: 'accounts', retryAfter: 1 })
   }
+
+  /** Notes that this process has ended a login, with all that belonged to it. */
+  noteOver (id: string): void { this.#over.set(id, true) }
+
+  /** Whether nothing of a login is left, as far as this process knows. */
+  isOver (id: string): boolean { return this.#over.has(id) }
 
   async #write (id: string, record: StoredRecord, ttl: number): Promise<boolean> {
     const write = () => this.#store.set(recordId(id), record, { ttl, expectedVersion: record.version - 1 })

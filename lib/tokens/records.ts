@@ -253,8 +253,7 @@ export class TokenRecords {
     const undo = state.markDeleted()
     try {
       if (known === undefined && onDeleted !== undefined) known = decodeRecord(await this.#store.get(id))
-      const stored = decodeRecord(await this.#store.consume(id))
-      await this.#store.delete(id)
+      const stored = decodeRecord(await this.#delete(id))
       state.confirmDeleted()
       const before = this.#unclearDeletions.settle(id)
       return stored !== undefined && stored.version >= (known?.version ?? 0) ? stored : known ?? before
@@ -271,6 +270,13 @@ export class TokenRecords {
       if (unsaved !== undefined) this.#deferredWrites.retryLater(state)
       throw error
     }
+  }
+
+  async #delete (id: string): Promise<StoredRecord | undefined> {
+    if (this.#store.remove !== undefined) return await this.#store.remove(id)
+    const stored = await this.#store.consume(id)
+    await this.#store.delete(id)
+    return stored
   }
 
   /**

@@ -208,6 +208,48 @@ export const mutants: readonly Mutant[] = [
     tests: ['test/tokens/encrypted-store.test.ts']
   },
   {
+    protects: 'what is kept of one login cannot be put in another\'s place',
+    find: 'Buffer.from(JSON.stringify([id, member]))',
+    replace: "Buffer.from(JSON.stringify([id === '' ? member : '']))",
+    tests: ['test/tokens/encrypted-store.test.ts']
+  },
+  {
+    protects: 'a slower request does not list a login again that has ended, in memory',
+    find: '    if (onlyIfPresent && !this.#isAlive(set.get(member))) return false\n',
+    replace: '',
+    tests: ['test/session/user-logins.test.ts', 'test/tokens/member-stores.test.ts']
+  },
+  {
+    protects: 'a slower request does not list a login again that has ended, on Redis',
+    find: '  if not found or isOver(found) then return 0 end\n',
+    replace: '',
+    tests: ['test/session/user-logins.test.ts', 'test/tokens/member-stores.test.ts']
+  },
+  {
+    protects: 'a slower request does not list a login again that has ended, in a list',
+    find: 'if (when === undefined || change.wasThere === (when === \'present\')) merged.set(name, member)',
+    replace: 'merged.set(name, member)',
+    tests: ['test/tokens/member-stores.test.ts', 'test/tokens/listed-members.test.ts']
+  },
+  {
+    protects: 'a logout while a slower request lists a login again',
+    find: '    if (!await this.#isAlive(recordId)) await this.remove(account)\n',
+    replace: '',
+    tests: ['test/session/user-logins.test.ts']
+  },
+  {
+    protects: 'a login of another issuer, or another user, is not the one that the provider means',
+    find: 'if (iss !== query.issuer || (query.subject !== undefined && sub !== query.subject)) return false',
+    replace: 'if (sub === undefined) return false',
+    tests: ['test/session/user-logins.test.ts']
+  },
+  {
+    protects: 'a login that is refreshed is found as long as it lives',
+    find: 'if (until !== undefined && until > this.#monotonic() + ttl * 1000) this.noteTtl(id, ttl)',
+    replace: 'if (until !== undefined) this.noteTtl(id, ttl)',
+    tests: ['test/session/user-logins.test.ts']
+  },
+  {
     protects: 'a token of 30 seconds is not born expired',
     find: 'return Math.min(leeway, Math.max(0, (expiresAt - obtainedAt) / 2))',
     replace: 'return leeway',

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import { encryptedStore } from '../../lib/tokens/stores/encrypted-store.ts'
+import { MemoryMembers } from '../../lib/tokens/stores/memory-members.ts'
 import { MemoryTokenStore } from '../../lib/tokens/stores/memory-store.ts'
-import type { StoredRecord } from '../../lib/tokens/stores/token-store.ts'
+import type { MemberStore, StoredRecord, TokenStore } from '../../lib/tokens/stores/token-store.ts'
 
 // What a third party who can write into the store, and has no key, must not achieve.
 
@@ -79,4 +80,34 @@ t.test('every key decrypts, the first encrypts; a removed key decrypts nothing',
   await both.set('a', record('alice'), { ttl: 60 })
   t.strictSame(await later.get('a'), record('alice'))
   t.equal(await store.get('a'), undefined)
+})
+
+t.test('what is kept of a login is read again, and not without the key or in another place', async (t) => {
+  const inner = new MemoryMembers()
+  const methods: MemberStore = {
+    addMember: (...args) => inner.addMember(...args),
+    removeMembers: (...args) => inner.removeMembers(...args),
+    members: id => inner.members(id)
+  }
+  const open = (...keys: Buffer[]) =>
+    encryptedStore(Object.assign(new MemoryTokenStore(), methods), keys, () => {}) as TokenStore & MemberStore
+  const store = open(oldKey)
+  await store.addMember('logins:alice', 'record', { session: 'of alice' }, { ttl: 60 })
+  t.strictSame(await store.members('logins:alice'), [['record', { session: 'of alice' }]])
+  const [[, sealed]] = await inner.members('logins:alice') as [[string, object]]
+  t.notMatch(JSON.stringify(sealed), 'of alice')
+  t.strictSame(Object.keys(sealed).sort(), ['key', 'sealed'])
+  t.strictSame(await open(newKey).members('logins:alice'), [])
+  t.equal((await open(newKey, oldKey).members('logins:alice')).length, 1)
+
+  // Someone who can write into the store makes it bob's, or another login's, or odd.
+  await inner.addMember('logins:bob', 'record', { ...sealed }, { ttl: 60 })
+  await inner.addMember('logins:alice', 'another', { ...sealed }, { ttl: 60 })
+  await inner.addMember('logins:alice', 'odd', { ...sealed, sealed: 'x' }, { ttl: 60 })
+  await inner.addMember('logins:alice', 'open', { session: 'of bob' }, { ttl: 60 })
+  t.strictSame(await store.members('logins:bob'), [])
+  t.strictSame((await store.members('logins:alice')).map(([name]) => name), ['record'])
+  t.equal(await store.addMember('logins:alice', 'gone', {}, { ttl: 60, onlyIfPresent: true }), false)
+  await store.removeMembers('logins:alice', ['record'])
+  t.strictSame(await store.members('logins:alice'), [])
 })

@@ -77,6 +77,13 @@ for (const [name, connect] of Object.entries(clients)) {
       const left = Number(await command('PTTL', 'oauth:d'))
       t.ok(left > TOMBSTONE_MS - 10_000 && left <= TOMBSTONE_MS, `${left} ms`)
     })
+    t.test('what was removed is returned once, and does not come back', async (t) => {
+      await store.set('k', record(1, { text: 'é' }), { ttl: 60 })
+      const removed = await Promise.all(Array.from({ length: 20 }, () => store.remove('k')))
+      t.strictSame(removed.filter(found => found !== undefined), [record(1, { text: 'é' })])
+      t.equal(await store.set('k', record(2), { ttl: 60 }), false)
+      t.ok(Number(await command('PTTL', 'oauth:k')) > TOMBSTONE_MS - 10_000)
+    })
     t.test('a touch lengthens a life and never shortens one', async (t) => {
       await store.set('e', record(1), { ttl: 1000 })
       await store.touch('e', { ttl: 10 })
@@ -179,7 +186,8 @@ for (const [name, connect] of Object.entries(clients)) {
         delete: () => store.delete('i'),
         addMember: () => store.addMember('set of i', 'one', {}, { ttl: 60 }),
         members: () => store.members('set of i'),
-        removeMembers: () => store.removeMembers('set of i', ['one'])
+        removeMembers: () => store.removeMembers('set of i', ['one']),
+        remove: () => store.remove('i')
       }
       for (const [step, run] of Object.entries(steps)) {
         await command('SCRIPT', 'FLUSH')

@@ -59,6 +59,10 @@ export function checkedStore (
     touch: bounded('touch', store.touch),
     delete: bounded('delete', store.delete)
   }
+  if (store.remove !== undefined) {
+    const remove = bounded('remove', store.remove)
+    checked.remove = async id => readable(id, await remove(id))
+  }
   if (store.inspect !== undefined) checked.inspect = bounded('inspect', store.inspect)
   if (store.acquireRefresh !== undefined && store.finishRefresh !== undefined) {
     const acquireRefresh = bounded('acquireRefresh', store.acquireRefresh)

@@ -64,6 +64,7 @@ export function encryptedStore (
           ...(record !== undefined && { record: seal(id, record, named[0]!) })
         })
     }),
+    ...(store.remove !== undefined && { remove: async (id: string) => open(id, await store.remove!(id)) }),
     ...(hasMembers(store) && {
       addMember: (id: string, member: string, value: StoredMember, options: { ttl: number }) =>
         store.addMember(id, member, encrypt(value, memberContext(id, member), named[0]!), options),

@@ -65,6 +65,8 @@ export interface TokenStore {
   touch (id: string, options: { ttl: number }): Promise<void>
   /** Deletes a record for good: a later `set` or `finishRefresh` returns false. */
   delete (id: string): Promise<void>
+  /** `consume` and `delete` as one step, which saves the store a call. */
+  remove? (id: string): Promise<StoredRecord | undefined>
   /**
    * Takes the lease on a record, unless another owner has it. Called again by the same owner, it extends the lease.
    */

@@ -81,7 +81,11 @@ class RedisTokenStore implements TokenStore {
   }
 
   async delete (id: string): Promise<void> {
-    await this.#write(DELETE, id, [String(TOMBSTONE_MS)])
+    await this.remove(id)
+  }
+
+  async remove (id: string): Promise<StoredRecord | undefined> {
+    return parse(await this.#write(DELETE, id, [String(TOMBSTONE_MS)]))
   }
 
   async acquireRefresh (

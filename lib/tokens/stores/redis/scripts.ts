@@ -44,13 +44,14 @@ if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('PEXPIRE', KE
 return 1`
 }
 
-/** ARGV: life of the tombstone in ms. */
+/** ARGV: life of the tombstone in ms. The data that was there. */
 export const DELETE: Script = {
   source: `
+local data = redis.call('HGET', KEYS[1], 'd')
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'x', '1')
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
-return 1`
+return data`
 }
 
 /**
