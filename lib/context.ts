@@ -47,12 +47,18 @@ export function createContext (app: FastifyInstance, config: Configuration): Plu
   const transport = new Transport(config.dispatcher)
   const sessionStore = new HostSessionStore(app, (id, session) => isLateSave(context, id, session))
   const store = createStore(log, config, sessionStore)
-  const records = new TokenRecords(store, clock.monotonic, provider => {
-    log.warn(
-      { event: 'token_writes_lost', provider },
-      'the token store had lost writes that it had acknowledged (a failover, or a restart); what this process saw ' +
-        'was restored'
-    )
+  const session = sharedSession(app)
+  const records = new TokenRecords(store, clock.monotonic, {
+    // Registrations side by side keep records of their own in one store.
+    isSoleWriter: () => config.tokenStore === undefined && sessionStore.isOwn && session.registrations.length === 1,
+    cacheMs: config.tokenCacheMaxAge * 1000,
+    onRollback: (provider) => {
+      log.warn(
+        { event: 'token_writes_lost', provider },
+        'the token store had lost writes that it had acknowledged (a failover, or a restart); what this process saw ' +
+          'was restored'
+      )
+    }
   })
   const onTokensHook = new OnTokensHook(records, config.onTokens)
   const refresher = new Refresher({ records, clock, log, onTokensHook })
@@ -64,7 +70,6 @@ export function createContext (app: FastifyInstance, config: Configuration): Plu
     providers.set(name, client)
     providerHandles.set(name, new ProviderHandle({ provider: client, transport, clock, log, shared }))
   }
-  const session = sharedSession(app)
   session.endedSessions ??=
     new EndedSessions(store, () => config.tokenStore !== undefined || sessionStore.isShared !== false)
   const member = nextMember(session, config.mount)

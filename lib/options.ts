@@ -100,6 +100,11 @@ export interface PluginOptions {
   /** Where token records and pending logins are kept. Default the store of the session. */
   tokenStore?: TokenStore
   /**
+   * Seconds for which a call uses the tokens that this process has read, in place of a read for each incoming request:
+   * for so long it may not see a logout or a refresh of another process. Default 0.
+   */
+  tokenCacheMaxAge?: number
+  /**
    * Keys that encrypt token records and pending logins at rest, of 32 bytes each, as Buffer or base64url. The first
    * encrypts, all decrypt. Default no encryption.
    */
@@ -127,6 +132,7 @@ export interface Configuration extends Omit<
   | 'routes'
   | 'prefix'
   | 'keepSessionFields'
+  | 'tokenCacheMaxAge'
   | 'encryptionKeys'
   | 'routeOptions'
 > {
@@ -141,6 +147,7 @@ export interface Configuration extends Omit<
   /** What the app adds to one of the plugin's routes. */
   readonly routeOptions: (route: RouteName) => OwnRouteOptions
   readonly keepSessionFields: string[]
+  readonly tokenCacheMaxAge: number
   readonly encryptionKeys: readonly Buffer[] | undefined
 }
 
@@ -164,6 +171,7 @@ const OPTIONS: Record<keyof PluginOptions, is.OptionCheck<any> | null> = {
   keepSessionFields,
   refresh: is.oneOf('auto', 'notify', 'manual'),
   tokenStore: is.methods<keyof TokenStore>('get', 'set', 'consume', 'touch', 'delete'),
+  tokenCacheMaxAge: is.number(0),
   encryptionKeys: null,
   onLogin: is.func,
   onTokens: is.func,
@@ -304,6 +312,7 @@ export function resolveOptions (
     routes,
     routeOptions: routeOptionsOf(options.routeOptions),
     keepSessionFields: [...options.keepSessionFields ?? []],
+    tokenCacheMaxAge: options.tokenCacheMaxAge ?? 0,
     encryptionKeys
   })
 }

@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify'
-import { AccountClient, type ClientAccount, kAccount } from './calls/account-client.ts'
+import { AccountClient, type ClientAccount } from './calls/account-client.ts'
+import { kAccount } from './calls/authorized-client.ts'
 import type { PluginContext } from './context.ts'
 import { InvalidOptionsError, LoginRequiredError, type OAuthError } from './errors.ts'
 import type { AnyReply } from './options.ts'
@@ -14,7 +15,6 @@ import { providerOf } from './session/context.ts'
 import { currentSession, type SessionObject } from './session/fastify-session.ts'
 import { disconnectAccount } from './session/link-account.ts'
 import type { OAuthSession } from './standalone/session.ts'
-import type { RecordTokenSource } from './tokens/token-source.ts'
 
 /**
  * `request.oauth`: who is logged in, and an HTTP client that calls APIs as them. Synchronous properties read the loaded
@@ -24,15 +24,21 @@ export class RequestOAuth extends AccountClient {
   readonly #context: PluginContext
   readonly #request: FastifyRequest
   readonly #name: string | undefined
-  #source: { record: string, source: RecordTokenSource } | undefined
+  #using: Map<string, RequestOAuth> | undefined
+  /** The account of the last call, and its record. */
+  #last: { recordId: string, account: ClientAccount } | undefined
   #read: { account: Account, details: ReturnType<typeof detailsOf> } | undefined
 
-  /** @param name of the provider; the one logged in with where absent */
-  constructor (context: PluginContext, request: FastifyRequest, name?: string) {
+  /**
+   * @param name of the provider; the one logged in with where absent
+   * @param using what `using` has returned in this request
+   */
+  constructor (context: PluginContext, request: FastifyRequest, name?: string, using?: Map<string, RequestOAuth>) {
     super(context.transport)
     this.#name = name
     this.#context = context
     this.#request = request
+    this.#using = using
   }
 
   /**
@@ -41,7 +47,13 @@ export class RequestOAuth extends AccountClient {
    * @throws FST_OAUTH_UNKNOWN_PROVIDER
    */
   using (name: ProviderName): RequestOAuth {
-    return new RequestOAuth(this.#context, this.#request, providerOf(this.#context, name).name)
+    this.#using ??= new Map()
+    const known = this.#using.get(name)
+    if (known !== undefined) return known
+    const { name: provider } = providerOf(this.#context, name)
+    const oauth = new RequestOAuth(this.#context, this.#request, provider, this.#using)
+    this.#using.set(provider, oauth)
+    return oauth
   }
 
   /** The connected accounts, by provider. */
@@ -180,16 +192,19 @@ export class RequestOAuth extends AccountClient {
     if (own !== undefined) return own[kAccount]()
     if (login === undefined) throw this.#loginRequired()
     const { name, account: { recordId }, all } = login
-    if (this.#source?.record !== recordId) {
-      this.#source = { record: recordId, source: accountTokens(this.#context, () => this.#session, all, name) }
-    }
-    return {
-      provider: providerOf(this.#context, name),
-      tokens: this.#source.source,
-      subject: () => {
-        const sub = this.#details?.claims.sub
-        return typeof sub === 'string' ? sub : undefined
+    if (this.#last?.recordId !== recordId) {
+      this.#last = {
+        recordId,
+        account: {
+          provider: providerOf(this.#context, name),
+          tokens: accountTokens(this.#context, this.#request, all, name),
+          subject: () => {
+            const sub = this.#details?.claims.sub
+            return typeof sub === 'string' ? sub : undefined
+          }
+        }
       }
     }
+    return this.#last.account
   }
 }

@@ -5,7 +5,9 @@ import type { ProviderClient } from '../providers/provider.ts'
 import type { TokensInput } from '../tokens/load-tokens.ts'
 import type { RefreshOptions } from '../tokens/refresher.ts'
 import type { TokenSource } from '../tokens/token-source.ts'
-import { AuthorizedClient, type CallOptions } from './authorized-client.ts'
+import {
+  type AccountHolder, AuthorizedClient, type CallAccount, type CallOptions, kAccount
+} from './authorized-client.ts'
 import type { OAuthCall } from './call.ts'
 import { currentProfile } from './profile.ts'
 
@@ -19,17 +21,15 @@ export interface AccountTokens extends TokenSource {
 }
 
 /** Whose client it is. */
-export interface ClientAccount {
+export interface ClientAccount extends CallAccount {
   provider: ProviderClient
   tokens: AccountTokens
   /** The `sub` that a userinfo response must name. */
   subject?: () => string | undefined
 }
 
-export const kAccount = Symbol('fastify-oauth-session.account')
-
 /** An HTTP client that is authorized as one account at one provider. */
-export abstract class AccountClient {
+export abstract class AccountClient implements AccountHolder {
   readonly #transport: Transport
   readonly #hooks: ProviderHooks | undefined
   readonly #withholdToken: boolean
@@ -77,8 +77,7 @@ export abstract class AccountClient {
   get fetch (): typeof globalThis.fetch {
     this.#fetch ??= async (...request) => {
       const { authorizedFetch } = await import('./authorized-fetch.ts')
-      const provider = this[kAccount]().provider.config
-      return await authorizedFetch({ client: this.#calls, transport: this.#transport, provider }, ...request)
+      return await authorizedFetch(this.#calls, ...request)
     }
     return this.#fetch
   }
@@ -127,8 +126,7 @@ export abstract class AccountClient {
   get #calls (): AuthorizedClient {
     if (this.#client !== undefined) return this.#client
     const Client = this.#withholdToken ? WithholdingClient : AuthorizedClient
-    const account = () => this[kAccount]()
-    this.#client = new Client(() => account().provider.config, this.#transport, () => account().tokens, this.#hooks)
+    this.#client = new Client(this, this.#transport, this.#hooks)
     return this.#client
   }
 }

@@ -1,13 +1,13 @@
 import type { Dispatcher } from 'undici'
 import { ApiUnavailableError, InvalidOptionsError, InvalidResponseError, OAuthError } from '../errors.ts'
 import { asResponseData, type BufferedResponse, readWhole, type ResponseData } from '../http/response.ts'
-import type { Transport, TransportRequest } from '../http/transport.ts'
+import { targetOf, type Transport, type TransportRequest } from '../http/transport.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
 import { appendQuery, type RequestParameters, setParameters } from '../oauth/urls.ts'
 import type { ProviderConfig } from '../providers/config.ts'
 import type { ProviderHooks } from '../providers/options.ts'
 import { combineHooks } from '../providers/presets/hooks.ts'
-import type { TokenSnapshot, TokenSource } from '../tokens/token-source.ts'
+import type { TokenSource } from '../tokens/token-source.ts'
 import { printable } from '../util/redact.ts'
 import { checkCallOptions } from './call-options.ts'
 import { type CallSender, OAuthCall } from './call.ts'
@@ -43,26 +43,33 @@ export interface CallOptions extends Omit<
 
 const MAX_RESPONSE_SIZE = 16 * 1024 * 1024
 
+/** Whose calls they are. */
+export interface CallAccount {
+  provider: { readonly config: ProviderConfig }
+  tokens: TokenSource
+}
+
+export const kAccount = Symbol('fastify-oauth-session.account')
+
+/** Says whose calls they are. */
+export interface AccountHolder {
+  /** The account as of now; called once for each call. @throws FST_OAUTH_LOGIN_REQUIRED */
+  [kAccount] (): CallAccount
+}
+
 /**
  * An HTTP client that is authorized as one account: checks the URL of each call, adds the token, and sends the call
  * again with a newer token after a 401.
  */
 export class AuthorizedClient {
-  /** Called for each call, not before; may throw FST_OAUTH_LOGIN_REQUIRED. */
-  readonly config: () => ProviderConfig
+  readonly holder: AccountHolder
   readonly transport: Transport
-  /** Called for each call that has the token; may throw FST_OAUTH_LOGIN_REQUIRED. */
-  readonly source: () => TokenSource
   /** Run after the provider's own. */
   readonly hooks: ProviderHooks | undefined
 
-  constructor (
-    config: ProviderConfig | (() => ProviderConfig), transport: Transport, source: () => TokenSource,
-    hooks?: ProviderHooks
-  ) {
-    this.config = typeof config === 'function' ? config : () => config
+  constructor (holder: AccountHolder, transport: Transport, hooks?: ProviderHooks) {
+    this.holder = holder
     this.transport = transport
-    this.source = source
     this.hooks = hooks
   }
 
@@ -76,8 +83,26 @@ export class AuthorizedClient {
    * @param url relative to the first resource server, or absolute below any of them
    */
   call (method: string | undefined, url: string | URL, options?: CallOptions): OAuthCall {
-    return new OAuthCall(new AuthorizedCall(this, method, url, options ?? undefined))
+    return new OAuthCall(new AuthorizedCall(this, method, url, options ?? NO_OPTIONS))
   }
+}
+
+/** How the response of a call is read. */
+interface Reading<T> {
+  send (transport: Transport, request: TransportRequest, limit: number): Promise<T>
+  /** Frees the connection of a response that may not be the last one. */
+  free (response: T, limit: number): Promise<T>
+}
+
+const AS_STREAM: Reading<ResponseData> = {
+  send: (transport, request) => transport.stream(request),
+  // Until it is read it holds its connection, perhaps the only one.
+  free: async (response, limit) => asResponseData(await readWhole(response, limit))
+}
+
+const WHOLE: Reading<BufferedResponse> = {
+  send: (transport, request, limit) => transport.buffered(request, { limit, pool: 'api' }),
+  free: async response => response
 }
 
 /** One call, sent as a stream or read whole; again after a 401. */
@@ -85,16 +110,16 @@ class AuthorizedCall implements CallSender {
   readonly #client: AuthorizedClient
   readonly #method: string | undefined
   readonly #url: string | URL
-  readonly #options: CallOptions | undefined
+  readonly #options: CallOptions
+  /** Whether it can be sent again after a 401. */
+  #replayable = true
   /** Whether undici has the request: what fails then is the transport, not a hook or an option. */
   #isSent = false
-  #sent: Pick<TransportRequest, 'method' | 'url'> | undefined
+  #sent: TransportRequest | undefined
   provider = ''
   secret: string | undefined
 
-  constructor (
-    client: AuthorizedClient, method: string | undefined, url: string | URL, options: CallOptions | undefined
-  ) {
+  constructor (client: AuthorizedClient, method: string | undefined, url: string | URL, options: CallOptions) {
     this.#client = client
     this.#method = method
     this.#url = url
@@ -102,21 +127,11 @@ class AuthorizedCall implements CallSender {
   }
 
   stream (): Promise<ResponseData> {
-    const { transport } = this.#client
-    return this.#send(request => transport.stream(request), async (refused) => {
-      // Read first: until then it holds its connection, perhaps the only one.
-      const whole = await readWhole(refused, this.#limit)
-      return () => asResponseData(whole)
-    })
+    return this.#send(AS_STREAM)
   }
 
   buffered (accept?: string): Promise<BufferedResponse> {
-    const { transport } = this.#client
-    const reading = { limit: this.#limit, pool: 'api' } as const
-    return this.#send((request) => {
-      if (accept !== undefined) request.headers.accept ??= accept
-      return transport.buffered(request, reading)
-    }, refused => () => refused)
+    return this.#send(WHOLE, accept)
   }
 
   parse (text: string): unknown {
@@ -135,47 +150,48 @@ class AuthorizedCall implements CallSender {
   /** Method and path of what was sent last; the query is left out, it may hold the token. */
   get target (): string {
     if (this.#sent === undefined) return ''
-    const { method, url: { pathname } } = this.#sent
-    return printable(`${method} ${this.#redacted(pathname)}`)
+    const { method, path } = this.#sent
+    return printable(`${method} ${this.#redacted(path.split('?', 1)[0]!)}`)
   }
 
   #redacted (text: string): string {
     return this.secret === undefined || this.secret === '' ? text : text.replaceAll(this.secret, '[redacted]')
   }
 
-  get #limit (): number { return this.#options?.maxResponseSize ?? MAX_RESPONSE_SIZE }
+  get #limit (): number { return this.#options.maxResponseSize ?? MAX_RESPONSE_SIZE }
 
-  /**
-   * @param transmit hands the request to undici
-   * @param free reads a refused response, so that its connection is free, and returns what gives it to the caller
-   */
-  async #send<T extends ResponseData | BufferedResponse> (
-    transmit: (request: TransportRequest) => Promise<T>, free: (refused: T) => (() => T) | Promise<() => T>
-  ): Promise<T> {
-    const { body, signal, withholdToken } = this.#options ?? NO_OPTIONS
+  // Up to the first response, nothing is awaited that is there already: undici has the request at once.
+  async #send<T extends ResponseData | BufferedResponse> (reading: Reading<T>, accept?: string): Promise<T> {
+    const { body, signal, withholdToken } = this.#options
     try {
       signal?.throwIfAborted?.()
-      const config = this.#client.config()
+      const account = this.#client.holder[kAccount]()
+      const { config } = account.provider
       this.provider = config.name
       const preparing = this.#prepare(config)
-      const { request, replayable } = preparing instanceof Promise ? await preparing : preparing
-      const source = withholdToken === true ? NO_TOKEN_SOURCE : this.#client.source()
+      const request = preparing instanceof Promise ? await preparing : preparing
+      if (accept !== undefined) request.headers.accept ??= accept
 
-      const current = source.current(replayable)
+      const source = withholdToken === true ? NO_TOKEN_SOURCE : account.tokens
+      const current = source.current(this.#replayable)
       let snapshot = current instanceof Promise ? await unlessAborted(current, signal) : current
       for (let sends = 1; ; sends++) {
-        const response = await this.#transmit(request, snapshot, config, transmit)
+        const placing = this.#place(request, snapshot.tokens, config)
+        this.#sent = placing instanceof Promise ? await placing : placing
+        this.secret = snapshot.tokens.accessToken
+        this.#isSent = true
+        const response = await reading.send(this.#client.transport, this.#sent, this.#limit)
         if (response.statusCode !== 401) {
           source.accepted(snapshot)
           return response
         }
-        if (!replayable || sends === MAX_SENDS || isInsufficientScope(response.headers)) return response
+        if (!this.#replayable || sends === MAX_SENDS || isInsufficientScope(response.headers)) return response
 
         // The token was revoked, it expired earlier than it said, or it was replaced while the call was on its way.
-        const giveBack = await free(response)
+        const refused = await reading.free(response, this.#limit)
         this.#isSent = false
         const newer = await unlessAborted(source.renew(snapshot), signal)
-        if (newer === undefined) return giveBack()
+        if (newer === undefined) return refused
         snapshot = newer
       }
     } catch (error) {
@@ -184,76 +200,66 @@ class AuthorizedCall implements CallSender {
     }
   }
 
-  #prepare (config: ProviderConfig): Prepared | Promise<Prepared> {
+  #prepare (config: ProviderConfig): TransportRequest | Promise<TransportRequest> {
     const options = this.#options
-    if (options === undefined) {
-      return {
-        request: { url: resolveResourceUrl(this.#url, config), method: this.#method ?? 'GET', headers: {} },
-        replayable: true
-      }
+    if (options === NO_OPTIONS) {
+      const { origin, path } = resolveResourceUrl(this.#url, config)
+      return { origin, path, method: this.#method ?? 'GET', headers: {} }
     }
     checkCallOptions(options, this.#method, config.name)
     const { json, body, headers, method, signal, query, withholdToken, maxResponseSize: _ours, ...rest } = options
-    const url = withholdToken === true ? resolveUrl(this.#url, config) : resolveResourceUrl(this.#url, config)
-    if (query !== undefined && query !== null) {
-      url.search = appendQuery(url.search, setParameters(new URLSearchParams(), query as RequestParameters))
-    }
-    const finish = (prepared: PreparedBody): Prepared => ({
-      request: {
-        url,
+    const { origin, path } = withholdToken === true
+      ? targetOf(resolveUrl(this.#url, config))
+      : resolveResourceUrl(this.#url, config)
+    const hasQuery = query !== undefined && query !== null
+    const finish = (prepared: PreparedBody): TransportRequest => {
+      this.#replayable = prepared.replayable
+      return {
+        origin,
+        path: hasQuery ? appendQuery(path, setParameters(new URLSearchParams(), query as RequestParameters)) : path,
         method: this.#method ?? method?.toUpperCase() ?? 'GET',
         headers: headersOf(headers, prepared, withholdToken),
         body: prepared.body,
         signal: signal ?? undefined,
         options: rest
-      },
-      replayable: prepared.replayable
-    })
+      }
+    }
     const preparing = prepareBody(body, json)
     return preparing instanceof Promise ? preparing.then(finish) : finish(preparing)
   }
 
-  #transmit<T>(
-    request: TransportRequest, { tokens }: TokenSnapshot, config: ProviderConfig,
-    transmit: (request: TransportRequest) => Promise<T>
-  ): Promise<T> {
+  /** Puts the token into the request, and runs the hook for it. */
+  #place (
+    request: TransportRequest, tokens: TokenSet, config: ProviderConfig
+  ): TransportRequest | Promise<TransportRequest> {
     // A hook may add a secret header that is meant for the servers that get the token.
-    if (tokens === NO_TOKENS) return this.#handOver(request, tokens, transmit)
+    if (tokens === NO_TOKENS) return request
     const { protectedRequest } = combineHooks(config.hooks, this.#client.hooks)
     const placed = placeToken(request, tokens, config)
-    if (protectedRequest === undefined) return this.#handOver(placed, tokens, transmit)
-    return this.#runHook(protectedRequest, placed, config).then(changed => this.#handOver(changed, tokens, transmit))
-  }
-
-  #handOver<T>(
-    request: TransportRequest, { accessToken }: TokenSet, transmit: (request: TransportRequest) => Promise<T>
-  ): Promise<T> {
-    this.secret = accessToken
-    this.#sent = request
-    this.#isSent = true
-    return transmit(request)
+    return protectedRequest === undefined ? placed : this.#runHook(protectedRequest, placed, config)
   }
 
   // The hook may change the URL: it is checked again.
   async #runHook (
     hook: NonNullable<ProviderHooks['protectedRequest']>, request: TransportRequest, config: ProviderConfig
   ): Promise<TransportRequest> {
-    const { url, method, headers, body } = request
-    const hooked = { url: new URL(url), method, headers: { ...headers }, body: body as unknown }
+    const { origin, path, method, headers, body } = request
+    const hooked = { url: new URL(origin + path), method, headers: { ...headers }, body: body as unknown }
     await hook(hooked)
     if (hooked.body !== body) {
       const { body: changed, contentType } = await prepareBody(hooked.body as CallBody, undefined)
       hooked.body = changed
       if (contentType !== undefined) hooked.headers['content-type'] ??= contentType
     }
-    assertResourceUrl(hooked.url, config)
-    return { ...request, ...hooked, body: hooked.body as TransportRequest['body'] }
+    const { url, ...changed } = hooked
+    assertResourceUrl(url, config)
+    return { ...request, ...changed, ...targetOf(url), body: hooked.body as TransportRequest['body'] }
   }
 
   /** The error for the caller: the signal's reason where it has ended the call, else a typed one without any secret. */
   #asError (error: unknown): unknown {
     const { provider } = this
-    const { signal, body } = this.#options ?? NO_OPTIONS
+    const { signal, body } = this.#options
     if (signal?.aborted === true) return signal.reason
     if (error instanceof InvalidResponseError && error.provider === undefined) {
       return new InvalidResponseError(
@@ -279,11 +285,6 @@ class AuthorizedCall implements CallSender {
       provider, reason: code.endsWith('_TIMEOUT') ? 'timeout' : 'no_answer', cause: { name, code, message }
     })
   }
-}
-
-interface Prepared {
-  request: TransportRequest
-  replayable: boolean
 }
 
 const NO_OPTIONS: CallOptions = {}

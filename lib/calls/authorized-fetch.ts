@@ -2,9 +2,9 @@ import { Readable } from 'node:stream'
 import { ApiUnavailableError, InsecureTransportError, InvalidResponseError, OriginNotAllowedError } from '../errors.ts'
 import { CODINGS, decodeStream } from '../http/content-coding.ts'
 import type { ResponseData } from '../http/response.ts'
-import type { Transport } from '../http/transport.ts'
+import { targetOf, type Transport } from '../http/transport.ts'
 import type { ProviderConfig } from '../providers/config.ts'
-import type { AuthorizedClient } from './authorized-client.ts'
+import { type AuthorizedClient, kAccount } from './authorized-client.ts'
 import { checkFetchInit } from './call-options.ts'
 import { leadsInside } from './network-zone.ts'
 import { type CallBody, copyHeaders, prepareBody, type PreparedBody } from './request-body.ts'
@@ -34,9 +34,10 @@ interface FetchRequest {
  * in a browser, the response has no `Set-Cookie` header: a handler that returns it must not pass it on.
  */
 export async function authorizedFetch (
-  { client, transport, provider }: { client: AuthorizedClient, transport: Transport, provider: ProviderConfig },
-  ...[input, init]: Parameters<typeof globalThis.fetch>
+  client: AuthorizedClient, ...[input, init]: Parameters<typeof globalThis.fetch>
 ): Promise<Response> {
+  const { holder, transport } = client
+  const provider = holder[kAccount]().provider.config
   let request = await readRequest(input, init ?? {}, provider)
   let trusted = true
   for (let hops = 0; ; hops++) {
@@ -50,7 +51,7 @@ export async function authorizedFetch (
     await answer.body.dump().catch(() => {})
     if (request.redirect === 'error') throw new TypeError('fetch failed: the API redirects, and redirect is "error"')
     if (hops === MAX_REDIRECTS) throw new TypeError(`fetch failed: more than ${MAX_REDIRECTS} redirects`)
-    const to = targetOf(location, from, provider)
+    const to = redirectTarget(location, from, provider)
     assertTransport(to, provider)
     // Once outside, the way back in does not bring the token back: the other side chose where it leads.
     trusted &&= isResourceUrl(to, provider)
@@ -69,7 +70,7 @@ async function sendAnonymous (
   transport: Transport, { url, method, headers, body, signal }: FetchRequest, { name: provider }: ProviderConfig
 ): Promise<ResponseData> {
   try {
-    return await transport.stream({ url: url as URL, method, headers, body: body.body, signal })
+    return await transport.stream({ ...targetOf(url as URL), method, headers, body: body.body, signal })
   } catch (cause) {
     if (signal?.aborted === true) throw signal.reason
     throw new ApiUnavailableError(
@@ -128,7 +129,7 @@ function redirectOf ({ statusCode, headers }: ResponseData): string | undefined 
   return [301, 302, 303, 307, 308].includes(statusCode) && typeof location === 'string' ? location : undefined
 }
 
-function targetOf (location: string, from: URL, { tokenPlacement }: ProviderConfig): URL {
+function redirectTarget (location: string, from: URL, { tokenPlacement }: ProviderConfig): URL {
   if (!URL.canParse(location, from.href)) {
     throw new TypeError('fetch failed: the API redirects to something that is no URL')
   }

@@ -37,8 +37,10 @@ const HINTS: Record<string, string> = {
 
 const isObject = (value: unknown): value is object => typeof value === 'object'
 
+type Shape = [fits: (value: unknown) => boolean, wanted: string]
+const ANY_SHAPE: Shape = [() => true, '']
 /** Options that would be ignored, or fail with an unclear error, in another shape. */
-const SHAPES: Record<string, [fits: (value: unknown) => boolean, wanted: string]> = {
+const SHAPES: Record<string, Shape> = {
   query: [
     value => value instanceof URLSearchParams || (isObject(value) && !isBody(value)),
     'an object of parameters, or URLSearchParams'
@@ -61,22 +63,21 @@ export function checkCallOptions (options: CallOptions, verb: string | undefined
     )
   }
   for (const name in options) {
-    if (options[name as keyof CallOptions] === undefined) continue
+    const value: unknown = options[name as keyof CallOptions]
+    if (value === undefined) continue
     if (REFUSED.includes(name)) {
-      if (!options[name as keyof CallOptions]) continue
+      if (!value) continue
       throw new InvalidOptionsError(`a call cannot have the option "${name}": where it goes is checked by its URL`, {
         provider
       })
     }
     if (!KNOWN.includes(name)) throw unknownOption('a call', name, provider)
-  }
-  const { method } = options
-  for (const [name, [fits, wanted]] of Object.entries(SHAPES)) {
-    const value: unknown = options[name as keyof CallOptions]
-    if (value === undefined || value === null || fits(value)) continue
+    const [fits, wanted] = Object.hasOwn(SHAPES, name) ? SHAPES[name]! : ANY_SHAPE
+    if (value === null || fits(value)) continue
     const message = `the option "${name}" of a call is ${kindOf(value)}; write ${wanted}`
     throw new InvalidOptionsError(message, { provider, reason: 'invalid_option' })
   }
+  const { method } = options
   if (verb !== undefined && method !== undefined && String(method).toUpperCase() !== verb) {
     throw new InvalidOptionsError(`a call by ${verb.toLowerCase()}() cannot have the option "method"; use request()`, {
       provider

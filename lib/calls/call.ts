@@ -1,6 +1,6 @@
 import { InvalidResponseError, ResponseStatusError } from '../errors.ts'
 import {
-  asResponseData, type BufferedResponse, guardResponseData, notSerializable, type ResponseData
+  asResponseData, type BufferedResponse, GuardedResponseData, notSerializable, type ResponseData
 } from '../http/response.ts'
 import { excerptOf } from '../oauth/token-response.ts'
 
@@ -114,9 +114,11 @@ export class OAuthCall extends Promise<ResponseData> {
     }
   }
 
-  #success ({ statusCode, headers, body }: BufferedResponse): Buffer {
+  #success (answer: BufferedResponse): Buffer {
+    const { statusCode, body } = answer
     if (statusCode >= 200 && statusCode < 300) return body
     const { provider, target, secret } = this.#sender
+    const { headers } = answer
     throw new ResponseStatusError(`an API of provider "${provider}" answered ${statusCode} to ${target}`, {
       provider,
       responseStatus: statusCode,
@@ -141,7 +143,7 @@ export class OAuthCall extends Promise<ResponseData> {
     this.#streamed = this.#sender.stream()
     this.#streamed.then((data) => {
       if (!this.#awaited && this.#buffered === undefined) unreadResponses.register(this, data.body, this)
-      this.#resolve(guardResponseData(data))
+      this.#resolve(new GuardedResponseData(data))
     }, (error: unknown) => {
       super.then(undefined, nothing)
       this.#reject(error)
@@ -150,7 +152,7 @@ export class OAuthCall extends Promise<ResponseData> {
 
   // The response is read whole, and the call is awaited as well: it resolves to a ResponseData of what was read.
   #share (buffered: Promise<BufferedResponse>): void {
-    buffered.then(answer => this.#resolve(guardResponseData(asResponseData(answer))), this.#reject)
+    buffered.then(answer => this.#resolve(new GuardedResponseData(asResponseData(answer))), this.#reject)
   }
 }
 

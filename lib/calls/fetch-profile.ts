@@ -7,7 +7,7 @@ import type { ProfileCall } from '../providers/options.ts'
 import type { TokenSource } from '../tokens/token-source.ts'
 import { redact, secretsIn } from '../util/redact.ts'
 import { withTimeout } from '../util/timeout.ts'
-import { AuthorizedClient, type CallOptions } from './authorized-client.ts'
+import { AuthorizedClient, type CallOptions, kAccount } from './authorized-client.ts'
 
 /**
  * Bytes that one call for the profile reads at most by default: as many as a response of the provider may have.
@@ -55,7 +55,9 @@ function profileCall (
     accepted: () => {}
   }
   const clientWith = (tokenPlacement: ProviderConfig['tokenPlacement']) =>
-    new ProfileClient({ ...config, tokenPlacement, userinfoResource }, transport, () => source)
+    new ProfileClient({
+      [kAccount]: () => ({ provider: { config: { ...config, tokenPlacement, userinfoResource } }, tokens: source })
+    }, transport)
   const client = clientWith(config.tokenPlacement)
   // A request carries the token in one way only (RFC 6750, section 2).
   const withTokenInQuery = clientWith('query')

@@ -1,4 +1,5 @@
 import { InsecureTransportError, type OAuthError, OriginNotAllowedError } from '../errors.ts'
+import { type RequestTarget, targetOf } from '../http/transport.ts'
 import { isSecureUrl } from '../oauth/urls.ts'
 import type { ProviderConfig } from '../providers/config.ts'
 
@@ -12,20 +13,27 @@ const ENCODED_SEPARATOR = /%(?:25)*(?:2f|5c)/i
 // `%2F` at the edge of a segment, or beside another, decodes to an empty segment, which servers read differently.
 const SLASH_AT_EDGE = /(?:^|\/|%2f)%2f|%2f(?:\/|$)/i
 // Names, slashes and a plain query are parsed the same everywhere.
-const PLAIN = /^\w[\w/-]*(?:\?[\w=&%+,.:@/-]*)?$/
+const PLAIN = /^\w[\w/-]*(?:\?[\w=&%+,.:@/-]+)?$/
 
 /**
  * Resolves a handler's URL against the first resource server, and refuses one that the token must not be sent to.
  * @throws FST_OAUTH_ORIGIN_NOT_ALLOWED, FST_OAUTH_INSECURE_TRANSPORT
  */
-export function resolveResourceUrl (input: string | URL, config: ProviderConfig): URL {
-  const base = config.resourceServers[0]
-  if (base !== undefined && typeof input === 'string' && PLAIN.test(input)) return new URL(base.href + input)
+export function resolveResourceUrl (input: string | URL, config: ProviderConfig): RequestTarget {
+  if (typeof input === 'string') {
+    const [first] = config.resourceBases
+    if (first !== undefined && PLAIN.test(input)) return { origin: first.origin, path: first.path + input }
+    // A plain path below a base is covered by it, and need not be parsed either.
+    for (const { href, origin, path } of config.resourceBases) {
+      const rest = input.startsWith(href) ? input.slice(href.length) : ''
+      if (PLAIN.test(rest)) return { origin, path: path + rest }
+    }
+  }
   const url = resolveUrl(input, config)
   if (!isResourceUrl(url, config, true)) {
     throw notCovered(url, config, typeof input === 'string' && input.startsWith('/'))
   }
-  return url
+  return targetOf(url)
 }
 
 /**

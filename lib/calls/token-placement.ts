@@ -6,7 +6,7 @@ import type { ProviderConfig } from '../providers/config.ts'
 
 /**
  * Puts the token into a request (RFC 6750, section 2), as the provider's `tokenPlacement` says.
- * @param request with the URL as the caller passed it, which is not changed
+ * @param request with the path as the caller passed it, which is not changed
  * @throws FST_OAUTH_UNSUPPORTED_TOKEN_TYPE, FST_OAUTH_INVALID_OPTIONS
  */
 export function placeToken (
@@ -18,11 +18,12 @@ export function placeToken (
     return request
   }
   if (tokenPlacement === 'query') {
+    const { path } = request
+    const query = path.indexOf('?')
     // A token of the caller's own stays.
-    if (request.url.searchParams.has('access_token')) return request
-    const url = new URL(request.url)
-    url.search += `${url.search === '' ? '' : '&'}access_token=${encodeURIComponent(tokens.accessToken)}`
-    return { ...request, url }
+    if (query >= 0 && new URLSearchParams(path.slice(query)).has('access_token')) return request
+    const separator = query < 0 ? '?' : '&'
+    return { ...request, path: `${path}${separator}access_token=${encodeURIComponent(tokens.accessToken)}` }
   }
   return { ...request, body: bodyWithToken(request, tokens.accessToken, name) }
 }

@@ -7,9 +7,9 @@ export type ResponseData = Dispatcher.ResponseData
 
 /** A response that was read whole and decompressed. */
 export interface BufferedResponse {
-  statusCode: number
-  headers: Record<string, string | string[] | undefined>
-  body: Buffer
+  readonly statusCode: number
+  readonly headers: Record<string, string | string[] | undefined>
+  readonly body: Buffer
 }
 
 /**
@@ -35,12 +35,19 @@ export async function readWhole (
   return await decoded({ statusCode, headers, body: Buffer.concat(chunks) }, limit)
 }
 
-/** A response without its content codings, in body and headers. */
-export async function decoded (answer: BufferedResponse, limit: number): Promise<BufferedResponse> {
+/** A response without its content codings, in body and headers; the same one where it has none. */
+export function decoded (answer: BufferedResponse, limit: number): BufferedResponse | Promise<BufferedResponse> {
+  const { statusCode, body } = answer
   const { 'content-encoding': encoding, 'content-length': _packed, ...headers } = answer.headers
-  if (encoding === undefined || answer.body.length === 0) return answer
+  if (encoding === undefined || body.length === 0) return answer
+  return decode({ statusCode, headers, body }, encoding, limit)
+}
+
+async function decode (
+  { statusCode, headers, body }: BufferedResponse, encoding: string | string[], limit: number
+): Promise<BufferedResponse> {
   const { decodeBody } = await import('./content-coding.ts')
-  return { statusCode: answer.statusCode, headers, body: await decodeBody(answer.body, encoding, limit) }
+  return { statusCode, headers, body: await decodeBody(body, encoding, limit) }
 }
 
 /** A response that was read whole, in the shape of undici's `ResponseData`. */
@@ -70,17 +77,34 @@ export function asResponseData ({ statusCode, headers, body }: BufferedResponse)
 }
 
 /**
- * Keeps a response from being serialized: `return request.oauth.get(…)` would send the API's headers and undici's
- * internals to the browser.
+ * A response as undici has it, which cannot be serialized: `return request.oauth.get(…)` would send the API's headers
+ * and undici's internals to the browser.
  */
-export function guardResponseData (data: ResponseData): ResponseData {
-  return Object.defineProperty(data, 'toJSON', { value: refuseSerialization, configurable: true, writable: true })
-}
+export class GuardedResponseData implements ResponseData {
+  readonly statusCode: number
+  readonly statusText: string
+  readonly headers: ResponseData['headers']
+  readonly body: ResponseData['body']
+  readonly trailers: ResponseData['trailers']
+  readonly opaque: ResponseData['opaque']
+  readonly context: ResponseData['context']
 
-function refuseSerialization (this: ResponseData): never {
-  // It will not be read: its connection must be free.
-  this.body.on('error', () => {}).destroy()
-  throw notSerializable("the ResponseData of a call (the API's headers and a stream)")
+  constructor ({ statusCode, statusText, headers, body, trailers, opaque, context }: ResponseData) {
+    this.statusCode = statusCode
+    this.statusText = statusText
+    this.headers = headers
+    this.body = body
+    this.trailers = trailers
+    this.opaque = opaque
+    this.context = context
+  }
+
+  /** @throws FST_OAUTH_INVALID_OPTIONS */
+  toJSON (): never {
+    // It will not be read: its connection must be free.
+    this.body.on('error', () => {}).destroy()
+    throw notSerializable("the ResponseData of a call (the API's headers and a stream)")
+  }
 }
 
 /** The error for what a handler must not return. */

@@ -1,11 +1,23 @@
-import type { Agent, Dispatcher } from 'undici'
+import type * as Undici from 'undici'
+import type { Dispatcher } from 'undici'
 import { InvalidResponseError } from '../errors.ts'
 import { type BufferedResponse, decoded, type ResponseData } from './response.ts'
 import { tooLarge } from './too-large.ts'
 
-/** One request as it goes to undici: always a parsed URL, redirects always off. */
-export interface TransportRequest {
-  url: URL
+/** Where a request goes. */
+export interface RequestTarget {
+  origin: string
+  /** With the query. */
+  path: string
+}
+
+/** Where a request to a URL goes. */
+export function targetOf ({ origin, pathname, search }: URL): RequestTarget {
+  return { origin, path: pathname + search }
+}
+
+/** One request as it goes to undici, redirects always off. */
+export interface TransportRequest extends RequestTarget {
   method: string
   headers: Record<string, string | string[] | undefined>
   body?: Dispatcher.DispatchOptions['body'] | undefined
@@ -21,14 +33,18 @@ const CONNECTIONS = 256
 /** Some APIs refuse a request without a user agent (api.github.com), and undici sends none. */
 const USER_AGENT = 'fastify-oauth-session'
 
+const CONTENT_ENCODING = 'content-encoding'
+const NO_BODY = Buffer.alloc(0)
+
 /** Requests to providers have connections of their own and never wait behind API calls. */
 type Pool = 'api' | 'provider'
 
 /** The only file that calls undici, which is imported at the first call: the start of an app does not wait for it. */
 export class Transport {
   readonly #given: Dispatcher | undefined
-  #api: Agent | undefined
-  #provider: Agent | undefined
+  #undici: typeof Undici | undefined
+  #api: Undici.Agent | undefined
+  #provider: Undici.Agent | undefined
   #closed = false
 
   /** @param dispatcher the app's own; it stays open when the app closes */
@@ -37,9 +53,10 @@ export class Transport {
   }
 
   /** Sends an API call; the body of the response is a stream. */
-  async stream (request: TransportRequest): Promise<ResponseData> {
-    const dispatcher = this.#ready('api') ?? await this.#open('api')
-    return await dispatcher.request({ ...dispatchOptions(request), signal: request.signal ?? null })
+  stream (request: TransportRequest): Promise<ResponseData> {
+    const dispatcher = this.#ready('api')
+    if (dispatcher === undefined) return this.#open('api').then(() => this.stream(request))
+    return dispatcher.request(dispatchOptions(request, request.signal))
   }
 
   /**
@@ -55,12 +72,14 @@ export class Transport {
     const dispatcher = this.#ready(pool)
     if (dispatcher === undefined) return this.#open(pool).then(() => this.buffered(request, options))
     return new Promise<BufferedResponse>((resolve, reject) => {
-      const handler = new BufferingHandler(resolve, reject, limit, request.beforeSend)
-      if (request.signal !== undefined || timeoutMs !== undefined) handler.endWith(request.signal, timeoutMs)
+      const collector = this.#given === undefined
+        ? new NativeCollector(resolve, reject, limit, request.beforeSend, this.#undici!.util.parseHeaders)
+        : new PortableCollector(resolve, reject, limit, request.beforeSend)
+      if (request.signal !== undefined || timeoutMs !== undefined) collector.endWith(request.signal, timeoutMs)
       try {
-        dispatcher.dispatch(dispatchOptions(request), handler)
+        dispatcher.dispatch(dispatchOptions(request), collector)
       } catch (error) {
-        handler.fail(error)
+        collector.fail(error)
       }
     })
   }
@@ -75,27 +94,30 @@ export class Transport {
     return this.#given ?? (pool === 'api' ? this.#api : this.#provider)
   }
 
-  async #open (pool: Pool): Promise<Dispatcher> {
-    const { Agent } = await import('undici')
+  async #open (pool: Pool): Promise<void> {
+    this.#undici ??= await import('undici')
     if (this.#closed) {
       throw new InvalidResponseError('the app has closed; no further call is sent', { reason: 'closed' })
     }
+    const { Agent } = this.#undici
     if (pool === 'provider') this.#provider ??= new Agent({ connections: CONNECTIONS })
     else this.#api ??= new Agent({ connections: CONNECTIONS })
-    return this.#ready(pool)!
   }
 }
 
 type DispatchOptions = Dispatcher.RequestOptions & { maxRedirections: 0 }
 
-function dispatchOptions ({ url, method, headers, body, options }: TransportRequest): DispatchOptions {
+function dispatchOptions (
+  { origin, path, method, headers, body = null, options }: TransportRequest, signal: AbortSignal | null = null
+): DispatchOptions {
   headers['user-agent'] ??= USER_AGENT
   const dispatched: DispatchOptions = {
-    origin: url.origin,
-    path: url.pathname + url.search,
+    origin,
+    path,
     method: method as Dispatcher.HttpMethod,
     headers,
-    body: body ?? null,
+    body,
+    signal,
     // Switches off undici's redirect interceptor in a dispatcher of the app's: it would send the token, or the secret
     // of a token request, wherever a server points.
     maxRedirections: 0
@@ -104,18 +126,18 @@ function dispatchOptions ({ url, method, headers, body, options }: TransportRequ
 }
 
 /** Collects one response. */
-class BufferingHandler implements Dispatcher.DispatchHandler {
+abstract class Collector {
   readonly #resolve: (answer: BufferedResponse | Promise<BufferedResponse>) => void
   readonly #reject: (error: unknown) => void
   readonly #limit: number
-  readonly #chunks: Buffer[] = []
-  #controller: Dispatcher.DispatchController | undefined
+  readonly #beforeSend: (() => void) | undefined
+  #abort: ((reason: Error) => void) | undefined
   #size = 0
-  #statusCode = 0
-  #headers: BufferedResponse['headers'] = {}
+  /** What came so far. Most responses are one chunk, which is not copied. */
+  #first: Buffer | undefined
+  #others: Buffer[] | undefined
   #done = false
   #release: (() => void) | undefined
-  readonly #beforeSend: (() => void) | undefined
 
   constructor (
     resolve: (answer: BufferedResponse | Promise<BufferedResponse>) => void, reject: (error: unknown) => void,
@@ -126,6 +148,11 @@ class BufferingHandler implements Dispatcher.DispatchHandler {
     this.#limit = limit
     this.#beforeSend = beforeSend
   }
+
+  /** The response, once its body is there. */
+  protected abstract response (body: Buffer): BufferedResponse | Promise<BufferedResponse>
+
+  protected get limit (): number { return this.#limit }
 
   /** Ends the exchange when the signal or the time says so. */
   endWith (signal: AbortSignal | undefined, timeoutMs: number | undefined): void {
@@ -142,9 +169,10 @@ class BufferingHandler implements Dispatcher.DispatchHandler {
     if (signal?.aborted === true) abort()
   }
 
-  onRequestStart (controller: Dispatcher.DispatchController): void {
-    this.#controller = controller
-    if (this.#done) return controller.abort(new Error('the call is over'))
+  /** A connection is ready, and the request is about to be written. */
+  protected begin (abort: (reason: Error) => void): void {
+    this.#abort = abort
+    if (this.#done) return abort(new Error('the call is over'))
     try {
       this.#beforeSend?.()
     } catch (error) {
@@ -152,38 +180,24 @@ class BufferingHandler implements Dispatcher.DispatchHandler {
     }
   }
 
-  onResponseStart (
-    _controller: Dispatcher.DispatchController, statusCode: number, headers: BufferedResponse['headers']
-  ): void {
-    this.#statusCode = statusCode
-    this.#headers = headers
-  }
-
-  onResponseData (_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  protected add (chunk: Buffer): void {
     this.#size += chunk.length
     if (this.#size > this.#limit) this.fail(tooLarge(this.#limit))
-    else this.#chunks.push(chunk)
+    else if (this.#first === undefined) this.#first = chunk
+    else (this.#others ??= []).push(chunk)
   }
 
-  onResponseEnd (): void {
+  protected end (): void {
     if (!this.#finish()) return
-    const chunks = this.#chunks
-    const answer = {
-      statusCode: this.#statusCode,
-      headers: this.#headers,
-      body: chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
-    }
-    this.#resolve(answer.headers['content-encoding'] === undefined ? answer : decoded(answer, this.#limit))
+    const first = this.#first ?? NO_BODY
+    this.#resolve(this.response(this.#others === undefined ? first : Buffer.concat([first, ...this.#others])))
   }
 
-  onResponseError (_controller: unknown, error: Error): void {
-    if (this.#finish()) this.#reject(error)
-  }
-
+  /** Ends the exchange with an error, unless it is over. */
   fail (error: unknown): void {
     if (!this.#finish()) return
     this.#reject(error)
-    this.#controller?.abort(error instanceof Error ? error : new Error('aborted'))
+    this.#abort?.(error instanceof Error ? error : new Error('aborted'))
   }
 
   #finish (): boolean {
@@ -191,5 +205,98 @@ class BufferingHandler implements Dispatcher.DispatchHandler {
     this.#done = true
     this.#release?.()
     return true
+  }
+}
+
+/** With the handler API of undici 7 and 8: for a dispatcher of the app's. */
+class PortableCollector extends Collector implements Dispatcher.DispatchHandler {
+  #statusCode = 0
+  #headers: BufferedResponse['headers'] = {}
+
+  onRequestStart (controller: Dispatcher.DispatchController): void {
+    this.begin(reason => controller.abort(reason))
+  }
+
+  onResponseStart (_controller: unknown, statusCode: number, headers: BufferedResponse['headers']): void {
+    this.#statusCode = statusCode
+    this.#headers = headers
+  }
+
+  onResponseData (_controller: unknown, chunk: Buffer): void { this.add(chunk) }
+  onResponseEnd (): void { this.end() }
+  onResponseError (_controller: unknown, error: Error): void { this.fail(error) }
+
+  protected override response (body: Buffer): BufferedResponse | Promise<BufferedResponse> {
+    return decoded({ statusCode: this.#statusCode, headers: this.#headers, body }, this.limit)
+  }
+}
+
+type ParseHeaders = typeof Undici.util.parseHeaders
+
+/**
+ * With the handler API that undici 7 itself dispatches: it wraps a handler of the other one, and parses all headers for
+ * it, which most calls never look at. For the Agents of this transport.
+ */
+class NativeCollector extends Collector implements Dispatcher.DispatchHandler {
+  readonly #parseHeaders: ParseHeaders
+  #statusCode = 0
+  #rawHeaders: Buffer[] = []
+
+  constructor (
+    resolve: (answer: BufferedResponse | Promise<BufferedResponse>) => void, reject: (error: unknown) => void,
+    limit: number, beforeSend: (() => void) | undefined, parseHeaders: ParseHeaders
+  ) {
+    super(resolve, reject, limit, beforeSend)
+    this.#parseHeaders = parseHeaders
+  }
+
+  onConnect (abort: (reason?: Error) => void): void { this.begin(abort) }
+
+  onHeaders (statusCode: number, rawHeaders: Buffer[]): boolean {
+    this.#statusCode = statusCode
+    this.#rawHeaders = rawHeaders
+    return true
+  }
+
+  onData (chunk: Buffer): boolean {
+    this.add(chunk)
+    return true
+  }
+
+  onComplete (): void { this.end() }
+  onError (error: Error): void { this.fail(error) }
+
+  protected override response (body: Buffer): BufferedResponse | Promise<BufferedResponse> {
+    const response = new NativeResponse(this.#statusCode, this.#rawHeaders, body, this.#parseHeaders)
+    return response.mayBeEncoded ? decoded(response, this.limit) : response
+  }
+}
+
+/** A response whose headers are parsed when they are asked for. */
+class NativeResponse implements BufferedResponse {
+  readonly statusCode: number
+  readonly body: Buffer
+  readonly #rawHeaders: Buffer[]
+  readonly #parseHeaders: ParseHeaders
+  #headers: BufferedResponse['headers'] | undefined
+
+  constructor (statusCode: number, rawHeaders: Buffer[], body: Buffer, parseHeaders: ParseHeaders) {
+    this.statusCode = statusCode
+    this.body = body
+    this.#rawHeaders = rawHeaders
+    this.#parseHeaders = parseHeaders
+  }
+
+  get headers (): BufferedResponse['headers'] {
+    this.#headers ??= this.#parseHeaders(this.#rawHeaders)
+    return this.#headers
+  }
+
+  /** Whether a header has a name as long as `content-encoding`. */
+  get mayBeEncoded (): boolean {
+    for (let index = 0; index < this.#rawHeaders.length; index += 2) {
+      if (this.#rawHeaders[index]!.length === CONTENT_ENCODING.length) return true
+    }
+    return false
   }
 }

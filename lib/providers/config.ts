@@ -18,6 +18,13 @@ type Completed = Omit<
   Required<Pick<ProviderOptions, WithDefault>> & ProviderOptions, WithMetadata | 'scope' | 'resourceServers'
 >
 
+/** A resource server, prepared for calls; `path` ends with a slash. */
+export interface ResourceBase {
+  href: string
+  origin: string
+  path: string
+}
+
 /** One provider's options, checked and with defaults. */
 export interface ProviderConfig extends Readonly<Completed> {
   readonly name: string
@@ -32,6 +39,8 @@ export interface ProviderConfig extends Readonly<Completed> {
   readonly scope: readonly string[]
   /** Each ends with a slash, so that `/v1` does not stand for `/v10` as well. */
   readonly resourceServers: readonly URL[]
+  /** The same as text, in parts, in the same order. */
+  readonly resourceBases: readonly ResourceBase[]
   /** Those of `resourceServers` below which a path may have `%2F`; undefined where there are none. */
   readonly encodedSlashes: readonly URL[] | undefined
   /** Covered beside `resourceServers`, this path alone: the userinfo endpoint, where the profile is fetched. */
@@ -143,6 +152,7 @@ function readResourceServers (servers: ProviderOptions['resourceServers']) {
   }
   return {
     resourceServers: Object.freeze(resourceServers),
+    resourceBases: Object.freeze(resourceServers.map(({ href, origin, pathname: path }) => ({ href, origin, path }))),
     encodedSlashes: encodedSlashes.length === 0 ? undefined : Object.freeze(encodedSlashes)
   }
 }

@@ -1,5 +1,5 @@
 import { InvalidResponseError, InvalidTokenResponseError, OAuthError, ProviderUnavailableError } from '../errors.ts'
-import type { Transport } from '../http/transport.ts'
+import { targetOf, type Transport } from '../http/transport.ts'
 import { excerptOf, type HttpResponse } from '../oauth/token-response.ts'
 import type { Clock } from '../util/clock.ts'
 import { scrub } from '../util/redact.ts'
@@ -38,7 +38,8 @@ export class ProviderHttp {
   async send (request: ProviderRequest, timeoutMs = this.#config.requestTimeout): Promise<HttpResponse> {
     try {
       const reading = { limit: MAX_RESPONSE_SIZE, timeoutMs, pool: 'provider' } as const
-      const { statusCode, headers, body } = await this.#transport.buffered(request, reading)
+      const { url, ...rest } = request
+      const { statusCode, headers, body } = await this.#transport.buffered({ ...rest, ...targetOf(url) }, reading)
       return { status: statusCode, headers, text: body.toString('utf8') }
     } catch (cause) {
       if (cause instanceof InvalidResponseError && (cause.reason === 'too_large' || cause.reason === 'encoding')) {

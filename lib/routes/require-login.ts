@@ -5,7 +5,7 @@ import { isExpired } from '../oauth/token-set.ts'
 import type { ProviderName } from '../providers/presets/names.ts'
 import { unknownOption } from '../providers/presets/unknown-option.ts'
 import { tokenExpired } from '../providers/refresh-errors.ts'
-import { type Account, accountTokens, isIdentityProven, type SessionLogin } from '../session/accounts.ts'
+import { type Account, accountTokens, isIdentityProven, type SessionLogin, tokensSince } from '../session/accounts.ts'
 import { providerOf } from '../session/context.ts'
 import { currentSession, type SessionObject, sessionOf } from '../session/fastify-session.ts'
 import { isRecordOf, type TokenRecord } from '../tokens/record.ts'
@@ -62,7 +62,9 @@ export function createGuard (context: PluginContext, options: RequireLoginOption
     if (login !== undefined && account !== undefined && name !== undefined && !isUnproven) {
       // An account that was added to a login ends with the one that was logged in with.
       const active = login.accounts[login.active]!
-      const [record] = await Promise.all([account, active].map(needed => readTokens(context, session, needed)))
+      const needed = account === active ? [account] : [account, active]
+      tokensSince(request, context.clock)
+      const [record] = await Promise.all(needed.map(one => readTokens(context, session, one)))
       if (record !== undefined && sessionLogins.of(session)?.accounts[name] !== undefined) {
         ended = await endOfTokens(context, request, login, name, record)
         if (ended === undefined) return
@@ -111,7 +113,7 @@ async function endOfTokens (
   const provider = providerOf(context, name)
   if (!isRenewable(provider, record)) return tokenExpired(provider)
   const { refresh = context.config.refresh ?? 'auto' } = provider.config
-  const source = accountTokens(context, () => currentSession(request), login, name)
+  const source = accountTokens(context, request, login, name)
   if (refresh !== 'auto' || !isPageLoad(request) || source.refreshIsPaused) return undefined
   try {
     await source.current()

@@ -1,9 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { type Identity, standardUser } from '../login/identity.ts'
 import type { User } from '../providers/options.ts'
 import { RecordTokenSource } from '../tokens/token-source.ts'
+import type { Clock } from '../util/clock.ts'
 import { providerOf, type SessionContext } from './context.ts'
-import type { SessionObject, StoredSession } from './fastify-session.ts'
+import { currentSession, type SessionObject, type StoredSession } from './fastify-session.ts'
 
 /** One connected account as the session holds it: who the user is, and where the tokens are. Never a token. */
 export interface Account {
@@ -180,30 +182,40 @@ export function isAccountOf (
   return typeof provider.idTokenIssuer !== 'function' || claims.iss === login.claims.iss
 }
 
+const kTokensSince = Symbol('fastify-oauth-session.tokensSince')
+type Decorated = FastifyRequest & { [kTokensSince]: number }
+
+/** Makes room in each request for what `tokensSince` notes. */
+export function decorateForTokens (app: FastifyInstance): void {
+  app.decorateRequest(kTokensSince, 0)
+}
+
+/** When a request first asked for tokens, in monotonic milliseconds: what was read since is not read again for it. */
+export function tokensSince (request: FastifyRequest, { monotonic }: Clock): number {
+  const decorated = request as Decorated
+  if (decorated[kTokensSince] === 0) decorated[kTokensSince] = monotonic()
+  return decorated[kTokensSince]
+}
+
 /**
- * The tokens of one account of a session. Where it turns out that the login has ended, the account leaves the session.
- * @param session the request's session as it is then
+ * The tokens of one account of a request's session. Where it turns out that the login has ended, the account leaves
+ * the session that the request has then.
  * @param login the login that the account belongs to
  * @param name the provider's name
  */
 export function accountTokens (
-  context: SessionContext,
-  session: () => SessionObject | null,
-  login: SessionLogin,
-  name: string
+  context: SessionContext, request: FastifyRequest, login: SessionLogin, name: string
 ): RecordTokenSource {
   const { config, records, refresher, onTokensHook, clock, sessionLogins } = context
   const provider = providerOf(context, name)
-  const mode = provider.config.refresh ?? config.refresh ?? 'auto'
-  const onEnded = (record: string) => { sessionLogins.remove(session(), record) }
-  const loginRecord = name === login.active ? {} : { loginRecord: login.accounts[login.active]!.recordId }
   return new RecordTokenSource(provider, login.accounts[name]!.recordId, {
     records,
     refresher,
     onTokensHook,
     clock,
-    mode,
-    onEnded,
-    ...loginRecord
+    mode: provider.config.refresh ?? config.refresh ?? 'auto',
+    loginRecord: name === login.active ? undefined : login.accounts[login.active]!.recordId,
+    since: tokensSince(request, clock),
+    onEnded: (record) => { sessionLogins.remove(currentSession(request), record) }
   })
 }

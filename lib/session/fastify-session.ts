@@ -240,17 +240,23 @@ function trialSession (app: FastifyInstance, protocol: 'http' | 'https'): Sessio
 }
 
 /** @fastify/session's own in-memory store, which never fails and never waits. */
-function isMemoryStore (store: object): boolean {
+function isMemoryStore (store: object): store is { store: object } {
   return (store as { store?: unknown }).store instanceof Map && store.constructor.name === 'Store'
 }
+
+/** The Map of each in-memory store → the registration of @fastify/session that has it; null where there are several. */
+const soleUsers = new WeakMap<object, object | null>()
 
 /** The app's session store, guarded. It is reachable through a session alone: one made on trial, or a request's. */
 export class HostSessionStore {
   readonly #onFound: (store: SessionStore) => void
+  readonly #registration: object
   #found: SessionStore | undefined
+  #map: object | undefined
 
   /** @param isLateSave whether a session that is to be saved has been ended before */
   constructor (app: FastifyInstance, isLateSave: IsLateSave) {
+    this.#registration = sessionRegistration(app)
     this.#onFound = (store) => {
       guardSessionStore(store, {
         timeoutMs: isMemoryStore(store) ? undefined : STORE_MS,
@@ -277,11 +283,20 @@ export class HostSessionStore {
     if (typeof store?.destroy !== 'function') return
     this.#found = store
     this.#onFound(store)
+    const map = isMemoryStore(store) ? store.store : undefined
+    if (map === undefined) return
+    this.#map = map
+    soleUsers.set(map, soleUsers.has(map) && soleUsers.get(map) !== this.#registration ? null : this.#registration)
   }
 
   /** Whether the store may be shared with other processes; undefined where it is not known yet. */
   get isShared (): boolean | undefined {
-    return this.#found && !isMemoryStore(this.#found)
+    return this.#found && this.#map === undefined
+  }
+
+  /** Whether the store is in memory and no other app of this process has it as well. */
+  get isOwn (): boolean {
+    return this.#map !== undefined && soleUsers.get(this.#map) === this.#registration
   }
 
   /** The store itself. @throws FST_OAUTH_INVALID_OPTIONS where it is not known yet */

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { StoreUnavailableError } from '../errors.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
-import { loginIdOf, type SessionLogin, withDetails } from './accounts.ts'
+import { decorateForTokens, loginIdOf, type SessionLogin, withDetails } from './accounts.ts'
 import type { SessionContext } from './context.ts'
 import { endLogin } from './end-login.ts'
 import {
@@ -23,6 +23,7 @@ type Decorated = FastifyRequest & { [kLoaded]: LoadedLogin[] | null }
 /** Adds the hooks by which logins and token records follow the session of each request. */
 export function addSessionHooks (app: FastifyInstance, context: SessionContext): void {
   app.decorateRequest(kLoaded, null)
+  decorateForTokens(app)
   app.addHook('onRequest', (request, reply, done) => {
     if ((request as Decorated)[kLoaded] === null) syncHijacked(context, request as Decorated, reply)
     load(context, request as Decorated, done)

@@ -65,7 +65,7 @@ export class SessionTokens implements AccountTokens {
     const { clock, log } = basis
     this.#basis = basis
     this.#options = options
-    const records = new TokenRecords(this.#store, clock.monotonic)
+    const records = new TokenRecords(this.#store, clock.monotonic, { isSoleWriter: () => true })
     const onTokensHook = new OnTokensHook(records, async ({ recordId: _own, ...tokens }, event) => {
       this.scopeChange = event.scopeChange
       await options.onTokens?.(tokens, event)

@@ -1,4 +1,5 @@
-import { AccountClient, type ClientAccount, kAccount } from '../calls/account-client.ts'
+import { AccountClient, type ClientAccount } from '../calls/account-client.ts'
+import { kAccount } from '../calls/authorized-client.ts'
 import { AuthorizationFailedError, InsecureTransportError, InvalidOptionsError, StateMismatchError } from '../errors.ts'
 import {
   type AuthorizationResponse, checkIdToken, finishLogin, type LoginTokens, readAuthorizationResponse

@@ -66,6 +66,8 @@ export class RecordState {
   #record: TokenRecord | undefined
   /** Monotonic milliseconds at which the store was known to hold that record, or to hold nothing any more. */
   #seenAt: number
+  /** Monotonic milliseconds at which the store was asked when it last told what counts. */
+  #readAt = -Infinity
   #usedAt: number
   #deleted = false
   #refresh: Promise<TokenRecord> | undefined
@@ -97,9 +99,17 @@ export class RecordState {
   get refreshAheadIsPaused (): boolean { return this.#monotonic() < this.#refreshAheadPausedUntil }
   /** Whether what is known was seen within the last minute. */
   get isRecent (): boolean { return this.#monotonic() - this.#seenAt <= SEEN_MS }
+  /** Monotonic milliseconds of the last use. */
+  get usedAt (): number { return this.#usedAt }
 
   /** Whether what is known was seen before the store was asked (monotonic milliseconds). */
   wasSeenBefore (askedAt: number): boolean { return askedAt > this.#seenAt }
+
+  /** Whether the store was asked at or after a time (monotonic milliseconds), and told what counts. */
+  wasReadSince (time: number): boolean { return this.#readAt >= time }
+
+  /** Notes that the store was asked then (monotonic milliseconds), and that what is known counts. */
+  noteRead (askedAt: number): void { this.#readAt = Math.max(this.#readAt, askedAt) }
 
   /** Notes what the store holds now. */
   observe (record: TokenRecord): TokenRecord {
@@ -231,6 +241,9 @@ export class RecordStates {
     this.#states.set(id, state)
     return state
   }
+
+  /** The state of a record, where there is one; that is no use of it. */
+  find (id: string): RecordState | undefined { return this.#states.get(id) }
 
   /** Whether this process has deleted the record. */
   isDeleted (id: string): boolean { return this.#states.get(id)?.isDeleted === true }

@@ -18,6 +18,18 @@ export type AcquireResult =
   | { state: 'newer', record: TokenRecord }
   | { state: 'deleted' }
 
+/** Milliseconds for which a request uses what it has read: then it sees a logout in another process. */
+const READ_MS = 1_000
+
+export interface TokenRecordsOptions {
+  /** Called with a record's provider where the store had lost a write that it had acknowledged. */
+  onRollback?: (provider: string) => void
+  /** Whether nothing but these records writes to the store. Default false. */
+  isSoleWriter?: () => boolean
+  /** Milliseconds for which a call uses what any request of this process has read. Default 0. */
+  cacheMs?: number
+}
+
 /**
  * The token records of this process: what the store holds, and what this process saw of it in the last minute, so that
  * every request sees a refresh or a logout at once and an older copy never wins over a newer one.
@@ -31,15 +43,19 @@ export class TokenRecords {
   readonly #deferredWrites: DeferredWrites
   readonly #unclearDeletions: UnclearDeletions
   readonly #onRollback: (provider: string) => void
+  readonly #isSoleWriter: () => boolean
+  readonly #cacheMs: number
 
-  /**
-   * @param monotonic milliseconds of a clock that only goes forward
-   * @param onRollback called with a record's provider where the store had lost a write that it had acknowledged
-   */
-  constructor (store: TokenStore, monotonic: () => number, onRollback: (provider: string) => void = () => {}) {
+  /** @param monotonic milliseconds of a clock that only goes forward */
+  constructor (
+    store: TokenStore, monotonic: () => number,
+    { onRollback = () => {}, isSoleWriter = () => false, cacheMs = 0 }: TokenRecordsOptions = {}
+  ) {
     this.#store = store
     this.#monotonic = monotonic
     this.#onRollback = onRollback
+    this.#isSoleWriter = isSoleWriter
+    this.#cacheMs = cacheMs
     this.#states = new RecordStates(monotonic)
     this.#touchSchedule = new TouchSchedule(monotonic)
     this.#health = new StoreHealth(monotonic, () => this.#deferredWrites.writeAll())
@@ -66,6 +82,9 @@ export class TokenRecords {
   /** Whether this process has deleted the record, within the last minute. */
   isDeleted (id: string): boolean { return this.#states.isDeleted(id) }
 
+  /** Notes that an API took the token of a version. */
+  markAccepted (id: string, version: number): void { this.#states.find(id)?.markAccepted(version) }
+
   /** Reads a record in the store's form. */
   decode (stored: StoredRecord | undefined): TokenRecord | undefined { return decodeRecord(stored) }
 
@@ -88,14 +107,31 @@ export class TokenRecords {
     return id
   }
 
+  /**
+   * What a call may use of a record without asking the store: on a store that nothing else writes to, what was seen
+   * within the last minute (its end is noticed then); on any other, what was read within `cacheMs`, or within the last
+   * second and since the request began. Undefined where the store has to be asked.
+   * @param since when the request began, in monotonic milliseconds
+   */
+  usable (id: string, since: number): TokenRecord | undefined {
+    const state = this.state(id)
+    if (state.record === undefined || state.barrier !== undefined) return undefined
+    if (this.#isSoleWriter()) return state.isRecent ? state.record : undefined
+    const { usedAt: now } = state
+    const from = Math.min(Math.max(since, now - READ_MS), now - this.#cacheMs)
+    return state.wasReadSince(from) ? state.record : undefined
+  }
+
   /** Reads a record from the store; returns the newest version known, undefined where it is deleted. */
   async read (id: string): Promise<TokenRecord | undefined> {
     const state = this.state(id)
     if (state.unsaved !== undefined) await this.#deferredWrites.writeAgain(state)
-    // The one case in which memory is ahead of the store: it failed right after the provider had rotated.
-    if (state.unsaved !== undefined) return state.unsaved.record
     const askedAt = this.#monotonic()
-    return await this.#newest(state, decodeRecord(await this.#health.watch(() => this.#store.get(id))), askedAt)
+    // The one case in which memory is ahead of the store: it failed right after the provider had rotated.
+    const record = state.unsaved?.record ??
+      await this.#newest(state, decodeRecord(await this.#health.watch(() => this.#store.get(id))), askedAt)
+    if (record !== undefined) state.noteRead(askedAt)
+    return record
   }
 
   /**

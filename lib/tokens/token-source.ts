@@ -44,13 +44,12 @@ export interface RecordTokenSourceOptions {
    * Id of the record of the account that was logged in with, where this account was added to it: that one must exist
    * as long as this one is used.
    */
-  loginRecord?: string
+  loginRecord?: string | undefined
+  /** When the request began, in monotonic milliseconds: what was read since is not read again. Default now. */
+  since?: number | undefined
   /** Called with the id of a record that turns out to be deleted. */
   onEnded?: (record: string) => void
 }
-
-/** Milliseconds for which a request uses what it has read: then it sees a logout in another process. */
-const READ_MS = 1_000
 
 /** The last part of the leeway, in which a call waits for the refresh: its token could expire on the way. */
 const HARD_MARGIN = 1 / 3
@@ -60,23 +59,25 @@ export class RecordTokenSource implements TokenSource {
   readonly #provider: ProviderClient
   readonly #id: string
   readonly #options: RecordTokenSourceOptions
-  #readAt = -Infinity
+  readonly #since: number
+  #reading: Promise<TokenRecord> | undefined
 
   constructor (provider: ProviderClient, id: string, options: RecordTokenSourceOptions) {
     this.#provider = provider
     this.#id = id
     this.#options = options
+    this.#since = options.since ?? options.clock.monotonic()
   }
 
   current (replayable = true): TokenSnapshot | Promise<TokenSnapshot> {
-    const { records, clock, loginRecord } = this.#options
-    const { record, isDeleted, barrier } = records.state(this.#id)
-    if (
-      record === undefined || isDeleted || barrier !== undefined ||
-      clock.monotonic() - this.#readAt > READ_MS ||
-      (loginRecord !== undefined && records.isDeleted(loginRecord))
-    ) { return this.record().then(read => this.#fresh(read, replayable)) }
-    return this.#fresh(record, replayable)
+    const { records, loginRecord } = this.#options
+    const record = records.usable(this.#id, this.#since)
+    const isUsable = isRecordOf(record, this.#provider.config) &&
+      (loginRecord === undefined || records.usable(loginRecord, this.#since) !== undefined)
+    if (isUsable) return this.#fresh(record, replayable)
+    // Calls that are made side by side share one read.
+    this.#reading ??= this.record().finally(() => { this.#reading = undefined })
+    return this.#reading.then(read => this.#fresh(read, replayable))
   }
 
   async renew (refused: TokenSnapshot): Promise<TokenSnapshot | undefined> {
@@ -92,13 +93,12 @@ export class RecordTokenSource implements TokenSource {
   }
 
   accepted ({ version }: TokenSnapshot): void {
-    this.#options.records.state(this.#id).markAccepted(version)
+    this.#options.records.markAccepted(this.#id, version)
   }
 
   /** The record as the store has it. @throws FST_OAUTH_LOGIN_ENDED, FST_OAUTH_STORE_UNAVAILABLE */
   async record (): Promise<TokenRecord> {
-    const { records, onTokensHook, clock, loginRecord, onEnded } = this.#options
-    const startedAt = clock.monotonic()
+    const { records, onTokensHook, loginRecord, onEnded } = this.#options
     const [record, login] = await Promise.all(
       [this.#id, loginRecord].map(id => (id === undefined ? undefined : records.read(id)))
     )
@@ -108,7 +108,6 @@ export class RecordTokenSource implements TokenSource {
     }
     if (record === undefined) onEnded?.(this.#id)
     if (!isRecordOf(record, this.#provider.config)) throw loginEnded(this.#provider)
-    this.#readAt = startedAt
     const state = records.state(this.#id)
     if (state.barrier !== undefined) await waitForProvider(onTokensHook.waitForBarrier(state), this.#provider)
     return record

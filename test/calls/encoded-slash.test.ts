@@ -23,7 +23,10 @@ const acme = configOf({
     { url: 'https://off.example/', encodedSlashes: false }
   ]
 })
-const resolve = (input: string | URL) => resolveResourceUrl(input, acme).href
+const resolve = (input: string | URL) => {
+  const { origin, path } = resolveResourceUrl(input, acme)
+  return origin + path
+}
 const refusal = async (input: string | URL) => await rejection((async () => resolve(input))())
 
 for (const path of [
@@ -82,8 +85,8 @@ t.test('where no entry asks for encoded slashes, the error says how to', async t
 t.test('the GitLab preset takes the path of a project as its id', async (t) => {
   const config = configOf(gitlab({ clientId: 'app', clientSecret: 'secret', baseUrl: 'https://git.example/gitlab' }))
   t.equal(
-    resolveResourceUrl('projects/group%2Fproject', config).href,
-    'https://git.example/gitlab/api/v4/projects/group%2Fproject'
+    resolveResourceUrl('projects/group%2Fproject', config).path,
+    '/gitlab/api/v4/projects/group%2Fproject'
   )
 })
 

@@ -26,14 +26,18 @@ export interface TokenProcess {
 export function startTokenProcess (
   t: Pick<Test, 'after'>,
   store: TokenStore,
-  { providerOptions }: Pick<TestProvider, 'providerOptions'>
+  { providerOptions }: Pick<TestProvider, 'providerOptions'>,
+  { cacheMs = 0 } = {}
 ): TokenProcess {
   let passedMs = 0
   const clock = { now: () => (Date.now() + passedMs) / 1000, monotonic: () => performance.now() + passedMs }
   const transport = new Transport()
   t.after(() => transport.close())
   const rollbacks: string[] = []
-  const records = new TokenRecords(store, clock.monotonic, (provider) => { rollbacks.push(provider) })
+  const records = new TokenRecords(store, clock.monotonic, {
+    onRollback: (provider) => { rollbacks.push(provider) },
+    cacheMs
+  })
   const onTokensHook = new OnTokensHook(records, undefined)
   const refresher = new Refresher({ records, clock, log: { error () {}, warn () {}, info () {} }, onTokensHook })
   const client = new ProviderClient(resolveProvider('acme', providerOptions, new OptionChecker()), transport, clock)
