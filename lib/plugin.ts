@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { createAppOAuth } from './app-oauth.ts'
 import { createContext, finishWork } from './context.ts'
 import { passedAlong, peekBaseUrl, type PluginOptions, resolveOptions } from './options.ts'
+import { preload } from './preload.ts'
 import { RequestOAuth } from './request-oauth.ts'
 import { registerRoutes } from './routes/index.ts'
 import { inspectHostApp } from './session/fastify-session.ts'
@@ -40,11 +41,18 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
     if (config.staticBaseUrl !== undefined) announce(config.staticBaseUrl)
   })
   // A `baseUrl` function is asked for good at first use; here it is asked for the log alone.
-  app.addHook('onListen', async () => { announce(peekBaseUrl(options.baseUrl)) })
+  app.addHook('onListen', async () => {
+    announce(peekBaseUrl(options.baseUrl))
+    void preload(context, () => closed)
+  })
   // Work is finished while the app still answers, for as long as Fastify lets a hook take; the rest afterwards.
   const { pluginTimeout = 0 } = app.initialConfig
   const preCloseMs = Math.min(pluginTimeout > 0 ? pluginTimeout / 2 : Infinity, CLOSE_MS / 2)
-  app.addHook('preClose', () => waitAtMost(finishWork(context), preCloseMs))
+  let closed = false
+  app.addHook('preClose', () => {
+    closed = true
+    return waitAtMost(finishWork(context), preCloseMs)
+  })
   app.addHook('onClose', async () => {
     await waitAtMost(finishWork(context), CLOSE_MS - preCloseMs)
     const lost = context.records.unsaved

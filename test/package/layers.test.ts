@@ -22,6 +22,7 @@ const layers = [
   'request-oauth',
   'app-oauth',
   'startup-log',
+  'preload',
   'plugin',
   'redis',
   'index'
@@ -29,7 +30,7 @@ const layers = [
 
 /** Package → where its values may be imported, and where its types may. A name that ends with `/` is a folder. */
 const packages: Record<string, { values: string[], types: string[] }> = {
-  undici: { values: ['http/transport.ts'], types: ['http/', 'calls/', 'standalone/', 'options.ts'] },
+  undici: { values: ['http/transport.ts', 'preload.ts'], types: ['http/', 'calls/', 'standalone/', 'options.ts'] },
   oauth4webapi: { values: ['oauth/'], types: ['providers/'] },
   jose: { values: ['oauth/'], types: ['providers/'] },
   'fastify-plugin': { values: ['index.ts'], types: [] },

@@ -1,0 +1,33 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { PluginContext } from './context.ts'
+import type { ProviderClient } from './providers/provider.ts'
+
+// What is imported at first use, so that the start of an app does not wait for it. This file names all of it.
+
+/**
+ * Loads what the start of an app has left out, one after the other while the app listens: the first login does not wait
+ * for it either. What cannot be loaded fails where it is used.
+ * @param isClosed whether the app has closed
+ */
+export async function preload ({ config, providers }: PluginContext, isClosed: () => boolean): Promise<void> {
+  const isNeeded = (by: (provider: ProviderClient) => boolean) => [...providers.values()].some(by)
+  const parts = [
+    config.dispatcher === undefined && (() => import('undici')),
+    isNeeded(({ config }) => config.issuer !== undefined) && (() => import('./oauth/discovery.ts')),
+    isNeeded(({ hasIdTokens }) => hasIdTokens) && (() => import('./oauth/id-token.ts')),
+    isNeeded(({ hasIdTokens }) => hasIdTokens) && (() => import('./oauth/jwks.ts')),
+    isNeeded(signsAssertions) && (() => import('./oauth/client-assertion.ts')),
+    isNeeded(({ config }) => config.fetchProfile !== undefined) && (() => import('./calls/fetch-profile.ts')),
+    () => import('./http/content-coding.ts'),
+    () => import('./calls/authorized-fetch.ts')
+  ]
+  for (const load of parts) {
+    await nextTurn(undefined, { ref: false })
+    if (isClosed()) return
+    if (load !== false) await load().catch(() => {})
+  }
+}
+
+function signsAssertions ({ config: { clientAuthentication } }: ProviderClient): boolean {
+  return clientAuthentication === 'private_key_jwt' || clientAuthentication === 'client_secret_jwt'
+}
