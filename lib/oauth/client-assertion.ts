@@ -1,8 +1,8 @@
 import { importJWK, importPKCS8, type JWK } from 'jose'
 import { createPrivateKey } from 'node:crypto'
-import { type ClientAuth, ClientSecretJwt, type CryptoKey, modifyAssertion, PrivateKeyJwt } from 'oauth4webapi'
+import { ClientSecretJwt, type CryptoKey, modifyAssertion, PrivateKeyJwt } from 'oauth4webapi'
 import { InvalidOptionsError, type OAuthError } from '../errors.ts'
-import type { ClientPrivateKey } from './client-authentication.ts'
+import type { AuthenticateClient, ClientPrivateKey } from './client-authentication.ts'
 
 /** Audience and header of one client assertion, beside the claims that each has (RFC 7523, section 3). */
 export interface ClientAssertion {
@@ -16,8 +16,10 @@ export interface ClientAssertion {
  * @returns a client authentication whose requests reject with FST_OAUTH_INVALID_OPTIONS where the header names another
  *   algorithm than HS256
  */
-export function clientSecretJwt (clientSecret: string, { audience, header }: ClientAssertion): ClientAuth {
-  return ClientSecretJwt(clientSecret, { [modifyAssertion]: assertionModifier({ audience, header }) })
+export function clientSecretJwt (clientSecret: string, { audience, header }: ClientAssertion): AuthenticateClient {
+  const sign = ClientSecretJwt(clientSecret, { [modifyAssertion]: assertionModifier({ audience, header }) })
+  // An assertion is in the form alone.
+  return async (server, client, body) => { await sign(server, client, body, new Headers()) }
 }
 
 /**
@@ -26,7 +28,7 @@ export function clientSecretJwt (clientSecret: string, { audience, header }: Cli
  * @returns makes the client authentication for an assertion; its requests reject with FST_OAUTH_INVALID_OPTIONS where
  *   the key cannot sign
  */
-export function privateKeyJwt (privateKey: ClientPrivateKey): (assertion: ClientAssertion) => ClientAuth {
+export function privateKeyJwt (privateKey: ClientPrivateKey): (assertion: ClientAssertion) => AuthenticateClient {
   // By algorithm: a CryptoKey signs with one only.
   const keys = new Map<unknown, Promise<{ key: CryptoKey, kid?: string }>>()
   const keyFor = (alg: unknown) => {
@@ -38,11 +40,11 @@ export function privateKeyJwt (privateKey: ClientPrivateKey): (assertion: Client
     return key
   }
   const thumbprints = typeof privateKey === 'object' && 'kty' in privateKey ? thumbprintsOf(privateKey) : {}
-  return ({ audience, header }) => async (server, client, body, headers) => {
+  return ({ audience, header }) => async (server, client, body) => {
     const key = await keyFor(header.alg)
     const modify = assertionModifier({ audience, header: { ...thumbprints, ...header } })
     const sign = PrivateKeyJwt(key, { [modifyAssertion]: modify })
-    await sign(server, client, body, headers)
+    await sign(server, client, body, new Headers())
   }
 }
 

@@ -1,5 +1,5 @@
 import type { JWK } from 'jose'
-import type { ClientAuth, CryptoKey } from 'oauth4webapi'
+import type { AuthorizationServer, CryptoKey } from 'oauth4webapi'
 
 /** How the token endpoint authenticates the client (RFC 6749, section 2.3; OpenID Connect Core, section 9). */
 export type ClientAuthenticationMethod =
@@ -15,6 +15,11 @@ interface ClientAuthenticationRequest {
   body: URLSearchParams
   headers: Headers
 }
+/** Authenticates the client at an endpoint: adds to the form or to the headers, whose names are in lower case. */
+export type AuthenticateClient = (
+  server: AuthorizationServer, client: { client_id: string }, body: URLSearchParams, headers: Map<string, string>
+) => void | Promise<void>
+
 /** Authenticates the client in a way of the app's own, by changing the request. */
 export type ClientAuthenticationFunction = (request: ClientAuthenticationRequest) => void | Promise<void>
 
@@ -23,13 +28,13 @@ export type ClientAuthenticationFunction = (request: ClientAuthenticationRequest
 const formEncode = (text: string) => encodeURIComponent(text).replaceAll('%20', '+')
 
 /** HTTP Basic (RFC 6749, section 2.3.1). */
-export function clientSecretBasic (clientId: string, clientSecret: string): ClientAuth {
+export function clientSecretBasic (clientId: string, clientSecret: string): AuthenticateClient {
   const credentials = Buffer.from(`${formEncode(clientId)}:${formEncode(clientSecret)}`).toString('base64')
   return (_server, _client, _body, headers) => { headers.set('authorization', `Basic ${credentials}`) }
 }
 
 /** Id and secret in the form (RFC 6749, section 2.3.1). */
-export function clientSecretPost (clientId: string, clientSecret: string): ClientAuth {
+export function clientSecretPost (clientId: string, clientSecret: string): AuthenticateClient {
   return (_server, _client, body) => {
     body.set('client_id', clientId)
     body.set('client_secret', clientSecret)
@@ -37,6 +42,6 @@ export function clientSecretPost (clientId: string, clientSecret: string): Clien
 }
 
 /** Only the id: a public client, or one with a TLS certificate (RFC 8705, section 2.1). */
-export function clientIdOnly (clientId: string): ClientAuth {
+export function clientIdOnly (clientId: string): AuthenticateClient {
   return (_server, _client, body) => { body.set('client_id', clientId) }
 }

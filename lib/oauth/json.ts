@@ -8,11 +8,17 @@ const TOKEN = /"[^"\\]*(?:\\[^][^"\\]*)*"|[[{\]}]|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[
 
 /** A number of many digits, or with an exponent, or what in a string looks like one. */
 const LONG_NUMBER = /(?:^|[:[,])\s*-?\d(?:[\d.]{14}|[\d.]*[eE])/
-const MANY_BRACKETS = new RegExp(`^(?:[^[{]*[[{]){${MAX_DEPTH + 1}}`)
 
 /** Whether `JSON.parse` alone reads a text as `parseJson` does, as it is with nearly every response. */
 export function isPlainJson (text: string): boolean {
-  return !LONG_NUMBER.test(text) && !MANY_BRACKETS.test(text)
+  return !LONG_NUMBER.test(text) && countOf('{', text) + countOf('[', text) <= MAX_DEPTH
+}
+
+/** How often a character is in a text; counted no further than one level too many. */
+function countOf (character: string, text: string): number {
+  let count = 0
+  for (let at = text.indexOf(character); at >= 0 && count <= MAX_DEPTH; at = text.indexOf(character, at + 1)) count++
+  return count
 }
 
 /**

@@ -49,6 +49,8 @@ export function createKeySource ({
   pauseMs = 30_000
 }: KeySourceOptions): KeySource {
   let keys: ReturnType<typeof createLocalJWKSet> | undefined
+  /** By algorithm and `kid`: those that signed a token before. */
+  const used = new Map<string, CryptoKey>()
   let fetchedAt = 0
   let unknownAt = -Infinity
   let fetching: Promise<void> | undefined
@@ -56,6 +58,7 @@ export function createKeySource ({
 
   const load = () => {
     fetching ??= fetchKeys().then((set) => {
+      used.clear()
       keys = createLocalJWKSet({ ...set, keys: set.keys.filter(isKey) })
       generation++
       fetchedAt = now()
@@ -65,9 +68,14 @@ export function createKeySource ({
 
   const keyFor = async (header: JWSHeaderParameters, token: FlattenedJWSInput) => {
     if (keys === undefined || now() - fetchedAt > maxAgeMs) await load()
+    const name = JSON.stringify([header.alg, header.kid])
+    const known = used.get(name)
+    if (known !== undefined) return known
     const asked = generation
     try {
-      return await keys!(header, token)
+      const key = await keys!(header, token)
+      if (asked === generation) used.set(name, key)
+      return key
     } catch (error) {
       if (!(error instanceof errors.JWKSNoMatchingKey) || !await reload(asked)) throw error
       return await keys!(header, token)

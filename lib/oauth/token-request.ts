@@ -1,5 +1,6 @@
-import type { AuthorizationServer, ClientAuth } from 'oauth4webapi'
+import type { AuthorizationServer } from 'oauth4webapi'
 import { InvalidOptionsError } from '../errors.ts'
+import type { AuthenticateClient } from './client-authentication.ts'
 import { type RequestParameters, setParameters } from './urls.ts'
 
 /** A request to an endpoint of the provider. */
@@ -13,7 +14,7 @@ export interface TokenRequest {
   provider: string
   server: AuthorizationServer
   clientId: string
-  clientAuth: ClientAuth
+  clientAuth: AuthenticateClient
   grantType: string
   /** The grant's own parameters (code, refresh_token, …). They cannot be replaced. */
   grant: Record<string, string | undefined>
@@ -43,7 +44,7 @@ export async function buildTokenRequest (request: TokenRequest): Promise<FormReq
   const givenSecret = form.get('client_secret')
   form.set('grant_type', grantType)
   const further = furtherHeaders(request)
-  const headers = new Headers({ accept: 'application/json' })
+  const headers = new Map([['accept', 'application/json']])
   await clientAuth(server, { client_id: clientId }, form, headers)
   const built = {
     headers: { ...Object.fromEntries(headers), ...further, 'content-type': 'application/x-www-form-urlencoded' },

@@ -1,8 +1,7 @@
-import type { ClientAuth } from 'oauth4webapi'
 import { InvalidOptionsError } from '../errors.ts'
 import type { ClientAssertion, privateKeyJwt } from '../oauth/client-assertion.ts'
 import {
-  type ClientAuthenticationFunction, clientIdOnly, clientSecretBasic, clientSecretPost
+  type AuthenticateClient, type ClientAuthenticationFunction, clientIdOnly, clientSecretBasic, clientSecretPost
 } from '../oauth/client-authentication.ts'
 import type { AuthorizationServerMetadata } from '../oauth/discovery.ts'
 import type { ProviderConfig } from './config.ts'
@@ -11,6 +10,7 @@ import type { ProviderConfig } from './config.ts'
 export class ClientAuthenticator {
   readonly #config: ProviderConfig
   readonly #metadata: () => Promise<AuthorizationServerMetadata>
+  #basic: AuthenticateClient | undefined
   #signAssertion: ReturnType<typeof privateKeyJwt> | undefined
   /** Found by trying: the provider refuses Basic and accepts the form. */
   #prefersPost = false
@@ -42,7 +42,7 @@ export class ClientAuthenticator {
   preferPost (works: boolean): void { this.#prefersPost = works }
 
   /** The client authentication at one endpoint. */
-  async at (url: URL): Promise<ClientAuth> {
+  async at (url: URL): Promise<AuthenticateClient> {
     const { clientId, clientSecret, clientAuthentication, clientPrivateKey } = this.#config
     if (typeof clientAuthentication === 'function') return custom(clientAuthentication, url)
     if (clientAuthentication === 'private_key_jwt') {
@@ -67,7 +67,8 @@ export class ClientAuthenticator {
         return clientSecretPost(clientId, clientSecret)
       }
     }
-    return clientSecretBasic(clientId, clientSecret)
+    this.#basic ??= clientSecretBasic(clientId, clientSecret)
+    return this.#basic
   }
 
   // By default the authorization server's own identifier, wherever the request goes: the issuer, or the token endpoint
@@ -97,6 +98,11 @@ export class ClientAuthenticator {
 const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
 
 // A custom authentication may also add to the endpoint's query, as some providers want it.
-function custom (authenticate: ClientAuthenticationFunction, url: URL): ClientAuth {
-  return async (_server, _client, body, headers) => { await authenticate({ url, body, headers }) }
+function custom (authenticate: ClientAuthenticationFunction, url: URL): AuthenticateClient {
+  return async (_server, _client, body, headers) => {
+    const changed = new Headers([...headers])
+    await authenticate({ url, body, headers: changed })
+    headers.clear()
+    for (const [name, value] of changed) headers.set(name, value)
+  }
 }

@@ -310,7 +310,7 @@ export class ProviderClient {
   /** Posts a form to one of the provider's endpoints, authenticated as the client. */
   async form (endpoint: Endpoint, params: RequestParameters): Promise<HttpResponse> {
     const url = await this.endpoint(endpoint)
-    const headers = new Headers({ accept: 'application/json' })
+    const headers = new Map([['accept', 'application/json']])
     const body = setParameters(new URLSearchParams(), params)
     const givenSecret = body.get('client_secret')
     const clientAuth = await this.authenticator.at(url)

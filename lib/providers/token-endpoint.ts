@@ -1,4 +1,3 @@
-import type { ClientAuth } from 'oauth4webapi'
 import { InvalidTokenResponseError } from '../errors.ts'
 import { buildTokenRequest } from '../oauth/token-request.ts'
 import { isClientRefused, readTokenResponse, type TokenResponse } from '../oauth/token-response.ts'
@@ -22,8 +21,6 @@ export interface GrantRequest {
   headers?: Record<string, string> | undefined
   /** Run after the provider's own hooks. */
   hooks?: ProviderHooks | undefined
-  /** In place of the provider's own client authentication. */
-  clientAuth?: ClientAuth | undefined
   /** Called directly before the request is written to the connection; throwing keeps it from being sent. */
   beforeSend?: () => void
 }
@@ -47,7 +44,6 @@ export async function requestTokens (provider: ProviderClient, request: GrantReq
   if (!('error' in response)) return response
   if (response.error.oauthError === 'unauthorized_client') return withHint(provider, response, ALLOWED_GRANTS)
   if (!isClientRefused(response.error)) return response
-  if (request.clientAuth !== undefined) return withHint(provider, response)
   if (!await authenticator.mayTryPost()) {
     return withHint(provider, response, await authenticator.isEncodedInBasic() ? TRY_POST : '')
   }
@@ -75,7 +71,7 @@ async function sendTokenRequest (provider: ProviderClient, request: GrantRequest
   const { grantType, grant, scope, params = [], headers: given = {}, beforeSend, timeoutMs } = request
   const endpoint = await provider.endpoint('token_endpoint')
   const server = await provider.metadata()
-  const clientAuth = request.clientAuth ?? await provider.authenticator.at(endpoint)
+  const clientAuth = await provider.authenticator.at(endpoint)
   const { headers, body } = await buildTokenRequest({
     provider: name,
     server,

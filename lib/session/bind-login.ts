@@ -3,9 +3,7 @@ import type { Identity } from '../login/identity.ts'
 import type { ScopeChange, TokenSet } from '../oauth/token-set.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
-import {
-  type Account, type AccountDetails, loginIdOf, type SessionLogin, withDetails, writeDetails
-} from './accounts.ts'
+import { type Account, type AccountDetails, loginIdOf, type SessionLogin, writeDetails } from './accounts.ts'
 import { awaitHook } from './await-hook.ts'
 import { membersOfOthers, type SessionContext } from './context.ts'
 import { endLogin, forgetAccount, revokeAccount, revokeTokens } from './end-login.ts'
@@ -78,10 +76,11 @@ export async function announceAccount (
   { tokens, user, claims, scopeChange }: Login, account: Account
 ): Promise<void> {
   const { config, sessionLogins, onTokensHook, userLogins } = context
-  const { recordId } = account
+  const { recordId, providerIdentity } = account
   const session = sessionOf(request)
   const login = sessionLogins.of(session)
-  await userLogins.add(withDetails(account), session, ttlOf(session), login && loginIdOf(login))
+  const named = { recordId, providerIdentity, user, claims }
+  await userLogins.add(named, session, ttlOf(session), login && loginIdOf(login))
   await onTokensHook.announce(recordId, tokens, {
     provider: provider.name,
     user,
@@ -89,7 +88,9 @@ export async function announceAccount (
     reason: 'login',
     ...(scopeChange !== undefined && { scopeChange })
   })
-  await awaitHook(reply, () => config.onLogin?.(request, reply, { provider: provider.name, user, claims, tokens }))
+  const { onLogin } = config
+  if (onLogin === undefined) return
+  await awaitHook(reply, () => onLogin(request, reply, { provider: provider.name, user, claims, tokens }))
 }
 
 /** Whether the session still has the account: a hook may have ended the login, or the session. */

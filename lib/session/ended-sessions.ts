@@ -177,24 +177,23 @@ export async function discardStray (
   }
 }
 
-const unfinished = new WeakSet<SessionObject>()
+/** On a session that was made for a login: `unfinished`, or what was saved with it. Not stored with a session. */
+const kMade = Symbol('fastify-oauth-session.made')
+type MadeSession = SessionObject & { [kMade]?: 'unfinished' | SessionLogin | undefined }
 
 /** Notes that a session was made for a login, which is not finished yet. */
 export function markUnfinished (session: SessionObject): void {
-  unfinished.add(session)
+  (session as MadeSession)[kMade] = 'unfinished'
 }
-
-const finished = new WeakMap<SessionObject, SessionLogin>()
 
 /** Notes that the login which a session was made for is finished. @param login what was saved with the session */
 export function markFinished (session: SessionObject, login: SessionLogin | undefined): void {
-  unfinished.delete(session)
-  if (login !== undefined) finished.set(session, login)
+  (session as MadeSession)[kMade] = login
 }
 
 /** Whether a session has been made and saved by this request, for this very login. */
 export function isFinished (session: SessionObject, login: SessionLogin): boolean {
-  return finished.get(session) === login
+  return (session as MadeSession)[kMade] === login
 }
 
 /**
@@ -207,7 +206,7 @@ export async function discardUnfinished (
   context: SessionContext, request: FastifyRequest, reply: FastifyReply
 ): Promise<boolean> {
   const session = currentSession(request)
-  if (session === null || !unfinished.has(session) || !isSaved(session)) return false
+  if (session === null || (session as MadeSession)[kMade] !== 'unfinished' || !isSaved(session)) return false
   if (Object.entries(session).some(([name, value]) => name !== 'cookie' && value !== undefined)) return false
   await discard(context, reply, session)
   return true

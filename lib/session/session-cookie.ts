@@ -72,7 +72,8 @@ export class SessionCookie {
    */
   clearedIn (reply: FastifyReply, cookies: Cookies, session: SessionObject): ClearedCookie[] {
     const cleared: ClearedCookie[] = []
-    if (Object.keys(cookies).length === 0) return cleared
+    const isPossible = this.#name === undefined ? Object.keys(cookies).length > 0 : cookies[this.#name] !== undefined
+    if (!isPossible) return cleared
     for (const cookie of setCookies(reply)) {
       const name = /^([^=]+)=;/.exec(cookie)?.[1]
       const value = name === undefined ? undefined : cookies[name]

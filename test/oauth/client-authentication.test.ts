@@ -1,10 +1,9 @@
 import t from 'tap'
-import type { ClientAuth } from 'oauth4webapi'
 import { clientIdOnly, clientSecretBasic, clientSecretPost } from '../../lib/oauth/client-authentication.ts'
 import { buildTokenRequest, type TokenRequest } from '../../lib/oauth/token-request.ts'
 
 const server = { issuer: 'https://as.example', token_endpoint: 'https://as.example/token' }
-const build = (clientAuth: ClientAuth, over: Partial<TokenRequest> = {}) =>
+const build = (clientAuth: TokenRequest['clientAuth'], over: Partial<TokenRequest> = {}) =>
   buildTokenRequest({
     provider: 'acme',
     server,
