@@ -60,8 +60,6 @@ const REFRESH_AHEAD_PAUSE_MS = 5_000
  */
 export class RecordState {
   readonly id: string
-  /** Monotonic milliseconds at which it was made, or was last found in use. */
-  queuedAt: number
   readonly #monotonic: () => number
   #record: TokenRecord | undefined
   /** Monotonic milliseconds at which the store was known to hold that record, or to hold nothing any more. */
@@ -69,6 +67,8 @@ export class RecordState {
   /** Monotonic milliseconds at which the store was asked when it last told what counts. */
   #readAt = -Infinity
   #usedAt: number
+  /** Monotonic milliseconds of its last turn. */
+  #turnAt: number
   #deleted = false
   #refresh: Promise<TokenRecord> | undefined
   #barrier: Promise<void> | undefined
@@ -83,7 +83,7 @@ export class RecordState {
   constructor (id: string, monotonic: () => number) {
     this.id = id
     this.#monotonic = monotonic
-    this.#seenAt = this.#usedAt = this.queuedAt = monotonic()
+    this.#seenAt = this.#usedAt = this.#turnAt = monotonic()
   }
 
   /** The newest version seen. */
@@ -214,6 +214,14 @@ export class RecordState {
     return this
   }
 
+  /** Whether it may be idle by now: its turn to be looked at comes a minute after it was made or looked at. */
+  takeTurn (): boolean {
+    const now = this.#monotonic()
+    if (now - this.#turnAt < IDLE_MS) return false
+    this.#turnAt = now
+    return true
+  }
+
   /** Whether it was not used for a minute and holds no work and no set that is not stored. */
   get isIdle (): boolean {
     return this.#monotonic() - this.#usedAt >= IDLE_MS &&
@@ -254,13 +262,10 @@ export class RecordStates {
   /** Drops a few idle states; those in use go to the end of the line, and are not looked at for a minute. */
   #prune (): void {
     let steps = this.#states.size > MAX_STATES ? 64 : 4
-    const now = this.#monotonic()
     for (const [id, state] of this.#states) {
-      if (steps-- === 0 || now - state.queuedAt < IDLE_MS) return
+      if (steps-- === 0 || !state.takeTurn()) return
       this.#states.delete(id)
-      if (state.isIdle) continue
-      state.queuedAt = now
-      this.#states.set(id, state)
+      if (!state.isIdle) this.#states.set(id, state)
     }
   }
 }
