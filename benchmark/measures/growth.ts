@@ -22,8 +22,9 @@ interface Series {
   readonly atMost?: { call?: number, login?: number }
 }
 
-const CALLS = 2500
-const LOGINS = 300
+/** Of a turn. */
+const CALLS = 1200
+const LOGINS = 150
 const AT_ONCE = 16
 
 const count = (number: number) => number.toLocaleString('en')
@@ -147,8 +148,8 @@ async function measure (
     const app = apps[index]!
     candidates.push({ title: one.title, peer: app.peer, run: await prepare(app, one) })
   }
-  const count = quick ? Math.ceil(full / 8) : full
-  const outcomes = await runRounds(candidates, { rounds, count, warmUp: count * 2 })
+  const count = quick ? Math.ceil(full / 4) : full
+  const outcomes = await runRounds(candidates, { rounds, count, warmUp: full * 2 })
   await bench.setProvider({ sub: undefined })
   return outcomes.map(({ turns, failure }) => {
     if (failure !== undefined) throw new Error(failure)

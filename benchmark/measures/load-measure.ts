@@ -1,6 +1,7 @@
 /** A measure whose rows are routes under load: what they have in common. */
 import type { Bench, RunningApp } from '../bench.ts'
 import type { Contestant } from '../contestants.ts'
+import type { Options } from '../options.ts'
 import type { LoadResult } from '../load/at-once.ts'
 import { RESULTS_FOLDER, type MeasureResult, type Row, type Target } from '../results.ts'
 import { runRounds, type Candidate, type Turn } from '../rounds.ts'
@@ -23,7 +24,7 @@ export interface LoadMeasure {
   readonly title: string
   /** The first one is the base. */
   readonly rows: readonly LoadRow[]
-  /** Operations of a turn; an eighth of it with `--quick`. */
+  /** Operations of a turn; a quarter of it with `--quick`. */
   readonly count: number
   /**
    * Checks that the contestant does what is measured, and throws if not.
@@ -34,11 +35,8 @@ export interface LoadMeasure {
 }
 
 export async function runLoadMeasure (bench: Bench, measure: LoadMeasure): Promise<MeasureResult> {
-  const { quick, rounds, cpuProfile } = bench.options
-  const chosen = measure.rows.filter((row, index) => {
-    if (cpuProfile !== undefined) return index === 0 || row.title === cpuProfile
-    return !quick || row.quick === true
-  })
+  const { rounds, cpuProfile } = bench.options
+  const chosen = chooseRows(measure, bench.options)
   const apps = new Map<LoadRow, RunningApp>()
   const failures = new Map<LoadRow, string>()
   const candidates = new Map<LoadRow, Candidate>()
@@ -63,8 +61,9 @@ export async function runLoadMeasure (bench: Bench, measure: LoadMeasure): Promi
       failures.set(row, (error as Error).message)
     }
   }
-  const count = quick ? Math.ceil(measure.count / 8) : measure.count
-  const outcomes = await runRounds([...candidates.values()], { rounds, count, warmUp: count * 2 })
+  const count = bench.options.quick ? Math.ceil(measure.count / 4) : measure.count
+  // As many in a short run too: code that is not compiled yet costs several times as much.
+  const outcomes = await runRounds([...candidates.values()], { rounds, count, warmUp: measure.count * 2 })
   for (const app of apps.values()) bench.endApp(app)
 
   const turnsOf = new Map<string, Turn[]>()
@@ -79,6 +78,15 @@ export async function runLoadMeasure (bench: Bench, measure: LoadMeasure): Promi
     return rowOf(row, own, turnsOf, measure.rows[0]!.title)
   })
   return { name: measure.name, title: measure.title, rows }
+}
+
+function chooseRows ({ rows }: LoadMeasure, { quick, rows: parts, cpuProfile }: Options): LoadRow[] {
+  return rows.filter((row, index) => {
+    if (index === 0) return true
+    if (cpuProfile !== undefined) return row.title === cpuProfile
+    if (parts !== undefined) return parts.some(part => row.title.includes(part))
+    return !quick || row.quick === true
+  })
 }
 
 function rowOf (row: LoadRow, turns: Turn[], turnsOf: Map<string, Turn[]>, base: string): Row {

@@ -33,7 +33,7 @@ async function runStorms (bench: Bench, row: typeof ROWS[number], processes: num
     for (let index = 0; index < processes; index++) {
       apps.push(await bench.startApp(row.contestant, redis === undefined ? {} : { redis }))
     }
-    const storms = bench.options.quick ? 2 : bench.options.rounds
+    const storms = bench.options.quick ? 2 : 5
     const total = { requests: 0, failed: 0, lost: 0 }
     for (let index = 0; index < storms; index++) {
       const { requests, failed, lost } = await runStorm(bench, row, apps)
