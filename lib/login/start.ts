@@ -59,9 +59,12 @@ export async function startLogin (
   if (codeVerifier !== undefined && request.codeVerifier !== undefined) checkCodeVerifier(codeVerifier, name)
   const nonce = request.nonce ?? (withIdToken ? randomToken() : undefined)
   const usual = request.params === undefined && request.maxAge === undefined
-  const params = setParameters(setParameters(new URLSearchParams(), config.authorizationParams), request.params)
-  const maxAge = request.maxAge ?? wholeNumber(params.get('max_age'))
-  if (maxAge !== undefined) params.set('max_age', String(maxAge))
+  const hasParams = !usual || config.authorizationParams !== undefined
+  const params = hasParams
+    ? setParameters(setParameters(new URLSearchParams(), config.authorizationParams), request.params)
+    : undefined
+  const maxAge = request.maxAge ?? wholeNumber(params?.get('max_age'))
+  if (maxAge !== undefined) params!.set('max_age', String(maxAge))
   const url = await provider.authorizationUrl({
     responseType: config.grantType !== 'implicit' ? 'code' : withIdToken ? 'id_token token' : 'token',
     redirectUri,
@@ -77,6 +80,6 @@ export async function startLogin (
   return { url, pending: { state, scope, redirectUri, codeVerifier, nonce, maxAge } }
 }
 
-function wholeNumber (value: string | null): number | undefined {
-  return value !== null && /^\d+$/.test(value) ? Number(value) : undefined
+function wholeNumber (value: string | null | undefined): number | undefined {
+  return value !== null && value !== undefined && /^\d+$/.test(value) ? Number(value) : undefined
 }

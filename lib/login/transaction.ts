@@ -46,8 +46,8 @@ export class PendingLogins {
   async put (login: Omit<PendingLogin, 'expiresAt'>): Promise<LoginCookie> {
     const id = randomToken()
     const now = Math.floor(this.#now())
-    const record: PendingLogin = { ...login, expiresAt: now + PENDING_LOGIN_TTL }
-    await this.#store.set(recordId(id), { version: 0, ...record }, { ttl: PENDING_LOGIN_TTL })
+    const record = { version: 0, ...login, expiresAt: now + PENDING_LOGIN_TTL } satisfies PendingLogin & StoredRecord
+    await this.#store.set(recordId(id), record, { ttl: PENDING_LOGIN_TTL })
     return { name: cookieName(login.state), value: `${now.toString(36)}.${id}` }
   }
 

@@ -10,8 +10,18 @@ export function withTimeout<T> (
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(timeoutError()), ms)
-    const working = async () => await work() // also where it throws before there is a promise
-    working().finally(() => clearTimeout(timer)).then(resolve, reject)
+    const fail = (error: unknown) => {
+      clearTimeout(timer)
+      reject(error)
+    }
+    try {
+      Promise.resolve(work()).then((value) => {
+        clearTimeout(timer)
+        resolve(value)
+      }, fail)
+    } catch (error) {
+      fail(error) // thrown before there was a promise
+    }
   })
 }
 
