@@ -4,9 +4,13 @@ import type { MeasureResult, Row } from './results.ts'
 /** Columns of text, or Markdown. */
 export function formatTable (result: MeasureResult, markdown: boolean): string {
   const columns = [...new Set(result.rows.flatMap(({ values }) => Object.keys(values)))]
+  const hasTargets = result.rows.some(({ targets = [] }) => targets.length > 0)
   const lines = [
-    ['', ...columns, 'at most'],
-    ...result.rows.map(row => [row.title, ...columns.map(name => formatValue(row, name)), formatTargets(row)])
+    ['', ...columns, ...hasTargets ? ['at most'] : []],
+    ...result.rows.map((row) => {
+      const values = columns.map(name => formatValue(row, name))
+      return [row.title, ...values, ...hasTargets ? [formatTargets(row)] : []]
+    })
   ]
   const widths = lines[0]!.map((_, column) => Math.max(...lines.map(line => line[column]!.length)))
   const padded = lines.map(line => line.map((cell, column) => {

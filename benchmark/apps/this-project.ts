@@ -28,6 +28,10 @@ export async function build (context: AppContext): Promise<void> {
   await app.register(oauth, options)
   app.get('/me', async ({ oauth }) => ({ sub: oauth.user?.id }))
   app.get('/json', async ({ oauth }) => oauth.get('orders').json())
+  app.get('/three-calls', async ({ oauth }) => {
+    for (let calls = 0; calls < 2; calls++) await oauth.get('orders').json()
+    return oauth.get('orders').json()
+  })
   app.get('/response-data', async ({ oauth }) => {
     const { body } = await oauth.get('orders')
     return body.json()

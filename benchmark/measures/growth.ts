@@ -9,6 +9,8 @@ import { median, ratioOf } from '../statistics.ts'
 
 interface Case {
   readonly title: string
+  /** What grows. */
+  readonly size: number
   readonly settings?: AppSettings
   /** Logins before it is measured. */
   readonly sessions: number
@@ -35,12 +37,13 @@ function seriesOf (quick: boolean): Series[] {
   const providers = quick ? [1, 16] : [1, 8, 64]
   return [
     {
-      cases: sessions.map(sessions => ({ title: `${count(sessions)} sessions`, sessions })),
+      cases: sessions.map(sessions => ({ title: `${count(sessions)} sessions`, size: sessions, sessions })),
       atMost: { call: 1.05 }
     },
     {
       cases: ofOneUser.map(sessions => ({
         title: `a user with ${count(sessions)} sessions`,
+        size: sessions,
         sessions,
         sameUser: sessions > 0
       })),
@@ -49,6 +52,7 @@ function seriesOf (quick: boolean): Series[] {
     {
       cases: providers.map(providers => ({
         title: providers === 1 ? '1 provider' : `${providers} providers`,
+        size: providers,
         settings: { providers },
         sessions: 0
       }))
@@ -90,7 +94,9 @@ async function runSeries (bench: Bench, { cases, atMost }: Series, place: string
           'call µs': median(calls[index]!),
           'x call': call,
           'login µs': median(logins[index]!),
-          'x login': login
+          'x login': login,
+          ...aDoubling(cases, index, 'call', calls),
+          ...aDoubling(cases, index, 'login', logins)
         },
         targets
       }
@@ -101,6 +107,14 @@ async function runSeries (bench: Bench, { cases, atMost }: Series, place: string
     await bench.setProvider({ sub: undefined, algorithm: 'RS256' })
     for (const app of apps) bench.endApp(app)
   }
+}
+
+/** What a doubling costs between the case before and this one. */
+function aDoubling (cases: readonly Case[], index: number, operation: string, cpu: number[][]): Row['values'] {
+  const before = cases[index - 1]
+  if (before === undefined || before.size === 0) return {}
+  const doublings = Math.log2(cases[index]!.size / before.size)
+  return { [`${operation} a doubling`]: ratioOf(cpu[index]!, cpu[index - 1]!).median ** (1 / doublings) }
 }
 
 const subOf = ({ sameUser = false }: Case) => sameUser ? 'user-with-many' : undefined

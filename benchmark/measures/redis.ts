@@ -50,6 +50,7 @@ async function countCommands (bench: Bench, { contestant, call }: RedisRow, serv
     const values: Record<string, string> = { 'plain route': await count(async () => send(app, '/plain', cookies[0])) }
     if (call === undefined) return values
     values.call = await count(async () => send(app, call, cookies[0]))
+    values['three calls'] = await count(async () => send(app, '/three-calls', cookies[0]))
     values['GET /login'] = await count(async () => send(app, contestant.login ?? ''))
     values['whole login'] = await count(async () => logInOnce(bench, contestant, app))
     const expired = await logInForASecond(bench, contestant, app)
