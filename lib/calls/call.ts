@@ -42,6 +42,8 @@ export class OAuthCall extends Promise<ResponseData> {
   #streamed: Promise<ResponseData> | undefined
   #buffered: Promise<BufferedResponse> | undefined
   #awaited = false
+  /** Whether `unreadResponses` has its response. */
+  #isWatched = false
 
   constructor (sender: CallSender) {
     let resolve!: (data: ResponseData) => void
@@ -63,7 +65,7 @@ export class OAuthCall extends Promise<ResponseData> {
   ): Promise<A | B> {
     if (!this.#awaited) {
       this.#awaited = true
-      unreadResponses.unregister(this)
+      this.#unwatch()
       if (this.#streamed === undefined && this.#buffered !== undefined) this.#share(this.#buffered)
     }
     return super.then(onResolve, onReject)
@@ -130,7 +132,7 @@ export class OAuthCall extends Promise<ResponseData> {
   #response (accept?: string): Promise<BufferedResponse> {
     if (this.#buffered !== undefined) return this.#buffered
     if (this.#streamed !== undefined) {
-      unreadResponses.unregister(this)
+      this.#unwatch()
       this.#buffered = this.#streamed.then(data => this.#sender.rest(data))
       return this.#buffered
     }
@@ -142,12 +144,21 @@ export class OAuthCall extends Promise<ResponseData> {
   #stream (): void {
     this.#streamed = this.#sender.stream()
     this.#streamed.then((data) => {
-      if (!this.#awaited && this.#buffered === undefined) unreadResponses.register(this, data.body, this)
+      if (!this.#awaited && this.#buffered === undefined) this.#watch(data)
       this.#resolve(new GuardedResponseData(data))
     }, (error: unknown) => {
       super.then(undefined, nothing)
       this.#reject(error)
     })
+  }
+
+  #watch ({ body }: ResponseData): void {
+    this.#isWatched = true
+    unreadResponses.register(this, body, this)
+  }
+
+  #unwatch (): void {
+    if (this.#isWatched) unreadResponses.unregister(this)
   }
 
   // The response is read whole, and the call is awaited as well: it resolves to a ResponseData of what was read.
