@@ -4,6 +4,9 @@ import { authorizationOf } from '../oauth/bearer-token.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
 import type { ProviderConfig } from '../providers/config.ts'
 
+/** Header values by their token sets: a token may be kilobytes long, and would be copied and checked for each call. */
+const authorizations = new WeakMap<TokenSet, string>()
+
 /**
  * Puts the token into a request (RFC 6750, section 2), as the provider's `tokenPlacement` says.
  * @param request with the path as the caller passed it, which is not changed
@@ -12,7 +15,11 @@ import type { ProviderConfig } from '../providers/config.ts'
 export function placeToken (
   request: TransportRequest, tokens: TokenSet, { tokenPlacement, name }: ProviderConfig
 ): TransportRequest {
-  const authorization = authorizationOf(tokens, name)
+  let authorization = authorizations.get(tokens)
+  if (authorization === undefined) {
+    authorization = authorizationOf(tokens, name)
+    authorizations.set(tokens, authorization)
+  }
   if (tokenPlacement === 'header') {
     request.headers.authorization = authorization
     return request
