@@ -65,6 +65,12 @@ t.test('they are sent where they are the one authentication that there is', asyn
   }
 })
 
+t.test('a token request names this package as its user agent', async (t) => {
+  const server = await startScriptServer(t)
+  await scriptProvider(t, server.providerOptions).session({ tokens: keptTokens(3600) }).refresh()
+  t.match(server.tokenRequests.at(-1), { headers: { 'user-agent': 'fastify-oauth-session' } })
+})
+
 t.test('in the options they are refused at start', async (t) => {
   const { providerOptions } = await startScriptServer(t)
   for (const option of ['tokenParams', 'refreshParams', 'authorizationParams'] as const) {

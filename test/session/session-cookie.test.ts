@@ -2,6 +2,7 @@ import t from 'tap'
 import { Signer } from '@fastify/cookie'
 import type { FastifyInstance } from 'fastify'
 import { MemoryTokenStore } from '../../lib/tokens/stores/memory-store.ts'
+import { Browser } from '../helpers/browser.ts'
 import { SESSION_SECRET } from '../helpers/build-app.ts'
 import { Gate } from '../helpers/gate.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
@@ -126,4 +127,29 @@ t.test('a visitor whose session has expired or was never there gets a new one', 
   await browser.get(`${url}/write`)
   t.not(browser.cookie('sessionId'), expired)
   t.equal((await browser.get(`${url}/write`)).text, decodeURIComponent(browser.cookie('sessionId')!).split('.')[0])
+})
+
+t.test('once an answer has set the session cookie, no other cookie has its signature checked', async (t) => {
+  const checked: string[] = []
+  const signer = new Signer(SESSION_SECRET)
+  const secret = {
+    sign: (value: string) => signer.sign(value),
+    unsign: (value: string) => {
+      checked.push(value)
+      return signer.unsign(value)
+    }
+  }
+  const setup = (app: FastifyInstance) => {
+    app.get('/mark', async (_request, reply) => reply.setCookie('mark', 'some.value', { path: '/' }).send('marked'))
+  }
+  const { url, browser } = await loginApp(t, { session: { secret }, setup })
+  await browser.get(`${url}/mark`)
+  await browser.login(`${url}/login/acme`)
+  t.ok(checked.includes('some.value'), 'at the first login it may be the session cookie')
+  checked.length = 0
+  const another = new Browser()
+  await another.get(`${url}/mark`)
+  await another.login(`${url}/login/acme`)
+  t.strictSame((await another.get(url)).json(), { user: 'alice' })
+  t.notOk(checked.includes('some.value'))
 })
