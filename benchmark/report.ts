@@ -43,6 +43,11 @@ function formatTargets ({ targets = [] }: Row): string {
   }).join(', ')
 }
 
+/** Says on standard error how far a long measure is. */
+export function reportProgress (text: string): void {
+  console.error(`${new Date().toTimeString().slice(0, 8)} ${text}`)
+}
+
 /** Why contestants failed, and which targets were missed. */
 export function formatRemarks (results: readonly MeasureResult[]): string[] {
   return results.flatMap(({ name, rows }) => rows.flatMap(({ title, failure, targets = [] }) => [

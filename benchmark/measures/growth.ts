@@ -3,6 +3,7 @@ import type { AppSettings, Bench, RunningApp } from '../bench.ts'
 import { THIS_PROJECT } from '../contestants.ts'
 import type { LoadResult } from '../load/at-once.ts'
 import { hasRedis, startRedis } from '../redis.ts'
+import { reportProgress } from '../report.ts'
 import type { MeasureResult, Row } from '../results.ts'
 import { runRounds, type Candidate } from '../rounds.ts'
 import { median, ratioOf } from '../statistics.ts'
@@ -80,7 +81,7 @@ async function runSeries (bench: Bench, { cases, atMost }: Series, place: string
     const calls = await measure(bench, cases, apps, CALLS, async app => prepareCalls(bench, app))
     const logins = await measure(bench, cases, apps, LOGINS, async (app, one) => prepareLogins(bench, app, one))
     const [base = { title: '' }] = cases
-    return cases.map(({ title }, index): Row => {
+    const rows = cases.map(({ title }, index): Row => {
       const call = ratioOf(calls[index]!, calls[0]!)
       const login = ratioOf(logins[index]!, logins[0]!)
       const last = index === cases.length - 1
@@ -91,9 +92,9 @@ async function runSeries (bench: Bench, { cases, atMost }: Series, place: string
       return {
         title: `${title}, ${place}`,
         values: {
-          'call µs': median(calls[index]!),
+          'call µs': Math.round(median(calls[index]!)),
           'x call': call,
-          'login µs': median(logins[index]!),
+          'login µs': Math.round(median(logins[index]!)),
           'x login': login,
           ...aDoubling(cases, index, 'call', calls),
           ...aDoubling(cases, index, 'login', logins)
@@ -101,6 +102,10 @@ async function runSeries (bench: Bench, { cases, atMost }: Series, place: string
         targets
       }
     })
+    for (const { title, values } of rows) {
+      reportProgress(`growth: ${title}: call ${values['call µs']} µs, login ${values['login µs']} µs`)
+    }
+    return rows
   } catch (error) {
     return [{ title: `${cases[0]!.title} …, ${place}`, values: {}, failure: (error as Error).message }]
   } finally {
@@ -130,6 +135,7 @@ async function startFilled (bench: Bench, one: Case, redis?: string): Promise<Ru
     if (failed > 0) throw new Error(`a login failed: ${firstFailure}`)
   }
   await bench.setProvider({ sub: undefined, algorithm: 'RS256' })
+  reportProgress(`growth: ${one.title}, ready`)
   return app
 }
 
