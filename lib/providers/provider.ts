@@ -16,7 +16,6 @@ import { assertOneAuthentication } from '../oauth/token-request.ts'
 import { excerptOf, type HttpResponse, parseMembers } from '../oauth/token-response.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
 import { type RequestParameters, secureEndpoint, setParameters } from '../oauth/urls.ts'
-import { BoundedMap } from '../util/bounded-map.ts'
 import type { Clock } from '../util/clock.ts'
 import { ClientAuthenticator } from './client-authenticator.ts'
 import type { ProviderConfig } from './config.ts'
@@ -46,7 +45,7 @@ const PROVISIONAL_MAX_AGE_MS = 60_000
 let idTokens: typeof import('../oauth/id-token.ts') | undefined
 
 /** Kinds of authorization URLs, by scope and redirect URI, that are prepared. */
-const MAX_PREPARED = 16
+const MAX_PREPARED = 4
 
 /** One provider: its metadata, keys, userinfo, revocation and introspection. Shared by all requests. */
 export class ProviderClient {
@@ -60,8 +59,8 @@ export class ProviderClient {
   #secondary = false
   #discovering: Promise<AuthorizationServerMetadata> | undefined
   #keys: KeySource | undefined
-  /** By all that the URLs of one kind have in common. */
-  readonly #authorizationUrls = new BoundedMap<string, ReturnType<typeof prepareAuthorizationUrl>>(MAX_PREPARED)
+  /** The newest first; `kind`: what the URLs of one kind have in common. */
+  readonly #authorizationUrls: { kind: unknown[], urlOf: ReturnType<typeof prepareAuthorizationUrl> }[] = []
 
   constructor (config: ProviderConfig, transport: Transport, clock: Clock) {
     this.config = config
@@ -161,14 +160,18 @@ export class ProviderClient {
     const { responseType, redirectUri, scope, codeVerifier, codeChallengeMethod, nonce, responseMode } = request
     const method = codeVerifier !== undefined && codeChallengeMethod
     const hasNonce = nonce !== undefined
-    const kind = JSON.stringify([written, responseType, redirectUri, scope, method, hasNonce, responseMode])
-    const prepared = usual ? this.#authorizationUrls.get(kind) : undefined
-    if (prepared !== undefined) return prepared(request)
+    const kind = [written, responseType, redirectUri, method, hasNonce, responseMode, ...scope]
+    const isAlike = (other: unknown[]) => other.length === kind.length && other.every((item, at) => item === kind[at])
+    const prepared = usual ? this.#authorizationUrls.find(({ kind }) => isAlike(kind)) : undefined
+    if (prepared !== undefined) return prepared.urlOf(request)
     const { href } = await this.endpoint('authorization_endpoint')
     // As the provider wrote it, unless it does not fit into a Location header.
     const endpoint = /^[\x21-\x7e]+$/.test(written) ? written : href
     const whole = { clientId: this.config.clientId, scopeSeparator: this.config.scopeSeparator, ...request }
-    if (usual) this.#authorizationUrls.set(kind, prepareAuthorizationUrl(endpoint, whole))
+    if (usual) {
+      this.#authorizationUrls.unshift({ kind, urlOf: prepareAuthorizationUrl(endpoint, whole) })
+      this.#authorizationUrls.splice(MAX_PREPARED)
+    }
     return buildAuthorizationUrl(endpoint, whole)
   }
 

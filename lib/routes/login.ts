@@ -48,7 +48,8 @@ export async function sendToProvider (
   noStore(reply)
   if (request.method === 'HEAD') return refuseHead(reply)
   // A prefetched page may never be shown: its login would stay in the store, and its cookie may not be kept.
-  if (/prefetch|prerender/.test(String(request.headers['sec-purpose'] ?? request.headers.purpose ?? ''))) {
+  const purpose = request.headers['sec-purpose'] ?? request.headers.purpose
+  if (purpose !== undefined && /prefetch|prerender/.test(String(purpose))) {
     return reply.code(403).send()
   }
   refuseEmbedded(request)
