@@ -2,7 +2,9 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Identity } from '../login/identity.ts'
 import type { ScopeChange, TokenSet } from '../oauth/token-set.ts'
 import type { ProviderClient } from '../providers/provider.ts'
+import { loginEnded } from '../providers/refresh-errors.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
+import { randomToken } from '../util/random.ts'
 import { type Account, type AccountDetails, loginIdOf, type SessionLogin, writeDetails } from './accounts.ts'
 import { awaitHook } from './await-hook.ts'
 import { membersOfOthers, type SessionContext } from './context.ts'
@@ -39,9 +41,9 @@ export async function commitLogin (
     await regenerateSession(request, [...config.keepSessionFields, ...membersOfOthers(context, sessionOf(request))])
     session = sessionOf(request)
     markUnfinished(session)
-    account = await createAccount(context, session, provider, login)
+    account = createAccount(context, provider, login)
     sessionLogins.put(session, { accounts: { [provider.name]: account }, active: provider.name })
-    await announceAccount(context, request, reply, provider, login, account)
+    await storeAccount(context, request, reply, provider, login, account)
     if (hasAccount(context, request, provider, account)) {
       await saveSession(request)
       saved = sessionLogins.of(session)
@@ -57,30 +59,39 @@ export async function commitLogin (
   await forgetReplaced(request, () => endLogin(context, before, { sessionId }))
 }
 
-/** Stores the tokens of a login in a record. @throws FST_OAUTH_STORE_UNAVAILABLE */
-export async function createAccount (
-  { records, clock }: SessionContext, session: SessionObject, provider: ProviderClient, login: Login
-): Promise<Account> {
-  const { tokens, user, identity, identityProven, callbacks } = login
-  const providerIdentity = provider.config.identity
-  const recordId = await records.create({
-    provider: provider.name, providerIdentity, tokens, obtainedAt: clock.now(), ttl: ttlOf(session), user, identity
-  })
+/** The account that a login brought; nothing is stored yet. */
+export function createAccount (
+  { clock }: SessionContext, { config: { identity: providerIdentity } }: ProviderClient, login: Login
+): Account {
+  const { tokens, identityProven, callbacks } = login
   const details = writeDetails(login, { scope: tokens.scope, loginAt: Math.floor(clock.now()), callbacks })
-  return { recordId, providerIdentity, ...(identityProven === false && { identityProven }), details }
+  return {
+    recordId: randomToken(), providerIdentity, ...(identityProven === false && { identityProven }), details
+  }
 }
 
-/** Adds a login to the list of its user's, and awaits the app's hooks. */
-export async function announceAccount (
+/**
+ * Stores the tokens of an account that is in the request's session, adds it to its user's logins, and awaits the app's
+ * hooks.
+ * @throws FST_OAUTH_STORE_UNAVAILABLE, FST_OAUTH_LOGIN_ENDED where `logoutUser` has ended it already, and what
+ *   `onTokens` and `onLogin` throw
+ */
+export async function storeAccount (
   context: SessionContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
-  { tokens, user, claims, scopeChange }: Login, account: Account
+  { tokens, user, claims, identity, scopeChange }: Login, { recordId, providerIdentity }: Account
 ): Promise<void> {
-  const { config, sessionLogins, onTokensHook, userLogins } = context
-  const { recordId, providerIdentity } = account
+  const { config, sessionLogins, onTokensHook, userLogins, records, clock } = context
   const session = sessionOf(request)
   const login = sessionLogins.of(session)
-  const named = { recordId, providerIdentity, user, claims }
-  await userLogins.add(named, session, ttlOf(session), login && loginIdOf(login))
+  const ttl = ttlOf(session)
+  const record = { provider: provider.name, providerIdentity, tokens, obtainedAt: clock.now(), ttl, user, identity }
+  // Together: a store takes both in one round trip. What follows a failure comes after both.
+  const written = await Promise.allSettled([
+    records.create(record, recordId),
+    userLogins.add({ recordId, providerIdentity, user, claims }, session, ttl, login && loginIdOf(login))
+  ])
+  for (const outcome of written) if (outcome.status === 'rejected') throw outcome.reason
+  if (records.isDeleted(recordId)) throw loginEnded(provider)
   await onTokensHook.announce(recordId, tokens, {
     provider: provider.name,
     user,

@@ -6,7 +6,7 @@ import { shortHash } from '../util/random.ts'
 import { waitAtMost } from '../util/timeout.ts'
 import { type Account, isAccountOf, loginIdOf, type SessionLogin, withDetails } from './accounts.ts'
 import {
-  announceAccount, commitLogin, createAccount, endAccount, forgetReplaced, hasAccount, type Login, undoLogin
+  commitLogin, createAccount, endAccount, forgetReplaced, hasAccount, type Login, storeAccount, undoLogin
 } from './bind-login.ts'
 import type { SessionContext } from './context.ts'
 import { forgetAccount, PROVIDER_MS, revokeAccount } from './end-login.ts'
@@ -60,10 +60,10 @@ async function addAccount (
   try {
     loginChange = await LoginChange.open(context, request, place)
     const { session } = loginChange
-    const added = account = await createAccount(context, session, provider, login)
+    const added = account = createAccount(context, provider, login)
     const change = (to: SessionLogin): SessionLogin => ({ ...to, accounts: { ...to.accounts, [name]: added } })
     context.sessionLogins.put(session, { ...change(place.login), login: place.id })
-    await announceAccount(context, request, reply, provider, login, account)
+    await storeAccount(context, request, reply, provider, login, account)
     if (!hasAccount(context, request, provider, account)) return await endAccount(context, provider, account)
     done = await loginChange.commit({
       change,

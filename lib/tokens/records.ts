@@ -88,12 +88,20 @@ export class TokenRecords {
   /** Reads a record in the store's form. */
   decode (stored: StoredRecord | undefined): TokenRecord | undefined { return decodeRecord(stored) }
 
-  /** Stores the tokens of a new login and returns the record's id. */
-  async create (record: Omit<TokenRecord, 'version'>): Promise<string> {
-    const id = randomToken()
+  /**
+   * Stores the tokens of a new login. A logout may have come before: the record counts as deleted then.
+   * @returns the record's id
+   */
+  async create (record: Omit<TokenRecord, 'version'>, id = randomToken()): Promise<string> {
     const first: TokenRecord = { version: 1, ...record }
-    await this.#store.set(id, encodeRecord(first), { ttl: record.ttl, expectedVersion: 0 })
-    this.state(id).observe(first)
+    const created = await this.#store.set(id, encodeRecord(first), { ttl: record.ttl, expectedVersion: 0 })
+    const state = this.state(id)
+    if (!created) {
+      state.markDeleted()
+      state.confirmDeleted()
+      return id
+    }
+    state.observe(first)
     this.#touchSchedule.noteTtl(id, record.ttl)
     return id
   }

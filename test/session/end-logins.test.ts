@@ -9,7 +9,7 @@ import type { LoginQuery } from '../../lib/session/user-logins.ts'
 import { Browser } from '../helpers/browser.ts'
 import type { TestApp } from '../helpers/build-app.ts'
 import { Gate } from '../helpers/gate.ts'
-import { appAt, asJson } from '../helpers/login-app.ts'
+import { appAt, asJson, codeOf } from '../helpers/login-app.ts'
 import { startMisbehavingProvider, type MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import { RedisSessionStore } from '../helpers/redis-session-store.ts'
 import { startRedis } from '../helpers/redis.ts'
@@ -122,6 +122,40 @@ t.test('a logout asks for each thing once', async (t) => {
   t.strictSame(await during(async () => await browser.post(`${url}/logout`)), [
     'set accounts', 'remove tokens', 'removeMembers logins', 'removeMembers logins', 'set dead'
   ])
+})
+
+t.test('a login that logoutUser ends before its tokens are stored is none, and its tokens are revoked', async (t) => {
+  const redis = await startRedis(t)
+  if (redis === undefined) return
+  const client = await createClient({ url: redis.url }).connect()
+  t.after(() => client.destroy())
+  const acme = await startMisbehavingProvider(t)
+  acme.wrong = { metadata: { revocation_endpoint: acme.url('revocation') } }
+  const gate = new Gate()
+  const store = redisStore(client)
+  const set: typeof store.set = async (id, record, options) => {
+    if (!id.includes(':')) await gate.pass()
+    return await store.set(id, record, options)
+  }
+  const held = new Proxy(store, {
+    get: (_store, name) => name === 'set' ? set : (store[name as never] as (() => void) | undefined)?.bind(store)
+  })
+  const sessions = () => ({ store: new RedisSessionStore(client) as never, rolling: false })
+  const { app: first, url, browser, userOf } =
+    await appAt(t, acme, { oauth: { tokenStore: held }, session: sessions() })
+  const { app } = await appAt(t, acme, { oauth: { tokenStore: redisStore(client) }, session: sessions() })
+  const callback = browser.login(`${url}/login/acme`, asJson)
+  await gate.arrived
+  while (await app.oauth.logoutUser({ provider: 'acme', subject: 'alice' }) === 0) continue
+  gate.release()
+  t.match([(await callback).status, codeOf(await callback)], [401, 'FST_OAUTH_LOGIN_ENDED'])
+  t.equal(await userOf(browser), null)
+  await first.close() // when revocations under way are over
+  t.equal(acme.asked('revocation').length, 2)
+  t.strictSame(await client.keys('oauth:logins:*'), [])
+  const records = (await client.keys('oauth:*')).filter(key => /^oauth:[\w-]{43}$/.test(key))
+  t.strictSame(await Promise.all(records.map(async key => await client.hKeys(key))), [['x']], 'a tombstone alone')
+  t.strictSame(await client.keys('session:*'), [])
 })
 
 for (const [kind, open] of Object.entries(kinds)) {
