@@ -21,6 +21,7 @@ import { checkedStore } from './tokens/stores/checked-store.ts'
 import { encryptedStore } from './tokens/stores/encrypted-store.ts'
 import { isMemberList, ListedMembers } from './tokens/stores/listed-members.ts'
 import { MemoryMembers } from './tokens/stores/memory-members.ts'
+import { MemorySessionStore } from './tokens/stores/memory-session-store.ts'
 import { SessionTokenStore } from './tokens/stores/session-store.ts'
 import { hasMembers, type MemberStore, type TokenStore } from './tokens/stores/token-store.ts'
 import { systemClock } from './util/clock.ts'
@@ -104,13 +105,19 @@ export function createContext (app: FastifyInstance, config: Configuration): Plu
 function createStore (
   log: Logger, { tokenStore, encryptionKeys }: Configuration, sessionStore: HostSessionStore
 ): TokenStore {
-  const plain = tokenStore ?? new SessionTokenStore(() => sessionStore.get())
+  const { map } = sessionStore
+  const isInMemory = tokenStore === undefined && map !== undefined
+  const plain = tokenStore ?? (map === undefined
+    ? new SessionTokenStore(() => sessionStore.get())
+    : new MemorySessionStore(map))
   const store = encryptionKeys === undefined
     ? plain
     : encryptedStore(plain, encryptionKeys, (provider) => {
       const message = 'a stored login cannot be decrypted with any of encryptionKeys; its user has to log in again'
       log.warn({ event: 'record_not_decrypted', provider }, message)
     })
+  // Nothing there waits or fails, and nothing else writes to it.
+  if (isInMemory) return store
   return checkedStore(store, {
     timeoutMs: STORE_MS,
     isOfKind: RECORD_KINDS,

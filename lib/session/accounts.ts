@@ -131,17 +131,24 @@ export function isAccount (value: unknown): value is Account {
 // What the ID token says of itself alone (OpenID Connect Core, sections 2 and 3.1.3.6), which has been checked.
 const ID_TOKEN_CLAIMS = ['aud', 'exp', 'iat', 'nbf', 'jti', 'nonce', 'azp', 'at_hash', 'c_hash', 's_hash']
 
-/** What an account holds of a login, written for `detailsOf`: nothing twice, and nothing that is about a token. */
-export function writeDetails (
-  { user, claims }: Pick<Identity, 'user' | 'claims'>, details: Pick<AccountDetails, 'scope' | 'loginAt' | 'callbacks'>
-): string {
+type WhoLoggedIn = Pick<Identity, 'user' | 'claims'>
+
+/** What is kept of who logged in: nothing that is about the ID token. */
+export function withoutTokenClaims ({ user, claims }: WhoLoggedIn): WhoLoggedIn {
   const kept = Object.fromEntries(Object.entries(claims).filter(([name]) => !ID_TOKEN_CLAIMS.includes(name)))
+  return { user: user?.raw === claims ? { ...user, raw: kept } : user, claims: kept }
+}
+
+/** What an account holds of a login, written for `detailsOf`, and nothing of it twice. */
+export function writeDetails (
+  { user, claims }: WhoLoggedIn, details: Pick<AccountDetails, 'scope' | 'loginAt' | 'callbacks'>
+): string {
   let stored: AccountDetails['user'] = user
   if (user !== null && user.raw === claims) {
     const { raw: _claims, ...profile } = user
     stored = isDeepStrictEqual(profile, standardUser(claims)) ? undefined : profile
   }
-  const written: AccountDetails = { ...(stored !== undefined && { user: stored }), claims: kept, ...details }
+  const written: AccountDetails = { ...(stored !== undefined && { user: stored }), claims, ...details }
   return JSON.stringify(written)
 }
 

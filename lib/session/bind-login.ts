@@ -5,7 +5,9 @@ import type { ProviderClient } from '../providers/provider.ts'
 import { loginEnded } from '../providers/refresh-errors.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
 import { randomToken } from '../util/random.ts'
-import { type Account, type AccountDetails, loginIdOf, type SessionLogin, writeDetails } from './accounts.ts'
+import {
+  type Account, type AccountDetails, loginIdOf, type SessionLogin, withoutTokenClaims, writeDetails
+} from './accounts.ts'
 import { awaitHook } from './await-hook.ts'
 import { membersOfOthers, type SessionContext } from './context.ts'
 import { endLogin, forgetAccount, revokeAccount, revokeTokens } from './end-login.ts'
@@ -64,7 +66,8 @@ export function createAccount (
   { clock }: SessionContext, { config: { identity: providerIdentity } }: ProviderClient, login: Login
 ): Account {
   const { tokens, identityProven, callbacks } = login
-  const details = writeDetails(login, { scope: tokens.scope, loginAt: Math.floor(clock.now()), callbacks })
+  const loginAt = Math.floor(clock.now())
+  const details = writeDetails(withoutTokenClaims(login), { scope: tokens.scope, loginAt, callbacks })
   return {
     recordId: randomToken(), providerIdentity, ...(identityProven === false && { identityProven }), details
   }
@@ -84,7 +87,15 @@ export async function storeAccount (
   const session = sessionOf(request)
   const login = sessionLogins.of(session)
   const ttl = ttlOf(session)
-  const record = { provider: provider.name, providerIdentity, tokens, obtainedAt: clock.now(), ttl, user, identity }
+  const record = {
+    provider: provider.name,
+    providerIdentity,
+    tokens,
+    obtainedAt: clock.now(),
+    ttl,
+    user: withoutTokenClaims({ user, claims }).user,
+    identity
+  }
   // Together: a store takes both in one round trip. What follows a failure comes after both.
   const written = await Promise.allSettled([
     records.create(record, recordId),

@@ -4,7 +4,7 @@ import type { } from '@fastify/session'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { InvalidOptionsError, RequestTargetError, SessionUnavailableError, StoreUnavailableError } from '../errors.ts'
 import type { HostApp } from '../options.ts'
-import { isEntryId, type SessionStore } from '../tokens/stores/session-entry.ts'
+import { isEntryId, isMemoryStore, type SessionStore } from '../tokens/stores/session-entry.ts'
 import { fromCallback } from '../util/callback.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
 import type { SessionLogin } from './accounts.ts'
@@ -165,6 +165,20 @@ async function sessionCall (request: FastifyRequest, what: string, call: (done: 
   }
 }
 
+/**
+ * What the in-memory store is to keep of a session, which refers to its request: headers, cookies and reply would stay
+ * in memory as long as the session. With its two ids it need not be signed again when it is loaded.
+ */
+function withoutRequest (session: object): object {
+  const { cookie } = session as SessionObject
+  const kept: Record<string | symbol, unknown> = { cookie, ...fieldsOf(session) }
+  for (const symbol of Object.getOwnPropertySymbols(session)) {
+    const { description } = symbol
+    if (description === 'sessionId' || description === 'encryptedSessionId') kept[symbol] = session[symbol as never]
+  }
+  return kept
+}
+
 /** The members of a session, or of its JSON, without what is @fastify/session's own. */
 export function fieldsOf (session: object): Record<string, unknown> {
   const fields: Record<string, unknown> = {}
@@ -239,11 +253,6 @@ function trialSession (app: FastifyInstance, protocol: 'http' | 'https'): Sessio
   }
 }
 
-/** @fastify/session's own in-memory store, which never fails and never waits. */
-function isMemoryStore (store: object): store is { store: object } {
-  return (store as { store?: unknown }).store instanceof Map && store.constructor.name === 'Store'
-}
-
 /** The Map of each in-memory store → the registration of @fastify/session that has it; null where there are several. */
 const soleUsers = new WeakMap<object, object | null>()
 
@@ -252,7 +261,7 @@ export class HostSessionStore {
   readonly #onFound: (store: SessionStore) => void
   readonly #registration: object
   #found: SessionStore | undefined
-  #map: object | undefined
+  #map: Map<string, unknown> | undefined
 
   /** @param isLateSave whether a session that is to be saved has been ended before */
   constructor (app: FastifyInstance, isLateSave: IsLateSave) {
@@ -260,6 +269,7 @@ export class HostSessionStore {
     this.#onFound = (store) => {
       guardSessionStore(store, {
         timeoutMs: isMemoryStore(store) ? undefined : STORE_MS,
+        keep: isMemoryStore(store) ? withoutRequest : undefined,
         onFailure: (method, cause) => {
           const err = errorForLog(cause)
           logOf(app).error({ event: 'session_store_failed', err, method }, 'the session store failed')
@@ -293,6 +303,9 @@ export class HostSessionStore {
   get isShared (): boolean | undefined {
     return this.#found && this.#map === undefined
   }
+
+  /** The Map of an in-memory store; undefined where it is another one, or not known yet. */
+  get map (): Map<string, unknown> | undefined { return this.#map }
 
   /** Whether the store is in memory and no other app of this process has it as well. */
   get isOwn (): boolean {

@@ -17,6 +17,8 @@ type Guarded = 'get' | 'set' | 'destroy'
 interface GuardOptions {
   /** Milliseconds for each call; no limit for a store in memory. */
   timeoutMs: number | undefined
+  /** What a store in memory keeps of a session. */
+  keep?: ((session: object) => object) | undefined
   /** Called with the method and the store's own error. */
   onFailure: (method: string, cause: unknown) => void
   isLateSave: IsLateSave
@@ -31,7 +33,9 @@ interface GuardOptions {
  * - A session whose login has ended is not saved. The end of a request destroys it again if it was saved just then,
  *   but the process may be killed in between, and other requests may load it.
  */
-export function guardSessionStore (store: SessionStore, { timeoutMs, onFailure, isLateSave }: GuardOptions): void {
+export function guardSessionStore (
+  store: SessionStore, { timeoutMs, keep, onFailure, isLateSave }: GuardOptions
+): void {
   const known = (store as { [kLateSaves]?: IsLateSave[] })[kLateSaves]
   if (known !== undefined) {
     known.push(isLateSave)
@@ -43,7 +47,10 @@ export function guardSessionStore (store: SessionStore, { timeoutMs, onFailure, 
   for (const name of ['get', 'set', 'destroy'] as const) {
     const method = store[name].bind(store) as Method
     unguarded[name] = method
-    const bounded = timeoutMs === undefined ? method : limited(name, method, timeoutMs, onFailure)
+    const kept: Method = keep === undefined || name !== 'set'
+      ? method
+      : (id, session, done) => method(id, keep(session as object), done)
+    const bounded = timeoutMs === undefined ? kept : limited(name, kept, timeoutMs, onFailure)
     const guarded = hidingEntries(name, name === 'set' ? refusingLateSaves(bounded, lateSaves) : bounded)
     Object.defineProperty(store, name, { value: guarded, writable: true, configurable: true })
   }

@@ -8,6 +8,8 @@ export interface SessionStore {
 
 /** Begins the ids of what the plugin keeps in the session store. */
 export const ENTRY_PREFIX = 'oauth:'
+/** Begins the ids of pending logins, which anyone can start: they are capped where nothing else ends them. */
+export const PENDING_PREFIX = 'login:'
 /** A member that tells the plugin's entries from sessions, whatever members the app's sessions have. */
 export const ENTRY = 'oauth:entry'
 
@@ -18,7 +20,7 @@ export const kUnguarded = Symbol.for('fastify-oauth-session.unguarded')
 export const isEntryId = (id: unknown): boolean => String(id).startsWith(ENTRY_PREFIX)
 
 /** Tells @fastify/session's own in-memory store, which never fails and never waits. */
-export function isMemoryStore (store: object): boolean {
+export function isMemoryStore (store: object): store is { store: Map<string, unknown> } {
   return (store as { store?: unknown }).store instanceof Map && store.constructor.name === 'Store'
 }
 

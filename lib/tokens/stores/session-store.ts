@@ -1,7 +1,7 @@
 import { BoundedMap } from '../../util/bounded-map.ts'
 import { fromCallback } from '../../util/callback.ts'
 import { withTimeout } from '../../util/timeout.ts'
-import { ENTRY, ENTRY_PREFIX, type SessionStore, unguardedSessionStore } from './session-entry.ts'
+import { ENTRY, ENTRY_PREFIX, PENDING_PREFIX, type SessionStore, unguardedSessionStore } from './session-entry.ts'
 import { type StoredRecord, TOMBSTONE_MS, type TokenStore } from './token-store.ts'
 
 /**
@@ -15,7 +15,6 @@ interface Envelope {
   record: StoredRecord
 }
 
-const PENDING = 'login:'
 const MAX_PENDING_IN_MEMORY = 10_000
 /** Milliseconds that the session store has for one call, and that a call may wait for those before it. */
 const CALL_MS = 5_000
@@ -130,7 +129,7 @@ export class SessionTokenStore implements TokenStore {
     await answered(done => unguardedSessionStore(store).set(ENTRY_PREFIX + id, entry, done), this.#callMs)
     this.#keepsForever ??= Object.values(store).some(value => value instanceof Map)
     if (!this.#keepsForever) return
-    const known = id.startsWith(PENDING) ? this.#pendingUntil : this.#tokensUntil
+    const known = id.startsWith(PENDING_PREFIX) ? this.#pendingUntil : this.#tokensUntil
     known.delete(id)
     known.set(id, this.#now() + ttl * 1000)
     this.#sweep(known, old => this.#drop(old))

@@ -1,0 +1,107 @@
+import { BoundedMap } from '../../util/bounded-map.ts'
+import { ENTRY, ENTRY_PREFIX, PENDING_PREFIX } from './session-entry.ts'
+import { type StoredRecord, TOMBSTONE_MS, type TokenStore } from './token-store.ts'
+
+/** A record in the Map of the sessions. */
+interface Entry {
+  /** Epoch milliseconds until which it is kept; the member also marks an entry of the plugin. */
+  [ENTRY]: number
+  record: StoredRecord
+}
+
+/** Pending logins that are kept; one more drops the oldest. */
+const MAX_PENDING = 10_000
+/** Entries that each write looks at, to drop those whose time is over. */
+const STEPS = 4
+
+/**
+ * Keeps token records beside the sessions of @fastify/session's in-memory store. Each operation is one step in a Map:
+ * it cannot wait, fail or be overtaken, so it needs no lock and no time limit, and records are kept as they are.
+ */
+export class MemorySessionStore implements TokenStore {
+  readonly #entries: Map<string, unknown>
+  readonly #now: () => number
+  readonly #pending = new BoundedMap<string, true>(MAX_PENDING, id => this.#entries.delete(ENTRY_PREFIX + id))
+  readonly #tombstones = new Map<string, number>()
+  #walk: MapIterator<[string, unknown]>
+
+  /**
+   * @param entries the Map of the store, which the sessions are in as well
+   * @param now epoch milliseconds
+   */
+  constructor (entries: Map<string, unknown>, now: () => number = Date.now) {
+    this.#entries = entries
+    this.#now = now
+    this.#walk = entries.entries()
+  }
+
+  async get (id: string): Promise<StoredRecord | undefined> {
+    return this.#read(id)
+  }
+
+  async set (
+    id: string, record: StoredRecord, { ttl, expectedVersion }: { ttl: number, expectedVersion?: number }
+  ): Promise<boolean> {
+    if (this.#tombstones.has(id)) return false
+    if (expectedVersion !== undefined && (this.#read(id)?.version ?? 0) !== expectedVersion) return false
+    this.#sweep()
+    if (id.startsWith(PENDING_PREFIX)) this.#pending.set(id, true)
+    const entry: Entry = { [ENTRY]: this.#now() + ttl * 1000, record }
+    this.#entries.set(ENTRY_PREFIX + id, entry)
+    return true
+  }
+
+  async consume (id: string): Promise<StoredRecord | undefined> {
+    const record = this.#read(id)
+    this.#remove(id)
+    return record
+  }
+
+  async touch (id: string, { ttl }: { ttl: number }): Promise<void> {
+    if (this.#read(id) === undefined) return
+    (this.#entries.get(ENTRY_PREFIX + id) as Entry)[ENTRY] = this.#now() + ttl * 1000
+  }
+
+  async delete (id: string): Promise<void> {
+    this.#tombstones.set(id, this.#now() + TOMBSTONE_MS)
+    this.#remove(id)
+  }
+
+  async remove (id: string): Promise<StoredRecord | undefined> {
+    const record = this.#read(id)
+    await this.delete(id)
+    return record
+  }
+
+  #read (id: string): StoredRecord | undefined {
+    const entry = this.#entries.get(ENTRY_PREFIX + id)
+    return isEntry(entry) && entry[ENTRY] > this.#now() ? entry.record : undefined
+  }
+
+  #remove (id: string): void {
+    this.#pending.delete(id)
+    this.#entries.delete(ENTRY_PREFIX + id)
+  }
+
+  // A few at each write keep the maps small without a timer. An iterator goes on where it was, whatever is written.
+  #sweep (): void {
+    const now = this.#now()
+    for (const [id, until] of this.#tombstones) {
+      if (until > now) break
+      this.#tombstones.delete(id)
+    }
+    for (let step = 0; step < STEPS; step++) {
+      const next = this.#walk.next()
+      if (next.done === true) {
+        this.#walk = this.#entries.entries()
+        return
+      }
+      const [key, entry] = next.value
+      if (isEntry(entry) && entry[ENTRY] <= now) this.#remove(key.slice(ENTRY_PREFIX.length))
+    }
+  }
+}
+
+function isEntry (value: unknown): value is Entry {
+  return typeof value === 'object' && value !== null && ENTRY in value
+}
