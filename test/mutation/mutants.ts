@@ -100,10 +100,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: 'a hook\'s headers stay away from a server that does not get the token',
-    find: 'if (tokens === NO_TOKENS) return this.#handOver(request, tokens, transmit)',
-    replace:
-      'if (tokens === NO_TOKENS && config.hooks.protectedRequest === undefined) ' +
-        'return this.#handOver(request, tokens, transmit)',
+    find: 'if (tokens === NO_TOKENS) return request',
+    replace: 'if (tokens === NO_TOKENS && config.hooks.protectedRequest === undefined) return request',
     tests: ['test/calls/hooks.test.ts']
   },
   {
@@ -114,7 +112,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: 'a stream is not sent a second time',
-    find: 'if (!replayable || sends === MAX_SENDS ||',
+    find: 'if (!this.#replayable || sends === MAX_SENDS ||',
     replace: 'if (sends === MAX_SENDS ||',
     tests: ['test/calls/retry.test.ts']
   },
@@ -179,9 +177,15 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: 'in the session\'s store, what was deleted does not come back by a late write',
-    find: '      if (this.#tombstones.has(id)) return false\n',
-    replace: '',
+    find: 'return this.#locked(id, async () => {\n      if (this.#tombstones.has(id)) return false\n',
+    replace: 'return this.#locked(id, async () => {\n',
     tests: ['test/tokens/records.test.ts']
+  },
+  {
+    protects: 'in the in-memory session store, what was deleted does not come back by a late write',
+    find: '  ): Promise<boolean> {\n    if (this.#tombstones.has(id)) return false\n',
+    replace: '  ): Promise<boolean> {\n',
+    tests: ['test/tokens/memory-session-store.test.ts']
   },
   {
     protects: 'in the session\'s store, a write over another version',
