@@ -11,6 +11,8 @@ export interface LoginLoad {
   atOnce: number
   /** How many of the last logins' cookies are wanted. */
   keep?: number
+  /** So many browsers log in again and again, each in place of its last login; without it each login is a new one's. */
+  browsers?: number
   /** Each browser has connections of its own to the app, which end with the login. */
   ownConnections?: boolean
 }
@@ -23,17 +25,19 @@ export interface LoginsResult extends LoadResult {
 interface Answer { status: number, headers: IncomingHttpHeaders }
 
 export async function logInMany (load: LoginLoad): Promise<LoginsResult> {
-  const { count, atOnce, keep = 1 } = load
+  const { count, atOnce, keep = 1, browsers = 0 } = load
   const cookies: string[] = []
+  const jars = Array.from({ length: browsers }, () => new Map<string, string>())
   const result = await runAtOnce(count, atOnce, async (index) => {
-    const cookie = await logIn(load)
+    const cookie = await logIn(load, jars[index % browsers] ?? new Map())
     if (index >= count - keep) cookies.push(cookie)
   })
   return { ...result, cookies }
 }
 
-async function logIn ({ origin, path, atOnce, ownConnections = false }: LoginLoad): Promise<string> {
-  const jar = new Map<string, string>()
+type Jar = Map<string, string>
+
+async function logIn ({ origin, path, atOnce, ownConnections = false }: LoginLoad, jar: Jar): Promise<string> {
   const start = await get(new URL(path, origin), jar, atOnce, ownConnections)
   const authorize = await get(locationOf(start), new Map(), atOnce)
   let answer = await get(locationOf(authorize), jar, atOnce, ownConnections)
@@ -47,7 +51,7 @@ async function logIn ({ origin, path, atOnce, ownConnections = false }: LoginLoa
 }
 
 /** With `reset`, the connection ends with the response. */
-async function get (url: URL, jar: Map<string, string>, connections: number, reset = false): Promise<Answer> {
+async function get (url: URL, jar: Jar, connections: number, reset = false): Promise<Answer> {
   const { statusCode: status, headers, body } = await poolFor(url.origin, connections).request({
     path: url.pathname + url.search,
     method: 'GET',
@@ -61,7 +65,7 @@ async function get (url: URL, jar: Map<string, string>, connections: number, res
 }
 
 /** Paths and domains of cookies do not matter here; their end does. */
-function storeCookie (jar: Map<string, string>, line: string): void {
+function storeCookie (jar: Jar, line: string): void {
   const [pair = '', ...attributes] = line.split(';')
   const equals = pair.indexOf('=')
   const name = pair.slice(0, equals)
@@ -70,7 +74,7 @@ function storeCookie (jar: Map<string, string>, line: string): void {
   else jar.set(name, pair.slice(equals + 1))
 }
 
-const cookieHeader = (jar: Map<string, string>) => Array.from(jar, ([name, value]) => `${name}=${value}`).join('; ')
+const cookieHeader = (jar: Jar) => Array.from(jar, ([name, value]) => `${name}=${value}`).join('; ')
 
 function locationOf ({ status, headers }: Answer, base?: string): URL {
   if (typeof headers.location !== 'string') throw new Error(`no redirect, but ${status}`)
