@@ -129,7 +129,7 @@ const subOf = ({ ofOneUser = 0 }: Case) => ofOneUser > 0 ? 'user-with-many' : un
 
 async function startFilled (bench: Bench, one: Case, redis?: string): Promise<RunningApp> {
   const settings = { ...one.settings, ...(redis !== undefined && { redis }) }
-  const app = await bench.startApp(THIS_PROJECT, settings, ['--max-old-space-size=6000'])
+  const app = await bench.startApp(THIS_PROJECT, settings, ['--max-old-space-size=6000', '--expose-gc'])
   const logIn = async (count: number, browsers?: number) => {
     const load = { origin: app.origin, path: '/login', count, atOnce: AT_ONCE }
     const { failed, firstFailure } = await bench.logInMany(browsers === undefined ? load : { ...load, browsers })
@@ -142,6 +142,8 @@ async function startFilled (bench: Bench, one: Case, redis?: string): Promise<Ru
   await bench.setProvider({ sub: subOf(one) })
   await logIn(one.ofOneUser ?? 0)
   await bench.setProvider({ sub: undefined, algorithm: 'RS256' })
+  // What the logins left behind is collected before anything is measured.
+  await app.peer.call('memory')
   reportProgress(`growth: ${one.title}, ready`)
   return app
 }
