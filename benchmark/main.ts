@@ -58,12 +58,12 @@ for (const name of options.only) {
   results.push(result)
   const seconds = ((performance.now() - began) / 1000).toFixed(0)
   console.log(`\n${formatTable(result, options.markdown)}\n${options.markdown ? '' : `  (${name}, ${seconds} s)`}`)
+  for (const remark of formatRemarks(result)) console.log(`  ${remark}`)
 }
 bench.end()
 
 const file = `${RESULTS_FOLDER}${machine.date.replaceAll(':', '-')}.json`
 writeFileSync(file, JSON.stringify({ ...machine, results }, null, 2))
-for (const remark of formatRemarks(results)) console.log(remark)
 // A peer that fails is listed; where it is this project, something is wrong.
 const ownFailures = results.flatMap(({ rows }) => rows)
   .filter(({ title, failure }) => failure !== undefined && title.includes('fastify-oauth-session'))

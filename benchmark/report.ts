@@ -49,11 +49,11 @@ export function reportProgress (text: string): void {
 }
 
 /** Why contestants failed, and which targets were missed. */
-export function formatRemarks (results: readonly MeasureResult[]): string[] {
-  return results.flatMap(({ name, rows }) => rows.flatMap(({ title, failure, targets = [] }) => [
-    ...(failure === undefined ? [] : [`${name}: ${title} failed: ${failure}`]),
+export function formatRemarks ({ rows }: MeasureResult): string[] {
+  return rows.flatMap(({ title, failure, targets = [] }) => [
+    ...(failure === undefined ? [] : [`${title} failed: ${failure}`]),
     ...targets.filter(({ met }) => !met).map(({ against, ratio, atMost }) => {
-      return `${name}: ${title} is ${ratio.toFixed(2)} of "${against}"; at most ${atMost.toFixed(2)} was wanted`
+      return `${title} is ${ratio.toFixed(2)} of "${against}"; at most ${atMost.toFixed(2)} is wanted`
     })
-  ]))
+  ])
 }

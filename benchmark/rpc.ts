@@ -40,11 +40,14 @@ export class Peer {
       if (error === undefined) waiting?.resolve(result)
       else waiting?.reject(new Error(`${name}: ${error}`))
     })
-    child.on('exit', (code, signal) => {
-      const error = new Error(`${name} ended with ${signal ?? code}`)
-      for (const waiting of this.#waiting.values()) waiting.reject(error)
-      this.#waiting.clear()
-    })
+    child.on('exit', (code, signal) => this.#fail(new Error(`${name} ended with ${signal ?? code}`)))
+    // A request to a process that is just ending.
+    child.on('error', error => this.#fail(error))
+  }
+
+  #fail (error: Error): void {
+    for (const waiting of this.#waiting.values()) waiting.reject(error)
+    this.#waiting.clear()
   }
 
   async call<Result = void> (method: string, params: unknown = {}): Promise<Result> {
