@@ -1,5 +1,5 @@
 import { StoreUnavailableError } from '../errors.ts'
-import { ENTRY, isEntryId, kUnguarded, type SessionStore } from '../tokens/stores/session-entry.ts'
+import { isEntry, isEntryId, kUnguarded, type SessionStore } from '../tokens/stores/session-entry.ts'
 import { fromCallback } from '../util/callback.ts'
 import { withTimeout } from '../util/timeout.ts'
 import type { StoredSession } from './fastify-session.ts'
@@ -68,8 +68,6 @@ function hidingEntries (name: Guarded, method: Method): Method {
     method(args[0], (error: unknown, value: unknown) => { done(error, isEntry(value) ? null : value) })
   }
 }
-
-const isEntry = (value: unknown) => typeof value === 'object' && value !== null && ENTRY in value
 
 /** A `set` that writes nothing for a session that has ended; where that cannot be told, it writes. */
 function refusingLateSaves (method: Method, lateSaves: readonly IsLateSave[]): Method {

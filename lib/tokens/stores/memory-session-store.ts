@@ -1,5 +1,5 @@
 import { BoundedMap } from '../../util/bounded-map.ts'
-import { ENTRY, ENTRY_PREFIX, PENDING_PREFIX } from './session-entry.ts'
+import { ENTRY, ENTRY_PREFIX, isEntry, MAX_PENDING, PENDING_PREFIX } from './session-entry.ts'
 import { type StoredRecord, TOMBSTONE_MS, type TokenStore } from './token-store.ts'
 
 /** A record in the Map of the sessions. */
@@ -9,8 +9,6 @@ interface Entry {
   record: StoredRecord
 }
 
-/** Pending logins that are kept; one more drops the oldest. */
-const MAX_PENDING = 10_000
 /** Entries that each write looks at, to drop those whose time is over. */
 const STEPS = 4
 
@@ -74,8 +72,8 @@ export class MemorySessionStore implements TokenStore {
   }
 
   #read (id: string): StoredRecord | undefined {
-    const entry = this.#entries.get(ENTRY_PREFIX + id)
-    return isEntry(entry) && entry[ENTRY] > this.#now() ? entry.record : undefined
+    const value = this.#entries.get(ENTRY_PREFIX + id)
+    return isOurs(value) && value[ENTRY] > this.#now() ? value.record : undefined
   }
 
   #remove (id: string): void {
@@ -96,12 +94,10 @@ export class MemorySessionStore implements TokenStore {
         this.#walk = this.#entries.entries()
         return
       }
-      const [key, entry] = next.value
-      if (isEntry(entry) && entry[ENTRY] <= now) this.#remove(key.slice(ENTRY_PREFIX.length))
+      const [key, value] = next.value
+      if (isOurs(value) && value[ENTRY] <= now) this.#remove(key.slice(ENTRY_PREFIX.length))
     }
   }
 }
 
-function isEntry (value: unknown): value is Entry {
-  return typeof value === 'object' && value !== null && ENTRY in value
-}
+const isOurs = (value: unknown): value is Entry => isEntry(value)

@@ -10,6 +10,8 @@ export interface SessionStore {
 export const ENTRY_PREFIX = 'oauth:'
 /** Begins the ids of pending logins, which anyone can start: they are capped where nothing else ends them. */
 export const PENDING_PREFIX = 'login:'
+/** Pending logins that are kept there; one more drops the oldest. */
+export const MAX_PENDING = 10_000
 /** A member that tells the plugin's entries from sessions, whatever members the app's sessions have. */
 export const ENTRY = 'oauth:entry'
 
@@ -18,6 +20,11 @@ export const kUnguarded = Symbol.for('fastify-oauth-session.unguarded')
 
 /** Whether an id is one of the plugin's entries, and no session's. */
 export const isEntryId = (id: unknown): boolean => String(id).startsWith(ENTRY_PREFIX)
+
+/** Whether a value of the session store is an entry of the plugin, and no session. */
+export function isEntry (value: unknown): boolean {
+  return typeof value === 'object' && value !== null && ENTRY in value
+}
 
 /** Tells @fastify/session's own in-memory store, which never fails and never waits. */
 export function isMemoryStore (store: object): store is { store: Map<string, unknown> } {

@@ -1,7 +1,9 @@
 import { BoundedMap } from '../../util/bounded-map.ts'
 import { fromCallback } from '../../util/callback.ts'
 import { withTimeout } from '../../util/timeout.ts'
-import { ENTRY, ENTRY_PREFIX, PENDING_PREFIX, type SessionStore, unguardedSessionStore } from './session-entry.ts'
+import {
+  ENTRY, ENTRY_PREFIX, MAX_PENDING, PENDING_PREFIX, type SessionStore, unguardedSessionStore
+} from './session-entry.ts'
 import { type StoredRecord, TOMBSTONE_MS, type TokenStore } from './token-store.ts'
 
 /**
@@ -15,7 +17,6 @@ interface Envelope {
   record: StoredRecord
 }
 
-const MAX_PENDING_IN_MEMORY = 10_000
 /** Milliseconds that the session store has for one call, and that a call may wait for those before it. */
 const CALL_MS = 5_000
 /** Milliseconds for a touch, which only moves an expiry. */
@@ -33,7 +34,7 @@ export class SessionTokenStore implements TokenStore {
   readonly #locks = new Map<string, Promise<unknown>>()
   readonly #tombstones = new Map<string, number>()
   // Only for stores that never expire anything themselves: what is kept there and until when, oldest first.
-  readonly #pendingUntil = new BoundedMap<string, number>(MAX_PENDING_IN_MEMORY, id => this.#drop(id))
+  readonly #pendingUntil = new BoundedMap<string, number>(MAX_PENDING, id => this.#drop(id))
   readonly #tokensUntil = new Map<string, number>()
   #keepsForever: boolean | undefined
   readonly #callMs: number
