@@ -106,10 +106,8 @@ function createStore (
   log: Logger, { tokenStore, encryptionKeys }: Configuration, sessionStore: HostSessionStore
 ): TokenStore {
   const { map } = sessionStore
-  const isInMemory = tokenStore === undefined && map !== undefined
-  const plain = tokenStore ?? (map === undefined
-    ? new SessionTokenStore(() => sessionStore.get())
-    : new MemorySessionStore(map))
+  const inMemory = tokenStore === undefined && map !== undefined ? new MemorySessionStore(map) : undefined
+  const plain = tokenStore ?? inMemory ?? new SessionTokenStore(() => sessionStore.get())
   const store = encryptionKeys === undefined
     ? plain
     : encryptedStore(plain, encryptionKeys, (provider) => {
@@ -117,7 +115,7 @@ function createStore (
       log.warn({ event: 'record_not_decrypted', provider }, message)
     })
   // Nothing there waits or fails, and nothing else writes to it.
-  if (isInMemory) return store
+  if (inMemory !== undefined) return store
   return checkedStore(store, {
     timeoutMs: STORE_MS,
     isOfKind: RECORD_KINDS,
