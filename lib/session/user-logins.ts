@@ -134,10 +134,11 @@ export class UserLogins {
     const { recordId, providerIdentity } = account
     const names = namesOf(account)
     const sets = this.#sets()
-    const written = await Promise.all(this.#setsOf(providerIdentity, names).map((id) => {
-      const entry: Entry = { session: sessionId, ...(login !== recordId && login !== undefined && { login }), ...names }
-      return sets.addMember(id, recordId, { ...entry }, options)
-    }))
+    const isOwn = login === undefined || login === recordId
+    const entry = { session: sessionId, ...(!isOwn && { login }), ...names } satisfies Entry
+    const written = await Promise.all(
+      this.#setsOf(providerIdentity, names).map(id => sets.addMember(id, recordId, entry, options))
+    )
     return written.every(isWritten => isWritten)
   }
 
