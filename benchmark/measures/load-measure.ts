@@ -55,7 +55,7 @@ export async function runLoadMeasure (bench: Bench, measure: LoadMeasure): Promi
     try {
       const run = await measure.prepare(bench, row, app)
       const { title, share } = row
-      const profile = title === cpuProfile ? `${RESULTS_FOLDER}${measure.name}-${title.replaceAll(/[^\w.-]+/g, '-')}.cpuprofile` : undefined
+      const profile = title === cpuProfile ? profileFile(measure.name, title) : undefined
       candidates.set(row, { title, peer: app.peer, run, share, profile })
     } catch (error) {
       failures.set(row, (error as Error).message)
@@ -78,6 +78,10 @@ export async function runLoadMeasure (bench: Bench, measure: LoadMeasure): Promi
     return rowOf(row, own, turnsOf, measure.rows[0]!.title)
   })
   return { name: measure.name, title: measure.title, rows }
+}
+
+function profileFile (measure: string, title: string): string {
+  return `${RESULTS_FOLDER}${measure}-${title.replaceAll(/[^\w.-]+/g, '-')}.cpuprofile`
 }
 
 function chooseRows ({ rows }: LoadMeasure, { quick, rows: parts, cpuProfile }: Options): LoadRow[] {

@@ -9,7 +9,6 @@ import { ProviderClient } from '../providers/provider.ts'
 import { type Clock, systemClock } from '../util/clock.ts'
 import { ProviderHandle } from './provider.ts'
 
-/** What `createProvider` takes beside the provider's options. */
 /** Options of `createProvider` beside those of the provider. */
 export interface StandaloneOptions {
   /** Name of the provider in errors; its issuer's host where absent. */
