@@ -42,6 +42,7 @@ export type OAuthErrorReason =
   | 'client_key' // The key or the secret cannot sign a client assertion.
   | 'second_authentication' // A parameter that would authenticate the client a second time (RFC 6749, section 2.3).
   | 'missing_authorization_endpoint' // Neither the options nor the metadata name this endpoint.
+  | 'missing_pushed_authorization_request_endpoint' // Neither the options nor the metadata name this endpoint.
   | 'missing_token_endpoint' // Neither the options nor the metadata name this endpoint.
   | 'missing_userinfo_endpoint' // Neither the options nor the metadata name this endpoint.
   | 'missing_revocation_endpoint' // Neither the options nor the metadata name this endpoint.

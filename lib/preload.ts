@@ -16,6 +16,8 @@ export async function preload ({ config, providers }: PluginContext, isClosed: (
     isNeeded(({ config }) => config.issuer !== undefined) && (() => import('./oauth/discovery.ts')),
     isNeeded(({ hasIdTokens }) => hasIdTokens) && (() => import('./oauth/id-token.ts')),
     isNeeded(({ hasIdTokens }) => hasIdTokens) && (() => import('./oauth/jwks.ts')),
+    isNeeded(({ config }) => config.pushedAuthorizationRequests === true) &&
+      (() => import('./providers/pushed-authorization.ts')),
     isNeeded(signsAssertions) && (() => import('./oauth/client-assertion.ts')),
     isNeeded(({ config }) => config.fetchProfile !== undefined) && (() => import('./calls/fetch-profile.ts')),
     () => import('./http/content-coding.ts'),

@@ -27,11 +27,8 @@ const RESERVED = [
   'response_mode', 'client_secret', 'client_assertion'
 ]
 
-/**
- * Builds the URL that the browser is sent to. The endpoint's own query is kept, except for parameters that the request
- * sets (RFC 6749, section 3.1).
- */
-export function buildAuthorizationUrl (endpoint: string, request: AuthorizationRequest): string {
+/** The parameters of an authorization request, in the order in which they are in the URL. */
+export function authorizationParameters (request: AuthorizationRequest): URLSearchParams {
   const query = new URLSearchParams({ response_type: request.responseType ?? 'code', client_id: request.clientId })
   if (request.redirectUri !== undefined) query.set('redirect_uri', request.redirectUri)
   if (request.scope.length > 0) query.set('scope', request.scope.join(request.scopeSeparator ?? ' '))
@@ -48,7 +45,15 @@ export function buildAuthorizationUrl (endpoint: string, request: AuthorizationR
     for (const name of RESERVED) extra.delete(name)
     setParameters(query, extra)
   }
-  return setQuery(endpoint, query)
+  return query
+}
+
+/**
+ * Builds the URL that the browser is sent to. The endpoint's own query is kept, except for parameters that the request
+ * sets (RFC 6749, section 3.1).
+ */
+export function buildAuthorizationUrl (endpoint: string, request: AuthorizationRequest): string {
+  return setQuery(endpoint, authorizationParameters(request))
 }
 
 /** What each authorization request has of its own. */

@@ -1,10 +1,10 @@
 import { AuthorizationFailedError, InvalidResponseError, type OAuthError } from '../errors.ts'
-import { parseMembers, type TokenMembers } from '../oauth/token-response.ts'
+import { parseMembers } from '../oauth/token-response.ts'
 import { parseScope } from '../oauth/token-set.ts'
 import { setParameters } from '../oauth/urls.ts'
-import { redact, secretsIn } from '../util/redact.ts'
 import { DEVICE_GRANT, type GrantOptions, type GrantResult, refusedGrant, scopeParameter } from './grants.ts'
 import type { ProviderClient } from './provider.ts'
+import { refusedForm } from './refused-form.ts'
 import { requestTokens } from './token-endpoint.ts'
 
 /** A device authorization response (RFC 8628, section 3.2). */
@@ -37,7 +37,8 @@ export async function startDevice (
     setParameters(params, { client_id: provider.config.clientId, scope: scopeParameter(provider, options) })
   )
   const members = parseMembers(answer.text) ?? {}
-  if (typeof members.error === 'string' && members.error !== '') throw refusedDevice(provider, answer.status, members)
+  const refused = refusedForm(provider, 'a device authorization', answer.status, members)
+  if (refused !== undefined) throw refused
   // Some write `verification_url`, as the drafts did.
   const uri = members.verification_uri ?? members.verification_url
   if (typeof members.device_code !== 'string' || typeof members.user_code !== 'string' || typeof uri !== 'string') {
@@ -68,23 +69,6 @@ function secondsOf (value: unknown, { min, max, otherwise }: { min: number, max:
   const seconds = typeof value === 'string' && value.trim() !== '' ? Number(value) : value
   if (typeof seconds !== 'number' || Number.isNaN(seconds) || seconds <= 0) return otherwise
   return Math.min(Math.max(seconds, min), max)
-}
-
-function refusedDevice (provider: ProviderClient, responseStatus: number, members: TokenMembers): OAuthError {
-  const { clientSecret = '' } = provider.config
-  const secrets = [clientSecret, ...secretsIn(members)]
-  const textOf = (value: unknown) => typeof value === 'string' ? redact(value, secrets) : undefined
-  const oauthError = textOf(members.error)
-  const refused = `provider "${provider.name}" refused a device authorization: ${oauthError}`
-  const remedy = oauthError === 'invalid_client' ? '; check clientId, clientSecret and clientAuthentication' : ''
-  return new AuthorizationFailedError(refused + remedy, {
-    provider: provider.name,
-    oauthError,
-    oauthErrorDescription: textOf(members.error_description),
-    oauthErrorUri: textOf(members.error_uri),
-    responseStatus,
-    reason: 'refused'
-  })
 }
 
 /**

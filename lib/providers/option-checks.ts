@@ -108,6 +108,13 @@ export const pkce: OptionCheck<'S256' | 'plain' | false> = (check, path, value) 
   }
 }
 
+export const pushedAuthorizationRequests: OptionCheck<boolean> = (check, path, value, options) => {
+  boolean(check, path, value, options)
+  const { issuer, pushedAuthorizationRequestEndpoint: endpoint } = options
+  if (value !== true || issuer !== undefined || endpoint !== undefined) return
+  check.add(path, 'needs `pushedAuthorizationRequestEndpoint`, or `issuer` to have it discovered')
+}
+
 // A request has one client authentication (RFC 6749, section 2.3).
 export const tokenParams: OptionCheck<RequestParameters> = (check, path, value, options) => {
   const { clientAuthentication: method, clientSecret } = options

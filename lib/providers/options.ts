@@ -192,6 +192,8 @@ export interface ProviderOptions {
   issuer?: string
   /** URL of the authorization endpoint. Like each endpoint that is given here, it wins over a discovered one. */
   authorizationEndpoint?: string
+  /** URL of the pushed authorization request endpoint (RFC 9126). */
+  pushedAuthorizationRequestEndpoint?: string
   /** URL of the token endpoint. */
   tokenEndpoint?: string
   /** URL of the userinfo endpoint (OpenID Connect Core, section 5.3). */
@@ -237,6 +239,11 @@ export interface ProviderOptions {
   /** What separates scopes in the authorization request. Default a space. */
   scopeSeparator?: string
 
+  /**
+   * Sends authorization requests to the provider itself, and the browser with a reference to them (RFC 9126). Default
+   * where the provider's metadata requires it; false never does.
+   */
+  pushedAuthorizationRequests?: boolean
   /** Further parameters of the authorization request (`prompt`, `access_type`, repeated `resource`, …). */
   authorizationParams?: RequestParameters
   /** Further parameters of the code exchange. */
@@ -314,6 +321,9 @@ export const PROVIDER_OPTIONS = {
   title: { check: is.text },
   issuer: { check: is.providerUrl },
   authorizationEndpoint: { check: is.providerUrl, metadata: 'authorization_endpoint' },
+  pushedAuthorizationRequestEndpoint: {
+    check: is.providerUrl, metadata: 'pushed_authorization_request_endpoint'
+  },
   tokenEndpoint: { check: is.providerUrl, metadata: 'token_endpoint' },
   userinfoEndpoint: { check: is.providerUrl, metadata: 'userinfo_endpoint' },
   revocationEndpoint: { check: is.providerUrl, metadata: 'revocation_endpoint' },
@@ -337,6 +347,7 @@ export const PROVIDER_OPTIONS = {
   redirectUri: { check: is.redirectUri },
   scope: { check: is.scope },
   scopeSeparator: { check: is.text, default: ' ' },
+  pushedAuthorizationRequests: { check: is.pushedAuthorizationRequests },
   authorizationParams: { check: is.authorizationParams },
   tokenParams: { check: is.tokenParams },
   refreshParams: { check: is.tokenParams },

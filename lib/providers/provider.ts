@@ -4,7 +4,7 @@ import {
 } from '../errors.ts'
 import type { Transport } from '../http/transport.ts'
 import {
-  type AuthorizationRequest, buildAuthorizationUrl, prepareAuthorizationUrl
+  type AuthorizationRequest, authorizationParameters, buildAuthorizationUrl, prepareAuthorizationUrl
 } from '../oauth/authorization-request.ts'
 import { authorizationOf } from '../oauth/bearer-token.ts'
 import type { AuthorizationServerMetadata, Discovery } from '../oauth/discovery.ts'
@@ -15,7 +15,7 @@ import type { KeySource } from '../oauth/jwks.ts'
 import { assertOneAuthentication } from '../oauth/token-request.ts'
 import { excerptOf, type HttpResponse, parseMembers } from '../oauth/token-response.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
-import { type RequestParameters, secureEndpoint, setParameters } from '../oauth/urls.ts'
+import { type RequestParameters, secureEndpoint, setParameters, setQuery } from '../oauth/urls.ts'
 import type { Clock } from '../util/clock.ts'
 import { ClientAuthenticator } from './client-authenticator.ts'
 import type { ProviderConfig } from './config.ts'
@@ -23,6 +23,7 @@ import { isUnavailable, ProviderHttp } from './http.ts'
 
 type Endpoint =
   | 'authorization_endpoint'
+  | 'pushed_authorization_request_endpoint'
   | 'token_endpoint'
   | 'userinfo_endpoint'
   | 'revocation_endpoint'
@@ -150,13 +151,18 @@ export class ProviderClient {
   }
 
   /**
-   * Builds the URL that a login starts with.
+   * Builds the URL that a login starts with. Where the options or the metadata say so, the request is pushed to the
+   * provider first, and the URL names it alone (RFC 9126).
    * @param options.usual the further parameters are those of the provider's options, the same at each login
    */
   async authorizationUrl (
     request: Omit<AuthorizationRequest, 'clientId'>, { usual }: { usual: boolean }
   ): Promise<string> {
-    const { authorization_endpoint: written = '' } = this.knownMetadata ?? await this.metadata()
+    const metadata = this.knownMetadata ?? await this.metadata()
+    const { authorization_endpoint: written = '' } = metadata
+    if (this.config.pushedAuthorizationRequests ?? metadata.require_pushed_authorization_requests === true) {
+      return await this.#pushedAuthorizationUrl(request)
+    }
     const { responseType, redirectUri, scope, codeVerifier, codeChallengeMethod, nonce, responseMode } = request
     const method = codeVerifier !== undefined && codeChallengeMethod
     const hasNonce = nonce !== undefined
@@ -164,15 +170,31 @@ export class ProviderClient {
     const isAlike = (other: unknown[]) => other.length === kind.length && other.every((item, at) => item === kind[at])
     const prepared = usual ? this.#authorizationUrls.find(({ kind }) => isAlike(kind)) : undefined
     if (prepared !== undefined) return prepared.urlOf(request)
-    const { href } = await this.endpoint('authorization_endpoint')
-    // As the provider wrote it, unless it does not fit into a Location header.
-    const endpoint = /^[\x21-\x7e]+$/.test(written) ? written : href
-    const whole = { clientId: this.config.clientId, scopeSeparator: this.config.scopeSeparator, ...request }
+    const endpoint = await this.#authorizationEndpoint(written)
+    const whole = this.#withClient(request)
     if (usual) {
       this.#authorizationUrls.unshift({ kind, urlOf: prepareAuthorizationUrl(endpoint, whole) })
       this.#authorizationUrls.splice(MAX_PREPARED)
     }
     return buildAuthorizationUrl(endpoint, whole)
+  }
+
+  async #pushedAuthorizationUrl (request: Omit<AuthorizationRequest, 'clientId'>): Promise<string> {
+    const { authorization_endpoint: written = '' } = await this.metadata()
+    const endpoint = await this.#authorizationEndpoint(written)
+    const { pushAuthorizationRequest } = await import('./pushed-authorization.ts')
+    const requestUri = await pushAuthorizationRequest(this, authorizationParameters(this.#withClient(request)))
+    return setQuery(endpoint, new URLSearchParams({ client_id: this.config.clientId, request_uri: requestUri }))
+  }
+
+  /** As the provider wrote it, unless it does not fit into a Location header. */
+  async #authorizationEndpoint (written: string): Promise<string> {
+    const { href } = await this.endpoint('authorization_endpoint')
+    return /^[\x21-\x7e]+$/.test(written) ? written : href
+  }
+
+  #withClient (request: Omit<AuthorizationRequest, 'clientId'>): AuthorizationRequest {
+    return { clientId: this.config.clientId, scopeSeparator: this.config.scopeSeparator, ...request }
   }
 
   /**

@@ -204,6 +204,9 @@ const single: Record<string, [options: unknown, path: string, remedy: RegExp]> =
   ],
   'an endless requestTimeout': [withProvider({ requestTimeout: Infinity }), 'providers.acme.requestTimeout', /number/],
   'an unknown pkce': [withProvider({ pkce: 's256' }), 'providers.acme.pkce', /write 'S256', 'plain' or false/],
+  'pushed requests that are no boolean': [
+    withProvider({ pushedAuthorizationRequests: 'yes' }), 'providers.acme.pushedAuthorizationRequests', /boolean/
+  ],
   'a pkce that is true': [withProvider({ pkce: true }), 'providers.acme.pkce', /write 'S256', 'plain' or false/],
   'an unknown responseMode': [withProvider({ responseMode: 'fragment' }), 'providers.acme.responseMode', /form_post/],
   'an unknown profile': [
