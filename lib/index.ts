@@ -44,6 +44,7 @@ export { plugin as fastifyOAuthSession, plugin as 'module.exports' }
 export type { CallOptions } from './calls/authorized-client.ts'
 export type { OAuthCall } from './calls/call.ts'
 export type { ClientAuthenticationFunction, ClientAuthenticationMethod } from './oauth/client-authentication.ts'
+export type { ClientJwk, ClientKeyInput, ClientKeyMaterial, ClientKeyOptions } from './oauth/client-keys.ts'
 export type { Conform, HttpResponse } from './oauth/token-response.ts'
 export type { ScopeChange, TokenSet } from './oauth/token-set.ts'
 export type { RequestParameters } from './oauth/urls.ts'

@@ -30,6 +30,7 @@ export async function preload ({ config, providers }: PluginContext, isClosed: (
   }
 }
 
-function signsAssertions ({ config: { clientAuthentication } }: ProviderClient): boolean {
+function signsAssertions ({ config: { clientAuthentication, signingKey } }: ProviderClient): boolean {
+  if (clientAuthentication === undefined) return signingKey !== undefined
   return clientAuthentication === 'private_key_jwt' || clientAuthentication === 'client_secret_jwt'
 }

@@ -1,103 +1,88 @@
-import { importJWK, importPKCS8, type JWK } from 'jose'
-import { createPrivateKey } from 'node:crypto'
-import { ClientSecretJwt, type CryptoKey, modifyAssertion, PrivateKeyJwt } from 'oauth4webapi'
-import { InvalidOptionsError, type OAuthError } from '../errors.ts'
-import type { AuthenticateClient, ClientPrivateKey } from './client-authentication.ts'
+import { SignJWT } from 'jose'
+import { InvalidOptionsError } from '../errors.ts'
+import { randomToken } from '../util/random.ts'
+import type { AuthenticateClient } from './client-authentication.ts'
+import { algorithmAt, type ClientKey } from './client-keys.ts'
 
 /** Audience and header of one client assertion, beside the claims that each has (RFC 7523, section 3). */
 export interface ClientAssertion {
   audience: string | readonly string[]
-  /** Further members of the JOSE header; `alg` chooses the algorithm that the key signs with. */
+  /**
+   * Further members of the JOSE header; undefined takes one out. `alg` chooses the algorithm that the key signs with.
+   */
   header: Record<string, unknown>
+  /** Epoch seconds. */
+  now: number
 }
+
+/** Seconds that an assertion is valid; it is used at once. */
+const LIFE = 60
+/** The algorithms for signatures with a secret (RFC 7518, section 3.2), the usual one first. */
+const HMAC = ['HS256', 'HS384', 'HS512']
 
 /**
  * An assertion signed with the secret, which is not sent (RFC 7523, section 2.2; OpenID Connect Core, section 9).
- * @returns a client authentication whose requests reject with FST_OAUTH_INVALID_OPTIONS where the header names another
- *   algorithm than HS256
+ * @returns a client authentication whose requests reject with FST_OAUTH_INVALID_OPTIONS where the header names an
+ *   algorithm that is not one for secrets
  */
-export function clientSecretJwt (clientSecret: string, { audience, header }: ClientAssertion): AuthenticateClient {
-  const sign = ClientSecretJwt(clientSecret, { [modifyAssertion]: assertionModifier({ audience, header }) })
-  // An assertion is in the form alone.
-  return async (server, client, body) => { await sign(server, client, body, new Headers()) }
+export function clientSecretJwt (clientSecret: string, assertion: ClientAssertion): AuthenticateClient {
+  const key = Buffer.from(clientSecret)
+  return async (server, client, body) => {
+    const supported = server.token_endpoint_auth_signing_alg_values_supported
+    const alg = chosenAlgorithm(HMAC, HMAC.find(name => supported?.includes(name)) ?? HMAC[0]!, assertion)
+    await addAssertion(body, client.client_id, { key, header: { alg }, assertion })
+  }
 }
 
 /**
- * Assertions signed with a private key (RFC 7523, section 2.2; OpenID Connect Core, section 9). Certificate thumbprints
- * of a JWK (`x5t`, `x5t#S256`: RFC 7517, sections 4.8 and 4.9) are in each header.
- * @returns makes the client authentication for an assertion; its requests reject with FST_OAUTH_INVALID_OPTIONS where
- *   the key cannot sign
+ * An assertion signed with a private key (RFC 7523, section 2.2; OpenID Connect Core, section 9). `kid` and certificate
+ * thumbprints (`x5t`, `x5t#S256`: RFC 7517, sections 4.8 and 4.9) are in its header.
+ * @returns a client authentication whose requests reject with FST_OAUTH_INVALID_OPTIONS where the header names an
+ *   algorithm that does not fit the key
  */
-export function privateKeyJwt (privateKey: ClientPrivateKey): (assertion: ClientAssertion) => AuthenticateClient {
-  // By algorithm: a CryptoKey signs with one only.
-  const keys = new Map<unknown, Promise<{ key: CryptoKey, kid?: string }>>()
-  const keyFor = (alg: unknown) => {
-    let key = keys.get(alg)
-    if (key === undefined) {
-      key = readPrivateKey(privateKey, alg)
-      keys.set(alg, key)
-    }
-    return key
-  }
-  const thumbprints = typeof privateKey === 'object' && 'kty' in privateKey ? thumbprintsOf(privateKey) : {}
-  return ({ audience, header }) => async (server, client, body) => {
-    const key = await keyFor(header.alg)
-    const modify = assertionModifier({ audience, header: { ...thumbprints, ...header } })
-    const sign = PrivateKeyJwt(key, { [modifyAssertion]: modify })
-    await sign(server, client, body, new Headers())
+export function privateKeyJwt (clientKey: ClientKey, assertion: ClientAssertion): AuthenticateClient {
+  const { key, header, algorithms } = clientKey
+  return async (server, client, body) => {
+    const usual = algorithmAt(clientKey, server.token_endpoint_auth_signing_alg_values_supported)
+    const alg = chosenAlgorithm(algorithms, usual, assertion)
+    await addAssertion(body, client.client_id, { key, header: { ...header, alg }, assertion })
   }
 }
 
-type AssertionModifier = (header: Record<string, unknown>, payload: Record<string, unknown>) => void
-
-function assertionModifier ({ audience, header: further }: ClientAssertion): AssertionModifier {
-  return (header, payload) => {
-    const { alg } = header
-    if (further.alg !== undefined && further.alg !== alg) {
-      const wanted = JSON.stringify(further.alg)
-      throw unusableKey(`the client's key signs with ${String(alg)}, and clientAssertion.header.alg is ${wanted}`)
-    }
-    Object.assign(header, further, { alg })
-    payload.aud = audience
-  }
+/** An assertion that was signed elsewhere. */
+export function givenAssertion (jwt: string): AuthenticateClient {
+  return (_server, client, body) => { setAssertion(body, client.client_id, jwt) }
 }
 
-function thumbprintsOf (jwk: JWK): Record<string, unknown> {
-  const { x5t, 'x5t#S256': x5tS256 } = jwk
-  return { ...(typeof x5t === 'string' && { x5t }), ...(typeof x5tS256 === 'string' && { 'x5t#S256': x5tS256 }) }
+interface Signing {
+  key: ClientKey['key'] | Buffer
+  header: { alg: string }
+  assertion: ClientAssertion
 }
 
-async function readPrivateKey (key: ClientPrivateKey, wanted: unknown): Promise<{ key: CryptoKey, kid?: string }> {
-  const alg = wanted as string | undefined
-  try {
-    if (typeof key === 'string') return { key: await importPKCS8(key, alg ?? algorithmOf(key)) }
-    if ('kty' in key) {
-      const jwk = key as JWK
-      // importJWK would refuse another `alg` than the JWK's own.
-      const { alg: own, ...members } = jwk
-      const imported = await importJWK(members, alg ?? own ?? algorithmOfJwk(jwk)) as CryptoKey
-      return { key: imported, ...(typeof key.kid === 'string' && { kid: key.kid }) }
-    }
-  } catch (cause) {
-    const purpose = alg === undefined ? '' : ` for ${String(alg)}`
-    throw unusableKey(`clientPrivateKey cannot be read as a private key${purpose}`, cause)
-  }
-  return { key: key as CryptoKey }
+async function addAssertion (body: URLSearchParams, clientId: string, { key, header, assertion }: Signing) {
+  const { audience, header: further, now } = assertion
+  const issuedAt = Math.floor(now)
+  const jwt = await new SignJWT({ jti: randomToken(), aud: audience as string | string[] })
+    .setProtectedHeader({ ...header, ...further, alg: header.alg })
+    .setIssuer(clientId)
+    .setSubject(clientId)
+    .setIssuedAt(issuedAt)
+    .setExpirationTime(issuedAt + LIFE)
+    .sign(key)
+  setAssertion(body, clientId, jwt)
 }
 
-function unusableKey (message: string, cause?: unknown): OAuthError {
-  return new InvalidOptionsError(message, { reason: 'client_key', ...(cause !== undefined && { cause }) })
+function setAssertion (body: URLSearchParams, clientId: string, jwt: string): void {
+  body.set('client_id', clientId)
+  body.set('client_assertion', jwt)
+  body.set('client_assertion_type', 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer')
 }
 
-function algorithmOf (pem: string): string {
-  const { asymmetricKeyType: type, asymmetricKeyDetails: details } = createPrivateKey(pem)
-  if (type === 'ec') {
-    return { prime256v1: 'ES256', secp384r1: 'ES384', secp521r1: 'ES512' }[details?.namedCurve ?? ''] ?? 'ES256'
-  }
-  return type === 'ed25519' ? 'Ed25519' : 'RS256'
-}
-
-function algorithmOfJwk ({ kty, crv }: JWK): string {
-  if (kty === 'EC') return ({ 'P-256': 'ES256', 'P-384': 'ES384', 'P-521': 'ES512' })[crv ?? ''] ?? 'ES256'
-  return kty === 'OKP' ? 'Ed25519' : 'RS256'
+function chosenAlgorithm (possible: readonly string[], usual: string, { header: { alg } }: ClientAssertion): string {
+  if (alg === undefined) return usual
+  if (possible.includes(alg as string)) return alg as string
+  const wanted = JSON.stringify(alg)
+  const message = `clientAssertion.header.alg is ${wanted}, and the client's key signs with ${possible.join(', ')}`
+  throw new InvalidOptionsError(message, { reason: 'client_key' })
 }

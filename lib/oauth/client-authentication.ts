@@ -1,12 +1,8 @@
-import type { JWK } from 'jose'
-import type { AuthorizationServer, CryptoKey } from 'oauth4webapi'
+import type { AuthorizationServer } from 'oauth4webapi'
 
 /** How the token endpoint authenticates the client (RFC 6749, section 2.3; OpenID Connect Core, section 9). */
 export type ClientAuthenticationMethod =
   'client_secret_basic' | 'client_secret_post' | 'client_secret_jwt' | 'private_key_jwt' | 'tls_client_auth' | 'none'
-
-/** A private key: a CryptoKey, a private JWK, or PKCS#8 in PEM. */
-export type ClientPrivateKey = CryptoKey | JWK | string
 
 /** The request that a client authentication of the app's own may change. */
 interface ClientAuthenticationRequest {

@@ -1,23 +1,26 @@
 import { InvalidOptionsError } from '../errors.ts'
-import type { ClientAssertion, privateKeyJwt } from '../oauth/client-assertion.ts'
+import type { ClientAssertion } from '../oauth/client-assertion.ts'
 import {
-  type AuthenticateClient, type ClientAuthenticationFunction, clientIdOnly, clientSecretBasic, clientSecretPost
+  type AuthenticateClient, type ClientAuthenticationFunction, type ClientAuthenticationMethod, clientIdOnly,
+  clientSecretBasic, clientSecretPost
 } from '../oauth/client-authentication.ts'
 import type { AuthorizationServerMetadata } from '../oauth/discovery.ts'
+import type { Clock } from '../util/clock.ts'
 import type { ProviderConfig } from './config.ts'
 
 /** Chooses the client authentication at a provider's endpoints (RFC 6749, section 2.3). */
 export class ClientAuthenticator {
   readonly #config: ProviderConfig
   readonly #metadata: () => Promise<AuthorizationServerMetadata>
+  readonly #clock: Clock
   #basic: AuthenticateClient | undefined
-  #signAssertion: ReturnType<typeof privateKeyJwt> | undefined
   /** Found by trying: the provider refuses Basic and accepts the form. */
   #prefersPost = false
 
-  constructor (config: ProviderConfig, metadata: () => Promise<AuthorizationServerMetadata>) {
+  constructor (config: ProviderConfig, metadata: () => Promise<AuthorizationServerMetadata>, clock: Clock) {
     this.#config = config
     this.#metadata = metadata
+    this.#clock = clock
   }
 
   /**
@@ -43,55 +46,73 @@ export class ClientAuthenticator {
 
   /** The client authentication at one endpoint. */
   async at (url: URL): Promise<AuthenticateClient> {
-    const { clientId, clientSecret, clientAuthentication, clientPrivateKey } = this.#config
+    const { clientId, clientSecret, clientAuthentication } = this.#config
     if (typeof clientAuthentication === 'function') return custom(clientAuthentication, url)
-    if (clientAuthentication === 'private_key_jwt') {
-      const { privateKeyJwt } = await import('../oauth/client-assertion.ts')
-      this.#signAssertion ??= privateKeyJwt(clientPrivateKey!)
-      return this.#signAssertion(await this.#assertion(url))
+    const method = clientAuthentication ?? await this.#usualMethod()
+    if (method === 'private_key_jwt') return await this.#signedByKey(url)
+    if (clientSecret === undefined || method === 'none' || method === 'tls_client_auth') return clientIdOnly(clientId)
+    if (method === 'client_secret_jwt') {
+      const assertion = await this.#assertion(url)
+      const { clientSecretJwt, givenAssertion } = await import('../oauth/client-assertion.ts')
+      return typeof assertion === 'string' ? givenAssertion(assertion) : clientSecretJwt(clientSecret, assertion)
     }
-    if (clientSecret === undefined || clientAuthentication === 'none' || clientAuthentication === 'tls_client_auth') {
-      return clientIdOnly(clientId)
-    }
-    if (clientAuthentication === 'client_secret_jwt') {
-      const { clientSecretJwt } = await import('../oauth/client-assertion.ts')
-      return clientSecretJwt(clientSecret, await this.#assertion(url))
-    }
-    if (clientAuthentication === 'client_secret_post' || this.#prefersPost) {
-      return clientSecretPost(clientId, clientSecret)
-    }
-    if (clientAuthentication === undefined) {
-      // Every server supports Basic (RFC 6749, section 2.3.1); the metadata of some has the form alone.
-      const supported = (await this.#metadata()).token_endpoint_auth_methods_supported
-      if (supported?.includes('client_secret_post') === true && !supported.includes('client_secret_basic')) {
-        return clientSecretPost(clientId, clientSecret)
-      }
-    }
+    if (method === 'client_secret_post') return clientSecretPost(clientId, clientSecret)
     this.#basic ??= clientSecretBasic(clientId, clientSecret)
     return this.#basic
   }
 
-  // By default the authorization server's own identifier, wherever the request goes: the issuer, or the token endpoint
-  // where there is none (RFC 7523, section 3).
-  async #assertion (url: URL): Promise<ClientAssertion> {
+  // Every server supports Basic (RFC 6749, section 2.3.1); the metadata of some has something else alone.
+  async #usualMethod (): Promise<ClientAuthenticationMethod> {
+    const { clientSecret, signingKey, clientAssertion } = this.#config
+    if (this.#prefersPost) return 'client_secret_post'
+    const canSign = signingKey !== undefined || typeof clientAssertion === 'function'
+    if (clientSecret === undefined && !canSign) return 'none'
+    const { token_endpoint_auth_methods_supported: supported = [] } = await this.#metadata()
+    const isSupported = (method: ClientAuthenticationMethod) => supported.includes(method)
+    if (clientSecret === undefined) {
+      // The keys of a public client sign its request objects, or decrypt its ID tokens.
+      return isSupported('none') && !isSupported('private_key_jwt') ? 'none' : 'private_key_jwt'
+    }
+    if (isSupported('client_secret_basic')) return 'client_secret_basic'
+    if (isSupported('client_secret_post')) return 'client_secret_post'
+    return canSign && isSupported('private_key_jwt') ? 'private_key_jwt' : 'client_secret_basic'
+  }
+
+  async #signedByKey (url: URL): Promise<AuthenticateClient> {
+    const { signingKey, name } = this.#config
+    const assertion = await this.#assertion(url)
+    const { givenAssertion, privateKeyJwt } = await import('../oauth/client-assertion.ts')
+    if (typeof assertion === 'string') return givenAssertion(assertion)
+    if (signingKey !== undefined) return privateKeyJwt(signingKey, assertion)
+    const message = `provider "${name}" has no key among clientKeys to sign with, and clientAssertion gave no assertion`
+    throw new InvalidOptionsError(message, { provider: name, reason: 'client_key' })
+  }
+
+  // By default the authorization server's own identifier, one string, wherever the request goes: the issuer, or the
+  // token endpoint where there is none (RFC 7523, section 3; FAPI 2.0 Security Profile, section 5.3.3.1).
+  async #assertion (url: URL): Promise<ClientAssertion | string> {
     const { clientAssertion, issuer, name } = this.#config
     const metadata = await this.#metadata()
     const given = typeof clientAssertion === 'function'
       ? await clientAssertion({ endpoint: url.href, issuer: issuer === undefined ? undefined : metadata.issuer })
       : clientAssertion
+    if (isText(given)) return given
     const server = issuer === undefined ? metadata.token_endpoint ?? url.href : metadata.issuer
-    const { audience = server, header = {}, ...unknown } = given ?? {}
     const refused = (what: string) => {
       const message = `clientAssertion of provider "${name}" gave ${what}`
       return new InvalidOptionsError(message, { provider: name, reason: 'configuration' })
     }
+    if (given !== undefined && (typeof given !== 'object' || given === null)) {
+      throw refused('neither an assertion nor { audience, header }')
+    }
+    const { audience = server, header = {}, ...unknown } = given ?? {}
     const [other] = Object.keys(unknown)
     if (other !== undefined) throw refused(`"${other}"; it can give \`audience\` and \`header\``)
     if (typeof header !== 'object' || header === null) throw refused('a header that is no object')
-    if (!isText(audience) && !(Array.isArray(audience) && audience.every(isText))) {
+    if (!isText(audience) && !(Array.isArray(audience) && audience.length > 0 && audience.every(isText))) {
       throw refused('an audience that is no string and no list of strings')
     }
-    return { audience, header: header as Record<string, unknown> }
+    return { audience, header: header as Record<string, unknown>, now: this.#clock.now() }
   }
 }
 

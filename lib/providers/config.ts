@@ -1,3 +1,4 @@
+import { type ClientKey, parseClientKeys, signingKeyOf } from '../oauth/client-keys.ts'
 import { parseScope } from '../oauth/token-set.ts'
 import { shortHash } from '../util/random.ts'
 import { isUnset, type OptionChecker, tryUrl } from './option-checker.ts'
@@ -15,7 +16,8 @@ type WithMetadata = {
 
 /** The options as they were given, with defaults; without those that ProviderConfig has in another shape. */
 type Completed = Omit<
-  Required<Pick<ProviderOptions, WithDefault>> & ProviderOptions, WithMetadata | 'scope' | 'resourceServers'
+  Required<Pick<ProviderOptions, WithDefault>> & ProviderOptions,
+  WithMetadata | 'scope' | 'resourceServers' | 'clientKeys'
 >
 
 /** A resource server, prepared for calls; `path` ends with a slash. */
@@ -37,6 +39,10 @@ export interface ProviderConfig extends Readonly<Completed> {
   /** The endpoints that are given, by their names in metadata. */
   readonly endpoints: Readonly<Record<string, string>>
   readonly scope: readonly string[]
+  /** Read and checked; none where none are given. */
+  readonly clientKeys: readonly ClientKey[]
+  /** The one that the client signs with: the first of them for signatures. */
+  readonly signingKey: ClientKey | undefined
   /** Each ends with a slash, so that `/v1` does not stand for `/v10` as well. */
   readonly resourceServers: readonly URL[]
   /** The same as text, in parts, in the same order. */
@@ -79,6 +85,7 @@ export function resolveProvider (
     else if (value !== undefined) endpoints[rule.metadata] = value
   }
   const { title = name, fetchProfile, forwardedLoginParams, hooks } = options
+  const clientKeys = parseClientKeys(options.clientKeys)
   return Object.freeze({
     ...completed as unknown as Completed,
     name,
@@ -86,6 +93,8 @@ export function resolveProvider (
     title,
     endpoints: Object.freeze(endpoints),
     scope: Object.freeze(parseScope(options.scope) ?? []),
+    clientKeys,
+    signingKey: signingKeyOf(clientKeys),
     forwardedLoginParams: Object.freeze(Array.isArray(forwardedLoginParams) ? [...forwardedLoginParams] : []),
     ...readResourceServers(options.resourceServers),
     // Like `userinfo`, it is asked at each login, and no ID token is needed for it.

@@ -1,3 +1,4 @@
+import { parseClientKeys, signingKeyOf } from '../oauth/client-keys.ts'
 import { parseScope } from '../oauth/token-set.ts'
 import { type RequestParameters, setParameters } from '../oauth/urls.ts'
 import { isUnset, type OptionChecker } from './option-checker.ts'
@@ -68,23 +69,31 @@ export const clientSecret: OptionCheck<string> = (check, path, value, options) =
   if (value === '') check.add(path, 'is empty; write the secret, or leave it out for a public client')
 }
 
-export const privateKey: OptionCheck<any> = (check, path, value, options) => {
+export const clientKeys: OptionCheck<any> = (check, path, value, options) => {
+  const keys = parseClientKeys(value, (index, problem) => {
+    check.add(index === undefined ? path : `${path}[${index}]`, problem)
+  })
+  const { clientAuthentication: method, clientAssertion } = options
+  if (method !== 'private_key_jwt' || typeof clientAssertion === 'function') return
   if (value === undefined) {
-    if (options.clientAuthentication !== 'private_key_jwt') return
-    const remedy = "write the private key as CryptoKey, JWK or PEM: clientAuthentication is 'private_key_jwt'"
+    const remedy = "write the private key as PEM, JWK or KeyObject: clientAuthentication is 'private_key_jwt'"
     check.missing(path, options, remedy)
-  } else if (typeof value === 'string' ? !value.includes('-----BEGIN PRIVATE KEY-----') : !isObject(value)) {
-    check.add(path, 'is no private key; write a CryptoKey, a JWK, or PEM that begins with -----BEGIN PRIVATE KEY-----')
+  } else if (keys.length > 0 && signingKeyOf(keys) === undefined) {
+    check.add(path, "has no key to sign with, and clientAuthentication is 'private_key_jwt'; add one with use 'sig'")
   }
 }
 
-export const clientAssertion: OptionCheck<any> = (check, path, value: ClientAssertionOptions | undefined) => {
+export const clientAssertion: OptionCheck<any> = (check, path, value: ClientAssertionOptions | undefined, options) => {
   if (value === undefined || typeof value === 'function' || check.object(path, value) === undefined) return
   check.known(path, value, ['audience', 'header'])
   const { audience, header } = value
   if (Array.isArray(audience)) check.strings(`${path}.audience`, audience)
   else check.type(`${path}.audience`, audience, 'string')
-  if (header !== undefined) check.object(`${path}.header`, header)
+  if (header === undefined || check.object(`${path}.header`, header) === undefined || header.alg === undefined) return
+  const { algorithms } = signingKeyOf(parseClientKeys(options.clientKeys)) ?? {}
+  if (algorithms !== undefined && !algorithms.includes(header.alg as string)) {
+    check.oneOf(`${path}.header.alg`, header.alg, algorithms)
+  }
 }
 
 export const idTokenIssuer: OptionCheck<any> = (check, path, value) => {
@@ -117,9 +126,9 @@ export const pushedAuthorizationRequests: OptionCheck<boolean> = (check, path, v
 
 // A request has one client authentication (RFC 6749, section 2.3).
 export const tokenParams: OptionCheck<RequestParameters> = (check, path, value, options) => {
-  const { clientAuthentication: method, clientSecret } = options
+  const { clientAuthentication: method, clientSecret, clientKeys } = options
   const authenticated = method === undefined
-    ? clientSecret !== undefined
+    ? clientSecret !== undefined || clientKeys !== undefined
     : method !== 'none' && typeof method !== 'function'
   checkParams(check, path, value, authenticated)
 }

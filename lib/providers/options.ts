@@ -1,8 +1,5 @@
-import type {
-  ClientAuthenticationFunction,
-  ClientAuthenticationMethod,
-  ClientPrivateKey
-} from '../oauth/client-authentication.ts'
+import type { ClientAuthenticationFunction, ClientAuthenticationMethod } from '../oauth/client-authentication.ts'
+import type { ClientKeyInput } from '../oauth/client-keys.ts'
 import type { Conform, HttpResponse } from '../oauth/token-response.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
 import type { RequestParameters } from '../oauth/urls.ts'
@@ -115,13 +112,16 @@ export interface ClientAssertionContext {
 export interface ClientAssertionOptions {
   /** `aud`. Default the issuer where it is known, else the token endpoint. */
   audience?: string | readonly string[]
-  /** Further members of the JOSE header (`x5t#S256`, `kid`, …); `alg` chooses the algorithm that the key signs with. */
+  /**
+   * Further members of the JOSE header (`x5t#S256`, `kid`, …); `undefined` takes one out. `alg` chooses the algorithm
+   * that the key signs with.
+   */
   header?: Record<string, unknown>
 }
 
-/** Returns the options of one client assertion. */
+/** Returns one client assertion, signed elsewhere, or the options of one that is signed with `clientKeys`. */
 export type ClientAssertionFunction =
-  (context: ClientAssertionContext) => ClientAssertionOptions | Promise<ClientAssertionOptions>
+  (context: ClientAssertionContext) => ClientAssertionOptions | string | Promise<ClientAssertionOptions | string>
 
 /** How tokens are obtained. `password` and `implicit` are legacy. */
 export type GrantType = 'authorization_code' | 'implicit' | 'password' | 'client_credentials' | 'device_code'
@@ -220,16 +220,20 @@ export interface ProviderOptions {
   clientId: string
   /** The secret that the provider gave the app. A client without one is public: it has PKCE alone. */
   clientSecret?: string
-  /** How the token endpoint authenticates the client. Default a method that the provider supports, Basic first. */
+  /**
+   * How the token endpoint authenticates the client. Default a method that the provider supports, Basic first; with
+   * `clientKeys` and no secret `private_key_jwt`.
+   */
   clientAuthentication?: ClientAuthenticationMethod | ClientAuthenticationFunction
   /**
-   * The private key for `private_key_jwt`: a CryptoKey, a JWK, or PKCS#8 PEM. A PEM signs with RS256 unless
-   * `clientAssertion` says otherwise.
+   * The client's private keys: PEM, JWK, KeyObject, or `{ key, kid, alg, use }`; one or a list. The first that signs
+   * signs client assertions and request objects; all with `use: 'enc'` decrypt. `jwks()` has their public halves.
    */
-  clientPrivateKey?: ClientPrivateKey
+  clientKeys?: ClientKeyInput | readonly ClientKeyInput[]
   /**
-   * Audience and further header of the assertions of `private_key_jwt` and `client_secret_jwt`; a function is called
-   * for each assertion. `kid`, `x5t` and `x5t#S256` of a JWK are in the header without it.
+   * Audience and further header of the assertions of `private_key_jwt` and `client_secret_jwt`. A function is called
+   * for each assertion; it may also return the whole assertion, signed by a key that is kept elsewhere. `kid`, `x5t`
+   * and `x5t#S256` of a key are in the header without it.
    */
   clientAssertion?: ClientAssertionOptions | ClientAssertionFunction
   /** A redirect URI that is registered already, in place of `baseUrl` + callback route. */
@@ -342,7 +346,7 @@ export const PROVIDER_OPTIONS = {
     check: is.oneOfOrFunction<ClientAuthenticationMethod>('client_secret_basic', 'client_secret_post',
       'client_secret_jwt', 'private_key_jwt', 'tls_client_auth', 'none')
   },
-  clientPrivateKey: { check: is.privateKey },
+  clientKeys: { check: is.clientKeys },
   clientAssertion: { check: is.clientAssertion },
   redirectUri: { check: is.redirectUri },
   scope: { check: is.scope },

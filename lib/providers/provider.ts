@@ -68,7 +68,7 @@ export class ProviderClient {
     this.transport = transport
     this.clock = clock
     this.http = new ProviderHttp(config, transport, clock)
-    this.authenticator = new ClientAuthenticator(config, () => this.metadata())
+    this.authenticator = new ClientAuthenticator(config, () => this.metadata(), clock)
     if (config.issuer === undefined) {
       // oauth4webapi requires an issuer; nothing is compared with this one.
       const anchor = config.endpoints.token_endpoint ?? config.endpoints.authorization_endpoint

@@ -1,3 +1,4 @@
+import { type ClientJwk, publicKeySet } from '../oauth/client-keys.ts'
 import { parseScope, type TokenSet } from '../oauth/token-set.ts'
 import { type RequestParameters, setParameters } from '../oauth/urls.ts'
 import { type DeviceAuthorization, pollDevice, startDevice } from '../providers/device.ts'
@@ -46,6 +47,14 @@ export class ProviderHandle {
 
   /** The option `grantType` of the provider. */
   get grantType (): GrantType { return this.#basis.provider.config.grantType }
+
+  /**
+   * The public halves of `clientKeys` as a JWK set (RFC 7517, section 5), for a route of the app's that the provider
+   * reads: `app.get('/jwks.json', () => app.oauth.provider('acme').jwks())`.
+   */
+  jwks (): { keys: ClientJwk[] } {
+    return publicKeySet(this.#basis.provider.config.clientKeys)
+  }
 
   /** A headless session: for scripts, background jobs and tests. */
   session (init?: OAuthSessionInit): OAuthSession {

@@ -60,7 +60,7 @@ function named (
   if (method === 'private_key_jwt') {
     return {
       clientAuthentication: method,
-      clientPrivateKey: isSentence(privateKey)
+      clientKeys: isSentence(privateKey)
         ? (signingKey({}).export({ type: 'pkcs8', format: 'pem' }) as string)
         : privateKey
     }

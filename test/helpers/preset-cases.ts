@@ -15,12 +15,12 @@ const THUMBPRINT = createHash('sha256').update(certificate).digest('base64url')
 const certificateKey = {
   ...appKey.privateKey.export({ format: 'jwk' }),
   'x5t#S256': THUMBPRINT
-} as NonNullable<ProviderOptions['clientPrivateKey']>
+} as NonNullable<ProviderOptions['clientKeys']>
 const oktaKey = {
   ...appKey.privateKey.export({ format: 'jwk' }),
   kid: 'the-key',
   alg: 'RS256'
-} as NonNullable<ProviderOptions['clientPrivateKey']>
+} as NonNullable<ProviderOptions['clientKeys']>
 
 /**
  * Looks at a client assertion (RFC 7523, section 3): what is wrong with it, or undefined.
@@ -707,7 +707,7 @@ export const presetCases: Record<string, PresetCase> = {
       tenant: TENANT,
       scope: 'openid profile email offline_access',
       clientAuthentication: 'private_key_jwt',
-      clientPrivateKey: certificateKey
+      clientKeys: certificateKey
     })
   },
   'microsoft, with a certificate and its key as PEM': {
@@ -718,7 +718,7 @@ export const presetCases: Record<string, PresetCase> = {
       tenant: TENANT,
       scope: 'openid profile email offline_access',
       clientAuthentication: 'private_key_jwt',
-      clientPrivateKey: appKey.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
+      clientKeys: appKey.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
       clientAssertion: { header: { 'x5t#S256': THUMBPRINT } }
     })
   },
@@ -1264,7 +1264,7 @@ export const presetCases: Record<string, PresetCase> = {
       domain: 'example.okta.com',
       scope: 'openid profile email offline_access',
       clientAuthentication: 'private_key_jwt',
-      clientPrivateKey: oktaKey
+      clientKeys: oktaKey
     }),
     title: 'Okta',
     authorization: { scope: 'openid profile email offline_access' }

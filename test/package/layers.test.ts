@@ -31,7 +31,7 @@ const layers = [
 /** Package → where its values may be imported, and where its types may. A name that ends with `/` is a folder. */
 const packages: Record<string, { values: string[], types: string[] }> = {
   undici: { values: ['http/transport.ts', 'preload.ts'], types: ['http/', 'calls/', 'standalone/', 'options.ts'] },
-  oauth4webapi: { values: ['oauth/'], types: ['providers/'] },
+  oauth4webapi: { values: [], types: ['oauth/', 'providers/'] },
   jose: { values: ['oauth/'], types: ['providers/'] },
   'fastify-plugin': { values: ['index.ts'], types: [] },
   // The app brings these. A value of theirs would be a second copy.
@@ -134,7 +134,8 @@ t.test('package.json lists what is imported, and nothing else', async t => {
   const used = new Set(external.map(({ specifier }) => specifier))
   const loaded = new Set(external.filter(({ typeOnly }) => !typeOnly).map(({ specifier }) => specifier))
   t.strictSame([...used].sort(), Object.keys({ ...dependencies, ...peerDependencies }).sort())
-  t.strictSame([...loaded].sort(), Object.keys(dependencies).sort())
+  // The types of the metadata are oauth4webapi's, in the declarations that are published.
+  t.strictSame([...loaded, 'oauth4webapi'].sort(), Object.keys(dependencies).sort())
 })
 
 const fastifySession = 'session/fastify-session.ts'

@@ -15,12 +15,12 @@ import { environment, installPackage, repository } from '../types/installed-pack
 const require = createRequire(join(repository, 'package.json'))
 /** Loaded by the first login with an ID token. */
 const LATER = ['jose', 'undici']
-/** Loaded by the first client assertion. */
-const RARELY = 'oauth4webapi'
+/** Its types are used, and nothing else of it. */
+const NEVER = 'oauth4webapi'
 
 t.test('the start of an app', async (t) => {
   const folder = await installPackage(t)
-  for (const name of [...LATER, RARELY]) await recordLoading(join(folder, 'node_modules', name), name)
+  for (const name of [...LATER, NEVER]) await recordLoading(join(folder, 'node_modules', name), name)
   const { issuer, providerOptions } = await startMisbehavingProvider(t)
   const app = `
     const show = value => console.log(JSON.stringify(value))

@@ -271,10 +271,10 @@ const single: Record<string, [options: unknown, path: string, remedy: RegExp]> =
   ],
   'a title that is a number': [withProvider({ title: 5 }), 'providers.acme.title', /string/],
   'an idTokenIssuer that is a number': [withProvider({ idTokenIssuer: 5 }), 'providers.acme.idTokenIssuer', /function/],
-  "a clientPrivateKey that is a file's name": [
-    withProvider({ clientPrivateKey: './key.pem' }),
-    'providers.acme.clientPrivateKey',
-    /write a CryptoKey, a JWK, or PEM/
+  "a key that is a file's name": [
+    withProvider({ clientKeys: './key.pem' }),
+    'providers.acme.clientKeys',
+    /write a private key as PEM, JWK or KeyObject/
   ],
   'a page that does not exist': [{ ...good, pages: { eror: () => '' } }, 'pages.eror', /no option/],
   'an issuer that came out of an environment variable that is not set': [
@@ -323,8 +323,8 @@ const single: Record<string, [options: unknown, path: string, remedy: RegExp]> =
     UNSET
   ],
   'a private key that came out of one': [
-    withProvider({ clientAuthentication: 'private_key_jwt', clientPrivateKey: undefined }),
-    'providers.acme.clientPrivateKey',
+    withProvider({ clientAuthentication: 'private_key_jwt', clientKeys: undefined }),
+    'providers.acme.clientKeys',
     UNSET
   ],
   'a baseUrl that came out of one': [

@@ -1,7 +1,7 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { text } from 'node:stream/consumers'
 import { inspect } from 'node:util'
-import { decodeJwt, decodeProtectedHeader, importJWK, jwtVerify } from 'jose'
+import { calculateJwkThumbprint, decodeJwt, decodeProtectedHeader, importJWK, type JWK, jwtVerify } from 'jose'
 import t, { type Test } from 'tap'
 import { listen } from '../helpers/listen.ts'
 import { createProvider, type ProviderOptions } from '../../lib/index.ts'
@@ -36,7 +36,7 @@ async function client (t: Test, own: Partial<ProviderOptions>): Promise<Client> 
     clientId: 'app',
     grantType: 'client_credentials',
     clientAuthentication: 'private_key_jwt',
-    clientPrivateKey: pem,
+    clientKeys: pem,
     ...own,
     ...(own.issuer !== undefined && { issuer: url })
   }
@@ -60,27 +60,27 @@ const publicKey: KeyObject = createPublicKey(privateKey)
 t.test('thumbprints of a JWK are in the header, and those of one that has none are not', async (t) => {
   const thumbprints = { x5t: 'A1bC2dE3fH4iJ5kL6mN7oP8qR9s', 'x5t#S256': 'A1bC2dE3fH4iJ5kL6mN7oP8qR9sT0uA1bC2dE3fH4iJ' }
   const with256 = await client(t, {
-    clientPrivateKey: { ...jwk, kid: 'k1', 'x5t#S256': thumbprints['x5t#S256'] } as any
+    clientKeys: { ...jwk, kid: 'k1', 'x5t#S256': thumbprints['x5t#S256'] } as any
   })
   t.strictSame(header(await with256.assertion()), { alg: 'RS256', kid: 'k1', 'x5t#S256': thumbprints['x5t#S256'] })
-  const withBoth = await client(t, { clientPrivateKey: { ...jwk, alg: 'PS256', ...thumbprints } as any })
+  const withBoth = await client(t, { clientKeys: { ...jwk, alg: 'PS256', ...thumbprints } as any })
   const signed = await withBoth.assertion()
-  t.strictSame(header(signed), { alg: 'PS256', ...thumbprints })
+  t.strictSame(header(signed), { alg: 'PS256', kid: await calculateJwkThumbprint(jwk as JWK), ...thumbprints })
   await jwtVerify(signed, publicKey)
-  const without = await client(t, { clientPrivateKey: jwk as any })
-  t.strictSame(header(await without.assertion()), { alg: 'RS256' })
+  const without = await client(t, { clientKeys: jwk as any })
+  t.strictSame(header(await without.assertion()), { alg: 'RS256', kid: await calculateJwkThumbprint(jwk as JWK) })
 })
 
 t.test('header: what is given is in it, and alg chooses what the key signs with', async (t) => {
   const keys = {
     pem,
     jwk,
-    'a JWK for another algorithm': { ...jwk, alg: 'RS256' },
+    'a JWK for that algorithm': { ...jwk, alg: 'PS256' },
     'a CryptoKey': await importJWK(jwk as any, 'PS256')
   }
-  for (const [kind, clientPrivateKey] of Object.entries(keys)) {
+  for (const [kind, clientKeys] of Object.entries(keys)) {
     const given = { alg: 'PS256', typ: 'JWT', kid: 'named', 'x5t#S256': 'thumb' }
-    const app = await client(t, { clientPrivateKey: clientPrivateKey as any, clientAssertion: { header: given } })
+    const app = await client(t, { clientKeys: clientKeys as any, clientAssertion: { header: given } })
     const signed = await app.assertion()
     t.strictSame(header(signed), given, kind)
     await t.resolves(jwtVerify(signed, publicKey, { algorithms: ['PS256'] }), kind)
@@ -138,14 +138,15 @@ t.test('a key that cannot sign as asked is an error that names the option and do
   const rs256 = await importJWK(jwk as any, 'RS256')
   const cases: [Partial<ProviderOptions>, RegExp][] = [
     [
-      { clientPrivateKey: rs256 as any, clientAssertion: { header: { alg: 'PS256' } } },
-      /clientAssertion\.header\.alg is "PS256"/
+      { clientKeys: rs256 as any, clientAssertion: { header: { alg: 'PS256' } } },
+      /clientAssertion\.header\.alg is "PS256"; write one of RS256$/
     ],
-    [{ clientAssertion: { header: { alg: 'ES256' } } }, /clientPrivateKey cannot be read as a private key for ES256/],
-    [
-      { clientPrivateKey: '-----BEGIN PRIVATE KEY-----\nnonsense\n-----END PRIVATE KEY-----' },
-      /clientPrivateKey cannot be read/
-    ],
+    [{ clientAssertion: { header: { alg: 'ES256' } } }, /clientAssertion\.header\.alg is "ES256"; write one of RS256, /],
+    [{ clientAssertion: () => ({ header: { alg: 'ES256' } }) }, /header\.alg is "ES256", and the client's key signs/],
+    [{ clientKeys: '-----BEGIN PRIVATE KEY-----\nnonsense\n-----END PRIVATE KEY-----' }, /clientKeys cannot be read/],
+    [{ clientKeys: { key: pem, use: 'enc' }, clientAssertion: () => ({}) }, /no key among clientKeys to sign with/],
+    [{ clientAssertion: () => 5 as never }, /neither an assertion nor/],
+    [{ clientAssertion: () => ({ audience: [] }) }, /an audience that is no string/],
     [{ clientAssertion: () => ({ audience: 5 as never }) }, /clientAssertion/],
     [{ clientAssertion: () => ({ aud: 'a' } as never) }, /clientAssertion.*"aud"/],
     [{ clientAssertion: () => ({ header: 'kid' as never }) }, /clientAssertion.*header/],
@@ -153,13 +154,13 @@ t.test('a key that cannot sign as asked is an error that names the option and do
       {
         clientAuthentication: 'client_secret_jwt',
         clientSecret: 'secret',
-        clientAssertion: { header: { alg: 'HS512' } }
+        clientAssertion: { header: { alg: 'RS256' } }
       },
-      /HS512/
+      /"RS256", and the client's key signs with HS256/
     ]
   ]
   for (const [own, message] of cases) {
-    const error = await (await client(t, own)).assertion().catch((error: unknown) => error)
+    const error = await client(t, own).then(app => app.assertion()).catch((error: unknown) => error)
     t.match(error, { code: 'FST_OAUTH_INVALID_OPTIONS', message })
     t.notMatch(inspect(error, { depth: 5, showHidden: true }), pem.split('\n')[1]!)
   }

@@ -143,10 +143,12 @@ t.test('clientAssertion: what the app says is added to what the preset says, and
   }
   t.strictSame(await assertion({ header: { kid: 'k' } }), { audience: 'https://d/token', header: { kid: 'k' } })
   t.strictSame(await assertion(() => ({ audience: 'https://d' })), { audience: 'https://d', header: {} })
-  const key = { ...client, clientPrivateKey: 'the key' }
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const key = { ...client, clientKeys: privateKey }
   const microsoft = (own: unknown) => presets.microsoft({ ...key, clientAssertion: own as never })
   const merged = microsoft({ header: { kid: 'k', alg: 'RS256' } }).clientAssertion
   t.strictSame(merged, { header: { typ: 'JWT', alg: 'RS256', kid: 'k' } })
+  t.strictSame(microsoft({}).clientAssertion, { header: { typ: 'JWT', alg: 'PS256', kid: undefined } })
   for (const own of ['text', { aud: 'a' }]) {
     t.throws(() => createProvider(microsoft(own)), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /clientAssertion/ })
   }

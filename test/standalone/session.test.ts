@@ -225,7 +225,7 @@ t.test('private_key_jwt signs an assertion for the token endpoint, from a PEM', 
     ...options,
     grantType: 'client_credentials',
     clientAuthentication: 'private_key_jwt',
-    clientPrivateKey: await exportPKCS8(privateKey)
+    clientKeys: await exportPKCS8(privateKey)
   }).session().fetchTokens()
   const { body } = requests[0]!
   t.equal(body.client_assertion_type, 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer')

@@ -1,4 +1,5 @@
 import { InvalidOptionsError } from '../../errors.ts'
+import { parseClientKeys, signingKeyOf } from '../../oauth/client-keys.ts'
 import type { IdTokenIssuerFunction, ProviderOptions, UserProfile } from '../options.ts'
 import { optional, optionsOf, preset, type PresetOptions, serverUrl } from './preset.ts'
 
@@ -36,8 +37,8 @@ const PERSONAL = '9188040d-6c67-4c5b-b112-36a304b66dad'
  * - A key says in its `issuer` whose tokens it signs: any tenant's (`{tenantid}`), or one's alone. The key of personal
  *   accounts must not be believed of an organization.
  * - Secret in the form, or `private_key_jwt`: `aud` is the token endpoint, `alg` should be PS256, `typ` JWT, and the
- *   certificate is told by its thumbprint `x5t#S256` (`x5t` in older versions of the page). So a key that does not say
- *   otherwise signs with PS256.
+ *   certificate is told by its thumbprint `x5t#S256` (`x5t` in older versions of the page), not by a `kid`. So a key
+ *   that does not say otherwise signs with PS256, and the header has no `kid` that is not written there.
  * - National clouds have login servers and Microsoft Graph of their own. That ID tokens are issued by the login server
  *   that was asked is not said in the page on them (the metadata of each says so).
  * - `email` is not guaranteed to be right and is never to be used for authorization: it counts as unverified. `sub`
@@ -78,7 +79,7 @@ export function microsoft (given: MicrosoftOptions): ProviderOptions {
       idTokenIssuer: issuerOf(server, tenant),
       scope: ['openid', 'profile', 'email'],
       clientAuthentication: 'client_secret_post',
-      clientAssertion: { header: { typ: 'JWT', ...signingAlgorithm(options.clientPrivateKey) } },
+      clientAssertion: { header: { typ: 'JWT', kid: undefined, ...signingAlgorithm(options.clientKeys) } },
       resourceServers: graph.map(host => `${host}/v1.0/`),
       profileSource: 'id_token',
       userProfile: ({ sub, name, preferred_username: username, email }) =>
@@ -88,10 +89,10 @@ export function microsoft (given: MicrosoftOptions): ProviderOptions {
   )
 }
 
-// A PEM says nothing of it, a JWK where it has an `alg`, a CryptoKey always.
-function signingAlgorithm (key: ProviderOptions['clientPrivateKey']): { alg?: string } {
-  const isOpen = typeof key === 'string' || (typeof key === 'object' && 'kty' in key && key.alg === undefined)
-  return isOpen ? { alg: 'PS256' } : {}
+// What the page recommends, where the key does not say otherwise.
+function signingAlgorithm (keys: ProviderOptions['clientKeys']): { alg?: string } {
+  const algorithms = signingKeyOf(parseClientKeys(keys))?.algorithms ?? []
+  return algorithms.length > 1 && algorithms.includes('PS256') ? { alg: 'PS256' } : {}
 }
 
 function issuerOf (server: string, tenant: string): IdTokenIssuerFunction {

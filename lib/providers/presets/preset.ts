@@ -33,7 +33,8 @@ export function preset (facts: Omit<ProviderOptions, 'clientId'>, options: Prese
     given.clientAuthentication === undefined &&
     typeof facts.clientAuthentication === 'string'
   ) {
-    merged.clientAuthentication = 'none'
+    if (given.clientKeys === undefined) merged.clientAuthentication = 'none'
+    else delete merged.clientAuthentication
   }
   return merged
 }
@@ -66,7 +67,7 @@ function mergeAssertions (facts: Assertion, given: Assertion): Assertion {
   if (typeof facts !== 'function' && typeof given !== 'function') return merge(facts, given)
   return async (context) => {
     const [before, after] = await Promise.all([facts, given].map(one => typeof one === 'function' ? one(context) : one))
-    return merge(before!, after!)
+    return typeof before === 'object' && typeof after === 'object' ? merge(before, after) : after!
   }
 }
 
