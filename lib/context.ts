@@ -79,7 +79,8 @@ export function createContext (app: FastifyInstance, config: Configuration): Plu
     providers,
     providerHandles,
     registrations: session.registrations,
-    sessionLogins: new SessionLogins(member, name => config.providers.get(name)?.identity),
+    sessionLogins: new SessionLogins(
+      member, name => config.providers.get(name)?.identity, () => sessionStore.isShared === false),
     records,
     pendingLogins: new PendingLogins(store, clock.now),
     endedSessions: session.endedSessions,

@@ -47,6 +47,23 @@ export interface SessionLogin {
   unusedUntil?: number
 }
 
+/**
+ * A login in a session that is kept in memory. @fastify/session stringifies a session twice for each request, to tell
+ * whether it has changed: a number says that of a login, which is replaced and never changed itself.
+ */
+class KeptLogin implements SessionLogin {
+  static #made = 0
+  readonly #number = ++KeptLogin.#made
+  declare accounts: Record<string, Account>
+  declare active: string
+
+  constructor (login: SessionLogin) {
+    Object.assign(this, login)
+  }
+
+  toJSON (): number { return this.#number }
+}
+
 /** Id of a login: of the token record that it began with. */
 export function loginIdOf ({ login, accounts, active }: SessionLogin): string {
   return login ?? accounts[active]!.recordId
@@ -62,12 +79,19 @@ export type LoginMember = 'oauth' | `oauth:${string}`
 export class SessionLogins {
   readonly member: LoginMember
   readonly #identityOf: (provider: string) => string | undefined
+  readonly #areObjectsKept: () => boolean
   readonly #filtered = new WeakMap<SessionLogin, SessionLogin | undefined>()
 
-  /** @param identityOf the `identity` of the provider that is configured under a name */
-  constructor (member: LoginMember, identityOf: (provider: string) => string | undefined) {
+  /**
+   * @param identityOf the `identity` of the provider that is configured under a name
+   * @param areObjectsKept whether the session store keeps what is in a session as it is, and never as JSON
+   */
+  constructor (
+    member: LoginMember, identityOf: (provider: string) => string | undefined, areObjectsKept = () => false
+  ) {
     this.member = member
     this.#identityOf = identityOf
+    this.#areObjectsKept = areObjectsKept
   }
 
   /** The login of a session; undefined where there is none, or no session. */
@@ -81,7 +105,7 @@ export class SessionLogins {
   /** Writes the login of a session; undefined removes it. */
   put (session: SessionObject, login: SessionLogin | undefined): void {
     if (login === undefined) delete session[this.member]
-    else session[this.member] = login
+    else session[this.member] = this.#areObjectsKept() ? new KeptLogin(login) : login
   }
 
   /**

@@ -34,9 +34,9 @@ const kinds: Record<string, (t: Test) => Promise<Stores | undefined>> = {
       tokenStores: [undefined],
       dump: async () => JSON.stringify([...kept]),
       remember: async () => {
-        const before = new Map([...kept].map(([id, value]) => [id, JSON.stringify(value)]))
-        const [old] = [...before].find(([id, value]) => !id.startsWith('oauth:') && value.includes('"accounts"'))!
-        return async onto => { kept.set(onto, JSON.parse(before.get(old)!)) }
+        const [, old] = [...kept].find(([id, value]) => !id.startsWith('oauth:') && 'oauth' in (value as object))!
+        const before = { ...old as object }
+        return async onto => { kept.set(onto, { ...before }) }
       }
     }
   },

@@ -28,7 +28,9 @@ export function isEntry (value: unknown): boolean {
 
 /** Tells @fastify/session's own in-memory store, which never fails and never waits. */
 export function isMemoryStore (store: object): store is { store: Map<string, unknown> } {
-  return (store as { store?: unknown }).store instanceof Map && store.constructor.name === 'Store'
+  const { constructor } = store as { constructor: { MemoryStore?: unknown } }
+  // The class names itself; a class of the app's own that extends it does not keep what it is given, perhaps.
+  return (store as { store?: unknown }).store instanceof Map && constructor.MemoryStore === constructor
 }
 
 /** The store as it was before it was guarded: for what the plugin itself keeps in it. */
