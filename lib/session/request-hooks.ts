@@ -18,16 +18,15 @@ interface LoadedLogin {
 }
 
 const kLoaded = Symbol('fastify-oauth-session.loaded')
+const kHijack = Symbol('fastify-oauth-session.hijack')
 type Decorated = FastifyRequest & { [kLoaded]: LoadedLogin[] | null }
 
 /** Adds the hooks by which logins and token records follow the session of each request. */
 export function addSessionHooks (app: FastifyInstance, context: SessionContext): void {
   app.decorateRequest(kLoaded, null)
   decorateForTokens(app)
-  app.addHook('onRequest', (request, reply, done) => {
-    if ((request as Decorated)[kLoaded] === null) syncHijacked(context, request as Decorated, reply)
-    load(context, request as Decorated, done)
-  })
+  syncHijacked(app, context)
+  app.addHook('onRequest', (request, _reply, done) => { load(context, request as Decorated, done) })
   // After @fastify/session's own onSend, which saves the session.
   app.addHook('onSend', (request, reply, _payload, done) => { sync(context, request as Decorated, reply, done) })
   // The answer to a request whose session cannot be saved has the error's status, not the one that it was to have.
@@ -37,13 +36,28 @@ export function addSessionHooks (app: FastifyInstance, context: SessionContext):
   })
 }
 
-/** A hijacked reply never passes onSend. An onResponse hook would cost every request of the app its listeners. */
-function syncHijacked (context: SessionContext, request: Decorated, reply: FastifyReply): void {
-  const { hijack } = reply
-  reply.hijack = () => {
-    reply.raw.once('close', () => { sync(context, request, reply, () => {}) })
-    return hijack.call(reply)
+/**
+ * A hijacked reply never passes onSend. An onResponse hook would cost every request of the app its listeners; a method
+ * of each reply's own, garbage that lives until the next full collection.
+ */
+function syncHijacked (app: FastifyInstance, context: SessionContext): void {
+  // Another registration of the plugin, further out, does it for all that are inside.
+  if (app.hasReplyDecorator(kHijack)) return
+  app.decorateReply(kHijack, true)
+  const hijack: FastifyReply['hijack'] = function (this: FastifyReply) {
+    this.raw.once('close', () => { sync(context, this.request as Decorated, this, () => {}) })
+    return overridden(this, hijack).call(this)
   }
+  app.decorateReply('hijack', hijack)
+}
+
+/** The `hijack` that a reply would have without this one. */
+function overridden (reply: FastifyReply, hijack: FastifyReply['hijack']): FastifyReply['hijack'] {
+  let prototype = reply
+  while (!Object.hasOwn(prototype, 'hijack') || prototype.hijack !== hijack) {
+    prototype = Object.getPrototypeOf(prototype) as FastifyReply
+  }
+  return (Object.getPrototypeOf(prototype) as FastifyReply).hijack
 }
 
 /** Notes the logins of the session that a request came with, and in their records that a request has come with it. */
