@@ -23,8 +23,8 @@ export interface ClientKeyOptions {
 /** One of `clientKeys`. */
 export type ClientKeyInput = ClientKeyMaterial | ClientKeyOptions
 
-/** The public half of a key of the client's (RFC 7517, section 4). */
-export type ClientJwk = JWK & { kid: string, alg: string, use: 'sig' | 'enc' }
+/** The public half of a key of the client's (RFC 7517, section 4); `alg` where it is used with one alone. */
+export type ClientJwk = JWK & { kid: string, use: 'sig' | 'enc' }
 
 /** A key of the client's, read and checked. */
 export interface ClientKey {
@@ -132,7 +132,8 @@ function parseKey (entry: unknown): ClientKey {
   assertUsable(key, publicKey)
   const publicJwk = publicKey.export({ format: 'jwk' }) as JWK
   const kid = given.kid ?? memberOf(jwk, 'kid') ?? thumbprintOf(publicJwk)
-  const alg = wanted ?? algorithms[0]!
+  const usable = wanted === undefined ? algorithms : [wanted]
+  const [alg] = usable as [string]
   const certificate = Object.fromEntries(
     CERTIFICATE_MEMBERS.filter(name => jwk[name] !== undefined).map(name => [name, jwk[name]])
   )
@@ -141,14 +142,14 @@ function parseKey (entry: unknown): ClientKey {
     key,
     kid,
     alg,
-    algorithms: Object.freeze(wanted === undefined ? [...algorithms] : [wanted]),
+    algorithms: Object.freeze([...usable]),
     use,
     header: Object.freeze({
       kid,
       ...(typeof x5t === 'string' && { x5t }),
       ...(typeof x5tS256 === 'string' && { 'x5t#S256': x5tS256 })
     }),
-    publicJwk: Object.freeze({ ...publicJwk, ...certificate, kid, use, alg })
+    publicJwk: Object.freeze({ ...publicJwk, ...certificate, kid, use, ...(usable.length === 1 && { alg }) })
   })
 }
 

@@ -41,6 +41,13 @@ export class ClientAuthenticator {
     return /[^\w.~-]/.test(clientId + clientSecret) && supported?.includes('client_secret_post') !== false
   }
 
+  /** The options that decide whether the provider accepts the client, for a message. */
+  get options (): string {
+    const { clientSecret, signingKey } = this.#config
+    const credentials = clientSecret === undefined && signingKey !== undefined ? 'clientKeys' : 'clientSecret'
+    return `clientId, ${credentials} and clientAuthentication`
+  }
+
   /** Notes whether the provider accepts the form in place of Basic. */
   preferPost (works: boolean): void { this.#prefersPost = works }
 

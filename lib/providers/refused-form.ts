@@ -18,7 +18,7 @@ export function refusedForm (
   const textOf = (value: unknown) => typeof value === 'string' ? redact(value, secrets) : undefined
   const oauthError = textOf(members.error)
   const refused = `provider "${provider.name}" refused ${request}: ${oauthError}`
-  const remedy = oauthError === 'invalid_client' ? '; check clientId, clientSecret and clientAuthentication' : ''
+  const remedy = oauthError === 'invalid_client' ? `; check ${provider.authenticator.options}` : ''
   return new AuthorizationFailedError(refused + remedy, {
     provider: provider.name,
     oauthError,

@@ -58,7 +58,7 @@ export async function requestTokens (provider: ProviderClient, request: GrantReq
 function withHint (provider: ProviderClient, refused: TokenError, hint = ''): TokenResponse {
   const { code, oauthError, oauthErrorDescription, oauthErrorUri, responseStatus, excerpt, reason } = refused.error
   if (code !== 'FST_OAUTH_INVALID_TOKEN_RESPONSE') return refused
-  const check = `check clientId, clientSecret and clientAuthentication${hint}`
+  const check = `check ${provider.authenticator.options}${hint}`
   const message = `provider "${provider.name}" refused the client: ${oauthError ?? responseStatus}; ${check}`
   const error = new InvalidTokenResponseError(message, {
     provider: provider.name, oauthError, oauthErrorDescription, oauthErrorUri, responseStatus, excerpt, reason

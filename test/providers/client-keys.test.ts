@@ -71,7 +71,7 @@ t.test('use: enc, by the option, by the JWK, by its alg, or because the key can 
   ])
 })
 
-t.test('jwks() has the public halves with kid, use and alg, and no private member', async t => {
+t.test('jwks() has the public halves with kid and use, alg where there is one, and no private member', async t => {
   const certificate = { x5c: ['MIIB'], 'x5t#S256': 'thumb' }
   const { app } = await buildApp(t, {
     oauth: {
@@ -89,13 +89,13 @@ t.test('jwks() has the public halves with kid, use and alg, and no private membe
   })
   const { keys } = (await app.inject('/jwks.json')).json() as { keys: JWK[] }
   t.strictSame(keys.map(key => Object.keys(key).sort().join(' ')), [
-    'alg crv kid kty use x x5c x5t#S256 y', 'alg e kid kty n use', 'alg crv kid kty use x y', 'alg crv kid kty use x'
+    'alg crv kid kty use x x5c x5t#S256 y', 'alg e kid kty n use', 'crv kid kty use x y', 'crv kid kty use x'
   ])
   t.match(keys, [
     { kid: 'new', use: 'sig', alg: 'ES256', ...certificate },
     { kid: 'old', use: 'sig', alg: 'PS256' },
-    { kid: 'decrypts', use: 'enc', alg: 'ECDH-ES' },
-    { kid: 'ed', use: 'sig', alg: 'EdDSA' }
+    { kid: 'decrypts', use: 'enc' },
+    { kid: 'ed', use: 'sig' }
   ])
   const data = Buffer.from('data')
   const published = createPublicKey({ key: keys[0] as JsonWebKey, format: 'jwk' })
