@@ -69,6 +69,7 @@ export type OAuthErrorReason =
   | 'expired' // The login was started more than 10 minutes ago, and its cookie was still sent.
   | 'missing_code' // The callback has no authorization code.
   | 'duplicate_code' // The callback has more than one authorization code.
+  | 'missing_response' // The callback has no signed response, which `responseMode` asks for.
   | 'missing' // No ID token came, although the scope has `openid`.
   | 'embedded' // An image, a frame or a script asked for a login; only a page load may.
   | 'link' // Another user, another session or another site asked to add the account.
@@ -86,7 +87,7 @@ export type OAuthErrorReason =
   | 'conform_failed' // The `conform` function threw an error.
   | 'timed_out' // No response came within `requestTimeout`; the login is kept.
   | 'not_sent' // The refresh took too long to begin and was not sent; the login is kept.
-  // ID tokens and signed userinfo: the claim or the part of the JWT that failed
+  // ID tokens, signed userinfo and signed authorization responses: the claim or the part of the JWT that failed
   | 'iss' // The issuer is not the provider, or not known.
   | 'sub' // The subject is missing.
   | 'aud' // The audience is another client.
@@ -97,11 +98,13 @@ export type OAuthErrorReason =
   | 'nonce' // The nonce is not the one of the login.
   | 'auth_time' // The user authenticated too long ago for `maxAge`.
   | 'at_hash' // The hash is missing or does not match the access token.
+  | 'c_hash' // The hash is missing or does not match the code.
+  | 's_hash' // The hash does not match the state of the login.
   | 'alg' // The signature algorithm is not allowed.
   | 'key' // No key of the key set fits, or several do.
   | 'signature' // The signature is wrong.
   | 'malformed' // The text is not a signed JWT.
-  | 'subject_changed' // The ID token of a refresh is for another user.
+  | 'subject_changed' // The ID token of a refresh, or the second one of a login, is for another user.
   // The profile
   | 'encrypted' // The userinfo response is encrypted, which is not supported.
   | 'subject_mismatch' // The profile is of another user than the ID token.

@@ -9,7 +9,9 @@ import type {
 import type { Dispatcher } from 'undici'
 import { InvalidOptionsError, type OAuthError } from './errors.ts'
 import type { Pages } from './pages/pages.ts'
+import { isPostedMode } from './oauth/response-mode.ts'
 import type { TokenSet } from './oauth/token-set.ts'
+import { isSecureUrl } from './oauth/urls.ts'
 import { checkProviderName, type ProviderConfig, resolveProvider } from './providers/config.ts'
 import { OptionChecker, tryUrl } from './providers/option-checker.ts'
 import * as is from './providers/option-checks.ts'
@@ -291,6 +293,10 @@ export function resolveOptions (
   const routes = checkRoutes(options.routes, providers.size, check)
   const encryptionKeys = checkEncryptionKeys(options.encryptionKeys, check)
   if (routes !== false && check.isValid) checkSessionCookie(routes, mount, baseUrl, host, check)
+  for (const { name, responseMode } of baseUrl === undefined ? [] : providers.values()) {
+    const problem = isPostedMode(responseMode) ? postedModeProblem(baseUrl!) : undefined
+    if (problem !== undefined) check.add(`providers.${name}.responseMode`, problem)
+  }
   const { sameSite, secure } = host.cookie ?? {}
   // With 'auto' it is lax over http.
   if ((sameSite === 'strict' || sameSite === true) && (secure !== 'auto' || baseUrl?.protocol === 'https:')) {
@@ -315,6 +321,22 @@ export function resolveOptions (
     tokenCacheMaxAge: options.tokenCacheMaxAge ?? 0,
     encryptionKeys
   })
+}
+
+// Browsers keep a Secure cookie that came over http from this machine alone.
+function postedModeProblem (baseUrl: URL): string | undefined {
+  if (isSecureUrl(baseUrl)) return undefined
+  return 'makes the browser post the response, and baseUrl is http: the cookie of the login would need https; serve ' +
+    "the app over https, or write responseMode: 'query'"
+}
+
+/**
+ * Checks that a response can be posted to a `baseUrl` that was known at first use alone.
+ * @throws FST_OAUTH_INVALID_OPTIONS
+ */
+export function checkPostedMode (baseUrl: URL): void {
+  const problem = postedModeProblem(baseUrl)
+  if (problem !== undefined) throw new InvalidOptionsError(`responseMode ${problem}`, { reason: 'configuration' })
 }
 
 function keepSessionFields (check: OptionChecker, path: string, value: readonly string[] | undefined): void {

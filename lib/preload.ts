@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { PluginContext } from './context.ts'
+import { isSecuredMode } from './oauth/response-mode.ts'
 import type { ProviderClient } from './providers/provider.ts'
 
 // What is imported at first use, so that the start of an app does not wait for it. This file names all of it.
@@ -18,6 +19,7 @@ export async function preload ({ config, providers }: PluginContext, isClosed: (
     isNeeded(({ hasIdTokens }) => hasIdTokens) && (() => import('./oauth/jwks.ts')),
     isNeeded(({ config }) => config.pushedAuthorizationRequests === true) &&
       (() => import('./providers/pushed-authorization.ts')),
+    isNeeded(({ config }) => isSecuredMode(config.responseMode)) && (() => import('./oauth/signed-response.ts')),
     isNeeded(signsAssertions) && (() => import('./oauth/client-assertion.ts')),
     isNeeded(({ config }) => config.fetchProfile !== undefined) && (() => import('./calls/fetch-profile.ts')),
     () => import('./http/content-coding.ts'),

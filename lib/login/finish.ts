@@ -1,12 +1,14 @@
 import { InvalidIdTokenError } from '../errors.ts'
 import {
-  authorizationCodeOf, checkIssuer, checkState, throwAuthorizationError
+  authorizationCodeOf, checkIssuer, checkState, stateOf, throwAuthorizationError
 } from '../oauth/authorization-response.ts'
 import type { AuthorizationServerMetadata } from '../oauth/discovery.ts'
 import type { IdTokenClaims } from '../oauth/id-token.ts'
+import { isSecuredMode } from '../oauth/response-mode.ts'
 import { readTokenParameters } from '../oauth/token-response.ts'
 import { codeGrant, type GrantOptions, type GrantResult } from '../providers/grants.ts'
 import type { ProviderClient } from '../providers/provider.ts'
+import { verifiedParameters } from './secured-response.ts'
 import type { PendingAuthorization } from './start.ts'
 
 /** The tokens of a login, checked. */
@@ -36,48 +38,85 @@ export async function finishLogin (
 ): Promise<LoginTokens> {
   const { name, config } = provider
   const { scope, redirectUri, codeVerifier } = pending
+  const checked = typeof response === 'string'
+    ? undefined
+    : await checkResponse(provider, pending, response, stateChecked)
   let granted: GrantResult
-  if (typeof response !== 'string') {
-    if (!stateChecked) checkState(response, pending.state, name)
-    checkResponse(provider, response, await provider.metadata())
-  }
-  if (typeof response !== 'string' && config.grantType === 'implicit') {
-    granted = readImplicitTokens(provider, response, scope, now)
+  if (checked !== undefined && config.grantType === 'implicit') {
+    granted = readImplicitTokens(provider, checked.params, scope, now)
   } else {
-    const code = typeof response === 'string' ? response : authorizationCodeOf(response, name)
+    const code = checked === undefined ? response as string : authorizationCodeOf(checked.params, name)
     granted = await codeGrant(provider, { ...options, scope, code, redirectUri, codeVerifier })
   }
   if (granted.tokens.idToken === undefined && pending.nonce !== undefined && provider.expectsIdToken(scope)) {
-    const message = `provider "${name}" sent no ID token though "openid" was asked for`
-    throw new InvalidIdTokenError(message, { provider: name, reason: 'missing' })
+    throw missingIdToken(name, 'though "openid" was asked for')
   }
-  return await checkIdToken(provider, granted, pending)
+  return await checkIdToken(provider, granted, pending, checked?.frontChannel)
+}
+
+const missingIdToken = (provider: string, asked: string) =>
+  new InvalidIdTokenError(`provider "${provider}" sent no ID token ${asked}`, { provider, reason: 'missing' })
+
+/**
+ * Validates the ID token that came through the browser beside a code: it says that the code is this login's, before
+ * the code is exchanged (OpenID Connect Core, sections 3.3.2.9 to 3.3.2.12).
+ * @throws FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE
+ */
+async function checkFrontChannel (
+  provider: ProviderClient, { nonce, maxAge }: PendingAuthorization, params: URLSearchParams
+): Promise<IdTokenClaims> {
+  const { name } = provider
+  const code = authorizationCodeOf(params, name)
+  const [idToken, another] = params.getAll('id_token')
+  if (idToken === undefined || idToken === '' || another !== undefined) {
+    throw missingIdToken(name, "beside the code, as responseType 'code id_token' asks for")
+  }
+  const frontChannel = { code, state: stateOf(params) ?? '' }
+  return await provider.validateIdToken(idToken, { nonce, maxAge, frontChannel })
 }
 
 /**
- * Checks the response of a login and returns its code, without redeeming it. Whether `iss` is missing is checked once
- * the provider's metadata is known.
- * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED
+ * Checks the response of a login and returns its code, without redeeming it.
+ * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_ID_TOKEN of a hybrid response,
+ *   FST_OAUTH_PROVIDER_UNAVAILABLE
  */
-export function readAuthorizationResponse (
-  provider: ProviderClient, { state }: PendingAuthorization, params: URLSearchParams
-): AuthorizationResponse {
-  checkState(params, state, provider.name)
-  checkResponse(provider, params, provider.knownMetadata)
+export async function readAuthorizationResponse (
+  provider: ProviderClient, pending: PendingAuthorization, response: URLSearchParams
+): Promise<AuthorizationResponse> {
+  const { params } = await checkResponse(provider, pending, response)
   return { code: authorizationCodeOf(params, provider.name), params }
 }
 
-// The issuer comes before the error: an error of another server is not this provider's (RFC 9207, section 2.4).
-function checkResponse (
-  { name, config }: ProviderClient, params: URLSearchParams, metadata: AuthorizationServerMetadata | undefined
-): void {
-  if (config.issuer !== undefined && metadata !== undefined) {
-    // An ID token names its issuer itself, so a response may leave `iss` out beside it (RFC 9207, section 2).
-    const hasIdToken = config.grantType === 'implicit' && params.has('id_token')
-    const required = metadata.authorization_response_iss_parameter_supported === true && !hasIdToken
-    checkIssuer(params, { provider: name, issuer: metadata.issuer, required })
-  }
+/**
+ * Checks state, issuer, error and, in a hybrid response, the ID token.
+ * @returns the parameters, of the JWT where the response is one, and the claims of that ID token
+ */
+async function checkResponse (
+  provider: ProviderClient, pending: PendingAuthorization, response: URLSearchParams, stateChecked = false
+): Promise<{ params: URLSearchParams, frontChannel: IdTokenClaims | undefined }> {
+  const { name, config } = provider
+  const params = isSecured(provider, pending) ? await verifiedParameters(provider, response) : response
+  if (!stateChecked) checkState(params, pending.state, name)
+  // The issuer comes before the error: an error of another server is not this provider's (RFC 9207, section 2.4).
+  if (config.issuer !== undefined) checkIssuerOf(provider, params, await provider.metadata())
   throwAuthorizationError(params, name)
+  const isHybrid = config.responseType === 'code id_token'
+  return { params, frontChannel: isHybrid ? await checkFrontChannel(provider, pending, params) : undefined }
+}
+
+/** Whether the response of a login is a JWT, by the provider's options or by what the login asked for. */
+function isSecured ({ config }: ProviderClient, { secured = false }: PendingAuthorization): boolean {
+  return secured || isSecuredMode(config.responseMode)
+}
+
+function checkIssuerOf (
+  { name, config }: ProviderClient, params: URLSearchParams, metadata: AuthorizationServerMetadata
+): void {
+  // An ID token names its issuer itself, so a response may leave `iss` out beside it (RFC 9207, section 2).
+  const asksIdToken = config.grantType === 'implicit' || config.responseType === 'code id_token'
+  const hasIdToken = asksIdToken && params.has('id_token')
+  const required = metadata.authorization_response_iss_parameter_supported === true && !hasIdToken
+  checkIssuer(params, { provider: name, issuer: metadata.issuer, required })
 }
 
 /** Reads the tokens of an implicit login (RFC 6749, section 4.2.2). */
@@ -94,14 +133,16 @@ function readImplicitTokens (
 
 /**
  * Validates the ID token that came with a grant, where its issuer is known (OpenID Connect Core, section 3.1.3.7).
+ * @param previous the claims of the one that came through the browser: both have to be of one user
  * @throws FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE
  */
 export async function checkIdToken (
   provider: ProviderClient, granted: GrantResult,
-  { scope, nonce, maxAge }: Pick<PendingAuthorization, 'scope' | 'nonce' | 'maxAge'>
+  { scope, nonce, maxAge }: Pick<PendingAuthorization, 'scope' | 'nonce' | 'maxAge'>,
+  previous?: IdTokenClaims
 ): Promise<LoginTokens> {
   const { idToken, accessToken } = granted.tokens
   if (idToken === undefined || !provider.hasIdTokens) return { ...granted, idTokenClaims: undefined }
-  const claims = await provider.validateIdToken(idToken, { nonce, maxAge, accessToken })
+  const claims = await provider.validateIdToken(idToken, { nonce, maxAge, accessToken, previous })
   return { ...granted, idTokenClaims: provider.expectsIdToken(scope) ? claims : undefined }
 }

@@ -1,5 +1,6 @@
 import { InvalidOptionsError } from '../errors.ts'
 import { checkCodeVerifier, codeChallengeMethod } from '../oauth/authorization-request.ts'
+import { isSecuredMode } from '../oauth/response-mode.ts'
 import { type RequestParameters, setParameters } from '../oauth/urls.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { randomToken } from '../util/random.ts'
@@ -34,6 +35,8 @@ export interface PendingAuthorization {
   nonce?: string | undefined
   /** Seconds. */
   maxAge?: number | undefined
+  /** The response is a JWT, by the parameters of this login and not by the provider's `responseMode`. */
+  secured?: boolean
 }
 
 /**
@@ -54,6 +57,10 @@ export async function startLogin (
       { provider: name }
     )
   }
+  if (config.responseType !== 'code' && !withIdToken) {
+    const message = `a login at provider "${name}" asks for an ID token by its responseType; keep "openid" in its scope`
+    throw new InvalidOptionsError(message, { provider: name })
+  }
   const method = codeChallengeMethod(name, { ...config, pkce })
   const codeVerifier = method === undefined ? undefined : request.codeVerifier ?? randomToken()
   if (codeVerifier !== undefined && request.codeVerifier !== undefined) checkCodeVerifier(codeVerifier, name)
@@ -66,7 +73,7 @@ export async function startLogin (
   const maxAge = request.maxAge ?? wholeNumber(params?.get('max_age'))
   if (maxAge !== undefined) params!.set('max_age', String(maxAge))
   const url = await provider.authorizationUrl({
-    responseType: config.grantType !== 'implicit' ? 'code' : withIdToken ? 'id_token token' : 'token',
+    responseType: config.grantType !== 'implicit' ? config.responseType : withIdToken ? 'id_token token' : 'token',
     redirectUri,
     scope,
     state,
@@ -77,7 +84,9 @@ export async function startLogin (
     responseMode: config.responseMode === 'query' ? undefined : config.responseMode ?? request.responseMode,
     params
   }, { usual })
-  return { url, pending: { state, scope, redirectUri, codeVerifier, nonce, maxAge } }
+  const pending = { state, scope, redirectUri, codeVerifier, nonce, maxAge }
+  const isSecuredHere = config.responseMode === undefined && isSecuredMode(request.responseMode)
+  return { url, pending: isSecuredHere ? { ...pending, secured: true } : pending }
 }
 
 function wholeNumber (value: string | null | undefined): number | undefined {

@@ -2,7 +2,7 @@ import { AccessDeniedError, AuthorizationFailedError, StateMismatchError } from 
 import { safeEqual } from '../util/random.ts'
 import { redact } from '../util/redact.ts'
 
-const SECRET_PARAMETERS = ['state', 'code', 'access_token', 'id_token']
+const SECRET_PARAMETERS = ['state', 'code', 'access_token', 'id_token', 'response']
 
 function secretsOf (params: URLSearchParams): string[] {
   return SECRET_PARAMETERS.flatMap(name => params.getAll(name))
@@ -17,6 +17,11 @@ function single (params: URLSearchParams, name: string): string | undefined {
 /** The state of an authorization response, or undefined where it has none, an empty one or several. */
 export function stateOf (params: URLSearchParams): string | undefined {
   return single(params, 'state')
+}
+
+/** The JWT of a secured authorization response, or undefined where there is none, an empty one or several. */
+export function securedResponseOf (params: URLSearchParams): string | undefined {
+  return single(params, 'response')
 }
 
 /**

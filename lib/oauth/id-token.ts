@@ -1,10 +1,10 @@
-import { errors, type JWK, type JWTHeaderParameters, type JWTPayload } from 'jose'
+import type { JWK, JWTHeaderParameters, JWTPayload } from 'jose'
 import { createHash } from 'node:crypto'
-import { InvalidIdTokenError, InvalidResponseError, OAuthError, type OAuthErrorReason } from '../errors.ts'
+import { InvalidIdTokenError, OAuthError, type OAuthErrorReason } from '../errors.ts'
 import { safeEqual } from '../util/random.ts'
-import { redact } from '../util/redact.ts'
 import type { KeySource } from './jwks.ts'
 import { acceptableAlgorithms, verifyJwt } from './jwt.ts'
+import { CLOCK_TOLERANCE, describeRefusal, fromNow, reasonOf } from './jwt-refusal.ts'
 
 /** The claims of a validated ID token (OpenID Connect Core, section 2). */
 export interface IdTokenClaims extends JWTPayload {
@@ -15,6 +15,8 @@ export interface IdTokenClaims extends JWTPayload {
   nonce?: string
   azp?: string
   at_hash?: string
+  c_hash?: string
+  s_hash?: string
   auth_time?: number
   acr?: string
   sid?: string
@@ -37,7 +39,15 @@ export interface IdTokenExpectation {
   maxAge?: number | undefined
   /** The access token that came with it, for `at_hash`. */
   accessToken?: string | undefined
-  /** Subject and issuer of the login that is being refreshed (OpenID Connect Core, section 12.2). */
+  /**
+   * Of a token that came through the browser beside a code: that code, for `c_hash`, and the state, for `s_hash`
+   * (OpenID Connect Core, section 3.3.2.11; Financial-grade API 1.0 Part 2, section 5.1).
+   */
+  frontChannel?: { code: string, state: string } | undefined
+  /**
+   * Subject and issuer of the login that is being refreshed, or of the ID token that came through the browser before
+   * (OpenID Connect Core, sections 12.2 and 3.3.3.6).
+   */
   previous?: { sub: string, iss: string } | undefined
   /** Whether `at_hash` is required beside an access token, as in an implicit login. */
   atHashRequired?: boolean
@@ -46,9 +56,6 @@ export interface IdTokenExpectation {
   /** Accepts other issuers of the same provider, where one login endpoint serves many tenants. */
   acceptIssuer?: ((issuer: string, claims: JWTPayload, key: JWK) => boolean) | undefined
 }
-
-/** Default of `clockTolerance`. */
-const CLOCK_TOLERANCE = 60
 
 /**
  * Validates an ID token: signature and every claim (OpenID Connect Core, section 3.1.3.7).
@@ -76,7 +83,7 @@ export async function validateIdToken (idToken: string, expected: IdTokenExpecta
   } catch (cause) {
     // A key set that could not be fetched says nothing of the token.
     if (cause instanceof OAuthError) throw cause
-    throw refuse(reasonOf(cause), describe(cause, expected), cause)
+    throw refuse(reasonOf(cause), describeRefusal(cause, expected), cause)
   }
   if (typeof claims.sub !== 'string' || claims.sub === '') throw refuse('sub', 'it names no subject')
   const { acceptIssuer } = expected
@@ -108,83 +115,21 @@ export async function validateIdToken (idToken: string, expected: IdTokenExpecta
   ) {
     throw refuse('at_hash', 'it does not belong to the access token that came with it')
   }
-  const { previous } = expected
+  const { previous, frontChannel } = expected
+  if (frontChannel !== undefined) {
+    // Without it, any code could stand beside this token (OpenID Connect Core, section 3.3.2.10).
+    if (!matchesHash(claims.c_hash, frontChannel.code, header.alg)) {
+      throw refuse('c_hash', 'its c_hash is not that of the code that came with it')
+    }
+    if (claims.s_hash !== undefined && !matchesHash(claims.s_hash, frontChannel.state, header.alg)) {
+      throw refuse('s_hash', 'its s_hash is not that of the state of this login')
+    }
+  }
   const sameIssuer = (one: string) => one === claims.iss || (names.includes(one) && names.includes(claims.iss!))
   if (previous !== undefined && (claims.sub !== previous.sub || !sameIssuer(previous.iss))) {
-    throw refuse('subject_changed', 'it is for another user than the login that it refreshes')
+    throw refuse('subject_changed', 'it is for another user than the one that came before it in this login')
   }
   return claims as IdTokenClaims
-}
-
-/** What a signed userinfo response is checked against. */
-type UserinfoExpectation = Omit<
-  IdTokenExpectation, 'nonce' | 'maxAge' | 'accessToken' | 'atHashRequired' | 'previous'
->
-
-/**
- * Validates a signed userinfo response (OpenID Connect Core, sections 5.3.2 and 5.3.4): signature, issuer,
- * audience, and its times where it has some. The caller compares its subject.
- * @throws FST_OAUTH_INVALID_RESPONSE, its `reason` naming the check that failed
- */
-export async function validateUserinfo (jwt: string, expected: UserinfoExpectation): Promise<JWTPayload> {
-  const { provider, issuer, clientId, acceptIssuer, clockTolerance = CLOCK_TOLERANCE } = expected
-  const refuse = (reason: OAuthErrorReason, what: string, cause?: unknown) =>
-    new InvalidResponseError(`the userinfo of provider "${provider}" is refused: ${what}`, { provider, reason, cause })
-  const { payload, protectedHeader } = await verifyJwt(jwt, expected.keys, {
-    ...(acceptIssuer === undefined && { issuer: [issuer].flat() }),
-    audience: clientId,
-    algorithms: acceptableAlgorithms(expected.algorithms),
-    requiredClaims: ['iss', 'aud', 'sub'],
-    clockTolerance,
-    currentDate: new Date(expected.now * 1000)
-  }).catch((cause: unknown) => {
-    if (cause instanceof OAuthError) throw cause
-    throw refuse(reasonOf(cause), describe(cause, expected), cause)
-  })
-  const key = expected.keys.entry(protectedHeader.kid) ?? {}
-  if (acceptIssuer !== undefined && !acceptIssuer(String(payload.iss), payload, key)) {
-    throw refuse('iss', 'it is from another issuer')
-  }
-  return payload
-}
-
-// The message names what mostly causes such an error: clocks, and other names of the same server.
-function describe (
-  error: unknown,
-  { now, issuer, clientId }: Pick<IdTokenExpectation, 'now' | 'issuer' | 'clientId'>
-): string {
-  if (error instanceof errors.JWTExpired || error instanceof errors.JWTClaimValidationFailed) {
-    const time = error.payload[error.claim]
-    const said = [time].flat().filter(name => typeof name === 'string').map(name => `"${redact(name)}"`).join(', ')
-    if (error.claim === 'iss' && said !== '') {
-      const known = [issuer].flat().map(name => `"${name}"`).join(' or ')
-      return `it is of issuer ${said}, not of ${known} (another name of the same machine is another issuer); ` +
-        'check `issuer`, or write `idTokenIssuer`'
-    }
-    if (error.claim === 'aud' && said !== '') return `it is for ${said}, not for "${clientId}"; check \`clientId\``
-    if (error.claim === 'exp' && typeof time === 'number') return `it expired ${fromNow(time, now)}`
-    if (error.claim === 'nbf' && typeof time === 'number') return `it begins to be valid ${fromNow(time, now)}`
-  }
-  return error instanceof Error ? error.message : 'it cannot be read'
-}
-
-function fromNow (time: number, now: number): string {
-  const seconds = Math.round(Math.abs(time - now))
-  const when = time > now ? `${seconds} seconds in the future` : `${seconds} seconds ago`
-  return `${when}; is this machine's clock right? (clockTolerance allows for some seconds)`
-}
-
-// The claims that are checked by jose.
-const CLAIMS = ['iss', 'sub', 'aud', 'exp', 'iat', 'nbf'] as const
-
-function reasonOf (error: unknown): OAuthErrorReason {
-  if (error instanceof errors.JWTClaimValidationFailed || error instanceof errors.JWTExpired) {
-    return CLAIMS.find(claim => claim === error.claim) ?? 'malformed'
-  }
-  if (error instanceof errors.JWSSignatureVerificationFailed) return 'signature'
-  if (error instanceof errors.JOSEAlgNotAllowed) return 'alg'
-  if (error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWKSMultipleMatchingKeys) return 'key'
-  return 'malformed'
 }
 
 // The left half of the hash that the signature algorithm uses (OpenID Connect Core, section 3.1.3.6).

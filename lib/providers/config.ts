@@ -84,13 +84,16 @@ export function resolveProvider (
     if (rule.metadata === undefined) completed[option] = value
     else if (value !== undefined) endpoints[rule.metadata] = value
   }
-  const { title = name, fetchProfile, forwardedLoginParams, hooks } = options
+  const { title = name, fetchProfile, forwardedLoginParams, hooks, responseType, responseMode } = options
   const clientKeys = parseClientKeys(options.clientKeys)
   return Object.freeze({
     ...completed as unknown as Completed,
     name,
     identity: identityOf(options),
     title,
+    // By default the ID token of a hybrid response is in the fragment, which only the browser sees (OAuth 2.0 Multiple
+    // Response Type Encoding Practices, section 5).
+    ...(responseType === 'code id_token' && { responseMode: responseMode ?? 'form_post' }),
     endpoints: Object.freeze(endpoints),
     scope: Object.freeze(parseScope(options.scope) ?? []),
     clientKeys,

@@ -1,4 +1,5 @@
 import { parseClientKeys, signingKeyOf } from '../oauth/client-keys.ts'
+import { isPostedMode, isSecuredMode, RESPONSE_MODES, type ResponseMode } from '../oauth/response-mode.ts'
 import { parseScope } from '../oauth/token-set.ts'
 import { type RequestParameters, setParameters } from '../oauth/urls.ts'
 import { isUnset, type OptionChecker } from './option-checker.ts'
@@ -122,6 +123,32 @@ export const pushedAuthorizationRequests: OptionCheck<boolean> = (check, path, v
   const { issuer, pushedAuthorizationRequestEndpoint: endpoint } = options
   if (value !== true || issuer !== undefined || endpoint !== undefined) return
   check.add(path, 'needs `pushedAuthorizationRequestEndpoint`, or `issuer` to have it discovered')
+}
+
+export const responseMode: OptionCheck<ResponseMode> = (check, path, value, options) => {
+  check.oneOf(path, value, RESPONSE_MODES)
+  const { grantType, issuer, idTokenIssuer, responseType } = options
+  if (value !== undefined && responseType === 'code id_token' && !isPostedMode(value)) {
+    const why = "an ID token from the browser would be in the URL's fragment, which no server sees"
+    check.add(path, `must be 'form_post' or 'form_post.jwt' with responseType 'code id_token': ${why}`)
+  }
+  if (!isSecuredMode(value)) return
+  if (grantType === 'implicit') {
+    check.add(path, "has no JWT with grantType 'implicit'; write 'form_post' or leave it out")
+  }
+  if (issuer === undefined && (idTokenIssuer === undefined || typeof idTokenIssuer === 'function')) {
+    check.add(path, `is '${value}', and it is not known who signs the responses; write \`issuer\``)
+  }
+}
+
+export const responseType: OptionCheck<'code' | 'code id_token'> = (check, path, value, options) => {
+  check.oneOf(path, value, ['code', 'code id_token'])
+  if (value !== 'code id_token') return
+  const { grantType = 'authorization_code', issuer, idTokenIssuer } = options
+  if (grantType !== 'authorization_code') check.add(path, `does not go with grantType '${grantType}'; leave it out`)
+  else if (parseScope(options.scope)?.includes('openid') !== true || (issuer ?? idTokenIssuer) === undefined) {
+    check.add(path, 'asks for an ID token, which needs "openid" in scope, and `issuer`')
+  }
 }
 
 // A request has one client authentication (RFC 6749, section 2.3).

@@ -1,5 +1,6 @@
 import type { ClientAuthenticationFunction, ClientAuthenticationMethod } from '../oauth/client-authentication.ts'
 import type { ClientKeyInput } from '../oauth/client-keys.ts'
+import type { ResponseMode } from '../oauth/response-mode.ts'
 import type { Conform, HttpResponse } from '../oauth/token-response.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
 import type { RequestParameters } from '../oauth/urls.ts'
@@ -267,8 +268,17 @@ export interface ProviderOptions {
   tokenRequestPlacement?: 'body' | 'query'
   /** Refuses token responses without `token_type`. Default false: Bearer is assumed. */
   requireTokenType?: boolean
-  /** The browser comes back with a GET (`query`) or a POST (`form_post`). Default what the provider does. */
-  responseMode?: 'query' | 'form_post'
+  /**
+   * How the browser comes back: with a GET (`query`) or a POST (`form_post`). With `query.jwt`, `form_post.jwt` or
+   * `jwt` the response is a JWT that the provider has signed, and nothing beside it counts (JWT Secured Authorization
+   * Response Mode). Default `query`, for `code id_token` `form_post`.
+   */
+  responseMode?: ResponseMode
+  /**
+   * What the browser comes back with: a code, or a code and an ID token that is checked before the code is exchanged
+   * (the hybrid flow of OpenID Connect Core, section 3.3). Default `code`.
+   */
+  responseType?: 'code' | 'code id_token'
 
   /** URLs below which the access token may be sent; the first resolves relative URLs. Default userinfo alone. */
   resourceServers?: readonly (string | ResourceServer)[]
@@ -360,7 +370,8 @@ export const PROVIDER_OPTIONS = {
   tokenEndpointMethod: { check: is.oneOf('POST', 'GET'), default: 'POST' },
   tokenRequestPlacement: { check: is.oneOf('body', 'query'), default: 'body' },
   requireTokenType: { check: is.boolean, default: false },
-  responseMode: { check: is.oneOf('query', 'form_post') },
+  responseMode: { check: is.responseMode },
+  responseType: { check: is.responseType, default: 'code' },
   resourceServers: { check: is.resourceServers },
   tokenPlacement: { check: is.oneOf('header', 'query', 'body'), default: 'header' },
   refresh: { check: is.oneOf('auto', 'notify', 'manual') },

@@ -217,6 +217,7 @@ export class ProviderClient {
       maxAge?: number | undefined
       accessToken?: string
       previous?: { sub: string, iss: string } | undefined
+      frontChannel?: { code: string, state: string } | undefined
     }
   ): Promise<IdTokenClaims> {
     idTokens ??= await import('../oauth/id-token.ts')
@@ -228,7 +229,9 @@ export class ProviderClient {
   }
 
   /** What the JWTs that the provider signs for this client are validated with. */
-  async #signedBy (algorithms: 'id_token_signing_alg_values_supported' | 'userinfo_signing_alg_values_supported') {
+  async #signedBy (
+    algorithms: `${'id_token' | 'userinfo' | 'authorization'}_signing_alg_values_supported`
+  ) {
     const metadata = await this.metadata()
     if (this.#keys === undefined) {
       const { createKeySource } = await import('../oauth/jwks.ts')
@@ -243,6 +246,20 @@ export class ProviderClient {
       clockTolerance: this.config.clockTolerance,
       algorithms: metadata[algorithms] as string[] | undefined
     }
+  }
+
+  /**
+   * Validates an authorization response that is a JWT and returns its parameters (JWT Secured Authorization Response
+   * Mode, section 2.4).
+   * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_PROVIDER_UNAVAILABLE where its keys cannot be had
+   */
+  async validateResponse (jwt: string): Promise<URLSearchParams> {
+    const expected = await this.#signedBy('authorization_signing_alg_values_supported')
+    const { validateAuthorizationResponse } = await import('../oauth/signed-response.ts')
+    if (this.config.issuer === undefined) return await validateAuthorizationResponse(jwt, expected)
+    // The authorization server itself signs it, whoever issues the ID tokens.
+    const { issuer } = await this.metadata()
+    return await validateAuthorizationResponse(jwt, { ...expected, issuer, acceptIssuer: undefined })
   }
 
   #idTokenIssuer (issuer: string): Pick<IdTokenExpectation, 'issuer' | 'acceptIssuer'> {
@@ -303,8 +320,8 @@ export class ProviderClient {
       const message = `the userinfo of provider "${this.name}" is signed, and it is not known by whom; write \`issuer\``
       throw new InvalidResponseError(message, { provider: this.name, reason: 'iss' })
     }
-    idTokens ??= await import('../oauth/id-token.ts')
-    return await idTokens.validateUserinfo(jwt, await this.#signedBy('userinfo_signing_alg_values_supported'))
+    const { validateUserinfo } = await import('../oauth/signed-response.ts')
+    return await validateUserinfo(jwt, await this.#signedBy('userinfo_signing_alg_values_supported'))
   }
 
   /** Revokes a token (RFC 7009). False where the provider has no such endpoint, or refused. */

@@ -2,8 +2,10 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { PluginContext } from '../context.ts'
 import { finishLogin } from '../login/finish.ts'
 import { identify } from '../login/identity.ts'
+import { claimedParameters } from '../login/secured-response.ts'
 import type { PendingLogin } from '../login/transaction.ts'
 import { claimedError, stateOf } from '../oauth/authorization-response.ts'
+import { isSecuredMode } from '../oauth/response-mode.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { type AccountDetails, detailsOf } from '../session/accounts.ts'
 import { commitLogin, type Login } from '../session/bind-login.ts'
@@ -52,7 +54,9 @@ export async function handleCallback (
   noStore(reply)
   if (request.method === 'HEAD') return refuseHead(reply)
   const params = callbackParams(request)
-  const state = stateOf(params)
+  const isSecured = isSecuredMode(provider.config.responseMode)
+  const claimed = isSecured ? await claimedParameters(provider, params) : params
+  const state = stateOf(claimed)
   // An implicit response is in the fragment, which only the browser sees; some providers put an error into the query.
   const implicit = provider.config.grantType === 'implicit' && request.method === 'GET'
   if (implicit && state === undefined && !params.has('error')) return sendFragmentRelay(reply)
@@ -61,9 +65,9 @@ export async function handleCallback (
     // Before the login is taken: a request that is refused must not use it up.
     refuseEmbedded(request)
     sessionOf(request)
-    pending = await takePendingLogin(context, request, reply, provider, state, claimedError(params))
+    pending = await takePendingLogin(context, request, reply, provider, state, claimedError(claimed))
   } catch (error) {
-    const location = finishedBefore(context, request, provider, params)
+    const location = finishedBefore(context, request, provider, claimed)
     if (location === undefined) throw error
     const message = 'the callback of a finished login was loaded again; nothing was done'
     logOf(request).info({ event: 'callback_repeated', provider: provider.name }, message)

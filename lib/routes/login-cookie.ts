@@ -4,6 +4,8 @@ import type { PluginContext } from '../context.ts'
 import {
   cookieName, MAX_PENDING_LOGINS, PENDING_LOGIN_TTL, type PendingLogin, surplusLogins
 } from '../login/transaction.ts'
+import { isPostedMode } from '../oauth/response-mode.ts'
+import { checkPostedMode } from '../options.ts'
 import type { ProviderConfig } from '../providers/config.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 
@@ -40,10 +42,12 @@ const NEUTRAL = {
   priority: undefined
 } as unknown as CookieSerializeOptions
 
+/** @throws FST_OAUTH_INVALID_OPTIONS where `baseUrl` is plain http and the response is posted */
 export function loginCookieOptions ({ config }: PluginContext, responseMode?: string): CookieSerializeOptions {
   const { protocol, pathname } = config.baseUrl()
-  // A form_post response is a cross-site POST: only a SameSite=None cookie is sent with it, and that needs Secure.
-  const crossSite = responseMode === 'form_post'
+  // A posted response is a request of another site: only a SameSite=None cookie is sent with it, and that needs Secure.
+  const crossSite = isPostedMode(responseMode)
+  if (crossSite) checkPostedMode(config.baseUrl())
   return {
     ...NEUTRAL,
     path: pathname,

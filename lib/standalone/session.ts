@@ -148,15 +148,15 @@ export class OAuthSession extends AccountClient {
   }
 
   /**
-   * Checks a callback's state, issuer and error and returns its code (RFC 6749, section 4.1.2; RFC 9207). A missing
-   * `iss` is noticed where the provider's metadata is known, as after `authorizationUrl`; `fetchTokens` gets it first.
-   * @param callbackUrl the URL that the browser came back to
-   * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INSECURE_TRANSPORT,
-   *   FST_OAUTH_INVALID_OPTIONS
+   * Checks a callback's state, issuer and error and returns its code, without redeeming it (RFC 6749, section 4.1.2;
+   * RFC 9207). Of a response that is a JWT the signature is verified, of a hybrid one the ID token.
+   * @param callbackUrl the URL that the browser came back to; fields that it posted are its query
+   * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_ID_TOKEN,
+   *   FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS
    */
-  parseCallback (callbackUrl: string): AuthorizationResponse {
+  async parseCallback (callbackUrl: string): Promise<AuthorizationResponse> {
     const { searchParams } = this.#callback(callbackUrl)
-    return readAuthorizationResponse(this.#basis.provider, this.#pending, searchParams)
+    return await readAuthorizationResponse(this.#basis.provider, this.#pending, searchParams)
   }
 
   /**

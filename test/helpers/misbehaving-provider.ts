@@ -75,8 +75,16 @@ type Answered = Reply | 'handled' | void
 /** The one point in which the provider is wrong. Of members that are overridden, `undefined` takes one away. */
 export interface Misbehaviour {
   readonly metadata?: Record<string, unknown>
-  /** The parameters that the browser brings back: changed in place. */
+  /** The parameters of the authorization response: changed in place. */
   readonly callback?: (params: URLSearchParams) => void
+  /** Claims of a response that is a JWT (JARM). */
+  readonly response?: Record<string, unknown>
+  /** Turns that JWT into another. */
+  readonly responseJwt?: (jwt: string) => string
+  /** What the browser brings back in the end, around that JWT: changed in place. */
+  readonly outside?: (params: URLSearchParams) => void
+  /** Claims of the ID token that comes through the browser (hybrid). */
+  readonly frontChannel?: Record<string, unknown>
   /** Members of the token answer. */
   readonly tokens?: Record<string, unknown>
   readonly claims?: Record<string, unknown>
@@ -230,13 +238,21 @@ export class MisbehavingProvider {
     this.#codes.set(code, query)
     const params = new URLSearchParams({ code, state: query.get('state') ?? '' })
     this.secrets.push(code, ...['state', 'nonce'].map((name) => query.get(name)).filter((value) => value !== null))
+    if (query.get('response_type') === 'code id_token') {
+      const hashes = { c_hash: this.#hashOf(code), s_hash: this.#hashOf(query.get('state') ?? '') }
+      params.set('id_token', this.signJwt(override({ ...this.#claims(query), ...hashes }, this.wrong.frontChannel)))
+      this.secrets.push(params.get('id_token')!)
+    }
     this.wrong.callback?.(params)
+    const mode = query.get('response_mode') ?? 'query'
+    const sent = mode.endsWith('jwt') ? new URLSearchParams({ response: this.#securedResponse(params) }) : params
+    this.wrong.outside?.(sent)
     const redirectUri = query.get('redirect_uri') ?? ''
-    if (query.get('response_mode') !== 'form_post') {
-      return { status: 302, headers: { location: `${redirectUri}${redirectUri.includes('?') ? '&' : '?'}${params}` } }
+    if (!mode.startsWith('form_post')) {
+      return { status: 302, headers: { location: `${redirectUri}${redirectUri.includes('?') ? '&' : '?'}${sent}` } }
     }
 
-    const fields = [...params].map(
+    const fields = [...sent].map(
       ([name, value]) => `<input type="hidden" name="${escapeHtml(name)}" value="${escapeHtml(value)}">`
     )
     const body = '<form method="post" ' +
@@ -292,19 +308,33 @@ export class MisbehavingProvider {
     return refreshed
   }
 
-  #idToken (asked: URLSearchParams, accessToken: string): string {
+  /** JWT Secured Authorization Response Mode, section 2.1. */
+  #securedResponse (params: URLSearchParams): string {
+    const claims = { iss: this.issuer, aud: this.clientId, exp: seconds() + 300, ...Object.fromEntries(params) }
+    const jwt = this.signJwt(override(claims, this.wrong.response))
+    this.secrets.push(jwt)
+    return this.wrong.responseJwt?.(jwt) ?? jwt
+  }
+
+  #hashOf (value: string): string {
+    return halfHash(value, this.keys.at(-1)!.alg)
+  }
+
+  #claims (asked: URLSearchParams): Record<string, unknown> {
     const now = seconds()
-    const { alg } = this.keys.at(-1)!
-    const claims = override({
+    return {
       iss: this.issuer,
       sub: this.subject,
       aud: this.clientId,
       exp: now + 300,
       iat: now,
       auth_time: now,
-      nonce: asked.get('nonce') ?? undefined,
-      at_hash: halfHash(accessToken, alg),
-    }, this.wrong.claims)
+      nonce: asked.get('nonce') ?? undefined
+    }
+  }
+
+  #idToken (asked: URLSearchParams, accessToken: string): string {
+    const claims = override({ ...this.#claims(asked), at_hash: this.#hashOf(accessToken) }, this.wrong.claims)
     const jwt = this.signJwt(claims)
     return this.wrong.idToken?.(jwt) ?? jwt
   }

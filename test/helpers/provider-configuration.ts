@@ -109,6 +109,9 @@ export function providerConfiguration (instance: Instance, options: ProviderOpti
       pushedAuthorizationRequests: enabled('pushedAuthorizationRequests'),
       backchannelLogout: enabled('backchannelLogout'),
       dPoP: enabled('dPoP'),
+      jwtResponseModes: { enabled: features.jwtResponseModes ?? false },
+      encryption: { enabled: features.encryption ?? false },
+      jwtUserinfo: { enabled: features.jwtUserinfo ?? false },
       resourceIndicators: {
         enabled: Object.keys(resourceServers).length > 0,
         getResourceServerInfo: (_ctx: Context, resource: string) => ({

@@ -7,6 +7,9 @@ export type RegisteredUris = readonly string[] | ((uri: string) => boolean) | 'a
 export type Feature = 'revocation' | 'introspection' | 'rpInitiatedLogout' | 'userinfo' | 'clientCredentials' |
   'deviceFlow' | 'pushedAuthorizationRequests' | 'backchannelLogout' | 'dPoP'
 
+/** Of oidc-provider's features, those that are off unless a test needs them. */
+export type ExtraFeature = 'jwtResponseModes' | 'encryption' | 'jwtUserinfo'
+
 export interface ProviderOptions {
   /** Default `'any'`. */
   readonly redirectUris?: RegisteredUris
@@ -19,8 +22,8 @@ export interface ProviderOptions {
    * with that scope, and oidc-provider drops the scope unless `prompt=consent` came with it. Default `'always'`.
    */
   readonly refreshTokens?: 'always' | 'offline_access' | 'never'
-  /** Everything is on unless it is set to false. */
-  readonly features?: Partial<Record<Feature, boolean>>
+  /** Everything but the extra ones is on unless it is set to false. */
+  readonly features?: Partial<Record<Feature | ExtraFeature, boolean>>
   /** A resource indicator (RFC 8707) → the scopes of that API, separated by spaces. Turns resource indicators on. */
   readonly resourceServers?: Record<string, string>
   /** Beside, or in place of, alice and bob. */

@@ -503,5 +503,24 @@ export const mutants: readonly Mutant[] = [
     find: 'if (granted.tokens.idToken === undefined && pending.nonce !== undefined &&',
     replace: 'if (granted.tokens.idToken === null && pending.nonce !== undefined &&',
     tests: ['test/login/id-token.test.ts']
+  },
+  // ID tokens and responses that come through the browser.
+  {
+    protects: 'the code of a hybrid response is the one that its ID token is about',
+    find: 'if (!matchesHash(claims.c_hash, frontChannel.code, header.alg)) {',
+    replace: 'if (claims.c_hash !== undefined && !matchesHash(claims.c_hash, frontChannel.code, header.alg)) {',
+    tests: ['test/login/hybrid.test.ts']
+  },
+  {
+    protects: 'both ID tokens of a hybrid login are of one user',
+    find: 'checkIdToken(provider, granted, pending, checked?.frontChannel)',
+    replace: 'checkIdToken(provider, granted, pending)',
+    tests: ['test/login/hybrid.test.ts']
+  },
+  {
+    protects: 'parameters beside a signed response do not count',
+    find: 'isSecured(provider, pending) ? await',
+    replace: 'isSecured(provider, pending) && response.has("response") ? await',
+    tests: ['test/login/secured-response.test.ts']
   }
 ]

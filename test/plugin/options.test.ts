@@ -209,6 +209,51 @@ const single: Record<string, [options: unknown, path: string, remedy: RegExp]> =
   ],
   'a pkce that is true': [withProvider({ pkce: true }), 'providers.acme.pkce', /write 'S256', 'plain' or false/],
   'an unknown responseMode': [withProvider({ responseMode: 'fragment' }), 'providers.acme.responseMode', /form_post/],
+  'an unknown responseType': [
+    withProvider({ responseType: 'id_token' }),
+    'providers.acme.responseType',
+    /write one of code, code id_token/
+  ],
+  'a hybrid response in the query': [
+    withProvider({ responseType: 'code id_token', scope: 'openid', responseMode: 'query' }),
+    'providers.acme.responseMode',
+    /must be 'form_post' or 'form_post.jwt'/
+  ],
+  'a hybrid response as a JWT in the query': [
+    withProvider({ responseType: 'code id_token', scope: 'openid', responseMode: 'jwt' }),
+    'providers.acme.responseMode',
+    /must be 'form_post' or 'form_post.jwt'/
+  ],
+  'a hybrid response without openid': [
+    withProvider({ responseType: 'code id_token', scope: 'profile' }),
+    'providers.acme.responseType',
+    /"openid" in scope/
+  ],
+  'a hybrid response of an implicit grant': [
+    withProvider({ responseType: 'code id_token', scope: 'openid', grantType: 'implicit' }),
+    'providers.acme.responseType',
+    /grantType 'implicit'/
+  ],
+  'a signed response of an implicit grant': [
+    withProvider({ responseMode: 'form_post.jwt', grantType: 'implicit' }),
+    'providers.acme.responseMode',
+    /no JWT/
+  ],
+  'a signed response by nobody knows whom': [
+    withProvider({
+      responseMode: 'jwt',
+      issuer: undefined,
+      authorizationEndpoint: 'https://id.acme.example/authorize',
+      tokenEndpoint: 'https://id.acme.example/token'
+    }),
+    'providers.acme.responseMode',
+    /write `issuer`/
+  ],
+  'a posted response to an app over http, whose cookie no browser would keep': [
+    { ...withProvider({ responseMode: 'form_post' }), baseUrl: 'http://app.example.com' },
+    'providers.acme.responseMode',
+    /baseUrl is http/
+  ],
   'an unknown profile': [
     withProvider({ profileSource: 'both' }),
     'providers.acme.profileSource',

@@ -61,7 +61,7 @@ const parseCallback: Operation = {
       const rig = new Rig({ given: withState(given) })
       const session = rig.session()
       Object.assign(observed, rig.observed, { session })
-      observed.params = session.parseCallback(given.callback_url).params
+      observed.params = (await session.parseCallback(given.callback_url)).params
     })
 }
 

@@ -1,0 +1,36 @@
+import { AuthorizationFailedError } from '../errors.ts'
+import { securedResponseOf } from '../oauth/authorization-response.ts'
+import type { ProviderClient } from '../providers/provider.ts'
+
+/**
+ * What a secured response claims before it is verified: by its `state` the login is found that it belongs to, and used
+ * up whether or not the response then turns out to be the provider's. Where the parameters hold no secured response
+ * they are returned themselves: the login that they name is used up as well.
+ * @throws FST_OAUTH_AUTHORIZATION_FAILED where it cannot be read
+ */
+export async function claimedParameters (
+  { name: provider }: ProviderClient, params: URLSearchParams
+): Promise<URLSearchParams> {
+  const response = securedResponseOf(params)
+  if (response === undefined) return params
+  const { readUnverified } = await import('../oauth/signed-response.ts')
+  return readUnverified(response, provider)
+}
+
+/**
+ * The parameters of a secured response, verified. Nothing beside it counts (JWT Secured Authorization Response Mode,
+ * section 2.3).
+ * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_PROVIDER_UNAVAILABLE where the provider's keys cannot be had
+ */
+export async function verifiedParameters (
+  provider: ProviderClient, params: URLSearchParams
+): Promise<URLSearchParams> {
+  const response = securedResponseOf(params)
+  if (response !== undefined) return await provider.validateResponse(response)
+  const { name, config: { responseMode } } = provider
+  const asked = responseMode === undefined ? '' : ` that responseMode '${responseMode}' asks for`
+  throw new AuthorizationFailedError(
+    `provider "${name}" sent the browser back without the signed response${asked}; start the login again`,
+    { provider: name, reason: 'missing_response' }
+  )
+}

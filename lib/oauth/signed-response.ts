@@ -1,0 +1,85 @@
+import { decodeJwt, type JWTPayload } from 'jose'
+import { AuthorizationFailedError, InvalidResponseError, OAuthError, type OAuthErrorReason } from '../errors.ts'
+import type { IdTokenExpectation } from './id-token.ts'
+import { acceptableAlgorithms, verifyJwt } from './jwt.ts'
+import { CLOCK_TOLERANCE, describeRefusal, reasonOf } from './jwt-refusal.ts'
+
+/** What a response that a provider has signed is checked against. */
+type SignedResponseExpectation = Pick<
+  IdTokenExpectation,
+  'provider' | 'issuer' | 'clientId' | 'keys' | 'now' | 'algorithms' | 'clockTolerance' | 'acceptIssuer'
+>
+
+type Refuse = (reason: OAuthErrorReason, what: string, cause?: unknown) => OAuthError
+
+/**
+ * Validates a signed userinfo response (OpenID Connect Core, sections 5.3.2 and 5.3.4): signature, issuer,
+ * audience, and its times where it has some. The caller compares its subject.
+ * @throws FST_OAUTH_INVALID_RESPONSE, its `reason` naming the check that failed
+ */
+export async function validateUserinfo (jwt: string, expected: SignedResponseExpectation): Promise<JWTPayload> {
+  const { provider } = expected
+  return await verifyResponse(jwt, expected, ['iss', 'aud', 'sub'], (reason, what, cause) =>
+    new InvalidResponseError(`the userinfo of provider "${provider}" is refused: ${what}`, { provider, reason, cause }))
+}
+
+/**
+ * Validates an authorization response that is a JWT (JWT Secured Authorization Response Mode, section 2.4).
+ * @returns its parameters; the binding to a login is theirs: `state` is for the caller to compare
+ * @throws FST_OAUTH_AUTHORIZATION_FAILED, its `reason` naming the check that failed
+ */
+export async function validateAuthorizationResponse (
+  jwt: string, expected: SignedResponseExpectation
+): Promise<URLSearchParams> {
+  const { provider } = expected
+  return parametersOf(await verifyResponse(jwt, expected, ['iss', 'aud', 'exp'], (reason, what, cause) =>
+    new AuthorizationFailedError(
+      `the signed authorization response of provider "${provider}" is refused: ${what}; start the login again`,
+      { provider, reason, cause })))
+}
+
+/**
+ * The parameters of an authorization response that is a JWT, before anything of it is checked.
+ * @throws FST_OAUTH_AUTHORIZATION_FAILED where it is none
+ */
+export function readUnverified (jwt: string, provider: string): URLSearchParams {
+  try {
+    return parametersOf(decodeJwt(jwt))
+  } catch (cause) {
+    throw new AuthorizationFailedError(
+      `the signed authorization response of provider "${provider}" cannot be read; start the login again`,
+      { provider, reason: 'malformed', cause })
+  }
+}
+
+/** The claims of an authorization response as parameters: those that are text, or a number such as `expires_in`. */
+function parametersOf (claims: JWTPayload): URLSearchParams {
+  const params = new URLSearchParams()
+  for (const [name, value] of Object.entries(claims)) {
+    if (typeof value === 'string' || typeof value === 'number') params.append(name, String(value))
+  }
+  return params
+}
+
+async function verifyResponse (
+  jwt: string, expected: SignedResponseExpectation, requiredClaims: string[], refuse: Refuse
+): Promise<JWTPayload> {
+  const { issuer, clientId, acceptIssuer, clockTolerance = CLOCK_TOLERANCE } = expected
+  const { payload, protectedHeader } = await verifyJwt(jwt, expected.keys, {
+    ...(acceptIssuer === undefined && { issuer: [issuer].flat() }),
+    audience: clientId,
+    algorithms: acceptableAlgorithms(expected.algorithms),
+    requiredClaims,
+    clockTolerance,
+    currentDate: new Date(expected.now * 1000)
+  }).catch((cause: unknown) => {
+    // A key set that could not be fetched says nothing of the response.
+    if (cause instanceof OAuthError) throw cause
+    throw refuse(reasonOf(cause), describeRefusal(cause, expected), cause)
+  })
+  const key = expected.keys.entry(protectedHeader.kid) ?? {}
+  if (acceptIssuer !== undefined && !acceptIssuer(String(payload.iss), payload, key)) {
+    throw refuse('iss', 'it is from another issuer')
+  }
+  return payload
+}
