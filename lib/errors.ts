@@ -83,9 +83,11 @@ export type OAuthErrorReason =
   | 'status' // The response has a status that does not fit.
   | 'missing_token' // The response has no access token; or a session without a request has no token set yet.
   | 'missing_token_type' // The response has no `token_type`, and `requireTokenType` is set.
+  | 'not_bound' // The token is not bound to the key of its login, and `dpop` is on (RFC 9449).
   | 'invalid_expires_in' // `expires_in` is not a number.
   | 'conform_failed' // The `conform` function threw an error.
   | 'timed_out' // No response came within `requestTimeout`; the login is kept.
+  | 'dpop_key' // The DPoP key of a login is missing, or is no key that can sign.
   | 'not_sent' // The refresh took too long to begin and was not sent; the login is kept.
   // ID tokens, signed userinfo and signed authorization responses: the claim or the part of the JWT that failed
   | 'iss' // The issuer is not the provider, or not known.
@@ -115,6 +117,7 @@ export type OAuthErrorReason =
   | 'invalid_url' // The URL cannot be read.
   | 'suspicious_url' // The URL has dot segments, encoded separators, control characters or an authority of its own.
   | 'not_covered' // No entry of `resourceServers` covers the URL.
+  | 'dpop_nonce' // The API asked for a DPoP nonce, and the body was a stream that cannot be sent again.
   | 'redirect_inside' // A redirect leads from the Internet into a private network or onto this machine.
   | 'redirect_downgrade' // A redirect leads from https to http.
   | 'no_answer' // No connection, or it broke before the whole response came.

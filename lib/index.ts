@@ -6,6 +6,7 @@ import { oauthSession } from './plugin.ts'
 import type { RequestOAuth } from './request-oauth.ts'
 import type { SessionLogin } from './session/accounts.ts'
 import { createProvider } from './standalone/create-provider.ts'
+import { createDpopKey } from './oauth/dpop-key.ts'
 import { codeChallenge, createCodeVerifier } from './util/random.ts'
 
 declare module 'fastify' {
@@ -33,6 +34,7 @@ const plugin = Object.assign(registered, errors, {
   createProvider,
   codeChallenge,
   createCodeVerifier,
+  createDpopKey,
   default: registered,
   fastifyOAuthSession: registered
 })
@@ -46,6 +48,7 @@ export type { OAuthCall } from './calls/call.ts'
 export type { ClientAuthenticationFunction, ClientAuthenticationMethod } from './oauth/client-authentication.ts'
 export type { ClientJwk, ClientKeyInput, ClientKeyMaterial, ClientKeyOptions } from './oauth/client-keys.ts'
 export type { Conform, HttpResponse } from './oauth/token-response.ts'
+export { createDpopKey, type DpopKey } from './oauth/dpop-key.ts'
 export type { ScopeChange, TokenSet } from './oauth/token-set.ts'
 export type { RequestParameters } from './oauth/urls.ts'
 export type { LoginEvent, LogoutEvent, PluginOptions, RouteOptions } from './options.ts'

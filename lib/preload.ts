@@ -20,6 +20,8 @@ export async function preload ({ config, providers }: PluginContext, isClosed: (
     isNeeded(({ config }) => config.pushedAuthorizationRequests === true) &&
       (() => import('./providers/pushed-authorization.ts')),
     isNeeded(({ config }) => isSecuredMode(config.responseMode)) && (() => import('./oauth/signed-response.ts')),
+    isNeeded(({ config }) => config.dpop === true) && (() => import('./providers/dpop.ts')),
+    isNeeded(({ config }) => config.dpop === true) && (() => import('./oauth/dpop-proof.ts')),
     isNeeded(signsAssertions) && (() => import('./oauth/client-assertion.ts')),
     isNeeded(({ config }) => config.fetchProfile !== undefined) && (() => import('./calls/fetch-profile.ts')),
     () => import('./http/content-coding.ts'),

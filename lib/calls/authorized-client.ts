@@ -2,12 +2,13 @@ import type { Dispatcher } from 'undici'
 import { ApiUnavailableError, InvalidOptionsError, InvalidResponseError, OAuthError } from '../errors.ts'
 import { asResponseData, type BufferedResponse, readWhole, type ResponseData } from '../http/response.ts'
 import { targetOf, type Transport, type TransportRequest } from '../http/transport.ts'
-import type { TokenSet } from '../oauth/token-set.ts'
+import type { DpopKey } from '../oauth/dpop-key.ts'
 import { appendQuery, type RequestParameters, setParameters } from '../oauth/urls.ts'
 import type { ProviderConfig } from '../providers/config.ts'
+import type { DpopProofs } from '../providers/dpop.ts'
 import type { ProviderHooks } from '../providers/options.ts'
 import { combineHooks } from '../providers/presets/hooks.ts'
-import type { TokenSource } from '../tokens/token-source.ts'
+import type { TokenSnapshot, TokenSource } from '../tokens/token-source.ts'
 import { printable } from '../util/redact.ts'
 import { checkCallOptions } from './call-options.ts'
 import { type CallSender, OAuthCall } from './call.ts'
@@ -16,7 +17,7 @@ import {
 } from './request-body.ts'
 import { assertResourceUrl, resolveResourceUrl, resolveUrl } from './resource-url.ts'
 import { MAX_SENDS } from './retry.ts'
-import { placeToken } from './token-placement.ts'
+import { placeBoundToken, placeToken } from './token-placement.ts'
 
 /** Options of one call: undici's, plus `json`. */
 export interface CallOptions extends Omit<
@@ -45,7 +46,7 @@ const MAX_RESPONSE_SIZE = 16 * 1024 * 1024
 
 /** Whose calls they are. */
 export interface CallAccount {
-  provider: { readonly config: ProviderConfig }
+  provider: { readonly config: ProviderConfig, dpop (): Promise<DpopProofs> }
   tokens: TokenSource
 }
 
@@ -155,7 +156,8 @@ class AuthorizedCall implements CallSender {
   }
 
   #redacted (text: string): string {
-    return this.secret === undefined || this.secret === '' ? text : text.replaceAll(this.secret, '[redacted]')
+    const secrets = [this.secret, this.#sent?.headers.dpop]
+    return secrets.filter(isText).reduce((told, secret) => told.replaceAll(secret, '[redacted]'), text)
   }
 
   get #limit (): number { return this.#options.maxResponseSize ?? MAX_RESPONSE_SIZE }
@@ -176,16 +178,19 @@ class AuthorizedCall implements CallSender {
       const current = source.current(this.#replayable)
       let snapshot = current instanceof Promise ? await unlessAborted(current, signal) : current
       for (let sends = 1; ; sends++) {
-        const placing = this.#place(request, snapshot.tokens, config)
+        const placing = this.#place(request, snapshot, config)
         this.#sent = placing instanceof Promise ? await placing : placing
         this.secret = snapshot.tokens.accessToken
         this.#isSent = true
-        const response = await reading.send(this.#client.transport, this.#sent, this.#limit)
+        const { dpopKey } = snapshot
+        const response = dpopKey === undefined
+          ? await reading.send(this.#client.transport, this.#sent, this.#limit)
+          : await this.#sendWithProof(reading, await account.provider.dpop(), dpopKey)
         if (response.statusCode !== 401) {
           source.accepted(snapshot)
           return response
         }
-        if (!this.#replayable || sends === MAX_SENDS || isInsufficientScope(response.headers)) return response
+        if (!this.#replayable || sends === MAX_SENDS || isNotTheToken(response.headers)) return response
 
         // The token was revoked, it expired earlier than it said, or it was replaced while the call was on its way.
         const refused = await reading.free(response, this.#limit)
@@ -198,6 +203,34 @@ class AuthorizedCall implements CallSender {
       discardBody(body)
       throw this.#asError(error)
     }
+  }
+
+  /**
+   * Sends the request with a proof that this client has the key of its token, made for this one request; once more
+   * where the API asks for a nonce (RFC 9449, section 9).
+   */
+  async #sendWithProof<T extends ResponseData | BufferedResponse> (
+    reading: Reading<T>, proofs: DpopProofs, key: DpopKey
+  ): Promise<T> {
+    const sent = this.#sent!
+    const { origin, path, method, headers } = sent
+    const { transport } = this.#client
+    const proven = { method, url: origin + path.split('?', 1)[0]!, accessToken: this.secret }
+    const sendWith = async (nonce?: string) => {
+      this.#isSent = false
+      headers.dpop = await proofs.prove('resource', key, proven, nonce)
+      this.#isSent = true
+      const response = await reading.send(transport, sent, this.#limit)
+      return { response, nonce: proofs.noteNonce('resource', origin, response.headers) }
+    }
+    const { response, nonce } = await sendWith()
+    if (!proofs.isAsked(response, nonce)) return response
+    await reading.free(response, this.#limit)
+    if (this.#replayable) return (await sendWith(nonce)).response
+    const { provider } = this
+    const message = `an API of provider "${provider}" asked for a DPoP nonce (${this.target}), and the body of the ` +
+      'call is a stream that cannot be sent again; the nonce is known now: make the call once more'
+    throw new ApiUnavailableError(message, { provider, reason: 'dpop_nonce', responseStatus: 401 })
   }
 
   #prepare (config: ProviderConfig): TransportRequest | Promise<TransportRequest> {
@@ -230,12 +263,14 @@ class AuthorizedCall implements CallSender {
 
   /** Puts the token into the request, and runs the hook for it. */
   #place (
-    request: TransportRequest, tokens: TokenSet, config: ProviderConfig
+    request: TransportRequest, { tokens, dpopKey }: TokenSnapshot, config: ProviderConfig
   ): TransportRequest | Promise<TransportRequest> {
     // A hook may add a secret header that is meant for the servers that get the token.
     if (tokens === NO_TOKENS) return request
     const { protectedRequest } = combineHooks(config.hooks, this.#client.hooks)
-    const placed = placeToken(request, tokens, config)
+    const placed = dpopKey === undefined
+      ? placeToken(request, tokens, config)
+      : placeBoundToken(request, tokens, config)
     return protectedRequest === undefined ? placed : this.#runHook(protectedRequest, placed, config)
   }
 
@@ -306,9 +341,12 @@ function headersOf (
   return copy
 }
 
-// A newer token would not help: the user has not granted that scope (RFC 6750, section 3.1).
-function isInsufficientScope (headers: Record<string, string | string[] | undefined>): boolean {
-  return String(headers['www-authenticate'] ?? '').includes('insufficient_scope')
+const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
+
+// A newer token would not help: the user has not granted that scope (RFC 6750, section 3.1), or it is the proof beside
+// the token that was not taken (RFC 9449, section 7.1).
+function isNotTheToken (headers: Record<string, string | string[] | undefined>): boolean {
+  return /\b(?:insufficient_scope|use_dpop_nonce|invalid_dpop_proof)\b/.test(String(headers['www-authenticate'] ?? ''))
 }
 
 /** Stops waiting when the signal is aborted; the work goes on. */

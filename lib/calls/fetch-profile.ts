@@ -1,10 +1,10 @@
 import { InvalidOptionsError, InvalidResponseError, OAuthError, ProviderUnavailableError } from '../errors.ts'
-import type { Transport } from '../http/transport.ts'
 import { parseJson } from '../oauth/json.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
 import type { ProviderConfig } from '../providers/config.ts'
 import type { ProfileCall } from '../providers/options.ts'
-import type { TokenSource } from '../tokens/token-source.ts'
+import type { ProviderClient } from '../providers/provider.ts'
+import type { TokenSnapshot, TokenSource } from '../tokens/token-source.ts'
 import { redact, secretsIn } from '../util/redact.ts'
 import { withTimeout } from '../util/timeout.ts'
 import { AuthorizedClient, type CallOptions, kAccount } from './authorized-client.ts'
@@ -23,9 +23,11 @@ const MAX_RESPONSE_SIZE = 1024 * 1024
  *   where it takes too long, and what its calls throw
  */
 export async function fetchProfile (
-  config: ProviderConfig, transport: Transport, tokens: TokenSet, userinfoEndpoint: URL | undefined
+  client: ProviderClient, snapshot: TokenSnapshot, userinfoEndpoint: URL | undefined
 ): Promise<Record<string, unknown>> {
+  const { config } = client
   const { name: provider, requestTimeout } = config
+  const { tokens } = snapshot
   const ended = new AbortController()
   const timedOut = () => {
     const message = `provider "${provider}" did not tell the profile within ${requestTimeout} ms; try again later`
@@ -34,7 +36,7 @@ export async function fetchProfile (
     return error
   }
   try {
-    const call = profileCall(config, transport, tokens, userinfoEndpoint, ended.signal)
+    const call = profileCall(client, snapshot, userinfoEndpoint, ended.signal)
     const fetching = () => config.fetchProfile!({ tokens: { ...tokens }, call }) as unknown
     return claimsOf(await withTimeout(fetching, requestTimeout, timedOut), provider)
   } catch (error) {
@@ -47,17 +49,18 @@ export async function fetchProfile (
 }
 
 function profileCall (
-  config: ProviderConfig, transport: Transport, tokens: TokenSet, userinfoResource: URL | undefined, ended: AbortSignal
+  provider: ProviderClient, snapshot: TokenSnapshot, userinfoResource: URL | undefined, ended: AbortSignal
 ): ProfileCall {
+  const { config, transport } = provider
   const source: TokenSource = {
-    current: () => ({ tokens, version: 0 }),
+    current: () => snapshot,
     renew: async () => undefined,
     accepted: () => {}
   }
-  const clientWith = (tokenPlacement: ProviderConfig['tokenPlacement']) =>
-    new ProfileClient({
-      [kAccount]: () => ({ provider: { config: { ...config, tokenPlacement, userinfoResource } }, tokens: source })
-    }, transport)
+  const clientWith = (tokenPlacement: ProviderConfig['tokenPlacement']) => {
+    const account = { config: { ...config, tokenPlacement, userinfoResource }, dpop: () => provider.dpop() }
+    return new ProfileClient({ [kAccount]: () => ({ provider: account, tokens: source }) }, transport)
+  }
   const client = clientWith(config.tokenPlacement)
   // A request carries the token in one way only (RFC 6750, section 2).
   const withTokenInQuery = clientWith('query')

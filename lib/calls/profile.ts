@@ -1,9 +1,8 @@
 import { ApiUnavailableError, InvalidResponseError, ProviderUnavailableError, ResponseStatusError } from '../errors.ts'
 import { identifierText } from '../oauth/json.ts'
-import type { TokenSet } from '../oauth/token-set.ts'
 import { isUnavailable } from '../providers/http.ts'
 import type { ProviderClient } from '../providers/provider.ts'
-import type { TokenSource } from '../tokens/token-source.ts'
+import type { TokenSnapshot, TokenSource } from '../tokens/token-source.ts'
 import { withRenewal } from './retry.ts'
 
 /** Whether the user's profile can be requested: from userinfo, or by `fetchProfile`. */
@@ -18,14 +17,15 @@ export async function hasProfile (provider: ProviderClient): Promise<boolean> {
  *   `responseStatus` 401 where the token is not taken
  */
 export async function requestProfile (
-  provider: ProviderClient, tokens: TokenSet, expectedSubject?: string
+  provider: ProviderClient, snapshot: Pick<TokenSnapshot, 'tokens' | 'dpopKey'>, expectedSubject?: string
 ): Promise<Record<string, unknown>> {
-  const { config, name, transport } = provider
-  if (config.fetchProfile === undefined) return await provider.userinfo(tokens, expectedSubject)
+  const { config, name } = provider
+  const { tokens, dpopKey } = snapshot
+  if (config.fetchProfile === undefined) return await provider.userinfo(tokens, expectedSubject, dpopKey)
   const { fetchProfile } = await import('./fetch-profile.ts')
   const { userinfo_endpoint: userinfo } = await provider.metadata()
   const endpoint = userinfo === undefined ? undefined : await provider.endpoint('userinfo_endpoint')
-  const fetching = fetchProfile(config, transport, tokens, endpoint)
+  const fetching = fetchProfile(provider, { tokens, dpopKey, version: 0 }, endpoint)
   const claims = await fetching.catch((error: unknown) => { throw unavailable(provider, error) })
   // An API need not know the subject of the ID token; another subject is another user (OpenID Connect Core, section
   // 5.3.2).
@@ -57,5 +57,5 @@ function unavailable ({ name: provider, http }: ProviderClient, error: unknown):
 export async function currentProfile (
   provider: ProviderClient, source: TokenSource, subject?: string
 ): Promise<Record<string, unknown>> {
-  return await withRenewal(source, async tokens => await requestProfile(provider, tokens, subject))
+  return await withRenewal(source, async snapshot => await requestProfile(provider, snapshot, subject))
 }

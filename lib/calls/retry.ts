@@ -1,5 +1,4 @@
-import type { TokenSet } from '../oauth/token-set.ts'
-import type { TokenSource } from '../tokens/token-source.ts'
+import type { TokenSnapshot, TokenSource } from '../tokens/token-source.ts'
 
 /**
  * How often one call is sent at most. After a 401 it is sent with a newer token; where the provider revokes a token at
@@ -11,11 +10,13 @@ export const MAX_SENDS = 3
  * Does something with the current token, and again with a newer one after a 401.
  * @param attempt rejects with an error whose `responseStatus` is 401 where the token is refused
  */
-export async function withRenewal<T> (source: TokenSource, attempt: (tokens: TokenSet) => Promise<T>): Promise<T> {
+export async function withRenewal<T> (
+  source: TokenSource, attempt: (snapshot: TokenSnapshot) => Promise<T>
+): Promise<T> {
   let snapshot = await source.current(true)
   for (let sends = 1; ; sends++) {
     try {
-      return await attempt(snapshot.tokens)
+      return await attempt(snapshot)
     } catch (error) {
       if ((error as { responseStatus?: number }).responseStatus !== 401 || sends === MAX_SENDS) throw error
       const newer = await source.renew(snapshot)

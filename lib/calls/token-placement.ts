@@ -1,6 +1,6 @@
 import { InvalidOptionsError } from '../errors.ts'
 import type { TransportRequest } from '../http/transport.ts'
-import { authorizationOf } from '../oauth/bearer-token.ts'
+import { authorizationOf, boundAuthorizationOf } from '../oauth/bearer-token.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
 import type { ProviderConfig } from '../providers/config.ts'
 
@@ -33,6 +33,17 @@ export function placeToken (
     return { ...request, path: `${path}${separator}access_token=${encodeURIComponent(tokens.accessToken)}` }
   }
   return { ...request, body: bodyWithToken(request, tokens.accessToken, name) }
+}
+
+/**
+ * Puts a token that is bound to a key into a request (RFC 9449, section 7.1).
+ * @throws FST_OAUTH_UNSUPPORTED_TOKEN_TYPE where it is not
+ */
+export function placeBoundToken (
+  request: TransportRequest, tokens: TokenSet, { name }: ProviderConfig
+): TransportRequest {
+  request.headers.authorization = boundAuthorizationOf(tokens, name)
+  return request
 }
 
 // Only a form can hold it (RFC 6750, section 2.2), and a GET has no body.

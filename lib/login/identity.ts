@@ -23,22 +23,23 @@ export interface Identity {
  * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, and what `fetchProfile` throws
  */
 export async function identify (
-  provider: ProviderClient, { tokens, idTokenClaims: claims }: LoginTokens, scope: readonly string[]
+  provider: ProviderClient, login: LoginTokens, scope: readonly string[]
 ): Promise<Identity> {
   const { profileSource, grantType } = provider.config
+  const { idTokenClaims: claims } = login
   if (claims === undefined) {
     if (grantType === 'implicit') return { user: null, claims: {}, identityProven: false }
     if (profileSource === 'id_token' || !await hasProfile(provider)) {
       return { user: null, claims: {}, identityProven: true }
     }
-    const profile = await requestProfile(provider, tokens)
+    const profile = await requestProfile(provider, login)
     return { user: makeUser(provider, profile), claims: profile, identityProven: true }
   }
   const proven = { claims, identity: { sub: claims.sub, iss: claims.iss }, identityProven: true }
   const wanted = profileSource === 'auto' && saysTooLittle(claims, scope) && await hasProfile(provider)
   if (profileSource === 'userinfo' || wanted) {
     try {
-      const profile = withProfile(claims, await requestProfile(provider, tokens, claims.sub))
+      const profile = withProfile(claims, await requestProfile(provider, login, claims.sub))
       return { ...proven, user: makeUser(provider, profile, proven.identity) }
     } catch (error) {
       // The profile of another user is an attack. One that cannot be used costs a name and a picture, not the login.

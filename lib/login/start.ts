@@ -1,5 +1,6 @@
 import { InvalidOptionsError } from '../errors.ts'
 import { checkCodeVerifier, codeChallengeMethod } from '../oauth/authorization-request.ts'
+import type { DpopKey } from '../oauth/dpop-key.ts'
 import { isSecuredMode } from '../oauth/response-mode.ts'
 import { type RequestParameters, setParameters } from '../oauth/urls.ts'
 import type { ProviderClient } from '../providers/provider.ts'
@@ -19,6 +20,8 @@ export interface LoginRequest {
   codeVerifier?: string | undefined
   /** In place of the provider's own. */
   pkce?: 'S256' | 'plain' | false | undefined
+  /** The key that the tokens will be bound to; one of this login's own where absent. */
+  dpopKey?: DpopKey | undefined
   /** Where the provider has none of its own. */
   responseMode?: string | undefined
 }
@@ -37,6 +40,8 @@ export interface PendingAuthorization {
   maxAge?: number | undefined
   /** The response is a JWT, by the parameters of this login and not by the provider's `responseMode`. */
   secured?: boolean
+  /** The key that the code is bound to, and the tokens will be. */
+  dpopKey?: DpopKey | undefined
 }
 
 /**
@@ -72,6 +77,7 @@ export async function startLogin (
     : undefined
   const maxAge = request.maxAge ?? wholeNumber(params?.get('max_age'))
   if (maxAge !== undefined) params!.set('max_age', String(maxAge))
+  const dpopKey = request.dpopKey ?? await provider.createDpopKey()
   const url = await provider.authorizationUrl({
     responseType: config.grantType !== 'implicit' ? config.responseType : withIdToken ? 'id_token token' : 'token',
     redirectUri,
@@ -80,13 +86,22 @@ export async function startLogin (
     codeVerifier,
     codeChallengeMethod: method,
     nonce,
+    dpopJkt: dpopKey === undefined ? undefined : await dpopThumbprintOf(dpopKey),
     // `query` is the default of a code (OAuth 2.0 Multiple Response Type Encoding Practices, section 2.1).
     responseMode: config.responseMode === 'query' ? undefined : config.responseMode ?? request.responseMode,
     params
   }, { usual })
   const pending = { state, scope, redirectUri, codeVerifier, nonce, maxAge }
   const isSecuredHere = config.responseMode === undefined && isSecuredMode(request.responseMode)
-  return { url, pending: isSecuredHere ? { ...pending, secured: true } : pending }
+  return {
+    url,
+    pending: { ...pending, ...(isSecuredHere && { secured: true }), ...(dpopKey !== undefined && { dpopKey }) }
+  }
+}
+
+async function dpopThumbprintOf (key: DpopKey): Promise<string> {
+  const { dpopThumbprint } = await import('../oauth/dpop-proof.ts')
+  return await dpopThumbprint(key)
 }
 
 function wholeNumber (value: string | null | undefined): number | undefined {

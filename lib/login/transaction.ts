@@ -1,4 +1,5 @@
 import { type OAuthErrorReason, StateMismatchError } from '../errors.ts'
+import { isDpopKey } from '../oauth/dpop-key.ts'
 import type { StoredRecord, TokenStore } from '../tokens/stores/token-store.ts'
 import { randomToken, shortHash } from '../util/random.ts'
 import type { PendingAuthorization } from './start.ts'
@@ -95,10 +96,11 @@ const recordId = (id: string) => `login:${id}`
 /** Whether a record of a store is a pending login. */
 export function isPendingLogin (stored: StoredRecord): boolean {
   const { provider, state, nonce = '', codeVerifier = '', redirectUri, returnTo } = stored
-  const { scope, maxAge = 0, linkTo, expiresAt } = stored
+  const { scope, maxAge = 0, linkTo, expiresAt, dpopKey } = stored
   const texts = [provider, state, nonce, codeVerifier, redirectUri, returnTo]
   return texts.every(text => typeof text === 'string') && isTextList(scope) && Number.isFinite(maxAge) &&
-    Number.isFinite(expiresAt) && (linkTo === undefined || (typeof linkTo === 'object' && linkTo !== null))
+    Number.isFinite(expiresAt) && (dpopKey === undefined || isDpopKey(dpopKey)) &&
+    (linkTo === undefined || (typeof linkTo === 'object' && linkTo !== null))
 }
 
 const isTextList = (value: unknown) => Array.isArray(value) && value.every(item => typeof item === 'string')

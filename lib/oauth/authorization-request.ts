@@ -15,6 +15,8 @@ export interface AuthorizationRequest {
   /** Default S256. */
   codeChallengeMethod?: 'S256' | 'plain' | undefined
   nonce?: string | undefined
+  /** Thumbprint of the key that the code is bound to (RFC 9449, section 10). */
+  dpopJkt?: string | undefined
   responseMode?: string | undefined
   /** Parameters of the provider's own; they cannot replace those above. */
   params?: RequestParameters | undefined
@@ -24,7 +26,7 @@ export interface AuthorizationRequest {
 // that the browser gets.
 const RESERVED = [
   'response_type', 'client_id', 'redirect_uri', 'state', 'code_challenge', 'code_challenge_method', 'nonce',
-  'response_mode', 'client_secret', 'client_assertion'
+  'response_mode', 'dpop_jkt', 'client_secret', 'client_assertion'
 ]
 
 /** The parameters of an authorization request, in the order in which they are in the URL. */
@@ -39,6 +41,7 @@ export function authorizationParameters (request: AuthorizationRequest): URLSear
     query.set('code_challenge_method', method)
   }
   if (request.nonce !== undefined) query.set('nonce', request.nonce)
+  if (request.dpopJkt !== undefined) query.set('dpop_jkt', request.dpopJkt)
   if (request.responseMode !== undefined) query.set('response_mode', request.responseMode)
   if (request.params !== undefined) {
     const extra = setParameters(new URLSearchParams(), request.params)

@@ -1,12 +1,27 @@
 import { UnsupportedTokenTypeError } from '../errors.ts'
 import type { TokenSet } from './token-set.ts'
 
+const NO_KEY = ', and the key that it is bound to is not there: `dpop: true` makes one for each login, and a session ' +
+  'without a request takes it as `dpopKey`'
+
+/**
+ * The value of the Authorization header of a call with a token that is bound to a key (RFC 9449, section 7.1).
+ * @throws FST_OAUTH_UNSUPPORTED_TOKEN_TYPE where the token is not bound
+ */
+export function boundAuthorizationOf ({ accessToken, tokenType }: TokenSet, provider: string): string {
+  if (tokenType.toLowerCase() !== 'dpop') {
+    const message = `a token of provider "${provider}" is not bound to the key of its login, and is not sent`
+    throw new UnsupportedTokenTypeError(`${message}; log in again`, { provider })
+  }
+  return `DPoP ${accessToken}`
+}
+
 /** The value of the Authorization header (RFC 6750, section 2.1). @throws FST_OAUTH_UNSUPPORTED_TOKEN_TYPE */
 export function authorizationOf ({ accessToken, tokenType }: TokenSet, provider: string): string {
   if (tokenType !== 'Bearer' && tokenType.toLowerCase() !== 'bearer') {
     throw new UnsupportedTokenTypeError(
       `provider "${provider}" issued a token of type "${tokenType.slice(0, 40)}", which cannot be sent as a bearer ` +
-        'token',
+        `token${tokenType.toLowerCase() === 'dpop' ? NO_KEY : ''}`,
       { provider }
     )
   }

@@ -92,7 +92,8 @@ export async function pollDevice (
       grantType: DEVICE_GRANT,
       grant: { device_code: device.deviceCode },
       params: [provider.config.tokenParams],
-      scope: parseScope(options.scope) ?? [...provider.config.scope]
+      scope: parseScope(options.scope) ?? [...provider.config.scope],
+      dpopKey: options.dpopKey
     }).catch((error: OAuthError) => {
       // After a timeout the client polls more slowly (section 3.5).
       if (error.code !== 'FST_OAUTH_PROVIDER_UNAVAILABLE') throw error

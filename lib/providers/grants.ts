@@ -1,4 +1,5 @@
 import { AuthorizationFailedError, InvalidOptionsError, type OAuthError } from '../errors.ts'
+import type { DpopKey } from '../oauth/dpop-key.ts'
 import { parseScope, type ScopeChange, type TokenSet } from '../oauth/token-set.ts'
 import { type RequestParameters, setParameters } from '../oauth/urls.ts'
 import type { ProviderClient } from './provider.ts'
@@ -13,6 +14,8 @@ export interface GrantOptions {
   params?: RequestParameters | undefined
   /** Further header fields of the token request. */
   headers?: Record<string, string> | undefined
+  /** The key that the tokens will be bound to; with `dpop: true` a login makes one of its own where absent. */
+  dpopKey?: DpopKey | undefined
   /** Hooks that run after the provider's. */
   hooks?: GrantRequest['hooks']
 }
@@ -21,6 +24,8 @@ export interface GrantOptions {
 export interface GrantResult {
   tokens: TokenSet
   scopeChange: ScopeChange | undefined
+  /** The key that the tokens are bound to. */
+  dpopKey?: DpopKey | undefined
 }
 
 /**
@@ -32,12 +37,13 @@ async function requestGrant (
   provider: ProviderClient, grantType: string, grant: GrantRequest['grant'], options: GrantOptions = {}
 ): Promise<GrantResult> {
   const { params, headers, hooks } = options
+  const dpopKey = options.dpopKey ?? await provider.createDpopKey()
   const scope = parseScope(options.scope) ?? [...provider.config.scope]
   const response = await requestTokens(provider, {
-    grantType, grant, params: [provider.config.tokenParams, params], scope, headers, hooks
+    grantType, grant, params: [provider.config.tokenParams, params], scope, headers, dpopKey, hooks
   })
   if ('error' in response) throw refusedGrant(provider, grantType, response.error)
-  return response
+  return dpopKey === undefined ? response : { ...response, dpopKey }
 }
 
 const JWT_BEARER_GRANT = 'urn:ietf:params:oauth:grant-type:jwt-bearer'
@@ -134,20 +140,21 @@ export async function jwtBearerGrant (
  */
 export async function refreshGrant (
   provider: ProviderClient,
-  { refreshToken, params, scope = provider.config.scope, hooks }: GrantOptions & { refreshToken: string }
+  { refreshToken, params, scope = provider.config.scope, dpopKey, hooks }: GrantOptions & { refreshToken: string }
 ): Promise<GrantResult> {
   const response = await requestTokens(provider, {
     grantType: 'refresh_token',
     grant: { refresh_token: refreshToken },
     params: [provider.config.refreshParams, params],
     scope: parseScope(scope) ?? [],
+    dpopKey,
     hooks
   })
   if ('error' in response) {
     const { error } = response
     throw readRefusal(error, { isOwn: params === undefined }) === 'ended' ? loginEnded(provider, error) : error
   }
-  return { tokens: { refreshToken, ...response.tokens }, scopeChange: response.scopeChange }
+  return { tokens: { refreshToken, ...response.tokens }, scopeChange: response.scopeChange, dpopKey }
 }
 
 const TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:'

@@ -79,7 +79,8 @@ function withoutRequest ({ name, code, message }: Error & { code?: string }, { u
   const sent = [
     ...url.searchParams.values(),
     ...new URLSearchParams(body).values(),
-    ...(headers.authorization?.split(' ') ?? [])
+    ...(headers.authorization?.split(' ') ?? []),
+    ...(headers.dpop === undefined ? [] : [headers.dpop])
   ]
   return { name, code, message: scrub(message, sent) }
 }

@@ -151,6 +151,17 @@ export const responseType: OptionCheck<'code' | 'code id_token'> = (check, path,
   }
 }
 
+// A bound token is in the Authorization header (RFC 9449, section 7.1), and only a token request binds one.
+export const dpop: OptionCheck<boolean> = (check, path, value, options) => {
+  boolean(check, path, value, options)
+  const { tokenPlacement = 'header', grantType } = options
+  if (value !== true) return
+  if (tokenPlacement !== 'header') {
+    check.add(path, `needs the token in the header, and tokenPlacement is ${JSON.stringify(tokenPlacement)}`)
+  }
+  if (grantType === 'implicit') check.add(path, "does not go with grantType 'implicit', which has no token request")
+}
+
 // A request has one client authentication (RFC 6749, section 2.3).
 export const tokenParams: OptionCheck<RequestParameters> = (check, path, value, options) => {
   const { clientAuthentication: method, clientSecret, clientKeys } = options

@@ -282,6 +282,11 @@ export interface ProviderOptions {
 
   /** URLs below which the access token may be sent; the first resolves relative URLs. Default userinfo alone. */
   resourceServers?: readonly (string | ResourceServer)[]
+  /**
+   * Binds the tokens of each login to a key of its own, and sends a proof of it with each token request, refresh and
+   * call (DPoP, RFC 9449). Default false. A login from before stays as it is.
+   */
+  dpop?: boolean
   /** Where a call has its token (RFC 6750, section 2). Default `header`. */
   tokenPlacement?: 'header' | 'query' | 'body'
 
@@ -373,6 +378,7 @@ export const PROVIDER_OPTIONS = {
   responseMode: { check: is.responseMode },
   responseType: { check: is.responseType, default: 'code' },
   resourceServers: { check: is.resourceServers },
+  dpop: { check: is.dpop, default: false },
   tokenPlacement: { check: is.oneOf('header', 'query', 'body'), default: 'header' },
   refresh: { check: is.oneOf('auto', 'notify', 'manual') },
   expiryLeeway: { check: is.number(0), default: 30 },

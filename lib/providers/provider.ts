@@ -6,7 +6,8 @@ import type { Transport } from '../http/transport.ts'
 import {
   type AuthorizationRequest, authorizationParameters, buildAuthorizationUrl, prepareAuthorizationUrl
 } from '../oauth/authorization-request.ts'
-import { authorizationOf } from '../oauth/bearer-token.ts'
+import { authorizationOf, boundAuthorizationOf } from '../oauth/bearer-token.ts'
+import { createDpopKey, type DpopKey } from '../oauth/dpop-key.ts'
 import type { AuthorizationServerMetadata, Discovery } from '../oauth/discovery.ts'
 import { buildEndSessionUrl, type EndSessionRequest } from '../oauth/end-session.ts'
 import type { IdTokenClaims, IdTokenExpectation } from '../oauth/id-token.ts'
@@ -19,6 +20,7 @@ import { type RequestParameters, secureEndpoint, setParameters, setQuery } from 
 import type { Clock } from '../util/clock.ts'
 import { ClientAuthenticator } from './client-authenticator.ts'
 import type { ProviderConfig } from './config.ts'
+import type { DpopProofs } from './dpop.ts'
 import { isUnavailable, ProviderHttp } from './http.ts'
 
 type Endpoint =
@@ -60,6 +62,7 @@ export class ProviderClient {
   #secondary = false
   #discovering: Promise<AuthorizationServerMetadata> | undefined
   #keys: KeySource | undefined
+  #dpop: Promise<DpopProofs> | undefined
   /** The newest first; `kind`: what the URLs of one kind have in common. */
   readonly #authorizationUrls: { kind: unknown[], urlOf: ReturnType<typeof prepareAuthorizationUrl> }[] = []
 
@@ -164,15 +167,16 @@ export class ProviderClient {
       return await this.#pushedAuthorizationUrl(request)
     }
     const { responseType, redirectUri, scope, codeVerifier, codeChallengeMethod, nonce, responseMode } = request
+    const isAlikeOthers = usual && request.dpopJkt === undefined
     const method = codeVerifier !== undefined && codeChallengeMethod
     const hasNonce = nonce !== undefined
     const kind = [written, responseType, redirectUri, method, hasNonce, responseMode, ...scope]
     const isAlike = (other: unknown[]) => other.length === kind.length && other.every((item, at) => item === kind[at])
-    const prepared = usual ? this.#authorizationUrls.find(({ kind }) => isAlike(kind)) : undefined
+    const prepared = isAlikeOthers ? this.#authorizationUrls.find(({ kind }) => isAlike(kind)) : undefined
     if (prepared !== undefined) return prepared.urlOf(request)
     const endpoint = await this.#authorizationEndpoint(written)
     const whole = this.#withClient(request)
-    if (usual) {
+    if (isAlikeOthers) {
       this.#authorizationUrls.unshift({ kind, urlOf: prepareAuthorizationUrl(endpoint, whole) })
       this.#authorizationUrls.splice(MAX_PREPARED)
     }
@@ -195,6 +199,23 @@ export class ProviderClient {
 
   #withClient (request: Omit<AuthorizationRequest, 'clientId'>): AuthorizationRequest {
     return { clientId: this.config.clientId, scopeSeparator: this.config.scopeSeparator, ...request }
+  }
+
+  /** The proofs of logins whose tokens are bound to a key (RFC 9449). */
+  dpop (): Promise<DpopProofs> {
+    this.#dpop ??= import('./dpop.ts').then(({ DpopProofs }) => new DpopProofs(this.name, this.clock))
+    return this.#dpop
+  }
+
+  /**
+   * The key for a new login, or undefined where its tokens are not to be bound to one.
+   * @throws FST_OAUTH_INVALID_OPTIONS where the provider does not take its proofs
+   */
+  async createDpopKey (): Promise<DpopKey | undefined> {
+    if (this.config.dpop !== true) return undefined
+    const { checkDpopAlgorithm } = await import('./dpop.ts')
+    checkDpopAlgorithm(this.name, await this.metadata())
+    return await createDpopKey()
   }
 
   /**
@@ -290,12 +311,16 @@ export class ProviderClient {
   /**
    * Requests the user's claims (OpenID Connect Core, section 5.3). The signature of a signed response is verified.
    * @param expectedSubject the `sub` of the ID token; a response about another user is refused
+   * @param dpopKey the key that the tokens are bound to
    * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE; `responseStatus` 401 where the token is refused
    */
-  async userinfo (tokens: TokenSet, expectedSubject?: string): Promise<Record<string, unknown>> {
+  async userinfo (tokens: TokenSet, expectedSubject?: string, dpopKey?: DpopKey): Promise<Record<string, unknown>> {
     const url = await this.endpoint('userinfo_endpoint')
-    const headers = { authorization: authorizationOf(tokens, this.name), accept: ACCEPT_USERINFO }
-    const answer = await this.http.send({ url, method: 'GET', headers })
+    const authorization = (dpopKey === undefined ? authorizationOf : boundAuthorizationOf)(tokens, this.name)
+    const request = { url, method: 'GET', headers: { authorization, accept: ACCEPT_USERINFO } }
+    const answer = dpopKey === undefined
+      ? await this.http.send(request)
+      : await (await this.dpop()).send(this.http, request, dpopKey, tokens.accessToken)
     const invalid = (what: string, reason: OAuthErrorReason) =>
       new InvalidResponseError(`the userinfo answer of provider "${this.name}" ${what}`, {
         provider: this.name,

@@ -1,6 +1,8 @@
 import { InvalidTokenResponseError } from '../errors.ts'
+import type { DpopKey } from '../oauth/dpop-key.ts'
 import { buildTokenRequest } from '../oauth/token-request.ts'
 import { isClientRefused, readTokenResponse, type TokenResponse } from '../oauth/token-response.ts'
+import type { TokenSet } from '../oauth/token-set.ts'
 import { type RequestParameters, setQuery } from '../oauth/urls.ts'
 import { isUnavailable, type ProviderRequest } from './http.ts'
 import type { ProviderHooks } from './options.ts'
@@ -19,6 +21,8 @@ export interface GrantRequest {
   /** Milliseconds for the whole exchange; `requestTimeout` where absent. */
   timeoutMs?: number
   headers?: Record<string, string> | undefined
+  /** The key that the tokens are, or will be, bound to (RFC 9449, section 5). */
+  dpopKey?: DpopKey | undefined
   /** Run after the provider's own hooks. */
   hooks?: ProviderHooks | undefined
   /** Called directly before the request is written to the connection; throwing keeps it from being sent. */
@@ -66,9 +70,12 @@ function withHint (provider: ProviderClient, refused: TokenError, hint = ''): To
   return { ...refused, error }
 }
 
-async function sendTokenRequest (provider: ProviderClient, request: GrantRequest): Promise<TokenResponse> {
+/** @param nonce what the response before this request asked for */
+async function sendTokenRequest (
+  provider: ProviderClient, request: GrantRequest, nonce?: string
+): Promise<TokenResponse> {
   const { config, http, name } = provider
-  const { grantType, grant, scope, params = [], headers: given = {}, beforeSend, timeoutMs } = request
+  const { grantType, grant, scope, params = [], headers: given = {}, dpopKey, beforeSend, timeoutMs } = request
   const endpoint = await provider.endpoint('token_endpoint')
   const server = await provider.metadata()
   const clientAuth = await provider.authenticator.at(endpoint)
@@ -87,6 +94,12 @@ async function sendTokenRequest (provider: ProviderClient, request: GrantRequest
     ? [hooks.refreshTokenRequest, hooks.refreshTokenResponse]
     : [hooks.accessTokenRequest, hooks.accessTokenResponse]
   await onRequest?.({ url: endpoint, headers, body })
+  const proofs = dpopKey === undefined ? undefined : await provider.dpop()
+  const { origin, pathname } = endpoint
+  if (dpopKey !== undefined) {
+    const proven = { method: config.tokenEndpointMethod, url: origin + pathname }
+    headers.dpop = await proofs!.prove('authorization', dpopKey, proven, nonce)
+  }
   const answer = await http.send({ ...placed(provider, endpoint, headers, body), beforeSend }, timeoutMs)
   const response = await onResponse?.(answer) ?? answer
   const secrets = () => [
@@ -98,9 +111,24 @@ async function sendTokenRequest (provider: ProviderClient, request: GrantRequest
   const result = readTokenResponse(response, {
     provider: name, now: provider.clock.now(), grantType, scope, defaultExpiresIn, conform, secrets, requireTokenType
   })
+  if (proofs !== undefined) {
+    const asked = proofs.noteNonce('authorization', origin, answer.headers)
+    // Once (RFC 9449, section 8): the code or the refresh token has not been used.
+    const isAsked = 'error' in result && result.error.oauthError === 'use_dpop_nonce' && asked !== undefined
+    if (isAsked && nonce === undefined) return await sendTokenRequest(provider, request, asked)
+    if (!('error' in result) && result.tokens.tokenType.toLowerCase() !== 'dpop') return notBound(provider, result)
+  }
   return 'error' in result && isUnavailable(response, result.error)
     ? { ...result, error: http.unavailable(response, secrets(), result.error) }
     : result
+}
+
+/** A bearer token in place of a bound one protects nobody (RFC 9449, section 5). A rotated refresh token is kept. */
+function notBound ({ name }: ProviderClient, { tokens: { refreshToken } }: { tokens: TokenSet }): TokenError {
+  const message = `provider "${name}" issued a token that is not bound to a key, and \`dpop\` is on`
+  const remedy = 'switch on DPoP for this client at the provider, or take `dpop` out'
+  const error = new InvalidTokenResponseError(`${message}; ${remedy}`, { provider: name, reason: 'not_bound' })
+  return { error, refreshToken }
 }
 
 // Some providers want the token request as a GET, or its parameters in the query.

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Identity } from '../login/identity.ts'
+import type { DpopKey } from '../oauth/dpop-key.ts'
 import type { ScopeChange, TokenSet } from '../oauth/token-set.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { loginEnded } from '../providers/refresh-errors.ts'
@@ -20,6 +21,8 @@ import {
 export interface Login extends Identity {
   tokens: TokenSet
   scopeChange?: ScopeChange | undefined
+  /** The key that the tokens are bound to. */
+  dpopKey?: DpopKey | undefined
   callbacks?: AccountDetails['callbacks']
 }
 
@@ -81,7 +84,7 @@ export function createAccount (
  */
 export async function storeAccount (
   context: SessionContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
-  { tokens, user, claims, identity, scopeChange }: Login, { recordId, providerIdentity }: Account
+  { tokens, user, claims, identity, scopeChange, dpopKey }: Login, { recordId, providerIdentity }: Account
 ): Promise<void> {
   const { config, sessionLogins, onTokensHook, userLogins, records, clock } = context
   const session = sessionOf(request)
@@ -94,7 +97,8 @@ export async function storeAccount (
     obtainedAt: clock.now(),
     ttl,
     user: withoutTokenClaims({ user, claims }).user,
-    identity
+    identity,
+    ...(dpopKey !== undefined && { dpopKey })
   }
   // Together: a store takes both in one round trip. What follows a failure comes after both.
   const written = await Promise.allSettled([

@@ -1,4 +1,6 @@
 import { type ClientJwk, publicKeySet } from '../oauth/client-keys.ts'
+import { InvalidOptionsError } from '../errors.ts'
+import type { DpopKey } from '../oauth/dpop-key.ts'
 import { parseScope, type TokenSet } from '../oauth/token-set.ts'
 import { type RequestParameters, setParameters } from '../oauth/urls.ts'
 import { type DeviceAuthorization, pollDevice, startDevice } from '../providers/device.ts'
@@ -37,6 +39,8 @@ const MAX_OWN_CLIENTS = 1_000
 export class ProviderHandle {
   readonly #basis: SessionBasis
   readonly #own = new BoundedMap<string, OAuthSession>(MAX_OWN_CLIENTS)
+  /** One key for all tokens of the app itself. */
+  #ownKey: Promise<DpopKey | undefined> | undefined
 
   constructor (basis: SessionBasis) {
     this.#basis = basis
@@ -81,30 +85,37 @@ export class ProviderHandle {
     let client = this.#own.get(key)
     if (client === undefined) {
       const provider = this.#basis.provider.withGrantType('client_credentials')
-      client = new OAuthSession({ ...this.#basis, provider }, { scope: scopes, params: all, refresh: 'auto' })
+      const init: OAuthSessionInit = { scope: scopes, params: all, refresh: 'auto' }
+      client = new OAuthSession({ ...this.#basis, provider }, init, () => this.#appKey())
       this.#own.set(key, client)
     }
     return client
   }
 
   /**
-   * Trades a signed assertion for tokens (RFC 7523).
+   * Trades a signed assertion for tokens (RFC 7523). With `dpop: true` it needs a `dpopKey`.
    * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_PROVIDER_UNAVAILABLE
    */
   async jwtBearer (options: GrantOptions & { assertion: string }): Promise<TokenSet> {
+    this.#requireKey(options, 'jwtBearer')
     return (await jwtBearerGrant(this.#basis.provider, options)).tokens
   }
 
-  /** Trades one token for another (RFC 8693). @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_PROVIDER_UNAVAILABLE */
+  /**
+   * Trades one token for another (RFC 8693). With `dpop: true` it needs a `dpopKey`.
+   * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_PROVIDER_UNAVAILABLE
+   */
   async exchange (options: TokenExchange): Promise<TokenSet> {
+    this.#requireKey(options, 'exchange')
     return (await tokenExchangeGrant(this.#basis.provider, options)).tokens
   }
 
   /**
-   * Starts a login on a device without a browser (RFC 8628).
+   * Starts a login on a device without a browser (RFC 8628). With `dpop: true` it needs a `dpopKey`.
    * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_RESPONSE
    */
   async device (options: GrantOptions = {}): Promise<DeviceLogin> {
+    this.#requireKey(options, 'device')
     const { provider, clock } = this.#basis
     const device = await startDevice(provider, clock.now(), options)
     return {
@@ -131,5 +142,22 @@ export class ProviderHandle {
    */
   async revoke (token: string, hint: 'access_token' | 'refresh_token' = 'access_token'): Promise<boolean> {
     return await this.#basis.provider.revoke(token, hint)
+  }
+
+  #appKey (): Promise<DpopKey | undefined> {
+    this.#ownKey ??= this.#basis.provider.createDpopKey().catch((error: unknown) => {
+      this.#ownKey = undefined
+      throw error
+    })
+    return this.#ownKey
+  }
+
+  // What these return is a token set alone: a key of their own would be lost, and the tokens with it.
+  #requireKey ({ dpopKey }: GrantOptions, method: string): void {
+    const { name: provider, config } = this.#basis.provider
+    if (config.dpop !== true || dpopKey !== undefined) return
+    const message = `${method}() of provider "${provider}" needs a dpopKey, since its tokens are bound to one: pass ` +
+      'what `createDpopKey()` returns, and the same to `session({ tokens, dpopKey })`'
+    throw new InvalidOptionsError(message, { provider, reason: 'dpop_key' })
   }
 }

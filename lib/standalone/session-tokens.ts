@@ -1,6 +1,7 @@
 import type { AccountTokens } from '../calls/account-client.ts'
 import { LoginRequiredError } from '../errors.ts'
 import type { Transport } from '../http/transport.ts'
+import type { DpopKey } from '../oauth/dpop-key.ts'
 import type { ScopeChange, TokenSet } from '../oauth/token-set.ts'
 import { mergeParameters, type RequestParameters } from '../oauth/urls.ts'
 import { type GrantResult, refreshGrant } from '../providers/grants.ts'
@@ -41,6 +42,8 @@ interface SessionTokensOptions {
   onTokens?: ((tokens: TokenSet, event: TokensEvent) => unknown) | undefined
   hooks?: ProviderHooks | undefined
   params?: RequestParameters | undefined
+  /** The key that a set which is loaded is bound to. */
+  dpopKey?: DpopKey | undefined
   /** Gets the first set of a session whose grant is the app's own. */
   fetchFirst: () => Promise<unknown>
 }
@@ -58,6 +61,7 @@ export class SessionTokens implements AccountTokens {
   #id: string | undefined
   #source: RecordTokenSource | undefined
   #first: Promise<unknown> | undefined
+  #dpopKey: DpopKey | undefined
   /** How the scope of the last set differs from what was asked for. */
   scopeChange: ScopeChange | undefined
 
@@ -65,6 +69,7 @@ export class SessionTokens implements AccountTokens {
     const { clock, log } = basis
     this.#basis = basis
     this.#options = options
+    this.#dpopKey = options.dpopKey
     const records = new TokenRecords(this.#store, clock.monotonic, { isSoleWriter: () => true })
     const onTokensHook = new OnTokensHook(records, async ({ recordId: _own, ...tokens }, event) => {
       this.scopeChange = event.scopeChange
@@ -76,6 +81,9 @@ export class SessionTokens implements AccountTokens {
 
   /** The set as it stands, expired or not. */
   get stored (): TokenSet | undefined { return this.#record()?.tokens }
+
+  /** The key that the set is bound to; never that of a web session. */
+  get dpopKey (): DpopKey | undefined { return this.#keeper === this.#own ? this.#dpopKey : undefined }
 
   current (replayable: boolean): TokenSnapshot | Promise<TokenSnapshot> {
     return this.#isFirst ? this.#opened().then(source => source.current(replayable)) : this.#open().current(replayable)
@@ -99,7 +107,8 @@ export class SessionTokens implements AccountTokens {
       return this.#handedOut(await this.#open().refresh(options))
     }
     const { hooks, params, scope } = this.#options
-    const request = { refreshToken, params: mergeParameters(params, options.params), scope, hooks }
+    const dpopKey = this.#dpopKey
+    const request = { refreshToken, params: mergeParameters(params, options.params), scope, dpopKey, hooks }
     return await this.adopt(await refreshGrant(this.#basis.provider, request), 'refresh')
   }
 
@@ -113,7 +122,7 @@ export class SessionTokens implements AccountTokens {
     const { provider: { name, config }, clock, shared } = this.#basis
     const { scope } = this.#options
     const { recordId, ...tokens } = loadTokens(input, {
-      now: clock.now(), scope, provider: name, conform: config.conform
+      now: clock.now(), scope, provider: name, conform: config.conform, isBound: this.#dpopKey !== undefined
     })
     this.#source = undefined
     this.#keeper = recordId !== undefined && shared !== undefined ? shared : this.#own
@@ -125,15 +134,17 @@ export class SessionTokens implements AccountTokens {
         tokens,
         obtainedAt: obtainedAt ?? obtainedAtOf(tokens),
         ttl: TTL,
-        user: null
+        user: null,
+        ...(this.#dpopKey !== undefined && { dpopKey: this.#dpopKey })
       }, this.#store)
   }
 
   /** Makes a set that was just granted the session's, and awaits `onTokens`. */
-  async adopt ({ tokens, scopeChange }: GrantResult, reason: TokensEvent['reason']): Promise<TokenSet> {
+  async adopt ({ tokens, scopeChange, dpopKey }: GrantResult, reason: TokensEvent['reason']): Promise<TokenSet> {
     const { provider: { name }, clock } = this.#basis
     const previous = this.stored
     this.scopeChange = scopeChange
+    this.#dpopKey = dpopKey
     this.load(tokens, clock.now())
     await this.#options.onTokens?.(tokens, {
       provider: name, user: null, previous, reason, ...(scopeChange !== undefined && { scopeChange })

@@ -5,6 +5,7 @@ import {
   type AuthorizationResponse, checkIdToken, finishLogin, type LoginTokens, readAuthorizationResponse
 } from '../login/finish.ts'
 import { type PendingAuthorization, startLogin } from '../login/start.ts'
+import { type DpopKey, isDpopKey } from '../oauth/dpop-key.ts'
 import { parseScope, type ScopeChange, type TokenSet } from '../oauth/token-set.ts'
 import { isSecureUrl, mergeParameters, type RequestParameters, setParameters } from '../oauth/urls.ts'
 import {
@@ -35,6 +36,8 @@ export interface OAuthSessionInit {
   codeVerifier?: string
   /** Nonce of a login that was started elsewhere, which its ID token must have. */
   nonce?: string
+  /** The key that `tokens` are bound to, or that those of a login which was started elsewhere will be. */
+  dpopKey?: DpopKey
   /** Run after the provider's own. */
   hooks?: ProviderHooks
   /** Further parameters of each client credentials request and each refresh (`audience`, `resource`, …). */
@@ -67,10 +70,12 @@ export interface StartedLogin {
   codeVerifier: string | undefined
   /** Undefined for a login without an ID token. */
   nonce: string | undefined
+  /** With `dpop: true`, the key that the tokens will be bound to: a secret. */
+  dpopKey?: DpopKey
 }
 
 /** Options of `fetchTokens`: what is given selects the grant; where nothing is, the provider's `grantType` does. */
-export type FetchTokensOptions = Omit<GrantOptions, 'hooks'> & {
+export type FetchTokensOptions = Omit<GrantOptions, 'hooks' | 'dpopKey'> & {
   /** The URL that the browser came back to. */
   callbackUrl?: string
   /** An authorization code whose response the app has checked. */
@@ -100,23 +105,40 @@ export class OAuthSession extends AccountClient {
   #pending: PendingAuthorization
   #subject: string | undefined
 
-  constructor (basis: SessionBasis, init: OAuthSessionInit = {}) {
+  readonly #sharedKey: (() => Promise<DpopKey | undefined>) | undefined
+
+  /** @param sharedKey the key of the app's own clients */
+  constructor (
+    basis: SessionBasis, init: OAuthSessionInit = {}, sharedKey?: () => Promise<DpopKey | undefined>
+  ) {
     super(basis.transport, init)
     const { config } = basis.provider
     const { state, codeVerifier, nonce, redirectUri = config.redirectUri } = init
-    const { tokens, refresh, onTokens, hooks, params } = init
+    const { tokens, refresh, onTokens, hooks, params, dpopKey } = init
+    if (dpopKey !== undefined && !isDpopKey(dpopKey)) {
+      const message = `the dpopKey of a session of provider "${basis.provider.name}" is no private key of the curve ` +
+        'P-256; pass what `session.dpopKey` or `createDpopKey()` returned'
+      throw new InvalidOptionsError(message, { provider: basis.provider.name, reason: 'dpop_key' })
+    }
     const scope = parseScope(init.scope) ?? [...config.scope]
     this.#basis = basis
     this.#init = init
-    this.#none = { state: undefined, scope, redirectUri, codeVerifier, nonce }
+    this.#sharedKey = sharedKey
+    this.#none = { state: undefined, scope, redirectUri, codeVerifier, nonce, dpopKey }
     this.#pending = { ...this.#none, state }
     const fetchFirst = () => this.fetchTokens()
-    this.#tokens = new SessionTokens(basis, { scope, refresh, onTokens, hooks, params, fetchFirst })
+    this.#tokens = new SessionTokens(basis, { scope, refresh, onTokens, hooks, params, dpopKey, fetchFirst })
     if (tokens !== undefined && tokens !== null) this.#tokens.load(tokens)
   }
 
   /** The token set as it stands, expired or not, without I/O; undefined where there is none. */
   get storedTokens (): TokenSet | undefined { return this.#tokens.stored }
+
+  /**
+   * With `dpop: true`, the private key that the tokens are bound to: kept beside them, it is `dpopKey` of the next
+   * session that has them. Undefined where they are not bound, or are those of a web session.
+   */
+  get dpopKey (): DpopKey | undefined { return this.#tokens.dpopKey }
 
   /** Whether there is a token set. */
   get authorized (): boolean { return this.storedTokens !== undefined }
@@ -140,11 +162,19 @@ export class OAuthSession extends AccountClient {
       codeVerifier,
       pkce,
       nonce: given.get('nonce') ?? this.#init.nonce,
+      dpopKey: this.#init.dpopKey,
       // The callback is the app's own here, so it may choose how the response comes.
       responseMode: given.get('response_mode') ?? undefined
     })
     this.#pending = pending
-    return { url, state: pending.state, codeVerifier: pending.codeVerifier, nonce: pending.nonce }
+    const { dpopKey } = pending
+    return {
+      url,
+      state: pending.state,
+      codeVerifier: pending.codeVerifier,
+      nonce: pending.nonce,
+      ...(dpopKey !== undefined && { dpopKey })
+    }
   }
 
   /**
@@ -170,7 +200,8 @@ export class OAuthSession extends AccountClient {
     const { grantType } = provider.config
     const { callbackUrl, code, codeVerifier, redirectUri, username, password, assertion, ...further } = options
     const scope = parseScope(further.scope) ?? this.#pending.scope
-    const common = { ...further, scope, hooks: this.#init.hooks }
+    const dpopKey = this.#init.dpopKey ?? await this.#sharedKey?.()
+    const common = { ...further, scope, dpopKey, hooks: this.#init.hooks }
     const isBare = callbackUrl === undefined && code === undefined
     let granted: GrantResult | undefined
     if (username !== undefined || password !== undefined || (isBare && grantType === 'password')) {

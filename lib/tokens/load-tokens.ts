@@ -32,6 +32,8 @@ interface LoadContext {
   scope: readonly string[]
   provider: string
   conform?: Conform | undefined
+  /** Whether the tokens are bound to a key (RFC 9449). */
+  isBound?: boolean
 }
 
 /** The characters of a token (RFC 6749, appendix A.12 and A.17). */
@@ -46,10 +48,14 @@ export function loadTokens (input: TokensInput, context: LoadContext): TokenSet 
   if (typeof input !== 'object' || input === null || Array.isArray(input)) {
     throw invalidTokens(context, 'are no object; pass a token set, or the members of a token response')
   }
-  const { accessToken } = input as Record<string, unknown>
-  return isAbsent(accessToken)
+  const { accessToken, tokenType, token_type: memberType } = input as Record<string, unknown>
+  const tokens = isAbsent(accessToken)
     ? fromMembers(input as Record<string, unknown>, context)
     : fromColumns(input as KeptTokens, context)
+  if (context.isBound !== true) return tokens
+  if (isAbsent(isAbsent(accessToken) ? memberType : tokenType)) return { ...tokens, tokenType: 'DPoP' }
+  if (tokens.tokenType.toLowerCase() === 'dpop') return tokens
+  throw invalidTokens(context, `are of type "${tokens.tokenType.slice(0, 40)}", and the login has a DPoP key`)
 }
 
 function fromColumns (input: KeptTokens, context: LoadContext): TokenSet {

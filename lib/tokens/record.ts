@@ -1,3 +1,4 @@
+import { type DpopKey, isDpopKey } from '../oauth/dpop-key.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
 import type { User } from '../providers/options.ts'
 import { shortHash } from '../util/random.ts'
@@ -23,6 +24,8 @@ export interface TokenRecord {
    * token is the one to use.
    */
   readonly pendingTokens?: TokenSet | undefined
+  /** The key that the tokens are bound to, those of each refresh too. Never in the session, and never in a set. */
+  readonly dpopKey?: DpopKey | undefined
   /** Hashes of the refresh tokens that were used last: a set that holds one of them is outdated. */
   readonly usedRefreshTokens?: readonly string[] | undefined
 }
@@ -97,7 +100,7 @@ function isStoredSet (value: unknown): boolean {
 /** Whether a record of a store is a token record: anything else counts as absent. */
 export function isTokenRecord (stored: StoredRecord): boolean {
   const { version, provider, providerIdentity, tokens, pendingTokens } = stored
-  const { obtainedAt, ttl, user, identity, usedRefreshTokens } = stored
+  const { obtainedAt, ttl, user, identity, usedRefreshTokens, dpopKey } = stored
   return (
     version > 0 &&
     typeof provider === 'string' &&
@@ -108,7 +111,8 @@ export function isTokenRecord (stored: StoredRecord): boolean {
     Number.isFinite(ttl) &&
     (user === null || (isObject(user) && typeof user.id === 'string')) &&
     (identity === undefined || (isObject(identity) && isTextList([identity.sub, identity.iss]))) &&
-    (usedRefreshTokens === undefined || isTextList(usedRefreshTokens))
+    (usedRefreshTokens === undefined || isTextList(usedRefreshTokens)) &&
+    (dpopKey === undefined || isDpopKey(dpopKey))
   )
 }
 

@@ -189,6 +189,7 @@ export class Refresher {
       grant: isAppsOwn ? { scope: scope.length > 0 ? scope.join(' ') : undefined } : { refresh_token: refreshToken },
       params: [isAppsOwn ? config.tokenParams : config.refreshParams, options.params],
       scope,
+      dpopKey: current.dpopKey,
       hooks: options.hooks,
       timeoutMs: Math.max(EXCHANGE_MS, config.requestTimeout),
       // A process that was stopped and goes on must not send what another one has sent meanwhile.

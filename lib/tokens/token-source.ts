@@ -1,4 +1,5 @@
 import { type OAuthError, TokensUpdatedError } from '../errors.ts'
+import type { DpopKey } from '../oauth/dpop-key.ts'
 import { effectiveLeeway, isExpired, type TokenSet } from '../oauth/token-set.ts'
 import { mergeParameters } from '../oauth/urls.ts'
 import type { RefreshMode } from '../providers/options.ts'
@@ -16,6 +17,8 @@ import { saveTokens } from './save.ts'
 export interface TokenSnapshot {
   tokens: TokenSet
   version: number
+  /** The key that the tokens are bound to. */
+  dpopKey?: DpopKey | undefined
 }
 
 /** Where an authorized client gets its token. The client does not know sessions, stores or refreshes. */
@@ -130,8 +133,14 @@ export class RecordTokenSource implements TokenSource {
   async save (tokens: TokensInput): Promise<void> {
     const { records, clock } = this.#options
     const { name: provider, config: { conform, scope } } = this.#provider
-    const asked = records.peek(this.#id)?.tokens.scope ?? scope
-    const { recordId: _record, ...set } = loadTokens(tokens, { now: clock.now(), scope: asked, provider, conform })
+    const known = records.peek(this.#id) ?? await records.read(this.#id)
+    const { recordId: _record, ...set } = loadTokens(tokens, {
+      now: clock.now(),
+      scope: known?.tokens.scope ?? scope,
+      provider,
+      conform,
+      isBound: known?.dpopKey !== undefined
+    })
     if (this.#options.loginRecord !== undefined) await this.record()
     await saveTokens(this.#options, this.#provider, this.#id, set)
   }

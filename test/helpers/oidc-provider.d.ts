@@ -52,6 +52,8 @@ declare module 'oidc-provider' {
     readonly clientId: string
     readonly accountId?: string
     readonly scopes: Set<string>
+    /** Thumbprint of the key that it is bound to (RFC 9449). */
+    readonly jkt?: string
   }
 
   export interface Grant {

@@ -108,7 +108,7 @@ export function providerConfiguration (instance: Instance, options: ProviderOpti
       deviceFlow: enabled('deviceFlow', devicePages),
       pushedAuthorizationRequests: enabled('pushedAuthorizationRequests'),
       backchannelLogout: enabled('backchannelLogout'),
-      dPoP: enabled('dPoP'),
+      dPoP: enabled('dPoP', { nonceSecret: randomBytes(32), requireNonce: () => options.dpopNonces === true }),
       jwtResponseModes: { enabled: features.jwtResponseModes ?? false },
       encryption: { enabled: features.encryption ?? false },
       jwtUserinfo: { enabled: features.jwtUserinfo ?? false },

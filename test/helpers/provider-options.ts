@@ -26,6 +26,8 @@ export interface ProviderOptions {
   readonly features?: Partial<Record<Feature | ExtraFeature, boolean>>
   /** A resource indicator (RFC 8707) → the scopes of that API, separated by spaces. Turns resource indicators on. */
   readonly resourceServers?: Record<string, string>
+  /** DPoP proofs at the provider need a nonce. Default false. */
+  readonly dpopNonces?: boolean
   /** Beside, or in place of, alice and bob. */
   readonly users?: Users
   /** Metadata of the client (RFC 7591), over ours: `{ token_endpoint_auth_method: 'client_secret_post' }`. */

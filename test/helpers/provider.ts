@@ -102,8 +102,10 @@ export class TestProvider {
   /** Each refresh token that the provider was asked to use → how often. */
   get refreshTokensSeen (): Map<string, number> {
     const seen = new Map<string, number>()
-    for (const { body: { refresh_token: token }, processed } of this.tokenRequests) {
-      if (typeof token === 'string' && processed) seen.set(token, (seen.get(token) ?? 0) + 1)
+    for (const { body: { refresh_token: token }, processed, answer } of this.tokenRequests) {
+      // A request whose proof lacks a nonce is refused before the token is looked at.
+      const isUsed = processed && (answer?.body as { error?: string } | undefined)?.error !== 'use_dpop_nonce'
+      if (typeof token === 'string' && isUsed) seen.set(token, (seen.get(token) ?? 0) + 1)
     }
     return seen
   }

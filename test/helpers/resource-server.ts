@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { text } from 'node:stream/consumers'
 import type { Provider, Token } from 'oidc-provider'
+import { DpopVerifier } from './dpop-verifier.ts'
 import { Gate } from './gate.ts'
 import { listen } from './listen.ts'
 
@@ -41,6 +42,8 @@ export class ResourceServer {
   readonly url: string
   /** Every request in order, refused ones too. */
   readonly requests: ApiRequest[] = []
+  /** Checks the proofs of tokens that are bound to a key. */
+  readonly dpop = new DpopVerifier()
   readonly close: () => Promise<void>
   #slow = new Gate<ApiRequest>()
   #provider: Pick<Provider, 'AccessToken' | 'ClientCredentials'> | undefined
@@ -96,19 +99,32 @@ export class ResourceServer {
     if (answer === undefined) return
 
     request.status = answer.status ?? 200
-    response.writeHead(request.status, { 'content-type': 'application/json', ...answer.headers })
+    response.writeHead(request.status, {
+      'content-type': 'application/json',
+      ...(this.dpop.nonce !== undefined && { 'dpop-nonce': this.dpop.nonce }),
+      ...answer.headers
+    })
     response.end(answer.body instanceof Buffer || answer.body === undefined ? answer.body : JSON.stringify(answer.body))
   }
 
   async #answer (request: ApiRequest, response: ServerResponse): Promise<ApiAnswer | undefined> {
     const { pathname: path, searchParams: query } = new URL(request.url, this.url)
-    const credentials = bearerToken(request, query)
+    const bound = /^DPoP (\S+)$/i.exec(request.authorization ?? '')?.[1]
+    const credentials = bound ?? bearerToken(request, query)
     if (credentials === undefined) return refusal(401)
 
     const token =
       (await this.#provider?.AccessToken.find(credentials)) ??
       (await this.#provider?.ClientCredentials.find(credentials))
-    if (token === undefined) return refusal(401, 'invalid_token')
+    if (token === undefined) return refusal(401, 'invalid_token', bound === undefined ? 'Bearer' : 'DPoP')
+    // A bound token is not taken as a bearer token, nor the other way around (RFC 9449, section 7.2).
+    if ((token.jkt === undefined) !== (bound === undefined)) return refusal(401, 'invalid_token')
+    if (token.jkt !== undefined) {
+      const { method, headers: { dpop: proof } } = request
+      const url = new URL(this.url).origin + path
+      const error = await this.dpop.refuses({ proof, method, url, accessToken: credentials, jkt: token.jkt })
+      if (error !== undefined) return refusal(401, error, 'DPoP')
+    }
 
     const [, base, resource] = path.split('/')
     const method = request.method === 'HEAD' ? 'GET' : request.method
@@ -142,7 +158,7 @@ function bearerToken ({ authorization, headers, body }: ApiRequest, query: URLSe
 }
 
 /** RFC 6750, section 3: no error code where there were no credentials at all. */
-function refusal (status: number, error?: string) {
+function refusal (status: number, error?: string, scheme = 'Bearer') {
   const parameters = error === undefined ? 'realm="api"' : `error="${error}"`
-  return { status, headers: { 'www-authenticate': `Bearer ${parameters}` }, body: { error } }
+  return { status, headers: { 'www-authenticate': `${scheme} ${parameters}` }, body: { error } }
 }

@@ -1,0 +1,33 @@
+/** The private key that a login's tokens are bound to (RFC 9449), as a JWK of the curve P-256. A secret. */
+export interface DpopKey {
+  /** Always `EC`. */
+  kty: 'EC'
+  /** Always `P-256`. */
+  crv: 'P-256'
+  /** The x coordinate, base64url. */
+  x: string
+  /** The y coordinate, base64url. */
+  y: string
+  /** The private part, base64url. */
+  d: string
+}
+
+/** 32 bytes in base64url. */
+const COORDINATE = /^[\w-]{43}$/
+
+/** Whether a value, of a store or of the app, is such a key. */
+export function isDpopKey (value: unknown): value is DpopKey {
+  if (typeof value !== 'object' || value === null) return false
+  const { kty, crv, x, y, d } = value as Record<string, unknown>
+  return kty === 'EC' && crv === 'P-256' && [x, y, d].every(part => typeof part === 'string' && COORDINATE.test(part))
+}
+
+/**
+ * Makes a key that tokens can be bound to: for tokens that no login and no session asks for, such as those of
+ * `exchange()`, with `dpop: true`.
+ * @returns the private key, to be kept as secret as the tokens
+ */
+export async function createDpopKey (): Promise<DpopKey> {
+  const { generateDpopKey } = await import('./dpop-proof.ts')
+  return await generateDpopKey()
+}

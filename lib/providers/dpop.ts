@@ -1,0 +1,91 @@
+import { InvalidOptionsError, LoginEndedError } from '../errors.ts'
+import type { DpopKey } from '../oauth/dpop-key.ts'
+import { createDpopProof, DPOP_ALGORITHM, type DpopRequest } from '../oauth/dpop-proof.ts'
+import type { AuthorizationServerMetadata } from '../oauth/discovery.ts'
+import { BoundedMap } from '../util/bounded-map.ts'
+import type { Clock } from '../util/clock.ts'
+import type { ProviderHttp, ProviderRequest } from './http.ts'
+import type { HttpResponse } from '../oauth/token-response.ts'
+
+/** What a server is asked as: one origin may be both, with nonces of its own for each (RFC 9449, section 8.2). */
+type ServerRole = 'authorization' | 'resource'
+type Headers = Record<string, string | string[] | undefined>
+
+/** Servers whose nonces are remembered. */
+const MAX_NONCES = 100
+/** The characters of a nonce (RFC 9449, section 8.1), and how many of them are taken. */
+const NONCE = /^[\x21\x23-\x5b\x5d-\x7e]{1,2048}$/
+
+const ASKS_FOR_NONCE = /\bDPoP\b.*\berror="?use_dpop_nonce\b/is
+
+/** The proofs that requests to one provider and its APIs carry, and the nonces that these servers ask for. */
+export class DpopProofs {
+  readonly #provider: string
+  readonly #clock: Clock
+  readonly #nonces = new BoundedMap<string, string>(MAX_NONCES)
+
+  constructor (provider: string, clock: Clock) {
+    this.#provider = provider
+    this.#clock = clock
+  }
+
+  /**
+   * Makes the proof for one request.
+   * @param nonce that of the response which asked for one; the server's last one where absent
+   * @throws FST_OAUTH_LOGIN_ENDED where the stored key is none
+   */
+  async prove (role: ServerRole, key: DpopKey, request: DpopRequest, nonce?: string): Promise<string> {
+    const known = nonce ?? this.#nonces.get(nameOf(role, new URL(request.url).origin))
+    try {
+      return await createDpopProof(key, request, this.#clock.now(), known)
+    } catch {
+      // What it says could show a part of the key.
+      const message = `the key of the login at provider "${this.#provider}" cannot sign; log in again`
+      throw new LoginEndedError(message, { provider: this.#provider, reason: 'dpop_key' })
+    }
+  }
+
+  /**
+   * Remembers the nonce of a response for the next requests to the same server, and returns it. Another origin's never
+   * takes its place (RFC 9449, section 8.2).
+   */
+  noteNonce (role: ServerRole, origin: string, { 'dpop-nonce': nonce }: Headers): string | undefined {
+    if (typeof nonce !== 'string' || !NONCE.test(nonce)) return undefined
+    this.#nonces.set(nameOf(role, origin), nonce)
+    return nonce
+  }
+
+  /**
+   * Sends a request for a protected resource of the provider itself, once more where it asks for a nonce.
+   * @throws what `http.send` throws, FST_OAUTH_LOGIN_ENDED where the stored key is none
+   */
+  async send (
+    http: ProviderHttp, request: ProviderRequest, key: DpopKey, accessToken: string
+  ): Promise<HttpResponse> {
+    const { method, url: { origin, pathname } } = request
+    const sendWith = async (nonce?: string) => {
+      const proof = await this.prove('resource', key, { method, url: origin + pathname, accessToken }, nonce)
+      const answer = await http.send({ ...request, headers: { ...request.headers, dpop: proof } })
+      return { answer, nonce: this.noteNonce('resource', origin, answer.headers) }
+    }
+    const { answer, nonce } = await sendWith()
+    const { status: statusCode, headers } = answer
+    return this.isAsked({ statusCode, headers }, nonce) ? (await sendWith(nonce)).answer : answer
+  }
+
+  /** Whether a resource server asks for the nonce that its response has (RFC 9449, section 9). */
+  isAsked ({ statusCode, headers }: { statusCode: number, headers: Headers }, nonce: string | undefined): boolean {
+    if (statusCode !== 401 || nonce === undefined) return false
+    return [headers['www-authenticate'] ?? ''].flat().some(challenge => ASKS_FOR_NONCE.test(challenge))
+  }
+}
+
+const nameOf = (role: ServerRole, origin: string) => `${role} ${origin}`
+
+/** @throws FST_OAUTH_INVALID_OPTIONS where the provider takes no proof that this package can make */
+export function checkDpopAlgorithm (provider: string, metadata: AuthorizationServerMetadata): void {
+  const { dpop_signing_alg_values_supported: algorithms } = metadata
+  if (algorithms === undefined || algorithms.includes(DPOP_ALGORITHM)) return
+  const message = `provider "${provider}" takes no DPoP proof that is signed with ${DPOP_ALGORITHM}; take \`dpop\` out`
+  throw new InvalidOptionsError(message, { provider, reason: 'invalid_metadata' })
+}
