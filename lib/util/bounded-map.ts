@@ -2,6 +2,8 @@
 export class BoundedMap<K, V> extends Map<K, V> {
   readonly #max: number
   readonly #onDrop: ((key: K, value: V) => void) | undefined
+  /** Goes on where it was: from the start it would pass by all that has been deleted, each time. */
+  #oldest: MapIterator<[K, V]> | undefined
 
   /** @param onDrop called with each entry that had to make room; not for a `delete` */
   constructor (max: number, onDrop?: (key: K, value: V) => void) {
@@ -14,10 +16,11 @@ export class BoundedMap<K, V> extends Map<K, V> {
     this.delete(key)
     super.set(key, value)
     if (this.size > this.#max) {
-      const [oldest, dropped] = this.entries().next().value!
+      this.#oldest ??= this.entries()
+      const [oldest, dropped] = this.#oldest.next().value!
       this.delete(oldest)
       this.#onDrop?.(oldest, dropped)
-    }
+    } else this.#oldest = undefined // one that stands still keeps every table that the map has outgrown
     return this
   }
 }

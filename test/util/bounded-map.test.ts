@@ -18,3 +18,13 @@ t.test('what is deleted makes room and is not reported as dropped', async (t) =>
   t.strictSame([...map.keys()], ['b'])
   t.strictSame(dropped, [])
 })
+
+t.test('entries that are set again or deleted meanwhile are passed by', async (t) => {
+  const dropped: string[] = []
+  const map = new BoundedMap<string, number>(2, (key) => { dropped.push(key) })
+  map.set('a', 1).set('b', 2).set('c', 3).set('b', 4).set('d', 5)
+  map.delete('b')
+  map.set('e', 6).set('d', 7).set('f', 8).set('g', 9)
+  t.strictSame([...map.keys()], ['f', 'g'])
+  t.strictSame(dropped, ['a', 'c', 'e', 'd'])
+})
