@@ -1,5 +1,5 @@
 import type { RecordState, RecordStates, RefreshOutcome, UnsavedSet } from './record-state.ts'
-import { decodeRecord, encodeRecord, nextRefreshToken, type TokenRecord } from './record.ts'
+import { nextRefreshToken, type RecordForm, recordFormOf, type TokenRecord } from './record.ts'
 import type { StoreHealth } from './store-health.ts'
 import type { TokenStore } from './stores/token-store.ts'
 
@@ -16,6 +16,7 @@ type Written = 'written' | 'superseded' | 'deleted'
  */
 export class DeferredWrites {
   readonly #store: TokenStore
+  readonly #form: RecordForm
   readonly #health: StoreHealth
   readonly #states: RecordStates
   readonly #onWritten: (id: string, record: TokenRecord) => void
@@ -27,6 +28,7 @@ export class DeferredWrites {
     store: TokenStore, health: StoreHealth, states: RecordStates, onWritten: (id: string, record: TokenRecord) => void
   ) {
     this.#store = store
+    this.#form = recordFormOf(store)
     this.#health = health
     this.#states = states
     this.#onWritten = onWritten
@@ -105,7 +107,7 @@ export class DeferredWrites {
 
   async #put (id: string, { owner, record, used }: UnsavedSet): Promise<Written> {
     const { ttl } = record
-    const encoded = encodeRecord(record)
+    const encoded = this.#form.encode(record)
     const replace = (expectedVersion: number) =>
       this.#health.watch(() => this.#store.set(id, encoded, { ttl, expectedVersion }))
     const { finishRefresh } = this.#store
@@ -116,7 +118,7 @@ export class DeferredWrites {
     // The lease is over (it ran out while the store was away, or an earlier try was carried out and its answer lost),
     // or the set before this one is not written either. As long as the store holds a set whose refresh token was used
     // up on the way to this one, no other process has gone on from it.
-    const stored = decodeRecord(await this.#health.watch(() => this.#store.get(id)))
+    const stored = this.#form.decode(await this.#health.watch(() => this.#store.get(id)))
     if (stored === undefined) return 'deleted'
     if (stored.version >= record.version || !used.includes(nextRefreshToken(stored))) return 'superseded'
     return await replace(stored.version) ? 'written' : 'superseded'

@@ -2,7 +2,7 @@ import { type DpopKey, isDpopKey } from '../oauth/dpop-key.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
 import type { User } from '../providers/options.ts'
 import { shortHash } from '../util/random.ts'
-import type { StoredRecord } from './stores/token-store.ts'
+import type { StoredRecord, TokenStore } from './stores/token-store.ts'
 
 /** One connected account's tokens, as they are used. Never changed in place: each new set is a new record. */
 export interface TokenRecord {
@@ -116,24 +116,41 @@ export function isTokenRecord (stored: StoredRecord): boolean {
   )
 }
 
-/** A record in the store's form. */
-export function encodeRecord (record: TokenRecord): StoredRecord {
-  const { pendingTokens, tokens } = record
-  return {
-    ...record,
-    tokens: compact(tokens),
-    expiresAt: tokens.expiresAt,
-    ...(pendingTokens !== undefined && { pendingTokens: compact(pendingTokens) })
+/** How a store holds records. */
+export interface RecordForm {
+  encode (record: TokenRecord): StoredRecord
+  decode (stored: StoredRecord | undefined): TokenRecord | undefined
+}
+
+/** For a store that serializes. */
+const COMPACT: RecordForm = {
+  encode (record) {
+    const { pendingTokens, tokens } = record
+    return {
+      ...record,
+      tokens: compact(tokens),
+      expiresAt: tokens.expiresAt,
+      ...(pendingTokens !== undefined && { pendingTokens: compact(pendingTokens) })
+    }
+  },
+  decode (stored) {
+    if (stored === undefined) return undefined
+    const { expiresAt: _copy, ...record } = stored as unknown as TokenRecord & { expiresAt?: number }
+    return {
+      ...record,
+      tokens: expand(record.tokens),
+      ...(record.pendingTokens !== undefined && { pendingTokens: expand(record.pendingTokens) })
+    }
   }
 }
 
-/** Reads a record in the store's form. */
-export function decodeRecord (stored: StoredRecord | undefined): TokenRecord | undefined {
-  if (stored === undefined) return undefined
-  const { expiresAt: _copy, ...record } = stored as unknown as TokenRecord & { expiresAt?: number }
-  return {
-    ...record,
-    tokens: expand(record.tokens),
-    ...(record.pendingTokens !== undefined && { pendingTokens: expand(record.pendingTokens) })
-  }
+/** For a store that keeps objects: a record is never changed, so one serves all. */
+const AS_IS: RecordForm = {
+  encode: record => record as TokenRecord & StoredRecord,
+  decode: stored => stored as TokenRecord | undefined
+}
+
+/** The form in which a store holds records. */
+export function recordFormOf (store: TokenStore & { readonly keepsObjects?: true }): RecordForm {
+  return store.keepsObjects === true ? AS_IS : COMPACT
 }

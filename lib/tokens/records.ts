@@ -1,7 +1,7 @@
 import { randomToken } from '../util/random.ts'
 import { DeferredWrites } from './deferred-writes.ts'
 import { type RecordState, RecordStates, type RefreshOutcome, type UnsavedSet } from './record-state.ts'
-import { decodeRecord, encodeRecord, nextRefreshToken, type TokenRecord } from './record.ts'
+import { nextRefreshToken, type RecordForm, recordFormOf, type TokenRecord } from './record.ts'
 import { StoreHealth } from './store-health.ts'
 import type { RefreshLease, StoredRecord, TokenStore } from './stores/token-store.ts'
 import { TouchSchedule } from './touch-schedule.ts'
@@ -36,6 +36,7 @@ export interface TokenRecordsOptions {
  */
 export class TokenRecords {
   readonly #store: TokenStore
+  readonly #form: RecordForm
   readonly #monotonic: () => number
   readonly #states: RecordStates
   readonly #touchSchedule: TouchSchedule
@@ -52,6 +53,7 @@ export class TokenRecords {
     { onRollback = () => {}, isSoleWriter = () => false, cacheMs = 0 }: TokenRecordsOptions = {}
   ) {
     this.#store = store
+    this.#form = recordFormOf(store)
     this.#monotonic = monotonic
     this.#onRollback = onRollback
     this.#isSoleWriter = isSoleWriter
@@ -86,7 +88,7 @@ export class TokenRecords {
   markAccepted (id: string, version: number): void { this.#states.find(id)?.markAccepted(version) }
 
   /** Reads a record in the store's form. */
-  decode (stored: StoredRecord | undefined): TokenRecord | undefined { return decodeRecord(stored) }
+  decode (stored: StoredRecord | undefined): TokenRecord | undefined { return this.#form.decode(stored) }
 
   /**
    * Stores the tokens of a new login. A logout may have come before: the record counts as deleted then.
@@ -94,7 +96,7 @@ export class TokenRecords {
    */
   async create (record: Omit<TokenRecord, 'version'>, id = randomToken()): Promise<string> {
     const first: TokenRecord = { version: 1, ...record }
-    const created = await this.#store.set(id, encodeRecord(first), { ttl: record.ttl, expectedVersion: 0 })
+    const created = await this.#store.set(id, this.#form.encode(first), { ttl: record.ttl, expectedVersion: 0 })
     const state = this.state(id)
     if (!created) {
       state.markDeleted()
@@ -110,7 +112,7 @@ export class TokenRecords {
   insert (record: Omit<TokenRecord, 'version'>, store: { put (id: string, record: StoredRecord): void }): string {
     const id = randomToken()
     const first: TokenRecord = { version: 1, ...record }
-    store.put(id, encodeRecord(first))
+    store.put(id, this.#form.encode(first))
     this.state(id).observe(first)
     return id
   }
@@ -137,7 +139,7 @@ export class TokenRecords {
     const askedAt = this.#monotonic()
     // The one case in which memory is ahead of the store: it failed right after the provider had rotated.
     const record = state.unsaved?.record ??
-      await this.#newest(state, decodeRecord(await this.#health.watch(() => this.#store.get(id))), askedAt)
+      await this.#newest(state, this.#form.decode(await this.#health.watch(() => this.#store.get(id))), askedAt)
     if (record !== undefined) state.noteRead(askedAt)
     return record
   }
@@ -167,7 +169,7 @@ export class TokenRecords {
     if (known === undefined || stored.version >= known.version || !state.isRecent) return state.observe(stored)
     if (state.wasSeenBefore(askedAt)) {
       // A refresh that another process has begun on the older version goes on: its set may be the only good one.
-      const restored = await this.#store.set(state.id, encodeRecord(known), {
+      const restored = await this.#store.set(state.id, this.#form.encode(known), {
         ttl: known.ttl, expectedVersion: stored.version, onlyIfUnlocked: !mine
       }).catch(() => false)
       if (restored) {
@@ -198,7 +200,7 @@ export class TokenRecords {
     }
     if (result.state === 'busy') return { state: 'busy' }
     const acquired = result.state === 'begun'
-    const record = await this.#newest(state, decodeRecord(result.record), askedAt, acquired)
+    const record = await this.#newest(state, this.#form.decode(result.record), askedAt, acquired)
     if (record === undefined) return { state: 'deleted' }
     if (record.version > version) {
       if (acquired) await this.release(state.id, owner)
@@ -225,7 +227,7 @@ export class TokenRecords {
     const result = await this.#acquire(state, { ...rest, owner })
     if (result.state === 'gone') return { state: 'deleted' }
     if (result.state === 'busy') return { state: 'busy' }
-    const stored = decodeRecord(result.record)!
+    const stored = this.#form.decode(result.record)!
     const next = nextRefreshToken(stored)
     const isBehind = stored.version < record.version
       ? used.includes(next)
@@ -277,7 +279,7 @@ export class TokenRecords {
     if (state.unsaved !== undefined) return false
     const { ttl, version } = next
     const options = { ttl, expectedVersion: version - 1, onlyIfUnlocked: true }
-    if (!await this.#store.set(id, encodeRecord(next), options) || state.isDeleted) return false
+    if (!await this.#store.set(id, this.#form.encode(next), options) || state.isDeleted) return false
     state.observe(next)
     return true
   }
@@ -296,8 +298,8 @@ export class TokenRecords {
     let { record: known } = state
     const undo = state.markDeleted()
     try {
-      if (known === undefined && onDeleted !== undefined) known = decodeRecord(await this.#store.get(id))
-      const stored = decodeRecord(await this.#delete(id))
+      if (known === undefined && onDeleted !== undefined) known = this.#form.decode(await this.#store.get(id))
+      const stored = this.#form.decode(await this.#delete(id))
       state.confirmDeleted()
       const before = this.#unclearDeletions.settle(id)
       return stored !== undefined && stored.version >= (known?.version ?? 0) ? stored : known ?? before

@@ -1,10 +1,14 @@
 import type { MemberStore, StoredMember } from './token-store.ts'
 
 interface Member {
+  name: string
   value: StoredMember
   /** Epoch milliseconds. */
   until: number
 }
+
+/** Most sets have one member, which needs no Map. */
+type MemberSet = Member | Map<string, Member>
 
 /** Members that each addition looks at, to drop those whose time is over. */
 const STEPS = 3
@@ -13,7 +17,7 @@ const ofStores = new WeakMap<object, MemoryMembers>()
 
 /** Keeps sets in this process, as long as the object that they belong to lives: an in-memory session store. */
 export class MemoryMembers implements MemberStore {
-  readonly #sets = new Map<string, Map<string, Member>>()
+  readonly #sets = new Map<string, MemberSet>()
   readonly #now: () => number
   #walk = this.#all()
 
@@ -30,16 +34,16 @@ export class MemoryMembers implements MemberStore {
   }
 
   /** How many members there are, in all sets, also of those whose time is over, for tests of leaks. */
-  get size (): number { return [...this.#sets.values()].reduce((sum, { size }) => sum + size, 0) }
+  get size (): number { return [...this.#sets.values()].reduce((sum, set) => sum + membersOf(set).length, 0) }
 
   async addMember (
     id: string, member: string, value: StoredMember,
     { ttl, onlyIfPresent = false }: { ttl: number, onlyIfPresent?: boolean }
   ): Promise<boolean> {
     this.#sweep()
-    const set = this.#sets.get(id) ?? new Map<string, Member>()
-    if (onlyIfPresent && !this.#isAlive(set.get(member))) return false
-    this.#sets.set(id, set.set(member, { value, until: this.#now() + ttl * 1000 }))
+    const set = this.#sets.get(id)
+    if (onlyIfPresent && !this.#isAlive(find(set, member))) return false
+    this.#sets.set(id, withMember(set, { name: member, value, until: this.#now() + ttl * 1000 }))
     return true
   }
 
@@ -48,8 +52,8 @@ export class MemoryMembers implements MemberStore {
   }
 
   async members (id: string): Promise<[string, StoredMember][]> {
-    const alive = [...this.#sets.get(id) ?? []].filter(([, member]) => this.#isAlive(member))
-    return alive.map(([name, { value }]) => [name, value])
+    const alive = membersOf(this.#sets.get(id)).filter(member => this.#isAlive(member))
+    return alive.map(({ name, value }) => [name, value])
   }
 
   #isAlive (member: Member | undefined): boolean {
@@ -58,8 +62,7 @@ export class MemoryMembers implements MemberStore {
 
   #remove (id: string, member: string): void {
     const set = this.#sets.get(id)
-    set?.delete(member)
-    if (set?.size === 0) this.#sets.delete(id)
+    if (set instanceof Map ? set.delete(member) && set.size === 0 : set?.name === member) this.#sets.delete(id)
   }
 
   // A few members at each addition, whatever their lives, keep the sets small without a timer.
@@ -70,13 +73,32 @@ export class MemoryMembers implements MemberStore {
         this.#walk = this.#all()
         return
       }
-      const [id, name, member] = next.value
-      if (!this.#isAlive(member)) this.#remove(id, name)
+      const [id, member] = next.value
+      if (!this.#isAlive(member)) this.#remove(id, member.name)
     }
   }
 
   /** Goes through all members; those that come or go meanwhile do not disturb it. */
-  * #all (): Generator<[id: string, name: string, member: Member], void> {
-    for (const [id, set] of this.#sets) for (const [name, member] of set) yield [id, name, member]
+  * #all (): Generator<[id: string, member: Member], void> {
+    for (const [id, set] of this.#sets) {
+      if (!(set instanceof Map)) yield [id, set]
+      else for (const member of set.values()) yield [id, member]
+    }
   }
+}
+
+function find (set: MemberSet | undefined, name: string): Member | undefined {
+  if (set instanceof Map) return set.get(name)
+  return set?.name === name ? set : undefined
+}
+
+function withMember (set: MemberSet | undefined, member: Member): MemberSet {
+  if (set instanceof Map) return set.set(member.name, member)
+  if (set === undefined || set.name === member.name) return member
+  return new Map([[set.name, set], [member.name, member]])
+}
+
+function membersOf (set: MemberSet | undefined): Member[] {
+  if (set === undefined) return []
+  return set instanceof Map ? [...set.values()] : [set]
 }

@@ -17,6 +17,8 @@ const STEPS = 4
  * it cannot wait, fail or be overtaken, so it needs no lock and no time limit, and records are kept as they are.
  */
 export class MemorySessionStore implements TokenStore {
+  /** Records need no other form here. */
+  readonly keepsObjects = true
   readonly #entries: Map<string, unknown>
   readonly #now: () => number
   readonly #pending = new BoundedMap<string, true>(MAX_PENDING, id => this.#entries.delete(ENTRY_PREFIX + id))
