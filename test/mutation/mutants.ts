@@ -219,7 +219,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: 'a slower request does not list a login again that has ended, in memory',
-    find: '    if (onlyIfPresent && !this.#isAlive(set.get(member))) return false\n',
+    find: '    if (onlyIfPresent && !this.#isAlive(find(set, member))) return false\n',
     replace: '',
     tests: ['test/session/user-logins.test.ts', 'test/tokens/member-stores.test.ts']
   },
