@@ -30,10 +30,12 @@ export interface AppOAuth {
    * Ends every session of one user, on every process: tokens deleted and revoked, sessions destroyed.
    * @param user.provider the provider that the user logged in with
    * @param user.subject the user's id at that provider (`request.oauth.user.id`)
+   * @param user.request the request that this is for; with it, the `onLogout` hook is called for each login
    * @returns how many sessions there were
-   * @throws FST_OAUTH_UNKNOWN_PROVIDER, FST_OAUTH_STORE_UNAVAILABLE where not all of them could be ended
+   * @throws FST_OAUTH_UNKNOWN_PROVIDER, FST_OAUTH_STORE_UNAVAILABLE where not all of them could be ended, and what
+   *   `onLogout` throws, once all have ended
    */
-  logoutUser (user: { provider: ProviderName, subject: string }): Promise<number>
+  logoutUser (user: { provider: ProviderName, subject: string, request?: AnyRequest }): Promise<number>
   /**
    * Logins that ended with FST_OAUTH_REFRESH_LOST since this process began: a refreshed token was lost, and the
    * provider no longer accepts the old one. For a metric.
@@ -46,8 +48,8 @@ export function createAppOAuth (context: PluginContext): AppOAuth {
   return {
     provider: (name: string) => context.providerHandles.get(providerOf(context, name).name)!,
     requireLogin: options => createGuard(context, options) as LoginGuard,
-    logoutUser: async ({ provider: name, subject }: { provider: string, subject: string }) =>
-      await endUserLogins(context, providerOf(context, name), { userId: subject }),
+    logoutUser: async ({ provider, subject: userId, request }) =>
+      await endUserLogins(context, providerOf(context, provider), { userId }, { reason: 'logoutUser', request }),
     get lostRefreshes () { return context.refresher.lost }
   }
 }

@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Transport } from './http/transport.ts'
 import { LoginThrottle } from './login/throttle.ts'
 import { isPendingLogin, PendingLogins } from './login/transaction.ts'
@@ -10,6 +10,7 @@ import { nextMember, type SessionContext, sharedSession } from './session/contex
 import { EndedSessions, isLateSave } from './session/ended-sessions.ts'
 import { HostSessionStore } from './session/fastify-session.ts'
 import { isLoginRecord, LoginRecords } from './session/login-records.ts'
+import { ProviderLogouts } from './session/provider-logouts.ts'
 import { SessionCookie } from './session/session-cookie.ts'
 import { UserLogins } from './session/user-logins.ts'
 import { ProviderHandle } from './standalone/provider.ts'
@@ -69,10 +70,14 @@ export function createContext (app: FastifyInstance, config: Configuration): Plu
     const client = new ProviderClient(provider, transport, clock)
     const shared = { records, refresher, onTokensHook }
     providers.set(name, client)
-    providerHandles.set(name, new ProviderHandle({ provider: client, transport, clock, log, shared }))
+    const endLogins = async (logoutToken: string, request?: object) => {
+      const { backchannelLogout } = await import('./session/backchannel-logout.ts')
+      return await backchannelLogout(context, client, logoutToken, request as FastifyRequest | undefined)
+    }
+    providerHandles.set(name, new ProviderHandle({ provider: client, transport, clock, log, shared, endLogins }))
   }
-  session.endedSessions ??=
-    new EndedSessions(store, () => config.tokenStore !== undefined || sessionStore.isShared !== false)
+  const isShared = () => config.tokenStore !== undefined || sessionStore.isShared !== false
+  session.endedSessions ??= new EndedSessions(store, isShared)
   const member = nextMember(session, config.mount)
   const context: PluginContext = {
     config,
@@ -88,6 +93,7 @@ export function createContext (app: FastifyInstance, config: Configuration): Plu
     loginRecords: new LoginRecords(store, clock.monotonic),
     userLogins: new UserLogins(
       createSets(store, config, sessionStore, clock.now), async id => await records.read(id) !== undefined, member),
+    providerLogouts: new ProviderLogouts(store, isShared, clock.now, member),
     sessionStore,
     throttle: new LoginThrottle(clock.monotonic),
     refresher,

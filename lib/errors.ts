@@ -15,6 +15,7 @@ const STATUSES = {
   FST_OAUTH_TOO_MANY_ATTEMPTS: [429],
   FST_OAUTH_INVALID_TOKEN_RESPONSE: [502],
   FST_OAUTH_INVALID_ID_TOKEN: [502],
+  FST_OAUTH_INVALID_LOGOUT_TOKEN: [400],
   FST_OAUTH_PROVIDER_UNAVAILABLE: [503],
   FST_OAUTH_STORE_UNAVAILABLE: [503],
   FST_OAUTH_ORIGIN_NOT_ALLOWED: [500],
@@ -107,6 +108,13 @@ export type OAuthErrorReason =
   | 'signature' // The signature is wrong.
   | 'malformed' // The text is not a signed JWT.
   | 'subject_changed' // The ID token of a refresh, or the second one of a login, is for another user.
+  // Logout tokens, beside the reasons of ID tokens
+  | 'missing_logout_token' // The request has no `logout_token`, or not one, in a form.
+  | 'typ' // The JWT is of another type.
+  | 'events' // The event of a back-channel logout is missing.
+  | 'jti' // The token has no id.
+  | 'sid' // The id of the session at the provider is no text.
+  | 'replayed' // The logout token has been carried out already.
   // The profile
   | 'encrypted' // The userinfo response is encrypted, which is not supported.
   | 'subject_mismatch' // The profile is of another user than the ID token.
@@ -324,6 +332,9 @@ export class InvalidTokenResponseError extends withCode('FST_OAUTH_INVALID_TOKEN
 
 /** An ID token failed a check; `reason` names it. The login is not made. */
 export class InvalidIdTokenError extends withCode('FST_OAUTH_INVALID_ID_TOKEN') {}
+
+/** A logout token of a provider failed a check; `reason` names it. No login has ended. */
+export class InvalidLogoutTokenError extends withCode('FST_OAUTH_INVALID_LOGOUT_TOKEN') {}
 
 /** The provider does not answer, or answers 5xx, 408 or 429. A login is kept; try again later. */
 export class ProviderUnavailableError extends withCode('FST_OAUTH_PROVIDER_UNAVAILABLE') {}

@@ -31,6 +31,10 @@ export interface RouteOptions {
   logout?: string
   /** Where the provider sends the browser back after its own logout. Default `/logout/callback`. */
   loggedOut?: string
+  /**
+   * Where a provider with OpenID Connect posts its logout tokens. Default `/login/:provider/backchannel-logout`.
+   */
+  backchannelLogout?: string
 }
 
 /** What `onLogin` gets of a login. */
@@ -45,12 +49,19 @@ export interface LoginEvent {
   tokens: TokenSet
 }
 
+/**
+ * Why a login has ended: `logout` by the user, `logoutUser` by the app, `backchannel` by the provider's logout token.
+ */
+export type LogoutReason = 'logout' | 'logoutUser' | 'backchannel'
+
 /** What `onLogout` gets of a logout. */
 export interface LogoutEvent {
   /** Name of the provider that was logged in with. */
   provider: ProviderName
   /** The user; null where the provider told none. */
   user: User | null
+  /** Why the login has ended. */
+  reason: LogoutReason
 }
 
 /** A request on any kind of server: http, https or http2, with a logger and a type provider of the app's own. */
@@ -59,7 +70,7 @@ export type AnyRequest = FastifyRequest<RouteGenericInterface, any, any, Fastify
 export type AnyReply = FastifyReply<RouteGenericInterface, any, any, any, any, FastifySchema, any, any>
 
 /** The names under which `routeOptions` knows the plugin's routes. */
-export type RouteName = 'login' | 'callback' | 'logout' | 'loggedOut'
+export type RouteName = 'login' | 'callback' | 'logout' | 'loggedOut' | 'backchannelLogout'
 
 /** Route options of Fastify for the plugin's own routes. */
 interface OwnRouteOptions {
@@ -115,7 +126,10 @@ export interface PluginOptions {
   onLogin?: (request: FastifyRequest, reply: FastifyReply, event: LoginEvent) => unknown
   /** Awaited once for each new token set, after it is stored and before a call is sent with it. */
   onTokens?: (tokens: TokenSet, event: TokensEvent) => unknown
-  /** Awaited after a logout has taken effect. */
+  /**
+   * Awaited after a logout has taken effect, once a login. The request is the user's; with reason `backchannel` it is
+   * the provider's, and there is no reply.
+   */
   onLogout?: (request: FastifyRequest, reply: FastifyReply | undefined, event: LogoutEvent) => unknown
   /** Awaited before one of the plugin's routes answers with an error; may send the reply itself. */
   onError?: (request: FastifyRequest, reply: FastifyReply, error: OAuthError) => unknown
@@ -239,7 +253,8 @@ const ROUTES: Required<RouteOptions> = {
   login: '/login',
   callback: '/login/:provider/callback',
   logout: '/logout',
-  loggedOut: '/logout/callback'
+  loggedOut: '/logout/callback',
+  backchannelLogout: '/login/:provider/backchannel-logout'
 }
 
 /**
@@ -466,10 +481,11 @@ function checkRoutes (
   for (const name of Object.keys(ROUTES) as (keyof RouteOptions)[]) {
     if (routes?.[name] !== undefined) resolved[name] = checkPath(`routes.${name}`, routes[name], check)
   }
-  if (providerCount > 1 && !resolved.callback.includes(':provider')) {
+  const ofProviders = [['callback', 'redirect URI'], ['backchannelLogout', 'back-channel logout URI']] as const
+  for (const [name, what] of ofProviders) {
+    if (providerCount <= 1 || resolved[name].includes(':provider')) continue
     check.add(
-      'routes.callback',
-      'must hold ":provider" where there are several providers, so that each has a redirect URI of its own'
+      `routes.${name}`, `must hold ":provider" where there are several providers, so that each has a ${what} of its own`
     )
   }
   return Object.freeze(resolved)

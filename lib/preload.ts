@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { PluginContext } from './context.ts'
 import { isSecuredMode } from './oauth/response-mode.ts'
 import type { ProviderClient } from './providers/provider.ts'
+import { hasBackchannelLogout } from './routes/visitors-provider.ts'
 
 // What is imported at first use, so that the start of an app does not wait for it. This file names all of it.
 
@@ -22,6 +23,9 @@ export async function preload ({ config, providers }: PluginContext, isClosed: (
     isNeeded(({ config }) => isSecuredMode(config.responseMode)) && (() => import('./oauth/signed-response.ts')),
     isNeeded(({ config }) => config.dpop === true) && (() => import('./providers/dpop.ts')),
     isNeeded(({ config }) => config.dpop === true) && (() => import('./oauth/dpop-proof.ts')),
+    isNeeded(({ hasIdTokens }) => hasIdTokens) && (() => import('./oauth/logout-token.ts')),
+    isNeeded(hasBackchannelLogout) && (() => import('./session/backchannel-logout.ts')),
+    isNeeded(hasBackchannelLogout) && (() => import('./routes/backchannel-logout.ts')),
     isNeeded(signsAssertions) && (() => import('./oauth/client-assertion.ts')),
     isNeeded(({ config }) => config.fetchProfile !== undefined) && (() => import('./calls/fetch-profile.ts')),
     () => import('./http/content-coding.ts'),

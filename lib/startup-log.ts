@@ -1,6 +1,7 @@
 import type { PluginContext } from './context.ts'
 import type { HostApp } from './options.ts'
-import { redirectUriOf } from './routes/paths.ts'
+import { backchannelLogoutUriOf, redirectUriOf } from './routes/paths.ts'
+import { hasBackchannelLogout } from './routes/visitors-provider.ts'
 import { warnOfInsecureCookie } from './session/session-cookie.ts'
 
 // What the plugin says in the app's log when it starts. None of this keeps the app from booting.
@@ -16,6 +17,11 @@ export function announcer (context: PluginContext, { cookie }: HostApp): (base: 
       if (grantType === 'authorization_code' || grantType === 'implicit') {
         const message = `register at ${name}: ${redirectUriOf(context, provider, base)}`
         context.log.info({ event: 'redirect_uri_announced', provider: name }, message)
+      }
+      const logoutUri = hasBackchannelLogout(provider) ? backchannelLogoutUriOf(context, provider, base) : undefined
+      if (logoutUri !== undefined) {
+        const message = `back-channel logout URI for ${name}, where it has that: ${logoutUri}`
+        context.log.info({ event: 'backchannel_logout_announced', provider: name }, message)
       }
     }
     if (base.protocol === 'https:' && cookie?.secure === false) warnOfInsecureCookie(context)

@@ -14,7 +14,7 @@ export interface PendingLogin extends PendingAuthorization {
   returnTo: string
   /** The session and the login in it that an account is to be added to. */
   linkTo?: { session: string, record: string, login?: string }
-  /** Epoch seconds. */
+  /** Epoch seconds, with fractions: what comes between the beginning and the end of a login is told by it. */
   expiresAt: number
 }
 
@@ -46,10 +46,10 @@ export class PendingLogins {
   /** Stores a login and returns the cookie to set. @throws FST_OAUTH_STORE_UNAVAILABLE */
   async put (login: Omit<PendingLogin, 'expiresAt'>): Promise<LoginCookie> {
     const id = randomToken()
-    const now = Math.floor(this.#now())
+    const now = this.#now()
     const record = { version: 0, ...login, expiresAt: now + PENDING_LOGIN_TTL } satisfies PendingLogin & StoredRecord
     await this.#store.set(recordId(id), record, { ttl: PENDING_LOGIN_TTL })
-    return { name: cookieName(login.state), value: `${now.toString(36)}.${id}` }
+    return { name: cookieName(login.state), value: `${Math.floor(now).toString(36)}.${id}` }
   }
 
   /**
@@ -92,6 +92,11 @@ export class PendingLogins {
 }
 
 const recordId = (id: string) => `login:${id}`
+
+/** When a login began, in epoch seconds with fractions. */
+export function begunAt ({ expiresAt }: PendingLogin): number {
+  return expiresAt - PENDING_LOGIN_TTL
+}
 
 /** Whether a record of a store is a pending login. */
 export function isPendingLogin (stored: StoredRecord): boolean {

@@ -24,6 +24,7 @@ export function describeRefusal (
     if (error.claim === 'aud' && said !== '') return `it is for ${said}, not for "${clientId}"; check \`clientId\``
     if (error.claim === 'exp' && typeof time === 'number') return `it expired ${fromNow(time, now)}`
     if (error.claim === 'nbf' && typeof time === 'number') return `it begins to be valid ${fromNow(time, now)}`
+    if (error.claim === 'iat' && typeof time === 'number') return `it was issued ${fromNow(time, now)}`
   }
   return error instanceof Error ? error.message : 'it cannot be read'
 }
@@ -36,7 +37,7 @@ export function fromNow (time: number, now: number): string {
 }
 
 // The claims that are checked by jose.
-const CLAIMS = ['iss', 'sub', 'aud', 'exp', 'iat', 'nbf'] as const
+const CLAIMS = ['iss', 'sub', 'aud', 'exp', 'iat', 'nbf', 'jti', 'events'] as const
 
 /** The reason that the error of a refused JWT has. */
 export function reasonOf (error: unknown): OAuthErrorReason {

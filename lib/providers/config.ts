@@ -49,6 +49,8 @@ export interface ProviderConfig extends Readonly<Completed> {
   readonly resourceBases: readonly ResourceBase[]
   /** Those of `resourceServers` below which a path may have `%2F`; undefined where there are none. */
   readonly encodedSlashes: readonly URL[] | undefined
+  /** The app has set `revokeAtLogout`. Without that, a provider's own logout is no cause to revoke its tokens. */
+  readonly revokesAtBackchannelLogout?: true
   /** Covered beside `resourceServers`, this path alone: the userinfo endpoint, where the profile is fetched. */
   readonly userinfoResource?: URL | undefined
 }
@@ -100,6 +102,7 @@ export function resolveProvider (
     signingKey: signingKeyOf(clientKeys),
     forwardedLoginParams: Object.freeze(Array.isArray(forwardedLoginParams) ? [...forwardedLoginParams] : []),
     ...readResourceServers(options.resourceServers),
+    ...(options.revokeAtLogout === true && { revokesAtBackchannelLogout: true as const }),
     // Like `userinfo`, it is asked at each login, and no ID token is needed for it.
     ...(fetchProfile !== undefined && { profileSource: 'userinfo' as const }),
     hooks: Object.freeze({ ...hooks })

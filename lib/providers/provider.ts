@@ -13,6 +13,7 @@ import { buildEndSessionUrl, type EndSessionRequest } from '../oauth/end-session
 import type { IdTokenClaims, IdTokenExpectation } from '../oauth/id-token.ts'
 import { identifierText } from '../oauth/json.ts'
 import type { KeySource } from '../oauth/jwks.ts'
+import type { LogoutTokenClaims } from '../oauth/logout-token.ts'
 import { assertOneAuthentication } from '../oauth/token-request.ts'
 import { excerptOf, type HttpResponse, parseMembers } from '../oauth/token-response.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
@@ -247,6 +248,18 @@ export class ProviderClient {
       atHashRequired: this.config.grantType === 'implicit',
       ...expected
     })
+  }
+
+  /** @throws FST_OAUTH_INVALID_LOGOUT_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE where its keys cannot be had */
+  async validateLogoutToken (logoutToken: string): Promise<LogoutTokenClaims> {
+    const { validateLogoutToken } = await import('../oauth/logout-token.ts')
+    return await validateLogoutToken(logoutToken, await this.#signedBy('id_token_signing_alg_values_supported'))
+  }
+
+  /** All names of the issuer of an ID token. */
+  issuerNames (iss: string): readonly string[] {
+    const { idTokenIssuer } = this.config
+    return Array.isArray(idTokenIssuer) && idTokenIssuer.includes(iss) ? idTokenIssuer : [iss]
   }
 
   /** What the JWTs that the provider signs for this client are validated with. */

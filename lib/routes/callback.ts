@@ -3,7 +3,7 @@ import type { PluginContext } from '../context.ts'
 import { finishLogin } from '../login/finish.ts'
 import { identify } from '../login/identity.ts'
 import { claimedParameters } from '../login/secured-response.ts'
-import type { PendingLogin } from '../login/transaction.ts'
+import { begunAt, type PendingLogin } from '../login/transaction.ts'
 import { claimedError, stateOf } from '../oauth/authorization-response.ts'
 import { isSecuredMode } from '../oauth/response-mode.ts'
 import type { ProviderClient } from '../providers/provider.ts'
@@ -78,7 +78,7 @@ export async function handleCallback (
   const granted = await finishLogin(provider, pending, params, { now: context.clock.now() })
   // RFC 6749, section 4.2.2: none is issued in an implicit response.
   if (provider.config.grantType === 'implicit') delete granted.tokens.refreshToken
-  const login: Login = { ...granted, ...await identify(provider, granted, pending.scope) }
+  const login: Login = { ...granted, ...await identify(provider, granted, pending.scope), begunAt: begunAt(pending) }
   login.callbacks = callbacksOf(context, request, provider, pending, login)
   const { linkTo } = pending
   if (linkTo === undefined) await commitLogin(context, request, reply, provider, login)

@@ -10,10 +10,20 @@ import { passwordRoute } from './password-login.ts'
 import { literalRoute, pathBelow, routePattern } from './paths.ts'
 import { ownRoute, refuseHead } from './reply.ts'
 import { type FailureEvent, sendError } from './send-error.ts'
+import { hasBackchannelLogout } from './visitors-provider.ts'
 
 /** Bytes that a form of these routes may have; a provider's `form_post` with an ID token has some thousand. */
 const BODY_LIMIT = 65_536
 const FORM = 'application/x-www-form-urlencoded'
+
+/** What the log calls a failure of each route. */
+const EVENTS: Record<RouteName, FailureEvent> = {
+  login: 'login_failed',
+  callback: 'login_failed',
+  logout: 'logout_failed',
+  loggedOut: 'logout_failed',
+  backchannelLogout: 'backchannel_logout_failed'
+}
 
 type Handler = (context: PluginContext, request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply>
 
@@ -54,7 +64,7 @@ export async function registerRoutes (app: FastifyInstance, context: PluginConte
       })
     }
     for (const { name, method, url, handler, withoutBody } of routes) {
-      const event = name === 'login' || name === 'callback' ? 'login_failed' : 'logout_failed'
+      const event = EVENTS[name]
       const options = context.config.routeOptions(name)
       scope.route({
         ...options,
@@ -79,10 +89,14 @@ export async function registerRoutes (app: FastifyInstance, context: PluginConte
 function ownRoutes (app: FastifyInstance, context: PluginContext): OwnRoute[] {
   const { config, providers } = context
   if (config.routes === false) return []
-  const { login, callback, logout, loggedOut } = config.routes
+  const { login, callback, logout, loggedOut, backchannelLogout } = config.routes
   // The scope's own prefix comes with `register`.
   const prefix = routePattern(config.mount.slice(fastifyPath(app.prefix).length))
   const below = (path: string) => prefix + routePattern(path) || (app.prefix === '' ? '/' : '')
+  const [first = ''] = providers.keys()
+  // A route without the parameter is that of a sole provider.
+  const nameIn = ({ params }: FastifyRequest, route: string) =>
+    route.includes(':provider') ? (params as { provider: string }).provider : first
   const ofProvider = `${prefix}${routePattern(login)}/:provider`
   const routes: OwnRoute[] = [
     { name: 'login', method: 'GET', url: below(login), handler: loginRoute },
@@ -94,11 +108,20 @@ function ownRoutes (app: FastifyInstance, context: PluginContext): OwnRoute[] {
   if ([...providers.values()].some(({ config }) => config.grantType === 'password')) {
     routes.push({ name: 'login', method: 'POST', url: ofProvider, handler: passwordRoute })
   }
-  const sole = callback.includes(':provider') ? undefined : [...providers.keys()][0]
+  if ([...providers.values()].some(hasBackchannelLogout)) {
+    const handler: Handler = async (context, request, reply) => {
+      const { backchannelLogoutRoute } = await import('./backchannel-logout.ts')
+      return await backchannelLogoutRoute(context, request, reply, nameIn(request, backchannelLogout))
+    }
+    const url = below(backchannelLogout)
+    routes.push({ name: 'backchannelLogout', method: 'POST', url, handler, withoutBody: handler })
+  }
   const refuse: Handler = async (_context, _request, reply) => refuseHead(reply)
-  for (const [url, name] of new Map([[below(callback), sole], ...registeredElsewhere(app, context)])) {
+  for (const [url, name] of new Map<string, string | undefined>(
+    [[below(callback), undefined], ...registeredElsewhere(app, context)]
+  )) {
     const handler: Handler = (context, request, reply) =>
-      callbackRoute(context, request, reply, name ?? (request.params as { provider: string }).provider)
+      callbackRoute(context, request, reply, name ?? nameIn(request, callback))
     for (const method of ['GET', 'POST'] as const) routes.push({ name: 'callback', method, url, handler })
     // Left to the app's 404, a HEAD would have its URL logged, code and state in it.
     routes.push({ name: 'callback', method: 'HEAD', url, handler: refuse })

@@ -3,9 +3,8 @@ import type { PluginContext } from '../context.ts'
 import { StateMismatchError } from '../errors.ts'
 import { html, page } from '../pages/html.ts'
 import type { ProviderClient } from '../providers/provider.ts'
-import { detailsOf } from '../session/accounts.ts'
-import { awaitHook } from '../session/await-hook.ts'
-import { type EndedAccount, endLogin, PROVIDER_MS, revokeAccount } from '../session/end-login.ts'
+import { detailsOf, loginIdOf } from '../session/accounts.ts'
+import { announceLogout, type EndedAccount, endLogin, PROVIDER_MS, revokeAccount } from '../session/end-login.ts'
 import { markEnded } from '../session/ended-sessions.ts'
 import {
   currentSession, destroySession, regenerateSession, type SessionObject, sessionOf
@@ -111,9 +110,9 @@ export async function logout (
   await leaveSession(context, request, reply, session)
 
   await waitAtMost(Promise.all(ended.map(revoke)), PROVIDER_MS)
-  for (const [provider, account] of Object.entries(login.accounts)) {
-    await awaitHook(reply, () => context.config.onLogout?.(request, reply, { provider, user: detailsOf(account).user }))
-  }
+  const accounts = Object.entries(login.accounts)
+    .map(([provider, account]) => ({ provider, user: detailsOf(account).user }))
+  await announceLogout(context, loginIdOf(login), request, reply, 'logout', accounts)
   const tokens = ended.find(({ name, record }) => name === login.active && record !== undefined)?.record?.tokens
   const active = context.providers.get(login.active)
   const endSessionUrl = active && await endSessionUrlOf(context, reply, active, tokens?.idToken, returnTo)

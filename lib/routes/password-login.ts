@@ -71,7 +71,8 @@ async function login (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
   username: string, password: string
 ): Promise<void> {
-  const { throttle } = context
+  const { throttle, clock } = context
+  const begunAt = clock.now()
   const session = sessionOf(request)
   checkSessionCookie(context, request)
   const known = context.sessionCookie.namesOf(request.cookies, session).length > 0 ? session.sessionId : undefined
@@ -101,7 +102,8 @@ async function login (
   }
   const scope = [...provider.config.scope]
   const tokens = await checkIdToken(provider, granted, { scope })
-  await commitLogin(context, request, reply, provider, { ...tokens, ...await identify(provider, tokens, scope) })
+  const identity = await identify(provider, tokens, scope)
+  await commitLogin(context, request, reply, provider, { ...tokens, ...identity, begunAt })
 }
 
 // Errors about the client's registration or request, or about the server (RFC 6749, section 5.2; RFC 8707).

@@ -55,6 +55,14 @@ export function redirectUriOf ({ config }: PluginContext, { config: provider }: 
   return uri
 }
 
+/** Where a provider posts its logout tokens; undefined where there are no routes. @param base the app's public URL */
+export function backchannelLogoutUriOf (
+  { config }: PluginContext, { name }: ProviderClient, { origin, pathname }: URL
+): string | undefined {
+  if (config.routes === false) return undefined
+  return origin + joinPaths(pathname, config.mount, config.routes.backchannelLogout.replace(':provider', name))
+}
+
 // A path is written in two ways: percent-encoded, as in a URL (redirect URIs and links), and as Fastify's router takes
 // it (routes), decoded and with `:` and `*` for what varies.
 

@@ -23,7 +23,7 @@ export function sendHtml (
 }
 
 /** What the log calls a failure of the plugin's routes. */
-export type FailureEvent = Extract<LogEvent, 'login_failed' | 'logout_failed'>
+export type FailureEvent = Extract<LogEvent, 'login_failed' | 'logout_failed' | 'backchannel_logout_failed'>
 
 /** Sends one of the pages, the app's own where it has one. */
 export function sendPage<Name extends keyof Pages> (
@@ -33,31 +33,49 @@ export function sendPage<Name extends keyof Pages> (
   return sendHtml(reply, page(data), page === defaultPages[name] ? { formAction } : null)
 }
 
+/** What failed, the provider that the request was for, and where its login was to lead. */
+interface FailureContext {
+  event: FailureEvent
+  provider?: string | undefined
+  returnTo?: string | undefined
+}
+
 /**
- * Answers a failure of one of the plugin's routes: a page with a way on for a browser, JSON for other clients; the log
- * names the cause.
- * @param about what failed, the provider that the request was for, and where its login was to lead
+ * Logs a failure of one of the plugin's routes, and tells `onError` of an error of the plugin's own, which may send the
+ * reply.
+ * @returns the status for the reply
  */
-export async function sendError (
-  context: PluginContext, request: FastifyRequest, reply: FastifyReply, error: unknown,
-  about: { event: FailureEvent, provider?: string | undefined, returnTo?: string | undefined }
-): Promise<FastifyReply> {
+export async function reportFailure (
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply, error: unknown, about: FailureContext
+): Promise<number> {
   const failure = error as Partial<OAuthError>
-  const isOwn = error instanceof OAuthError
   const given = Number(failure.statusCode)
   const statusCode = given >= 400 && given < 600 ? given : 500
-  const code = typeof failure.code === 'string' ? failure.code : 'INTERNAL'
-  const { provider = about.provider, reason, oauthError, oauthErrorDescription } = failure
+  const { provider = about.provider } = failure
   const details = { event: about.event, ...(provider !== undefined && { provider }) }
   const level = statusCode >= 500 ? 'error' : 'warn'
-  if (isOwn) {
+  if (error instanceof OAuthError) {
     logOf(request)[level]({ ...details, err: errorForLog(error) }, error.message)
     await awaitHook(reply, () => context.config.onError?.(request, reply, error))
-    if (reply.sent) return reply
   } else {
     logOf(request)[level]({ ...details, err: failure as Error }, 'a route of fastify-oauth-session failed')
   }
+  return statusCode
+}
 
+/**
+ * Answers a failure of one of the plugin's routes: a page with a way on for a browser, JSON for other clients; the log
+ * names the cause.
+ */
+export async function sendError (
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply, error: unknown, about: FailureContext
+): Promise<FastifyReply> {
+  const statusCode = await reportFailure(context, request, reply, error, about)
+  if (reply.sent) return reply
+  const failure = error as Partial<OAuthError>
+  const isOwn = error instanceof OAuthError
+  const code = typeof failure.code === 'string' ? failure.code : 'INTERNAL'
+  const { provider = about.provider, reason, oauthError, oauthErrorDescription } = failure
   reply.code(statusCode)
   for (const [name, value] of Object.entries(failure.headers ?? {})) reply.header(name, value)
   if (wantsHtml(request)) {

@@ -9,6 +9,11 @@ export function isInteractive ({ config }: ProviderClient): boolean {
   return INTERACTIVE.includes(config.grantType)
 }
 
+/** Whether its logout tokens can be validated, and may end a login. */
+export function hasBackchannelLogout (provider: ProviderClient): boolean {
+  return provider.hasIdTokens && isInteractive(provider)
+}
+
 /**
  * The provider that a visitor's URL names, where users log in with it. The error does not name the others.
  * @throws FST_OAUTH_UNKNOWN_PROVIDER

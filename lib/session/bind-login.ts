@@ -20,6 +20,8 @@ import {
 /** What a login brought, before it is bound to a session. */
 export interface Login extends Identity {
   tokens: TokenSet
+  /** Epoch seconds, with fractions, at which the login began. */
+  begunAt: number
   scopeChange?: ScopeChange | undefined
   /** The key that the tokens are bound to. */
   dpopKey?: DpopKey | undefined
@@ -79,14 +81,14 @@ export function createAccount (
 /**
  * Stores the tokens of an account that is in the request's session, adds it to its user's logins, and awaits the app's
  * hooks.
- * @throws FST_OAUTH_STORE_UNAVAILABLE, FST_OAUTH_LOGIN_ENDED where `logoutUser` has ended it already, and what
- *   `onTokens` and `onLogin` throw
+ * @throws FST_OAUTH_STORE_UNAVAILABLE, FST_OAUTH_LOGIN_ENDED where `logoutUser` or the provider has ended it already,
+ *   and what `onTokens` and `onLogin` throw
  */
 export async function storeAccount (
   context: SessionContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
-  { tokens, user, claims, identity, scopeChange, dpopKey }: Login, { recordId, providerIdentity }: Account
+  { tokens, user, claims, identity, scopeChange, dpopKey, begunAt }: Login, { recordId, providerIdentity }: Account
 ): Promise<void> {
-  const { config, sessionLogins, onTokensHook, userLogins, records, clock } = context
+  const { config, sessionLogins, onTokensHook, userLogins, providerLogouts, records, clock } = context
   const session = sessionOf(request)
   const login = sessionLogins.of(session)
   const ttl = ttlOf(session)
@@ -106,7 +108,9 @@ export async function storeAccount (
     userLogins.add({ recordId, providerIdentity, user, claims }, session, ttl, login && loginIdOf(login))
   ])
   for (const outcome of written) if (outcome.status === 'rejected') throw outcome.reason
-  if (records.isDeleted(recordId)) throw loginEnded(provider)
+  // A logout that did not find the login yet has left a mark before it looked.
+  const hasEnded = await providerLogouts.hasEnded(providerIdentity, claims, begunAt)
+  if (hasEnded || records.isDeleted(recordId)) throw loginEnded(provider)
   await onTokensHook.announce(recordId, tokens, {
     provider: provider.name,
     user,

@@ -12,6 +12,7 @@ import type { EndedSessions } from './ended-sessions.ts'
 import { type HostSessionStore, sessionRegistration, type StoredSession } from './fastify-session.ts'
 import type { LoginRecords } from './login-records.ts'
 import type { SessionCookie } from './session-cookie.ts'
+import type { ProviderLogouts } from './provider-logouts.ts'
 import type { UserLogins } from './user-logins.ts'
 
 /** What a registration of the plugin needs for what it keeps in sessions; made once. */
@@ -27,6 +28,7 @@ export interface SessionContext {
   readonly sessionCookie: SessionCookie
   readonly loginRecords: LoginRecords
   readonly userLogins: UserLogins
+  readonly providerLogouts: ProviderLogouts
   readonly sessionStore: HostSessionStore
   readonly refresher: Refresher
   readonly onTokensHook: OnTokensHook

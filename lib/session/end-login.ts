@@ -1,8 +1,11 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { TokenSet } from '../oauth/token-set.ts'
+import type { AnyRequest, LogoutEvent, LogoutReason } from '../options.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { NOT_REVOKED, revokeSets } from '../providers/revocation.ts'
 import { isRecordOf, setsToRevoke, type TokenRecord } from '../tokens/record.ts'
-import { type Account, loginIdOf, type SessionLogin, withDetails } from './accounts.ts'
+import { type Account, detailsOf, loginIdOf, type SessionLogin, withDetails } from './accounts.ts'
+import { awaitHook } from './await-hook.ts'
 import { membersOfOthers, type SessionContext } from './context.ts'
 import { LATE_SAVE_TTL } from './ended-sessions.ts'
 import type { LoginState } from './login-records.ts'
@@ -111,6 +114,15 @@ export function revokeTokens (
 const AT_ONCE = 32
 const ROUNDS = 5
 
+/** Why logins are ended from outside, and what follows. */
+export interface Ending {
+  reason: Exclude<LogoutReason, 'logout'>
+  /** For the `onLogout` hook, which is not called without it. */
+  request?: AnyRequest | undefined
+  /** Called with what the hook throws; where absent, that is thrown once all logins have ended. */
+  onHookError?: (error: unknown) => void
+}
+
 /**
  * Ends logins at one provider, on every process: tokens deleted and revoked, sessions destroyed.
  * @param query which logins are meant: a user's, or those of a session at the provider
@@ -118,20 +130,26 @@ const ROUNDS = 5
  * @throws FST_OAUTH_STORE_UNAVAILABLE where not all of them could be ended; the others are
  */
 export async function endUserLogins (
-  context: SessionContext, { config: { identity } }: ProviderClient, query: LoginQuery
+  context: SessionContext, provider: ProviderClient, query: LoginQuery | readonly LoginQuery[],
+  { onHookError, ...ending }: Ending = { reason: 'logoutUser' }
 ): Promise<number> {
   const { userLogins } = context
+  const { identity } = provider.config
   const tried = new Set<string>()
   const ended = new Set<string>()
+  const queries = [query].flat() as LoginQuery[]
   let failure: unknown
+  let hookError: unknown
+  const noteHookError = onHookError ?? ((error: unknown) => { hookError ??= error })
   // A login that has been given another session id by then, or that comes in meanwhile, is found in the next round.
   for (let round = 0; round < ROUNDS; round++) {
-    const found = await userLogins.find(identity, query)
+    const found = (await Promise.all(queries.map(query => userLogins.find(identity, query)))).flat()
     const logins = found.filter(({ recordId, sessionId }) => !tried.has(recordId + sessionId))
     if (logins.length === 0) break
     for (let start = 0; start < logins.length; start += AT_ONCE) {
       const together = logins.slice(start, start + AT_ONCE)
-      const outcomes = await Promise.allSettled(together.map(login => endUserLogin(context, identity, login)))
+      const outcomes = await Promise.allSettled(
+        together.map(login => endUserLogin(context, provider, login, { ...ending, onHookError: noteHookError })))
       const over = together.filter((_login, index) => outcomes[index]!.status === 'fulfilled')
       for (const { recordId, sessionId } of together) tried.add(recordId + sessionId)
       for (const { recordId } of over) ended.add(recordId)
@@ -140,21 +158,52 @@ export async function endUserLogins (
     }
   }
   if (failure !== undefined) throw failure
+  if (hookError !== undefined) throw hookError
   return ended.size
 }
 
 async function endUserLogin (
-  context: SessionContext, identity: string, { recordId, login, sessionId }: UserLogin
+  context: SessionContext, provider: ProviderClient, { recordId, login, sessionId, names }: UserLogin,
+  { reason, request, onHookError }: Ending & Required<Pick<Ending, 'onHookError'>>
 ): Promise<void> {
+  const { identity, revokesAtBackchannelLogout = false } = provider.config
   const revoke = (record: TokenRecord | undefined) => {
-    if (record !== undefined) void revokeAccount(context, { name: record.provider, record })
+    if (record === undefined) return
+    // The provider knows of its own logout, and which tokens go on after it (Back-Channel Logout 1.0, section 2.7).
+    if (reason === 'backchannel' && isRecordOf(record, { identity }) && !revokesAtBackchannelLogout) return
+    void revokeAccount(context, { name: record.provider, record })
   }
   const { state } = await context.loginRecords.end(login)
   const revokeOurs = (removed: TokenRecord | undefined) => { if (isRecordOf(removed, { identity })) revoke(removed) }
-  revokeOurs(await context.records.remove(recordId, revokeOurs))
+  const removed = await context.records.remove(recordId, revokeOurs)
+  revokeOurs(removed)
   // What was added to the login, or what it was added to, ends with it.
-  for (const [, account] of accountsOf(context, state)) revoke(await forgetAccount(context, account, revoke))
+  const accounts = accountsOf(context, state)
+  for (const [, account] of accounts) revoke(await forgetAccount(context, account, revoke))
   for (const place of new Set([sessionId, state?.sessionId ?? sessionId])) await endSession(context, place)
+  if (request === undefined) return
+  const ofOne = {
+    provider: removed?.provider ?? provider.name,
+    // Where a failed try has deleted the record before, the id is what is left.
+    user: removed?.user ?? (names.user === undefined ? null : { id: names.user, raw: {} })
+  }
+  const ofAll = accounts.map(([provider, account]) => ({ provider, user: detailsOf(account).user }))
+  await announceLogout(context, login, request as FastifyRequest, undefined, reason, ofAll.length > 0 ? ofAll : [ofOne])
+    .catch(onHookError)
+}
+
+/**
+ * Calls the `onLogout` hook for each account of a login that has ended: once, whichever of several logouts at the same
+ * moment comes first, on any process.
+ * @param id of the login
+ * @throws what the hook throws
+ */
+export async function announceLogout (
+  { config: { onLogout }, loginRecords }: SessionContext, id: string, request: FastifyRequest,
+  reply: FastifyReply | undefined, reason: LogoutReason, accounts: readonly Pick<LogoutEvent, 'provider' | 'user'>[]
+): Promise<void> {
+  if (onLogout === undefined || !await loginRecords.claimNotice(id)) return
+  for (const account of accounts) await awaitHook(reply, () => onLogout(request, reply, { ...account, reason }))
 }
 
 /**

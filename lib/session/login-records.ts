@@ -117,16 +117,30 @@ export class LoginRecords {
   async end (id: string, inSession?: string): Promise<{ ended: boolean, state?: LoginState }> {
     for (let tries = 0; tries < TRIES; tries++) {
       // Most logins have no record: the first try writes one without looking.
-      const state = tries === 0 ? undefined : await this.get(id)
-      if (state === 'ended') return { ended: true }
+      const stored = tries === 0 ? undefined : await this.#store.get(recordId(id))
+      const state = stateOf(stored)
+      const outcome = { ended: true, ...(state !== undefined && { state }) }
+      if (stored?.ended === true) return outcome
       if (inSession !== undefined && state !== undefined && state.sessionId !== inSession) return { ended: false }
-      const version = state?.version ?? 0
-      if (await this.#write(id, { version: version + 1, ended: true }, ENDED_TTL)) {
-        return { ended: true, ...(state !== undefined && { state }) }
-      }
+      // With what belonged to it: where the rest of a logout fails, the next one finds it.
+      const record = { ...stored, version: (stored?.version ?? 0) + 1, ended: true }
+      if (await this.#write(id, record, ENDED_TTL)) return outcome
     }
-    const message = 'the login could not be ended; try again in a moment'
-    throw new StoreUnavailableError(message, { reason: 'accounts', retryAfter: 1 })
+    throw busy('the login could not be ended')
+  }
+
+  /**
+   * Whether the caller is the one who tells the app that a login has ended: the first who asks, of all processes.
+   * @throws FST_OAUTH_STORE_UNAVAILABLE
+   */
+  async claimNotice (id: string): Promise<boolean> {
+    for (let tries = 0; tries < TRIES; tries++) {
+      const stored = await this.#store.get(recordId(id))
+      if (stored?.told === true) return false
+      const record = { ...stored, version: (stored?.version ?? 0) + 1, ended: true, told: true }
+      if (await this.#write(id, record, ENDED_TTL)) return true
+    }
+    throw busy('the end of a login could not be noted')
   }
 
   /** Notes that this process has ended a login, with all that belonged to it. */
@@ -169,9 +183,16 @@ export function isUnused ({ unusedSince }: LoginState, now: number): boolean {
 
 const recordId = (id: string) => `accounts:${id}`
 
+const busy = (what: string) =>
+  new StoreUnavailableError(`${what}; try again in a moment`, { reason: 'accounts', retryAfter: 1 })
+
 function decode (stored: StoredRecord | undefined): LoginState | 'ended' | undefined {
-  if (stored === undefined) return undefined
-  if (stored.ended === true) return 'ended'
+  return stored?.ended === true ? 'ended' : stateOf(stored)
+}
+
+/** What belongs to a login, or belonged to it until it ended; undefined where its accounts had never changed. */
+function stateOf (stored: StoredRecord | undefined): LoginState | undefined {
+  if (stored?.accounts === undefined) return undefined
   const { accounts, active, ...state } = stored as unknown as LoginState & SessionLogin
   return { ...state, login: { accounts, active } }
 }
@@ -180,7 +201,7 @@ function decode (stored: StoredRecord | undefined): LoginState | 'ended' | undef
 export function isLoginRecord (
   { ended, sessionId, revision, unusedSince, active, accounts, formerSessions, siblings }: StoredRecord
 ): boolean {
-  if (ended === true) return true
+  if (ended === true && accounts === undefined) return true
   const isText = (value: unknown) => typeof value === 'string'
   return isText(sessionId) && Number.isFinite(revision) &&
     (unusedSince === undefined || Number.isFinite(unusedSince)) &&

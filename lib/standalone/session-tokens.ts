@@ -33,6 +33,8 @@ export interface SessionBasis {
   log: Logger
   /** Of the web sessions, where there are any: a set with the id of a record there is refreshed there. */
   shared?: RecordKeeper
+  /** Ends the web sessions that a logout token names, where there are any. */
+  endLogins?: (logoutToken: string, request?: object) => Promise<number>
 }
 
 interface SessionTokensOptions {

@@ -2,6 +2,9 @@ import { OAuthError } from '../errors.ts'
 
 /** What a log line is about; docs/logging.md says when each is written. A name is never given another meaning. */
 export type LogEvent =
+  | 'backchannel_logout'
+  | 'backchannel_logout_announced'
+  | 'backchannel_logout_failed'
   | 'callback_repeated'
   | 'guard_refresh_failed'
   | 'id_token_refused'
@@ -47,6 +50,8 @@ export interface LogDetails {
   kind?: string
   /** How many logins were lost. */
   lost?: number
+  /** How many logins were ended. */
+  ended?: number
   /** Characters of a path that is not followed, and how many it may have. */
   length?: number
   limit?: number

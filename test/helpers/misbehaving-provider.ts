@@ -339,6 +339,19 @@ export class MisbehavingProvider {
     return this.wrong.idToken?.(jwt) ?? jwt
   }
 
+  /** A logout token with these claims over the usual ones, signed as `wrong` says. */
+  logoutToken (claims: Record<string, unknown>): string {
+    const now = seconds()
+    return this.signJwt(override({
+      iss: this.issuer,
+      aud: this.clientId,
+      iat: now,
+      exp: now + 120,
+      jti: randomUUID(),
+      events: { 'http://schemas.openid.net/event/backchannel-logout': {} }
+    }, claims))
+  }
+
   /** A JWT, signed as `wrong` says; a text goes into it as it is. */
   signJwt (claims: Record<string, unknown> | string): string {
     const { signedBy = this.keys.at(-1)!, header: changes } = this.wrong

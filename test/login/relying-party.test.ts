@@ -1,9 +1,11 @@
 import t, { type Test } from 'tap'
+import { Browser } from '../helpers/browser.ts'
 import { asJson, assertLoggedOut, codeOf, loginApp, type LoginApp, type LoginAppOptions } from '../helpers/login-app.ts'
+import { postLogoutToken } from '../helpers/logout-token.ts'
 import { createKey, type Misbehaviour, type MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 
 // The modules of the OpenID Foundation's relying-party test plans, by name, each as a whole login (refresh, logout) at
-// a provider that does what the module's does. Back-channel logout is not among them.
+// a provider that does what the module's does.
 
 type Wrong = Misbehaviour | ((provider: MisbehavingProvider) => Misbehaviour)
 type Module = (t: Test) => Promise<unknown>
@@ -64,6 +66,31 @@ const comesBack = (change: (query: URLSearchParams) => void, status: number): Mo
     t.equal((await browser.get(`${url}/logout/callback?${query}`, { redirect: 'manual' })).status, status)
     await assertLoggedOut(t, app)
   })
+
+const EVENT = 'http://schemas.openid.net/event/backchannel-logout'
+
+/**
+ * A logout of the app in one of two browsers that share a session at the provider, which sends a logout token before it
+ * sends the browser back. Where that is wrong, the other browser stays logged in.
+ */
+const backchannel = (wrong: Misbehaviour, claims: Record<string, unknown>, reason?: string): Module => async (t) => {
+  const sid = 'of both'
+  const endSession = withEndSession as (provider: MisbehavingProvider) => Misbehaviour
+  const app = await start(t, provider => ({ ...endSession(provider), claims: { sid } }))
+  const { browser, url, provider, errors, userOf } = app
+  const other = new Browser()
+  for (const one of [browser, other]) t.strictSame((await one.login(`${url}/login/acme`)).json(), { user: 'alice' })
+  const { location } = await browser.post(`${url}/logout`, { redirect: 'manual' })
+  provider.wrong = wrong
+  const answer = await postLogoutToken(url, provider.logoutToken({ sub: 'alice', sid, ...claims }))
+  t.equal(answer.status, reason === undefined ? 200 : 400)
+  t.equal(answer.headers.get('cache-control'), 'no-store')
+  t.match(errors, reason === undefined ? [] : [{ code: 'FST_OAUTH_INVALID_LOGOUT_TOKEN', reason }])
+  const query = new URLSearchParams({ state: new URL(location!).searchParams.get('state')! })
+  t.equal((await browser.get(`${url}/logout/callback?${query}`, { redirect: 'manual' })).status, 302)
+  t.equal(await userOf(browser), null)
+  t.equal(await userOf(other), reason === undefined ? null : 'alice')
+}
 
 const modules: Record<string, Module> = {
   'oidcc-client-test': passes(),
@@ -195,6 +222,18 @@ const modules: Record<string, Module> = {
   // to lead.
   'oidcc-client-test-rp-init-logout-no-state': comesBack((query) => query.delete('state'), 302),
   'oidcc-client-test-rp-init-logout-other-state': comesBack((query) => query.set('state', 's'.repeat(43)), 400),
+
+  'oidcc-client-test-rp-backchannel-rpinitlogout': backchannel({}, {}),
+  'oidcc-client-test-rp-backchannel-rpinitlogout-alg-none': backchannel({ signedBy: 'none' }, {}, 'alg'),
+  'oidcc-client-test-rp-backchannel-rpinitlogout-no-event': backchannel({}, { events: undefined }, 'events'),
+  'oidcc-client-test-rp-backchannel-rpinitlogout-with-nonce': backchannel({}, { nonce: 'n'.repeat(43) }, 'nonce'),
+  'oidcc-client-test-rp-backchannel-rpinitlogout-wrong-alg':
+    backchannel({ signedBy: createKey('ES256') }, {}, 'alg'),
+  'oidcc-client-test-rp-backchannel-rpinitlogout-wrong-aud': backchannel({}, { aud: 'another-client' }, 'aud'),
+  'oidcc-client-test-rp-backchannel-rpinitlogout-wrong-event':
+    backchannel({}, { events: { [`${EVENT}-wrong`]: {} } }, 'events'),
+  'oidcc-client-test-rp-backchannel-rpinitlogout-wrong-iss':
+    backchannel({}, { iss: 'https://issuer.example' }, 'iss')
 }
 
 for (const [name, module] of Object.entries(modules)) t.test(name, module)

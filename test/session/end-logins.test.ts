@@ -116,6 +116,8 @@ t.test('a logout asks for each thing once', async (t) => {
   const login = await during(async () => await browser.login(`${url}/login/acme`))
   t.strictSame(login, [
     'set login', 'consume login', 'set tokens', 'addMember logins', 'addMember logins',
+    // Whether the provider has ended the user or the session meanwhile.
+    'get ended', 'get ended',
     'get dead', 'get dead'
   ])
   t.strictSame(await during(async () => await browser.get(url)), [])

@@ -1,0 +1,88 @@
+import type { JWTPayload } from 'jose'
+import { InvalidLogoutTokenError, OAuthError, type OAuthErrorReason } from '../errors.ts'
+import type { IdTokenExpectation } from './id-token.ts'
+import { acceptableAlgorithms, verifyJwt } from './jwt.ts'
+import { CLOCK_TOLERANCE, describeRefusal, reasonOf } from './jwt-refusal.ts'
+
+/** The claims of a validated logout token (OpenID Connect Back-Channel Logout 1.0, section 2.4). */
+export interface LogoutTokenClaims extends JWTPayload {
+  iss: string
+  /** Of `sub` and `sid` there is at least one. */
+  sub?: string
+  sid?: string
+  jti: string
+  iat: number
+  exp: number
+}
+
+/** What a logout token is checked against. */
+export type LogoutTokenExpectation = Pick<
+  IdTokenExpectation,
+  'provider' | 'issuer' | 'acceptIssuer' | 'clientId' | 'keys' | 'now' | 'clockTolerance' | 'algorithms'
+>
+
+const EVENT = 'http://schemas.openid.net/event/backchannel-logout'
+/** Seconds for which a logout token may be carried out, whatever its `exp`; providers give it two minutes. */
+const MAX_AGE = 300
+/** Characters of a `jti`, a `sub` or a `sid`. */
+const MAX_LENGTH = 2_048
+
+/**
+ * Validates a logout token (OpenID Connect Back-Channel Logout 1.0, section 2.6), save for whether its `jti` has been
+ * used before.
+ * @throws FST_OAUTH_INVALID_LOGOUT_TOKEN, its `reason` naming the check that failed; FST_OAUTH_PROVIDER_UNAVAILABLE
+ */
+export async function validateLogoutToken (
+  logoutToken: string, expected: LogoutTokenExpectation
+): Promise<LogoutTokenClaims> {
+  const { provider, issuer, acceptIssuer, clientId, keys, now, clockTolerance = CLOCK_TOLERANCE } = expected
+  const refuse = (reason: OAuthErrorReason, what: string, cause?: unknown) =>
+    new InvalidLogoutTokenError(`a logout token of provider "${provider}" is refused: ${what}`, {
+      provider, reason, cause
+    })
+  const { payload: claims, protectedHeader: { typ, kid } } = await verifyJwt(logoutToken, keys, {
+    ...(acceptIssuer === undefined && { issuer: [issuer].flat() }),
+    audience: clientId,
+    algorithms: acceptableAlgorithms(expected.algorithms),
+    requiredClaims: ['iss', 'aud', 'iat', 'exp', 'jti', 'events'],
+    maxTokenAge: MAX_AGE,
+    clockTolerance,
+    currentDate: new Date(now * 1000)
+  }).catch((cause: unknown) => {
+    // A key set that could not be fetched says nothing of the token.
+    if (cause instanceof OAuthError) throw cause
+    throw refuse(reasonOf(cause), describeRefusal(cause, expected), cause)
+  })
+  // No JWT of another kind passes for a logout token (section 2.4; RFC 8725, section 3.11). `JWT` names no kind.
+  if (typ !== undefined && !/^(?:application\/)?(?:logout\+jwt|jwt)$/i.test(String(typ))) {
+    throw refuse('typ', 'it is of another type')
+  }
+  if (acceptIssuer !== undefined && !acceptIssuer(String(claims.iss), claims, keys.entry(kid) ?? {})) {
+    throw refuse('iss', 'it is from another issuer')
+  }
+  if (!isObject(claims.events) || !Object.hasOwn(claims.events, EVENT) || !isObject(claims.events[EVENT])) {
+    throw refuse('events', 'its events are not that of a back-channel logout')
+  }
+  // Section 2.4: so that it cannot pass for an ID token.
+  if (claims.nonce !== undefined) throw refuse('nonce', 'it has a nonce')
+  for (const name of ['jti', 'sub', 'sid'] as const) {
+    const value = claims[name]
+    const isMissing = value === undefined && name !== 'jti'
+    if (!isMissing && (typeof value !== 'string' || value === '' || value.length > MAX_LENGTH)) {
+      throw refuse(name, `its ${name} is no text, or a very long one`)
+    }
+  }
+  if (claims.sub === undefined && claims.sid === undefined) throw refuse('sub', 'it names neither a user nor a session')
+  return claims as LogoutTokenClaims
+}
+
+/** Seconds after which a logout token is refused for its age, on any process. */
+export function lifeOf (
+  { iat, exp }: LogoutTokenClaims, { now, clockTolerance = CLOCK_TOLERANCE }: { now: number, clockTolerance?: number }
+): number {
+  // Once for the clock of the provider, once for those of other processes.
+  return Math.max(1, Math.ceil(Math.min(exp, iat + MAX_AGE) - now + 2 * clockTolerance))
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
