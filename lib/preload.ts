@@ -21,6 +21,7 @@ export async function preload ({ config, providers }: PluginContext, isClosed: (
     isNeeded(({ config }) => config.pushedAuthorizationRequests === true) &&
       (() => import('./providers/pushed-authorization.ts')),
     isNeeded(({ config }) => isSecuredMode(config.responseMode)) && (() => import('./oauth/signed-response.ts')),
+    isNeeded(({ config }) => config.requestObjects === true) && (() => import('./providers/signed-request.ts')),
     isNeeded(({ config }) => config.dpop === true) && (() => import('./providers/dpop.ts')),
     isNeeded(({ config }) => config.dpop === true) && (() => import('./oauth/dpop-proof.ts')),
     isNeeded(({ hasIdTokens }) => hasIdTokens) && (() => import('./oauth/logout-token.ts')),

@@ -151,6 +151,17 @@ export const responseType: OptionCheck<'code' | 'code id_token'> = (check, path,
   }
 }
 
+export const requestObjects: OptionCheck<boolean> = (check, path, value, options) => {
+  boolean(check, path, value, options)
+  if (value !== true) return
+  const { clientKeys, issuer } = options
+  const keys = parseClientKeys(clientKeys)
+  // What is wrong with a key that cannot be read is reported for that one.
+  const isUnread = clientKeys !== undefined && keys.length === 0
+  if (!isUnread && signingKeyOf(keys) === undefined) check.add(path, 'needs a key to sign with; write `clientKeys`')
+  if (issuer === undefined) check.add(path, 'needs `issuer`: each request object names it as its audience')
+}
+
 // A bound token is in the Authorization header (RFC 9449, section 7.1), and only a token request binds one.
 export const dpop: OptionCheck<boolean> = (check, path, value, options) => {
   boolean(check, path, value, options)

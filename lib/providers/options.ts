@@ -249,6 +249,11 @@ export interface ProviderOptions {
    * where the provider's metadata requires it; false never does.
    */
   pushedAuthorizationRequests?: boolean
+  /**
+   * Sends authorization requests as signed JWTs (RFC 9101), by the first key of `clientKeys` that signs. Default where
+   * the provider's metadata requires it; false never does.
+   */
+  requestObjects?: boolean
   /** Further parameters of the authorization request (`prompt`, `access_type`, repeated `resource`, …). */
   authorizationParams?: RequestParameters
   /** Further parameters of the code exchange. */
@@ -367,6 +372,7 @@ export const PROVIDER_OPTIONS = {
   scope: { check: is.scope },
   scopeSeparator: { check: is.text, default: ' ' },
   pushedAuthorizationRequests: { check: is.pushedAuthorizationRequests },
+  requestObjects: { check: is.requestObjects },
   authorizationParams: { check: is.authorizationParams },
   tokenParams: { check: is.tokenParams },
   refreshParams: { check: is.tokenParams },

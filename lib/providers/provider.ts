@@ -155,8 +155,8 @@ export class ProviderClient {
   }
 
   /**
-   * Builds the URL that a login starts with. Where the options or the metadata say so, the request is pushed to the
-   * provider first, and the URL names it alone (RFC 9126).
+   * Builds the URL that a login starts with. Where the options or the metadata say so, the request is signed (RFC
+   * 9101), or pushed to the provider first (RFC 9126), or both.
    * @param options.usual the further parameters are those of the provider's options, the same at each login
    */
   async authorizationUrl (
@@ -164,9 +164,10 @@ export class ProviderClient {
   ): Promise<string> {
     const metadata = this.knownMetadata ?? await this.metadata()
     const { authorization_endpoint: written = '' } = metadata
-    if (this.config.pushedAuthorizationRequests ?? metadata.require_pushed_authorization_requests === true) {
-      return await this.#pushedAuthorizationUrl(request)
-    }
+    const { pushedAuthorizationRequests, requestObjects } = this.config
+    const isPushed = pushedAuthorizationRequests ?? metadata.require_pushed_authorization_requests === true
+    const isSigned = requestObjects ?? metadata.require_signed_request_object === true
+    if (isPushed || isSigned) return await this.#referredUrl(request, { isPushed, isSigned })
     const { responseType, redirectUri, scope, codeVerifier, codeChallengeMethod, nonce, responseMode } = request
     const isAlikeOthers = usual && request.dpopJkt === undefined
     const method = codeVerifier !== undefined && codeChallengeMethod
@@ -184,11 +185,21 @@ export class ProviderClient {
     return buildAuthorizationUrl(endpoint, whole)
   }
 
-  async #pushedAuthorizationUrl (request: Omit<AuthorizationRequest, 'clientId'>): Promise<string> {
+  /** The URL whose request is in a request object, or is referred to by a `request_uri`. */
+  async #referredUrl (
+    request: Omit<AuthorizationRequest, 'clientId'>, { isPushed, isSigned }: { isPushed: boolean, isSigned: boolean }
+  ): Promise<string> {
     const { authorization_endpoint: written = '' } = await this.metadata()
     const endpoint = await this.#authorizationEndpoint(written)
+    let params = authorizationParameters(this.#withClient(request))
+    if (isSigned) {
+      const { queryOf, signedRequest } = await import('./signed-request.ts')
+      const signed = await signedRequest(this, params)
+      if (!isPushed) return setQuery(endpoint, queryOf(signed, params))
+      params = signed
+    }
     const { pushAuthorizationRequest } = await import('./pushed-authorization.ts')
-    const requestUri = await pushAuthorizationRequest(this, authorizationParameters(this.#withClient(request)))
+    const requestUri = await pushAuthorizationRequest(this, params)
     return setQuery(endpoint, new URLSearchParams({ client_id: this.config.clientId, request_uri: requestUri }))
   }
 

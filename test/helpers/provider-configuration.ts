@@ -112,6 +112,7 @@ export function providerConfiguration (instance: Instance, options: ProviderOpti
       jwtResponseModes: { enabled: features.jwtResponseModes ?? false },
       encryption: { enabled: features.encryption ?? false },
       jwtUserinfo: { enabled: features.jwtUserinfo ?? false },
+      requestObjects: { enabled: features.requestObjects ?? false },
       resourceIndicators: {
         enabled: Object.keys(resourceServers).length > 0,
         getResourceServerInfo: (_ctx: Context, resource: string) => ({

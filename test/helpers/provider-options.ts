@@ -8,7 +8,7 @@ export type Feature = 'revocation' | 'introspection' | 'rpInitiatedLogout' | 'us
   'deviceFlow' | 'pushedAuthorizationRequests' | 'backchannelLogout' | 'dPoP'
 
 /** Of oidc-provider's features, those that are off unless a test needs them. */
-export type ExtraFeature = 'jwtResponseModes' | 'encryption' | 'jwtUserinfo'
+export type ExtraFeature = 'jwtResponseModes' | 'encryption' | 'jwtUserinfo' | 'requestObjects'
 
 export interface ProviderOptions {
   /** Default `'any'`. */
