@@ -103,10 +103,12 @@ export type OAuthErrorReason =
   | 'at_hash' // The hash is missing or does not match the access token.
   | 'c_hash' // The hash is missing or does not match the code.
   | 's_hash' // The hash does not match the state of the login.
-  | 'alg' // The signature algorithm is not allowed.
+  | 'alg' // The algorithm of the signature or of the encryption is not allowed.
   | 'key' // No key of the key set fits, or several do.
   | 'signature' // The signature is wrong.
   | 'malformed' // The text is not a signed JWT.
+  | 'encrypted' // It is encrypted, and no key of `clientKeys` decrypts it.
+  | 'not_encrypted' // It is not encrypted, which `encryptedIdToken` asks for.
   | 'subject_changed' // The ID token of a refresh, or the second one of a login, is for another user.
   // Logout tokens, beside the reasons of ID tokens
   | 'missing_logout_token' // The request has no `logout_token`, or not one, in a form.
@@ -116,7 +118,6 @@ export type OAuthErrorReason =
   | 'sid' // The id of the session at the provider is no text.
   | 'replayed' // The logout token has been carried out already.
   // The profile
-  | 'encrypted' // The userinfo response is encrypted, which is not supported.
   | 'subject_mismatch' // The profile is of another user than the ID token.
   | 'no_subject' // The profile has no user id.
   | 'no_claims' // `fetchProfile` did not return an object.

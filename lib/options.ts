@@ -308,9 +308,9 @@ export function resolveOptions (
   const routes = checkRoutes(options.routes, providers.size, check)
   const encryptionKeys = checkEncryptionKeys(options.encryptionKeys, check)
   if (routes !== false && check.isValid) checkSessionCookie(routes, mount, baseUrl, host, check)
-  for (const { name, responseMode } of baseUrl === undefined ? [] : providers.values()) {
-    const problem = isPostedMode(responseMode) ? postedModeProblem(baseUrl!) : undefined
-    if (problem !== undefined) check.add(`providers.${name}.responseMode`, problem)
+  const problem = baseUrl === undefined || !check.isValid ? undefined : postedModeProblem(baseUrl)
+  for (const { name, responseMode } of problem === undefined ? [] : providers.values()) {
+    if (isPostedMode(responseMode)) check.add(`providers.${name}.responseMode`, problem!)
   }
   const { sameSite, secure } = host.cookie ?? {}
   // With 'auto' it is lax over http.

@@ -27,6 +27,8 @@ export async function preload ({ config, providers }: PluginContext, isClosed: (
     isNeeded(({ hasIdTokens }) => hasIdTokens) && (() => import('./oauth/logout-token.ts')),
     isNeeded(hasBackchannelLogout) && (() => import('./session/backchannel-logout.ts')),
     isNeeded(hasBackchannelLogout) && (() => import('./routes/backchannel-logout.ts')),
+    isNeeded(({ config }) => config.clientKeys.some(({ use }) => use === 'enc')) &&
+      (() => import('./oauth/decrypt.ts')),
     isNeeded(signsAssertions) && (() => import('./oauth/client-assertion.ts')),
     isNeeded(({ config }) => config.fetchProfile !== undefined) && (() => import('./calls/fetch-profile.ts')),
     () => import('./http/content-coding.ts'),

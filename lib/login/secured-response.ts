@@ -9,12 +9,13 @@ import type { ProviderClient } from '../providers/provider.ts'
  * @throws FST_OAUTH_AUTHORIZATION_FAILED where it cannot be read
  */
 export async function claimedParameters (
-  { name: provider }: ProviderClient, params: URLSearchParams
+  provider: ProviderClient, params: URLSearchParams
 ): Promise<URLSearchParams> {
   const response = securedResponseOf(params)
   if (response === undefined) return params
-  const { readUnverified } = await import('../oauth/signed-response.ts')
-  return readUnverified(response, provider)
+  const { readUnverified, responseRefused } = await import('../oauth/signed-response.ts')
+  const { name } = provider
+  return readUnverified(await provider.decrypted(response, responseRefused(name)), name)
 }
 
 /**

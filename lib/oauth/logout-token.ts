@@ -36,10 +36,7 @@ export async function validateLogoutToken (
   logoutToken: string, expected: LogoutTokenExpectation
 ): Promise<LogoutTokenClaims> {
   const { provider, issuer, acceptIssuer, clientId, keys, now, clockTolerance = CLOCK_TOLERANCE } = expected
-  const refuse = (reason: OAuthErrorReason, what: string, cause?: unknown) =>
-    new InvalidLogoutTokenError(`a logout token of provider "${provider}" is refused: ${what}`, {
-      provider, reason, cause
-    })
+  const refuse = logoutTokenRefused(provider)
   const { payload: claims, protectedHeader: { typ, kid } } = await verifyJwt(logoutToken, keys, {
     ...(acceptIssuer === undefined && { issuer: [issuer].flat() }),
     audience: clientId,
@@ -86,3 +83,11 @@ export function lifeOf (
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** Makes the error of a logout token. */
+export function logoutTokenRefused (provider: string) {
+  return (reason: OAuthErrorReason, what: string, cause?: unknown): OAuthError =>
+    new InvalidLogoutTokenError(`a logout token of provider "${provider}" is refused: ${what}`, {
+      provider, reason, cause
+    })
+}

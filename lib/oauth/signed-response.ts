@@ -31,11 +31,14 @@ export async function validateUserinfo (jwt: string, expected: SignedResponseExp
 export async function validateAuthorizationResponse (
   jwt: string, expected: SignedResponseExpectation
 ): Promise<URLSearchParams> {
-  const { provider } = expected
-  return parametersOf(await verifyResponse(jwt, expected, ['iss', 'aud', 'exp'], (reason, what, cause) =>
-    new AuthorizationFailedError(
-      `the signed authorization response of provider "${provider}" is refused: ${what}; start the login again`,
-      { provider, reason, cause })))
+  return parametersOf(await verifyResponse(jwt, expected, ['iss', 'aud', 'exp'], responseRefused(expected.provider)))
+}
+
+/** Makes the error of an authorization response that is a JWT. */
+export function responseRefused (provider: string): Refuse {
+  return (reason, what, cause) => new AuthorizationFailedError(
+    `the signed authorization response of provider "${provider}" is refused: ${what}; start the login again`,
+    { provider, reason, cause })
 }
 
 /**
@@ -46,9 +49,7 @@ export function readUnverified (jwt: string, provider: string): URLSearchParams 
   try {
     return parametersOf(decodeJwt(jwt))
   } catch (cause) {
-    throw new AuthorizationFailedError(
-      `the signed authorization response of provider "${provider}" cannot be read; start the login again`,
-      { provider, reason: 'malformed', cause })
+    throw responseRefused(provider)('malformed', 'it cannot be read', cause)
   }
 }
 

@@ -84,6 +84,12 @@ export const clientKeys: OptionCheck<any> = (check, path, value, options) => {
   }
 }
 
+export const encryptedIdToken: OptionCheck<boolean> = (check, path, value, options) => {
+  boolean(check, path, value, options)
+  if (value !== true || parseClientKeys(options.clientKeys).some(({ use }) => use === 'enc')) return
+  check.add(path, "needs a key to decrypt with; add one to clientKeys, with use 'enc'")
+}
+
 export const clientAssertion: OptionCheck<any> = (check, path, value: ClientAssertionOptions | undefined, options) => {
   if (value === undefined || typeof value === 'function' || check.object(path, value) === undefined) return
   check.known(path, value, ['audience', 'header'])

@@ -232,6 +232,11 @@ export interface ProviderOptions {
    */
   clientKeys?: ClientKeyInput | readonly ClientKeyInput[]
   /**
+   * Refuses ID tokens that are not encrypted for a key of `clientKeys` (OpenID Connect Core, section 3.1.3.7). Those
+   * that are encrypted are decrypted without it. Default false.
+   */
+  encryptedIdToken?: boolean
+  /**
    * Audience and further header of the assertions of `private_key_jwt` and `client_secret_jwt`. A function is called
    * for each assertion; it may also return the whole assertion, signed by a key that is kept elsewhere. `kid`, `x5t`
    * and `x5t#S256` of a key are in the header without it.
@@ -367,6 +372,7 @@ export const PROVIDER_OPTIONS = {
       'client_secret_jwt', 'private_key_jwt', 'tls_client_auth', 'none')
   },
   clientKeys: { check: is.clientKeys },
+  encryptedIdToken: { check: is.encryptedIdToken, default: false },
   clientAssertion: { check: is.clientAssertion },
   redirectUri: { check: is.redirectUri },
   scope: { check: is.scope },

@@ -1,12 +1,13 @@
 import type { JSONWebKeySet } from 'jose'
 import {
-  InvalidOptionsError, InvalidResponseError, type OAuthErrorReason, ProviderUnavailableError
+  InvalidIdTokenError, InvalidOptionsError, InvalidResponseError, type OAuthErrorReason, ProviderUnavailableError
 } from '../errors.ts'
 import type { Transport } from '../http/transport.ts'
 import {
   type AuthorizationRequest, authorizationParameters, buildAuthorizationUrl, prepareAuthorizationUrl
 } from '../oauth/authorization-request.ts'
 import { authorizationOf, boundAuthorizationOf } from '../oauth/bearer-token.ts'
+import { isCompactJwe, isCompactJws } from '../oauth/compact.ts'
 import { createDpopKey, type DpopKey } from '../oauth/dpop-key.ts'
 import type { AuthorizationServerMetadata, Discovery } from '../oauth/discovery.ts'
 import { buildEndSessionUrl, type EndSessionRequest } from '../oauth/end-session.ts'
@@ -36,9 +37,6 @@ type Endpoint =
   | 'jwks_uri'
 
 const ACCEPT_USERINFO = 'application/json, application/jwt;q=0.9'
-/** A signed JWT and an encrypted one (RFC 7515, section 3.1; RFC 7516, section 3.1), told apart by looking. */
-const COMPACT_JWS = /^[\w-]+\.[\w-]+\.[\w-]*$/
-const COMPACT_JWE = /^[\w-]+(?:\.[\w-]*){4}$/
 
 /** Milliseconds after which discovered metadata is fetched anew, in the background. */
 const METADATA_MAX_AGE_MS = 3_600_000
@@ -239,7 +237,30 @@ export class ProviderClient {
     const { end_session_endpoint: named } = await this.metadata()
     if (named === undefined || named === null) return undefined
     const endpoint = await this.endpoint('end_session_endpoint')
-    return buildEndSessionUrl(endpoint.href, { clientId: this.config.clientId, ...request })
+    const idTokenHint = request.idTokenHint && await this.#hintOf(request.idTokenHint)
+    return buildEndSessionUrl(endpoint.href, { clientId: this.config.clientId, ...request, idTokenHint })
+  }
+
+  /** An ID token as the provider takes it back: decrypted (OpenID Connect Core, section 3.1.2.1), or not at all. */
+  async #hintOf (idToken: string): Promise<string | undefined> {
+    return await this.decrypted(idToken, (_reason, message) => new Error(message)).catch(() => undefined)
+  }
+
+  /**
+   * Takes the encryption off a JWT, where there is one (OpenID Connect Core, section 10.2).
+   * @param refuse makes the error for one that cannot be decrypted
+   * @returns the text inside, which has still to be verified
+   */
+  async decrypted (
+    jwt: string, refuse: (reason: OAuthErrorReason, what: string, cause?: unknown) => Error
+  ): Promise<string> {
+    if (!isCompactJwe(jwt)) return jwt
+    const { decryptCompact, DecryptionError } = await import('../oauth/decrypt.ts')
+    try {
+      return await decryptCompact(jwt, this.config.clientKeys)
+    } catch (error) {
+      throw error instanceof DecryptionError ? refuse(error.reason, error.message, error.cause) : error
+    }
   }
 
   /** @throws FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE where its keys cannot be had */
@@ -254,7 +275,7 @@ export class ProviderClient {
     }
   ): Promise<IdTokenClaims> {
     idTokens ??= await import('../oauth/id-token.ts')
-    return await idTokens.validateIdToken(idToken, {
+    return await idTokens.validateIdToken(await this.#signedIdToken(idToken), {
       ...await this.#signedBy('id_token_signing_alg_values_supported'),
       atHashRequired: this.config.grantType === 'implicit',
       ...expected
@@ -263,14 +284,28 @@ export class ProviderClient {
 
   /** @throws FST_OAUTH_INVALID_LOGOUT_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE where its keys cannot be had */
   async validateLogoutToken (logoutToken: string): Promise<LogoutTokenClaims> {
-    const { validateLogoutToken } = await import('../oauth/logout-token.ts')
-    return await validateLogoutToken(logoutToken, await this.#signedBy('id_token_signing_alg_values_supported'))
+    const { logoutTokenRefused, validateLogoutToken } = await import('../oauth/logout-token.ts')
+    // It may be encrypted as ID tokens are (Back-Channel Logout, section 2.4).
+    const jwt = await this.decrypted(logoutToken, logoutTokenRefused(this.name))
+    return await validateLogoutToken(jwt, await this.#signedBy('id_token_signing_alg_values_supported'))
   }
 
   /** All names of the issuer of an ID token. */
   issuerNames (iss: string): readonly string[] {
     const { idTokenIssuer } = this.config
     return Array.isArray(idTokenIssuer) && idTokenIssuer.includes(iss) ? idTokenIssuer : [iss]
+  }
+
+  async #signedIdToken (idToken: string): Promise<string> {
+    const refuse = (reason: OAuthErrorReason, what: string, cause?: unknown) => {
+      const message = `the ID token of provider "${this.name}" is refused: ${what}`
+      return new InvalidIdTokenError(message, { provider: this.name, reason, cause })
+    }
+    // Section 3.1.3.7, step 1: where encryption was agreed on, an ID token without it is to be refused.
+    if (this.config.encryptedIdToken && !isCompactJwe(idToken)) {
+      throw refuse('not_encrypted', 'it is not encrypted, and encryptedIdToken asks for it')
+    }
+    return await this.decrypted(idToken, refuse)
   }
 
   /** What the JWTs that the provider signs for this client are validated with. */
@@ -298,9 +333,10 @@ export class ProviderClient {
    * Mode, section 2.4).
    * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_PROVIDER_UNAVAILABLE where its keys cannot be had
    */
-  async validateResponse (jwt: string): Promise<URLSearchParams> {
+  async validateResponse (response: string): Promise<URLSearchParams> {
+    const { responseRefused, validateAuthorizationResponse } = await import('../oauth/signed-response.ts')
+    const jwt = await this.decrypted(response, responseRefused(this.name))
     const expected = await this.#signedBy('authorization_signing_alg_values_supported')
-    const { validateAuthorizationResponse } = await import('../oauth/signed-response.ts')
     if (this.config.issuer === undefined) return await validateAuthorizationResponse(jwt, expected)
     // The authorization server itself signs it, whoever issues the ID tokens.
     const { issuer } = await this.metadata()
@@ -333,7 +369,8 @@ export class ProviderClient {
   }
 
   /**
-   * Requests the user's claims (OpenID Connect Core, section 5.3). The signature of a signed response is verified.
+   * Requests the user's claims (OpenID Connect Core, section 5.3). A signed response is verified, an encrypted
+   * one decrypted before.
    * @param expectedSubject the `sub` of the ID token; a response about another user is refused
    * @param dpopKey the key that the tokens are bound to
    * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE; `responseStatus` 401 where the token is refused
@@ -353,10 +390,9 @@ export class ProviderClient {
       })
     if (isUnavailable(answer)) throw this.http.unavailable(answer, [tokens.accessToken])
     if (answer.status < 200 || answer.status > 299) throw invalid(`is a ${answer.status}`, 'status')
-    const text = answer.text.trim()
-    if (COMPACT_JWE.test(text)) throw invalid('is encrypted, which is not supported; have it signed alone', 'encrypted')
+    const text = await this.decrypted(answer.text.trim(), (reason, what) => invalid(`is refused: ${what}`, reason))
     const plain = text.startsWith('{') ? parseMembers(text) : undefined
-    const claims = COMPACT_JWS.test(text) ? await this.#signedUserinfo(text) : plain
+    const claims = isCompactJws(text) ? await this.#signedUserinfo(text) : plain
     if (claims === undefined) throw invalid('is no JSON object', 'unreadable_response')
     if (expectedSubject !== undefined && identifierText(claims.sub) !== expectedSubject) {
       throw invalid('speaks of another user than the login', 'subject_mismatch')

@@ -122,7 +122,7 @@ const refusals: Record<string, [wrong: Wrong, reason: string]> = {
     { header: { crit: ['urn:example:x'], 'urn:example:x': true } },
     'malformed'
   ],
-  'that is encrypted': [{ idToken: () => 'eyJhbGciOiJSU0EtT0FFUCIsImVuYyI6IkEyNTZHQ00ifQ.a.b.c.d' }, 'malformed'],
+  'that is encrypted': [{ idToken: () => 'eyJhbGciOiJSU0EtT0FFUCIsImVuYyI6IkEyNTZHQ00ifQ.a.b.c.d' }, 'encrypted'],
   'that is no JWT': [{ idToken: () => 'not a token' }, 'malformed'],
   'that is an empty list of claims': [{ idToken: jwt => jwt.replace(/\.[^.]*\./, '.e30.') }, 'signature']
 }

@@ -135,19 +135,19 @@ for (const [name, change, reason] of [
   })
 }
 
-for (const [name, response] of Object.entries({
-  'no JWT': 'zz',
-  'an encrypted JWT that nothing can decrypt': 'a.b.c.d.e',
-  'a JWT whose payload is a list': `e30.${Buffer.from('[]').toString('base64url')}.zz`,
-  'a JWT of 8 KB that says nothing': `e30.${'e30'.repeat(2700)}.zz`
-})) {
+for (const [name, response, reason] of [
+  ['no JWT', 'zz', 'malformed'],
+  ['an encrypted JWT that nothing can decrypt', 'a.b.c.d.e', 'encrypted'],
+  ['a JWT whose payload is a list', `e30.${Buffer.from('[]').toString('base64url')}.zz`, 'malformed'],
+  ['a JWT of 8 KB that says nothing', `e30.${'e30'.repeat(2700)}.zz`, 'malformed']
+] as const) {
   t.test(`JARM: ${name} is a 400, not a 500`, async t => {
     const app = await start(t)
     const callback = withQuery(await callbackUrl(app.browser, `${app.url}/login/acme`), query => {
       query.set('response', response)
     })
     const page = await app.browser.get(callback, asJson)
-    await assertRefused(t, app, page, 'FST_OAUTH_AUTHORIZATION_FAILED', 'malformed')
+    await assertRefused(t, app, page, 'FST_OAUTH_AUTHORIZATION_FAILED', reason)
   })
 }
 

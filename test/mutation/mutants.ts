@@ -522,5 +522,11 @@ export const mutants: readonly Mutant[] = [
     find: 'isSecured(provider, pending) ? await',
     replace: 'isSecured(provider, pending) && response.has("response") ? await',
     tests: ['test/login/secured-response.test.ts']
+  },
+  {
+    protects: 'an ID token that has to be encrypted is',
+    find: 'if (this.config.encryptedIdToken && !isCompactJwe(idToken)) {',
+    replace: 'if (this.config.encryptedIdToken && idToken === "") {',
+    tests: ['test/login/encrypted.test.ts']
   }
 ]

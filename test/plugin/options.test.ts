@@ -209,6 +209,16 @@ const single: Record<string, [options: unknown, path: string, remedy: RegExp]> =
   ],
   'a pkce that is true': [withProvider({ pkce: true }), 'providers.acme.pkce', /write 'S256', 'plain' or false/],
   'an unknown responseMode': [withProvider({ responseMode: 'fragment' }), 'providers.acme.responseMode', /form_post/],
+  'encryptedIdToken without a key that decrypts': [
+    withProvider({ encryptedIdToken: true }),
+    'providers.acme.encryptedIdToken',
+    /use 'enc'/
+  ],
+  'an encryptedIdToken that is a string': [
+    withProvider({ encryptedIdToken: 'yes' }),
+    'providers.acme.encryptedIdToken',
+    /boolean/
+  ],
   'an unknown responseType': [
     withProvider({ responseType: 'id_token' }),
     'providers.acme.responseType',
@@ -248,11 +258,6 @@ const single: Record<string, [options: unknown, path: string, remedy: RegExp]> =
     }),
     'providers.acme.responseMode',
     /write `issuer`/
-  ],
-  'a posted response to an app over http, whose cookie no browser would keep': [
-    { ...withProvider({ responseMode: 'form_post' }), baseUrl: 'http://app.example.com' },
-    'providers.acme.responseMode',
-    /baseUrl is http/
   ],
   'an unknown profile': [
     withProvider({ profileSource: 'both' }),
@@ -594,6 +599,15 @@ t.test("cookie.secure 'auto' over http is accepted", async t => {
     await mistakes(t, { ...good, baseUrl: 'http://localhost:3000' }, { session: { cookie: { secure: 'auto' } } }),
     []
   )
+})
+
+t.test('a posted response to an app over http, whose cookie no browser would keep, is refused', async t => {
+  const session: Around = { session: { cookie: { secure: 'auto' } } }
+  const options = withProvider({ responseMode: 'form_post' })
+  const lines = await mistakes(t, { ...options, baseUrl: 'http://app.example.com' }, session)
+  t.match(lines, [/^providers\.acme\.responseMode makes the browser post the response, and baseUrl is http/])
+  t.strictSame(await mistakes(t, { ...options, baseUrl: 'http://localhost:3000' }, session), [])
+  t.strictSame(await mistakes(t, { ...options, baseUrl: 'https://app.example.com' }, session), [])
 })
 
 t.test('an issuer on this very machine may be plain http', async t => {
