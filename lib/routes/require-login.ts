@@ -8,6 +8,7 @@ import { tokenExpired } from '../providers/refresh-errors.ts'
 import { type Account, accountTokens, isIdentityProven, type SessionLogin, tokensSince } from '../session/accounts.ts'
 import { providerOf } from '../session/context.ts'
 import { currentSession, type SessionObject, sessionOf } from '../session/fastify-session.ts'
+import { keepPrivate } from '../session/request-hooks.ts'
 import { isRecordOf, type TokenRecord } from '../tokens/record.ts'
 import { isRenewable } from '../tokens/refresher.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
@@ -52,6 +53,7 @@ export function createGuard (context: PluginContext, options: RequireLoginOption
   return async function requireLogin (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
     // A hook of the whole app runs for these as well, and they are the way to a login.
     if (isOwnRoute(request)) return
+    keepPrivate(reply)
     // A route without a session never has a login: the browser would be redirected in circles.
     const session = currentSession(request) === null ? null : sessionOf(request)
     const login = sessionLogins.of(session)

@@ -103,15 +103,27 @@ function loadedLogins (context: SessionContext, session: SessionObject): LoadedL
   return loaded
 }
 
+/**
+ * Keeps an answer out of shared caches, which is for a user who is logged in or gives a browser its session (RFC 9111,
+ * section 7.3). Where the app has said how it may be cached, that counts.
+ */
+export function keepPrivate (reply: FastifyReply): void {
+  if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'private, no-store')
+}
+
 /** Has records and cookies follow what the request did with its session. */
 function sync (context: SessionContext, request: Decorated, reply: FastifyReply, done: () => void): void {
   const session = currentSession(request)
   const loaded = request[kLoaded] ?? [{ context, sessionId: '', login: undefined }]
-  if (session !== null && isSaved(session)) context.sessionCookie.learnFromAnswer(reply, session)
+  if (session !== null && isSaved(session)) {
+    context.sessionCookie.learnFromAnswer(reply, session)
+    keepPrivate(reply)
+  }
   // What a request does to a session that it destroyed itself is its own business.
   const cleared = reply.hasHeader('set-cookie') && typeof session?.sessionId === 'string'
     ? context.sessionCookie.clearedIn(reply, request.cookies, session)
     : []
+  if (cleared.length > 0) keepPrivate(reply)
   const changed = loaded.filter(login => !isUnchanged(request, session, login))
   if (cleared.length === 0 && changed.length === 0) return done()
   const work = async () => {

@@ -528,5 +528,66 @@ export const mutants: readonly Mutant[] = [
     find: 'if (this.config.encryptedIdToken && !isCompactJwe(idToken)) {',
     replace: 'if (this.config.encryptedIdToken && idToken === "") {',
     tests: ['test/login/encrypted.test.ts']
+  },
+  // Logouts by the provider.
+  {
+    protects: 'a JWT of another type is no logout token',
+    find: 'if (typ !== undefined && !/^(?:application\\/)?(?:logout\\+jwt|jwt)$/i.test(String(typ))) {',
+    replace: 'if (typ === null) {',
+    tests: ['test/routes/backchannel-logout.test.ts']
+  },
+  {
+    protects: 'a logout token has the event of a logout',
+    find: 'if (!isObject(claims.events) || !Object.hasOwn(claims.events, EVENT) || !isObject(claims.events[EVENT])) {',
+    replace: 'if (!isObject(claims.events)) {',
+    tests: ['test/routes/backchannel-logout.test.ts', 'test/login/relying-party.test.ts']
+  },
+  {
+    protects: 'a logout token has no nonce',
+    find: "if (claims.nonce !== undefined) throw refuse('nonce', 'it has a nonce')",
+    replace: '',
+    tests: ['test/routes/backchannel-logout.test.ts', 'test/login/relying-party.test.ts']
+  },
+  {
+    protects: 'a stale logout token is refused, whatever its exp',
+    find: 'maxTokenAge: MAX_AGE,',
+    replace: '',
+    tests: ['test/routes/backchannel-logout.test.ts']
+  },
+  {
+    protects: 'a logout token is carried out once',
+    find: 'if (await providerLogouts.isCarriedOut(identity, claims)) throw used()',
+    replace: '',
+    tests: ['test/routes/backchannel-logout.test.ts']
+  },
+  {
+    protects: 'a login under way is not made once the provider has ended its session',
+    find: 'const hasEnded = await providerLogouts.hasEnded(providerIdentity, claims, begunAt)',
+    replace: 'const hasEnded = false',
+    tests: ['test/session/backchannel-logout.test.ts']
+  },
+  {
+    protects: 'a login after a logout of the same user is made',
+    find: "times.some(at => typeof at === 'number' && begunAt < at)",
+    replace: "times.some(at => typeof at === 'number')",
+    tests: ['test/session/backchannel-logout.test.ts']
+  },
+  {
+    protects: 'several logouts at once tell the app of a session once',
+    find: 'if (stored?.told === true) return false',
+    replace: '',
+    tests: ['test/session/backchannel-logout.test.ts']
+  },
+  {
+    protects: 'no shared cache keeps what is behind a guard',
+    find: 'if (isOwnRoute(request)) return\n    keepPrivate(reply)',
+    replace: 'if (isOwnRoute(request)) return',
+    tests: ['test/routes/cache-control.test.ts']
+  },
+  {
+    protects: 'no shared cache keeps a session cookie',
+    find: 'context.sessionCookie.learnFromAnswer(reply, session)\n    keepPrivate(reply)',
+    replace: 'context.sessionCookie.learnFromAnswer(reply, session)',
+    tests: ['test/routes/cache-control.test.ts']
   }
 ]
