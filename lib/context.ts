@@ -24,7 +24,7 @@ import { isMemberList, ListedMembers } from './tokens/stores/listed-members.ts'
 import { MemoryMembers } from './tokens/stores/memory-members.ts'
 import { MemorySessionStore } from './tokens/stores/memory-session-store.ts'
 import { SessionTokenStore } from './tokens/stores/session-store.ts'
-import { hasMembers, type MemberStore, type TokenStore } from './tokens/stores/token-store.ts'
+import { hasMembers, type MemberStore, type StoredRecord, type TokenStore } from './tokens/stores/token-store.ts'
 import { systemClock } from './util/clock.ts'
 import { errorForLog, type Logger, logOf } from './util/logger.ts'
 
@@ -35,12 +35,20 @@ export interface PluginContext extends SessionContext {
   readonly throttle: LoginThrottle
   readonly transport: Transport
   readonly pages: Pages
+  /** Loads what an `idleTimeout` needs; to be awaited before the first request. */
+  readonly loadActivity?: () => Promise<void>
 }
 
 /** Milliseconds that a store has for one call. */
 const STORE_MS = 5_000
 /** Kinds of records by the beginning of their ids; ids of token records are bare. */
-const RECORD_KINDS = { tokens: isTokenRecord, login: isPendingLogin, logins: isMemberList, accounts: isLoginRecord }
+const RECORD_KINDS: Record<string, (record: StoredRecord) => boolean> = {
+  tokens: isTokenRecord,
+  login: isPendingLogin,
+  logins: isMemberList,
+  accounts: isLoginRecord,
+  seen: ({ at }) => Number.isFinite(at)
+}
 
 /** Makes what one registration of the plugin needs. @throws FST_OAUTH_INVALID_OPTIONS */
 export function createContext (app: FastifyInstance, config: Configuration): PluginContext {
@@ -79,6 +87,8 @@ export function createContext (app: FastifyInstance, config: Configuration): Plu
   const isShared = () => config.tokenStore !== undefined || sessionStore.isShared !== false
   session.endedSessions ??= new EndedSessions(store, isShared)
   const member = nextMember(session, config.mount)
+  const has = (timeout: 'idleTimeout' | 'absoluteTimeout') =>
+    [config, ...config.providers.values()].some(options => options[timeout] !== undefined)
   const context: PluginContext = {
     config,
     providers,
@@ -87,6 +97,7 @@ export function createContext (app: FastifyInstance, config: Configuration): Plu
     sessionLogins: new SessionLogins(
       member, name => config.providers.get(name)?.identity, () => sessionStore.isShared === false),
     records,
+    hasTimeouts: has('idleTimeout') || has('absoluteTimeout'),
     pendingLogins: new PendingLogins(store, clock.now),
     endedSessions: session.endedSessions,
     sessionCookie: new SessionCookie(),
@@ -102,7 +113,13 @@ export function createContext (app: FastifyInstance, config: Configuration): Plu
     clock,
     log,
     pages: { ...defaultPages, ...config.pages },
-    background: new Set()
+    background: new Set(),
+    ...(has('idleTimeout') && {
+      loadActivity: async () => {
+        const { Activity } = await import('./session/activity.ts')
+        context.activity = new Activity(store, clock.now)
+      }
+    })
   }
   session.registrations.push(context)
   return context

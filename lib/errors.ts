@@ -110,6 +110,7 @@ export type OAuthErrorReason =
   | 'encrypted' // It is encrypted, and no key of `clientKeys` decrypts it.
   | 'not_encrypted' // It is not encrypted, which `encryptedIdToken` asks for.
   | 'subject_changed' // The ID token of a refresh, or the second one of a login, is for another user.
+  | 'session_expiry' // The provider's session is over, by `session_expiry` of its ID token.
   // Logout tokens, beside the reasons of ID tokens
   | 'missing_logout_token' // The request has no `logout_token`, or not one, in a form.
   | 'typ' // The JWT is of another type.
@@ -117,6 +118,10 @@ export type OAuthErrorReason =
   | 'jti' // The token has no id.
   | 'sid' // The id of the session at the provider is no text.
   | 'replayed' // The logout token has been carried out already.
+  // How long a login may last
+  | 'idle_timeout' // No request came for `idleTimeout` seconds.
+  | 'absolute_timeout' // `absoluteTimeout` seconds have passed since the login.
+  | 'refresh_token_expired' // The time that the provider gave the refresh token is over.
   // The profile
   | 'subject_mismatch' // The profile is of another user than the ID token.
   | 'no_subject' // The profile has no user id.
@@ -282,7 +287,7 @@ export class UnknownProviderError extends withCode('FST_OAUTH_UNKNOWN_PROVIDER')
 /** The session has no login, or not the one that is needed. Send the user to `/login`, as `requireLogin` does. */
 export class LoginRequiredError extends withCode('FST_OAUTH_LOGIN_REQUIRED') {}
 
-/** The login was ended by a logout elsewhere, or by the provider. Send the user to log in again. */
+/** The login was ended by a logout elsewhere, by a timeout, or by the provider. Send the user to log in again. */
 export class LoginEndedError extends withCode('FST_OAUTH_LOGIN_ENDED') {}
 
 /**

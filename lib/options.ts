@@ -110,6 +110,13 @@ export interface PluginOptions {
   keepSessionFields?: readonly string[]
   /** What happens when a token has expired. Default `auto`. */
   refresh?: RefreshMode
+  /**
+   * Seconds without a request of the app after which a login is over. A refresh is no request. Default no end. The
+   * provider's option of this name wins, as does that of the next one.
+   */
+  idleTimeout?: number
+  /** Seconds since the login after which it is over, whatever was refreshed. Default no end. */
+  absoluteTimeout?: number
   /** Where token records and pending logins are kept. Default the store of the session. */
   tokenStore?: TokenStore
   /**
@@ -186,6 +193,8 @@ const OPTIONS: Record<keyof PluginOptions, is.OptionCheck<any> | null> = {
   routeOptions: (check, path, value) => { if (typeof value !== 'function') checkRouteOptions(value, check, path) },
   keepSessionFields,
   refresh: is.oneOf('auto', 'notify', 'manual'),
+  idleTimeout: is.number(1),
+  absoluteTimeout: is.number(1),
   tokenStore: is.methods<keyof TokenStore>('get', 'set', 'consume', 'touch', 'delete'),
   tokenCacheMaxAge: is.number(0),
   encryptionKeys: null,

@@ -24,6 +24,7 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
   const announce = announcer(context, hostApp)
   warnOfForeignOptions(context, passedAlong(options))
   warnOfLegacyGrants(context)
+  if (context.loadActivity !== undefined) await context.loadActivity()
 
   app.decorate('oauth', createAppOAuth(context))
   app.decorateRequest(kOAuth, null)

@@ -11,7 +11,9 @@ import { hasBackchannelLogout } from './routes/visitors-provider.ts'
  * for it either. What cannot be loaded fails where it is used.
  * @param isClosed whether the app has closed
  */
-export async function preload ({ config, providers }: PluginContext, isClosed: () => boolean): Promise<void> {
+export async function preload (
+  { config, providers, loadActivity }: PluginContext, isClosed: () => boolean
+): Promise<void> {
   const isNeeded = (by: (provider: ProviderClient) => boolean) => [...providers.values()].some(by)
   const parts = [
     config.dispatcher === undefined && (() => import('undici')),
@@ -31,6 +33,7 @@ export async function preload ({ config, providers }: PluginContext, isClosed: (
       (() => import('./oauth/decrypt.ts')),
     isNeeded(signsAssertions) && (() => import('./oauth/client-assertion.ts')),
     isNeeded(({ config }) => config.fetchProfile !== undefined) && (() => import('./calls/fetch-profile.ts')),
+    loadActivity !== undefined && (() => import('./session/activity.ts')),
     () => import('./http/content-coding.ts'),
     () => import('./calls/authorized-fetch.ts')
   ]

@@ -10,10 +10,12 @@ import type { ProviderClient } from './providers/provider.ts'
 import { handleCallback } from './routes/callback.ts'
 import { type LoginOptions, sendToProvider } from './routes/login.ts'
 import { logout, logoutAndRedirect, type LogoutResult } from './routes/logout.ts'
-import { type Account, accountTokens, detailsOf, isIdentityProven, type SessionLogin } from './session/accounts.ts'
+import { accountTokens } from './session/account-tokens.ts'
+import { type Account, detailsOf, isIdentityProven, type SessionLogin } from './session/accounts.ts'
 import { providerOf } from './session/context.ts'
 import { currentSession, type SessionObject } from './session/fastify-session.ts'
 import { disconnectAccount } from './session/link-account.ts'
+import { endOf, isOver, isTimed, notedEnd } from './session/login-end.ts'
 import type { OAuthSession } from './standalone/session.ts'
 
 /**
@@ -68,7 +70,21 @@ export class RequestOAuth extends AccountClient {
   }
 
   /** Whether a user is logged in, as of the session's load; `requireLogin` reads the token record. */
-  get authenticated (): boolean { return this.#account !== undefined && isIdentityProven(this.#account) }
+  get authenticated (): boolean {
+    const login = this.#login
+    if (login === undefined || !isIdentityProven(login.account)) return false
+    return !isTimed(this.#context, login.all) || !isOver(this.#context, login.all, login.name)
+  }
+
+  /**
+   * Epoch seconds at which the login is over: by `idleTimeout` where no further request comes, by `absoluteTimeout`, or
+   * by what the provider has said of its session and its refresh token. Undefined where nothing of this is known.
+   */
+  get expiresAt (): number | undefined {
+    const login = this.#login
+    const end = login === undefined ? undefined : endOf(this.#context, login.all, login.name)
+    return end === undefined ? undefined : Math.ceil(end.at)
+  }
 
   /** Name of the provider that was logged in with. */
   get provider (): ProviderName | undefined { return this.#login?.name }
@@ -161,6 +177,8 @@ export class RequestOAuth extends AccountClient {
   }
 
   #loginRequired (): OAuthError {
+    const ended = notedEnd(this.#context, this.#request, this.#name)
+    if (ended !== undefined) return ended.error
     const provider = this.#name ?? this.#context.config.defaultProvider
     return new LoginRequiredError(
       `no user is logged in${provider === undefined ? '' : ` with provider "${provider}"`}; log in and try again`,

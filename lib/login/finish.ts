@@ -8,6 +8,7 @@ import { isSecuredMode } from '../oauth/response-mode.ts'
 import { readTokenParameters } from '../oauth/token-response.ts'
 import { codeGrant, type GrantOptions, type GrantResult } from '../providers/grants.ts'
 import type { ProviderClient } from '../providers/provider.ts'
+import { sessionEnd } from '../tokens/provider-ends.ts'
 import { verifiedParameters } from './secured-response.ts'
 import type { PendingAuthorization } from './start.ts'
 
@@ -144,5 +145,12 @@ export async function checkIdToken (
   const { idToken, accessToken } = granted.tokens
   if (idToken === undefined || !provider.hasIdTokens) return { ...granted, idTokenClaims: undefined }
   const claims = await provider.validateIdToken(idToken, { nonce, maxAge, accessToken, previous })
+  const sessionEndsAt = sessionEnd(claims)
+  // Such a login would be over at once, and the browser would be sent to log in again and again.
+  if (sessionEndsAt !== undefined && sessionEndsAt <= provider.clock.now()) {
+    const { name } = provider
+    const message = `the ID token of provider "${name}" is refused: by its session_expiry the session there is over`
+    throw new InvalidIdTokenError(message, { provider: name, reason: 'session_expiry' })
+  }
   return { ...granted, idTokenClaims: provider.expectsIdToken(scope) ? claims : undefined }
 }

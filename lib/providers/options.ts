@@ -314,6 +314,13 @@ export interface ProviderOptions {
    * Refreshes a token near its end while calls still use it. Default true; false where a refresh ends the old token.
    */
   refreshAhead?: boolean
+  /**
+   * Seconds without a request of the app after which a login is over. Default the plugin's `idleTimeout`. A session
+   * without a request is no login, and is not affected.
+   */
+  idleTimeout?: number
+  /** Seconds since the login after which it is over, whatever was refreshed. Default the plugin's `absoluteTimeout`. */
+  absoluteTimeout?: number
   /** Revokes the tokens at logout. Default true. */
   revokeAtLogout?: boolean
   /** Where the provider sends the browser after its own logout, in place of `baseUrl` + the loggedOut route. */
@@ -398,6 +405,8 @@ export const PROVIDER_OPTIONS = {
   requestTimeout: { check: is.timerMs, default: 10_000 },
   clockTolerance: { check: is.number(0), default: 60 },
   refreshAhead: { check: is.boolean, default: true },
+  idleTimeout: { check: is.number(1) },
+  absoluteTimeout: { check: is.number(1) },
   revokeAtLogout: { check: is.boolean, default: true },
   postLogoutRedirectUri: { check: is.appUrl },
   profileSource: { check: is.oneOf('id_token', 'userinfo', 'auto'), default: 'auto' },

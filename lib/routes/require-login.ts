@@ -5,9 +5,11 @@ import { isExpired } from '../oauth/token-set.ts'
 import type { ProviderName } from '../providers/presets/names.ts'
 import { unknownOption } from '../providers/presets/unknown-option.ts'
 import { tokenExpired } from '../providers/refresh-errors.ts'
-import { type Account, accountTokens, isIdentityProven, type SessionLogin, tokensSince } from '../session/accounts.ts'
+import { accountTokens } from '../session/account-tokens.ts'
+import { type Account, isIdentityProven, type SessionLogin, tokensSince } from '../session/accounts.ts'
 import { providerOf } from '../session/context.ts'
 import { currentSession, type SessionObject, sessionOf } from '../session/fastify-session.ts'
+import { endWhereOver, isTimed, notedEnd } from '../session/login-end.ts'
 import { keepPrivate } from '../session/request-hooks.ts'
 import { isRecordOf, type TokenRecord } from '../tokens/record.ts'
 import { isRenewable } from '../tokens/refresher.ts'
@@ -57,18 +59,24 @@ export function createGuard (context: PluginContext, options: RequireLoginOption
     // A route without a session never has a login: the browser would be redirected in circles.
     const session = currentSession(request) === null ? null : sessionOf(request)
     const login = sessionLogins.of(session)
-    const name = provider ?? login?.active
+    // What the hook of this request has found to be over is not in the session any more.
+    const over = notedEnd(context, request, provider)
+    const name = provider ?? login?.active ?? over?.name
     const account = name === undefined ? undefined : login?.accounts[name]
     const isUnproven = account !== undefined && !isIdentityProven(account)
-    let ended: OAuthError | undefined
+    let ended = account === undefined ? over?.error : undefined
     if (login !== undefined && account !== undefined && name !== undefined && !isUnproven) {
       // An account that was added to a login ends with the one that was logged in with.
       const active = login.accounts[login.active]!
       const needed = account === active ? [account] : [account, active]
       tokensSince(request, context.clock)
-      const [record] = await Promise.all(needed.map(one => readTokens(context, session, one)))
+      const found = await Promise.all(needed.map(one => readTokens(context, session, one)))
+      const [record] = found
       if (record !== undefined && sessionLogins.of(session)?.accounts[name] !== undefined) {
-        ended = await endOfTokens(context, request, login, name, record)
+        if (isTimed(context, login) || found.some(one => one?.providerEnds !== undefined)) {
+          ended = await endWhereOver(context, request, login, name)
+        }
+        ended ??= await endOfTokens(context, request, login, name, record)
         if (ended === undefined) return
       }
     }
@@ -85,7 +93,7 @@ export function createGuard (context: PluginContext, options: RequireLoginOption
     }
     // An account beside the one that was logged in with is added again: a login of its own would end the other one's.
     const now = sessionLogins.of(session)
-    const link = account !== undefined && now !== undefined && now.active !== name
+    const link = (account ?? over) !== undefined && now !== undefined && now.active !== name
     return await sendToLogin(context, request, reply, wanted, link)
   }
 }

@@ -2,10 +2,8 @@ import { isDeepStrictEqual } from 'node:util'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { type Identity, standardUser } from '../login/identity.ts'
 import type { User } from '../providers/options.ts'
-import { RecordTokenSource } from '../tokens/token-source.ts'
 import type { Clock } from '../util/clock.ts'
-import { providerOf, type SessionContext } from './context.ts'
-import { currentSession, type SessionObject, type StoredSession } from './fastify-session.ts'
+import type { SessionObject, StoredSession } from './fastify-session.ts'
 
 /** One connected account as the session holds it: who the user is, and where the tokens are. Never a token. */
 export interface Account {
@@ -15,6 +13,10 @@ export interface Account {
   providerIdentity: string
   /** Absent where the identity is proven; see `isIdentityProven`. */
   identityProven?: false
+  /** Epoch seconds of the login, with fractions, where the provider has an `absoluteTimeout`; else in `details`. */
+  loginAt?: number
+  /** Epoch seconds at which the provider ends the login, where it said so at the login. */
+  endsAt?: number
   /**
    * `AccountDetails` as JSON. @fastify/session stringifies and hashes what is in a session twice for each request, and
    * a text costs it least.
@@ -226,27 +228,4 @@ export function tokensSince (request: FastifyRequest, { monotonic }: Clock): num
   const decorated = request as Decorated
   if (decorated[kTokensSince] === 0) decorated[kTokensSince] = monotonic()
   return decorated[kTokensSince]
-}
-
-/**
- * The tokens of one account of a request's session. Where it turns out that the login has ended, the account leaves
- * the session that the request has then.
- * @param login the login that the account belongs to
- * @param name the provider's name
- */
-export function accountTokens (
-  context: SessionContext, request: FastifyRequest, login: SessionLogin, name: string
-): RecordTokenSource {
-  const { config, records, refresher, onTokensHook, clock, sessionLogins } = context
-  const provider = providerOf(context, name)
-  return new RecordTokenSource(provider, login.accounts[name]!.recordId, {
-    records,
-    refresher,
-    onTokensHook,
-    clock,
-    mode: provider.config.refresh ?? config.refresh ?? 'auto',
-    loginRecord: name === login.active ? undefined : login.accounts[login.active]!.recordId,
-    since: tokensSince(request, clock),
-    onEnded: (record) => { sessionLogins.remove(currentSession(request), record) }
-  })
 }

@@ -5,6 +5,7 @@ import type { ScopeChange, TokenSet } from '../oauth/token-set.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { loginEnded } from '../providers/refresh-errors.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
+import { providerEnds, refreshTokenEnd, sessionEnd } from '../tokens/provider-ends.ts'
 import { randomToken } from '../util/random.ts'
 import {
   type Account, type AccountDetails, loginIdOf, type SessionLogin, withoutTokenClaims, writeDetails
@@ -16,6 +17,7 @@ import { markEnded, markFinished, markUnfinished } from './ended-sessions.ts'
 import {
   currentSession, regenerateSession, saveSession, type SessionObject, sessionOf, ttlOf
 } from './fastify-session.ts'
+import { timeoutsOf } from './login-end.ts'
 
 /** What a login brought, before it is bound to a session. */
 export interface Login extends Identity {
@@ -66,16 +68,31 @@ export async function commitLogin (
   await forgetReplaced(request, () => endLogin(context, before, { sessionId }))
 }
 
-/** The account that a login brought; nothing is stored yet. */
+/**
+ * The account that a login brought; nothing is stored yet.
+ * @param loginAt epoch seconds at which the login began
+ */
 export function createAccount (
-  { clock }: SessionContext, { config: { identity: providerIdentity } }: ProviderClient, login: Login
+  context: SessionContext, { name, config: { identity: providerIdentity } }: ProviderClient, login: Login,
+  loginAt = context.clock.now()
 ): Account {
   const { tokens, identityProven, callbacks } = login
-  const loginAt = Math.floor(clock.now())
-  const details = writeDetails(withoutTokenClaims(login), { scope: tokens.scope, loginAt, callbacks })
+  const details = writeDetails(
+    withoutTokenClaims(login), { scope: tokens.scope, loginAt: Math.floor(loginAt), callbacks })
+  const ends = endsOf(login, context.clock.now())
   return {
-    recordId: randomToken(), providerIdentity, ...(identityProven === false && { identityProven }), details
+    recordId: randomToken(),
+    providerIdentity,
+    ...(identityProven === false && { identityProven }),
+    ...(timeoutsOf(context, name).absoluteTimeout !== undefined && { loginAt: Math.round(loginAt * 1000) / 1000 }),
+    ...(ends !== undefined && { endsAt: Math.min(...Object.values(ends) as number[]) }),
+    details
   }
+}
+
+/** When the provider ends the login, as far as it says: in the ID token, and in the token response. */
+function endsOf ({ tokens, claims, identity }: Pick<Login, 'tokens' | 'claims' | 'identity'>, now: number) {
+  return providerEnds(identity && sessionEnd(claims), refreshTokenEnd(tokens, now))
 }
 
 /**
@@ -92,6 +109,8 @@ export async function storeAccount (
   const session = sessionOf(request)
   const login = sessionLogins.of(session)
   const ttl = ttlOf(session)
+  const ends = endsOf({ tokens, claims, identity }, clock.now())
+  const { idleTimeout } = timeoutsOf(context, provider.name)
   const record = {
     provider: provider.name,
     providerIdentity,
@@ -100,12 +119,14 @@ export async function storeAccount (
     ttl,
     user: withoutTokenClaims({ user, claims }).user,
     identity,
-    ...(dpopKey !== undefined && { dpopKey })
+    ...(dpopKey !== undefined && { dpopKey }),
+    ...(ends !== undefined && { providerEnds: ends })
   }
   // Together: a store takes both in one round trip. What follows a failure comes after both.
   const written = await Promise.allSettled([
     records.create(record, recordId),
-    userLogins.add({ recordId, providerIdentity, user, claims }, session, ttl, login && loginIdOf(login))
+    userLogins.add({ recordId, providerIdentity, user, claims }, session, ttl, login && loginIdOf(login)),
+    idleTimeout !== undefined && login !== undefined && context.activity?.write(loginIdOf(login), idleTimeout, ttl)
   ])
   for (const outcome of written) if (outcome.status === 'rejected') throw outcome.reason
   // A logout that did not find the login yet has left a mark before it looked.

@@ -8,6 +8,7 @@ import type { Refresher } from '../tokens/refresher.ts'
 import type { Clock } from '../util/clock.ts'
 import type { Logger } from '../util/logger.ts'
 import type { LoginMember, SessionLogins } from './accounts.ts'
+import type { Activity } from './activity.ts'
 import type { EndedSessions } from './ended-sessions.ts'
 import { type HostSessionStore, sessionRegistration, type StoredSession } from './fastify-session.ts'
 import type { LoginRecords } from './login-records.ts'
@@ -24,6 +25,10 @@ export interface SessionContext {
   /** The logins that this registration keeps in sessions. */
   readonly sessionLogins: SessionLogins
   readonly records: TokenRecords
+  /** Whether a provider's logins have an `idleTimeout` or an `absoluteTimeout`. */
+  readonly hasTimeouts: boolean
+  /** Where a provider's logins have an `idleTimeout`; loaded at registration. */
+  activity?: Activity
   readonly endedSessions: EndedSessions
   readonly sessionCookie: SessionCookie
   readonly loginRecords: LoginRecords

@@ -4,7 +4,7 @@ import { cookieName, type PendingLogin } from '../login/transaction.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { shortHash } from '../util/random.ts'
 import { waitAtMost } from '../util/timeout.ts'
-import { type Account, isAccountOf, loginIdOf, type SessionLogin, withDetails } from './accounts.ts'
+import { type Account, detailsOf, isAccountOf, loginIdOf, type SessionLogin, withDetails } from './accounts.ts'
 import {
   commitLogin, createAccount, endAccount, forgetReplaced, hasAccount, type Login, storeAccount, undoLogin
 } from './bind-login.ts'
@@ -12,6 +12,7 @@ import type { SessionContext } from './context.ts'
 import { forgetAccount, PROVIDER_MS, revokeAccount } from './end-login.ts'
 import { type SessionObject, sessionOf, ttlOf } from './fastify-session.ts'
 import { LoginChange, type LoginPlace } from './login-change.ts'
+import { loginAtOf } from './login-end.ts'
 
 /** A login that was begun to add an account to the login of a session. */
 type PendingLink = PendingLogin & { linkTo: NonNullable<PendingLogin['linkTo']> }
@@ -60,7 +61,8 @@ async function addAccount (
   try {
     loginChange = await LoginChange.open(context, request, place)
     const { session } = loginChange
-    const added = account = createAccount(context, provider, login)
+    const added = account = createAccount(
+      context, provider, login, beginningOf(context, place.login.accounts[name], provider, login))
     const change = (to: SessionLogin): SessionLogin => ({ ...to, accounts: { ...to.accounts, [name]: added } })
     context.sessionLogins.put(session, { ...change(place.login), login: place.id })
     await storeAccount(context, request, reply, provider, login, account)
@@ -86,6 +88,22 @@ async function addAccount (
     const replaced = before.accounts[name]
     if (replaced !== undefined) await forgetAccount(context, replaced)
   })
+}
+
+/**
+ * When the login of an account began that is asked for more: where the user has not authenticated again at the
+ * provider, `absoluteTimeout` goes on counting from where it was. Undefined for a login that begins now.
+ */
+function beginningOf (
+  context: SessionContext, before: Account | undefined, { config }: ProviderClient, login: Login
+): number | undefined {
+  if (before === undefined || !isAccountOf(before, login, config)) return undefined
+  if (context.records.isDeleted(before.recordId)) return undefined
+  const { claims: { auth_time: earlier } } = detailsOf(before)
+  const { auth_time: authTime } = login.claims
+  const loginAt = loginAtOf(before)
+  const last = typeof earlier === 'number' ? earlier : loginAt + config.clockTolerance
+  return typeof authTime === 'number' && authTime > last ? undefined : loginAt
 }
 
 const notAdded = ({ name }: ProviderClient) => new StateMismatchError(

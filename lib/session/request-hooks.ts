@@ -9,6 +9,7 @@ import {
   type SessionEnd
 } from './ended-sessions.ts'
 import { currentSession, isSaved, type SessionObject, ttlOf } from './fastify-session.ts'
+import { enter, isTimed, noteRequest } from './login-end.ts'
 
 /** What one registration of the plugin found in a request's session when it was loaded. */
 interface LoadedLogin {
@@ -78,15 +79,27 @@ function load (context: SessionContext, request: Decorated, done: () => void): v
     }
     done()
   }
-  if (firstUses.length === 0) return note(loaded)
+  const begin = (logins: LoadedLogin[]) => {
+    if (!logins.some(isTimedLogin)) return note(logins)
+    const timed = logins.filter(loaded => isTimedLogin(loaded) && !noteRequest(loaded.context, loaded.login!))
+    if (timed.length === 0) return note(logins)
+    void Promise.all(timed.map(({ context, login }) => enter(context, request, login!, ttlOf(session))))
+      .catch((error: unknown) => {
+        const message = 'it could not be read, or noted, when a login had its last request; the login is kept'
+        logOf(request).warn({ event: 'activity_not_stored', err: errorForLog(error) }, message)
+      }).then(() => note(logins))
+  }
+  if (firstUses.length === 0) return begin(loaded)
   void Promise.all(firstUses.map(async ({ context: { loginRecords, sessionLogins }, login }) => {
     const newer = await loginRecords.use(session.sessionId, login!, ttlOf(session))
     if (newer !== undefined) sessionLogins.put(session, newer)
   })).catch((error: unknown) => {
     const message = 'the record of a login could not be read; the login is used as the session has it'
     logOf(request).warn({ event: 'login_not_read', err: errorForLog(error) }, message)
-  }).then(() => note(loadedLogins(context, session)))
+  }).then(() => begin(loadedLogins(context, session)))
 }
+
+const isTimedLogin = ({ context, login }: LoadedLogin) => login !== undefined && isTimed(context, login)
 
 /**
  * What a session holds for this registration, and for others that have a login in it: their hooks do not run for this

@@ -2,6 +2,7 @@ import { type DpopKey, isDpopKey } from '../oauth/dpop-key.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
 import type { User } from '../providers/options.ts'
 import { shortHash } from '../util/random.ts'
+import type { ProviderEnds } from './provider-ends.ts'
 import type { StoredRecord, TokenStore } from './stores/token-store.ts'
 
 /** One connected account's tokens, as they are used. Never changed in place: each new set is a new record. */
@@ -28,6 +29,8 @@ export interface TokenRecord {
   readonly dpopKey?: DpopKey | undefined
   /** Hashes of the refresh tokens that were used last: a set that holds one of them is outdated. */
   readonly usedRefreshTokens?: readonly string[] | undefined
+  /** When the provider ends the login, where it said so. */
+  readonly providerEnds?: ProviderEnds | undefined
 }
 
 /** Used refresh tokens that a record remembers. */
@@ -100,7 +103,7 @@ function isStoredSet (value: unknown): boolean {
 /** Whether a record of a store is a token record: anything else counts as absent. */
 export function isTokenRecord (stored: StoredRecord): boolean {
   const { version, provider, providerIdentity, tokens, pendingTokens } = stored
-  const { obtainedAt, ttl, user, identity, usedRefreshTokens, dpopKey } = stored
+  const { obtainedAt, ttl, user, identity, usedRefreshTokens, dpopKey, providerEnds } = stored
   return (
     version > 0 &&
     typeof provider === 'string' &&
@@ -112,7 +115,8 @@ export function isTokenRecord (stored: StoredRecord): boolean {
     (user === null || (isObject(user) && typeof user.id === 'string')) &&
     (identity === undefined || (isObject(identity) && isTextList([identity.sub, identity.iss]))) &&
     (usedRefreshTokens === undefined || isTextList(usedRefreshTokens)) &&
-    (dpopKey === undefined || isDpopKey(dpopKey))
+    (dpopKey === undefined || isDpopKey(dpopKey)) &&
+    (providerEnds === undefined || (isObject(providerEnds) && Object.values(providerEnds).every(Number.isFinite)))
   )
 }
 

@@ -81,6 +81,9 @@ export class TokenRecords {
   /** The newest version that this process has seen, without asking the store. */
   peek (id: string): TokenRecord | undefined { return this.state(id).record }
 
+  /** The same, where that is no use of the record. */
+  known (id: string): TokenRecord | undefined { return this.#states.find(id)?.record }
+
   /** Whether this process has deleted the record, within the last minute. */
   isDeleted (id: string): boolean { return this.#states.isDeleted(id) }
 

@@ -1,4 +1,5 @@
 import { type OAuthError, RefreshLostError } from '../errors.ts'
+import type { IdTokenClaims } from '../oauth/id-token.ts'
 import type { TokenResponse } from '../oauth/token-response.ts'
 import { loggedScopeChange, type ScopeChange, type TokenSet } from '../oauth/token-set.ts'
 import type { RequestParameters } from '../oauth/urls.ts'
@@ -13,6 +14,7 @@ import type { Clock } from '../util/clock.ts'
 import { errorForLog, type Logger } from '../util/logger.ts'
 import { randomToken } from '../util/random.ts'
 import { eventOf, type OnTokensHook } from './on-tokens.ts'
+import { providerEnds, refreshTokenEndAfter, sessionEnd } from './provider-ends.ts'
 import type { RecordState } from './record-state.ts'
 import { nextRefreshToken, setsToRevoke, withUsedRefreshToken, type TokenRecord } from './record.ts'
 import type { TokenRecords } from './records.ts'
@@ -207,13 +209,16 @@ export class Refresher {
     const usedRefreshTokens = used === undefined || used === tokens.refreshToken
       ? current.usedRefreshTokens
       : withUsedRefreshToken(current, used)
-    const withSet = (set: TokenSet, version: number): TokenRecord => ({
+    const now = this.#clock.now()
+    const refreshTokenEnd = refreshTokenEndAfter(current.providerEnds, used, tokens, now)
+    const withSet = (set: TokenSet, version: number, session = current.providerEnds?.session): TokenRecord => ({
       ...current,
       version,
+      providerEnds: providerEnds(session, refreshTokenEnd),
       usedRefreshTokens,
       ...(options.keepPending === true
         ? { pendingTokens: set }
-        : { tokens: set, pendingTokens: undefined, obtainedAt: this.#clock.now() })
+        : { tokens: set, pendingTokens: undefined, obtainedAt: now })
     })
     // The ID token is checked after the write: whatever is wrong with it must not cost the rotated token beside it.
     const { idToken: previous } = current.tokens
@@ -222,8 +227,9 @@ export class Refresher {
     const written = await this.#records.write(state, { owner, record: next }, current, onDeleted)
     if (!written) return await this.#superseded(run)
     state.clearRefusals()
-    if (idToken !== undefined && await this.#acceptIdToken(run, tokens, idToken)) {
-      const checked = withSet({ ...tokens, idToken }, next.version + 1)
+    const claims = idToken === undefined ? undefined : await this.#checkIdToken(run, tokens, idToken)
+    if (claims !== undefined) {
+      const checked = withSet({ ...tokens, idToken: idToken! }, next.version + 1, sessionEnd(claims))
       // A store that fails now costs the ID token alone.
       if (await this.#records.update(state.id, checked).catch(() => false)) next = checked
     }
@@ -248,17 +254,16 @@ export class Refresher {
    * A refreshed ID token that fails is dropped; one that names another user ends the login (OpenID Connect Core,
    * section 12.2).
    */
-  async #acceptIdToken (
+  async #checkIdToken (
     { provider, state, current }: RefreshRun, { accessToken }: TokenSet, idToken: string
-  ): Promise<boolean> {
+  ): Promise<IdTokenClaims | undefined> {
     try {
-      await provider.validateIdToken(idToken, { previous: current.identity, accessToken })
-      return true
+      return await provider.validateIdToken(idToken, { previous: current.identity, accessToken })
     } catch (error) {
       const { reason } = error as OAuthError
       const message = 'a refreshed ID token was refused'
       this.#log.warn({ event: 'id_token_refused', provider: provider.name, err: errorForLog(error) }, message)
-      if (reason !== 'subject_changed' && reason !== 'iss') return false
+      if (reason !== 'subject_changed' && reason !== 'iss') return undefined
       await this.#records.remove(state.id)
       throw loginEnded(provider, error as OAuthError)
     }
@@ -319,7 +324,9 @@ export class Refresher {
 /** The same record with another refresh token to use next. */
 function withRefreshToken (record: TokenRecord, refreshToken: string): TokenRecord {
   const { pendingTokens, tokens } = record
-  const next = { ...record, version: record.version + 1 }
+  // What was known of the end is that of the one before.
+  const ends = providerEnds(record.providerEnds?.session, undefined)
+  const next = { ...record, version: record.version + 1, providerEnds: ends }
   return pendingTokens === undefined
     ? { ...next, tokens: { ...tokens, refreshToken } }
     : { ...next, pendingTokens: { ...pendingTokens, refreshToken } }

@@ -5,16 +5,19 @@ import { loginEnded } from '../providers/refresh-errors.ts'
 import type { Clock } from '../util/clock.ts'
 import { sleep } from '../util/timeout.ts'
 import { eventOf, type OnTokensHook } from './on-tokens.ts'
-import { isOutdated, isRecordOf, type TokenRecord } from './record.ts'
+import { providerEnds } from './provider-ends.ts'
+import { isOutdated, isRecordOf, nextRefreshToken, type TokenRecord } from './record.ts'
 import type { TokenRecords } from './records.ts'
 import { FIRST_POLL_MS, POLL_MS } from './refresh-lease.ts'
 import type { Refresher } from './refresher.ts'
+import { isTimed, type TokenLifetime } from './token-lifetime.ts'
 
 interface SaveContext {
   records: TokenRecords
   refresher: Refresher
   onTokensHook: OnTokensHook
   clock: Clock
+  lifetime?: TokenLifetime | undefined
 }
 
 /**
@@ -29,16 +32,27 @@ export async function saveTokens (
 }
 
 async function saveNow (
-  { records, onTokensHook, clock }: SaveContext, provider: ProviderClient, id: string, tokens: TokenSet
+  { records, onTokensHook, clock, lifetime }: SaveContext, provider: ProviderClient, id: string, tokens: TokenSet
 ): Promise<TokenRecord> {
   const givenUpAt = clock.monotonic() + provider.config.requestTimeout
   for (let wait = FIRST_POLL_MS; clock.monotonic() < givenUpAt; wait = Math.min(wait * 2, POLL_MS)) {
     const current = await records.read(id)
     if (!isRecordOf(current, provider.config)) throw loginEnded(provider)
+    if (isTimed(current, { lifetime })) await lifetime!.check()
     // Another request has saved it already; or a refresh has brought a newer one, whose refresh token is the only copy.
     if (isOutdated(current, tokens) || isSameSet(current.tokens, tokens)) return current
     const version = current.version + 1
-    const next: TokenRecord = { ...current, version, tokens, pendingTokens: undefined, obtainedAt: clock.now() }
+    const next: TokenRecord = {
+      ...current,
+      version,
+      tokens,
+      pendingTokens: undefined,
+      obtainedAt: clock.now(),
+      // How long a set from elsewhere has been kept is not known.
+      ...(tokens.refreshToken !== nextRefreshToken(current) && {
+        providerEnds: providerEnds(current.providerEnds?.session, undefined)
+      })
+    }
     const saved = await onTokensHook.withBarrier(records.state(id), async () => {
       if (!await records.update(id, next)) return false
       await onTokensHook.run(id, tokens, eventOf(next, current.tokens))

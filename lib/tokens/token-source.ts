@@ -12,6 +12,7 @@ import { isRecordOf, type TokenRecord } from './record.ts'
 import type { TokenRecords } from './records.ts'
 import { isRenewable, type Refresher, type RefreshOptions } from './refresher.ts'
 import { saveTokens } from './save.ts'
+import { isTimed, type TokenLifetime } from './token-lifetime.ts'
 
 /** A token set that may be used now, and its version. */
 export interface TokenSnapshot {
@@ -50,6 +51,8 @@ export interface RecordTokenSourceOptions {
   loginRecord?: string | undefined
   /** When the request began, in monotonic milliseconds: what was read since is not read again. Default now. */
   since?: number | undefined
+  /** Absent for a session without a request, which lasts as long as its tokens. */
+  lifetime?: TokenLifetime | undefined
   /** Called with the id of a record that turns out to be deleted. */
   onEnded?: (record: string) => void
 }
@@ -76,7 +79,8 @@ export class RecordTokenSource implements TokenSource {
     const { records, loginRecord } = this.#options
     const record = records.usable(this.#id, this.#since)
     const isUsable = isRecordOf(record, this.#provider.config) &&
-      (loginRecord === undefined || records.usable(loginRecord, this.#since) !== undefined)
+      (loginRecord === undefined || records.usable(loginRecord, this.#since) !== undefined) &&
+      !(isTimed(record, this.#options) && this.#options.lifetime!.mayBeOver())
     if (isUsable) return this.#fresh(record, replayable)
     // Calls that are made side by side share one read.
     this.#reading ??= this.record().finally(() => { this.#reading = undefined })
@@ -111,6 +115,7 @@ export class RecordTokenSource implements TokenSource {
     }
     if (record === undefined) onEnded?.(this.#id)
     if (!isRecordOf(record, this.#provider.config)) throw loginEnded(this.#provider)
+    if (isTimed(record, this.#options)) await this.#options.lifetime!.check()
     const state = records.state(this.#id)
     if (state.barrier !== undefined) await waitForProvider(onTokensHook.waitForBarrier(state), this.#provider)
     return record

@@ -2,6 +2,7 @@ import { OAuthError } from '../errors.ts'
 
 /** What a log line is about; docs/logging.md says when each is written. A name is never given another meaning. */
 export type LogEvent =
+  | 'activity_not_stored'
   | 'backchannel_logout'
   | 'backchannel_logout_announced'
   | 'backchannel_logout_failed'
@@ -14,6 +15,7 @@ export type LogEvent =
   | 'login_failed'
   | 'login_host_differs'
   | 'login_not_read'
+  | 'login_timed_out'
   | 'logout_failed'
   | 'options_ignored'
   | 'password_refused'
@@ -44,6 +46,8 @@ export interface LogDetails {
   provider?: string
   /** Made by `errorForLog`; an error of the app's own, such as that of a hook, goes to the logger as it is. */
   err?: LoggedError | Error
+  /** What ended a login: `reason` of its error. */
+  reason?: string
   /** The method of a store that failed. */
   method?: string
   /** The kind of a record in the token store. */

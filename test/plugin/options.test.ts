@@ -191,6 +191,17 @@ const single: Record<string, [options: unknown, path: string, remedy: RegExp]> =
     'providers.acme.resourceServers',
     /list/
   ],
+  'an idleTimeout of 0': [{ ...good, idleTimeout: 0 }, 'idleTimeout', /at least 1/],
+  'a negative absoluteTimeout': [{ ...good, absoluteTimeout: -1 }, 'absoluteTimeout', /at least 1/],
+  'an idleTimeout that is no number': [{ ...good, idleTimeout: NaN }, 'idleTimeout', /at least 1/],
+  'an absoluteTimeout without an end': [{ ...good, absoluteTimeout: Infinity }, 'absoluteTimeout', /at least 1/],
+  'an idleTimeout that is text': [{ ...good, idleTimeout: '30m' }, 'idleTimeout', /at least 1/],
+  'an idleTimeout of a provider that is 0': [withProvider({ idleTimeout: 0 }), 'providers.acme.idleTimeout', /at least 1/],
+  'an absoluteTimeout of a provider that is text': [
+    withProvider({ absoluteTimeout: '60' }),
+    'providers.acme.absoluteTimeout',
+    /at least 1/
+  ],
   'a negative expiryLeeway': [withProvider({ expiryLeeway: -1 }), 'providers.acme.expiryLeeway', /at least 0/],
   'a requestTimeout that is no number': [
     withProvider({ requestTimeout: '10s' }),
