@@ -30,6 +30,8 @@ interface KeySourceOptions {
   now: () => number
   /** Milliseconds after which the set is fetched anew. */
   maxAgeMs?: number
+  /** Milliseconds for which a set is used whose successor cannot be fetched. */
+  maxStaleMs?: number
   /** Milliseconds in which a second unknown key causes no fetch: made-up tokens must not cause one each. */
   pauseMs?: number
 }
@@ -41,11 +43,17 @@ const isKey = (entry: unknown) => typeof entry === 'object' && entry !== null &&
  * Keeps a provider's key set. Concurrent callers share one fetch; a failed one is not kept.
  * An unknown `kid`, or a signature that the key of that name did not make, causes one more fetch, then none for a pause
  * (OpenID Connect Core, section 10.1.1).
+ *
+ * jose's `createLocalJWKSet` selects and imports the keys. Its `createRemoteJWKSet` is not used: its pause begins with
+ * any fetch, so that a key which is rotated soon after the first login would be refused for as long; it does not look
+ * again after a bad signature; one entry that is no object makes it refuse the set; past its age a set is lost where
+ * the next one cannot be fetched; and it reads the wall clock.
  */
 export function createKeySource ({
   fetchKeys,
   now,
   maxAgeMs = 3_600_000,
+  maxStaleMs = 86_400_000,
   pauseMs = 30_000
 }: KeySourceOptions): KeySource {
   let keys: ReturnType<typeof createLocalJWKSet> | undefined
@@ -53,6 +61,7 @@ export function createKeySource ({
   const used = new Map<string, CryptoKey>()
   let fetchedAt = 0
   let unknownAt = -Infinity
+  let failedAt = -Infinity
   let fetching: Promise<void> | undefined
   let generation = 0
 
@@ -67,7 +76,8 @@ export function createKeySource ({
   }
 
   const keyFor = async (header: JWSHeaderParameters, token: FlattenedJWSInput) => {
-    if (keys === undefined || now() - fetchedAt > maxAgeMs) await load()
+    if (keys === undefined) await load()
+    else if (now() - fetchedAt > maxAgeMs) await renew()
     const name = JSON.stringify([header.alg, header.kid])
     const known = used.get(name)
     if (known !== undefined) return known
@@ -80,6 +90,15 @@ export function createKeySource ({
       if (!(error instanceof errors.JWKSNoMatchingKey) || !await reload(asked)) throw error
       return await keys!(header, token)
     }
+  }
+  /** For a set that has come of age. */
+  const renew = async () => {
+    const isTooOld = now() - fetchedAt > maxAgeMs + maxStaleMs
+    if (!isTooOld && fetching === undefined && now() - failedAt < pauseMs) return
+    await load().catch((error: unknown) => {
+      failedAt = now()
+      if (isTooOld) throw error
+    })
   }
   const reload = async (since: number) => {
     // Another caller who met the same key a moment ago may have fetched the set, or be at it.

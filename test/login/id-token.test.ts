@@ -560,6 +560,34 @@ t.test("key source: a set of an hour's age is fetched anew, so that a withdrawn 
   await keys.find(newKey)
 })
 
+t.test('key source: cached keys outlive a key set endpoint that cannot be reached, for a day', async t => {
+  const keys = keySource([oldKey])
+  await keys.find(oldKey)
+  keys.failing = true
+  keys.now += 3_601_000
+  await keys.find(oldKey)
+  await keys.find(oldKey)
+  t.equal(keys.fetches, 2, 'a login a pause waits for the endpoint, not each')
+  keys.now += 31_000
+  await keys.find(oldKey)
+  t.equal(keys.fetches, 3)
+  await t.rejects(keys.find(newKey), { message: 'down' }, 'a key that is not among them is looked for')
+  keys.now += 86_400_000
+  await t.rejects(keys.find(oldKey), { message: 'down' })
+})
+
+t.test('key source: after an outage of the endpoint a withdrawn key ends', async t => {
+  const keys = keySource([oldKey])
+  await keys.find(oldKey)
+  keys.failing = true
+  keys.now += 3_601_000
+  await keys.find(oldKey)
+  Object.assign(keys, { failing: false, keys: [newKey] })
+  keys.now += 31_000
+  await t.rejects(keys.find(oldKey))
+  await keys.find(newKey)
+})
+
 t.test('key source: a fetch that fails is not kept', async t => {
   const keys = keySource([oldKey])
   keys.failing = true
@@ -596,6 +624,14 @@ t.test('takes an ID token without key id where one key of several fits its algor
 t.test('a key that is published for encryption verifies nothing', t =>
   assertRefused(t, ({ keys: [key] }) => ({ keySet: { keys: [publicJwk(key!, { use: 'enc' })] } }), 'key')
 )
+
+t.test('entries of a key set that are no keys do no harm beside a good one', async t => {
+  const { provider, browser, url } = await loginApp(t)
+  provider.wrong = { keySet: { keys: [null, 'key', 7, [], {}, publicJwk(provider.keys[0]!)] } }
+  t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
+})
+
+t.test('a key set without a key that fits names what failed', t => assertRefused(t, { keySet: { keys: [] } }, 'key'))
 
 t.test('keys of an unknown kind do no harm beside a good one', async t => {
   const { provider, browser, url } = await loginApp(t)
@@ -653,12 +689,26 @@ const noKeys: Record<string, [misbehaviour: Misbehaviour, status: number, code: 
     502,
     'FST_OAUTH_INVALID_TOKEN_RESPONSE'
   ],
-  nothing: [{ instead: { keys: () => 'handled' } }, 503, 'FST_OAUTH_PROVIDER_UNAVAILABLE']
+  nothing: [{ instead: { keys: () => 'handled' } }, 503, 'FST_OAUTH_PROVIDER_UNAVAILABLE'],
+  'dripping, never at its end': [
+    {
+      instead: {
+        keys: (_request, response) => {
+          const drip = setInterval(() => response.write(' '), 50)
+          response.once('close', () => clearInterval(drip))
+          return 'handled'
+        }
+      }
+    },
+    503,
+    'FST_OAUTH_PROVIDER_UNAVAILABLE'
+  ]
 }
+const slow = ['nothing', 'dripping, never at its end']
 
 for (const [what, [wrong, status, code]] of Object.entries(noKeys)) {
   t.test(`a key set that is ${what} does not log in, and is not kept`, async t => {
-    const app = await loginApp(t, { wrong, provider: { requestTimeout: what === 'nothing' ? 1_000 : 10_000 } })
+    const app = await loginApp(t, { wrong, provider: { requestTimeout: slow.includes(what) ? 1_000 : 10_000 } })
     const { provider, browser, url } = app
     const page = await browser.login(`${url}/login/acme`, asJson)
     t.equal(page.status, status)
