@@ -75,7 +75,9 @@ export function createContext (app: FastifyInstance, config: Configuration): Plu
   const providers = new Map<string, ProviderClient>()
   const providerHandles = new Map<string, ProviderHandle>()
   for (const [name, provider] of config.providers) {
-    const client = new ProviderClient(provider, transport, clock)
+    const { clientCertificate } = provider
+    const own = clientCertificate === undefined ? transport : new Transport(undefined, clientCertificate)
+    const client = new ProviderClient(provider, own, clock)
     const shared = { records, refresher, onTokensHook }
     providers.set(name, client)
     const endLogins = async (logoutToken: string, request?: object) => {

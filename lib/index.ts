@@ -45,6 +45,7 @@ export { plugin as fastifyOAuthSession, plugin as 'module.exports' }
 // With `*`: only so can an app add to the interface by this package's name.
 export type { CallOptions } from './calls/authorized-client.ts'
 export type { OAuthCall } from './calls/call.ts'
+export type { ClientCertificateOptions } from './http/client-certificate.ts'
 export type { ClientAuthenticationFunction, ClientAuthenticationMethod } from './oauth/client-authentication.ts'
 export type { ClientJwk, ClientKeyInput, ClientKeyMaterial, ClientKeyOptions } from './oauth/client-keys.ts'
 export type { Conform, HttpResponse } from './oauth/token-response.ts'

@@ -7,7 +7,9 @@ import { RequestOAuth } from './request-oauth.ts'
 import { registerRoutes } from './routes/index.ts'
 import { inspectHostApp } from './session/fastify-session.ts'
 import { addSessionHooks } from './session/request-hooks.ts'
-import { announcer, inspectStores, warnOfForeignOptions, warnOfLegacyGrants } from './startup-log.ts'
+import {
+  announcer, inspectStores, warnOfExpiringCertificates, warnOfForeignOptions, warnOfLegacyGrants
+} from './startup-log.ts'
 import { waitAtMost } from './util/timeout.ts'
 
 /** Milliseconds that an app which closes waits for the answers of providers and stores. */
@@ -25,6 +27,7 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
   warnOfForeignOptions(context, passedAlong(options))
   warnOfLegacyGrants(context)
   if (context.loadActivity !== undefined) await context.loadActivity()
+  warnOfExpiringCertificates(context)
 
   app.decorate('oauth', createAppOAuth(context))
   app.decorateRequest(kOAuth, null)
@@ -61,7 +64,8 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
       const message = 'the store did not come back: refreshed tokens were not written, and their logins are lost'
       context.log.error({ event: 'tokens_not_written', lost }, message)
     }
-    await context.transport.close()
+    const own = [...context.providers.values()].map(({ transport }) => transport)
+    await Promise.all([...new Set([context.transport, ...own])].map(transport => transport.close()))
   })
 
   if (config.routes !== false) await registerRoutes(app, context)

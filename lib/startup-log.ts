@@ -55,6 +55,22 @@ export function warnOfLegacyGrants ({ config, log }: PluginContext): void {
   }
 }
 
+/** Seconds before the end of a client certificate from which the app is warned. */
+const EXPIRY_NOTICE = 30 * 86_400
+
+/** Warns of client certificates that have expired or will soon. */
+export function warnOfExpiringCertificates ({ config, clock, log }: PluginContext): void {
+  for (const { name: provider, clientCertificate } of config.providers.values()) {
+    if (clientCertificate === undefined || clientCertificate.expiresAt > clock.now() + EXPIRY_NOTICE) continue
+    const { expiresAt } = clientCertificate
+    const ends = `${expiresAt < clock.now() ? 'expired' : 'expires'} on ${new Date(expiresAt * 1000).toISOString()}`
+    log.warn(
+      { event: 'client_certificate_expires', provider },
+      `the clientCertificate of provider "${provider}" ${ends}; replace it`
+    )
+  }
+}
+
 /** Warns of stores and settings of stores that would lose logins. */
 export function inspectStores ({ config, sessionStore, log }: PluginContext): void {
   if (config.tokenStore === undefined && sessionStore.isShared === true) {

@@ -46,7 +46,8 @@ const MAX_RESPONSE_SIZE = 16 * 1024 * 1024
 
 /** Whose calls they are. */
 export interface CallAccount {
-  provider: { readonly config: ProviderConfig, dpop (): Promise<DpopProofs> }
+  /** `transport`: the provider's own, with the client's certificate where there is one. */
+  provider: { readonly config: ProviderConfig, readonly transport: Transport, dpop (): Promise<DpopProofs> }
   tokens: TokenSource
 }
 
@@ -168,7 +169,8 @@ class AuthorizedCall implements CallSender {
     try {
       signal?.throwIfAborted?.()
       const account = this.#client.holder[kAccount]()
-      const { config } = account.provider
+      const { config, transport: own } = account.provider
+      const transport = config.certificateBound ? own : this.#client.transport
       this.provider = config.name
       const preparing = this.#prepare(config)
       const request = preparing instanceof Promise ? await preparing : preparing
@@ -184,8 +186,8 @@ class AuthorizedCall implements CallSender {
         this.#isSent = true
         const { dpopKey } = snapshot
         const response = dpopKey === undefined
-          ? await reading.send(this.#client.transport, this.#sent, this.#limit)
-          : await this.#sendWithProof(reading, await account.provider.dpop(), dpopKey)
+          ? await reading.send(transport, this.#sent, this.#limit)
+          : await this.#sendWithProof(reading, transport, await account.provider.dpop(), dpopKey)
         if (response.statusCode !== 401) {
           source.accepted(snapshot)
           return response
@@ -210,11 +212,10 @@ class AuthorizedCall implements CallSender {
    * where the API asks for a nonce (RFC 9449, section 9).
    */
   async #sendWithProof<T extends ResponseData | BufferedResponse> (
-    reading: Reading<T>, proofs: DpopProofs, key: DpopKey
+    reading: Reading<T>, transport: Transport, proofs: DpopProofs, key: DpopKey
   ): Promise<T> {
     const sent = this.#sent!
     const { origin, path, method, headers } = sent
-    const { transport } = this.#client
     const proven = { method, url: origin + path.split('?', 1)[0]!, accessToken: this.secret }
     const sendWith = async (nonce?: string) => {
       this.#isSent = false

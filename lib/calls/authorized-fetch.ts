@@ -6,7 +6,7 @@ import { targetOf, type Transport } from '../http/transport.ts'
 import type { ProviderConfig } from '../providers/config.ts'
 import { type AuthorizedClient, kAccount } from './authorized-client.ts'
 import { checkFetchInit } from './call-options.ts'
-import { leadsInside } from './network-zone.ts'
+import { leadsInside } from '../util/network-zone.ts'
 import { type CallBody, copyHeaders, prepareBody, type PreparedBody } from './request-body.ts'
 import { assertTransport, isResourceUrl } from './resource-url.ts'
 

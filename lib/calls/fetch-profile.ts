@@ -58,7 +58,7 @@ function profileCall (
     accepted: () => {}
   }
   const clientWith = (tokenPlacement: ProviderConfig['tokenPlacement']) => {
-    const account = { config: { ...config, tokenPlacement, userinfoResource }, dpop: () => provider.dpop() }
+    const account = { config: { ...config, tokenPlacement, userinfoResource }, transport, dpop: () => provider.dpop() }
     return new ProfileClient({ [kAccount]: () => ({ provider: account, tokens: source }) }, transport)
   }
   const client = clientWith(config.tokenPlacement)

@@ -2,6 +2,7 @@ import type * as Undici from 'undici'
 import type { Dispatcher } from 'undici'
 import { InvalidResponseError } from '../errors.ts'
 import { type BufferedResponse, decoded, type ResponseData } from './response.ts'
+import type { ClientCertificate } from './client-certificate.ts'
 import { tooLarge } from './too-large.ts'
 
 /** Where a request goes. */
@@ -42,14 +43,20 @@ type Pool = 'api' | 'provider'
 /** The only file that calls undici, which is imported at the first call: the start of an app does not wait for it. */
 export class Transport {
   readonly #given: Dispatcher | undefined
+  readonly #certificate: ClientCertificate | undefined
   #undici: typeof Undici | undefined
   #api: Undici.Agent | undefined
   #provider: Undici.Agent | undefined
   #closed = false
 
-  /** @param dispatcher the app's own; it stays open when the app closes */
-  constructor (dispatcher?: Dispatcher) {
+  /**
+   * @param dispatcher the app's own; it stays open when the app closes
+   * @param certificate shown to each server that asks for one in the TLS handshake; connections and TLS sessions are
+   *   this transport's alone
+   */
+  constructor (dispatcher?: Dispatcher, certificate?: ClientCertificate) {
     this.#given = dispatcher
+    this.#certificate = certificate
   }
 
   /** Sends an API call; the body of the response is a stream. */
@@ -99,9 +106,14 @@ export class Transport {
     if (this.#closed) {
       throw new InvalidResponseError('the app has closed; no further call is sent', { reason: 'closed' })
     }
-    const { Agent } = this.#undici
-    if (pool === 'provider') this.#provider ??= new Agent({ connections: CONNECTIONS })
-    else this.#api ??= new Agent({ connections: CONNECTIONS })
+    if (pool === 'provider') this.#provider ??= this.#newAgent(this.#undici)
+    else this.#api ??= this.#newAgent(this.#undici)
+  }
+
+  #newAgent ({ Agent }: typeof Undici): Undici.Agent {
+    if (this.#certificate === undefined) return new Agent({ connections: CONNECTIONS })
+    const { expiresAt: _none, ...connect } = this.#certificate
+    return new Agent({ connections: CONNECTIONS, connect: connect as Undici.buildConnector.BuildOptions })
   }
 }
 

@@ -2,7 +2,7 @@ import { InvalidOptionsError } from '../errors.ts'
 import type { ClientAssertion } from '../oauth/client-assertion.ts'
 import {
   type AuthenticateClient, type ClientAuthenticationFunction, type ClientAuthenticationMethod, clientIdOnly,
-  clientSecretBasic, clientSecretPost
+  clientSecretBasic, clientSecretPost, isTlsMethod
 } from '../oauth/client-authentication.ts'
 import type { AuthorizationServerMetadata } from '../oauth/discovery.ts'
 import type { Clock } from '../util/clock.ts'
@@ -43,8 +43,13 @@ export class ClientAuthenticator {
 
   /** The options that decide whether the provider accepts the client, for a message. */
   get options (): string {
-    const { clientSecret, signingKey } = this.#config
-    const credentials = clientSecret === undefined && signingKey !== undefined ? 'clientKeys' : 'clientSecret'
+    const { clientSecret, clientAuthentication, signingKey, clientCertificate } = this.#config
+    const isTls = isTlsMethod(clientAuthentication)
+    const credentials = clientSecret !== undefined && !isTls
+      ? 'clientSecret'
+      : signingKey !== undefined && !isTls
+        ? 'clientKeys'
+        : isTls || clientCertificate !== undefined ? 'clientCertificate' : 'clientSecret'
     return `clientId, ${credentials} and clientAuthentication`
   }
 
@@ -57,7 +62,7 @@ export class ClientAuthenticator {
     if (typeof clientAuthentication === 'function') return custom(clientAuthentication, url)
     const method = clientAuthentication ?? await this.#usualMethod()
     if (method === 'private_key_jwt') return await this.#signedByKey(url)
-    if (clientSecret === undefined || method === 'none' || method === 'tls_client_auth') return clientIdOnly(clientId)
+    if (clientSecret === undefined || method === 'none' || isTlsMethod(method)) return clientIdOnly(clientId)
     if (method === 'client_secret_jwt') {
       const assertion = await this.#assertion(url)
       const { clientSecretJwt, givenAssertion } = await import('../oauth/client-assertion.ts')
@@ -70,15 +75,18 @@ export class ClientAuthenticator {
 
   // Every server supports Basic (RFC 6749, section 2.3.1); the metadata of some has something else alone.
   async #usualMethod (): Promise<ClientAuthenticationMethod> {
-    const { clientSecret, signingKey, clientAssertion } = this.#config
+    const { clientSecret, signingKey, clientAssertion, clientCertificate } = this.#config
     if (this.#prefersPost) return 'client_secret_post'
     const canSign = signingKey !== undefined || typeof clientAssertion === 'function'
-    if (clientSecret === undefined && !canSign) return 'none'
+    if (clientSecret === undefined && !canSign) return clientCertificate === undefined ? 'none' : 'tls_client_auth'
     const { token_endpoint_auth_methods_supported: supported = [] } = await this.#metadata()
     const isSupported = (method: ClientAuthenticationMethod) => supported.includes(method)
     if (clientSecret === undefined) {
-      // The keys of a public client sign its request objects, or decrypt its ID tokens.
-      return isSupported('none') && !isSupported('private_key_jwt') ? 'none' : 'private_key_jwt'
+      // The keys of other clients sign their request objects, or decrypt their ID tokens.
+      if (isSupported('private_key_jwt')) return 'private_key_jwt'
+      const takesCertificate = isSupported('tls_client_auth') || isSupported('self_signed_tls_client_auth')
+      if (clientCertificate !== undefined && takesCertificate) return 'tls_client_auth'
+      return isSupported('none') ? 'none' : 'private_key_jwt'
     }
     if (isSupported('client_secret_basic')) return 'client_secret_basic'
     if (isSupported('client_secret_post')) return 'client_secret_post'

@@ -1,3 +1,5 @@
+import { type ClientCertificate, parseClientCertificate } from '../http/client-certificate.ts'
+import { isTlsMethod } from '../oauth/client-authentication.ts'
 import { type ClientKey, parseClientKeys, signingKeyOf } from '../oauth/client-keys.ts'
 import { parseScope } from '../oauth/token-set.ts'
 import { shortHash } from '../util/random.ts'
@@ -17,7 +19,7 @@ type WithMetadata = {
 /** The options as they were given, with defaults; without those that ProviderConfig has in another shape. */
 type Completed = Omit<
   Required<Pick<ProviderOptions, WithDefault>> & ProviderOptions,
-  WithMetadata | 'scope' | 'resourceServers' | 'clientKeys'
+  WithMetadata | 'scope' | 'resourceServers' | 'clientKeys' | 'clientCertificate'
 >
 
 /** A resource server, prepared for calls; `path` ends with a slash. */
@@ -43,6 +45,11 @@ export interface ProviderConfig extends Readonly<Completed> {
   readonly clientKeys: readonly ClientKey[]
   /** The one that the client signs with: the first of them for signatures. */
   readonly signingKey: ClientKey | undefined
+  readonly clientCertificate: ClientCertificate | undefined
+  /** Whether the client has a TLS certificate, here or in its dispatcher: `mtls_endpoint_aliases` are used. */
+  readonly usesCertificate: boolean
+  /** Whether calls to resource servers are sent with the certificate. */
+  readonly certificateBound: boolean
   /** Each ends with a slash, so that `/v1` does not stand for `/v10` as well. */
   readonly resourceServers: readonly URL[]
   /** The same as text, in parts, in the same order. */
@@ -100,6 +107,7 @@ export function resolveProvider (
     scope: Object.freeze(parseScope(options.scope) ?? []),
     clientKeys,
     signingKey: signingKeyOf(clientKeys),
+    ...readCertificate(options),
     forwardedLoginParams: Object.freeze(Array.isArray(forwardedLoginParams) ? [...forwardedLoginParams] : []),
     ...readResourceServers(options.resourceServers),
     ...(options.revokeAtLogout === true && { revokesAtBackchannelLogout: true as const }),
@@ -152,6 +160,18 @@ function identityOf ({ issuer, authorizationEndpoint, tokenEndpoint, clientId }:
   const href = (url: string | undefined) => url === undefined ? '' : tryUrl(url)?.href ?? String(url)
   const server = issuer === undefined ? [href(authorizationEndpoint), href(tokenEndpoint)] : [href(issuer)]
   return shortHash(JSON.stringify([...server, clientId]))
+}
+
+function readCertificate (options: ProviderOptions) {
+  const { clientAuthentication, tlsClientCertificateBoundAccessTokens: bound } = options
+  const given = options.clientCertificate
+  const isObject = typeof given === 'object' && given !== null
+  const clientCertificate = isObject ? parseClientCertificate(given) : undefined
+  return {
+    clientCertificate,
+    usesCertificate: isObject || bound === true || isTlsMethod(clientAuthentication),
+    certificateBound: bound ?? isObject
+  }
 }
 
 function readResourceServers (servers: ProviderOptions['resourceServers']) {

@@ -49,12 +49,31 @@ export class ProviderHttp {
         )
       }
       if (cause instanceof OAuthError && cause.reason !== 'timeout') throw cause
-      throw new ProviderUnavailableError(`provider "${this.#config.name}" cannot be reached; try again later`, {
-        provider: this.#config.name,
+      const refused = this.#refusedCertificate(cause as NodeJS.ErrnoException)
+      if (refused !== undefined) throw refused
+      const { name, usesCertificate } = this.#config
+      const perhaps = usesCertificate ? "; or does it not accept the client's TLS certificate?" : ''
+      throw new ProviderUnavailableError(`provider "${name}" cannot be reached; try again later${perhaps}`, {
+        provider: name,
         reason: 'no_answer',
         cause: withoutRequest(cause as Error, request)
       })
     }
+  }
+
+  // A server that ends the handshake sends an alert (RFC 8446, section 6.2), or closes the connection.
+  #refusedCertificate ({ name, code = '', message }: NodeJS.ErrnoException): OAuthError | undefined {
+    const { name: provider, usesCertificate, clientCertificate } = this.#config
+    if (!usesCertificate) return undefined
+    const isAlert = /^ERR_SSL_.*ALERT/.test(code)
+    const isClosed = code === 'ECONNRESET' || code === 'EPIPE' || code === 'UND_ERR_SOCKET'
+    const expired = clientCertificate !== undefined && clientCertificate.expiresAt < this.#clock.now()
+    if (!isAlert && !(isClosed && expired)) return undefined
+    const why = expired ? `: it expired on ${new Date(clientCertificate.expiresAt * 1000).toISOString()}` : ''
+    return new ProviderUnavailableError(
+      `provider "${provider}" does not accept the client's TLS certificate${why}; check clientCertificate`,
+      { provider, reason: 'client_certificate', cause: { name, code, message } }
+    )
   }
 
   /** The error for a response with which the provider says that it is not available. */

@@ -8,6 +8,8 @@ const UNSET = 'is undefined: an environment variable that is not set?'
 /** Collects every mistake in the options, so that one error can name them all. */
 export class OptionChecker {
   readonly #problems: string[] = []
+  /** Whether the app has a dispatcher of its own, which no certificate can be added to. */
+  hasDispatcher = false
 
   /** @param problem what follows the path in the message */
   add (path: string, problem: string): void { this.#problems.push(`${path} ${problem}`) }
@@ -86,6 +88,7 @@ export class OptionChecker {
   /** An undici Dispatcher whose handlers are those of undici 7 and 8; an older one would fail each call. */
   dispatcher (path: string, value: unknown): void {
     if (value === undefined) return
+    this.hasDispatcher = true
     if (this.object(path, value) === undefined) return
     this.type(`${path}.dispatch`, (value as { dispatch?: unknown }).dispatch, 'function', true)
     if (isOldDispatcher(value as object)) {

@@ -1,3 +1,5 @@
+import { parseClientCertificate } from '../http/client-certificate.ts'
+import { isTlsMethod } from '../oauth/client-authentication.ts'
 import { parseClientKeys, signingKeyOf } from '../oauth/client-keys.ts'
 import { isPostedMode, isSecuredMode, RESPONSE_MODES, type ResponseMode } from '../oauth/response-mode.ts'
 import { parseScope } from '../oauth/token-set.ts'
@@ -88,6 +90,27 @@ export const encryptedIdToken: OptionCheck<boolean> = (check, path, value, optio
   boolean(check, path, value, options)
   if (value !== true || parseClientKeys(options.clientKeys).some(({ use }) => use === 'enc')) return
   check.add(path, "needs a key to decrypt with; add one to clientKeys, with use 'enc'")
+}
+
+export const clientCertificate: OptionCheck<any> = (check, path, value, options) => {
+  const { clientAuthentication: method, tlsClientCertificateBoundAccessTokens: bound } = options
+  if (value === undefined) {
+    if (check.hasDispatcher && !isUnset(options, 'clientCertificate')) return
+    const reason = isTlsMethod(method)
+      ? `clientAuthentication is '${method}'`
+      : bound === true ? 'tlsClientCertificateBoundAccessTokens is true' : undefined
+    if (reason === undefined && !isUnset(options, 'clientCertificate')) return
+    const because = reason === undefined ? '' : `: ${reason}`
+    const remedy = `write { cert, key } in PEM, or a \`dispatcher\` with the certificate${because}`
+    check.missing(path, options, remedy)
+  } else if (check.object(path, value) !== undefined) {
+    check.known(path, value, ['cert', 'key', 'passphrase', 'ca'])
+    parseClientCertificate(value, (member, problem) => check.add(`${path}.${member}`, problem))
+    if (check.hasDispatcher) {
+      check.add(path, 'cannot be put into the `dispatcher` that is given; write it there, as an Agent\'s ' +
+        '`connect: { cert, key }`, and take it out here')
+    }
+  }
 }
 
 export const clientAssertion: OptionCheck<any> = (check, path, value: ClientAssertionOptions | undefined, options) => {

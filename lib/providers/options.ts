@@ -1,3 +1,4 @@
+import type { ClientCertificateOptions } from '../http/client-certificate.ts'
 import type { ClientAuthenticationFunction, ClientAuthenticationMethod } from '../oauth/client-authentication.ts'
 import type { ClientKeyInput } from '../oauth/client-keys.ts'
 import type { ResponseMode } from '../oauth/response-mode.ts'
@@ -242,6 +243,16 @@ export interface ProviderOptions {
    * and `x5t#S256` of a key are in the header without it.
    */
   clientAssertion?: ClientAssertionOptions | ClientAssertionFunction
+  /**
+   * The client's TLS certificate, `{ cert, key, passphrase, ca }` in PEM: it authenticates the client (RFC 8705) and
+   * binds access tokens. It is shown to the provider and, where tokens are bound to it, to the resource servers.
+   */
+  clientCertificate?: ClientCertificateOptions
+  /**
+   * Whether access tokens are bound to the client's certificate (RFC 8705, section 3): calls to resource servers are
+   * sent with it then. Default whether there is a `clientCertificate`.
+   */
+  tlsClientCertificateBoundAccessTokens?: boolean
   /** A redirect URI that is registered already, in place of `baseUrl` + callback route. */
   redirectUri?: string
   /** The scope to ask for: a list, or a string with spaces. */
@@ -376,11 +387,13 @@ export const PROVIDER_OPTIONS = {
   clientSecret: { check: is.clientSecret },
   clientAuthentication: {
     check: is.oneOfOrFunction<ClientAuthenticationMethod>('client_secret_basic', 'client_secret_post',
-      'client_secret_jwt', 'private_key_jwt', 'tls_client_auth', 'none')
+      'client_secret_jwt', 'private_key_jwt', 'tls_client_auth', 'self_signed_tls_client_auth', 'none')
   },
   clientKeys: { check: is.clientKeys },
   encryptedIdToken: { check: is.encryptedIdToken, default: false },
   clientAssertion: { check: is.clientAssertion },
+  clientCertificate: { check: is.clientCertificate },
+  tlsClientCertificateBoundAccessTokens: { check: is.boolean },
   redirectUri: { check: is.redirectUri },
   scope: { check: is.scope },
   scopeSeparator: { check: is.text, default: ' ' },

@@ -127,8 +127,11 @@ export class ProviderClient {
     const { discover } = await import('../oauth/discovery.ts')
     const found = await discover(this.name, this.config.issuer!, async (url, headers) =>
       await this.http.send({ url: new URL(url), method: 'GET', headers }))
+    const aliases = this.config.usesCertificate
+      ? (await import('../oauth/mtls-aliases.ts')).mtlsAliases(this.name, found.metadata)
+      : undefined
     // The options win over the discovered metadata.
-    return { ...found, metadata: { ...found.metadata, ...this.config.endpoints } }
+    return { ...found, metadata: { ...found.metadata, ...aliases, ...this.config.endpoints } }
   }
 
   /** @throws FST_OAUTH_INVALID_OPTIONS where the provider has no such endpoint, FST_OAUTH_INSECURE_TRANSPORT */

@@ -24,7 +24,7 @@ export type StandaloneProviderOptions = ProviderOptions & { name?: string }
 
 /** A provider without Fastify: as `app.oauth.provider(name)`, with connections of its own, which `close()` closes. */
 export class StandaloneProvider extends ProviderHandle {
-  readonly #transport: Transport
+  readonly #transports: Transport[]
 
   constructor (
     { name: own, ...options }: StandaloneProviderOptions,
@@ -40,13 +40,15 @@ export class StandaloneProvider extends ProviderHandle {
     const transport = new Transport(dispatcher)
     const clock = { ...systemClock, ...given }
     const log = { error () {}, warn () {}, info () {} }
-    super({ provider: new ProviderClient(config, transport, clock), transport, clock, log })
-    this.#transport = transport
+    const { clientCertificate } = config
+    const certified = clientCertificate === undefined ? transport : new Transport(undefined, clientCertificate)
+    super({ provider: new ProviderClient(config, certified, clock), transport, clock, log })
+    this.#transports = [transport, certified]
   }
 
   /** Closes the connections. May be called again. */
   async close (): Promise<void> {
-    await this.#transport.close()
+    await Promise.all(this.#transports.map(transport => transport.close()))
   }
 }
 

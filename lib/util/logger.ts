@@ -7,6 +7,7 @@ export type LogEvent =
   | 'backchannel_logout_announced'
   | 'backchannel_logout_failed'
   | 'callback_repeated'
+  | 'client_certificate_expires'
   | 'guard_refresh_failed'
   | 'id_token_refused'
   | 'legacy_grant_used'

@@ -1,5 +1,7 @@
 import { createServer, type RequestListener, type Server } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
+import type { TlsOptions } from 'node:tls'
 import { once } from 'node:events'
 
 export interface Listening {
@@ -9,9 +11,12 @@ export interface Listening {
   close (): Promise<void>
 }
 
-/** An HTTP server on a free port of the loopback interface. */
-export async function listen (handler?: RequestListener): Promise<Listening> {
-  const server = createServer(handler)
+/**
+ * An HTTP server on a free port of the loopback interface.
+ * @param tls makes it an HTTPS server, with these settings
+ */
+export async function listen (handler?: RequestListener, tls?: TlsOptions): Promise<Listening> {
+  const server = (tls === undefined ? createServer(handler) : createTlsServer(tls, handler)) as Server
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
 

@@ -50,6 +50,8 @@ declare module 'oidc-provider' {
 
   export interface Token {
     readonly clientId: string
+    /** The thumbprint of the certificate that it is bound to. */
+    readonly 'x5t#S256'?: string
     readonly accountId?: string
     readonly scopes: Set<string>
     /** Thumbprint of the key that it is bound to (RFC 9449). */

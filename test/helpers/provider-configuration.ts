@@ -120,7 +120,8 @@ export function providerConfiguration (instance: Instance, options: ProviderOpti
           audience: resource
         }),
         useGrantedResource: () => true
-      }
+      },
+      ...options.furtherFeatures
     },
     ...options.configuration,
   }

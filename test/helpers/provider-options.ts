@@ -1,3 +1,4 @@
+import type { TlsOptions } from 'node:tls'
 import type { Configuration } from 'oidc-provider'
 import type { Users } from './users.ts'
 
@@ -32,8 +33,12 @@ export interface ProviderOptions {
   readonly users?: Users
   /** Metadata of the client (RFC 7591), over ours: `{ token_endpoint_auth_method: 'client_secret_post' }`. */
   readonly client?: Record<string, unknown>
+  /** oidc-provider's own settings of further features, by their names, over ours. */
+  readonly furtherFeatures?: Record<string, object>
   /** oidc-provider's own configuration, over ours, member by member. */
   readonly configuration?: Configuration
+  /** Over TLS, with these settings; the API as well. */
+  readonly tls?: TlsOptions
   /** The host of the issuer, always on the loopback interface: `localhost` is another site than 127.0.0.1. */
   readonly host?: string
 }

@@ -158,9 +158,11 @@ export class TestProvider {
 
 /** Starts a provider and its API; both are closed after `t`. */
 export async function startProvider (t?: Pick<Test, 'after'>, options: ProviderOptions = {}): Promise<TestProvider> {
-  const { server, port, close } = await listen()
-  const api = await startResourceServer()
-  const provider = new TestProvider(`http://${options.host ?? '127.0.0.1'}:${port}`, api, options, close)
+  const { tls } = options
+  const { server, port, close } = await listen(undefined, tls)
+  const api = await startResourceServer(tls)
+  const issuer = `${tls === undefined ? 'http' : 'https'}://${options.host ?? '127.0.0.1'}:${port}`
+  const provider = new TestProvider(issuer, api, options, close)
   server.on('request', provider.oidc.callback())
   api.trust(provider.oidc)
   t?.after(() => provider.close())

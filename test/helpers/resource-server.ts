@@ -1,5 +1,7 @@
+import { hash } from 'node:crypto'
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { text } from 'node:stream/consumers'
+import { TLSSocket, type TlsOptions } from 'node:tls'
 import type { Provider, Token } from 'oidc-provider'
 import { DpopVerifier } from './dpop-verifier.ts'
 import { Gate } from './gate.ts'
@@ -12,6 +14,8 @@ export interface ApiRequest {
   readonly headers: IncomingHttpHeaders
   readonly authorization: string | undefined
   readonly body: string
+  /** The thumbprint of the client's TLS certificate. */
+  readonly certificate?: string | undefined
   /** What it was answered with; undefined until then. */
   status?: number
 }
@@ -73,8 +77,8 @@ export class ResourceServer {
     }),
   }
 
-  constructor (port: number, close: () => Promise<void>) {
-    this.url = `http://127.0.0.1:${port}/v1/`
+  constructor (origin: string, close: () => Promise<void>) {
+    this.url = `${origin}/v1/`
     this.close = close
     this.#slow.release()
   }
@@ -92,7 +96,8 @@ export class ResourceServer {
 
   async handle (message: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = '', url = '', headers } = message
-    const request: ApiRequest = { method, url, headers, authorization: headers.authorization, body: '' }
+    const { authorization } = headers
+    const request: ApiRequest = { method, url, headers, authorization, body: '', certificate: thumbprint(message) }
     this.requests.push(request)
     Object.assign(request, { body: await text(message) })
     const answer = await this.#answer(request, response)
@@ -125,6 +130,9 @@ export class ResourceServer {
       const error = await this.dpop.refuses({ proof, method, url, accessToken: credentials, jkt: token.jkt })
       if (error !== undefined) return refusal(401, error, 'DPoP')
     }
+    // A token that is bound to a certificate comes with it (RFC 8705, section 3).
+    const { 'x5t#S256': certificate } = token
+    if (certificate !== undefined && certificate !== request.certificate) return refusal(401, 'invalid_token')
 
     const [, base, resource] = path.split('/')
     const method = request.method === 'HEAD' ? 'GET' : request.method
@@ -135,9 +143,11 @@ export class ResourceServer {
   }
 }
 
-export async function startResourceServer (): Promise<ResourceServer> {
-  const { server, port, close } = await listen()
-  const api = new ResourceServer(port, close)
+export async function startResourceServer (tls?: TlsOptions): Promise<ResourceServer> {
+  // Clients are asked for a certificate, and need none.
+  const { server, port, close } =
+    await listen(undefined, tls && { ...tls, requestCert: true, rejectUnauthorized: false })
+  const api = new ResourceServer(`${tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`, close)
   server.on('request', (request, response) => {
     // A client that goes away in the middle of its body is no matter of the server's.
     api.handle(request, response).catch((error: Error) => response.destroy(error))
@@ -147,6 +157,11 @@ export async function startResourceServer (): Promise<ResourceServer> {
 
 function echo ({ method, url, headers, body }: ApiRequest) {
   return { method, url, headers, body }
+}
+
+function thumbprint ({ socket }: IncomingMessage): string | undefined {
+  const certificate = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined
+  return certificate === undefined ? undefined : hash('sha256', certificate.raw, 'base64url')
 }
 
 /** The three places where RFC 6750, section 2, lets a token be. */

@@ -82,9 +82,27 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: 'a refresh does not wait behind API calls',
-    find: "if (pool === 'provider') this.#provider ??= new Agent({ connections: CONNECTIONS })",
-    replace: "if (pool === 'provider') this.#provider = this.#api ??= new Agent({ connections: CONNECTIONS })",
+    find: "if (pool === 'provider') this.#provider ??= this.#newAgent(this.#undici)",
+    replace: "if (pool === 'provider') this.#provider = this.#api ??= this.#newAgent(this.#undici)",
     tests: ['test/calls/connections.test.ts']
+  },
+  {
+    protects: 'the certificate of a client whose alias leads into a private network',
+    find: 'if (leadsInside(from, to)) {\n    throw refuse(',
+    replace: 'if (false) {\n    throw refuse(',
+    tests: ['test/oauth/mtls-aliases.test.ts']
+  },
+  {
+    protects: 'a bound token, which is worth nothing without its certificate',
+    find: 'const transport = config.certificateBound ? own : this.#client.transport',
+    replace: 'const transport = this.#client.transport',
+    tests: ['test/login/mtls.test.ts']
+  },
+  {
+    protects: 'a key set of the client\'s from private halves',
+    find: 'const publicJwk = publicKey.export(',
+    replace: 'const publicJwk = key.export(',
+    tests: ['test/providers/client-keys.test.ts']
   },
   {
     protects: 'a Host header of the caller\'s',

@@ -1,0 +1,88 @@
+import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
+
+/** A text in PEM, or the content of its file. */
+type Pem = string | Uint8Array
+
+/** The TLS certificate of the client, in PEM. */
+export interface ClientCertificateOptions {
+  /** The certificate; the intermediate ones of its chain after it. */
+  cert: Pem
+  /** Its private key. */
+  key: Pem
+  /** Opens an encrypted `key`. */
+  passphrase?: string
+  /** The authorities whose server certificates are trusted, in place of those that Node.js knows. */
+  ca?: Pem | readonly Pem[]
+}
+
+/** A certificate that has been read and checked. */
+export interface ClientCertificate extends Readonly<ClientCertificateOptions> {
+  /** Epoch seconds. */
+  readonly expiresAt: number
+}
+
+/**
+ * Reads a client certificate and checks that the key is its own. The texts that are reported show nothing of either.
+ * @param report is told what is wrong: the member and a text
+ */
+export function parseClientCertificate (
+  { cert, key, passphrase, ca }: ClientCertificateOptions, report: (member: string, problem: string) => void = () => {}
+): ClientCertificate | undefined {
+  const pem = { cert: textOf(cert), key: textOf(key) }
+  const certificate = pem.cert === undefined ? undefined : readCertificate(pem.cert)
+  if (certificate === undefined) report('cert', 'is no certificate; write it as PEM, from -----BEGIN CERTIFICATE-----')
+  const privateKey = readKey(pem.key, passphrase, report)
+  const authorities = ca === undefined ? undefined : [ca as Pem].flat().map(textOf)
+  if (authorities?.some(one => one === undefined || readCertificate(one) === undefined)) {
+    report('ca', 'is no certificate, or no list of them; write them as PEM')
+    return undefined
+  }
+  if (certificate === undefined || privateKey === undefined) return undefined
+  if (!certificate.checkPrivateKey(privateKey)) {
+    report('key', 'does not belong to the first certificate in `cert`; the chain comes after the client\'s own')
+    return undefined
+  }
+  return Object.freeze({
+    cert: pem.cert!,
+    key: pem.key!,
+    ...(passphrase !== undefined && { passphrase }),
+    ...(authorities !== undefined && { ca: authorities as string[] }),
+    expiresAt: Math.floor(Date.parse(certificate.validTo) / 1000)
+  })
+}
+
+// Variables of the environment often have the line breaks of a PEM escaped.
+function textOf (pem: unknown): string | undefined {
+  if (typeof pem === 'string') return pem.replaceAll('\\n', '\n')
+  return pem instanceof Uint8Array ? Buffer.from(pem).toString('latin1') : undefined
+}
+
+function readCertificate (pem: string): X509Certificate | undefined {
+  try {
+    return pem.includes('-----BEGIN') ? new X509Certificate(pem) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function readKey (
+  key: string | undefined, passphrase: unknown, report: (member: string, problem: string) => void
+): KeyObject | undefined {
+  if (passphrase !== undefined && typeof passphrase !== 'string') {
+    report('passphrase', 'must be a string')
+    return undefined
+  }
+  if (key?.includes('-----BEGIN') === true) {
+    try {
+      return createPrivateKey({ key, ...(passphrase !== undefined && { passphrase }) })
+    } catch {
+      if (/ENCRYPTED/.test(key)) {
+        report('key', passphrase === undefined
+          ? 'is encrypted; write its `passphrase`'
+          : 'is encrypted, and `passphrase` does not open it')
+        return undefined
+      }
+    }
+  }
+  report('key', 'is no private key; write it as PEM, from -----BEGIN PRIVATE KEY-----')
+}
