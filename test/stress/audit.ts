@@ -67,6 +67,7 @@ export interface Leftovers {
   dangling: number
   tombstones: number
   endedMarks: number
+  logoutMarks: number
   pendingLogins: number
   unexplained: Record<string, unknown>[]
 }
@@ -85,6 +86,7 @@ export async function findLeftovers (
     dangling: 0,
     tombstones: 0,
     endedMarks: 0,
+    logoutMarks: 0,
     pendingLogins: 0,
     unexplained: []
   }
@@ -96,6 +98,8 @@ export async function findLeftovers (
     })
   )
   const codes = new Map<string, string>()
+  /** Token records of a session at the provider that has ended. */
+  const ended = new Map<string, { family: string, endedAt: number }>()
   const blame = (key: string, code: string | undefined, details: Record<string, unknown>) => {
     const login = code === undefined ? undefined : logins.get(code)
     if (code !== undefined && isUnreachable(login, code, chaos)) found.unreachable++
@@ -114,6 +118,8 @@ export async function findLeftovers (
       if (d === undefined) found.tombstones += x === undefined ? 0 : 1
       else if (key.startsWith('oauth:login:')) found.pendingLogins++
       else if (key.startsWith('oauth:dead:')) found.endedMarks++
+      // What providers have ended, and the logout tokens that said so.
+      else if (/^oauth:(?:ended|logout):/.test(key)) found.logoutMarks++
       // What a login was; it holds no token.
       else if (key.startsWith('oauth:accounts:')) continue
       else {
@@ -121,6 +127,8 @@ export async function findLeftovers (
         const family = tokens.refreshToken.split('.')[1]
         const code = inquest.codeOf(family ?? '')
         if (code !== undefined) codes.set(key.slice('oauth:'.length), code)
+        const endedAt = ledger.endedSids.get(family ?? '')
+        if (endedAt !== undefined) ended.set(key.slice('oauth:'.length), { family: family!, endedAt })
         blame(key, code, { family })
       }
     }
@@ -130,6 +138,8 @@ export async function findLeftovers (
       }
       const record = oauth?.accounts.acme?.recordId
       if (record === undefined) continue
+      const { family, endedAt: at } = ended.get(record) ?? {}
+      if (family !== undefined) ledger.report('session of an ended sid', { subject: '', at: at! }, { key, family })
       // The sessions of logins that ended elsewhere stay until they are used next, and are logged out then.
       if (await client.hExists(`oauth:${record}`, 'd') === 0) continue
       blame(key, codes.get(record), { record })

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import { SignJWT } from 'jose'
 import { signingKeys } from '../helpers/signing-keys.ts'
 import type { Family, Presentation } from './journal.ts'
@@ -21,6 +21,15 @@ interface Issued extends Family {
   access: Map<number, number>
   nonce: string | undefined
 }
+
+/** A signed logout token, and the session that it is for; of all sessions of the user where there is none. */
+export interface LogoutToken {
+  jwt: string
+  sid: string | undefined
+}
+
+/** Client ids of the two providers that the app knows: one server, to which they are two clients. */
+export const CLIENT_IDS = { acme: 'torture', gh: 'torture-gh' }
 
 /** An answer of the token endpoint. */
 export interface TokenAnswer {
@@ -137,6 +146,25 @@ export class Authority {
     if (family !== undefined && family.secret === secret) this.#revoke(family, 'client')
   }
 
+  /**
+   * A logout token (OpenID Connect Back-Channel Logout 1.0, section 2.4): for the session at the provider that a code
+   * belongs to, or for all of the user's. The session of a login is its family.
+   */
+  async logoutToken (subject: string, code?: string): Promise<LogoutToken> {
+    const sid = code === undefined ? undefined : this.#codes.get(code)?.family
+    const claims = { sid, events: { 'http://schemas.openid.net/event/backchannel-logout': {} } }
+    const jwt = await new SignJWT(claims)
+      .setProtectedHeader({ alg: signingKey.alg, kid: signingKey.kid, typ: 'logout+jwt' })
+      .setIssuer(this.#issuer)
+      .setSubject(subject)
+      .setAudience(CLIENT_IDS.acme)
+      .setIssuedAt()
+      .setExpirationTime('2m')
+      .setJti(randomUUID())
+      .sign(signingKey.privateKey)
+    return { jwt, sid }
+  }
+
   /** Whose access token it is; undefined where it is not good now. */
   introspect (accessToken: string): Family | undefined {
     const [kind, name, number, secret] = accessToken.split('.')
@@ -161,6 +189,7 @@ export class Authority {
     const claims = {
       name: `User ${subject}`,
       email: `${subject}@example.com`,
+      sid: name,
       ...(n === 1 && family.nonce !== undefined && { nonce: family.nonce })
     }
     const idToken = await new SignJWT(claims)

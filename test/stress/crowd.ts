@@ -1,4 +1,5 @@
 import { Random } from './random.ts'
+import type { LogoutToken } from './authority.ts'
 import type { Ledger } from './ledger.ts'
 import type { LoadBalancer } from './traffic.ts'
 import { Visitor } from './visitor.ts'
@@ -14,6 +15,8 @@ export interface CrowdOptions {
   baseUrl: string
   balancer: LoadBalancer
   ledger: Ledger
+  /** A logout token of the provider, for the session of a code or for the user. */
+  logoutToken: (subject: string, code?: string) => Promise<LogoutToken>
 }
 
 /** How often a browser does what. */
@@ -29,6 +32,8 @@ const HABITS = {
   tabs: 2,
   replay: 2,
   everywhere: 1,
+  'logged out': 2,
+  race: 2,
   ghost: 5,
   link: 4,
   'step-up': 3,
@@ -103,6 +108,10 @@ export class Crowd {
         return await visitor.replay()
       case 'everywhere':
         return await this.#alone(visitor, () => this.#everywhere(visitor, random))
+      case 'logged out':
+        return await this.#alone(visitor, () => this.#loggedOut(visitor, random))
+      case 'race':
+        return await this.#alone(visitor, () => this.#race(visitor, random))
       case 'link':
         return await this.#renew(visitor, random, () => visitor.renew('link'))
       case 'step-up':
@@ -150,6 +159,67 @@ export class Crowd {
       await sleep(250)
     }
     ledger.report('logout impossible', visitor, { path: '/everywhere' })
+  }
+
+  /** The provider logs the user out: of the session of this login, or of all. */
+  async #loggedOut (visitor: Visitor, random: Random): Promise<void> {
+    const { ledger } = this.#options
+    const { subject, current } = visitor
+    if (current?.state !== 'in') return
+    const ofOne = random.chance(0.5)
+    const logins = ofOne ? [current] : ledger.of(subject).filter(({ state }) => state === 'in')
+    for (const login of logins) ledger.leave(login)
+    const on = await this.#sendLogoutToken(random, subject, ofOne ? current.code : undefined)
+    if (on !== undefined) for (const login of logins) ledger.end(login, 'out', on)
+  }
+
+  /** The provider logs the user out while a callback is under way: the login of that is not made, or has ended. */
+  async #race (visitor: Visitor, random: Random): Promise<void> {
+    const { ledger } = this.#options
+    const { subject } = visitor
+    await visitor.logout()
+    if (visitor.current?.state === 'in') return
+    const callback = await visitor.startLogin()
+    if (callback === undefined) return
+    const code = random.chance(0.5) ? new URL(callback, 'http://app').searchParams.get('code')! : undefined
+    const logins = code === undefined ? ledger.of(subject).filter(({ state }) => state === 'in') : []
+    for (const login of logins) ledger.leave(login)
+    const [login, on] = await Promise.all([
+      visitor.finishLogin(callback), this.#sendLogoutToken(random, subject, code)
+    ])
+    ledger.races++
+    if (on === undefined) return
+    for (const ended of [...logins, ...login === undefined ? [] : [login]]) ledger.end(ended, 'out', `race: ${on}`)
+  }
+
+  /**
+   * Sends a logout token, again and again until the app says that it is carried out, and sometimes once more.
+   * @returns where it was carried out; undefined where it never was
+   */
+  async #sendLogoutToken (random: Random, subject: string, code?: string): Promise<string | undefined> {
+    const { ledger, balancer, logoutToken } = this.#options
+    const { jwt, sid } = await logoutToken(subject, code)
+    const path = '/login/acme/backchannel-logout'
+    const send = async () =>
+      await balancer.send(random, { method: 'POST', path, form: { logout_token: jwt } })
+    const codes: string[] = []
+    for (let tries = 0; tries < 80; tries++) {
+      const { status, code: answer, text, worker, at } = await send()
+      // Carried out before, where that answer was lost.
+      const isRepeated = status === 400 && tries > 0 && text.includes('carried out already')
+      if (status === 200 || isRepeated) {
+        ledger.logoutTokens++
+        if (sid !== undefined) ledger.endedSids.set(sid, at)
+        if (random.chance(0.3) && (await send()).status === 200) {
+          ledger.report('logout token taken twice', { subject, at }, { sid, worker, codes })
+        }
+        return `logout token for ${sid ?? subject} on ${worker} after ${codes.join(', ') || 'nothing'}`
+      }
+      codes.push(`${answer} on ${worker}: ${text.slice(0, 80)}`)
+      await sleep(250)
+    }
+    ledger.report('logout impossible', { subject }, { path, codes })
+    return undefined
   }
 
   #behind (work: Promise<unknown>): void {

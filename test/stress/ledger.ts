@@ -1,6 +1,6 @@
+import { CLIENT_IDS } from './authority.ts'
 import type { AddedAccount, Login, LoginState } from './journal.ts'
 import type { Inquest } from './causes.ts'
-import { CLIENT_IDS } from './provider.ts'
 import type { AppAnswer } from './traffic.ts'
 
 /** Something that must not be, with what is needed to find out why. */
@@ -27,6 +27,11 @@ export class Ledger {
   readonly accounts: AddedAccount[] = []
   ghostsAsked = 0
   logouts = 0
+  /** Logout tokens that were carried out, and logins that were under way meanwhile. */
+  logoutTokens = 0
+  races = 0
+  /** Session at the provider that has ended → when the app said so. */
+  readonly endedSids = new Map<string, number>()
   readonly #byCookie = new Map<string, Login>()
 
   count (counter: Map<string, number>, key: string): void { counter.set(key, (counter.get(key) ?? 0) + 1) }

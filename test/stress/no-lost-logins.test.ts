@@ -44,7 +44,7 @@ t.test(
     }
 
     // All of it is worth nothing where nothing happened.
-    const { logins, calls, refreshes, faults, ghostsAsked, renewals } = report
+    const { logins, calls, refreshes, faults, ghostsAsked, renewals, logoutTokens } = report
     t.ok(logins.completed >= 80, `${logins.completed} logins`)
     t.ok(calls.answered >= 50, `${calls.answered} calls answered`)
     t.ok(refreshes >= 50, `${refreshes} refreshes`)
@@ -54,4 +54,5 @@ t.test(
     t.ok(renewals.links >= 1, `${renewals.links} accounts added`)
     t.ok(renewals.stepUps >= 1, `${renewals.stepUps} step-ups`)
     t.ok(ghostsAsked >= 1, `${ghostsAsked} ended sessions asked`)
+    t.ok(logoutTokens.carriedOut >= 1, `${logoutTokens.carriedOut} logout tokens carried out`)
   })

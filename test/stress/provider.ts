@@ -13,15 +13,17 @@ export interface ProviderProcessOptions {
 }
 
 /** What the driver may ask of the provider's process. */
-export type ProviderCommand = { ask: 'faults', on: boolean } | { ask: 'down' } | { ask: 'up' } | { ask: 'journal' }
+export type ProviderCommand =
+  | { ask: 'faults', on: boolean }
+  | { ask: 'down' }
+  | { ask: 'up' }
+  | { ask: 'journal' }
+  | { ask: 'logoutToken', subject: string, code?: string | undefined }
 /** What the provider tells the driver while it happens. */
 export interface TokenRequestSeen {
   seen: 'arrived' | 'answered'
   worker: string
 }
-
-/** Client ids of the two providers that the app knows: one server, to which they are two clients. */
-export const CLIENT_IDS = { acme: 'torture', gh: 'torture-gh' }
 
 /**
  * A provider and the API that takes its tokens, in a process of their own. Only loopback, one user agent: logs in the
@@ -58,6 +60,7 @@ class Provider {
     if (command.ask === 'faults') this.#faults = command.on
     if (command.ask === 'up') await this.#listen()
     if (command.ask === 'down') await this.#goDown()
+    if (command.ask === 'logoutToken') return await this.#authority.logoutToken(command.subject, command.code)
     return command.ask === 'journal' ? this.#journal() : undefined
   }
 

@@ -1,4 +1,5 @@
 import { TOMBSTONE_MS } from '../../lib/tokens/stores/token-store.ts'
+import type { Leftovers } from './audit.ts'
 import { CAUSES, type Cause } from './causes.ts'
 import type { Outcome } from './run.ts'
 
@@ -30,10 +31,12 @@ export interface Report {
   }
   ghostsAsked: number
   replays: number
+  /** Of the provider, and those that came while a login was under way. */
+  logoutTokens: { carriedOut: number, races: number }
   /** What gave a login another session. */
   renewals: { links: number, stepUps: number, disconnects: number }
   addedLost: Record<string, number>
-  leftInRedis: { unreachable: number, dangling: number, tombstones: number, endedMarks: number, pendingLogins: number }
+  leftInRedis: Omit<Leftovers, 'unexplained'>
   memory: { at: number, logins: number, heapMB: number, rssMB: number }[]
 }
 
@@ -56,7 +59,8 @@ export function count ({ options, ledger, inquest, provider, chaos, leftovers, m
   const zero = [
     'resurrected', 'callback taken twice', 'answer of another user', 'answer of another login',
     'answer of another account', 'step-up undone', 'disconnect undone', 'false 401', 'session cookie cleared',
-    'session cookie replaced', 'logout impossible', 'no clear answer', 'failed call after all faults'
+    'session cookie replaced', 'logout token taken twice', 'session of an ended sid', 'logout impossible',
+    'no clear answer', 'failed call after all faults'
   ]
   return {
     logins: {
@@ -97,6 +101,7 @@ export function count ({ options, ledger, inquest, provider, chaos, leftovers, m
     },
     ghostsAsked: ledger.ghostsAsked,
     replays: ledger.replays,
+    logoutTokens: { carriedOut: ledger.logoutTokens, races: ledger.races },
     renewals: { links: ledger.links, stepUps: ledger.stepUps, disconnects: ledger.disconnects },
     addedLost,
     leftInRedis: (({ unexplained: _, ...rest }) => rest)(leftovers),
@@ -162,7 +167,9 @@ export function table (report: Report): string {
     'times that the provider was away': faults.providerOutages,
     'token answers that never arrived': faults.answersLost,
     'sessions that had ended, asked': report.ghostsAsked,
-    'callbacks replayed': report.replays
+    'callbacks replayed': report.replays,
+    'logout tokens carried out': report.logoutTokens.carriedOut,
+    '  of these while a login was under way': report.logoutTokens.races
   })
   lines.push('', 'left in Redis after all visitors were logged out')
   by({
@@ -170,6 +177,7 @@ export function table (report: Report): string {
     'entries in lists of logins, until their time is over': leftInRedis.dangling,
     [`tombstones (${TOMBSTONE_MS / 60_000} minutes)`]: leftInRedis.tombstones,
     "marks of ended sessions (their session's time)": leftInRedis.endedMarks,
+    'marks of logouts by the provider (15 minutes)': leftInRedis.logoutMarks,
     'pending logins (10 minutes)': leftInRedis.pendingLogins
   })
   lines.push('', 'memory of the worker that lived through all of it, after a collection')

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { RedisServer } from '../helpers/redis.ts'
 import { findBinary } from '../helpers/services.ts'
 import { askAll, findLeftovers, logoutAll, type Leftovers } from './audit.ts'
+import type { LogoutToken } from './authority.ts'
 import { Inquest } from './causes.ts'
 import { Chaos } from './chaos.ts'
 import { Crowd } from './crowd.ts'
@@ -95,7 +96,9 @@ async function run (
   const ledger = new Ledger()
   const balancer = new LoadBalancer(workers)
   started.push(() => balancer.close())
-  const crowd = new Crowd({ ...options, baseUrl, balancer, ledger })
+  const logoutToken = async (subject: string, code?: string) =>
+    await askProvider<LogoutToken>({ ask: 'logoutToken', subject, code })
+  const crowd = new Crowd({ ...options, baseUrl, balancer, ledger, logoutToken })
   const chaos = new Chaos({ seed, workers, provider, redis })
   saw = chaos.saw
 

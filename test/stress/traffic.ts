@@ -7,6 +7,8 @@ export interface AppRequest {
   /** Path and query. */
   path: string
   cookie?: string | undefined
+  /** The body, as a form. */
+  form?: Record<string, string>
 }
 
 /** An answer, or that there was none. */
@@ -25,6 +27,7 @@ export interface AppAnswer {
 }
 
 const HEADERS = { accept: 'application/json', 'sec-fetch-site': 'same-origin' }
+const FORM_HEADERS = { 'content-type': 'application/x-www-form-urlencoded' }
 /** Milliseconds after which a request is given up. */
 const TIMEOUT_MS = 40_000
 
@@ -43,7 +46,7 @@ export class LoadBalancer {
     this.#workers = workers
   }
 
-  async send (random: Random, { method = 'GET', path, cookie }: AppRequest): Promise<AppAnswer> {
+  async send (random: Random, { method = 'GET', path, cookie, form }: AppRequest): Promise<AppAnswer> {
     for (;;) {
       const candidates = this.#workers.healthy
       if (candidates.length === 0) {
@@ -55,7 +58,11 @@ export class LoadBalancer {
       const about = { worker: life.name, sentAt }
       try {
         const { statusCode: status, headers, body } = await this.#agent.request({
-          origin: child.url, path, method, headers: { ...HEADERS, ...(cookie !== undefined && { cookie }) }
+          origin: child.url,
+          path,
+          method,
+          headers: { ...HEADERS, ...(cookie !== undefined && { cookie }), ...(form !== undefined && FORM_HEADERS) },
+          body: form === undefined ? null : new URLSearchParams(form).toString()
         })
         const text = await body.text()
         const setCookie = [headers['set-cookie'] ?? []].flat()

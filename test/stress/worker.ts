@@ -5,7 +5,7 @@ import { createClient } from 'redis'
 import oauth from '../../lib/index.ts'
 import { redisStore } from '../../lib/redis.ts'
 import { RedisSessionStore } from '../helpers/redis-session-store.ts'
-import { CLIENT_IDS } from './provider.ts'
+import { CLIENT_IDS } from './authority.ts'
 
 export interface WorkerOptions {
   /** Sent along with each token request, so that the provider knows who asks. */
