@@ -71,7 +71,16 @@ export function createContext (app: FastifyInstance, config: Configuration): Plu
     }
   })
   const onTokensHook = new OnTokensHook(records, config.onTokens)
-  const refresher = new Refresher({ records, clock, log, onTokensHook })
+  const refresher = new Refresher({
+    records,
+    clock,
+    log,
+    onTokensHook,
+    identify: async (...refreshed) => {
+      const { refreshedIdentity } = await import('./session/refreshed-identity.ts')
+      return await refreshedIdentity(...refreshed)
+    }
+  })
   const providers = new Map<string, ProviderClient>()
   const providerHandles = new Map<string, ProviderHandle>()
   for (const [name, provider] of config.providers) {

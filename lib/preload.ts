@@ -34,6 +34,8 @@ export async function preload (
     isNeeded(({ config }) => config.usesCertificate) && (() => import('./oauth/mtls-aliases.ts')),
     isNeeded(signsAssertions) && (() => import('./oauth/client-assertion.ts')),
     isNeeded(({ config }) => config.fetchProfile !== undefined) && (() => import('./calls/fetch-profile.ts')),
+    isNeeded(({ hasIdTokens, config }) => hasIdTokens || config.refreshProfile) &&
+      (() => import('./session/refreshed-identity.ts')),
     loadActivity !== undefined && (() => import('./session/activity.ts')),
     () => import('./http/content-coding.ts'),
     () => import('./calls/authorized-fetch.ts')

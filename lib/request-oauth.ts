@@ -11,7 +11,7 @@ import { handleCallback } from './routes/callback.ts'
 import { type LoginOptions, sendToProvider } from './routes/login.ts'
 import { logout, logoutAndRedirect, type LogoutResult } from './routes/logout.ts'
 import { accountTokens } from './session/account-tokens.ts'
-import { type Account, detailsOf, isIdentityProven, type SessionLogin } from './session/accounts.ts'
+import { type Account, type detailsOf, isIdentityProven, knownDetails, type SessionLogin } from './session/accounts.ts'
 import { providerOf } from './session/context.ts'
 import { currentSession, type SessionObject } from './session/fastify-session.ts'
 import { disconnectAccount } from './session/link-account.ts'
@@ -29,7 +29,7 @@ export class RequestOAuth extends AccountClient {
   #using: Map<string, RequestOAuth> | undefined
   /** The account of the last call, and its record. */
   #last: { recordId: string, account: ClientAccount } | undefined
-  #read: { account: Account, details: ReturnType<typeof detailsOf> } | undefined
+  #read: { account: Account, claims: unknown, details: ReturnType<typeof detailsOf> } | undefined
 
   /**
    * @param name of the provider; the one logged in with where absent
@@ -64,7 +64,7 @@ export class RequestOAuth extends AccountClient {
     return Object.entries(this.#accounts?.accounts ?? {})
       .filter(([, account]) => !records.isDeleted(account.recordId))
       .map(([provider, account]) => {
-        const { user, scope } = detailsOf(account)
+        const { user, scope } = knownDetails(records, account)
         return { provider, user, scope }
       })
   }
@@ -92,7 +92,7 @@ export class RequestOAuth extends AccountClient {
   /** Who is logged in, or null. */
   get user (): User | null { return this.#details?.user ?? null }
 
-  /** The claims of the login's ID token, or of userinfo where there was none. */
+  /** The claims of the newest ID token, or of userinfo where there was none; those of a refresh once they are read. */
   get claims (): Record<string, unknown> { return this.#details?.claims ?? {} }
 
   /** The scope that was granted at login. */
@@ -188,11 +188,15 @@ export class RequestOAuth extends AccountClient {
 
   get #account (): Account | undefined { return this.#login?.account }
 
-  /** What the session has of the login, parsed once a request. */
+  /** What the session, or a newer record, has of the login; parsed once a request. */
   get #details (): ReturnType<typeof detailsOf> | undefined {
     const account = this.#account
     if (account === undefined) return undefined
-    if (this.#read?.account !== account) this.#read = { account, details: detailsOf(account) }
+    const { records } = this.#context
+    const claims = records.known(account.recordId)?.claims
+    if (this.#read?.account !== account || this.#read.claims !== claims) {
+      this.#read = { account, claims, details: knownDetails(records, account) }
+    }
     return this.#read.details
   }
 

@@ -66,7 +66,9 @@ const VERIFIED = { email: 'email_verified', phone_number: 'phone_number_verified
 /**
  * Merges the claims of an ID token with a profile: the profile wins, except for the claims about the authentication.
  */
-function withProfile (claims: Record<string, unknown>, profile: Record<string, unknown>): Record<string, unknown> {
+export function withProfile (
+  claims: Record<string, unknown>, profile: Record<string, unknown>
+): Record<string, unknown> {
   const merged = { ...claims, ...profile }
   for (const name of LOGIN_CLAIMS) if (claims[name] !== undefined) merged[name] = claims[name]
   // `email_verified` of the ID token is about the address of the ID token.
@@ -77,8 +79,14 @@ function withProfile (claims: Record<string, unknown>, profile: Record<string, u
   return merged
 }
 
-/** @param identity subject and issuer of the ID token, where there is one */
-function makeUser (provider: ProviderClient, claims: Record<string, unknown>, identity?: Identity['identity']): User {
+/**
+ * The user that claims describe, by `userProfile` where the options have one.
+ * @param identity subject and issuer of the ID token, where there is one
+ * @throws FST_OAUTH_INVALID_RESPONSE
+ */
+export function makeUser (
+  provider: ProviderClient, claims: Record<string, unknown>, identity?: Identity['identity']
+): User {
   const { userProfile } = provider.config
   const named = identity && userIdOf(provider, identity)
   const { id: given, ...profile } = userProfile === undefined ? standardProfile(claims, named) : userProfile(claims)

@@ -339,6 +339,11 @@ export interface ProviderOptions {
   /** Where the profile comes from at login. Default `auto`: the ID token, and userinfo where it says too little. */
   profileSource?: 'id_token' | 'userinfo' | 'auto'
   /**
+   * Asks for the profile, from userinfo or by `fetchProfile`, after each refresh too. A failure costs the new profile
+   * alone; the profile of another user ends the login. Default false: a refreshed ID token says what is new.
+   */
+  refreshProfile?: boolean
+  /**
    * Fetches the profile in place of the userinfo request, whatever `profileSource` is. Where there is an ID token, a
    * profile with another `sub` is refused.
    */
@@ -423,6 +428,7 @@ export const PROVIDER_OPTIONS = {
   revokeAtLogout: { check: is.boolean, default: true },
   postLogoutRedirectUri: { check: is.appUrl },
   profileSource: { check: is.oneOf('id_token', 'userinfo', 'auto'), default: 'auto' },
+  refreshProfile: { check: is.boolean, default: false },
   fetchProfile: { check: is.func },
   userProfile: { check: is.func },
   conform: { check: is.func },

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { type Identity, standardUser } from '../login/identity.ts'
 import type { User } from '../providers/options.ts'
+import type { TokenRecord } from '../tokens/record.ts'
 import type { Clock } from '../util/clock.ts'
 import type { SessionObject, StoredSession } from './fastify-session.ts'
 
@@ -193,6 +194,15 @@ export function detailsOf ({ details }: Pick<Account, 'details'>): AccountDetail
   const user: AccountDetails['user'] = stored.user === undefined ? standardUser(claims) : stored.user
   const isUser = isObject(user) && typeof user.id === 'string'
   return { ...unknown, ...stored, user: isUser ? { ...user, raw: user.raw ?? claims } : null }
+}
+
+/** The same, with the user and the claims that a refresh has brought since, as far as this process knows. */
+export function knownDetails (
+  records: { known (id: string): TokenRecord | undefined }, account: Account
+): ReturnType<typeof detailsOf> {
+  const details = detailsOf(account)
+  const record = records.known(account.recordId)
+  return record?.claims === undefined ? details : { ...details, user: record.user, claims: record.claims }
 }
 
 /** An account and what it holds of its login, as one object. */

@@ -18,6 +18,8 @@ export interface TokenRecord {
   /** Seconds that the record is kept after a write. */
   readonly ttl: number
   readonly user: User | null
+  /** What the claims are, where a refresh has changed them since the login. */
+  readonly claims?: Record<string, unknown> | undefined
   /** Subject and issuer that a refreshed ID token must name. */
   readonly identity?: { sub: string, iss: string } | undefined
   /**
@@ -103,7 +105,7 @@ function isStoredSet (value: unknown): boolean {
 /** Whether a record of a store is a token record: anything else counts as absent. */
 export function isTokenRecord (stored: StoredRecord): boolean {
   const { version, provider, providerIdentity, tokens, pendingTokens } = stored
-  const { obtainedAt, ttl, user, identity, usedRefreshTokens, dpopKey, providerEnds } = stored
+  const { obtainedAt, ttl, user, identity, usedRefreshTokens, dpopKey, providerEnds, claims } = stored
   return (
     version > 0 &&
     typeof provider === 'string' &&
@@ -113,6 +115,7 @@ export function isTokenRecord (stored: StoredRecord): boolean {
     Number.isFinite(obtainedAt) &&
     Number.isFinite(ttl) &&
     (user === null || (isObject(user) && typeof user.id === 'string')) &&
+    (claims === undefined || isObject(claims)) &&
     (identity === undefined || (isObject(identity) && isTextList([identity.sub, identity.iss]))) &&
     (usedRefreshTokens === undefined || isTextList(usedRefreshTokens)) &&
     (dpopKey === undefined || isDpopKey(dpopKey)) &&

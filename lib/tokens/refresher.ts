@@ -35,11 +35,24 @@ export interface RefreshOptions {
   keepPending?: boolean
 }
 
+/** The user and the claims of a login after a refresh. */
+export type RefreshedIdentity = Required<Pick<TokenRecord, 'user' | 'claims'>>
+
+/**
+ * Finds out what a refresh says of the user; undefined where that is what is known.
+ * @param refreshed.claims of the ID token that came with it, where that was good
+ */
+type Identify = (
+  provider: ProviderClient, record: TokenRecord, refreshed: { tokens: TokenSet, claims: IdTokenClaims | undefined }
+) => Promise<RefreshedIdentity | undefined>
+
 export interface RefresherOptions {
   records: TokenRecords
   clock: Clock
   log: Logger
   onTokensHook: OnTokensHook
+  /** Absent where the records are of no login. */
+  identify?: Identify
 }
 
 /** One refresh, from its lease to its outcome. */
@@ -68,15 +81,17 @@ export class Refresher {
   readonly #clock: Clock
   readonly #log: Logger
   readonly #onTokensHook: OnTokensHook
+  readonly #identify: Identify | undefined
   readonly #leases: RefreshLeases
   readonly #pending = new Set<Promise<unknown>>()
   #lostCount = 0
 
-  constructor ({ records, clock, log, onTokensHook }: RefresherOptions) {
+  constructor ({ records, clock, log, onTokensHook, identify }: RefresherOptions) {
     this.#records = records
     this.#clock = clock
     this.#log = log
     this.#onTokensHook = onTokensHook
+    this.#identify = identify
     this.#leases = new RefreshLeases(records, clock)
   }
 
@@ -222,14 +237,18 @@ export class Refresher {
     })
     // The ID token is checked after the write: whatever is wrong with it must not cost the rotated token beside it.
     const { idToken: previous } = current.tokens
-    let next = withSet({ ...tokens, ...(previous !== undefined && { idToken: previous }) }, current.version + 1)
+    const withPrevious = (set: TokenSet): TokenSet => previous === undefined ? set : { idToken: previous, ...set }
+    let next = withSet(withPrevious(tokens), current.version + 1)
     const onDeleted = () => this.#revoke(provider, next)
     const written = await this.#records.write(state, { owner, record: next }, current, onDeleted)
     if (!written) return await this.#superseded(run)
     state.clearRefusals()
     const claims = idToken === undefined ? undefined : await this.#checkIdToken(run, tokens, idToken)
-    if (claims !== undefined) {
-      const checked = withSet({ ...tokens, idToken: idToken! }, next.version + 1, sessionEnd(claims))
+    const identity = await this.#identityOf(run, tokens, claims)
+    if (claims !== undefined || identity !== undefined) {
+      const set = claims === undefined ? tokens : { ...tokens, idToken: idToken! }
+      const session = claims === undefined ? undefined : sessionEnd(claims)
+      const checked = { ...withSet(withPrevious(set), next.version + 1, session), ...identity }
       // A store that fails now costs the ID token alone.
       if (await this.#records.update(state.id, checked).catch(() => false)) next = checked
     }
@@ -264,6 +283,26 @@ export class Refresher {
       const message = 'a refreshed ID token was refused'
       this.#log.warn({ event: 'id_token_refused', provider: provider.name, err: errorForLog(error) }, message)
       if (reason !== 'subject_changed' && reason !== 'iss') return undefined
+      await this.#records.remove(state.id)
+      throw loginEnded(provider, error as OAuthError)
+    }
+  }
+
+  /**
+   * What the refresh says of the user. Where that cannot be found out, nothing changes; another user ends the login, as
+   * with an ID token (OpenID Connect Core, section 5.3.2).
+   */
+  async #identityOf (
+    { provider, state, current }: RefreshRun, tokens: TokenSet, claims: IdTokenClaims | undefined
+  ): Promise<RefreshedIdentity | undefined> {
+    if (this.#identify === undefined || current.user === null) return undefined
+    if (claims === undefined && !provider.config.refreshProfile) return undefined
+    try {
+      return await this.#identify(provider, current, { tokens, claims })
+    } catch (error) {
+      const message = 'what a refresh says of the user could not be found out; user and claims stay as they were'
+      this.#log.warn({ event: 'profile_not_refreshed', provider: provider.name, err: errorForLog(error) }, message)
+      if ((error as OAuthError).reason !== 'subject_mismatch') return undefined
       await this.#records.remove(state.id)
       throw loginEnded(provider, error as OAuthError)
     }

@@ -20,6 +20,7 @@ export type LogEvent =
   | 'logout_failed'
   | 'options_ignored'
   | 'password_refused'
+  | 'profile_not_refreshed'
   | 'provider_logout_failed'
   | 'record_not_decrypted'
   | 'record_not_read'

@@ -191,6 +191,7 @@ const single: Record<string, [options: unknown, path: string, remedy: RegExp]> =
     'providers.acme.resourceServers',
     /list/
   ],
+  'a refreshProfile that is text': [withProvider({ refreshProfile: 'yes' }), 'providers.acme.refreshProfile', /boolean/],
   'an idleTimeout of 0': [{ ...good, idleTimeout: 0 }, 'idleTimeout', /at least 1/],
   'a negative absoluteTimeout': [{ ...good, absoluteTimeout: -1 }, 'absoluteTimeout', /at least 1/],
   'an idleTimeout that is no number': [{ ...good, idleTimeout: NaN }, 'idleTimeout', /at least 1/],
