@@ -16,7 +16,8 @@
 //
 //   ISSUER           its issuer URL, exactly as the provider writes it; the endpoints are discovered there
 //   CLIENT_ID        the client id of the board. Register BASE_URL/login/bakery/callback as its redirect URI, and
-//                    BASE_URL/logout/callback as its post-logout redirect URI
+//                    BASE_URL/logout/callback as its post-logout redirect URI; and where it has back-channel logout,
+//                    BASE_URL/login/bakery/backchannel-logout
 //   CLIENT_SECRET    none for a public client, which has PKCE alone
 //   SCOPE            scopes to ask for: openid profile email offline_access. Some providers refuse offline_access
 //   API_URL          an API that accepts the provider's tokens and responds as orders-api.ts does. Without one the
@@ -77,6 +78,7 @@ function aboutExternal ({ appUrl, providerUrl, apiUrl }: Running): string {
   Log in at        ${providerUrl}
   Register there   ${appUrl}/login/bakery/callback   as the redirect URI
                    ${appUrl}/logout/callback   as the post-logout redirect URI
+                   ${appUrl}/login/bakery/backchannel-logout   for back-channel logout, where it has that
   The API          ${apiUrl ?? 'none (API_URL is not set): the board shows your userinfo'}
   Sessions are in memory: a restart logs all users out. Ctrl+C closes the bakery.
 `

@@ -32,7 +32,7 @@ declare module 'oidc-provider' {
     }
 
     use (middleware: (ctx: ProviderContext, next: () => Promise<void>) => Promise<void>): this
-    on (event: 'server_error', listener: (ctx: ProviderContext, error: Error) => void): this
+    on (event: 'server_error' | 'backchannel.error', listener: (ctx: ProviderContext, error: Error) => void): this
     callback (): RequestListener
     interactionDetails (
       req: IncomingMessage,

@@ -53,7 +53,9 @@ export async function startProvider ({ accessTokenTtl }: { accessTokenTtl: numbe
             client_name: 'Corner Bakery',
             grant_types: ['authorization_code', 'refresh_token'],
             redirect_uris: [`${boardUrl}/login/bakery/callback`],
-            post_logout_redirect_uris: [`${boardUrl}/logout/callback`]
+            post_logout_redirect_uris: [`${boardUrl}/logout/callback`],
+            backchannel_logout_uri: `${boardUrl}/login/bakery/backchannel-logout`,
+            backchannel_logout_session_required: true
           },
           {
             client_id: apiClient.clientId,
@@ -92,8 +94,12 @@ export async function startProvider ({ accessTokenTtl }: { accessTokenTtl: numbe
             enabled: true,
             allowedPolicy: (_ctx: unknown, { clientId }: Client, token: Client) => clientId === token.clientId
           },
-          rpInitiatedLogout: { enabled: true, logoutSource: renderLogout }
-        }
+          rpInitiatedLogout: { enabled: true, logoutSource: renderLogout },
+          backchannelLogout: { enabled: true } // a logout here ends the board's session, in whichever browser it is
+        },
+        // Its own fetch does not reach the board, which is on this machine.
+        fetch: (url: string, { dispatcher: _none, ...options }: RequestInit & { dispatcher?: unknown }) =>
+          fetch(url, options)
       }))
       provider.use(async (ctx, next) => {
         if (ctx.path === '/token') tokenRequests++
@@ -101,6 +107,7 @@ export async function startProvider ({ accessTokenTtl }: { accessTokenTtl: numbe
       })
       provider.use(providerPages(provider, boardUrl))
       provider.on('server_error', (_ctx, error) => console.error(error))
+      provider.on('backchannel.error', (_ctx, error) => console.error(error))
       handle = provider.callback()
     },
     get tokenRequests () { return tokenRequests },

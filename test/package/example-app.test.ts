@@ -115,6 +115,20 @@ t.test('two users in two browsers do not see each other', async (t) => {
   await picture(second, '7-phone')
 })
 
+t.test('a logout at the provider ends the board in every tab', async (t) => {
+  const board = await openBoard(t, 30)
+  if (board === undefined) return
+  const { running, context, page } = board
+  await page.goto(`${running.appUrl}/board`)
+  await logIn(page, 'alice', 'croissant')
+  await page.waitForSelector('.order')
+  const other = await context.newPage()
+  await other.goto(`${running.providerUrl}/session/end`)
+  await page.waitForSelector('#ended:not([hidden])')
+  await page.goto(`${running.appUrl}/board`)
+  t.ok(await page.getByLabel('Password').isVisible())
+})
+
 t.test('events of another browser of the same user are marked', async (t) => {
   const board = await openBoard(t, 30)
   if (board === undefined) return
