@@ -38,7 +38,7 @@ export async function finishLogin (
   { now, stateChecked = false, ...options }: Omit<GrantOptions, 'scope'> & { now: number, stateChecked?: boolean }
 ): Promise<LoginTokens> {
   const { name, config } = provider
-  const { scope, redirectUri, codeVerifier, dpopKey } = pending
+  const { scope, redirectUri, codeVerifier, dpopKey, resource } = pending
   const checked = typeof response === 'string'
     ? undefined
     : await checkResponse(provider, pending, response, stateChecked)
@@ -47,7 +47,7 @@ export async function finishLogin (
     granted = readImplicitTokens(provider, checked.params, scope, now)
   } else {
     const code = checked === undefined ? response as string : authorizationCodeOf(checked.params, name)
-    granted = await codeGrant(provider, { ...options, scope, code, redirectUri, codeVerifier, dpopKey })
+    granted = await codeGrant(provider, { ...options, scope, code, redirectUri, codeVerifier, dpopKey, resource })
   }
   if (granted.tokens.idToken === undefined && pending.nonce !== undefined && provider.expectsIdToken(scope)) {
     throw missingIdToken(name, 'though "openid" was asked for')

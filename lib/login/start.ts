@@ -1,4 +1,5 @@
 import { InvalidOptionsError } from '../errors.ts'
+import { type AuthorizationDetail, detailsParameter } from '../oauth/authorization-details.ts'
 import { checkCodeVerifier, codeChallengeMethod } from '../oauth/authorization-request.ts'
 import type { DpopKey } from '../oauth/dpop-key.ts'
 import { isSecuredMode } from '../oauth/response-mode.ts'
@@ -12,6 +13,8 @@ export interface LoginRequest {
   redirectUri?: string | undefined
   /** Parameters of the authorization request; they replace those of `authorizationParams`. */
   params?: RequestParameters | undefined
+  /** What the tokens are to allow (RFC 9396), in place of the provider's own `authorizationDetails`. */
+  authorizationDetails?: readonly AuthorizationDetail[] | undefined
   /** Seconds since the user last authenticated; `max_age` of the parameters where absent. */
   maxAge?: number | undefined
   /** Random where absent, as are `nonce` and `codeVerifier`. */
@@ -40,6 +43,8 @@ export interface PendingAuthorization {
   maxAge?: number | undefined
   /** The response is a JWT, by the parameters of this login and not by the provider's `responseMode`. */
   secured?: boolean
+  /** What the request named as `resource`, which the token request names as well (RFC 8707, section 2.2). */
+  resource?: string[] | undefined
   /** The key that the code is bound to, and the tokens will be. */
   dpopKey?: DpopKey | undefined
 }
@@ -70,11 +75,11 @@ export async function startLogin (
   const codeVerifier = method === undefined ? undefined : request.codeVerifier ?? randomToken()
   if (codeVerifier !== undefined && request.codeVerifier !== undefined) checkCodeVerifier(codeVerifier, name)
   const nonce = request.nonce ?? (withIdToken ? randomToken() : undefined)
-  const usual = request.params === undefined && request.maxAge === undefined
-  const hasParams = !usual || config.authorizationParams !== undefined
-  const params = hasParams
-    ? setParameters(setParameters(new URLSearchParams(), config.authorizationParams), request.params)
-    : undefined
+  const { authorizationDetails } = request
+  const usual = request.params === undefined && request.maxAge === undefined && authorizationDetails === undefined
+  const hasParams =
+    !usual || config.authorizationParams !== undefined || config.authorizationDetails !== undefined
+  const params = hasParams ? paramsOf(provider, request) : undefined
   const maxAge = request.maxAge ?? wholeNumber(params?.get('max_age'))
   if (maxAge !== undefined) params!.set('max_age', String(maxAge))
   const dpopKey = request.dpopKey ?? await provider.createDpopKey()
@@ -92,11 +97,30 @@ export async function startLogin (
     params
   }, { usual })
   const pending = { state, scope, redirectUri, codeVerifier, nonce, maxAge }
+  const resource = params?.getAll('resource') ?? []
   const isSecuredHere = config.responseMode === undefined && isSecuredMode(request.responseMode)
   return {
     url,
-    pending: { ...pending, ...(isSecuredHere && { secured: true }), ...(dpopKey !== undefined && { dpopKey }) }
+    pending: {
+      ...pending,
+      ...(isSecuredHere && { secured: true }),
+      ...(dpopKey !== undefined && { dpopKey }),
+      ...(resource.length > 0 && { resource })
+    }
   }
+}
+
+/** The further parameters: those of the options, then those of this one login. */
+function paramsOf ({ name, config }: ProviderClient, { params, authorizationDetails }: LoginRequest): URLSearchParams {
+  const all = new URLSearchParams()
+  if (config.authorizationDetails !== undefined) {
+    all.set('authorization_details', detailsParameter(config.authorizationDetails, name))
+  }
+  setParameters(setParameters(all, config.authorizationParams), params)
+  if (authorizationDetails !== undefined) {
+    all.set('authorization_details', detailsParameter(authorizationDetails, name))
+  }
+  return all
 }
 
 async function dpopThumbprintOf (key: DpopKey): Promise<string> {

@@ -101,10 +101,11 @@ export function begunAt ({ expiresAt }: PendingLogin): number {
 /** Whether a record of a store is a pending login. */
 export function isPendingLogin (stored: StoredRecord): boolean {
   const { provider, state, nonce = '', codeVerifier = '', redirectUri, returnTo } = stored
-  const { scope, maxAge = 0, linkTo, expiresAt, dpopKey } = stored
+  const { scope, maxAge = 0, linkTo, expiresAt, dpopKey, resource } = stored
   const texts = [provider, state, nonce, codeVerifier, redirectUri, returnTo]
   return texts.every(text => typeof text === 'string') && isTextList(scope) && Number.isFinite(maxAge) &&
     Number.isFinite(expiresAt) && (dpopKey === undefined || isDpopKey(dpopKey)) &&
+    (resource === undefined || isTextList(resource)) &&
     (linkTo === undefined || (typeof linkTo === 'object' && linkTo !== null))
 }
 

@@ -2,7 +2,9 @@ import { AuthorizationFailedError, InvalidResponseError, type OAuthError } from 
 import { parseMembers } from '../oauth/token-response.ts'
 import { parseScope } from '../oauth/token-set.ts'
 import { setParameters } from '../oauth/urls.ts'
-import { DEVICE_GRANT, type GrantOptions, type GrantResult, refusedGrant, scopeParameter } from './grants.ts'
+import {
+  appsOwnParams, DEVICE_GRANT, type GrantOptions, type GrantResult, refusedGrant, scopeParameter
+} from './grants.ts'
 import type { ProviderClient } from './provider.ts'
 import { refusedForm } from './refused-form.ts'
 import { requestTokens } from './token-endpoint.ts'
@@ -31,7 +33,7 @@ export interface DeviceAuthorization {
 export async function startDevice (
   provider: ProviderClient, now: number, options: GrantOptions = {}
 ): Promise<DeviceAuthorization> {
-  const params = setParameters(new URLSearchParams(), options.params)
+  const params = setParameters(setParameters(new URLSearchParams(), appsOwnParams(provider)), options.params)
   const answer = await provider.form(
     'device_authorization_endpoint',
     setParameters(params, { client_id: provider.config.clientId, scope: scopeParameter(provider, options) })

@@ -1,7 +1,8 @@
 import { AuthorizationFailedError, InvalidOptionsError, type OAuthError } from '../errors.ts'
+import { detailsParameter } from '../oauth/authorization-details.ts'
 import type { DpopKey } from '../oauth/dpop-key.ts'
 import { parseScope, type ScopeChange, type TokenSet } from '../oauth/token-set.ts'
-import { type RequestParameters, setParameters } from '../oauth/urls.ts'
+import { mergeParameters, type RequestParameters, setParameters } from '../oauth/urls.ts'
 import type { ProviderClient } from './provider.ts'
 import { loginEnded, readRefusal } from './refresh-errors.ts'
 import { type GrantRequest, requestTokens } from './token-endpoint.ts'
@@ -26,24 +27,28 @@ export interface GrantResult {
   scopeChange: ScopeChange | undefined
   /** The key that the tokens are bound to. */
   dpopKey?: DpopKey | undefined
+  /** What the request named as `resource`: each refresh names it as well (RFC 8707, section 2.2). */
+  resource?: string[] | undefined
 }
 
 /**
  * Exchanges a grant for tokens.
+ * @param usual further parameters, below those of the options
  * @throws FST_OAUTH_AUTHORIZATION_FAILED where the provider refuses, FST_OAUTH_INVALID_TOKEN_RESPONSE,
  *   FST_OAUTH_PROVIDER_UNAVAILABLE
  */
 async function requestGrant (
-  provider: ProviderClient, grantType: string, grant: GrantRequest['grant'], options: GrantOptions = {}
+  provider: ProviderClient, grantType: string, grant: GrantRequest['grant'], options: GrantOptions = {},
+  usual?: RequestParameters
 ): Promise<GrantResult> {
   const { params, headers, hooks } = options
   const dpopKey = options.dpopKey ?? await provider.createDpopKey()
   const scope = parseScope(options.scope) ?? [...provider.config.scope]
-  const response = await requestTokens(provider, {
-    grantType, grant, params: [provider.config.tokenParams, params], scope, headers, dpopKey, hooks
-  })
+  const all = mergeParameters(usual, provider.config.tokenParams, params)
+  const response = await requestTokens(provider, { grantType, grant, params: [all], scope, headers, dpopKey, hooks })
   if ('error' in response) throw refusedGrant(provider, grantType, response.error)
-  return dpopKey === undefined ? response : { ...response, dpopKey }
+  const resource = all === undefined ? [] : setParameters(new URLSearchParams(), all).getAll('resource')
+  return { ...response, ...(dpopKey !== undefined && { dpopKey }), ...(resource.length > 0 && { resource }) }
 }
 
 const JWT_BEARER_GRANT = 'urn:ietf:params:oauth:grant-type:jwt-bearer'
@@ -82,14 +87,15 @@ export function scopeParameter (provider: ProviderClient, { scope }: GrantOption
 /** Authorization code (RFC 6749, section 4.1.3). The token request names no scope. */
 export async function codeGrant (
   provider: ProviderClient,
-  { code, redirectUri, codeVerifier, ...options }: GrantOptions & {
+  { code, redirectUri, codeVerifier, resource, ...options }: GrantOptions & {
     code: string
     redirectUri?: string | undefined
     codeVerifier?: string | undefined
+    resource?: string[] | undefined
   }
 ): Promise<GrantResult> {
   const grant = { code, redirect_uri: redirectUri, code_verifier: codeVerifier }
-  return await requestGrant(provider, 'authorization_code', grant, options)
+  return await requestGrant(provider, 'authorization_code', grant, options, resource && { resource })
 }
 
 /**
@@ -111,11 +117,19 @@ export async function passwordGrant (
   return await requestGrant(provider, 'password', { username, password, scope }, options)
 }
 
+/** What a request without an authorization request before it has of the options (RFC 9396, sections 3 and 6). */
+export function appsOwnParams ({ name, config }: ProviderClient): RequestParameters | undefined {
+  const { authorizationDetails } = config
+  if (authorizationDetails === undefined) return undefined
+  return { authorization_details: detailsParameter(authorizationDetails, name) }
+}
+
 /** Client credentials (RFC 6749, section 4.4). */
 export async function clientCredentialsGrant (
   provider: ProviderClient, options: GrantOptions = {}
 ): Promise<GrantResult> {
-  return await requestGrant(provider, 'client_credentials', { scope: scopeParameter(provider, options) }, options)
+  const grant = { scope: scopeParameter(provider, options) }
+  return await requestGrant(provider, 'client_credentials', grant, options, appsOwnParams(provider))
 }
 
 /** JWT bearer assertion, signed by the app (RFC 7523, section 2.1). */

@@ -1,4 +1,5 @@
 import { parseClientCertificate } from '../http/client-certificate.ts'
+import { type AuthorizationDetail, problemOfDetails } from '../oauth/authorization-details.ts'
 import { isTlsMethod } from '../oauth/client-authentication.ts'
 import { parseClientKeys, signingKeyOf } from '../oauth/client-keys.ts'
 import { isPostedMode, isSecuredMode, RESPONSE_MODES, type ResponseMode } from '../oauth/response-mode.ts'
@@ -178,6 +179,11 @@ export const responseType: OptionCheck<'code' | 'code id_token'> = (check, path,
   else if (parseScope(options.scope)?.includes('openid') !== true || (issuer ?? idTokenIssuer) === undefined) {
     check.add(path, 'asks for an ID token, which needs "openid" in scope, and `issuer`')
   }
+}
+
+export const authorizationDetails: OptionCheck<readonly AuthorizationDetail[]> = (check, path, value) => {
+  const problem = value === undefined ? undefined : problemOfDetails(value)
+  if (problem !== undefined) check.add(path, problem)
 }
 
 export const requestObjects: OptionCheck<boolean> = (check, path, value, options) => {

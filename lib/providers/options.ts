@@ -2,6 +2,7 @@ import type { ClientCertificateOptions } from '../http/client-certificate.ts'
 import type { ClientAuthenticationFunction, ClientAuthenticationMethod } from '../oauth/client-authentication.ts'
 import type { ClientKeyInput } from '../oauth/client-keys.ts'
 import type { ResponseMode } from '../oauth/response-mode.ts'
+import type { AuthorizationDetail } from '../oauth/authorization-details.ts'
 import type { Conform, HttpResponse } from '../oauth/token-response.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
 import type { RequestParameters } from '../oauth/urls.ts'
@@ -272,6 +273,11 @@ export interface ProviderOptions {
   requestObjects?: boolean
   /** Further parameters of the authorization request (`prompt`, `access_type`, repeated `resource`, …). */
   authorizationParams?: RequestParameters
+  /**
+   * What the tokens are to allow (RFC 9396): sent in authorization requests, in device authorizations, and in requests
+   * for the app's own tokens.
+   */
+  authorizationDetails?: readonly AuthorizationDetail[]
   /** Further parameters of the code exchange. */
   tokenParams?: RequestParameters
   /** Further parameters of each refresh. */
@@ -405,6 +411,7 @@ export const PROVIDER_OPTIONS = {
   pushedAuthorizationRequests: { check: is.pushedAuthorizationRequests },
   requestObjects: { check: is.requestObjects },
   authorizationParams: { check: is.authorizationParams },
+  authorizationDetails: { check: is.authorizationDetails },
   tokenParams: { check: is.tokenParams },
   refreshParams: { check: is.tokenParams },
   pkce: { check: is.pkce, default: 'S256' },

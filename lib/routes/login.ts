@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { PluginContext } from '../context.ts'
 import { CrossSiteRequestError, LoginRequiredError } from '../errors.ts'
 import { startLogin } from '../login/start.ts'
+import type { AuthorizationDetail } from '../oauth/authorization-details.ts'
 import { parseScope } from '../oauth/token-set.ts'
 import { isLoopback, type RequestParameters } from '../oauth/urls.ts'
 import { describeError } from '../pages/pages.ts'
@@ -29,6 +30,8 @@ export interface LoginOptions {
   scope?: string | readonly string[]
   /** Further parameters of the authorization request (`prompt`, `login_hint`, …). */
   params?: RequestParameters
+  /** What the tokens are to allow (RFC 9396), in place of the provider's own `authorizationDetails`. */
+  authorizationDetails?: readonly AuthorizationDetail[]
   /** Seconds since the user last authenticated; checked in the ID token (OpenID Connect Core, section 3.1.2.1). */
   maxAge?: number
   /** Adds the account to the login of this session, in place of a new login. */
@@ -43,7 +46,7 @@ export interface LoginOptions {
  */
 export async function sendToProvider (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
-  { returnTo, scope, params, maxAge, link = false }: LoginOptions = {}
+  { returnTo, scope, params, authorizationDetails, maxAge, link = false }: LoginOptions = {}
 ): Promise<FastifyReply> {
   noStore(reply)
   if (request.method === 'HEAD') return refuseHead(reply)
@@ -67,6 +70,7 @@ export async function sendToProvider (
     redirectUri: redirectUriOf(context, provider),
     scope: parseScope(scope) ?? [...provider.config.scope],
     params,
+    authorizationDetails,
     maxAge
   })
   await rememberLogin(context, request, reply, provider, {

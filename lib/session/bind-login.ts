@@ -27,6 +27,8 @@ export interface Login extends Identity {
   scopeChange?: ScopeChange | undefined
   /** The key that the tokens are bound to. */
   dpopKey?: DpopKey | undefined
+  /** What each refresh names as `resource`. */
+  resource?: string[] | undefined
   callbacks?: AccountDetails['callbacks']
 }
 
@@ -103,8 +105,9 @@ function endsOf ({ tokens, claims, identity }: Pick<Login, 'tokens' | 'claims' |
  */
 export async function storeAccount (
   context: SessionContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
-  { tokens, user, claims, identity, scopeChange, dpopKey, begunAt }: Login, { recordId, providerIdentity }: Account
+  brought: Login, { recordId, providerIdentity }: Account
 ): Promise<void> {
+  const { tokens, user, claims, identity, scopeChange, dpopKey, resource, begunAt } = brought
   const { config, sessionLogins, onTokensHook, userLogins, providerLogouts, records, clock } = context
   const session = sessionOf(request)
   const login = sessionLogins.of(session)
@@ -120,6 +123,7 @@ export async function storeAccount (
     user: withoutTokenClaims({ user, claims }).user,
     identity,
     ...(dpopKey !== undefined && { dpopKey }),
+    ...(resource !== undefined && { resource }),
     ...(ends !== undefined && { providerEnds: ends })
   }
   // Together: a store takes both in one round trip. What follows a failure comes after both.

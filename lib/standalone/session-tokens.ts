@@ -64,6 +64,7 @@ export class SessionTokens implements AccountTokens {
   #source: RecordTokenSource | undefined
   #first: Promise<unknown> | undefined
   #dpopKey: DpopKey | undefined
+  #resource: readonly string[] | undefined
   /** How the scope of the last set differs from what was asked for. */
   scopeChange: ScopeChange | undefined
 
@@ -137,16 +138,19 @@ export class SessionTokens implements AccountTokens {
         obtainedAt: obtainedAt ?? obtainedAtOf(tokens),
         ttl: TTL,
         user: null,
-        ...(this.#dpopKey !== undefined && { dpopKey: this.#dpopKey })
+        ...(this.#dpopKey !== undefined && { dpopKey: this.#dpopKey }),
+        ...(this.#resource !== undefined && { resource: this.#resource })
       }, this.#store)
   }
 
   /** Makes a set that was just granted the session's, and awaits `onTokens`. */
-  async adopt ({ tokens, scopeChange, dpopKey }: GrantResult, reason: TokensEvent['reason']): Promise<TokenSet> {
+  async adopt (granted: GrantResult, reason: TokensEvent['reason']): Promise<TokenSet> {
+    const { tokens, scopeChange, dpopKey, resource } = granted
     const { provider: { name }, clock } = this.#basis
     const previous = this.stored
     this.scopeChange = scopeChange
     this.#dpopKey = dpopKey
+    this.#resource = resource
     this.load(tokens, clock.now())
     await this.#options.onTokens?.(tokens, {
       provider: name, user: null, previous, reason, ...(scopeChange !== undefined && { scopeChange })

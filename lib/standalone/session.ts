@@ -5,6 +5,7 @@ import {
   type AuthorizationResponse, checkIdToken, finishLogin, type LoginTokens, readAuthorizationResponse
 } from '../login/finish.ts'
 import { type PendingAuthorization, startLogin } from '../login/start.ts'
+import type { AuthorizationDetail } from '../oauth/authorization-details.ts'
 import { type DpopKey, isDpopKey } from '../oauth/dpop-key.ts'
 import { parseScope, type ScopeChange, type TokenSet } from '../oauth/token-set.ts'
 import { isSecureUrl, mergeParameters, type RequestParameters, setParameters } from '../oauth/urls.ts'
@@ -52,6 +53,8 @@ export interface AuthorizationUrlOptions {
   scope?: string | readonly string[]
   /** In place of the session's. */
   redirectUri?: string
+  /** What the tokens are to allow (RFC 9396), in place of the provider's own `authorizationDetails`. */
+  authorizationDetails?: readonly AuthorizationDetail[]
   /** Further parameters (`prompt`, `login_hint`, `nonce`, repeated `resource`, …). */
   params?: RequestParameters
   /** In place of a random one: 43 to 128 unreserved characters (RFC 7636, section 4.1). */
@@ -158,6 +161,7 @@ export class OAuthSession extends AccountClient {
       scope: parseScope(options.scope) ?? this.#none.scope,
       redirectUri,
       params,
+      authorizationDetails: options.authorizationDetails,
       state,
       codeVerifier,
       pkce,

@@ -27,6 +27,8 @@ export interface TokenRecord {
    * token is the one to use.
    */
   readonly pendingTokens?: TokenSet | undefined
+  /** What the token request of the login named as `resource`: each refresh names it as well (RFC 8707). */
+  readonly resource?: readonly string[] | undefined
   /** The key that the tokens are bound to, those of each refresh too. Never in the session, and never in a set. */
   readonly dpopKey?: DpopKey | undefined
   /** Hashes of the refresh tokens that were used last: a set that holds one of them is outdated. */
@@ -105,7 +107,7 @@ function isStoredSet (value: unknown): boolean {
 /** Whether a record of a store is a token record: anything else counts as absent. */
 export function isTokenRecord (stored: StoredRecord): boolean {
   const { version, provider, providerIdentity, tokens, pendingTokens } = stored
-  const { obtainedAt, ttl, user, identity, usedRefreshTokens, dpopKey, providerEnds, claims } = stored
+  const { obtainedAt, ttl, user, identity, usedRefreshTokens, dpopKey, resource, providerEnds, claims } = stored
   return (
     version > 0 &&
     typeof provider === 'string' &&
@@ -119,6 +121,7 @@ export function isTokenRecord (stored: StoredRecord): boolean {
     (identity === undefined || (isObject(identity) && isTextList([identity.sub, identity.iss]))) &&
     (usedRefreshTokens === undefined || isTextList(usedRefreshTokens)) &&
     (dpopKey === undefined || isDpopKey(dpopKey)) &&
+    (resource === undefined || isTextList(resource)) &&
     (providerEnds === undefined || (isObject(providerEnds) && Object.values(providerEnds).every(Number.isFinite)))
   )
 }

@@ -3,6 +3,7 @@ import type { IdTokenClaims } from '../oauth/id-token.ts'
 import type { TokenResponse } from '../oauth/token-response.ts'
 import { loggedScopeChange, type ScopeChange, type TokenSet } from '../oauth/token-set.ts'
 import type { RequestParameters } from '../oauth/urls.ts'
+import { appsOwnParams } from '../providers/grants.ts'
 import type { ProviderHooks } from '../providers/options.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import {
@@ -204,7 +205,9 @@ export class Refresher {
     return await requestTokens(provider, {
       grantType: isAppsOwn ? 'client_credentials' : 'refresh_token',
       grant: isAppsOwn ? { scope: scope.length > 0 ? scope.join(' ') : undefined } : { refresh_token: refreshToken },
-      params: [isAppsOwn ? config.tokenParams : config.refreshParams, options.params],
+      params: isAppsOwn
+        ? [appsOwnParams(provider), config.tokenParams, options.params]
+        : [current.resource && { resource: current.resource }, config.refreshParams, options.params],
       scope,
       dpopKey: current.dpopKey,
       hooks: options.hooks,
