@@ -1,4 +1,4 @@
-import { InvalidIdTokenError } from '../errors.ts'
+import { InvalidIdTokenError, OAuthError } from '../errors.ts'
 import {
   authorizationCodeOf, checkIssuer, checkState, stateOf, throwAuthorizationError
 } from '../oauth/authorization-response.ts'
@@ -53,6 +53,15 @@ export async function finishLogin (
     throw missingIdToken(name, 'though "openid" was asked for')
   }
   return await checkIdToken(provider, granted, pending, checked?.frontChannel)
+}
+
+/** What a provider answers that was told to ask nothing of the user, and would have to (section 3.1.2.6). */
+const NEEDS_USER = ['login_required', 'interaction_required', 'consent_required', 'account_selection_required']
+
+/** Whether a login failed because the provider was told to ask nothing of the user, and would have to. */
+export function isDeclinedSilently ({ silent = false }: PendingAuthorization, error: unknown): error is OAuthError {
+  if (!silent || !(error instanceof OAuthError)) return false
+  return error.code === 'FST_OAUTH_AUTHORIZATION_FAILED' && NEEDS_USER.includes(error.oauthError ?? '')
 }
 
 const missingIdToken = (provider: string, asked: string) =>

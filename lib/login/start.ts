@@ -41,6 +41,8 @@ export interface PendingAuthorization {
   nonce?: string | undefined
   /** Seconds. */
   maxAge?: number | undefined
+  /** The provider was told to ask nothing of the user (`prompt=none`). */
+  silent?: boolean
   /** The response is a JWT, by the parameters of this login and not by the provider's `responseMode`. */
   secured?: boolean
   /** What the request named as `resource`, which the token request names as well (RFC 8707, section 2.2). */
@@ -103,6 +105,7 @@ export async function startLogin (
     url,
     pending: {
       ...pending,
+      ...(params?.get('prompt')?.split(' ').includes('none') === true && { silent: true }),
       ...(isSecuredHere && { secured: true }),
       ...(dpopKey !== undefined && { dpopKey }),
       ...(resource.length > 0 && { resource })

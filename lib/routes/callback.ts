@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { PluginContext } from '../context.ts'
-import { finishLogin } from '../login/finish.ts'
+import { LoginRequiredError, type OAuthError } from '../errors.ts'
+import { finishLogin, isDeclinedSilently, type LoginTokens } from '../login/finish.ts'
 import { identify } from '../login/identity.ts'
 import { claimedParameters } from '../login/secured-response.ts'
 import { begunAt, type PendingLogin } from '../login/transaction.ts'
@@ -12,11 +13,11 @@ import { commitLogin, type Login } from '../session/bind-login.ts'
 import { currentSession, sessionOf } from '../session/fastify-session.ts'
 import { linkAccount } from '../session/link-account.ts'
 import { shortHash } from '../util/random.ts'
-import { logOf } from '../util/logger.ts'
+import { errorForLog, logOf } from '../util/logger.ts'
 import { sendFragmentRelay } from './implicit-page.ts'
 import { takePendingLogin } from './login-cookie.ts'
 import { publicPath } from './paths.ts'
-import { callbackParams, isPageLoad, noStore, refuseEmbedded, refuseHead } from './reply.ts'
+import { callbackParams, isPageLoad, noStore, refuseEmbedded, refuseHead, wantsHtml } from './reply.ts'
 import { sendError } from './send-error.ts'
 import { visitorsProvider } from './visitors-provider.ts'
 
@@ -75,7 +76,13 @@ export async function handleCallback (
   }
   onTaken?.(pending)
 
-  const granted = await finishLogin(provider, pending, params, { now: context.clock.now() })
+  let granted: LoginTokens
+  try {
+    granted = await finishLogin(provider, pending, params, { now: context.clock.now() })
+  } catch (error) {
+    if (!isDeclinedSilently(pending, error)) throw error
+    return answerDeclined(request, reply, pending, error)
+  }
   // RFC 6749, section 4.2.2: none is issued in an implicit response.
   if (provider.config.grantType === 'implicit') delete granted.tokens.refreshToken
   const login: Login = { ...granted, ...await identify(provider, granted, pending.scope), begunAt: begunAt(pending) }
@@ -84,6 +91,20 @@ export async function handleCallback (
   if (linkTo === undefined) await commitLogin(context, request, reply, provider, login)
   else await linkAccount(context, request, reply, provider, login, { ...pending, linkTo })
   return reply.sent ? reply : reply.redirect(pending.returnTo, 302)
+}
+
+/**
+ * Answers a login with `prompt=none` for which the provider would have to ask the user: no failure, and a login that
+ * there was stays as it was.
+ */
+function answerDeclined (
+  request: FastifyRequest, reply: FastifyReply, { provider, returnTo }: PendingLogin, error: OAuthError
+): FastifyReply {
+  const { oauthError } = error
+  const message = 'the provider has no login of this user that it could use without a question'
+  logOf(request).info({ event: 'silent_login_declined', provider, err: errorForLog(error) }, message)
+  if (wantsHtml(request)) return reply.redirect(returnTo, 302)
+  throw new LoginRequiredError(`${message}; log in with a page load`, { provider, oauthError })
 }
 
 /** Where a login led, if this is a page load of its callback in the session that has that login. */

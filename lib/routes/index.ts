@@ -6,7 +6,6 @@ import { fastifyPath, joinPaths, type RouteName } from '../options.ts'
 import { callbackRoute } from './callback.ts'
 import { loginRoute } from './login.ts'
 import { loggedOutRoute, logoutPage, logoutRoute } from './logout.ts'
-import { passwordRoute } from './password-login.ts'
 import { literalRoute, pathBelow, routePattern } from './paths.ts'
 import { ownRoute, refuseHead } from './reply.ts'
 import { type FailureEvent, sendError } from './send-error.ts'
@@ -86,6 +85,14 @@ export async function registerRoutes (app: FastifyInstance, context: PluginConte
   })
 }
 
+/** `GET` of the login routes; a third party that asks for a login names the issuer. */
+const anyLoginRoute: Handler = async (context, request, reply) => {
+  const { iss } = request.query as { iss?: unknown }
+  if (iss === undefined) return await loginRoute(context, request, reply)
+  const { initiatedLoginRoute } = await import('./initiated-login.ts')
+  return await initiatedLoginRoute(context, request, reply)
+}
+
 function ownRoutes (app: FastifyInstance, context: PluginContext): OwnRoute[] {
   const { config, providers } = context
   if (config.routes === false) return []
@@ -99,14 +106,18 @@ function ownRoutes (app: FastifyInstance, context: PluginContext): OwnRoute[] {
     route.includes(':provider') ? (params as { provider: string }).provider : first
   const ofProvider = `${prefix}${routePattern(login)}/:provider`
   const routes: OwnRoute[] = [
-    { name: 'login', method: 'GET', url: below(login), handler: loginRoute },
-    { name: 'login', method: 'GET', url: ofProvider, handler: loginRoute },
+    { name: 'login', method: 'GET', url: below(login), handler: anyLoginRoute },
+    { name: 'login', method: 'GET', url: ofProvider, handler: anyLoginRoute },
     { name: 'logout', method: 'POST', url: below(logout), handler: logoutRoute, withoutBody: logoutRoute },
     { name: 'logout', method: 'GET', url: below(logout), handler: logoutPage },
     { name: 'loggedOut', method: 'GET', url: below(loggedOut), handler: loggedOutRoute }
   ]
-  if ([...providers.values()].some(({ config }) => config.grantType === 'password')) {
-    routes.push({ name: 'login', method: 'POST', url: ofProvider, handler: passwordRoute })
+  if ([...providers.values()].some(({ config, hasIdTokens }) => hasIdTokens || config.grantType === 'password')) {
+    const handler: Handler = async (context, request, reply) => {
+      const { postedLoginRoute } = await import('./initiated-login.ts')
+      return await postedLoginRoute(context, request, reply)
+    }
+    routes.push({ name: 'login', method: 'POST', url: ofProvider, handler })
   }
   if ([...providers.values()].some(hasBackchannelLogout)) {
     const handler: Handler = async (context, request, reply) => {

@@ -4,7 +4,7 @@ import { CrossSiteRequestError, LoginRequiredError } from '../errors.ts'
 import { startLogin } from '../login/start.ts'
 import type { AuthorizationDetail } from '../oauth/authorization-details.ts'
 import { parseScope } from '../oauth/token-set.ts'
-import { isLoopback, type RequestParameters } from '../oauth/urls.ts'
+import { isLoopback, mergeParameters, type RequestParameters } from '../oauth/urls.ts'
 import { describeError } from '../pages/pages.ts'
 import type { ProviderName } from '../providers/presets/names.ts'
 import type { ProviderClient } from '../providers/provider.ts'
@@ -28,10 +28,15 @@ export interface LoginOptions {
   returnTo?: string
   /** In place of the provider's own scope. */
   scope?: string | readonly string[]
-  /** Further parameters of the authorization request (`prompt`, `login_hint`, …). */
+  /** Further parameters of the authorization request (`login_hint`, `ui_locales`, …). */
   params?: RequestParameters
   /** What the tokens are to allow (RFC 9396), in place of the provider's own `authorizationDetails`. */
   authorizationDetails?: readonly AuthorizationDetail[]
+  /**
+   * What the provider may ask of the user (OpenID Connect Core, section 3.1.2.1). With `none` it asks nothing: where it
+   * would have to, the browser comes back to `returnTo` as it was, without an error.
+   */
+  prompt?: 'none' | 'login' | 'consent' | 'select_account' | (string & {})
   /** Seconds since the user last authenticated; checked in the ID token (OpenID Connect Core, section 3.1.2.1). */
   maxAge?: number
   /** Adds the account to the login of this session, in place of a new login. */
@@ -46,7 +51,7 @@ export interface LoginOptions {
  */
 export async function sendToProvider (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
-  { returnTo, scope, params, authorizationDetails, maxAge, link = false }: LoginOptions = {}
+  { returnTo, scope, params, prompt, authorizationDetails, maxAge, link = false }: LoginOptions = {}
 ): Promise<FastifyReply> {
   noStore(reply)
   if (request.method === 'HEAD') return refuseHead(reply)
@@ -69,7 +74,7 @@ export async function sendToProvider (
   const { url, pending } = await startLogin(provider, {
     redirectUri: redirectUriOf(context, provider),
     scope: parseScope(scope) ?? [...provider.config.scope],
-    params,
+    params: prompt === undefined ? params : mergeParameters(params, { prompt }),
     authorizationDetails,
     maxAge
   })
@@ -136,13 +141,22 @@ export async function loginRoute (
     return sendPage(context, reply, 'chooser', { providers })
   }
   if (provider.config.grantType === 'password') return sendLoginForm(context, reply, provider, { returnTo: back })
-  let params: Record<string, string> | undefined
-  for (const param of provider.config.forwardedLoginParams) {
-    const value = (request.query as Record<string, unknown>)[param]
-    if (typeof value === 'string') params = { ...params, [param]: value }
-  }
+  const params = forwardedParams(request, provider)
   const options = { ...(params !== undefined && { params }), ...(back !== undefined && { returnTo: back }) }
   return await sendToProvider(context, request, reply, provider, options)
+}
+
+/** The parameters of a login route's query that go on to the provider; `prompt` is passed on as `none` alone. */
+export function forwardedParams (
+  request: FastifyRequest, { config }: ProviderClient
+): Record<string, string> | undefined {
+  const query = request.query as Record<string, unknown>
+  let params: Record<string, string> | undefined = query.prompt === 'none' ? { prompt: 'none' } : undefined
+  for (const param of config.forwardedLoginParams) {
+    const value = query[param]
+    if (typeof value === 'string') params = { ...params, [param]: value }
+  }
+  return params
 }
 
 function interactiveProviders (context: PluginContext): ProviderClient[] {

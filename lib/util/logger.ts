@@ -34,6 +34,7 @@ export type LogEvent =
   | 'session_cookie_insecure'
   | 'session_not_destroyed'
   | 'session_store_failed'
+  | 'silent_login_declined'
   | 'token_store_failed'
   | 'token_store_unsafe'
   | 'token_writes_lost'
