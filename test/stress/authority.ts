@@ -10,6 +10,8 @@ interface Code {
   challenge: string
   nonce: string | undefined
   redirectUri: string
+  /** Thumbprint of the key that it is bound to. */
+  jkt: string | undefined
   used: boolean
 }
 
@@ -74,12 +76,14 @@ export class Authority {
       challenge,
       nonce: query.get('nonce') ?? undefined,
       redirectUri: query.get('redirect_uri') ?? '',
+      jkt: query.get('dpop_jkt') ?? undefined,
       used: false
     })
     return code
   }
 
-  async exchange (form: URLSearchParams): Promise<TokenAnswer> {
+  /** @param jkt of the proof that came with the request */
+  async exchange (form: URLSearchParams, jkt?: string): Promise<TokenAnswer> {
     const value = form.get('code') ?? ''
     const code = this.#codes.get(value)
     if (code === undefined) return refusal('invalid_grant', 'no such code')
@@ -90,6 +94,7 @@ export class Authority {
       if (family !== undefined) this.#revoke(family, 'code reuse')
       return refusal('invalid_grant', 'the code has been used')
     }
+    if (code.jkt !== undefined && code.jkt !== jkt) return refusal('invalid_grant', 'the code is bound to another key')
     code.used = true
     const challenge = createHash('sha256').update(form.get('code_verifier') ?? '').digest('base64url')
     if (challenge !== code.challenge || form.get('redirect_uri') !== code.redirectUri) {
@@ -105,7 +110,8 @@ export class Authority {
       secret: randomBytes(12).toString('base64url'),
       current: 1,
       access: new Map(),
-      nonce: code.nonce
+      nonce: code.nonce,
+      ...(jkt !== undefined && { jkt })
     }
     this.families.set(family.name, family)
     return await this.#issue(family)
@@ -205,7 +211,7 @@ export class Authority {
       body: {
         access_token: `a.${name}.${n}.${secret}`,
         refresh_token: `r.${name}.${n}.${secret}`,
-        token_type: 'Bearer',
+        token_type: family.jkt === undefined ? 'Bearer' : 'DPoP',
         expires_in: life,
         scope: 'openid profile email',
         id_token: idToken

@@ -25,6 +25,8 @@ export interface Family {
   createdAt: number
   revokedAt?: number
   revokedBy?: 'reuse' | 'client' | 'code reuse'
+  /** Thumbprint of the key that its tokens are bound to (RFC 9449). */
+  jkt?: string
   presentations: Presentation[]
 }
 
@@ -35,6 +37,11 @@ export interface ProviderJournal {
   /** Refresh tokens that the provider never issued. */
   unknownTokens: number
   apiCalls: number
+  /** Proofs that were taken, and nonces that were asked for. */
+  proofs: number
+  noncesAsked: number
+  /** Requests with a bound token and no proof, or one that does not fit: of the same key, URL, method and token. */
+  wrongProofs: string[]
 }
 
 export interface Span {

@@ -44,7 +44,7 @@ t.test(
     }
 
     // All of it is worth nothing where nothing happened.
-    const { logins, calls, refreshes, faults, ghostsAsked, renewals, logoutTokens } = report
+    const { logins, calls, refreshes, faults, ghostsAsked, renewals, logoutTokens, bound } = report
     t.ok(logins.completed >= 80, `${logins.completed} logins`)
     t.ok(calls.answered >= 50, `${calls.answered} calls answered`)
     t.ok(refreshes >= 50, `${refreshes} refreshes`)
@@ -55,4 +55,6 @@ t.test(
     t.ok(renewals.stepUps >= 1, `${renewals.stepUps} step-ups`)
     t.ok(ghostsAsked >= 1, `${ghostsAsked} ended sessions asked`)
     t.ok(logoutTokens.carriedOut >= 1, `${logoutTokens.carriedOut} logout tokens carried out`)
+    t.ok(bound.logins >= 20, `${bound.logins} logins whose tokens are bound to a key`)
+    t.ok(bound.noncesAsked >= 5, `${bound.noncesAsked} nonces asked for`)
   })

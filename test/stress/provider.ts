@@ -4,6 +4,7 @@ import { text } from 'node:stream/consumers'
 import { privateJwks } from '../helpers/signing-keys.ts'
 import { Authority, type TokenAnswer } from './authority.ts'
 import type { Presentation, ProviderJournal } from './journal.ts'
+import { Proofs, type Proven } from './proofs.ts'
 import { drawFault, losesAnswer, type DrawnFault } from './provider-faults.ts'
 
 export interface ProviderProcessOptions {
@@ -42,6 +43,7 @@ class Provider {
   #apiCalls = 0
   #outages = 0
   readonly #attempts = new Map<string, number>()
+  readonly #proofs = new Proofs()
   readonly #open = new Set<ServerResponse>()
 
   constructor ({ seed, port }: ProviderProcessOptions) {
@@ -83,7 +85,7 @@ class Provider {
 
   #journal (): ProviderJournal {
     const families = [...this.#authority.families.values()].map(
-      ({ name, subject, code, clientId, createdAt, revokedAt, revokedBy, presentations }) => ({
+      ({ name, subject, code, clientId, createdAt, revokedAt, revokedBy, jkt, presentations }) => ({
         name,
         subject,
         code,
@@ -91,6 +93,7 @@ class Provider {
         createdAt,
         ...(revokedAt !== undefined && { revokedAt }),
         ...(revokedBy !== undefined && { revokedBy }),
+        ...(jkt !== undefined && { jkt }),
         presentations
       })
     )
@@ -98,7 +101,10 @@ class Provider {
       families,
       codesReused: this.#authority.codesReused,
       unknownTokens: this.#authority.unknownTokens,
-      apiCalls: this.#apiCalls
+      apiCalls: this.#apiCalls,
+      proofs: this.#proofs.taken,
+      noncesAsked: this.#proofs.noncesAsked,
+      wrongProofs: this.#proofs.wrong
     }
   }
 
@@ -117,7 +123,7 @@ class Provider {
       case '/authorize':
         return this.#authorize(url.searchParams, response)
       case '/token':
-        return await this.#token(form, response)
+        return await this.#token(request, form, response)
       case '/revoke':
         this.#authority.revoke(form.get('token') ?? '')
         return json(response, 200, {})
@@ -153,10 +159,15 @@ class Provider {
     redirect(response, back)
   }
 
-  async #token (form: URLSearchParams, response: ServerResponse): Promise<void> {
+  async #token (request: IncomingMessage, form: URLSearchParams, response: ServerResponse): Promise<void> {
+    const proven = await this.#proofs.check(request, `${this.#issuer}/token`)
+    response.setHeader('dpop-nonce', this.#proofs.nonce)
+    // Before anything is looked at: the code, or the refresh token, has not been used.
+    if (isAsked(proven)) return json(response, 400, { error: 'use_dpop_nonce' })
+    const jkt = this.#jktOf(proven)
     if (form.get('grant_type') !== 'refresh_token') {
       const fault = this.#fault(`code ${form.get('code')}`)
-      await this.#answer(response, fault, async () => await this.#authority.exchange(form))
+      await this.#answer(response, fault, async () => await this.#authority.exchange(form, jkt))
       return
     }
     const found = this.#authority.find(form.get('refresh_token') ?? '')
@@ -165,6 +176,10 @@ class Provider {
       return json(response, 400, { error: 'invalid_grant' })
     }
     const { family, n } = found
+    if (family.jkt !== jkt) {
+      this.#proofs.wrong.push(`a refresh of ${family.name} with another key than its own`)
+      return json(response, 400, { error: 'invalid_dpop_proof' })
+    }
     const worker = form.get('worker') ?? ''
     const fault = this.#fault(`${family.name} ${n}`)
     const seen: Presentation = {
@@ -186,6 +201,14 @@ class Provider {
     if (fault.kind === 'cut before' || fault.kind === 'cut after' || fault.kind === 'cut midway') seen.cut = 'fault'
     await this.#answer(response, fault, async () => await this.#authority.refresh(family, seen))
     tell({ seen: 'answered', worker })
+  }
+
+  /** The key of a proof; undefined where there is none. */
+  #jktOf (proven: Proven): string | undefined {
+    if (proven === 'none') return undefined
+    if ('jkt' in proven) return proven.jkt
+    this.#proofs.wrong.push('wrong' in proven ? proven.wrong : proven.asks)
+    return 'wrong'
   }
 
   #fault (request: string): DrawnFault {
@@ -213,8 +236,17 @@ class Provider {
 
   async #api (request: IncomingMessage, url: URL, response: ServerResponse): Promise<void> {
     this.#apiCalls++
-    const family = this.#authority.introspect(/^Bearer (\S+)$/.exec(request.headers.authorization ?? '')?.[1] ?? '')
-    if (family === undefined) return json(response, 401, { error: 'invalid_token' })
+    const [, scheme, token = ''] = /^(Bearer|DPoP) (\S+)$/.exec(request.headers.authorization ?? '') ?? []
+    const proven = await this.#proofs.check(request, this.#issuer + url.pathname, token)
+    response.setHeader('dpop-nonce', this.#proofs.nonce)
+    if (isAsked(proven)) return challenge(response, 'use_dpop_nonce')
+    const family = this.#authority.introspect(token)
+    if (family === undefined) return challenge(response, 'invalid_token', scheme)
+    const jkt = this.#jktOf(proven)
+    if (family.jkt !== jkt || (jkt === undefined) !== (scheme === 'Bearer')) {
+      this.#proofs.wrong.push(`a call of ${family.name} as ${scheme} with another key than its own`)
+      return challenge(response, 'invalid_dpop_proof')
+    }
     await wait(Number(url.searchParams.get('ms') ?? 0))
     json(response, 200, { sub: family.subject, family: family.name, client: family.clientId })
   }
@@ -234,6 +266,13 @@ function json (response: ServerResponse, status: number, body: object): void {
     .writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' })
     .end(JSON.stringify(body))
 }
+
+function challenge (response: ServerResponse, error: string, scheme = 'DPoP'): void {
+  response.setHeader('www-authenticate', `${scheme} error="${error}"`)
+  json(response, 401, { error })
+}
+
+const isAsked = (proven: Proven) => typeof proven === 'object' && 'asks' in proven
 
 function redirect (response: ServerResponse, to: URL): void {
   response.writeHead(302, { location: to.href }).end()

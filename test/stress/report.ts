@@ -33,6 +33,8 @@ export interface Report {
   replays: number
   /** Of the provider, and those that came while a login was under way. */
   logoutTokens: { carriedOut: number, races: number }
+  /** Of tokens that are bound to a key: logins, proofs, and nonces that were asked for on the way. */
+  bound: { logins: number, proofs: number, noncesAsked: number }
   /** What gave a login another session. */
   renewals: { links: number, stepUps: number, disconnects: number }
   addedLost: Record<string, number>
@@ -86,6 +88,7 @@ export function count ({ options, ledger, inquest, provider, chaos, leftovers, m
       'refresh tokens used again, unexplained': reusedBy[unexplained] ?? 0,
       'authorization codes used again': options.aof ? provider.codesReused : 0,
       'refresh tokens made up': provider.unknownTokens,
+      'bound tokens without a good proof': provider.wrongProofs.length,
       ...Object.fromEntries(zero.map(what => [what, found[what] ?? 0])),
       'left in Redis, unexplained': leftovers.unexplained.length
     },
@@ -102,6 +105,11 @@ export function count ({ options, ledger, inquest, provider, chaos, leftovers, m
     ghostsAsked: ledger.ghostsAsked,
     replays: ledger.replays,
     logoutTokens: { carriedOut: ledger.logoutTokens, races: ledger.races },
+    bound: {
+      logins: provider.families.filter(({ jkt }) => jkt !== undefined).length,
+      proofs: provider.proofs,
+      noncesAsked: provider.noncesAsked
+    },
     renewals: { links: ledger.links, stepUps: ledger.stepUps, disconnects: ledger.disconnects },
     addedLost,
     leftInRedis: (({ unexplained: _, ...rest }) => rest)(leftovers),
@@ -169,7 +177,10 @@ export function table (report: Report): string {
     'sessions that had ended, asked': report.ghostsAsked,
     'callbacks replayed': report.replays,
     'logout tokens carried out': report.logoutTokens.carriedOut,
-    '  of these while a login was under way': report.logoutTokens.races
+    '  of these while a login was under way': report.logoutTokens.races,
+    'logins whose tokens are bound to a key': report.bound.logins,
+    'proofs taken': report.bound.proofs,
+    'nonces asked for': report.bound.noncesAsked
   })
   lines.push('', 'left in Redis after all visitors were logged out')
   by({

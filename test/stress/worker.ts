@@ -88,18 +88,24 @@ export async function runWorker ({ name, redisUrl, issuer, baseUrl, rolling }: W
     rolling,
     store: new RedisSessionStore(client) as never
   })
-  const provider = (clientId: string) => ({
+  const provider = (clientId: string, dpop: boolean) => ({
     issuer,
     clientId,
     clientSecret: 'a secret that the provider does not ask for',
     scope: ['openid', 'profile', 'email'],
     resourceServers: [`${issuer}/v1/`],
-    refreshParams: { worker: name }
+    refreshParams: { worker: name },
+    dpop
   })
   await app.register(oauth, {
     baseUrl,
     tokenStore: redisStore(client),
-    providers: { acme: provider(CLIENT_IDS.acme), gh: provider(CLIENT_IDS.gh) }
+    // As while an app is deployed that binds its tokens from now on: every second process does, and one that does not
+    // has to go on with the keys of the others.
+    providers: {
+      acme: provider(CLIENT_IDS.acme, Number(name.split('.')[1]) % 2 === 1),
+      gh: provider(CLIENT_IDS.gh, true)
+    }
   })
   addRoutes(app)
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
