@@ -3,6 +3,7 @@ import session from '@fastify/session'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import type { LogoutEvent, ProviderOptions } from '../../lib/index.ts'
+import { microsoft } from '../../lib/providers.ts'
 import { Browser } from '../helpers/browser.ts'
 import { startCluster } from '../helpers/cluster.ts'
 import { Gate } from '../helpers/gate.ts'
@@ -294,6 +295,36 @@ t.test('several issuers at one login endpoint: each ends the logins of its own u
     t.equal(await send({ ...claims, iss: ONE }), 200)
     t.strictSame(await areLoggedIn(...browsers), [false, true])
     t.match(logouts, [{ user: { id: `${ONE}#alice` } }])
+  }
+})
+
+t.test('Microsoft, all tenants at one endpoint: a logout token ends logins of its own tenant', async (t) => {
+  const tenants = [1, 2].map(number => `00000000-0000-4000-8000-00000000000${number}`)
+  const { provider, logIn, areLoggedIn, send } = await start(t, {
+    providers: provider => ({
+      acme: microsoft({
+        tenant: 'common',
+        authority: provider.issuer,
+        clientId: provider.clientId,
+        clientSecret: provider.clientSecret,
+        clientAuthentication: 'client_secret_basic',
+        authorizationEndpoint: provider.url('authorization'),
+        tokenEndpoint: provider.url('token'),
+        jwksUri: provider.url('keys')
+      })
+    })
+  })
+  const claimsOf = (tid: string) => ({ tid, iss: `${provider.issuer}/${tid}/v2.0` })
+  for (const claims of [{ sid: 'one' }, { sub: 'alice' }]) {
+    const browsers = []
+    for (const tid of tenants) {
+      provider.wrong = { claims: claimsOf(tid) }
+      browsers.push(await logIn('one'))
+    }
+    t.strictSame(await areLoggedIn(...browsers), [true, true])
+    t.equal(await send({ ...claims, ...claimsOf(tenants[0]!), tid: tenants[1] }), 400, 'the issuer of another tenant')
+    t.equal(await send({ ...claims, ...claimsOf(tenants[0]!) }), 200)
+    t.strictSame(await areLoggedIn(...browsers), [false, true])
   }
 })
 
