@@ -113,7 +113,7 @@ const refusals: Record<string, Wrong> = {
   'an unencoded payload': { wrong: { header: { crit: ['b64'], b64: false } }, reason: 'malformed' },
   'no JWT': { token: () => 'no JWT', reason: 'malformed' },
   'a payload that is no object': { token: (_token, provider) => provider.signJwt('[]'), reason: 'malformed' },
-  'a JWT of five parts': { token: token => `${token}.e30.e30`, reason: 'malformed' }
+  'a JWT of five parts, which is none that is encrypted': { token: token => `${token}.e30.e30`, reason: 'encrypted' }
 }
 
 t.test('a logout token is refused, with 400, and nothing is ended', async (t) => {
