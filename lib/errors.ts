@@ -60,6 +60,7 @@ export type OAuthErrorReason =
   | 'profile_over' // `fetchProfile` sent a call after it had returned.
   // Documents of the provider
   | 'invalid_metadata' // The metadata cannot be read or used (OpenID Connect Discovery, RFC 8414).
+  | 'security_profile' // The metadata does not offer what `securityProfile` needs.
   | 'issuer_mismatch' // The metadata or the callback names another issuer (RFC 8414, section 3.3; RFC 9207).
   | 'jwks' // The key set cannot be read.
   // The callback of a login

@@ -73,6 +73,10 @@ export async function startLogin (
     const message = `a login at provider "${name}" asks for an ID token by its responseType; keep "openid" in its scope`
     throw new InvalidOptionsError(message, { provider: name })
   }
+  if (config.securityProfile !== undefined && pkce !== 'S256') {
+    const message = `a login at provider "${name}" has pkce ${JSON.stringify(pkce)}, and its securityProfile needs S256`
+    throw new InvalidOptionsError(message, { provider: name, reason: 'security_profile' })
+  }
   const method = codeChallengeMethod(name, { ...config, pkce })
   const codeVerifier = method === undefined ? undefined : request.codeVerifier ?? randomToken()
   if (codeVerifier !== undefined && request.codeVerifier !== undefined) checkCodeVerifier(codeVerifier, name)

@@ -99,6 +99,24 @@ export function algorithmAt ({ alg, algorithms }: ClientKey, supported: unknown)
   return algorithms.find(algorithm => supported.includes(algorithm)) ?? alg
 }
 
+/** The algorithms of FAPI 2.0 Security Profile, section 5.4.1. */
+export const PROFILE_ALGORITHMS: readonly string[] = ['PS256', 'ES256', 'EdDSA', 'Ed25519']
+
+/** Whether FAPI 2.0 takes signatures by an algorithm. */
+export const fitsProfile = (algorithm: string): boolean => PROFILE_ALGORITHMS.includes(algorithm)
+
+/** The keys, with the algorithms of FAPI 2.0 alone; one for which nothing is left signs no more. */
+export function keysForProfile (keys: readonly ClientKey[]): readonly ClientKey[] {
+  return keys.flatMap((clientKey) => {
+    if (clientKey.use === 'enc') return clientKey
+    const algorithms = clientKey.algorithms.filter(fitsProfile)
+    const [alg] = algorithms
+    if (alg === undefined) return []
+    const publicJwk = { ...clientKey.publicJwk, ...(algorithms.length === 1 && { alg }) }
+    return Object.freeze({ ...clientKey, alg, algorithms, publicJwk })
+  })
+}
+
 /** The public halves, for a JWK set that the provider reads (RFC 7517, section 5). */
 export function publicKeySet (keys: readonly ClientKey[]): { keys: ClientJwk[] } {
   return { keys: keys.map(({ publicJwk }) => ({ ...publicJwk })) }

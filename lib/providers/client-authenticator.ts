@@ -106,7 +106,7 @@ export class ClientAuthenticator {
   // By default the authorization server's own identifier, one string, wherever the request goes: the issuer, or the
   // token endpoint where there is none (RFC 7523, section 3; FAPI 2.0 Security Profile, section 5.3.3.1).
   async #assertion (url: URL): Promise<ClientAssertion | string> {
-    const { clientAssertion, issuer, name } = this.#config
+    const { clientAssertion, issuer, name, securityProfile } = this.#config
     const metadata = await this.#metadata()
     const given = typeof clientAssertion === 'function'
       ? await clientAssertion({ endpoint: url.href, issuer: issuer === undefined ? undefined : metadata.issuer })
@@ -126,6 +126,9 @@ export class ClientAuthenticator {
     if (typeof header !== 'object' || header === null) throw refused('a header that is no object')
     if (!isText(audience) && !(Array.isArray(audience) && audience.length > 0 && audience.every(isText))) {
       throw refused('an audience that is no string and no list of strings')
+    }
+    if (securityProfile !== undefined && audience !== metadata.issuer) {
+      throw refused('an audience that is not the issuer, which its securityProfile asks for')
     }
     return { audience, header: header as Record<string, unknown>, now: this.#clock.now() }
   }

@@ -1,12 +1,13 @@
 import { type ClientCertificate, parseClientCertificate } from '../http/client-certificate.ts'
 import { isTlsMethod } from '../oauth/client-authentication.ts'
-import { type ClientKey, parseClientKeys, signingKeyOf } from '../oauth/client-keys.ts'
+import { type ClientKey, keysForProfile, parseClientKeys, signingKeyOf } from '../oauth/client-keys.ts'
 import { parseScope } from '../oauth/token-set.ts'
 import { shortHash } from '../util/random.ts'
 import { isUnset, type OptionChecker, tryUrl } from './option-checker.ts'
 import {
   type GrantType, type OptionRule, PROVIDER_OPTIONS, type ProviderOptions, type ResourceServer
 } from './options.ts'
+import { withProfile } from './security-profile.ts'
 
 type OptionName = keyof typeof PROVIDER_OPTIONS
 type WithDefault = {
@@ -77,9 +78,10 @@ export function checkProviderName (name: string, check: OptionChecker): void {
  * @param path where its options stand, for the messages
  */
 export function resolveProvider (
-  name: string, options: ProviderOptions, check: OptionChecker, path = `providers.${name}`
+  name: string, given: ProviderOptions, check: OptionChecker, path = `providers.${name}`
 ): ProviderConfig {
-  check.known(path, options, OPTION_NAMES)
+  check.known(path, given, OPTION_NAMES)
+  const options = withProfile(given)
   for (const option of OPTION_NAMES) {
     PROVIDER_OPTIONS[option].check(check, `${path}.${option}`, options[option], options)
   }
@@ -94,7 +96,8 @@ export function resolveProvider (
     else if (value !== undefined) endpoints[rule.metadata] = value
   }
   const { title = name, fetchProfile, forwardedLoginParams, hooks, responseType, responseMode } = options
-  const clientKeys = parseClientKeys(options.clientKeys)
+  const written = parseClientKeys(options.clientKeys)
+  const clientKeys = options.securityProfile === undefined ? written : keysForProfile(written)
   return Object.freeze({
     ...completed as unknown as Completed,
     name,

@@ -7,6 +7,7 @@ import type { Conform, HttpResponse } from '../oauth/token-response.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
 import type { RequestParameters } from '../oauth/urls.ts'
 import * as is from './option-checks.ts'
+import { checkProfile, type SecurityProfile } from './security-profile.ts'
 
 /** The user who is logged in, in one shape for every provider. */
 export interface User {
@@ -254,6 +255,12 @@ export interface ProviderOptions {
    * sent with it then. Default whether there is a `clientCertificate`.
    */
   tlsClientCertificateBoundAccessTokens?: boolean
+  /**
+   * `fapi2` switches on what FAPI 2.0 Security Profile asks of a client: pushed requests, PKCE S256, a response that
+   * names its issuer, tokens bound to a key (`dpop`) or a certificate, and client authentication by `clientKeys` or
+   * `clientCertificate`. Options that contradict it are refused, and so is a provider that does not offer it.
+   */
+  securityProfile?: SecurityProfile
   /** A redirect URI that is registered already, in place of `baseUrl` + callback route. */
   redirectUri?: string
   /** The scope to ask for: a list, or a string with spaces. */
@@ -405,6 +412,7 @@ export const PROVIDER_OPTIONS = {
   clientAssertion: { check: is.clientAssertion },
   clientCertificate: { check: is.clientCertificate },
   tlsClientCertificateBoundAccessTokens: { check: is.boolean },
+  securityProfile: { check: checkProfile },
   redirectUri: { check: is.redirectUri },
   scope: { check: is.scope },
   scopeSeparator: { check: is.text, default: ' ' },

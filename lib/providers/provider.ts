@@ -9,6 +9,7 @@ import {
 import { authorizationOf, boundAuthorizationOf } from '../oauth/bearer-token.ts'
 import { isCompactJwe, isCompactJws } from '../oauth/compact.ts'
 import { createDpopKey, type DpopKey } from '../oauth/dpop-key.ts'
+import { fitsProfile, PROFILE_ALGORITHMS } from '../oauth/client-keys.ts'
 import type { AuthorizationServerMetadata, Discovery } from '../oauth/discovery.ts'
 import { buildEndSessionUrl, type EndSessionRequest } from '../oauth/end-session.ts'
 import type { IdTokenClaims, IdTokenExpectation } from '../oauth/id-token.ts'
@@ -131,7 +132,12 @@ export class ProviderClient {
       ? (await import('../oauth/mtls-aliases.ts')).mtlsAliases(this.name, found.metadata)
       : undefined
     // The options win over the discovered metadata.
-    return { ...found, metadata: { ...found.metadata, ...aliases, ...this.config.endpoints } }
+    const metadata = { ...found.metadata, ...aliases, ...this.config.endpoints }
+    if (this.config.securityProfile !== undefined) {
+      const { assertProfile } = await import('./profile-metadata.ts')
+      assertProfile(this.config, metadata)
+    }
+    return { ...found, metadata }
   }
 
   /** @throws FST_OAUTH_INVALID_OPTIONS where the provider has no such endpoint, FST_OAUTH_INSECURE_TRANSPORT */
@@ -327,7 +333,7 @@ export class ProviderClient {
       keys: this.#keys,
       now: this.clock.now(),
       clockTolerance: this.config.clockTolerance,
-      algorithms: metadata[algorithms] as string[] | undefined
+      algorithms: this.#allowed(metadata[algorithms] as string[] | undefined)
     }
   }
 
@@ -344,6 +350,12 @@ export class ProviderClient {
     // The authorization server itself signs it, whoever issues the ID tokens.
     const { issuer } = await this.metadata()
     return await validateAuthorizationResponse(jwt, { ...expected, issuer, acceptIssuer: undefined })
+  }
+
+  #allowed (promised: string[] | undefined): readonly string[] | undefined {
+    if (this.config.securityProfile === undefined) return promised
+    const allowed = promised?.filter(fitsProfile) ?? []
+    return allowed.length > 0 ? allowed : PROFILE_ALGORITHMS
   }
 
   #idTokenIssuer (issuer: string): Pick<IdTokenExpectation, 'issuer' | 'acceptIssuer'> {
