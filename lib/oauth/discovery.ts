@@ -65,6 +65,12 @@ const isPassing = (status: number) => status >= 500 || status === 429 || status 
 function checkIssuer (provider: string, issuer: string, found: string): void {
   if (URL.canParse(found) && new URL(found).href === new URL(issuer).href) return
   const said = redact(found)
+  if (found.includes('{tenantid}')) {
+    const message = `the metadata of provider "${provider}" is of no single issuer: each tenant has its own ("${said}")`
+    const remedy = 'use microsoft() of fastify-oauth-session/providers, which checks the tenant of each ID token, or ' +
+      'write the issuer of one tenant'
+    throw new InvalidOptionsError(`${message}; ${remedy}`, { provider, reason: 'issuer_mismatch' })
+  }
   const message = `the metadata of provider "${provider}" is of issuer "${said}", and its options say "${issuer}"`
   const remedy = `write issuer: '${said}' if you mean that one (another name of the same machine is another issuer)`
   throw new InvalidOptionsError(`${message}; ${remedy}`, { provider, reason: 'issuer_mismatch' })

@@ -1,10 +1,13 @@
 import { InvalidOptionsError } from '../errors.ts'
 import { type ClientJwk, publicKeySet } from '../oauth/client-keys.ts'
 import type { DpopKey } from '../oauth/dpop-key.ts'
+import { checkIdToken } from '../login/finish.ts'
 import { parseScope, type TokenSet } from '../oauth/token-set.ts'
 import { type RequestParameters, setParameters } from '../oauth/urls.ts'
 import { type DeviceAuthorization, pollDevice, startDevice } from '../providers/device.ts'
-import { type GrantOptions, jwtBearerGrant, type TokenExchange, tokenExchangeGrant } from '../providers/grants.ts'
+import {
+  type GrantOptions, type GrantResult, jwtBearerGrant, type TokenExchange, tokenExchangeGrant
+} from '../providers/grants.ts'
 import type { GrantType } from '../providers/options.ts'
 import { BoundedMap } from '../util/bounded-map.ts'
 import { sleep } from '../util/timeout.ts'
@@ -15,7 +18,8 @@ import { type AuthorizationUrlOptions, OAuthSession, type OAuthSessionInit, type
 export interface DeviceLogin extends DeviceAuthorization {
   /**
    * Asks the provider until the user has answered.
-   * @throws FST_OAUTH_AUTHORIZATION_FAILED with `oauthError` `access_denied` or `expired_token`
+   * @throws FST_OAUTH_AUTHORIZATION_FAILED with `oauthError` `access_denied` or `expired_token`,
+   *   FST_OAUTH_INVALID_ID_TOKEN
    */
   tokens (options?: { signal?: AbortSignal }): Promise<TokenSet>
 }
@@ -94,11 +98,11 @@ export class ProviderHandle {
 
   /**
    * Trades a signed assertion for tokens (RFC 7523). With `dpop: true` it needs a `dpopKey`.
-   * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_PROVIDER_UNAVAILABLE
+   * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE
    */
   async jwtBearer (options: GrantOptions & { assertion: string }): Promise<TokenSet> {
     this.#requireKey(options, 'jwtBearer')
-    return (await jwtBearerGrant(this.#basis.provider, options)).tokens
+    return await this.#checked(await jwtBearerGrant(this.#basis.provider, options), options)
   }
 
   /**
@@ -122,10 +126,17 @@ export class ProviderHandle {
       ...device,
       tokens: async ({ signal } = {}) => {
         const wait = clock.wait ?? ((seconds, ended) => sleep(seconds * 1000, ended))
-        return (await pollDevice(provider, device, { now: clock.now, wait: seconds => wait(seconds, signal) }, options))
-          .tokens
+        const polling = { now: clock.now, wait: (seconds: number) => wait(seconds, signal) }
+        return await this.#checked(await pollDevice(provider, device, polling, options), options)
       }
     }
+  }
+
+  /** The tokens of a grant, whose ID token was validated where there is one; it has no nonce to be of one login. */
+  async #checked (granted: GrantResult, { scope }: GrantOptions): Promise<TokenSet> {
+    const { provider } = this.#basis
+    const asked = parseScope(scope) ?? [...provider.config.scope]
+    return (await checkIdToken(provider, granted, { scope: asked, nonce: undefined, maxAge: undefined })).tokens
   }
 
   /**

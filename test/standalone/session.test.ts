@@ -109,6 +109,37 @@ t.test('device authorization: slow_down adds five seconds to the polling interva
   t.match(requests.at(-1)!.body, { grant_type: 'urn:ietf:params:oauth:grant-type:device_code', device_code: 'd' })
 })
 
+/** A device login, or the trade of an assertion, whose ID token is the provider's with these claims changed. */
+async function idTokenOf (t: Test, claims: Record<string, unknown>, grant: 'device' | 'jwtBearer') {
+  const op = await startMisbehavingProvider(t)
+  const { issuer: iss, clientId: aud } = op
+  const now = Math.floor(Date.now() / 1000)
+  const idToken = op.signJwt({ iss, aud, sub: 'alice', iat: now, exp: now + 300, ...claims })
+  const device = { device_code: 'd', user_code: 'U', verification_uri: 'https://as.example/d', interval: 1 }
+  const tokens = { ...TOKENS, id_token: idToken }
+  const answers: [number, unknown][] = grant === 'device' ? [[200, device], [200, tokens]] : [[200, tokens]]
+  const { providerOptions } = await tokenEndpoint(t, answers)
+  const client = provider(t, {
+    ...providerOptions, clientId: aud, scope: 'openid', idTokenIssuer: iss, jwksUri: op.url('keys')
+  }, { clock: { wait: async () => {} } })
+  return grant === 'device' ? (await client.device()).tokens() : client.jwtBearer({ assertion: 'signed.by.us' })
+}
+
+for (const grant of ['device', 'jwtBearer'] as const) {
+  t.test(`${grant}: an ID token is validated as that of any other login`, async t => {
+    t.equal((await idTokenOf(t, {}, grant)).accessToken, 'at1')
+    for (const [claims, reason] of [
+      [{ aud: 'another-client' }, 'aud'],
+      [{ iss: 'https://evil.example' }, 'iss'],
+      [{ exp: 1 }, 'exp'],
+      [{ sub: undefined }, 'sub'],
+      [{ at_hash: 'a'.repeat(22) }, 'at_hash']
+    ] as const) {
+      await t.rejects(idTokenOf(t, claims, grant), { code: 'FST_OAUTH_INVALID_ID_TOKEN', reason })
+    }
+  })
+}
+
 t.test('device authorization: a user who declines ends it', async t => {
   const { providerOptions } = await tokenEndpoint(t, [
     [
