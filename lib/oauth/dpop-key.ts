@@ -22,6 +22,11 @@ export function isDpopKey (value: unknown): value is DpopKey {
   return kty === 'EC' && crv === 'P-256' && [x, y, d].every(part => typeof part === 'string' && COORDINATE.test(part))
 }
 
+/** The members of a key that the app gave, and no others. */
+export function copyDpopKey ({ kty, crv, x, y, d }: DpopKey): DpopKey {
+  return { kty, crv, x, y, d }
+}
+
 /**
  * Makes a key that tokens can be bound to: for tokens that no login and no session asks for, such as those of
  * `exchange()`, with `dpop: true`.

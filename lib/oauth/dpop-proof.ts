@@ -7,7 +7,7 @@ import type { DpopKey } from './dpop-key.ts'
 /** The algorithm of every key: the one that all servers have. */
 export const DPOP_ALGORITHM = 'ES256'
 /** Keys that are ready to sign; one more than that is read again when it is used. */
-const MAX_IMPORTED = 1_000
+const MAX_IMPORTED = 5_000
 
 /** The request that a proof is for. */
 export interface DpopRequest {

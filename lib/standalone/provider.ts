@@ -1,6 +1,6 @@
 import { InvalidOptionsError } from '../errors.ts'
 import { type ClientJwk, publicKeySet } from '../oauth/client-keys.ts'
-import type { DpopKey } from '../oauth/dpop-key.ts'
+import { type DpopKey, isDpopKey } from '../oauth/dpop-key.ts'
 import { checkIdToken } from '../login/finish.ts'
 import { parseScope, type TokenSet } from '../oauth/token-set.ts'
 import { type RequestParameters, setParameters } from '../oauth/urls.ts'
@@ -186,9 +186,12 @@ export class ProviderHandle {
   // What these return is a token set alone: a key of their own would be lost, and the tokens with it.
   #requireKey ({ dpopKey }: GrantOptions, method: string): void {
     const { name: provider, config } = this.#basis.provider
-    if (config.dpop !== true || dpopKey !== undefined) return
-    const message = `${method}() of provider "${provider}" needs a dpopKey, since its tokens are bound to one: pass ` +
-      'what `createDpopKey()` returns, and the same to `session({ tokens, dpopKey })`'
+    if (dpopKey === undefined ? !config.dpop : isDpopKey(dpopKey)) return
+    const problem = dpopKey === undefined
+      ? 'needs a dpopKey, since its tokens are bound to one'
+      : 'got a dpopKey that is no private key of the curve P-256'
+    const message = `${method}() of provider "${provider}" ${problem}: pass what \`createDpopKey()\` returns, and ` +
+      'the same to `session({ tokens, dpopKey })`'
     throw new InvalidOptionsError(message, { provider, reason: 'dpop_key' })
   }
 }

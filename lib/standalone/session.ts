@@ -6,7 +6,7 @@ import {
 } from '../login/finish.ts'
 import { type PendingAuthorization, startLogin } from '../login/start.ts'
 import type { AuthorizationDetail } from '../oauth/authorization-details.ts'
-import { type DpopKey, isDpopKey } from '../oauth/dpop-key.ts'
+import { copyDpopKey, type DpopKey, isDpopKey } from '../oauth/dpop-key.ts'
 import { parseScope, type ScopeChange, type TokenSet } from '../oauth/token-set.ts'
 import { isSecureUrl, mergeParameters, type RequestParameters, setParameters } from '../oauth/urls.ts'
 import {
@@ -117,15 +117,16 @@ export class OAuthSession extends AccountClient {
     super(basis.transport, init)
     const { config } = basis.provider
     const { state, codeVerifier, nonce, redirectUri = config.redirectUri } = init
-    const { tokens, refresh, onTokens, hooks, params, dpopKey } = init
-    if (dpopKey !== undefined && !isDpopKey(dpopKey)) {
+    const { tokens, refresh, onTokens, hooks, params, dpopKey: given } = init
+    if (given !== undefined && !isDpopKey(given)) {
       const message = `the dpopKey of a session of provider "${basis.provider.name}" is no private key of the curve ` +
         'P-256; pass what `session.dpopKey` or `createDpopKey()` returned'
       throw new InvalidOptionsError(message, { provider: basis.provider.name, reason: 'dpop_key' })
     }
     const scope = parseScope(init.scope) ?? [...config.scope]
     this.#basis = basis
-    this.#init = init
+    const dpopKey = given && copyDpopKey(given)
+    this.#init = { ...init, ...(dpopKey !== undefined && { dpopKey }) }
     this.#sharedKey = sharedKey
     this.#none = { state: undefined, scope, redirectUri, codeVerifier, nonce, dpopKey }
     this.#pending = { ...this.#none, state }
@@ -141,7 +142,10 @@ export class OAuthSession extends AccountClient {
    * With `dpop: true`, the private key that the tokens are bound to: kept beside them, it is `dpopKey` of the next
    * session that has them. Undefined where they are not bound, or are those of a web session.
    */
-  get dpopKey (): DpopKey | undefined { return this.#tokens.dpopKey }
+  get dpopKey (): DpopKey | undefined {
+    const { dpopKey } = this.#tokens
+    return dpopKey && copyDpopKey(dpopKey)
+  }
 
   /** Whether there is a token set. */
   get authorized (): boolean { return this.storedTokens !== undefined }
@@ -177,7 +181,7 @@ export class OAuthSession extends AccountClient {
       state: pending.state,
       codeVerifier: pending.codeVerifier,
       nonce: pending.nonce,
-      ...(dpopKey !== undefined && { dpopKey })
+      ...(dpopKey !== undefined && { dpopKey: copyDpopKey(dpopKey) })
     }
   }
 

@@ -1,9 +1,12 @@
 import { decodeJwt, decodeProtectedHeader, type JWTPayload } from 'jose'
+import { generateKeyPairSync } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
 import { MockAgent } from 'undici'
 import { createDpopKey, createProvider, type ProviderOptions } from '../../lib/index.ts'
+import { parseClientKeys, publicKeySet } from '../../lib/oauth/client-keys.ts'
+import type { EndpointRequest } from '../helpers/endpoint.ts'
 import { edited } from '../helpers/faults.ts'
 import { captureLog } from '../helpers/log.ts'
 import { loggedInApp, type LoggedInApp, type LoggedInAppOptions } from '../helpers/logged-in-app.ts'
@@ -90,6 +93,27 @@ t.test('DPoP nonce asked once more, htu right', async (t) => {
   t.strictSame(statuses(app), [200], 'and it is remembered')
   await app.run(oauth => oauth.refresh())
   t.equal(provider.refreshRequests.length, 1, 'that of the provider too')
+})
+
+t.test('the second token request is a new one: its client assertion and its proof have not been used', async (t) => {
+  const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
+  const client = {
+    dpop_bound_access_tokens: true,
+    require_signed_request_object: true,
+    token_endpoint_auth_method: 'private_key_jwt',
+    jwks: publicKeySet(parseClientKeys(key))
+  }
+  const strong = { ...bound, clientKeys: key, requestObjects: true, pushedAuthorizationRequests: true }
+  const app = await loggedInApp(t, {
+    oidc: { dpopNonces: true, features: { requestObjects: true }, client },
+    providers: ({ providerOptions: { clientSecret: _none, ...options } }) => ({ acme: { ...options, ...strong } })
+  })
+  t.strictSame(app.provider.tokenRequests.map(({ answer }) => answer?.status), [400, 200])
+  for (const read of [
+    ({ body }: EndpointRequest) => body.client_assertion, ({ headers }: EndpointRequest) => headers.dpop
+  ]) t.equal(new Set(app.provider.tokenRequests.map(request => claimsOf(read(request)).jti)).size, 2)
+  await app.run(oauth => oauth.refresh())
+  t.equal((await app.orders()).status, 200)
 })
 
 t.test('a nonce that is taken from the answer to a good call spares the next one a second try', async (t) => {

@@ -607,5 +607,91 @@ export const mutants: readonly Mutant[] = [
     find: 'context.sessionCookie.learnFromAnswer(reply, session)\n    keepPrivate(reply)',
     replace: 'context.sessionCookie.learnFromAnswer(reply, session)',
     tests: ['test/routes/cache-control.test.ts']
+  },
+  // Tokens that are bound to a key.
+  {
+    protects: 'a bearer token in place of a bound one is refused',
+    find: "&& result.tokens.tokenType.toLowerCase() !== 'dpop') return notBound(provider, result)",
+    replace: '&& false) return notBound(provider, result)',
+    tests: ['test/calls/dpop.test.ts']
+  },
+  {
+    protects: 'a bound token is never sent as Bearer, nor a bearer token as a bound one',
+    find: "if (tokenType.toLowerCase() !== 'dpop') {",
+    replace: 'if (false) {',
+    tests: ['test/calls/dpop.test.ts']
+  },
+  {
+    protects: 'a provider that asks for nonces without end is asked twice',
+    find: 'if (isAsked && nonce === undefined) return',
+    replace: 'if (isAsked) return',
+    tests: ['test/calls/dpop.test.ts']
+  },
+  {
+    protects: 'the nonce of one origin, or of the provider itself, is not used at another',
+    find: 'const known = nonce ?? this.#nonces.get(nameOf(role, new URL(request.url).origin))',
+    replace: 'const known = nonce ?? [...this.#nonces.values()][0]',
+    tests: ['test/calls/dpop.test.ts']
+  },
+  {
+    protects: 'a nonce with characters that no nonce has is not taken',
+    find: "if (typeof nonce !== 'string' || !NONCE.test(nonce)) return undefined",
+    replace: "if (typeof nonce !== 'string') return undefined",
+    tests: ['test/calls/dpop.test.ts']
+  },
+  {
+    protects: 'a stream that has been read is not sent again for a nonce',
+    find: 'if (this.#replayable) return (await sendWith(nonce)).response',
+    replace: 'return (await sendWith(nonce)).response',
+    tests: ['test/calls/dpop.test.ts']
+  },
+  {
+    protects: 'a proof names the URL without its query, which could hold anything',
+    find: "url: origin + path.split('?', 1)[0]!, accessToken: this.secret }",
+    replace: 'url: origin + path, accessToken: this.secret }',
+    tests: ['test/calls/dpop.test.ts']
+  },
+  {
+    protects: 'a stored key of another kind is no key',
+    find: 'isTextList(usedRefreshTokens)) && (dpopKey === undefined || isDpopKey(dpopKey)) &&',
+    replace: 'isTextList(usedRefreshTokens)) &&',
+    tests: ['test/calls/dpop.test.ts']
+  },
+  {
+    protects: 'a proof shows the public half of the key alone',
+    find: "typ: 'dpop+jwt', jwk: publicPart(key) }",
+    replace: "typ: 'dpop+jwt', jwk: key }",
+    tests: ['test/calls/dpop.test.ts']
+  },
+  {
+    protects: 'what is saved without a type into a bound login is bound',
+    find: "return { ...tokens, tokenType: 'DPoP' }",
+    replace: 'return tokens',
+    tests: ['test/calls/dpop.test.ts']
+  },
+  // Requests that are pushed or signed.
+  {
+    protects: 'a request object is no client assertion, and the app replaces none of its claims',
+    find: "const RESERVED = ['request', 'request_uri', 'iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti']",
+    replace: 'const RESERVED: string[] = []',
+    tests: ['test/login/request-objects.test.ts']
+  },
+  {
+    protects: 'a pushed request names no other request',
+    find: "params.delete('request_uri') // section 2.1",
+    replace: '',
+    tests: ['test/login/pushed-authorization.test.ts']
+  },
+  {
+    protects: 'a request_uri that is none is refused',
+    find: '/^[\\x21-\\x7e]+$/.test(requestUri) && URL.canParse(requestUri)',
+    replace: 'true',
+    tests: ['test/login/pushed-authorization.test.ts']
+  },
+  {
+    protects: 'the resource of a login is named by its refreshes',
+    find: 'current.resource && { resource: current.resource }',
+    replace: 'undefined',
+    tests: ['test/login/resource-indicators.test.ts']
   }
 ]

@@ -113,6 +113,19 @@ t.test('with a key, tokens are bound: those that say otherwise are refused', asy
   }
 })
 
+t.test('a key that the app changes afterwards, or that has more members, is another matter', async (t) => {
+  const { provider } = await start(t)
+  const given = { ...await createDpopKey(), use: 'enc', key_ops: [], kid: 'mine' }
+  const session = provider.session({ dpopKey: given })
+  const { url } = await session.authorizationUrl()
+  given.d = 'changed'
+  await session.fetchTokens({ callbackUrl: await comeBack(url) })
+  t.match(await session.get('orders').json(), [{ id: 1 }])
+  session.dpopKey!.d = 'changed'
+  t.strictSame(Object.keys(session.dpopKey!), ['kty', 'crv', 'x', 'y', 'd'])
+  t.match(await session.get('orders').json(), [{ id: 1 }])
+})
+
 t.test('neither a session nor a provider shows a key when it is printed', async (t) => {
   const { provider } = await start(t)
   const dpopKey = await createDpopKey()
@@ -160,6 +173,9 @@ t.test('exchange, jwtBearer and device bind their tokens to a key that the app g
   t.match(await rejection(provider.exchange({ subjectToken: 's' })), missing)
   t.match(await rejection(provider.jwtBearer({ assertion: 'a' })), missing)
   t.match(await rejection(provider.device()), missing)
+  for (const wrong of ['key', {}, { kty: 'RSA' }] as never[]) {
+    t.match(await rejection(provider.exchange({ subjectToken: 's', dpopKey: wrong })), missing)
+  }
   t.equal(server.tokenRequests.length, 0)
 
   const dpopKey = await createDpopKey()

@@ -160,7 +160,10 @@ class Provider {
   }
 
   async #token (request: IncomingMessage, form: URLSearchParams, response: ServerResponse): Promise<void> {
+    const before = this.#outages
     const proven = await this.#proofs.check(request, `${this.#issuer}/token`)
+    // Cut off meanwhile: the token has not been looked at.
+    if (this.#outages > before || response.destroyed) return
     response.setHeader('dpop-nonce', this.#proofs.nonce)
     // Before anything is looked at: the code, or the refresh token, has not been used.
     if (isAsked(proven)) return json(response, 400, { error: 'use_dpop_nonce' })
@@ -238,6 +241,7 @@ class Provider {
     this.#apiCalls++
     const [, scheme, token = ''] = /^(Bearer|DPoP) (\S+)$/.exec(request.headers.authorization ?? '') ?? []
     const proven = await this.#proofs.check(request, this.#issuer + url.pathname, token)
+    if (response.destroyed) return
     response.setHeader('dpop-nonce', this.#proofs.nonce)
     if (isAsked(proven)) return challenge(response, 'use_dpop_nonce')
     const family = this.#authority.introspect(token)
