@@ -24,7 +24,7 @@ import { fencedBlocks, tableBelow } from '../types/markdown.ts'
 const read = (path: string) => readFile(join(repository, path), 'utf8')
 const readme = await read('README.md')
 const documents = new Map([['README.md', readme]])
-for (const path of ['CHANGELOG.md', 'SECURITY.md', 'docs/from-requests-oauthlib.md']) {
+for (const path of ['CHANGELOG.md', 'SECURITY.md', 'docs/from-requests-oauthlib.md', 'docs/logout.md']) {
   documents.set(path, await read(path))
 }
 

@@ -32,6 +32,7 @@ const asInstalled = async (name: string) =>
     .replaceAll(/'..\/..\/lib\/(\w+)(?:\/index)?.ts'/g, "'fastify-oauth-session/$1'")
 const readme = await readFile(join(repository, 'README.md'), 'utf8')
 const porting = await readFile(join(repository, 'docs/from-requests-oauthlib.md'), 'utf8')
+const logout = await readFile(join(repository, 'docs/logout.md'), 'utf8')
 const snippetsOf = (markdown: string) => fencedBlocks(markdown).filter(({ language }) => language === 'ts')
 const snippets = snippetsOf(readme)
 const listsProviders = ({ code }: { code: string }) => code.includes('interface OAuthProviders')
@@ -46,6 +47,9 @@ const files = {
   ),
   ...Object.fromEntries(
     snippetsOf(porting).map(({ line, code }) => [`porting-line-${line}.ts`, `${code}\nexport {}\n`])
+  ),
+  ...Object.fromEntries(
+    snippetsOf(logout).map(({ line, code }) => [`logout-line-${line}.ts`, `${code}\nexport {}\n`])
   )
 }
 
