@@ -15,6 +15,9 @@ const readmeContext = `
   import type { SessionStore } from '@fastify/session'
   import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
   import type { ProviderOptions, TokenSet } from 'fastify-oauth-session'
+  declare module 'fastify' {
+    interface Session { asked?: boolean }
+  }
   declare global {
     const app: FastifyInstance, request: FastifyRequest, reply: FastifyReply
     const acme: ProviderOptions
