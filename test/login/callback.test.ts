@@ -643,7 +643,7 @@ t.test('form_post: a response that a page of another site posts logs in', async 
   t.strictSame(done.json(), { user: 'alice' })
 })
 
-t.test('form_post: with a Lax cookie, as any other provider has it, a post from another site is refused', async t => {
+t.test('form_post with a Lax cookie, as other logins have it: a post from another site is refused', async t => {
   const app = await loginApp(t, { host: 'localhost' })
   const callback = new URL(await callbackUrl(app.browser, `${app.url}/login/acme`))
   t.match(loginCookies(app.browser), [{ sameSite: 'lax', httpOnly: true }])
