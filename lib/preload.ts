@@ -32,7 +32,7 @@ export async function preload (
     isNeeded(({ config }) => config.clientKeys.some(({ use }) => use === 'enc')) &&
       (() => import('./oauth/decrypt.ts')),
     isNeeded(({ config }) => config.securityProfile !== undefined) && (() => import('./providers/profile-metadata.ts')),
-    isNeeded(({ config }) => config.usesCertificate) && (() => import('./oauth/mtls-aliases.ts')),
+    isNeeded(({ config }) => config.usesCertificate === true) && (() => import('./oauth/mtls-aliases.ts')),
     isNeeded(signsAssertions) && (() => import('./oauth/client-assertion.ts')),
     isNeeded(({ config }) => config.fetchProfile !== undefined) && (() => import('./calls/fetch-profile.ts')),
     isNeeded(({ hasIdTokens, config }) => hasIdTokens || config.refreshProfile) &&

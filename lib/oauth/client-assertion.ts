@@ -1,4 +1,4 @@
-import { SignJWT } from 'jose'
+import { decodeProtectedHeader, SignJWT } from 'jose'
 import { InvalidOptionsError } from '../errors.ts'
 import { randomToken } from '../util/random.ts'
 import type { AuthenticateClient } from './client-authentication.ts'
@@ -52,6 +52,15 @@ export function privateKeyJwt (clientKey: ClientKey, assertion: ClientAssertion)
 /** An assertion that was signed elsewhere. */
 export function givenAssertion (jwt: string): AuthenticateClient {
   return (_server, client, body) => { setAssertion(body, client.client_id, jwt) }
+}
+
+/** The algorithm that an assertion is signed with, or undefined where it is none. */
+export function algorithmOfAssertion (jwt: string): string | undefined {
+  try {
+    return decodeProtectedHeader(jwt).alg
+  } catch {
+    return undefined
+  }
 }
 
 interface Signing {

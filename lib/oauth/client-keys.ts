@@ -103,7 +103,7 @@ export function algorithmAt ({ alg, algorithms }: ClientKey, supported: unknown)
 export const PROFILE_ALGORITHMS: readonly string[] = ['PS256', 'ES256', 'EdDSA', 'Ed25519']
 
 /** Whether FAPI 2.0 takes signatures by an algorithm. */
-export const fitsProfile = (algorithm: string): boolean => PROFILE_ALGORITHMS.includes(algorithm)
+export const fitsProfile = (algorithm: string | undefined): boolean => PROFILE_ALGORITHMS.includes(algorithm!)
 
 /** The keys, with the algorithms of FAPI 2.0 alone; one for which nothing is left signs no more. */
 export function keysForProfile (keys: readonly ClientKey[]): readonly ClientKey[] {

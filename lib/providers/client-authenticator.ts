@@ -4,6 +4,7 @@ import {
   type AuthenticateClient, type ClientAuthenticationFunction, type ClientAuthenticationMethod, clientIdOnly,
   clientSecretBasic, clientSecretPost, isTlsMethod
 } from '../oauth/client-authentication.ts'
+import { fitsProfile, PROFILE_ALGORITHMS } from '../oauth/client-keys.ts'
 import type { AuthorizationServerMetadata } from '../oauth/discovery.ts'
 import type { Clock } from '../util/clock.ts'
 import type { ProviderConfig } from './config.ts'
@@ -94,10 +95,16 @@ export class ClientAuthenticator {
   }
 
   async #signedByKey (url: URL): Promise<AuthenticateClient> {
-    const { signingKey, name } = this.#config
+    const { signingKey, name, securityProfile } = this.#config
     const assertion = await this.#assertion(url)
-    const { givenAssertion, privateKeyJwt } = await import('../oauth/client-assertion.ts')
-    if (typeof assertion === 'string') return givenAssertion(assertion)
+    const { algorithmOfAssertion, givenAssertion, privateKeyJwt } = await import('../oauth/client-assertion.ts')
+    if (typeof assertion === 'string') {
+      const fits = securityProfile === undefined || fitsProfile(algorithmOfAssertion(assertion))
+      if (fits) return givenAssertion(assertion)
+      const fitting = PROFILE_ALGORITHMS.join(', ')
+      const message = `clientAssertion of provider "${name}" gave an assertion that is not signed with ${fitting}`
+      throw new InvalidOptionsError(message, { provider: name, reason: 'security_profile' })
+    }
     if (signingKey !== undefined) return privateKeyJwt(signingKey, assertion)
     const message = `provider "${name}" has no key among clientKeys to sign with, and clientAssertion gave no assertion`
     throw new InvalidOptionsError(message, { provider: name, reason: 'client_key' })

@@ -48,9 +48,9 @@ export interface ProviderConfig extends Readonly<Completed> {
   readonly signingKey: ClientKey | undefined
   readonly clientCertificate: ClientCertificate | undefined
   /** Whether the client has a TLS certificate, here or in its dispatcher: `mtls_endpoint_aliases` are used. */
-  readonly usesCertificate: boolean
+  readonly usesCertificate: true | undefined
   /** Whether calls to resource servers are sent with the certificate. */
-  readonly certificateBound: boolean
+  readonly certificateBound: true | undefined
   /** Each ends with a slash, so that `/v1` does not stand for `/v10` as well. */
   readonly resourceServers: readonly URL[]
   /** The same as text, in parts, in the same order. */
@@ -172,8 +172,8 @@ function readCertificate (options: ProviderOptions) {
   const clientCertificate = isObject ? parseClientCertificate(given) : undefined
   return {
     clientCertificate,
-    usesCertificate: isObject || bound === true || isTlsMethod(clientAuthentication),
-    certificateBound: bound ?? isObject
+    usesCertificate: isObject || bound === true || isTlsMethod(clientAuthentication) ? true as const : undefined,
+    certificateBound: bound ?? isObject ? true as const : undefined
   }
 }
 

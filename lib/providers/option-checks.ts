@@ -78,6 +78,9 @@ export const clientKeys: OptionCheck<any> = (check, path, value, options) => {
     check.add(index === undefined ? path : `${path}[${index}]`, problem)
   })
   const { clientAuthentication: method, clientAssertion } = options
+  if (method === undefined && isUnset(options, 'clientKeys')) {
+    check.missing(path, options, 'write the private key, or leave the option out')
+  }
   if (method !== 'private_key_jwt' || typeof clientAssertion === 'function') return
   if (value === undefined) {
     const remedy = "write the private key as PEM, JWK or KeyObject: clientAuthentication is 'private_key_jwt'"

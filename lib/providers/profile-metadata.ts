@@ -34,7 +34,7 @@ export function assertProfile (config: ProviderConfig, metadata: AuthorizationSe
   if (dpop === true) {
     need('ES256 among dpop_signing_alg_values_supported (RFC 9449)',
       lists('dpop_signing_alg_values_supported', value => value === 'ES256'))
-  } else if (certificateBound) {
+  } else if (certificateBound === true) {
     need('tls_client_certificate_bound_access_tokens (RFC 8705)',
       metadata.tls_client_certificate_bound_access_tokens === true)
   }

@@ -214,6 +214,14 @@ t.test('a call cannot take back what the profile says', async (t) => {
   const other = createProvider(options, { dispatcher: dispatcherFor(t) })
   t.teardown(() => other.close())
   await t.rejects(other.clientCredentials().tokens(), { message: /an audience that is not the issuer/ })
+  const { clientKeys: _none, ...keyless } = optionsFor(provider)
+  for (const assertion of ['no assertion', `${Buffer.from('{"alg":"RS256"}').toString('base64url')}.e30.AA`]) {
+    const elsewhere = createProvider(
+      { ...keyless, clientAssertion: () => assertion }, { dispatcher: dispatcherFor(t) }
+    )
+    t.teardown(() => elsewhere.close())
+    await t.rejects(elsewhere.clientCredentials().tokens(), { message: /an assertion that is not signed with PS256/ })
+  }
 })
 
 t.test('an app does not start without what the profile needs, nor with what contradicts it', async (t) => {

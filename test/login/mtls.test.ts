@@ -286,6 +286,10 @@ t.test('what is no certificate is refused at start, and nothing of the key is sh
   }
   for (const [what, [said, message]] of Object.entries(wrong)) t.match(said, message, what)
   t.equal(start({ clientAuthentication: 'tls_client_auth' }, agent), 'started')
+  const acme = { ...endpoints, clientId: 'app', clientCertificate: { cert, key } }
+  await t.rejects(buildApp(t, { oauth: { providers: { acme }, dispatcher: agent } }), {
+    message: /providers\.acme\.clientCertificate cannot be put into the `dispatcher`/
+  })
   const escaped = { cert: cert.replaceAll('\n', '\\n'), key: Buffer.from(key), ca: [Buffer.from(authority)] }
   t.equal(start({ clientCertificate: escaped }), 'started')
 })

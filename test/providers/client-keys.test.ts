@@ -7,6 +7,7 @@ import { calculateJwkThumbprint, generateKeyPair, type JWK } from 'jose'
 import t from 'tap'
 import { buildApp } from '../helpers/build-app.ts'
 import { type ClientKeyInput, createProvider } from '../../lib/index.ts'
+import { auth0 } from '../../lib/providers.ts'
 import { parseClientKeys } from '../../lib/oauth/client-keys.ts'
 
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey
@@ -23,7 +24,7 @@ const options = (clientKeys: unknown) => ({
   clientId: 'app',
   authorizationEndpoint: 'https://id.example/authorize',
   tokenEndpoint: 'https://id.example/token',
-  clientKeys: clientKeys as ClientKeyInput
+  ...(clientKeys !== undefined && { clientKeys: clientKeys as ClientKeyInput })
 })
 
 /** The message with which an app refuses to start with these keys. */
@@ -165,6 +166,17 @@ t.test('what is no private key of the client is refused when the app starts, and
     'one key twice': [[p256, pemOf(p256)], /clientKeys\[1\] has the `kid` of another one/]
   }
   for (const [what, [clientKeys, message]] of Object.entries(wrong)) t.match(await refusal(clientKeys), message, what)
+})
+
+t.test('a key whose variable is not set is refused, and makes no public client', async t => {
+  const unset = /clientKeys is missing \(it is undefined: an environment variable that is not set\?\)/
+  t.throws(() => createProvider({ ...options(undefined), clientKeys: undefined! }), { message: unset })
+  t.doesNotThrow(() => createProvider({ ...options(undefined), clientSecret: 's' }))
+  const asks = { clientId: 'app', domain: 'example.auth0.com' }
+  t.throws(() => createProvider(auth0({ ...asks, clientKeys: undefined! })), { message: unset })
+  t.throws(() => createProvider(auth0({ ...asks, clientCertificate: undefined! })), { message: /clientCertificate is missing/ })
+  t.match(auth0({ ...asks, clientKeys: p256 }), { clientAuthentication: undefined, clientKeys: p256 })
+  t.match(auth0(asks), { clientAuthentication: 'none' })
 })
 
 t.test('private_key_jwt without a key that signs is refused when the app starts', async t => {

@@ -10,7 +10,8 @@ export type PresetOptions = Partial<ProviderOptions> & Pick<ProviderOptions, 'cl
 /**
  * Merges a preset's options and the app's. The app's win; parameters and hooks are added to the preset's, and an
  * option that is `undefined` (a variable that is not set) replaces nothing. Without a secret the app is a public
- * client; a `clientId` or `clientSecret` that is `undefined` stays so, and the check of the options reports it.
+ * client; a `clientId`, or what authenticates the client, that is `undefined` stays so, and the check of the options
+ * reports it.
  * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
  */
 export function preset (facts: Omit<ProviderOptions, 'clientId'>, options: PresetOptions): ProviderOptions {
@@ -33,8 +34,14 @@ export function preset (facts: Omit<ProviderOptions, 'clientId'>, options: Prese
     given.clientAuthentication === undefined &&
     typeof facts.clientAuthentication === 'string'
   ) {
-    if (given.clientKeys === undefined) merged.clientAuthentication = 'none'
+    const isPublic = given.clientKeys === undefined && given.clientCertificate === undefined
+    if (isPublic) merged.clientAuthentication = 'none'
     else delete merged.clientAuthentication
+  }
+  for (const name of ['clientKeys', 'clientCertificate'] as const) {
+    if (!(name in options) || options[name] !== undefined) continue
+    Object.assign(merged, { [name]: undefined })
+    if (given.clientSecret === undefined && given.clientAuthentication === undefined) delete merged.clientAuthentication
   }
   return merged
 }
