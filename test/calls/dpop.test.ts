@@ -493,6 +493,7 @@ t.test('a pending login holds its key, and the tokens are bound to that one', as
 
 const odd: Record<string, unknown> = {
   'a text': 'key',
+  null: null,
   'an RSA key': { kty: 'RSA', n: 'AQAB', e: 'AQAB', d: 'AQAB' },
   'a symmetric key': { kty: 'oct', k: 'c2VjcmV0' },
   'a public key': { kty: 'EC', crv: 'P-256', x: 'A'.repeat(43), y: 'B'.repeat(43) },
@@ -511,6 +512,8 @@ for (const [name, dpopKey] of Object.entries(odd)) {
     }
     const error = await rejection(app.run(oauth => oauth.get('orders').json()))
     t.match(error, { code: 'FST_OAUTH_LOGIN_ENDED', statusCode: 401 })
+    // What has the shape of a key is found out when it is to sign; a record with anything else is not read at all.
+    t.equal(error.reason, name === 'a point that is on no curve' ? 'dpop_key' : undefined)
     t.notMatch(inspect(error, { depth: 9, showHidden: true }), 'CCCC')
     t.equal(app.requests.length, 0)
   })
