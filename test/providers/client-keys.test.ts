@@ -7,7 +7,7 @@ import { calculateJwkThumbprint, generateKeyPair, type JWK } from 'jose'
 import t from 'tap'
 import { buildApp } from '../helpers/build-app.ts'
 import { type ClientKeyInput, createProvider } from '../../lib/index.ts'
-import { auth0 } from '../../lib/providers.ts'
+import { discord } from '../../lib/providers.ts'
 import { parseClientKeys } from '../../lib/oauth/client-keys.ts'
 
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey
@@ -172,11 +172,11 @@ t.test('a key whose variable is not set is refused, and makes no public client',
   const unset = /clientKeys is missing \(it is undefined: an environment variable that is not set\?\)/
   t.throws(() => createProvider({ ...options(undefined), clientKeys: undefined! }), { message: unset })
   t.doesNotThrow(() => createProvider({ ...options(undefined), clientSecret: 's' }))
-  const asks = { clientId: 'app', domain: 'example.auth0.com' }
-  t.throws(() => createProvider(auth0({ ...asks, clientKeys: undefined! })), { message: unset })
-  t.throws(() => createProvider(auth0({ ...asks, clientCertificate: undefined! })), { message: /clientCertificate is missing/ })
-  t.match(auth0({ ...asks, clientKeys: p256 }), { clientAuthentication: undefined, clientKeys: p256 })
-  t.match(auth0(asks), { clientAuthentication: 'none' })
+  const asks = { clientId: 'app' }
+  t.throws(() => createProvider(discord({ ...asks, clientKeys: undefined! })), { message: unset })
+  t.throws(() => createProvider(discord({ ...asks, clientCertificate: undefined! })), { message: /clientCertificate is missing/ })
+  t.match(discord({ ...asks, clientKeys: p256 }), { clientAuthentication: undefined, clientKeys: p256 })
+  t.match(discord(asks), { clientAuthentication: 'none' })
 })
 
 t.test('private_key_jwt without a key that signs is refused when the app starts', async t => {
