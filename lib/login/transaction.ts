@@ -83,6 +83,13 @@ export class PendingLogins {
     return login
   }
 
+  /** Which session an account is to be added to, by a login that is left where it is. @param value of the cookie */
+  async linkOf (value: string | undefined): Promise<PendingLogin['linkTo']> {
+    const id = value === undefined ? undefined : idOf(value)
+    const login = id === undefined ? undefined : await this.#store.get(recordId(id)) as PendingLogin | undefined
+    return login?.linkTo
+  }
+
   /** Deletes a login. @param value of the browser's cookie */
   async drop (value: string): Promise<void> {
     const id = idOf(value)

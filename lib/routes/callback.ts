@@ -17,7 +17,8 @@ import { errorForLog, logOf } from '../util/logger.ts'
 import { sendFragmentRelay } from './implicit-page.ts'
 import { takePendingLogin } from './login-cookie.ts'
 import { publicPath } from './paths.ts'
-import { callbackParams, isPageLoad, noStore, refuseEmbedded, refuseHead, wantsHtml } from './reply.ts'
+import { relayPostedLink } from './posted-link.ts'
+import { callbackParams, isNavigation, isPageLoad, noStore, refuseEmbedded, refuseHead, wantsHtml } from './reply.ts'
 import { sendError } from './send-error.ts'
 import { visitorsProvider } from './visitors-provider.ts'
 
@@ -61,6 +62,10 @@ export async function handleCallback (
   // An implicit response is in the fragment, which only the browser sees; some providers put an error into the query.
   const implicit = provider.config.grantType === 'implicit' && request.method === 'GET'
   if (implicit && state === undefined && !params.has('error')) return sendFragmentRelay(reply)
+  if (isPostedElsewhere(request)) {
+    const relayed = await relayPostedLink(context, request, reply, provider, { params, state })
+    if (relayed !== undefined) return relayed
+  }
   let pending: PendingLogin
   try {
     // Before the login is taken: a request that is refused must not use it up.
@@ -91,6 +96,11 @@ export async function handleCallback (
   if (linkTo === undefined) await commitLogin(context, request, reply, provider, login)
   else await linkAccount(context, request, reply, provider, login, { ...pending, linkTo })
   return reply.sent ? reply : reply.redirect(pending.returnTo, 302)
+}
+
+/** Whether a page of another site made the browser post the response. */
+function isPostedElsewhere (request: FastifyRequest): boolean {
+  return request.method === 'POST' && request.headers['sec-fetch-site'] === 'cross-site' && isNavigation(request)
 }
 
 /**

@@ -93,3 +93,12 @@ export async function takePendingLogin (
   if (value !== undefined) reply.clearCookie(cookie, options)
   return await context.pendingLogins.consume(state, value, provider.name, provider.config.identity, cause)
 }
+
+/** Which session the login of an authorization response is to add an account to, if it is. The login stays. */
+export async function linkOfResponse (
+  context: PluginContext, request: FastifyRequest, provider: ProviderClient, state: string | undefined
+): Promise<PendingLogin['linkTo']> {
+  if (state === undefined) return undefined
+  const { prefix } = loginCookies(context, provider)
+  return await context.pendingLogins.linkOf(request.cookies[prefix + cookieName(state)])
+}
