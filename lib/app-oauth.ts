@@ -21,6 +21,10 @@ export interface AppOAuth {
    * Makes an onRequest hook that lets only logged-in users pass: a page load is sent to log in and comes back, an API
    * call gets 401.
    * @param options.provider the provider that must be logged in with; any where absent
+   * @param options.scope scope that must be granted
+   * @param options.maxAge seconds since the user last authenticated
+   * @param options.acrValues authentication context classes, one of which the login must have (RFC 9470)
+   * @param options.when whether scope, maxAge and acrValues are asked for, of these claims and this request
    * @throws FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_UNKNOWN_PROVIDER; the hook throws FST_OAUTH_LOGIN_REQUIRED,
    *   FST_OAUTH_LOGIN_ENDED, FST_OAUTH_REFRESH_LOST, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_SESSION_UNAVAILABLE,
    *   FST_OAUTH_STORE_UNAVAILABLE

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Transport } from './http/transport.ts'
 import { LoginThrottle } from './login/throttle.ts'
+import type { StepUp } from './login/step-up.ts'
 import { isPendingLogin, PendingLogins } from './login/transaction.ts'
 import type { Configuration } from './options.ts'
 import { defaultPages, type Pages } from './pages/pages.ts'
@@ -35,6 +36,8 @@ export interface PluginContext extends SessionContext {
   readonly throttle: LoginThrottle
   readonly transport: Transport
   readonly pages: Pages
+  /** What guards ask for beyond a login, by its name in URLs. */
+  readonly stepUps: Map<string, StepUp>
   /** Loads what an `idleTimeout` needs; to be awaited before the first request. */
   readonly loadActivity?: () => Promise<void>
 }
@@ -124,6 +127,7 @@ export function createContext (app: FastifyInstance, config: Configuration): Plu
     clock,
     log,
     pages: { ...defaultPages, ...config.pages },
+    stepUps: new Map(),
     background: new Set(),
     ...(has('idleTimeout') && {
       loadActivity: async () => {

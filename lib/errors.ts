@@ -26,6 +26,7 @@ const STATUSES = {
   FST_OAUTH_API_UNAVAILABLE: [502],
   FST_OAUTH_CROSS_SITE_REQUEST: [403],
   FST_OAUTH_ACTIVE_ACCOUNT: [409],
+  FST_OAUTH_STEP_UP_REQUIRED: [401, 403],
   FST_OAUTH_SESSION_UNAVAILABLE: [500, 400]
 } as const
 
@@ -102,6 +103,7 @@ export type OAuthErrorReason =
   | 'azp' // The authorized party is another client.
   | 'nonce' // The nonce is not the one of the login.
   | 'auth_time' // The user authenticated too long ago for `maxAge`.
+  | 'acr' // The user did not authenticate in one of the ways of `acrValues`.
   | 'at_hash' // The hash is missing or does not match the access token.
   | 'c_hash' // The hash is missing or does not match the code.
   | 's_hash' // The hash does not match the state of the login.
@@ -124,6 +126,9 @@ export type OAuthErrorReason =
   | 'idle_timeout' // No request came for `idleTimeout` seconds.
   | 'absolute_timeout' // `absoluteTimeout` seconds have passed since the login.
   | 'refresh_token_expired' // The time that the provider gave the refresh token is over.
+  // What a guard asks for beyond a login
+  | 'insufficient_scope' // The login was not granted the scope.
+  | 'insufficient_user_authentication' // The user authenticated too long ago, or in no way that will do.
   // The profile
   | 'subject_mismatch' // The profile is of another user than the ID token.
   | 'no_subject' // The profile has no user id.
@@ -383,6 +388,18 @@ export class CrossSiteRequestError extends withCode('FST_OAUTH_CROSS_SITE_REQUES
 
 /** `disconnect` was called for the account that the user logged in with. Call `logout` instead. */
 export class ActiveAccountError extends withCode('FST_OAUTH_ACTIVE_ACCOUNT') {}
+
+/**
+ * A guard asks for more than the login has: a more recent or stronger authentication. Send the user to the `loginUrl`
+ * of the answer.
+ */
+export class StepUpRequiredError extends withCode('FST_OAUTH_STEP_UP_REQUIRED') {}
+
+/** With status 403: scope is missing; or the provider did not give what a step-up asked for. */
+export class StepUpForbiddenError extends StepUpRequiredError {
+  static override readonly statusCode = 403
+  declare readonly statusCode: 403
+}
 
 /** There is no session for this request: check the session cookie's `path`, and `secure` where there is no https. */
 export class SessionUnavailableError extends withCode('FST_OAUTH_SESSION_UNAVAILABLE') {}

@@ -148,12 +148,17 @@ function readImplicitTokens (
  */
 export async function checkIdToken (
   provider: ProviderClient, granted: GrantResult,
-  { scope, nonce, maxAge }: Pick<PendingAuthorization, 'scope' | 'nonce' | 'maxAge'>,
+  { scope, nonce, maxAge, acrValues }: Pick<PendingAuthorization, 'scope' | 'nonce' | 'maxAge' | 'acrValues'>,
   previous?: IdTokenClaims
 ): Promise<LoginTokens> {
   const { idToken, accessToken } = granted.tokens
   if (idToken === undefined || !provider.hasIdTokens) return { ...granted, idTokenClaims: undefined }
   const claims = await provider.validateIdToken(idToken, { nonce, maxAge, accessToken, previous })
+  if (acrValues !== undefined && !acrValues.includes(String(claims.acr))) {
+    const { name } = provider
+    const message = `the ID token of provider "${name}" is refused: its acr is none of those that were asked for`
+    throw new InvalidIdTokenError(message, { provider: name, reason: 'acr' })
+  }
   const sessionEndsAt = sessionEnd(claims)
   // Such a login would be over at once, and the browser would be sent to log in again and again.
   if (sessionEndsAt !== undefined && sessionEndsAt <= provider.clock.now()) {

@@ -17,6 +17,8 @@ export interface LoginRequest {
   authorizationDetails?: readonly AuthorizationDetail[] | undefined
   /** Seconds since the user last authenticated; `max_age` of the parameters where absent. */
   maxAge?: number | undefined
+  /** Authentication context classes; one of them is required in the ID token. */
+  acrValues?: readonly string[] | undefined
   /** Random where absent, as are `nonce` and `codeVerifier`. */
   state?: string | undefined
   nonce?: string | undefined
@@ -43,6 +45,8 @@ export interface PendingAuthorization {
   maxAge?: number | undefined
   /** The provider was told to ask nothing of the user (`prompt=none`). */
   silent?: boolean
+  /** Of the ID token's `acr`, one. */
+  acrValues?: readonly string[] | undefined
   /** The response is a JWT, by the parameters of this login and not by the provider's `responseMode`. */
   secured?: boolean
   /** What the request named as `resource`, which the token request names as well (RFC 8707, section 2.2). */
@@ -62,9 +66,11 @@ export async function startLogin (
   const { name, config } = provider
   const { scope, redirectUri, pkce = config.pkce, state = randomToken() } = request
   const withIdToken = provider.expectsIdToken(scope)
-  if (request.maxAge !== undefined && !withIdToken) {
+  const { acrValues } = request
+  if ((request.maxAge !== undefined || acrValues !== undefined) && !withIdToken) {
+    const option = acrValues === undefined ? 'a maxAge' : 'acrValues'
     throw new InvalidOptionsError(
-      `a login at provider "${name}" cannot have a maxAge: only an ID token tells it; ask for the scope "openid" at ` +
+      `a login at provider "${name}" cannot have ${option}: only an ID token tells it; ask for the scope "openid" at ` +
         'a provider with an `issuer`',
       { provider: name }
     )
@@ -82,12 +88,14 @@ export async function startLogin (
   if (codeVerifier !== undefined && request.codeVerifier !== undefined) checkCodeVerifier(codeVerifier, name)
   const nonce = request.nonce ?? (withIdToken ? randomToken() : undefined)
   const { authorizationDetails } = request
-  const usual = request.params === undefined && request.maxAge === undefined && authorizationDetails === undefined
+  const usual = request.params === undefined && request.maxAge === undefined && acrValues === undefined &&
+    authorizationDetails === undefined
   const hasParams =
     !usual || config.authorizationParams !== undefined || config.authorizationDetails !== undefined
   const params = hasParams ? paramsOf(provider, request) : undefined
   const maxAge = request.maxAge ?? wholeNumber(params?.get('max_age'))
   if (maxAge !== undefined) params!.set('max_age', String(maxAge))
+  if (acrValues !== undefined) params!.set('acr_values', acrValues.join(' '))
   const dpopKey = request.dpopKey ?? await provider.createDpopKey()
   const url = await provider.authorizationUrl({
     responseType: config.grantType !== 'implicit' ? config.responseType : withIdToken ? 'id_token token' : 'token',
@@ -102,7 +110,8 @@ export async function startLogin (
     responseMode: config.responseMode === 'query' ? undefined : config.responseMode ?? request.responseMode,
     params
   }, { usual })
-  const pending = { state, scope, redirectUri, codeVerifier, nonce, maxAge }
+  const ofAcr = acrValues !== undefined && { acrValues }
+  const pending = { state, scope, redirectUri, codeVerifier, nonce, maxAge, ...ofAcr }
   const resource = params?.getAll('resource') ?? []
   const isSecuredHere = config.responseMode === undefined && isSecuredMode(request.responseMode)
   return {

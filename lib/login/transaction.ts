@@ -3,6 +3,7 @@ import { isDpopKey } from '../oauth/dpop-key.ts'
 import type { StoredRecord, TokenStore } from '../tokens/stores/token-store.ts'
 import { randomToken, shortHash } from '../util/random.ts'
 import type { PendingAuthorization } from './start.ts'
+import { isStepUp, type StepUp } from './step-up.ts'
 
 /** A login that has begun and not come back yet. */
 export interface PendingLogin extends PendingAuthorization {
@@ -14,6 +15,8 @@ export interface PendingLogin extends PendingAuthorization {
   returnTo: string
   /** The session and the login in it that an account is to be added to. */
   linkTo?: { session: string, record: string, login?: string }
+  /** What the login is to have; it is checked in the callback. */
+  stepUp?: StepUp
   /** Epoch seconds, with fractions: what comes between the beginning and the end of a login is told by it. */
   expiresAt: number
 }
@@ -108,11 +111,11 @@ export function begunAt ({ expiresAt }: PendingLogin): number {
 /** Whether a record of a store is a pending login. */
 export function isPendingLogin (stored: StoredRecord): boolean {
   const { provider, state, nonce = '', codeVerifier = '', redirectUri, returnTo } = stored
-  const { scope, maxAge = 0, linkTo, expiresAt, dpopKey, resource } = stored
+  const { scope, maxAge = 0, linkTo, stepUp, expiresAt, dpopKey, resource } = stored
   const texts = [provider, state, nonce, codeVerifier, redirectUri, returnTo]
   return texts.every(text => typeof text === 'string') && isTextList(scope) && Number.isFinite(maxAge) &&
     Number.isFinite(expiresAt) && (dpopKey === undefined || isDpopKey(dpopKey)) &&
-    (resource === undefined || isTextList(resource)) &&
+    (resource === undefined || isTextList(resource)) && (stepUp === undefined || isStepUp(stepUp)) &&
     (linkTo === undefined || (typeof linkTo === 'object' && linkTo !== null))
 }
 

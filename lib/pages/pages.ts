@@ -211,6 +211,12 @@ const descriptions: Record<string, (service: string, statusCode: number, reason?
       'Your login has ended: perhaps you logged out in another window, or some time has passed. ' +
         'Log in again to carry on.'
     ),
+  FST_OAUTH_STEP_UP_REQUIRED: service =>
+    again(
+      'This needs a little more',
+      `For this page ${service} has to confirm more than it did. You are still logged in. ` +
+        'You can try again, or go on without this page.'
+    ),
   FST_OAUTH_TOKEN_EXPIRED: service =>
     again(
       'Your login has expired',

@@ -20,6 +20,7 @@ import { publicPath } from './paths.ts'
 import { relayPostedLink } from './posted-link.ts'
 import { callbackParams, isNavigation, isPageLoad, noStore, refuseEmbedded, refuseHead, wantsHtml } from './reply.ts'
 import { sendError } from './send-error.ts'
+import { lackOfLogin, notGiven, stepUpPath } from './step-up.ts'
 import { visitorsProvider } from './visitors-provider.ts'
 
 /** Callbacks that an account remembers, and characters of the path that each led to. */
@@ -30,13 +31,13 @@ const MAX_CALLBACK_PATH = 256
 export async function callbackRoute (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply, name: string
 ): Promise<FastifyReply> {
-  let returnTo: string | undefined
+  let pending: PendingLogin | undefined
   try {
-    return await handleCallback(context, request, reply, visitorsProvider(context, name), pending => {
-      returnTo = pending.returnTo
-    })
+    return await handleCallback(context, request, reply, visitorsProvider(context, name), taken => { pending = taken })
   } catch (error) {
-    return await sendError(context, request, reply, error, { event: 'login_failed', provider: name, returnTo })
+    const { returnTo, stepUp } = pending ?? {}
+    const retryAt = stepUp && stepUpPath(context, name, stepUp, { returnTo, again: true })
+    return await sendError(context, request, reply, error, { event: 'login_failed', provider: name, returnTo, retryAt })
   }
 }
 
@@ -95,7 +96,12 @@ export async function handleCallback (
   const { linkTo } = pending
   if (linkTo === undefined) await commitLogin(context, request, reply, provider, login)
   else await linkAccount(context, request, reply, provider, login, { ...pending, linkTo })
-  return reply.sent ? reply : reply.redirect(pending.returnTo, 302)
+  if (reply.sent) return reply
+  const { stepUp } = pending
+  const lack = stepUp && lackOfLogin(provider, stepUp, { scope: login.tokens.scope, claims: login.claims })
+  // The guard would send the browser back to the provider, in circles.
+  if (lack !== undefined) throw notGiven(provider.name, stepUp!, lack)
+  return reply.redirect(pending.returnTo, 302)
 }
 
 /** Whether a page of another site made the browser post the response. */

@@ -2,13 +2,15 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { PluginContext } from '../context.ts'
 import { CrossSiteRequestError, LoginRequiredError } from '../errors.ts'
 import { startLogin } from '../login/start.ts'
+import type { StepUp } from '../login/step-up.ts'
 import type { AuthorizationDetail } from '../oauth/authorization-details.ts'
 import { parseScope } from '../oauth/token-set.ts'
 import { isLoopback, mergeParameters, type RequestParameters } from '../oauth/urls.ts'
 import { describeError } from '../pages/pages.ts'
 import type { ProviderName } from '../providers/presets/names.ts'
 import type { ProviderClient } from '../providers/provider.ts'
-import { sessionOf } from '../session/fastify-session.ts'
+import { type Account, knownDetails } from '../session/accounts.ts'
+import { currentSession, sessionOf } from '../session/fastify-session.ts'
 import { linkTarget } from '../session/link-account.ts'
 import { checkSessionCookie } from '../session/session-cookie.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
@@ -18,6 +20,7 @@ import { loginPath, publicPath, redirectUriOf, requestedPath } from './paths.ts'
 import { isFromOwnSite, isPageLoad, noStore, refuseEmbedded, refuseHead } from './reply.ts'
 import { readReturnTo, safeReturnTo } from './return-to.ts'
 import { sendPage } from './send-error.ts'
+import { namedStepUp, stepUpRequest } from './step-up.ts'
 import { isInteractive, visitorsProvider } from './visitors-provider.ts'
 
 /** What one login asks for beyond the provider's options. */
@@ -39,8 +42,20 @@ export interface LoginOptions {
   prompt?: 'none' | 'login' | 'consent' | 'select_account' | (string & {})
   /** Seconds since the user last authenticated; checked in the ID token (OpenID Connect Core, section 3.1.2.1). */
   maxAge?: number
+  /**
+   * Authentication context classes, a list or a string with spaces, in one of which the user has to authenticate; sent
+   * as `acr_values`, checked in the ID token.
+   */
+  acrValues?: string | readonly string[]
   /** Adds the account to the login of this session, in place of a new login. */
   link?: boolean
+}
+
+/** A step-up that a guard asks for. */
+interface AskedStepUp {
+  stepUp?: StepUp | undefined
+  /** Has the provider ask the user, whatever it knows. */
+  again?: boolean | undefined
 }
 
 /**
@@ -51,7 +66,9 @@ export interface LoginOptions {
  */
 export async function sendToProvider (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
-  { returnTo, scope, params, prompt, authorizationDetails, maxAge, link = false }: LoginOptions = {}
+  {
+    returnTo, scope, params, prompt, authorizationDetails, maxAge, acrValues, link: asked = false, stepUp, again
+  }: LoginOptions & AskedStepUp = {}
 ): Promise<FastifyReply> {
   noStore(reply)
   if (request.method === 'HEAD') return refuseHead(reply)
@@ -61,29 +78,48 @@ export async function sendToProvider (
     return reply.code(403).send()
   }
   refuseEmbedded(request)
+  const { sessionLogins } = context
+  const login = sessionLogins.of(currentSession(request))
+  const account = login?.accounts[provider.name]
+  // An account that is asked for more stays in its login, and what the app keeps in the session stays.
+  const isStepUp = stepUp !== undefined && account !== undefined
+  const link = asked || (isStepUp && login?.active !== provider.name)
   if (link && !isFromOwnSite(request, context.config.baseUrl())) {
     return askBeforeLink(context, request, reply, provider)
   }
   const session = sessionOf(request)
   warnOfOtherName(context, request)
   checkSessionCookie(context, request)
-  const linkTo = link ? linkTarget(context, session) : undefined
+  const linkTo = link || isStepUp ? linkTarget(context, session) : undefined
   if (link && linkTo === undefined) {
     throw new LoginRequiredError('an account can be added only to a login; log in first', { provider: provider.name })
   }
+  const had = isStepUp ? knownAccess(context, account) : undefined
+  const more = stepUp && stepUpRequest(provider, had, stepUp, { again, params })
   const { url, pending } = await startLogin(provider, {
     redirectUri: redirectUriOf(context, provider),
-    scope: parseScope(scope) ?? [...provider.config.scope],
-    params: prompt === undefined ? params : mergeParameters(params, { prompt }),
+    scope: more?.scope ?? parseScope(scope) ?? [...provider.config.scope],
+    params: more?.params ?? (prompt === undefined ? params : mergeParameters(params, { prompt })),
     authorizationDetails,
-    maxAge
+    maxAge,
+    acrValues: parseScope(acrValues)
   })
   await rememberLogin(context, request, reply, provider, {
     ...pending,
+    // What the provider does not give is told in the callback, when the login is done.
+    ...(stepUp !== undefined && { stepUp, maxAge: undefined }),
     ...(linkTo !== undefined && { linkTo }),
     returnTo: readReturnTo(request, returnTo, context.config.baseUrl()) ?? publicPath(context, '/')
   })
   return reply.redirect(url, 302)
+}
+
+/** Scope and claims of an account, as far as this process knows. */
+function knownAccess (
+  { records }: PluginContext, account: Account
+): { scope: readonly string[], claims: Record<string, unknown> } {
+  const { scope, claims } = knownDetails(records, account)
+  return { scope: records.known(account.recordId)?.tokens.scope ?? scope, claims }
 }
 
 /**
@@ -142,7 +178,11 @@ export async function loginRoute (
   }
   if (provider.config.grantType === 'password') return sendLoginForm(context, reply, provider, { returnTo: back })
   const params = forwardedParams(request, provider)
-  const options = { ...(params !== undefined && { params }), ...(back !== undefined && { returnTo: back }) }
+  const options = {
+    ...(params !== undefined && { params }),
+    ...(back !== undefined && { returnTo: back }),
+    ...namedStepUp(context, request)
+  }
   return await sendToProvider(context, request, reply, provider, options)
 }
 

@@ -1,12 +1,13 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { PluginContext } from '../context.ts'
 import { InvalidOptionsError, LoginRequiredError, type OAuthError } from '../errors.ts'
+import type { StepUp } from '../login/step-up.ts'
 import { isExpired } from '../oauth/token-set.ts'
 import type { ProviderName } from '../providers/presets/names.ts'
 import { unknownOption } from '../providers/presets/unknown-option.ts'
 import { tokenExpired } from '../providers/refresh-errors.ts'
 import { accountTokens } from '../session/account-tokens.ts'
-import { type Account, isIdentityProven, type SessionLogin, tokensSince } from '../session/accounts.ts'
+import { type Account, isIdentityProven, knownDetails, type SessionLogin, tokensSince } from '../session/accounts.ts'
 import { providerOf } from '../session/context.ts'
 import { currentSession, type SessionObject, sessionOf } from '../session/fastify-session.ts'
 import { endWhereOver, isTimed, notedEnd } from '../session/login-end.ts'
@@ -18,12 +19,28 @@ import { sendToProvider } from './login.ts'
 import { loginPath, requestedPath } from './paths.ts'
 import { isOwnRoute, isPageLoad, noStore } from './reply.ts'
 import { MAX_RETURN_TO, readReturnTo, warnOfReturnTo } from './return-to.ts'
+import {
+  canGive, lackOfLogin, notGiven, readStepUp, registerStepUp, sendChallenge, stepUpPath
+} from './step-up.ts'
 
 /** Options of `app.oauth.requireLogin`. */
 export interface RequireLoginOptions {
   /** Name of the provider that must be logged in with; any where absent. */
   provider?: ProviderName
+  /** Scope that must be granted: a list, or a string with spaces. */
+  scope?: string | readonly string[]
+  /** Seconds since the user last authenticated at the provider, at most; by `auth_time` of the ID token. */
+  maxAge?: number
+  /** Authentication context classes of which the login must have one; by `acr` of the ID token. */
+  acrValues?: string | readonly string[]
+  /**
+   * Whether more than a login is needed for this user and this request; anything but false is yes. May be async; where
+   * it throws, so does the guard. Alone it asks for an authentication of this moment, as `maxAge: 0` does.
+   */
+  when?: (claims: Record<string, unknown>, request: FastifyRequest) => boolean | Promise<boolean>
 }
+
+const OPTIONS = ['provider', 'scope', 'maxAge', 'acrValues', 'when']
 
 /** Octets of a URL that every recipient takes (RFC 9110, section 4.1). */
 const MAX_URL = 8_000
@@ -41,16 +58,26 @@ const ENDED = ['FST_OAUTH_LOGIN_ENDED', 'FST_OAUTH_REFRESH_LOST', 'FST_OAUTH_TOK
  */
 export function createGuard (context: PluginContext, options: RequireLoginOptions = {}) {
   // An option without effect would let users pass who are not meant to.
-  const unknown =
-    typeof options === 'object' ? Object.keys(options).filter(name => name !== 'provider') : [String(options)]
+  const isObject = typeof options === 'object' && options !== null
+  const unknown = isObject ? Object.keys(options).filter(name => !OPTIONS.includes(name)) : [String(options)]
   if (unknown.length > 0) {
-    const meant = unknown.map(name => `${name} ${unknownOption(name, ['provider'])}`)
+    const meant = unknown.map(name => `${name} ${unknownOption(name, OPTIONS)}`)
     throw new InvalidOptionsError(
-      `requireLogin takes { provider } and nothing else; take out ${unknown.join(', ')} (${meant.join('; ')})`
+      `requireLogin takes { ${OPTIONS.join(', ')} } and nothing else; take out ${unknown.join(', ')} ` +
+        `(${meant.join('; ')})`
     )
   }
   const { provider } = options
-  if (provider !== undefined) providerOf(context, provider)
+  const only = provider === undefined ? undefined : providerOf(context, provider)
+  const stepUp = readStepUp(options)
+  if (stepUp !== undefined) {
+    registerStepUp(context, stepUp)
+    if (only !== undefined && !canGive(only, [], stepUp)) {
+      throw new InvalidOptionsError(
+        `requireLogin: maxAge, acrValues and \`when\` need an ID token, and provider "${only.name}" has none; ask ` +
+          'for the scope "openid" at a provider with an `issuer`', { provider: only.name })
+    }
+  }
   const { sessionLogins, config } = context
   return async function requireLogin (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
     // A hook of the whole app runs for these as well, and they are the way to a login.
@@ -77,7 +104,10 @@ export function createGuard (context: PluginContext, options: RequireLoginOption
           ended = await endWhereOver(context, request, login, name)
         }
         ended ??= await endOfTokens(context, request, login, name, record)
-        if (ended === undefined) return
+        if (ended === undefined) {
+          const { when } = options
+          return stepUp && await demand(context, request, reply, { stepUp, when, account, name, record })
+        }
       }
     }
     const wanted = provider ?? (ended === undefined ? config.defaultProvider : name)
@@ -94,8 +124,39 @@ export function createGuard (context: PluginContext, options: RequireLoginOption
     // An account beside the one that was logged in with is added again: a login of its own would end the other one's.
     const now = sessionLogins.of(session)
     const link = (account ?? over) !== undefined && now !== undefined && now.active !== name
-    return await sendToLogin(context, request, reply, wanted, link)
+    // What `when` says of a user is known only once there is one.
+    const alwaysAsked = options.when === undefined ? stepUp : undefined
+    return await sendToLogin(context, request, reply, { wanted, link, stepUp: alwaysAsked })
   }
+}
+
+/**
+ * Has a login that lacks something step up: a page load goes to the provider and comes back, any other request gets a
+ * challenge.
+ */
+async function demand (
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply,
+  { stepUp, when, account, name, record }: {
+    stepUp: StepUp
+    when: RequireLoginOptions['when']
+    account: Account
+    name: string
+    record: TokenRecord
+  }
+): Promise<FastifyReply | undefined> {
+  const provider = providerOf(context, name)
+  const { claims } = knownDetails(context.records, account)
+  if (when !== undefined && await when(claims, request) === false) return undefined
+  // The refresh of an expired token may have changed it.
+  const { scope } = (context.records.known(account.recordId) ?? record).tokens
+  const lack = lackOfLogin(provider, stepUp, { scope, claims })
+  if (lack === undefined) return undefined
+  if (!canGive(provider, scope, stepUp)) throw notGiven(name, stepUp, lack)
+  if (!isPageLoad(request)) return sendChallenge(context, reply, provider, stepUp, lack)
+  const link = context.sessionLogins.of(currentSession(request))?.active !== name
+  return await sendToProvider(context, request, reply, provider, {
+    returnTo: requestedPath(context, request), link, stepUp
+  })
 }
 
 /** Reads the tokens of an account; one that has none any more leaves the session. */
@@ -141,23 +202,29 @@ async function endOfTokens (
 
 /**
  * Sends a page load to log in, and has it come back to the URL that it asked for.
- * @param wanted name of the provider; where absent the login page lets the user choose
- * @param link adds the account to the login of the session
+ * @param options.wanted name of the provider; where absent the login page lets the user choose
+ * @param options.link adds the account to the login of the session
+ * @param options.stepUp what the login is to have
  */
 async function sendToLogin (
-  context: PluginContext, request: FastifyRequest, reply: FastifyReply, wanted: string | undefined, link: boolean
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply,
+  { wanted, link, stepUp }: { wanted: string | undefined, link: boolean, stepUp: StepUp | undefined }
 ): Promise<FastifyReply> {
   const { config } = context
   const asked = requestedPath(context, request)
   if (wanted !== undefined && (link || config.routes === false)) {
-    return await sendToProvider(context, request, reply, providerOf(context, wanted), { returnTo: asked, link })
+    const provider = providerOf(context, wanted)
+    return await sendToProvider(context, request, reply, provider, { returnTo: asked, link, stepUp })
   }
   if (config.routes === false) {
     const message = 'no user is logged in, and with several providers and no routes the guard needs a provider'
     throw new LoginRequiredError(message, {})
   }
-  const location = loginPath(context, wanted, readReturnTo(request, asked, config.baseUrl()))
+  const pathTo = (returnTo?: string) => wanted === undefined || stepUp === undefined
+    ? loginPath(context, wanted, returnTo)
+    : stepUpPath(context, wanted, stepUp, { returnTo })
+  const location = pathTo(readReturnTo(request, asked, config.baseUrl()))
   if (location.length <= MAX_URL) return noStore(reply).redirect(location, 302)
   warnOfReturnTo(request, asked.length, MAX_RETURN_TO)
-  return noStore(reply).redirect(loginPath(context, wanted), 302)
+  return noStore(reply).redirect(pathTo(), 302)
 }

@@ -38,6 +38,8 @@ interface FailureContext {
   event: FailureEvent
   provider?: string | undefined
   returnTo?: string | undefined
+  /** Where trying again starts, in place of a login that leads there. */
+  retryAt?: string | undefined
 }
 
 /**
@@ -84,7 +86,8 @@ export async function sendError (
     const actions: Link[] = [{ href: publicPath(context, '/'), label: 'Continue to the app' }]
     if (context.config.routes !== false) {
       if (retry && client !== undefined) {
-        actions.unshift({ href: loginPath(context, client.name, about.returnTo), label: 'Log in again' })
+        const { retryAt = loginPath(context, client.name, about.returnTo) } = about
+        actions.unshift({ href: retryAt, label: about.retryAt === undefined ? 'Log in again' : 'Try again' })
       }
       if (code === 'FST_OAUTH_UNKNOWN_PROVIDER') {
         actions.unshift({ href: routePath(context, 'login'), label: 'Log in another way' })

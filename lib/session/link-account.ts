@@ -117,7 +117,7 @@ const notAdded = ({ name }: ProviderClient) => new StateMismatchError(
  * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_STORE_UNAVAILABLE
  */
 async function placeOfLink (
-  context: SessionContext, request: FastifyRequest, provider: ProviderClient, { linkTo, state }: PendingLink
+  context: SessionContext, request: FastifyRequest, provider: ProviderClient, { linkTo, state, stepUp }: PendingLink
 ): Promise<LoginPlace> {
   const { sessionLogins, sessionCookie, loginRecords } = context
   const { session: asked, record, login: id = record } = linkTo
@@ -128,7 +128,9 @@ async function placeOfLink (
   if (login !== undefined && loginIdOf(login) === id) {
     const { recordId: active } = login.accounts[login.active]!
     const cameOfIt = shortHash(session.sessionId) === asked || known?.formerSessions.includes(asked) === true
-    if (!cameOfIt || active !== record) throw notAdded(provider)
+    // In one login the user stays the same: another tab's step-up has given the account other tokens meanwhile.
+    const isSame = active === record || (stepUp !== undefined && provider.name === login.active)
+    if (!cameOfIt || !isSame) throw notAdded(provider)
     // No account is added to a login that has ended by itself; a step-up begins it anew.
     if (provider.name !== login.active && !await hasTokens(context, id, known?.login ?? login)) throw notAdded(provider)
     return { id, sessionId: session.sessionId, login }

@@ -46,6 +46,7 @@ export function endOf (context: SessionContext, login: SessionLogin, name: strin
 function endOfAccount (context: SessionContext, login: SessionLogin, name: string): LoginEnd | undefined {
   const { idleTimeout, absoluteTimeout } = timeoutsOf(context, name)
   const account = login.accounts[name]!
+  const record = context.records.known(account.recordId)
   const ends: LoginEnd[] = []
   const add = (at: number | undefined, reason: LoginEnd['reason']) => {
     if (at !== undefined) ends.push({ at, reason })
@@ -54,7 +55,6 @@ function endOfAccount (context: SessionContext, login: SessionLogin, name: strin
   const seenAt = idleTimeout === undefined ? undefined : context.activity?.lastSeen(loginIdOf(login))
   if (seenAt !== undefined) add(seenAt + idleTimeout!, 'idle_timeout')
   // The record knows what came with the last refresh, the session what came with the login.
-  const record = context.records.known(account.recordId)
   if (record === undefined) add(account.endsAt, 'refresh_token_expired')
   add(record?.providerEnds?.session, 'session_expiry')
   add(record?.providerEnds?.refreshToken, 'refresh_token_expired')

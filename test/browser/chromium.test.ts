@@ -46,6 +46,35 @@ t.test('Chromium logs in at a provider on another site, and out again through th
   t.strictSame(complaints, [])
 })
 
+t.test('Chromium is sent to authenticate in another way, and comes back to the URL that asked for it', async (t) => {
+  const opened = await openPage(t)
+  if (opened === undefined) return
+  const { page, complaints } = opened
+  const provider = await startProvider(t, { host: 'localhost' })
+  const { url } = await buildApp(t, {
+    oauth: { providers: { acme: provider.providerOptions } },
+    setup: (app) => {
+      const onRequest = app.oauth.requireLogin({ scope: 'orders:write', acrValues: 'urn:example:mfa' })
+      app.get('/transfer', { onRequest }, async ({ url, oauth }) => `${url} with ${String(oauth.claims.acr)}`)
+    }
+  })
+  const signIn = async () => {
+    await page.fill('[name=login]', 'alice')
+    await page.fill('[name=password]', 'alice-password')
+    await page.click('text=Sign in >> nth=-1')
+  }
+  await page.goto(`${url}/login/acme`)
+  await signIn()
+  await page.waitForURL(`${url}/`)
+  await page.goto(`${url}/transfer?to=bob&sum=7`)
+  await signIn()
+  await page.waitForURL(`${url}/transfer?to=bob&sum=7`)
+  t.equal(await bodyOf(page), '/transfer?to=bob&sum=7 with urn:example:mfa')
+  await page.reload()
+  t.equal(await bodyOf(page), '/transfer?to=bob&sum=7 with urn:example:mfa')
+  t.strictSame(complaints, [])
+})
+
 t.test('Chromium logs out from a page of the app\'s own whose policy lets its forms lead nowhere else', async (t) => {
   const opened = await openPage(t)
   if (opened === undefined) return

@@ -379,9 +379,27 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: 'an account is added to the session that asked for it, and to no other',
-    find: 'if (!cameOfIt || active !== record) throw notAdded(provider)',
-    replace: 'if (active !== record) throw notAdded(provider)',
+    find: 'if (!cameOfIt || !isSame) throw notAdded(provider)',
+    replace: 'if (!isSame) throw notAdded(provider)',
     tests: ['test/login/link.test.ts', 'test/login/accounts.test.ts', 'test/login/add-account.test.ts']
+  },
+  {
+    protects: 'a refresh does not prolong an absolute login lifetime',
+    find: "add(loginAtOf(account) + absoluteTimeout, 'absolute_timeout')",
+    replace: "add((record?.obtainedAt ?? loginAtOf(account)) + absoluteTimeout, 'absolute_timeout')",
+    tests: ['test/session/lifetimes.test.ts']
+  },
+  {
+    protects: 'a step-up that the provider does not give leads to a page, not in circles',
+    find: 'if (lack !== undefined) throw notGiven(provider.name, stepUp!, lack)',
+    replace: '',
+    tests: ['test/routes/step-up.test.ts']
+  },
+  {
+    protects: 'a step-up has the auth_time that was asked for',
+    find: '!(typeof authTime === \'number\' && authTime + maxAge + clockTolerance >= now)',
+    replace: 'false',
+    tests: ['test/routes/step-up.test.ts']
   },
   {
     protects: 'another user in place of the one who is logged in is another login',
