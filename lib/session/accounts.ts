@@ -162,8 +162,12 @@ type WhoLoggedIn = Pick<Identity, 'user' | 'claims'>
 
 /** What is kept of who logged in: nothing that is about the ID token. */
 export function withoutTokenClaims ({ user, claims }: WhoLoggedIn): WhoLoggedIn {
-  const kept = Object.fromEntries(Object.entries(claims).filter(([name]) => !ID_TOKEN_CLAIMS.includes(name)))
-  return { user: user?.raw === claims ? { ...user, raw: kept } : user, claims: kept }
+  const isKept = ([name, value]: [string, unknown]) => !ID_TOKEN_CLAIMS.includes(name) || claims[name] !== value
+  const kept = Object.fromEntries(Object.entries(claims).filter(isKept))
+  if (user === null) return { user, claims: kept }
+  // A profile may be the claims of both, the ID token and userinfo.
+  const raw = user.raw === claims ? kept : Object.fromEntries(Object.entries(user.raw).filter(isKept))
+  return { user: { ...user, raw }, claims: kept }
 }
 
 /** What an account holds of a login, written for `detailsOf`, and nothing of it twice. */

@@ -30,6 +30,7 @@ interface GuardOptions {
  *   that can be worked out, signed as a session cookie, would otherwise open a record of another user.
  * - Each call has a time limit, and an error that says nothing of the store's address. Otherwise a store that is down
  *   answers every request with a 500 that names the server, and one that never calls back hangs them.
+ * - What is no session is not found: @fastify/session would throw on it where nothing catches that.
  * - A session whose login has ended is not saved. The end of a request destroys it again if it was saved just then,
  *   but the process may be killed in between, and other requests may load it.
  */
@@ -51,7 +52,8 @@ export function guardSessionStore (
       ? method
       : (id, session, done) => method(id, keep(session as object), done)
     const bounded = timeoutMs === undefined ? kept : limited(name, kept, timeoutMs, onFailure)
-    const guarded = hidingEntries(name, name === 'set' ? refusingLateSaves(bounded, lateSaves) : bounded)
+    const isFound = keep === undefined ? isSession : isNoEntry
+    const guarded = hidingEntries(name, name === 'set' ? refusingLateSaves(bounded, lateSaves) : bounded, isFound)
     Object.defineProperty(store, name, { value: guarded, writable: true, configurable: true })
   }
   if (typeof store.touch === 'function') unguarded.touch = store.touch.bind(store) as Method
@@ -59,14 +61,46 @@ export function guardSessionStore (
 }
 
 /** A method that finds nothing, and changes nothing, where an entry is the plugin's own. */
-function hidingEntries (name: Guarded, method: Method): Method {
+function hidingEntries (name: Guarded, method: Method, isFound: (value: unknown) => boolean): Method {
   return (...args) => {
     const done = args.at(-1) as Callback
     if (isEntryId(args[0])) return done(null)
     if (name !== 'get') return method(...args)
     // A store may compare ids without letter case, or without spaces at the end.
-    method(args[0], (error: unknown, value: unknown) => { done(error, isEntry(value) ? null : value) })
+    method(args[0], (error: unknown, value: unknown) => { done(error, isFound(value) ? value : null) })
   }
+}
+
+/** Enough for a store that keeps the sessions that it was given. */
+const isNoEntry = (value: unknown) => !isEntry(value)
+
+const isAbsent = (value: unknown) => value === undefined || value === null
+const isTime = (value: unknown) => isAbsent(value) || !Number.isNaN(new Date(value as string).getTime())
+const isMilliseconds = (value: unknown) => isAbsent(value) || Math.abs(Number(value)) < 8.64e15
+const isAttribute = (value: unknown) => isAbsent(value) || (typeof value === 'string' && /^[ -:<-~]*$/.test(value))
+
+/** What makes the members of a session's cookie such that @fastify/session can send it. */
+const COOKIE_MEMBERS: Record<string, (value: unknown) => boolean> = {
+  expires: isTime,
+  originalExpires: isTime,
+  maxAge: isMilliseconds,
+  originalMaxAge: isMilliseconds,
+  domain: isAttribute,
+  path: isAttribute,
+  sameSite: value => isAbsent(value) || typeof value === 'boolean' || /^(?:lax|strict|none)$/i.test(String(value))
+}
+
+/** Whether a value of a store that serializes can be a session. */
+function isSession (value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || isEntry(value)) return false
+  const { cookie } = value as { cookie?: unknown }
+  if (typeof cookie !== 'object' || cookie === null) return false
+  for (const name in COOKIE_MEMBERS) {
+    const member = (cookie as Record<string, unknown>)[name]
+    if (!(member instanceof Date) && typeof member === 'object' && member !== null) return false
+    if (!COOKIE_MEMBERS[name]!(member)) return false
+  }
+  return true
 }
 
 /** A `set` that writes nothing for a session that has ended; where that cannot be told, it writes. */

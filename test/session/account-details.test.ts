@@ -15,6 +15,14 @@ t.test('what is known of a user stands in the session once, and nothing that is 
   t.end()
 })
 
+t.test('a profile of ID token and userinfo keeps nothing that is about the ID token alone', (t) => {
+  const fromToken = { ...claims, nonce: 'n', exp: 2000 }
+  const raw = { ...fromToken, plan: 'gold', jti: 'of the profile' }
+  const kept = withoutTokenClaims({ user: { ...user, raw }, claims: fromToken })
+  t.strictSame(kept.user!.raw, { ...claims, plan: 'gold', jti: 'of the profile' })
+  t.end()
+})
+
 const users = {
   'of the standard claims': user,
   'of its own `userProfile`': { id: '7', name: 'A. Adams', plan: 'gold', raw: claims },
