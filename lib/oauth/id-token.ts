@@ -87,7 +87,9 @@ export async function validateIdToken (idToken: string, expected: IdTokenExpecta
   }
   if (typeof claims.sub !== 'string' || claims.sub === '') throw refuse('sub', 'it names no subject')
   const { acceptIssuer } = expected
-  if (acceptIssuer !== undefined && !acceptIssuer(String(claims.iss), claims, expected.keys.entry(header.kid) ?? {})) {
+  const { iss } = claims
+  const key = expected.keys.entry(header.kid) ?? {}
+  if (acceptIssuer !== undefined && (typeof iss !== 'string' || !acceptIssuer(iss, claims, key))) {
     throw refuse('iss', 'it is from another issuer')
   }
   const issuedAt = claims.iat!

@@ -51,10 +51,11 @@ export async function validateLogoutToken (
     throw refuse(reasonOf(cause), describeRefusal(cause, expected), cause)
   })
   // No JWT of another kind passes for a logout token (section 2.4; RFC 8725, section 3.11). `JWT` names no kind.
-  if (typ !== undefined && !/^(?:application\/)?(?:logout\+jwt|jwt)$/i.test(String(typ))) {
+  if (typ !== undefined && !isKnownType(typ)) {
     throw refuse('typ', 'it is of another type')
   }
-  if (acceptIssuer !== undefined && !acceptIssuer(String(claims.iss), claims, keys.entry(kid) ?? {})) {
+  const { iss } = claims
+  if (acceptIssuer !== undefined && (typeof iss !== 'string' || !acceptIssuer(iss, claims, keys.entry(kid) ?? {}))) {
     throw refuse('iss', 'it is from another issuer')
   }
   if (!isObject(claims.events) || !Object.hasOwn(claims.events, EVENT) || !isObject(claims.events[EVENT])) {
@@ -91,3 +92,6 @@ export function logoutTokenRefused (provider: string) {
       provider, reason, cause
     })
 }
+
+const isKnownType = (typ: unknown) =>
+  typeof typ === 'string' && /^(?:application\/)?(?:logout\+jwt|jwt)$/i.test(typ)

@@ -79,7 +79,8 @@ async function verifyResponse (
     throw refuse(reasonOf(cause), describeRefusal(cause, expected), cause)
   })
   const key = expected.keys.entry(protectedHeader.kid) ?? {}
-  if (acceptIssuer !== undefined && !acceptIssuer(String(payload.iss), payload, key)) {
+  const { iss } = payload
+  if (acceptIssuer !== undefined && (typeof iss !== 'string' || !acceptIssuer(iss, payload, key))) {
     throw refuse('iss', 'it is from another issuer')
   }
   return payload

@@ -100,7 +100,7 @@ export class SessionLogins {
   /** The login of a session; undefined where there is none, or no session. */
   of (session: StoredSession | null | undefined): SessionLogin | undefined {
     const login = session?.[this.member]
-    if (typeof login !== 'object' || login === null || !isObject(login.accounts)) return undefined
+    if (!isObject(login) || !isObject(login.accounts) || typeof login.active !== 'string') return undefined
     for (const name in login.accounts) if (!this.#counts(name, login.accounts[name])) return this.#filter(login)
     return Object.hasOwn(login.accounts, login.active) ? login : undefined
   }
