@@ -42,7 +42,7 @@ export type OAuthErrorReason =
   | 'invalid_option' // An option of a call has a value of the wrong kind.
   | 'unknown_option' // A call has no such option.
   | 'client_key' // The key or the secret cannot sign a client assertion.
-  | 'client_certificate' // The provider ended the TLS handshake: it does not accept the client's certificate.
+  | 'client_certificate' // The provider refused the client's certificate in the TLS handshake, or it has expired.
   | 'second_authentication' // A parameter that would authenticate the client a second time (RFC 6749, section 2.3).
   | 'missing_authorization_endpoint' // Neither the options nor the metadata name this endpoint.
   | 'missing_pushed_authorization_request_endpoint' // Neither the options nor the metadata name this endpoint.
