@@ -1,4 +1,4 @@
-import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
+import { createPrivateKey, hash, type JsonWebKey, type KeyObject, X509Certificate } from 'node:crypto'
 
 /** A text in PEM, or the content of its file. */
 type Pem = string | Uint8Array
@@ -49,6 +49,17 @@ export function parseClientCertificate (
     ...(authorities !== undefined && { ca: authorities as string[] }),
     expiresAt: Math.floor(Date.parse(certificate.validTo) / 1000)
   })
+}
+
+/**
+ * The certificate as a JWK, by which a provider knows a self-signed one (RFC 8705, section 2.2.2; RFC 7517, sections
+ * 4.7 and 4.9).
+ */
+export function certificateJwk ({ cert }: ClientCertificate): JsonWebKey & { kty: string, kid: string, use: 'sig' } {
+  const { publicKey, raw } = new X509Certificate(cert as string)
+  const thumbprint = hash('sha256', raw, 'base64url')
+  const jwk = publicKey.export({ format: 'jwk' }) as JsonWebKey & { kty: string }
+  return { ...jwk, kid: thumbprint, use: 'sig', x5c: [raw.toString('base64')], 'x5t#S256': thumbprint }
 }
 
 // Variables of the environment often have the line breaks of a PEM escaped.

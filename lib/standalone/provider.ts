@@ -1,4 +1,5 @@
 import { InvalidOptionsError } from '../errors.ts'
+import { certificateJwk } from '../http/client-certificate.ts'
 import { type ClientJwk, publicKeySet } from '../oauth/client-keys.ts'
 import { type DpopKey, isDpopKey } from '../oauth/dpop-key.ts'
 import { checkIdToken } from '../login/finish.ts'
@@ -57,11 +58,15 @@ export class ProviderHandle {
   get grantType (): GrantType { return this.#basis.provider.config.grantType }
 
   /**
-   * The public halves of `clientKeys` as a JWK set (RFC 7517, section 5), for a route of the app's that the provider
-   * reads: `app.get('/jwks.json', () => app.oauth.provider('acme').jwks())`.
+   * The public halves of `clientKeys` as a JWK set (RFC 7517, section 5), with a self-signed certificate where that
+   * authenticates the client (RFC 8705, section 2.2). For a route of the app's that the provider reads:
+   * `app.get('/jwks.json', () => app.oauth.provider('acme').jwks())`.
    */
   jwks (): { keys: ClientJwk[] } {
-    return publicKeySet(this.#basis.provider.config.clientKeys)
+    const { clientKeys, clientCertificate, clientAuthentication } = this.#basis.provider.config
+    const { keys } = publicKeySet(clientKeys)
+    const isSelfSigned = clientAuthentication === 'self_signed_tls_client_auth' && clientCertificate !== undefined
+    return { keys: isSelfSigned ? [...keys, certificateJwk(clientCertificate)] : keys }
   }
 
   /** A headless session: for scripts, background jobs and tests. */

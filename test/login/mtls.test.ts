@@ -1,4 +1,3 @@
-import { X509Certificate } from 'node:crypto'
 import type { TlsOptions } from 'node:tls'
 import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
@@ -14,6 +13,10 @@ import { mtlsOptions, startMtlsProvider, thumbprintOf } from '../helpers/mtls-pr
 // RFC 8705, over TLS, at a real provider that checks the certificate and binds access tokens to it.
 
 const { app: certificate, selfSigned, chained, encrypted, other } = clientCertificates
+const endpoints = {
+  authorizationEndpoint: 'https://id.example/authorize',
+  tokenEndpoint: 'https://id.example/token'
+}
 const bound = { tls_client_certificate_bound_access_tokens: true }
 
 async function mtlsApp (t: Test, registered: Record<string, unknown>, own: Partial<ProviderOptions> = {}) {
@@ -25,10 +28,10 @@ async function mtlsApp (t: Test, registered: Record<string, unknown>, own: Parti
   return { ...app, ...mtls }
 }
 
-const selfSignedJwks = (cert: string) => {
-  const { raw, publicKey } = new X509Certificate(cert)
-  return { keys: [{ ...publicKey.export({ format: 'jwk' }), x5c: [raw.toString('base64')], use: 'sig', alg: 'ES256' }] }
-}
+const byItself = { clientAuthentication: 'self_signed_tls_client_auth', clientCertificate: selfSigned } as const
+
+/** What an app with a self-signed certificate publishes. */
+const selfSignedJwks = () => createProvider({ ...endpoints, clientId: 'app', ...byItself }).jwks()
 
 const clients: Record<string, [Record<string, unknown>, Partial<ProviderOptions>, string?]> = {
   'tls_client_auth, chosen since there is only a certificate': [{ token_endpoint_auth_method: 'tls_client_auth' }, {}],
@@ -41,8 +44,8 @@ const clients: Record<string, [Record<string, unknown>, Partial<ProviderOptions>
     { token_endpoint_auth_method: 'tls_client_auth' }, { clientCertificate: encrypted }
   ],
   self_signed_tls_client_auth: [
-    { token_endpoint_auth_method: 'self_signed_tls_client_auth', jwks: selfSignedJwks(selfSigned.cert) },
-    { clientAuthentication: 'self_signed_tls_client_auth', clientCertificate: selfSigned },
+    { token_endpoint_auth_method: 'self_signed_tls_client_auth', jwks: selfSignedJwks() },
+    byItself,
     selfSigned.cert
   ]
 }
@@ -225,10 +228,15 @@ t.test('an app whose certificate ends soon starts, and warns', async (t) => {
   t.equal(warnings.length, 1)
 })
 
-const endpoints = {
-  authorizationEndpoint: 'https://id.example/authorize',
-  tokenEndpoint: 'https://id.example/token'
-}
+t.test('jwks() has a self-signed certificate, public, and no other one', async (t) => {
+  const { keys: [jwk, ...others] } = selfSignedJwks()
+  t.strictSame(others, [])
+  t.strictSame(Object.keys(jwk!).sort(), ['crv', 'kid', 'kty', 'use', 'x', 'x5c', 'x5t#S256', 'y'])
+  t.equal(jwk!['x5t#S256'], thumbprintOf(selfSigned.cert))
+  const acme = createProvider({ ...endpoints, clientId: 'app', clientCertificate: certificate })
+  t.teardown(() => acme.close())
+  t.strictSame(acme.jwks(), { keys: [] })
+})
 
 t.test('what is no certificate is refused at start, and nothing of the key is shown', async (t) => {
   const start = (own: Partial<ProviderOptions>, dispatcher?: Agent) => {
