@@ -166,7 +166,7 @@ export async function loginRoute (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply
 ): Promise<FastifyReply> {
   const { provider: named } = request.params as { provider?: string }
-  const { returnTo } = request.query as { returnTo?: string }
+  const { returnTo, stepUp } = request.query as { returnTo?: string, stepUp?: string }
   const back = readReturnTo(request, returnTo, context.config.baseUrl())
   const provider = named === undefined ? soleLogin(context) : visitorsProvider(context, named)
   if (provider === undefined) {
@@ -181,7 +181,7 @@ export async function loginRoute (
   const options = {
     ...(params !== undefined && { params }),
     ...(back !== undefined && { returnTo: back }),
-    ...namedStepUp(context, request)
+    ...(stepUp !== undefined && namedStepUp(context, request))
   }
   return await sendToProvider(context, request, reply, provider, options)
 }
