@@ -4,6 +4,7 @@ import type { PluginContext } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import { fastifyPath, joinPaths, type RouteName } from '../options.ts'
 import { callbackRoute } from './callback.ts'
+import { initiatedLoginRoute, postedLoginRoute } from './initiated-login.ts'
 import { loginRoute } from './login.ts'
 import { loggedOutRoute, logoutPage, logoutRoute } from './logout.ts'
 import { literalRoute, pathBelow, routePattern } from './paths.ts'
@@ -89,7 +90,6 @@ export async function registerRoutes (app: FastifyInstance, context: PluginConte
 const anyLoginRoute: Handler = async (context, request, reply) => {
   const { iss } = request.query as { iss?: unknown }
   if (iss === undefined) return await loginRoute(context, request, reply)
-  const { initiatedLoginRoute } = await import('./initiated-login.ts')
   return await initiatedLoginRoute(context, request, reply)
 }
 
@@ -113,11 +113,7 @@ function ownRoutes (app: FastifyInstance, context: PluginContext): OwnRoute[] {
     { name: 'loggedOut', method: 'GET', url: below(loggedOut), handler: loggedOutRoute }
   ]
   if ([...providers.values()].some(({ config, hasIdTokens }) => hasIdTokens || config.grantType === 'password')) {
-    const handler: Handler = async (context, request, reply) => {
-      const { postedLoginRoute } = await import('./initiated-login.ts')
-      return await postedLoginRoute(context, request, reply)
-    }
-    routes.push({ name: 'login', method: 'POST', url: ofProvider, handler })
+    routes.push({ name: 'login', method: 'POST', url: ofProvider, handler: postedLoginRoute })
   }
   if ([...providers.values()].some(hasBackchannelLogout)) {
     const handler: Handler = async (context, request, reply) => {
