@@ -119,18 +119,21 @@ const refusals: Record<string, Wrong> = {
 t.test('a logout token is refused, with 400, and nothing is ended', async (t) => {
   const { url, provider, isLoggedIn, logouts, errors, log } = await start(t)
   for (const [what, { claims = {}, wrong = {}, token = (text: string) => text, reason }] of Object.entries(refusals)) {
-    provider.wrong = typeof wrong === 'function' ? wrong(provider) : wrong
-    const logoutToken = token(provider.logoutToken({ sub: 'alice', sid: SID, ...claims }), provider)
-    errors.length = 0
-    const answer = await postLogoutToken(url, logoutToken)
-    t.equal(answer.status, 400, what)
-    t.equal(answer.headers.get('cache-control'), 'no-store')
-    const body = JSON.parse(answer.text)
-    t.match(body, { error: 'invalid_request', error_description: String }, what)
-    t.match(body.error_description, /^[\x20\x21\x23-\x5b\x5d-\x7e]+$/)
-    t.match(errors, [{ code: 'FST_OAUTH_INVALID_LOGOUT_TOKEN', reason, provider: 'acme' }], what)
-    t.ok(await isLoggedIn(), what)
-    if (logoutToken.length > 20) t.strictSame(log.leaked([logoutToken, logoutToken.split('.')[2]!].filter(Boolean)), [])
+    await t.test(`a logout token with ${what} is refused`, async t => {
+      provider.wrong = typeof wrong === 'function' ? wrong(provider) : wrong
+      const logoutToken = token(provider.logoutToken({ sub: 'alice', sid: SID, ...claims }), provider)
+      errors.length = 0
+      const answer = await postLogoutToken(url, logoutToken)
+      t.equal(answer.status, 400)
+      t.equal(answer.headers.get('cache-control'), 'no-store')
+      const body = JSON.parse(answer.text)
+      t.match(body, { error: 'invalid_request', error_description: String })
+      t.match(body.error_description, /^[\x20\x21\x23-\x5b\x5d-\x7e]+$/)
+      t.match(errors, [{ code: 'FST_OAUTH_INVALID_LOGOUT_TOKEN', reason, provider: 'acme' }])
+      t.ok(await isLoggedIn())
+      if (logoutToken.length <= 20) return
+      t.strictSame(log.leaked([logoutToken, logoutToken.split('.')[2]!].filter(Boolean)), [])
+    })
   }
   t.strictSame(logouts, [])
   const failures = log.lines.filter(({ event }) => event === 'backchannel_logout_failed')
