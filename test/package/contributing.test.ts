@@ -18,7 +18,7 @@ t.test('every path that CONTRIBUTING.md names is there', async (t) => {
 t.test('every command that it names is a script, and every script of its own is named', async (t) => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
   const named = new Set(['test', 'start'])
-  for (const [, name = ''] of text.matchAll(/npm run ([\w:]+)/g)) named.add(name)
+  for (const [, name = ''] of text.matchAll(/npm run ([\w:-]+)/g)) named.add(name)
   const hooks = ['prepare', 'pretest']
   t.strictSame([...named].sort(), Object.keys(scripts).filter(name => !hooks.includes(name)).sort())
 })

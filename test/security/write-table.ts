@@ -25,7 +25,9 @@ function resultsIn (file: string): Result[] {
     const { mtimeMs } = statSync(path)
     if (mtimeMs < statSync(join(root, file)).mtimeMs) problems.push(`${file}: has changed since it was run`)
     times.push(mtimeMs)
-    results = parseResults(readFileSync(path, 'utf8'))
+    const tap = readFileSync(path, 'utf8')
+    if (!/^1\.\.\d+/m.test(tap)) problems.push(`${file}: its run has not come to an end`)
+    results = parseResults(tap)
   }
   files.set(file, results)
   return results
