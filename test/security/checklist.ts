@@ -115,7 +115,8 @@ export const checklist: readonly Group[] = [
         'a token endpoint that fails (5xx)': 'a token endpoint that responds with a 500 does not log in',
         'a token endpoint that redirects': 'a token endpoint that redirects with 307 does not get the secret handed on',
         'odd `expires_in`': 'expires_in of ',
-        'a line break in a token': 'a token endpoint that responds with a token with a line break in it',
+        'a line break in a token':
+          'a token endpoint that responds with a token with a line break in it does not log in',
         '`__proto__` in a token response': 'a member called __proto__ in the token response changes no prototype',
         'metadata of another issuer': 'no login begins where the provider\'s metadata names another issuer',
         'metadata that leads to plain http':
