@@ -688,9 +688,9 @@ t.test('what is made before the plugin is registered says as clearly what it nee
 
 t.test('a guard with options that it does not check is a mistake, and lets no request pass', async (t) => {
   const app = await boot(t, good)
-  t.throws(() => app.oauth.requireLogin({ scope: ['admin'] } as never), {
+  t.throws(() => app.oauth.requireLogin({ role: 'admin' } as never), {
     code: 'FST_OAUTH_INVALID_OPTIONS',
-    message: /take out scope/
+    message: /take out role/
   })
   t.throws(() => app.oauth.requireLogin('acme' as never), {
     code: 'FST_OAUTH_INVALID_OPTIONS',
