@@ -123,6 +123,9 @@ export const checklist: readonly Group[] = [
           'no login begins where the provider\'s metadata sends the browser over plain http',
         'a token endpoint over plain http': 'a token endpoint that is plain http, elsewhere, gets no secret'
       }),
+      ...inFile('plugin/options', {
+        'an issuer over plain http': 'an issuer over plain http: the app does not boot, and is told what to write'
+      }),
       ...inFile('calls/token-placement', {
         'an unknown `token_type`': 'a token that is no bearer token is not sent as one'
       }),
@@ -197,7 +200,8 @@ export const checklist: readonly Group[] = [
         'a backslash in the URL': `${JSON.stringify('/\\evil.example')} is refused as ambiguous`,
         'a host that begins alike': '"https://api.example.evil/v1/orders" is not covered',
         'another port': '"https://api.example:444/v1/orders" is not covered',
-        'a path that leads out': '"orders/../../admin" is refused as ambiguous'
+        'a path that leads out': '"orders/../../admin" is refused as ambiguous',
+        'a path that leads out, by every way to call': '../admin is refused by every way to call, and nothing is sent'
       }),
       ...inFile('calls/redirect', {
         'a redirect to another origin': 'a 302 that leaves the list is followed, without anything that names the user',
