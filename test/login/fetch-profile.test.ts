@@ -243,7 +243,8 @@ t.test('beside an ID token', async (t) => {
     await logIn(app)
     const { user, claims } = (await app.browser.get(`${app.url}/user`)).json()
     t.match(user, { id: 'alice', name: 'Alice', email: 'alice@example.com' })
-    t.match(user.raw, { iss: app.provider.issuer, aud: app.provider.clientId, sub: 'alice' })
+    t.match(user.raw, { iss: app.provider.issuer, sub: 'alice' })
+    t.notHas(user.raw, { aud: 'another' }, 'the profile says nothing of the ID token')
     t.match(claims, { sub: 'alice', name: 'A.' })
   })
 
