@@ -176,7 +176,7 @@ t.test("routeOptions: a function of the route's name, and a schema in place of t
     },
     before: app => { routes = routesOf(app) }
   })
-  t.strictSame([...names].sort(), ['callback', 'loggedOut', 'login', 'logout'])
+  t.strictSame([...names].sort(), ['backchannelLogout', 'callback', 'loggedOut', 'login', 'logout'])
   t.match(routes.get('POST /logout')?.schema, { tags: ['session'], hide: undefined })
   t.match(routes.get('GET /login')?.schema, { hide: true })
 })
