@@ -93,7 +93,8 @@ export async function startRedis (
   ])
   t.after(async () => {
     await redis.stop('SIGKILL')
-    await rm(directory, { recursive: true, force: true })
+    // A child of the server may still write its last file.
+    await rm(directory, { recursive: true, force: true, maxRetries: 10 })
   })
   await redis.start()
   return redis
