@@ -1,10 +1,9 @@
-import type { JWK, JWTHeaderParameters, JWTPayload } from 'jose'
+import type { JWTPayload } from 'jose'
 import { createHash } from 'node:crypto'
-import { InvalidIdTokenError, OAuthError, type OAuthErrorReason } from '../errors.ts'
+import { InvalidIdTokenError } from '../errors.ts'
 import { safeEqual } from '../util/random.ts'
-import type { KeySource } from './jwks.ts'
-import { acceptableAlgorithms, verifyJwt } from './jwt.ts'
-import { CLOCK_TOLERANCE, describeRefusal, fromNow, reasonOf } from './jwt-refusal.ts'
+import { assertAcceptedIssuer, type JwtExpectation, type Refuse, verifyProviderJwt } from './jwt.ts'
+import { CLOCK_TOLERANCE, fromNow } from './jwt-refusal.ts'
 
 /** The claims of a validated ID token (OpenID Connect Core, section 2). */
 export interface IdTokenClaims extends JWTPayload {
@@ -23,16 +22,7 @@ export interface IdTokenClaims extends JWTPayload {
 }
 
 /** What an ID token is checked against. */
-export interface IdTokenExpectation {
-  provider: string
-  /** A list is one issuer under several names. */
-  issuer: string | readonly string[]
-  clientId: string
-  keys: KeySource
-  /** Epoch seconds. */
-  now: number
-  /** The algorithms in the provider's metadata; `none` and symmetric ones are never accepted. */
-  algorithms?: readonly string[] | undefined
+export interface IdTokenExpectation extends JwtExpectation {
   /** The nonce of the login; undefined for a refreshed token, which need not have one. */
   nonce?: string | undefined
   /** Seconds since the user last authenticated. */
@@ -51,10 +41,6 @@ export interface IdTokenExpectation {
   previous?: { sub: string, iss: string } | undefined
   /** Whether `at_hash` is required beside an access token, as in an implicit login. */
   atHashRequired?: boolean
-  /** Seconds that the two clocks may differ. */
-  clockTolerance?: number
-  /** Accepts other issuers of the same provider, where one login endpoint serves many tenants. */
-  acceptIssuer?: ((issuer: string, claims: JWTPayload, key: JWK) => boolean) | undefined
 }
 
 /**
@@ -63,35 +49,15 @@ export interface IdTokenExpectation {
  */
 export async function validateIdToken (idToken: string, expected: IdTokenExpectation): Promise<IdTokenClaims> {
   const { provider, issuer, clientId, clockTolerance = CLOCK_TOLERANCE } = expected
-  const refuse = (reason: OAuthErrorReason, what: string, cause?: unknown) =>
+  const refuse: Refuse = (reason, what, cause) =>
     new InvalidIdTokenError(`the ID token of provider "${provider}" is refused: ${what}`, { provider, reason, cause })
 
   const names = typeof issuer === 'string' ? [issuer] : issuer
-  let claims: JWTPayload
-  let header: JWTHeaderParameters
-  try {
-    const { payload, protectedHeader } = await verifyJwt(idToken, expected.keys, {
-      ...(expected.acceptIssuer === undefined && { issuer: [...names] }),
-      audience: clientId,
-      algorithms: acceptableAlgorithms(expected.algorithms),
-      requiredClaims: ['iss', 'sub', 'aud', 'exp', 'iat'],
-      clockTolerance,
-      currentDate: new Date(expected.now * 1000)
-    })
-    claims = payload
-    header = protectedHeader
-  } catch (cause) {
-    // A key set that could not be fetched says nothing of the token.
-    if (cause instanceof OAuthError) throw cause
-    throw refuse(reasonOf(cause), describeRefusal(cause, expected), cause)
-  }
+  const requiredClaims = ['iss', 'sub', 'aud', 'exp', 'iat']
+  const { payload: claims, protectedHeader: header } =
+    await verifyProviderJwt(idToken, expected, refuse, { requiredClaims })
   if (typeof claims.sub !== 'string' || claims.sub === '') throw refuse('sub', 'it names no subject')
-  const { acceptIssuer } = expected
-  const { iss } = claims
-  const key = expected.keys.entry(header.kid) ?? {}
-  if (acceptIssuer !== undefined && (typeof iss !== 'string' || !acceptIssuer(iss, claims, key))) {
-    throw refuse('iss', 'it is from another issuer')
-  }
+  assertAcceptedIssuer(claims, header.kid, expected, refuse)
   const issuedAt = claims.iat!
   if (issuedAt > expected.now + clockTolerance) throw refuse('iat', `it was issued ${fromNow(issuedAt, expected.now)}`)
   // Several audiences need no `azp`: errata set 2 removed that from section 3.1.3.7. One that is there must be this

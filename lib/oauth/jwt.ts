@@ -1,7 +1,29 @@
-import type { CryptoKey, JWTPayload, JWTVerifyOptions, JWTVerifyResult } from 'jose'
+import type { CryptoKey, JWK, JWTPayload, JWTVerifyOptions, JWTVerifyResult } from 'jose'
 import { calculateJwkThumbprint, decodeProtectedHeader, errors, exportJWK, jwtVerify } from 'jose'
+import { OAuthError, type OAuthErrorReason } from '../errors.ts'
 import { isPlainJson, parseJson } from './json.ts'
 import type { KeySource } from './jwks.ts'
+import { CLOCK_TOLERANCE, describeRefusal, reasonOf } from './jwt-refusal.ts'
+
+/** What a JWT that a provider has signed for this client is checked against. */
+export interface JwtExpectation {
+  provider: string
+  /** A list is one issuer under several names. */
+  issuer: string | readonly string[]
+  clientId: string
+  keys: KeySource
+  /** Epoch seconds. */
+  now: number
+  /** The algorithms in the provider's metadata; `none` and symmetric ones are never accepted. */
+  algorithms?: readonly string[] | undefined
+  /** Seconds that the two clocks may differ. */
+  clockTolerance?: number
+  /** Accepts other issuers of the same provider, where one login endpoint serves many tenants. */
+  acceptIssuer?: ((issuer: string, claims: JWTPayload, key: JWK) => boolean) | undefined
+}
+
+/** Makes the error for a JWT that is refused. */
+export type Refuse = (reason: OAuthErrorReason, what: string, cause?: unknown) => OAuthError
 
 /** The accepted signature algorithms; `none` and the symmetric ones are not among them. */
 const ASYMMETRIC = new Set([
@@ -11,18 +33,55 @@ const ASYMMETRIC = new Set([
 const MAX_CANDIDATES = 16
 
 /** The accepted algorithms among those of a provider's metadata; all of them where it names none. */
-export function acceptableAlgorithms (promised: unknown): string[] {
+function acceptableAlgorithms (promised: unknown): string[] {
   const acceptable = Array.isArray(promised) ? promised.filter(algorithm => ASYMMETRIC.has(algorithm)) : []
   return acceptable.length > 0 ? acceptable : [...ASYMMETRIC]
 }
 
 /**
- * Verifies a JWT with a provider's keys. A signature that fails may be by a new key with an old `kid`: then the key set
- * is fetched once more, unless that happened a moment ago (OpenID Connect Core, section 10.1.1).
+ * Verifies a JWT that a provider has signed for this client: signature, audience, the issuer where it is known
+ * beforehand (see `assertAcceptedIssuer`), and the times that it has.
  * @returns the claims, in which an integer that a number cannot hold is a string, and the header
+ * @throws what `refuse` makes, and what fetching the keys throws
+ */
+export async function verifyProviderJwt (
+  jwt: string, expected: JwtExpectation, refuse: Refuse,
+  checks: Pick<JWTVerifyOptions, 'requiredClaims' | 'maxTokenAge'>
+): Promise<JWTVerifyResult> {
+  const { issuer, acceptIssuer, clientId, keys, now, clockTolerance = CLOCK_TOLERANCE } = expected
+  try {
+    return await verifyJwt(jwt, keys, {
+      ...(acceptIssuer === undefined && { issuer: [issuer].flat() }),
+      audience: clientId,
+      algorithms: acceptableAlgorithms(expected.algorithms),
+      clockTolerance,
+      currentDate: new Date(now * 1000),
+      ...checks
+    })
+  } catch (cause) {
+    // A key set that could not be fetched says nothing of the JWT.
+    if (cause instanceof OAuthError) throw cause
+    throw refuse(reasonOf(cause), describeRefusal(cause, expected), cause)
+  }
+}
+
+/** Refuses a verified JWT of an issuer that `acceptIssuer`, where there is one, does not accept. */
+export function assertAcceptedIssuer (
+  claims: JWTPayload, kid: string | undefined, { acceptIssuer, keys }: JwtExpectation, refuse: Refuse
+): void {
+  const { iss } = claims
+  if (acceptIssuer === undefined || (typeof iss === 'string' && acceptIssuer(iss, claims, keys.entry(kid) ?? {}))) {
+    return
+  }
+  throw refuse('iss', 'it is from another issuer')
+}
+
+/**
+ * Verifies a JWT with a set of keys. A signature that fails may be by a new key with an old `kid`: then the key set
+ * is fetched once more, unless that happened a moment ago (OpenID Connect Core, section 10.1.1).
  * @throws jose's errors, and what fetching the keys throws
  */
-export async function verifyJwt (jwt: string, keys: KeySource, options: JWTVerifyOptions): Promise<JWTVerifyResult> {
+async function verifyJwt (jwt: string, keys: KeySource, options: JWTVerifyOptions): Promise<JWTVerifyResult> {
   const before = keys.generation()
   const verified = await verifyOnce(jwt, keys, options).catch(async (error: unknown) => {
     if (!(error instanceof errors.JWSSignatureVerificationFailed) || !await keys.reload(before)) throw error

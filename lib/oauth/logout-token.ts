@@ -1,8 +1,7 @@
 import type { JWTPayload } from 'jose'
-import { InvalidLogoutTokenError, OAuthError, type OAuthErrorReason } from '../errors.ts'
-import type { IdTokenExpectation } from './id-token.ts'
-import { acceptableAlgorithms, verifyJwt } from './jwt.ts'
-import { CLOCK_TOLERANCE, describeRefusal, reasonOf } from './jwt-refusal.ts'
+import { InvalidLogoutTokenError } from '../errors.ts'
+import { assertAcceptedIssuer, type JwtExpectation, type Refuse, verifyProviderJwt } from './jwt.ts'
+import { CLOCK_TOLERANCE } from './jwt-refusal.ts'
 
 /** The claims of a validated logout token (OpenID Connect Back-Channel Logout 1.0, section 2.4). */
 export interface LogoutTokenClaims extends JWTPayload {
@@ -14,12 +13,6 @@ export interface LogoutTokenClaims extends JWTPayload {
   iat: number
   exp: number
 }
-
-/** What a logout token is checked against. */
-export type LogoutTokenExpectation = Pick<
-  IdTokenExpectation,
-  'provider' | 'issuer' | 'acceptIssuer' | 'clientId' | 'keys' | 'now' | 'clockTolerance' | 'algorithms'
->
 
 const EVENT = 'http://schemas.openid.net/event/backchannel-logout'
 /** Seconds for which a logout token may be carried out, whatever its `exp`; providers give it two minutes. */
@@ -33,31 +26,17 @@ const MAX_LENGTH = 2_048
  * @throws FST_OAUTH_INVALID_LOGOUT_TOKEN, its `reason` naming the check that failed; FST_OAUTH_PROVIDER_UNAVAILABLE
  */
 export async function validateLogoutToken (
-  logoutToken: string, expected: LogoutTokenExpectation
+  logoutToken: string, expected: JwtExpectation
 ): Promise<LogoutTokenClaims> {
-  const { provider, issuer, acceptIssuer, clientId, keys, now, clockTolerance = CLOCK_TOLERANCE } = expected
-  const refuse = logoutTokenRefused(provider)
-  const { payload: claims, protectedHeader: { typ, kid } } = await verifyJwt(logoutToken, keys, {
-    ...(acceptIssuer === undefined && { issuer: [issuer].flat() }),
-    audience: clientId,
-    algorithms: acceptableAlgorithms(expected.algorithms),
-    requiredClaims: ['iss', 'aud', 'iat', 'exp', 'jti', 'events'],
-    maxTokenAge: MAX_AGE,
-    clockTolerance,
-    currentDate: new Date(now * 1000)
-  }).catch((cause: unknown) => {
-    // A key set that could not be fetched says nothing of the token.
-    if (cause instanceof OAuthError) throw cause
-    throw refuse(reasonOf(cause), describeRefusal(cause, expected), cause)
+  const refuse = logoutTokenRefused(expected.provider)
+  const { payload: claims, protectedHeader: { typ, kid } } = await verifyProviderJwt(logoutToken, expected, refuse, {
+    requiredClaims: ['iss', 'aud', 'iat', 'exp', 'jti', 'events'], maxTokenAge: MAX_AGE
   })
   // No JWT of another kind passes for a logout token (section 2.4; RFC 8725, section 3.11). `JWT` names no kind.
   if (typ !== undefined && !isKnownType(typ)) {
     throw refuse('typ', 'it is of another type')
   }
-  const { iss } = claims
-  if (acceptIssuer !== undefined && (typeof iss !== 'string' || !acceptIssuer(iss, claims, keys.entry(kid) ?? {}))) {
-    throw refuse('iss', 'it is from another issuer')
-  }
+  assertAcceptedIssuer(claims, kid, expected, refuse)
   if (!isObject(claims.events) || !Object.hasOwn(claims.events, EVENT) || !isObject(claims.events[EVENT])) {
     throw refuse('events', 'its events are not that of a back-channel logout')
   }
@@ -86,8 +65,8 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** Makes the error of a logout token. */
-export function logoutTokenRefused (provider: string) {
-  return (reason: OAuthErrorReason, what: string, cause?: unknown): OAuthError =>
+export function logoutTokenRefused (provider: string): Refuse {
+  return (reason, what, cause) =>
     new InvalidLogoutTokenError(`a logout token of provider "${provider}" is refused: ${what}`, {
       provider, reason, cause
     })

@@ -1,23 +1,13 @@
 import { decodeJwt, type JWTPayload } from 'jose'
-import { AuthorizationFailedError, InvalidResponseError, OAuthError, type OAuthErrorReason } from '../errors.ts'
-import type { IdTokenExpectation } from './id-token.ts'
-import { acceptableAlgorithms, verifyJwt } from './jwt.ts'
-import { CLOCK_TOLERANCE, describeRefusal, reasonOf } from './jwt-refusal.ts'
-
-/** What a response that a provider has signed is checked against. */
-type SignedResponseExpectation = Pick<
-  IdTokenExpectation,
-  'provider' | 'issuer' | 'clientId' | 'keys' | 'now' | 'algorithms' | 'clockTolerance' | 'acceptIssuer'
->
-
-type Refuse = (reason: OAuthErrorReason, what: string, cause?: unknown) => OAuthError
+import { AuthorizationFailedError, InvalidResponseError } from '../errors.ts'
+import { assertAcceptedIssuer, type JwtExpectation, type Refuse, verifyProviderJwt } from './jwt.ts'
 
 /**
  * Validates a signed userinfo response (OpenID Connect Core, sections 5.3.2 and 5.3.4): signature, issuer,
  * audience, and its times where it has some. The caller compares its subject.
  * @throws FST_OAUTH_INVALID_RESPONSE, its `reason` naming the check that failed
  */
-export async function validateUserinfo (jwt: string, expected: SignedResponseExpectation): Promise<JWTPayload> {
+export async function validateUserinfo (jwt: string, expected: JwtExpectation): Promise<JWTPayload> {
   const { provider } = expected
   return await verifyResponse(jwt, expected, ['iss', 'aud', 'sub'], (reason, what, cause) =>
     new InvalidResponseError(`the userinfo of provider "${provider}" is refused: ${what}`, { provider, reason, cause }))
@@ -29,7 +19,7 @@ export async function validateUserinfo (jwt: string, expected: SignedResponseExp
  * @throws FST_OAUTH_AUTHORIZATION_FAILED, its `reason` naming the check that failed
  */
 export async function validateAuthorizationResponse (
-  jwt: string, expected: SignedResponseExpectation
+  jwt: string, expected: JwtExpectation
 ): Promise<URLSearchParams> {
   return parametersOf(await verifyResponse(jwt, expected, ['iss', 'aud', 'exp'], responseRefused(expected.provider)))
 }
@@ -63,25 +53,9 @@ function parametersOf (claims: JWTPayload): URLSearchParams {
 }
 
 async function verifyResponse (
-  jwt: string, expected: SignedResponseExpectation, requiredClaims: string[], refuse: Refuse
+  jwt: string, expected: JwtExpectation, requiredClaims: string[], refuse: Refuse
 ): Promise<JWTPayload> {
-  const { issuer, clientId, acceptIssuer, clockTolerance = CLOCK_TOLERANCE } = expected
-  const { payload, protectedHeader } = await verifyJwt(jwt, expected.keys, {
-    ...(acceptIssuer === undefined && { issuer: [issuer].flat() }),
-    audience: clientId,
-    algorithms: acceptableAlgorithms(expected.algorithms),
-    requiredClaims,
-    clockTolerance,
-    currentDate: new Date(expected.now * 1000)
-  }).catch((cause: unknown) => {
-    // A key set that could not be fetched says nothing of the response.
-    if (cause instanceof OAuthError) throw cause
-    throw refuse(reasonOf(cause), describeRefusal(cause, expected), cause)
-  })
-  const key = expected.keys.entry(protectedHeader.kid) ?? {}
-  const { iss } = payload
-  if (acceptIssuer !== undefined && (typeof iss !== 'string' || !acceptIssuer(iss, payload, key))) {
-    throw refuse('iss', 'it is from another issuer')
-  }
+  const { payload, protectedHeader } = await verifyProviderJwt(jwt, expected, refuse, { requiredClaims })
+  assertAcceptedIssuer(payload, protectedHeader.kid, expected, refuse)
   return payload
 }
