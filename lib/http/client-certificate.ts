@@ -1,4 +1,5 @@
 import { createPrivateKey, hash, type JsonWebKey, type KeyObject, X509Certificate } from 'node:crypto'
+import { withLineBreaks } from '../util/pem.ts'
 
 /** A text in PEM, or the content of its file. */
 type Pem = string | Uint8Array
@@ -62,9 +63,8 @@ export function certificateJwk ({ cert }: ClientCertificate): JsonWebKey & { kty
   return { ...jwk, kid: thumbprint, use: 'sig', x5c: [raw.toString('base64')], 'x5t#S256': thumbprint }
 }
 
-// Variables of the environment often have the line breaks of a PEM escaped.
 function textOf (pem: unknown): string | undefined {
-  if (typeof pem === 'string') return pem.replaceAll('\\n', '\n')
+  if (typeof pem === 'string') return withLineBreaks(pem)
   return pem instanceof Uint8Array ? Buffer.from(pem).toString('latin1') : undefined
 }
 

@@ -1,5 +1,6 @@
 import { createPrivateKey, type JsonWebKey, KeyObject, sign, verify } from 'node:crypto'
 import type { CryptoKey, JWK } from 'jose'
+import { withLineBreaks } from '../util/pem.ts'
 
 /** What is wrong with a key; the message shows nothing of it. */
 export class KeyProblem extends Error {}
@@ -34,8 +35,7 @@ function privateHalf (key: KeyObject): KeyObject {
 }
 
 function readPem (text: string): KeyObject {
-  // Variables of the environment often have the line breaks of a PEM escaped.
-  const pem = text.replaceAll('\\n', '\n')
+  const pem = withLineBreaks(text)
   const labels = [...pem.matchAll(/-----BEGIN ([A-Z0-9 ]+)-----/g)].map(([, label]) => label!)
   const keys = labels.filter(label => label.endsWith('KEY'))
   if (labels.length === 0) throw new KeyProblem(`is no PEM: it has no -----BEGIN PRIVATE KEY-----; ${WRITE_ONE}`)
