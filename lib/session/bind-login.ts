@@ -4,6 +4,7 @@ import type { DpopKey } from '../oauth/dpop-key.ts'
 import type { ScopeChange, TokenSet } from '../oauth/token-set.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { loginEnded } from '../providers/refresh-errors.ts'
+import type { TokenRecord } from '../tokens/record.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
 import { providerEnds, refreshTokenEnd, sessionEnd } from '../tokens/provider-ends.ts'
 import { randomToken } from '../util/random.ts'
@@ -52,9 +53,10 @@ export async function commitLogin (
     await regenerateSession(request, [...config.keepSessionFields, ...membersOfOthers(context, sessionOf(request))])
     session = sessionOf(request)
     markUnfinished(session)
-    account = createAccount(context, provider, login)
+    const added = createAccount(context, provider, login)
+    account = added.account
     sessionLogins.put(session, { accounts: { [provider.name]: account }, active: provider.name })
-    await storeAccount(context, request, reply, provider, login, account)
+    await storeAccount(context, request, reply, provider, login, added)
     if (hasAccount(context, request, provider, account)) {
       await saveSession(request)
       saved = sessionLogins.of(session)
@@ -70,19 +72,24 @@ export async function commitLogin (
   await forgetReplaced(request, () => endLogin(context, before, { sessionId }))
 }
 
+/** The account that a login brought, and what its token record has of the same. */
+interface NewAccount extends Pick<TokenRecord, 'user' | 'providerEnds'> {
+  account: Account
+}
+
 /**
- * The account that a login brought; nothing is stored yet.
+ * Makes the account that a login brought; nothing is stored yet.
  * @param loginAt epoch seconds at which the login began
  */
 export function createAccount (
   context: SessionContext, { name, config: { identity: providerIdentity } }: ProviderClient, login: Login,
   loginAt = context.clock.now()
-): Account {
+): NewAccount {
   const { tokens, identityProven, callbacks } = login
-  const details = writeDetails(
-    withoutTokenClaims(login), { scope: tokens.scope, loginAt: Math.floor(loginAt), callbacks })
+  const kept = withoutTokenClaims(login)
+  const details = writeDetails(kept, { scope: tokens.scope, loginAt: Math.floor(loginAt), callbacks })
   const ends = endsOf(login, context.clock.now())
-  return {
+  const account = {
     recordId: randomToken(),
     providerIdentity,
     ...(identityProven === false && { identityProven }),
@@ -90,6 +97,7 @@ export function createAccount (
     ...(ends !== undefined && { endsAt: Math.min(...Object.values(ends) as number[]) }),
     details
   }
+  return { account, user: kept.user, providerEnds: ends }
 }
 
 /** When the provider ends the login, as far as it says: in the ID token, and in the token response. */
@@ -105,14 +113,13 @@ function endsOf ({ tokens, claims, identity }: Pick<Login, 'tokens' | 'claims' |
  */
 export async function storeAccount (
   context: SessionContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
-  brought: Login, { recordId, providerIdentity }: Account
+  brought: Login, { account: { recordId, providerIdentity }, user: kept, providerEnds }: NewAccount
 ): Promise<void> {
   const { tokens, user, claims, identity, scopeChange, dpopKey, resource, begunAt } = brought
   const { config, sessionLogins, onTokensHook, userLogins, providerLogouts, records, clock } = context
   const session = sessionOf(request)
   const login = sessionLogins.of(session)
   const ttl = ttlOf(session)
-  const ends = endsOf({ tokens, claims, identity }, clock.now())
   const { idleTimeout } = timeoutsOf(context, provider.name)
   const record = {
     provider: provider.name,
@@ -120,11 +127,11 @@ export async function storeAccount (
     tokens,
     obtainedAt: clock.now(),
     ttl,
-    user: withoutTokenClaims({ user, claims }).user,
+    user: kept,
     identity,
     ...(dpopKey !== undefined && { dpopKey }),
     ...(resource !== undefined && { resource }),
-    ...(ends !== undefined && { providerEnds: ends })
+    ...(providerEnds !== undefined && { providerEnds })
   }
   // Together: a store takes both in one round trip. What follows a failure comes after both.
   const written = await Promise.allSettled([

@@ -61,11 +61,13 @@ async function addAccount (
   try {
     loginChange = await LoginChange.open(context, request, place)
     const { session } = loginChange
-    const added = account = createAccount(
+    const added = createAccount(
       context, provider, login, beginningOf(context, place.login.accounts[name], provider, login))
-    const change = (to: SessionLogin): SessionLogin => ({ ...to, accounts: { ...to.accounts, [name]: added } })
+    account = added.account
+    const change = (to: SessionLogin): SessionLogin =>
+      ({ ...to, accounts: { ...to.accounts, [name]: added.account } })
     context.sessionLogins.put(session, { ...change(place.login), login: place.id })
-    await storeAccount(context, request, reply, provider, login, account)
+    await storeAccount(context, request, reply, provider, login, added)
     if (!hasAccount(context, request, provider, account)) return await endAccount(context, provider, account)
     done = await loginChange.commit({
       change,
