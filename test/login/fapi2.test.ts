@@ -124,7 +124,9 @@ t.test('keys authenticate, and a certificate binds the tokens', async (t) => {
 })
 
 t.test('an RSA key signs with PS256, and is published for that alone', async (t) => {
-  const acme = createProvider({ issuer: 'https://id.example', clientId: 'app', clientKeys: rsa, securityProfile: 'fapi2' })
+  const acme = createProvider({
+    issuer: 'https://id.example', clientId: 'app', clientKeys: rsa, securityProfile: 'fapi2'
+  })
   t.teardown(() => acme.close())
   t.match(acme.jwks(), { keys: [{ kty: 'RSA', alg: 'PS256' }] })
   const provider = await startProvider(t, fapi({ ...keyClient, jwks: acme.jwks() }))
@@ -167,14 +169,26 @@ t.test('metadata that does not offer what is needed is refused before anybody is
   const provider = await startProvider(t, fapi(keyClient))
   const lacks: Record<string, [Record<string, unknown>, RegExp]> = {
     PAR: [{ pushed_authorization_request_endpoint: undefined }, /no pushed_authorization_request_endpoint/],
-    iss: [{ authorization_response_iss_parameter_supported: false }, /no authorization_response_iss_parameter_supported/],
+    iss: [
+      { authorization_response_iss_parameter_supported: false },
+      /no authorization_response_iss_parameter_supported/
+    ],
     PKCE: [{ code_challenge_methods_supported: ['plain'] }, /no S256 among code_challenge_methods_supported/],
     'PKCE at all': [{ code_challenge_methods_supported: undefined }, /no S256/],
     code: [{ response_types_supported: ['id_token'] }, /no code among response_types_supported/],
     'ID tokens': [{ id_token_signing_alg_values_supported: ['RS256'] }, /no PS256, ES256 or EdDSA among id_token/],
-    authentication: [{ token_endpoint_auth_methods_supported: ['client_secret_basic'] }, /no private_key_jwt among token/],
-    'authentication by default': [{ token_endpoint_auth_methods_supported: undefined }, /no private_key_jwt among token/],
-    algorithm: [{ token_endpoint_auth_signing_alg_values_supported: ['PS256'] }, /no ES256 among token_endpoint_auth_signing/],
+    authentication: [
+      { token_endpoint_auth_methods_supported: ['client_secret_basic'] },
+      /no private_key_jwt among token/
+    ],
+    'authentication by default': [
+      { token_endpoint_auth_methods_supported: undefined },
+      /no private_key_jwt among token/
+    ],
+    algorithm: [
+      { token_endpoint_auth_signing_alg_values_supported: ['PS256'] },
+      /no ES256 among token_endpoint_auth_signing/
+    ],
     DPoP: [{ dpop_signing_alg_values_supported: undefined }, /no ES256 among dpop_signing_alg_values_supported/],
     'several at once': [
       { dpop_signing_alg_values_supported: ['RS256'], pushed_authorization_request_endpoint: 5 },
@@ -236,19 +250,29 @@ t.test('an app does not start without what the profile needs, nor with what cont
       /clientAuthentication is "client_secret_post".*needs 'private_key_jwt' or 'tls_client_auth'/
     ],
     'a secret that signs': [
-      { ...good, clientSecret: 's', clientAuthentication: 'client_secret_jwt' }, /clientAuthentication is "client_secret_jwt"/
+      { ...good, clientSecret: 's', clientAuthentication: 'client_secret_jwt' },
+      /clientAuthentication is "client_secret_jwt"/
     ],
     'a public client': [{ ...good, clientAuthentication: 'none' }, /clientAuthentication is "none"/],
     'a function': [{ ...good, clientAuthentication: () => {} }, /clientAuthentication is a function/],
     'no issuer': [
-      { ...good, issuer: undefined, authorizationEndpoint: 'https://id.example/a', tokenEndpoint: 'https://id.example/t' },
+      {
+        ...good,
+        issuer: undefined,
+        authorizationEndpoint: 'https://id.example/a',
+        tokenEndpoint: 'https://id.example/t'
+      },
       /issuer is missing; write it: securityProfile is 'fapi2'/
     ],
     'plain http': [{ ...good, issuer: 'http://id.example' }, /issuer is plain http/],
     'plain http, allowed': [
-      { ...good, issuer: 'http://id.example', allowInsecureRequests: true }, /allowInsecureRequests is true.*needs false/
+      { ...good, issuer: 'http://id.example', allowInsecureRequests: true },
+      /allowInsecureRequests is true.*needs false/
     ],
-    'requests that are not pushed': [{ ...good, pushedAuthorizationRequests: false }, /pushedAuthorizationRequests is false/],
+    'requests that are not pushed': [
+      { ...good, pushedAuthorizationRequests: false },
+      /pushedAuthorizationRequests is false/
+    ],
     'plain PKCE': [{ ...good, pkce: 'plain' }, /pkce is "plain", and securityProfile is 'fapi2', which needs 'S256'/],
     'no PKCE': [{ ...good, pkce: false }, /pkce is false/],
     'the implicit grant': [{ ...good, grantType: 'implicit' }, /grantType is "implicit"/],
@@ -267,9 +291,13 @@ t.test('an app does not start without what the profile needs, nor with what cont
       },
       /dpop is off/
     ],
-    'a key for RS256': [{ ...good, clientKeys: { key: rsa, alg: 'RS256' } }, /clientKeys signs with RS256.*takes PS256, ES256/],
+    'a key for RS256': [
+      { ...good, clientKeys: { key: rsa, alg: 'RS256' } },
+      /clientKeys signs with RS256.*takes PS256, ES256/
+    ],
     'a key on P-384': [
-      { ...good, clientKeys: generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey }, /clientKeys signs with ES384/
+      { ...good, clientKeys: generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey },
+      /clientKeys signs with ES384/
     ],
     'another audience': [
       { ...good, clientAssertion: { audience: 'https://id.example/t' } }, /an audience that is not the issuer/
