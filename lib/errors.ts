@@ -1,6 +1,6 @@
 /**
  * Every code of this package with its HTTP status; where a code has several, the first is the usual one. A code is
- * never given another meaning. A new code is an entry here, a class below and a row of the README's table.
+ * never given another meaning. A new code is an entry here, a class below and a row of the table in docs/errors.md.
  */
 const STATUSES = {
   FST_OAUTH_INVALID_OPTIONS: [500],
@@ -221,7 +221,7 @@ export interface ErrorResponse {
 
 /** The parent of every error of this package: `error instanceof OAuthError`. */
 export class OAuthError extends Error {
-  /** Which error it is; the README's table says when each is thrown. */
+  /** Which error it is; docs/errors.md says when each is thrown. */
   declare readonly code: OAuthErrorCode
   /** The HTTP status that Fastify answers with where a handler throws the error. */
   declare readonly statusCode: number

@@ -1,6 +1,7 @@
 import { access, readFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { documentPaths } from '../types/documents.ts'
 import { installPackage, repository, run } from '../types/installed-package.ts'
 
 const {
@@ -25,11 +26,11 @@ t.test('the installed package', async (t) => {
 
   t.test('exports every module that we tell people to import', async (t) => {
     const sources = await readdir(join(repository, 'lib'), { recursive: true })
-    const texts = await Promise.all(
-      ['README.md', ...sources.filter(file => file.endsWith('.ts')).map(file => `lib/${file}`)].map(file =>
-        readFile(join(repository, file), 'utf8')
-      )
-    )
+    const files = [
+      ...documentPaths().filter(path => !path.startsWith('test/')),
+      ...sources.filter(file => file.endsWith('.ts')).map(file => `lib/${file}`)
+    ]
+    const texts = await Promise.all(files.map(file => readFile(join(repository, file), 'utf8')))
     const named = new Set(
       texts.flatMap(text => [...text.matchAll(/fastify-oauth-session\/([a-z]+)\b/g)].map(([, module]) => `./${module}`))
     )

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { access, readFile, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import cookie from '@fastify/cookie'
 import session from '@fastify/session'
@@ -18,21 +18,23 @@ import { RequestOAuth } from '../../lib/request-oauth.ts'
 import { Browser } from '../helpers/browser.ts'
 import { listen } from '../helpers/listen.ts'
 import { startProvider } from '../helpers/provider.ts'
+import { documentPaths, programOf, read } from '../types/documents.ts'
 import { environment, installPackage, repository, run } from '../types/installed-package.ts'
 import { fencedBlocks, tableBelow } from '../types/markdown.ts'
 
-const read = (path: string) => readFile(join(repository, path), 'utf8')
-const readme = await read('README.md')
-const documents = new Map([['README.md', readme]])
-for (const path of ['CHANGELOG.md', 'SECURITY.md', 'docs/from-requests-oauthlib.md', 'docs/logout.md']) {
-  documents.set(path, await read(path))
-}
+const readme = read('README.md')
+const options = read('docs/options.md')
+const requestOAuth = read('docs/request-oauth.md')
+const standalone = read('docs/standalone.md')
+const errorPage = read('docs/errors.md')
+/** Documents for who uses the package. */
+const documents = documentPaths().filter(path => !path.startsWith('test/') && path !== 'docs/migration.md')
 
 t.test('the first app runs as it is written', async (t) => {
   const provider = await startProvider(t)
-  const [program] = fencedBlocks(readme).filter(({ language }) => language === 'js')
+  const program = programOf('README.md', 'app.mjs')
   const folder = await installPackage(t)
-  await writeFile(join(folder, 'app.mjs'), program?.code ?? '')
+  await writeFile(join(folder, 'app.mjs'), program)
   const port = await freePort()
   const app = spawn(process.execPath, ['app.mjs'], {
     cwd: folder,
@@ -70,20 +72,19 @@ t.test('the first app runs as it is written', async (t) => {
   )
   t.ok(secrets.length > 0)
   t.strictSame(secrets.filter(([, value]) => log.includes(value)), [], 'no code or state in the log')
-  t.ok(program!.code.trimEnd().split('\n').length <= 25, '25 lines')
+  t.ok(program.trimEnd().split('\n').length <= 25, '25 lines')
 })
 
 t.test('the test of an app runs as it is written', async (t) => {
-  const [, program] = fencedBlocks(readme).filter(({ language }) => language === 'js')
   const folder = await installPackage(t)
-  await writeFile(join(folder, 'app.test.mjs'), program?.code ?? '')
+  await writeFile(join(folder, 'app.test.mjs'), programOf('docs/testing.md', 'app.test.mjs'))
   const { code, stdout } = await run(process.execPath, ['--test', '--test-reporter=tap', 'app.test.mjs'], folder)
   t.equal(code, 0, stdout)
   t.match(stdout, '# pass 1')
 })
 
 t.test('the commands for a fresh machine', async (t) => {
-  const { scripts, engines } = JSON.parse(await read('package.json'))
+  const { scripts, engines } = JSON.parse(read('package.json'))
   const commands = fencedBlocks(readme).filter(({ language }) => language === 'sh').map(({ code }) => code.trim())
   t.match(commands, ['npm ci && npm start', 'npm ci && npm test'])
   t.match(scripts, { start: String, test: String, prepare: String })
@@ -93,19 +94,19 @@ t.test('the commands for a fresh machine', async (t) => {
 t.test('the tables name what there is, and nothing else', async (t) => {
   t.test('options', async (t) => {
     const names = list('lib/options.ts', 'OPTIONS')
-    t.strictSame(named('Options').sort(), [...names].sort())
+    t.strictSame(named(options, 'Options').sort(), [...names].sort())
     t.strictSame(members('lib/options.ts', 'PluginOptions').sort(), [...names].sort(), 'the type has the same')
   })
 
   t.test('provider options', async t => {
     const names = list('lib/providers/options.ts', 'PROVIDER_OPTIONS')
-    t.strictSame(named('Provider options').sort(), [...names].sort())
+    t.strictSame(named(options, 'Provider options').sort(), [...names].sort())
     t.strictSame(
       members('lib/providers/options.ts', 'ProviderOptions').sort(),
       [...names].sort(),
       'the type has the same'
     )
-    const hooks = tableBelow(readme, 'Provider options').rows.find(([name]) => name === '`hooks`')?.[1] ?? ''
+    const hooks = tableBelow(options, 'Provider options').rows.find(([name]) => name === '`hooks`')?.[1] ?? ''
     t.strictSame(
       codes(hooks).filter(code => /^\w+$/.test(code)).sort(),
       members('lib/providers/options.ts', 'ProviderHooks').sort()
@@ -117,7 +118,7 @@ t.test('the tables name what there is, and nothing else', async (t) => {
       { baseUrl: 'https://app.example', providers: { acme: { issuer: 'https://id.example', clientId: 'app' } } },
       { hasSession: true, scopePrefix: '' }
     )
-    const documented = tableBelow(readme, 'Provider options').rows.flatMap(([names = '', , value = '']) => {
+    const documented = tableBelow(options, 'Provider options').rows.flatMap(([names = '', , value = '']) => {
       const code = /^`(.*)`$/.exec(value)?.[1]
       return code === undefined ? [] : [[...codes(names), JSON.parse(code.replaceAll("'", '"'))]]
     })
@@ -127,34 +128,37 @@ t.test('the tables name what there is, and nothing else', async (t) => {
     // The last two are made of other options.
     const given = ['issuer', 'clientId', 'identity', 'usesCertificate', 'certificateBound']
     t.strictSame(Object.fromEntries(documented), Object.fromEntries(real.filter(([name]) => !given.includes(name))))
-    t.match(readme, `\`{ ${Object.entries(routes).map(([name, path]) => `${name}: '${path}'`).join(', ')} }\``)
+    t.match(options, `\`{ ${Object.entries(routes).map(([name, path]) => `${name}: '${path}'`).join(', ')} }\``)
   })
 
   t.test('routes', async (t) => {
     const { routes } = await plainApp()
-    t.strictSame(named('Routes').sort(), routes.filter(route => !route.startsWith('HEAD ')).sort())
+    t.strictSame(named(options, 'Routes').sort(), routes.filter(route => !route.startsWith('HEAD ')).sort())
   })
 
   t.test('request.oauth', async (t) => {
-    t.strictSame(named('request.oauth').sort(), methods(RequestOAuth).sort())
-    const login = tableBelow(readme, 'request.oauth').rows.find(([name]) => name?.startsWith('`login('))?.[1] ?? ''
+    t.strictSame(named(requestOAuth, 'request.oauth').sort(), methods(RequestOAuth).sort())
+    const { rows } = tableBelow(requestOAuth, 'request.oauth')
+    const login = rows.find(([name]) => name?.startsWith('`login('))?.[1] ?? ''
     t.strictSame(codes(login).sort(), members('lib/routes/login.ts', 'LoginOptions').sort())
   })
 
   t.test('app.oauth', async (t) => {
     const { app } = await plainApp()
-    const mentioned = new Set([...readme.matchAll(/app\.oauth\.(\w+)/g)].map(([, name]) => name))
+    const mentioned = new Set(
+      documents.flatMap(path => [...read(path).matchAll(/app\.oauth\.(\w+)/g)].map(([, name]) => name))
+    )
     t.strictSame([...mentioned].sort(), Object.keys(app.oauth).sort())
     t.match(
-      readme,
+      read('docs/guards.md'),
       `app.oauth.requireLogin({ ${members('lib/routes/require-login.ts', 'RequireLoginOptions').join(', ')} })`
     )
   })
 
   t.test('app.oauth.provider(name)', async (t) => {
-    t.strictSame(named('The app itself, scripts and jobs').sort(), methods(ProviderHandle).sort())
-    t.strictSame(named('Sessions without a request').sort(), methods(OAuthSession).sort())
-    const init = /^`session\(init\)` takes (.*)\.$/m.exec(readme)?.[1] ?? ''
+    t.strictSame(named(standalone, 'The app itself, scripts and jobs').sort(), methods(ProviderHandle).sort())
+    t.strictSame(named(standalone, 'Sessions without a request').sort(), methods(OAuthSession).sort())
+    const init = /^`session\(init\)` takes (.*)\.$/m.exec(standalone)?.[1] ?? ''
     t.strictSame(codes(init).sort(), members('lib/standalone/session.ts', 'OAuthSessionInit').sort())
   })
 
@@ -163,29 +167,30 @@ t.test('the tables name what there is, and nothing else', async (t) => {
       name => !/Error$|^(?:default|module\.exports|fastifyOAuthSession)$/.test(name)
     )
     t.strictSame(
-      functions.filter(name => !readme.includes(`\`${name}(`)),
+      functions.filter(name => !documents.some(path => read(path).includes(`\`${name}(`))),
       []
     )
   })
 
   t.test('presets', async (t) => {
     // Fitbit's is there to say that it is gone.
-    t.strictSame(named('Presets').sort(), Object.keys(presets).filter(name => name !== 'fitbit').sort())
+    t.strictSame(named(options, 'Presets').sort(), Object.keys(presets).filter(name => name !== 'fitbit').sort())
     const usual = members('lib/providers/options.ts', 'ProviderOptions')
-    for (const [names = '', options = ''] of tableBelow(readme, 'Presets').rows) {
+    for (const [names = '', ownOptions = ''] of tableBelow(options, 'Presets').rows) {
       for (const name of codes(names)) {
         const own = interfaces(`lib/providers/presets/${name}.ts`)
           .filter(item => /Options$/.test(item.name.text))
           .flatMap(item => item.members.map(member => member.name!.getText()))
-        t.strictSame(own.filter(option => usual.includes(option) && codes(options).includes(option)), [],
+        t.strictSame(own.filter(option => usual.includes(option) && codes(ownOptions).includes(option)), [],
           `no option of ${name}'s own has the name of a provider option`)
-        t.strictSame(codes(options).sort(), own.filter(option => !usual.includes(option)).sort(), name)
+        t.strictSame(codes(ownOptions).sort(), own.filter(option => !usual.includes(option)).sort(), name)
       }
     }
   })
 
   t.test('hooks', async (t) => {
-    t.strictSame(named('Hooks').sort(), list('lib/options.ts', 'OPTIONS').filter(name => /^on[A-Z]/.test(name)).sort())
+    const hooks = list('lib/options.ts', 'OPTIONS').filter(name => /^on[A-Z]/.test(name))
+    t.strictSame(named(read('docs/hooks.md'), 'Hooks').sort(), hooks.sort())
   })
 
   t.test('errors', async t => {
@@ -198,13 +203,13 @@ t.test('the tables name what there is, and nothing else', async (t) => {
       return `${code} ${statusCode} ${name}`
     })
     t.strictSame(
-      tableBelow(readme, 'Errors')
+      tableBelow(errorPage, 'Codes')
         .rows.map(([code = '', status, name = '']) => [...codes(code), status, ...codes(name)].join(' '))
         .sort(),
       errors.sort()
     )
     const details = members('lib/errors.ts', 'OAuthErrorDetails').filter(name => name !== 'cause')
-    const sentence = /They carry (.*)\./.exec(readme)?.[1] ?? ''
+    const sentence = /They carry (.*)\./.exec(errorPage)?.[1] ?? ''
     t.strictSame(codes(sentence).sort(), ['code', 'statusCode', ...details].sort())
   })
 })
@@ -216,7 +221,8 @@ t.test('no document speaks of what does not exist', async t => {
       .map(Class => new Class('message').code as string)
   )
   const { app } = await plainApp()
-  for (const [path, text] of documents) {
+  for (const path of documents) {
+    const text = read(path)
     const found = (pattern: RegExp) => [...text.matchAll(pattern)].map(([, name = '']) => name)
     t.strictSame(found(/(FST_OAUTH_\w+)/g).filter(code => !codesOfErrors.has(code)), [], `codes in ${path}`)
     t.strictSame(
@@ -234,10 +240,6 @@ t.test('no document speaks of what does not exist', async t => {
       [],
       `classes in ${path}`
     )
-    for (const link of found(/\]\(([^)]+)\)/g).filter(link => !/^https:|^#/.test(link))) {
-      const target = join(repository, dirname(path), link.replace(/#.*/, ''))
-      await t.resolves(access(target), `${path} links to ${link}`)
-    }
   }
 })
 
@@ -266,8 +268,8 @@ function methods ({ prototype }: { prototype: object }): string[] {
 }
 
 /** What stands in backticks in the first column of the table below a heading; of a call, its name. */
-function named (heading: string): string[] {
-  return tableBelow(readme, heading)
+function named (document: string, heading: string): string[] {
+  return tableBelow(document, heading)
     .rows.flatMap(([first = '']) => codes(first))
     .map(name => name.replace(/\(.*\)$/, ''))
 }

@@ -1,6 +1,8 @@
 export interface FencedBlock {
-  /** What stands behind the opening fence. */
+  /** The first word behind the opening fence. */
   readonly language: string
+  /** The second one: the name of the file that the block is. */
+  readonly file: string | undefined
   /** Of the opening fence, from 1. */
   readonly line: number
   readonly code: string
@@ -8,9 +10,11 @@ export interface FencedBlock {
 
 /** The fenced code blocks of a Markdown document. */
 export function fencedBlocks (markdown: string): FencedBlock[] {
-  return [...markdown.matchAll(/^```(\S*)\n([\s\S]*?)^```$/gm)].map(({ 1: language = '', 2: code = '', index }) => ({
-    language, code, line: markdown.slice(0, index).split('\n').length,
-  }))
+  return [...markdown.matchAll(/^```(\S*)(?: (\S+))?\n([\s\S]*?)^```$/gm)].map(
+    ({ 1: language = '', 2: file, 3: code = '', index }) => ({
+      language, file, code, line: markdown.slice(0, index).split('\n').length
+    })
+  )
 }
 
 export interface Table {
