@@ -67,10 +67,11 @@ export type OAuthErrorReason =
   // The callback of a login
   | 'missing_state' // The callback has no `state`.
   | 'other_browser' // No cookie came for the `state`: another browser or host, too late, or opened twice.
+  | 'no_cookie' // No cookie came for the `state` of a login that had just started again: the browser keeps none.
   | 'unknown_or_used' // The cookie came, and the login is finished (two callbacks at once) or forgotten.
   | 'wrong_state' // The `state` is not the one of the login.
   | 'other_provider' // The login was started at another provider, or the provider's options were changed since.
-  | 'expired' // The login was started more than 10 minutes ago, and its cookie was still sent.
+  | 'expired' // The login was started more than 10 minutes ago, and the store still had it.
   | 'missing_code' // The callback has no authorization code.
   | 'duplicate_code' // The callback has more than one authorization code.
   | 'missing_response' // The callback has no signed response, which `responseMode` asks for.

@@ -39,6 +39,7 @@ export async function preload (
       (() => import('./session/refreshed-identity.ts')),
     loadActivity !== undefined && (() => import('./session/activity.ts')),
     () => import('./http/content-coding.ts'),
+    () => import('./routes/lost-login.ts'),
     () => import('./calls/authorized-fetch.ts')
   ]
   for (const load of parts) {

@@ -23,6 +23,13 @@ export interface PendingLogin extends PendingAuthorization {
 
 /** Seconds until the user has to be back from the provider. */
 export const PENDING_LOGIN_TTL = 600
+/**
+ * Seconds for which a browser keeps the cookie: the response of a login that is over by then shows that it was this
+ * browser's, and where it was to lead. A night, with a page of the provider in an open tab, is common.
+ */
+export const LOGIN_COOKIE_TTL = 86_400
+/** Characters of a path to come back to that the cookie remembers. */
+const MAX_COOKIE_PATH = 256
 /** Pending logins of one browser, at most. */
 export const MAX_PENDING_LOGINS = 10
 
@@ -52,7 +59,10 @@ export class PendingLogins {
     const now = this.#now()
     const record = { version: 0, ...login, expiresAt: now + PENDING_LOGIN_TTL } satisfies PendingLogin & StoredRecord
     await this.#store.set(recordId(id), record, { ttl: PENDING_LOGIN_TTL })
-    return { name: cookieName(login.state), value: `${Math.floor(now).toString(36)}.${id}` }
+    const { state, returnTo } = login
+    const isShort = returnTo !== '/' && returnTo.length <= MAX_COOKIE_PATH
+    const value = `${Math.floor(now).toString(36)}.${id}${isShort ? `.${returnTo}` : ''}`
+    return { name: cookieName(state), value }
   }
 
   /**
@@ -127,7 +137,7 @@ export function cookieName (state: string): string {
 }
 
 const COOKIE = /^(?:__Host-)?oauth-[\w-]{22}$/
-const VALUE = /^([0-9a-z]{1,10})\.([\w-]{43})$/
+const VALUE = /^([0-9a-z]{1,10})\.([\w-]{43})(?:\.([\x21-\x7e]{1,256}))?$/
 
 /** Whether a cookie binds a login, by its name. */
 export function isLoginCookie (name: string): boolean {
@@ -136,6 +146,11 @@ export function isLoginCookie (name: string): boolean {
 
 function idOf (value: string): string | undefined {
   return VALUE.exec(value)?.[2]
+}
+
+/** Where a login was to lead, by its cookie, which anyone who can set one may have made up. */
+export function cookiePath (value: string): string | undefined {
+  return VALUE.exec(value)?.[3]
 }
 
 /** The cookies of a browser's pending logins that have to go so that one more fits, oldest first. */

@@ -160,17 +160,27 @@ interface ErrorDescription {
 
 // The plugin's own words alone: a provider's `error_description` can come from an attacker.
 const descriptions: Record<string, (service: string, statusCode: number, reason?: string) => ErrorDescription> = {
-  FST_OAUTH_STATE_MISMATCH: (_service, _statusCode, reason) =>
-    reason === 'logout'
-      ? final(
+  FST_OAUTH_STATE_MISMATCH: (_service, _statusCode, reason) => {
+    if (reason === 'logout') {
+      return final(
         'No logout to finish',
         'This address finishes a logout, and none is under way in this browser: it may be over already. Nothing ' +
-            'was changed.'
+          'was changed.'
       )
-      : again(
-        'This login has run out',
-        'It took a little too long, was already used, or was started in another browser. Please start again.'
-      ),
+    }
+    if (reason === 'no_cookie') {
+      return again(
+        'Are cookies blocked?',
+        'We started this login twice, and each time it came back without its cookie. Please allow cookies for this ' +
+          'site, or open it in an ordinary window, and start again.'
+      )
+    }
+    return again(
+      'This login has run out',
+      'It took a little too long, was already used, or was started in another browser. Nothing has changed: if you ' +
+        'were logged in, you still are. If not, please start again.'
+    )
+  },
   FST_OAUTH_AUTHORIZATION_FAILED: (service, statusCode) =>
     statusCode === 403
       ? again(

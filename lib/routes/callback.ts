@@ -10,15 +10,14 @@ import { isSecuredMode } from '../oauth/response-mode.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { type AccountDetails, detailsOf } from '../session/accounts.ts'
 import { commitLogin, type Login } from '../session/bind-login.ts'
-import { currentSession, sessionOf } from '../session/fastify-session.ts'
+import { sessionOf } from '../session/fastify-session.ts'
 import { linkAccount } from '../session/link-account.ts'
 import { shortHash } from '../util/random.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
 import { sendFragmentRelay } from './implicit-page.ts'
-import { takePendingLogin } from './login-cookie.ts'
-import { publicPath } from './paths.ts'
+import { cookieOfResponse, takePendingLogin } from './login-cookie.ts'
 import { relayPostedLink } from './posted-link.ts'
-import { callbackParams, isNavigation, isPageLoad, noStore, refuseEmbedded, refuseHead, wantsHtml } from './reply.ts'
+import { callbackParams, isNavigation, noStore, refuseEmbedded, refuseHead, wantsHtml } from './reply.ts'
 import { sendError } from './send-error.ts'
 import { lackOfLogin, notGiven, stepUpPath } from './step-up.ts'
 import { visitorsProvider } from './visitors-provider.ts'
@@ -27,15 +26,18 @@ import { visitorsProvider } from './visitors-provider.ts'
 const MAX_CALLBACKS = 3
 const MAX_CALLBACK_PATH = 256
 
+/** What is known of the login that a response belongs to, for the answer to an error. */
+type KnownLogin = Partial<Pick<PendingLogin, 'returnTo' | 'stepUp'>>
+
 /** `GET` and `POST` of the callback route: a page or JSON for every failure, and a way on. */
 export async function callbackRoute (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply, name: string
 ): Promise<FastifyReply> {
-  let pending: PendingLogin | undefined
+  const known: KnownLogin = {}
   try {
-    return await handleCallback(context, request, reply, visitorsProvider(context, name), taken => { pending = taken })
+    return await handleCallback(context, request, reply, visitorsProvider(context, name), known)
   } catch (error) {
-    const { returnTo, stepUp } = pending ?? {}
+    const { returnTo, stepUp } = known
     const retryAt = stepUp && stepUpPath(context, name, stepUp, { returnTo, again: true })
     return await sendError(context, request, reply, error, { event: 'login_failed', provider: name, returnTo, retryAt })
   }
@@ -44,15 +46,15 @@ export async function callbackRoute (
 /**
  * Answers an authorization response (RFC 6749, section 4.1.2): finishes the login, which is used up whatever happens,
  * and redirects. A HEAD request finishes nothing. A callback that is loaded again, in the session that it logged in,
- * redirects to where its login led.
- * @param onTaken called with the login that the response belongs to
+ * redirects to where its login led; a login that is lost starts again, once.
+ * @param known is given what is known of the login that the response belongs to
  * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE,
  *   FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE, and what `onTokens` and
  *   `onLogin` throw
  */
 export async function handleCallback (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
-  onTaken?: (pending: PendingLogin) => void
+  known: KnownLogin = {}
 ): Promise<FastifyReply> {
   noStore(reply)
   if (request.method === 'HEAD') return refuseHead(reply)
@@ -74,13 +76,12 @@ export async function handleCallback (
     sessionOf(request)
     pending = await takePendingLogin(context, request, reply, provider, state, claimedError(claimed))
   } catch (error) {
-    const location = finishedBefore(context, request, provider, claimed)
-    if (location === undefined) throw error
-    const message = 'the callback of a finished login was loaded again; nothing was done'
-    logOf(request).info({ event: 'callback_repeated', provider: provider.name }, message)
-    return reply.redirect(location, 302)
+    const cookie = state === undefined ? undefined : cookieOfResponse(context, request, provider, state)
+    if (cookie?.returnTo !== undefined) known.returnTo = cookie.returnTo
+    const { recoverLogin } = await import('./lost-login.ts')
+    return await recoverLogin(context, request, reply, provider, { params: claimed, cookie, error })
   }
-  onTaken?.(pending)
+  Object.assign(known, { returnTo: pending.returnTo, stepUp: pending.stepUp })
 
   let granted: LoginTokens
   try {
@@ -123,21 +124,7 @@ function answerDeclined (
   throw new LoginRequiredError(`${message}; log in with a page load`, { provider, oauthError })
 }
 
-/** Where a login led, if this is a page load of its callback in the session that has that login. */
-function finishedBefore (
-  context: PluginContext, request: FastifyRequest, { name }: ProviderClient, params: URLSearchParams
-): string | undefined {
-  const state = stateOf(params)
-  if (!isPageLoad(request) || state === undefined || params.has('error')) return undefined
-  const account = context.sessionLogins.of(currentSession(request))?.accounts[name]
-  if (account === undefined || context.records.isDeleted(account.recordId)) return undefined
-  const hash = shortHash(state)
-  const { callbacks = [] } = detailsOf(account)
-  const finished = callbacks.find(callback => callback?.state === hash)
-  return finished === undefined ? undefined : finished.returnTo ?? publicPath(context, '/')
-}
-
-/** What an account remembers of its callbacks, for `finishedBefore`: this one, and those of the same user before it. */
+/** What an account remembers of its callbacks, for `recoverLogin`: this one, and those of the same user before it. */
 function callbacksOf (
   context: PluginContext, request: FastifyRequest, { name }: ProviderClient, { state, returnTo }: PendingLogin,
   { user }: Login

@@ -2,12 +2,13 @@ import type { CookieSerializeOptions } from '@fastify/cookie'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { PluginContext } from '../context.ts'
 import {
-  cookieName, MAX_PENDING_LOGINS, PENDING_LOGIN_TTL, type PendingLogin, surplusLogins
+  cookieName, cookiePath, LOGIN_COOKIE_TTL, MAX_PENDING_LOGINS, PENDING_LOGIN_TTL, type PendingLogin, surplusLogins
 } from '../login/transaction.ts'
 import { isPostedMode } from '../oauth/response-mode.ts'
 import { checkPostedMode } from '../options.ts'
 import type { ProviderConfig } from '../providers/config.ts'
 import type { ProviderClient } from '../providers/provider.ts'
+import { safeReturnTo } from './return-to.ts'
 
 /** What the cookies of the pending logins at one provider have in common. */
 interface LoginCookies {
@@ -21,7 +22,8 @@ const prepared = new WeakMap<ProviderConfig, LoginCookies>()
 function loginCookies (context: PluginContext, { config }: ProviderClient): LoginCookies {
   const known = prepared.get(config)
   if (known !== undefined) return known
-  const made = { prefix: loginCookiePrefix(context), options: loginCookieOptions(context, config.responseMode) }
+  const options = { ...loginCookieOptions(context, config.responseMode), maxAge: LOGIN_COOKIE_TTL }
+  const made = { prefix: loginCookiePrefix(context), options }
   prepared.set(config, made)
   return made
 }
@@ -92,6 +94,18 @@ export async function takePendingLogin (
   const value = request.cookies[cookie]
   if (value !== undefined) reply.clearCookie(cookie, options)
   return await context.pendingLogins.consume(state, value, provider.name, provider.config.identity, cause)
+}
+
+/**
+ * What the browser's cookie says of the login that a response belongs to, also where that is over.
+ * @returns undefined where the browser has no such cookie
+ */
+export function cookieOfResponse (
+  context: PluginContext, request: FastifyRequest, provider: ProviderClient, state: string
+): { returnTo: string | undefined } | undefined {
+  const { prefix } = loginCookies(context, provider)
+  const value = request.cookies[prefix + cookieName(state)]
+  return value === undefined ? undefined : { returnTo: safeReturnTo(cookiePath(value), context.config.baseUrl()) }
 }
 
 /** Which session the login of an authorization response is to add an account to, if it is. The login stays. */

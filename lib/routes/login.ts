@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { PluginContext } from '../context.ts'
 import { CrossSiteRequestError, LoginRequiredError } from '../errors.ts'
 import { startLogin } from '../login/start.ts'
+import { specialState } from '../login/state-kind.ts'
 import type { StepUp } from '../login/step-up.ts'
 import type { AuthorizationDetail } from '../oauth/authorization-details.ts'
 import { parseScope } from '../oauth/token-set.ts'
@@ -51,11 +52,14 @@ export interface LoginOptions {
   link?: boolean
 }
 
-/** A step-up that a guard asks for. */
-interface AskedStepUp {
+/** What the plugin itself asks for. */
+interface AskedByPlugin {
+  /** A step-up that a guard asks for. */
   stepUp?: StepUp | undefined
   /** Has the provider ask the user, whatever it knows. */
   again?: boolean | undefined
+  /** It takes the place of a login that was lost. */
+  restarted?: boolean
 }
 
 /**
@@ -67,8 +71,9 @@ interface AskedStepUp {
 export async function sendToProvider (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
   {
-    returnTo, scope, params, prompt, authorizationDetails, maxAge, acrValues, link: asked = false, stepUp, again
-  }: LoginOptions & AskedStepUp = {}
+    returnTo, scope, params, prompt, authorizationDetails, maxAge, acrValues, link: asked = false, stepUp, again,
+    restarted = false
+  }: LoginOptions & AskedByPlugin = {}
 ): Promise<FastifyReply> {
   noStore(reply)
   if (request.method === 'HEAD') return refuseHead(reply)
@@ -94,6 +99,8 @@ export async function sendToProvider (
   if (link && linkTo === undefined) {
     throw new LoginRequiredError('an account can be added only to a login; log in first', { provider: provider.name })
   }
+  const hasOwnOptions = link || [scope, params, prompt, authorizationDetails, maxAge, acrValues].some(isGiven)
+  const kind = restarted ? 'again' : hasOwnOptions ? 'once' : undefined
   const had = isStepUp ? knownAccess(context, account) : undefined
   const more = stepUp && stepUpRequest(provider, had, stepUp, { again, params })
   const { url, pending } = await startLogin(provider, {
@@ -102,7 +109,8 @@ export async function sendToProvider (
     params: more?.params ?? (prompt === undefined ? params : mergeParameters(params, { prompt })),
     authorizationDetails,
     maxAge,
-    acrValues: parseScope(acrValues)
+    acrValues: parseScope(acrValues),
+    state: kind && specialState(kind)
   })
   await rememberLogin(context, request, reply, provider, {
     ...pending,
@@ -113,6 +121,8 @@ export async function sendToProvider (
   })
   return reply.redirect(url, 302)
 }
+
+const isGiven = (option: unknown) => option !== undefined
 
 /** Scope and claims of an account, as far as this process knows. */
 function knownAccess (

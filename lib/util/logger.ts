@@ -16,6 +16,7 @@ export type LogEvent =
   | 'login_failed'
   | 'login_host_differs'
   | 'login_not_read'
+  | 'login_restarted'
   | 'login_timed_out'
   | 'logout_failed'
   | 'options_ignored'

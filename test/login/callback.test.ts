@@ -159,7 +159,7 @@ for (const [what, options] of Object.entries({
     const { browser, provider, callback, userOf, errors } = await finished(t, options)
     for (let load = 0; load < 2; load++) {
       const page = await browser.get(callback, { redirect: 'manual' })
-      t.match(page, { status: 302, headers: { location: '/?hello', 'cache-control': 'no-store' } })
+      t.match(page, { status: 303, headers: { location: '/?hello', 'cache-control': 'no-store' } })
     }
     t.equal(await userOf(browser), 'alice')
     t.equal(provider.asked('token').length, 1, 'the code is sent once')
@@ -210,7 +210,7 @@ t.test("a callback that is reloaded is refused where its login is not the sessio
     t.equal(codeOf(page), 'FST_OAUTH_STATE_MISMATCH', what)
   }
   await refused('an API caller', browser, asJson)
-  await refused('an anonymous request', new Browser())
+  await refused('an anonymous request', new Browser(), asJson)
   provider.subject = 'bob'
   const bob = new Browser()
   await bob.login(`${url}/login/acme`)
@@ -219,7 +219,7 @@ t.test("a callback that is reloaded is refused where its login is not the sessio
   await refused('another user has logged in since', browser)
   t.equal(await userOf(browser), 'bob')
   await browser.post(`${url}/logout`)
-  await refused('after the logout', browser)
+  await refused('after the logout', browser, asJson)
   t.equal(provider.asked('token').length, 3)
 })
 

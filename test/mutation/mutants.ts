@@ -711,5 +711,30 @@ export const mutants: readonly Mutant[] = [
     find: 'current.resource && { resource: current.resource }',
     replace: 'undefined',
     tests: ['test/login/resource-indicators.test.ts']
+  },
+  // A response whose login is lost.
+  {
+    protects: 'a login that was started again is not started a third time',
+    find: "if (login !== undefined || kind !== 'ordinary' || !isWindow(request)) throw error",
+    replace: 'if (login !== undefined || !isWindow(request)) throw error',
+    tests: ['test/login/lost-login.test.ts']
+  },
+  {
+    protects: 'a login that there is is not replaced by one that was lost',
+    find: "if (login !== undefined || kind !== 'ordinary' || !isWindow(request)) throw error",
+    replace: "if (kind !== 'ordinary' || !isWindow(request)) throw error",
+    tests: ['test/login/lost-login.test.ts']
+  },
+  {
+    protects: "the provider's error does not start a login again",
+    find: "if (!isPageLoad(request) || state === undefined || params.has('error')) throw error",
+    replace: 'if (!isPageLoad(request) || state === undefined) throw error',
+    tests: ['test/login/lost-login.test.ts']
+  },
+  {
+    protects: 'a path in the cookie of a login stays in the app',
+    find: 'returnTo: safeReturnTo(cookiePath(value), context.config.baseUrl()) }',
+    replace: 'returnTo: cookiePath(value) }',
+    tests: ['test/login/lost-login.test.ts']
   }
 ]

@@ -1,0 +1,25 @@
+import { randomToken } from '../util/random.ts'
+
+/**
+ * What is special about a login, as its state says it: the state comes back also where cookie and record of the login
+ * are gone.
+ * - `again`: it took the place of a login that was lost
+ * - `once`: it asks for something that a login in its place would not have
+ */
+export type StateKind = 'again' | 'once'
+
+const STATE = /^(?:(again|once)-)?[\w-]{43}$/
+
+/** A state that says what is special about its login. */
+export function specialState (kind: StateKind): string {
+  return `${kind}-${randomToken()}`
+}
+
+/**
+ * What the state of a response says of its login: it may be made up.
+ * @returns undefined for a state that is not of the form of those that are made here
+ */
+export function kindOfState (state: string): StateKind | 'ordinary' | undefined {
+  const match = STATE.exec(state)
+  return match === null ? undefined : match[1] as StateKind | undefined ?? 'ordinary'
+}

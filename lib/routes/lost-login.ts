@@ -1,0 +1,82 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { PluginContext } from '../context.ts'
+import { OAuthError, StateMismatchError } from '../errors.ts'
+import { kindOfState } from '../login/state-kind.ts'
+import { stateOf } from '../oauth/authorization-response.ts'
+import type { ProviderClient } from '../providers/provider.ts'
+import { detailsOf } from '../session/accounts.ts'
+import { currentSession } from '../session/fastify-session.ts'
+import { shortHash } from '../util/random.ts'
+import { errorForLog, logOf } from '../util/logger.ts'
+import { sendToProvider } from './login.ts'
+import { publicPath } from './paths.ts'
+import { isPageLoad } from './reply.ts'
+
+/** What there is of a login that no response can finish any more. */
+interface LostLogin {
+  /** Parameters of the response. */
+  params: URLSearchParams
+  /** What the browser's cookie says of the login; undefined where no cookie came. */
+  cookie: { returnTo: string | undefined } | undefined
+  /** Why the response was refused. */
+  error: unknown
+}
+
+/** The reasons of a response that belongs to a login which is over, or to none that this browser knows. */
+const LOST = ['other_browser', 'unknown_or_used', 'expired']
+
+/**
+ * Answers a response that was refused, where the user can be led on. Nothing of the response is used.
+ * - Where the user is logged in by this login, or in place of it, the browser goes on to where it led.
+ * - A page load without any login starts it again. That login's state says so: it is not started a second time.
+ * @throws the error of the response where neither applies; FST_OAUTH_STATE_MISMATCH with reason `no_cookie` where a
+ *   login that was started again lacks its cookie too; and what `sendToProvider` throws
+ */
+export async function recoverLogin (
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
+  { params, cookie, error }: LostLogin
+): Promise<FastifyReply> {
+  const state = stateOf(params)
+  // A posted response comes without the session cookie: it cannot be told whether a user is logged in. The provider's
+  // error would come again.
+  if (!isPageLoad(request) || state === undefined || params.has('error')) throw error
+  const { name } = provider
+  const start = publicPath(context, '/')
+  const login = context.sessionLogins.of(currentSession(request))
+  const account = login?.accounts[name]
+  const isLoggedIn = account !== undefined && !context.records.isDeleted(account.recordId)
+  const goOn = (location: string) => {
+    const message = 'the callback of a login that is over was loaded; its user is logged in, and nothing was done'
+    logOf(request).info({ event: 'callback_repeated', provider: name }, message)
+    return reply.redirect(location, 303)
+  }
+  const hash = shortHash(state)
+  const finished = isLoggedIn ? detailsOf(account).callbacks?.find(callback => callback?.state === hash) : undefined
+  if (finished !== undefined) return goOn(finished.returnTo ?? start)
+
+  const { reason = '' } = error instanceof OAuthError ? error : {}
+  if (!LOST.includes(reason)) throw error
+  const kind = kindOfState(state)
+  if (kind === 'again' && reason === 'other_browser') throw cookieMissing(name)
+  // Where the login asked for something that a new one would not, the user decides.
+  if (kind === undefined || kind === 'once') throw error
+  // The cookie shows that the login was this browser's own: any other address of a callback leads nowhere.
+  if (isLoggedIn && cookie !== undefined) return goOn(cookie.returnTo ?? start)
+  if (login !== undefined || kind !== 'ordinary' || !isWindow(request)) throw error
+  const message = 'a login that is over, or whose cookie is gone, starts again'
+  logOf(request).info({ event: 'login_restarted', provider: name, err: errorForLog(error as OAuthError) }, message)
+  return await sendToProvider(context, request, reply, provider, {
+    restarted: true,
+    ...(cookie?.returnTo !== undefined && { returnTo: cookie.returnTo })
+  })
+}
+
+/** Whether a browser says that it loads a page in a window (Fetch Metadata, sections 2.1 and 2.2). */
+function isWindow ({ headers }: FastifyRequest): boolean {
+  return headers['sec-fetch-mode'] === 'navigate' && headers['sec-fetch-dest'] === 'document'
+}
+
+const cookieMissing = (provider: string) => new StateMismatchError(
+  `a login at provider "${provider}" was started again, and again came back without its cookie: the browser keeps no ` +
+    'cookies of this site, or opens it at another host than that of baseUrl',
+  { provider, reason: 'no_cookie' })
