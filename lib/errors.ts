@@ -97,13 +97,13 @@ export type OAuthErrorReason =
   // ID tokens, signed userinfo and signed authorization responses: the claim or the part of the JWT that failed
   | 'iss' // The issuer is not the provider, or not known.
   | 'sub' // The subject is missing.
-  | 'aud' // The audience is another client.
+  | 'aud' // The audience is another client; of a refreshed ID token, another than before.
   | 'exp' // The token has expired.
   | 'iat' // The token was issued in the future, or does not say when.
   | 'nbf' // The token is not valid yet.
-  | 'azp' // The authorized party is another client.
+  | 'azp' // The authorized party is another client; of a refreshed ID token, another than before.
   | 'nonce' // The nonce is not the one of the login.
-  | 'auth_time' // The user authenticated too long ago for `maxAge`.
+  | 'auth_time' // The user authenticated too long ago for `maxAge`; or a refreshed ID token says otherwise when.
   | 'acr' // The user did not authenticate in one of the ways of `acrValues`.
   | 'at_hash' // The hash is missing or does not match the access token.
   | 'c_hash' // The hash is missing or does not match the code.

@@ -1,7 +1,8 @@
 import type { JWTPayload } from 'jose'
 import { createHash } from 'node:crypto'
 import { InvalidIdTokenError } from '../errors.ts'
-import { safeEqual } from '../util/random.ts'
+import { isDeepStrictEqual } from 'node:util'
+import { safeEqual, shortHash } from '../util/random.ts'
 import { assertAcceptedIssuer, type JwtExpectation, type Refuse, verifyProviderJwt } from './jwt.ts'
 import { CLOCK_TOLERANCE, fromNow } from './jwt-refusal.ts'
 
@@ -19,6 +20,16 @@ export interface IdTokenClaims extends JWTPayload {
   auth_time?: number
   acr?: string
   sid?: string
+}
+
+/** What a refreshed ID token must not say otherwise of the authentication; undefined members are not known. */
+export interface AuthenticationClaims {
+  /** Of the ID token before. */
+  party?: { aud: unknown, azp: unknown }
+  /** `shortHash` of the nonce. */
+  nonceHash: string | undefined
+  /** Epoch seconds. */
+  authTime: number | undefined
 }
 
 /** What an ID token is checked against. */
@@ -39,6 +50,8 @@ export interface IdTokenExpectation extends JwtExpectation {
    * (OpenID Connect Core, sections 12.2 and 3.3.3.6).
    */
   previous?: { sub: string, iss: string } | undefined
+  /** What is known of the authentication of the login that is being refreshed. */
+  authentication?: AuthenticationClaims | undefined
   /** Whether `at_hash` is required beside an access token, as in an implicit login. */
   atHashRequired?: boolean
 }
@@ -97,7 +110,30 @@ export async function validateIdToken (idToken: string, expected: IdTokenExpecta
   if (previous !== undefined && (claims.sub !== previous.sub || !sameIssuer(previous.iss))) {
     throw refuse('subject_changed', 'it is for another user than the one that came before it in this login')
   }
+  // After the subject: another user counts for more than all of this.
+  if (expected.authentication !== undefined) assertSameAuthentication(claims, expected.authentication, refuse)
   return claims as IdTokenClaims
+}
+
+/** Refuses a refreshed ID token that is of another authentication than the login (section 12.2). */
+function assertSameAuthentication (
+  { aud, azp, nonce, auth_time: authTime }: JWTPayload, known: AuthenticationClaims, refuse: Refuse
+): void {
+  const { party, nonceHash } = known
+  const audiences = (list: unknown) => [list].flat().sort()
+  if (party !== undefined && !isDeepStrictEqual(audiences(aud), audiences(party.aud))) {
+    throw refuse('aud', 'its audience is another than that of the ID token before it')
+  }
+  if (party !== undefined && azp !== party.azp) {
+    throw refuse('azp', 'its authorized party is another than that of the ID token before it')
+  }
+  const isNonce = typeof nonce === 'string' && shortHash(nonce) === nonceHash
+  if (nonce !== undefined && nonceHash !== undefined && !isNonce) {
+    throw refuse('nonce', 'its nonce is not the one of the login that is refreshed')
+  }
+  if (authTime !== undefined && known.authTime !== undefined && authTime !== known.authTime) {
+    throw refuse('auth_time', 'its auth_time is not that of the login that is refreshed')
+  }
 }
 
 // The left half of the hash that the signature algorithm uses (OpenID Connect Core, section 3.1.3.6).

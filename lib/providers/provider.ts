@@ -12,7 +12,7 @@ import { createDpopKey, type DpopKey } from '../oauth/dpop-key.ts'
 import { fitsProfile, PROFILE_ALGORITHMS } from '../oauth/client-keys.ts'
 import type { AuthorizationServerMetadata, Discovery } from '../oauth/discovery.ts'
 import { buildEndSessionUrl, type EndSessionRequest } from '../oauth/end-session.ts'
-import type { IdTokenClaims, IdTokenExpectation } from '../oauth/id-token.ts'
+import type { AuthenticationClaims, IdTokenClaims, IdTokenExpectation } from '../oauth/id-token.ts'
 import { identifierText } from '../oauth/json.ts'
 import type { KeySource } from '../oauth/jwks.ts'
 import type { LogoutTokenClaims } from '../oauth/logout-token.ts'
@@ -280,6 +280,7 @@ export class ProviderClient {
       maxAge?: number | undefined
       accessToken?: string
       previous?: { sub: string, iss: string } | undefined
+      authentication?: AuthenticationClaims
       frontChannel?: { code: string, state: string } | undefined
     }
   ): Promise<IdTokenClaims> {

@@ -5,6 +5,7 @@ import { makeUser, withProfile } from '../login/identity.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
 import type { User } from '../providers/options.ts'
 import type { ProviderClient } from '../providers/provider.ts'
+import { claimsOf } from '../tokens/refreshed-id-token.ts'
 import type { RefreshedIdentity } from '../tokens/refresher.ts'
 import type { TokenRecord } from '../tokens/record.ts'
 import { withTimeout } from '../util/timeout.ts'
@@ -67,7 +68,7 @@ async function refreshedClaims (
   const { refreshProfile } = provider.config
   if (claims === undefined && !refreshProfile) return undefined
   const { idToken } = record.tokens
-  const known = record.claims ?? plain(idToken === undefined ? {} : payloadOf(idToken))
+  const known = record.claims ?? plain(await claimsOf(provider, idToken) ?? {})
   const now = claims === undefined ? known : follow(known, known, plain(claims))
   if (!refreshProfile) return { raw: follow(before.raw, known, now), claims: now, known }
   const profile = await profileOf(provider, record, tokens, identity.sub)
@@ -114,13 +115,4 @@ async function profileOf (
   })
   const waitMs = Math.min(requestTimeout / 2, PROFILE_MS)
   return await withTimeout(() => requestProfile(provider, { tokens, dpopKey }, subject), waitMs, timedOut)
-}
-
-// It was validated when it came.
-function payloadOf (idToken: string): Claims {
-  try {
-    return JSON.parse(Buffer.from(idToken.split('.')[1] ?? '', 'base64url').toString()) as Claims
-  } catch {
-    return {}
-  }
 }

@@ -5,6 +5,16 @@ import { shortHash } from '../util/random.ts'
 import type { ProviderEnds } from './provider-ends.ts'
 import type { StoredRecord, TokenStore } from './stores/token-store.ts'
 
+/** What a refreshed ID token is compared with, beside the ID token before it (OpenID Connect Core, section 12.2). */
+export interface LoginIdentity {
+  sub: string
+  iss: string
+  /** `shortHash` of the nonce, where the newest ID token has none. */
+  nonceHash?: string
+  /** When the user authenticated, in epoch seconds, where the newest ID token does not say. */
+  authTime?: number
+}
+
 /** One connected account's tokens, as they are used. Never changed in place: each new set is a new record. */
 export interface TokenRecord {
   /** Counts the sets: 1 at login, one more with each refresh. */
@@ -20,8 +30,7 @@ export interface TokenRecord {
   readonly user: User | null
   /** What the claims are, where a refresh has changed them since the login. */
   readonly claims?: Record<string, unknown> | undefined
-  /** Subject and issuer that a refreshed ID token must name. */
-  readonly identity?: { sub: string, iss: string } | undefined
+  readonly identity?: LoginIdentity | undefined
   /**
    * A set that a refresh brought and `save` has not made the current one yet (refresh method `notify`). Its refresh
    * token is the one to use.
@@ -104,6 +113,12 @@ function isStoredSet (value: unknown): boolean {
   )
 }
 
+function isLoginIdentity (value: unknown): boolean {
+  if (!isObject(value)) return false
+  const { sub, iss, nonceHash, authTime } = value
+  return isTextList([sub, iss]) && isTextOrAbsent(nonceHash) && (authTime === undefined || Number.isFinite(authTime))
+}
+
 /** Whether a record of a store is a token record: anything else counts as absent. */
 export function isTokenRecord (stored: StoredRecord): boolean {
   const { version, provider, providerIdentity, tokens, pendingTokens } = stored
@@ -118,7 +133,7 @@ export function isTokenRecord (stored: StoredRecord): boolean {
     Number.isFinite(ttl) &&
     (user === null || (isObject(user) && typeof user.id === 'string')) &&
     (claims === undefined || isObject(claims)) &&
-    (identity === undefined || (isObject(identity) && isTextList([identity.sub, identity.iss]))) &&
+    (identity === undefined || isLoginIdentity(identity)) &&
     (usedRefreshTokens === undefined || isTextList(usedRefreshTokens)) &&
     (dpopKey === undefined || isDpopKey(dpopKey)) &&
     (resource === undefined || isTextList(resource)) &&

@@ -20,6 +20,7 @@ import type { RecordState } from './record-state.ts'
 import { nextRefreshToken, setsToRevoke, withUsedRefreshToken, type TokenRecord } from './record.ts'
 import type { TokenRecords } from './records.ts'
 import { RefreshLeases } from './refresh-lease.ts'
+import { type RefreshedIdToken, validateRefreshedIdToken } from './refreshed-id-token.ts'
 
 export interface RefreshOptions {
   /** The version to replace: a newer one that stands there already is used instead. */
@@ -219,9 +220,13 @@ export class Refresher {
 
   /** Stores what arrived before anything in it is checked, then runs `onTokens`. */
   async #storeResult (
-    run: RefreshRun, { idToken, ...tokens }: TokenSet, scopeChange: ScopeChange | undefined
+    run: RefreshRun, arrived: TokenSet, scopeChange: ScopeChange | undefined
   ): Promise<TokenRecord> {
     const { provider, state, options, owner, current } = run
+    const { idToken, ...others } = arrived
+    // Where nothing is known to check it against, it is handed on as that of the login is.
+    const isChecked = idToken !== undefined && provider.hasIdTokens
+    const tokens = isChecked ? others : arrived
     const used = options.refreshToken ?? nextRefreshToken(current)
     if (tokens.refreshToken === undefined && used !== undefined) tokens.refreshToken = used
     const usedRefreshTokens = used === undefined || used === tokens.refreshToken
@@ -246,12 +251,13 @@ export class Refresher {
     const written = await this.#records.write(state, { owner, record: next }, current, onDeleted)
     if (!written) return await this.#superseded(run)
     state.clearRefusals()
-    const claims = idToken === undefined ? undefined : await this.#checkIdToken(run, tokens, idToken)
-    const identity = await this.#identityOf(run, tokens, claims)
-    if (claims !== undefined || identity !== undefined) {
-      const set = claims === undefined ? tokens : { ...tokens, idToken: idToken! }
-      const session = claims === undefined ? undefined : sessionEnd(claims)
-      const checked = { ...withSet(withPrevious(set), next.version + 1, session), ...identity }
+    const refreshed = !isChecked ? undefined : await this.#checkIdToken(run, tokens, idToken)
+    const user = await this.#identityOf(run, tokens, refreshed?.claims)
+    if (refreshed !== undefined || user !== undefined) {
+      const set = refreshed === undefined ? tokens : { ...tokens, idToken: idToken! }
+      const session = refreshed && sessionEnd(refreshed.claims)
+      const { identity } = refreshed ?? current
+      const checked = { ...withSet(withPrevious(set), next.version + 1, session), ...user, identity }
       // A store that fails now costs the ID token alone.
       if (await this.#records.update(state.id, checked).catch(() => false)) next = checked
     }
@@ -278,9 +284,9 @@ export class Refresher {
    */
   async #checkIdToken (
     { provider, state, current }: RefreshRun, { accessToken }: TokenSet, idToken: string
-  ): Promise<IdTokenClaims | undefined> {
+  ): Promise<RefreshedIdToken | undefined> {
     try {
-      return await provider.validateIdToken(idToken, { previous: current.identity, accessToken })
+      return await validateRefreshedIdToken(provider, current, { idToken, accessToken })
     } catch (error) {
       const { reason } = error as OAuthError
       const message = 'a refreshed ID token was refused'

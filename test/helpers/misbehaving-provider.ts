@@ -236,6 +236,7 @@ export class MisbehavingProvider {
   #authorize (query: URLSearchParams): Reply {
     const code = randomBytes(24).toString('base64url')
     this.#codes.set(code, query)
+    query.set('auth_time', String(seconds()))
     const params = new URLSearchParams({ code, state: query.get('state') ?? '' })
     this.secrets.push(code, ...['state', 'nonce'].map((name) => query.get(name)).filter((value) => value !== null))
     if (query.get('response_type') === 'code id_token') {
@@ -328,7 +329,7 @@ export class MisbehavingProvider {
       aud: this.clientId,
       exp: now + 300,
       iat: now,
-      auth_time: now,
+      auth_time: Number(asked.get('auth_time') ?? now),
       nonce: asked.get('nonce') ?? undefined
     }
   }

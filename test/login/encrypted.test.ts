@@ -245,6 +245,24 @@ t.test('an encrypted ID token of another user in a refresh ends the login', asyn
   await assertLoggedOut(t, app)
 })
 
+t.test('a claim of an encrypted ID token goes with the first refresh that leaves it out', async t => {
+  const app = await encrypted(t, {}, {
+    provider: { clientKeys: encKey(rsa.privateKey) },
+    setup: app => {
+      app.get('/refresh', async ({ oauth }) => {
+        await oauth.refresh()
+        return oauth.claims
+      })
+    }
+  })
+  const { wrong } = app.provider
+  app.provider.wrong = { ...wrong, claims: { groups: ['admins'], name: 'Alice' } }
+  await app.browser.login(`${app.url}/login/acme`)
+  app.provider.wrong = wrong
+  const claims = (await app.browser.get(`${app.url}/refresh`)).json<Record<string, unknown>>()
+  t.match(claims, { sub: 'alice', name: 'Alice', groups: undefined })
+})
+
 t.test('an ID token in a refresh that cannot be decrypted costs itself alone: the rotated token is kept', async t => {
   let broken = false
   const outside = (jwe: string) => broken ? withHeader({ alg: 'RSA1_5' })(jwe) : jwe

@@ -505,6 +505,24 @@ export const mutants: readonly Mutant[] = [
     tests: ['test/login/id-token.test.ts']
   },
   {
+    protects: 'ID token: a refreshed one with the nonce of another login',
+    find: 'if (nonce !== undefined && nonceHash !== undefined && !isNonce)',
+    replace: 'if (nonce === null && nonceHash !== undefined && !isNonce)',
+    tests: ['test/login/refreshed-id-token.test.ts']
+  },
+  {
+    protects: 'ID token: a refreshed one that makes the login look younger',
+    find: 'known.authTime !== undefined && authTime !== known.authTime',
+    replace: 'known.authTime !== undefined && authTime === null',
+    tests: ['test/login/refreshed-id-token.test.ts']
+  },
+  {
+    protects: 'ID token: a refreshed one of another user in a session without a request',
+    find: 'const previous = identity ?? subjectOf(before)',
+    replace: 'const previous = identity',
+    tests: ['test/login/refreshed-id-token.test.ts']
+  },
+  {
     protects: 'ID token: a refreshed one about another user',
     find: '(claims.sub !== previous.sub || !sameIssuer(previous.iss))',
     replace: '!sameIssuer(previous.iss)',

@@ -101,6 +101,14 @@ export const checklist: readonly Group[] = [
         'userinfo of another user': 'ID token: userinfo sub differs',
         'a refreshed ID token of another user': 'ID token: refreshed ID token with another sub',
         'a refreshed ID token of another issuer': 'ID token: refreshed ID token with another iss'
+      }),
+      ...inFile('login/refreshed-id-token', {
+        'a refreshed ID token with another nonce':
+          'a refreshed ID token with another nonce is refused; tokens and login stay',
+        'a refreshed ID token with another `auth_time`':
+          'a refreshed ID token with another auth_time, that of the refresh is refused; tokens and login stay',
+        'a refreshed ID token for another audience':
+          'a refreshed ID token with another audience, or another authorized party, is refused'
       })
     ]
   },
