@@ -64,6 +64,7 @@ function profileCall (
   const client = clientWith(config.tokenPlacement)
   // A request carries the token in one way only (RFC 6750, section 2).
   const withTokenInQuery = clientWith('query')
+  const withTokenInBody = clientWith('body')
   const send = (method: string | undefined, url: string | URL, options: CallOptions = {}) => {
     const { signal } = options
     const bounded: CallOptions = {
@@ -73,7 +74,12 @@ function profileCall (
     }
     // Without the token the URL would not be checked.
     delete bounded.withholdToken
-    return (namesToken(url, options.query) ? withTokenInQuery : client).call(method, url, bounded)
+    if (namesToken(url, options.query)) return withTokenInQuery.call(method, url, bounded)
+    const { body } = options
+    if (!(body instanceof URLSearchParams) || !body.has('access_token')) return client.call(method, url, bounded)
+    const form = new URLSearchParams(body)
+    form.delete('access_token')
+    return withTokenInBody.call(method, url, { ...bounded, body: form })
   }
   const verb = (method: string) => (url: string | URL, options?: object) => send(method, url, options)
   return Object.assign((url: string | URL, options?: object) => send(undefined, url, options), {

@@ -47,7 +47,9 @@ export async function finishLogin (
     granted = readImplicitTokens(provider, checked.params, scope, now)
   } else {
     const code = checked === undefined ? response as string : authorizationCodeOf(checked.params, name)
-    granted = await codeGrant(provider, { ...options, scope, code, redirectUri, codeVerifier, dpopKey, resource })
+    const callbackParams = config.callbackParams && checked && repeatedParams(config.callbackParams, checked.params)
+    const login = { scope, redirectUri, codeVerifier, dpopKey, resource, callbackParams }
+    granted = await codeGrant(provider, { ...options, ...login, code })
   }
   if (granted.tokens.idToken === undefined && pending.nonce !== undefined && provider.expectsIdToken(scope)) {
     throw missingIdToken(name, 'though "openid" was asked for')
@@ -61,7 +63,7 @@ const NEEDS_USER = ['login_required', 'interaction_required', 'consent_required'
 /** Whether a login failed because the provider was told to ask nothing of the user, and would have to. */
 export function isDeclinedSilently ({ silent = false }: PendingAuthorization, error: unknown): error is OAuthError {
   if (!silent || !(error instanceof OAuthError)) return false
-  return error.code === 'FST_OAUTH_AUTHORIZATION_FAILED' && NEEDS_USER.includes(error.oauthError ?? '')
+  return error.code === 'FST_OAUTH_AUTHORIZATION_FAILED' && NEEDS_USER.includes(error.oauthError?.toLowerCase() ?? '')
 }
 
 const missingIdToken = (provider: string, asked: string) =>
@@ -127,6 +129,12 @@ function checkIssuerOf (
   const hasIdToken = asksIdToken && params.has('id_token')
   const required = metadata.authorization_response_iss_parameter_supported === true && !hasIdToken
   checkIssuer(params, { provider: name, issuer: metadata.issuer, required })
+}
+
+/** What token requests repeat of a response; a parameter that is there more than once counts as absent. */
+function repeatedParams (names: readonly string[], params: URLSearchParams): Record<string, string> {
+  const single = names.map(name => [name, params.getAll(name)] as const).filter(([, values]) => values.length === 1)
+  return Object.fromEntries(single.map(([name, [value]]) => [name, value!]))
 }
 
 /** Reads the tokens of an implicit login (RFC 6749, section 4.2.2). */

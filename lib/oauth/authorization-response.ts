@@ -85,7 +85,7 @@ export function claimedError (params: URLSearchParams): Error | undefined {
   return new Error(`the authorization response names the error "${name}"`)
 }
 
-// LinkedIn uses the last two where the user declined, Apple the last.
+// LinkedIn uses the last two where the user declined, Apple the last; LINE writes all of its errors in capitals.
 const DENIED = ['access_denied', 'user_cancelled_login', 'user_cancelled_authorize']
 
 /**
@@ -95,7 +95,7 @@ const DENIED = ['access_denied', 'user_cancelled_login', 'user_cancelled_authori
 export function throwAuthorizationError (params: URLSearchParams, provider: string): void {
   const error = params.get('error')
   if (error === null || error === '') return
-  const FailedError = DENIED.includes(error) ? AccessDeniedError : AuthorizationFailedError
+  const FailedError = DENIED.includes(error.toLowerCase()) ? AccessDeniedError : AuthorizationFailedError
   const secrets = secretsOf(params)
   const [oauthError, oauthErrorDescription, oauthErrorUri] = ['error', 'error_description', 'error_uri'].map(name => {
     const value = params.get(name)

@@ -29,6 +29,8 @@ export interface GrantResult {
   dpopKey?: DpopKey | undefined
   /** What the request named as `resource`: each refresh names it as well (RFC 8707, section 2.2). */
   resource?: string[] | undefined
+  /** Parameters of the authorization response that each refresh repeats. */
+  callbackParams?: Record<string, string> | undefined
 }
 
 /**
@@ -87,15 +89,18 @@ export function scopeParameter (provider: ProviderClient, { scope }: GrantOption
 /** Authorization code (RFC 6749, section 4.1.3). The token request names no scope. */
 export async function codeGrant (
   provider: ProviderClient,
-  { code, redirectUri, codeVerifier, resource, ...options }: GrantOptions & {
+  { code, redirectUri, codeVerifier, resource, callbackParams, ...options }: GrantOptions & {
     code: string
     redirectUri?: string | undefined
     codeVerifier?: string | undefined
     resource?: string[] | undefined
+    callbackParams?: Record<string, string> | undefined
   }
 ): Promise<GrantResult> {
   const grant = { code, redirect_uri: redirectUri, code_verifier: codeVerifier }
-  return await requestGrant(provider, 'authorization_code', grant, options, resource && { resource })
+  const usual = mergeParameters(resource && { resource }, callbackParams)
+  const granted = await requestGrant(provider, 'authorization_code', grant, options, usual)
+  return callbackParams === undefined ? granted : { ...granted, callbackParams }
 }
 
 /**

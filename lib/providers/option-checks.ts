@@ -30,6 +30,18 @@ export const func: OptionCheck<any> = (check, path, value) => check.type(path, v
 
 export const list: OptionCheck<readonly string[]> = (check, path, value) => { check.strings(path, value) }
 
+/** What a token request sets itself, or takes from the options. */
+const OF_TOKEN_REQUESTS = [
+  'grant_type', 'code', 'redirect_uri', 'code_verifier', 'refresh_token', 'client_id', 'client_secret',
+  'client_assertion', 'client_assertion_type', 'scope', 'resource'
+]
+
+export const callbackParams: OptionCheck<readonly string[]> = (check, path, value) => {
+  check.strings(path, value)
+  const [own] = Array.isArray(value) ? OF_TOKEN_REQUESTS.filter(name => value.includes(name)) : []
+  if (own !== undefined) check.add(path, `has "${own}", which token requests set themselves; take it out`)
+}
+
 export const number = (min: number, max?: number): OptionCheck<number> =>
   (check, path, value) => check.number(path, value, min, max)
 

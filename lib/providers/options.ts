@@ -39,7 +39,7 @@ export interface ProfileCallOptions {
   headers?: Record<string, string | string[] | undefined>
   /** A value that is sent as JSON. */
   json?: unknown
-  /** A body in place of `json`. */
+  /** A body in place of `json`. An `access_token` in URLSearchParams takes the place of the Authorization header. */
   body?: string | Uint8Array | URLSearchParams | FormData | null
   /**
    * Parameters that are added to the URL's query. An `access_token` among them takes the place of the Authorization
@@ -294,6 +294,11 @@ export interface ProviderOptions {
    * the parameters; a client without a secret uses S256 in place of false.
    */
   pkce?: 'S256' | 'plain' | false
+  /**
+   * Parameters of the authorization response that the code exchange and each refresh repeat (VK's `device_id`). Default
+   * none.
+   */
+  callbackParams?: readonly string[]
   /** Parameters of `GET /login/:provider` that are passed on in the authorization request. Default none. */
   forwardedLoginParams?: readonly string[]
   /** The HTTP method of requests to the token endpoint. Default POST. */
@@ -423,6 +428,7 @@ export const PROVIDER_OPTIONS = {
   tokenParams: { check: is.tokenParams },
   refreshParams: { check: is.tokenParams },
   pkce: { check: is.pkce, default: 'S256' },
+  callbackParams: { check: is.callbackParams },
   forwardedLoginParams: { check: is.list, default: [] },
   tokenEndpointMethod: { check: is.oneOf('POST', 'GET'), default: 'POST' },
   tokenRequestPlacement: { check: is.oneOf('body', 'query'), default: 'body' },

@@ -30,6 +30,8 @@ export interface Login extends Identity {
   dpopKey?: DpopKey | undefined
   /** What each refresh names as `resource`. */
   resource?: string[] | undefined
+  /** Parameters of the authorization response that each refresh repeats. */
+  callbackParams?: Record<string, string> | undefined
   callbacks?: AccountDetails['callbacks']
 }
 
@@ -115,7 +117,7 @@ export async function storeAccount (
   context: SessionContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
   brought: Login, { account: { recordId, providerIdentity }, user: kept, providerEnds }: NewAccount
 ): Promise<void> {
-  const { tokens, user, claims, identity, scopeChange, dpopKey, resource, begunAt } = brought
+  const { tokens, user, claims, identity, scopeChange, dpopKey, resource, callbackParams, begunAt } = brought
   const { config, sessionLogins, onTokensHook, userLogins, providerLogouts, records, clock } = context
   const session = sessionOf(request)
   const login = sessionLogins.of(session)
@@ -131,6 +133,7 @@ export async function storeAccount (
     identity,
     ...(dpopKey !== undefined && { dpopKey }),
     ...(resource !== undefined && { resource }),
+    ...(callbackParams !== undefined && { callbackParams }),
     ...(providerEnds !== undefined && { providerEnds })
   }
   // Together: a store takes both in one round trip. What follows a failure comes after both.

@@ -65,6 +65,7 @@ export class SessionTokens implements AccountTokens {
   #first: Promise<unknown> | undefined
   #dpopKey: DpopKey | undefined
   #resource: readonly string[] | undefined
+  #callbackParams: Record<string, string> | undefined
   /** How the scope of the last set differs from what was asked for. */
   scopeChange: ScopeChange | undefined
 
@@ -139,18 +140,20 @@ export class SessionTokens implements AccountTokens {
         ttl: TTL,
         user: null,
         ...(this.#dpopKey !== undefined && { dpopKey: this.#dpopKey }),
-        ...(this.#resource !== undefined && { resource: this.#resource })
+        ...(this.#resource !== undefined && { resource: this.#resource }),
+        ...(this.#callbackParams !== undefined && { callbackParams: this.#callbackParams })
       }, this.#store)
   }
 
   /** Makes a set that was just granted the session's, and awaits `onTokens`. */
   async adopt (granted: GrantResult, reason: TokensEvent['reason']): Promise<TokenSet> {
-    const { tokens, scopeChange, dpopKey, resource } = granted
+    const { tokens, scopeChange, dpopKey, resource, callbackParams } = granted
     const { provider: { name }, clock } = this.#basis
     const previous = this.stored
     this.scopeChange = scopeChange
     this.#dpopKey = dpopKey
     this.#resource = resource
+    this.#callbackParams = callbackParams
     this.load(tokens, clock.now())
     await this.#options.onTokens?.(tokens, {
       provider: name, user: null, previous, reason, ...(scopeChange !== undefined && { scopeChange })

@@ -38,6 +38,8 @@ export interface TokenRecord {
   readonly pendingTokens?: TokenSet | undefined
   /** What the token request of the login named as `resource`: each refresh names it as well (RFC 8707). */
   readonly resource?: readonly string[] | undefined
+  /** Parameters of the login's authorization response that each refresh repeats. */
+  readonly callbackParams?: Readonly<Record<string, string>> | undefined
   /** The key that the tokens are bound to, those of each refresh too. Never in the session, and never in a set. */
   readonly dpopKey?: DpopKey | undefined
   /** Hashes of the refresh tokens that were used last: a set that holds one of them is outdated. */
@@ -123,6 +125,7 @@ function isLoginIdentity (value: unknown): boolean {
 export function isTokenRecord (stored: StoredRecord): boolean {
   const { version, provider, providerIdentity, tokens, pendingTokens } = stored
   const { obtainedAt, ttl, user, identity, usedRefreshTokens, dpopKey, resource, providerEnds, claims } = stored
+  const { callbackParams } = stored
   return (
     version > 0 &&
     typeof provider === 'string' &&
@@ -137,6 +140,7 @@ export function isTokenRecord (stored: StoredRecord): boolean {
     (usedRefreshTokens === undefined || isTextList(usedRefreshTokens)) &&
     (dpopKey === undefined || isDpopKey(dpopKey)) &&
     (resource === undefined || isTextList(resource)) &&
+    (callbackParams === undefined || (isObject(callbackParams) && isTextList(Object.values(callbackParams)))) &&
     (providerEnds === undefined || (isObject(providerEnds) && Object.values(providerEnds).every(Number.isFinite)))
   )
 }

@@ -208,7 +208,10 @@ export class Refresher {
       grant: isAppsOwn ? { scope: scope.length > 0 ? scope.join(' ') : undefined } : { refresh_token: refreshToken },
       params: isAppsOwn
         ? [appsOwnParams(provider), config.tokenParams, options.params]
-        : [current.resource && { resource: current.resource }, config.refreshParams, options.params],
+        : [
+            current.resource && { resource: current.resource }, current.callbackParams, config.refreshParams,
+            options.params
+          ],
       scope,
       dpopKey: current.dpopKey,
       hooks: options.hooks,

@@ -2,6 +2,7 @@ import { createHash, generateKeyPairSync } from 'node:crypto'
 import type { ProviderOptions, User } from '../../lib/index.ts'
 import * as presets from '../../lib/providers.ts'
 import type { PresetOptions } from '../../lib/providers.ts'
+import { furtherPresetCases } from './further-preset-cases.ts'
 import { verifiedClaims, type ClientCheck, type ProviderFacts } from './simulated-provider.ts'
 
 /** The key of the app at Apple. */
@@ -1314,5 +1315,7 @@ export const presetCases: Record<string, PresetCase> = {
     }),
     idToken: { ...cognito.idToken, iss: UPDATED_POOL },
     documents: { [`${UPDATED_POOL}/.well-known/jwks.json`]: '{keys}' }
-  }
+  },
+
+  ...furtherPresetCases
 }

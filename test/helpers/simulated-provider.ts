@@ -11,8 +11,14 @@ export interface ProfileFacts {
   answer: unknown
   /** Default 200. */
   status?: number
+  /** Default GET. */
+  method?: 'POST'
   /** Where the token has to be. Default in a Bearer header. */
-  token?: 'query'
+  token?: 'query' | 'form'
+  /** Parameters of the form with it; `{id}` stands for the ID token, `{token}` for the access token. */
+  form?: Record<string, string>
+  /** Header fields that have to come with it. */
+  headers?: Record<string, string>
 }
 
 /** What a provider has documented of its endpoints, as far as a login, a refresh and a call come across it. */
@@ -25,6 +31,8 @@ export interface ProviderFacts {
    */
   pkce?: 'refused'
   tokenEndpoint: string
+  /** Parameters that each token request has to have; `{state}` stands for that of the login, null for none. */
+  form?: Record<string, string | null>
   /** Default `tokenEndpoint`. */
   refreshEndpoint?: string
   /** The answer to a code (or password), as documented: `{access}`, `{refresh}` and `{id}` stand for tokens. */
@@ -87,6 +95,7 @@ export class SimulatedProvider extends Dispatcher {
   #login: URLSearchParams | undefined
   #issued = 0
   #refreshing = false
+  #lastIdToken: string | undefined
   /** The newest refresh token: with providers that rotate, the only one that is good. */
   #refreshToken: string | undefined
 
@@ -149,14 +158,22 @@ export class SimulatedProvider extends Dispatcher {
     return { status: this.apiStatus, body: { called: true } }
   }
 
-  #hasToken ({ url, headers }: SeenRequest, { url: wanted, token }: ProfileFacts): boolean {
+  #hasToken (request: SeenRequest, facts: ProfileFacts): boolean {
+    const { method, url, headers, form } = request
+    const { url: wanted, token, method: usual = 'GET', form: fields = {}, headers: fixed = {} } = facts
     const inQuery = `${wanted}${wanted.includes('?') ? '&' : '?'}access_token=${this.accessToken}`
     if (url !== (token === 'query' ? inQuery : wanted)) return false
+    this.#expect(`the method of ${wanted}`, method, usual)
     this.#expect(
       `the Authorization header of ${wanted}`,
       headers.authorization,
-      token === 'query' ? undefined : `Bearer ${this.accessToken}`
+      token === undefined ? `Bearer ${this.accessToken}` : undefined
     )
+    for (const [name, value] of Object.entries(fields)) {
+      const filled = value === '{id}' ? this.#lastIdToken : value === '{token}' ? this.accessToken : value
+      this.#expect(`${name} of ${wanted}`, form.get(name), filled)
+    }
+    for (const [name, value] of Object.entries(fixed)) this.#expect(`${name} of ${wanted}`, headers[name], value)
     return true
   }
 
@@ -198,14 +215,17 @@ export class SimulatedProvider extends Dispatcher {
     this.#expect('method', method, 'POST')
     this.#expect('content-type', headers['content-type'], 'application/x-www-form-urlencoded')
     this.#expect('accept', headers.accept?.includes('application/json'), true)
-    const { client } = this.#facts
+    const { client, form: fields = {} } = this.#facts
+    for (const [name, value] of Object.entries(fields)) {
+      this.#expect(name, form.get(name), value === '{state}' ? this.#login?.get('state') : value)
+    }
     const encoded = [this.clientId, this.clientSecret].map(value => encodeURIComponent(value)).join(':')
     this.#expect(
       'authorization',
       headers.authorization,
       client === 'basic' ? `Basic ${Buffer.from(encoded).toString('base64')}` : undefined
     )
-    if (client !== 'basic') this.#expect('client_id', form.get('client_id'), this.clientId)
+    if (client !== 'basic' && !('client_id' in fields)) this.#expect('client_id', form.get('client_id'), this.clientId)
     if (typeof client === 'function') {
       const complaint = client(form)
       if (complaint !== undefined) this.complaints.push(complaint)
@@ -224,7 +244,7 @@ export class SimulatedProvider extends Dispatcher {
   #filled (value: unknown): unknown {
     if (value === '{access}') return this.accessToken
     if (value === '{refresh}') return (this.#refreshToken = `refresh-${this.#issued}`)
-    if (value === '{id}') return this.#idToken()
+    if (value === '{id}') return (this.#lastIdToken = this.#idToken())
     if (value === '{keys}') {
       return {
         keys: [{ ...publicJwk(key), ...(this.#facts.keyIssuer !== undefined && { issuer: this.#facts.keyIssuer }) }]

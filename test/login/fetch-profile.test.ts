@@ -113,6 +113,21 @@ t.test('a token that goes in the query is in the query alone', async (t) => {
   }
 })
 
+t.test('a token that goes in a form is in the form alone', async (t) => {
+  const app = await profileApp(t, {
+    answers: { '/v2/me': { id: 7 } },
+    fetchProfile: ({ tokens, call }) => {
+      const body = new URLSearchParams({ client_id: 'app', access_token: tokens.accessToken })
+      return call.post('me', { body }).json<object>()
+    }
+  })
+  await logIn(app)
+  t.equal(await app.userOf(app.browser), '7')
+  const [{ url, authorization, body } = { url: '', authorization: '', body: '' }] = app.api.requests
+  t.strictSame([url, authorization], ['/v2/me', undefined])
+  t.match(body, /^client_id=app&access_token=[\w-]+$/)
+})
+
 t.test('an id that a number cannot hold is not another user\'s', async (t) => {
   const app = await profileApp(t, {
     answers: { '/v2/me': () => ({ body: '{"id":17841405793187219}' }) },

@@ -225,6 +225,20 @@ t.test('what a preset cannot use is named', async t => {
       presets.mailchimp({ ...client, dataCenters: 'us6' as never }),
     'ebay() takes true or false as `sandbox`, and it is "false"': () =>
       presets.ebay({ ...client, sandbox: 'false' as never }),
+    'paypal() takes true or false as `sandbox`, and it is 1': () =>
+      presets.paypal({ ...client, sandbox: 1 as never }),
+    'salesforce() takes true or false as `sandbox`, and it is "yes"': () =>
+      presets.salesforce({ ...client, sandbox: 'yes' as never }),
+    'salesforce() takes a string that is not empty as `domain`, and it is ""': () =>
+      presets.salesforce({ ...client, domain: '' }),
+    'salesforce() takes `domain` or `sandbox`, not both': () =>
+      presets.salesforce({ ...client, domain: 'example.my.salesforce.com', sandbox: true }),
+    'vk() takes "id.vk.ru" or "id.vk.com" as `domain`': () =>
+      presets.vk({ ...client, domain: 'vk.com' as never }),
+    'reddit() takes a string that is not empty as `userAgent`, and it is ""': () =>
+      presets.reddit({ ...client, userAgent: '' }),
+    'notion() takes a string that is not empty as `version`, and it is 2025': () =>
+      presets.notion({ ...client, version: 2025 as never }),
     'auth0() takes a string that is not empty as `audience`, and it is ""': () =>
       presets.auth0({ ...client, domain: 'd', audience: '' }),
     'okta() takes a string that is not empty as `authorizationServer`, and it is true': () =>
@@ -279,11 +293,13 @@ t.test('what docs/providers.md says of each one can be registered', async t => {
   t.strictSame(documented.sort(), OPEN)
 })
 
-t.test('a login that was cancelled is access denied, in the words of LinkedIn and Apple too', async t => {
+t.test('a login that was cancelled is access denied, in the words of LinkedIn, Apple and LINE too', async t => {
   for (const [name, word] of [
     ['linkedin', 'user_cancelled_login'],
     ['linkedin', 'user_cancelled_authorize'],
-    ['apple', 'user_cancelled_authorize']
+    ['apple', 'user_cancelled_authorize'],
+    ['line', 'ACCESS_DENIED'],
+    ['vk', 'access_denied']
   ] as const) {
     const row = presetCases[name]!
     const provider = new SimulatedProvider(row)
@@ -721,6 +737,37 @@ t.test('discord: no picture and no address', async t => {
     }),
     { id: '1', name: 'alice', email: undefined }
   )
+})
+
+t.test('line: a login that may ask nothing of the user, and would have to, is no failure', async t => {
+  const { provider } = simulated(t, 'line')
+  const { app } = await buildApp(t, {
+    oauth: {
+      baseUrl: 'https://app.example.com',
+      providers: { line: presets.line({ clientId: provider.clientId, clientSecret: provider.clientSecret }) },
+      dispatcher: provider
+    },
+    setup: app => {
+      app.get('/silent', (request, reply) =>
+        request.oauth.login(reply, { params: { prompt: 'none' }, returnTo: '/after' }))
+    }
+  })
+  const begun = await app.inject('/silent')
+  const state = new URL(begun.headers.location as string).searchParams.get('state')!
+  const cookies = Object.fromEntries(begun.cookies.map(({ name, value }) => [name, value]))
+  const url = `/login/line/callback?${new URLSearchParams({ state, error: 'LOGIN_REQUIRED' })}`
+  const answer = await app.inject({ url, cookies, headers: { accept: 'text/html' } })
+  t.strictSame([answer.statusCode, answer.headers.location], [302, '/after'])
+})
+
+t.test('yandex, strava and kakao: a portrait that is none, an address that is not checked', async t => {
+  const none = { id: '1', login: 'alice', default_avatar_id: '0/0-0', is_avatar_empty: true }
+  t.strictSame(presets.yandex(client).userProfile!(none), { id: '1', name: 'alice', email: undefined })
+  t.strictSame(presets.strava(client).userProfile!({ id: 1, username: 'alice', profile: 'avatar/athlete/large.png' }), {
+    id: 1, name: 'alice'
+  })
+  const account = { email: 'a@example.com', is_email_valid: false, is_email_verified: true }
+  t.match(presets.kakao(client).userProfile!({ id: 1, kakao_account: account }), { emailVerified: false })
 })
 
 /** The provider of one row of the table, giving one answer to any code. */

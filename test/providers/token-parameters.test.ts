@@ -94,6 +94,36 @@ t.test('a secret among the parameters does not get into the URL of a login', asy
   t.notMatch(url, /client_assertion/)
 })
 
+t.test('callbackParams: the exchange and each refresh repeat them, where the response had each once', async (t) => {
+  const server = await startScriptServer(t)
+  const provider = scriptProvider(t, { ...server.providerOptions, callbackParams: ['device_id', 'lang', 'twice'] })
+  const session = provider.session()
+  const { url, state } = await session.authorizationUrl()
+  t.notMatch(url, /device_id/)
+  const query = new URLSearchParams({ code: 'c', state, device_id: 'the device', code_verifier: 'of the browser' })
+  query.append('twice', '1')
+  query.append('twice', '2')
+  await session.fetchTokens({ callbackUrl: `https://app.example.com/callback?${query}` })
+  await session.refresh()
+  await session.refresh()
+  const forms = server.tokenRequests.map(({ form }) => form)
+  t.strictSame(forms.map(({ grant_type: grant }) => grant), ['authorization_code', 'refresh_token', 'refresh_token'])
+  for (const form of forms) {
+    t.strictSame([form.device_id, form.lang, form.twice], ['the device', undefined, undefined])
+    t.not(form.code_verifier, 'of the browser')
+  }
+})
+
+t.test('callbackParams: what a token request sets itself is refused at start', async (t) => {
+  const { providerOptions } = await startScriptServer(t)
+  for (const name of ['code', 'client_id', 'client_secret', 'grant_type', 'redirect_uri', 'scope']) {
+    t.throws(() => createProvider({ ...providerOptions, callbackParams: [name] }), {
+      code: 'FST_OAUTH_INVALID_OPTIONS', message: new RegExp(`callbackParams has "${name}"`)
+    })
+  }
+  t.throws(() => createProvider({ ...providerOptions, callbackParams: 'device_id' as never }), /callbackParams/)
+})
+
 t.test('errors of a session without a request do not speak of request.oauth', async (t) => {
   const server = await startScriptServer(t)
   const provider = scriptProvider(t, server.providerOptions)
