@@ -68,6 +68,24 @@ t.test('at most 10,000 pending logins are kept, the newest', async (t) => {
   t.strictSame(await store.get('login:50'), record(0))
 })
 
+t.test('logins that are finished take no room from one that is pending', async (t) => {
+  const { store } = open()
+  await store.set('login:slow', record(0), { ttl: 600 })
+  for (let i = 0; i < 10_050; i++) {
+    await store.set(`login:${i}`, record(0), { ttl: 600 })
+    await store.consume(`login:${i}`)
+  }
+  t.strictSame(await store.get('login:slow'), record(0))
+})
+
+t.test('an app that empties the store loses no login that begins afterwards', async (t) => {
+  const { store, entries } = open()
+  for (let i = 0; i < 10_000; i++) await store.set(`login:${i}`, record(0), { ttl: 600 })
+  entries.clear()
+  for (const id of ['login:a', 'login:b']) await store.set(id, record(0), { ttl: 600 })
+  t.strictSame(await store.get('login:a'), record(0))
+})
+
 t.test('the in-memory store keeps no request with a session, and finds the session as before', async (t) => {
   const store = new session.MemoryStore()
   const { browser, url, userOf } = await loggedInApp(t, {

@@ -1,4 +1,3 @@
-import { BoundedMap } from '../../util/bounded-map.ts'
 import { ENTRY, ENTRY_PREFIX, isEntry, MAX_PENDING, PENDING_PREFIX } from './session-entry.ts'
 import { type StoredRecord, TOMBSTONE_MS, type TokenStore } from './token-store.ts'
 
@@ -9,6 +8,8 @@ interface Entry {
   record: StoredRecord
 }
 
+/** Begins the keys of pending logins. */
+const PENDING_KEY = ENTRY_PREFIX + PENDING_PREFIX
 /** Entries that each write looks at, to drop those whose time is over. */
 const STEPS = 4
 
@@ -21,9 +22,11 @@ export class MemorySessionStore implements TokenStore {
   readonly keepsObjects = true
   readonly #entries: Map<string, unknown>
   readonly #now: () => number
-  readonly #pending = new BoundedMap<string, true>(MAX_PENDING, id => this.#entries.delete(ENTRY_PREFIX + id))
   readonly #tombstones = new Map<string, number>()
   #walk: MapIterator<[string, unknown]>
+  #pendingCount = 0
+  /** Goes on where it was: from the start it would pass by every session, each time. */
+  #oldestPending: MapIterator<string>
 
   /**
    * @param entries the Map of the store, which the sessions are in as well
@@ -33,6 +36,7 @@ export class MemorySessionStore implements TokenStore {
     this.#entries = entries
     this.#now = now
     this.#walk = entries.entries()
+    this.#oldestPending = entries.keys()
   }
 
   async get (id: string): Promise<StoredRecord | undefined> {
@@ -45,9 +49,10 @@ export class MemorySessionStore implements TokenStore {
     if (this.#tombstones.has(id)) return false
     if (expectedVersion !== undefined && (this.#read(id)?.version ?? 0) !== expectedVersion) return false
     this.#sweep()
-    if (id.startsWith(PENDING_PREFIX)) this.#pending.set(id, true)
     const entry: Entry = { [ENTRY]: this.#now() + ttl * 1000, record }
+    const { size } = this.#entries
     this.#entries.set(ENTRY_PREFIX + id, entry)
+    if (this.#entries.size > size && id.startsWith(PENDING_PREFIX)) this.#countPending()
     return true
   }
 
@@ -79,8 +84,17 @@ export class MemorySessionStore implements TokenStore {
   }
 
   #remove (id: string): void {
-    this.#pending.delete(id)
-    this.#entries.delete(ENTRY_PREFIX + id)
+    if (this.#entries.delete(ENTRY_PREFIX + id) && id.startsWith(PENDING_PREFIX)) this.#pendingCount--
+  }
+
+  // The oldest makes room. The app may have emptied the store meanwhile.
+  #countPending (): void {
+    this.#pendingCount = Math.min(this.#pendingCount + 1, this.#entries.size)
+    if (this.#pendingCount <= MAX_PENDING) return
+    for (const key of this.#oldestPending) {
+      if (key.startsWith(PENDING_KEY)) return this.#remove(key.slice(ENTRY_PREFIX.length))
+    }
+    this.#oldestPending = this.#entries.keys()
   }
 
   // A few at each write keep the maps small without a timer. An iterator goes on where it was, whatever is written.
