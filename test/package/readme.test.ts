@@ -1,8 +1,5 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import cookie from '@fastify/cookie'
 import session from '@fastify/session'
 import Fastify from 'fastify'
@@ -16,11 +13,11 @@ import { resolveOptions } from '../../lib/options.ts'
 import * as presets from '../../lib/providers.ts'
 import { RequestOAuth } from '../../lib/request-oauth.ts'
 import { Browser } from '../helpers/browser.ts'
-import { listen } from '../helpers/listen.ts'
 import { startProvider } from '../helpers/provider.ts'
 import { documentPaths, programOf, read } from '../types/documents.ts'
-import { environment, installPackage, repository, run } from '../types/installed-package.ts'
+import { installPackage, repository, run } from '../types/installed-package.ts'
 import { fencedBlocks, tableBelow } from '../types/markdown.ts'
+import { runApp } from '../types/run-app.ts'
 
 const readme = read('README.md')
 const options = read('docs/options.md')
@@ -28,35 +25,13 @@ const requestOAuth = read('docs/request-oauth.md')
 const standalone = read('docs/standalone.md')
 const errorPage = read('docs/errors.md')
 /** Documents for who uses the package. */
-const documents = documentPaths().filter(path => !path.startsWith('test/') && path !== 'docs/migration.md')
+const documents = documentPaths().filter(path => !path.startsWith('test/'))
 
 t.test('the first app runs as it is written', async (t) => {
   const provider = await startProvider(t)
   const program = programOf('README.md', 'app.mjs')
-  const folder = await installPackage(t)
-  await writeFile(join(folder, 'app.mjs'), program)
-  const port = await freePort()
-  const app = spawn(process.execPath, ['app.mjs'], {
-    cwd: folder,
-    stdio: ['ignore', 'pipe', 'inherit'],
-    env: environment({
-      ISSUER: provider.issuer,
-      CLIENT_ID: provider.clientId,
-      CLIENT_SECRET: provider.clientSecret,
-      API_URL: provider.api.url,
-      SESSION_SECRET: 'thirty-two characters at the very least',
-      PORT: String(port)
-    })
-  })
-  t.after(async () => { if (app.kill('SIGKILL')) await once(app, 'exit') })
-  let log = ''
-  app.stdout.on('data', (chunk: Buffer) => { log += chunk.toString() })
-  while (!log.includes('Server listening')) {
-    if (app.exitCode !== null || app.signalCode !== null) throw new Error(`the app has ended:\n${log}`)
-    await sleep(20)
-  }
-
-  const url = `http://localhost:${port}`
+  const app = await runApp(t, program, provider)
+  const { url } = app
   const browser = new Browser()
   const orders = await browser.login(`${url}/orders`)
   t.equal(orders.url, `${url}/orders`)
@@ -71,7 +46,7 @@ t.test('the first app runs as it is written', async (t) => {
     [...new URL(page.url).searchParams].filter(([name]) => ['code', 'state'].includes(name))
   )
   t.ok(secrets.length > 0)
-  t.strictSame(secrets.filter(([, value]) => log.includes(value)), [], 'no code or state in the log')
+  t.strictSame(secrets.filter(([, value]) => app.log().includes(value)), [], 'no code or state in the log')
   t.ok(program.trimEnd().split('\n').length <= 25, '25 lines')
 })
 
@@ -308,10 +283,4 @@ function interfaces (path: string): ts.InterfaceDeclaration[] {
 
 function sourceOf (path: string): ts.SourceFile {
   return ts.createSourceFile(path, ts.sys.readFile(join(repository, path)) ?? '', ts.ScriptTarget.Latest, true)
-}
-
-async function freePort (): Promise<number> {
-  const { port, close } = await listen()
-  await close()
-  return port
 }

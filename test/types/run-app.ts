@@ -1,0 +1,49 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Test } from 'tap'
+import { listen } from '../helpers/listen.ts'
+import type { TestProvider } from '../helpers/provider.ts'
+import { environment, installPackage } from './installed-package.ts'
+
+export interface RunningApp {
+  /** Its address, as the browser writes it. */
+  readonly url: string
+  /** What it has logged up to now. */
+  log (): string
+}
+
+/**
+ * Runs the program of a document as it is written, beside the installed package, in a process of its own. Its
+ * environment names this provider and its API.
+ * @param folder one of `installPackage`, which takes some seconds: for a file with several apps
+ * @returns when it listens; it ends with `t`
+ */
+export async function runApp (t: Test, program: string, provider: TestProvider, folder?: string): Promise<RunningApp> {
+  folder ??= await installPackage(t)
+  await writeFile(join(folder, 'app.mjs'), program)
+  const { port, close } = await listen()
+  await close()
+  const app = spawn(process.execPath, ['app.mjs'], {
+    cwd: folder,
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: environment({
+      ISSUER: provider.issuer,
+      CLIENT_ID: provider.clientId,
+      CLIENT_SECRET: provider.clientSecret,
+      API_URL: provider.api.url,
+      SESSION_SECRET: 'thirty-two characters at the very least',
+      PORT: String(port)
+    })
+  })
+  t.after(async () => { if (app.kill('SIGKILL')) await once(app, 'exit') })
+  let log = ''
+  app.stdout.on('data', (chunk: Buffer) => { log += chunk.toString() })
+  while (!log.includes('Server listening')) {
+    if (app.exitCode !== null || app.signalCode !== null) throw new Error(`the app has ended:\n${log}`)
+    await sleep(20)
+  }
+  return { url: `http://localhost:${port}`, log: () => log }
+}
