@@ -5,6 +5,7 @@ import { createGuard, type RequireLoginOptions } from './routes/require-login.ts
 import { providerOf } from './session/context.ts'
 import { endUserLogins } from './session/end-login.ts'
 import type { ProviderHandle } from './standalone/provider.ts'
+import { channels, type LogoutTrace, noteEnded, traced } from './util/tracing.ts'
 
 /** An async hook for `onRequest`, of any kind of server. */
 export type LoginGuard = (request: AnyRequest, reply: AnyReply) => Promise<AnyReply | undefined>
@@ -52,8 +53,14 @@ export function createAppOAuth (context: PluginContext): AppOAuth {
   return {
     provider: (name: string) => context.providerHandles.get(providerOf(context, name).name)!,
     requireLogin: options => createGuard(context, options) as LoginGuard,
-    logoutUser: async ({ provider, subject: userId, request }) =>
-      await endUserLogins(context, providerOf(context, provider), { userId }, { reason: 'logoutUser', request }),
+    logoutUser: async ({ provider, subject: userId, request }) => {
+      const client = providerOf(context, provider)
+      const reason = 'logoutUser'
+      const end = () => endUserLogins(context, client, { userId }, { reason, request })
+      if (!channels.logout.hasSubscribers) return await end()
+      const trace: LogoutTrace = { provider: client.name, reason }
+      return await traced(channels.logout, trace, 'succeeded', async () => noteEnded(trace, await end()))
+    },
     get lostRefreshes () { return context.refresher.lost }
   }
 }

@@ -83,3 +83,6 @@ export type {
   AcquireRefreshResult, RefreshLease, StoredMember, StoredRecord, TokenStore
 } from './tokens/stores/token-store.ts'
 export { codeChallenge, createCodeVerifier } from './util/random.ts'
+export type {
+  CallbackTrace, CallTrace, ExchangeTrace, LoginTrace, LogoutTrace, RefreshTrace, StoreTrace, Trace, Traces
+} from './util/tracing.ts'

@@ -10,6 +10,7 @@ import type { ProviderHooks } from '../providers/options.ts'
 import { combineHooks } from '../providers/presets/hooks.ts'
 import type { TokenSnapshot, TokenSource } from '../tokens/token-source.ts'
 import { printable } from '../util/redact.ts'
+import { type CallTrace, channels, traced } from '../util/tracing.ts'
 import { checkCallOptions } from './call-options.ts'
 import { type CallSender, OAuthCall } from './call.ts'
 import {
@@ -129,11 +130,11 @@ class AuthorizedCall implements CallSender {
   }
 
   stream (): Promise<ResponseData> {
-    return this.#send(AS_STREAM)
+    return channels.call.hasSubscribers ? this.#traced(AS_STREAM) : this.#send(AS_STREAM)
   }
 
   buffered (accept?: string): Promise<BufferedResponse> {
-    return this.#send(WHOLE, accept)
+    return channels.call.hasSubscribers ? this.#traced(WHOLE, accept) : this.#send(WHOLE, accept)
   }
 
   parse (text: string): unknown {
@@ -159,6 +160,24 @@ class AuthorizedCall implements CallSender {
   #redacted (text: string): string {
     const secrets = [this.secret, this.#sent?.headers.dpop]
     return secrets.filter(isText).reduce((told, secret) => told.replaceAll(secret, '[redacted]'), text)
+  }
+
+  #traced<T extends ResponseData | BufferedResponse> (reading: Reading<T>, accept?: string): Promise<T> {
+    const { method, signal } = this.#options
+    const trace: CallTrace = { method: this.#method ?? method?.toUpperCase?.() ?? 'GET' }
+    return traced(channels.call, trace, 'answered', async () => {
+      try {
+        const response = await this.#send(reading, accept)
+        trace.statusCode = response.statusCode
+        return response
+      } catch (error) {
+        if (signal?.aborted === true) trace.outcome = 'aborted'
+        throw error
+      } finally {
+        if (this.provider !== '') trace.provider = this.provider
+        if (this.#sent !== undefined) trace.origin = this.#sent.origin
+      }
+    })
   }
 
   get #limit (): number { return this.#options.maxResponseSize ?? MAX_RESPONSE_SIZE }

@@ -4,6 +4,7 @@ import { buildTokenRequest } from '../oauth/token-request.ts'
 import { isClientRefused, readTokenResponse, type TokenResponse } from '../oauth/token-response.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
 import { type RequestParameters, setQuery } from '../oauth/urls.ts'
+import { channels, type ExchangeTrace, noteError, traced } from '../util/tracing.ts'
 import { isUnavailable, type ProviderRequest } from './http.ts'
 import type { ProviderHooks } from './options.ts'
 import { combineHooks } from './presets/hooks.ts'
@@ -42,7 +43,20 @@ const ALLOWED_GRANTS = ', and which grants the provider allows this client'
  * @returns the tokens, or an `error` where the response holds none
  * @throws FST_OAUTH_PROVIDER_UNAVAILABLE where no complete response came, FST_OAUTH_INVALID_OPTIONS
  */
-export async function requestTokens (provider: ProviderClient, request: GrantRequest): Promise<TokenResponse> {
+export function requestTokens (provider: ProviderClient, request: GrantRequest): Promise<TokenResponse> {
+  if (!channels.exchange.hasSubscribers) return exchange(provider, request)
+  const trace: ExchangeTrace = { provider: provider.name, grantType: request.grantType }
+  return traced(channels.exchange, trace, 'succeeded', async () => {
+    const response = await exchange(provider, request)
+    if ('error' in response) {
+      trace.outcome = 'refused'
+      noteError(trace, response.error)
+    }
+    return response
+  })
+}
+
+async function exchange (provider: ProviderClient, request: GrantRequest): Promise<TokenResponse> {
   const { authenticator } = provider
   const response = await sendTokenRequest(provider, request)
   if (!('error' in response)) return response

@@ -14,6 +14,7 @@ import { sessionOf } from '../session/fastify-session.ts'
 import { linkAccount } from '../session/link-account.ts'
 import { shortHash } from '../util/random.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
+import { type CallbackTrace, channels, traced } from '../util/tracing.ts'
 import { sendFragmentRelay } from './implicit-page.ts'
 import { cookieOfResponse, takePendingLogin } from './login-cookie.ts'
 import { relayPostedLink } from './posted-link.ts'
@@ -27,7 +28,10 @@ const MAX_CALLBACKS = 3
 const MAX_CALLBACK_PATH = 256
 
 /** What is known of the login that a response belongs to, for the answer to an error. */
-type KnownLogin = Partial<Pick<PendingLogin, 'returnTo' | 'stepUp'>>
+interface KnownLogin extends Partial<Pick<PendingLogin, 'returnTo' | 'stepUp'>> {
+  /** How it went, where that is more than an error or a page that leads on. */
+  outcome?: CallbackTrace['outcome']
+}
 
 /** `GET` and `POST` of the callback route: a page or JSON for every failure, and a way on. */
 export async function callbackRoute (
@@ -52,9 +56,21 @@ export async function callbackRoute (
  *   FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE, and what `onTokens` and
  *   `onLogin` throw
  */
-export async function handleCallback (
+export function handleCallback (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
   known: KnownLogin = {}
+): Promise<FastifyReply> {
+  if (!channels.callback.hasSubscribers) return answerCallback(context, request, reply, provider, known)
+  const trace: CallbackTrace = { provider: provider.name }
+  return traced(channels.callback, trace, 'relayed',
+    () => answerCallback(context, request, reply, provider, known).finally(() => {
+      if (known.outcome !== undefined) trace.outcome = known.outcome
+    }))
+}
+
+async function answerCallback (
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
+  known: KnownLogin
 ): Promise<FastifyReply> {
   noStore(reply)
   if (request.method === 'HEAD') return refuseHead(reply)
@@ -79,7 +95,8 @@ export async function handleCallback (
     const cookie = state === undefined ? undefined : cookieOfResponse(context, request, provider, state)
     if (cookie?.returnTo !== undefined) known.returnTo = cookie.returnTo
     const { recoverLogin } = await import('./lost-login.ts')
-    return await recoverLogin(context, request, reply, provider, { params: claimed, cookie, error })
+    const noteOutcome = (outcome: CallbackTrace['outcome']) => { known.outcome = outcome }
+    return await recoverLogin(context, request, reply, provider, { params: claimed, cookie, error, noteOutcome })
   }
   Object.assign(known, { returnTo: pending.returnTo, stepUp: pending.stepUp })
 
@@ -88,6 +105,7 @@ export async function handleCallback (
     granted = await finishLogin(provider, pending, params, { now: context.clock.now() })
   } catch (error) {
     if (!isDeclinedSilently(pending, error)) throw error
+    known.outcome = 'declined'
     return answerDeclined(request, reply, pending, error)
   }
   // RFC 6749, section 4.2.2: none is issued in an implicit response.
@@ -97,9 +115,11 @@ export async function handleCallback (
   const { linkTo } = pending
   if (linkTo === undefined) await commitLogin(context, request, reply, provider, login)
   else await linkAccount(context, request, reply, provider, login, { ...pending, linkTo })
+  known.outcome = linkTo === undefined ? 'succeeded' : 'linked'
   if (reply.sent) return reply
   const { stepUp } = pending
   const lack = stepUp && lackOfLogin(provider, stepUp, { scope: login.tokens.scope, claims: login.claims })
+  if (lack !== undefined) known.outcome = 'failed'
   // The guard would send the browser back to the provider, in circles.
   if (lack !== undefined) throw notGiven(provider.name, stepUp!, lack)
   return reply.redirect(pending.returnTo, 302)

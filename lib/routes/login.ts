@@ -15,6 +15,7 @@ import { currentSession, sessionOf } from '../session/fastify-session.ts'
 import { linkTarget } from '../session/link-account.ts'
 import { checkSessionCookie } from '../session/session-cookie.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
+import { channels, type LoginTrace, traced } from '../util/tracing.ts'
 import { rememberLogin } from './login-cookie.ts'
 import { sendLoginForm } from './password-login.ts'
 import { loginPath, publicPath, redirectUriOf, requestedPath } from './paths.ts'
@@ -68,12 +69,25 @@ interface AskedByPlugin {
  *   FST_OAUTH_CROSS_SITE_REQUEST, FST_OAUTH_INVALID_OPTIONS where `maxAge` cannot be checked, FST_OAUTH_LOGIN_REQUIRED
  *   where there is no login to link to
  */
-export async function sendToProvider (
+export function sendToProvider (
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
+  options: LoginOptions & AskedByPlugin = {}
+): Promise<FastifyReply> {
+  if (!channels.login.hasSubscribers) return beginLogin(context, request, reply, provider, options)
+  const trace: LoginTrace = { provider: provider.name }
+  return traced(channels.login, trace, 'redirected', async () => {
+    const sent = await beginLogin(context, request, reply, provider, options)
+    if (reply.statusCode !== 302) trace.outcome = 'not_started'
+    return sent
+  })
+}
+
+async function beginLogin (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
   {
     returnTo, scope, params, prompt, authorizationDetails, maxAge, acrValues, link: asked = false, stepUp, again,
     restarted = false
-  }: LoginOptions & AskedByPlugin = {}
+  }: LoginOptions & AskedByPlugin
 ): Promise<FastifyReply> {
   noStore(reply)
   if (request.method === 'HEAD') return refuseHead(reply)

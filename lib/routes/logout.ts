@@ -13,6 +13,7 @@ import { clearSessionCookie } from '../session/session-cookie.ts'
 import { membersOfOthers } from '../session/context.ts'
 import { randomToken, safeEqual, shortHash } from '../util/random.ts'
 import { waitAtMost, withTimeout } from '../util/timeout.ts'
+import { channels, type LogoutTrace, traced } from '../util/tracing.ts'
 import { errorForLog } from '../util/logger.ts'
 import { loginCookieOptions } from './login-cookie.ts'
 import { publicPath, routePath } from './paths.ts'
@@ -99,8 +100,22 @@ export async function logoutPage (
  * @param returnTo where the browser comes back to after the provider's own logout
  * @throws FST_OAUTH_STORE_UNAVAILABLE: the user is still logged in
  */
-export async function logout (
+export function logout (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply | undefined, returnTo?: string
+): Promise<LogoutResult> {
+  if (!channels.logout.hasSubscribers) return endOwnLogin(context, request, reply, returnTo)
+  const session = currentSession(request)
+  const login = context.sessionLogins.of(session)
+  const trace: LogoutTrace = { reason: 'logout', ...(login !== undefined && { provider: login.active }) }
+  return traced(channels.logout, trace, login === undefined ? 'no_login' : 'succeeded', async () => {
+    const result = await endOwnLogin(context, request, reply, returnTo)
+    trace.ended = login === undefined ? 0 : 1
+    return result
+  })
+}
+
+async function endOwnLogin (
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply | undefined, returnTo: string | undefined
 ): Promise<LogoutResult> {
   const session = currentSession(request) === null ? null : sessionOf(request)
   const login = context.sessionLogins.of(session)

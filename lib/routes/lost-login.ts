@@ -20,6 +20,8 @@ interface LostLogin {
   cookie: { returnTo: string | undefined } | undefined
   /** Why the response was refused. */
   error: unknown
+  /** Called with what was done instead. */
+  noteOutcome: (outcome: 'repeated' | 'restarted') => void
 }
 
 /** The reasons of a response that belongs to a login which is over, or to none that this browser knows. */
@@ -34,7 +36,7 @@ const LOST = ['other_browser', 'unknown_or_used', 'expired']
  */
 export async function recoverLogin (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
-  { params, cookie, error }: LostLogin
+  { params, cookie, error, noteOutcome }: LostLogin
 ): Promise<FastifyReply> {
   const state = stateOf(params)
   // A posted response comes without the session cookie: it cannot be told whether a user is logged in. The provider's
@@ -48,6 +50,7 @@ export async function recoverLogin (
   const goOn = (location: string) => {
     const message = 'the callback of a login that is over was loaded; its user is logged in, and nothing was done'
     logOf(request).info({ event: 'callback_repeated', provider: name }, message)
+    noteOutcome('repeated')
     return reply.redirect(location, 303)
   }
   const hash = shortHash(state)
@@ -65,6 +68,7 @@ export async function recoverLogin (
   if (login !== undefined || kind !== 'ordinary' || !isWindow(request)) throw error
   const message = 'a login that is over, or whose cookie is gone, starts again'
   logOf(request).info({ event: 'login_restarted', provider: name, err: errorForLog(error as OAuthError) }, message)
+  noteOutcome('restarted')
   return await sendToProvider(context, request, reply, provider, {
     restarted: true,
     ...(cookie?.returnTo !== undefined && { returnTo: cookie.returnTo })

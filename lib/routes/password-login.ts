@@ -12,6 +12,7 @@ import { providerOf } from '../session/context.ts'
 import { sessionOf } from '../session/fastify-session.ts'
 import { checkSessionCookie } from '../session/session-cookie.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
+import { channels, traced } from '../util/tracing.ts'
 import { loginPath, publicPath } from './paths.ts'
 import { field, noStore, postedField, refuseCrossSite, wantsHtml } from './reply.ts'
 import { readReturnTo } from './return-to.ts'
@@ -52,7 +53,10 @@ export async function passwordRoute (
     if (provider.config.grantType !== 'password') {
       throw new UnknownProviderError(`provider "${name}" takes no password here; log in with GET`, { provider: name })
     }
-    await login(context, request, reply, provider, username ?? '', postedField(request, 'password') ?? '')
+    const password = postedField(request, 'password') ?? ''
+    const logIn = () => login(context, request, reply, provider, username ?? '', password)
+    if (channels.login.hasSubscribers) await traced(channels.login, { provider: name }, 'succeeded', logIn)
+    else await logIn()
     return reply.sent ? reply : reply.redirect(returnTo ?? publicPath(context, '/'), 302)
   } catch (error) {
     const { statusCode } = error as OAuthError

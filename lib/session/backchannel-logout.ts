@@ -2,6 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import { InvalidLogoutTokenError } from '../errors.ts'
 import { lifeOf } from '../oauth/logout-token.ts'
 import type { ProviderClient } from '../providers/provider.ts'
+import { channels, type LogoutTrace, noteEnded, traced } from '../util/tracing.ts'
 import type { SessionContext } from './context.ts'
 import { endUserLogins } from './end-login.ts'
 
@@ -14,8 +15,17 @@ import { endUserLogins } from './end-login.ts'
  * @throws FST_OAUTH_INVALID_LOGOUT_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE, and what
  *   `onLogout` throws, once everything is done
  */
-export async function backchannelLogout (
+export function backchannelLogout (
   context: SessionContext, provider: ProviderClient, logoutToken: string, request?: FastifyRequest
+): Promise<number> {
+  if (!channels.logout.hasSubscribers) return carryOut(context, provider, logoutToken, request)
+  const trace: LogoutTrace = { provider: provider.name, reason: 'backchannel' }
+  return traced(channels.logout, trace, 'succeeded',
+    async () => noteEnded(trace, await carryOut(context, provider, logoutToken, request)))
+}
+
+async function carryOut (
+  context: SessionContext, provider: ProviderClient, logoutToken: string, request: FastifyRequest | undefined
 ): Promise<number> {
   const { providerLogouts, clock, log } = context
   const { name, config: { identity, clockTolerance } } = provider

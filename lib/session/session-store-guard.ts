@@ -2,6 +2,7 @@ import { StoreUnavailableError } from '../errors.ts'
 import { isEntry, isEntryId, kUnguarded, type SessionStore } from '../tokens/stores/session-entry.ts'
 import { fromCallback } from '../util/callback.ts'
 import { withTimeout } from '../util/timeout.ts'
+import { channels, type StoreTrace, traced } from '../util/tracing.ts'
 import type { StoredSession } from './fastify-session.ts'
 
 const kLateSaves = Symbol.for('fastify-oauth-session.late')
@@ -124,7 +125,9 @@ function limited (
 ): Method {
   return (...args) => {
     const done = args.pop() as Callback
-    withTimeout(() => fromCallback(settle => method(...args, settle)), timeoutMs).then(
+    const call = () => withTimeout(() => fromCallback(settle => method(...args, settle)), timeoutMs)
+    const answer = channels.store.hasSubscribers ? tracedCall(name, call) : call()
+    answer.then(
       value => [null, value],
       (cause: unknown) => {
         onFailure(name, cause)
@@ -133,4 +136,12 @@ function limited (
       }
     ).then(answer => process.nextTick(done, ...answer), () => {}) // what a callback throws is no rejection
   }
+}
+
+function tracedCall<T> (method: Guarded, call: () => Promise<T>): Promise<T> {
+  const trace: StoreTrace = { store: 'sessions', method }
+  return traced(channels.store, trace, 'succeeded', () => call().catch((cause: unknown) => {
+    trace.code = 'FST_OAUTH_STORE_UNAVAILABLE' // which the caller gets in place of the store's own
+    throw cause
+  }))
 }

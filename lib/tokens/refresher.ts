@@ -14,6 +14,7 @@ import { requestTokens, type TokenError } from '../providers/token-endpoint.ts'
 import type { Clock } from '../util/clock.ts'
 import { errorForLog, type Logger } from '../util/logger.ts'
 import { randomToken } from '../util/random.ts'
+import { channels, type RefreshTrace, traced } from '../util/tracing.ts'
 import { eventOf, type OnTokensHook } from './on-tokens.ts'
 import { providerEnds, refreshTokenEndAfter, sessionEnd } from './provider-ends.ts'
 import type { RecordState } from './record-state.ts'
@@ -66,6 +67,7 @@ interface RefreshRun {
   owner: string
   /** The record to replace. */
   current: TokenRecord
+  trace: RefreshTrace | undefined
 }
 
 /**
@@ -146,7 +148,7 @@ export class Refresher {
 
   #joinOrStart (provider: ProviderClient, state: RecordState, options: RefreshOptions): Promise<TokenRecord> {
     const { refreshInProgress } = state
-    if (refreshInProgress === undefined) return this.#share(state, () => this.#run(provider, state, options))
+    if (refreshInProgress === undefined) return this.#share(state, () => this.#start(provider, state, options))
     // It serves every caller that waits for something newer than the version it set out to replace.
     return refreshInProgress.then(record =>
       record.version > options.version ? record : this.#joinOrStart(provider, state, options)
@@ -165,7 +167,20 @@ export class Refresher {
     work.then(ended, ended)
   }
 
-  async #run (provider: ProviderClient, state: RecordState, options: RefreshOptions): Promise<TokenRecord> {
+  #start (provider: ProviderClient, state: RecordState, options: RefreshOptions): Promise<TokenRecord> {
+    if (!channels.refresh.hasSubscribers) return this.#run(provider, state, options)
+    const trace: RefreshTrace = { provider: provider.name }
+    return traced(channels.refresh, trace, 'refreshed', () =>
+      this.#run(provider, state, options, trace).catch((error: OAuthError) => {
+        const ending = ENDINGS[error.code]
+        if (ending !== undefined) trace.outcome = ending
+        throw error
+      }))
+  }
+
+  async #run (
+    provider: ProviderClient, state: RecordState, options: RefreshOptions, trace?: RefreshTrace
+  ): Promise<TokenRecord> {
     const refusal = state.refusalOf(options.version)
     if (refusal !== undefined) throw refusal
     const owner = randomToken()
@@ -173,10 +188,10 @@ export class Refresher {
     if (acquired.state === 'deleted') throw loginEnded(provider)
     if (acquired.state === 'timed_out') throw timedOut(provider)
     const { record: current } = acquired
-    if (acquired.state === 'newer') return current
+    if (acquired.state === 'newer') return noteNewer(current, trace)
     if (acquired.abandoned) state.markOutcomeUnknown(current.version)
 
-    const run: RefreshRun = { provider, state, options, owner, current }
+    const run: RefreshRun = { provider, state, options, owner, current, trace }
     const stopHeartbeat = this.#leases.startHeartbeat(state.id, acquired.lease)
     let response: TokenResponse
     try {
@@ -275,9 +290,9 @@ export class Refresher {
   }
 
   /** Another process wrote first: its set is used. Ours is not revoked, since providers revoke by grant. */
-  async #superseded ({ provider, state }: RefreshRun): Promise<TokenRecord> {
+  async #superseded ({ provider, state, trace }: RefreshRun): Promise<TokenRecord> {
     const stored = await this.#records.read(state.id)
-    if (stored !== undefined) return stored
+    if (stored !== undefined) return noteNewer(stored, trace)
     throw loginEnded(provider)
   }
 
@@ -339,11 +354,11 @@ export class Refresher {
   }
 
   /** The provider has ended the login, unless another process went on meanwhile. */
-  async #ended ({ provider, state, current }: RefreshRun, error: OAuthError): Promise<TokenRecord> {
+  async #ended ({ provider, state, current, trace }: RefreshRun, error: OAuthError): Promise<TokenRecord> {
     const { name } = provider
     const details = { provider: name, err: errorForLog(error) }
     const newest = await this.#records.read(state.id)
-    if (newest !== undefined && newest.version > current.version) return newest
+    if (newest !== undefined && newest.version > current.version) return noteNewer(newest, trace)
     if (newest === undefined) throw loginEnded(provider, error)
     await this.#records.remove(state.id)
     if (!state.isOutcomeUnknown(current.version)) {
@@ -370,6 +385,18 @@ export class Refresher {
       this.#log.warn({ event: 'tokens_not_revoked', provider: provider.name, err: errorForLog(cause) }, NOT_REVOKED)
     }))
   }
+}
+
+/** What the messages of a refresh call the errors that end a login. */
+const ENDINGS: Record<string, RefreshTrace['outcome']> = {
+  FST_OAUTH_LOGIN_ENDED: 'ended',
+  FST_OAUTH_REFRESH_LOST: 'lost'
+}
+
+/** A record that another process wrote. */
+function noteNewer (record: TokenRecord, trace: RefreshTrace | undefined): TokenRecord {
+  if (trace !== undefined) trace.outcome = 'newer'
+  return record
 }
 
 /** The same record with another refresh token to use next. */

@@ -1,6 +1,7 @@
 import { OAuthError, StoreUnavailableError } from '../../errors.ts'
 import { BoundedMap } from '../../util/bounded-map.ts'
 import { withTimeout } from '../../util/timeout.ts'
+import { channels, traced } from '../../util/tracing.ts'
 import {
   type AcquireRefreshResult, hasMembers, type RefreshLease, type StoredRecord, type TokenStore
 } from './token-store.ts'
@@ -30,13 +31,18 @@ export interface StoreChecks {
 export function checkedStore (
   store: TokenStore, { timeoutMs, isOfKind, onFailure, onUnreadable }: StoreChecks
 ): TokenStore {
-  const bounded = <A extends unknown[], T>(method: keyof TokenStore, call: (...args: A) => Promise<T>) =>
-    (...args: A): Promise<T> => withTimeout(() => call.apply(store, args), timeoutMs).catch((cause: unknown) => {
+  const bounded = <A extends unknown[], T>(method: keyof TokenStore, call: (...args: A) => Promise<T>) => {
+    const limited = (args: A) => withTimeout(() => call.apply(store, args), timeoutMs).catch((cause: unknown) => {
       if (cause instanceof OAuthError) throw cause
       onFailure(method, cause)
       const message = 'the store of the logins does not answer; try again in a moment'
       throw new StoreUnavailableError(message, { reason: method, retryAfter: 1 })
     })
+    return (...args: A): Promise<T> => {
+      if (!channels.store.hasSubscribers) return limited(args)
+      return traced(channels.store, { store: 'tokens', method }, 'succeeded', () => limited(args))
+    }
+  }
   const reported = new BoundedMap<string, true>(MAX_REPORTED)
   const report = (id: string) => {
     if (reported.has(id)) return
