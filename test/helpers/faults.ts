@@ -1,4 +1,4 @@
-import type { Exchange, Fault } from './endpoint.ts'
+import type { Exchange, Fault } from '../../lib/testing/endpoint.ts'
 
 // Ready-made ways for an endpoint to misbehave: `provider.failTokenEndpoint(answerLost)`.
 

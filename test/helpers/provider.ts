@@ -1,72 +1,41 @@
 import { randomBytes } from 'node:crypto'
-import { SignJWT, type JWTPayload } from 'jose'
-import type { Provider as OidcProvider } from 'oidc-provider'
 import type { Test } from 'tap'
-import { Endpoint, type Answer, type EndpointRequest, type Fault, type Filter, type RunningFault } from './endpoint.ts'
+import type { Answer, EndpointRequest, Fault, Filter, RunningFault } from '../../lib/testing/endpoint.ts'
+import { loadOidcProvider } from '../../lib/testing/load-oidc-provider.ts'
+import { ProviderCore } from '../../lib/testing/provider-core.ts'
+import { isRegistered } from '../../lib/testing/provider-options.ts'
 import type { Gate } from './gate.ts'
 import { listen } from './listen.ts'
-import { ProviderState } from './memory-adapter.ts'
-import { providerConfiguration } from './provider-configuration.ts'
-import { isRegistered, type ProviderOptions } from './provider-options.ts'
-import { interactionPages } from './provider-pages.ts'
-import { Provider } from './quiet-oidc-provider.ts'
+import type { ProviderOptions } from './provider-options.ts'
 import { startResourceServer, type ResourceServer } from './resource-server.ts'
-import { signingKeys } from './signing-keys.ts'
-import { users as defaultUsers, type Users } from './users.ts'
+import { users } from './users.ts'
 
-// The routes of oidc-provider that can be watched, held and failed.
-const paths = {
-  token: '/token',
-  userinfo: '/me',
-  revocation: '/token/revocation',
-  introspection: '/token/introspection',
-  jwks: '/jwks',
-  discovery: '/.well-known/openid-configuration',
-  pushedAuthorizationRequest: '/request',
-  deviceAuthorization: '/device/auth',
-}
+const oidcProvider = await loadOidcProvider()
 
-/** A real oidc-provider on a port of its own. */
-export class TestProvider {
-  readonly issuer: string
-  readonly clientId = `client-${randomBytes(4).toString('hex')}`
-  readonly clientSecret = randomBytes(24).toString('base64url')
-  readonly users: Users
+/** A real oidc-provider on a port of its own, with an API. */
+export class TestProvider extends ProviderCore {
   readonly api: ResourceServer
-  /** The provider itself, for what is not covered here. */
-  readonly oidc: OidcProvider
-  readonly state = new ProviderState()
-  readonly endpoints = mapValues(paths, () => new Endpoint())
-  /** Internal errors, those that end as `server_error`. */
-  readonly errors: unknown[] = []
-  /** Seconds, for the tokens issued from now on. */
-  accessTokenTtl: number
-  readonly #redirects = new Set<string>()
-  readonly #postLogoutRedirects = new Set<string>()
+  readonly #redirects: Set<string>
+  readonly #postLogoutRedirects: Set<string>
   readonly #close: () => Promise<void>
 
   constructor (issuer: string, api: ResourceServer, options: ProviderOptions, close: () => Promise<void>) {
+    const redirects = new Set<string>()
+    const postLogoutRedirects = new Set<string>()
     const { redirectUris = 'any', postLogoutRedirectUris = 'any' } = options
-    this.issuer = issuer
+    super(oidcProvider, issuer, {
+      clientId: `client-${randomBytes(4).toString('hex')}`,
+      clientSecret: randomBytes(24).toString('base64url'),
+      scopes: ['orders:read', 'orders:write'],
+      ...options,
+      users: { ...users, ...options.users },
+      redirectUris: uri => redirects.has(uri) || isRegistered(redirectUris, uri),
+      postLogoutRedirectUris: uri => postLogoutRedirects.has(uri) || isRegistered(postLogoutRedirectUris, uri)
+    })
     this.api = api
+    this.#redirects = redirects
+    this.#postLogoutRedirects = postLogoutRedirects
     this.#close = close
-    this.users = { ...defaultUsers, ...options.users }
-    this.accessTokenTtl = options.accessTokenTtl ?? 3600
-
-    this.oidc = new Provider(issuer, providerConfiguration(this, options))
-    this.oidc.on('error', (error: unknown) => this.errors.push(error))
-    this.oidc.on('server_error', (_ctx: unknown, error: unknown) => this.errors.push(error))
-
-    const client = this.oidc.Client.prototype
-    client.redirectUriAllowed = uri => this.#redirects.has(uri) || isRegistered(redirectUris, uri)
-    client.postLogoutRedirectUriAllowed = uri =>
-      this.#postLogoutRedirects.has(uri) || isRegistered(postLogoutRedirectUris, uri)
-
-    const endpoints = new Map(
-      Object.entries(paths).map(([name, path]) => [path, this.endpoints[name as keyof typeof paths]])
-    )
-    this.oidc.use((ctx, next) => endpoints.get(ctx.path)?.handle(ctx, next) ?? next())
-    this.oidc.use(interactionPages(this.oidc, this.users))
   }
 
   /** What an app configures: `providers: { acme: { ...provider.providerOptions, scope: ['openid'] } }`. */
@@ -115,39 +84,10 @@ export class TestProvider {
     return [...this.refreshTokensSeen.values()].reduce((reuses, count) => reuses + count - 1, 0)
   }
 
-  /** Every access token issued so far is refused from now on, whatever its `expires_in` said. */
-  expireAccessTokens (): number {
-    return this.state.remove('AccessToken') + this.state.remove('ClientCredentials')
-  }
-
-  revokeAccessToken (token: string): void {
-    for (const model of ['AccessToken', 'ClientCredentials']) this.state.remove(model, ({ jti }) => jti === token)
-  }
-
-  /** Ends what the users (or one of them) granted: tokens are refused, a refresh answers `invalid_grant`. */
-  revokeGrants (sub?: string): number {
-    const ofUser = ({ accountId }: Record<string, unknown>) => sub === undefined || accountId === sub
-    this.state.remove('AccessToken', ofUser)
-    this.state.remove('RefreshToken', ofUser)
-    return this.state.remove('Grant', ofUser)
-  }
-
-  /** Where the client wants its logout tokens; from now on ID tokens carry a `sid`. */
-  async setBackchannelLogoutUri (uri: string): Promise<void> {
-    const client = await this.oidc.Client.find(this.clientId)
-    if (client !== undefined) client.backchannelLogoutUri = uri
-  }
-
-  /** Sends a logout token (OIDC Back-Channel Logout) and rejects unless the app says 200 or 204. */
-  async backchannelLogout (sub: string, sid?: string): Promise<void> {
-    const client = await this.oidc.Client.find(this.clientId)
-    await client?.backchannelLogout(sub, sid)
-  }
-
-  /** A JWT signed with the provider's own key: for ID tokens and logout tokens that are wrong in one point. */
-  async signJwt (claims: JWTPayload, header: { typ?: string } = {}): Promise<string> {
-    const [{ kid, alg, privateKey }] = signingKeys
-    return new SignJWT(claims).setProtectedHeader({ alg, kid, ...header }).sign(privateKey)
+  /** Fails where the configuration has a mistake. */
+  async started (): Promise<this> {
+    await this.check()
+    return this
   }
 
   /** Stops provider and API, in the middle of whatever they do. May be called again. */
@@ -163,14 +103,8 @@ export async function startProvider (t?: Pick<Test, 'after'>, options: ProviderO
   const api = await startResourceServer(tls)
   const issuer = `${tls === undefined ? 'http' : 'https'}://${options.host ?? '127.0.0.1'}:${port}`
   const provider = new TestProvider(issuer, api, options, close)
-  server.on('request', provider.oidc.callback())
+  server.on('request', (request, response) => { provider.handle(request, response) })
   api.trust(provider.oidc)
   t?.after(() => provider.close())
-  // oidc-provider looks at a client's metadata when it first needs it: a mistake in it should fail here.
-  await provider.oidc.Client.find(provider.clientId)
-  return provider
-}
-
-function mapValues<K extends string, V> (object: Record<K, unknown>, value: () => V): Record<K, V> {
-  return Object.fromEntries(Object.keys(object).map((key) => [key, value()])) as Record<K, V>
+  return await provider.started()
 }

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { createProvider, type ProviderOptions } from '../../lib/index.ts'
-import type { Answer, Fault } from '../helpers/endpoint.ts'
+import type { Answer, Fault } from '../../lib/testing/endpoint.ts'
 import { cutBefore, drip, edited, flood, garbage, hang, html } from '../helpers/faults.ts'
 import { captureLog } from '../helpers/log.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'

@@ -4,7 +4,7 @@ import ts from 'typescript'
 import { repository } from '../types/installed-package.ts'
 
 const lib = join(repository, 'lib/')
-const entries = ['index.ts', 'redis.ts', 'providers.ts'].map(file => join(lib, file))
+const entries = ['index.ts', 'redis.ts', 'providers.ts', 'testing.ts'].map(file => join(lib, file))
 const config: { compilerOptions: object } = ts.readConfigFile(join(repository, 'tsconfig.json'), ts.sys.readFile).config
 const { options } = ts.convertCompilerOptionsFromJson(config.compilerOptions, repository)
 const program = ts.createProgram(entries, options)

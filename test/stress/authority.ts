@@ -1,6 +1,6 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import { SignJWT } from 'jose'
-import { signingKeys } from '../helpers/signing-keys.ts'
+import { signingKeys } from '../../lib/testing/signing-keys.ts'
 import type { Family, Presentation } from './journal.ts'
 import { Random } from './random.ts'
 

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
-import { privateJwks } from '../helpers/signing-keys.ts'
+import { privateJwks } from '../../lib/testing/signing-keys.ts'
 import { Authority, type TokenAnswer } from './authority.ts'
 import type { Presentation, ProviderJournal } from './journal.ts'
 import { Proofs, type Proven } from './proofs.ts'

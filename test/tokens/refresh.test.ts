@@ -1,6 +1,6 @@
 import t from 'tap'
 import { drip } from '../helpers/faults.ts'
-import type { EndpointRequest } from '../helpers/endpoint.ts'
+import type { EndpointRequest } from '../../lib/testing/endpoint.ts'
 import { deferred, type Gate } from '../helpers/gate.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { appAt } from '../helpers/login-app.ts'

@@ -1,15 +1,16 @@
-// oidc-provider ships no types. These are the few that the helpers touch, not a description of the package.
+// oidc-provider ships no types. These are the few that the test provider touches, not a description of the package.
 declare module 'oidc-provider' {
   import type { EventEmitter } from 'node:events'
   import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 
   /** Koa's context, with what oidc-provider hangs on it once a route has matched. */
   export interface Context {
-    readonly req: IncomingMessage
+    readonly req: IncomingMessage & { originalUrl?: string }
     readonly res: ServerResponse
     readonly method: string
     readonly path: string
     readonly url: string
+    readonly querystring: string
     readonly headers: IncomingHttpHeaders
     readonly response: { readonly headers: OutgoingHttpHeaders }
     readonly oidc: OIDCContext
@@ -61,8 +62,15 @@ declare module 'oidc-provider' {
   export interface Grant {
     readonly jti: string
     addOIDCScope (scope: string): void
+    rejectOIDCScope (scope: string): void
     addResourceScope (resource: string, scope: string): void
     save (): Promise<string>
+  }
+
+  /** What becomes of a user's claims in an ID token or at the userinfo endpoint. */
+  export interface Claims {
+    readonly available: Record<string, unknown>
+    result (): Promise<Record<string, unknown>>
   }
 
   interface Model<T> {
@@ -88,6 +96,7 @@ declare module 'oidc-provider' {
     readonly AccessToken: Model<Token>
     readonly ClientCredentials: Model<Token>
     readonly Client: Model<Client> & { prototype: Client }
+    readonly Claims: new (...args: any[]) => Claims
     readonly Grant: Model<Grant> & { new (properties: { accountId: string, clientId: string }): Grant }
     use (middleware: Middleware): this
     callback (): (request: IncomingMessage, response: ServerResponse) => void

@@ -6,10 +6,17 @@ import { peekBody } from './peek-body.ts'
 
 /** A request that came to one of the provider's endpoints. */
 export interface EndpointRequest {
+  /** Which one. */
+  readonly endpoint: EndpointName
+  /** The HTTP method. */
   readonly method: string
+  /** Path and query. */
   readonly url: string
+  /** The header fields, in lower case. */
   readonly headers: IncomingHttpHeaders
-  /** The form, every member of it; a repeated parameter is an array. */
+  /** The parameters of query and form together; a repeated one is a list. */
+  readonly params: ParsedUrlQuery
+  /** Those of the form alone. */
   readonly body: ParsedUrlQuery
   /** The real provider has acted on it, whatever became of its answer. */
   processed: boolean
@@ -17,14 +24,19 @@ export interface EndpointRequest {
   answer?: Answer
 }
 
+/** What an endpoint answers. */
 export interface Answer {
+  /** The HTTP status. */
   readonly status: number
+  /** Header fields; those of the provider's own answer stay where they are not named. */
   readonly headers?: Record<string, string>
   /** An object is sent as JSON, a string as it is. */
   readonly body?: unknown
 }
 
+/** A request that a fault has to do with. */
 export interface Exchange {
+  /** What came. */
   readonly request: EndpointRequest
   /** Lets the real provider act on the request, and returns what it would have answered. */
   process (): Promise<Answer>
@@ -32,20 +44,41 @@ export interface Exchange {
   readonly response: ServerResponse
 }
 
-/** Returns what to answer, or nothing where it has taken the raw response into its own hands (faults.ts has some). */
+/** Returns what to answer, or nothing where it has taken the raw response into its own hands. */
 export type Fault = (exchange: Exchange) => Answer | void | Promise<Answer | void>
 
+/** Which requests are meant. Default all. */
 export interface Filter {
   /** Only token requests of this `grant_type`. */
   readonly grantType?: string
+  /** Only requests that this is true of. */
   readonly when?: (request: EndpointRequest) => boolean
 }
 
+/** A fault that an endpoint has. */
 export interface RunningFault {
   /** How many requests it has met. */
   readonly hits: number
+  /** Ends it. */
   stop (): void
 }
+
+/** The routes of oidc-provider that can be watched, held and failed. */
+export const ENDPOINT_PATHS = {
+  discovery: '/.well-known/openid-configuration',
+  jwks: '/jwks',
+  authorization: '/auth',
+  pushedAuthorizationRequest: '/request',
+  token: '/token',
+  userinfo: '/me',
+  revocation: '/token/revocation',
+  introspection: '/token/introspection',
+  deviceAuthorization: '/device/auth',
+  endSession: '/session/end'
+}
+
+/** An endpoint of the provider. */
+export type EndpointName = keyof typeof ENDPOINT_PATHS
 
 interface Rule extends RunningFault {
   hits: number
@@ -64,8 +97,16 @@ interface Hold {
 export class Endpoint {
   /** Every request that came, in order, from its arrival on. */
   readonly requests: EndpointRequest[] = []
+  readonly #name: EndpointName
+  readonly #onRequest: (request: EndpointRequest) => void
   readonly #rules = new Set<Rule>()
   readonly #holds: Hold[] = []
+
+  /** @param onRequest is told of each request as it arrives */
+  constructor (name: EndpointName, onRequest: (request: EndpointRequest) => void) {
+    this.#name = name
+    this.#onRequest = onRequest
+  }
 
   /**
    * Holds the requests that come from now on: before the provider acts on them, or with `afterwards` when it has
@@ -92,14 +133,18 @@ export class Endpoint {
 
   /** Stands in front of the provider's own handler. */
   async handle (ctx: Context, next: () => Promise<void>): Promise<void> {
+    const body = { ...parse(await peekBody(ctx.req)) }
     const request: EndpointRequest = {
+      endpoint: this.#name,
       method: ctx.method,
-      url: ctx.url,
+      url: ctx.req.originalUrl ?? ctx.url,
       headers: ctx.headers,
-      body: { ...parse(await peekBody(ctx.req)) },
+      params: { ...parse(ctx.querystring), ...body },
+      body,
       processed: false,
     }
     this.requests.push(request)
+    this.#onRequest(request)
     const process = async () => {
       if (request.answer === undefined) {
         await next()

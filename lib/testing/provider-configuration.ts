@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import type { Configuration, Context } from 'oidc-provider'
 import { devicePages, errorPage, loggedOutPage, logoutPage } from './provider-pages.ts'
-import type { ProviderState } from './memory-adapter.ts'
-import type { Feature, ProviderOptions } from './provider-options.ts'
+import type { ProviderState } from './provider-state.ts'
+import type { Feature, TestProviderOptions } from './provider-options.ts'
 import { privateJwks } from './signing-keys.ts'
-import type { Users } from './users.ts'
+import { CLAIMS_OF_SCOPES, type TestUsers } from './users.ts'
 
 const day = 24 * 60 * 60
 
@@ -14,20 +14,37 @@ export interface Instance {
   readonly clientId: string
   readonly clientSecret: string
   readonly state: ProviderState
-  readonly users: Users
+  /** Keys and names of its cookies. */
+  readonly cookies: ReturnType<typeof cookieSettings>
+  readonly users: TestUsers
   readonly accessTokenTtl: number
+  readonly refreshTokenTtl: number
+  /** The scopes that there are, beside those of OpenID Connect. */
+  readonly scopes: Iterable<string>
+  /** Sends what the provider itself sends: logout tokens. */
+  readonly fetch: (url: string, options: RequestInit) => Promise<Response>
+  /** The scopes that a login of `loginAs` is granted; undefined for all that it asks for. */
+  grantedScope (ctx: Context): readonly string[] | undefined
+}
+
+/** Keys and names of one provider's cookies. */
+export function cookieSettings () {
+  // Browsers keep cookies by host, whatever the port: two providers on 127.0.0.1 would sign each other's users out.
+  const suffix = randomBytes(4).toString('hex')
+  return {
+    keys: [randomBytes(16).toString('hex')],
+    names: { session: `op_session_${suffix}`, interaction: `op_interaction_${suffix}`, resume: `op_resume_${suffix}` }
+  }
 }
 
 /**
  * oidc-provider's configuration. Every function whose default would print a notice is replaced, so that the tests'
  * output is the tests' own.
  */
-export function providerConfiguration (instance: Instance, options: ProviderOptions): Configuration {
+export function providerConfiguration (instance: Instance, options: TestProviderOptions): Configuration {
   const { features = {}, resourceServers = {}, refreshTokens = 'always' } = options
   const on = (feature: Feature) => features[feature] ?? true
   const enabled = (feature: Feature, settings: object = {}) => ({ enabled: on(feature), ...settings })
-  // Browsers keep cookies by host, whatever the port: two providers on 127.0.0.1 would sign each other's users out.
-  const suffix = randomBytes(4).toString('hex')
 
   return {
     clients: [{
@@ -43,13 +60,10 @@ export function providerConfiguration (instance: Instance, options: ProviderOpti
       redirect_uris: [`${instance.issuer}/never`],
       backchannel_logout_session_required: true,
       ...options.client,
-    }],
+    }, ...options.clients ?? []],
     adapter: (model: string) => instance.state.adapter(model),
     jwks: privateJwks(),
-    cookies: {
-      keys: [randomBytes(16).toString('hex')],
-      names: { session: `op_session_${suffix}`, interaction: `op_interaction_${suffix}`, resume: `op_resume_${suffix}` }
-    },
+    cookies: instance.cookies,
     // The default forgives 15 seconds: a token would outlive its `expires_in`.
     clockTolerance: 0,
     ttl: {
@@ -60,24 +74,22 @@ export function providerConfiguration (instance: Instance, options: ProviderOpti
       Grant: 14 * day,
       IdToken: 3600,
       Interaction: 3600,
-      RefreshToken: 14 * day,
+      RefreshToken: () => instance.refreshTokenTtl,
       Session: 14 * day,
     },
 
     pkce: { required: () => true },
     // Always, not only past 70% of the token's life: and using a consumed one revokes the whole grant.
-    rotateRefreshToken: true,
+    rotateRefreshToken: options.rotate ?? true,
     issueRefreshToken: (_ctx: Context, _client: unknown, source: { scopes: Set<string> }) =>
       refreshTokens === 'always' || (refreshTokens === 'offline_access' && source.scopes.has('offline_access')),
     // Or else the tokens would die with the user's session at the provider.
     expiresWithSession: () => false,
     allowOmittingSingleRegisteredRedirectUri: false,
 
-    scopes: ['openid', 'offline_access', 'orders:read', 'orders:write'],
+    scopes: [...new Set(['openid', 'offline_access', ...instance.scopes])],
     claims: {
-      openid: ['sub'],
-      profile: ['name', 'picture'],
-      email: ['email', 'email_verified'],
+      ...CLAIMS_OF_SCOPES,
       acr: null,
       amr: null,
       auth_time: null,
@@ -89,11 +101,16 @@ export function providerConfiguration (instance: Instance, options: ProviderOpti
       const { password: _, ...claims } = instance.users[sub] ?? { password: undefined }
       return Object.hasOwn(instance.users, sub) ? { accountId: sub, claims: () => ({ sub, ...claims }) } : undefined
     },
-    loadExistingGrant: grantWhatIsAskedFor,
+    loadExistingGrant: (ctx: Context) => grantWhatIsAskedFor(ctx, instance.grantedScope(ctx)),
+    interactions: {
+      url: (_ctx: Context, { uid }: { uid: string }) =>
+        `${new URL(instance.issuer).pathname.replace(/\/$/, '')}/interaction/${uid}`
+    },
     clientBasedCORS: () => false,
     renderError: errorPage,
     // The default refuses to talk to loopback addresses, where the tests' back-channel endpoints are.
-    fetch: (url: string, { dispatcher: _, ...options }: RequestInit & { dispatcher?: unknown }) => fetch(url, options),
+    fetch: (url: string, { dispatcher: _, ...options }: RequestInit & { dispatcher?: unknown }) =>
+      instance.fetch(url, options),
 
     features: {
       devInteractions: { enabled: false },
@@ -128,16 +145,20 @@ export function providerConfiguration (instance: Instance, options: ProviderOpti
 }
 
 /** Consent without a question, by oidc-provider's own recipe for first-party clients. */
-async function grantWhatIsAskedFor ({ oidc }: Context) {
+async function grantWhatIsAskedFor ({ oidc }: Context, granted: readonly string[] | undefined) {
   const { Grant } = oidc.provider
   const { clientId } = oidc.client
   const grantId = oidc.session.grantIdFor(clientId)
   const grant = (grantId === undefined ? undefined : await Grant.find(grantId)) ??
     new Grant({ accountId: oidc.account.accountId, clientId })
 
-  grant.addOIDCScope([...oidc.requestParamOIDCScopes].join(' '))
+  const asked = [...oidc.requestParamOIDCScopes]
+  const isGranted = (scope: string) => granted === undefined || granted.includes(scope)
+  grant.addOIDCScope(asked.filter(isGranted).join(' '))
+  grant.rejectOIDCScope(asked.filter(scope => !isGranted(scope)).join(' '))
   for (const [resource, { scopes }] of Object.entries(oidc.resourceServers)) {
-    grant.addResourceScope(resource, [...oidc.requestParamScopes].filter((scope) => scopes.has(scope)).join(' '))
+    const known = [...oidc.requestParamScopes].filter(scope => scopes.has(scope) && isGranted(scope))
+    grant.addResourceScope(resource, known.join(' '))
   }
   await grant.save()
   return grant

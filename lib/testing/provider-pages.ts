@@ -1,9 +1,12 @@
 import { text } from 'node:stream/consumers'
 import type { Context, Middleware, Provider } from 'oidc-provider'
-import { escapeHtml } from './html.ts'
-import type { Users } from './users.ts'
+import { escapeHtml } from '../pages/html.ts'
+import type { TestUsers } from './users.ts'
 
-// The pages that the user sees at the provider: plain forms, for Chromium and for the Browser of browser.ts alike.
+// The pages that the user sees at the provider: plain forms, which need no script.
+
+/** How a login ends without a question, as oidc-provider's interactions have it. */
+export type Login = { accountId: string, acr?: string, amr?: string[], ts?: number }
 
 function page (ctx: Context, title: string, content: string, status = 200): void {
   ctx.status = status
@@ -12,7 +15,13 @@ function page (ctx: Context, title: string, content: string, status = 200): void
     `charset="utf-8"><title>${title}</title><h1>${title}</h1>${content}</html>`
 }
 
-function loginPage (ctx: Context, { login = '', error = '' }): void {
+function loginPage (ctx: Context, users: TestUsers, { login = '', error = '' }): void {
+  const withoutPassword = Object.entries(users).filter(([, { password }]) => password === undefined)
+  const buttons = withoutPassword.map(([sub, { name = sub }]) => `
+    <form method="post">
+      <input type="hidden" name="login" value="${escapeHtml(sub)}">
+      <button type="submit">${escapeHtml(name)}</button>
+    </form>`)
   page(ctx, 'Sign in', `
     <p role="alert">${escapeHtml(error)}</p>
     <form method="post">
@@ -20,14 +29,18 @@ function loginPage (ctx: Context, { login = '', error = '' }): void {
       <label>Password <input type="password" name="password"></label>
       <button type="submit">Sign in</button>
       <button type="submit" name="cancel" value="yes">Cancel</button>
-    </form>`, error === '' ? 200 : 401)
+    </form>${buttons.join('')}`, error === '' ? 200 : 401)
 }
 
 /**
  * Where oidc-provider sends the browser when it needs the user (`/interaction/:uid`). A login asks for the password;
  * consent is given without asking, and by then `loadExistingGrant` has granted every requested scope.
+ * @param users who may log in
+ * @param loginOf whom a request logs in without a question
  */
-export function interactionPages (provider: Provider, users: Users): Middleware {
+export function interactionPages (
+  provider: Provider, users: TestUsers, loginOf: (ctx: Context) => Login | undefined
+): Middleware {
   return async (ctx, next) => {
     if (!ctx.path.startsWith('/interaction/')) return next()
 
@@ -38,12 +51,15 @@ export function interactionPages (provider: Provider, users: Users): Middleware 
     }
 
     if (prompt.name === 'consent') return finish({ consent: {} }, true)
-    if (ctx.method === 'GET') return loginPage(ctx, { login: params.login_hint ?? '' })
+    const known = loginOf(ctx)
+    if (known !== undefined) return finish({ login: known })
+    if (ctx.method === 'GET') return loginPage(ctx, users, { login: params.login_hint ?? '' })
 
     const { login = '', password, cancel } = Object.fromEntries(new URLSearchParams(await text(ctx.req)))
     if (cancel !== undefined) return finish({ error: 'access_denied', error_description: 'the user said no' })
-    if (!Object.hasOwn(users, login) || users[login]?.password !== password) {
-      return loginPage(ctx, { login, error: 'Wrong login or password.' })
+    const user = Object.hasOwn(users, login) ? users[login] : undefined
+    if (user === undefined || (user.password !== undefined && user.password !== password)) {
+      return loginPage(ctx, users, { login, error: 'Wrong login or password.' })
     }
     // Whatever authentication context was asked for first is the one that took place.
     const acr = params.acr_values?.split(' ')[0]

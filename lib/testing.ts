@@ -1,0 +1,7 @@
+export type { Answer, EndpointName, EndpointRequest, Exchange, Fault, Filter } from './testing/endpoint.ts'
+export type { TestFault } from './testing/faults.ts'
+export type { Gate } from './testing/gate.ts'
+export type { ExtraFeature, Feature, RegisteredUris, TestProviderOptions } from './testing/provider-options.ts'
+export { createTestProvider, type TestProvider, type TestProviderConfiguration } from './testing/provider.ts'
+export type { TestApi, TestApiRequest } from './testing/test-api.ts'
+export type { TestUser, TestUsers } from './testing/users.ts'

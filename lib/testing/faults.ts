@@ -1,0 +1,34 @@
+import type { Answer, Fault } from './endpoint.ts'
+
+/**
+ * How an endpoint fails: a status; an error of OAuth (RFC 6749, section 5.2); an answer as it is; `network_error`, the
+ * connection is cut before the provider has acted; `answer_lost`, it is cut after that, so that a rotated refresh token
+ * is lost on its way; or a function.
+ */
+export type TestFault =
+  | number
+  | { error: string, error_description?: string, status?: number }
+  | Answer
+  | 'network_error'
+  | 'answer_lost'
+  | Fault
+
+const CUTS: Record<string, Fault> = {
+  network_error: ({ response }) => { response.destroy() },
+  answer_lost: async ({ process, response }) => {
+    await process()
+    response.destroy()
+  }
+}
+
+/** A fault as an endpoint takes it. */
+export function faultOf (fault: TestFault): Fault {
+  if (typeof fault === 'function') return fault
+  if (typeof fault === 'string') return CUTS[fault]!
+  if (typeof fault === 'number') return () => ({ status: fault, headers: TEXT, body: `status ${fault} of a test` })
+  if (!('error' in fault)) return () => fault
+  const { status = fault.error === 'invalid_client' ? 401 : 400, ...body } = fault
+  return () => ({ status, headers: { 'content-type': 'application/json' }, body })
+}
+
+const TEXT = { 'content-type': 'text/plain' }

@@ -1,0 +1,26 @@
+import { InvalidOptionsError } from '../errors.ts'
+
+/**
+ * Imports oidc-provider, an optional peer dependency.
+ * @throws FST_OAUTH_INVALID_OPTIONS where it is not installed
+ */
+export async function loadOidcProvider (): Promise<typeof import('oidc-provider')> {
+  // While it is being imported it warns on Node 20 that it wants Node 22; it runs well on 20, and no option turns this
+  // one off. Everything else that it prints is a default which provider-configuration.ts replaces.
+  const { warn } = console
+  console.warn = (...args: unknown[]) => {
+    if (!String(args[0]).includes('oidc-provider WARNING: Unsupported runtime')) warn(...args)
+  }
+  try {
+    return await import('oidc-provider')
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code !== 'ERR_MODULE_NOT_FOUND' || !message.includes("'oidc-provider'")) throw error
+    throw new InvalidOptionsError(
+      'the test provider runs oidc-provider, which is not installed; install it: npm install --save-dev oidc-provider',
+      { reason: 'configuration' }
+    )
+  } finally {
+    console.warn = warn
+  }
+}

@@ -1,0 +1,238 @@
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { once } from 'node:events'
+import { type Dispatcher, fetch as undiciFetch } from 'undici'
+import { InvalidOptionsError } from '../errors.ts'
+import type { EndpointName, EndpointRequest, Filter } from './endpoint.ts'
+import { faultOf, type TestFault } from './faults.ts'
+import { Gate } from './gate.ts'
+import { MemoryNetwork } from './memory-network.ts'
+import { advanceTime, restoreTime } from './moved-time.ts'
+import { ProviderCore } from './provider-core.ts'
+import type { TestProviderOptions } from './provider-options.ts'
+import { refuseInProduction } from './refuse-in-production.ts'
+import { listenerOf, type TestApi } from './test-api.ts'
+import type { TestUsers } from './users.ts'
+
+/** What the plugin is told of the provider. */
+export interface TestProviderConfiguration {
+  /** The issuer. */
+  issuer: string
+  /** The client's id. */
+  clientId: string
+  /** The client's secret. */
+  clientSecret: string
+  /** `openid profile email offline_access`. */
+  scope: string[]
+}
+
+/** Those that are open, the newest first. */
+const open: TestProvider[] = []
+
+/** The open provider of an issuer, the newest of several; one that answers through the dispatcher goes first. */
+export function openProviderOf (issuer: string, dispatcher: unknown): TestProvider | undefined {
+  const same = open.filter(provider => sameUrl(provider.issuer, issuer))
+  return same.find(provider => provider.dispatcher === dispatcher) ?? same[0]
+}
+
+const sameUrl = (one: string, two: string) => one.replace(/\/$/, '') === two.replace(/\/$/, '')
+
+let make: (core: ProviderCore, others?: Dispatcher) => TestProvider
+let lookInside: (provider: TestProvider) => { core: ProviderCore, network: MemoryNetwork }
+
+/** What is inside a test provider: what it knows, and servers without a port. */
+export function insideOf (provider: TestProvider): ReturnType<typeof lookInside> { return lookInside(provider) }
+
+/** An OpenID provider for tests. `createTestProvider` makes one. */
+export class TestProvider {
+  static {
+    make = (core, others) => new TestProvider(core, others)
+    lookInside = provider => ({ core: provider.#core, network: provider.#network })
+  }
+
+  readonly #core: ProviderCore
+  readonly #network: MemoryNetwork
+  readonly #apis: { origin: string, path: string, listener: ReturnType<typeof listenerOf> }[] = []
+  #server: Server | undefined
+
+  private constructor (core: ProviderCore, others?: Dispatcher) {
+    this.#core = core
+    this.#network = new MemoryNetwork(others)
+    core.fetch = async (url, options) =>
+      await undiciFetch(url, { ...options, dispatcher: this.dispatcher } as never) as unknown as Response
+    this.#serve(new URL(core.issuer).origin)
+    open.unshift(this)
+  }
+
+  /** The issuer: the `iss` of its tokens, and where it is discovered. */
+  get issuer (): string { return this.#core.issuer }
+  /** The client's id. */
+  get clientId (): string { return this.#core.clientId }
+  /** The client's secret. */
+  get clientSecret (): string { return this.#core.clientSecret }
+
+  /** For the plugin's provider options: `providers: { acme: { ...provider.options } }`. Changed by `listen()`. */
+  get options (): TestProviderConfiguration {
+    const { issuer, clientId, clientSecret } = this
+    return { issuer, clientId, clientSecret, scope: ['openid', 'profile', 'email', 'offline_access'] }
+  }
+
+  /**
+   * For the plugin's option `dispatcher`, and for undici: requests to the issuer and to the APIs of `api()` stay in
+   * this process, all others go where they always go, or through the `dispatcher` of `createTestProvider`.
+   */
+  get dispatcher (): Dispatcher { return this.#network }
+
+  /** Who may log in, by `sub`; may be changed at any time. */
+  get users (): TestUsers { return this.#core.users }
+
+  /** Every request that came to one of its endpoints, in order; secrets are in them as they came. */
+  get requests (): readonly EndpointRequest[] { return this.#core.requests }
+
+  /** What failed inside it: a mistake in its configuration, as a rule. */
+  get errors (): readonly unknown[] { return this.#core.errors }
+
+  /** Life of the access tokens that are issued from now on, in seconds. */
+  get accessTokenTtl (): number { return this.#core.accessTokenTtl }
+  set accessTokenTtl (seconds: number) { this.#core.accessTokenTtl = seconds }
+
+  /** Life of the refresh tokens that are issued from now on, in seconds. */
+  get refreshTokenTtl (): number { return this.#core.refreshTokenTtl }
+  set refreshTokenTtl (seconds: number) { this.#core.refreshTokenTtl = seconds }
+
+  /**
+   * Moves the time of this process forward, until `close()`: of `Date` and `performance.now()`, and so of the provider,
+   * the plugin, sessions and the app's own code. Timers go on in real time, and so does a store outside the process.
+   * @param seconds above 0
+   * @throws FST_OAUTH_INVALID_OPTIONS
+   */
+  advance (seconds: number): void { advanceTime(this, seconds) }
+
+  /**
+   * Fails the next requests to one endpoint.
+   * @param endpoint which one
+   * @param fault a status; `{ error: 'invalid_grant' }`; `{ status, headers, body }`; `'network_error'`, before the
+   *   provider has acted; `'answer_lost'`, after it has; or a function of `{ request, process, response }` that returns
+   *   an answer
+   * @param options.times how many requests; default 1
+   * @param options.grantType only token requests of this grant: `'refresh_token'`
+   * @param options.when only requests that this is true of
+   */
+  failNext (endpoint: EndpointName, fault: TestFault, options: Filter & { times?: number } = {}): void {
+    this.#endpoint(endpoint).fail(faultOf(fault), { times: 1, ...options })
+  }
+
+  /**
+   * Holds the requests to one endpoint that come from now on, until `release()` of what is returned, or until a promise
+   * is settled.
+   * @param endpoint which one
+   * @param options.until lets the requests through when it is settled
+   * @param options.afterwards the provider acts at once, and its answer is held
+   * @param options.grantType only token requests of this grant
+   * @param options.when only requests that this is true of
+   */
+  hold (
+    endpoint: EndpointName, { until, ...options }: Filter & { afterwards?: boolean, until?: PromiseLike<unknown> } = {}
+  ): Gate<EndpointRequest> {
+    const gate = this.#endpoint(endpoint).hold(options)
+    until?.then(() => gate.release(), () => gate.release())
+    return gate
+  }
+
+  /**
+   * Stands in for an API below a URL: what is asked there stays in this process. Of several, the
+   * longest URL wins, and the newest of the same.
+   * @param url origin and path: `'https://api.acme.example/v1/'`
+   * @param api a function of `{ method, url, headers, body }` that returns JSON or a Response; or a Fastify app
+   */
+  api (url: string | URL, api: TestApi): void {
+    const { origin, pathname: path } = new URL(url)
+    // The newest first, where two have the same URL.
+    this.#apis.unshift({ origin, path, listener: listenerOf(api, origin) })
+    this.#apis.sort((one, two) => two.path.length - one.path.length)
+    if (!this.#network.serves(origin)) this.#serve(origin)
+  }
+
+  /** Refuses every access token issued so far, whatever its `expires_in` said: the next API call gets 401. */
+  expireAccessTokens (): void { this.#core.expireAccessTokens() }
+
+  /**
+   * Takes back what users granted: their tokens are refused, and a refresh answers `invalid_grant`.
+   * @param sub of one user; default of all
+   */
+  revokeGrants (sub?: string): void { this.#core.revokeGrants(sub) }
+
+  /** Whether an access token is still good: for an API of the test. */
+  async isActive (accessToken: string): Promise<boolean> {
+    const { AccessToken, ClientCredentials } = this.#core.oidc
+    return (await AccessToken.find(accessToken) ?? await ClientCredentials.find(accessToken)) !== undefined
+  }
+
+  /**
+   * Listens, for browsers and for apps in other processes. To be called before the plugin is registered with
+   * `options`, since the issuer becomes `http://127.0.0.1:PORT`.
+   * @param options.port default one that is free
+   * @param options.host of the issuer, one of the loopback interface; default `127.0.0.1`
+   * @returns the issuer
+   */
+  async listen ({ port = 0, host = '127.0.0.1' }: { port?: number, host?: string } = {}): Promise<string> {
+    if (this.#server === undefined) {
+      const server = createServer((request, response) => { void this.#core.handle(request, response) })
+      server.listen(port, '127.0.0.1')
+      await once(server, 'listening')
+      this.#server = server
+      this.#network.leave(new URL(this.issuer).origin)
+      this.#core.issuer = `http://${host}:${(server.address() as AddressInfo).port}`
+    }
+    return this.issuer
+  }
+
+  /** Ends it: its port is free, and the time of this process is the real one again. May be called again. */
+  async close (): Promise<void> {
+    const index = open.indexOf(this)
+    if (index !== -1) open.splice(index, 1)
+    restoreTime(this)
+    await this.#network.end()
+    const server = this.#server
+    if (server === undefined) return
+    this.#server = undefined
+    await new Promise<void>((resolve) => {
+      server.close(() => resolve())
+      server.closeAllConnections()
+    })
+  }
+
+  #endpoint (name: EndpointName) {
+    const endpoint = this.#core.endpoints[name]
+    if (endpoint !== undefined) return endpoint
+    const names = Object.keys(this.#core.endpoints).join(', ')
+    throw new InvalidOptionsError(`the test provider has no endpoint "${String(name)}"; write one of ${names}`)
+  }
+
+  #serve (origin: string): void {
+    this.#network.serve(origin, (request, response) => {
+      const path = request.url ?? '/'
+      const api = this.#apis.find(each => each.origin === origin && path.startsWith(each.path))
+      if (api !== undefined) return api.listener(request, response)
+      void this.#core.handle(request, response)
+    })
+  }
+}
+
+/**
+ * Starts an OpenID provider in this process, a real one (oidc-provider), which no request leaves the process for.
+ * @param options users, lives of tokens and more; see each
+ * @throws FST_OAUTH_INVALID_OPTIONS where oidc-provider is not installed, an option is wrong, or NODE_ENV is
+ *   `production`
+ */
+export async function createTestProvider (options: TestProviderOptions = {}): Promise<TestProvider> {
+  refuseInProduction('createTestProvider()')
+  return make(await ProviderCore.start(options.issuer ?? freeIssuer(), options), options.dispatcher)
+}
+
+function freeIssuer (): string {
+  for (let number = 1; ; number++) {
+    const issuer = `https://id${number === 1 ? '' : number}.test`
+    if (!open.some(provider => provider.issuer === issuer)) return issuer
+  }
+}
