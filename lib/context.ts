@@ -100,7 +100,7 @@ export function createContext (app: FastifyInstance, config: Configuration): Plu
   }
   const isShared = () => config.tokenStore !== undefined || sessionStore.isShared !== false
   session.endedSessions ??= new EndedSessions(store, isShared)
-  const member = nextMember(session, config.mount)
+  const member = nextMember(session, config)
   const has = (timeout: 'idleTimeout' | 'absoluteTimeout') =>
     [config, ...config.providers.values()].some(options => options[timeout] !== undefined)
   const context: PluginContext = {
@@ -112,7 +112,7 @@ export function createContext (app: FastifyInstance, config: Configuration): Plu
       member, name => config.providers.get(name)?.identity, () => sessionStore.isShared === false),
     records,
     hasTimeouts: has('idleTimeout') || has('absoluteTimeout'),
-    pendingLogins: new PendingLogins(store, clock.now),
+    pendingLogins: new PendingLogins(store, clock.now, member),
     endedSessions: session.endedSessions,
     sessionCookie: new SessionCookie(),
     loginRecords: new LoginRecords(store, clock.monotonic),

@@ -102,6 +102,11 @@ export interface PluginOptions {
   defaultProvider?: ProviderName
   /** Path below which the routes are. Default none. */
   prefix?: string
+  /**
+   * The name under which `app` and `request` have the plugin, and the session its login. Default `oauth`. A second
+   * registration in one scope, with logins of its own, needs another name and a `prefix`.
+   */
+  decorator?: string
   /** Paths of the routes, or false for no routes. */
   routes?: RouteOptions | false
   /** Route options of Fastify for the plugin's routes, or a function of a route's name that returns them. */
@@ -154,6 +159,7 @@ export interface Configuration extends Omit<
   | 'baseUrl'
   | 'routes'
   | 'prefix'
+  | 'decorator'
   | 'keepSessionFields'
   | 'tokenCacheMaxAge'
   | 'encryptionKeys'
@@ -164,6 +170,7 @@ export interface Configuration extends Omit<
   readonly staticBaseUrl: URL | undefined
   readonly providers: ReadonlyMap<string, ProviderConfig>
   readonly defaultProvider: string | undefined
+  readonly decorator: string
   /** Everything before a route's own path: the scope's prefix and `prefix`. */
   readonly mount: string
   readonly routes: Required<RouteOptions> | false
@@ -181,6 +188,8 @@ export interface HostApp {
   cookie?: { path: string, secure: boolean | 'auto', sameSite?: unknown }
   /** Prefix of the scope that the plugin is registered in. */
   scopePrefix: string
+  /** What has a decorator's name already; undefined where it is free. */
+  takenBy?: (decorator: string) => string | undefined
 }
 
 /** How each option is checked; null where `resolveOptions` completes it as well. */
@@ -189,9 +198,10 @@ const OPTIONS: Record<keyof PluginOptions, is.OptionCheck<any> | null> = {
   providers: null,
   defaultProvider: null,
   prefix: null,
+  decorator: null,
   routes: null,
   routeOptions: (check, path, value) => { if (typeof value !== 'function') checkRouteOptions(value, check, path) },
-  keepSessionFields,
+  keepSessionFields: is.list,
   refresh: is.oneOf('auto', 'notify', 'manual'),
   idleTimeout: is.number(1),
   absoluteTimeout: is.number(1),
@@ -290,6 +300,8 @@ export function resolveOptions (
   }
 
   const baseUrl = checkBaseUrl(options, check)
+  const decorator = checkDecorator(options.decorator, host, check)
+  keepSessionFields(check, options.keepSessionFields, decorator)
   const mount = joinPaths(fastifyPath(host.scopePrefix), checkPath('prefix', options.prefix ?? '', check))
   const providers = new Map<string, ProviderConfig>()
   const given = check.object('providers', options.providers)
@@ -338,6 +350,7 @@ export function resolveOptions (
     staticBaseUrl: baseUrl,
     providers,
     defaultProvider: defaultProvider ?? (providers.size === 1 ? [...providers.keys()][0] : undefined),
+    decorator,
     mount,
     routes,
     routeOptions: routeOptionsOf(options.routeOptions),
@@ -363,9 +376,26 @@ export function checkPostedMode (baseUrl: URL): void {
   if (problem !== undefined) throw new InvalidOptionsError(`responseMode ${problem}`, { reason: 'configuration' })
 }
 
-function keepSessionFields (check: OptionChecker, path: string, value: readonly string[] | undefined): void {
-  const login = check.strings(path, value)?.find(field => /^oauth(?::|$)/.test(field))
+function checkDecorator (value: unknown = 'oauth', { hasSession, takenBy }: HostApp, check: OptionChecker): string {
+  if (typeof value !== 'string' || !/^[A-Za-z]\w*$/.test(value)) {
+    check.add('decorator', `must be a name such as 'staff', of letters, digits and _, not ${JSON.stringify(value)}`)
+    return 'oauth'
+  }
+  const owner = hasSession ? takenBy?.(value) : undefined
+  if (owner !== undefined) {
+    const remedy = value === 'oauth'
+      ? "give this registration a name of its own, such as decorator: 'staff', and a prefix"
+      : 'write another name'
+    check.add('decorator', `is "${value}", which ${owner} has already; ${remedy}`)
+  }
+  return value
+}
+
+function keepSessionFields (check: OptionChecker, fields: PluginOptions['keepSessionFields'], member: string): void {
+  if (!Array.isArray(fields)) return
+  const login = fields.find(field => typeof field === 'string' && [member, 'oauth'].includes(field.split(':', 1)[0]!))
   if (login === undefined) return
+  const path = 'keepSessionFields'
   check.add(path, `lists "${login}"; the login itself is never carried over to another login, take it out`)
 }
 

@@ -5,6 +5,7 @@ import { passedAlong, peekBaseUrl, type PluginOptions, resolveOptions } from './
 import { preload } from './preload.ts'
 import { RequestOAuth } from './request-oauth.ts'
 import { registerRoutes } from './routes/index.ts'
+import { takenBy } from './session/decorator.ts'
 import { inspectHostApp } from './session/fastify-session.ts'
 import { addSessionHooks } from './session/request-hooks.ts'
 import {
@@ -15,12 +16,13 @@ import { waitAtMost } from './util/timeout.ts'
 /** Milliseconds that an app which closes waits for the answers of providers and stores. */
 const CLOSE_MS = 20_000
 
-const kOAuth = Symbol('fastify-oauth-session.oauth')
-type Decorated = FastifyRequest & { [kOAuth]: RequestOAuth | null }
-
-/** Registers login, callback and logout routes, `request.oauth` and `app.oauth`. @throws FST_OAUTH_INVALID_OPTIONS */
+/**
+ * Registers login, callback and logout routes, and `request.oauth` and `app.oauth`, by the name that the option
+ * `decorator` gives them.
+ * @throws FST_OAUTH_INVALID_OPTIONS
+ */
 export async function oauthSession (app: FastifyInstance, options: PluginOptions): Promise<void> {
-  const hostApp = inspectHostApp(app)
+  const hostApp = { ...inspectHostApp(app), takenBy: (name: string) => takenBy(app, name) }
   const config = resolveOptions(options, hostApp, () => { announce(config.baseUrl()) })
   const context = createContext(app, config)
   const announce = announcer(context, hostApp)
@@ -29,11 +31,14 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
   if (context.loadActivity !== undefined) await context.loadActivity()
   warnOfExpiringCertificates(context)
 
-  app.decorate('oauth', createAppOAuth(context))
+  const { decorator } = config
+  // Of this registration alone: there may be others for the same requests.
+  const kOAuth = Symbol(`fastify-oauth-session.${decorator}`)
+  app.decorate(decorator, createAppOAuth(context))
   app.decorateRequest(kOAuth, null)
-  app.decorateRequest('oauth', {
+  app.decorateRequest(decorator, {
     getter (this: FastifyRequest) {
-      const request = this as Decorated
+      const request = this as FastifyRequest & { [kOAuth]: RequestOAuth | null }
       request[kOAuth] ??= new RequestOAuth(context, request)
       return request[kOAuth]
     }

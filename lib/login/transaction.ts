@@ -10,6 +10,8 @@ export interface PendingLogin extends PendingAuthorization {
   provider: string
   /** `identity` of the provider that the browser was sent to. */
   providerIdentity?: string
+  /** The registration of the plugin that began it, where several share a session and this is not the first. */
+  registration?: string
   state: string
   /** Path of the app to come back to. */
   returnTo: string
@@ -46,18 +48,28 @@ interface LoginCookie {
 export class PendingLogins {
   readonly #store: TokenStore
   readonly #now: () => number
+  readonly #registration: string | undefined
 
-  /** @param now epoch seconds */
-  constructor (store: TokenStore, now: () => number) {
+  /**
+   * @param now epoch seconds
+   * @param member of the session that the registration keeps its login in
+   */
+  constructor (store: TokenStore, now: () => number, member = 'oauth') {
     this.#store = store
     this.#now = now
+    this.#registration = member === 'oauth' ? undefined : member
   }
 
   /** Stores a login and returns the cookie to set. @throws FST_OAUTH_STORE_UNAVAILABLE */
   async put (login: Omit<PendingLogin, 'expiresAt'>): Promise<LoginCookie> {
     const id = randomToken()
     const now = this.#now()
-    const record = { version: 0, ...login, expiresAt: now + PENDING_LOGIN_TTL } satisfies PendingLogin & StoredRecord
+    const record = {
+      version: 0,
+      ...login,
+      ...(this.#registration !== undefined && { registration: this.#registration }),
+      expiresAt: now + PENDING_LOGIN_TTL
+    } satisfies PendingLogin & StoredRecord
     await this.#store.set(recordId(id), record, { ttl: PENDING_LOGIN_TTL })
     const { state, returnTo } = login
     const isShort = returnTo !== '/' && returnTo.length <= MAX_COOKIE_PATH
@@ -92,6 +104,8 @@ export class PendingLogins {
     const login = await this.#store.consume(recordId(id)) as PendingLogin | undefined
     if (login === undefined) throw mismatch('unknown_or_used')
     if (login.provider !== provider || login.providerIdentity !== identity) throw mismatch('other_provider')
+    // The two may ask one provider for different things: what was begun at one is not finished at the other.
+    if (login.registration !== this.#registration) throw mismatch('other_provider')
     if (login.expiresAt < this.#now()) throw mismatch('expired')
     return login
   }

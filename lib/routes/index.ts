@@ -1,7 +1,7 @@
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { parse } from 'node:querystring'
 import type { PluginContext } from '../context.ts'
-import { OAuthError } from '../errors.ts'
+import { InvalidOptionsError, OAuthError } from '../errors.ts'
 import { fastifyPath, joinPaths, type RouteName } from '../options.ts'
 import { callbackRoute } from './callback.ts'
 import { initiatedLoginRoute, postedLoginRoute } from './initiated-login.ts'
@@ -66,7 +66,7 @@ export async function registerRoutes (app: FastifyInstance, context: PluginConte
     for (const { name, method, url, handler, withoutBody } of routes) {
       const event = EVENTS[name]
       const options = context.config.routeOptions(name)
-      scope.route({
+      addRoute(scope, {
         ...options,
         config: { ...options.config, ...ownRoute },
         method,
@@ -84,6 +84,19 @@ export async function registerRoutes (app: FastifyInstance, context: PluginConte
       })
     }
   })
+}
+
+/** @throws FST_OAUTH_INVALID_OPTIONS where the app has the route already: another registration's, perhaps */
+function addRoute (scope: FastifyInstance, route: RouteOptions): void {
+  try {
+    scope.route(route)
+  } catch (error) {
+    if ((error as FastifyError).code !== 'FST_ERR_DUPLICATED_ROUTE') throw error
+    throw new InvalidOptionsError(
+      `${String(route.method)} ${scope.prefix}${route.url} is a route of the app already; give this registration of ` +
+        'fastify-oauth-session a prefix of its own, or other `routes`'
+    )
+  }
 }
 
 /** `GET` of the login routes; a third party that asks for a login names the issuer. */

@@ -145,7 +145,9 @@ async function leaveSession (
   if (reply !== undefined) clearSessionCookie(request, reply, session)
 }
 
-const LOGOUT_COOKIE = 'oauth-logout'
+/** Name of the cookie that belongs to a logout at the provider. */
+const logoutCookie = ({ config }: PluginContext) =>
+  config.decorator === 'oauth' ? 'oauth-logout' : `oauth-logout-${config.decorator}`
 
 /**
  * Where the browser has to go so that the provider ends its session too (OpenID Connect RP-Initiated Logout, section
@@ -171,7 +173,7 @@ async function endSessionUrlOf (
   if (url !== undefined && reply !== undefined && postLogoutRedirectUri !== undefined) {
     // In base64: percent-encoding could make it three times as long, and browsers keep 4 KB.
     const cookie = `${shortHash(state)}.${Buffer.from(returnTo).toString('base64url')}`
-    reply.setCookie(LOGOUT_COOKIE, cookie, loginCookieOptions(context))
+    reply.setCookie(logoutCookie(context), cookie, loginCookieOptions(context))
   }
   return url
 }
@@ -186,8 +188,8 @@ export async function loggedOutRoute (
 ): Promise<FastifyReply> {
   noStore(reply)
   const { state } = request.query as { state?: string | string[] }
-  const [, expected, remembered = ''] = /^([^.]+)\.(.*)$/.exec(request.cookies[LOGOUT_COOKIE] ?? '') ?? []
-  reply.clearCookie(LOGOUT_COOKIE, loginCookieOptions(context))
+  const [, expected, remembered = ''] = /^([^.]+)\.(.*)$/.exec(request.cookies[logoutCookie(context)] ?? '') ?? []
+  reply.clearCookie(logoutCookie(context), loginCookieOptions(context))
   const isOwn = state === undefined || (typeof state === 'string' && safeEqual(shortHash(state), expected ?? ''))
   if (expected === undefined || !isOwn) {
     const message = 'this is not the answer to a logout that this browser started; nothing was done'

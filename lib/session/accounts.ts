@@ -37,7 +37,7 @@ export interface AccountDetails {
   callbacks?: { state: string, returnTo?: string }[] | undefined
 }
 
-/** The login that the plugin keeps in the session, under `oauth`. */
+/** The login that a registration of the plugin keeps in the session, under `oauth` or its `decorator`. */
 export interface SessionLogin {
   accounts: Record<string, Account>
   /** Name of the provider that was logged in with. */
@@ -72,15 +72,15 @@ export function loginIdOf ({ login, accounts, active }: SessionLogin): string {
   return login ?? accounts[active]!.recordId
 }
 
-/** Name of the session's member that one registration of the plugin keeps its login in. */
-export type LoginMember = 'oauth' | `oauth:${string}`
+type SessionMembers = Record<string, SessionLogin | undefined>
 
 /**
  * Reads and writes the login that one registration of the plugin keeps in a session. It leaves out accounts of a
  * provider that is not configured any more or is another one by now, and anything that is not a login.
  */
 export class SessionLogins {
-  readonly member: LoginMember
+  /** Name of the session's member that the login is kept in. */
+  readonly member: string
   readonly #identityOf: (provider: string) => string | undefined
   readonly #areObjectsKept: () => boolean
   readonly #filtered = new WeakMap<SessionLogin, SessionLogin | undefined>()
@@ -90,7 +90,7 @@ export class SessionLogins {
    * @param areObjectsKept whether the session store keeps what is in a session as it is, and never as JSON
    */
   constructor (
-    member: LoginMember, identityOf: (provider: string) => string | undefined, areObjectsKept = () => false
+    member: string, identityOf: (provider: string) => string | undefined, areObjectsKept = () => false
   ) {
     this.member = member
     this.#identityOf = identityOf
@@ -99,7 +99,7 @@ export class SessionLogins {
 
   /** The login of a session; undefined where there is none, or no session. */
   of (session: StoredSession | null | undefined): SessionLogin | undefined {
-    const login = session?.[this.member]
+    const login = (session as SessionMembers | null | undefined)?.[this.member]
     if (!isObject(login) || !isObject(login.accounts) || typeof login.active !== 'string') return undefined
     for (const name in login.accounts) if (!this.#counts(name, login.accounts[name])) return this.#filter(login)
     return Object.hasOwn(login.accounts, login.active) ? login : undefined
@@ -107,8 +107,9 @@ export class SessionLogins {
 
   /** Writes the login of a session; undefined removes it. */
   put (session: SessionObject, login: SessionLogin | undefined): void {
-    if (login === undefined) delete session[this.member]
-    else session[this.member] = this.#areObjectsKept() ? new KeptLogin(login) : login
+    const members = session as unknown as SessionMembers
+    if (login === undefined) delete members[this.member]
+    else members[this.member] = this.#areObjectsKept() ? new KeptLogin(login) : login
   }
 
   /**

@@ -7,7 +7,7 @@ import type { TokenRecords } from '../tokens/records.ts'
 import type { Refresher } from '../tokens/refresher.ts'
 import type { Clock } from '../util/clock.ts'
 import type { Logger } from '../util/logger.ts'
-import type { LoginMember, SessionLogins } from './accounts.ts'
+import type { SessionLogins } from './accounts.ts'
 import type { Activity } from './activity.ts'
 import type { EndedSessions } from './ended-sessions.ts'
 import { type HostSessionStore, sessionRegistration, type StoredSession } from './fastify-session.ts'
@@ -74,13 +74,15 @@ export function sharedSession (app: FastifyInstance): SharedSession {
 }
 
 /**
- * The session's member for one more registration: `oauth` for the first, `oauth:` and its mount for others.
- * @param mount everything before the paths of its routes
+ * The session's member for one more registration: its `decorator` for the first of that name; for others, in scopes of
+ * their own, with a colon and the mount.
  */
-export function nextMember ({ registrations }: SharedSession, mount: string): LoginMember {
+export function nextMember (
+  { registrations }: SharedSession, { decorator, mount }: Pick<Configuration, 'decorator' | 'mount'>
+): string {
   const taken = new Set<string>(registrations.map(({ sessionLogins }) => sessionLogins.member))
-  if (!taken.has('oauth')) return 'oauth'
-  const member: LoginMember = `oauth:${mount === '' ? '/' : mount}`
+  if (!taken.has(decorator)) return decorator
+  const member = `${decorator}:${mount === '' ? '/' : mount}`
   let next = member
   for (let number = 2; taken.has(next); number++) next = `${member}#${number}`
   return next
@@ -89,7 +91,7 @@ export function nextMember ({ registrations }: SharedSession, mount: string): Lo
 /** The members of a session in which other registrations keep a login. */
 export function membersOfOthers (
   { registrations, sessionLogins }: SessionContext, session: StoredSession
-): LoginMember[] {
+): string[] {
   return registrations.map(other => other.sessionLogins)
     .filter(logins => logins !== sessionLogins && logins.of(session) !== undefined)
     .map(({ member }) => member)

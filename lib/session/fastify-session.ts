@@ -7,15 +7,12 @@ import type { HostApp } from '../options.ts'
 import { isEntryId, isMemoryStore, type SessionStore } from '../tokens/stores/session-entry.ts'
 import { fromCallback } from '../util/callback.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
-import type { SessionLogin } from './accounts.ts'
 import { guardSessionStore, type IsLateSave } from './session-store-guard.ts'
 
 /** The part of a session that the plugin uses. */
 export interface SessionObject {
   readonly sessionId: string
   readonly encryptedSessionId: string
-  oauth?: SessionLogin
-  [member: `oauth:${string}`]: SessionLogin | undefined
   cookie: {
     originalMaxAge: number | null
     expires?: Date | string | null
@@ -32,7 +29,7 @@ export interface SessionObject {
 }
 
 /** What is left of a session in its store. */
-export type StoredSession = Pick<SessionObject, 'cookie' | 'oauth' | `oauth:${string}`>
+export type StoredSession = Pick<SessionObject, 'cookie'>
 
 type Done = (error?: unknown) => void
 
@@ -251,6 +248,12 @@ function trialSession (app: FastifyInstance, protocol: 'http' | 'https'): Sessio
   } catch {
     return undefined // an id generator or signer of the app's own that needs a real request
   }
+}
+
+/** Whether each session of the app has a member of this name, of @fastify/session's own. */
+export function isSessionMember (app: FastifyInstance, name: string): boolean {
+  const session = trialSession(app, 'http')
+  return session !== undefined && name in session
 }
 
 /** The Map of each in-memory store → the registration of @fastify/session that has it; null where there are several. */

@@ -19,11 +19,12 @@ interface LoadedLogin {
 }
 
 const kLoaded = Symbol('fastify-oauth-session.loaded')
-const kHijack = Symbol('fastify-oauth-session.hijack')
 type Decorated = FastifyRequest & { [kLoaded]: LoadedLogin[] | null }
 
 /** Adds the hooks by which logins and token records follow the session of each request. */
 export function addSessionHooks (app: FastifyInstance, context: SessionContext): void {
+  // Another registration of the plugin, here or further out, does it for all of them.
+  if (app.hasRequestDecorator(kLoaded)) return
   app.decorateRequest(kLoaded, null)
   decorateForTokens(app)
   syncHijacked(app, context)
@@ -42,9 +43,6 @@ export function addSessionHooks (app: FastifyInstance, context: SessionContext):
  * of each reply's own, garbage that lives until the next full collection.
  */
 function syncHijacked (app: FastifyInstance, context: SessionContext): void {
-  // Another registration of the plugin, further out, does it for all that are inside.
-  if (app.hasReplyDecorator(kHijack)) return
-  app.decorateReply(kHijack, true)
   const hijack: FastifyReply['hijack'] = function (this: FastifyReply) {
     this.raw.once('close', () => { sync(context, this.request as Decorated, this, () => {}) })
     return overridden(this, hijack).call(this)
@@ -74,8 +72,8 @@ function load (context: SessionContext, request: Decorated, done: () => void): v
   const note = (logins: LoadedLogin[]) => {
     request[kLoaded] = logins
     // A login that has ended in this process counts no more.
-    if (logins[0]!.login !== undefined && context.endedSessions.knows(session.sessionId)) {
-      context.sessionLogins.put(session, undefined)
+    if ((logins[0]!.login !== undefined || logins.length > 1) && context.endedSessions.knows(session.sessionId)) {
+      for (const { context: { sessionLogins } } of logins) sessionLogins.put(session, undefined)
     }
     done()
   }
@@ -137,7 +135,7 @@ function sync (context: SessionContext, request: Decorated, reply: FastifyReply,
     ? context.sessionCookie.clearedIn(reply, request.cookies, session)
     : []
   if (cleared.length > 0) keepPrivate(reply)
-  const changed = loaded.filter(login => !isUnchanged(request, session, login))
+  const changed = withBegun(context, loaded, session).filter(login => !isUnchanged(request, session, login))
   if (cleared.length === 0 && changed.length === 0) return done()
   const work = async () => {
     await keepReplacedCookie(context, request, reply, cleared)
@@ -147,6 +145,16 @@ function sync (context: SessionContext, request: Decorated, reply: FastifyReply,
     const message = 'the token records of a session could not be updated; they end with their time'
     logOf(request).warn({ event: 'tokens_not_deleted', err: errorForLog(error) }, message)
   }).then(done)
+}
+
+/** With the logins of other registrations that have begun with this request. */
+function withBegun ({ registrations }: SessionContext, loaded: LoadedLogin[], session: SessionObject | null) {
+  if (registrations.length === 1) return loaded
+  const { sessionId } = loaded[0]!
+  const begun = registrations
+    .filter(other => other.sessionLogins.of(session) !== undefined && !loaded.some(({ context }) => context === other))
+    .map(other => ({ context: other, sessionId, login: undefined }))
+  return [...loaded, ...begun]
 }
 
 /**

@@ -308,6 +308,19 @@ const single: Record<string, [options: unknown, path: string, remedy: RegExp]> =
     'keepSessionFields',
     /take it out/
   ],
+  'a login of a name of its own that is to be carried over to the next': [
+    { ...good, decorator: 'staff', keepSessionFields: ['cart', 'staff'] },
+    'keepSessionFields',
+    /lists "staff".*take it out/
+  ],
+  'a decorator that is no name': [{ ...good, decorator: 'staff login' }, 'decorator', /such as 'staff'.*"staff login"/],
+  'a decorator that is no string': [{ ...good, decorator: true }, 'decorator', /must be a name/],
+  'a decorator that every request has': [{ ...good, decorator: 'body' }, 'decorator', /request\.body has already/],
+  'a decorator that every app has': [{ ...good, decorator: 'register' }, 'decorator', /app\.register has already/],
+  'a decorator that every object has': [{ ...good, decorator: 'constructor' }, 'decorator', /has already/],
+  'a decorator that would make a promise of the request': [{ ...good, decorator: 'then' }, 'decorator', /has already/],
+  'a decorator that every session has': [{ ...good, decorator: 'regenerate' }, 'decorator', /session\.regenerate/],
+  'a decorator of another plugin': [{ ...good, decorator: 'cookies' }, 'decorator', /request\.cookies/],
   'keepSessionFields outside of a list': [{ ...good, keepSessionFields: 'cart' }, 'keepSessionFields', /list/],
   'a token store without its methods': [
     { ...good, tokenStore: { get () {}, set () {}, consume () {}, delete () {} } },
@@ -421,6 +434,30 @@ for (const [what, [options, path, remedy]] of Object.entries(single)) {
     t.match(lines[0], remedy)
   })
 }
+
+t.test('a second registration in one scope is told to take a name of its own', async (t) => {
+  const [line, ...others] = await mistakes(t, good, { setup: app => app.register(oauth, good) })
+  t.match(line, /^decorator is "oauth", which another registration of the plugin has.*decorator: 'staff', and a prefix/)
+  t.strictSame(others, [])
+})
+
+t.test('and then to take a prefix of its own', async (t) => {
+  const around = { setup: (app: FastifyInstance) => app.register(oauth, good) }
+  await t.rejects(boot(t, { ...good, decorator: 'staff' }, around), {
+    code: 'FST_OAUTH_INVALID_OPTIONS',
+    message: /GET \/login is a route of the app already; give this registration.* a prefix/
+  })
+})
+
+t.test('what the app itself decorates under the name is not replaced', async (t) => {
+  for (const [setup, owner] of [
+    [(app: FastifyInstance) => { app.decorate('oauth', null as never) }, 'app.oauth'],
+    [(app: FastifyInstance) => { app.decorateRequest('oauth', null as never) }, 'request.oauth']
+  ] as const) {
+    const [line] = await mistakes(t, good, { setup })
+    t.match(line, `decorator is "oauth", which ${owner} has already`)
+  }
+})
 
 for (const [written, meant, options] of [
   ['provider', 'providers', { ...good, provider: acme }],

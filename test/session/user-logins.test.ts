@@ -180,7 +180,7 @@ for (const [name, open] of Object.entries(stores)) {
         const lease = { owner: 'me', until: Date.now() + 60_000, version: record.version }
         await records.acquireRefresh(state, lease)
         t.equal(await records.write(state, { owner: 'me', record: next }, record, () => {}), true)
-        const loaded = { sessionId: 'the session', login: session.oauth }
+        const loaded = { sessionId: 'the session', login: sessionLogins.of(session) }
         await syncRecords({ sessionLogins, records, userLogins }, loaded, session)
       }
       await userLogins.add(accountOf('erin', 'another'), { sessionId: 'another session' }, 3600)

@@ -1,6 +1,7 @@
 // The same app on every kind of server. Compiled and never run.
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { readFileSync } from 'node:fs'
+import { Type, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, {
   type FastifyBaseLogger,
   type FastifyInstance,
@@ -12,7 +13,7 @@ import Fastify, {
   type RawServerBase,
   type RouteGenericInterface
 } from 'fastify'
-import oauth, { type PluginOptions } from '../../lib/index.ts'
+import oauth, { type AppOAuth, type PluginOptions, type RequestOAuth } from '../../lib/index.ts'
 
 const options: PluginOptions = {
   baseUrl: 'https://app.example',
@@ -117,6 +118,42 @@ export async function typeProviderOnHttp2 (loggerInstance: OwnLogger): Promise<v
   await app.register(oauth, options)
   app.get('/a', { onRequest: app.oauth.requireLogin() }, async (request) => request.oauth.user?.name)
   app.get('/in', async (request, reply) => request.oauth.login(reply))
+}
+
+export async function typeBox (loggerInstance: OwnLogger): Promise<void> {
+  const app = Fastify().withTypeProvider<TypeBoxTypeProvider>()
+  await app.register(oauth, options)
+  app.addHook('onRequest', app.oauth.requireLogin())
+  const querystring = Type.Object({ page: Type.Integer(), next: Type.String() })
+  app.get('/a', { schema: { querystring }, onRequest: app.oauth.requireLogin() }, async (request) => {
+    const page: number = request.query.page
+    return await request.oauth.get('orders', { query: { page } }).json()
+  })
+  app.get('/in', { schema: { querystring } }, async (request, reply) =>
+    request.oauth.login(reply, { returnTo: request.query.next })
+  )
+  app.get('/cb', async (request, reply) => request.oauth.callback(reply))
+  app.post('/out', { schema: { body: Type.Object({ all: Type.Boolean() }) } }, async (request, reply) =>
+    request.body.all ? request.oauth.logout(reply) : { left: await request.oauth.logout() }
+  )
+  const secure = Fastify({ http2: true, https: cert, loggerInstance }).withTypeProvider<TypeBoxTypeProvider>()
+  await secure.register(oauth, options)
+  secure.get('/a', { onRequest: secure.oauth.requireLogin() }, async request => request.oauth.user?.name)
+  secure.get('/in', async (request, reply) => request.oauth.login(reply))
+}
+
+declare module 'fastify' {
+  interface FastifyInstance { staff: AppOAuth }
+  interface FastifyRequest { readonly staff: RequestOAuth }
+}
+
+/** A second registration, by a name of its own. */
+export async function sideBySide (): Promise<void> {
+  const app = Fastify({ http2: true, https: cert })
+  await app.register(oauth, options)
+  await app.register(oauth, { ...options, decorator: 'staff', prefix: '/staff' })
+  app.get('/desk', { onRequest: app.staff.requireLogin() }, async request => request.staff.user?.name)
+  app.get('/in', async (request, reply) => request.staff.login(reply, { returnTo: '/desk' }))
 }
 
 /** What a helper for every kind of server takes. */
