@@ -33,3 +33,10 @@ export async function listen (handler?: RequestListener, tls?: TlsOptions): Prom
     },
   }
 }
+
+/** A port on which nothing listens, for a program that has to be told its own before it starts. */
+export async function freePort (): Promise<number> {
+  const { port, close } = await listen()
+  await close()
+  return port
+}

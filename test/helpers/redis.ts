@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { createClient } from 'redis'
 import type { Test } from 'tap'
-import { listen } from './listen.ts'
+import { freePort } from './listen.ts'
 import { findBinary, requireService } from './services.ts'
 
 export interface RedisOptions {
@@ -114,10 +114,4 @@ export async function startRedisCluster (t: Pick<Test, 'after' | 'pass'>): Promi
   }
   client.destroy()
   return redis
-}
-
-async function freePort (): Promise<number> {
-  const { port, close } = await listen()
-  await close()
-  return port
 }

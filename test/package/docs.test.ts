@@ -1,11 +1,11 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { mkdir, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import * as presets from '../../lib/providers.ts'
 import { asInstalled, compile } from '../types/compile.ts'
 import { documentBlocks, documentPaths, read, type DocumentBlock } from '../types/documents.ts'
-import { installPackage, repository } from '../types/installed-package.ts'
+import { installPackage, linkImports, repository } from '../types/installed-package.ts'
 
 // Every code block of README.md and docs/ is checked, by its language. CONTRIBUTING.md, "Write a page", says how:
 // - `js name` and `ts name`: a whole program, which a test runs;
@@ -108,17 +108,6 @@ function context (parts: readonly DocumentBlock[]): string {
     ...Object.keys(presets).map(name => `const ${name}: typeof import('fastify-oauth-session/providers').${name}`)
   ]
   return `${asInstalled(read('test/types/docs-context.ts'))}\ndeclare global {\n${declarations.join('\n')}\n}\n`
-}
-
-/** Puts the packages that code imports beside the installed one. */
-async function linkImports (folder: string, code: string): Promise<void> {
-  for (const [, name = ''] of code.matchAll(/from '((?:@[\w-]+\/)?[\w-]+)[^']*'/g)) {
-    const link = join(folder, 'node_modules', name)
-    const target = join(repository, 'node_modules', name)
-    if (existsSync(link) || !existsSync(target)) continue
-    await mkdir(dirname(link), { recursive: true })
-    await symlink(target, link, 'dir')
-  }
 }
 
 function isCommand (line: string, { path }: DocumentBlock): boolean {

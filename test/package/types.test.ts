@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { asInstalled, compile } from '../types/compile.ts'
 import { read } from '../types/documents.ts'
-import { installPackage, repository } from '../types/installed-package.ts'
+import { installPackage, linkImports, repository } from '../types/installed-package.ts'
 import { fencedBlocks } from '../types/markdown.ts'
 
 // What a user's compiler says, on the declarations that the package carries and not on our sources.
@@ -15,6 +15,7 @@ const files = {
 
 t.test('types', async (t) => {
   const folder = await installPackage(t)
+  await linkImports(folder, Object.values(files).join('\n'))
   await writeFile(join(folder, 'package.json'), JSON.stringify({ type: 'module' }))
   for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text)
 

@@ -6,12 +6,14 @@ import oauth, { type AppOAuth, type LogoutEvent, type PluginOptions, type Reques
 import { Browser } from '../helpers/browser.ts'
 import { SESSION_SECRET } from '../helpers/build-app.ts'
 import { Gate } from '../helpers/gate.ts'
+import { freePort } from '../helpers/listen.ts'
 import { captureLog } from '../helpers/log.ts'
 import { asJson, callbackUrl, codeOf } from '../helpers/login-app.ts'
 import { postLogoutToken } from '../helpers/logout-token.ts'
 import { startMisbehavingProvider, type MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import { movingClock } from '../helpers/moving-clock.ts'
 import { expireTokens, tokenRecords } from '../helpers/records.ts'
+import { runRecipe } from '../helpers/recipe.ts'
 import { JsonStore } from '../helpers/stores.ts'
 
 // Two registrations in one scope, each under a name of its own: customers as `oauth`, staff as `staff`.
@@ -252,6 +254,26 @@ t.test('a request of an app with two of them runs the hooks of one', async (t) =
   const reads = store.calls.get
   await started.me(started.browser)
   t.equal(store.calls.get - reads, 1, "the session's")
+})
+
+t.test('as the recipe has it', async (t) => {
+  const [acme, corp] = [await startMisbehavingProvider(t), await startMisbehavingProvider(t)]
+  corp.subject = 'bob'
+  const url = `http://127.0.0.1:${await freePort()}`
+  const app = Fastify()
+  t.after(() => app.close())
+  await app.register(cookie)
+  await app.register(session, { secret: SESSION_SECRET, cookie: { secure: false } })
+  await runRecipe('docs/recipes.md', 'Customers and staff side by side', {
+    app, env: { BASE_URL: url }, acme: acme.providerOptions, corp: corp.providerOptions
+  })
+  await app.listen({ port: Number(new URL(url).port), host: '127.0.0.1' })
+  const browser = new Browser()
+  t.match((await browser.login(`${url}/orders`)).json(), { id: 'alice' })
+  t.match((await browser.login(`${url}/staff/orders`)).json(), { id: 'bob' })
+  await browser.post(`${url}/logout`)
+  t.match((await browser.get(`${url}/staff/orders`)).json(), { id: 'bob' })
+  t.equal((await browser.get(`${url}/orders`, asJson)).status, 401)
 })
 
 // In a scope inside

@@ -13,7 +13,7 @@ declare module 'fastify' {
 declare global {
   const app: FastifyInstance, request: FastifyRequest, reply: FastifyReply
   const oauth: typeof fastifyOAuthSession
-  const acme: ProviderOptions, provider: ProviderHandle
+  const acme: ProviderOptions, corp: ProviderOptions, provider: ProviderHandle
   const issuer: string, clientId: string, clientSecret: string, clientKeys: string, scope: string[]
   const resourceServers: string[]
   const kept: TokenSet

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { copyFile, mkdir, mkdtemp, readFile, realpath, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -48,4 +49,15 @@ export async function run (
 export function environment (own: Record<string, string> = {}): NodeJS.ProcessEnv {
   const { NODE_OPTIONS: _loader, ...rest } = process.env
   return { ...rest, ...own }
+}
+
+/** Puts the packages that code imports beside the installed one. */
+export async function linkImports (folder: string, code: string): Promise<void> {
+  for (const [, name = ''] of code.matchAll(/from '((?:@[\w-]+\/)?[\w-]+)[^']*'/g)) {
+    const link = join(folder, 'node_modules', name)
+    const target = join(repository, 'node_modules', name)
+    if (existsSync(link) || !existsSync(target)) continue
+    await mkdir(dirname(link), { recursive: true })
+    await symlink(target, link, 'dir')
+  }
 }

@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
-import { listen } from '../helpers/listen.ts'
+import { freePort } from '../helpers/listen.ts'
 import type { TestProvider } from '../helpers/provider.ts'
 import { environment, installPackage } from './installed-package.ts'
 
@@ -24,8 +24,7 @@ export interface RunningApp {
 export async function runApp (t: Test, program: string, provider: TestProvider, folder?: string): Promise<RunningApp> {
   folder ??= await installPackage(t)
   await writeFile(join(folder, 'app.mjs'), program)
-  const { port, close } = await listen()
-  await close()
+  const port = await freePort()
   const app = spawn(process.execPath, ['app.mjs'], {
     cwd: folder,
     stdio: ['ignore', 'pipe', 'inherit'],
