@@ -1,0 +1,2 @@
+/** A diagram as text becomes SVG. */
+export function draw (text: string): string
