@@ -1,0 +1,50 @@
+import type { RequestOAuth } from '../../lib/index.ts'
+import { createClient } from 'redis'
+import { redisStore } from '../../lib/redis.ts'
+import { buildApp } from './build-app.ts'
+import type { TestProvider } from './provider.ts'
+import { RedisSessionStore } from './redis-session-store.ts'
+
+export interface AppProcessOptions {
+  redisUrl: string
+  providerOptions: TestProvider['providerOptions']
+}
+
+/** What an app's process reports. */
+export type AppProcessReport = { url: string } | { logout: string } | { calling: true }
+
+/** How a request that goes on calling ended: when its last good call and its first refused one began. */
+export interface LongAnswer { code: string, lastGoodAt: number, refusedAt: number }
+
+async function callUntilRefused (oauth: RequestOAuth): Promise<LongAnswer> {
+  let lastGoodAt = 0
+  for (;;) {
+    const beganAt = Date.now()
+    const code = await oauth.get('orders').json().then(() => undefined, (error: { code: string }) => error.code)
+    if (code !== undefined) return { code, lastGoodAt, refusedAt: beganAt }
+    if (lastGoodAt === 0) report({ calling: true })
+    lastGoodAt = beganAt
+  }
+}
+
+const report = (what: AppProcessReport) => process.send!(what)
+
+// A process of its own with an app on Redis, until the test that has started it is over.
+process.on('disconnect', () => process.exit())
+const { redisUrl, providerOptions } = JSON.parse(process.argv[2]!) as AppProcessOptions
+const client = await createClient({ url: redisUrl, disableOfflineQueue: true }).connect()
+const { url } = await buildApp({ after () {} }, {
+  session: { store: new RedisSessionStore(client) as never, rolling: true },
+  oauth: {
+    providers: { acme: providerOptions },
+    tokenStore: redisStore(client),
+    onLogout: (_request, _reply, { user, reason }) => { report({ logout: `${String(user?.id)}: ${reason}` }) }
+  },
+  setup: (app) => {
+    app.get('/guarded', { onRequest: app.oauth.requireLogin() }, async ({ oauth }) => oauth.claims)
+    app.get('/orders', async ({ oauth }) => await oauth.get('orders').json())
+    app.get('/slow', async ({ oauth }) => await oauth.get('slow').json())
+    app.get('/long', async ({ oauth }) => await callUntilRefused(oauth))
+  }
+})
+report({ url })
