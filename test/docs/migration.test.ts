@@ -11,7 +11,7 @@ const folder = await installPackage(t)
 
 t.test('what was on @fastify/oauth2 keeps its redirect URI', async (t) => {
   const provider = await startProvider(t)
-  const { url } = await runApp(t, programOf('docs/migration.md', 'after-oauth2.mjs'), provider, folder)
+  const { url } = await runApp(t, programOf('docs/migration.md', 'after-oauth2.mjs'), provider, { folder })
   const browser = new Browser()
   const orders = await browser.login(`${url}/orders`)
   t.equal(orders.url, `${url}/orders`)
@@ -21,7 +21,7 @@ t.test('what was on @fastify/oauth2 keeps its redirect URI', async (t) => {
 
 t.test('what was on @fastify/passport finds its own user after a login', async (t) => {
   const provider = await startProvider(t)
-  const { url } = await runApp(t, programOf('docs/migration.md', 'after-passport.mjs'), provider, folder)
+  const { url } = await runApp(t, programOf('docs/migration.md', 'after-passport.mjs'), provider, { folder })
   const browser = new Browser()
   t.strictSame((await browser.login(`${url}/me`)).json(), { number: 1, name: 'Alice Adams' })
   await browser.logout(`${url}/logout`)
@@ -30,7 +30,8 @@ t.test('what was on @fastify/passport finds its own user after a login', async (
 
 t.test('what was on express-openid-connect guards by login and by claim', async (t) => {
   const provider = await startProvider(t)
-  const { url } = await runApp(t, programOf('docs/migration.md', 'after-express-openid-connect.mjs'), provider, folder)
+  const program = programOf('docs/migration.md', 'after-express-openid-connect.mjs')
+  const { url } = await runApp(t, program, provider, { folder })
   const browser = new Browser()
   t.match((await browser.login(`${url}/orders`)).json(), [{ id: 1 }, { id: 2 }])
   t.ok(browser.history.some(page => page.url.startsWith(`${url}/callback?`)))

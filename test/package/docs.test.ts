@@ -115,7 +115,8 @@ function isCommand (line: string, { path }: DocumentBlock): boolean {
   const has = (file: string) =>
     blocks.some(block => block.path === path && block.file === file) || existsSync(join(repository, file))
   if (command === 'cd' || command === 'mkdir' || command === 'openssl' || command === 'curl') return true
-  if (command === 'node') return has(args.find(arg => /^[^-].*js$/.test(arg)) ?? '') || args.includes('--test')
+  if (command === 'node' && (args.includes('--test') || args.includes('--print'))) return true
+  if (command === 'node') return has(args.find(arg => /^[^-].*js$/.test(arg)) ?? '')
   if (command === 'npx') {
     return Object.hasOwn(packageJson.bin ?? {}, args[0]!) || Object.hasOwn(packageJson.devDependencies, args[0]!)
   }

@@ -18,11 +18,14 @@ export interface RunningApp {
 /**
  * Runs the program of a document as it is written, beside the installed package, in a process of its own. Its
  * environment names this provider and its API.
- * @param folder one of `installPackage`, which takes some seconds: for a file with several apps
+ * @param options.folder one of `installPackage`, which takes some seconds: for a file with several apps
+ * @param options.env further variables
  * @returns when it listens; it ends with `t`
  */
-export async function runApp (t: Test, program: string, provider: TestProvider, folder?: string): Promise<RunningApp> {
-  folder ??= await installPackage(t)
+export async function runApp (
+  t: Test, program: string, provider: TestProvider, options: { folder?: string, env?: Record<string, string> } = {}
+): Promise<RunningApp> {
+  const folder = options.folder ?? await installPackage(t)
   await writeFile(join(folder, 'app.mjs'), program)
   const port = await freePort()
   const app = spawn(process.execPath, ['app.mjs'], {
@@ -34,7 +37,9 @@ export async function runApp (t: Test, program: string, provider: TestProvider, 
       CLIENT_SECRET: provider.clientSecret,
       API_URL: provider.api.url,
       SESSION_SECRET: 'thirty-two characters at the very least',
-      PORT: String(port)
+      PORT: String(port),
+      BASE_URL: `http://localhost:${port}`,
+      ...options.env
     })
   })
   t.after(async () => { if (app.kill('SIGKILL')) await once(app, 'exit') })
