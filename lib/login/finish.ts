@@ -4,6 +4,7 @@ import {
 } from '../oauth/authorization-response.ts'
 import type { AuthorizationServerMetadata } from '../oauth/discovery.ts'
 import type { IdTokenClaims } from '../oauth/id-token.ts'
+import { identifierText } from '../oauth/json.ts'
 import { isSecuredMode } from '../oauth/response-mode.ts'
 import { readTokenParameters } from '../oauth/token-response.ts'
 import { codeGrant, type GrantOptions, type GrantResult } from '../providers/grants.ts'
@@ -162,7 +163,7 @@ export async function checkIdToken (
   const { idToken, accessToken } = granted.tokens
   if (idToken === undefined || !provider.hasIdTokens) return { ...granted, idTokenClaims: undefined }
   const claims = await provider.validateIdToken(idToken, { nonce, maxAge, accessToken, previous })
-  if (acrValues !== undefined && !acrValues.includes(String(claims.acr))) {
+  if (acrValues !== undefined && !acrValues.includes(identifierText(claims.acr) ?? '')) {
     const { name } = provider
     const message = `the ID token of provider "${name}" is refused: its acr is none of those that were asked for`
     throw new InvalidIdTokenError(message, { provider: name, reason: 'acr' })

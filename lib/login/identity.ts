@@ -122,13 +122,14 @@ function userIdOf ({ config }: ProviderClient, { sub, iss }: NonNullable<Identit
 
 function standardProfile (claims: Record<string, unknown>, id?: string): UserProfile {
   const text = (name: string) => typeof claims[name] === 'string' ? claims[name] as string : undefined
+  const { email_verified: verified } = claims
   const profile: Record<string, unknown> = {
     // Plain OAuth 2 does not define the id, and some providers send a number.
     id: id ?? identifierText(claims.sub) ?? identifierText(claims.id),
     name: text('name') ?? text('preferred_username') ?? text('nickname'),
     email: text('email'),
     // Some providers send the boolean as a string.
-    emailVerified: claims.email_verified === undefined ? undefined : String(claims.email_verified) === 'true',
+    emailVerified: verified === undefined ? undefined : verified === true || verified === 'true',
     picture: text('picture')
   }
   return profile as unknown as UserProfile

@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { PluginContext } from '../context.ts'
 import { InvalidOptionsError, type OAuthError, StepUpForbiddenError, StepUpRequiredError } from '../errors.ts'
 import { type Lack, lackOf, type StepUp } from '../login/step-up.ts'
+import { identifierText } from '../oauth/json.ts'
 import { parseScope } from '../oauth/token-set.ts'
 import { mergeParameters, type RequestParameters, setParameters } from '../oauth/urls.ts'
 import type { ProviderClient } from '../providers/provider.ts'
@@ -100,7 +101,7 @@ export function stepUpRequest (
   const isOfAuthentication = maxAge !== undefined || acrValues.length > 0
   const own = setParameters(setParameters(new URLSearchParams(), config.authorizationParams), params)
   const prompt = new Set((own.get('prompt') ?? '').split(' ').filter(word => word !== '' && word !== 'none'))
-  const isWeak = acrValues.length > 0 && !acrValues.includes(String(had?.claims.acr))
+  const isWeak = acrValues.length > 0 && !acrValues.includes(identifierText(had?.claims.acr) ?? '')
   if (isWeak || (again && isOfAuthentication)) prompt.add('login')
   // OpenID Connect Core, section 11.
   const isOffline = stepUp.scope.includes('offline_access') && had?.scope.includes('offline_access') !== true

@@ -47,7 +47,9 @@ export const changes = fc.array(change, { minLength: 1, maxLength: 4 })
 /** A copy of a value that JSON can hold, with the changes made to it. */
 export function changed (original: unknown, list: readonly Change[]): unknown {
   const box: Holder = { value: JSON.parse(JSON.stringify(original)) as unknown }
-  for (const { at, kind, name, value } of list) {
+  for (const { at, kind, name, value: given } of list) {
+    // A copy: a value that two changes put in, one into the other, must not become a circle.
+    const value = JSON.parse(JSON.stringify(given)) as unknown
     const places = placesIn(box)
     const [holder, key] = places[at % Math.max(places.length, 1)] ?? [box, 'value']
     if (kind === 'delete') delete holder[key]

@@ -308,6 +308,26 @@ t.test('a subject that is a number beyond 2^53 is refused', t =>
   )
 )
 
+t.test('a claim that cannot be made a text is no error of the app', async t => {
+  const odd = { toString: 1 }
+  const { browser, url, provider, errors } = await loginApp(t, {
+    wrong: { claims: { email: 'alice@example.com', email_verified: odd, acr: odd, name: odd } },
+    setup: app => {
+      app.get('/user', async ({ oauth }) => oauth.user)
+      app.get('/strong', { onRequest: app.oauth.requireLogin({ acrValues: 'gold' }) }, async () => 'strong')
+      app.get('/stronger', (request, reply) => request.oauth.login(reply, { acrValues: 'gold' }))
+    }
+  })
+  await browser.login(`${url}/login/acme`)
+  t.match((await browser.get(`${url}/user`)).json(), { email: 'alice@example.com', emailVerified: false })
+  t.equal(codeOf(await browser.get(`${url}/strong`, asJson)), 'FST_OAUTH_STEP_UP_REQUIRED')
+  t.equal(codeOf(await browser.login(`${url}/stronger`)), 'FST_OAUTH_INVALID_ID_TOKEN')
+  t.match(errors.at(-1), { reason: 'acr' })
+  provider.wrong = { claims: { acr: 1, email_verified: 'true', email: 'a@b.c' } }
+  await browser.login(`${url}/login/acme`)
+  t.match((await browser.get(`${url}/user`)).json(), { emailVerified: true }, 'the boolean as a string')
+})
+
 t.test('a claim called __proto__ in an ID token changes no prototype', async t => {
   const { browser, url } = await loginApp(t, {
     wrong: { claims: JSON.parse('{"__proto__":{"isAdmin":true}}') as Record<string, unknown> },

@@ -30,8 +30,8 @@ export function discord (options: PresetOptions): ProviderOptions {
         name: text(name) ?? text(username),
         email: text(email),
         ...(text(email) !== undefined && typeof verified === 'boolean' && { emailVerified: verified }),
-        ...(text(avatar) !== undefined && {
-          picture: `https://cdn.discordapp.com/avatars/${String(id)}/${String(avatar)}.png`
+        ...(text(id) !== undefined && text(avatar) !== undefined && {
+          picture: `https://cdn.discordapp.com/avatars/${text(id)!}/${text(avatar)!}.png`
         })
       })
     },
