@@ -40,6 +40,7 @@ export async function preload (
     loadActivity !== undefined && (() => import('./session/activity.ts')),
     () => import('./http/content-coding.ts'),
     () => import('./routes/lost-login.ts'),
+    () => import('./routes/popup-page.ts'),
     () => import('./calls/authorized-fetch.ts')
   ]
   for (const load of parts) {

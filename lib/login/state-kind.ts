@@ -5,10 +5,11 @@ import { randomToken } from '../util/random.ts'
  * are gone.
  * - `again`: it took the place of a login that was lost
  * - `once`: it asks for something that a login in its place would not have
+ * - `popup`: its outcome is told to the window that opened it
  */
-export type StateKind = 'again' | 'once'
+export type StateKind = 'again' | 'once' | 'popup'
 
-const STATE = /^(?:(again|once)-)?[\w-]{43}$/
+const STATE = /^(?:(again|once|popup)-)?[\w-]{43}$/
 
 /** A state that says what is special about its login. */
 export function specialState (kind: StateKind): string {

@@ -19,6 +19,8 @@ export interface PendingLogin extends PendingAuthorization {
   linkTo?: { session: string, record: string, login?: string }
   /** What the login is to have; it is checked in the callback. */
   stepUp?: StepUp
+  /** Whom the outcome is told: the opener of a window, or the page around a frame. */
+  popup?: 'window' | 'frame'
   /** Epoch seconds, with fractions: what comes between the beginning and the end of a login is told by it. */
   expiresAt: number
 }

@@ -120,11 +120,12 @@ const styleHash = createHash('sha256').update(pageStyle, 'utf8').digest('base64'
  *   beforehand, the scheme `https:` is a source as well. Anything else is left out. Default: none, for pages without
  *   a form.
  * @param options.scriptNonce the nonce of the page's one script. Default: no script at all.
+ * @param options.framed whether pages of the app's own origin may show the page in a frame. Default: no page may.
  * @returns the header's value
  * @see https://www.w3.org/TR/CSP3/
  */
 export function contentSecurityPolicy (
-  options: { formAction?: string[] | undefined, scriptNonce?: string } = {}
+  options: { formAction?: string[] | undefined, scriptNonce?: string, framed?: boolean } = {}
 ): string {
   const targets = new Set((options.formAction ?? []).map(toSource).filter((source) => source !== undefined))
   return [
@@ -132,7 +133,7 @@ export function contentSecurityPolicy (
     `style-src 'sha256-${styleHash}'`,
     ...(options.scriptNonce === undefined ? [] : [`script-src 'nonce-${options.scriptNonce}'`]),
     "base-uri 'none'",
-    "frame-ancestors 'none'",
+    `frame-ancestors ${options.framed === true ? "'self'" : "'none'"}`,
     `form-action ${targets.size === 0 ? "'none'" : [...targets].join(' ')}`,
   ].join('; ')
 }

@@ -4,6 +4,7 @@ import { LoginRequiredError, type OAuthError } from '../errors.ts'
 import { finishLogin, isDeclinedSilently, type LoginTokens } from '../login/finish.ts'
 import { identify } from '../login/identity.ts'
 import { claimedParameters } from '../login/secured-response.ts'
+import { kindOfState } from '../login/state-kind.ts'
 import { begunAt, type PendingLogin } from '../login/transaction.ts'
 import { claimedError, stateOf } from '../oauth/authorization-response.ts'
 import { isSecuredMode } from '../oauth/response-mode.ts'
@@ -18,7 +19,8 @@ import { type CallbackTrace, channels, traced } from '../util/tracing.ts'
 import { sendFragmentRelay } from './implicit-page.ts'
 import { cookieOfResponse, takePendingLogin } from './login-cookie.ts'
 import { relayPostedLink } from './posted-link.ts'
-import { callbackParams, isNavigation, noStore, refuseEmbedded, refuseHead, wantsHtml } from './reply.ts'
+import { tellOpener } from './popup.ts'
+import { callbackParams, isFramed, isNavigation, noStore, refuseEmbedded, refuseHead, wantsHtml } from './reply.ts'
 import { sendError } from './send-error.ts'
 import { lackOfLogin, notGiven, stepUpPath } from './step-up.ts'
 import { visitorsProvider } from './visitors-provider.ts'
@@ -28,7 +30,7 @@ const MAX_CALLBACKS = 3
 const MAX_CALLBACK_PATH = 256
 
 /** What is known of the login that a response belongs to, for the answer to an error. */
-interface KnownLogin extends Partial<Pick<PendingLogin, 'returnTo' | 'stepUp'>> {
+interface KnownLogin extends Partial<Pick<PendingLogin, 'returnTo' | 'stepUp' | 'popup'>> {
   /** How it went, where that is more than an error or a page that leads on. */
   outcome?: CallbackTrace['outcome']
 }
@@ -41,9 +43,10 @@ export async function callbackRoute (
   try {
     return await handleCallback(context, request, reply, visitorsProvider(context, name), known)
   } catch (error) {
-    const { returnTo, stepUp } = known
+    const { returnTo, stepUp, popup } = known
     const retryAt = stepUp && stepUpPath(context, name, stepUp, { returnTo, again: true })
-    return await sendError(context, request, reply, error, { event: 'login_failed', provider: name, returnTo, retryAt })
+    const about = { event: 'login_failed', provider: name, returnTo, retryAt, popup } as const
+    return await sendError(context, request, reply, error, about)
   }
 }
 
@@ -86,9 +89,12 @@ async function answerCallback (
     if (relayed !== undefined) return relayed
   }
   let pending: PendingLogin
+  const isPopup = state !== undefined && kindOfState(state) === 'popup'
+  const framed = isPopup && isFramed(request)
+  if (isPopup) known.popup = framed ? 'frame' : 'window'
   try {
     // Before the login is taken: a request that is refused must not use it up.
-    refuseEmbedded(request)
+    if (!framed) refuseEmbedded(request)
     sessionOf(request)
     pending = await takePendingLogin(context, request, reply, provider, state, claimedError(claimed))
   } catch (error) {
@@ -98,7 +104,10 @@ async function answerCallback (
     const noteOutcome = (outcome: CallbackTrace['outcome']) => { known.outcome = outcome }
     return await recoverLogin(context, request, reply, provider, { params: claimed, cookie, error, noteOutcome })
   }
-  Object.assign(known, { returnTo: pending.returnTo, stepUp: pending.stepUp })
+  const { returnTo, stepUp, popup } = pending
+  Object.assign(known, { returnTo, stepUp, popup })
+  // The state may say what it likes.
+  if (framed && popup !== 'frame') refuseEmbedded(request)
 
   let granted: LoginTokens
   try {
@@ -106,7 +115,7 @@ async function answerCallback (
   } catch (error) {
     if (!isDeclinedSilently(pending, error)) throw error
     known.outcome = 'declined'
-    return answerDeclined(request, reply, pending, error)
+    return await answerDeclined(context, request, reply, pending, error)
   }
   // RFC 6749, section 4.2.2: none is issued in an implicit response.
   if (provider.config.grantType === 'implicit') delete granted.tokens.refreshToken
@@ -117,12 +126,13 @@ async function answerCallback (
   else await linkAccount(context, request, reply, provider, login, { ...pending, linkTo })
   known.outcome = linkTo === undefined ? 'succeeded' : 'linked'
   if (reply.sent) return reply
-  const { stepUp } = pending
   const lack = stepUp && lackOfLogin(provider, stepUp, { scope: login.tokens.scope, claims: login.claims })
   if (lack !== undefined) known.outcome = 'failed'
   // The guard would send the browser back to the provider, in circles.
   if (lack !== undefined) throw notGiven(provider.name, stepUp!, lack)
-  return reply.redirect(pending.returnTo, 302)
+  return popup === undefined
+    ? reply.redirect(returnTo, 302)
+    : await tellOpener(context, reply, popup, { outcome: 'logged_in', provider: provider.name, returnTo })
 }
 
 /** Whether a page of another site made the browser post the response. */
@@ -134,12 +144,17 @@ function isPostedElsewhere (request: FastifyRequest): boolean {
  * Answers a login with `prompt=none` for which the provider would have to ask the user: no failure, and a login that
  * there was stays as it was.
  */
-function answerDeclined (
-  request: FastifyRequest, reply: FastifyReply, { provider, returnTo }: PendingLogin, error: OAuthError
-): FastifyReply {
+async function answerDeclined (
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply, { provider, returnTo, popup }: PendingLogin,
+  error: OAuthError
+): Promise<FastifyReply> {
   const { oauthError } = error
   const message = 'the provider has no login of this user that it could use without a question'
   logOf(request).info({ event: 'silent_login_declined', provider, err: errorForLog(error) }, message)
+  if (popup !== undefined) {
+    const { code } = new LoginRequiredError(message)
+    return await tellOpener(context, reply, popup, { outcome: 'error', provider, code, oauthError, returnTo })
+  }
   if (wantsHtml(request)) return reply.redirect(returnTo, 302)
   throw new LoginRequiredError(`${message}; log in with a page load`, { provider, oauthError })
 }

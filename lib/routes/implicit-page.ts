@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify'
 import { html, Markup, page } from '../pages/html.ts'
 import { randomToken } from '../util/random.ts'
-import { sendHtml } from './send-error.ts'
+import { sendHtml } from './send-html.ts'
 
 // Removes the fragment from the address bar and the history first, then posts it to the same address.
 const RELAY = `

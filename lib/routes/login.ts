@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { PluginContext } from '../context.ts'
-import { CrossSiteRequestError, LoginRequiredError } from '../errors.ts'
+import { CrossSiteRequestError, InvalidOptionsError, LoginRequiredError } from '../errors.ts'
 import { startLogin } from '../login/start.ts'
 import { specialState } from '../login/state-kind.ts'
 import type { StepUp } from '../login/step-up.ts'
@@ -19,7 +19,8 @@ import { channels, type LoginTrace, traced } from '../util/tracing.ts'
 import { rememberLogin } from './login-cookie.ts'
 import { sendLoginForm } from './password-login.ts'
 import { loginPath, publicPath, redirectUriOf, requestedPath } from './paths.ts'
-import { isFromOwnSite, isPageLoad, noStore, refuseEmbedded, refuseHead } from './reply.ts'
+import { displayOf, keepOpener } from './popup.ts'
+import { isFramed, isFromOwnSite, isPageLoad, noStore, refuseEmbedded, refuseHead } from './reply.ts'
 import { readReturnTo, safeReturnTo } from './return-to.ts'
 import { sendPage } from './send-error.ts'
 import { namedStepUp, stepUpRequest } from './step-up.ts'
@@ -51,6 +52,11 @@ export interface LoginOptions {
   acrValues?: string | readonly string[]
   /** Adds the account to the login of this session, in place of a new login. */
   link?: boolean
+  /**
+   * With `popup` the login ends with a page that tells its outcome to the window that opened it, and closes itself.
+   * OpenID Connect providers are asked for a page that fits a popup (OpenID Connect Core, section 3.1.2.1).
+   */
+  display?: 'popup'
 }
 
 /** What the plugin itself asks for. */
@@ -85,8 +91,8 @@ export function sendToProvider (
 async function beginLogin (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
   {
-    returnTo, scope, params, prompt, authorizationDetails, maxAge, acrValues, link: asked = false, stepUp, again,
-    restarted = false
+    returnTo, scope, params, prompt, authorizationDetails, maxAge, acrValues, link: asked = false, display, stepUp,
+    again, restarted = false
   }: LoginOptions & AskedByPlugin
 ): Promise<FastifyReply> {
   noStore(reply)
@@ -96,7 +102,9 @@ async function beginLogin (
   if (purpose !== undefined && /prefetch|prerender/.test(String(purpose))) {
     return reply.code(403).send()
   }
-  refuseEmbedded(request)
+  const isPopup = display !== undefined
+  if (isPopup) preparePopup(context, request, reply, provider, display)
+  else refuseEmbedded(request)
   const { sessionLogins } = context
   const login = sessionLogins.of(currentSession(request))
   const account = login?.accounts[provider.name]
@@ -114,26 +122,47 @@ async function beginLogin (
     throw new LoginRequiredError('an account can be added only to a login; log in first', { provider: provider.name })
   }
   const hasOwnOptions = link || [scope, params, prompt, authorizationDetails, maxAge, acrValues].some(isGiven)
-  const kind = restarted ? 'again' : hasOwnOptions ? 'once' : undefined
+  const kind = restarted ? 'again' : isPopup ? 'popup' : hasOwnOptions ? 'once' : undefined
   const had = isStepUp ? knownAccess(context, account) : undefined
-  const more = stepUp && stepUpRequest(provider, had, stepUp, { again, params })
+  const asParam = isPopup && provider.hasIdTokens ? mergeParameters({ display }, params) : params
+  const more = stepUp && stepUpRequest(provider, had, stepUp, { again, params: asParam })
   const { url, pending } = await startLogin(provider, {
     redirectUri: redirectUriOf(context, provider),
     scope: more?.scope ?? parseScope(scope) ?? [...provider.config.scope],
-    params: more?.params ?? (prompt === undefined ? params : mergeParameters(params, { prompt })),
+    params: more?.params ?? (prompt === undefined ? asParam : mergeParameters(asParam, { prompt })),
     authorizationDetails,
     maxAge,
     acrValues: parseScope(acrValues),
     state: kind && specialState(kind)
   })
+  const framed = isFramed(request)
+  // In a frame the user sees nothing of the provider's pages, and must not be asked for anything there.
+  if (framed && pending.silent !== true) refuseEmbedded(request)
   await rememberLogin(context, request, reply, provider, {
     ...pending,
+    ...(isPopup && { popup: framed ? 'frame' : 'window' }),
     // What the provider does not give is told in the callback, when the login is done.
     ...(stepUp !== undefined && { stepUp, maxAge: undefined }),
     ...(linkTo !== undefined && { linkTo }),
     returnTo: readReturnTo(request, returnTo, context.config.baseUrl()) ?? publicPath(context, '/')
   })
   return reply.redirect(url, 302)
+}
+
+/**
+ * Checks a login that a script of the app's has opened, in a window or in a frame of the app's own page.
+ * @throws FST_OAUTH_CROSS_SITE_REQUEST, FST_OAUTH_INVALID_OPTIONS
+ */
+function preparePopup (
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply, { name }: ProviderClient, display: string
+): void {
+  if (display !== 'popup') {
+    const message = `display of a login is 'popup' or nothing, not ${JSON.stringify(display)}; another value of ` +
+      "OpenID Connect's goes into `params: { display }`"
+    throw new InvalidOptionsError(message, { provider: name })
+  }
+  if (!isFramed(request) || !isFromOwnSite(request, context.config.baseUrl())) refuseEmbedded(request)
+  keepOpener(reply)
 }
 
 const isGiven = (option: unknown) => option !== undefined
@@ -191,11 +220,12 @@ export async function loginRoute (
 ): Promise<FastifyReply> {
   const { provider: named } = request.params as { provider?: string }
   const { returnTo, stepUp } = request.query as { returnTo?: string, stepUp?: string }
+  const display = displayOf(request)
   const back = readReturnTo(request, returnTo, context.config.baseUrl())
   const provider = named === undefined ? soleLogin(context) : visitorsProvider(context, named)
   if (provider === undefined) {
     const providers = interactiveProviders(context).map(({ name, config }) => ({
-      href: loginPath(context, name, back),
+      href: loginPath(context, name, back, display),
       label: config.title
     }))
     return sendPage(context, reply, 'chooser', { providers })
@@ -205,6 +235,7 @@ export async function loginRoute (
   const options = {
     ...(params !== undefined && { params }),
     ...(back !== undefined && { returnTo: back }),
+    ...(display !== undefined && { display }),
     ...(stepUp !== undefined && namedStepUp(context, request))
   }
   return await sendToProvider(context, request, reply, provider, options)

@@ -19,7 +19,8 @@ import { loginCookieOptions } from './login-cookie.ts'
 import { publicPath, routePath } from './paths.ts'
 import { field, isNavigation, noStore, refuseCrossSite, wantsHtml } from './reply.ts'
 import { MAX_LOGOUT_RETURN_TO, readReturnTo, safeReturnTo } from './return-to.ts'
-import { sendHtml, sendPage } from './send-error.ts'
+import { sendPage } from './send-error.ts'
+import { sendHtml } from './send-html.ts'
 
 /** What is left to do after a logout. */
 export interface LogoutResult {

@@ -10,6 +10,7 @@ import { shortHash } from '../util/random.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
 import { sendToProvider } from './login.ts'
 import { publicPath } from './paths.ts'
+import { tellOpener } from './popup.ts'
 import { isPageLoad } from './reply.ts'
 
 /** What there is of a login that no response can finish any more. */
@@ -47,24 +48,25 @@ export async function recoverLogin (
   const login = context.sessionLogins.of(currentSession(request))
   const account = login?.accounts[name]
   const isLoggedIn = account !== undefined && !context.records.isDeleted(account.recordId)
-  const goOn = (location: string) => {
+  const kind = kindOfState(state)
+  const goOn = async (returnTo: string) => {
     const message = 'the callback of a login that is over was loaded; its user is logged in, and nothing was done'
     logOf(request).info({ event: 'callback_repeated', provider: name }, message)
     noteOutcome('repeated')
-    return reply.redirect(location, 303)
+    if (kind !== 'popup') return reply.redirect(returnTo, 303)
+    return await tellOpener(context, reply, 'window', { outcome: 'logged_in', provider: name, returnTo })
   }
   const hash = shortHash(state)
   const finished = isLoggedIn ? detailsOf(account).callbacks?.find(callback => callback?.state === hash) : undefined
-  if (finished !== undefined) return goOn(finished.returnTo ?? start)
+  if (finished !== undefined) return await goOn(finished.returnTo ?? start)
 
   const { reason = '' } = error instanceof OAuthError ? error : {}
   if (!LOST.includes(reason)) throw error
-  const kind = kindOfState(state)
   if (kind === 'again' && reason === 'other_browser') throw cookieMissing(name)
-  // Where the login asked for something that a new one would not, the user decides.
-  if (kind === undefined || kind === 'once') throw error
+  // Where the login asked for something that a new one would not, the user decides. A popup tells its opener.
+  if (kind === undefined || kind === 'once' || kind === 'popup') throw error
   // The cookie shows that the login was this browser's own: any other address of a callback leads nowhere.
-  if (isLoggedIn && cookie !== undefined) return goOn(cookie.returnTo ?? start)
+  if (isLoggedIn && cookie !== undefined) return await goOn(cookie.returnTo ?? start)
   if (login !== undefined || kind !== 'ordinary' || !isWindow(request)) throw error
   const message = 'a login that is over, or whose cookie is gone, starts again'
   logOf(request).info({ event: 'login_restarted', provider: name, err: errorForLog(error as OAuthError) }, message)

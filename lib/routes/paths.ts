@@ -31,8 +31,9 @@ export function routePath (context: PluginContext, route: 'login' | 'logout' | '
 }
 
 /** Path that starts a login, at one provider where that is given. */
-export function loginPath (context: PluginContext, provider?: string, returnTo?: string): string {
-  const query = returnTo === undefined ? '' : `?${new URLSearchParams({ returnTo })}`
+export function loginPath (context: PluginContext, provider?: string, returnTo?: string, display?: 'popup'): string {
+  const params = { ...(returnTo !== undefined && { returnTo }), ...(display !== undefined && { display }) }
+  const query = returnTo === undefined && display === undefined ? '' : `?${new URLSearchParams(params)}`
   return `${routePath(context, 'login')}${provider === undefined ? '' : `/${provider}`}${query}`
 }
 

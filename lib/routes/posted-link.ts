@@ -5,7 +5,7 @@ import type { ProviderClient } from '../providers/provider.ts'
 import { destroySession, sessionOf } from '../session/fastify-session.ts'
 import { randomToken } from '../util/random.ts'
 import { linkOfResponse } from './login-cookie.ts'
-import { sendHtml } from './send-error.ts'
+import { sendHtml } from './send-html.ts'
 
 const SUBMIT = 'document.forms[0].submit()'
 

@@ -64,6 +64,11 @@ export function refuseEmbedded ({ headers }: FastifyRequest): void {
   )
 }
 
+/** Whether a frame on a page asks (Fetch Metadata, section 2.1). */
+export function isFramed ({ headers }: FastifyRequest): boolean {
+  return headers['sec-fetch-dest'] === 'iframe'
+}
+
 /** Marks the plugin's own routes, in their `config`. */
 const kOwnRoute = Symbol('fastify-oauth-session.route')
 

@@ -1,26 +1,16 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { PluginContext } from '../context.ts'
 import { OAuthError } from '../errors.ts'
-import { contentSecurityPolicy } from '../pages/html.ts'
 import { defaultPages, describeError, type Link, type Pages } from '../pages/pages.ts'
 import { awaitHook } from '../session/await-hook.ts'
 import { errorForLog, type LogEvent, logOf } from '../util/logger.ts'
 import { loginPath, publicPath, routePath } from './paths.ts'
+import { popupOf, tellOpener } from './popup.ts'
 import { noStore, wantsHtml } from './reply.ts'
+import { sendHtml } from './send-html.ts'
 
 // An import of node:http would read all its exports, and so load Node's own copy of undici: a tenth of an app's start.
 const { STATUS_CODES } = process.getBuiltinModule('node:http')
-
-/**
- * Sends an HTML document.
- * @param policy what its Content-Security-Policy allows; no policy where null, for a document of the app's own
- */
-export function sendHtml (
-  reply: FastifyReply, document: string, policy: Parameters<typeof contentSecurityPolicy>[0] | null = {}
-): FastifyReply {
-  if (policy !== null) reply.header('content-security-policy', contentSecurityPolicy(policy))
-  return noStore(reply).header('x-content-type-options', 'nosniff').type('text/html; charset=utf-8').send(document)
-}
 
 /** What the log calls a failure of the plugin's routes. */
 export type FailureEvent = Extract<LogEvent, 'login_failed' | 'logout_failed' | 'backchannel_logout_failed'>
@@ -40,6 +30,8 @@ interface FailureContext {
   returnTo?: string | undefined
   /** Where trying again starts, in place of a login that leads there. */
   retryAt?: string | undefined
+  /** Whom the failure of a login is told. */
+  popup?: 'window' | 'frame' | undefined
 }
 
 /**
@@ -81,17 +73,22 @@ export async function sendError (
   reply.code(statusCode)
   for (const [name, value] of Object.entries(failure.headers ?? {})) reply.header(name, value)
   if (wantsHtml(request)) {
+    const popup = about.popup ?? popupOf(request, about.event)
     const client = provider === undefined ? undefined : context.providers.get(provider)
     const { title, message, retry } = describeError(code, statusCode, client?.config.title, reason)
     const actions: Link[] = [{ href: publicPath(context, '/'), label: 'Continue to the app' }]
     if (context.config.routes !== false) {
       if (retry && client !== undefined) {
-        const { retryAt = loginPath(context, client.name, about.returnTo) } = about
+        const { retryAt = loginPath(context, client.name, about.returnTo, popup && 'popup') } = about
         actions.unshift({ href: retryAt, label: about.retryAt === undefined ? 'Log in again' : 'Try again' })
       }
       if (code === 'FST_OAUTH_UNKNOWN_PROVIDER') {
         actions.unshift({ href: routePath(context, 'login'), label: 'Log in another way' })
       }
+    }
+    if (popup !== undefined) {
+      const page = { title, message, actions }
+      return await tellOpener(context, reply, popup, { outcome: 'error', provider, code, page })
     }
     return sendPage(context, reply, 'error', { code, statusCode, title, message, requestId: request.id, actions })
   }

@@ -754,5 +754,30 @@ export const mutants: readonly Mutant[] = [
     find: 'returnTo: safeReturnTo(cookiePath(value), context.config.baseUrl()) }',
     replace: 'returnTo: cookiePath(value) }',
     tests: ['test/login/lost-login.test.ts']
+  },
+  // A login in a popup or a frame.
+  {
+    protects: 'the outcome of a login is told to the origin of baseUrl alone',
+    find: 'if (window.opener) window.opener.postMessage(outcome, origin)',
+    replace: "if (window.opener) window.opener.postMessage(outcome, '*')",
+    tests: ['test/login/popup.test.ts']
+  },
+  {
+    protects: 'a frame on a page of another site begins no login',
+    find: 'if (!isFramed(request) || !isFromOwnSite(request, context.config.baseUrl())) refuseEmbedded(request)',
+    replace: 'if (!isFramed(request)) refuseEmbedded(request)',
+    tests: ['test/login/popup.test.ts']
+  },
+  {
+    protects: 'a frame in which the provider may ask the user begins no login',
+    find: 'if (framed && pending.silent !== true) refuseEmbedded(request)',
+    replace: '',
+    tests: ['test/login/popup.test.ts']
+  },
+  {
+    protects: 'the response to a login in a window is refused in a frame',
+    find: "if (framed && popup !== 'frame') refuseEmbedded(request)",
+    replace: '',
+    tests: ['test/login/popup.test.ts']
   }
 ]

@@ -280,7 +280,8 @@ export const checklist: readonly Group[] = [
         'an implicit answer without ID token': 'implicit: an access token without an ID token does not log in'
       }),
       ...inFile('security/lessons', {
-        'a popup hands its result to any opener': 'popup: no page posts a message to the window that opened it',
+        'a popup hands its result to any opener':
+          'popup: no page but that of a popup posts a message to the window that opened it',
         'an e-mail address that another user claims': 'an unverified e-mail is not an identity'
       }),
       ...inFile('login/pending-logins', {

@@ -8,7 +8,7 @@ import { repository } from '../types/installed-package.ts'
 
 // Lessons of the field that no other file is about.
 
-t.test('popup: no page posts a message to the window that opened it', async t => {
+t.test('popup: no page but that of a popup posts a message to the window that opened it', async t => {
   const { browser, url, provider } = await loginApp(t, {
     providers: ({ providerOptions }) => ({
       acme: providerOptions,
