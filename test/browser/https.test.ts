@@ -1,0 +1,120 @@
+import type { FastifyServerOptions } from 'fastify'
+import type { Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { Agent } from 'undici'
+import type { ProviderOptions } from '../../lib/index.ts'
+import { buildApp } from '../helpers/build-app.ts'
+import { authority, serverTls } from '../helpers/certificates.ts'
+import { startChromium } from '../helpers/chromium.ts'
+import { startProvider, type TestProvider } from '../helpers/provider.ts'
+
+// Whole logins over https at an oidc-provider on another site, in Chromium: which of `__Host-`, Secure and SameSite
+// cookies go along with a response that the provider has the browser post, is the browser's to say.
+
+type Way = Pick<ProviderOptions, 'responseMode' | 'responseType'>
+
+interface Opened {
+  page: Page
+  url: string
+  provider: TestProvider
+  complaints: string[]
+  /** Of the login's cookie, as it is while the user is at the provider. */
+  loginCookie (): Promise<object | undefined>
+  /** How the browser came back, in order. */
+  callbacks: { method: string, names: string[] }[]
+}
+
+async function open (t: Test, way: Way): Promise<Opened | undefined> {
+  const chromium = await startChromium(t)
+  if (chromium === undefined) return undefined
+  const context = await chromium.newContext({ ignoreHTTPSErrors: true })
+  const page = await context.newPage()
+  const complaints: string[] = []
+  page.on('console', (message) => {
+    if (message.type() === 'error' && !/favicon/.test(message.location().url)) complaints.push(message.text())
+  })
+  const provider = await startProvider(t, {
+    tls: serverTls,
+    host: 'localhost',
+    features: { jwtResponseModes: true },
+    client: {
+      grant_types: ['authorization_code', 'refresh_token', 'implicit'],
+      response_types: ['code', 'code id_token'],
+      redirect_uris: ['https://app.example/never']
+    }
+  })
+  const dispatcher = new Agent({ connect: { ca: authority } })
+  t.after(() => dispatcher.close())
+  const callbacks: Opened['callbacks'] = []
+  const { url } = await buildApp(t, {
+    fastify: { https: serverTls } as FastifyServerOptions,
+    // Written out: without it Chromium lets a new cookie go along with a cross-site POST for two minutes.
+    session: { cookie: { secure: true, sameSite: 'lax' } },
+    oauth: { providers: { acme: { ...provider.providerOptions, ...way } }, dispatcher },
+    setup: (app) => {
+      app.addHook('preHandler', async ({ method, url, body, query }) => {
+        if (!url.startsWith('/login/acme/callback')) return
+        callbacks.push({ method, names: Object.keys((method === 'POST' ? body : query) as object).sort() })
+      })
+      app.get('/orders', async ({ oauth }) => await oauth.get('orders').json())
+      app.get('/more', (request, reply) =>
+        request.oauth.login(reply, { link: true, scope: ['openid', 'orders:write'], returnTo: '/scope' }))
+      app.get('/scope', async ({ oauth, session }) => ({ scope: oauth.scope, field: session.get('field' as never) }))
+      app.get('/field', async ({ session }) => {
+        session.set('field' as never, 'kept' as never)
+        return 'set'
+      })
+    }
+  })
+  const loginCookie = async () =>
+    (await context.cookies(url)).find(({ name }) => /^__Host-oauth-/.test(name))
+  return { page, url, provider, complaints, loginCookie, callbacks }
+}
+
+const ways: [Way, callback: Opened['callbacks'][number], sameSite: string][] = [
+  [{ responseMode: 'query' }, { method: 'GET', names: ['code', 'iss', 'state'] }, 'Lax'],
+  [{ responseMode: 'form_post' }, { method: 'POST', names: ['code', 'iss', 'state'] }, 'None'],
+  [{ responseMode: 'query.jwt' }, { method: 'GET', names: ['response'] }, 'Lax'],
+  [{ responseMode: 'form_post.jwt' }, { method: 'POST', names: ['response'] }, 'None'],
+  [{ responseType: 'code id_token' }, { method: 'POST', names: ['code', 'id_token', 'state'] }, 'None'],
+  [{ responseType: 'code id_token', responseMode: 'form_post.jwt' }, { method: 'POST', names: ['response'] }, 'None']
+]
+
+for (const [way, callback, sameSite] of ways) {
+  const name = Object.entries(way).map((entry) => entry.join(' ')).join(', ')
+
+  t.test(`Chromium over https, ${name}: login, call, more scope, logout`, async (t) => {
+    const opened = await open(t, way)
+    if (opened === undefined) return
+    const { page, url, provider, complaints, callbacks, loginCookie } = opened
+    const signIn = async () => {
+      await page.fill('[name=login]', 'alice')
+      await page.fill('[name=password]', 'alice-password')
+      await page.click('text=Sign in >> nth=-1')
+    }
+    const text = () => page.textContent('body')
+    await page.goto(`${url}/login/acme?returnTo=/%3Fhello`)
+    t.match(await loginCookie(), { secure: true, httpOnly: true, sameSite, path: '/', domain: '127.0.0.1' })
+    await signIn()
+    await page.waitForURL(`${url}/?hello`)
+    t.equal(await text(), '{"user":"alice"}')
+    t.strictSame(callbacks, [callback])
+    t.equal(await loginCookie(), undefined, 'the login is over, and so is its cookie')
+    await page.goto(`${url}/orders`)
+    t.match(await text(), /tea/)
+
+    await page.goto(`${url}/field`)
+    await page.goto(`${url}/more`)
+    if (page.url().startsWith(provider.issuer)) await signIn()
+    await page.waitForURL(`${url}/scope`)
+    t.match(JSON.parse(await text() ?? ''), { scope: /orders:write/, field: 'kept' }, 'the session went along')
+
+    await page.goto(`${url}/logout?returnTo=/%3Fbye`)
+    await page.click('text=Log out >> nth=-1')
+    await page.waitForURL(`${provider.issuer}/session/end**`)
+    await page.click('button')
+    await page.waitForURL(`${url}/?bye`)
+    t.equal(await text(), '{"user":null}')
+    t.strictSame(complaints, [])
+  })
+}
