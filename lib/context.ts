@@ -107,6 +107,7 @@ export function createContext (app: FastifyInstance, config: Configuration): Plu
     config,
     providers,
     providerHandles,
+    shared: session,
     registrations: session.registrations,
     sessionLogins: new SessionLogins(
       member, name => config.providers.get(name)?.identity, () => sessionStore.isShared === false),

@@ -27,6 +27,7 @@ export class RequestOAuth extends AccountClient {
   readonly #request: FastifyRequest
   readonly #name: string | undefined
   #using: Map<string, RequestOAuth> | undefined
+  #signal: AbortSignal | undefined
   /** The account of the last call, and its record. */
   #last: { recordId: string, account: ClientAccount } | undefined
   #read: { account: Account, claims: unknown, details: ReturnType<typeof detailsOf> } | undefined
@@ -84,6 +85,18 @@ export class RequestOAuth extends AccountClient {
     const login = this.#login
     const end = login === undefined ? undefined : endOf(this.#context, login.all, login.name)
     return end === undefined ? undefined : Math.ceil(end.at)
+  }
+
+  /**
+   * Aborted when the login ends: by a logout, a timeout, the provider, or another login in its place; that of
+   * `using(name)` also when the account is disconnected. An end in this process is seen at once, one in another process
+   * within a second. For as long as the request, or the connection that it was upgraded to, lasts. Without a login it
+   * is aborted from the start, with FST_OAUTH_LOGIN_REQUIRED or FST_OAUTH_LOGIN_ENDED as its reason; later it is
+   * FST_OAUTH_LOGIN_ENDED.
+   */
+  get signal (): AbortSignal {
+    this.#signal ??= this.#watch()
+    return this.#signal
   }
 
   /** Name of the provider that was logged in with. */
@@ -149,6 +162,21 @@ export class RequestOAuth extends AccountClient {
       throw new InvalidOptionsError('disconnect takes the name of the provider whose account is to go')
     }
     await disconnectAccount(this.#context, this.#request, providerOf(this.#context, provider))
+  }
+
+  #watch (): AbortSignal {
+    const login = this.#login
+    if (login === undefined) {
+      return this.#own === undefined ? AbortSignal.abort(this.#loginRequired()) : new AbortController().signal
+    }
+    const controller = new AbortController()
+    const { shared } = this.#context
+    shared.loginSignals ??= import('./session/login-signals.ts').then(({ LoginSignals }) => new LoginSignals())
+    shared.loginSignals.then(
+      signals => signals.hold(this.#context, this.#request, login.all, login.name, controller),
+      (error: unknown) => controller.abort(error)
+    )
+    return controller.signal
   }
 
   get #session (): SessionObject | null { return currentSession(this.#request) }

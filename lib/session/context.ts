@@ -11,6 +11,7 @@ import type { SessionLogins } from './accounts.ts'
 import type { Activity } from './activity.ts'
 import type { EndedSessions } from './ended-sessions.ts'
 import { type HostSessionStore, sessionRegistration, type StoredSession } from './fastify-session.ts'
+import type { LoginSignals } from './login-signals.ts'
 import type { LoginRecords } from './login-records.ts'
 import type { SessionCookie } from './session-cookie.ts'
 import type { ProviderLogouts } from './provider-logouts.ts'
@@ -20,6 +21,7 @@ import type { UserLogins } from './user-logins.ts'
 export interface SessionContext {
   readonly config: Configuration
   readonly providers: ReadonlyMap<string, ProviderClient>
+  readonly shared: SharedSession
   /** All registrations below the same @fastify/session, this one among them. */
   readonly registrations: readonly SessionContext[]
   /** The logins that this registration keeps in sessions. */
@@ -56,11 +58,13 @@ export function unknownProvider (): OAuthError {
 }
 
 /** What several registrations of the plugin below one @fastify/session have in common. */
-interface SharedSession {
+export interface SharedSession {
   /** In the order in which they were made, which is the same in each process of an app. */
   readonly registrations: SessionContext[]
   /** Sessions that any of them has ended. */
   endedSessions?: EndedSessions
+  /** The signals that requests hold of the ends of their logins, once there has been one. */
+  loginSignals?: Promise<LoginSignals>
 }
 
 const shared = new WeakMap<object, SharedSession>()

@@ -124,6 +124,7 @@ export function keepPrivate (reply: FastifyReply): void {
 
 /** Has records and cookies follow what the request did with its session. */
 function sync (context: SessionContext, request: Decorated, reply: FastifyReply, done: () => void): void {
+  void context.shared.loginSignals?.then(signals => signals.answered(request, reply))
   const session = currentSession(request)
   const loaded = request[kLoaded] ?? [{ context, sessionId: '', login: undefined }]
   if (session !== null && isSaved(session)) {

@@ -46,6 +46,8 @@ export class TokenRecords {
   readonly #onRollback: (provider: string) => void
   readonly #isSoleWriter: () => boolean
   readonly #cacheMs: number
+  /** Called with the id of a record that this process has deleted, or has found to be gone. */
+  onGone: ((id: string) => void) | undefined
 
   /** @param monotonic milliseconds of a clock that only goes forward */
   constructor (
@@ -160,6 +162,7 @@ export class TokenRecords {
     const known = state.record
     if (stored === undefined) {
       state.forget()
+      this.onGone?.(state.id)
       return undefined
     }
     if (state.isDeleted) {
@@ -199,6 +202,7 @@ export class TokenRecords {
     const result = await this.#acquire(state, lease)
     if (result.state === 'gone') {
       state.forget()
+      this.onGone?.(state.id)
       return { state: 'deleted' }
     }
     if (result.state === 'busy') return { state: 'busy' }
@@ -304,6 +308,7 @@ export class TokenRecords {
       if (known === undefined && onDeleted !== undefined) known = this.#form.decode(await this.#store.get(id))
       const stored = this.#form.decode(await this.#delete(id))
       state.confirmDeleted()
+      this.onGone?.(id)
       const before = this.#unclearDeletions.settle(id)
       return stored !== undefined && stored.version >= (known?.version ?? 0) ? stored : known ?? before
     } catch (error) {
@@ -311,6 +316,7 @@ export class TokenRecords {
       if (known !== undefined && unsaved === undefined && onDeleted !== undefined) {
         this.#unclearDeletions.add(id, known, (record) => {
           state.forget()
+          this.onGone?.(id)
           onDeleted(record)
         })
       }

@@ -19,6 +19,7 @@ declare global {
   const kept: TokenSet
   function keep (tokens: TokenSet): Promise<void>
   const store: SessionStore
+  const orders: import('node:events').EventEmitter
   const callbackUrl: string, subjectToken: string
   const transfer: RouteHandlerMethod, transferPage: RouteHandlerMethod
   interface Order { id: number }
