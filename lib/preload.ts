@@ -4,8 +4,8 @@ import { isSecuredMode } from './oauth/response-mode.ts'
 import type { ProviderClient } from './providers/provider.ts'
 import { hasBackchannelLogout } from './routes/visitors-provider.ts'
 
-// What is imported at first use, so that the start of an app does not wait for it. This file names all of it, apart from
-// session/login-signals.ts: few apps use `request.oauth.signal`, and it has fired nothing before it is loaded.
+// What is imported at first use, so that the start of an app does not wait for it. This file names all of it but
+// session/login-signals.ts: few apps use `request.oauth.signal`, and what asks for it does not wait.
 
 /**
  * Loads what the start of an app has left out, one after the other while the app listens: the first login does not wait
