@@ -54,6 +54,7 @@ export class ProviderCore implements Instance {
   #issuer: string
   #oidc: Provider
   #listener: RequestListener
+  #backchannelLogoutUri: string | undefined
 
   protected constructor ({ Provider }: Provides, issuer: string, options: TestProviderOptions) {
     const { clientId = 'test-client', clientSecret = 'test-secret', users, scopes = [] } = options
@@ -88,21 +89,29 @@ export class ProviderCore implements Instance {
   }
 
   get issuer (): string { return this.#issuer }
-  set issuer (issuer: string) {
+
+  /** From now on it is known by another issuer. */
+  async move (issuer: string): Promise<void> {
     this.#issuer = issuer
-    this.#rebuild()
+    await this.#rebuild()
   }
 
   /** The provider itself, for what is not covered here. */
   get oidc (): Provider { return this.#oidc }
 
-  /** Answers one request. */
-  async handle (request: IncomingMessage, response: ServerResponse): Promise<void> {
+  /**
+   * Answers one request.
+   * @param before awaited with the path within the provider
+   */
+  async handle (
+    request: IncomingMessage, response: ServerResponse, before?: (path: string) => Promise<void>
+  ): Promise<void> {
     if (this.#options.scopes === undefined) await this.#learnScopes(request)
     const { url = '/' } = request
     const base = new URL(this.#issuer).pathname.replace(/\/$/, '')
     // By the two URLs oidc-provider knows where it is mounted.
     if (url.startsWith(`${base}/`)) Object.assign(request, { originalUrl: url, url: url.slice(base.length) })
+    await before?.(request.url!.split('?')[0]!)
     await (this.#listener(request, response) as unknown as Promise<void>)
   }
 
@@ -134,8 +143,8 @@ export class ProviderCore implements Instance {
 
   /** Where the client wants its logout tokens; from now on ID tokens carry a `sid`. */
   async setBackchannelLogoutUri (uri: string): Promise<void> {
-    const client = await this.#oidc.Client.find(this.clientId)
-    if (client !== undefined) client.backchannelLogoutUri = uri
+    this.#backchannelLogoutUri = uri
+    await this.#register()
   }
 
   /** Sends a logout token (OIDC Back-Channel Logout) and rejects unless the app says 200 or 204. */
@@ -156,9 +165,15 @@ export class ProviderCore implements Instance {
   }
 
   // What it knows is in `state`, so that another one can go on in its place.
-  #rebuild (): void {
+  async #rebuild (): Promise<void> {
     this.#oidc = this.#build()
     this.#listener = this.#oidc.callback()
+    await this.#register()
+  }
+
+  async #register (): Promise<void> {
+    const client = await this.#oidc.Client.find(this.clientId)
+    if (client !== undefined) client.backchannelLogoutUri = this.#backchannelLogoutUri
   }
 
   #build (): Provider {
@@ -207,6 +222,6 @@ export class ProviderCore implements Instance {
     const isNew = unknown.some(scope => scope !== 'openid' && scope !== 'offline_access')
     if (!isNew) return
     for (const scope of unknown) this.scopes.add(scope)
-    this.#rebuild()
+    await this.#rebuild()
   }
 }

@@ -1,4 +1,4 @@
-import { createServer, type Server } from 'node:http'
+import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { once } from 'node:events'
 import { type Dispatcher, fetch as undiciFetch } from 'undici'
@@ -38,16 +38,32 @@ export function openProviderOf (issuer: string, dispatcher: unknown): TestProvid
 const sameUrl = (one: string, two: string) => one.replace(/\/$/, '') === two.replace(/\/$/, '')
 
 let make: (core: ProviderCore, others?: Dispatcher) => TestProvider
-let lookInside: (provider: TestProvider) => { core: ProviderCore, network: MemoryNetwork }
+let lookInside: (provider: TestProvider) => Inside
 
-/** What is inside a test provider: what it knows, and servers without a port. */
-export function insideOf (provider: TestProvider): ReturnType<typeof lookInside> { return lookInside(provider) }
+/** What is inside a test provider, for the other parts of this folder. */
+export interface Inside {
+  readonly core: ProviderCore
+  /** Servers without a port, its own among them. */
+  readonly network: MemoryNetwork
+  /** Answers at an origin, but for the APIs there. */
+  answer (origin: string, listener: RequestListener): void
+}
+
+/** What is inside a test provider. */
+export function insideOf (provider: TestProvider): Inside { return lookInside(provider) }
+
+/** Whether a test provider has not been closed. */
+export function isOpen (provider: TestProvider): boolean { return open.includes(provider) }
 
 /** An OpenID provider for tests. `createTestProvider` makes one. */
 export class TestProvider {
   static {
     make = (core, others) => new TestProvider(core, others)
-    lookInside = provider => ({ core: provider.#core, network: provider.#network })
+    lookInside = provider => ({
+      core: provider.#core,
+      network: provider.#network,
+      answer: (origin, listener) => provider.#serve(origin, listener)
+    })
   }
 
   readonly #core: ProviderCore
@@ -106,7 +122,10 @@ export class TestProvider {
    * @param seconds above 0
    * @throws FST_OAUTH_INVALID_OPTIONS
    */
-  advance (seconds: number): void { advanceTime(this, seconds) }
+  advance (seconds: number): void {
+    if (!isOpen(this)) throw new InvalidOptionsError('the test provider has been closed; it moves no time any more')
+    advanceTime(this, seconds)
+  }
 
   /**
    * Fails the next requests to one endpoint.
@@ -162,6 +181,14 @@ export class TestProvider {
    */
   revokeGrants (sub?: string): void { this.#core.revokeGrants(sub) }
 
+  /**
+   * Ends a user's session at the provider, which sends the app a logout token (OpenID Connect Back-Channel Logout) and
+   * waits for its answer. `loginAs` has registered where.
+   * @param sub of the user
+   * @throws where the app refuses the logout token
+   */
+  async backchannelLogout (sub: string): Promise<void> { await this.#core.backchannelLogout(sub) }
+
   /** Whether an access token is still good: for an API of the test. */
   async isActive (accessToken: string): Promise<boolean> {
     const { AccessToken, ClientCredentials } = this.#core.oidc
@@ -182,7 +209,7 @@ export class TestProvider {
       await once(server, 'listening')
       this.#server = server
       this.#network.leave(new URL(this.issuer).origin)
-      this.#core.issuer = `http://${host}:${(server.address() as AddressInfo).port}`
+      await this.#core.move(`http://${host}:${(server.address() as AddressInfo).port}`)
     }
     return this.issuer
   }
@@ -209,12 +236,12 @@ export class TestProvider {
     throw new InvalidOptionsError(`the test provider has no endpoint "${String(name)}"; write one of ${names}`)
   }
 
-  #serve (origin: string): void {
+  #serve (origin: string, listener: RequestListener = (...exchange) => { void this.#core.handle(...exchange) }): void {
     this.#network.serve(origin, (request, response) => {
       const path = request.url ?? '/'
       const api = this.#apis.find(each => each.origin === origin && path.startsWith(each.path))
-      if (api !== undefined) return api.listener(request, response)
-      void this.#core.handle(request, response)
+      if (api === undefined) listener(request, response)
+      else api.listener(request, response)
     })
   }
 }
@@ -227,6 +254,11 @@ export class TestProvider {
  */
 export async function createTestProvider (options: TestProviderOptions = {}): Promise<TestProvider> {
   refuseInProduction('createTestProvider()')
+  return await startTestProvider(options)
+}
+
+/** The same for callers that have checked where they run. */
+export async function startTestProvider (options: TestProviderOptions): Promise<TestProvider> {
   return make(await ProviderCore.start(options.issuer ?? freeIssuer(), options), options.dispatcher)
 }
 

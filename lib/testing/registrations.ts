@@ -1,0 +1,71 @@
+import type { FastifyInstance } from 'fastify'
+import type { PluginContext } from '../context.ts'
+import { InvalidOptionsError } from '../errors.ts'
+import type { ProviderClient } from '../providers/provider.ts'
+import { sharedSession } from '../session/context.ts'
+
+/** A Fastify app on any kind of server, with a logger and a type provider of its own. */
+export type AnyApp = FastifyInstance<any, any, any, any, any>
+
+/** One provider of a registration of the plugin. */
+export interface Registered {
+  readonly context: PluginContext
+  readonly client: ProviderClient
+}
+
+/** Which provider is meant. */
+export interface WhichProvider {
+  /** Name of the provider; default the only one, or `defaultProvider`. */
+  readonly provider?: string | undefined
+  /** The `prefix` of the registration, where several have a provider of that name. */
+  readonly prefix?: string | undefined
+}
+
+/**
+ * Finds a provider in an app that is ready.
+ * @throws FST_OAUTH_INVALID_OPTIONS where there is none, or more than one that fits
+ */
+export function findRegistered (app: AnyApp, { provider, prefix }: WhichProvider): Registered {
+  const all = registrationsOf(app)
+  if (all.length === 0) {
+    throw new InvalidOptionsError(
+      'the app has no fastify-oauth-session, or one of another copy of the package than fastify-oauth-session/testing'
+    )
+  }
+  const mounted = all.filter(({ config }) => prefix === undefined || config.mount === prefix.replace(/\/$/, ''))
+  const found = mounted.flatMap(context => candidates(context, provider).map(client => ({ context, client })))
+  if (found.length === 1) return found[0]!
+  const names = all.flatMap(({ config }) => [...config.providers.keys()].map(name =>
+    config.mount === '' ? `"${name}"` : `"${name}" with prefix "${config.mount}"`))
+  throw new InvalidOptionsError(
+    `${found.length === 0 ? 'no' : 'more than one'} provider of the app is meant by ` +
+      `${JSON.stringify({ provider, prefix })}; there are ${names.join(', ')}`
+  )
+}
+
+function candidates ({ config, providers }: PluginContext, name: string | undefined): ProviderClient[] {
+  const named = name ?? config.defaultProvider
+  if (named === undefined) return [...providers.values()]
+  const client = providers.get(named)
+  return client === undefined ? [] : [client]
+}
+
+function registrationsOf (app: AnyApp): PluginContext[] {
+  const sessions = new Set<unknown>()
+  const all: PluginContext[] = []
+  for (const scope of scopesOf(app as unknown as FastifyInstance)) {
+    if (scope.decryptSession === undefined || sessions.has(scope.decryptSession)) continue
+    sessions.add(scope.decryptSession)
+    all.push(...sharedSession(scope).registrations as PluginContext[])
+  }
+  return all
+}
+
+/** The app and every scope in it: @fastify/session and the plugin may be in one of these. */
+function * scopesOf (app: FastifyInstance): Generator<FastifyInstance> {
+  yield app
+  // No public member of Fastify tells them.
+  const children = Object.getOwnPropertySymbols(app).find(({ description }) => description === 'fastify.children')
+  if (children === undefined) return
+  for (const child of (app as unknown as Record<symbol, FastifyInstance[]>)[children]!) yield * scopesOf(child)
+}

@@ -1,0 +1,158 @@
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import { Transport } from '../http/transport.ts'
+import type { ProviderConfig } from '../providers/config.ts'
+import type { ProviderClient } from '../providers/provider.ts'
+import { ENDPOINT_PATHS, type EndpointName } from './endpoint.ts'
+import { peekBody } from './peek-body.ts'
+import type { ProviderCore } from './provider-core.ts'
+import type { TestProviderOptions } from './provider-options.ts'
+import { insideOf, isOpen, startTestProvider, type TestProvider } from './provider.ts'
+import { refuseInProduction } from './refuse-in-production.ts'
+import { type AnyApp, findRegistered, type Registered, type WhichProvider } from './registrations.ts'
+
+/** Options of `replaceProvider`: those of `createTestProvider`, but for what the app's configuration says. */
+export interface ReplaceProviderOptions extends
+  Omit<TestProviderOptions, 'clientId' | 'clientSecret'>, WhichProvider {}
+
+/** The names of endpoints in metadata → those of the test provider. */
+const ENDPOINTS: Record<string, EndpointName> = {
+  authorization_endpoint: 'authorization',
+  token_endpoint: 'token',
+  userinfo_endpoint: 'userinfo',
+  jwks_uri: 'jwks',
+  revocation_endpoint: 'revocation',
+  introspection_endpoint: 'introspection',
+  end_session_endpoint: 'endSession',
+  pushed_authorization_request_endpoint: 'pushedAuthorizationRequest',
+  device_authorization_endpoint: 'deviceAuthorization'
+}
+/** Where the client authenticates. */
+const WITH_CLIENT = new Set(['/token', '/request', '/token/revocation', '/token/introspection', '/device/auth'])
+
+const replaced = new WeakMap<ProviderClient, TestProvider>()
+
+/** The test provider that stands in the place of an app's; undefined where there is none, or it is closed. */
+export function replacementOf (client: ProviderClient): TestProvider | undefined {
+  const provider = replaced.get(client)
+  return provider !== undefined && isOpen(provider) ? provider : undefined
+}
+
+/**
+ * Puts a test provider in the place of one that the app is configured with, a real one that a test cannot reach: it
+ * answers as its issuer and at its endpoints, in this process alone, and takes the client for who it says it is. The
+ * app's code and configuration stay as they are. It is closed with the app.
+ * @param app the app, with everything registered; it is made ready
+ * @param options.provider name of the provider; default the only one, or `defaultProvider`
+ * @param options.prefix of the registration, where several have a provider of that name
+ * @param options users, lives of tokens and more, as for `createTestProvider`
+ * @throws FST_OAUTH_INVALID_OPTIONS where there is no such provider, oidc-provider is not installed, or NODE_ENV is
+ *   `production`
+ */
+export async function replaceProvider (app: AnyApp, options: ReplaceProviderOptions = {}): Promise<TestProvider> {
+  refuseInProduction('replaceProvider()')
+  await app.ready()
+  const { provider: _name, prefix: _prefix, ...rest } = options
+  return await replace(findRegistered(app, options), rest)
+}
+
+/** The same for a provider that is found. */
+export async function replace (
+  { context, client }: Registered, options: TestProviderOptions = {}
+): Promise<TestProvider> {
+  await replacementOf(client)?.close()
+  const { config } = client
+  const provider = await startTestProvider({ issuer: issuerOf(config), ...optionsFor(config), ...options })
+  const { core, network, answer } = insideOf(provider)
+  const listener = standIn(core, config)
+  const urls = [provider.issuer, ...Object.values(config.endpoints)]
+  for (const { origin } of urls.filter(url => URL.canParse(url)).map(url => new URL(url))) {
+    answer(origin, listener)
+  }
+  const inside = new Transport(network)
+  for (const transport of new Set([context.transport, client.transport])) divert(transport, inside, provider)
+  replaced.set(client, provider)
+  return provider
+}
+
+function issuerOf ({ issuer, idTokenIssuer, endpoints }: ProviderConfig): string {
+  const named = Array.isArray(idTokenIssuer) ? idTokenIssuer[0] : idTokenIssuer
+  if (issuer !== undefined) return issuer
+  return typeof named === 'string' ? named : new URL('/', endpoints.token_endpoint).origin
+}
+
+function optionsFor (config: ProviderConfig): TestProviderOptions {
+  const { clientId, clientKeys, responseMode, requestObjects, pkce } = config
+  return {
+    clientId,
+    client: {
+      token_endpoint_auth_method: 'client_secret_post',
+      ...clientKeys.length > 0 && { jwks: { keys: clientKeys.map(({ publicJwk }) => publicJwk) } }
+    },
+    features: {
+      jwtResponseModes: responseMode?.endsWith('jwt') === true,
+      requestObjects: requestObjects === true
+    },
+    configuration: { pkce: { required: () => pkce !== false } }
+  }
+}
+
+/** Sends the requests of a transport to the test provider, where they are for it. */
+function divert (transport: Transport, inside: Transport, provider: TestProvider): void {
+  const { stream, buffered, close } = transport
+  const { network } = insideOf(provider)
+  const owner = ({ origin }: { origin: string }) => network.serves(origin) ? inside : undefined
+  transport.stream = request => owner(request)?.stream(request) ?? stream.call(transport, request)
+  transport.buffered = (request, options) =>
+    owner(request)?.buffered(request, options) ?? buffered.call(transport, request, options)
+  transport.close = async () => {
+    await provider.close()
+    await close.call(transport)
+  }
+}
+
+/** Answers at the endpoints of the real provider as oidc-provider does at its own. */
+function standIn (core: ProviderCore, config: ProviderConfig): RequestListener {
+  const paths = new Map(Object.entries(config.endpoints).flatMap(([name, url]) => {
+    const endpoint = ENDPOINTS[name]
+    return endpoint === undefined ? [] : [[pathOf(url), ENDPOINT_PATHS[endpoint]]]
+  }))
+  const isOpenId = config.issuer !== undefined || config.idTokenIssuer !== undefined
+  const answer = async (request: IncomingMessage, response: ServerResponse) => {
+    const [path, query] = (request.url ?? '/').split('?') as [string, string?]
+    const own = paths.get(path)
+    if (own === ENDPOINT_PATHS.userinfo && !isOpenId) return await tellProfile(core, request, response)
+    if (own !== undefined) request.url = query === undefined ? own : `${own}?${query}`
+    await core.handle(request, response, async (path) => {
+      if (request.method === 'POST' && WITH_CLIENT.has(path)) await authenticate(core, request)
+    })
+  }
+  return (request, response) => { answer(request, response).catch((error: Error) => response.destroy(error)) }
+}
+
+const pathOf = (url: string) => new URL(url).pathname
+
+// The app proves itself to the real provider in its own way, perhaps with a key that the test has no part of.
+async function authenticate (core: ProviderCore, request: IncomingMessage): Promise<void> {
+  const form = new URLSearchParams(await peekBody(request))
+  form.delete('client_assertion')
+  form.delete('client_assertion_type')
+  form.set('client_id', core.clientId)
+  form.set('client_secret', core.clientSecret)
+  delete request.headers.authorization
+  request.read()
+  const body = Buffer.from(form.toString())
+  request.unshift(body)
+  request.headers['content-length'] = String(body.length)
+}
+
+/** The profile of plain OAuth 2: the user's claims, with the id under two names. */
+async function tellProfile (core: ProviderCore, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { searchParams } = new URL(request.url ?? '/', core.issuer)
+  const inHeader = request.headers.authorization?.split(' ').at(-1)
+  const inForm = new URLSearchParams(await peekBody(request)).get('access_token')
+  const token = inHeader ?? searchParams.get('access_token') ?? inForm ?? ''
+  const sub = (await core.oidc.AccessToken.find(token))?.accountId
+  response.writeHead(sub === undefined ? 401 : 200, { 'content-type': 'application/json' })
+  const { password: _, ...claims } = core.users[sub ?? ''] ?? {}
+  response.end(JSON.stringify(sub === undefined ? { error: 'invalid_token' } : { sub, id: sub, ...claims }))
+}
