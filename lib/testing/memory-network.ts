@@ -21,8 +21,11 @@ export class MemoryNetwork extends Dispatcher {
   readonly #ownsOutside: boolean
   #closing: Promise<unknown> | undefined
 
-  /** @param outside for the requests to other origins; default an Agent of its own */
-  constructor (outside?: Dispatcher) {
+  /**
+   * @param options.outside for the requests to other origins; default an Agent of its own
+   * @param options.isShared whether the dispatchers of others reach its servers too
+   */
+  constructor ({ outside, isShared = true }: { outside?: Dispatcher | undefined, isShared?: boolean } = {}) {
     super()
     this.#ownsOutside = outside === undefined
     this.#outside = outside ?? new Agent()
@@ -38,7 +41,7 @@ export class MemoryNetwork extends Dispatcher {
       if (listener === undefined) response.destroy()
       else listener(request, response)
     })
-    open.unshift(this)
+    if (isShared) open.unshift(this)
   }
 
   /** Whether an origin is one of this network's own servers. */

@@ -73,7 +73,7 @@ export class TestProvider {
 
   private constructor (core: ProviderCore, others?: Dispatcher) {
     this.#core = core
-    this.#network = new MemoryNetwork(others)
+    this.#network = new MemoryNetwork({ outside: others })
     core.fetch = async (url, options) =>
       await undiciFetch(url, { ...options, dispatcher: this.dispatcher } as never) as unknown as Response
     this.#serve(new URL(core.issuer).origin)

@@ -17,7 +17,9 @@ export interface Registered {
 export interface WhichProvider {
   /** Name of the provider; default the only one, or `defaultProvider`. */
   readonly provider?: string | undefined
-  /** The `prefix` of the registration, where several have a provider of that name. */
+  /** The `decorator` of the registration, where several have a provider of that name. */
+  readonly decorator?: string | undefined
+  /** The prefix of the registration, where several have a provider of that name. */
   readonly prefix?: string | undefined
 }
 
@@ -25,21 +27,18 @@ export interface WhichProvider {
  * Finds a provider in an app that is ready.
  * @throws FST_OAUTH_INVALID_OPTIONS where there is none, or more than one that fits
  */
-export function findRegistered (app: AnyApp, { provider, prefix }: WhichProvider): Registered {
+export function findRegistered (app: AnyApp, { provider, decorator, prefix }: WhichProvider): Registered {
   const all = registrationsOf(app)
-  if (all.length === 0) {
-    throw new InvalidOptionsError(
-      'the app has no fastify-oauth-session, or one of another copy of the package than fastify-oauth-session/testing'
-    )
-  }
-  const mounted = all.filter(({ config }) => prefix === undefined || config.mount === prefix.replace(/\/$/, ''))
+  const mounted = all.filter(({ config }) =>
+    (prefix === undefined || config.mount === prefix.replace(/\/$/, '')) &&
+    (decorator === undefined || config.decorator === decorator))
   const found = mounted.flatMap(context => candidates(context, provider).map(client => ({ context, client })))
   if (found.length === 1) return found[0]!
   const names = all.flatMap(({ config }) => [...config.providers.keys()].map(name =>
-    config.mount === '' ? `"${name}"` : `"${name}" with prefix "${config.mount}"`))
+    `"${name}" with decorator "${config.decorator}"${config.mount === '' ? '' : ` and prefix "${config.mount}"`}`))
   throw new InvalidOptionsError(
     `${found.length === 0 ? 'no' : 'more than one'} provider of the app is meant by ` +
-      `${JSON.stringify({ provider, prefix })}; there are ${names.join(', ')}`
+      `${JSON.stringify({ provider, decorator, prefix })}; there are ${names.join(', ')}`
   )
 }
 
@@ -50,13 +49,22 @@ function candidates ({ config, providers }: PluginContext, name: string | undefi
   return client === undefined ? [] : [client]
 }
 
-function registrationsOf (app: AnyApp): PluginContext[] {
+/**
+ * The registrations of the plugin in an app that is ready, one at least.
+ * @throws FST_OAUTH_INVALID_OPTIONS where there is none
+ */
+export function registrationsOf (app: AnyApp): PluginContext[] {
   const sessions = new Set<unknown>()
   const all: PluginContext[] = []
   for (const scope of scopesOf(app as unknown as FastifyInstance)) {
     if (scope.decryptSession === undefined || sessions.has(scope.decryptSession)) continue
     sessions.add(scope.decryptSession)
     all.push(...sharedSession(scope).registrations as PluginContext[])
+  }
+  if (all.length === 0) {
+    throw new InvalidOptionsError(
+      'the app has no fastify-oauth-session, or one of another copy of the package than fastify-oauth-session/testing'
+    )
   }
   return all
 }

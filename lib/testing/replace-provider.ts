@@ -43,7 +43,7 @@ export function replacementOf (client: ProviderClient): TestProvider | undefined
  * app's code and configuration stay as they are. It is closed with the app.
  * @param app the app, with everything registered; it is made ready
  * @param options.provider name of the provider; default the only one, or `defaultProvider`
- * @param options.prefix of the registration, where several have a provider of that name
+ * @param options.decorator of the registration, where several have a provider of that name; or its `prefix`
  * @param options users, lives of tokens and more, as for `createTestProvider`
  * @throws FST_OAUTH_INVALID_OPTIONS where there is no such provider, oidc-provider is not installed, or NODE_ENV is
  *   `production`
@@ -51,7 +51,7 @@ export function replacementOf (client: ProviderClient): TestProvider | undefined
 export async function replaceProvider (app: AnyApp, options: ReplaceProviderOptions = {}): Promise<TestProvider> {
   refuseInProduction('replaceProvider()')
   await app.ready()
-  const { provider: _name, prefix: _prefix, ...rest } = options
+  const { provider: _name, decorator: _decorator, prefix: _prefix, ...rest } = options
   return await replace(findRegistered(app, options), rest)
 }
 

@@ -4,7 +4,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import oauth, { type PluginOptions } from '../../lib/index.ts'
 import { github } from '../../lib/providers.ts'
-import { createTestProvider, loginAs, replaceProvider } from '../../lib/testing.ts'
+import { anonymous, createTestProvider, loginAs, replaceProvider } from '../../lib/testing.ts'
 import { JsonStore } from '../helpers/stores.ts'
 
 const ACME = {
@@ -178,7 +178,7 @@ t.test('several providers, and paths of the app\'s choice', async (t) => {
   const other = await loginAs(app, { provider: 'other', sub: 'o' })
   t.equal(other.testProvider.issuer, 'https://other.example')
   t.match(await me(app, other.cookies), { user: { id: 'o' } })
-  const wrong = { code: 'FST_OAUTH_INVALID_OPTIONS', message: /"acme" with prefix "\/auth", "other" with prefix/ }
+  const wrong = { code: 'FST_OAUTH_INVALID_OPTIONS', message: /"acme" with decorator "oauth" and prefix "\/auth", "other"/ }
   for (const options of [{}, { provider: 'nobody' }, { provider: 'acme', prefix: '/nowhere' }]) {
     await t.rejects(loginAs(app, options), wrong)
   }
@@ -200,6 +200,20 @@ t.test('several registrations in scopes, of @fastify/session too', async (t) => 
   t.equal(staff.testProvider.clientId, '/staff')
   t.equal((await app.inject({ url: '/staff/me', cookies: staff.cookies })).body, 's')
   t.equal((await app.inject({ url: '/shop/me', cookies: staff.cookies })).body, 'nobody')
+})
+
+t.test('several registrations by their decorators', async (t) => {
+  const app = await shop(t, {
+    setup: async (app) => {
+      const providers = { acme: { ...ACME, clientId: 'staff' } }
+      await app.register(oauth, { decorator: 'staff', prefix: '/staff', baseUrl: 'https://shop.example', providers })
+      app.get('/staff/me', async request => (request as unknown as { staff: typeof request.oauth }).staff.user)
+    }
+  })
+  const { cookies, testProvider } = await loginAs(app, { decorator: 'staff' })
+  t.equal(testProvider.clientId, 'staff')
+  t.match((await app.inject({ url: '/staff/me', cookies })).json(), { id: 'alice' })
+  t.match(await me(app, cookies), { user: null })
 })
 
 t.test('a route of the app\'s own starts the login', async (t) => {
@@ -281,6 +295,17 @@ t.test('closing the app closes what stood in for its provider', async (t) => {
   t.throws(() => testProvider.advance(1), { message: /closed/ })
 })
 
+t.test('who is not logged in is sent to log in', async (t) => {
+  const app = await shop(t, {
+    setup: app => app.get('/orders', { onRequest: app.oauth.requireLogin() }, async () => 'orders')
+  })
+  const visitor = await anonymous(app)
+  const page = await visitor.fetch('/orders', { headers: { accept: 'text/html' } })
+  t.equal(page.status, 302)
+  t.match(page.headers.get('location'), '/login/acme?returnTo=%2Forders')
+  t.equal((await visitor.fetch('/orders')).status, 401)
+})
+
 t.test('a login is of tests alone', async (t) => {
   const app = await shop(t)
   const before = process.env.NODE_ENV
@@ -291,4 +316,5 @@ t.test('a login is of tests alone', async (t) => {
   process.env.NODE_ENV = 'production'
   await t.rejects(loginAs(app), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /NODE_ENV=production/ })
   await t.rejects(replaceProvider(app), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /NODE_ENV=production/ })
+  await t.rejects(anonymous(app), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /NODE_ENV=production/ })
 })

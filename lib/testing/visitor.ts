@@ -1,0 +1,139 @@
+import { Readable } from 'node:stream'
+import { type Dispatcher, request } from 'undici'
+import type { PluginContext } from '../context.ts'
+import { InvalidOptionsError } from '../errors.ts'
+import { type BrowserCookie, Cookies } from './cookies.ts'
+import { MemoryNetwork } from './memory-network.ts'
+import { refuseInProduction } from './refuse-in-production.ts'
+import { type AnyApp, registrationsOf } from './registrations.ts'
+import { listenerOf } from './test-api.ts'
+
+/** A visitor of the app, with cookies of their own. */
+export interface TestVisitor {
+  /** For `app.inject({ url, cookies })`. */
+  readonly cookies: Record<string, string>
+  /** The same as a `Cookie` header. */
+  readonly cookie: string
+  /**
+   * Sends a request to the app as this visitor, over a connection in memory, which is one over https where `baseUrl` is
+   * https. Cookies are kept; redirects are not followed.
+   * @param path path and query
+   * @param init as of `fetch`
+   */
+  fetch (path: string, init?: RequestInit): Promise<Response>
+  /**
+   * For `context.addCookies()` of Playwright.
+   * @param url where the browser opens the app; default its `baseUrl`
+   */
+  forPlaywright (url?: string): BrowserCookie[]
+}
+
+/**
+ * A visitor of the app who is not logged in: for tests of what such a one gets.
+ * @param app the app, with everything registered; it is made ready, and need not listen
+ * @param options.cookies cookies that the visitor has, by name
+ * @throws FST_OAUTH_INVALID_OPTIONS where the app has no fastify-oauth-session, or NODE_ENV is `production`
+ */
+export async function anonymous (
+  app: AnyApp, { cookies }: { cookies?: Readonly<Record<string, string>> } = {}
+): Promise<TestVisitor> {
+  refuseInProduction('anonymous()')
+  await app.ready()
+  return new Visitor(app, registrationsOf(app)[0]!, cookies)
+}
+
+/** Someone who uses the app with a browser of their own. */
+export class Visitor implements TestVisitor {
+  /** The app's `baseUrl`. */
+  readonly base: URL
+  readonly #cookies: Cookies
+  readonly #dispatcher: Dispatcher
+
+  constructor (app: AnyApp, context: PluginContext, cookies?: Readonly<Record<string, string>>) {
+    this.#cookies = new Cookies(cookies)
+    this.base = baseUrlOf(context)
+    const network = new MemoryNetwork({ isShared: false })
+    network.serve(this.base.origin, listenerOf(app, this.base.origin))
+    this.#dispatcher = network
+  }
+
+  get cookies (): Record<string, string> { return this.#cookies.values }
+  get cookie (): string { return this.#cookies.header }
+
+  async fetch (path: string, init: RequestInit = {}): Promise<Response> {
+    const url = new URL(path, this.base)
+    if (url.origin !== this.base.origin) {
+      throw new InvalidOptionsError(`fetch() of a visitor goes to the app at ${this.base.origin}, not to ${url.origin}`)
+    }
+    // A fetch of undici's would tell the app that it comes from a script (`Sec-Fetch-Mode: cors`).
+    const { method, headers: given, body: payload } = new Request(url, init)
+    const { statusCode, headers, body } = await request(url, {
+      dispatcher: this.#dispatcher,
+      method: method as Dispatcher.HttpMethod,
+      headers: { cookie: this.cookie, ...Object.fromEntries(given) },
+      body: payload === null ? null : Readable.fromWeb(payload as never),
+      signal: init.signal ?? null
+    })
+    this.#cookies.store(headers['set-cookie'])
+    const pairs = Object.entries(headers).flatMap(([name, value]) =>
+      [value ?? []].flat().map((each): [string, string] => [name, each]))
+    const isEmpty = statusCode === 204 || statusCode === 304
+    return new Response(isEmpty ? null : Readable.toWeb(body) as never, { status: statusCode, headers: pairs })
+  }
+
+  forPlaywright (url = this.base.href): BrowserCookie[] {
+    const { hostname, protocol } = new URL(url)
+    return this.#cookies.all().map(cookie =>
+      ({ ...cookie, domain: hostname, secure: cookie.secure && protocol === 'https:' }))
+  }
+
+  /**
+   * Loads a page of the app.
+   * @param form posted to it
+   * @returns where it leads
+   * @throws FST_OAUTH_INVALID_OPTIONS where the app answers with an error
+   */
+  async open (path: string, form?: Record<string, string>): Promise<string | undefined> {
+    const method = form === undefined ? 'GET' : 'POST'
+    const { statusCode, headers, body } = await request(this.base.origin + path, {
+      dispatcher: this.#dispatcher,
+      method,
+      headers: {
+        cookie: this.cookie,
+        accept: 'application/json',
+        ...form !== undefined && { 'content-type': 'application/x-www-form-urlencoded' }
+      },
+      body: form === undefined ? null : new URLSearchParams(form).toString()
+    })
+    this.#cookies.store(headers['set-cookie'])
+    const text = await body.text()
+    if (statusCode >= 400) {
+      const what = `${method} ${path.split('?')[0]}`
+      throw new InvalidOptionsError(`${what} of the app answered ${statusCode}: ${saidIn(text)}`)
+    }
+    return typeof headers.location === 'string' ? headers.location : undefined
+  }
+}
+
+/** The app's `baseUrl`. @throws FST_OAUTH_INVALID_OPTIONS where its function does not know it yet */
+export function baseUrlOf ({ config }: PluginContext): URL {
+  try {
+    return config.baseUrl()
+  } catch (error) {
+    const why = (error as Error).message
+    throw new InvalidOptionsError(
+      `the app's baseUrl is needed, and its function failed: ${why}; let the app listen first, or write a URL`,
+      { reason: 'configuration' }
+    )
+  }
+}
+
+/** Code and message of an error of the plugin; else the beginning of the body. */
+function saidIn (text: string): string {
+  try {
+    const { code, message } = JSON.parse(text) as { code?: string, message?: string }
+    return [code, message].filter(part => part !== undefined).join(': ')
+  } catch {
+    return text.slice(0, 500)
+  }
+}
