@@ -3,6 +3,7 @@ import type { PluginContext } from '../context.ts'
 import { InvalidOptionsError } from '../errors.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { sharedSession } from '../session/context.ts'
+import { sessionRegistration } from '../session/fastify-session.ts'
 
 /** A Fastify app on any kind of server, with a logger and a type provider of its own. */
 export type AnyApp = FastifyInstance<any, any, any, any, any>
@@ -57,8 +58,9 @@ export function registrationsOf (app: AnyApp): PluginContext[] {
   const sessions = new Set<unknown>()
   const all: PluginContext[] = []
   for (const scope of scopesOf(app as unknown as FastifyInstance)) {
-    if (scope.decryptSession === undefined || sessions.has(scope.decryptSession)) continue
-    sessions.add(scope.decryptSession)
+    const registration = sessionRegistration(scope) as object | undefined
+    if (registration === undefined || sessions.has(registration)) continue
+    sessions.add(registration)
     all.push(...sharedSession(scope).registrations as PluginContext[])
   }
   if (all.length === 0) {
