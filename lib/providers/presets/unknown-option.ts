@@ -25,14 +25,14 @@ const ALIASES: Record<string, string> = {
  * @param names those that exist
  */
 export function unknownOption (name: string, names: readonly string[]): string {
-  const near = nearest(name, names)
+  const near = nearestName(name, names)
   return near === undefined
     ? 'is no option; take it out'
     : `is no option; did you mean ${near}? Either write ${near} or take it out`
 }
 
 /** The name that was most likely meant, or undefined where none is like it. */
-function nearest (name: string, names: readonly string[]): string | undefined {
+export function nearestName (name: string, names: readonly string[]): string | undefined {
   const written = plain(name)
   const same = names.find(item => plain(item) === written)
   if (same !== undefined) return same
