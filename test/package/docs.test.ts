@@ -46,7 +46,9 @@ t.test('parts of an app compile', async (t) => {
   for (const name of files.keys()) {
     t.strictSame(problems.filter(({ file }) => file === name).map(({ text }) => text), [], name)
   }
-  t.strictSame(problems.filter(({ file }) => !files.has(file)), [], 'nothing else')
+  // The declarations of connect-redis need those of express-session, which few of its users have.
+  const others = problems.filter(({ file }) => !files.has(file) && !file.includes('/node_modules/connect-redis/'))
+  t.strictSame(others, [], 'nothing else')
 })
 
 t.test('every program is run by a test', async (t) => {
