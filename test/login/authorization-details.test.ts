@@ -1,5 +1,6 @@
 import { createPublicKey, generateKeyPairSync } from 'node:crypto'
 import { compactVerify, decodeJwt } from 'jose'
+import * as oidc from 'oidc-provider'
 import t, { type Test } from 'tap'
 import type { AuthorizationDetail, ProviderOptions } from '../../lib/index.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
@@ -72,6 +73,70 @@ t.test('a session without a request sends them, and the app\'s own client in its
   await provider.clientCredentials({ params: { authorization_details: '[{"type":"own"}]' } }).tokens()
   t.strictSame(server.tokenRequests.map(({ form }) => JSON.parse(form.authorization_details as string)),
     [usual, usual, [{ type: 'own' }]])
+})
+
+// At oidc-provider, which checks them by type and grants a payment for half of what was asked.
+
+// Its types are few.
+const { errors } = oidc as unknown as { errors: { InvalidAuthorizationDetails: new (message: string) => Error } }
+
+interface Source { rar?: AuthorizationDetail[] }
+interface RarContext { oidc: { params: { authorization_details?: string } } }
+
+const half = (details: AuthorizationDetail[]) => details.map(detail => ({ ...detail, granted: 'half' }))
+const richAuthorizationRequests = {
+  enabled: true,
+  types: {
+    payment: {
+      validate: (_ctx: unknown, detail: AuthorizationDetail) => {
+        if (detail.creditorName === undefined) throw new errors.InvalidAuthorizationDetails('creditorName is missing')
+      }
+    }
+  },
+  authorizationDetailsForGrantSource: ({ oidc }: RarContext) =>
+    half(JSON.parse(oidc.params.authorization_details!) as AuthorizationDetail[]),
+  authorizationDetailsForAccessToken: (_ctx: unknown, _token: unknown, source: Source) => source.rar,
+  authorizationDetailsForIntrospection: (_ctx: unknown, token: Source) => token.rar
+}
+
+const bank = 'https://bank.example/'
+const rarApp = (t: Test, provider: Partial<ProviderOptions>) => loggedInApp(t, {
+  oidc: {
+    resourceServers: { [bank]: 'orders:read' },
+    client: { authorization_details_types: ['payment'] },
+    furtherFeatures: { richAuthorizationRequests }
+  },
+  provider: { authorizationParams: { resource: bank }, ...provider }
+})
+
+for (const pushedAuthorizationRequests of [true, false]) {
+  const name = pushedAuthorizationRequests ? 'pushed' : 'in the URL'
+
+  t.test(`oidc-provider, ${name}: what was granted comes with login, refresh and introspection`, async (t) => {
+    const app = await rarApp(t, { authorizationDetails: payment, pushedAuthorizationRequests })
+    const inTokens = async () => (await app.run(oauth => oauth.tokens())).raw.authorization_details
+    t.strictSame(await inTokens(), half(payment))
+    const { accessToken, raw } = await app.run(oauth => oauth.refresh())
+    t.strictSame(raw.authorization_details, half(payment))
+    const introspected = await app.app.oauth.provider('acme').introspect(accessToken)
+    t.match(introspected, { active: true, authorization_details: half(payment) })
+    t.equal(app.provider.refreshRequests[0]!.body.authorization_details, undefined, 'the refresh asks for no other')
+  })
+}
+
+t.test('oidc-provider refuses details: the error names it, and the login before stays', async (t) => {
+  const refused = { code: 'FST_OAUTH_AUTHORIZATION_FAILED', oauthError: 'invalid_authorization_details' }
+  for (const authorizationDetails of [[{ type: 'payment' }], [{ type: 'unknown' }]]) {
+    const inUrl = await rarApp(t, { authorizationDetails: payment })
+    await inUrl.page((oauth, _request, reply) => oauth.login(reply, { authorizationDetails }))
+    t.match(inUrl.errors, [refused])
+    t.equal(await inUrl.userOf(inUrl.browser), 'alice')
+
+    const pushed = await rarApp(t, { authorizationDetails: payment, pushedAuthorizationRequests: true })
+    const asked = pushed.run((oauth, _request, reply) => oauth.login(reply, { authorizationDetails }))
+    t.match(await rejection(asked), refused)
+    t.equal(await pushed.userOf(pushed.browser), 'alice')
+  }
 })
 
 const cycle: Record<string, unknown> = { type: 'a' }

@@ -97,18 +97,27 @@ for (const [name, client] of Object.entries(clients)) {
   })
 }
 
-t.test('introspection, device login and client credentials are signed as well', async (t) => {
-  const { provider } = await signedApp(t, clients['private_key_jwt, chosen since there are only keys: ES256']!)
-  const acme = createProvider(optionsFor(provider, signing(ec, 'ES256')))
-  t.teardown(() => acme.close())
-  const { accessToken } = await acme.clientCredentials({ scope: 'orders:read' }).tokens()
-  t.match(await acme.introspect(accessToken), { active: true })
-  await acme.device({ scope: 'openid' })
-  const { introspection, deviceAuthorization, token } = provider.endpoints
-  for (const endpoint of [introspection, deviceAuthorization, token]) {
-    t.equal(decodeJwt(assertionOf(endpoint.requests.at(-1)!)).aud, provider.issuer)
-  }
-})
+for (const [name, client] of Object.entries(clients)) {
+  t.test(`${name}: at introspection, revocation, the device endpoint and client credentials`, async (t) => {
+    const { provider, log } = await signedApp(t, client)
+    const acme = createProvider(optionsFor(provider, client))
+    t.teardown(() => acme.close())
+    const { accessToken } = await acme.clientCredentials({ scope: 'orders:read' }).tokens()
+    t.match(await acme.introspect(accessToken), { active: true })
+    t.equal(await acme.revoke(accessToken), true)
+    t.match(await acme.introspect(accessToken), { active: false })
+    t.match(await acme.device({ scope: 'openid' }), { userCode: String })
+    const { introspection, revocation, deviceAuthorization, token } = provider.endpoints
+    const requests = [introspection, revocation, deviceAuthorization, token].map(({ requests }) => requests.at(-1)!)
+    for (const { answer } of requests) t.equal(answer!.status, 200)
+    const assertions = requests.map(assertionOf)
+    for (const assertion of assertions) {
+      t.equal(decodeJwt(assertion).aud, provider.issuer)
+      t.equal(decodeProtectedHeader(assertion).alg, client.alg)
+    }
+    t.strictSame(log.leaked(assertions), [])
+  })
+}
 
 t.test('a refresh that is sent again has an assertion of its own: the provider has seen the first one', async (t) => {
   const { provider, run } = await signedApp(t, signing(ec, 'ES256'))
