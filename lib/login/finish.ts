@@ -85,7 +85,7 @@ async function checkFrontChannel (
     throw missingIdToken(name, "beside the code, as responseType 'code id_token' asks for")
   }
   const frontChannel = { code, state: stateOf(params) ?? '' }
-  return await provider.validateIdToken(idToken, { nonce, maxAge, frontChannel })
+  return await provider.jwts.validateIdToken(idToken, { nonce, maxAge, frontChannel })
 }
 
 /**
@@ -162,7 +162,7 @@ export async function checkIdToken (
 ): Promise<LoginTokens> {
   const { idToken, accessToken } = granted.tokens
   if (idToken === undefined || !provider.hasIdTokens) return { ...granted, idTokenClaims: undefined }
-  const claims = await provider.validateIdToken(idToken, { nonce, maxAge, accessToken, previous })
+  const claims = await provider.jwts.validateIdToken(idToken, { nonce, maxAge, accessToken, previous })
   if (acrValues !== undefined && !acrValues.includes(identifierText(claims.acr) ?? '')) {
     const { name } = provider
     const message = `the ID token of provider "${name}" is refused: its acr is none of those that were asked for`

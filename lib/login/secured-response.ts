@@ -15,7 +15,7 @@ export async function claimedParameters (
   if (response === undefined) return params
   const { readUnverified, responseRefused } = await import('../oauth/signed-response.ts')
   const { name } = provider
-  return readUnverified(await provider.decrypted(response, responseRefused(name)), name)
+  return readUnverified(await provider.jwts.decrypted(response, responseRefused(name)), name)
 }
 
 /**
@@ -27,7 +27,7 @@ export async function verifiedParameters (
   provider: ProviderClient, params: URLSearchParams
 ): Promise<URLSearchParams> {
   const response = securedResponseOf(params)
-  if (response !== undefined) return await provider.validateResponse(response)
+  if (response !== undefined) return await provider.jwts.validateResponse(response)
   const { name, config: { responseMode } } = provider
   const asked = responseMode === undefined ? '' : ` that responseMode '${responseMode}' asks for`
   throw new AuthorizationFailedError(

@@ -97,7 +97,7 @@ export async function startLogin (
   if (maxAge !== undefined) params!.set('max_age', String(maxAge))
   if (acrValues !== undefined) params!.set('acr_values', acrValues.join(' '))
   const dpopKey = request.dpopKey ?? await provider.createDpopKey()
-  const url = await provider.authorizationUrl({
+  const url = await provider.authorizationUrls.build({
     responseType: config.grantType !== 'implicit' ? config.responseType : withIdToken ? 'id_token token' : 'token',
     redirectUri,
     scope,

@@ -1,30 +1,22 @@
-import type { JSONWebKeySet } from 'jose'
-import {
-  InvalidIdTokenError, InvalidOptionsError, InvalidResponseError, type OAuthErrorReason, ProviderUnavailableError
-} from '../errors.ts'
+import { InvalidOptionsError, InvalidResponseError, type OAuthErrorReason } from '../errors.ts'
 import type { Transport } from '../http/transport.ts'
-import {
-  type AuthorizationRequest, authorizationParameters, buildAuthorizationUrl, prepareAuthorizationUrl
-} from '../oauth/authorization-request.ts'
 import { authorizationOf, boundAuthorizationOf } from '../oauth/bearer-token.ts'
-import { isCompactJwe, isCompactJws } from '../oauth/compact.ts'
+import { isCompactJws } from '../oauth/compact.ts'
 import { createDpopKey, type DpopKey } from '../oauth/dpop-key.ts'
-import { fitsProfile, PROFILE_ALGORITHMS } from '../oauth/client-keys.ts'
 import type { AuthorizationServerMetadata, Discovery } from '../oauth/discovery.ts'
 import { buildEndSessionUrl, type EndSessionRequest } from '../oauth/end-session.ts'
-import type { AuthenticationClaims, IdTokenClaims, IdTokenExpectation } from '../oauth/id-token.ts'
 import { identifierText } from '../oauth/json.ts'
-import type { KeySource } from '../oauth/jwks.ts'
-import type { LogoutTokenClaims } from '../oauth/logout-token.ts'
 import { assertOneAuthentication } from '../oauth/token-request.ts'
 import { excerptOf, type HttpResponse, parseMembers } from '../oauth/token-response.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
-import { type RequestParameters, secureEndpoint, setParameters, setQuery } from '../oauth/urls.ts'
+import { type RequestParameters, secureEndpoint, setParameters } from '../oauth/urls.ts'
 import type { Clock } from '../util/clock.ts'
+import { AuthorizationUrls } from './authorization-urls.ts'
 import { ClientAuthenticator } from './client-authenticator.ts'
 import type { ProviderConfig } from './config.ts'
 import type { DpopProofs } from './dpop.ts'
 import { isUnavailable, ProviderHttp } from './http.ts'
+import { ProviderJwts } from './provider-jwts.ts'
 
 type Endpoint =
   | 'authorization_endpoint'
@@ -44,33 +36,29 @@ const METADATA_MAX_AGE_MS = 3_600_000
 /** The same, where the first document could not be had for the moment. */
 const PROVISIONAL_MAX_AGE_MS = 60_000
 
-/** Kept, since another `import()` of a loaded module costs as much as the checks of a token without its signature. */
-let idTokens: typeof import('../oauth/id-token.ts') | undefined
-
-/** Kinds of authorization URLs, by scope and redirect URI, that are prepared. */
-const MAX_PREPARED = 4
-
-/** One provider: its metadata, keys, userinfo, revocation and introspection. Shared by all requests. */
+/** One provider: its metadata, and requests to its endpoints. Shared by all requests. */
 export class ProviderClient {
   readonly config: ProviderConfig
   readonly transport: Transport
   readonly clock: Clock
   readonly http: ProviderHttp
   readonly authenticator: ClientAuthenticator
+  /** The URLs that logins start with. */
+  readonly authorizationUrls = new AuthorizationUrls(this)
+  /** What it has signed, or encrypted for this client. */
+  readonly jwts: ProviderJwts
   #metadata: AuthorizationServerMetadata | undefined
   #metadataAt = 0
   #secondary = false
   #discovering: Promise<AuthorizationServerMetadata> | undefined
-  #keys: KeySource | undefined
   #dpop: Promise<DpopProofs> | undefined
-  /** The newest first; `kind`: what the URLs of one kind have in common. */
-  readonly #authorizationUrls: { kind: unknown[], urlOf: ReturnType<typeof prepareAuthorizationUrl> }[] = []
 
   constructor (config: ProviderConfig, transport: Transport, clock: Clock) {
     this.config = config
     this.transport = transport
     this.clock = clock
     this.http = new ProviderHttp(config, transport, clock)
+    this.jwts = new ProviderJwts(this)
     this.authenticator = new ClientAuthenticator(config, () => this.metadata(), clock)
     if (config.issuer === undefined) {
       // oauth4webapi requires an issuer; nothing is compared with this one.
@@ -161,65 +149,6 @@ export class ProviderClient {
     }
   }
 
-  /**
-   * Builds the URL that a login starts with. Where the options or the metadata say so, the request is signed (RFC
-   * 9101), or pushed to the provider first (RFC 9126), or both.
-   * @param options.usual the further parameters are those of the provider's options, the same at each login
-   */
-  async authorizationUrl (
-    request: Omit<AuthorizationRequest, 'clientId'>, { usual }: { usual: boolean }
-  ): Promise<string> {
-    const metadata = this.knownMetadata ?? await this.metadata()
-    const { authorization_endpoint: written = '' } = metadata
-    const { pushedAuthorizationRequests, requestObjects } = this.config
-    const isPushed = pushedAuthorizationRequests ?? metadata.require_pushed_authorization_requests === true
-    const isSigned = requestObjects ?? metadata.require_signed_request_object === true
-    if (isPushed || isSigned) return await this.#referredUrl(request, { isPushed, isSigned })
-    const { responseType, redirectUri, scope, codeVerifier, codeChallengeMethod, nonce, responseMode } = request
-    const isAlikeOthers = usual && request.dpopJkt === undefined
-    const method = codeVerifier !== undefined && codeChallengeMethod
-    const hasNonce = nonce !== undefined
-    const kind = [written, responseType, redirectUri, method, hasNonce, responseMode, ...scope]
-    const isAlike = (other: unknown[]) => other.length === kind.length && other.every((item, at) => item === kind[at])
-    const prepared = isAlikeOthers ? this.#authorizationUrls.find(({ kind }) => isAlike(kind)) : undefined
-    if (prepared !== undefined) return prepared.urlOf(request)
-    const endpoint = await this.#authorizationEndpoint(written)
-    const whole = this.#withClient(request)
-    if (isAlikeOthers) {
-      this.#authorizationUrls.unshift({ kind, urlOf: prepareAuthorizationUrl(endpoint, whole) })
-      this.#authorizationUrls.splice(MAX_PREPARED)
-    }
-    return buildAuthorizationUrl(endpoint, whole)
-  }
-
-  /** The URL whose request is in a request object, or is referred to by a `request_uri`. */
-  async #referredUrl (
-    request: Omit<AuthorizationRequest, 'clientId'>, { isPushed, isSigned }: { isPushed: boolean, isSigned: boolean }
-  ): Promise<string> {
-    const { authorization_endpoint: written = '' } = await this.metadata()
-    const endpoint = await this.#authorizationEndpoint(written)
-    let params = authorizationParameters(this.#withClient(request))
-    if (isSigned) {
-      const { queryOf, signedRequest } = await import('./signed-request.ts')
-      const signed = await signedRequest(this, params)
-      if (!isPushed) return setQuery(endpoint, queryOf(signed, params))
-      params = signed
-    }
-    const { pushAuthorizationRequest } = await import('./pushed-authorization.ts')
-    const requestUri = await pushAuthorizationRequest(this, params)
-    return setQuery(endpoint, new URLSearchParams({ client_id: this.config.clientId, request_uri: requestUri }))
-  }
-
-  /** As the provider wrote it, unless it does not fit into a Location header. */
-  async #authorizationEndpoint (written: string): Promise<string> {
-    const { href } = await this.endpoint('authorization_endpoint')
-    return /^[\x21-\x7e]+$/.test(written) ? written : href
-  }
-
-  #withClient (request: Omit<AuthorizationRequest, 'clientId'>): AuthorizationRequest {
-    return { clientId: this.config.clientId, scopeSeparator: this.config.scopeSeparator, ...request }
-  }
-
   /** The proofs of logins whose tokens are bound to a key (RFC 9449). */
   dpop (): Promise<DpopProofs> {
     this.#dpop ??= import('./dpop.ts').then(({ DpopProofs }) => new DpopProofs(this.name, this.clock))
@@ -252,136 +181,7 @@ export class ProviderClient {
 
   /** An ID token as the provider takes it back: decrypted (OpenID Connect Core, section 3.1.2.1), or not at all. */
   async #hintOf (idToken: string): Promise<string | undefined> {
-    return await this.decrypted(idToken, (_reason, message) => new Error(message)).catch(() => undefined)
-  }
-
-  /**
-   * Takes the encryption off a JWT, where there is one (OpenID Connect Core, section 10.2).
-   * @param refuse makes the error for one that cannot be decrypted
-   * @returns the text inside, which has still to be verified
-   */
-  async decrypted (
-    jwt: string, refuse: (reason: OAuthErrorReason, what: string, cause?: unknown) => Error
-  ): Promise<string> {
-    if (!isCompactJwe(jwt)) return jwt
-    const { decryptCompact, DecryptionError } = await import('../oauth/decrypt.ts')
-    try {
-      return await decryptCompact(jwt, this.config.clientKeys)
-    } catch (error) {
-      throw error instanceof DecryptionError ? refuse(error.reason, error.message, error.cause) : error
-    }
-  }
-
-  /** @throws FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE where its keys cannot be had */
-  async validateIdToken (
-    idToken: string,
-    expected: {
-      nonce?: string | undefined
-      maxAge?: number | undefined
-      accessToken?: string
-      previous?: { sub: string, iss: string } | undefined
-      authentication?: AuthenticationClaims
-      frontChannel?: { code: string, state: string } | undefined
-    }
-  ): Promise<IdTokenClaims> {
-    idTokens ??= await import('../oauth/id-token.ts')
-    return await idTokens.validateIdToken(await this.#signedIdToken(idToken), {
-      ...await this.#signedBy('id_token_signing_alg_values_supported'),
-      atHashRequired: this.config.grantType === 'implicit',
-      ...expected
-    })
-  }
-
-  /** @throws FST_OAUTH_INVALID_LOGOUT_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE where its keys cannot be had */
-  async validateLogoutToken (logoutToken: string): Promise<LogoutTokenClaims> {
-    const { logoutTokenRefused, validateLogoutToken } = await import('../oauth/logout-token.ts')
-    // It may be encrypted as ID tokens are (Back-Channel Logout, section 2.4).
-    const jwt = await this.decrypted(logoutToken, logoutTokenRefused(this.name))
-    return await validateLogoutToken(jwt, await this.#signedBy('id_token_signing_alg_values_supported'))
-  }
-
-  /** All names of the issuer of an ID token. */
-  issuerNames (iss: string): readonly string[] {
-    const { idTokenIssuer } = this.config
-    return Array.isArray(idTokenIssuer) && idTokenIssuer.includes(iss) ? idTokenIssuer : [iss]
-  }
-
-  async #signedIdToken (idToken: string): Promise<string> {
-    const refuse = (reason: OAuthErrorReason, what: string, cause?: unknown) => {
-      const message = `the ID token of provider "${this.name}" is refused: ${what}`
-      return new InvalidIdTokenError(message, { provider: this.name, reason, cause })
-    }
-    // Section 3.1.3.7, step 1: where encryption was agreed on, an ID token without it is to be refused.
-    if (this.config.encryptedIdToken && !isCompactJwe(idToken)) {
-      throw refuse('not_encrypted', 'it is not encrypted, and encryptedIdToken asks for it')
-    }
-    return await this.decrypted(idToken, refuse)
-  }
-
-  /** What the JWTs that the provider signs for this client are validated with. */
-  async #signedBy (
-    algorithms: `${'id_token' | 'userinfo' | 'authorization'}_signing_alg_values_supported`
-  ) {
-    const metadata = await this.metadata()
-    if (this.#keys === undefined) {
-      const { createKeySource } = await import('../oauth/jwks.ts')
-      this.#keys ??= createKeySource({ fetchKeys: () => this.#fetchKeys(), now: this.clock.monotonic })
-    }
-    return {
-      provider: this.name,
-      ...this.#idTokenIssuer(metadata.issuer),
-      clientId: this.config.clientId,
-      keys: this.#keys,
-      now: this.clock.now(),
-      clockTolerance: this.config.clockTolerance,
-      algorithms: this.#allowed(metadata[algorithms] as string[] | undefined)
-    }
-  }
-
-  /**
-   * Validates an authorization response that is a JWT and returns its parameters (JWT Secured Authorization Response
-   * Mode, section 2.4).
-   * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_PROVIDER_UNAVAILABLE where its keys cannot be had
-   */
-  async validateResponse (response: string): Promise<URLSearchParams> {
-    const { responseRefused, validateAuthorizationResponse } = await import('../oauth/signed-response.ts')
-    const jwt = await this.decrypted(response, responseRefused(this.name))
-    const expected = await this.#signedBy('authorization_signing_alg_values_supported')
-    if (this.config.issuer === undefined) return await validateAuthorizationResponse(jwt, expected)
-    // The authorization server itself signs it, whoever issues the ID tokens.
-    const { issuer } = await this.metadata()
-    return await validateAuthorizationResponse(jwt, { ...expected, issuer, acceptIssuer: undefined })
-  }
-
-  #allowed (promised: string[] | undefined): readonly string[] | undefined {
-    if (this.config.securityProfile === undefined) return promised
-    const allowed = promised?.filter(fitsProfile) ?? []
-    return allowed.length > 0 ? allowed : PROFILE_ALGORITHMS
-  }
-
-  #idTokenIssuer (issuer: string): Pick<IdTokenExpectation, 'issuer' | 'acceptIssuer'> {
-    const { idTokenIssuer } = this.config
-    return typeof idTokenIssuer === 'function'
-      ? { issuer: '', acceptIssuer: idTokenIssuer }
-      : { issuer: idTokenIssuer ?? issuer }
-  }
-
-  async #fetchKeys (): Promise<JSONWebKeySet> {
-    const url = await this.endpoint('jwks_uri')
-    const answer = await this.http.send({
-      url,
-      method: 'GET',
-      headers: { accept: 'application/json, application/jwk-set+json' }
-    })
-    const set = answer.status === 200 ? parseMembers(answer.text) : undefined
-    if (!Array.isArray(set?.keys)) {
-      throw new ProviderUnavailableError(`the keys of provider "${this.name}" could not be read`, {
-        provider: this.name,
-        responseStatus: answer.status,
-        reason: 'jwks'
-      })
-    }
-    return set as unknown as JSONWebKeySet
+    return await this.jwts.decrypted(idToken, (_reason, message) => new Error(message)).catch(() => undefined)
   }
 
   /**
@@ -406,23 +206,14 @@ export class ProviderClient {
       })
     if (isUnavailable(answer)) throw this.http.unavailable(answer, [tokens.accessToken])
     if (answer.status < 200 || answer.status > 299) throw invalid(`is a ${answer.status}`, 'status')
-    const text = await this.decrypted(answer.text.trim(), (reason, what) => invalid(`is refused: ${what}`, reason))
+    const text = await this.jwts.decrypted(answer.text.trim(), (reason, what) => invalid(`is refused: ${what}`, reason))
     const plain = text.startsWith('{') ? parseMembers(text) : undefined
-    const claims = isCompactJws(text) ? await this.#signedUserinfo(text) : plain
+    const claims = isCompactJws(text) ? await this.jwts.validateUserinfo(text) : plain
     if (claims === undefined) throw invalid('is no JSON object', 'unreadable_response')
     if (expectedSubject !== undefined && identifierText(claims.sub) !== expectedSubject) {
       throw invalid('speaks of another user than the login', 'subject_mismatch')
     }
     return claims
-  }
-
-  async #signedUserinfo (jwt: string): Promise<Record<string, unknown>> {
-    if (!this.hasIdTokens) {
-      const message = `the userinfo of provider "${this.name}" is signed, and it is not known by whom; write \`issuer\``
-      throw new InvalidResponseError(message, { provider: this.name, reason: 'iss' })
-    }
-    const { validateUserinfo } = await import('../oauth/signed-response.ts')
-    return await validateUserinfo(jwt, await this.#signedBy('userinfo_signing_alg_values_supported'))
   }
 
   /** Revokes a token (RFC 7009). False where the provider has no such endpoint, or refused. */

@@ -29,14 +29,14 @@ async function carryOut (
 ): Promise<number> {
   const { providerLogouts, clock, log } = context
   const { name, config: { identity, clockTolerance } } = provider
-  const claims = await provider.validateLogoutToken(logoutToken)
+  const claims = await provider.jwts.validateLogoutToken(logoutToken)
   const { sub, sid } = claims
   const used = () => new InvalidLogoutTokenError(
     `a logout token of provider "${name}" is refused: it has been carried out already`,
     { provider: name, reason: 'replayed' })
   if (await providerLogouts.isCarriedOut(identity, claims)) throw used()
 
-  const issuers = provider.issuerNames(claims.iss)
+  const issuers = provider.jwts.issuerNames(claims.iss)
   // Marked before the logins are looked for: a login that is not found yet finds the mark.
   await Promise.all(issuers.map(iss =>
     providerLogouts.mark(identity, sid === undefined ? { iss, sub: sub! } : { iss, sid })))

@@ -23,7 +23,7 @@ export async function validateRefreshedIdToken (
   const before = await claimsOf(provider, tokens.idToken)
   const authentication = authenticationOf(before, identity)
   const previous = identity ?? subjectOf(before)
-  const claims = await provider.validateIdToken(idToken, { previous, authentication, accessToken })
+  const claims = await provider.jwts.validateIdToken(idToken, { previous, authentication, accessToken })
   return { claims, identity: identity && identityAfter(identity, authentication, claims) }
 }
 
@@ -33,7 +33,7 @@ export async function claimsOf (
 ): Promise<Record<string, unknown> | undefined> {
   if (idToken === undefined) return undefined
   const refuse = (_reason: string, message: string) => new Error(message)
-  const signed = await provider.decrypted(idToken, refuse).catch(() => undefined)
+  const signed = await provider.jwts.decrypted(idToken, refuse).catch(() => undefined)
   const [, payload = ''] = signed?.split('.') ?? []
   return parseMembers(Buffer.from(payload, 'base64url').toString())
 }

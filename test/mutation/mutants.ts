@@ -579,7 +579,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: 'an ID token that has to be encrypted is',
-    find: 'if (this.config.encryptedIdToken && !isCompactJwe(idToken)) {',
+    find: 'if (this.#config.encryptedIdToken && !isCompactJwe(idToken)) {',
     replace: 'if (this.config.encryptedIdToken && idToken === "") {',
     tests: ['test/login/encrypted.test.ts']
   },
