@@ -1,10 +1,12 @@
 import { join } from 'node:path'
 import t from 'tap'
 import ts from 'typescript'
+import reference from '../../typedoc.config.js'
 import { repository } from '../types/installed-package.ts'
 
 const lib = join(repository, 'lib/')
-const entries = ['index.ts', 'redis.ts', 'providers.ts', 'testing.ts'].map(file => join(lib, file))
+/** `npm run docs` takes them from the same place: every module that an app may import. */
+const entries = reference.entryPoints.map(file => join(repository, file))
 const config: { compilerOptions: object } = ts.readConfigFile(join(repository, 'tsconfig.json'), ts.sys.readFile).config
 const { options } = ts.convertCompilerOptionsFromJson(config.compilerOptions, repository)
 const program = ts.createProgram(entries, options)

@@ -1,0 +1,2 @@
+declare const config: { entryPoints: string[] }
+export default config
