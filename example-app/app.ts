@@ -4,9 +4,11 @@ import session from '@fastify/session'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import oauth from 'fastify-oauth-session'
 import { pageHeaders } from './assets.ts'
+import { accountRoutes } from './account.ts'
 import { boardRoutes } from './board-api.ts'
 import type { EventLog } from './event-log.ts'
 import { oauthPages, siteRoutes } from './pages.ts'
+import { createSessionList } from './sessions.ts'
 import { fingerprint, loginOf, summarize } from './token-summary.ts'
 
 export interface AppOptions {
@@ -18,6 +20,8 @@ export interface AppOptions {
   scope: string[]
   /** Whether the provider is the embedded one: its users and passwords are shown then. */
   embedded: boolean
+  /** A second provider, at which a user can connect another account. */
+  mill?: { issuer: string, clientId: string, clientSecret: string }
   /** The orders API, with a slash at the end. Without one the app shows the user's userinfo. */
   apiUrl?: string
   sessionSecret: string
@@ -29,7 +33,8 @@ export interface AppOptions {
 
 export async function buildApp (options: AppOptions): Promise<FastifyInstance> {
   const { baseUrl, issuer, clientId, clientSecret, scope, apiUrl, embedded, events } = options
-  const { sessionSecret, https = false } = options
+  const { sessionSecret, https = false, mill } = options
+  const sessions = createSessionList()
   const app = Fastify({ logger: options.logger ?? { level: 'warn' }, trustProxy: https && ['loopback', 'uniquelocal'] })
 
   await app.register(cookie)
@@ -51,15 +56,18 @@ export async function buildApp (options: AppOptions): Promise<FastifyInstance> {
         scope,
         resourceServers: apiUrl ? [apiUrl] : [],
         // Seconds. The default of 30 would refresh a token that lives 30 seconds before it is seen to expire.
-        expiryLeeway: 5
-      }
+        expiryLeeway: 5,
+        clockTolerance: 5
+      },
+      ...(mill && { mill: { ...mill, title: 'Flour Mill ID', scope: ['openid', 'profile', 'email'] } })
     },
+    defaultProvider: 'bakery',
 
     // The plugin's pages in this app's design.
     pages: oauthPages,
 
-    onTokens (tokens, { user, previous, reason }) {
-      if (!user) return
+    onTokens (tokens, { provider, user, previous, reason }) {
+      if (!user || provider !== 'bakery') return
       const login = loginOf(tokens)
       const token = summarize(tokens)
       if (reason === 'login') {
@@ -72,17 +80,23 @@ export async function buildApp (options: AppOptions): Promise<FastifyInstance> {
       }
       events.publish(user.id, { kind: 'refresh', text: 'new access token', login, token: { ...token, ...change } })
     },
-    onLogout (_request, _reply, { user }) {
+    onLogout (_request, _reply, { user, reason }) {
       if (!user) return
-      events.publish(user.id, { kind: 'logout', text: `${user.name ?? user.id} logged out` })
+      const how = { logout: '', logoutUser: ' everywhere', backchannel: ` at ${new URL(issuer).host}` }[reason]
+      events.publish(user.id, { kind: 'logout', text: `${user.name ?? user.id} logged out${how}` })
+      // The user's browsers connect again at once: those that are logged in still are listed again, the others end.
+      sessions.forget(user.id)
       events.disconnect(user.id)
     },
   })
+  // Before the guards of the routes below.
+  app.addHook('onRequest', sessions.follow)
 
   const headers = pageHeaders(embedded ? issuer : `https: ${new URL(issuer).origin}`)
   app.addHook('onRequest', async (_request, reply) => { reply.headers(headers) })
   app.addHook('preClose', async () => events.close())
   await app.register(siteRoutes, { issuer, embedded, showsOrders: apiUrl !== undefined })
+  await app.register(accountRoutes, { prefix: '/account', sessions, events, hasMill: mill !== undefined })
   await app.register(boardRoutes, { prefix: '/api', events })
   return app
 }

@@ -39,7 +39,9 @@ export async function boardRoutes (app: FastifyInstance, { events }: { events: E
       const { oauth: { user }, login, failure } = request
       if (!user) return
       const what = `${request.method} ${request.url.slice('/api/'.length)}: ${reply.statusCode}`
-      const text = `${what} in ${Math.round(reply.elapsedTime)} ms${failure === undefined ? '' : `: ${failure}`}`
+      // The guard answers a login that is too old itself.
+      const why = failure ?? (reply.hasHeader('www-authenticate') ? 'a more recent login is needed' : undefined)
+      const text = `${what} in ${Math.round(reply.elapsedTime)} ms${why === undefined ? '' : `: ${why}`}`
       events.publish(user.id, { kind: reply.statusCode >= 400 ? 'problem' : 'call', text, login })
     })
 
@@ -54,6 +56,16 @@ export async function boardRoutes (app: FastifyInstance, { events }: { events: E
       schema: { params: orderId, body: orderChange },
     }, async (request) => {
       return await request.oauth.patch(`orders/${request.params.id}`, { json: request.body }).json()
+    })
+
+    // To cancel an order, the user has to have typed the password within the last minute: a step-up. The answer to a
+    // login that is older names the URL at which the page has it renewed; see public/step-up.js.
+    calls.delete<{ Params: { id: number } }>('/orders/:id', {
+      schema: { params: orderId },
+      onRequest: app.oauth.requireLogin({ provider: 'bakery', maxAge: 60 })
+    }, async (request, reply) => {
+      await request.oauth.delete(`orders/${request.params.id}`).json()
+      return reply.code(204).send()
     })
 
     calls.get('/userinfo', async (request) => await request.oauth.userinfo())

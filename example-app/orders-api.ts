@@ -51,6 +51,11 @@ export async function startApi ({ issuer, client }: { issuer: string, client: Cl
     }, async ({ params: { id }, body, caller }, reply) => {
       return book.move(id, body.status, caller.user) ?? reply.code(404).send({ message: `No order ${id}` })
     })
+
+    v1.delete<{ Params: { id: number } }>('/orders/:id', { schema: { params: orderId } }, async (request, reply) => {
+      const { id } = request.params
+      return book.cancel(id) ? reply.code(204).send() : reply.code(404).send({ message: `No order ${id}` })
+    })
   }, { prefix: '/v1' })
 
   return { url: `${await api.listen({ port: 0, host: '127.0.0.1' })}/v1/`, close: () => api.close() }

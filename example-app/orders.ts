@@ -36,5 +36,11 @@ export function createOrderBook () {
       const order = orders.find((order) => order.id === id)
       return order && Object.assign(order, { status, changedBy: by })
     },
+    /** Whether there was such an order, which is gone now. */
+    cancel (id: number): boolean {
+      const index = orders.findIndex((order) => order.id === id)
+      if (index >= 0) orders.splice(index, 1)
+      return index >= 0
+    },
   }
 }

@@ -50,7 +50,8 @@ export async function siteRoutes (app: FastifyInstance, { issuer, showsOrders, e
   })
 }
 
-function page (reply: FastifyReply, title: string, content: Html) {
+/** Sends a page of the board. */
+export function page (reply: FastifyReply, title: string, content: Html) {
   return reply.type('text/html; charset=utf-8').header('cache-control', 'no-store').send(markup(title, content))
 }
 

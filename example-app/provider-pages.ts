@@ -9,7 +9,7 @@ import { Html, render, renderEach } from './templates.ts'
 type Middleware = Parameters<Provider['use']>[0]
 
 /** Serves the login form at /interaction/:uid and the assets; everything else is oidc-provider's. */
-export function providerPages (provider: Provider, boardUrl: string): Middleware {
+export function providerPages (provider: Provider, boardUrl: string, name: string): Middleware {
   const assets = new Map(readAssets().map((asset) => [asset.path, asset]))
   const headers = pageHeaders(boardUrl)
 
@@ -21,23 +21,25 @@ export function providerPages (provider: Provider, boardUrl: string): Middleware
       ctx.body = asset.body
     } else if (ctx.path.startsWith('/interaction/')) {
       ctx.set({ 'cache-control': 'no-store' })
-      await interaction(provider, ctx, boardUrl)
+      await interaction(provider, ctx, boardUrl, name)
     } else {
       await next()
     }
   }
 }
 
-async function interaction (provider: Provider, ctx: ProviderContext, boardUrl: string): Promise<void> {
+async function interaction (
+  provider: Provider, ctx: ProviderContext, boardUrl: string, name: string
+): Promise<void> {
   // The interaction is found by the cookie of the browser that started it: no other browser can finish this login.
   const details = await provider.interactionDetails(ctx.req, ctx.res).catch(() => undefined)
   if (!details) {
-    return show(ctx, 400, 'Nothing to log in to', render('provider-error.html', {
+    return show(ctx, name, 400, 'Nothing to log in to', render('provider-error.html', {
       message: 'This login is over, or it was started in another browser.',
       board: boardUrl,
     }))
   }
-  if (ctx.method !== 'POST') return showLogin(ctx, details.uid)
+  if (ctx.method !== 'POST') return showLogin(ctx, name, details.uid)
 
   const form = await readForm(ctx.req)
   if (form.get('action') === 'cancel') {
@@ -46,15 +48,15 @@ async function interaction (provider: Provider, ctx: ProviderContext, boardUrl: 
   }
   const username = form.get('username')?.trim().toLowerCase() ?? ''
   const account = checkPassword(username, form.get('password') ?? '')
-  if (!account) return showLogin(ctx, details.uid, username)
+  if (!account) return showLogin(ctx, name, details.uid, username)
   const result = { login: { accountId: account.claims.sub } }
   ctx.redirect(await provider.interactionResult(ctx.req, ctx.res, result))
 }
 
-function showLogin (ctx: ProviderContext, uid: string, refused?: string): void {
+function showLogin (ctx: ProviderContext, name: string, uid: string, refused?: string): void {
   const wrong = refused === undefined ? new Html('') : render('provider-wrong-password.html')
   const [here, elsewhere] = [new Html(' autofocus'), new Html('')]
-  show(ctx, refused === undefined ? 200 : 403, 'Log in', render('provider-login.html', {
+  show(ctx, name, refused === undefined ? 200 : 403, 'Log in', render('provider-login.html', {
     action: `/interaction/${uid}`,
     username: refused ?? '',
     nameFocus: refused ? elsewhere : here,
@@ -65,15 +67,18 @@ function showLogin (ctx: ProviderContext, uid: string, refused?: string): void {
 }
 
 /** oidc-provider asks for confirmation. The user has just pressed "Log out", so `provider-logout.js` confirms. */
-export function renderLogout (ctx: ProviderContext, form: string): void {
-  show(ctx, 200, 'Logging out', render('provider-logout.html', { form: new Html(form) }))
+export function logoutRenderer (name: string) {
+  return (ctx: ProviderContext, form: string): void => {
+    show(ctx, name, 200, 'Logging out', render('provider-logout.html', { provider: name, form: new Html(form) }))
+  }
 }
 
 /** The page for an error of oidc-provider, with a link back. */
-export function errorRenderer (boardUrl: string) {
+export function errorRenderer (boardUrl: string, name: string) {
   return (ctx: ProviderContext, { error, error_description: description }: Record<string, string>): void => {
     show(
       ctx,
+      name,
       ctx.status,
       'That did not work',
       render('provider-error.html', { message: description ?? error ?? 'Unknown error', board: boardUrl })
@@ -81,10 +86,10 @@ export function errorRenderer (boardUrl: string) {
   }
 }
 
-function show (ctx: ProviderContext, status: number, title: string, content: Html): void {
+function show (ctx: ProviderContext, provider: string, status: number, title: string, content: Html): void {
   ctx.status = status
   ctx.type = 'html'
-  ctx.body = render('provider-page.html', { title, content }).markup
+  ctx.body = render('provider-page.html', { provider, title, content }).markup
 }
 
 async function readForm (request: IncomingMessage): Promise<URLSearchParams> {

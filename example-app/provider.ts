@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { promisify } from 'node:util'
 import type { ProviderContext } from 'oidc-provider'
 import { findAccount } from './accounts.ts'
-import { errorRenderer, providerPages, renderLogout } from './provider-pages.ts'
+import { errorRenderer, logoutRenderer, providerPages } from './provider-pages.ts'
 
 export interface Client { clientId: string, clientSecret: string }
 
@@ -26,8 +26,17 @@ export interface RunningProvider {
 
 const scope = ['openid', 'profile', 'email', 'orders']
 
-/** Starts the provider on a free port. `accessTokenTtl` is in seconds. */
-export async function startProvider ({ accessTokenTtl }: { accessTokenTtl: number }): Promise<RunningProvider> {
+export interface ProviderSettings {
+  /** What the board calls it: part of its callback's path. */
+  name: string
+  /** What users read. */
+  title: string
+  /** Seconds. */
+  accessTokenTtl: number
+}
+
+/** Starts a provider on a free port. */
+export async function startProvider ({ name, title, accessTokenTtl }: ProviderSettings): Promise<RunningProvider> {
   const boardClient = client('corner-bakery')
   const apiClient = client('orders-api')
   const { default: Provider } = await withoutAdvice(() => import('oidc-provider'))
@@ -52,9 +61,9 @@ export async function startProvider ({ accessTokenTtl }: { accessTokenTtl: numbe
             client_secret: boardClient.clientSecret,
             client_name: 'Corner Bakery',
             grant_types: ['authorization_code', 'refresh_token'],
-            redirect_uris: [`${boardUrl}/login/bakery/callback`],
+            redirect_uris: [`${boardUrl}/login/${name}/callback`],
             post_logout_redirect_uris: [`${boardUrl}/logout/callback`],
-            backchannel_logout_uri: `${boardUrl}/login/bakery/backchannel-logout`,
+            backchannel_logout_uri: `${boardUrl}/login/${name}/backchannel-logout`,
             backchannel_logout_session_required: true
           },
           {
@@ -78,12 +87,13 @@ export async function startProvider ({ accessTokenTtl }: { accessTokenTtl: numbe
           AccessToken: accessTokenTtl, RefreshToken: day, IdToken: hour, Grant: day, Interaction: hour, Session: day
         },
         cookies: {
-          names: { session: 'bakehouse-id', interaction: 'bakehouse-id-login', resume: 'bakehouse-id-resume' },
+          // Both providers are on this host, and cookies do not tell ports apart.
+          names: { session: `${name}-id`, interaction: `${name}-id-login`, resume: `${name}-id-resume` },
           keys: [randomBytes(32).toString('base64url')]
         },
         interactions: { url: (_ctx: unknown, { uid }: { uid: string }) => `/interaction/${uid}` },
         clientBasedCORS: () => false,
-        renderError: errorRenderer(boardUrl),
+        renderError: errorRenderer(boardUrl, title),
         features: {
           devInteractions: { enabled: false },
           introspection: {
@@ -94,7 +104,7 @@ export async function startProvider ({ accessTokenTtl }: { accessTokenTtl: numbe
             enabled: true,
             allowedPolicy: (_ctx: unknown, { clientId }: Client, token: Client) => clientId === token.clientId
           },
-          rpInitiatedLogout: { enabled: true, logoutSource: renderLogout },
+          rpInitiatedLogout: { enabled: true, logoutSource: logoutRenderer(title) },
           backchannelLogout: { enabled: true } // a logout here ends the board's session, in whichever browser it is
         },
         // Its own fetch does not reach the board, which is on this machine.
@@ -105,7 +115,7 @@ export async function startProvider ({ accessTokenTtl }: { accessTokenTtl: numbe
         if (ctx.path === '/token') tokenRequests++
         await next()
       })
-      provider.use(providerPages(provider, boardUrl))
+      provider.use(providerPages(provider, boardUrl, title))
       provider.on('server_error', (_ctx, error) => console.error(error))
       provider.on('backchannel.error', (_ctx, error) => console.error(error))
       handle = provider.callback()

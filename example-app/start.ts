@@ -47,8 +47,11 @@ export async function start (options: StartOptions = {}): Promise<Running> {
   const close = async () => { for (let part = running.pop(); part; part = running.pop()) await part.close() }
 
   try {
-    const provider = external ? undefined : await startProvider({ accessTokenTtl })
+    const embedded = { name: 'bakery', title: 'Bakehouse ID', accessTokenTtl }
+    const provider = external ? undefined : await startProvider(embedded)
     if (provider) running.push(provider)
+    const mill = provider && await startProvider({ name: 'mill', title: 'Flour Mill ID', accessTokenTtl })
+    if (mill) running.push(mill)
     const api = provider && await startApi({ issuer: provider.issuer, client: provider.apiClient })
     if (api) running.push(api)
 
@@ -60,6 +63,7 @@ export async function start (options: StartOptions = {}): Promise<Running> {
       ...(provider ? { ...provider.boardClient, scope: provider.scope } : external!),
       apiUrl: api?.url ?? external?.apiUrl,
       embedded: provider !== undefined,
+      mill: mill && { ...mill.boardClient, issuer: mill.issuer },
       https: appUrl.startsWith('https:'),
       sessionSecret,
       events,
@@ -68,7 +72,7 @@ export async function start (options: StartOptions = {}): Promise<Running> {
     running.push(app)
     await app.listen({ port, host })
     appUrl ||= `http://localhost:${(app.server.address() as AddressInfo).port}`
-    await provider?.register(appUrl)
+    await Promise.all([provider, mill].map((each) => each?.register(appUrl)))
 
     return {
       appUrl,

@@ -65,6 +65,7 @@ id('call-once').addEventListener('click', callOnce)
 id('call-burst').addEventListener('click', callBurst)
 id('call-always').addEventListener('change', callAlways)
 id('board').addEventListener('board-changed', callOnce)
+id('board').addEventListener('login-changed', resume) // a step-up brings a new token
 takeOrders(callOnce)
 document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' ? resume() : pause())
 window.addEventListener('pageshow', ({ persisted }) => { if (persisted) resume() })

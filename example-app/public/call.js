@@ -1,6 +1,8 @@
 /* global document, fetch */
 // Calls of this tab to its own server. Each names the user of the board, so that a tab that was left open never acts
 // as another user who has logged in since.
+import { stepUp } from './step-up.js'
+
 const board = document.getElementById('board')
 
 export const user = board.dataset.user
@@ -12,6 +14,9 @@ export async function call (method, path, body) {
   try {
     const response = await fetch(`/api/${path}`, { method, headers, body: body && JSON.stringify(body) })
     const answer = { ok: response.ok, status: response.status, body: await response.json().catch(() => ({})) }
+    if (answer.body.code === 'FST_OAUTH_STEP_UP_REQUIRED') {
+      return await stepUp(answer.body.loginUrl) ? await call(method, path, body) : answer
+    }
     if (answer.status === 401) end('You are logged out.', 'Log in again')
     if (answer.status === 409) end('Another user has logged in, in another tab.', 'Show their board')
     return answer

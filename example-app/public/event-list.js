@@ -5,11 +5,12 @@ const list = document.getElementById('log')
 const longest = 60
 let source
 let lastId = 0
-let login
+const logins = new Set()
 
-/** Sets this browser's login: events of other logins of the same user are marked. */
+/** Sets this browser's login: events of other logins of the same user are marked. A step-up brings another one. */
 export function setLogin (mine) {
-  login = mine
+  logins.add(mine)
+  for (const item of list.children) if (item.dataset.login === mine) item.querySelector('.elsewhere')?.remove()
 }
 
 /** Listens while the tab is visible. `onEvent` gets each new event; `onRefused` is called where the server refuses. */
@@ -36,7 +37,7 @@ export function stopListening () {
 function show ({ id, kind, text, token, login: whose }) {
   const newest = list.firstElementChild
   // "GET orders: 200 in 12 ms", again and again: one line with a count, until another event follows.
-  const elsewhere = login !== undefined && whose !== undefined && whose !== login
+  const elsewhere = logins.size > 0 && whose !== undefined && !logins.has(whose)
   const group = kind === 'call' ? `${elsewhere} ${text.replace(/ in \d+ ms$/, '')}` : undefined
   if (group && newest?.dataset.group === group) {
     newest.dataset.times = Number(newest.dataset.times) + 1
@@ -48,6 +49,7 @@ function show ({ id, kind, text, token, login: whose }) {
   const item = element('li', '')
   item.dataset.kind = kind
   item.dataset.times = 1
+  item.dataset.login = whose
   if (group) item.dataset.group = group
   const when = element('time', clock(id))
   when.dateTime = new Date(id).toISOString()

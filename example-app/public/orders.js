@@ -56,13 +56,31 @@ function card (order) {
       else button.disabled = false
     })
   })
+  const buttons = element('div', '', 'buttons')
+  buttons.append(button)
+  if (order.status === 'ordered') buttons.append(cancelButton(order))
   item.append(
     element('p', `${order.quantity} × ${order.item}`, 'what'),
     element('p', order.customer, 'whom'),
     element('p', `no. ${order.id}, by ${order.changedBy}`, 'quiet small'),
-    button
+    buttons
   )
   return item
+}
+
+/** The API asks for a recent login before it lets an order be cancelled: `call` sees to that. */
+function cancelButton ({ id, quantity, item, customer }) {
+  const button = element('button', 'Cancel', 'button small plain')
+  button.type = 'button'
+  button.setAttribute('aria-label', `Cancel: ${quantity} ${item} for ${customer}`)
+  button.addEventListener('click', async () => {
+    button.disabled = true
+    const { ok } = await call('DELETE', `orders/${id}`)
+    button.disabled = false
+    if (ok) document.getElementById('board').dispatchEvent(new Event('board-changed'))
+    button.dispatchEvent(new Event('login-changed', { bubbles: true }))
+  })
+  return button
 }
 
 /** Calls `placed` after each new order. */

@@ -162,6 +162,52 @@ t.test('the plugin\'s pages and a missing page look like the app', async (t) => 
   t.strictSame(problems, [])
 })
 
+t.test('cancelling an order asks for a recent login, in a popup that closes itself', async (t) => {
+  const board = await openBoard(t, 30)
+  if (board === undefined) return
+  const { running, page, problems } = board
+  await page.goto(`${running.appUrl}/board`)
+  await logIn(page, 'alice', 'croissant')
+  const cancel = page.getByRole('button', { name: 'Cancel: 1 Rye bread' })
+  const [popup] = await Promise.all([page.waitForEvent('popup'), cancel.click()])
+  if (!popup.isClosed()) await popup.waitForEvent('close')
+  await cancel.waitFor({ state: 'detached' })
+  t.equal(page.url(), `${running.appUrl}/board`)
+  await page.locator('#log li').filter({ hasText: '401' }).filter({ hasText: 'more recent login is needed' }).waitFor()
+  await page.locator('.elsewhere').waitFor({ state: 'detached' })
+  t.strictSame(problems, [])
+})
+
+t.test('the account page ends the session of another browser, and adds a second account', async (t) => {
+  const board = await openBoard(t, 30)
+  if (board === undefined) return
+  const { running, context, page, problems } = board
+  const elsewhere = await (await context.browser()!.newContext()).newPage()
+  for (const tab of [page, elsewhere]) {
+    await tab.goto(`${running.appUrl}/board`)
+    await logIn(tab, 'alice', 'croissant')
+    await tab.waitForSelector('.order')
+  }
+  await page.getByRole('link', { name: 'Account' }).click()
+  const rows = page.locator('.rows li')
+  t.equal(await rows.count(), 2)
+  await page.getByRole('button', { name: /^End the session/ }).click()
+  await elsewhere.waitForSelector('#ended:not([hidden])')
+  await page.reload()
+  t.equal(await rows.count(), 1)
+
+  await page.getByRole('link', { name: 'Connect an account' }).click()
+  await logIn(page, 'bob', 'baguette')
+  await page.getByText('Connected as bob@bakery.example').waitFor()
+  t.match(await page.locator('.lead').innerText(), 'Alice', 'the login stays')
+  await page.getByRole('button', { name: 'Disconnect' }).click()
+  await page.getByText('No account at the mill').waitFor()
+
+  await page.getByRole('button', { name: 'Log out everywhere' }).click()
+  await page.getByRole('link', { name: 'Log in' }).waitFor()
+  t.strictSame(problems, [])
+})
+
 t.test('without scripts the page says so, shows nothing that needs them, and can log out', async (t) => {
   const board = await openBoard(t, 30)
   if (board === undefined) return
