@@ -49,7 +49,8 @@ function check (t: Pick<typeof import('tap').t, 'strictSame' | 'ok'>, name: stri
 /** Loads every file of lib, so that no code of a module itself runs later. */
 async function loadAll (): Promise<void> {
   for (const file of await readdir(join(repository, 'lib'), { recursive: true })) {
-    if (file.endsWith('.ts') && !file.endsWith('.d.ts')) await import(`../../lib/${file}`)
+    // `cli.ts` is a program.
+    if (file.endsWith('.ts') && !file.endsWith('.d.ts') && file !== 'cli.ts') await import(`../../lib/${file}`)
   }
 }
 
