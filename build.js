@@ -15,7 +15,8 @@ const project = ['-p', join(root, 'tsconfig.build.json'), '--outDir', outdir]
 const { status } = spawnSync(process.execPath, [compiler, ...project], { stdio: 'inherit' })
 if (status !== 0) process.exit(1)
 
-const [index, ...others] = ['index', 'providers', 'redis', 'testing', 'cli'].map(name => join(root, `lib/${name}.ts`))
+const [index, ...others] = ['index', 'opentelemetry', 'providers', 'redis', 'testing', 'cli']
+  .map(name => join(root, `lib/${name}.ts`))
 
 // What index.ts shares with files that are loaded later is a chunk for each set of them that shares it: a dozen small
 // files at the start. Where all of them import index.ts first, as an app does, it is one.

@@ -137,7 +137,7 @@ export function traced<M extends Trace, T> (
       return result
     }, (error: unknown) => {
       message.outcome ??= 'failed'
-      noteError(message, error)
+      if (message.outcome !== 'aborted') noteError(message, error)
       failed.publish(message)
       finish()
       throw error

@@ -25,6 +25,7 @@ const layers = [
   'preload',
   'plugin',
   'redis',
+  'opentelemetry',
   'index',
   'testing',
   'doctor',
@@ -40,6 +41,7 @@ const packages: Record<string, { values: string[], types: string[] }> = {
   oauth4webapi: { values: [], types: ['oauth/', 'providers/'] },
   jose: { values: ['oauth/', 'testing/'], types: ['providers/'] },
   'fastify-plugin': { values: ['index.ts'], types: [] },
+  '@opentelemetry/api': { values: ['opentelemetry.ts'], types: [] },
   // The app brings these. A value of theirs would be a second copy; the doctor starts an app of its own.
   fastify: {
     values: ['doctor/login.ts'],
@@ -115,6 +117,10 @@ t.test('imports are found', async (t) => {
 
 t.test('every file has its layer', async (t) => {
   t.strictSame(files.filter(file => layerOf(file) === -1), [])
+})
+
+t.test('an entry with a peer of its own is imported by nothing', async (t) => {
+  t.strictSame(internal.filter(item => targetOf(item) === 'opentelemetry.ts').map(show), [])
 })
 
 t.test('imports run one way', async (t) => {

@@ -14,7 +14,7 @@ import { repository } from '../types/installed-package.ts'
 const lib = join(repository, 'lib/')
 const { config } = ts.readConfigFile(join(repository, 'tsconfig.json'), ts.sys.readFile)
 const { options } = ts.convertCompilerOptionsFromJson(config.compilerOptions, repository)
-const program = ts.createProgram(['index.ts', 'redis.ts'].map(file => join(lib, file)), options)
+const program = ts.createProgram(['index.ts', 'opentelemetry.ts', 'redis.ts'].map(file => join(lib, file)), options)
 const checker = program.getTypeChecker()
 
 /** The calls of lib that write a log line; `isTyped` where the compiler asks for an event. */
