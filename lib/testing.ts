@@ -10,3 +10,4 @@ export { replaceProvider, type ReplaceProviderOptions } from './testing/replace-
 export type { TestApi, TestApiRequest } from './testing/test-api.ts'
 export type { TestUser, TestUsers } from './testing/users.ts'
 export { anonymous, type TestVisitor } from './testing/visitor.ts'
+export { checkTokenStore, type CheckTokenStoreOptions } from './testing/check-token-store.ts'
