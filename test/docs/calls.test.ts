@@ -73,6 +73,21 @@ t.test('server-sent events go on as they come, until the browser leaves', async 
   await t.resolves(closed, "the API's connection is closed")
 })
 
+t.test('server-sent events end with the login', async (t) => {
+  const { browser, url } = await appWith(t, events, {
+    'GET events': ({ response }) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' })
+      response.write('data: one\n\n')
+      return undefined
+    }
+  })
+  const response = await fetch(`${url}/events`, { headers: { cookie: cookiesOf(browser) } })
+  const reader = response.body!.getReader()
+  await reader.read()
+  await browser.logout(`${url}/logout`)
+  await t.rejects(reader.read())
+})
+
 t.test('an upload goes on as it comes, and a form is sent with its files', async (t) => {
   const { browser, url, requests } = await appWith(t, upload, {
     'PUT files': ({ body }) => ({ body: { length: body.length } }),
