@@ -24,8 +24,11 @@ export async function boardRoutes (app: FastifyInstance, { events }: { events: E
     return { user: request.oauth.user!.id, login: loginOf(tokens), now: Date.now(), token: summarize(tokens) }
   })
 
-  app.get('/events', async (request, reply) => {
-    const stream = events.stream(request.oauth.user!.id, Number(request.headers['last-event-id'] ?? 0))
+  app.get('/events', async ({ oauth, headers }, reply) => {
+    const stream = events.stream(oauth.user!.id, Number(headers['last-event-id'] ?? 0))
+    // Fires whatever ends this login: a logout in another tab, everywhere, or at the provider. The page connects again,
+    // is refused, and says that it is over.
+    oauth.signal.addEventListener('abort', () => stream.end())
     return reply.header('cache-control', 'no-store').type('text/event-stream').send(stream)
   })
 

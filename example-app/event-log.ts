@@ -1,5 +1,5 @@
 // The events of each user, newest last: the list on the page, and its live stream (Server-Sent Events).
-import { PassThrough, type Readable } from 'node:stream'
+import { PassThrough } from 'node:stream'
 import type { TokenSummary } from './token-summary.ts'
 
 export interface NewEvent {
@@ -49,7 +49,7 @@ export function createEventLog () {
     },
 
     /** What the user's browser has not seen yet (after the event `lastSeen`), and then everything as it happens. */
-    stream (userId: string, lastSeen = 0): Readable {
+    stream (userId: string, lastSeen = 0): PassThrough {
       const stream = new PassThrough()
       const open = streams.get(userId) ?? new Set()
       streams.set(userId, open.add(stream))
@@ -61,7 +61,7 @@ export function createEventLog () {
       return stream
     },
 
-    /** Ends this user's streams. Browsers reconnect at once; the route's guard refuses those that are logged out. */
+    /** Ends this user's streams: their browsers connect again at once. */
     disconnect (userId: string): void {
       for (const stream of streams.get(userId) ?? []) stream.end()
     },
