@@ -19,7 +19,7 @@ t.test('the installed package', async (t) => {
       ...Object.values(entries).flatMap(entry => (typeof entry === 'string' ? [entry] : Object.values(entry as object)))
     ]
     for (const target of targets) await t.resolves(access(join(installed, target)), target)
-    for (const file of files.filter((file: string) => file !== 'dist')) {
+    for (const file of files.filter((file: string) => file !== 'dist' && !file.startsWith('!'))) {
       await t.resolves(access(join(repository, file)), file)
     }
   })
