@@ -17,6 +17,11 @@ export interface PendingLogin extends PendingAuthorization {
   returnTo: string
   /** The session and the login in it that an account is to be added to. */
   linkTo?: { session: string, record: string, login?: string }
+  /**
+   * The session that it began in has something that the callback needs, beside an account to add: a login that this one
+   * replaces, or fields that survive. Noted where the response is posted, which brings no Lax cookie along.
+   */
+  needsSession?: boolean
   /** What the login is to have; it is checked in the callback. */
   stepUp?: StepUp
   /** Whom the outcome is told: the opener of a window, or the page around a frame. */
@@ -112,11 +117,11 @@ export class PendingLogins {
     return login
   }
 
-  /** Which session an account is to be added to, by a login that is left where it is. @param value of the cookie */
-  async linkOf (value: string | undefined): Promise<PendingLogin['linkTo']> {
+  /** Whether the callback of a login, which is left where it is, needs the session. @param value of the cookie */
+  async needsSession (value: string | undefined): Promise<boolean> {
     const id = value === undefined ? undefined : idOf(value)
     const login = id === undefined ? undefined : await this.#store.get(recordId(id)) as PendingLogin | undefined
-    return login?.linkTo
+    return login?.linkTo !== undefined || login?.needsSession === true
   }
 
   /** Deletes a login. @param value of the browser's cookie */

@@ -18,7 +18,7 @@ import { errorForLog, logOf } from '../util/logger.ts'
 import { type CallbackTrace, channels, traced } from '../util/tracing.ts'
 import { sendFragmentRelay } from './implicit-page.ts'
 import { cookieOfResponse, takePendingLogin } from './login-cookie.ts'
-import { relayPostedLink } from './posted-link.ts'
+import { relayPostedResponse } from './posted-response.ts'
 import { tellOpener } from './popup.ts'
 import { callbackParams, isFramed, isNavigation, noStore, refuseEmbedded, refuseHead, wantsHtml } from './reply.ts'
 import { sendError } from './send-error.ts'
@@ -85,7 +85,7 @@ async function answerCallback (
   const implicit = provider.config.grantType === 'implicit' && request.method === 'GET'
   if (implicit && state === undefined && !params.has('error')) return sendFragmentRelay(reply)
   if (isPostedElsewhere(request)) {
-    const relayed = await relayPostedLink(context, request, reply, provider, { params, state })
+    const relayed = await relayPostedResponse(context, request, reply, provider, { params, state })
     if (relayed !== undefined) return relayed
   }
   let pending: PendingLogin

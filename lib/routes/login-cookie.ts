@@ -108,11 +108,11 @@ export function cookieOfResponse (
   return value === undefined ? undefined : { returnTo: safeReturnTo(cookiePath(value), context.config.baseUrl()) }
 }
 
-/** Which session the login of an authorization response is to add an account to, if it is. The login stays. */
-export async function linkOfResponse (
+/** Whether the login of an authorization response needs the session that it began in. The login stays. */
+export async function needsSession (
   context: PluginContext, request: FastifyRequest, provider: ProviderClient, state: string | undefined
-): Promise<PendingLogin['linkTo']> {
-  if (state === undefined) return undefined
+): Promise<boolean> {
+  if (state === undefined) return false
   const { prefix } = loginCookies(context, provider)
-  return await context.pendingLogins.linkOf(request.cookies[prefix + cookieName(state)])
+  return await context.pendingLogins.needsSession(request.cookies[prefix + cookieName(state)])
 }

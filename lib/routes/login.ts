@@ -5,13 +5,14 @@ import { startLogin } from '../login/start.ts'
 import { specialState } from '../login/state-kind.ts'
 import type { StepUp } from '../login/step-up.ts'
 import type { AuthorizationDetail } from '../oauth/authorization-details.ts'
+import { isPostedMode } from '../oauth/response-mode.ts'
 import { parseScope } from '../oauth/token-set.ts'
 import { isLoopback, mergeParameters, type RequestParameters } from '../oauth/urls.ts'
 import { describeError } from '../pages/pages.ts'
 import type { ProviderName } from '../providers/presets/names.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { type Account, knownDetails } from '../session/accounts.ts'
-import { currentSession, sessionOf } from '../session/fastify-session.ts'
+import { currentSession, type SessionObject, sessionOf } from '../session/fastify-session.ts'
 import { linkTarget } from '../session/link-account.ts'
 import { checkSessionCookie } from '../session/session-cookie.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
@@ -144,6 +145,7 @@ async function beginLogin (
     // What the provider does not give is told in the callback, when the login is done.
     ...(stepUp !== undefined && { stepUp, maxAge: undefined }),
     ...(linkTo !== undefined && { linkTo }),
+    ...(isPostedMode(provider.config.responseMode) && keepsSomething(context, session) && { needsSession: true }),
     returnTo: readReturnTo(request, returnTo, context.config.baseUrl()) ?? publicPath(context, '/')
   })
   return reply.redirect(url, 302)
@@ -166,6 +168,12 @@ function preparePopup (
 }
 
 const isGiven = (option: unknown) => option !== undefined
+
+/** Whether a login from here replaces another one, or keeps fields of the session. */
+function keepsSomething ({ sessionLogins, config }: PluginContext, session: SessionObject): boolean {
+  return sessionLogins.of(session) !== undefined ||
+    config.keepSessionFields.some(name => (session as unknown as Record<string, unknown>)[name] !== undefined)
+}
 
 /** Scope and claims of an account, as far as this process knows. */
 function knownAccess (

@@ -206,6 +206,8 @@ export class TokenRecords {
       return { state: 'deleted' }
     }
     if (result.state === 'busy') return { state: 'busy' }
+    // The store calls a record newer that is the version to replace: its data and its version are not of one write.
+    if (result.state === 'newer' && result.record.version === version) return { state: 'deleted' }
     const acquired = result.state === 'begun'
     const record = await this.#newest(state, this.#form.decode(result.record), askedAt, acquired)
     if (record === undefined) return { state: 'deleted' }

@@ -110,6 +110,8 @@ t.test('what a preset cannot do without is named where it is missing', async t =
   )
   t.match(tryTo(() => presets.auth0({ ...client } as presets.Auth0Options)), needs('auth0', 'domain', 'missing'))
   t.match(tryTo(() => presets.okta({ ...client } as presets.OktaOptions)), needs('okta', 'domain', 'missing'))
+  const signing = { clientId: 'a', domain: 'd', clientAuthentication: 'private_key_jwt' } as const
+  t.match(tryTo(() => presets.okta(signing)), needs('okta', 'clientKeys', 'missing'), 'found at boot')
   t.match(
     tryTo(() => presets.keycloak({ ...client, baseUrl: 'https://id.example.com' } as presets.KeycloakOptions)),
     needs('keycloak', 'realm', 'missing')

@@ -29,6 +29,11 @@ export interface OktaOptions extends PresetOptions {
 export function okta (given: OktaOptions): ProviderOptions {
   const { domain, authorizationServer = 'default', ...options } = optionsOf('Okta', given)
   if (authorizationServer !== false) optional('okta', 'authorizationServer', authorizationServer, 'text')
+  // Its assertions are signed here: a function for the audience must not be taken for one that signs elsewhere.
+  const { clientAuthentication: method, clientAssertion, clientKeys } = options
+  if (method === 'private_key_jwt' && clientAssertion === undefined && clientKeys === undefined) {
+    required('okta', 'clientKeys', clientKeys)
+  }
   const server = serverUrl(required('okta', 'domain', domain))
   return preset({
     title: 'Okta',

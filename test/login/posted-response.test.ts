@@ -2,20 +2,27 @@ import t, { type Test } from 'tap'
 import { Browser } from '../helpers/browser.ts'
 import { asJson, codeOf, loginApp, type LoginAppOptions } from '../helpers/login-app.ts'
 import { startMisbehavingProvider } from '../helpers/misbehaving-provider.ts'
+import { tokenRecords } from '../helpers/records.ts'
 
-// An account that is added at a provider which makes the browser post its response: a request of another site, with
-// which browsers send no Lax session cookie.
+// A provider that makes the browser post its response: a request of another site, with which browsers send no Lax
+// session cookie. What the callback needs the session for comes with a second post, from the app's own page.
 
 async function start (t: Test, session: LoginAppOptions['session'] = {}) {
   const posting = await startMisbehavingProvider(t, {}, { host: 'localhost' })
   const app = await loginApp(t, {
     session,
+    oauth: { keepSessionFields: ['cart'] as never },
     providers: provider => ({
       acme: provider.providerOptions,
       posting: { ...posting.providerOptions, responseType: 'code id_token' }
     }),
     setup: app => {
       app.get('/add', async ({ oauth }, reply) => await oauth.login(reply, { provider: 'posting', link: true }))
+      app.get('/cart', async ({ session }) => {
+        session.set('cart' as never, 'tea' as never)
+        return 'set'
+      })
+      app.get('/in-cart', async ({ session }) => ({ cart: session.get('cart' as never) }))
       app.get('/accounts', async ({ oauth }) => oauth.accounts.map(({ provider }) => provider).sort())
     }
   })
@@ -60,7 +67,36 @@ t.test('a browser without the session that asked for the account does not get it
   t.strictSame((await browser.get(`${url}/accounts`)).json(), [])
 })
 
-t.test('a login that adds nothing is finished at once', async t => {
+t.test('a login ends the one before, whose session and tokens go', async t => {
+  const { browser, url, store } = await start(t)
+  const before = browser.copy()
+  const relay = await browser.submitForm(await browser.get(`${url}/login/posting`))
+  t.match(relay.headers['content-security-policy'], /form-action 'self'/)
+  t.strictSame((await browser.submitForm(relay)).json(), { user: 'alice' })
+  t.strictSame((await browser.get(`${url}/accounts`)).json(), ['posting'])
+  t.strictSame((await before.get(`${url}/accounts`)).json(), [], 'the session before is over')
+  t.equal(tokenRecords(store).size, 1)
+})
+
+t.test('fields of an anonymous session that are to survive a login do', async t => {
+  const { url } = await start(t)
+  const browser = new Browser()
+  await browser.get(`${url}/cart`)
+  const relay = await browser.submitForm(await browser.get(`${url}/login/posting`))
+  t.strictSame((await browser.submitForm(relay)).json(), { user: 'alice' })
+  t.strictSame((await browser.get(`${url}/in-cart`)).json(), { cart: 'tea' })
+})
+
+t.test('a session that has gone while the user was away holds no login up', async t => {
+  const { url } = await start(t)
+  const browser = new Browser()
+  await browser.get(`${url}/cart`)
+  const form = await browser.get(`${url}/login/posting`)
+  browser.cookies = browser.cookies.filter(({ name }) => name !== 'sessionId')
+  t.strictSame((await browser.submitForm(await browser.submitForm(form))).json(), { user: 'alice' })
+})
+
+t.test('a login that needs nothing of the session is finished at once', async t => {
   const { url } = await start(t)
   const browser = new Browser()
   const done = await browser.submitForm(await browser.get(`${url}/login/posting`))

@@ -4,22 +4,23 @@ import { html, Markup, page } from '../pages/html.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { destroySession, sessionOf } from '../session/fastify-session.ts'
 import { randomToken } from '../util/random.ts'
-import { linkOfResponse } from './login-cookie.ts'
+import { needsSession } from './login-cookie.ts'
 import { sendHtml } from './send-html.ts'
 
 const SUBMIT = 'document.forms[0].submit()'
 
 /**
- * Posts a response once more, from a page of the app's own, where it is to add an account and came without the session:
- * the provider made the browser post it, and no browser sends a Lax cookie with a post of another site.
+ * Posts a response once more, from a page of the app's own, where its login needs the session (to add an account, to
+ * end the login before, or for fields that survive) and it came without: the provider made the browser post it, and no
+ * browser sends a Lax cookie with a post of another site.
  * @returns undefined where that is not so
  */
-export async function relayPostedLink (
+export async function relayPostedResponse (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
   { params, state }: { params: URLSearchParams, state: string | undefined }
 ): Promise<FastifyReply | undefined> {
   const isNew = context.sessionCookie.namesOf(request.cookies, sessionOf(request)).length === 0
-  if (!isNew || await linkOfResponse(context, request, provider, state) === undefined) return undefined
+  if (!isNew || !await needsSession(context, request, provider, state)) return undefined
   // The session that was made for this request must not take the place of the browser's own.
   await destroySession(request)
   const scriptNonce = randomToken()
