@@ -131,7 +131,7 @@ t.test('the tables name what there is, and nothing else', async (t) => {
   })
 
   t.test('app.oauth.provider(name)', async (t) => {
-    t.strictSame(named(standalone, 'The app itself, scripts and jobs').sort(), methods(ProviderHandle).sort())
+    t.strictSame(named(standalone, 'The provider').sort(), methods(ProviderHandle).sort())
     t.strictSame(named(standalone, 'Sessions without a request').sort(), methods(OAuthSession).sort())
     const init = /^`session\(init\)` takes (.*)\.$/m.exec(standalone)?.[1] ?? ''
     t.strictSame(codes(init).sort(), members('lib/standalone/session.ts', 'OAuthSessionInit').sort())
