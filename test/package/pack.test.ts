@@ -31,8 +31,8 @@ t.test('the packed package', async (t) => {
   t.test('holds the documents, the code with its maps, the types, and nothing else', async (t) => {
     const kinds = paths.map(path => path.replace(/^(dist|docs)\/.*?((?:\.d)?\.\w+(?:\.map)?)$/, '$1/*$2'))
     t.strictSame([...new Set(kinds)].sort(), [
-      'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'dist/*.d.ts', 'dist/*.js', 'dist/*.js.map', 'docs/*.md',
-      'docs/*.png', 'docs/*.svg', 'docs/*.txt', 'package.json'
+      'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'dist/*.d.ts', 'dist/*.js', 'dist/*.js.map',
+      'docs/*.json', 'docs/*.md', 'docs/*.png', 'docs/*.svg', 'docs/*.txt', 'package.json'
     ])
     t.ok(size < 1.5 * 1024 * 1024, `${size} bytes`)
   })
