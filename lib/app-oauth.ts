@@ -15,6 +15,7 @@ export interface AppOAuth {
   /**
    * What the app itself does with a provider: headless sessions, its own client, device login, exchange, introspection.
    * @param name a name of the plugin's option `providers`
+   * @returns the same one each time
    * @throws FST_OAUTH_UNKNOWN_PROVIDER
    */
   provider (name: ProviderName): ProviderHandle
@@ -26,6 +27,7 @@ export interface AppOAuth {
    * @param options.maxAge seconds since the user last authenticated
    * @param options.acrValues authentication context classes, one of which the login must have (RFC 9470)
    * @param options.when whether scope, maxAge and acrValues are asked for, of these claims and this request
+   * @returns the hook
    * @throws FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_UNKNOWN_PROVIDER; the hook throws FST_OAUTH_LOGIN_REQUIRED,
    *   FST_OAUTH_LOGIN_ENDED, FST_OAUTH_REFRESH_LOST, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_SESSION_UNAVAILABLE,
    *   FST_OAUTH_STORE_UNAVAILABLE

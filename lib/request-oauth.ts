@@ -47,6 +47,8 @@ export class RequestOAuth extends AccountClient {
   /**
    * The same user's account at another provider; for a provider of grantType `client_credentials`, the app's own
    * client.
+   * @param name a name of the plugin's option `providers`
+   * @returns an object of the same kind, for that account
    * @throws FST_OAUTH_UNKNOWN_PROVIDER
    */
   using (name: ProviderName): RequestOAuth {
@@ -113,6 +115,7 @@ export class RequestOAuth extends AccountClient {
 
   /**
    * Starts a login and sends the browser to the provider.
+   * @param reply the reply of this request, which the redirect is sent with
    * @param options.provider its name; the one of `using`, or the default, where absent
    * @param options.maxAge seconds since the user last authenticated
    * @returns the reply, which has been sent
@@ -126,6 +129,7 @@ export class RequestOAuth extends AccountClient {
 
   /**
    * Finishes a login on a callback route of the app's own, and redirects (RFC 6749, section 4.1.2).
+   * @param reply the reply of this request, which the redirect is sent with
    * @param options.provider its name; the route's parameter `provider` where absent
    * @returns the reply, which has been sent
    * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE,
@@ -140,6 +144,8 @@ export class RequestOAuth extends AccountClient {
   /**
    * Logs out: the tokens are deleted and revoked, the session is destroyed. With a reply the browser is sent on, to the
    * provider's end-session endpoint where there is one; without, its URL is returned.
+   * @param reply sends the browser on
+   * @returns the reply, which has been sent; without one `{ endSessionUrl }`
    * @throws FST_OAUTH_STORE_UNAVAILABLE: the user is still logged in
    */
   async logout (): Promise<LogoutResult>

@@ -47,17 +47,47 @@ export abstract class AccountClient implements AccountHolder {
   /** The account as of now. @throws FST_OAUTH_LOGIN_REQUIRED */
   abstract [kAccount] (): ClientAccount
 
-  /** Sends a GET request; see `request`. */
+  /**
+   * Sends a GET request; see `request`.
+   * @param url relative to the first resource server, or absolute below any of them
+   * @param options undici's, plus `json`
+   * @returns the call: a promise of `ResponseData`, with `.json()`, `.text()` and `.bytes()`
+   */
   get (url: string | URL, options?: VerbOptions): OAuthCall { return this.#calls.call('GET', url, options) }
-  /** Sends a POST request; see `request`. */
+  /**
+   * Sends a POST request; see `request`.
+   * @param url relative to the first resource server, or absolute below any of them
+   * @param options undici's, plus `json`
+   * @returns the call: a promise of `ResponseData`, with `.json()`, `.text()` and `.bytes()`
+   */
   post (url: string | URL, options?: VerbOptions): OAuthCall { return this.#calls.call('POST', url, options) }
-  /** Sends a PUT request; see `request`. */
+  /**
+   * Sends a PUT request; see `request`.
+   * @param url relative to the first resource server, or absolute below any of them
+   * @param options undici's, plus `json`
+   * @returns the call: a promise of `ResponseData`, with `.json()`, `.text()` and `.bytes()`
+   */
   put (url: string | URL, options?: VerbOptions): OAuthCall { return this.#calls.call('PUT', url, options) }
-  /** Sends a PATCH request; see `request`. */
+  /**
+   * Sends a PATCH request; see `request`.
+   * @param url relative to the first resource server, or absolute below any of them
+   * @param options undici's, plus `json`
+   * @returns the call: a promise of `ResponseData`, with `.json()`, `.text()` and `.bytes()`
+   */
   patch (url: string | URL, options?: VerbOptions): OAuthCall { return this.#calls.call('PATCH', url, options) }
-  /** Sends a DELETE request; see `request`. */
+  /**
+   * Sends a DELETE request; see `request`.
+   * @param url relative to the first resource server, or absolute below any of them
+   * @param options undici's, plus `json`
+   * @returns the call: a promise of `ResponseData`, with `.json()`, `.text()` and `.bytes()`
+   */
   delete (url: string | URL, options?: VerbOptions): OAuthCall { return this.#calls.call('DELETE', url, options) }
-  /** Sends a HEAD request; see `request`. */
+  /**
+   * Sends a HEAD request; see `request`.
+   * @param url relative to the first resource server, or absolute below any of them
+   * @param options undici's, plus `json`
+   * @returns the call: a promise of `ResponseData`, with `.json()`, `.text()` and `.bytes()`
+   */
   head (url: string | URL, options?: VerbOptions): OAuthCall { return this.#calls.call('HEAD', url, options) }
 
   /**
@@ -67,6 +97,7 @@ export abstract class AccountClient implements AccountHolder {
    * FST_OAUTH_ORIGIN_NOT_ALLOWED, FST_OAUTH_INSECURE_TRANSPORT or FST_OAUTH_API_UNAVAILABLE.
    * @param url relative to the first resource server, or absolute below any of them
    * @param options undici's, plus `json`; `method` is GET where absent
+   * @returns the call
    */
   request (url: string | URL, options?: CallOptions): OAuthCall { return this.#calls.call(undefined, url, options) }
 
@@ -85,6 +116,7 @@ export abstract class AccountClient implements AccountHolder {
   /**
    * The current token set. In refresh mode `auto` it is refreshed where it has expired; the app's own client gets its
    * first one.
+   * @returns a token set; `expiresAt` is in epoch seconds
    * @throws FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE,
    *   FST_OAUTH_STORE_UNAVAILABLE
    */
@@ -96,6 +128,7 @@ export abstract class AccountClient implements AccountHolder {
    * Refreshes now, saves and returns the new set (RFC 6749, section 6).
    * @param options.refreshToken in place of the stored one; a headless session without a set needs it
    * @param options.params further parameters of this request
+   * @returns the new token set
    * @throws FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE,
    *   FST_OAUTH_INVALID_TOKEN_RESPONSE
    */
@@ -116,6 +149,7 @@ export abstract class AccountClient implements AccountHolder {
   /**
    * Requests the user's profile: from userinfo (OpenID Connect Core, section 5.3), or by the provider's `fetchProfile`.
    * Where the token is refused, it is refreshed and the request repeated.
+   * @returns the claims as the provider writes them
    * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, and what `tokens` throws
    */
   async userinfo (): Promise<Record<string, unknown>> {

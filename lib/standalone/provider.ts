@@ -61,6 +61,7 @@ export class ProviderHandle {
    * The public halves of `clientKeys` as a JWK set (RFC 7517, section 5), with a self-signed certificate where that
    * authenticates the client (RFC 8705, section 2.2). For a route of the app's that the provider reads:
    * `app.get('/jwks.json', () => app.oauth.provider('acme').jwks())`.
+   * @returns `{ keys }`, without anything private
    */
   jwks (): { keys: ClientJwk[] } {
     const { clientKeys, clientCertificate, clientAuthentication } = this.#basis.provider.config
@@ -69,7 +70,11 @@ export class ProviderHandle {
     return { keys: isSelfSigned ? [...keys, certificateJwk(clientCertificate)] : keys }
   }
 
-  /** A headless session: for scripts, background jobs and tests. */
+  /**
+   * A headless session: for scripts, background jobs and tests.
+   * @param init tokens to start with, and what a login that was started elsewhere left; see each
+   * @returns a session with tokens in memory
+   */
   session (init?: OAuthSessionInit): OAuthSession {
     return new OAuthSession(this.#basis, init)
   }
@@ -77,6 +82,8 @@ export class ProviderHandle {
   /**
    * Builds a URL that a login starts with. The rest of what it returns has to be kept for `session({ state,
    * codeVerifier, nonce }).fetchTokens({ callbackUrl })`.
+   * @param options scope, parameters and what else this login asks for; see each
+   * @returns `{ url, state, codeVerifier, nonce }`, and with `dpop: true` the `dpopKey`
    * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_PROVIDER_UNAVAILABLE
    */
   async authorizationUrl (options?: AuthorizationUrlOptions): Promise<StartedLogin> {
@@ -86,6 +93,7 @@ export class ProviderHandle {
   /**
    * The app's own client (RFC 6749, section 4.4): one for the same options, shared, and renewed ahead of time.
    * @returns a session that requests its first token set at its first call
+   * @param options scope, `resource`, `audience` and further parameters of the token request
    */
   clientCredentials ({ scope, resource, audience, params }: ClientCredentialsOptions = {}): OAuthSession {
     const all = setParameters(setParameters(new URLSearchParams(), { resource, audience }), params)
@@ -103,6 +111,8 @@ export class ProviderHandle {
 
   /**
    * Trades a signed assertion for tokens (RFC 7523). With `dpop: true` it needs a `dpopKey`.
+   * @param options `assertion`, the JWT; `scope`, `params` and `dpopKey`; see each
+   * @returns the token set
    * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE
    */
   async jwtBearer (options: GrantOptions & { assertion: string }): Promise<TokenSet> {
@@ -112,6 +122,8 @@ export class ProviderHandle {
 
   /**
    * Trades one token for another (RFC 8693). With `dpop: true` it needs a `dpopKey`.
+   * @param options `subjectToken` and what it is exchanged for: `audience`, `resource`, `scope`, types; see each
+   * @returns the token set
    * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_PROVIDER_UNAVAILABLE
    */
   async exchange (options: TokenExchange): Promise<TokenSet> {
@@ -121,6 +133,8 @@ export class ProviderHandle {
 
   /**
    * Starts a login on a device without a browser (RFC 8628). With `dpop: true` it needs a `dpopKey`.
+   * @param options `scope`, `params` and `dpopKey`; see each
+   * @returns what the user is shown, and `tokens()`, which waits for the user
    * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_RESPONSE
    */
   async device (options: GrantOptions = {}): Promise<DeviceLogin> {
@@ -146,6 +160,9 @@ export class ProviderHandle {
 
   /**
    * Asks whether a token is still good (RFC 7662).
+   * @param token an access or a refresh token
+   * @param hint which of them it is
+   * @returns its claims; `active` says whether it is good
    * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE
    */
   async introspect (token: string, hint?: 'access_token' | 'refresh_token'): Promise<Record<string, unknown>> {
@@ -154,6 +171,9 @@ export class ProviderHandle {
 
   /**
    * Revokes a token (RFC 7009). Resolves to false where the provider could not.
+   * @param token an access or a refresh token
+   * @param hint which of them it is; default `access_token`
+   * @returns whether the provider has revoked it
    * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_PROVIDER_UNAVAILABLE
    */
   async revoke (token: string, hint: 'access_token' | 'refresh_token' = 'access_token'): Promise<boolean> {

@@ -156,6 +156,8 @@ export class OAuthSession extends AccountClient {
   /**
    * Builds the URL that a login starts with, and remembers state, code verifier and nonce for `fetchTokens` (RFC 6749,
    * section 4.1.1; RFC 7636; OpenID Connect Core, section 3.1.2.1).
+   * @param options scope, parameters and what else this login asks for; see each
+   * @returns `{ url, state, codeVerifier, nonce }`, and with `dpop: true` the `dpopKey`
    * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_PROVIDER_UNAVAILABLE
    */
   async authorizationUrl (options: AuthorizationUrlOptions = {}): Promise<StartedLogin> {
@@ -189,6 +191,7 @@ export class OAuthSession extends AccountClient {
    * Checks a callback's state, issuer and error and returns its code, without redeeming it (RFC 6749, section 4.1.2;
    * RFC 9207). Of a response that is a JWT the signature is verified, of a hybrid one the ID token.
    * @param callbackUrl the URL that the browser came back to; fields that it posted are its query
+   * @returns its `code` and all its `params`
    * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_ID_TOKEN,
    *   FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS
    */
@@ -200,6 +203,8 @@ export class OAuthSession extends AccountClient {
   /**
    * Gets tokens: by a callback URL, a code, user name and password, or an assertion; with none of these, by the app's
    * own client credentials.
+   * @param options one of `callbackUrl`, `code`, `username` and `password`, `assertion`; and further parameters
+   * @returns the token set, which the session uses from now on
    * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_STATE_MISMATCH, FST_OAUTH_INVALID_TOKEN_RESPONSE,
    *   FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS
    */
@@ -244,6 +249,7 @@ export class OAuthSession extends AccountClient {
    * Reads the tokens of an implicit login from the fragment of its callback (RFC 6749, section 4.2.2): legacy. Where no
    * login was started here, and the session has no `state`, the state is for the app to check.
    * @param callbackUrl the URL that the browser came back to, with its fragment
+   * @returns the token set, which the session uses from now on
    * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE,
    *   FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS
    */
@@ -255,6 +261,7 @@ export class OAuthSession extends AccountClient {
 
   /**
    * Revokes the tokens (RFC 7009) and forgets them. Resolves to false where the provider could not.
+   * @returns whether the provider has revoked them
    * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_PROVIDER_UNAVAILABLE
    */
   async revoke (): Promise<boolean> {

@@ -22,6 +22,7 @@ export function randomToken (): string {
 /**
  * Makes a code verifier (RFC 7636, section 4.1).
  * @param length characters, 43 to 128
+ * @returns random characters that fit a URL
  * @throws FST_OAUTH_INVALID_OPTIONS
  */
 export function createCodeVerifier (length = 43): string {
@@ -35,6 +36,7 @@ export function createCodeVerifier (length = 43): string {
  * The code challenge of a verifier (RFC 7636, section 4.2).
  * @param codeVerifier 43 to 128 characters
  * @param method default S256
+ * @returns the challenge, as base64url
  * @throws FST_OAUTH_INVALID_OPTIONS for another method
  */
 export function codeChallenge (codeVerifier: string, method: 'S256' | 'plain' = 'S256'): string {

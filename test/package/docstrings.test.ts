@@ -49,3 +49,36 @@ function placeOf ({ declarations = [] }: ts.Symbol): string | undefined {
   const source = node.getSourceFile()
   return `lib/${source.fileName.slice(lib.length)}:${source.getLineAndCharacterOfPosition(node.getStart()).line + 1}`
 }
+
+/** What is called most; each with what it takes and gives. */
+const CALLED = ['AppOAuth', 'OAuthSession', 'ProviderHandle', 'RequestOAuth', 'StandaloneProvider']
+
+t.test('each function, and each method of what an app has, says what it takes and returns', async (t) => {
+  const index = checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(entries[0]!)!)!)
+    .map(symbol => symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol)
+  const functions = index.filter(({ flags }) => flags & ts.SymbolFlags.Function)
+  const methods = index.filter(({ name }) => CALLED.includes(name)).flatMap(membersOf)
+    .filter(({ flags }) => flags & ts.SymbolFlags.Method)
+  t.ok(methods.length > 40, `${methods.length} methods`)
+  t.strictSame([...functions, ...methods].flatMap(lackingTags).sort(), [])
+})
+
+/** The parameters, and the result, that a docstring says nothing of. */
+function lackingTags (symbol: ts.Symbol): string[] {
+  const where = placeOf(symbol)
+  if (where === undefined) return []
+  const tags = symbol.getJsDocTags(checker).map(({ name, text }) => `${name} ${ts.displayPartsToString(text)}`)
+  const lacking = new Set<string>()
+  for (const signature of checker.getSignaturesOfType(checker.getTypeOfSymbol(symbol), ts.SignatureKind.Call)) {
+    for (const { name, valueDeclaration } of signature.parameters) {
+      // One that is taken apart has no name of its own.
+      const isPattern = valueDeclaration !== undefined && ts.isParameter(valueDeclaration) &&
+        ts.isObjectBindingPattern(valueDeclaration.name)
+      const written = new RegExp(isPattern ? '^param ' : `^param ${name}\\b`)
+      if (!tags.some(tag => written.test(tag))) lacking.add(`@param ${isPattern ? 'options' : name}`)
+    }
+    const result = checker.typeToString(signature.getReturnType())
+    if (!/^(?:Promise<)?void>?$/.test(result) && !tags.some(tag => tag.startsWith('returns '))) lacking.add('@returns')
+  }
+  return [...lacking].map(tag => `${where} ${symbol.name}: ${tag}`)
+}
