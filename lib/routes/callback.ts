@@ -135,9 +135,10 @@ async function answerCallback (
     : await tellOpener(context, reply, popup, { outcome: 'logged_in', provider: provider.name, returnTo })
 }
 
-/** Whether a page of another site made the browser post the response. */
+/** Whether a page of another site made the browser post the response; in a frame no page of ours could be shown. */
 function isPostedElsewhere (request: FastifyRequest): boolean {
-  return request.method === 'POST' && request.headers['sec-fetch-site'] === 'cross-site' && isNavigation(request)
+  const { method, headers } = request
+  return method === 'POST' && headers['sec-fetch-site'] === 'cross-site' && isNavigation(request) && !isFramed(request)
 }
 
 /**

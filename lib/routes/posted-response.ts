@@ -1,10 +1,12 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { PluginContext } from '../context.ts'
+import { kindOfState } from '../login/state-kind.ts'
 import { html, Markup, page } from '../pages/html.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { destroySession, sessionOf } from '../session/fastify-session.ts'
 import { randomToken } from '../util/random.ts'
 import { needsSession } from './login-cookie.ts'
+import { keepOpener } from './popup.ts'
 import { sendHtml } from './send-html.ts'
 
 const SUBMIT = 'document.forms[0].submit()'
@@ -23,6 +25,7 @@ export async function relayPostedResponse (
   if (!isNew || !await needsSession(context, request, provider, state)) return undefined
   // The session that was made for this request must not take the place of the browser's own.
   await destroySession(request)
+  if (kindOfState(state!) === 'popup') keepOpener(reply)
   const scriptNonce = randomToken()
   const fields = [...params].map(([name, value]) => html`<input type="hidden" name="${name}" value="${value}">`)
   return sendHtml(reply, page('Logging in', html`<h1>Logging in …</h1>

@@ -96,6 +96,19 @@ t.test('a session that has gone while the user was away holds no login up', asyn
   t.strictSame((await browser.submitForm(await browser.submitForm(form))).json(), { user: 'alice' })
 })
 
+t.test('a popup keeps its opener on that page, and a frame, which may not show it, finishes at once', async t => {
+  const { browser, url } = await start(t)
+  const popup = await browser.submitForm(await browser.get(`${url}/login/posting?display=popup`))
+  t.equal(popup.headers['cross-origin-opener-policy'], 'unsafe-none')
+  t.match((await browser.submitForm(popup)).text, /postMessage/)
+
+  const framed = { headers: { 'sec-fetch-dest': 'iframe' } }
+  const form = await browser.get(`${url}/login/posting?display=popup&prompt=none`, { ...framed, from: url })
+  const done = await browser.submitForm(form, {}, framed)
+  t.match(done.text, /postMessage/)
+  t.strictSame((await browser.get(`${url}/accounts`)).json(), ['posting'])
+})
+
 t.test('a login that needs nothing of the session is finished at once', async t => {
   const { url } = await start(t)
   const browser = new Browser()
