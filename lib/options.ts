@@ -185,7 +185,7 @@ export interface Configuration extends Omit<
 export interface HostApp {
   hasSession: boolean
   /** The session cookie's settings, where they could be read: `auto` is secure on https alone. */
-  cookie?: { path: string, secure: boolean | 'auto', sameSite?: unknown }
+  cookie?: { path: string, secure: boolean | 'auto' }
   /** Prefix of the scope that the plugin is registered in. */
   scopePrefix: string
   /** What has a decorator's name already; undefined where it is free. */
@@ -332,15 +332,6 @@ export function resolveOptions (
   const problem = baseUrl === undefined || !check.isValid ? undefined : postedModeProblem(baseUrl)
   for (const { name, responseMode } of problem === undefined ? [] : providers.values()) {
     if (isPostedMode(responseMode)) check.add(`providers.${name}.responseMode`, problem!)
-  }
-  const { sameSite, secure } = host.cookie ?? {}
-  // With 'auto' it is lax over http.
-  if ((sameSite === 'strict' || sameSite === true) && (secure !== 'auto' || baseUrl?.protocol === 'https:')) {
-    check.add(
-      'cookie.sameSite',
-      "of the session is 'strict': no browser sends such a cookie when it comes back from a provider, and " +
-        "every user would look logged out; write 'lax'"
-    )
   }
   check.report()
 

@@ -23,6 +23,7 @@ import { tellOpener } from './popup.ts'
 import { callbackParams, isFramed, isNavigation, noStore, refuseEmbedded, refuseHead, wantsHtml } from './reply.ts'
 import { sendError } from './send-error.ts'
 import { lackOfLogin, notGiven, stepUpPath } from './step-up.ts'
+import { leadOn, loadAgain } from './strict-cookie.ts'
 import { visitorsProvider } from './visitors-provider.ts'
 
 /** Callbacks that an account remembers, and characters of the path that each led to. */
@@ -84,6 +85,8 @@ async function answerCallback (
   // An implicit response is in the fragment, which only the browser sees; some providers put an error into the query.
   const implicit = provider.config.grantType === 'implicit' && request.method === 'GET'
   if (implicit && state === undefined && !params.has('error')) return sendFragmentRelay(reply)
+  const again = await loadAgain(context, request, reply)
+  if (again !== undefined) return again
   if (isPostedElsewhere(request)) {
     const relayed = await relayPostedResponse(context, request, reply, provider, { params, state })
     if (relayed !== undefined) return relayed
@@ -131,7 +134,7 @@ async function answerCallback (
   // The guard would send the browser back to the provider, in circles.
   if (lack !== undefined) throw notGiven(provider.name, stepUp!, lack)
   return popup === undefined
-    ? reply.redirect(returnTo, 302)
+    ? leadOn(request, reply, returnTo)
     : await tellOpener(context, reply, popup, { outcome: 'logged_in', provider: provider.name, returnTo })
 }
 
@@ -156,7 +159,7 @@ async function answerDeclined (
     const { code } = new LoginRequiredError(message)
     return await tellOpener(context, reply, popup, { outcome: 'error', provider, code, oauthError, returnTo })
   }
-  if (wantsHtml(request)) return reply.redirect(returnTo, 302)
+  if (wantsHtml(request)) return leadOn(request, reply, returnTo)
   throw new LoginRequiredError(`${message}; log in with a page load`, { provider, oauthError })
 }
 

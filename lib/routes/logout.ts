@@ -1,7 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { PluginContext } from '../context.ts'
 import { StateMismatchError } from '../errors.ts'
-import { html, page } from '../pages/html.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { detailsOf, loginIdOf } from '../session/accounts.ts'
 import { announceLogout, type EndedAccount, endLogin, PROVIDER_MS, revokeAccount } from '../session/end-login.ts'
@@ -16,11 +15,12 @@ import { waitAtMost, withTimeout } from '../util/timeout.ts'
 import { channels, type LogoutTrace, traced } from '../util/tracing.ts'
 import { errorForLog } from '../util/logger.ts'
 import { loginCookieOptions } from './login-cookie.ts'
+import { sendOnward } from './onward-page.ts'
 import { publicPath, routePath } from './paths.ts'
 import { field, isNavigation, noStore, refuseCrossSite, wantsHtml } from './reply.ts'
 import { MAX_LOGOUT_RETURN_TO, readReturnTo, safeReturnTo } from './return-to.ts'
 import { sendPage } from './send-error.ts'
-import { sendHtml } from './send-html.ts'
+import { leadOn } from './strict-cookie.ts'
 
 /** What is left to do after a logout. */
 export interface LogoutResult {
@@ -53,7 +53,7 @@ export async function logoutAndRedirect (
   if (request.headers.accept?.includes('application/json') === true && !wantsHtml(request)) {
     return reply.send({ loggedOut: true, location })
   }
-  if (isNavigation(request) && new URL(location, base).origin !== base.origin) return sendOnward(reply, location)
+  if (isNavigation(request) && new URL(location, base).origin !== base.origin) return sendToEndSession(reply, location)
   return reply.redirect(location, 302)
 }
 
@@ -62,11 +62,9 @@ export async function logoutAndRedirect (
  * `form-action` of the page that the form was on (Content Security Policy Level 3, section 6.4.1): `'self'` would end
  * the logout there. A refresh is not part of the form's submission.
  */
-function sendOnward (reply: FastifyReply, location: string): FastifyReply {
-  return sendHtml(reply, page('Logging out', html`<h1>Logging out …</h1>
-<p>You are logged out of this site. The login service ends its own session next.</p>
-<ul><li><a class="button primary" href="${location}">Continue</a></li></ul>`,
-  undefined, html`<meta http-equiv="refresh" content="0; url=${location}">`))
+function sendToEndSession (reply: FastifyReply, location: string): FastifyReply {
+  const text = 'You are logged out of this site. The login service ends its own session next.'
+  return sendOnward(reply, location, { title: 'Logging out', text })
 }
 
 /** `GET /logout` asks first: a link, an image or another site must not log the user out. */
@@ -198,5 +196,5 @@ export async function loggedOutRoute (
   }
   const returnTo = Buffer.from(remembered, 'base64url').toString()
   const path = safeReturnTo(returnTo, context.config.baseUrl(), MAX_LOGOUT_RETURN_TO) ?? publicPath(context, '/')
-  return reply.redirect(path, 302)
+  return leadOn(request, reply, path)
 }

@@ -8,21 +8,24 @@ import { randomToken } from '../util/random.ts'
 import { needsSession } from './login-cookie.ts'
 import { keepOpener } from './popup.ts'
 import { sendHtml } from './send-html.ts'
+import { isStrict } from './strict-cookie.ts'
 
 const SUBMIT = 'document.forms[0].submit()'
 
 /**
  * Posts a response once more, from a page of the app's own, where its login needs the session (to add an account, to
  * end the login before, or for fields that survive) and it came without: the provider made the browser post it, and no
- * browser sends a Lax cookie with a post of another site.
+ * browser sends a Lax cookie with a post of another site. With a strict session cookie any response is posted once
+ * more: what follows the login needs the session too.
  * @returns undefined where that is not so
  */
 export async function relayPostedResponse (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
   { params, state }: { params: URLSearchParams, state: string | undefined }
 ): Promise<FastifyReply | undefined> {
-  const isNew = context.sessionCookie.namesOf(request.cookies, sessionOf(request)).length === 0
-  if (!isNew || !await needsSession(context, request, provider, state)) return undefined
+  const session = sessionOf(request)
+  if (context.sessionCookie.namesOf(request.cookies, session).length > 0) return undefined
+  if (!isStrict(session) && !await needsSession(context, request, provider, state)) return undefined
   // The session that was made for this request must not take the place of the browser's own.
   await destroySession(request)
   if (kindOfState(state!) === 'popup') keepOpener(reply)

@@ -19,6 +19,7 @@ import { sendToProvider } from './login.ts'
 import { loginPath, requestedPath } from './paths.ts'
 import { isOwnRoute, isPageLoad, noStore } from './reply.ts'
 import { MAX_RETURN_TO, readReturnTo, warnOfReturnTo } from './return-to.ts'
+import { loadAgain } from './strict-cookie.ts'
 import {
   canGive, lackOfLogin, notGiven, readStepUp, registerStepUp, sendChallenge, stepUpPath
 } from './step-up.ts'
@@ -110,6 +111,8 @@ export function createGuard (context: PluginContext, options: RequireLoginOption
         }
       }
     }
+    const again = login === undefined ? await loadAgain(context, request, reply) : undefined
+    if (again !== undefined) return again
     const wanted = provider ?? (ended === undefined ? config.defaultProvider : name)
     // A login that again proves no identity would redirect the browser in circles.
     if (!isPageLoad(request) || (isUnproven && wanted === name)) {

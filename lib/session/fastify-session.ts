@@ -232,11 +232,11 @@ export function inspectHostApp (app: FastifyInstance): HostApp {
     app.hasRequestDecorator('session') && app.hasRequestDecorator('sessionStore') && app.hasDecorator('decryptSession')
   const hostApp: HostApp = { hasSession, scopePrefix: app.prefix }
   if (!hasSession) return hostApp
-  // `secure: 'auto'` is false over http, where it makes any sameSite lax; over https the cookie is as it was meant.
+  // `secure: 'auto'` is false over http; over https the cookie is as it was meant.
   const cookie = trialSession(app, 'https')?.cookie
   if (cookie === undefined) return hostApp
   const secure = cookie.secure !== true ? false : trialSession(app, 'http')?.cookie.secure === true ? true : 'auto'
-  return { ...hostApp, cookie: { path: cookie.path ?? '/', secure, sameSite: cookie.sameSite } }
+  return { ...hostApp, cookie: { path: cookie.path ?? '/', secure } }
 }
 
 function trialSession (app: FastifyInstance, protocol: 'http' | 'https'): SessionObject | undefined {

@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import type { Page } from 'playwright-core'
 import { buildApp } from '../helpers/build-app.ts'
 import { startChromium } from '../helpers/chromium.ts'
+import { listen } from '../helpers/listen.ts'
 import { loginApp } from '../helpers/login-app.ts'
 import { startPasswordServer } from '../helpers/password-server.ts'
 import { startProvider } from '../helpers/provider.ts'
@@ -43,6 +44,46 @@ t.test('Chromium logs in at a provider on another site, and out again through th
   await page.click('button')
   await page.waitForURL(`${url}/?bye`)
   t.equal(await bodyOf(page), '{"user":null}')
+  t.strictSame(complaints, [])
+})
+
+t.test('Chromium with a strict session cookie: login, a link of another site, logout', async (t) => {
+  const opened = await openPage(t)
+  if (opened === undefined) return
+  const { page, complaints } = opened
+  const provider = await startProvider(t, { host: 'localhost' })
+  const { url } = await buildApp(t, {
+    session: { cookie: { secure: false, sameSite: 'strict' } },
+    oauth: { providers: { acme: provider.providerOptions } },
+    setup: (app) => {
+      app.get('/orders', { onRequest: app.oauth.requireLogin() }, async ({ oauth }) => ({ orders: oauth.user?.id }))
+    }
+  })
+  await page.goto(`${url}/orders`)
+  await page.fill('[name=login]', 'alice')
+  await page.fill('[name=password]', 'alice-password')
+  await page.click('text=Sign in >> nth=-1')
+  await page.waitForURL(`${url}/orders`)
+  t.equal(await bodyOf(page), '{"orders":"alice"}')
+
+  const asked = provider.requests.length
+  const { port, close } = await listen((_request, response) => {
+    response.setHeader('content-type', 'text/html')
+    response.end(`<a href="${url}/orders">orders</a><a href="${url}/">home</a>`)
+  })
+  t.after(close)
+  await page.goto(`http://localhost:${port}/`)
+  await page.click('text=home')
+  await page.waitForURL(`${url}/`)
+  t.equal(await bodyOf(page), '{"user":null}', 'a strict cookie does not come along')
+  await page.goto(`http://localhost:${port}/`)
+  await page.click('text=orders')
+  await page.waitForURL(`${url}/orders`)
+  await page.waitForSelector('text=alice')
+  t.equal(await bodyOf(page), '{"orders":"alice"}')
+  t.equal(provider.requests.length, asked, 'the provider was not asked again')
+  await page.goBack()
+  t.equal(page.url(), `http://localhost:${port}/`, 'one step back is where the link was')
   t.strictSame(complaints, [])
 })
 

@@ -28,6 +28,12 @@ export function isRedirect (status: number): boolean {
 /** Fetch standard, section 4.4: a POST becomes a GET, except where 307 and 308 forbid it. */
 export function redirected (navigation: Navigation, status: number, location: string): Navigation {
   const url = new URL(location)
+  // A page that goes on by itself starts a navigation of its own.
+  if (!isRedirect(status)) {
+    const initiator = navigation.url
+    const site = fetchSite(initiator, url)
+    return { ...navigation, url, initiator, site, method: 'GET', body: undefined, contentType: undefined }
+  }
   const site = fartherSite(navigation.site, fetchSite(navigation.initiator, url))
   if (status === 307 || status === 308) return { ...navigation, url, site }
   return { ...navigation, url, site, method: 'GET', body: undefined, contentType: undefined }

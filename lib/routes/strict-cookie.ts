@@ -1,0 +1,51 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { PluginContext } from '../context.ts'
+import { currentSession, destroySession, type SessionObject } from '../session/fastify-session.ts'
+import { sendOnward } from './onward-page.ts'
+import { requestedPath } from './paths.ts'
+import { isPageLoad, wantsHtml } from './reply.ts'
+
+// A session cookie with `SameSite=Strict` is not sent with a request that another site has started (RFC 6265bis,
+// section 5.2), a provider's redirect to the callback among them. A page of the app's own that goes on by itself starts
+// a request of this site.
+
+/** Whether a session's cookie is sent with requests of this site alone. */
+export function isStrict (session: SessionObject | null): boolean {
+  const sameSite = session?.cookie?.sameSite
+  return sameSite === true || (typeof sameSite === 'string' && sameSite.toLowerCase() === 'strict')
+}
+
+/** Whether the browser has held a strict session cookie back, as far as can be told. */
+export function isHeldBack ({ sessionCookie }: PluginContext, request: FastifyRequest): boolean {
+  if (request.headers['sec-fetch-site'] !== 'cross-site') return false
+  const session = currentSession(request)
+  return session !== null && isStrict(session) && sessionCookie.namesOf(request.cookies, session).length === 0
+}
+
+/**
+ * Has a page load that came from another site, and so without a strict session cookie, come once more from this site.
+ * @returns undefined where that is not so
+ */
+export async function loadAgain (
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply
+): Promise<FastifyReply | undefined> {
+  if (!isPageLoad(request) || !isHeldBack(context, request)) return undefined
+  // The session that was made for this request must not take the place of the browser's own.
+  await destroySession(request)
+  return sendOnward(reply, requestedPath(context, request), {
+    title: 'One moment', text: 'This page goes on by itself.'
+  })
+}
+
+/**
+ * Leads the browser on within the app: by a redirect, or, where another site may have started the request and a
+ * redirect would come without a strict session cookie, by a page.
+ */
+export function leadOn (request: FastifyRequest, reply: FastifyReply, location: string): FastifyReply {
+  const { 'sec-fetch-site': site } = request.headers
+  const isFromElsewhere = site === undefined || site === 'cross-site'
+  if (!isFromElsewhere || !wantsHtml(request) || !isStrict(currentSession(request))) {
+    return reply.redirect(location, 302)
+  }
+  return sendOnward(reply, location, { title: 'One moment', text: 'This page goes on by itself.' })
+}
