@@ -1,6 +1,7 @@
 import type { PluginContext } from './context.ts'
 import type { AnyReply, AnyRequest } from './options.ts'
 import type { ProviderName } from './providers/presets/names.ts'
+import { createHeaderGuard } from './routes/require-header.ts'
 import { createGuard, type RequireLoginOptions } from './routes/require-login.ts'
 import { providerOf } from './session/context.ts'
 import { endUserLogins } from './session/end-login.ts'
@@ -34,6 +35,14 @@ export interface AppOAuth {
    */
   requireLogin (options?: RequireLoginOptions): LoginGuard
   /**
+   * Makes an onRequest hook that refuses a request which may change something (any method but GET, HEAD, OPTIONS and
+   * TRACE) without a header of the app's own: the browser does not send one for a page of another site unless the app
+   * allows it by CORS. For apps whose own scripts make these requests.
+   * @param name of the header, with any value. Default `x-csrf`
+   * @throws FST_OAUTH_INVALID_OPTIONS; the hook throws FST_OAUTH_CROSS_SITE_REQUEST, with the reason `missing_header`
+   */
+  requireHeader (name?: string): LoginGuard
+  /**
    * Ends every session of one user, on every process: tokens deleted and revoked, sessions destroyed.
    * @param user.provider the provider that the user logged in with
    * @param user.subject the user's id at that provider (`request.oauth.user.id`)
@@ -55,6 +64,7 @@ export function createAppOAuth (context: PluginContext): AppOAuth {
   return {
     provider: (name: string) => context.providerHandles.get(providerOf(context, name).name)!,
     requireLogin: options => createGuard(context, options) as LoginGuard,
+    requireHeader: name => createHeaderGuard(name) as LoginGuard,
     logoutUser: async ({ provider, subject: userId, request }) => {
       const client = providerOf(context, provider)
       const reason = 'logoutUser'

@@ -77,6 +77,7 @@ export type OAuthErrorReason =
   | 'missing_response' // The callback has no signed response, which `responseMode` asks for.
   | 'missing' // No ID token came, although the scope has `openid`.
   | 'embedded' // An image, a frame or a script asked for a login; only a page load may.
+  | 'missing_header' // The header that `requireHeader` asks for is missing.
   | 'link' // Another user, another session or another site asked to add the account.
   | 'logout' // This browser started no logout that the callback belongs to.
   // The token endpoint and the other endpoints of the provider

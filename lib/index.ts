@@ -65,6 +65,7 @@ export type {
 } from './providers/options.ts'
 export type * from './providers/presets/names.ts'
 export type { RequestOAuth } from './request-oauth.ts'
+export type { SessionState } from './routes/session.ts'
 export type { LoginOptions } from './routes/login.ts'
 export type { LogoutResult } from './routes/logout.ts'
 export type { RequireLoginOptions } from './routes/require-login.ts'

@@ -35,7 +35,12 @@ export interface RouteOptions {
    * Where a provider with OpenID Connect posts its logout tokens. Default `/login/:provider/backchannel-logout`.
    */
   backchannelLogout?: string
+  /** Tells scripts who is logged in, and until when, as JSON. Default no such route. */
+  session?: string
 }
+
+/** The paths of the routes, checked, with defaults. */
+export type ResolvedRoutes = Required<Omit<RouteOptions, 'session'>> & Pick<RouteOptions, 'session'>
 
 /** What `onLogin` gets of a login. */
 export interface LoginEvent {
@@ -70,7 +75,7 @@ export type AnyRequest = FastifyRequest<RouteGenericInterface, any, any, Fastify
 export type AnyReply = FastifyReply<RouteGenericInterface, any, any, any, any, FastifySchema, any, any>
 
 /** The names under which `routeOptions` knows the plugin's routes. */
-export type RouteName = 'login' | 'callback' | 'logout' | 'loggedOut' | 'backchannelLogout'
+export type RouteName = 'login' | 'callback' | 'logout' | 'loggedOut' | 'backchannelLogout' | 'session'
 
 /** Route options of Fastify for the plugin's own routes. */
 interface OwnRouteOptions {
@@ -173,7 +178,7 @@ export interface Configuration extends Omit<
   readonly decorator: string
   /** Everything before a route's own path: the scope's prefix and `prefix`. */
   readonly mount: string
-  readonly routes: Required<RouteOptions> | false
+  readonly routes: ResolvedRoutes | false
   /** What the app adds to one of the plugin's routes. */
   readonly routeOptions: (route: RouteName) => OwnRouteOptions
   readonly keepSessionFields: string[]
@@ -268,7 +273,7 @@ const PASSED_ALONG = new Set([
   'useSemicolonDelimiter'
 ])
 const ROUTE_OPTIONS = ['config', 'schema', 'logLevel', 'onRequest', 'constraints']
-const ROUTES: Required<RouteOptions> = {
+const ROUTES: ResolvedRoutes = {
   login: '/login',
   callback: '/login/:provider/callback',
   logout: '/logout',
@@ -503,12 +508,13 @@ function checkRoutes (
   routes: PluginOptions['routes'],
   providerCount: number,
   check: OptionChecker
-): Required<RouteOptions> | false {
+): ResolvedRoutes | false {
   if (routes === false) return false
   if (routes !== undefined && check.object('routes', routes) === undefined) return false
-  check.known('routes', routes, Object.keys(ROUTES))
+  const names = [...Object.keys(ROUTES), 'session'] as (keyof RouteOptions)[]
+  check.known('routes', routes, names)
   const resolved = { ...ROUTES }
-  for (const name of Object.keys(ROUTES) as (keyof RouteOptions)[]) {
+  for (const name of names) {
     if (routes?.[name] !== undefined) resolved[name] = checkPath(`routes.${name}`, routes[name], check)
   }
   const ofProviders = [['callback', 'redirect URI'], ['backchannelLogout', 'back-channel logout URI']] as const
@@ -523,7 +529,7 @@ function checkRoutes (
 
 // In each of these cases @fastify/session stores nothing and reports nothing.
 function checkSessionCookie (
-  routes: Required<RouteOptions>,
+  routes: ResolvedRoutes,
   mount: string,
   baseUrl: URL | undefined,
   { cookie }: HostApp,
@@ -537,8 +543,10 @@ function checkSessionCookie (
         "to 'auto' for development, or serve the app over https"
     )
   }
-  for (const name of ['login', 'callback', 'logout', 'loggedOut'] as const) {
-    const path = joinPaths(mount, routes[name])
+  for (const name of ['login', 'callback', 'logout', 'loggedOut', 'session'] as const) {
+    const route = routes[name]
+    if (route === undefined) continue
+    const path = joinPaths(mount, route)
     if (!coversPath(cookie.path, path)) {
       check.add(
         `routes.${name}`,

@@ -30,6 +30,7 @@ export async function preload (
     isNeeded(({ hasIdTokens }) => hasIdTokens) && (() => import('./oauth/logout-token.ts')),
     isNeeded(hasBackchannelLogout) && (() => import('./session/backchannel-logout.ts')),
     isNeeded(hasBackchannelLogout) && (() => import('./routes/backchannel-logout.ts')),
+    config.routes !== false && config.routes.session !== undefined && (() => import('./routes/session.ts')),
     isNeeded(({ config }) => config.clientKeys.some(({ use }) => use === 'enc')) &&
       (() => import('./oauth/decrypt.ts')),
     isNeeded(({ config }) => config.securityProfile !== undefined) && (() => import('./providers/profile-metadata.ts')),

@@ -3,6 +3,7 @@ import { parse } from 'node:querystring'
 import type { PluginContext } from '../context.ts'
 import { InvalidOptionsError, OAuthError } from '../errors.ts'
 import { fastifyPath, joinPaths, type RouteName } from '../options.ts'
+import { passiveRoute } from '../session/request-hooks.ts'
 import { callbackRoute } from './callback.ts'
 import { initiatedLoginRoute, postedLoginRoute } from './initiated-login.ts'
 import { loginRoute } from './login.ts'
@@ -22,7 +23,8 @@ const EVENTS: Record<RouteName, FailureEvent> = {
   callback: 'login_failed',
   logout: 'logout_failed',
   loggedOut: 'logout_failed',
-  backchannelLogout: 'backchannel_logout_failed'
+  backchannelLogout: 'backchannel_logout_failed',
+  session: 'session_not_told'
 }
 
 type Handler = (context: PluginContext, request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply>
@@ -68,7 +70,7 @@ export async function registerRoutes (app: FastifyInstance, context: PluginConte
       const options = context.config.routeOptions(name)
       addRoute(scope, {
         ...options,
-        config: { ...options.config, ...ownRoute },
+        config: { ...options.config, ...ownRoute, ...(name === 'session' && passiveRoute) },
         method,
         url,
         bodyLimit,
@@ -109,7 +111,7 @@ const anyLoginRoute: Handler = async (context, request, reply) => {
 function ownRoutes (app: FastifyInstance, context: PluginContext): OwnRoute[] {
   const { config, providers } = context
   if (config.routes === false) return []
-  const { login, callback, logout, loggedOut, backchannelLogout } = config.routes
+  const { login, callback, logout, loggedOut, backchannelLogout, session } = config.routes
   // The scope's own prefix comes with `register`.
   const prefix = routePattern(config.mount.slice(fastifyPath(app.prefix).length))
   const below = (path: string) => prefix + routePattern(path) || (app.prefix === '' ? '/' : '')
@@ -135,6 +137,13 @@ function ownRoutes (app: FastifyInstance, context: PluginContext): OwnRoute[] {
     }
     const url = below(backchannelLogout)
     routes.push({ name: 'backchannelLogout', method: 'POST', url, handler, withoutBody: handler })
+  }
+  if (session !== undefined) {
+    const handler: Handler = async (context, request, reply) => {
+      const { sessionRoute } = await import('./session.ts')
+      return await sessionRoute(context, request, reply)
+    }
+    routes.push({ name: 'session', method: 'GET', url: below(session), handler })
   }
   const refuse: Handler = async (_context, _request, reply) => refuseHead(reply)
   for (const [url, name] of new Map<string, string | undefined>(

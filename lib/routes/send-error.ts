@@ -13,7 +13,9 @@ import { sendHtml } from './send-html.ts'
 const { STATUS_CODES } = process.getBuiltinModule('node:http')
 
 /** What the log calls a failure of the plugin's routes. */
-export type FailureEvent = Extract<LogEvent, 'login_failed' | 'logout_failed' | 'backchannel_logout_failed'>
+export type FailureEvent = Extract<
+  LogEvent, 'login_failed' | 'logout_failed' | 'backchannel_logout_failed' | 'session_not_told'
+>
 
 /** Sends one of the pages, the app's own where it has one. */
 export function sendPage<Name extends keyof Pages> (

@@ -78,7 +78,7 @@ function load (context: SessionContext, request: Decorated, done: () => void): v
     done()
   }
   const begin = (logins: LoadedLogin[]) => {
-    if (!logins.some(isTimedLogin)) return note(logins)
+    if (!logins.some(isTimedLogin) || isPassive(request)) return note(logins)
     const timed = logins.filter(loaded => isTimedLogin(loaded) && !noteRequest(loaded.context, loaded.login!))
     if (timed.length === 0) return note(logins)
     void Promise.all(timed.map(({ context, login }) => enter(context, request, login!, ttlOf(session))))
@@ -96,6 +96,15 @@ function load (context: SessionContext, request: Decorated, done: () => void): v
     logOf(request).warn({ event: 'login_not_read', err: errorForLog(error) }, message)
   }).then(() => begin(loadedLogins(context, session)))
 }
+
+/** In the `config` of a route whose requests are no activity of the user's. */
+const kPassive = Symbol('fastify-oauth-session.passive')
+
+/** The `config` of such a route. */
+export const passiveRoute: Record<symbol, true> = { [kPassive]: true }
+
+const isPassive = ({ routeOptions }: FastifyRequest) =>
+  (routeOptions.config as unknown as Record<symbol, unknown> | undefined)?.[kPassive] === true
 
 const isTimedLogin = ({ context, login }: LoadedLogin) => login !== undefined && isTimed(context, login)
 

@@ -34,6 +34,7 @@ export type LogEvent =
   | 'session_call_failed'
   | 'session_cookie_insecure'
   | 'session_not_destroyed'
+  | 'session_not_told'
   | 'session_store_failed'
   | 'silent_login_declined'
   | 'token_store_failed'
