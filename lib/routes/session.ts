@@ -9,6 +9,7 @@ import { noStore } from './reply.ts'
 
 /** What the route `session` tells a script of the app's own pages. */
 export interface SessionState {
+  /** Whether a user is logged in. */
   authenticated: boolean
   /** Name of the provider. */
   provider?: string
