@@ -1,6 +1,6 @@
 import { parse, type ParsedUrlQuery } from 'node:querystring'
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
-import type { Context } from 'oidc-provider'
+import type { Context } from './oidc-types.ts'
 import { Gate } from './gate.ts'
 import { peekBody } from './peek-body.ts'
 

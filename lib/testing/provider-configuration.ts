@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { Configuration, Context } from 'oidc-provider'
+import type { Configuration, Context } from './oidc-types.ts'
 import { devicePages, errorPage, loggedOutPage, logoutPage } from './provider-pages.ts'
 import type { ProviderState } from './provider-state.ts'
 import type { Feature, TestProviderOptions } from './provider-options.ts'

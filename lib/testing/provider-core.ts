@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { SignJWT, type JWTPayload } from 'jose'
-import type { Context, Provider } from 'oidc-provider'
+import type { Context, OidcProviderModule, Provider } from './oidc-types.ts'
 import { InvalidOptionsError } from '../errors.ts'
 import { Endpoint, ENDPOINT_PATHS, type EndpointName, type EndpointRequest } from './endpoint.ts'
 import { loadOidcProvider } from './load-oidc-provider.ts'
@@ -25,8 +25,6 @@ export const LOGIN_HEADER = 'x-test-provider-login'
 
 const DAY = 24 * 60 * 60
 
-type Provides = typeof import('oidc-provider')
-
 /** A real oidc-provider, what is seen of it, and what can be done to it. Answers at no address by itself. */
 export class ProviderCore implements Instance {
   readonly clientId: string
@@ -49,14 +47,14 @@ export class ProviderCore implements Instance {
   refreshTokenTtl: number
   fetch: (url: string, options: RequestInit) => Promise<Response> = fetch
   readonly #options: TestProviderOptions
-  readonly #Provider: Provides['Provider']
+  readonly #Provider: OidcProviderModule['Provider']
   readonly #logins = new Map<string, DecidedLogin>()
   #issuer: string
   #oidc: Provider
   #listener: RequestListener
   #backchannelLogoutUri: string | undefined
 
-  protected constructor ({ Provider }: Provides, issuer: string, options: TestProviderOptions) {
+  protected constructor ({ Provider }: OidcProviderModule, issuer: string, options: TestProviderOptions) {
     const { clientId = 'test-client', clientSecret = 'test-secret', users, scopes = [] } = options
     this.clientId = clientId
     this.clientSecret = clientSecret

@@ -1,5 +1,5 @@
 import { text } from 'node:stream/consumers'
-import type { Context, Middleware, Provider } from 'oidc-provider'
+import type { Context, Middleware, Provider } from './oidc-types.ts'
 import { escapeHtml } from '../pages/html.ts'
 import type { TestUsers } from './users.ts'
 

@@ -1,4 +1,4 @@
-import type { Adapter } from 'oidc-provider'
+import type { Adapter } from './oidc-types.ts'
 
 type Payload = Record<string, unknown>
 

@@ -1,7 +1,7 @@
 import { hash, X509Certificate } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { TLSSocket } from 'node:tls'
-import type { Context } from 'oidc-provider'
+import type { Context } from '../../lib/testing/oidc-types.ts'
 import type { Test } from 'tap'
 import { clientCertificates, serverTls } from './certificates.ts'
 import { listen } from './listen.ts'

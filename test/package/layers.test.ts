@@ -53,7 +53,7 @@ const packages: Record<string, { values: string[], types: string[] }> = {
   '@fastify/cookie': { values: ['doctor/login.ts'], types: ['routes/'] },
   '@fastify/session': { values: ['doctor/login.ts'], types: ['session/fastify-session.ts'] },
   // Only tests need it.
-  'oidc-provider': { values: ['testing/load-oidc-provider.ts'], types: ['testing/'] },
+  'oidc-provider': { values: ['testing/load-oidc-provider.ts'], types: [] },
 }
 
 interface Import {
@@ -73,8 +73,10 @@ const external = imports.filter(({ specifier }) => !specifier.startsWith('.') &&
 function readImports (file: string): Import[] {
   const source = ts.createSourceFile(file, readFileSync(new URL(file, lib), 'utf8'), ts.ScriptTarget.Latest)
   const found: Import[] = []
-  const add = (node: ts.Node, specifier: ts.Node | undefined, typeOnly: boolean) => {
-    if (specifier === undefined) return
+  const add = (node: ts.Node, given: ts.Node | undefined, typeOnly: boolean) => {
+    if (given === undefined) return
+    // `import('a' as string)`: of a package without types.
+    const specifier = ts.isAsExpression(given) ? given.expression : given
     const line = source.getLineAndCharacterOfPosition(node.getStart(source)).line + 1
     found.push({
       file,

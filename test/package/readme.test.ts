@@ -1,4 +1,3 @@
-import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import cookie from '@fastify/cookie'
 import session from '@fastify/session'
@@ -15,7 +14,7 @@ import { RequestOAuth } from '../../lib/request-oauth.ts'
 import { Browser } from '../helpers/browser.ts'
 import { startProvider } from '../helpers/provider.ts'
 import { documentPaths, programOf, read } from '../types/documents.ts'
-import { installPackage, repository, run } from '../types/installed-package.ts'
+import { repository } from '../types/installed-package.ts'
 import { fencedBlocks, tableBelow } from '../types/markdown.ts'
 import { runApp } from '../types/run-app.ts'
 
@@ -48,14 +47,6 @@ t.test('the first app runs as it is written', async (t) => {
   t.ok(secrets.length > 0)
   t.strictSame(secrets.filter(([, value]) => app.log().includes(value)), [], 'no code or state in the log')
   t.ok(program.trimEnd().split('\n').length <= 25, '25 lines')
-})
-
-t.test('the test of an app runs as it is written', async (t) => {
-  const folder = await installPackage(t)
-  await writeFile(join(folder, 'app.test.mjs'), programOf('docs/testing.md', 'app.test.mjs'))
-  const { code, stdout } = await run(process.execPath, ['--test', '--test-reporter=tap', 'app.test.mjs'], folder)
-  t.equal(code, 0, stdout)
-  t.match(stdout, '# pass 1')
 })
 
 t.test('the commands for a fresh machine', async (t) => {

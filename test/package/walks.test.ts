@@ -50,7 +50,7 @@ function check (t: Pick<typeof import('tap').t, 'strictSame' | 'ok'>, name: stri
 async function loadAll (): Promise<void> {
   for (const file of await readdir(join(repository, 'lib'), { recursive: true })) {
     // `cli.ts` is a program.
-    if (file.endsWith('.ts') && !file.endsWith('.d.ts') && file !== 'cli.ts') await import(`../../lib/${file}`)
+    if (file.endsWith('.ts') && file !== 'cli.ts') await import(`../../lib/${file}`)
   }
 }
 
