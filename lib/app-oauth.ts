@@ -39,6 +39,7 @@ export interface AppOAuth {
    * TRACE) without a header of the app's own: the browser does not send one for a page of another site unless the app
    * allows it by CORS. For apps whose own scripts make these requests.
    * @param name of the header, with any value. Default `x-csrf`
+   * @returns the hook
    * @throws FST_OAUTH_INVALID_OPTIONS; the hook throws FST_OAUTH_CROSS_SITE_REQUEST, with the reason `missing_header`
    */
   requireHeader (name?: string): LoginGuard
