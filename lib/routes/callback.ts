@@ -87,9 +87,8 @@ async function answerCallback (
   if (implicit && state === undefined && !params.has('error')) return sendFragmentRelay(reply)
   const again = await loadAgain(context, request, reply)
   if (again !== undefined) return again
-  if (isPostedElsewhere(request)) {
-    const relayed = await relayPostedResponse(context, request, reply, provider, { params, state })
-    if (relayed !== undefined) return relayed
+  if (isPostedElsewhere(request) && await relayPostedResponse(context, request, reply, provider, { params, state })) {
+    return reply
   }
   let pending: PendingLogin
   const isPopup = state !== undefined && kindOfState(state) === 'popup'

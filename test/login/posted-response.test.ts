@@ -35,7 +35,7 @@ for (const [name, session] of Object.entries({
   'sessions that are saved at once': { saveUninitialized: true, rolling: true }
 })) {
   t.test(`${name}: the response is posted once more from the app's own page, and the account is added`, async t => {
-    const { browser, url, posting } = await start(t, session)
+    const { browser, url, posting, errors } = await start(t, session)
     const before = browser.cookie('sessionId')
     const form = await browser.get(`${url}/add`)
     const relay = await browser.submitForm(form)
@@ -46,6 +46,7 @@ for (const [name, session] of Object.entries({
     t.equal(posting.asked('token').length, 0, 'nothing has been used up')
     t.strictSame((await browser.submitForm(relay)).json(), { user: 'alice' })
     t.strictSame((await browser.get(`${url}/accounts`)).json(), ['acme', 'posting'])
+    t.strictSame(errors, [], 'the app is told of no error')
   })
 }
 
