@@ -14,7 +14,7 @@ const rows = [...page.matchAll(/^\| (?!what you see|---)(.+?) \| (.+?) \| (.+?) 
 
 t.test('each message that it quotes is one of the plugin', async (t) => {
   const quoted = rows.flatMap(([, symptom = '']) => [...symptom.matchAll(/"([^"]+)"/g)].map(([, text = '']) => text))
-  t.ok(quoted.length > 10)
+  t.ok(quoted.length >= 10)
   t.strictSame(quoted.filter(text => !sources.some(source => source.includes(text))), [])
 })
 
