@@ -78,16 +78,18 @@ const isNoEntry = (value: unknown) => !isEntry(value)
 const isAbsent = (value: unknown) => value === undefined || value === null
 const isTime = (value: unknown) => isAbsent(value) || !Number.isNaN(new Date(value as string).getTime())
 const isMilliseconds = (value: unknown) => isAbsent(value) || Math.abs(Number(value)) < 8.64e15
-const isAttribute = (value: unknown) => isAbsent(value) || (typeof value === 'string' && /^[ -:<-~]*$/.test(value))
+const isText = (value: unknown, form: RegExp) => isAbsent(value) || (typeof value === 'string' && form.test(value))
+const LABEL = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?'
+const DOMAIN = new RegExp(`^(?:\\.?${LABEL}(?:\\.${LABEL})*)?$`, 'i')
 
-/** What makes the members of a session's cookie such that @fastify/session can send it. */
+/** What makes the members of a session's cookie such that @fastify/session, by the package `cookie`, can send it. */
 const COOKIE_MEMBERS: Record<string, (value: unknown) => boolean> = {
   expires: isTime,
   originalExpires: isTime,
   maxAge: isMilliseconds,
   originalMaxAge: isMilliseconds,
-  domain: isAttribute,
-  path: isAttribute,
+  domain: value => isText(value, DOMAIN),
+  path: value => isText(value, /^[ -:=-~]*$/),
   sameSite: value => isAbsent(value) || typeof value === 'boolean' || /^(?:lax|strict|none)$/i.test(String(value))
 }
 
