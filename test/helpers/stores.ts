@@ -51,7 +51,7 @@ export class JsonStore {
     // Tests put all kinds of values in a session's place.
     const session = JSON.parse(json) as StoredSession | null
     const expires = session?.cookie?.expires
-    if (expires != null && new Date(expires).getTime() <= Date.now()) {
+    if (typeof expires !== 'object' && new Date(expires ?? Infinity).getTime() <= Date.now()) {
       this.records.delete(sessionId)
       return undefined
     }
