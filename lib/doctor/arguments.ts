@@ -83,7 +83,9 @@ export function readArguments (written: readonly string[]): Arguments {
   const { 'client-id': clientId, scope, name, 'base-url': baseUrl = 'https://app.example.com' } = values
   if (login && clientId === undefined) throw new UsageError('--login needs --client-id')
   if (!/^https?:\/\//.test(baseUrl) || !URL.canParse(baseUrl)) throw new UsageError('--base-url is no URL')
-  if (name !== undefined && !/^[\w-]+$/.test(name)) throw new UsageError('--name has letters, digits, "-" and "_" alone')
+  if (name !== undefined && !/^[\w-]+$/.test(name)) {
+    throw new UsageError('--name has letters, digits, "-" and "_" alone')
+  }
   const { host = 'localhost' } = values
   if (host !== 'localhost' && host !== '127.0.0.1') throw new UsageError('--host is localhost or 127.0.0.1')
   return {

@@ -1,3 +1,5 @@
+import { isObject } from '../util/is-object.ts'
+
 const TIMEOUT_MS = 10_000
 /** Bytes that are read of a document at most, as by the plugin. */
 const MAX_SIZE = 1024 * 1024
@@ -49,10 +51,6 @@ export function jsonObject (text: string): Record<string, unknown> | undefined {
   } catch {
     return undefined
   }
-}
-
-export function isObject (value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** The strings of a list; none where it is no list. */

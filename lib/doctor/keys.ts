@@ -1,4 +1,5 @@
-import { fetchDocument, isObject, jsonObject, strings } from './documents.ts'
+import { isObject } from '../util/is-object.ts'
+import { fetchDocument, jsonObject, strings } from './documents.ts'
 import { type Finding, note, problem } from './finding.ts'
 import type { Metadata } from './metadata.ts'
 

@@ -1,5 +1,6 @@
 import type { JWTPayload } from 'jose'
 import { InvalidLogoutTokenError } from '../errors.ts'
+import { isObject } from '../util/is-object.ts'
 import { assertAcceptedIssuer, type JwtExpectation, type Refuse, verifyProviderJwt } from './jwt.ts'
 import { CLOCK_TOLERANCE } from './jwt-refusal.ts'
 
@@ -60,9 +61,6 @@ export function lifeOf (
   // Once for the clock of the provider, once for those of other processes.
   return Math.max(1, Math.ceil(Math.min(exp, iat + MAX_AGE) - now + 2 * clockTolerance))
 }
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** Makes the error of a logout token. */
 export function logoutTokenRefused (provider: string): Refuse {
