@@ -2,16 +2,14 @@ import type { FastifyServerOptions } from 'fastify'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { Agent } from 'undici'
-import type { ProviderOptions } from '../../lib/index.ts'
 import { buildApp } from '../helpers/build-app.ts'
 import { authority, serverTls } from '../helpers/certificates.ts'
 import { startChromium } from '../helpers/chromium.ts'
-import { startProvider, type TestProvider } from '../helpers/provider.ts'
+import type { TestProvider } from '../helpers/provider.ts'
+import { type Callback, noteCallbacks, startProviderOfAllWays, type Way } from '../helpers/response-modes.ts'
 
 // Whole logins over https at an oidc-provider on another site, in Chromium: which of `__Host-`, Secure and SameSite
 // cookies go along with a response that the provider has the browser post, is the browser's to say.
-
-type Way = Pick<ProviderOptions, 'responseMode' | 'responseType'>
 
 interface Opened {
   page: Page
@@ -20,8 +18,8 @@ interface Opened {
   complaints: string[]
   /** Of the login's cookie, as it is while the user is at the provider. */
   loginCookie (): Promise<object | undefined>
-  /** How the browser came back, in order. */
-  callbacks: { method: string, names: string[] }[]
+  /** How the browser came back, each time. */
+  callbacks: Callback[]
 }
 
 async function open (t: Test, way: Way): Promise<Opened | undefined> {
@@ -33,29 +31,17 @@ async function open (t: Test, way: Way): Promise<Opened | undefined> {
   page.on('console', (message) => {
     if (message.type() === 'error' && !/favicon/.test(message.location().url)) complaints.push(message.text())
   })
-  const provider = await startProvider(t, {
-    tls: serverTls,
-    host: 'localhost',
-    features: { jwtResponseModes: true },
-    client: {
-      grant_types: ['authorization_code', 'refresh_token', 'implicit'],
-      response_types: ['code', 'code id_token'],
-      redirect_uris: ['https://app.example/never']
-    }
-  })
+  const provider = await startProviderOfAllWays(t, { tls: serverTls })
   const dispatcher = new Agent({ connect: { ca: authority } })
   t.after(() => dispatcher.close())
-  const callbacks: Opened['callbacks'] = []
+  const callbacks: Callback[] = []
   const { url } = await buildApp(t, {
     fastify: { https: serverTls } as FastifyServerOptions,
     // Written out: without it Chromium lets a new cookie go along with a cross-site POST for two minutes.
     session: { cookie: { secure: true, sameSite: 'lax' } },
     oauth: { providers: { acme: { ...provider.providerOptions, ...way } }, dispatcher },
     setup: (app) => {
-      app.addHook('preHandler', async ({ method, url, body, query }) => {
-        if (!url.startsWith('/login/acme/callback')) return
-        callbacks.push({ method, names: Object.keys((method === 'POST' ? body : query) as object).sort() })
-      })
+      noteCallbacks(app, callbacks)
       app.get('/orders', async ({ oauth }) => await oauth.get('orders').json())
       app.get('/more', (request, reply) =>
         request.oauth.login(reply, { link: true, scope: ['openid', 'orders:write'], returnTo: '/scope' }))
@@ -71,7 +57,7 @@ async function open (t: Test, way: Way): Promise<Opened | undefined> {
   return { page, url, provider, complaints, loginCookie, callbacks }
 }
 
-const ways: [Way, callback: Opened['callbacks'][number], sameSite: string][] = [
+const ways: [Way, callback: Callback, sameSite: string][] = [
   [{ responseMode: 'query' }, { method: 'GET', names: ['code', 'iss', 'state'] }, 'Lax'],
   [{ responseMode: 'form_post' }, { method: 'POST', names: ['code', 'iss', 'state'] }, 'None'],
   [{ responseMode: 'query.jwt' }, { method: 'GET', names: ['response'] }, 'Lax'],

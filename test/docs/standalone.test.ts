@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -9,29 +9,16 @@ import { Browser } from '../helpers/browser.ts'
 import { freePort } from '../helpers/listen.ts'
 import { startProvider, type TestProvider } from '../helpers/provider.ts'
 import { programOf } from '../types/documents.ts'
-import { environment, installPackage } from '../types/installed-package.ts'
+import { installPackage } from '../types/installed-package.ts'
+import { startProgram } from '../types/run-app.ts'
 
 // The programs of docs/standalone.md, in processes of their own.
 
 const ORDERS = /id: 1[^]*id: 2/
 
-/** Starts a program of the page beside the installed package. */
-async function start (t: Test, folder: string, program: string, provider: TestProvider, port = 0) {
-  await writeFile(join(folder, 'program.mjs'), program)
-  const child = spawn(process.execPath, ['program.mjs'], {
-    cwd: folder,
-    stdio: ['ignore', 'pipe', 'inherit'],
-    env: environment({
-      ISSUER: provider.issuer,
-      CLIENT_ID: provider.clientId,
-      CLIENT_SECRET: provider.clientSecret,
-      API_URL: provider.api.url,
-      PORT: String(port)
-    })
-  })
-  t.after(() => { child.kill('SIGKILL') })
-  return child
-}
+/** Starts a program of the page. */
+const start = (t: Test, folder: string, program: string, provider: TestProvider, port = 0) =>
+  startProgram(t, folder, program, provider, { PORT: String(port) })
 
 async function outputOf (child: ChildProcess): Promise<{ code: number, output: string }> {
   const [[code], output] = await Promise.all([once(child, 'close'), text(child.stdout!)])

@@ -1,3 +1,20 @@
+import { randomUUID } from 'node:crypto'
+import type { TestProvider } from './provider.ts'
+
+/** Signs a logout token, as the provider itself would (Back-Channel Logout, section 2.4), with these claims. */
+export async function signLogoutToken (provider: TestProvider, claims: Record<string, unknown>): Promise<string> {
+  const now = Math.floor(Date.now() / 1000)
+  return await provider.signJwt({
+    iss: provider.issuer,
+    aud: provider.clientId,
+    iat: now,
+    exp: now + 120,
+    jti: randomUUID(),
+    events: { 'http://schemas.openid.net/event/backchannel-logout': {} },
+    ...claims
+  }, { typ: 'logout+jwt' })
+}
+
 /** The answer of an app to a logout token. */
 export interface LogoutAnswer {
   status: number

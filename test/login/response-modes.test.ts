@@ -1,37 +1,20 @@
 import t, { type Test } from 'tap'
-import type { ProviderOptions } from '../../lib/index.ts'
 import { Browser } from '../helpers/browser.ts'
 import { firstForm } from '../helpers/html.ts'
 import { appAt, loginCookies } from '../helpers/login-app.ts'
-import { startProvider } from '../helpers/provider.ts'
+import { type Callback, noteCallbacks, startProviderOfAllWays, type Way } from '../helpers/response-modes.ts'
 
 // How an authorization response comes back, each way as a whole login against oidc-provider: with a GET or a POST, as
 // parameters or as a JWT that the provider has signed (JWT Secured Authorization Response Mode), and with an ID token
 // beside the code (OpenID Connect Core, section 3.3).
 
-type Way = Pick<ProviderOptions, 'responseMode' | 'responseType'>
-interface Callback { method: string, names: string[] }
-
 /** An app at a provider on another site, which does all of these ways; and how the browser came back. */
 async function start (t: Test, way: Way) {
-  const provider = await startProvider(t, {
-    host: 'localhost',
-    features: { jwtResponseModes: true },
-    client: {
-      grant_types: ['authorization_code', 'refresh_token', 'implicit'],
-      response_types: ['code', 'code id_token'],
-      redirect_uris: ['https://app.example/never']
-    }
-  })
+  const provider = await startProviderOfAllWays(t)
   const callbacks: Callback[] = []
   const app = await appAt(t, provider, {
     provider: way,
-    setup: app => {
-      app.addHook('preHandler', async ({ method, url, body, query }) => {
-        if (!url.startsWith('/login/acme/callback')) return
-        callbacks.push({ method, names: Object.keys((method === 'POST' ? body : query) as object).sort() })
-      })
-    }
+    setup: app => noteCallbacks(app, callbacks)
   })
   return { ...app, callbacks }
 }

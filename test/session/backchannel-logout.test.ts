@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import session from '@fastify/session'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
@@ -8,7 +7,7 @@ import { Browser } from '../helpers/browser.ts'
 import { startCluster } from '../helpers/cluster.ts'
 import { Gate } from '../helpers/gate.ts'
 import { appAt, asJson, codeOf, loginApp, type LoginAppOptions } from '../helpers/login-app.ts'
-import { postLogoutToken } from '../helpers/logout-token.ts'
+import { postLogoutToken, signLogoutToken } from '../helpers/logout-token.ts'
 import { startMisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import { startProvider, type TestProvider } from '../helpers/provider.ts'
 import { JsonStore } from '../helpers/stores.ts'
@@ -375,20 +374,11 @@ async function cluster (t: Test, more?: (app: FastifyInstance) => void): Promise
   const { apps } = started
   for (const { url } of apps) provider.allowRedirect(`${url}/login/acme/callback`)
   await provider.setBackchannelLogoutUri(`${apps[0]!.url}/login/acme/backchannel-logout`)
-  const now = () => Math.floor(Date.now() / 1000)
   return {
     provider,
     apps,
     logouts,
-    logoutToken: async claims => await provider.signJwt({
-      iss: provider.issuer,
-      aud: provider.clientId,
-      iat: now(),
-      exp: now() + 120,
-      jti: randomUUID(),
-      events: { 'http://schemas.openid.net/event/backchannel-logout': {} },
-      ...claims
-    }, { typ: 'logout+jwt' }),
+    logoutToken: claims => signLogoutToken(provider, claims),
     async logIn (index) {
       const browser = new Browser()
       await browser.login(`${apps[index]!.url}/login/acme`)

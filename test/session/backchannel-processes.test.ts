@@ -1,5 +1,4 @@
 import { fork } from 'node:child_process'
-import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { createClient } from 'redis'
@@ -7,7 +6,7 @@ import t, { type Test } from 'tap'
 import type { AppProcessOptions, AppProcessReport, LongAnswer } from '../helpers/app-process.ts'
 import { Browser } from '../helpers/browser.ts'
 import { asJson, codeOf } from '../helpers/login-app.ts'
-import { postLogoutToken } from '../helpers/logout-token.ts'
+import { postLogoutToken, signLogoutToken } from '../helpers/logout-token.ts'
 import { startProvider, type TestProvider } from '../helpers/provider.ts'
 import { startRedis } from '../helpers/redis.ts'
 
@@ -63,7 +62,6 @@ async function threeProcesses (t: Test): Promise<Setting | undefined> {
   const apps = await Promise.all([0, 1, 2].map(() => startProcess(t, options))) as Setting['apps']
   for (const { url } of apps) provider.allowRedirect(`${url}/login/acme/callback`)
   await provider.setBackchannelLogoutUri(`${apps[0].url}/login/acme/backchannel-logout`)
-  const now = () => Math.floor(Date.now() / 1000)
   return {
     provider,
     apps,
@@ -74,15 +72,7 @@ async function threeProcesses (t: Test): Promise<Setting | undefined> {
       return browser
     },
     async logOut (claims) {
-      const logoutToken = await provider.signJwt({
-        iss: provider.issuer,
-        aud: provider.clientId,
-        iat: now(),
-        exp: now() + 120,
-        jti: randomUUID(),
-        events: { 'http://schemas.openid.net/event/backchannel-logout': {} },
-        ...claims
-      }, { typ: 'logout+jwt' })
+      const logoutToken = await signLogoutToken(provider, claims)
       return (await postLogoutToken(apps[0].url, logoutToken)).status
     },
     isLoggedIn: async (browser, index) => (await browser.get(`${apps[index]!.url}/guarded`, asJson)).status === 200,

@@ -15,6 +15,26 @@ export interface RunningApp {
   log (): string
 }
 
+/** Starts a program of a document beside the installed package. Its environment names this provider and its API. */
+export async function startProgram (
+  t: Test, folder: string, program: string, provider: TestProvider, env: Record<string, string>
+) {
+  await writeFile(join(folder, 'program.mjs'), program)
+  const child = spawn(process.execPath, ['program.mjs'], {
+    cwd: folder,
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: environment({
+      ISSUER: provider.issuer,
+      CLIENT_ID: provider.clientId,
+      CLIENT_SECRET: provider.clientSecret,
+      API_URL: provider.api.url,
+      ...env
+    })
+  })
+  t.after(async () => { if (child.kill('SIGKILL')) await once(child, 'exit') })
+  return child
+}
+
 /**
  * Runs the program of a document as it is written, beside the installed package, in a process of its own. Its
  * environment names this provider and its API.
@@ -26,23 +46,13 @@ export async function runApp (
   t: Test, program: string, provider: TestProvider, options: { folder?: string, env?: Record<string, string> } = {}
 ): Promise<RunningApp> {
   const folder = options.folder ?? await installPackage(t)
-  await writeFile(join(folder, 'app.mjs'), program)
   const port = await freePort()
-  const app = spawn(process.execPath, ['app.mjs'], {
-    cwd: folder,
-    stdio: ['ignore', 'pipe', 'inherit'],
-    env: environment({
-      ISSUER: provider.issuer,
-      CLIENT_ID: provider.clientId,
-      CLIENT_SECRET: provider.clientSecret,
-      API_URL: provider.api.url,
-      SESSION_SECRET: 'thirty-two characters at the very least',
-      PORT: String(port),
-      BASE_URL: `http://localhost:${port}`,
-      ...options.env
-    })
+  const app = await startProgram(t, folder, program, provider, {
+    SESSION_SECRET: 'thirty-two characters at the very least',
+    PORT: String(port),
+    BASE_URL: `http://localhost:${port}`,
+    ...options.env
   })
-  t.after(async () => { if (app.kill('SIGKILL')) await once(app, 'exit') })
   let log = ''
   app.stdout.on('data', (chunk: Buffer) => { log += chunk.toString() })
   while (!log.includes('Server listening')) {
