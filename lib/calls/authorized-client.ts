@@ -226,31 +226,31 @@ class AuthorizedCall implements CallSender {
     }
   }
 
-  /**
-   * Sends the request with a proof that this client has the key of its token, made for this one request; once more
-   * where the API asks for a nonce (RFC 9449, section 9).
-   */
+  /** Sends the request with a proof that this client has the key of its token, made for this one request. */
   async #sendWithProof<T extends ResponseData | BufferedResponse> (
     reading: Reading<T>, transport: Transport, proofs: DpopProofs, key: DpopKey
   ): Promise<T> {
     const sent = this.#sent!
     const { origin, path, method, headers } = sent
     const proven = { method, url: origin + path.split('?', 1)[0]!, accessToken: this.secret }
-    const sendWith = async (nonce?: string) => {
-      this.#isSent = false
-      headers.dpop = await proofs.prove('resource', key, proven, nonce)
+    const send = async (proof: string) => {
+      headers.dpop = proof
       this.#isSent = true
-      const response = await reading.send(transport, sent, this.#limit)
-      return { response, nonce: proofs.noteNonce('resource', origin, response.headers) }
+      return await reading.send(transport, sent, this.#limit)
     }
-    const { response, nonce } = await sendWith()
-    if (!proofs.isAsked(response, nonce)) return response
-    await reading.free(response, this.#limit)
-    if (this.#replayable) return (await sendWith(nonce)).response
+    this.#isSent = false
+    return await proofs.sendToResource(key, proven, send, async (response) => {
+      await reading.free(response, this.#limit)
+      if (!this.#replayable) throw this.#cannotRepeat()
+      this.#isSent = false
+    })
+  }
+
+  #cannotRepeat (): OAuthError {
     const { provider } = this
     const message = `an API of provider "${provider}" asked for a DPoP nonce (${this.target}), and the body of the ` +
       'call is a stream that cannot be sent again; the nonce is known now: make the call once more'
-    throw new ApiUnavailableError(message, { provider, reason: 'dpop_nonce', responseStatus: 401 })
+    return new ApiUnavailableError(message, { provider, reason: 'dpop_nonce', responseStatus: 401 })
   }
 
   #prepare (config: ProviderConfig): TransportRequest | Promise<TransportRequest> {

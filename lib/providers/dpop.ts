@@ -4,12 +4,11 @@ import { createDpopProof, DPOP_ALGORITHM, type DpopRequest } from '../oauth/dpop
 import type { AuthorizationServerMetadata } from '../oauth/discovery.ts'
 import { BoundedMap } from '../util/bounded-map.ts'
 import type { Clock } from '../util/clock.ts'
-import type { ProviderHttp, ProviderRequest } from './http.ts'
-import type { HttpResponse } from '../oauth/token-response.ts'
 
 /** What a server is asked as: one origin may be both, with nonces of its own for each (RFC 9449, section 8.2). */
 type ServerRole = 'authorization' | 'resource'
 type Headers = Record<string, string | string[] | undefined>
+interface ResponseHead { readonly statusCode: number, readonly headers: Headers }
 
 /** Servers whose nonces are remembered. */
 const MAX_NONCES = 100
@@ -56,28 +55,33 @@ export class DpopProofs {
   }
 
   /**
-   * Sends a request for a protected resource of the provider itself, once more where it asks for a nonce.
-   * @throws what `http.send` throws, FST_OAUTH_LOGIN_ENDED where the stored key is none
+   * Sends a request for a protected resource with a proof, once more where its server asks for a nonce (RFC 9449,
+   * section 9).
+   * @param send sends it with the proof that it is given
+   * @param beforeRepeat gets the response that asks; throws where the request cannot be sent again
+   * @throws what `send` throws, FST_OAUTH_LOGIN_ENDED where the stored key is none
    */
-  async send (
-    http: ProviderHttp, request: ProviderRequest, key: DpopKey, accessToken: string
-  ): Promise<HttpResponse> {
-    const { method, url: { origin, pathname } } = request
+  async sendToResource<R extends ResponseHead> (
+    key: DpopKey,
+    request: DpopRequest,
+    send: (proof: string) => Promise<R>,
+    beforeRepeat?: (response: R) => Promise<void>
+  ): Promise<R> {
+    const { origin } = new URL(request.url)
     const sendWith = async (nonce?: string) => {
-      const proof = await this.prove('resource', key, { method, url: origin + pathname, accessToken }, nonce)
-      const answer = await http.send({ ...request, headers: { ...request.headers, dpop: proof } })
-      return { answer, nonce: this.noteNonce('resource', origin, answer.headers) }
+      const response = await send(await this.prove('resource', key, request, nonce))
+      return { response, nonce: this.noteNonce('resource', origin, response.headers) }
     }
-    const { answer, nonce } = await sendWith()
-    const { status: statusCode, headers } = answer
-    return this.isAsked({ statusCode, headers }, nonce) ? (await sendWith(nonce)).answer : answer
+    const { response, nonce } = await sendWith()
+    if (nonce === undefined || !asksForNonce(response)) return response
+    await beforeRepeat?.(response)
+    return (await sendWith(nonce)).response
   }
+}
 
-  /** Whether a resource server asks for the nonce that its response has (RFC 9449, section 9). */
-  isAsked ({ statusCode, headers }: { statusCode: number, headers: Headers }, nonce: string | undefined): boolean {
-    if (statusCode !== 401 || nonce === undefined) return false
-    return [headers['www-authenticate'] ?? ''].flat().some(challenge => ASKS_FOR_NONCE.test(challenge))
-  }
+function asksForNonce ({ statusCode, headers }: ResponseHead): boolean {
+  if (statusCode !== 401) return false
+  return [headers['www-authenticate'] ?? ''].flat().some(challenge => ASKS_FOR_NONCE.test(challenge))
 }
 
 const nameOf = (role: ServerRole, origin: string) => `${role} ${origin}`

@@ -15,7 +15,7 @@ import { AuthorizationUrls } from './authorization-urls.ts'
 import { ClientAuthenticator } from './client-authenticator.ts'
 import type { ProviderConfig } from './config.ts'
 import type { DpopProofs } from './dpop.ts'
-import { isUnavailable, ProviderHttp } from './http.ts'
+import { isUnavailable, ProviderHttp, type ProviderRequest } from './http.ts'
 import { ProviderJwts } from './provider-jwts.ts'
 
 type Endpoint =
@@ -197,7 +197,7 @@ export class ProviderClient {
     const request = { url, method: 'GET', headers: { authorization, accept: ACCEPT_USERINFO } }
     const answer = dpopKey === undefined
       ? await this.http.send(request)
-      : await (await this.dpop()).send(this.http, request, dpopKey, tokens.accessToken)
+      : await this.#sendWithProof(request, dpopKey, tokens.accessToken)
     const invalid = (what: string, reason: OAuthErrorReason) =>
       new InvalidResponseError(`the userinfo answer of provider "${this.name}" ${what}`, {
         provider: this.name,
@@ -214,6 +214,15 @@ export class ProviderClient {
       throw invalid('speaks of another user than the login', 'subject_mismatch')
     }
     return claims
+  }
+
+  async #sendWithProof (request: ProviderRequest, key: DpopKey, accessToken: string): Promise<HttpResponse> {
+    const { method, url: { origin, pathname }, headers } = request
+    const proofs = await this.dpop()
+    return await proofs.sendToResource(key, { method, url: origin + pathname, accessToken }, async (dpop) => {
+      const answer = await this.http.send({ ...request, headers: { ...headers, dpop } })
+      return { ...answer, statusCode: answer.status }
+    })
   }
 
   /** Revokes a token (RFC 7009). False where the provider has no such endpoint, or refused. */

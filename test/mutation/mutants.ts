@@ -677,8 +677,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: 'a stream that has been read is not sent again for a nonce',
-    find: 'if (this.#replayable) return (await sendWith(nonce)).response',
-    replace: 'return (await sendWith(nonce)).response',
+    find: 'if (!this.#replayable) throw this.#cannotRepeat()',
+    replace: '',
     tests: ['test/calls/dpop.test.ts']
   },
   {
