@@ -1,6 +1,7 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { RecordTokenSource } from '../tokens/token-source.ts'
-import { type SessionLogin, tokensSince } from './accounts.ts'
+import type { Clock } from '../util/clock.ts'
+import type { SessionLogin } from './accounts.ts'
 import { providerOf, type SessionContext } from './context.ts'
 import { currentSession } from './fastify-session.ts'
 import { AccountLifetime } from './login-end.ts'
@@ -27,4 +28,19 @@ export function accountTokens (
     lifetime: new AccountLifetime(context, request, login, name),
     onEnded: (record) => { sessionLogins.remove(currentSession(request), record) }
   })
+}
+
+const kTokensSince = Symbol('fastify-oauth-session.tokensSince')
+type Decorated = FastifyRequest & { [kTokensSince]: number }
+
+/** Makes room in each request for what `tokensSince` notes. */
+export function decorateForTokens (app: FastifyInstance): void {
+  app.decorateRequest(kTokensSince, 0)
+}
+
+/** When a request first asked for tokens, in monotonic milliseconds: what was read since is not read again for it. */
+export function tokensSince (request: FastifyRequest, { monotonic }: Clock): number {
+  const decorated = request as Decorated
+  if (decorated[kTokensSince] === 0) decorated[kTokensSince] = monotonic()
+  return decorated[kTokensSince]
 }

@@ -1,9 +1,4 @@
-import { isDeepStrictEqual } from 'node:util'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { type Identity, standardUser } from '../login/identity.ts'
-import type { User } from '../providers/options.ts'
-import type { TokenRecord } from '../tokens/record.ts'
-import type { Clock } from '../util/clock.ts'
+import { isObject } from '../util/is-object.ts'
 import type { SessionObject, StoredSession } from './fastify-session.ts'
 
 /** One connected account as the session holds it: who the user is, and where the tokens are. Never a token. */
@@ -19,22 +14,10 @@ export interface Account {
   /** Epoch seconds at which the provider ends the login, where it said so at the login. */
   endsAt?: number
   /**
-   * `AccountDetails` as JSON. @fastify/session stringifies and hashes what is in a session twice for each request, and
-   * a text costs it least.
+   * `AccountDetails` of `account-details.ts` as JSON. @fastify/session stringifies and hashes what is in a session
+   * twice for each request, and a text costs it least.
    */
   details: string
-}
-
-/** What an account holds beyond the path of a call. */
-export interface AccountDetails {
-  /** Absent where the standard claims say the same; `raw` is absent where it is the claims. */
-  user?: (Omit<User, 'raw'> & { raw?: Record<string, unknown> }) | null
-  claims: Record<string, unknown>
-  scope: string[]
-  /** Epoch seconds of the login. */
-  loginAt: number
-  /** The callbacks that brought this account, newest first: hash of the state, and the path that the login led to. */
-  callbacks?: { state: string, returnTo?: string }[] | undefined
 }
 
 /** The login that a registration of the plugin keeps in the session, under `oauth` or its `decorator`. */
@@ -142,8 +125,6 @@ export class SessionLogins {
   }
 }
 
-const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
-
 /** Whether the login identified the user; an implicit login without an ID token did not. */
 export function isIdentityProven ({ identityProven }: Account): boolean {
   return identityProven !== false
@@ -154,96 +135,4 @@ export function isAccount (value: unknown): value is Account {
   if (!isObject(value)) return false
   const { recordId, providerIdentity, details } = value
   return typeof recordId === 'string' && typeof providerIdentity === 'string' && typeof details === 'string'
-}
-
-// What the ID token says of itself alone (OpenID Connect Core, sections 2 and 3.1.3.6), which has been checked.
-const ID_TOKEN_CLAIMS = ['aud', 'exp', 'iat', 'nbf', 'jti', 'nonce', 'azp', 'at_hash', 'c_hash', 's_hash']
-
-type WhoLoggedIn = Pick<Identity, 'user' | 'claims'>
-
-/** What is kept of who logged in: nothing that is about the ID token. */
-export function withoutTokenClaims ({ user, claims }: WhoLoggedIn): WhoLoggedIn {
-  const isKept = ([name, value]: [string, unknown]) => !ID_TOKEN_CLAIMS.includes(name) || claims[name] !== value
-  const kept = Object.fromEntries(Object.entries(claims).filter(isKept))
-  if (user === null) return { user, claims: kept }
-  // A profile may be the claims of both, the ID token and userinfo.
-  const raw = user.raw === claims ? kept : Object.fromEntries(Object.entries(user.raw).filter(isKept))
-  return { user: { ...user, raw }, claims: kept }
-}
-
-/** What an account holds of a login, written for `detailsOf`, and nothing of it twice. */
-export function writeDetails (
-  { user, claims }: WhoLoggedIn, details: Pick<AccountDetails, 'scope' | 'loginAt' | 'callbacks'>
-): string {
-  let stored: AccountDetails['user'] = user
-  if (user !== null && user.raw === claims) {
-    const { raw: _claims, ...profile } = user
-    stored = isDeepStrictEqual(profile, standardUser(claims)) ? undefined : profile
-  }
-  const written: AccountDetails = { ...(stored !== undefined && { user: stored }), claims, ...details }
-  const text = JSON.stringify(written)
-  // The engine builds a text of many parts and joins them when one character is asked for: half the memory.
-  text.charCodeAt(0)
-  return text
-}
-
-/** What an account holds of its login; of one that cannot be read, that no user is known. */
-export function detailsOf ({ details }: Pick<Account, 'details'>): AccountDetails & { user: User | null } {
-  const unknown = { user: null, claims: {}, scope: [], loginAt: 0 }
-  let stored: Partial<AccountDetails> | null
-  try {
-    stored = JSON.parse(details) as Partial<AccountDetails> | null
-  } catch {
-    return unknown
-  }
-  if (!isObject(stored?.claims) || !Array.isArray(stored.scope)) return unknown
-  if (stored.callbacks !== undefined && !Array.isArray(stored.callbacks)) return unknown
-  const { claims } = stored
-  const user: AccountDetails['user'] = stored.user === undefined ? standardUser(claims) : stored.user
-  const isUser = isObject(user) && typeof user.id === 'string'
-  return { ...unknown, ...stored, user: isUser ? { ...user, raw: user.raw ?? claims } : null }
-}
-
-/** The same, with the user and the claims that a refresh has brought since, as far as this process knows. */
-export function knownDetails (
-  records: { known (id: string): TokenRecord | undefined }, account: Account
-): ReturnType<typeof detailsOf> {
-  const details = detailsOf(account)
-  const record = records.known(account.recordId)
-  return record?.claims === undefined ? details : { ...details, user: record.user, claims: record.claims }
-}
-
-/** An account and what it holds of its login, as one object. */
-export function withDetails (account: Account): Account & ReturnType<typeof detailsOf> {
-  return { ...account, ...detailsOf(account) }
-}
-
-/**
- * Whether an account is of the user who logged in: the same id, and the same issuer where several may issue ID tokens,
- * since `userProfile` may then give two users one id.
- */
-export function isAccountOf (
-  account: Account | undefined,
-  login: Pick<Identity, 'user' | 'claims'>,
-  provider: { idTokenIssuer?: unknown }
-): boolean {
-  if (login.user === null || account === undefined) return false
-  const { user, claims } = detailsOf(account)
-  if (user?.id !== login.user.id) return false
-  return typeof provider.idTokenIssuer !== 'function' || claims.iss === login.claims.iss
-}
-
-const kTokensSince = Symbol('fastify-oauth-session.tokensSince')
-type Decorated = FastifyRequest & { [kTokensSince]: number }
-
-/** Makes room in each request for what `tokensSince` notes. */
-export function decorateForTokens (app: FastifyInstance): void {
-  app.decorateRequest(kTokensSince, 0)
-}
-
-/** When a request first asked for tokens, in monotonic milliseconds: what was read since is not read again for it. */
-export function tokensSince (request: FastifyRequest, { monotonic }: Clock): number {
-  const decorated = request as Decorated
-  if (decorated[kTokensSince] === 0) decorated[kTokensSince] = monotonic()
-  return decorated[kTokensSince]
 }

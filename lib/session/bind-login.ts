@@ -8,9 +8,8 @@ import type { TokenRecord } from '../tokens/record.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
 import { providerEnds, refreshTokenEnd, sessionEnd } from '../tokens/provider-ends.ts'
 import { randomToken } from '../util/random.ts'
-import {
-  type Account, type AccountDetails, loginIdOf, type SessionLogin, withoutTokenClaims, writeDetails
-} from './accounts.ts'
+import { type AccountDetails, withoutTokenClaims, writeDetails } from './account-details.ts'
+import { type Account, loginIdOf, type SessionLogin } from './accounts.ts'
 import { awaitHook } from './await-hook.ts'
 import { membersOfOthers, type SessionContext } from './context.ts'
 import { endLogin, forgetAccount, revokeAccount, revokeTokens } from './end-login.ts'

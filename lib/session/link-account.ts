@@ -4,7 +4,8 @@ import { cookieName, type PendingLogin } from '../login/transaction.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { shortHash } from '../util/random.ts'
 import { waitAtMost } from '../util/timeout.ts'
-import { type Account, detailsOf, isAccountOf, loginIdOf, type SessionLogin, withDetails } from './accounts.ts'
+import { detailsOf, isAccountOf, withDetails } from './account-details.ts'
+import { type Account, loginIdOf, type SessionLogin } from './accounts.ts'
 import {
   commitLogin, createAccount, endAccount, forgetReplaced, hasAccount, type Login, storeAccount, undoLogin
 } from './bind-login.ts'

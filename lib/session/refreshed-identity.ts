@@ -9,7 +9,7 @@ import { claimsOf } from '../tokens/refreshed-id-token.ts'
 import type { RefreshedIdentity } from '../tokens/refresher.ts'
 import type { TokenRecord } from '../tokens/record.ts'
 import { withTimeout } from '../util/timeout.ts'
-import { withoutTokenClaims } from './accounts.ts'
+import { withoutTokenClaims } from './account-details.ts'
 
 type Claims = Record<string, unknown>
 

@@ -1,7 +1,9 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { StoreUnavailableError } from '../errors.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
-import { decorateForTokens, loginIdOf, type SessionLogin, withDetails } from './accounts.ts'
+import { withDetails } from './account-details.ts'
+import { decorateForTokens } from './account-tokens.ts'
+import { loginIdOf, type SessionLogin } from './accounts.ts'
 import type { SessionContext } from './context.ts'
 import { endLogin } from './end-login.ts'
 import {

@@ -1,6 +1,7 @@
 import { createClient } from 'redis'
 import t, { type Test } from 'tap'
-import { SessionLogins, withDetails, writeDetails } from '../../lib/session/accounts.ts'
+import { withDetails, writeDetails } from '../../lib/session/account-details.ts'
+import { SessionLogins } from '../../lib/session/accounts.ts'
 import type { SessionObject } from '../../lib/session/fastify-session.ts'
 import { syncRecords } from '../../lib/session/request-hooks.ts'
 import { type LoginQuery, UserLogins } from '../../lib/session/user-logins.ts'
