@@ -25,7 +25,7 @@ await writeFile(join(folder, 'page.html'), page)
 /** An API that tells what it got, and refuses tokens. */
 async function startApi (t: Test) {
   const refused = new Set<string>()
-  const calls: Record<'method' | 'url' | 'token' | 'cookie', string | undefined>[] = []
+  const calls: (Record<'method' | 'url' | 'token', string> & { cookie: string | undefined })[] = []
   const api = Fastify()
   t.after(() => api.close())
   await api.register(websocket)
