@@ -83,7 +83,7 @@ export async function startLogin (
     const message = `a login at provider "${name}" has pkce ${JSON.stringify(pkce)}, and its securityProfile needs S256`
     throw new InvalidOptionsError(message, { provider: name, reason: 'security_profile' })
   }
-  const method = codeChallengeMethod(name, { ...config, pkce })
+  const method = codeChallengeMethod(name, config, pkce)
   const codeVerifier = method === undefined ? undefined : request.codeVerifier ?? randomToken()
   if (codeVerifier !== undefined && request.codeVerifier !== undefined) checkCodeVerifier(codeVerifier, name)
   const nonce = request.nonce ?? (withIdToken ? randomToken() : undefined)
@@ -110,20 +110,16 @@ export async function startLogin (
     responseMode: config.responseMode === 'query' ? undefined : config.responseMode ?? request.responseMode,
     params
   }, { usual })
-  const ofAcr = acrValues !== undefined && { acrValues }
-  const pending = { state, scope, redirectUri, codeVerifier, nonce, maxAge, ...ofAcr }
-  const resource = params?.getAll('resource') ?? []
-  const isSecuredHere = config.responseMode === undefined && isSecuredMode(request.responseMode)
-  return {
-    url,
-    pending: {
-      ...pending,
-      ...(params?.get('prompt')?.split(' ').includes('none') === true && { silent: true }),
-      ...(isSecuredHere && { secured: true }),
-      ...(dpopKey !== undefined && { dpopKey }),
-      ...(resource.length > 0 && { resource })
-    }
+  const pending: PendingAuthorization & { state: string } = {
+    state, scope, redirectUri, codeVerifier, nonce, maxAge
   }
+  if (acrValues !== undefined) pending.acrValues = acrValues
+  if (params?.get('prompt')?.split(' ').includes('none') === true) pending.silent = true
+  if (config.responseMode === undefined && isSecuredMode(request.responseMode)) pending.secured = true
+  if (dpopKey !== undefined) pending.dpopKey = dpopKey
+  const resource = params?.getAll('resource') ?? []
+  if (resource.length > 0) pending.resource = resource
+  return { url, pending }
 }
 
 /** The further parameters: those of the options, then those of this one login. */

@@ -67,16 +67,16 @@ export class PendingLogins {
     this.#registration = member === 'oauth' ? undefined : member
   }
 
-  /** Stores a login and returns the cookie to set. @throws FST_OAUTH_STORE_UNAVAILABLE */
+  /**
+   * Stores a login and returns the cookie to set.
+   * @param login is completed, and the store's from then on
+   * @throws FST_OAUTH_STORE_UNAVAILABLE
+   */
   async put (login: Omit<PendingLogin, 'expiresAt'>): Promise<LoginCookie> {
     const id = randomToken()
     const now = this.#now()
-    const record = {
-      version: 0,
-      ...login,
-      ...(this.#registration !== undefined && { registration: this.#registration }),
-      expiresAt: now + PENDING_LOGIN_TTL
-    } satisfies PendingLogin & StoredRecord
+    const record: PendingLogin & StoredRecord = Object.assign(login, { version: 0, expiresAt: now + PENDING_LOGIN_TTL })
+    if (this.#registration !== undefined) record.registration = this.#registration
     await this.#store.set(recordId(id), record, { ttl: PENDING_LOGIN_TTL })
     const { state, returnTo } = login
     const isShort = returnTo !== '/' && returnTo.length <= MAX_COOKIE_PATH

@@ -82,9 +82,12 @@ export function prepareAuthorizationUrl (endpoint: string, request: Authorizatio
   const [first, ...parts] = marked.split(new RegExp(marks.join('|')))
   return ({ state, codeVerifier, nonce }) => {
     const challenge = codeVerifier === undefined ? undefined : codeChallenge(codeVerifier, method)
+    let url = first + formEncode(state) + parts[0]
+    let next = 1
     // In the order in which they are in the URL.
-    const values = [state, challenge, nonce].filter(value => value !== undefined)
-    return first + values.map((value, index) => formEncode(value) + parts[index]).join('')
+    if (challenge !== undefined) url += formEncode(challenge) + parts[next++]
+    if (nonce !== undefined) url += formEncode(nonce) + parts[next]
+    return url
   }
 }
 
@@ -99,8 +102,7 @@ function formEncode (value: string): string {
  * @throws FST_OAUTH_INVALID_OPTIONS
  */
 export function codeChallengeMethod (
-  provider: string,
-  { grantType, clientSecret, pkce }: { grantType: string, clientSecret?: string | undefined, pkce: unknown }
+  provider: string, { grantType, clientSecret }: { grantType: string, clientSecret?: string | undefined }, pkce: unknown
 ): 'S256' | 'plain' | undefined {
   if (grantType === 'implicit') return undefined
   if (pkce === 'S256' || pkce === 'plain') return pkce

@@ -10,20 +10,27 @@ import type { ProviderConfig } from '../providers/config.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { safeReturnTo } from './return-to.ts'
 
+type FixedCookieOptions = CookieSerializeOptions & { secure: boolean }
+
 /** What the cookies of the pending logins at one provider have in common. */
 interface LoginCookies {
   prefix: string
-  options: CookieSerializeOptions
+  options: FixedCookieOptions
+  /** The options as they stand in a Set-Cookie header, after the value. */
+  attributes: string
 }
 
 /** They do not change once `baseUrl` is known. */
 const prepared = new WeakMap<ProviderConfig, LoginCookies>()
 
-function loginCookies (context: PluginContext, { config }: ProviderClient): LoginCookies {
+function loginCookies (
+  context: PluginContext, { config }: ProviderClient, { server }: FastifyRequest
+): LoginCookies {
   const known = prepared.get(config)
   if (known !== undefined) return known
   const options = { ...loginCookieOptions(context, config.responseMode), maxAge: LOGIN_COOKIE_TTL }
-  const made = { prefix: loginCookiePrefix(context), options }
+  const attributes = server.serializeCookie('name', '', options).slice('name='.length)
+  const made = { prefix: loginCookiePrefix(context), options, attributes }
   prepared.set(config, made)
   return made
 }
@@ -45,7 +52,7 @@ const NEUTRAL = {
 } as unknown as CookieSerializeOptions
 
 /** @throws FST_OAUTH_INVALID_OPTIONS where `baseUrl` is plain http and the response is posted */
-export function loginCookieOptions ({ config }: PluginContext, responseMode?: string): CookieSerializeOptions {
+export function loginCookieOptions ({ config }: PluginContext, responseMode?: string): FixedCookieOptions {
   const { protocol, pathname } = config.baseUrl()
   // A posted response is a request of another site: only a SameSite=None cookie is sent with it, and that needs Secure.
   const crossSite = isPostedMode(responseMode)
@@ -60,23 +67,26 @@ export function loginCookieOptions ({ config }: PluginContext, responseMode?: st
   }
 }
 
+/** A pending login as the login route makes it. */
+export type BegunLogin = Omit<PendingLogin, 'provider' | 'providerIdentity' | 'expiresAt'>
+
 /**
- * Stores a pending login and binds it to the browser by a cookie. A browser has ten of them at most: the oldest go.
+ * Stores a pending login, which it completes, and binds it to the browser by a cookie. A browser has ten of them at
+ * most: the oldest go.
  * @throws FST_OAUTH_STORE_UNAVAILABLE
  */
 export async function rememberLogin (
-  context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
-  login: Omit<PendingLogin, 'provider' | 'providerIdentity' | 'expiresAt'>
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, login: BegunLogin
 ): Promise<void> {
   const { pendingLogins } = context
-  const { prefix, options } = loginCookies(context, provider)
+  const { prefix, options, attributes } = loginCookies(context, provider, request)
   const surplus = surplusLogins(request.cookies)
   for (const { name } of surplus) reply.clearCookie(name, options)
   // A browser of this app has no more than that; made-up cookies are only cleared.
   for (const { value } of surplus.slice(0, MAX_PENDING_LOGINS)) await pendingLogins.drop(value)
   const { name, config: { identity } } = provider
-  const cookie = await pendingLogins.put({ ...login, provider: name, providerIdentity: identity })
-  reply.setCookie(prefix + cookie.name, cookie.value, options)
+  const cookie = await pendingLogins.put(Object.assign(login, { provider: name, providerIdentity: identity }))
+  reply.header('set-cookie', `${prefix}${cookie.name}=${encodeURIComponent(cookie.value)}${attributes}`)
 }
 
 /**
@@ -89,7 +99,7 @@ export async function takePendingLogin (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
   state: string | undefined, cause: Error | undefined
 ): Promise<PendingLogin> {
-  const { prefix, options } = loginCookies(context, provider)
+  const { prefix, options } = loginCookies(context, provider, request)
   const cookie = state === undefined ? '' : prefix + cookieName(state)
   const value = request.cookies[cookie]
   if (value !== undefined) reply.clearCookie(cookie, options)
@@ -103,7 +113,7 @@ export async function takePendingLogin (
 export function cookieOfResponse (
   context: PluginContext, request: FastifyRequest, provider: ProviderClient, state: string
 ): { returnTo: string | undefined } | undefined {
-  const { prefix } = loginCookies(context, provider)
+  const { prefix } = loginCookies(context, provider, request)
   const value = request.cookies[prefix + cookieName(state)]
   return value === undefined ? undefined : { returnTo: safeReturnTo(cookiePath(value), context.config.baseUrl()) }
 }
@@ -113,6 +123,6 @@ export async function needsSession (
   context: PluginContext, request: FastifyRequest, provider: ProviderClient, state: string | undefined
 ): Promise<boolean> {
   if (state === undefined) return false
-  const { prefix } = loginCookies(context, provider)
+  const { prefix } = loginCookies(context, provider, request)
   return await context.pendingLogins.needsSession(request.cookies[prefix + cookieName(state)])
 }

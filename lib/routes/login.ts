@@ -18,7 +18,7 @@ import { linkTarget } from '../session/link-account.ts'
 import { checkSessionCookie } from '../session/session-cookie.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
 import { channels, type LoginTrace, traced } from '../util/tracing.ts'
-import { rememberLogin } from './login-cookie.ts'
+import { type BegunLogin, rememberLogin } from './login-cookie.ts'
 import { sendLoginForm } from './password-login.ts'
 import { loginPath, publicPath, redirectUriOf, requestedPath } from './paths.ts'
 import { displayOf, keepOpener } from './popup.ts'
@@ -140,15 +140,15 @@ async function beginLogin (
   const framed = isFramed(request)
   // In a frame the user sees nothing of the provider's pages, and must not be asked for anything there.
   if (framed && pending.silent !== true) refuseEmbedded(request)
-  await rememberLogin(context, request, reply, provider, {
-    ...pending,
-    ...(isPopup && { popup: framed ? 'frame' : 'window' }),
-    // What the provider does not give is told in the callback, when the login is done.
-    ...(stepUp !== undefined && { stepUp, maxAge: undefined }),
-    ...(linkTo !== undefined && { linkTo }),
-    ...(isPostedMode(provider.config.responseMode) && keepsSomething(context, session) && { needsSession: true }),
+  const begun: BegunLogin = Object.assign(pending, {
     returnTo: readReturnTo(request, returnTo, context.config.baseUrl()) ?? publicPath(context, '/')
   })
+  if (isPopup) begun.popup = framed ? 'frame' : 'window'
+  // What the provider does not give is told in the callback, when the login is done.
+  if (stepUp !== undefined) Object.assign(begun, { stepUp, maxAge: undefined })
+  if (linkTo !== undefined) begun.linkTo = linkTo
+  if (isPostedMode(provider.config.responseMode) && keepsSomething(context, session)) begun.needsSession = true
+  await rememberLogin(context, request, reply, provider, begun)
   return reply.redirect(url, 302)
 }
 
@@ -211,7 +211,9 @@ const PROXY_HEADERS = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host'
 // the login would end in FST_OAUTH_STATE_MISMATCH.
 function warnOfOtherName (context: PluginContext, request: FastifyRequest): void {
   const base = context.config.baseUrl()
-  const { hostname, host } = request
+  const { host } = request
+  if (host === base.host) return
+  const { hostname } = request
   if (hostname === base.hostname || !isLoopback(hostname) || !isLoopback(base.hostname)) return
   // A proxy on this machine that sets Host to its own name for the app: it listens on another port, or adds a header.
   if (host.slice(hostname.length) !== base.host.slice(base.hostname.length)) return
