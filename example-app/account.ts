@@ -20,11 +20,13 @@ export async function accountRoutes (
   // The forms of this page are a button each: their bodies are empty.
   app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, async () => undefined)
 
-  app.get('/', async ({ oauth, session }, reply) => {
+  app.get<{ Querystring: { done?: string } }>('/', async ({ oauth, session, query: { done = '' } }, reply) => {
     const { id, name = id } = oauth.user!
+    const message = Object.hasOwn(notices, done) ? notices[done] : undefined
     const rows = sessions.of(id).map((one) => describe(one, one.id === session.device?.id))
     const content = render('account.html', {
       name,
+      notice: message === undefined ? new Html('') : render('account-notice.html', { message }),
       sessions: renderEach('account-session.html', rows),
       mill: hasMill ? millCard(oauth.accounts) : new Html(''),
     })
@@ -36,7 +38,7 @@ export async function accountRoutes (
     sessions.end(id, request.params.id)
     // That browser connects again, and finds that it is logged out.
     events.disconnect(id)
-    return reply.redirect('/account/', 303)
+    return reply.redirect('/account/?done=ended', 303)
   })
 
   // logoutUser ends the user's logins on every process, this one among them.
@@ -47,12 +49,19 @@ export async function accountRoutes (
 
   // A second account beside the first: request.oauth.using('mill') makes calls with it.
   app.get('/mill', async (request, reply) =>
-    await request.oauth.login(reply, { provider: 'mill', link: true, returnTo: '/account/' }))
+    await request.oauth.login(reply, { provider: 'mill', link: true, returnTo: '/account/?done=connected' }))
 
   app.post('/mill/disconnect', async (request, reply) => {
     await request.oauth.disconnect('mill')
-    return reply.redirect('/account/', 303)
+    return reply.redirect('/account/?done=disconnected', 303)
   })
+}
+
+/** What the page says of what has just been done. */
+const notices: Record<string, string> = {
+  ended: 'That session has ended.',
+  connected: 'An account at the mill is connected.',
+  disconnected: 'The account at the mill is disconnected.',
 }
 
 function describe ({ id, browser, since, seen }: ListedSession, isOwn: boolean) {

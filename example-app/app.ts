@@ -34,6 +34,7 @@ export interface AppOptions {
 export async function buildApp (options: AppOptions): Promise<FastifyInstance> {
   const { baseUrl, issuer, clientId, clientSecret, scope, apiUrl, embedded, events } = options
   const { sessionSecret, https = false, mill } = options
+  const title = embedded ? 'Bakehouse ID' : new URL(issuer).hostname
   const sessions = createSessionList()
   const app = Fastify({ logger: options.logger ?? { level: 'warn' }, trustProxy: https && ['loopback', 'uniquelocal'] })
 
@@ -49,7 +50,7 @@ export async function buildApp (options: AppOptions): Promise<FastifyInstance> {
     baseUrl,
     providers: {
       bakery: {
-        title: embedded ? 'Bakehouse ID' : new URL(issuer).hostname,
+        title,
         issuer,
         clientId,
         clientSecret,
@@ -82,7 +83,7 @@ export async function buildApp (options: AppOptions): Promise<FastifyInstance> {
     },
     onLogout (_request, _reply, { user, reason }) {
       if (!user) return
-      const how = { logout: '', logoutUser: ' everywhere', backchannel: ` at ${new URL(issuer).host}` }[reason]
+      const how = { logout: '', logoutUser: ' everywhere', backchannel: ` at ${title}` }[reason]
       events.publish(user.id, { kind: 'logout', text: `${user.name ?? user.id} logged out${how}` })
       // The user's browsers connect again at once: those that are logged in still are listed again, the others end.
       sessions.forget(user.id)

@@ -55,8 +55,8 @@ export function page (reply: FastifyReply, title: string, content: Html) {
   return reply.type('text/html; charset=utf-8').header('cache-control', 'no-store').send(markup(title, content))
 }
 
-function markup (title: string, content: Html): string {
-  return render('page.html', { title, content }).markup
+function markup (title: string, content: Html, head = new Html('')): string {
+  return render('page.html', { title, content, head }).markup
 }
 
 /** The plugin's pages: each gets data and returns a whole HTML document. */
@@ -69,6 +69,10 @@ export const oauthPages: Partial<Pages> = {
   },
   loggedOut ({ actions }) {
     return markup('Logged out', render('oauth-logged-out.html', { actions: links(actions) }))
+  },
+  onward ({ title, message, href }) {
+    const head = render('oauth-onward-head.html', { href })
+    return markup(title, render('oauth-onward.html', { title, message, href }), head)
   },
 }
 

@@ -73,6 +73,13 @@ export function logoutRenderer (name: string) {
   }
 }
 
+/** The page after a logout that was begun here: it does not go on to the board. */
+export function loggedOutRenderer (boardUrl: string, name: string) {
+  return (ctx: ProviderContext): void => {
+    show(ctx, name, 200, 'Logged out', render('provider-logged-out.html', { provider: name, board: boardUrl }))
+  }
+}
+
 /** The page for an error of oidc-provider, with a link back. */
 export function errorRenderer (boardUrl: string, name: string) {
   return (ctx: ProviderContext, { error, error_description: description }: Record<string, string>): void => {

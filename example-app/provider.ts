@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { promisify } from 'node:util'
 import type { ProviderContext } from 'oidc-provider'
 import { findAccount } from './accounts.ts'
-import { errorRenderer, logoutRenderer, providerPages } from './provider-pages.ts'
+import { errorRenderer, loggedOutRenderer, logoutRenderer, providerPages } from './provider-pages.ts'
 
 export interface Client { clientId: string, clientSecret: string }
 
@@ -104,7 +104,11 @@ export async function startProvider ({ name, title, accessTokenTtl }: ProviderSe
             enabled: true,
             allowedPolicy: (_ctx: unknown, { clientId }: Client, token: Client) => clientId === token.clientId
           },
-          rpInitiatedLogout: { enabled: true, logoutSource: logoutRenderer(title) },
+          rpInitiatedLogout: {
+            enabled: true,
+            logoutSource: logoutRenderer(title),
+            postLogoutSuccessSource: loggedOutRenderer(boardUrl, title)
+          },
           backchannelLogout: { enabled: true } // a logout here ends the board's session, in whichever browser it is
         },
         // Its own fetch does not reach the board, which is on this machine.

@@ -217,7 +217,7 @@ const OPTIONS: Record<keyof PluginOptions, is.OptionCheck<any> | null> = {
   onTokens: is.func,
   onLogout: is.func,
   onError: is.func,
-  pages: is.functions<keyof Pages>('chooser', 'error', 'logoutConfirmation', 'loggedOut', 'loginForm'),
+  pages: is.functions<keyof Pages>('chooser', 'error', 'logoutConfirmation', 'loggedOut', 'loginForm', 'onward'),
   dispatcher: (check, path, value) => check.dispatcher(path, value)
 }
 // Options that every plugin may get: from Fastify's `register`, from avvio (`name`), and from fastify-cli with

@@ -1,6 +1,7 @@
 /* global document, setInterval, clearInterval, window */
 // The board's script: calls, shows the responses, and follows the events. It holds no token.
 import { call, end, user, whenEnded } from './call.js'
+import { announce, onClick } from './controls.js'
 import { element, listen, setLogin, stopListening } from './event-list.js'
 import { showOrders, takeOrders, tokenReplaced } from './orders.js'
 import { draw, drawEnded, setToken, tokenRefreshed } from './countdown.js'
@@ -17,13 +18,16 @@ async function callOnce () {
   return answer
 }
 
+async function callNow () {
+  const { ok } = await callOnce()
+  announce(ok ? 'The call was answered.' : id('call-result').textContent)
+}
+
 async function callBurst () {
-  id('call-burst').disabled = true
   const answers = await Promise.all(Array.from({ length: 20 }, callOnce))
-  id('call-burst').disabled = false
   const good = answers.filter(({ ok }) => ok).length
   tell(`${good} of ${answers.length} calls were answered.`)
-  announce(`${good} of ${answers.length} calls were answered`)
+  announce(id('call-result').textContent)
 }
 
 function callAlways () {
@@ -61,8 +65,8 @@ function pause () {
 const openedAt = Date.now()
 id('board').hidden = false // it needs this script
 const drawing = setInterval(draw, 250)
-id('call-once').addEventListener('click', callOnce)
-id('call-burst').addEventListener('click', callBurst)
+onClick(id('call-once'), callNow)
+onClick(id('call-burst'), callBurst)
 id('call-always').addEventListener('change', callAlways)
 id('board').addEventListener('board-changed', callOnce)
 id('board').addEventListener('login-changed', resume) // a step-up brings a new token
@@ -87,8 +91,4 @@ function showClaims (claims) {
 function tell (text) {
   id('call-result').textContent = text
   id('call-result').hidden = text === ''
-}
-
-function announce (text) {
-  id('announcer').textContent = text
 }

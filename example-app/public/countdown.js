@@ -1,6 +1,8 @@
 /* global document */
 // The countdown of this login's access token. It follows the chain of refreshes: an event about a token that replaced
 // this one counts, also where another tab caused it; events of other logins of the same user do not.
+import { announce } from './controls.js'
+
 const id = (name) => document.getElementById(name)
 let token
 let clockOffset = 0
@@ -41,7 +43,10 @@ export function draw () {
   const share = left === undefined ? 1 : Math.min(1, left / (token.lifetime ?? 60))
   id('ring-left').setAttribute('stroke-dasharray', `${share * 100} 100`)
   id('ring-text').textContent = left === undefined ? '∞' : shorten(left)
-  id('token').dataset.state = left === undefined || left > refreshedFrom ? 'good' : left > 0 ? 'ending' : 'over'
+  const before = id('token').dataset.state
+  const state = left === undefined || left > refreshedFrom ? 'good' : left > 0 ? 'ending' : 'over'
+  id('token').dataset.state = state
+  if (state === 'over' && before !== 'over') announce('The access token is over. The next call refreshes it.')
   id('token-life').textContent =
     left === undefined
       ? 'unknown: the provider does not say'

@@ -1,5 +1,6 @@
 /* global document, Event, FormData */
 import { call } from './call.js'
+import { announce, closeOnEscape, onClick } from './controls.js'
 import { element } from './event-list.js'
 
 const next = {
@@ -10,7 +11,7 @@ const next = {
 
 /** Shows the API's response: the orders, and the user and token that the API has seen. */
 export function showOrders ({ orders, seen }) {
-  const focused = document.activeElement?.dataset.order ?? moved
+  const focused = placeOf(document.activeElement)
   for (const column of document.querySelectorAll('.column')) {
     const mine = orders.filter(({ status }) => status === column.dataset.status)
     const list = column.querySelector('ul')
@@ -20,13 +21,27 @@ export function showOrders ({ orders, seen }) {
   }
   lastSeen = seen
   document.getElementById('seen').textContent = `The API responded to ${seen.user}, token ${seen.token}.`
-  // The board is redrawn after each call: the keyboard focus stays on its order.
-  if (document.activeElement === document.body) document.querySelector(`[data-order="${focused}"]`)?.focus()
-  moved = undefined
+  if (focused && document.activeElement === document.body) focusAgain(focused)
 }
 
-let moved
 let lastSeen
+
+/** Where the keyboard focus is among the orders: undefined where it is elsewhere. */
+function placeOf (button) {
+  const item = button?.closest('.order')
+  if (!item) return undefined
+  const row = [...item.parentElement.children].indexOf(item)
+  return { button, column: item.closest('.column'), row }
+}
+
+/** The focus stays on its order. Where that is gone, it goes to the one that has its place, or to the column's name. */
+function focusAgain ({ button, column, row }) {
+  const order = document.querySelector(`[data-order="${button.dataset.order}"]`)
+  const left = [...column.querySelectorAll('.order')]
+  const neighbour = left[Math.min(row, left.length - 1)]?.querySelector('button')
+  const next = button.isConnected ? button : order ?? neighbour ?? column.querySelector('h2')
+  next.focus()
+}
 
 /** Says that the last call was made with the token before the new one. */
 export function tokenReplaced (previous) {
@@ -47,14 +62,12 @@ function card (order) {
   const button = element('button', label, 'button small')
   button.type = 'button'
   button.dataset.order = order.id
-  button.setAttribute('aria-label', `${label}: ${order.quantity} ${order.item} for ${order.customer}`)
-  button.addEventListener('click', () => {
-    moved = order.id
-    button.disabled = true
-    call('PATCH', `orders/${order.id}`, { status }).then(({ ok }) => {
-      if (ok) button.dispatchEvent(new Event('board-changed', { bubbles: true }))
-      else button.disabled = false
-    })
+  button.setAttribute('aria-label', `${label}: ${nameOf(order)}`)
+  onClick(button, async () => {
+    const { ok } = await call('PATCH', `orders/${order.id}`, { status })
+    if (!ok) return
+    announce(`${nameOf(order)} is ${status}`)
+    button.dispatchEvent(new Event('board-changed', { bubbles: true }))
   })
   const buttons = element('div', '', 'buttons')
   buttons.append(button)
@@ -69,28 +82,36 @@ function card (order) {
 }
 
 /** The API asks for a recent login before it lets an order be cancelled: `call` sees to that. */
-function cancelButton ({ id, quantity, item, customer }) {
+function cancelButton (order) {
   const button = element('button', 'Cancel', 'button small plain')
   button.type = 'button'
-  button.setAttribute('aria-label', `Cancel: ${quantity} ${item} for ${customer}`)
-  button.addEventListener('click', async () => {
-    button.disabled = true
-    const { ok } = await call('DELETE', `orders/${id}`)
-    button.disabled = false
+  button.dataset.order = order.id
+  button.setAttribute('aria-label', `Cancel: ${nameOf(order)}`)
+  onClick(button, async () => {
+    const { ok } = await call('DELETE', `orders/${order.id}`)
+    announce(`${nameOf(order)} ${ok ? 'is cancelled' : 'was not cancelled'}`)
     if (ok) document.getElementById('board').dispatchEvent(new Event('board-changed'))
     button.dispatchEvent(new Event('login-changed', { bubbles: true }))
   })
   return button
 }
 
+function nameOf ({ quantity, item, customer }) {
+  return `${quantity} ${item} for ${customer}`
+}
+
 /** Calls `placed` after each new order. */
 export function takeOrders (placed) {
   const form = document.getElementById('new-order')
-  form?.addEventListener('submit', async (event) => {
+  if (form === null) return
+  closeOnEscape(form.closest('details'))
+  form.addEventListener('submit', async (event) => {
     event.preventDefault()
     const { item, quantity, customer } = Object.fromEntries(new FormData(form))
-    const { ok } = await call('POST', 'orders', { item, quantity: Number(quantity), customer })
+    const order = { item, quantity: Number(quantity), customer }
+    const { ok } = await call('POST', 'orders', order)
     if (!ok) return
+    announce(`${nameOf(order)} is ordered`)
     form.reset()
     placed()
   })

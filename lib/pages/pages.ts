@@ -67,6 +67,16 @@ interface LoginFormData {
   returnTo?: string
 }
 
+/** The page that goes on by itself: to the provider's logout, or past a session cookie with `SameSite=Strict`. */
+export interface OnwardData {
+  /** the heading, plain text, a few words: `Logging out` */
+  title: string
+  /** what is going on, plain text, a sentence or two */
+  message: string
+  /** where it goes on: a path on the app's own origin, or an address of the provider */
+  href: string
+}
+
 /** The plugin's own pages: each function takes data and returns a whole HTML document. */
 export interface Pages {
   /** Lets the user choose a provider. */
@@ -79,6 +89,11 @@ export interface Pages {
   loggedOut (data: LoggedOutData): string
   /** Asks for username and password. */
   loginForm (data: LoginFormData): string
+  /**
+   * Goes on by itself, so its `<head>` needs `<meta http-equiv="refresh" content="0; url=…">` with the page's `href`;
+   * and a link to it, for who would wait.
+   */
+  onward (data: OnwardData): string
 }
 
 function actionList (actions: Link[]): Markup | undefined {
@@ -145,6 +160,13 @@ ${hidden('returnTo', returnTo)}
 </div>
 <button class="button primary" type="submit">Log in</button>
 </form>`)
+  },
+
+  onward ({ title, message, href }) {
+    return page(title, html`<h1>${title} …</h1>
+<p>${message}</p>
+<ul><li><a class="button primary" href="${href}">Continue</a></li></ul>`,
+    undefined, html`<meta http-equiv="refresh" content="0; url=${href}">`)
   },
 }
 

@@ -133,7 +133,7 @@ async function answerCallback (
   // The guard would send the browser back to the provider, in circles.
   if (lack !== undefined) throw notGiven(provider.name, stepUp!, lack)
   return popup === undefined
-    ? leadOn(request, reply, returnTo)
+    ? leadOn(context, request, reply, returnTo)
     : await tellOpener(context, reply, popup, { outcome: 'logged_in', provider: provider.name, returnTo })
 }
 
@@ -158,7 +158,7 @@ async function answerDeclined (
     const { code } = new LoginRequiredError(message)
     return await tellOpener(context, reply, popup, { outcome: 'error', provider, code, oauthError, returnTo })
   }
-  if (wantsHtml(request)) return leadOn(request, reply, returnTo)
+  if (wantsHtml(request)) return leadOn(context, request, reply, returnTo)
   throw new LoginRequiredError(`${message}; log in with a page load`, { provider, oauthError })
 }
 

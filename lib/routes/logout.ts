@@ -54,7 +54,9 @@ export async function logoutAndRedirect (
   if (request.headers.accept?.includes('application/json') === true && !wantsHtml(request)) {
     return reply.send({ loggedOut: true, location })
   }
-  if (isNavigation(request) && new URL(location, base).origin !== base.origin) return sendToEndSession(reply, location)
+  if (isNavigation(request) && new URL(location, base).origin !== base.origin) {
+    return sendToEndSession(context, reply, location)
+  }
   return reply.redirect(location, 302)
 }
 
@@ -63,9 +65,9 @@ export async function logoutAndRedirect (
  * `form-action` of the page that the form was on (Content Security Policy Level 3, section 6.4.1): `'self'` would end
  * the logout there. A refresh is not part of the form's submission.
  */
-function sendToEndSession (reply: FastifyReply, location: string): FastifyReply {
-  const text = 'You are logged out of this site. The login service ends its own session next.'
-  return sendOnward(reply, location, { title: 'Logging out', text })
+function sendToEndSession (context: PluginContext, reply: FastifyReply, href: string): FastifyReply {
+  const message = 'You are logged out of this site. The login service ends its own session next.'
+  return sendOnward(context, reply, { title: 'Logging out', message, href })
 }
 
 /** `GET /logout` asks first: a link, an image or another site must not log the user out. */
@@ -197,5 +199,5 @@ export async function loggedOutRoute (
   }
   const returnTo = Buffer.from(remembered, 'base64url').toString()
   const path = safeReturnTo(returnTo, context.config.baseUrl(), MAX_LOGOUT_RETURN_TO) ?? publicPath(context, '/')
-  return leadOn(request, reply, path)
+  return leadOn(context, request, reply, path)
 }

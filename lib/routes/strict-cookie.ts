@@ -9,6 +9,8 @@ import { isPageLoad, wantsHtml } from './reply.ts'
 // section 5.2), a provider's redirect to the callback among them. A page of the app's own that goes on by itself starts
 // a request of this site.
 
+const ONE_MOMENT = { title: 'One moment', message: 'This page goes on by itself.' }
+
 /** Whether a session's cookie is sent with requests of this site alone. */
 export function isStrict (session: SessionObject | null): boolean {
   const sameSite = session?.cookie?.sameSite
@@ -32,20 +34,20 @@ export async function loadAgain (
   if (!isPageLoad(request) || !isHeldBack(context, request)) return undefined
   // The session that was made for this request must not take the place of the browser's own.
   await destroySession(request)
-  return sendOnward(reply, requestedPath(context, request), {
-    title: 'One moment', text: 'This page goes on by itself.'
-  })
+  return sendOnward(context, reply, { ...ONE_MOMENT, href: requestedPath(context, request) })
 }
 
 /**
  * Leads the browser on within the app: by a redirect, or, where another site may have started the request and a
  * redirect would come without a strict session cookie, by a page.
  */
-export function leadOn (request: FastifyRequest, reply: FastifyReply, location: string): FastifyReply {
+export function leadOn (
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply, location: string
+): FastifyReply {
   const { 'sec-fetch-site': site } = request.headers
   const isFromElsewhere = site === undefined || site === 'cross-site'
   if (!isFromElsewhere || !wantsHtml(request) || !isStrict(currentSession(request))) {
     return reply.redirect(location, 302)
   }
-  return sendOnward(reply, location, { title: 'One moment', text: 'This page goes on by itself.' })
+  return sendOnward(context, reply, { ...ONE_MOMENT, href: location })
 }

@@ -178,6 +178,125 @@ t.test('cancelling an order asks for a recent login, in a popup that closes itse
   t.strictSame(problems, [])
 })
 
+/** Logs alice in without a mouse. */
+async function logInByKeyboard (page: Page, appUrl: string): Promise<void> {
+  await page.goto(`${appUrl}/board`)
+  await page.waitForSelector('#username:focus')
+  await page.keyboard.type('alice')
+  await page.keyboard.press('Tab')
+  await page.keyboard.type('croissant')
+  await page.keyboard.press('Enter')
+  await page.waitForSelector('.order')
+}
+
+/** Waits until screen readers have been told. */
+async function told (page: Page, text: string): Promise<void> {
+  await page.locator('#announcer p').filter({ hasText: text }).first().waitFor({ state: 'attached' })
+}
+
+t.test('the keyboard reaches every control of the board, in order and with a visible focus', async (t) => {
+  const board = await openBoard(t, 30)
+  if (board === undefined) return
+  const { running, page } = board
+  await logInByKeyboard(page, running.appUrl)
+  const reached: string[] = []
+  for (;;) {
+    await page.keyboard.press('Tab')
+    const name = await page.evaluate(() => {
+      const { activeElement } = document
+      if (activeElement === null || activeElement === document.body) return undefined
+      const outline = getComputedStyle(activeElement).outlineStyle === 'none' ? ' without outline' : ''
+      return (activeElement.getAttribute('aria-label') ?? activeElement.textContent.trim()) + outline
+    })
+    if (name === undefined) break
+    reached.push(name)
+  }
+  t.strictSame(reached.slice(0, 5), [
+    'Account', 'Log out', 'New order', 'Start baking: 6 Cinnamon roll for Maple Street School',
+    'Cancel: 6 Cinnamon roll for Maple Street School'
+  ])
+  t.strictSame(reached.slice(-4, -2), ['Call now', '20 at once'])
+  t.notMatch(reached.join(), 'without outline')
+})
+
+t.test('Escape closes the form of a new order, and the focus goes back to what opened it', async (t) => {
+  const board = await openBoard(t, 30)
+  if (board === undefined) return
+  const { running, page } = board
+  await logInByKeyboard(page, running.appUrl)
+  const summary = page.locator('.new-order summary')
+  await summary.focus()
+  await page.keyboard.press('Enter')
+  await page.locator('#customer').focus()
+  await page.keyboard.press('Escape')
+  await page.waitForSelector('.new-order:not([open]) summary:focus')
+  await page.keyboard.press('Space')
+  await page.locator('#customer').focus()
+  await page.keyboard.type('Zoe')
+  await page.keyboard.press('Enter')
+  await told(page, '1 Sourdough loaf for Zoe is ordered')
+})
+
+t.test('the focus stays with an order that moves, and goes to a neighbour of one that is gone', async (t) => {
+  const board = await openBoard(t, 30)
+  if (board === undefined) return
+  const { running, page } = board
+  await logInByKeyboard(page, running.appUrl)
+  const press = async (name: string) => {
+    await page.waitForSelector(`button[aria-label="${name}"]:focus`)
+    await page.keyboard.press('Enter')
+  }
+  await page.getByRole('button', { name: 'Start baking: 1 Rye bread' }).focus()
+  await press('Start baking: 1 Rye bread for Mr. Lindqvist')
+  await press('Out of the oven: 1 Rye bread for Mr. Lindqvist')
+  await press('Hand over: 1 Rye bread for Mr. Lindqvist')
+  await told(page, '1 Rye bread for Mr. Lindqvist is collected')
+  await press('Hand over: 2 Sourdough loaf for Mrs. Okafor')
+  await page.waitForSelector('#column-ready:focus')
+
+  await page.getByRole('button', { name: 'Cancel: 6 Cinnamon roll' }).focus()
+  await page.keyboard.press('Enter')
+  await told(page, '6 Cinnamon roll for Maple Street School is cancelled')
+  await page.waitForSelector('#column-ordered:focus')
+
+  await page.locator('#call-burst').focus()
+  await page.keyboard.press('Space')
+  await told(page, '20 of 20 calls were answered')
+  await page.waitForSelector('#call-burst:focus')
+})
+
+t.test('an access token that ends is told to who cannot see the countdown', async (t) => {
+  const board = await openBoard(t, 2)
+  if (board === undefined) return
+  const { running, page } = board
+  await logInByKeyboard(page, running.appUrl)
+  await told(page, 'The access token is over')
+})
+
+t.test('the page on the way to the provider\'s logout, and the provider\'s own, look like the rest', async (t) => {
+  const board = await openBoard(t, 30)
+  if (board === undefined) return
+  const { running, page, problems } = board
+  await page.goto(`${running.appUrl}/board`)
+  await logIn(page, 'alice', 'croissant')
+  await page.waitForSelector('.order')
+  // A navigation without content leaves the browser where it is.
+  const leaving = `${running.providerUrl}/session/end?*`
+  await page.route(leaving, route => route.fulfill({ status: 204 }))
+  await page.getByRole('button', { name: 'Log out' }).click()
+  await page.getByRole('heading', { name: 'Logging out …' }).waitFor()
+  t.ok(await page.locator('.sheet .mark').isVisible())
+  await page.unroute(leaving)
+  await page.getByRole('link', { name: 'Continue' }).click()
+  await page.waitForURL(url => url.pathname === '/')
+
+  await page.goto(`${running.providerUrl}/session/end`)
+  await page.getByRole('heading', { name: 'You are logged out' }).waitFor()
+  await page.getByRole('link', { name: 'Back to Corner Bakery' }).click()
+  await page.waitForURL(url => url.pathname === '/')
+  t.strictSame(problems, [])
+})
+
 t.test('the account page ends the session of another browser, and adds a second account', async (t) => {
   const board = await openBoard(t, 30)
   if (board === undefined) return
@@ -193,7 +312,7 @@ t.test('the account page ends the session of another browser, and adds a second 
   t.equal(await rows.count(), 2)
   await page.getByRole('button', { name: /^End the session/ }).click()
   await elsewhere.waitForSelector('#ended:not([hidden])')
-  await page.reload()
+  t.equal(await page.locator('.notice:focus').innerText(), 'That session has ended.')
   t.equal(await rows.count(), 1)
 
   await page.getByRole('link', { name: 'Connect an account' }).click()

@@ -406,6 +406,22 @@ t.test(
   }
 )
 
+t.test('the page that goes on to the provider can be the app\'s own', async (t) => {
+  const { browser, url, provider } = await loggedInApp(t, {
+    oauth: {
+      pages: {
+        onward: ({ title, message, href }) =>
+          `<title>${title}</title><meta http-equiv="refresh" content="0; url=${href}">${message}`
+      }
+    }
+  })
+  const page = await browser.post(`${url}/logout`, { redirect: 'manual' })
+  t.match(page.text, /^<title>Logging out<\/title>.*You are logged out of this site/)
+  t.match(page.location, `${provider.issuer}/session/end?id_token_hint=`)
+  t.match(page.headers, { 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' })
+  t.notOk('content-security-policy' in page.headers, 'its policy is the app\'s own')
+})
+
 for (const [what, headers, status] of [
   ['a script that takes JSON', { accept: 'application/json' }, 200],
   ['a script that takes anything', { accept: '*/*' }, 302],
