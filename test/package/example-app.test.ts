@@ -202,21 +202,17 @@ t.test('the keyboard reaches every control of the board, in order and with a vis
   const reached: string[] = []
   for (;;) {
     await page.keyboard.press('Tab')
-    const name = await page.evaluate(() => {
-      const { activeElement } = document
-      if (activeElement === null || activeElement === document.body) return undefined
-      const outline = getComputedStyle(activeElement).outlineStyle === 'none' ? ' without outline' : ''
-      return (activeElement.getAttribute('aria-label') ?? activeElement.textContent.trim()) + outline
-    })
-    if (name === undefined) break
-    reached.push(name)
+    const focused = page.locator(':focus')
+    if (await focused.count() === 0) break
+    const outline = await focused.evaluate('element => getComputedStyle(element).outlineStyle')
+    t.not(outline, 'none')
+    reached.push(await focused.getAttribute('aria-label') ?? (await focused.innerText()).trim())
   }
   t.strictSame(reached.slice(0, 5), [
     'Account', 'Log out', 'New order', 'Start baking: 6 Cinnamon roll for Maple Street School',
     'Cancel: 6 Cinnamon roll for Maple Street School'
   ])
   t.strictSame(reached.slice(-4, -2), ['Call now', '20 at once'])
-  t.notMatch(reached.join(), 'without outline')
 })
 
 t.test('Escape closes the form of a new order, and the focus goes back to what opened it', async (t) => {
