@@ -7,6 +7,7 @@ import {
 import { fitsProfile, PROFILE_ALGORITHMS } from '../oauth/client-keys.ts'
 import type { AuthorizationServerMetadata } from '../oauth/discovery.ts'
 import type { Clock } from '../util/clock.ts'
+import { isNonEmptyText } from '../util/is-text.ts'
 import type { ProviderConfig } from './config.ts'
 
 /** Chooses the client authentication at a provider's endpoints (RFC 6749, section 2.3). */
@@ -25,17 +26,29 @@ export class ClientAuthenticator {
   }
 
   /**
-   * Whether the form may be tried after Basic was refused as `invalid_client`, where neither the options nor the
-   * metadata name a method: servers must support Basic, but some support the form alone.
+   * Sends a request; where Basic is refused, and neither the options nor the metadata name a method, once more with the
+   * secret in the form: servers must support Basic (RFC 6749, section 2.3.1), but some support the form alone.
+   * @param send sends the request with the client authentication that `at` gives then
+   * @param isRefused whether a response refuses the client
    */
-  async mayTryPost (): Promise<boolean> {
+  async sendOrTryPost<R> (send: () => Promise<R>, isRefused: (response: R) => boolean): Promise<R> {
+    const response = await send()
+    if (!isRefused(response) || !await this.#mayTryPost()) return response
+    this.#prefersPost = true
+    const second = await send()
+    if (isRefused(second)) this.#prefersPost = false
+    return second
+  }
+
+  async #mayTryPost (): Promise<boolean> {
     const { clientAuthentication, clientSecret } = this.#config
     if (clientAuthentication !== undefined || clientSecret === undefined || this.#prefersPost) return false
     return (await this.#metadata()).token_endpoint_auth_methods_supported === undefined
   }
 
-  /** Whether Basic is used and encodes characters of id or secret, and the provider may accept the form as well. */
-  async isEncodedInBasic (): Promise<boolean> {
+  /** After a refusal: whether Basic was used, encodes characters of id or secret, and the form was not tried. */
+  async mayNeedPost (): Promise<boolean> {
+    if (await this.#mayTryPost()) return false // it has been tried
     const { clientId, clientSecret, clientAuthentication = 'client_secret_basic' } = this.#config
     if (clientAuthentication !== 'client_secret_basic' || clientSecret === undefined) return false
     const supported = (await this.#metadata()).token_endpoint_auth_methods_supported
@@ -53,9 +66,6 @@ export class ClientAuthenticator {
         : isTls || clientCertificate !== undefined ? 'clientCertificate' : 'clientSecret'
     return `clientId, ${credentials} and clientAuthentication`
   }
-
-  /** Notes whether the provider accepts the form in place of Basic. */
-  preferPost (works: boolean): void { this.#prefersPost = works }
 
   /** The client authentication at one endpoint. */
   async at (url: URL): Promise<AuthenticateClient> {
@@ -118,7 +128,7 @@ export class ClientAuthenticator {
     const given = typeof clientAssertion === 'function'
       ? await clientAssertion({ endpoint: url.href, issuer: issuer === undefined ? undefined : metadata.issuer })
       : clientAssertion
-    if (isText(given)) return given
+    if (isNonEmptyText(given)) return given
     const server = issuer === undefined ? metadata.token_endpoint ?? url.href : metadata.issuer
     const refused = (what: string) => {
       const message = `clientAssertion of provider "${name}" gave ${what}`
@@ -131,7 +141,8 @@ export class ClientAuthenticator {
     const [other] = Object.keys(unknown)
     if (other !== undefined) throw refused(`"${other}"; it can give \`audience\` and \`header\``)
     if (typeof header !== 'object' || header === null) throw refused('a header that is no object')
-    if (!isText(audience) && !(Array.isArray(audience) && audience.length > 0 && audience.every(isText))) {
+    const isList = Array.isArray(audience) && audience.length > 0 && audience.every(isNonEmptyText)
+    if (!isNonEmptyText(audience) && !isList) {
       throw refused('an audience that is no string and no list of strings')
     }
     if (securityProfile !== undefined && audience !== metadata.issuer) {
@@ -140,8 +151,6 @@ export class ClientAuthenticator {
     return { audience, header: header as Record<string, unknown>, now: this.#clock.now() }
   }
 }
-
-const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
 
 // A custom authentication may also add to the endpoint's query, as some providers want it.
 function custom (authenticate: ClientAuthenticationFunction, url: URL): AuthenticateClient {

@@ -19,8 +19,8 @@ const SECRET_PARAMETERS = ['state', 'nonce', 'code_challenge', 'id_token_hint', 
  */
 export async function pushAuthorizationRequest (provider: ProviderClient, params: URLSearchParams): Promise<string> {
   params.delete('request_uri') // section 2.1
-  const answer = await postAuthenticated(provider, params)
-  const { name, http, config: { clientSecret = '' } } = provider
+  const { name, http, authenticator, config: { clientSecret = '' } } = provider
+  const answer = await authenticator.sendOrTryPost(() => provider.form(ENDPOINT, params), isClientRefused)
   const sent = SECRET_PARAMETERS.flatMap(parameter => params.getAll(parameter))
   const members = parseMembers(answer.text) ?? {}
   const refused = refusedForm(provider, 'a pushed authorization request', answer.status, members, sent)
@@ -40,17 +40,6 @@ export async function pushAuthorizationRequest (provider: ProviderClient, params
     /^[\x21-\x7e]+$/.test(requestUri) && URL.canParse(requestUri)
   if (!isUsable) throw unusable('sent no usable request_uri', 'unreadable_response')
   return requestUri
-}
-
-/** Where Basic is refused and the options name no client authentication, the form is tried once. */
-async function postAuthenticated (provider: ProviderClient, params: URLSearchParams): Promise<HttpResponse> {
-  const { authenticator } = provider
-  const answer = await provider.form(ENDPOINT, params)
-  if (!isClientRefused(answer) || !await authenticator.mayTryPost()) return answer
-  authenticator.preferPost(true)
-  const second = await provider.form(ENDPOINT, params)
-  if (isClientRefused(second)) authenticator.preferPost(false)
-  return second
 }
 
 function isClientRefused ({ status, text }: HttpResponse): boolean {

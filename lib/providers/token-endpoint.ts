@@ -58,22 +58,16 @@ export function requestTokens (provider: ProviderClient, request: GrantRequest):
 
 async function exchange (provider: ProviderClient, request: GrantRequest): Promise<TokenResponse> {
   const { authenticator } = provider
-  const response = await sendTokenRequest(provider, request)
+  const isRefused = (response: TokenResponse) => 'error' in response && isClientRefused(response.error)
+  const response = await authenticator.sendOrTryPost(() => sendTokenRequest(provider, request), isRefused)
   if (!('error' in response)) return response
   if (response.error.oauthError === 'unauthorized_client') return withHint(provider, response, ALLOWED_GRANTS)
   if (!isClientRefused(response.error)) return response
-  if (!await authenticator.mayTryPost()) {
-    return withHint(provider, response, await authenticator.isEncodedInBasic() ? TRY_POST : '')
-  }
-  authenticator.preferPost(true)
-  const second = await sendTokenRequest(provider, request)
-  if (!('error' in second) || !isClientRefused(second.error)) return second
-  authenticator.preferPost(false)
-  return withHint(provider, second)
+  return withHint(provider, response, await authenticator.mayNeedPost() ? TRY_POST : '')
 }
 
 /** Only the operator can correct a refused client: the error says which options to check. */
-function withHint (provider: ProviderClient, refused: TokenError, hint = ''): TokenResponse {
+function withHint (provider: ProviderClient, refused: TokenError, hint: string): TokenResponse {
   const { code, oauthError, oauthErrorDescription, oauthErrorUri, responseStatus, excerpt, reason } = refused.error
   if (code !== 'FST_OAUTH_INVALID_TOKEN_RESPONSE') return refused
   const check = `check ${provider.authenticator.options}${hint}`
