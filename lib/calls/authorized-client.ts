@@ -9,6 +9,7 @@ import type { DpopProofs } from '../providers/dpop.ts'
 import type { ProviderHooks } from '../providers/options.ts'
 import { combineHooks } from '../providers/presets/hooks.ts'
 import type { TokenSnapshot, TokenSource } from '../tokens/token-source.ts'
+import { isNonEmptyText } from '../util/is-text.ts'
 import { printable } from '../util/redact.ts'
 import { type CallTrace, channels, traced } from '../util/tracing.ts'
 import { checkCallOptions } from './call-options.ts'
@@ -159,7 +160,7 @@ class AuthorizedCall implements CallSender {
 
   #redacted (text: string): string {
     const secrets = [this.secret, this.#sent?.headers.dpop]
-    return secrets.filter(isText).reduce((told, secret) => told.replaceAll(secret, '[redacted]'), text)
+    return secrets.filter(isNonEmptyText).reduce((told, secret) => told.replaceAll(secret, '[redacted]'), text)
   }
 
   #traced<T extends ResponseData | BufferedResponse> (reading: Reading<T>, accept?: string): Promise<T> {
@@ -360,8 +361,6 @@ function headersOf (
   if (contentType !== undefined) copy['content-type'] ??= contentType
   return copy
 }
-
-const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
 
 // A newer token would not help: the user has not granted that scope (RFC 6750, section 3.1), or it is the proof beside
 // the token that was not taken (RFC 9449, section 7.1).

@@ -1,4 +1,5 @@
 import { InvalidOptionsError, type OAuthError } from '../errors.ts'
+import { isObject } from '../util/is-object.ts'
 import type { CallOptions } from './authorized-client.ts'
 
 /** Ours, and undici's `RequestOptions`; `retryOptions` is what undici's retry interceptor reads. */
@@ -34,8 +35,6 @@ const HINTS: Record<string, string> = {
   agent: 'give the plugin a `dispatcher`',
   proxy: 'give the plugin a `dispatcher`'
 }
-
-const isObject = (value: unknown): value is object => typeof value === 'object'
 
 type Shape = [fits: (value: unknown) => boolean, wanted: string]
 const ANY_SHAPE: Shape = [() => true, '']

@@ -1,3 +1,6 @@
+import { isObject } from '../util/is-object.ts'
+import { isTextList } from '../util/is-text.ts'
+
 /** What a login is to have. */
 export interface StepUp {
   scope: string[]
@@ -34,8 +37,7 @@ export function lackOf (
 
 /** Whether a value of a store is a step-up. */
 export function isStepUp (value: unknown): value is StepUp {
-  if (typeof value !== 'object' || value === null) return false
-  const { scope, maxAge = 0, acrValues } = value as Partial<StepUp>
-  const isTextList = (list: unknown) => Array.isArray(list) && list.every(item => typeof item === 'string')
+  if (!isObject(value)) return false
+  const { scope, maxAge = 0, acrValues } = value
   return isTextList(scope) && isTextList(acrValues) && Number.isFinite(maxAge)
 }

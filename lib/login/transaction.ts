@@ -1,6 +1,7 @@
 import { type OAuthErrorReason, StateMismatchError } from '../errors.ts'
 import { isDpopKey } from '../oauth/dpop-key.ts'
 import type { StoredRecord, TokenStore } from '../tokens/stores/token-store.ts'
+import { isTextList } from '../util/is-text.ts'
 import { randomToken, shortHash } from '../util/random.ts'
 import type { PendingAuthorization } from './start.ts'
 import { isStepUp, type StepUp } from './step-up.ts'
@@ -144,13 +145,11 @@ export function isPendingLogin (stored: StoredRecord): boolean {
   const { provider, state, nonce = '', codeVerifier = '', redirectUri, returnTo } = stored
   const { scope, maxAge = 0, linkTo, stepUp, expiresAt, dpopKey, resource } = stored
   const texts = [provider, state, nonce, codeVerifier, redirectUri, returnTo]
-  return texts.every(text => typeof text === 'string') && isTextList(scope) && Number.isFinite(maxAge) &&
+  return isTextList(texts) && isTextList(scope) && Number.isFinite(maxAge) &&
     Number.isFinite(expiresAt) && (dpopKey === undefined || isDpopKey(dpopKey)) &&
     (resource === undefined || isTextList(resource)) && (stepUp === undefined || isStepUp(stepUp)) &&
     (linkTo === undefined || (typeof linkTo === 'object' && linkTo !== null))
 }
-
-const isTextList = (value: unknown) => Array.isArray(value) && value.every(item => typeof item === 'string')
 
 /** Name of the cookie that binds a login to its browser, without a prefix. */
 export function cookieName (state: string): string {

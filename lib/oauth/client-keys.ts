@@ -1,5 +1,6 @@
 import { createHash, createPublicKey, type JsonWebKey, KeyObject } from 'node:crypto'
 import type { CryptoKey, JWK } from 'jose'
+import { isNonEmptyText } from '../util/is-text.ts'
 import { assertUsable, isCryptoKey, isJwk, KeyProblem, readPrivateKey } from './private-key.ts'
 
 /** A private key of the client: PEM, a JWK, a KeyObject of node:crypto, or a CryptoKey. */
@@ -181,8 +182,8 @@ function readEntry (entry: unknown): { material: unknown, kid?: string, alg?: st
     throw new KeyProblem(`${key === undefined ? 'is no private key' : `has a member ${shown(other)}`}; ${WRITE_ONE}`)
   }
   if (key === undefined) throw new KeyProblem(`has no key; ${WRITE_ONE}`)
-  if (kid !== undefined && !isText(kid)) throw new KeyProblem('has a `kid` that is no text')
-  if (alg !== undefined && !isText(alg)) throw new KeyProblem('has an `alg` that is no text')
+  if (kid !== undefined && !isNonEmptyText(kid)) throw new KeyProblem('has a `kid` that is no text')
+  if (alg !== undefined && !isNonEmptyText(alg)) throw new KeyProblem('has an `alg` that is no text')
   if (use !== undefined && use !== 'sig' && use !== 'enc') {
     throw new KeyProblem("has a `use` that is not 'sig' or 'enc'")
   }
@@ -213,7 +214,7 @@ function useOf (jwk: JWK): ClientKey['use'] | undefined {
 
 function memberOf (jwk: JWK, name: 'alg' | 'kid' | 'use'): string | undefined {
   const value: unknown = jwk[name]
-  if (value === undefined || isText(value)) return value
+  if (value === undefined || isNonEmptyText(value)) return value
   throw new KeyProblem(`is a JWK whose \`${name}\` is no text`)
 }
 
@@ -230,6 +231,5 @@ function algorithmOf ({ algorithm }: CryptoKey): string | undefined {
   }
 }
 
-const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
 const shown = (value: unknown) => JSON.stringify(String(value).slice(0, 30))
 const upper = (text: string) => text[0]!.toUpperCase() + text.slice(1)

@@ -1,5 +1,6 @@
 import { InvalidOptionsError } from '../errors.ts'
 import { isSecureUrl } from '../oauth/urls.ts'
+import { isTextList } from '../util/is-text.ts'
 import { unknownOption } from './presets/unknown-option.ts'
 
 /** What the message says of an option that is written and has no value. */
@@ -58,7 +59,7 @@ export class OptionChecker {
     if (!Array.isArray(value)) return this.add(path, 'must be a list of strings') as undefined
     // `includes` and not `every`: it sees holes too.
     if (value.includes(undefined)) return this.unset(path, value) as undefined
-    if (value.every(item => typeof item === 'string')) return [...value]
+    if (isTextList(value)) return [...value]
     this.add(path, 'must be a list of strings')
   }
 

@@ -5,6 +5,7 @@ import { parseClientKeys, signingKeyOf } from '../oauth/client-keys.ts'
 import { isPostedMode, isSecuredMode, RESPONSE_MODES, type ResponseMode } from '../oauth/response-mode.ts'
 import { parseScope } from '../oauth/token-set.ts'
 import { type RequestParameters, setParameters } from '../oauth/urls.ts'
+import { isObject } from '../util/is-object.ts'
 import { isUnset, type OptionChecker } from './option-checker.ts'
 import type { ClientAssertionOptions, ProviderOptions, ResourceServer } from './options.ts'
 
@@ -277,7 +278,7 @@ function resourceServerUrl (check: OptionChecker, path: string, entry: ResourceS
   if (typeof entry === 'string') return entry
   if (entry === undefined) {
     check.add(path, 'is undefined: an environment variable that is not set? Write the URL of an API')
-  } else if (!isObject(entry) || Array.isArray(entry) || entry instanceof URL) {
+  } else if (!isObject(entry) || entry instanceof URL) {
     check.add(path, 'must be a URL as a string, or { url, encodedSlashes }')
   } else {
     check.known(path, entry, ['url', 'encodedSlashes'])
@@ -286,5 +287,3 @@ function resourceServerUrl (check: OptionChecker, path: string, entry: ResourceS
     return typeof entry.url === 'string' ? entry.url : undefined
   }
 }
-
-const isObject = (value: unknown) => typeof value === 'object' && value !== null

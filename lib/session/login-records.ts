@@ -2,6 +2,7 @@ import { StoreUnavailableError } from '../errors.ts'
 import type { StoredRecord, TokenStore } from '../tokens/stores/token-store.ts'
 import { TouchSchedule } from '../tokens/touch-schedule.ts'
 import { BoundedMap } from '../util/bounded-map.ts'
+import { isTextList } from '../util/is-text.ts'
 import { shortHash } from '../util/random.ts'
 import { isAccount, loginIdOf, type SessionLogin } from './accounts.ts'
 
@@ -202,10 +203,9 @@ export function isLoginRecord (
   { ended, sessionId, revision, unusedSince, active, accounts, formerSessions, siblings }: StoredRecord
 ): boolean {
   if (ended === true && accounts === undefined) return true
-  const isText = (value: unknown) => typeof value === 'string'
-  return isText(sessionId) && Number.isFinite(revision) &&
+  return typeof sessionId === 'string' && Number.isFinite(revision) &&
     (unusedSince === undefined || Number.isFinite(unusedSince)) &&
-    [formerSessions, siblings].every(list => Array.isArray(list) && list.every(isText)) &&
+    isTextList(formerSessions) && isTextList(siblings) &&
     typeof accounts === 'object' && accounts !== null && Object.values(accounts).every(isAccount) &&
     Object.hasOwn(accounts, active as string)
 }

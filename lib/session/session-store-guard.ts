@@ -78,7 +78,8 @@ const isNoEntry = (value: unknown) => !isEntry(value)
 const isAbsent = (value: unknown) => value === undefined || value === null
 const isTime = (value: unknown) => isAbsent(value) || !Number.isNaN(new Date(value as string).getTime())
 const isMilliseconds = (value: unknown) => isAbsent(value) || Math.abs(Number(value)) < 8.64e15
-const isText = (value: unknown, form: RegExp) => isAbsent(value) || (typeof value === 'string' && form.test(value))
+const isTextOf = (form: RegExp) => (value: unknown) =>
+  isAbsent(value) || (typeof value === 'string' && form.test(value))
 const LABEL = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?'
 const DOMAIN = new RegExp(`^(?:\\.?${LABEL}(?:\\.${LABEL})*)?$`, 'i')
 
@@ -88,8 +89,8 @@ const COOKIE_MEMBERS: Record<string, (value: unknown) => boolean> = {
   originalExpires: isTime,
   maxAge: isMilliseconds,
   originalMaxAge: isMilliseconds,
-  domain: value => isText(value, DOMAIN),
-  path: value => isText(value, /^[ -:=-~]*$/),
+  domain: isTextOf(DOMAIN),
+  path: isTextOf(/^[ -:=-~]*$/),
   sameSite: value => isAbsent(value) || typeof value === 'boolean' || /^(?:lax|strict|none)$/i.test(String(value))
 }
 

@@ -1,4 +1,5 @@
 import type { MemberStore, StoredMember } from '../tokens/stores/token-store.ts'
+import { isTextList } from '../util/is-text.ts'
 import { shortHash } from '../util/random.ts'
 import type { Account } from './accounts.ts'
 
@@ -170,5 +171,5 @@ function isMeant ({ user, iss, sub, sid }: Names, query: LoginQuery): boolean {
 
 function isEntry (value: StoredMember): value is StoredMember & Entry {
   const { session, login = '', user = '', iss = '', sub = '', sid = '' } = value
-  return [session, login, user, iss, sub, sid].every(member => typeof member === 'string')
+  return isTextList([session, login, user, iss, sub, sid])
 }

@@ -2,6 +2,7 @@ import { type DpopKey, isDpopKey } from '../oauth/dpop-key.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
 import type { User } from '../providers/options.ts'
 import { isObject } from '../util/is-object.ts'
+import { isTextList } from '../util/is-text.ts'
 import { shortHash } from '../util/random.ts'
 import type { ProviderEnds } from './provider-ends.ts'
 import type { StoredRecord, TokenStore } from './stores/token-store.ts'
@@ -93,8 +94,6 @@ function expand (tokens: TokenSet): TokenSet {
   if (tokens.idToken !== undefined) raw.id_token = tokens.idToken
   return { ...tokens, raw }
 }
-
-const isTextList = (value: unknown) => Array.isArray(value) && value.every(item => typeof item === 'string')
 
 const isTextOrAbsent = (value: unknown) => value === undefined || typeof value === 'string'
 
