@@ -85,14 +85,14 @@ async function answerCallback (
   // An implicit response is in the fragment, which only the browser sees; some providers put an error into the query.
   const implicit = provider.config.grantType === 'implicit' && request.method === 'GET'
   if (implicit && state === undefined && !params.has('error')) return sendFragmentRelay(reply)
-  const again = await loadAgain(context, request, reply)
+  const isPopup = state !== undefined && kindOfState(state) === 'popup'
+  const framed = isPopup && isFramed(request)
+  const again = await loadAgain(context, request, reply, isPopup)
   if (again !== undefined) return again
   if (isPostedElsewhere(request) && await relayPostedResponse(context, request, reply, provider, { params, state })) {
     return reply
   }
   let pending: PendingLogin
-  const isPopup = state !== undefined && kindOfState(state) === 'popup'
-  const framed = isPopup && isFramed(request)
   if (isPopup) known.popup = framed ? 'frame' : 'window'
   try {
     // Before the login is taken: a request that is refused must not use it up.

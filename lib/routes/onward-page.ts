@@ -1,11 +1,19 @@
 import type { FastifyReply } from 'fastify'
 import type { PluginContext } from '../context.ts'
-import type { OnwardData } from '../pages/pages.ts'
+import { defaultPages, type OnwardData } from '../pages/pages.ts'
 import { sendPage } from './send-error.ts'
+import { sendHtml } from './send-html.ts'
 
-/** Sends the page that goes on by itself to a path of the app, or to a provider's address. */
-export function sendOnward (context: PluginContext, reply: FastifyReply, data: OnwardData): FastifyReply {
+/**
+ * Sends the page that goes on by itself to a path of the app, or to a provider's address.
+ * @param framed whether a hidden frame of the app's own asks: nobody sees the page, and it must be one that frames show
+ */
+export function sendOnward (
+  context: PluginContext, reply: FastifyReply, data: OnwardData, framed = false
+): FastifyReply {
   // Its own URL may hold code and state, which are for no one else.
   reply.header('referrer-policy', 'no-referrer')
-  return sendPage(context, reply, 'onward', data)
+  return framed
+    ? sendHtml(reply, defaultPages.onward(data), { framed })
+    : sendPage(context, reply, 'onward', data)
 }

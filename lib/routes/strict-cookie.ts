@@ -3,7 +3,8 @@ import type { PluginContext } from '../context.ts'
 import { currentSession, destroySession, type SessionObject } from '../session/fastify-session.ts'
 import { sendOnward } from './onward-page.ts'
 import { requestedPath } from './paths.ts'
-import { isPageLoad, wantsHtml } from './reply.ts'
+import { keepOpener } from './popup.ts'
+import { isFramed, isPageLoad, wantsHtml } from './reply.ts'
 
 // A session cookie with `SameSite=Strict` is not sent with a request that another site has started (RFC 6265bis,
 // section 5.2), a provider's redirect to the callback among them. A page of the app's own that goes on by itself starts
@@ -26,15 +27,18 @@ export function isHeldBack ({ sessionCookie }: PluginContext, request: FastifyRe
 
 /**
  * Has a page load that came from another site, and so without a strict session cookie, come once more from this site.
+ * @param popup whether it belongs to a login in a popup or a hidden frame
  * @returns undefined where that is not so
  */
 export async function loadAgain (
-  context: PluginContext, request: FastifyRequest, reply: FastifyReply
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply, popup = false
 ): Promise<FastifyReply | undefined> {
   if (!isPageLoad(request) || !isHeldBack(context, request)) return undefined
   // The session that was made for this request must not take the place of the browser's own.
   await destroySession(request)
-  return sendOnward(context, reply, { ...ONE_MOMENT, href: requestedPath(context, request) })
+  if (popup) keepOpener(reply)
+  const data = { ...ONE_MOMENT, href: requestedPath(context, request) }
+  return sendOnward(context, reply, data, popup && isFramed(request))
 }
 
 /**

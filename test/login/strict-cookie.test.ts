@@ -1,3 +1,4 @@
+import helmet from '@fastify/helmet'
 import t, { type Test } from 'tap'
 import { Browser } from '../helpers/browser.ts'
 import { appAt, asJson, callbackUrl, codeOf, loginApp, type LoginAppOptions } from '../helpers/login-app.ts'
@@ -58,6 +59,25 @@ t.test('the page of the callback uses nothing up, and tells no one its URL', asy
   const { length } = provider.requests
   t.strictSame((await browser.follow(page)).json(), { user: 'alice' })
   t.ok(provider.requests.length > length, 'the code is exchanged then')
+})
+
+t.test('the page of the callback may be framed by the app alone, and takes no popup its opener', async (t) => {
+  const { browser, url } = await start(t, { setup: async (app) => { await app.register(helmet) } })
+  const elsewhere = { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate', accept: 'text/html' }
+  const load = async (loginUrl: string, dest: string) => {
+    const { location = '' } = await browser.get(loginUrl, { redirect: 'manual' })
+    const { searchParams } = new URL(location)
+    const headers = { ...elsewhere, 'sec-fetch-dest': dest }
+    return (await fetch(`${url}/login/acme/callback?code=a&state=${searchParams.get('state')}`, { headers })).headers
+  }
+  const framed = await load(`${url}/login/acme?display=popup&prompt=none`, 'iframe')
+  t.match(framed.get('content-security-policy'), "frame-ancestors 'self'")
+  const popup = await load(`${url}/login/acme?display=popup`, 'document')
+  t.equal(popup.get('cross-origin-opener-policy'), 'unsafe-none')
+  t.match(popup.get('content-security-policy'), "frame-ancestors 'none'")
+  const ordinary = await load(`${url}/login/acme`, 'iframe')
+  t.match(ordinary.get('content-security-policy'), "frame-ancestors 'none'")
+  t.equal(ordinary.get('cross-origin-opener-policy'), 'same-origin')
 })
 
 t.test('a link of another site to a guarded page finds the user logged in', async (t) => {

@@ -1,0 +1,173 @@
+import helmet from '@fastify/helmet'
+import type { FastifyServerOptions } from 'fastify'
+import type { Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { Agent } from 'undici'
+import { buildApp } from '../helpers/build-app.ts'
+import { authority, serverTls } from '../helpers/certificates.ts'
+import { startChromium } from '../helpers/chromium.ts'
+import { pendingLogins } from '../helpers/login-app.ts'
+import { startProviderOfAllWays, type Way } from '../helpers/response-modes.ts'
+
+// A strict session cookie over https, at a provider on another site, in Chromium: a whole login, and those that are
+// lost on their way.
+
+const OPENER = `<!doctype html><title>Opener</title><button>Log in</button><p></p><script>
+const told = outcome => { document.querySelector('p').textContent = JSON.stringify(outcome) }
+addEventListener('message', ({ origin, data }) => { if (origin === location.origin) told(data) })
+document.querySelector('button').onclick = () => {
+  open('/login/acme?display=popup', 'login', 'popup,width=500,height=600')
+}
+function silently () {
+  const frame = document.createElement('iframe')
+  frame.hidden = true
+  frame.src = '/login/acme?display=popup&prompt=none'
+  document.body.append(frame)
+}
+</script>`
+
+async function open (t: Test, way: Way) {
+  const chromium = await startChromium(t)
+  if (chromium === undefined) return undefined
+  const context = await chromium.newContext({ ignoreHTTPSErrors: true })
+  const page = await context.newPage()
+  const complaints: string[] = []
+  page.on('console', (message) => {
+    if (message.type() === 'error' && !/favicon/.test(message.location().url)) complaints.push(message.text())
+  })
+  const provider = await startProviderOfAllWays(t, { tls: serverTls })
+  const dispatcher = new Agent({ connect: { ca: authority } })
+  t.after(() => dispatcher.close())
+  const { url, store } = await buildApp(t, {
+    fastify: { https: serverTls } as FastifyServerOptions,
+    session: { cookie: { secure: 'auto', sameSite: 'strict' } },
+    oauth: { providers: { acme: { ...provider.providerOptions, ...way } }, dispatcher },
+    setup: async (app) => {
+      await app.register(helmet)
+      app.get('/orders', { onRequest: app.oauth.requireLogin() }, async ({ oauth }) => ({ orders: oauth.user?.id }))
+      app.get('/more', (request, reply) =>
+        request.oauth.login(reply, { link: true, scope: ['openid', 'orders:write'], returnTo: '/scope' }))
+      app.get('/scope', async ({ oauth }) => ({ scope: oauth.scope }))
+      app.get('/opener', async (_request, reply) => {
+        reply.header('content-security-policy', "default-src 'self' 'unsafe-inline'; frame-src *")
+        reply.header('cross-origin-opener-policy', 'same-origin-allow-popups')
+        return await reply.type('text/html').send(OPENER)
+      })
+    }
+  })
+  const sessionCookie = async () => (await context.cookies(url)).find(({ name }) => name === 'sessionId')
+  return { context, page, url, store, provider, complaints, sessionCookie }
+}
+
+async function signIn (page: Page): Promise<void> {
+  await page.fill('[name=login]', 'alice')
+  await page.fill('[name=password]', 'alice-password')
+  await page.click('text=Sign in >> nth=-1')
+}
+
+async function bodyOf (page: Page, expected: string): Promise<string | null> {
+  await page.waitForSelector(`text=${expected}`)
+  return await page.textContent('body')
+}
+
+const ORDERS = '{"orders":"alice"}'
+const ways: Way[] = [{ responseMode: 'query' }, { responseMode: 'form_post' }, { responseMode: 'query.jwt' }]
+
+for (const way of ways) {
+  const isPosted = way.responseMode === 'form_post'
+  const name = `Chromium, a strict cookie over https, ${way.responseMode}`
+
+  t.test(`${name}: login, more scope, a reload, logout`, async (t) => {
+    const opened = await open(t, way)
+    if (opened === undefined) return
+    const { page, url, provider, complaints, sessionCookie } = opened
+    await page.goto(`${url}/orders`)
+    await signIn(page)
+    await page.waitForURL(`${url}/orders`)
+    t.equal(await bodyOf(page, 'orders'), ORDERS)
+    t.match(await sessionCookie(), { secure: true, httpOnly: true, sameSite: 'Strict' })
+    await page.reload()
+    t.equal(await bodyOf(page, 'orders'), ORDERS)
+
+    await page.goto(`${url}/more`)
+    if (page.url().startsWith(provider.issuer)) await signIn(page)
+    await page.waitForURL(`${url}/scope`)
+    t.match(await bodyOf(page, 'scope'), /orders:write/)
+
+    await page.goto(`${url}/logout?returnTo=/%3Fbye`)
+    await page.click('text=Log out >> nth=-1')
+    await page.waitForURL(`${provider.issuer}/session/end**`)
+    await page.click('button')
+    await page.waitForURL(`${url}/?bye`)
+    t.equal(await bodyOf(page, 'user'), '{"user":null}')
+    t.strictSame(complaints, [])
+  })
+
+  t.test(`${name}: Back onto the used callback, and a callback that is opened again`, async (t) => {
+    const opened = await open(t, way)
+    if (opened === undefined) return
+    const { page, url, provider } = opened
+    const callbacks: string[] = []
+    page.on('request', (request) => {
+      if (request.url().startsWith(`${url}/login/acme/callback`)) callbacks.push(request.url())
+    })
+    await page.goto(`${url}/orders`)
+    await signIn(page)
+    await page.waitForURL(`${url}/orders`)
+    await bodyOf(page, 'orders')
+    const tokens = () => provider.requests.filter(({ endpoint }) => endpoint === 'token').length
+    const before = tokens()
+    for (let step = 0; step < 2; step++) {
+      await page.goBack({ waitUntil: 'load' })
+      t.notOk(page.url().startsWith(`${url}/login`), page.url())
+    }
+    if (!isPosted) {
+      await page.goto(callbacks[0]!)
+      await page.waitForURL(`${url}/orders`)
+    }
+    await page.goto(`${url}/orders`)
+    t.equal(await bodyOf(page, 'orders'), ORDERS)
+    t.equal(tokens(), before, 'nothing was exchanged')
+  })
+
+  for (const what of ['too late', 'its cookie gone']) {
+    t.test(`${name}: ${what}`, async (t) => {
+      const opened = await open(t, way)
+      if (opened === undefined) return
+      const { context, page, url, store } = opened
+      await page.goto(`${url}/orders`)
+      if (what === 'too late') for (const id of pendingLogins(store)) store.records.delete(id)
+      else await context.clearCookies({ name: /oauth-/ })
+      await signIn(page)
+      if (isPosted) {
+        await page.waitForSelector('text=Log in again')
+        await page.click('text=Log in again')
+      }
+      // The provider knows the user now. A login without its cookie does not know where it was to lead.
+      await page.waitForURL(what === 'too late' ? `${url}/orders` : `${url}/`)
+      t.match(await bodyOf(page, 'alice'), /alice/)
+    })
+  }
+
+  t.test(`${name}: in a popup, and in a hidden frame`, async (t) => {
+    const opened = await open(t, way)
+    if (opened === undefined) return
+    const { page, url } = opened
+    const told = async () => {
+      const text = page.locator('p').filter({ hasText: 'outcome' })
+      await text.waitFor({ timeout: 8_000 })
+      const outcome = JSON.parse(await text.innerText())
+      await page.evaluate("document.querySelector('p').textContent = ''")
+      return outcome
+    }
+    await page.goto(`${url}/opener`)
+    await page.evaluate('silently()')
+    t.match(await told(), { outcome: 'error', code: 'FST_OAUTH_LOGIN_REQUIRED', oauthError: 'login_required' })
+    const [popup] = await Promise.all([page.waitForEvent('popup'), page.click('button')])
+    const closed = popup.waitForEvent('close')
+    await signIn(popup)
+    t.match(await told(), { outcome: 'logged_in' })
+    await closed
+    t.equal(await page.evaluate("fetch('/').then(response => response.text())"), '{"user":"alice"}')
+  })
+}
