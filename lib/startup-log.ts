@@ -1,5 +1,5 @@
 import type { PluginContext } from './context.ts'
-import type { HostApp } from './options.ts'
+import type { HostApp } from './options/configuration.ts'
 import { backchannelLogoutUriOf, redirectUriOf } from './routes/paths.ts'
 import { hasBackchannelLogout } from './routes/visitors-provider.ts'
 import { warnOfInsecureCookie } from './session/session-cookie.ts'

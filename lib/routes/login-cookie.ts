@@ -5,7 +5,7 @@ import {
   cookieName, cookiePath, LOGIN_COOKIE_TTL, MAX_PENDING_LOGINS, PENDING_LOGIN_TTL, type PendingLogin, surplusLogins
 } from '../login/transaction.ts'
 import { isPostedMode } from '../oauth/response-mode.ts'
-import { checkPostedMode } from '../options.ts'
+import { checkPostedMode } from '../options/base-url.ts'
 import type { ProviderConfig } from '../providers/config.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { safeReturnTo } from './return-to.ts'

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import type { PluginContext } from '../context.ts'
-import { joinPaths } from '../options.ts'
+import { joinPaths } from '../util/url-paths.ts'
 import type { ProviderConfig } from '../providers/config.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 

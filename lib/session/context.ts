@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { type OAuthError, UnknownProviderError } from '../errors.ts'
-import type { Configuration } from '../options.ts'
+import type { Configuration } from '../options/configuration.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import type { OnTokensHook } from '../tokens/on-tokens.ts'
 import type { TokenRecords } from '../tokens/records.ts'

@@ -3,7 +3,7 @@
 import type { } from '@fastify/session'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { InvalidOptionsError, RequestTargetError, SessionUnavailableError, StoreUnavailableError } from '../errors.ts'
-import type { HostApp } from '../options.ts'
+import type { HostApp } from '../options/configuration.ts'
 import { isEntryId, isMemoryStore, type SessionStore } from '../tokens/stores/session-entry.ts'
 import { fromCallback } from '../util/callback.ts'
 import { errorForLog, logOf } from '../util/logger.ts'

@@ -1,6 +1,6 @@
 import { InvalidOptionsError } from '../errors.ts'
 import { parseScope } from '../oauth/token-set.ts'
-import { joinPaths } from '../options.ts'
+import { joinPaths } from '../util/url-paths.ts'
 import { backchannelLogoutUriOf, redirectUriOf } from '../routes/paths.ts'
 import { authorize, type AuthorizationResponse } from './authorize.ts'
 import { insideOf, isOpen, openProviderOf, type TestProvider } from './provider.ts'

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { resolveResourceUrl } from '../../lib/calls/resource-url.ts'
-import { resolveOptions } from '../../lib/options.ts'
+import { resolveOptions } from '../../lib/options/resolve-options.ts'
 import { gitlab } from '../../lib/providers.ts'
 import type { ProviderOptions } from '../../lib/providers/options.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'

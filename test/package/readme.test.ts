@@ -8,7 +8,7 @@ import { ProviderHandle } from '../../lib/standalone/provider.ts'
 import { OAuthSession } from '../../lib/standalone/session.ts'
 import * as exported from '../../lib/errors.ts'
 import oauth, * as entry from '../../lib/index.ts'
-import { resolveOptions } from '../../lib/options.ts'
+import { resolveOptions } from '../../lib/options/resolve-options.ts'
 import * as presets from '../../lib/providers.ts'
 import { RequestOAuth } from '../../lib/request-oauth.ts'
 import { Browser } from '../helpers/browser.ts'
@@ -59,7 +59,7 @@ t.test('the commands for a fresh machine', async (t) => {
 
 t.test('the tables name what there is, and nothing else', async (t) => {
   t.test('options', async (t) => {
-    const names = list('lib/options.ts', 'OPTIONS')
+    const names = list('lib/options/resolve-options.ts', 'OPTIONS')
     t.strictSame(named(options, 'Options').sort(), [...names].sort())
     t.strictSame(members('lib/options.ts', 'PluginOptions').sort(), [...names].sort(), 'the type has the same')
   })
@@ -155,7 +155,7 @@ t.test('the tables name what there is, and nothing else', async (t) => {
   })
 
   t.test('hooks', async (t) => {
-    const hooks = list('lib/options.ts', 'OPTIONS').filter(name => /^on[A-Z]/.test(name))
+    const hooks = list('lib/options/resolve-options.ts', 'OPTIONS').filter(name => /^on[A-Z]/.test(name))
     t.strictSame(named(read('docs/hooks.md'), 'Hooks').sort(), hooks.sort())
   })
 

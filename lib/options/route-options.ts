@@ -1,0 +1,29 @@
+import type { OwnRouteOptions, PluginOptions } from '../options.ts'
+import { OptionChecker } from '../providers/option-checker.ts'
+import type { Configuration } from './configuration.ts'
+
+const ROUTE_OPTIONS = ['config', 'schema', 'logLevel', 'onRequest', 'constraints']
+
+export function checkRouteOptions (given: unknown, check: OptionChecker, path: string): void {
+  if (given === undefined || check.object(path, given) === undefined) return
+  const { config, schema, logLevel, onRequest, constraints } = given as OwnRouteOptions
+  check.known(path, given as object, ROUTE_OPTIONS)
+  for (const [name, value] of Object.entries({ config, schema, constraints })) {
+    if (value !== undefined) check.object(`${path}.${name}`, value)
+  }
+  check.type(`${path}.logLevel`, logLevel, 'string')
+  for (const hook of [onRequest].flat()) check.type(`${path}.onRequest`, hook, 'function')
+}
+
+/** What the app adds to a route: a copy each time, since Fastify and its plugins write into it. */
+export function routeOptionsOf (given: PluginOptions['routeOptions']): Configuration['routeOptions'] {
+  return (route) => {
+    const options = typeof given === 'function' ? given(route) : given
+    if (typeof given === 'function') {
+      const check = new OptionChecker()
+      checkRouteOptions(options, check, `routeOptions('${route}')`)
+      check.report()
+    }
+    return { ...options, schema: { ...options?.schema ?? { hide: true } }, config: { ...options?.config } }
+  }
+}
