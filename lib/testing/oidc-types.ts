@@ -10,7 +10,7 @@ export interface Context {
   readonly method: string
   readonly path: string
   readonly url: string
-  readonly querystring: string
+  querystring: string
   readonly headers: IncomingHttpHeaders
   readonly response: { readonly headers: OutgoingHttpHeaders }
   readonly oidc: OIDCContext
@@ -30,6 +30,8 @@ export interface OIDCContext {
   readonly session: { grantIdFor (clientId: string): string | undefined }
   readonly requestParamScopes: Set<string>
   readonly requestParamOIDCScopes: Set<string>
+  /** Those of the parameter `claims` (OpenID Connect Core, section 5.5). */
+  readonly requestParamClaims: Set<string>
   readonly resourceServers: Record<string, { readonly scopes: Set<string> }>
 }
 
@@ -62,6 +64,7 @@ export interface Token {
 export interface Grant {
   readonly jti: string
   addOIDCScope (scope: string): void
+  addOIDCClaims (claims: string[]): void
   rejectOIDCScope (scope: string): void
   addResourceScope (resource: string, scope: string): void
   save (): Promise<string>

@@ -121,6 +121,7 @@ export function providerConfiguration (instance: Instance, options: TestProvider
         postLogoutSuccessSource: loggedOutPage
       }),
       userinfo: enabled('userinfo'),
+      claimsParameter: { enabled: true },
       clientCredentials: enabled('clientCredentials'),
       deviceFlow: enabled('deviceFlow', devicePages),
       pushedAuthorizationRequests: enabled('pushedAuthorizationRequests'),
@@ -155,6 +156,7 @@ async function grantWhatIsAskedFor ({ oidc }: Context, granted: readonly string[
   const asked = [...oidc.requestParamOIDCScopes]
   const isGranted = (scope: string) => granted === undefined || granted.includes(scope)
   grant.addOIDCScope(asked.filter(isGranted).join(' '))
+  grant.addOIDCClaims([...oidc.requestParamClaims])
   grant.rejectOIDCScope(asked.filter(scope => !isGranted(scope)).join(' '))
   for (const [resource, { scopes }] of Object.entries(oidc.resourceServers)) {
     const known = [...oidc.requestParamScopes].filter(scope => scopes.has(scope) && isGranted(scope))

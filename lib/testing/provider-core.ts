@@ -5,6 +5,7 @@ import type { Context, OidcProviderModule, Provider } from './oidc-types.ts'
 import { InvalidOptionsError } from '../errors.ts'
 import { Endpoint, ENDPOINT_PATHS, type EndpointName, type EndpointRequest } from './endpoint.ts'
 import { loadOidcProvider } from './load-oidc-provider.ts'
+import { asksForNoScope, NO_SCOPE, withoutScope } from './no-scope.ts'
 import { peekBody } from './peek-body.ts'
 import { cookieSettings, type Instance, providerConfiguration } from './provider-configuration.ts'
 import { isRegistered, type TestProviderOptions } from './provider-options.ts'
@@ -104,11 +105,11 @@ export class ProviderCore implements Instance {
   async handle (
     request: IncomingMessage, response: ServerResponse, before?: (path: string) => Promise<void>
   ): Promise<void> {
-    if (this.#options.scopes === undefined) await this.#learnScopes(request)
     const { url = '/' } = request
     const base = new URL(this.#issuer).pathname.replace(/\/$/, '')
     // By the two URLs oidc-provider knows where it is mounted.
     if (url.startsWith(`${base}/`)) Object.assign(request, { originalUrl: url, url: url.slice(base.length) })
+    await this.#learnScopes(request)
     await before?.(request.url!.split('?')[0]!)
     await (this.#listener(request, response) as unknown as Promise<void>)
   }
@@ -188,6 +189,7 @@ export class ProviderCore implements Instance {
     const endpoints = new Map(Object.entries(ENDPOINT_PATHS).map(([name, path]) =>
       [path, this.endpoints[name as EndpointName]]))
     oidc.use((ctx, next) => endpoints.get(ctx.path)?.handle(ctx, next) ?? next())
+    oidc.use(withoutScope)
     oidc.use(interactionPages(oidc, this.users, ctx => this.#decided(ctx)?.login))
     return oidc
   }
@@ -213,10 +215,14 @@ export class ProviderCore implements Instance {
 
   // Where the options name no scopes, there is every one that is asked for.
   async #learnScopes (request: IncomingMessage): Promise<void> {
-    const query = request.url?.split('?')[1]
-    const form = request.method === 'POST' ? await peekBody(request) : ''
-    const asked = [query, form].flatMap(text => new URLSearchParams(text).getAll('scope')).join(' ')
-    const unknown = asked.split(' ').filter(scope => scope !== '' && !this.scopes.has(scope))
+    const [path, query = ''] = request.url?.split('?') ?? []
+    const asked = asksForNoScope(path, query) ? [NO_SCOPE] : []
+    if (this.#options.scopes === undefined) {
+      const form = request.method === 'POST' ? await peekBody(request) : ''
+      const written = [query, form].flatMap(text => new URLSearchParams(text).getAll('scope'))
+      asked.push(...written.join(' ').split(' '))
+    }
+    const unknown = asked.filter(scope => scope !== '' && !this.scopes.has(scope))
     const isNew = unknown.some(scope => scope !== 'openid' && scope !== 'offline_access')
     if (!isNew) return
     for (const scope of unknown) this.scopes.add(scope)

@@ -262,6 +262,9 @@ export async function startTestProvider (options: TestProviderOptions): Promise<
   return make(await ProviderCore.start(options.issuer ?? freeIssuer(), options), options.dispatcher)
 }
 
+/** A test provider whose core is answered for elsewhere: what listens for it belongs to the caller. */
+export function testProviderOf (core: ProviderCore): TestProvider { return make(core) }
+
 function freeIssuer (): string {
   for (let number = 1; ; number++) {
     const issuer = `https://id${number === 1 ? '' : number}.test`

@@ -61,7 +61,7 @@ export async function replace (
 ): Promise<TestProvider> {
   await replacementOf(client)?.close()
   const { config } = client
-  const provider = await startTestProvider({ issuer: issuerOf(config), ...optionsFor(config), ...options })
+  const provider = await startTestProvider(withOptions(config, options))
   const { core, network, answer } = insideOf(provider)
   const listener = standIn(core, config)
   const urls = [provider.issuer, ...Object.values(config.endpoints)]
@@ -80,20 +80,34 @@ function issuerOf ({ issuer, idTokenIssuer, endpoints }: ProviderConfig): string
   return typeof named === 'string' ? named : new URL('/', endpoints.token_endpoint).origin
 }
 
-function optionsFor (config: ProviderConfig): TestProviderOptions {
+/** Options that fit the app's configuration, under those of the test. */
+function withOptions (config: ProviderConfig, options: TestProviderOptions): TestProviderOptions {
   const { clientId, clientKeys, responseMode, requestObjects, pkce } = config
   return {
+    issuer: issuerOf(config),
     clientId,
+    ...options,
     client: {
       token_endpoint_auth_method: 'client_secret_post',
-      ...clientKeys.length > 0 && { jwks: { keys: clientKeys.map(({ publicJwk }) => publicJwk) } }
+      ...clientKeys.length > 0 && { jwks: { keys: clientKeys.map(({ publicJwk }) => publicJwk) } },
+      ...options.client
     },
     features: {
       jwtResponseModes: responseMode?.endsWith('jwt') === true,
-      requestObjects: requestObjects === true
+      requestObjects: requestObjects === true,
+      ...options.features
     },
-    configuration: { pkce: { required: () => pkce !== false } }
+    configuration: {
+      pkce: { required: () => pkce !== false },
+      conformIdTokenClaims: !hasProfileInIdToken(config),
+      ...options.configuration
+    }
   }
+}
+
+// By OpenID Connect Core, section 5.4, those of a code's ID token come from the userinfo endpoint.
+function hasProfileInIdToken ({ profileSource, issuer, endpoints }: ProviderConfig): boolean {
+  return profileSource === 'id_token' || (issuer === undefined && endpoints.userinfo_endpoint === undefined)
 }
 
 /** Sends the requests of a transport to the test provider, where they are for it. */
