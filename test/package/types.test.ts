@@ -10,7 +10,8 @@ import { fencedBlocks } from '../types/markdown.ts'
 
 const files = {
   'public-api.ts': asInstalled(read('test/types/public-api.ts')),
-  'server-kinds.ts': asInstalled(read('test/types/server-kinds.ts'))
+  'server-kinds.ts': asInstalled(read('test/types/server-kinds.ts')),
+  'testing-api.ts': asInstalled(read('test/types/testing-api.ts'))
 }
 
 t.test('types', async (t) => {

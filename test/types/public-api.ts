@@ -30,7 +30,7 @@ interface Order { id: number }
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
 
 /** `is<Expected>()(value)` compiles where the value's type is the very same. */
-function is<Expected> () {
+export function is<Expected> () {
   return <Actual>(_value: Actual, ..._same: Same<Actual, Expected> extends true ? [] : ['another type']): void => {}
 }
 
