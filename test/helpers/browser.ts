@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import type { BrowserCookie } from '../../lib/testing.ts'
 import { CookieJar, type Cookie } from './cookie-jar.ts'
 import { exchange } from './http-exchange.ts'
 import { firstForm, refreshTarget, submitsItself } from './html.ts'
@@ -48,6 +49,18 @@ export class Browser {
 
   get cookies (): Cookie[] { return this.jar.cookies }
   set cookies (cookies: Iterable<Cookie>) { this.jar.cookies = cookies }
+
+  /** Takes in cookies of `loginAs`. */
+  addCookies (cookies: readonly BrowserCookie[]): void {
+    for (const { domain, expires, sameSite, ...rest } of cookies) {
+      this.jar.put({
+        ...rest,
+        host: domain,
+        sameSite: sameSite.toLowerCase() as Cookie['sameSite'],
+        expires: expires === -1 ? undefined : expires * 1000
+      })
+    }
+  }
 
   /** The value of the first cookie of that name. */
   cookie (name: string): string | undefined {

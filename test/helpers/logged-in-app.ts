@@ -1,11 +1,12 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Test } from 'tap'
 import type { RequestOAuth } from '../../lib/index.ts'
+import { loginAs } from '../../lib/testing.ts'
 import { Browser, type Page } from './browser.ts'
 import { startCluster, type ClusterOptions, type TestCluster } from './cluster.ts'
 import { appAt, type LoginApp, type LoginAppOptions } from './login-app.ts'
 import { startMisbehavingProvider, type MisbehavingProvider, type Misbehaviour } from './misbehaving-provider.ts'
-import { startProvider, type TestProvider } from './provider.ts'
+import { startProvider, TestProvider } from './provider.ts'
 import type { ProviderOptions as OidcProviderOptions } from './provider-options.ts'
 import type { ApiRequest } from './resource-server.ts'
 
@@ -48,6 +49,8 @@ interface ClusterAppOptions extends ClusterOptions {
 interface OneAppOptions<P> extends Omit<LoginAppOptions<P>, 'wrong'> {
   /** The name of the provider at which alice logs in; default `acme`. */
   login?: string
+  /** Who logs in: `loginAs` (the default), or the test's browser, which then has a session at the provider too. */
+  through?: 'browser'
   wrong?: undefined
   at?: undefined
   processes?: undefined
@@ -90,7 +93,7 @@ export async function loggedInApp (
 }
 
 async function loggedIn<P extends TestProvider | MisbehavingProvider> (
-  t: Test, provider: P, options: Omit<LoginAppOptions<P>, 'wrong'> & { login?: string }
+  t: Test, provider: P, options: Omit<LoginAppOptions<P>, 'wrong'> & { login?: string, through?: 'browser' }
 ): Promise<LoggedInApp<P>> {
   const works = new Map<string, Work<unknown>>()
   const built = await appAt(t, provider, {
@@ -105,14 +108,18 @@ async function loggedIn<P extends TestProvider | MisbehavingProvider> (
     }
   })
   const { url, browser } = built
-  await logIn(browser, `${url}/login/${options.login ?? 'acme'}`)
+  const { login = 'acme', oauth } = options
+  if (provider instanceof TestProvider && options.through !== 'browser') {
+    await logInAs(built, provider, login, oauth?.routes === false ? `/login/${login}` : undefined)
+  } else await logIn(browser, `${url}/login/${login}`)
 
   let count = 0
-  const page = async (work: Work<unknown>, as: Browser) => {
+  const pathTo = (work: Work<unknown>) => {
     const id = String(++count)
     works.set(id, work)
-    return await as.get(`${url}/work/${id}`)
+    return `${url}/work/${id}`
   }
+  const page = async (work: Work<unknown>, as: Browser) => await as.get(pathTo(work))
   const run = async <T>(work: Work<T>, as: Browser): Promise<Awaited<T>> => {
     const done: PromiseSettledResult<Awaited<T>>[] = []
     const response = await page(async (...args) => {
@@ -133,7 +140,7 @@ async function loggedIn<P extends TestProvider | MisbehavingProvider> (
     runAnonymous: work => run(work, new Browser()),
     page: async work => await page(work, browser),
     link: async provider =>
-      await page(async (oauth, _request, reply) => await oauth.login(reply, { provider, link: true }), browser)
+      await browser.login(pathTo(async (oauth, _request, reply) => await oauth.login(reply, { provider, link: true })))
   }
 }
 
@@ -145,7 +152,7 @@ async function loggedInCluster (t: Test, options: ClusterAppOptions): Promise<Lo
   })
   if (cluster === undefined) return undefined
   const browser = new Browser()
-  await logIn(browser, `${cluster.apps[0]!.url}/login/acme`)
+  await logInAs({ ...cluster.apps[0]!, browser }, provider, 'acme')
   const [key] = (await cluster.tokenRecords()).keys()
   return {
     ...cluster,
@@ -163,10 +170,25 @@ async function addRoutes (app: FastifyInstance, { setup }: Pick<LoginAppOptions,
   app.get('/orders', async (request) => await request.oauth.get('orders').json())
 }
 
+/** Through the app's routes and the provider, without its pages. */
+async function logInAs (
+  { app, browser, url }: Pick<LoginApp, 'app' | 'browser' | 'url'>,
+  provider: TestProvider,
+  name: string,
+  loginPath?: string
+): Promise<void> {
+  const login = await loginAs(app, { provider: name, testProvider: provider.forLoginAs, loginPath })
+  browser.addCookies(login.forPlaywright(url))
+  assertLoggedIn(await browser.get(new URL(login.location ?? '/', url).href))
+}
+
 async function logIn (browser: Browser, url: string): Promise<void> {
-  const page = await browser.login(url)
-  const isLoggedIn = page.status === 200 && page.text !== '{"user":null}'
-  if (!isLoggedIn) throw new Error(`alice could not log in: ${page.status} ${page.text}`)
+  assertLoggedIn(await browser.login(url))
+}
+
+function assertLoggedIn (page: Page): void {
+  if (page.status === 200 && page.text !== '{"user":null}') return
+  throw new Error(`alice could not log in: ${page.status} ${page.text}`)
 }
 
 // A synchronous throw is told from a rejection: calls must never do the first.

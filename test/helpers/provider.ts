@@ -4,6 +4,7 @@ import type { Answer, EndpointRequest, Fault, Filter, RunningFault } from '../..
 import { loadOidcProvider } from '../../lib/testing/load-oidc-provider.ts'
 import { ProviderCore } from '../../lib/testing/provider-core.ts'
 import { isRegistered } from '../../lib/testing/provider-options.ts'
+import { testProviderOf } from '../../lib/testing/provider.ts'
 import type { Gate } from './gate.ts'
 import { listen } from './listen.ts'
 import type { ProviderOptions } from './provider-options.ts'
@@ -18,6 +19,7 @@ export class TestProvider extends ProviderCore {
   readonly #redirects: Set<string>
   readonly #postLogoutRedirects: Set<string>
   readonly #close: () => Promise<void>
+  #forLoginAs: ReturnType<typeof testProviderOf> | undefined
 
   constructor (issuer: string, api: ResourceServer, options: ProviderOptions, close: () => Promise<void>) {
     const redirects = new Set<string>()
@@ -47,6 +49,12 @@ export class TestProvider extends ProviderCore {
       scope: ['openid', 'profile', 'email', 'offline_access', 'orders:read'],
       resourceServers: [this.api.url],
     }
+  }
+
+  /** What `loginAs` takes as `testProvider`. */
+  get forLoginAs () {
+    this.#forLoginAs ??= testProviderOf(this)
+    return this.#forLoginAs
   }
 
   allowRedirect (uri: string): void { this.#redirects.add(uri) }
@@ -92,7 +100,7 @@ export class TestProvider extends ProviderCore {
 
   /** Stops provider and API, in the middle of whatever they do. May be called again. */
   async close (): Promise<void> {
-    await Promise.all([this.#close(), this.api.close()])
+    await Promise.all([this.#close(), this.api.close(), this.#forLoginAs?.close()])
   }
 }
 

@@ -54,6 +54,7 @@ t.test('one word: login, call, refresh with a nonce and logout with keys and DPo
   const provider = await startProvider(t, fapi(keyClient))
   const { orders, run, browser, url, requests } = await loggedInApp(t, {
     at: provider,
+    through: 'browser',
     providers: provider => ({ acme: optionsFor(provider) }),
     oauth: { dispatcher: dispatcherFor(t) },
     fastify: { logger: log.logger }

@@ -219,6 +219,7 @@ t.test('a request_uri that the provider sends back as an error ends that login a
 
 t.test('every kind of login pushes: step-up, link, prompt=none, a session without a request', async (t) => {
   const { provider, page, browser, url, run } = await loggedInApp(t, {
+    through: 'browser',
     providers: ({ providerOptions }) => ({
       acme: { ...providerOptions, ...pushing },
       other: { ...providerOptions, ...pushing, forwardedLoginParams: ['prompt'] }

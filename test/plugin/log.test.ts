@@ -42,6 +42,9 @@ function secretsOf (provider: TestProvider, ...browsers: Browser[]): string[] {
   return [...secrets]
 }
 
+/** The browser knows what passes through it: it has to be the one that logs in. */
+const logged = ({ logger }: CapturedLog) => ({ through: 'browser' as const, fastify: { logger } })
+
 function assertNothingLeaked (t: Test, log: CapturedLog, secrets: string[], count: number): void {
   t.ok(secrets.length >= count, `${secrets.length} secrets to look for`)
   t.strictSame(log.leaked(secrets), [])
@@ -49,7 +52,7 @@ function assertNothingLeaked (t: Test, log: CapturedLog, secrets: string[], coun
 
 t.test('a login, calls, a refresh and a logout leave no secret in the log', async (t) => {
   const log = captureLog()
-  const { url, store, browser, provider, orders } = await loggedInApp(t, { fastify: { logger: log.logger } })
+  const { url, store, browser, provider, orders } = await loggedInApp(t, logged(log))
   t.equal((await orders()).status, 200)
   expireTokens(store)
   t.equal((await orders()).status, 200)
@@ -61,7 +64,7 @@ t.test('a login, calls, a refresh and a logout leave no secret in the log', asyn
 
 t.test('a refresh that fails leaves no secret in the log', async (t) => {
   const log = captureLog()
-  const { store, browser, provider, orders } = await loggedInApp(t, { fastify: { logger: log.logger } })
+  const { store, browser, provider, orders } = await loggedInApp(t, logged(log))
   for (const [status, error] of [[400, 'invalid_request'], [502, 'server_error'], [400, 'invalid_grant']] as const) {
     expireTokens(store)
     const fault = provider.failTokenEndpoint(({ request: { body } }) => ({
@@ -76,7 +79,7 @@ t.test('a refresh that fails leaves no secret in the log', async (t) => {
 
 t.test('a revocation that fails leaves no secret in the log', async (t) => {
   const log = captureLog()
-  const { url, browser, provider } = await loggedInApp(t, { fastify: { logger: log.logger } })
+  const { url, browser, provider } = await loggedInApp(t, logged(log))
   provider.endpoints.revocation.fail(({ response }) => { response.destroy() })
   await browser.post(`${url}/logout`, { redirect: 'manual' })
   t.match(log.text, 'could not be revoked')

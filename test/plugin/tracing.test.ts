@@ -264,7 +264,7 @@ t.test('each call to a store: method and outcome, of the tokens and of the sessi
 
 t.test('no message holds a token, code, state, secret, session or user', async (t) => {
   const traces = recordTraces(t)
-  const { run, browser, url, store, provider } = await loggedInApp(t)
+  const { run, browser, url, store, provider } = await loggedInApp(t, { through: 'browser' })
   expireTokens(store)
   const { accessToken, refreshToken, idToken } = await run(async oauth => await oauth.tokens())
   await run(async oauth => await oauth.get('orders').json())

@@ -38,7 +38,7 @@ const signIn = async (browser: Browser, user = 'alice') =>
 // With a real provider
 
 t.test('scope: a page load goes to the provider for more, keeps what is granted, and comes back', async t => {
-  const { browser, url } = await loggedInApp(t, { setup: guarded })
+  const { browser, url } = await loggedInApp(t, { through: 'browser', setup: guarded })
   await browser.get(`${url}/keep`)
   const sent = await browser.get(`${url}/scope?a=b&c=d%20e`, { redirect: 'manual' })
   t.equal(sent.status, 302)

@@ -250,6 +250,23 @@ t.test('providers without OpenID Connect tell their profile', async (t) => {
   t.match(await me(app, atPlain.cookies), { user: { id: '7', name: 'Seven' }, scope: ['read', 'write:all'] })
 })
 
+t.test('a login without a scope and without PKCE, at a provider with options of the test', async (t) => {
+  const plain = {
+    authorizationEndpoint: 'https://plain.example/authorize',
+    tokenEndpoint: 'https://plain.example/token',
+    userinfoEndpoint: 'https://plain.example/me',
+    clientId: 'shop',
+    clientSecret: 'secret',
+    pkce: false
+  }
+  const app = await shop(t, { providers: { plain } })
+  const provider = await replaceProvider(app, { configuration: { clockTolerance: 1 }, scopes: ['orders:read'] })
+  const { cookies } = await loginAs(app, { sub: '7' })
+  t.match(await me(app, cookies), { user: { id: '7' }, scope: [] })
+  const answers = provider.requests.flatMap(({ endpoint, answer }) => endpoint === 'token' ? [answer!.body] : [])
+  t.strictSame(answers.map(body => 'scope' in (body as object)), [false])
+})
+
 t.test('a logout token of the provider ends the login', async (t) => {
   const app = await shop(t)
   const { cookies, testProvider } = await loginAs(app, { sub: 'bob' })
