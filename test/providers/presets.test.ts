@@ -806,3 +806,19 @@ async function exchange (
   t.after(() => headless.close())
   return await headless.session().fetchTokens({ code: 'the-code' })
 }
+
+t.test('zoom: what its page does not name ends the login, whoever asked for the refresh', async (t) => {
+  const { conform } = presets.zoom(client)
+  const read = (body: Record<string, unknown>, grantType: string) =>
+    conform!(body, { status: 401, grantType } as Parameters<NonNullable<typeof conform>>[1]).error
+  t.equal(read({ error: 'invalid_request', reason: 'Invalid Token!' }, 'refresh_token'), 'invalid_grant')
+  t.equal(read({ error: 'invalid_request', reason: 'Invalid Token!' }, 'authorization_code'), 'invalid_request')
+  t.equal(read({ error: 'invalid_request', reason: 'Bad request' }, 'refresh_token'), 'invalid_request')
+})
+
+t.test('salesforce: tokens go to the API of an organization that is named, and to no other', async (t) => {
+  const domain = 'example.my.salesforce.com'
+  t.strictSame(presets.salesforce({ ...client, domain }).resourceServers, [`https://${domain}/services/`])
+  t.equal(presets.salesforce(client).resourceServers, undefined)
+  t.equal(presets.salesforce({ ...client, sandbox: true }).resourceServers, undefined)
+})

@@ -33,7 +33,6 @@ export function tiktok (given: PresetOptions): ProviderOptions {
     scopeSeparator: ',',
     authorizationParams: { client_key: clientId },
     clientAuthentication: ({ body }) => {
-      body.delete('client_id')
       body.set('client_key', clientId)
       if (clientSecret !== undefined) body.set('client_secret', clientSecret)
     },
