@@ -257,7 +257,7 @@ t.test('a login without a scope and without PKCE, at a provider with options of 
     userinfoEndpoint: 'https://plain.example/me',
     clientId: 'shop',
     clientSecret: 'secret',
-    pkce: false
+    pkce: false as const
   }
   const app = await shop(t, { providers: { plain } })
   const provider = await replaceProvider(app, { configuration: { clockTolerance: 1 }, scopes: ['orders:read'] })
