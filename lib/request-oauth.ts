@@ -7,7 +7,7 @@ import type { AnyReply } from './options.ts'
 import type { User } from './providers/options.ts'
 import type { ProviderName } from './providers/presets/names.ts'
 import type { ProviderClient } from './providers/provider.ts'
-import { handleCallback } from './routes/callback.ts'
+import { appCallback } from './routes/callback.ts'
 import { type LoginOptions, sendToProvider } from './routes/login.ts'
 import { logout, logoutAndRedirect, type LogoutResult } from './routes/logout.ts'
 import { accountTokens } from './session/account-tokens.ts'
@@ -129,7 +129,8 @@ export class RequestOAuth extends AccountClient {
   }
 
   /**
-   * Finishes a login on a callback route of the app's own, and redirects (RFC 6749, section 4.1.2).
+   * Finishes a login on a callback route of the app's own, and redirects (RFC 6749, section 4.1.2). A popup is answered
+   * with the page that tells its opener, of an error too.
    * @param reply the reply of this request, which the redirect is sent with
    * @param options.provider its name; the route's parameter `provider` where absent
    * @returns the reply, which has been sent
@@ -139,7 +140,7 @@ export class RequestOAuth extends AccountClient {
   async callback<Reply extends AnyReply> (reply: Reply, options: { provider?: ProviderName } = {}): Promise<Reply> {
     const { provider } = this.#request.params as { provider?: string }
     const named = this.#named(options.provider ?? provider)
-    return await handleCallback(this.#context, this.#request, reply, named) as unknown as Reply
+    return await appCallback(this.#context, this.#request, reply, named) as unknown as Reply
   }
 
   /**

@@ -34,7 +34,9 @@ const OPTIONS: Record<keyof PluginOptions, is.OptionCheck<any> | null> = {
   onTokens: is.func,
   onLogout: is.func,
   onError: is.func,
-  pages: is.functions<keyof Pages>('chooser', 'error', 'logoutConfirmation', 'loggedOut', 'loginForm', 'onward'),
+  pages: is.functions<keyof Pages>(
+    'chooser', 'error', 'logoutConfirmation', 'loggedOut', 'loginForm', 'onward', 'popup'
+  ),
   dispatcher: (check, path, value) => check.dispatcher(path, value)
 }
 

@@ -77,6 +77,20 @@ export interface OnwardData {
   href: string
 }
 
+/** The page at the end of a login in a popup, where that stays open: the plugin's script closes it. */
+export interface PopupData {
+  /** how the login ended */
+  outcome: 'logged_in' | 'error'
+  /** the error's code, `FST_OAUTH_…` */
+  code?: string
+  /** the heading, plain text, a few words: `You are logged in` */
+  title: string
+  /** what happened and what helps, plain text, a sentence or two */
+  message: string
+  /** links to go on with, the most useful one first */
+  actions: Link[]
+}
+
 /** The plugin's own pages: each function takes data and returns a whole HTML document. */
 export interface Pages {
   /** Lets the user choose a provider. */
@@ -94,6 +108,11 @@ export interface Pages {
    * and a link to it, for who would wait.
    */
   onward (data: OnwardData): string
+  /**
+   * Ends a login in a popup. The plugin adds the script that tells the opener and closes the window, and a
+   * Content-Security-Policy with no other script.
+   */
+  popup (data: PopupData): string
 }
 
 function actionList (actions: Link[]): Markup | undefined {
@@ -167,6 +186,12 @@ ${hidden('returnTo', returnTo)}
 <p>${message}</p>
 <ul><li><a class="button primary" href="${href}">Continue</a></li></ul>`,
     undefined, html`<meta http-equiv="refresh" content="0; url=${href}">`)
+  },
+
+  popup ({ title, message, actions }) {
+    return page(title, html`<h1>${title}</h1>
+<p>${message}</p>
+<ul>${actions.map(({ href, label }) => html`<li><a class="button" href="${ownPath(href)}">${label}</a></li>`)}</ul>`)
   },
 }
 

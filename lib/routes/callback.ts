@@ -52,6 +52,26 @@ export async function callbackRoute (
 }
 
 /**
+ * Finishes a login on a callback route of the app's own. An error is the app's, but for one in a popup or a frame: its
+ * opener waits for it.
+ * @throws as `handleCallback`
+ */
+export async function appCallback (
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient
+): Promise<FastifyReply> {
+  const known: KnownLogin = {}
+  try {
+    return await handleCallback(context, request, reply, provider, known)
+  } catch (error) {
+    const { returnTo, popup } = known
+    if (popup === undefined || reply.sent || !wantsHtml(request)) throw error
+    return await sendError(context, request, reply, error, {
+      event: 'login_failed', provider: provider.name, returnTo, popup
+    })
+  }
+}
+
+/**
  * Answers an authorization response (RFC 6749, section 4.1.2): finishes the login, which is used up whatever happens,
  * and redirects. A HEAD request finishes nothing. A callback that is loaded again, in the session that it logged in,
  * redirects to where its login led; a login that is lost starts again, once.
@@ -60,9 +80,9 @@ export async function callbackRoute (
  *   FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE, and what `onTokens` and
  *   `onLogin` throw
  */
-export function handleCallback (
+function handleCallback (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
-  known: KnownLogin = {}
+  known: KnownLogin
 ): Promise<FastifyReply> {
   if (!channels.callback.hasSubscribers) return answerCallback(context, request, reply, provider, known)
   const trace: CallbackTrace = { provider: provider.name }

@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify'
 import type { PluginContext } from '../context.ts'
-import { html, Markup, ownPath, page } from '../pages/html.ts'
-import type { Link } from '../pages/pages.ts'
+import { html, Markup } from '../pages/html.ts'
+import { defaultPages, type Link } from '../pages/pages.ts'
 import { randomToken } from '../util/random.ts'
 import { publicPath } from './paths.ts'
 import { sendHtml } from './send-html.ts'
@@ -48,9 +48,20 @@ export function sendPopupPage (
   const { title, message } = said ?? (outcome === 'logged_in' ? LOGGED_IN : DECLINED)
   const actions = said?.actions ?? [{ href: returnTo, label: 'Continue to the app' }]
   const told = JSON.stringify({ type: 'fastify-oauth-session', outcome, code, provider, oauthError })
-  return sendHtml(reply, page(title, html`<h1>${title}</h1>
-<p>${message}</p>
-<ul>${actions.map(({ href, label }) => html`<li><a class="button" href="${ownPath(href)}">${label}</a></li>`)}</ul>
-<script nonce="${scriptNonce}" data-origin="${context.config.baseUrl().origin}" data-message="${told}">${
-  new Markup(TELL)}</script>`), { scriptNonce, framed })
+  const script = html`<script nonce="${scriptNonce}" data-origin="${context.config.baseUrl().origin}" data-message="${
+    told}">${new Markup(TELL)}</script>`
+  // What is in a hidden frame is seen by nobody.
+  const { popup: show } = framed ? defaultPages : context.pages
+  const document = withScript(show({ outcome, ...(code !== undefined && { code }), title, message, actions }), script)
+  if (show === defaultPages.popup) return sendHtml(reply, document, { scriptNonce, framed })
+  // Whatever policy the app has, it would stop the script; styles and images are the app's to choose.
+  reply.header('content-security-policy',
+    `script-src 'nonce-${scriptNonce}'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'`)
+  return sendHtml(reply, document, null)
+}
+
+/** Puts the script where the body ends; a document may leave its end out (HTML, section 13.1.2.4). */
+function withScript (document: string, { text }: Markup): string {
+  const end = document.toLowerCase().lastIndexOf('</body>')
+  return end < 0 ? `${document}${text}` : `${document.slice(0, end)}${text}${document.slice(end)}`
 }

@@ -7,24 +7,11 @@ import { buildApp } from '../helpers/build-app.ts'
 import { authority, serverTls } from '../helpers/certificates.ts'
 import { startChromium } from '../helpers/chromium.ts'
 import { pendingLogins } from '../helpers/login-app.ts'
+import { logInInPopup, OPENER, OPENER_POLICY, openPopup, toldTo } from '../helpers/opener.ts'
 import { startProviderOfAllWays, type Way } from '../helpers/response-modes.ts'
 
 // A strict session cookie over https, at a provider on another site, in Chromium: a whole login, and those that are
 // lost on their way.
-
-const OPENER = `<!doctype html><title>Opener</title><button>Log in</button><p></p><script>
-const told = outcome => { document.querySelector('p').textContent = JSON.stringify(outcome) }
-addEventListener('message', ({ origin, data }) => { if (origin === location.origin) told(data) })
-document.querySelector('button').onclick = () => {
-  open('/login/acme?display=popup', 'login', 'popup,width=500,height=600')
-}
-function silently () {
-  const frame = document.createElement('iframe')
-  frame.hidden = true
-  frame.src = '/login/acme?display=popup&prompt=none'
-  document.body.append(frame)
-}
-</script>`
 
 async function open (t: Test, way: Way) {
   const chromium = await startChromium(t)
@@ -49,7 +36,7 @@ async function open (t: Test, way: Way) {
         request.oauth.login(reply, { link: true, scope: ['openid', 'orders:write'], returnTo: '/scope' }))
       app.get('/scope', async ({ oauth }) => ({ scope: oauth.scope }))
       app.get('/opener', async (_request, reply) => {
-        reply.header('content-security-policy', "default-src 'self' 'unsafe-inline'; frame-src *")
+        reply.header('content-security-policy', OPENER_POLICY)
         reply.header('cross-origin-opener-policy', 'same-origin-allow-popups')
         return await reply.type('text/html').send(OPENER)
       })
@@ -149,24 +136,19 @@ for (const way of ways) {
     })
   }
 
-  t.test(`${name}: in a popup, and in a hidden frame`, async (t) => {
+  t.test(`${name}: in a hidden frame, and in a popup, too late and in time`, async (t) => {
     const opened = await open(t, way)
     if (opened === undefined) return
-    const { page, url } = opened
-    const told = async () => {
-      const text = page.locator('p').filter({ hasText: 'outcome' })
-      await text.waitFor({ timeout: 8_000 })
-      const outcome = JSON.parse(await text.innerText())
-      await page.evaluate("document.querySelector('p').textContent = ''")
-      return outcome
-    }
+    const { page, url, store } = opened
     await page.goto(`${url}/opener`)
     await page.evaluate('silently()')
-    t.match(await told(), { outcome: 'error', code: 'FST_OAUTH_LOGIN_REQUIRED', oauthError: 'login_required' })
-    const [popup] = await Promise.all([page.waitForEvent('popup'), page.click('button')])
-    const closed = popup.waitForEvent('close')
-    await signIn(popup)
-    t.match(await told(), { outcome: 'logged_in' })
+    t.match(await toldTo(page), { outcome: 'error', code: 'FST_OAUTH_LOGIN_REQUIRED', oauthError: 'login_required' })
+    const late = await openPopup(page)
+    for (const id of pendingLogins(store)) store.records.delete(id)
+    await logInInPopup(late)
+    t.match(await toldTo(page), { outcome: 'error', code: 'FST_OAUTH_STATE_MISMATCH', provider: 'acme' })
+    const closed = (await openPopup(page)).waitForEvent('close')
+    t.match(await toldTo(page), { outcome: 'logged_in' })
     await closed
     t.equal(await page.evaluate("fetch('/').then(response => response.text())"), '{"user":"alice"}')
   })

@@ -1,10 +1,14 @@
 import helmet from '@fastify/helmet'
-import type { Page as Tab } from 'playwright-core'
+import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
+import type { Pages } from '../../lib/index.ts'
 import type { Page } from '../helpers/browser.ts'
 import { startChromium } from '../helpers/chromium.ts'
-import { appAt, asJson, callbackUrl, codeOf, loginApp, type LoginAppOptions, withQuery } from '../helpers/login-app.ts'
+import {
+  appAt, asJson, callbackUrl, codeOf, loginApp, type LoginAppOptions, pendingLogins, withQuery
+} from '../helpers/login-app.ts'
 import { captureLog } from '../helpers/log.ts'
+import { logInInPopup, OPENER, OPENER_POLICY, openPopup, toldTo } from '../helpers/opener.ts'
 import { startProvider } from '../helpers/provider.ts'
 
 // A login in a window that a script opened, or in a hidden frame: its outcome is told to the page that began it.
@@ -213,58 +217,132 @@ t.test('the response to a login in a window is refused in a frame, whatever its 
   t.equal(await userOf(browser), null)
 })
 
+// The page in the app's look
+
+const ownPopup = ({ title, message, actions }: Parameters<Pages['popup']>[0]) => '<!doctype html><body class="own">' +
+  `<h1>${title}</h1><p>${message}</p><a href="${actions[0]!.href}">${actions[0]!.label}</a></body>`
+
+t.test('the page of a popup can be the app\'s own, and has the plugin\'s script and no other', async t => {
+  const { browser, url } = await loginApp(t, {
+    oauth: { pages: { popup: ownPopup } },
+    setup: async app => { await app.register(helmet) }
+  })
+  const page = await browser.get(`${url}/login/acme?display=popup&returnTo=/%3Fon`)
+  t.match(page.text, /^<!doctype html><body class="own"><h1>You are logged in</)
+  t.match(page.text, '<a href="/?on">Continue to the app</a>')
+  t.match(page.text, /<\/script><\/body>$/)
+  t.match(toldBy(page), { origin: url, message: { outcome: 'logged_in', provider: 'acme' } })
+  const [, nonce] = /<script nonce="([^"]+)"/.exec(page.text)!
+  t.equal(page.headers['content-security-policy'],
+    `script-src 'nonce-${nonce}'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'`)
+  t.match(page.headers, { 'cache-control': 'no-store', 'cross-origin-opener-policy': 'unsafe-none' })
+})
+
+t.test('the app\'s own page of a popup says what went wrong; a document without an end has the script too', async t => {
+  const seen: object[] = []
+  const popup: Pages['popup'] = (data) => {
+    seen.push(data)
+    return `<h1>${data.title}`
+  }
+  const { browser, url } = await loginApp(t, { oauth: { pages: { popup } } })
+  const callback = await callbackUrl(browser, `${url}/login/acme?display=popup`)
+  const page = await browser.get(withQuery(callback, query => {
+    query.delete('code')
+    query.set('error', 'access_denied')
+  }))
+  t.match(toldBy(page), { message: { outcome: 'error', code: 'FST_OAUTH_AUTHORIZATION_FAILED' } })
+  t.match(page.text, /^<h1>[^<]+<script/)
+  t.match(seen, [{
+    outcome: 'error',
+    code: 'FST_OAUTH_AUTHORIZATION_FAILED',
+    title: String,
+    message: String,
+    actions: [{ href: /^\/login\/acme\?.*display=popup/, label: 'Log in again' }, { href: '/' }]
+  }])
+  const framed = await browser.get(`${url}/login/acme?display=popup&prompt=none`, inFrame)
+  t.match(framed.headers['content-security-policy'], /^default-src 'none'.*frame-ancestors 'self'/)
+  t.equal(seen.length, 1, 'nobody sees the page in a hidden frame')
+})
+
+// Routes of the app's own
+
+/** With `routes: false`: what the app writes itself. */
+const ownRoutes: Changes & { thrown: unknown[] } = {
+  thrown: [],
+  oauth: { routes: false },
+  setup: (app) => {
+    app.get('/login/acme', async (request, reply) => {
+      const { display, prompt } = request.query as { display?: 'popup', prompt?: 'none' }
+      return await request.oauth.login(reply, { ...(display && { display }), ...(prompt && { prompt }) })
+    })
+    app.get('/login/acme/callback', async (request, reply) => {
+      try {
+        return await request.oauth.callback(reply, { provider: 'acme' as never })
+      } catch (error) {
+        ownRoutes.thrown.push(error)
+        throw error
+      }
+    })
+  }
+}
+
+for (const [what, change] of Object.entries({
+  'that the user cancels': (query: URLSearchParams) => {
+    query.delete('code')
+    query.set('error', 'access_denied')
+  },
+  'whose code the provider refuses': (query: URLSearchParams) => { query.set('code', 'another') },
+  'that is another browser\'s': (query: URLSearchParams) => {
+    query.set('state', query.get('state')!.slice(0, -1) + (query.get('state')!.endsWith('A') ? 'B' : 'A'))
+  }
+})) {
+  t.test(`routes: false: a popup ${what} tells its opener, and the app's handler throws nothing`, async t => {
+    ownRoutes.thrown.length = 0
+    const { browser, url, errors } = await loginApp(t, ownRoutes)
+    const page = await browser.get(withQuery(await callbackUrl(browser, `${url}/login/acme?display=popup`), change))
+    t.ok(page.status >= 400)
+    t.match(toldBy(page), { origin: url, message: { outcome: 'error', code: /^FST_OAUTH_/, provider: 'acme' } })
+    t.match(page.headers, { 'cross-origin-opener-policy': 'unsafe-none', 'cache-control': 'no-store' })
+    t.equal(errors.length, 1, 'onError is told')
+    t.strictSame(ownRoutes.thrown, [])
+  })
+}
+
+t.test('routes: false: an error without a popup, or of an API caller, is the app\'s', async t => {
+  ownRoutes.thrown.length = 0
+  const { browser, url, errors } = await loginApp(t, ownRoutes)
+  const cancel = (query: URLSearchParams) => { query.set('error', 'access_denied') }
+  await browser.get(withQuery(await callbackUrl(browser, `${url}/login/acme`), cancel))
+  const popup = await callbackUrl(browser, `${url}/login/acme?display=popup`)
+  const page = await browser.get(withQuery(popup, cancel), asJson)
+  t.equal(codeOf(page), 'FST_OAUTH_AUTHORIZATION_FAILED')
+  t.equal(ownRoutes.thrown.length, 2)
+  t.strictSame(errors, [])
+})
+
 // Chromium
 
-const OPENER = `<!doctype html><title>Opener</title><button>Log in</button><p></p><script>
-const told = outcome => { document.querySelector('p').textContent = JSON.stringify(outcome) }
-addEventListener('message', ({ origin, data }) => { if (origin === location.origin) told(data) })
-new BroadcastChannel('fastify-oauth-session').onmessage = ({ data }) => told(data)
-document.querySelector('button').onclick = () => {
-  open('/login/acme?display=popup', 'login', 'popup,width=500,height=600')
-}
-function silently () {
-  const frame = document.createElement('iframe')
-  frame.hidden = true
-  frame.src = '/login/acme?display=popup&prompt=none'
-  document.body.append(frame)
-}
-</script>`
+type Changes = Pick<LoginAppOptions, 'oauth'> & { setup?: (app: FastifyInstance) => void }
 
-async function inChromium (t: Test, { policy, host }: { policy?: string, host?: string }) {
+async function inChromium (
+  t: Test, { policy, host, oauth, setup: more }: { policy?: string, host?: string } & Changes
+) {
   const chromium = await startChromium(t)
   if (chromium === undefined) return undefined
   const provider = await startProvider(t, { host })
   const setup: LoginAppOptions['setup'] = async app => {
     await app.register(helmet)
     app.get('/opener', async (_request, reply) => {
-      reply.header('content-security-policy', "default-src 'self' 'unsafe-inline'; frame-src *")
+      reply.header('content-security-policy', OPENER_POLICY)
       if (policy !== undefined) reply.header('cross-origin-opener-policy', policy)
       return await reply.type('text/html').send(OPENER)
     })
+    more?.(app)
   }
-  const { url, errors } = await appAt(t, provider, { setup })
+  const { url, errors, store } = await appAt(t, provider, { oauth, setup })
   const page = await (await chromium.newContext()).newPage()
   await page.goto(`${url}/opener`)
-  return { page, url, errors }
-}
-
-async function logInInPopup (page: Tab): Promise<Tab> {
-  const [popup] = await Promise.all([page.waitForEvent('popup'), page.click('button')])
-  await popup.fill('[name=login]', 'alice')
-  await popup.fill('[name=password]', 'alice-password')
-  const closed = popup.waitForEvent('close')
-  await popup.click('text=Sign in >> nth=-1')
-  await closed
-  return popup
-}
-
-/** What the page is told next. */
-async function toldTo (page: Tab): Promise<Record<string, unknown>> {
-  const told = page.locator('p').filter({ hasText: 'outcome' })
-  await told.waitFor()
-  const text = await told.innerText()
-  await page.evaluate("document.querySelector('p').textContent = ''")
-  return JSON.parse(text) as Record<string, unknown>
+  return { page, url, errors, store }
 }
 
 for (const [what, policy] of Object.entries({
@@ -276,7 +354,7 @@ for (const [what, policy] of Object.entries({
     const opened = await inChromium(t, { policy, host: 'localhost' })
     if (opened === undefined) return
     const { page, url, errors } = opened
-    await logInInPopup(page)
+    await logInInPopup(await openPopup(page))
     t.strictSame(await toldTo(page), {
       type: 'fastify-oauth-session', outcome: 'logged_in', provider: 'acme'
     })
@@ -292,11 +370,33 @@ t.test('Chromium: a hidden frame says that a login is required, and then that th
   const { page, errors } = opened
   await page.evaluate('silently()')
   t.match(await toldTo(page), { outcome: 'error', code: 'FST_OAUTH_LOGIN_REQUIRED', oauthError: 'login_required' })
-  await logInInPopup(page)
+  await logInInPopup(await openPopup(page))
   await toldTo(page)
   await page.context().clearCookies({ name: 'sessionId' })
   await page.evaluate('silently()')
   t.match(await toldTo(page), { outcome: 'logged_in' })
   t.equal(await page.evaluate("fetch('/').then(response => response.text())"), '{"user":"alice"}')
   t.strictSame(errors, [])
+})
+
+t.test('Chromium, routes: false: a late popup tells its opener, and closes itself; the next one logs in', async t => {
+  const opened = await inChromium(t, { host: 'localhost', policy: 'same-origin-allow-popups', ...ownRoutes })
+  if (opened === undefined) return
+  const { page, store } = opened
+  const popup = await openPopup(page)
+  for (const id of pendingLogins(store)) store.records.delete(id)
+  await logInInPopup(popup)
+  t.match(await toldTo(page), { outcome: 'error', code: 'FST_OAUTH_STATE_MISMATCH' })
+  await page.click('button')
+  t.match(await toldTo(page), { outcome: 'logged_in' })
+  t.equal(await page.evaluate("fetch('/').then(response => response.text())"), '{"user":"alice"}')
+})
+
+t.test('Chromium: the app\'s own page of a popup tells the opener and closes itself beside helmet', async t => {
+  const opened = await inChromium(t, {
+    host: 'localhost', policy: 'same-origin-allow-popups', oauth: { pages: { popup: ownPopup } }
+  })
+  if (opened === undefined) return
+  await logInInPopup(await openPopup(opened.page))
+  t.match(await toldTo(opened.page), { outcome: 'logged_in' })
 })

@@ -44,12 +44,13 @@ function everyPage (text: string, path = '/on'): Record<string, string> {
     loggedOut: defaultPages.loggedOut({ actions: links }),
     loginForm: defaultPages.loginForm({ action: path, provider: text, username: text, error: text, returnTo: text }),
     onward: defaultPages.onward({ title: text, message: text, href: path }),
+    popup: defaultPages.popup({ outcome: 'error', title: text, message: text, actions: links }),
   }
 }
 
 /** How many texts in each page are not the page's own. */
 const textsGiven: Record<string, number> = {
-  chooser: 4, error: 7, logoutConfirmation: 2, loggedOut: 2, loginForm: 5, onward: 3
+  chooser: 4, error: 7, logoutConfirmation: 2, loggedOut: 2, loginForm: 5, onward: 3, popup: 5
 }
 
 /** The page's tags, in order, without what is interpolated between them. */
