@@ -1,4 +1,6 @@
 /** Runs the operations of a round, so many at the same time, and times each. */
+import { quantile } from './quantile.ts'
+
 export interface LoadResult {
   /** Milliseconds that half of the operations took at most. */
   p50: number
@@ -38,6 +40,5 @@ export async function runAtOnce (
   await Promise.all(Array.from({ length: atOnce }, runNext))
   const seconds = (performance.now() - start) / 1000
   times.sort()
-  const quantile = (part: number) => times[Math.min(count - 1, Math.floor(count * part))] ?? 0
-  return { p50: quantile(0.5), p99: quantile(0.99), perSecond: count / seconds, failed, firstFailure }
+  return { p50: quantile(times, 0.5), p99: quantile(times, 0.99), perSecond: count / seconds, failed, firstFailure }
 }

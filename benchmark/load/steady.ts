@@ -1,4 +1,5 @@
 /** Requests at a steady rate, however long each one takes: what users see while something else goes on. */
+import { quantile } from './quantile.ts'
 import { poolFor } from './requests.ts'
 
 export interface SteadyLoad {
@@ -51,6 +52,5 @@ export async function sendSteadily ({ origin, path, headers, perSecond, seconds 
   }
   await Promise.all(pending)
   times.sort((a, b) => a - b)
-  const quantile = (part: number) => times[Math.floor((times.length - 1) * part)] ?? 0
-  return { sent: total, failed, p50: quantile(0.5), p99: quantile(0.99), slowest: quantile(1) }
+  return { sent: total, failed, p50: quantile(times, 0.5), p99: quantile(times, 0.99), slowest: quantile(times, 1) }
 }
