@@ -22,20 +22,24 @@ export interface TestApp {
 
 export const SESSION_SECRET = 'a secret of the tests with at least 32 characters'
 
+/** Registers cookies and sessions, with what an app over http needs. */
+export async function registerSession (app: FastifyInstance, options: Partial<FastifySessionOptions>): Promise<void> {
+  await app.register(cookie)
+  await app.register(session, {
+    secret: SESSION_SECRET,
+    cookie: { secure: false },
+    saveUninitialized: false,
+    ...options
+  })
+}
+
 /** An app as users write it, on a store that serializes, listening on port 0 and closed with the test. */
 export async function buildApp (t: { after: (fn: () => unknown) => unknown }, options: AppOptions): Promise<TestApp> {
   const app = Fastify(options.fastify)
   t.after(() => app.close())
   const store = (options.session?.store ?? new JsonStore()) as JsonStore
   let url = ''
-  await app.register(cookie)
-  await app.register(session, {
-    secret: SESSION_SECRET,
-    cookie: { secure: false },
-    saveUninitialized: false,
-    ...options.session,
-    store
-  })
+  await registerSession(app, { ...options.session, store })
   await app.register(oauth, { baseUrl: () => url, ...options.oauth })
   app.get('/', async (request) => ({ user: request.oauth.user?.id ?? null }))
   await options.setup?.(app)

@@ -4,7 +4,7 @@ import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
 import oauth, { type AppOAuth, type LogoutEvent, type PluginOptions, type RequestOAuth } from '../../lib/index.ts'
 import { Browser } from '../helpers/browser.ts'
-import { SESSION_SECRET } from '../helpers/build-app.ts'
+import { registerSession, SESSION_SECRET } from '../helpers/build-app.ts'
 import { Gate } from '../helpers/gate.ts'
 import { freePort } from '../helpers/listen.ts'
 import { captureLog } from '../helpers/log.ts'
@@ -56,14 +56,7 @@ async function start (t: Test, { store = new JsonStore(), shared, customers, sta
     providers: { acme: { ...provider.providerOptions, resourceServers: [`${provider.issuer}/api/`] } },
     onLogout: (_request: unknown, _reply: unknown, event: LogoutEvent) => { logouts.push([name, event]) }
   })
-  await app.register(cookie)
-  await app.register(session, {
-    secret: SESSION_SECRET,
-    cookie: { secure: false },
-    saveUninitialized: false,
-    rolling: false,
-    store: store as never
-  })
+  await registerSession(app, { rolling: false, store: store as never })
   await app.register(oauth, { ...optionsAt(first, 'customers'), ...customers })
   await app.register(oauth, { decorator: 'staff', prefix: '/staff', ...optionsAt(second, 'staff'), ...staff })
   app.get('/', async request => who2(request))
@@ -285,8 +278,7 @@ async function startInside (t: Test, options: Partial<PluginOptions>) {
   const app = Fastify()
   t.after(() => app.close())
   let url = ''
-  await app.register(cookie)
-  await app.register(session, { secret: SESSION_SECRET, cookie: { secure: false }, saveUninitialized: false })
+  await registerSession(app, {})
   await app.register(oauth, { baseUrl: () => url, providers: { acme: first.providerOptions } })
   await app.register(async (scope) => {
     await scope.register(oauth, { baseUrl: () => url, providers: { acme: second.providerOptions }, ...options })

@@ -1,10 +1,9 @@
-import cookie from '@fastify/cookie'
-import session, { MemoryStore, type FastifySessionOptions } from '@fastify/session'
+import { MemoryStore, type FastifySessionOptions } from '@fastify/session'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import oauth, { type PluginOptions } from '../../lib/index.ts'
 import { Browser } from '../helpers/browser.ts'
-import { SESSION_SECRET } from '../helpers/build-app.ts'
+import { registerSession } from '../helpers/build-app.ts'
 import { Gate } from '../helpers/gate.ts'
 import { callbackUrl, codeOf } from '../helpers/login-app.ts'
 import { startMisbehavingProvider, type MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
@@ -58,15 +57,7 @@ async function startOn (
   t.after(() => app.close())
   let url = ''
   const scopes: FastifyInstance[] = []
-  await app.register(cookie)
-  await app.register(session, {
-    secret: SESSION_SECRET,
-    cookie: { secure: false },
-    saveUninitialized: false,
-    rolling: false,
-    store: store as never,
-    ...options.session
-  })
+  await registerSession(app, { rolling: false, store: store as never, ...options.session })
   const held = new Gate()
   for (const [index, prefix] of ['/shop', '/admin'].entries()) {
     const provider = providers[index]!
