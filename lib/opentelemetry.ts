@@ -96,6 +96,7 @@ const OPERATIONS: { readonly [Name in keyof Traces]: Operation<Traces[Name]> } =
  * Tells OpenTelemetry what the plugin does: spans of logins, callbacks, token requests, refreshes, calls and logouts,
  * as children of the span that is active; counters, and histograms of durations in seconds. None holds a token, a code,
  * a state, a secret or an id of a user. It is for the whole process: call it once, after the SDK has been set up.
+ * @param options providers of spans and metrics other than the global ones
  * @returns a function that ends it
  * @throws FST_OAUTH_INVALID_OPTIONS
  */

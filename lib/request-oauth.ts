@@ -146,11 +146,16 @@ export class RequestOAuth extends AccountClient {
   /**
    * Logs out: the tokens are deleted and revoked, the session is destroyed. With a reply the browser is sent on, to the
    * provider's end-session endpoint where there is one; without, its URL is returned.
-   * @param reply sends the browser on
-   * @returns the reply, which has been sent; without one `{ endSessionUrl }`
+   * @returns `{ endSessionUrl }`
    * @throws FST_OAUTH_STORE_UNAVAILABLE: the user is still logged in
    */
   async logout (): Promise<LogoutResult>
+  /**
+   * Logs out, and sends the browser on.
+   * @param reply the reply of this request, which the redirect is sent with
+   * @returns the reply, which has been sent
+   * @throws FST_OAUTH_STORE_UNAVAILABLE: the user is still logged in
+   */
   async logout<Reply extends AnyReply> (reply: Reply): Promise<Reply>
   async logout (reply?: AnyReply): Promise<LogoutResult | AnyReply> {
     if (reply === undefined) return await logout(this.#context, this.#request, undefined)

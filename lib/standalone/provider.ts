@@ -185,6 +185,7 @@ export class ProviderHandle {
    * does: for an app with a route of its own. The route answers 200 with `Cache-Control: no-store`, or the error's
    * status.
    * @param logoutToken the parameter `logout_token` of the form that the provider posts
+   * @param options of whose request it came
    * @param options.request the Fastify request; with it, the `onLogout` hook is called for each login
    * @returns how many logins have ended
    * @throws FST_OAUTH_INVALID_LOGOUT_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE;

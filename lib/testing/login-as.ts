@@ -49,6 +49,7 @@ export interface TestLogin extends TestVisitor {
  * @param options.scope what is granted of the scope that is asked for
  * @param options.provider name of the provider; default the only one, or `defaultProvider`
  * @param options.returnTo path of the app that the login leads to
+ * @returns the visitor, who is logged in now, with `location` and `testProvider`
  * @throws FST_OAUTH_INVALID_OPTIONS where the login fails, there is no such provider, oidc-provider is not installed,
  *   or NODE_ENV is `production`
  */

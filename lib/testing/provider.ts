@@ -145,10 +145,12 @@ export class TestProvider {
    * Holds the requests to one endpoint that come from now on, until `release()` of what is returned, or until a promise
    * is settled.
    * @param endpoint which one
+   * @param options none holds every request until `release()`
    * @param options.until lets the requests through when it is settled
    * @param options.afterwards the provider acts at once, and its answer is held
    * @param options.grantType only token requests of this grant
    * @param options.when only requests that this is true of
+   * @returns the gate: `release()` lets the requests through
    */
   hold (
     endpoint: EndpointName, { until, ...options }: Filter & { afterwards?: boolean, until?: PromiseLike<unknown> } = {}
@@ -198,6 +200,7 @@ export class TestProvider {
   /**
    * Listens, for browsers and for apps in other processes. To be called before the plugin is registered with
    * `options`, since the issuer becomes `http://127.0.0.1:PORT`.
+   * @param options where
    * @param options.port default one that is free
    * @param options.host of the issuer, one of the loopback interface; default `127.0.0.1`
    * @returns the issuer
@@ -249,6 +252,7 @@ export class TestProvider {
 /**
  * Starts an OpenID provider in this process, a real one (oidc-provider), which no request leaves the process for.
  * @param options users, lives of tokens and more; see each
+ * @returns the provider; `close()` ends it
  * @throws FST_OAUTH_INVALID_OPTIONS where oidc-provider is not installed, an option is wrong, or NODE_ENV is
  *   `production`
  */

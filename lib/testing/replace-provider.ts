@@ -45,6 +45,7 @@ export function replacementOf (client: ProviderClient): TestProvider | undefined
  * @param options.provider name of the provider; default the only one, or `defaultProvider`
  * @param options.decorator of the registration, where several have a provider of that name; or its `prefix`
  * @param options users, lives of tokens and more, as for `createTestProvider`
+ * @returns the test provider
  * @throws FST_OAUTH_INVALID_OPTIONS where there is no such provider, oidc-provider is not installed, or NODE_ENV is
  *   `production`
  */

@@ -31,7 +31,9 @@ export interface TestVisitor {
 /**
  * A visitor of the app who is not logged in: for tests of what such a one gets.
  * @param app the app, with everything registered; it is made ready, and need not listen
+ * @param options what the visitor has
  * @param options.cookies cookies that the visitor has, by name
+ * @returns the visitor, with a cookie jar, for `app.inject` and for Playwright
  * @throws FST_OAUTH_INVALID_OPTIONS where the app has no fastify-oauth-session, or NODE_ENV is `production`
  */
 export async function anonymous (

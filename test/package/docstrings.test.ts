@@ -54,14 +54,52 @@ function placeOf ({ declarations = [] }: ts.Symbol): string | undefined {
 const CALLED = ['AppOAuth', 'OAuthSession', 'ProviderHandle', 'RequestOAuth', 'StandaloneProvider']
 
 t.test('each function, and each method of what an app has, says what it takes and returns', async (t) => {
-  const index = checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(entries[0]!)!)!)
-    .map(symbol => symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol)
-  const functions = index.filter(({ flags }) => flags & ts.SymbolFlags.Function)
-  const methods = index.filter(({ name }) => CALLED.includes(name)).flatMap(membersOf)
-    .filter(({ flags }) => flags & ts.SymbolFlags.Method)
+  const functions = exportsOf(...entries).filter(isFunction)
+  const methods = exportsOf(entries[0]!).filter(({ name }) => CALLED.includes(name)).flatMap(membersOf).filter(isMethod)
+  t.ok(functions.length > 30, `${functions.length} functions`)
   t.ok(methods.length > 40, `${methods.length} methods`)
   t.strictSame([...functions, ...methods].flatMap(lackingTags).sort(), [])
 })
+
+t.test('presets, stores, and what tests call say what they throw', async (t) => {
+  const functions = exportsOf(...entries.filter(entry => entry !== entries[0])).filter(isFunction)
+  t.ok(functions.length > 30, `${functions.length} functions`)
+  const silent = functions.filter(symbol => !symbol.getJsDocTags(checker).some(({ name }) => name === 'throws'))
+  t.strictSame(silent.map(symbol => `${placeOf(symbol)} ${symbol.name}`), [])
+})
+
+t.test('each parameter that a docstring names is there', async (t) => {
+  const all = exportsOf(...entries)
+  const called = [...all.filter(isFunction), ...all.flatMap(membersOf).filter(isMethod)]
+  t.ok(called.length > 100, `${called.length} functions and methods`)
+  t.strictSame([...new Set(called.flatMap(unusedParams))].sort(), [])
+})
+
+const isFunction = ({ flags }: ts.Symbol) => (flags & ts.SymbolFlags.Function) !== 0
+const isMethod = ({ flags }: ts.Symbol) => (flags & ts.SymbolFlags.Method) !== 0
+
+function exportsOf (...files: string[]): ts.Symbol[] {
+  return files
+    .flatMap(file => checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(file)!)!))
+    .map(symbol => symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol)
+}
+
+/** The `@param` of a docstring that no parameter has; the reference would leave them out. */
+function unusedParams (symbol: ts.Symbol): string[] {
+  const where = placeOf(symbol)
+  if (where === undefined) return []
+  return checker.getSignaturesOfType(checker.getTypeOfSymbol(symbol), ts.SignatureKind.Call).flatMap((signature) => {
+    const written = ts.getJSDocTags(signature.declaration!).filter(ts.isJSDocParameterTag)
+      .map(({ name }) => name.getText())
+    // One that is taken apart is called by the first name without a dot.
+    const names = signature.parameters.map(({ name, valueDeclaration }, index) =>
+      valueDeclaration !== undefined && ts.isParameter(valueDeclaration) && !ts.isIdentifier(valueDeclaration.name)
+        ? written.filter(tag => !tag.includes('.'))[index]
+        : name)
+    return written.filter(tag => !names.includes(tag.split('.', 1)[0]!))
+      .map(tag => `${where} ${symbol.name}: @param ${tag}`)
+  })
+}
 
 /** The parameters, and the result, that a docstring says nothing of. */
 function lackingTags (symbol: ts.Symbol): string[] {

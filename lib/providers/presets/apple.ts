@@ -45,10 +45,11 @@ const OTHER_NAME = 'https://account.apple.com'
  * - PKCE is not in those pages. That its parameters do no harm is not verified; `pkce: false` leaves them out.
  *
  * @param options clientId, teamId, keyId and privateKey; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
  * @throws FST_OAUTH_INVALID_OPTIONS where one of the four is missing, or the key is none
  */
-export function apple (given: AppleOptions): ProviderOptions {
-  const { teamId, keyId, privateKey, ...options } = optionsOf('Apple', given)
+export function apple (options: AppleOptions): ProviderOptions {
+  const { teamId, keyId, privateKey, ...others } = optionsOf('Apple', options)
   return preset({
     title: 'Apple',
     authorizationEndpoint: `${ISSUER}/auth/authorize`,
@@ -60,14 +61,14 @@ export function apple (given: AppleOptions): ProviderOptions {
     responseMode: 'form_post',
     revokeAtLogout: false,
     profileSource: 'id_token',
-    clientAuthentication: options.clientAuthentication ?? signedSecret({
+    clientAuthentication: others.clientAuthentication ?? signedSecret({
       issuer: required('apple', 'teamId', teamId),
       keyId: required('apple', 'keyId', keyId),
       privateKey: signingKey(required('apple', 'privateKey', privateKey)),
-      clientId: options.clientId,
+      clientId: others.clientId,
       audience: ISSUER
     })
-  }, options)
+  }, others)
 }
 
 // Checked when the app starts, not at the first login. The error shows nothing of the key.

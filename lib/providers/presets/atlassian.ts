@@ -17,6 +17,8 @@ import { preset, type PresetOptions, text } from './preset.ts'
  * - PKCE and revocation are not in those pages.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
+ * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
  */
 export function atlassian (options: PresetOptions): ProviderOptions {
   return preset({

@@ -23,15 +23,16 @@ export interface Auth0Options extends PresetOptions {
  *   app and audience; tenants from before 2021 have that on, and should set `revokeAtLogout: false`.
  *
  * @param options clientId, clientSecret and domain; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
  * @throws FST_OAUTH_INVALID_OPTIONS where domain is missing
  */
-export function auth0 (given: Auth0Options): ProviderOptions {
-  const { domain, audience, ...options } = optionsOf('Auth0', given)
+export function auth0 (options: Auth0Options): ProviderOptions {
+  const { domain, audience, ...others } = optionsOf('Auth0', options)
   optional('auth0', 'audience', audience, 'text')
   return preset({
     title: 'Auth0',
     issuer: `${serverUrl(required('auth0', 'domain', domain))}/`,
     scope: ['openid', 'profile', 'email'],
     ...(audience !== undefined && { authorizationParams: { audience } })
-  }, options)
+  }, others)
 }

@@ -19,10 +19,12 @@ const API = 'https://api.bitbucket.org/2.0/'
  * - PKCE and RFC 7009 are not in those pages.
  *
  * @param options clientId (key) and clientSecret; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
+ * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
  */
-export function bitbucket (given: PresetOptions): ProviderOptions {
-  const options = optionsOf('Bitbucket', given)
-  const profile = options.userinfoEndpoint ?? `${API}user`
+export function bitbucket (options: PresetOptions): ProviderOptions {
+  const checked = optionsOf('Bitbucket', options)
+  const profile = checked.userinfoEndpoint ?? `${API}user`
   return preset({
     title: 'Bitbucket',
     authorizationEndpoint: 'https://bitbucket.org/site/oauth2/authorize',
@@ -43,7 +45,7 @@ export function bitbucket (given: PresetOptions): ProviderOptions {
       ...(text(email) !== undefined && { emailVerified: verified === true }),
       picture: text(members(members(links).avatar).href)
     })
-  }, options)
+  }, checked)
 }
 
 function conform ({ scopes, ...answer }: TokenMembers): TokenMembers {

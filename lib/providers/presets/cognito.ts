@@ -41,10 +41,11 @@ export interface CognitoOptions extends PresetOptions {
  *   beside it do no harm is not in that page; github.com/jenkinsci/oic-auth-plugin/issues/95 has it working like that.
  *
  * @param options clientId, clientSecret, domain, region and userPoolId; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
  * @throws FST_OAUTH_INVALID_OPTIONS where one of the last three is missing, or issuerType is another word
  */
-export function cognito (given: CognitoOptions): ProviderOptions {
-  const { domain, region, userPoolId, issuerType, logoutUri, ...options } = optionsOf('Amazon Cognito', given)
+export function cognito (options: CognitoOptions): ProviderOptions {
+  const { domain, region, userPoolId, issuerType, logoutUri, ...others } = optionsOf('Amazon Cognito', options)
   optional('cognito', 'logoutUri', logoutUri, 'text')
   const server = serverUrl(required('cognito', 'domain', domain))
   if (issuerType !== undefined && issuerType !== 'ORIGINAL' && issuerType !== 'UPDATED') {
@@ -71,6 +72,6 @@ export function cognito (given: CognitoOptions): ProviderOptions {
       scope: ['openid', 'profile', 'email'],
       clientAuthentication: 'client_secret_basic'
     },
-    options
+    others
   )
 }

@@ -11,6 +11,8 @@ import { preset, type PresetOptions, text } from './preset.ts'
  * - `verified` says whether the address is.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
+ * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
  */
 export function discord (options: PresetOptions): ProviderOptions {
   return preset(

@@ -14,6 +14,8 @@ import { preset, type PresetOptions, text } from './preset.ts'
  * - A refresh token comes without being asked for (not verified: the part of the page on refreshing could not be read).
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
+ * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
  */
 export function douban (options: PresetOptions): ProviderOptions {
   return preset({

@@ -14,14 +14,16 @@ const API = 'https://api.dropboxapi.com/2/'
  * - Calls are POSTs with their arguments as JSON; `/users/get_current_account` takes none. It says whether the address
  *   is verified.
  * - Files are read and written at content.dropboxapi.com.
- * - `/auth/token/revoke` ends the token that it is called with and, with its refresh token, all others of that login:
+ * - `/auth/token/revoke` ends the token that it is called with and, with its refresh token, all checked of that login:
  *   no endpoint of RFC 7009, and logout does not call it.
  *
  * @param options clientId (app key) and clientSecret (app secret); anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
+ * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
  */
-export function dropbox (given: PresetOptions): ProviderOptions {
-  const options = optionsOf('Dropbox', given)
-  const profile = options.userinfoEndpoint ?? `${API}users/get_current_account`
+export function dropbox (options: PresetOptions): ProviderOptions {
+  const checked = optionsOf('Dropbox', options)
+  const profile = checked.userinfoEndpoint ?? `${API}users/get_current_account`
   return preset({
     title: 'Dropbox',
     authorizationEndpoint: 'https://www.dropbox.com/oauth2/authorize',
@@ -39,5 +41,5 @@ export function dropbox (given: PresetOptions): ProviderOptions {
       ...(text(email) !== undefined && typeof verified === 'boolean' && { emailVerified: verified }),
       picture: text(picture)
     })
-  }, options)
+  }, checked)
 }

@@ -24,10 +24,11 @@ export interface EbayOptions extends PresetOptions {
  *   `username` too.
  *
  * @param options clientId, clientSecret and the RuName as `redirectUri`; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
  * @throws FST_OAUTH_INVALID_OPTIONS
  */
-export function ebay (given: EbayOptions): ProviderOptions {
-  const { sandbox = false, ...options } = optionsOf('eBay', given)
+export function ebay (options: EbayOptions): ProviderOptions {
+  const { sandbox = false, ...others } = optionsOf('eBay', options)
   optional('ebay', 'sandbox', sandbox, 'boolean')
   const domain = sandbox ? 'sandbox.ebay.com' : 'ebay.com'
   return preset({
@@ -41,7 +42,7 @@ export function ebay (given: EbayOptions): ProviderOptions {
     profileSource: 'userinfo',
     conform,
     userProfile: ({ userId, username }) => ({ id: userId as string, name: text(username) })
-  }, options)
+  }, others)
 }
 
 function conform (answer: TokenMembers): TokenMembers {

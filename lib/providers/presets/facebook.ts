@@ -28,10 +28,11 @@ export interface FacebookOptions extends PresetOptions {
  * - There is no RFC 7009 endpoint. Whether an address is verified is not said.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
  * @throws FST_OAUTH_INVALID_OPTIONS where the version cannot be one
  */
-export function facebook (given: FacebookOptions): ProviderOptions {
-  const { version = 'v26.0', ...options } = optionsOf('Facebook', given)
+export function facebook (options: FacebookOptions): ProviderOptions {
+  const { version = 'v26.0', ...others } = optionsOf('Facebook', options)
   if (!/^v\d+\.\d+$/.test(version)) {
     const message = 'facebook() has a `version` that is none; write it like "v26.0"'
     throw new InvalidOptionsError(message, { reason: 'configuration' })
@@ -62,6 +63,6 @@ export function facebook (given: FacebookOptions): ProviderOptions {
         picture: text(members(members(picture).data).url)
       })
     },
-    options
+    others
   )
 }

@@ -9,6 +9,7 @@ import type { PresetOptions } from './preset.ts'
  *
  * @deprecated use `google` with the scopes of the Google Health API
  * @param _options nothing of them can be used
+ * @returns never
  * @throws FST_OAUTH_INVALID_OPTIONS always, with the way out
  */
 export function fitbit (_options?: PresetOptions): ProviderOptions {

@@ -40,12 +40,13 @@ export interface GithubOptions extends PresetOptions {
  * - Tokens are revoked through the REST API, with its own authentication; there is no RFC 7009 endpoint.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
  * @throws FST_OAUTH_INVALID_OPTIONS where `enterprise` has no `baseUrl`
  */
-export function github (given: GithubOptions): ProviderOptions {
-  const { enterprise, ...options } = optionsOf('GitHub', given)
+export function github (options: GithubOptions): ProviderOptions {
+  const { enterprise, ...others } = optionsOf('GitHub', options)
   const { server, api } = hostsOf(enterprise)
-  const profile = options.userinfoEndpoint ?? `${api}user`
+  const profile = others.userinfoEndpoint ?? `${api}user`
   return preset({
     title: 'GitHub',
     authorizationEndpoint: `${server}/login/oauth/authorize`,
@@ -68,7 +69,7 @@ export function github (given: GithubOptions): ProviderOptions {
       ...(text(email) !== undefined && typeof verified === 'boolean' && { emailVerified: verified }),
       picture: text(picture)
     })
-  }, options)
+  }, others)
 }
 
 function hostsOf (enterprise: GithubOptions['enterprise']): { server: string, api: string } {

@@ -22,10 +22,11 @@ export interface GitlabOptions extends PresetOptions {
  *   (docs.gitlab.com/api/rest, "Namespaced paths"); so does the path of a file or the name of a branch.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
  * @throws FST_OAUTH_INVALID_OPTIONS
  */
-export function gitlab (given: GitlabOptions): ProviderOptions {
-  const { baseUrl = 'https://gitlab.com', ...options } = optionsOf('GitLab', given)
+export function gitlab (options: GitlabOptions): ProviderOptions {
+  const { baseUrl = 'https://gitlab.com', ...others } = optionsOf('GitLab', options)
   const server = serverUrl(optional('gitlab', 'baseUrl', baseUrl, 'text'))
   return preset({
     title: 'GitLab',
@@ -34,5 +35,5 @@ export function gitlab (given: GitlabOptions): ProviderOptions {
     clientAuthentication: 'client_secret_post',
     resourceServers: [{ url: `${server}/api/v4/`, encodedSlashes: true }],
     refreshAhead: false
-  }, options)
+  }, others)
 }

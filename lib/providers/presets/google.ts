@@ -29,10 +29,11 @@ const ISSUER = 'https://accounts.google.com'
  * - The answer names the scopes `email` and `profile` by their long names (not verified in a page; seen in answers).
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
  * @throws FST_OAUTH_INVALID_OPTIONS
  */
-export function google (given: GoogleOptions): ProviderOptions {
-  const { offline = false, ...options } = optionsOf('Google', given)
+export function google (options: GoogleOptions): ProviderOptions {
+  const { offline = false, ...others } = optionsOf('Google', options)
   optional('google', 'offline', offline, 'boolean')
   return preset({
     title: 'Google',
@@ -42,8 +43,8 @@ export function google (given: GoogleOptions): ProviderOptions {
     resourceServers: ['https://www.googleapis.com/'],
     revokeAtLogout: false,
     ...(offline && { authorizationParams: { access_type: 'offline', prompt: 'consent' } }),
-    conform: (answer) => shortScope(answer, String(options.scope))
-  }, options)
+    conform: (answer) => shortScope(answer, String(others.scope))
+  }, others)
 }
 
 const LONG_NAME = /https:\/\/www\.googleapis\.com\/auth\/userinfo\.(email|profile)(?= |$)/g

@@ -20,10 +20,12 @@ const FIELDS = 'user_id,username,name,profile_picture_url'
  * - PKCE is not documented; Facebook's endpoints cannot do with it, so none is used (not verified for this one).
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
+ * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
  */
-export function instagram (given: PresetOptions): ProviderOptions {
-  const options = optionsOf('Instagram', given)
-  const { userinfoEndpoint: profile = `https://graph.instagram.com/me?fields=${FIELDS}` } = options
+export function instagram (options: PresetOptions): ProviderOptions {
+  const checked = optionsOf('Instagram', options)
+  const { userinfoEndpoint: profile = `https://graph.instagram.com/me?fields=${FIELDS}` } = checked
   return preset({
     title: 'Instagram',
     authorizationEndpoint: 'https://www.instagram.com/oauth/authorize',
@@ -43,7 +45,7 @@ export function instagram (given: PresetOptions): ProviderOptions {
       name: text(name) ?? text(username),
       picture: text(picture)
     })
-  }, options)
+  }, checked)
 }
 
 function conform (answer: TokenMembers): TokenMembers {

@@ -17,6 +17,8 @@ import { members, preset, type PresetOptions, text } from './preset.ts'
  * - PKCE is in the metadata (`code_challenge_methods_supported`), not in the page.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
+ * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
  */
 export function kakao (options: PresetOptions): ProviderOptions {
   return preset({

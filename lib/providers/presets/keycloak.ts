@@ -22,15 +22,16 @@ export interface KeycloakOptions extends PresetOptions {
  *   tokens (offline ones aside).
  *
  * @param options clientId, clientSecret, baseUrl and realm; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
  * @throws FST_OAUTH_INVALID_OPTIONS where baseUrl or realm is missing
  */
-export function keycloak (given: KeycloakOptions): ProviderOptions {
-  const { baseUrl, realm, ...options } = optionsOf('Keycloak', given)
+export function keycloak (options: KeycloakOptions): ProviderOptions {
+  const { baseUrl, realm, ...others } = optionsOf('Keycloak', options)
   const server = serverUrl(required('keycloak', 'baseUrl', baseUrl))
   return preset({
     title: 'Keycloak',
     issuer: `${server}/realms/${encodeURIComponent(required('keycloak', 'realm', realm))}`,
     scope: ['openid', 'profile', 'email'],
     revokeAtLogout: false
-  }, options)
+  }, others)
 }

@@ -19,10 +19,12 @@ const API = 'https://api.line.me/'
  * - `/oauth2/v2.1/revoke` takes the token as `access_token`, not as RFC 7009 has it: logout revokes nothing.
  *
  * @param options clientId (channel ID) and clientSecret (channel secret); anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
+ * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
  */
-export function line (given: PresetOptions): ProviderOptions {
-  const options = optionsOf('LINE', given)
-  const profile = options.userinfoEndpoint ?? `${API}oauth2/v2.1/userinfo`
+export function line (options: PresetOptions): ProviderOptions {
+  const checked = optionsOf('LINE', options)
+  const profile = checked.userinfoEndpoint ?? `${API}oauth2/v2.1/userinfo`
   return preset({
     title: 'LINE',
     authorizationEndpoint: 'https://access.line.me/oauth2/v2.1/authorize',
@@ -34,7 +36,7 @@ export function line (given: PresetOptions): ProviderOptions {
     fetchProfile: async ({ tokens: { idToken }, call }) => {
       const user = await call(profile).json<Record<string, unknown>>()
       if (idToken === undefined) return user
-      const { sub, email } = await verified(call, idToken, options.clientId)
+      const { sub, email } = await verified(call, idToken, checked.clientId)
       return sub === user.sub ? { ...user, email } : user
     },
     userProfile: ({ sub, name, picture, email }) => ({
@@ -43,7 +45,7 @@ export function line (given: PresetOptions): ProviderOptions {
       email: text(email),
       picture: text(picture)
     })
-  }, options)
+  }, checked)
 }
 
 async function verified (call: ProfileCall, idToken: string, clientId: string): Promise<Record<string, unknown>> {

@@ -21,6 +21,8 @@ import { commaScope, preset, type PresetOptions } from './preset.ts'
  * - There is no RFC 7009 endpoint in the pages above.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
+ * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
  */
 export function linkedin (options: PresetOptions): ProviderOptions {
   return preset({

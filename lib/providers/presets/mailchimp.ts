@@ -30,10 +30,11 @@ const DATA_CENTERS = Array.from({ length: 50 }, (_, index) => `us${index + 1}`)
  * - There is no RFC 7009 endpoint in that page.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
  * @throws FST_OAUTH_INVALID_OPTIONS
  */
-export function mailchimp (given: MailchimpOptions): ProviderOptions {
-  const { dataCenters = DATA_CENTERS, ...options } = optionsOf('Mailchimp', given)
+export function mailchimp (options: MailchimpOptions): ProviderOptions {
+  const { dataCenters = DATA_CENTERS, ...others } = optionsOf('Mailchimp', options)
   if (!Array.isArray(dataCenters) || !dataCenters.every(name => /^\w+$/.test(name))) {
     throw new InvalidOptionsError('mailchimp() takes a list of names like "us6" as `dataCenters`', {
       reason: 'configuration'
@@ -56,7 +57,7 @@ export function mailchimp (given: MailchimpOptions): ProviderOptions {
         picture: text(members(login).avatar)
       })
     },
-    options
+    others
   )
 }
 

@@ -50,10 +50,11 @@ const PERSONAL = '9188040d-6c67-4c5b-b112-36a304b66dad'
  *   in those pages; it does according to github.com/aspnet/Security/issues/1239.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
  * @throws FST_OAUTH_INVALID_OPTIONS where the tenant or the authority cannot be one
  */
-export function microsoft (given: MicrosoftOptions): ProviderOptions {
-  const { tenant = 'common', authority = AUTHORITY, ...options } = optionsOf('Microsoft', given)
+export function microsoft (options: MicrosoftOptions): ProviderOptions {
+  const { tenant = 'common', authority = AUTHORITY, ...others } = optionsOf('Microsoft', options)
   if (typeof tenant !== 'string' || !/^[\w.-]+$/.test(tenant)) {
     throw new InvalidOptionsError(
       'microsoft() has a `tenant` that is neither an id, a domain, nor common, organizations or consumers',
@@ -79,13 +80,13 @@ export function microsoft (given: MicrosoftOptions): ProviderOptions {
       idTokenIssuer: issuerOf(server, tenant),
       scope: ['openid', 'profile', 'email'],
       clientAuthentication: 'client_secret_post',
-      clientAssertion: { header: { typ: 'JWT', kid: undefined, ...signingAlgorithm(options.clientKeys) } },
+      clientAssertion: { header: { typ: 'JWT', kid: undefined, ...signingAlgorithm(others.clientKeys) } },
       resourceServers: graph.map(host => `${host}/v1.0/`),
       profileSource: 'id_token',
       userProfile: ({ sub, name, preferred_username: username, email }) =>
         ({ id: sub, name: name ?? username, email }) as UserProfile
     },
-    options
+    others
   )
 }
 

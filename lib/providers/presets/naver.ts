@@ -16,6 +16,8 @@ import { members, preset, type PresetOptions, text } from './preset.ts'
  * - How a refused refresh token is worded is not in those pages.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
+ * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
  */
 export function naver (options: PresetOptions): ProviderOptions {
   return preset({

@@ -26,12 +26,13 @@ const API = 'https://api.notion.com/v1/'
  * - `/oauth/revoke` takes JSON, not a form: logout revokes nothing.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
  * @throws FST_OAUTH_INVALID_OPTIONS
  */
-export function notion (given: NotionOptions): ProviderOptions {
-  const { version = '2025-09-03', ...options } = optionsOf('Notion', given)
+export function notion (options: NotionOptions): ProviderOptions {
+  const { version = '2025-09-03', ...others } = optionsOf('Notion', options)
   optional('notion', 'version', version, 'text')
-  const profile = options.userinfoEndpoint ?? `${API}users/me`
+  const profile = others.userinfoEndpoint ?? `${API}users/me`
   return preset({
     title: 'Notion',
     authorizationEndpoint: `${API}oauth/authorize`,
@@ -52,5 +53,5 @@ export function notion (given: NotionOptions): ProviderOptions {
       email: text(members(person).email),
       picture: text(picture)
     })
-  }, options)
+  }, others)
 }

@@ -24,13 +24,14 @@ export interface OktaOptions extends PresetOptions {
  * - A client revokes its own tokens; revoking ends that token.
  *
  * @param options clientId, clientSecret and domain; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
  * @throws FST_OAUTH_INVALID_OPTIONS where domain is missing
  */
-export function okta (given: OktaOptions): ProviderOptions {
-  const { domain, authorizationServer = 'default', ...options } = optionsOf('Okta', given)
+export function okta (options: OktaOptions): ProviderOptions {
+  const { domain, authorizationServer = 'default', ...others } = optionsOf('Okta', options)
   if (authorizationServer !== false) optional('okta', 'authorizationServer', authorizationServer, 'text')
   // Its assertions are signed here: a function for the audience must not be taken for one that signs elsewhere.
-  const { clientAuthentication: method, clientAssertion, clientKeys } = options
+  const { clientAuthentication: method, clientAssertion, clientKeys } = others
   if (method === 'private_key_jwt' && clientAssertion === undefined && clientKeys === undefined) {
     required('okta', 'clientKeys', clientKeys)
   }
@@ -40,5 +41,5 @@ export function okta (given: OktaOptions): ProviderOptions {
     issuer: authorizationServer === false ? server : `${server}/oauth2/${encodeURIComponent(authorizationServer)}`,
     scope: ['openid', 'profile', 'email'],
     clientAssertion: ({ endpoint }) => ({ audience: endpoint })
-  }, options)
+  }, others)
 }

@@ -23,10 +23,11 @@ export interface PaypalOptions extends PresetOptions {
  *   those pages.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
  * @throws FST_OAUTH_INVALID_OPTIONS
  */
-export function paypal (given: PaypalOptions): ProviderOptions {
-  const { sandbox = false, ...options } = optionsOf('PayPal', given)
+export function paypal (options: PaypalOptions): ProviderOptions {
+  const { sandbox = false, ...others } = optionsOf('PayPal', options)
   const zone = optional('paypal', 'sandbox', sandbox, 'boolean') ? 'sandbox.' : ''
   const api = `https://api-m.${zone}paypal.com`
   return preset({
@@ -48,5 +49,5 @@ export function paypal (given: PaypalOptions): ProviderOptions {
         ...(text(value) !== undefined && typeof confirmed === 'boolean' && { emailVerified: confirmed })
       }
     }
-  }, options)
+  }, others)
 }

@@ -25,10 +25,11 @@ export interface PlentymarketsOptions extends PresetOptions {
  * - There is no client authentication: any `clientId` will do, and a 401 to a refresh can only mean the refresh token.
  *
  * @param options clientId and baseUrl; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
  * @throws FST_OAUTH_INVALID_OPTIONS where baseUrl is missing
  */
-export function plentymarkets (given: PlentymarketsOptions): ProviderOptions {
-  const { baseUrl, ...options } = optionsOf('plentymarkets', given)
+export function plentymarkets (options: PlentymarketsOptions): ProviderOptions {
+  const { baseUrl, ...others } = optionsOf('plentymarkets', options)
   const server = serverUrl(required('plentymarkets', 'baseUrl', baseUrl))
   return preset({
     title: 'plentymarkets',
@@ -47,7 +48,7 @@ export function plentymarkets (given: PlentymarketsOptions): ProviderOptions {
       name: text(realName) ?? text(name) ?? text(user),
       email: text(email)
     })
-  }, options)
+  }, others)
 }
 
 const NAMES: Record<string, string> = {

@@ -5,7 +5,7 @@ import { type RequestParameters, setParameters } from '../../oauth/urls.ts'
 import type { ClientAssertionOptions, ProviderOptions } from '../options.ts'
 
 /** Options that each preset takes: those of a provider, which replace or add to what the preset sets. */
-export type PresetOptions = Partial<ProviderOptions> & Pick<ProviderOptions, 'clientId'>
+export type PresetOptions = Partial<Omit<ProviderOptions, 'clientId'>> & Pick<ProviderOptions, 'clientId'>
 
 /**
  * Merges a preset's options and the app's. The app's win; parameters and hooks are added to the preset's, and an

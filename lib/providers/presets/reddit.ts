@@ -21,12 +21,13 @@ export interface RedditOptions extends PresetOptions {
  * - New apps need Reddit's approval since the end of 2025. PKCE is not in those pages.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
  * @throws FST_OAUTH_INVALID_OPTIONS
  */
-export function reddit (given: RedditOptions): ProviderOptions {
-  const { userAgent, ...options } = optionsOf('Reddit', given)
+export function reddit (options: RedditOptions): ProviderOptions {
+  const { userAgent, ...others } = optionsOf('Reddit', options)
   optional('reddit', 'userAgent', userAgent, 'text')
-  const profile = options.userinfoEndpoint ?? 'https://oauth.reddit.com/api/v1/me?raw_json=1'
+  const profile = others.userinfoEndpoint ?? 'https://oauth.reddit.com/api/v1/me?raw_json=1'
   const named = ({ headers }: { headers: Record<string, unknown> }) => { headers['user-agent'] = userAgent }
   return preset({
     title: 'Reddit',
@@ -46,5 +47,5 @@ export function reddit (given: RedditOptions): ProviderOptions {
     // A hook sees it, where userinfo's own request has none.
     fetchProfile: async ({ call }) => await call(profile).json<object>(),
     userProfile: ({ id, name, icon_img: picture }) => ({ id: id as string, name: text(name), picture: text(picture) })
-  }, options)
+  }, others)
 }

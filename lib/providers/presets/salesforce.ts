@@ -27,10 +27,11 @@ export interface SalesforceOptions extends PresetOptions {
  * - `/services/oauth2/revoke` is RFC 7009's.
  *
  * @param options clientId (consumer key) and clientSecret; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
  * @throws FST_OAUTH_INVALID_OPTIONS
  */
-export function salesforce (given: SalesforceOptions): ProviderOptions {
-  const { domain, sandbox, ...options } = optionsOf('Salesforce', given)
+export function salesforce (options: SalesforceOptions): ProviderOptions {
+  const { domain, sandbox, ...others } = optionsOf('Salesforce', options)
   optional('salesforce', 'domain', domain, 'text')
   optional('salesforce', 'sandbox', sandbox, 'boolean')
   if (domain !== undefined && sandbox !== undefined) {
@@ -55,5 +56,5 @@ export function salesforce (given: SalesforceOptions): ProviderOptions {
       ...(text(email) !== undefined && typeof verified === 'boolean' && { emailVerified: verified }),
       picture: text(picture)
     })
-  }, options)
+  }, others)
 }

@@ -42,14 +42,15 @@ export interface SlackOptions extends PresetOptions {
  *   `onLogin`.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
  * @throws FST_OAUTH_INVALID_OPTIONS
  */
-export function slack (given: SlackOptions): ProviderOptions {
-  const { userScope, actAs, ...options } = optionsOf('Slack', given)
+export function slack (options: SlackOptions): ProviderOptions {
+  const { userScope, actAs, ...others } = optionsOf('Slack', options)
   if (actAs !== undefined && actAs !== 'bot' && actAs !== 'user') {
     throw new InvalidOptionsError('slack() takes "bot" or "user" as `actAs`', { reason: 'configuration' })
   }
-  const scope = parseScope(options.scope) ?? []
+  const scope = parseScope(others.scope) ?? []
   const userScopes = parseScope(optional('slack', 'userScope', userScope, 'scope'))
   const oauth = userScopes !== undefined || actAs !== undefined
   const openid = scope.includes('openid')
@@ -57,7 +58,7 @@ export function slack (given: SlackOptions): ProviderOptions {
     const message = 'slack() cannot ask for "openid" beside `userScope` or `actAs`; write a second provider for these'
     throw new InvalidOptionsError(message, { reason: 'configuration' })
   }
-  return openid || (!oauth && scope.length === 0) ? signIn(options) : oauthV2(options, scope, userScopes, actAs)
+  return openid || (!oauth && scope.length === 0) ? signIn(others) : oauthV2(others, scope, userScopes, actAs)
 }
 
 function signIn ({ scope, ...options }: PresetOptions): ProviderOptions {

@@ -20,6 +20,8 @@ import { members, preset, type PresetOptions, text } from './preset.ts'
  * - `localhost` is no redirect URI; http://127.0.0.1 is (concepts/redirect_uri, "Redirect URIs").
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
+ * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
  */
 export function spotify (options: PresetOptions): ProviderOptions {
   return preset({

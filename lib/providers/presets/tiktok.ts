@@ -19,10 +19,12 @@ const API = 'https://open.tiktokapis.com/v2/'
  * - `/oauth/revoke/` takes `token`; TikTok means it for a user who disconnects the app, so logout does not call it.
  *
  * @param options clientId (client key) and clientSecret; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
+ * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
  */
-export function tiktok (given: PresetOptions): ProviderOptions {
-  const options = optionsOf('TikTok', given)
-  const { clientId, clientSecret } = options
+export function tiktok (options: PresetOptions): ProviderOptions {
+  const checked = optionsOf('TikTok', options)
+  const { clientId, clientSecret } = checked
   return preset({
     title: 'TikTok',
     authorizationEndpoint: 'https://www.tiktok.com/v2/auth/authorize/',
@@ -45,5 +47,5 @@ export function tiktok (given: PresetOptions): ProviderOptions {
       const { open_id: id, display_name: name, avatar_url: picture } = members(members(data).user)
       return { id: id as string, name: text(name), picture: text(picture) }
     }
-  }, options)
+  }, checked)
 }

@@ -16,6 +16,8 @@ import { endedGrant, preset, type PresetOptions } from './preset.ts'
  * - Twitch asks apps to validate tokens every hour, at id.twitch.tv/oauth2/validate: that is left to the app.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
+ * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
  */
 export function twitch (options: PresetOptions): ProviderOptions {
   const claims = { email: null, email_verified: null, picture: null, preferred_username: null }

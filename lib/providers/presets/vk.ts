@@ -26,15 +26,16 @@ const HOSTS = ['id.vk.ru', 'id.vk.com']
  * - That the secret may be sent is from the code of clients; the pages show none.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
  * @throws FST_OAUTH_INVALID_OPTIONS where `domain` is another host
  */
-export function vk (given: VkOptions): ProviderOptions {
-  const { domain = 'id.vk.ru', ...options } = optionsOf('VK', given)
+export function vk (options: VkOptions): ProviderOptions {
+  const { domain = 'id.vk.ru', ...others } = optionsOf('VK', options)
   if (!HOSTS.includes(domain)) {
     throw new InvalidOptionsError('vk() takes "id.vk.ru" or "id.vk.com" as `domain`', { reason: 'configuration' })
   }
   const server = `https://${domain}`
-  const profile = options.userinfoEndpoint ?? `${server}/oauth2/user_info`
+  const profile = others.userinfoEndpoint ?? `${server}/oauth2/user_info`
   return preset({
     title: 'VK',
     authorizationEndpoint: `${server}/authorize`,
@@ -45,7 +46,7 @@ export function vk (given: VkOptions): ProviderOptions {
     callbackParams: ['device_id', 'state'],
     resourceServers: [`https://api.${domain.slice(3)}/method/`],
     fetchProfile: async ({ tokens, call }) => {
-      const body = new URLSearchParams({ client_id: options.clientId, access_token: tokens.accessToken })
+      const body = new URLSearchParams({ client_id: others.clientId, access_token: tokens.accessToken })
       return { ...members(members(await call.post(profile, { body }).json()).user) }
     },
     userProfile: ({ user_id: id, first_name: first, last_name: last, email, avatar }) => ({
@@ -54,5 +55,5 @@ export function vk (given: VkOptions): ProviderOptions {
       email: text(email),
       picture: text(avatar)
     })
-  }, options)
+  }, others)
 }

@@ -16,11 +16,13 @@ import { optionsOf, preset, type PresetOptions, text } from './preset.ts'
  * - Scopes are separated by commas (not verified in a page). PKCE is not in those pages.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
+ * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
  */
-export function weibo (given: PresetOptions): ProviderOptions {
-  const options = optionsOf('Weibo', given)
+export function weibo (options: PresetOptions): ProviderOptions {
+  const checked = optionsOf('Weibo', options)
   const api = 'https://api.weibo.com/2/'
-  const profile = options.userinfoEndpoint ?? `${api}users/show.json`
+  const profile = checked.userinfoEndpoint ?? `${api}users/show.json`
   return preset({
     title: 'Weibo',
     authorizationEndpoint: 'https://api.weibo.com/oauth2/authorize',
@@ -41,7 +43,7 @@ export function weibo (given: PresetOptions): ProviderOptions {
       name: text(screenName) ?? text(name),
       picture: text(large) ?? text(small)
     })
-  }, options)
+  }, checked)
 }
 
 async function askForUid (call: ProfileCall, url: string): Promise<string | undefined> {

@@ -17,10 +17,12 @@ import { members, optionsOf, preset, type PresetOptions, text } from './preset.t
  * - Tokens are revoked at `/2/oauth2/revoke`. That a refresh token is good for one use is not verified.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
+ * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
  */
-export function x (given: PresetOptions): ProviderOptions {
-  const options = optionsOf('X', given)
-  const withEmail = parseScope(options.scope)?.includes('users.email')
+export function x (options: PresetOptions): ProviderOptions {
+  const checked = optionsOf('X', options)
+  const withEmail = parseScope(checked.scope)?.includes('users.email')
   return preset(
     {
       title: 'X',
@@ -44,6 +46,6 @@ export function x (given: PresetOptions): ProviderOptions {
         }
       }
     },
-    options
+    checked
   )
 }

@@ -17,6 +17,8 @@ import { preset, type PresetOptions, text } from './preset.ts'
  * - `/revoke_token` takes the token as `access_token`, not as RFC 7009 has it: logout revokes nothing.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
+ * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
  */
 export function yandex (options: PresetOptions): ProviderOptions {
   return preset({

@@ -17,6 +17,8 @@ import { endedGrant, preset, type PresetOptions, text } from './preset.ts'
  * - `/oauth/revoke` takes `token`, with Basic, as RFC 7009 has it.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
+ * @returns the options of the provider, for `providers`
+ * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
  */
 export function zoom (options: PresetOptions): ProviderOptions {
   return preset({

@@ -26,6 +26,9 @@ const MEMBERS_AT_ONCE = 1_000
 /**
  * Keeps token records in Redis (or Valkey), for any number of processes: every step of a refresh is one atomic script.
  * @param client a connected client of node-redis or ioredis, single server or cluster; it stays the app's to close
+ * @param options the keys' prefix, and replicas to wait for
+ * @returns the store, for the plugin's option `tokenStore`
+ * @throws FST_OAUTH_INVALID_OPTIONS where the client is none of these, or cannot do what an option asks for
  */
 export function redisStore (
   client: RedisClient,
