@@ -141,6 +141,8 @@ t.test('a popup that cannot be sent to the provider tells its opener, and an API
   t.equal(page.status, 503)
   t.match(toldBy(page), { message: { outcome: 'error', code: 'FST_OAUTH_PROVIDER_UNAVAILABLE', provider: 'acme' } })
   t.equal(codeOf(await browser.get(`${url}/login/acme?display=popup`, asJson)), 'FST_OAUTH_PROVIDER_UNAVAILABLE')
+  const inWindow = await browser.get(`${url}/login/acme`)
+  t.strictSame([inWindow.status, toldBy(inWindow)], [503, undefined], 'without display nobody is told')
 })
 
 t.test('what an error holds is escaped in the page of a popup', async t => {

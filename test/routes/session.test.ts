@@ -2,6 +2,7 @@ import t from 'tap'
 import { Browser } from '../helpers/browser.ts'
 import { appAt, codeOf, loginApp, type LoginAppOptions } from '../helpers/login-app.ts'
 import { movingClock } from '../helpers/moving-clock.ts'
+import { tokenRecords } from '../helpers/records.ts'
 import { JsonStore } from '../helpers/stores.ts'
 
 // The route `session`, which scripts ask who is logged in.
@@ -55,6 +56,13 @@ t.test('another process\'s logout is told', async (t) => {
   t.match((await copy.get(`${second.url}/session`, script)).json(), { authenticated: true })
   await browser.post(`${first.url}/logout`)
   t.strictSame((await copy.get(`${second.url}/session`, script)).json(), NOBODY)
+})
+
+t.test('a login whose tokens another process has deleted is over, though its session is still there', async (t) => {
+  const { browser, url, store } = await loginApp(t, options)
+  await browser.login(`${url}/login/acme`)
+  for (const id of tokenRecords(store).keys()) store.records.delete(id)
+  t.strictSame((await browser.get(`${url}/session`, script)).json(), NOBODY)
 })
 
 t.test('it is a route of routeOptions, and its failures are told as JSON', async (t) => {

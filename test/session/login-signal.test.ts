@@ -41,6 +41,11 @@ function routes (app: FastifyInstance): void {
     sendEvents(request, text => stream.push(text), () => stream.push(null))
     return reply.send(stream)
   })
+  app.get('/wait', async (request) => {
+    const { signal } = request.oauth
+    await new Promise((resolve) => { signal.addEventListener('abort', resolve) })
+    return 'ended'
+  })
   app.get('/short', async request => ({ aborted: request.oauth.signal.aborted }))
   app.get('/guarded', { onRequest: app.oauth.requireLogin() }, async () => 'in')
   app.get('/refresh', async (request) => { await request.oauth.refresh() })
@@ -176,6 +181,25 @@ t.test('a step-up and a link leave the signal, which sees the logout after them'
   t.match(await later.ended, ENDED)
 })
 
+t.test('the signal of an added account goes on where a step-up of the login puts the end off', async (t) => {
+  const clock = movingClock(t)
+  const { browser, url, store } = await start(t, { oauth: { absoluteTimeout: 60 } })
+  clock.pass(20)
+  t.equal((await browser.login(`${url}/link`)).status, 200)
+  const added = await open(t, browser, `${url}/events?using=other`)
+  clock.pass(20)
+  t.equal((await browser.login(`${url}/step-up`)).status, 200)
+  clock.pass(30)
+  // Two looks: the first may have begun before the time had passed.
+  for (let looks = 0; looks < 2; looks++) {
+    const look = store.holdNext('get')
+    await look.arrived
+    look.release()
+  }
+  t.equal((await browser.get(`${url}/guarded`, asJson)).status, 200)
+  t.equal(added.isOver(), false)
+})
+
 t.test('the signal of an added account also ends when that is disconnected', async (t) => {
   const { browser, url } = await start(t)
   t.equal((await browser.login(`${url}/link`)).status, 200)
@@ -211,6 +235,13 @@ t.test('it is let go of with the answer, or with the connection', async (t) => {
   const closing = [await open(t, browser, `${url}/events`), await open(t, browser, `${url}/stream`)]
   t.equal(await held(), 2)
   for (const { close } of closing) close()
+  while (await held() > 0) await new Promise(resolve => setImmediate(resolve))
+  const waiting = new AbortController()
+  const cookie = browser.cookies.map(({ name, value }) => `${name}=${value}`).join('; ')
+  const answer = fetch(`${url}/wait`, { headers: { cookie }, signal: waiting.signal })
+  while (await held() === 0) await new Promise(resolve => setImmediate(resolve))
+  waiting.abort()
+  await t.rejects(answer)
   while (await held() > 0) await new Promise(resolve => setImmediate(resolve))
   t.pass('nothing is held')
 })
