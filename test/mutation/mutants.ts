@@ -779,5 +779,521 @@ export const mutants: readonly Mutant[] = [
     find: "if (framed && popup !== 'frame') refuseEmbedded(request)",
     replace: '',
     tests: ['test/login/popup.test.ts']
+  },
+  // What one provider does in its own way.
+  {
+    protects: 'preset vk: the device that the browser brings goes along with the code',
+    find: "callbackParams: ['device_id', 'state'],",
+    replace: "callbackParams: ['state'],",
+    tests: ['test/providers/simulated-providers.test.ts']
+  },
+  {
+    protects: 'preset naver: the state goes along with the code',
+    find: "callbackParams: ['state'],",
+    replace: '',
+    tests: ['test/providers/simulated-providers.test.ts']
+  },
+  {
+    protects: 'preset tiktok: the client is called client_key',
+    find: '      body.set(\'client_key\', clientId)\n',
+    replace: '      body.set(\'client_id\', clientId)\n',
+    tests: ['test/providers/simulated-providers.test.ts']
+  },
+  {
+    protects: 'preset zoom: a refresh token that is no good ends the login',
+    find: "grantType === 'refresh_token' && error === 'invalid_request' &&",
+    replace: "grantType === 'refresh_token' && error === 'invalid' &&",
+    tests: ['test/providers/presets.test.ts']
+  },
+  {
+    protects: 'preset strava: a refresh token that is no good ends the login',
+    find: "errors.some(error => members(error).field === 'refresh_token')",
+    replace: "errors.some(error => members(error).field === 'token')",
+    tests: ['test/providers/simulated-providers.test.ts']
+  },
+  {
+    protects: 'preset reddit: a refresh token that is no good ends the login',
+    find: "grantType === 'refresh_token' && error === 400",
+    replace: "grantType === 'refresh_token' && error === 'invalid_grant'",
+    tests: ['test/providers/simulated-providers.test.ts']
+  },
+  {
+    protects: 'preset line: the address of another user is not taken',
+    find: 'return sub === user.sub ? { ...user, email } : user',
+    replace: 'return { ...user, email }',
+    tests: ['test/providers/simulated-providers.test.ts']
+  },
+  {
+    protects: 'preset kakao: an address that is valid no more is not verified',
+    find: 'emailVerified: valid === true && verified === true',
+    replace: 'emailVerified: verified === true',
+    tests: ['test/providers/presets.test.ts', 'test/providers/simulated-providers.test.ts']
+  },
+  {
+    protects: 'preset bitbucket: of several addresses the primary one counts',
+    find: 'values.find(one => members(one).is_primary === true)',
+    replace: 'values[0]',
+    tests: ['test/providers/simulated-providers.test.ts']
+  },
+  {
+    protects: 'preset paypal: of several addresses the primary one counts',
+    find: 'list.find(({ primary }) => primary === true) ?? {}',
+    replace: 'list[0] ?? {}',
+    tests: ['test/providers/simulated-providers.test.ts']
+  },
+  {
+    protects: 'preset dropbox: the login asks for a refresh token',
+    find: "authorizationParams: { token_access_type: 'offline' },",
+    replace: '',
+    tests: ['test/providers/simulated-providers.test.ts']
+  },
+  {
+    protects: 'preset atlassian: the login names the API',
+    find: "authorizationParams: { audience: 'api.atlassian.com', prompt: 'consent' },",
+    replace: "authorizationParams: { prompt: 'consent' },",
+    tests: ['test/providers/simulated-providers.test.ts']
+  },
+  {
+    protects: 'preset notion: calls name the version of the API',
+    find: "headers['notion-version'] ??= version",
+    replace: "headers['notion-version'] ??= '1'",
+    tests: ['test/providers/simulated-providers.test.ts']
+  },
+  {
+    protects: 'preset yandex: an avatar that is none is no picture',
+    find: 'text(avatar) !== undefined && empty !== true && {',
+    replace: 'text(avatar) !== undefined && {',
+    tests: ['test/providers/presets.test.ts', 'test/providers/simulated-providers.test.ts']
+  },
+  {
+    protects: 'preset salesforce: without the domain of an organization its token goes to no API',
+    find: '...(domain !== undefined && { resourceServers:',
+    replace: '...({ resourceServers:',
+    tests: ['test/providers/presets.test.ts']
+  },
+  // What is told of the operations.
+  {
+    protects: 'tracing: an error of the app is told without its text',
+    find: "message.code ??= 'INTERNAL'",
+    replace: "message.code ??= (error as Error).message as 'INTERNAL'",
+    tests: ['test/plugin/tracing.test.ts']
+  },
+  {
+    protects: 'tracing: a call that its caller ends has no error',
+    find: "if (message.outcome !== 'aborted') noteError(message, error)",
+    replace: 'noteError(message, error)',
+    tests: ['test/plugin/tracing.test.ts']
+  },
+  {
+    protects: 'tracing: an error of the provider is told',
+    find: 'if (error.oauthError !== undefined) message.oauthError ??= error.oauthError',
+    replace: '',
+    tests: ['test/plugin/tracing.test.ts']
+  },
+  {
+    protects: 'tracing: each operation comes to an end',
+    find: 'asyncEnd.publish(message)\n  }',
+    replace: '}',
+    tests: ['test/plugin/tracing.test.ts']
+  },
+  {
+    protects: 'telemetry: there is a series of lost refreshes before one is lost',
+    find: "lostRefreshes.add(outcome === 'lost' ? 1 : 0,",
+    replace: "if (outcome === 'lost') lostRefreshes.add(1,",
+    tests: ['test/plugin/opentelemetry.test.ts']
+  },
+  {
+    protects: 'telemetry: a method that a user made up is no label',
+    find: "'http.request.method': METHODS.includes(method) ? method : '_OTHER',",
+    replace: "'http.request.method': method,",
+    tests: ['test/plugin/opentelemetry.test.ts']
+  },
+  {
+    protects: 'telemetry: where a call goes is no label of a metric',
+    find: '    // Not of metrics: a call without the token may go anywhere.\n    spanAttributes: ({ ' +
+      'method, origin }) => ({',
+    replace: "    ...{ attributes: ({ method, origin }) => ({ 'http.request.method': method, " +
+      '\'server.address\': origin }) },\n    spanAttributes: ({ method, origin }) => ({',
+    tests: ['test/plugin/opentelemetry.test.ts']
+  },
+  {
+    protects: 'telemetry: a callback that is not the end of a login is not counted',
+    find: "if (['succeeded', 'linked', 'declined', 'failed'].includes(outcome)) logins.add(1, attributes)",
+    replace: "if (outcome !== '') logins.add(1, attributes)",
+    tests: ['test/plugin/opentelemetry.test.ts']
+  },
+  {
+    protects: 'telemetry: spans under way end with it',
+    find: '    for (const span of spans.values()) span.end()\n',
+    replace: '',
+    tests: ['test/plugin/opentelemetry.test.ts']
+  },
+  {
+    protects: 'telemetry: a status of the API from 400 on is an error of the span',
+    find: 'if (ERRORS.includes(outcome) || statusCode >= 400) {',
+    replace: 'if (ERRORS.includes(outcome)) {',
+    tests: ['test/plugin/opentelemetry.test.ts']
+  },
+  // What a token store of an app's own may get wrong is found.
+  {
+    protects: 'checkTokenStore: records end with their ttl',
+    find: 'while (!isNone(await store.get(`',
+    replace: "while (id === '' && !isNone(await store.get(`",
+    tests: ['test/testing/check-token-store.test.ts']
+  },
+  {
+    protects: 'checkTokenStore: touch() puts the end off',
+    find: ":touched`, record(1), 'the record that was touched')",
+    replace: ":long`, record(1), 'the record that was touched')",
+    tests: ['test/testing/check-token-store.test.ts']
+  },
+  {
+    protects: 'checkTokenStore: a longer ttl is kept',
+    find: ":long`, record(1), 'the record with a longer ttl')",
+    replace: ":touched`, record(1), 'the record with a longer ttl')",
+    tests: ['test/testing/check-token-store.test.ts']
+  },
+  {
+    protects: 'checkTokenStore: a record is created once',
+    find: 'assert.equal(created.length, 1,',
+    replace: 'assert.ok(created.length > 0,',
+    tests: ['test/testing/check-token-store.test.ts']
+  },
+  {
+    protects: 'checkTokenStore: an old version does not win',
+    find: "expectWritten(wrong, false, 'set() that expects version 2 of version 1')",
+    replace: '',
+    tests: ['test/testing/check-token-store.test.ts']
+  },
+  {
+    protects: 'checkTokenStore: versions are compared as one step',
+    find: 'assert.equal(written.length, 1,',
+    replace: 'assert.ok(written.length > 0,',
+    tests: ['test/testing/check-token-store.test.ts']
+  },
+  {
+    protects: 'checkTokenStore: one of many callers takes a record',
+    find: 'assert.deepEqual(found, [record(0,',
+    replace: 'assert.deepEqual(found.slice(0, 1), [record(0,',
+    tests: ['test/testing/check-token-store.test.ts']
+  },
+  {
+    protects: 'checkTokenStore: no late writer brings a deleted record back',
+    find: 'expectWritten(late, false, `',
+    replace: 'expectWritten(false, false, `',
+    tests: ['test/testing/check-token-store.test.ts']
+  },
+  {
+    protects: 'checkTokenStore: a touch brings no deleted record back',
+    find: "await expectGet(store, id, undefined, 'a deleted record after late writes')",
+    replace: '',
+    tests: ['test/testing/check-token-store.test.ts']
+  },
+  {
+    protects: 'checkTokenStore: a touch makes no record',
+    find: "await expectGet(store, id, undefined, 'a record that was only touched')",
+    replace: '',
+    tests: ['test/testing/check-token-store.test.ts']
+  },
+  {
+    protects: 'checkTokenStore: one of many callers removes a record',
+    find: 'assert.deepEqual(found, [record(1,',
+    replace: 'assert.deepEqual(found.slice(0, 1), [record(1,',
+    tests: ['test/testing/check-token-store.test.ts']
+  },
+  {
+    protects: 'checkTokenStore: a removed record is gone for good',
+    find: "expectWritten(await store.set(id, record(2), { ttl: DAY }), false, 'set() of a removed record')",
+    replace: '',
+    tests: ['test/testing/check-token-store.test.ts']
+  },
+  {
+    protects: 'checkTokenStore: one owner has the lease',
+    find: 'assert.equal(begun.length, 1,',
+    replace: 'assert.ok(begun.length > 0,',
+    tests: ['test/testing/check-token-store.test.ts']
+  },
+  {
+    protects: 'checkTokenStore: the owner of the lease alone writes',
+    find: "assert.equal(late, false, 'finishRefresh() of another owner')",
+    replace: '',
+    tests: ['test/testing/check-token-store.test.ts']
+  },
+  {
+    protects: 'checkTokenStore: a newer version is told',
+    find: "assert.deepEqual(newer, { state: 'newer', record: record(2, { by: 'one' }) })",
+    replace: '',
+    tests: ['test/testing/check-token-store.test.ts']
+  },
+  {
+    protects: 'checkTokenStore: a refresh that brought nothing gives the lease up',
+    find: 'const next = await other.acquireRefresh(id, lease(\'two\'))\n      assert.deepEqual(next, { ' +
+      "state: 'begun', record: record(1), abandoned: false })",
+    replace: '',
+    tests: ['test/testing/check-token-store.test.ts']
+  },
+  {
+    protects: 'checkTokenStore: a lease is not taken over where that is not asked for',
+    find: "assert.equal(left.state, 'busy', 'with takeOver: false')",
+    replace: '',
+    tests: ['test/testing/check-token-store.test.ts']
+  },
+  {
+    protects: 'checkTokenStore: a lease that was abandoned is told',
+    find: "assert.deepEqual(taken, { state: 'begun', record: record(1), abandoned: true })",
+    replace: '',
+    tests: ['test/testing/check-token-store.test.ts']
+  },
+  {
+    protects: 'checkTokenStore: a write waits for the end of a refresh',
+    find: "assert.equal(locked, false, 'set() with onlyIfUnlocked during a refresh')",
+    replace: '',
+    tests: ['test/testing/check-token-store.test.ts']
+  },
+  {
+    protects: 'checkTokenStore: a delete during a refresh wins',
+    find: "assert.equal(late, false, 'finishRefresh() of a deleted record')",
+    replace: '',
+    tests: ['test/testing/check-token-store.test.ts']
+  },
+  {
+    protects: 'checkTokenStore: no member is lost to another one',
+    find: "assert.deepEqual(await sorted(), names.map((name, at) => [name, { at }]), 'each member that was added')",
+    replace: '',
+    tests: ['test/testing/check-token-store.test.ts']
+  },
+  {
+    protects: 'checkTokenStore: no member comes back',
+    find: "assert.equal(await store.addMember(id, 'one', {}, onlyIfPresent), false, 'of a member that never was')",
+    replace: '',
+    tests: ['test/testing/check-token-store.test.ts']
+  },
+  // A session cookie that is sent with requests of this site alone.
+  {
+    protects: 'strict cookie: a script of another site gets no page that goes on',
+    find: 'if (!isPageLoad(request) || !isHeldBack(context, request)) return undefined',
+    replace: 'if (!isHeldBack(context, request)) return undefined',
+    tests: ['test/login/strict-cookie.test.ts']
+  },
+  {
+    protects: 'strict cookie: a page that came once more goes no further round',
+    find: "if (request.headers['sec-fetch-site'] !== 'cross-site') return false",
+    replace: '',
+    tests: ['test/login/strict-cookie.test.ts']
+  },
+  {
+    protects: 'strict cookie: the session of a request without the cookie takes the place of none',
+    find: '  await destroySession(request)\n  if (popup)',
+    replace: '  if (popup)',
+    tests: ['test/login/strict-cookie.test.ts']
+  },
+  {
+    protects: 'strict cookie: a browser that does not say where a request comes from is led on by a page',
+    find: "const isFromElsewhere = site === undefined || site === 'cross-site'",
+    replace: "const isFromElsewhere = site === 'cross-site'",
+    tests: ['test/login/strict-cookie.test.ts']
+  },
+  {
+    protects: 'strict cookie: `sameSite: true` is one',
+    find: 'return sameSite === true || (typeof sameSite',
+    replace: 'return (typeof sameSite',
+    tests: ['test/login/strict-cookie.test.ts']
+  },
+  // What a script of the app's own pages asks and sends.
+  {
+    protects: 'header guard: an empty header is none',
+    find: "if (value !== undefined && value !== '') return",
+    replace: 'if (value !== undefined) return',
+    tests: ['test/routes/session.test.ts']
+  },
+  {
+    protects: 'header guard: a header that any page can send is no guard',
+    find: 'if (!NAME.test(header) || ANYONES.includes(header) ||',
+    replace: 'if (!NAME.test(header) ||',
+    tests: ['test/routes/session.test.ts']
+  },
+  {
+    protects: 'header guard: headers that browsers add by themselves are no guard',
+    find: ' || /^(?:sec|proxy)-/.test(header)) {',
+    replace: ') {',
+    tests: ['test/routes/session.test.ts']
+  },
+  {
+    protects: 'header guard: a DELETE may change something',
+    find: "const SAFE = ['GET', 'HEAD', 'OPTIONS', 'TRACE']",
+    replace: "const SAFE = ['GET', 'HEAD', 'OPTIONS', 'TRACE', 'DELETE']",
+    tests: ['test/routes/session.test.ts']
+  },
+  {
+    protects: 'header guard: the routes of the plugin check for themselves',
+    find: 'if (SAFE.includes(request.method) || isOwnRoute(request)) return',
+    replace: 'if (SAFE.includes(request.method)) return',
+    tests: ['test/routes/session.test.ts']
+  },
+  {
+    protects: 'session route: no cache keeps who is logged in',
+    find: 'return noStore(reply).send(await stateOf(context, request))',
+    replace: 'return reply.send(await stateOf(context, request))',
+    tests: ['test/routes/session.test.ts']
+  },
+  {
+    protects: 'session route: what another process has ended is over',
+    find: 'if (!isIdentityProven(account) || !isRecordOf(record, { identity: ' +
+      'account.providerIdentity })) return nobody',
+    replace: '',
+    tests: ['test/routes/session.test.ts']
+  },
+  {
+    protects: 'session route: what is over by its time is over',
+    find: 'if (await endWhereOver(context, request, login, provider) !== undefined) return nobody',
+    replace: '',
+    tests: ['test/routes/session.test.ts']
+  },
+  {
+    protects: 'session route: the claims of the user stay here',
+    find: 'const { raw: _raw, ...user } = knownDetails(records, account).user ?? { raw: {} }',
+    replace: 'const user = knownDetails(records, account).user ?? { raw: {} }',
+    tests: ['test/routes/session.test.ts']
+  },
+  {
+    protects: "session route: to ask is no activity of the user's",
+    find: "...(name === 'session' && passiveRoute) },",
+    replace: '},',
+    tests: ['test/routes/session.test.ts']
+  },
+  // The signal of a login.
+  {
+    protects: 'signal: what this process ends is told at once',
+    find: 'context.records.onGone = (id) => { void this.#gone(id) }',
+    replace: '',
+    tests: ['test/session/login-signal.test.ts']
+  },
+  {
+    protects: 'signal: a step-up of the login puts the end of all of its accounts off',
+    find: 'watched.login = await currentLogin(context, watched.login) ?? watched.login',
+    replace: '',
+    tests: ['test/session/login-signal.test.ts']
+  },
+  {
+    protects: 'signal: the reason of an end by its time',
+    find: 'if (watched === undefined || watched.isEnding === true) return',
+    replace: 'if (watched === undefined) return',
+    tests: ['test/session/login-signal.test.ts']
+  },
+  {
+    protects: 'signal: a step-up does not end it',
+    find: 'if (recordId === undefined || recordId === id || context.records.isDeleted(recordId)) {',
+    replace: 'if (recordId === undefined || recordId !== id || context.records.isDeleted(recordId)) {',
+    tests: ['test/session/login-signal.test.ts']
+  },
+  {
+    protects: 'signal: it is let go of with the answer',
+    find: '    raw.once(\'finish\', release)\n    raw.once(\'close\', release)\n',
+    replace: '',
+    tests: ['test/session/login-signal.test.ts']
+  },
+  {
+    protects: 'signal: it is let go of with the connection',
+    find: "if (held === undefined) socket?.once('close', this.#releaserOf(request))",
+    replace: '',
+    tests: ['test/session/login-signal.test.ts']
+  },
+  {
+    protects: 'signal: a store that is away ends nothing, and is asked again',
+    find: '    this.#isLooking = false\n    this.#arm()',
+    replace: '    this.#isLooking = false',
+    tests: ['test/session/login-signal.test.ts']
+  },
+  {
+    protects: 'signal: without a holder the store is not asked',
+    find: '    if (this.#watched.size === 0 || this.#isLooking) return\n',
+    replace: '    if (this.#isLooking) return\n',
+    tests: ['test/session/login-signal.test.ts']
+  },
+  // What a refreshed ID token changes.
+  {
+    protects: 'ID token: a refreshed one for another audience',
+    find: '...(before !== undefined && { party: { aud: before.aud, azp: before.azp } }),',
+    replace: '',
+    tests: ['test/login/refreshed-id-token.test.ts']
+  },
+  {
+    protects: 'ID token: a nonce that a refreshed one leaves out is still known',
+    find: '...(claims.nonce === undefined && nonceHash !== undefined && { nonceHash }),',
+    replace: '',
+    tests: ['test/login/refreshed-id-token.test.ts']
+  },
+  {
+    protects: 'ID token: the time of a login that a refreshed one leaves out is still known',
+    find: '...(claims.auth_time === undefined && authTime !== undefined && { authTime })',
+    replace: '',
+    tests: ['test/login/refreshed-id-token.test.ts']
+  },
+  {
+    protects: 'refreshed claims: the id of the user stays that of the login',
+    find: 'const made = { ...makeUser(provider, raw, identity), id: before.id }',
+    replace: 'const made = makeUser(provider, raw, identity)',
+    tests: ['test/login/refreshed-claims.test.ts']
+  },
+  {
+    protects: 'refreshed claims: a profile of another user is refused',
+    find: 'if (makeUser(provider, raw).id !== before.id) {',
+    replace: 'if (raw === null) {',
+    tests: ['test/login/refreshed-claims.test.ts']
+  },
+  {
+    protects: 'refreshed claims: what a refreshed ID token may leave out stays',
+    find: 'if (!Object.hasOwn(after, name) && !KEPT_CLAIMS.has(name)) delete followed[name]',
+    replace: 'if (!Object.hasOwn(after, name)) delete followed[name]',
+    tests: ['test/login/refreshed-claims.test.ts']
+  },
+  {
+    protects: 'refreshed claims: a group that the user has left goes',
+    find: 'if (!Object.hasOwn(after, name) && !KEPT_CLAIMS.has(name)) delete followed[name]',
+    replace: '',
+    tests: ['test/login/refreshed-claims.test.ts']
+  },
+  // Further ways of a login that is lost, and of one in a popup.
+  {
+    protects: 'a posted response, which comes without the session, starts no login again',
+    find: "if (!isPageLoad(request) || state === undefined || params.has('error')) throw error",
+    replace: "if (state === undefined || params.has('error')) throw error",
+    tests: ['test/login/lost-login.test.ts']
+  },
+  {
+    protects: 'any other address of a callback leads nowhere',
+    find: 'if (isLoggedIn && cookie !== undefined) return await goOn(cookie.returnTo ?? start)',
+    replace: 'if (isLoggedIn) return await goOn(cookie?.returnTo ?? start)',
+    tests: ['test/login/lost-login.test.ts']
+  },
+  {
+    protects: 'a frame starts no login again',
+    find: "if (login !== undefined || kind !== 'ordinary' || !isWindow(request)) throw error",
+    replace: "if (login !== undefined || kind !== 'ordinary') throw error",
+    tests: ['test/login/lost-login.test.ts']
+  },
+  {
+    protects: 'a browser that keeps no cookies is told so',
+    find: "if (kind === 'again' && reason === 'other_browser') throw cookieMissing(name)",
+    replace: '',
+    tests: ['test/login/lost-login.test.ts']
+  },
+  {
+    protects: 'a popup keeps its opener',
+    find: "reply.header('cross-origin-opener-policy', 'unsafe-none')",
+    replace: "reply.header('cross-origin-opener-policy', 'same-origin')",
+    tests: ['test/login/popup.test.ts']
+  },
+  {
+    protects: 'the page around a frame is told at the origin of baseUrl alone',
+    find: 'else if (window.parent !== window) window.parent.postMessage(outcome, origin)',
+    replace: "else if (window.parent !== window) window.parent.postMessage(outcome, '*')",
+    tests: ['test/login/popup.test.ts']
+  },
+  {
+    protects: 'a login in the window that fails is told to nobody',
+    find: "if (event !== 'login_failed' || displayOf(request) === undefined) return undefined",
+    replace: "if (event !== 'login_failed') return undefined",
+    tests: ['test/login/popup.test.ts']
   }
 ]
