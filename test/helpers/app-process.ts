@@ -1,4 +1,6 @@
-import type { RequestOAuth } from '../../lib/index.ts'
+import { Readable } from 'node:stream'
+import websocket from '@fastify/websocket'
+import type { OAuthError, RequestOAuth } from '../../lib/index.ts'
 import { createClient } from 'redis'
 import { redisStore } from '../../lib/redis.ts'
 import { buildApp } from './build-app.ts'
@@ -40,10 +42,27 @@ const { url } = await buildApp({ after () {} }, {
     tokenStore: redisStore(client),
     onLogout: (_request, _reply, { user, reason }) => { report({ logout: `${String(user?.id)}: ${reason}` }) }
   },
-  setup: (app) => {
+  setup: async (app) => {
+    await app.register(websocket)
     app.get('/guarded', { onRequest: app.oauth.requireLogin() }, async ({ oauth }) => oauth.claims)
     app.get('/orders', async ({ oauth }) => await oauth.get('orders').json())
     app.get('/slow', async ({ oauth }) => await oauth.get('slow').json())
+    app.get('/events', ({ oauth }, reply) => {
+      const events = new Readable({ read () {} })
+      oauth.signal.addEventListener('abort', () => {
+        events.push((oauth.signal.reason as OAuthError).code)
+        events.push(null)
+      })
+      events.push('open\n')
+      return reply.type('text/event-stream').send(events)
+    })
+    // A route of @fastify/websocket is read as such only where that is loaded.
+    await app.register(async (scope) => {
+      scope.get('/live', { websocket: true }, (socket, { oauth }) => {
+        oauth.signal.addEventListener('abort', () => socket.close(4401, (oauth.signal.reason as OAuthError).code))
+        socket.send('open')
+      })
+    })
     app.get('/long', async ({ oauth }) => await callUntilRefused(oauth))
   }
 })

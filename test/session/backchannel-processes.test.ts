@@ -1,42 +1,15 @@
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { createClient } from 'redis'
 import t, { type Test } from 'tap'
-import type { AppProcessOptions, AppProcessReport, LongAnswer } from '../helpers/app-process.ts'
+import type { AppProcessReport, LongAnswer } from '../helpers/app-process.ts'
 import { Browser } from '../helpers/browser.ts'
 import { asJson, codeOf } from '../helpers/login-app.ts'
 import { postLogoutToken, signLogoutToken } from '../helpers/logout-token.ts'
 import { startProvider, type TestProvider } from '../helpers/provider.ts'
 import { startRedis } from '../helpers/redis.ts'
+import { type AppProcess, startAppProcess } from '../helpers/start-app-process.ts'
 
 // Back-channel logout with processes of their own on one Redis: the token is posted to one, and two others have the
 // sessions.
-
-interface AppProcess {
-  url: string
-  reports: AppProcessReport[]
-  /** Resolves once the process has reported such a thing. */
-  reported (is: (report: AppProcessReport) => boolean): Promise<void>
-}
-
-async function startProcess (t: Test, options: AppProcessOptions): Promise<AppProcess> {
-  const child = fork(fileURLToPath(new URL('../helpers/app-process.ts', import.meta.url)), [JSON.stringify(options)])
-  t.after(async () => {
-    if (child.exitCode !== null || child.signalCode !== null) return
-    const exited = once(child, 'exit')
-    child.kill('SIGKILL')
-    await exited
-  })
-  const reports: AppProcessReport[] = []
-  child.on('message', (report) => { reports.push(report as AppProcessReport) })
-  const reported: AppProcess['reported'] = async (is) => {
-    while (!reports.some(is)) await once(child, 'message')
-  }
-  await reported((report) => 'url' in report)
-  const [{ url }] = reports as [{ url: string }]
-  return { url, reports, reported }
-}
 
 interface Setting {
   provider: TestProvider
@@ -59,7 +32,7 @@ async function threeProcesses (t: Test): Promise<Setting | undefined> {
   const client = await createClient({ url: redis.url }).connect()
   t.after(() => client.destroy())
   const options = { redisUrl: redis.url, providerOptions: provider.providerOptions }
-  const apps = await Promise.all([0, 1, 2].map(() => startProcess(t, options))) as Setting['apps']
+  const apps = await Promise.all([0, 1, 2].map(() => startAppProcess(t, options))) as Setting['apps']
   for (const { url } of apps) provider.allowRedirect(`${url}/login/acme/callback`)
   await provider.setBackchannelLogoutUri(`${apps[0].url}/login/acme/backchannel-logout`)
   return {

@@ -8,7 +8,7 @@ import { startRedis } from '../helpers/redis.ts'
 import { RedisSessionStore } from '../helpers/redis-session-store.ts'
 import { JsonStore } from '../helpers/stores.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
-import { appAt, callbackUrl } from '../helpers/login-app.ts'
+import { appAt, callbackUrl, loginApp } from '../helpers/login-app.ts'
 
 // A session that a login or a logout has ended stays ended, whatever slower requests do with it: on the store that
 // @fastify/session brings, on Redis, and on a store that has get, set and destroy and no more.
@@ -188,6 +188,36 @@ for (const [name, open] of Object.entries(kinds)) {
         t.equal((await sessions.ids()).length, 1)
       })
     })
+  }
+}
+
+for (const rolling of [true, false]) {
+  for (const [what, changes] of [['only reads', false], ['writes', true]] as const) {
+    for (const before of ['an anonymous session', 'a login']) {
+      t.test(`a slower request that ${what} ${before} keeps the browser's new login, rolling ${rolling}`, async (t) => {
+        const slow = new Gate()
+        const { url, browser, store } = await loginApp(t, {
+          wrong: {},
+          session: { rolling },
+          setup: (app: FastifyInstance) => {
+            app.get('/cart', async ({ session }) => { session.set('cart' as never, ['bread'] as never) })
+            app.get('/slow', async ({ session }) => {
+              await slow.pass()
+              if (changes) session.set('visits' as never, 1 as never)
+            })
+          }
+        })
+        if (before === 'a login') await browser.login(`${url}/login/acme`)
+        else await browser.get(`${url}/cart`)
+        const late = browser.get(`${url}/slow`)
+        await slow.arrived
+        await browser.login(`${url}/login/acme`)
+        slow.release()
+        t.equal((await late).headers['set-cookie'], undefined)
+        t.strictSame((await browser.get(url)).json(), { user: 'alice' })
+        t.equal([...store.records.keys()].filter(id => !id.startsWith('oauth:')).length, 1)
+      })
+    }
   }
 }
 

@@ -1,11 +1,15 @@
 import { EventEmitter, once } from 'node:events'
+import http2 from 'node:http2'
 import { Readable } from 'node:stream'
+import cookie from '@fastify/cookie'
+import session from '@fastify/session'
 import websocket from '@fastify/websocket'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
-import type { OAuthError } from '../../lib/index.ts'
+import oauth, { type OAuthError } from '../../lib/index.ts'
 import { sharedSession } from '../../lib/session/context.ts'
+import { createTestProvider, loginAs } from '../../lib/testing.ts'
 import { Browser } from '../helpers/browser.ts'
 import { startCluster } from '../helpers/cluster.ts'
 import { Gate } from '../helpers/gate.ts'
@@ -281,6 +285,44 @@ t.test('a process ends with signals held', async (t) => {
   const events = await open(t, browser, `${url}/events`)
   t.ok(process.getActiveResourcesInfo().filter(name => name === 'Timeout').length <= timers, 'no timer that holds it')
   events.close()
+})
+
+// HTTP/2
+
+t.test('over HTTP/2 the streams of one connection end with the login, and a closed one is let go of', async (t) => {
+  const provider = await createTestProvider()
+  t.after(() => provider.close())
+  const app = Fastify({ http2: true })
+  t.after(() => app.close())
+  await app.register(cookie)
+  await app.register(session, { secret: 'a secret of 32 characters or more', cookie: { secure: false } })
+  await app.register(oauth, {
+    baseUrl: 'http://localhost', providers: { acme: provider.options }, dispatcher: provider.dispatcher
+  })
+  app.get('/events', (request, reply) => {
+    reply.hijack()
+    reply.raw.writeHead(200, { 'content-type': 'text/event-stream' })
+    reply.raw.write('open')
+    const { signal } = request.oauth
+    signal.addEventListener('abort', () => reply.raw.end((signal.reason as OAuthError).code))
+  })
+  app.get('/out', async (request) => { await request.oauth.logout() })
+  const user = await loginAs(app)
+  const connection = http2.connect(await app.listen({ port: 0, host: '127.0.0.1' }))
+  t.after(() => connection.destroy())
+  const ask = (path: string) => connection.request({ ':path': path, cookie: user.cookie }).setEncoding('utf8')
+  const openStream = async () => {
+    const stream = ask('/events')
+    t.equal((await once(stream, 'data'))[0], 'open')
+    return stream
+  }
+  const [closed, ...others] = [await openStream(), await openStream(), await openStream()]
+  closed!.close()
+  const held = async () => (await sharedSession(app as unknown as FastifyInstance).loginSignals)?.size
+  while (await held() !== 2) await new Promise(resolve => setImmediate(resolve))
+  const told = Promise.all(others.map(stream => once(stream, 'data')))
+  await once(ask('/out').resume(), 'end')
+  t.strictSame(await told, [['FST_OAUTH_LOGIN_ENDED'], ['FST_OAUTH_LOGIN_ENDED']])
 })
 
 // WebSockets

@@ -23,6 +23,7 @@ export interface CrowdOptions {
 const HABITS = {
   call: 50,
   burst: 14,
+  'given up': 12,
   write: 10,
   slow: 6,
   long: 2,
@@ -90,6 +91,8 @@ export class Crowd {
         return await visitor.call('/orders')
       case 'burst':
         return await together(Array.from({ length: random.between(3, 8) }, () => visitor.call('/orders')))
+      case 'given up':
+        return await visitor.call(`/given-up?ms=${random.between(0, 80)}`)
       case 'write':
         return await visitor.call('/write')
       case 'slow':

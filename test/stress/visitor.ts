@@ -59,7 +59,7 @@ export class Visitor {
   /** One call, and what became of it. */
   async call (path: string): Promise<void> {
     const answer = await this.request({ path })
-    this.#ledger.count(this.#ledger.calls, answer.code)
+    this.#ledger.count(this.#ledger.calls, answer.text === '{"givenUp":true}' ? 'given up' : answer.code)
   }
 
   async login (): Promise<Login | undefined> {

@@ -35,6 +35,16 @@ function addRoutes (app: FastifyInstance): void {
     data(request).visits = Math.random()
     return { user: request.oauth.user?.id ?? null }
   })
+  // A call that is given up, by its time or with the login, wherever it is then: in the middle of a refresh, too.
+  app.get<{ Querystring: { ms: string } }>('/given-up', async ({ oauth, query: { ms } }) => {
+    const timeout = AbortSignal.timeout(Number(ms))
+    try {
+      return await oauth.get('orders', { signal: AbortSignal.any([timeout, oauth.signal]) }).json()
+    } catch (error) {
+      if (error === timeout.reason) return { givenUp: true }
+      throw error
+    }
+  })
   // Ends long after it has loaded its session, and then writes it.
   app.get<{ Querystring: { ms: string } }>('/slow', async (request) => {
     const answer = await request.oauth.get(`slow?ms=${request.query.ms}`).json()
