@@ -1,4 +1,5 @@
 import { UnsupportedTokenTypeError } from '../errors.ts'
+import { redact } from '../util/redact.ts'
 import type { TokenSet } from './token-set.ts'
 
 const NO_KEY = ', and the key that it is bound to is not there: `dpop: true` makes one for each login, and a session ' +
@@ -17,10 +18,13 @@ export function boundAuthorizationOf ({ accessToken, tokenType }: TokenSet, prov
 }
 
 /** The value of the Authorization header (RFC 6750, section 2.1). @throws FST_OAUTH_UNSUPPORTED_TOKEN_TYPE */
-export function authorizationOf ({ accessToken, tokenType }: TokenSet, provider: string): string {
+export function authorizationOf (tokens: TokenSet, provider: string): string {
+  const { accessToken, tokenType } = tokens
   if (tokenType !== 'Bearer' && tokenType.toLowerCase() !== 'bearer') {
+    // A provider may have written a token where the type belongs.
+    const type = redact(tokenType, [accessToken, tokens.refreshToken ?? '', tokens.idToken ?? '']).slice(0, 40)
     throw new UnsupportedTokenTypeError(
-      `provider "${provider}" issued a token of type "${tokenType.slice(0, 40)}", which cannot be sent as a bearer ` +
+      `provider "${provider}" issued a token of type "${type}", which cannot be sent as a bearer ` +
         `token${tokenType.toLowerCase() === 'dpop' ? NO_KEY : ''}`,
       { provider }
     )

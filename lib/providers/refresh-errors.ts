@@ -62,6 +62,10 @@ export type Refusal =
 // 3.1. Auth0 writes `mfa_required` for `interaction_required`.
 const USER_REMEDIES = new Set(['invalid_grant', 'invalid_token', 'interaction_required', 'login_required',
   'consent_required', 'account_selection_required', 'mfa_required'])
+// What providers write for a refresh token that is no good in place of `invalid_grant`: `bad_refresh_token` (GitHub),
+// `invalid_refresh_token`, `token_expired` (Slack).
+const SPENT_TOKEN =
+  /^(?:(?:bad|invalid|expired|revoked)_(?:refresh_)?token|(?:refresh_)?token_(?:invalid|expired|revoked))$/
 
 /**
  * Reads a refused refresh. Where the provider is unavailable (408, 429, 5xx), its OAuth error is ignored.
@@ -79,6 +83,7 @@ export function readRefusal (error: OAuthError, { isOwn }: { isOwn: boolean }): 
   }
   // Some providers send errors with status 200.
   const refused = (status >= 200 && status <= 299) || (status >= 400 && status <= 499)
-  const named = USER_REMEDIES.has(oauthError) || (oauthError === 'invalid_request' && isOwn)
+  const name = oauthError.toLowerCase()
+  const named = USER_REMEDIES.has(name) || SPENT_TOKEN.test(name) || (name === 'invalid_request' && isOwn)
   return refused && named ? 'ended' : 'kept'
 }

@@ -1,5 +1,6 @@
 import { inspect } from 'node:util'
 import t from 'tap'
+import type { OAuthError } from '../../lib/index.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { rejection } from '../helpers/rejection.ts'
 import { startOutside } from '../helpers/outside.ts'
@@ -83,6 +84,16 @@ t.test('a token in the body', async (t) => {
       t.equal(requests.length, 0)
     })
   }
+})
+
+t.test('a token that stands where its type belongs is in no error', async (t) => {
+  const { run } = await loggedInApp(t, {
+    provider: { conform: members => ({ ...members, token_type: `Bearer ${String(members.access_token)}` }) }
+  })
+  const token = await run(async oauth => (await oauth.tokens()).accessToken)
+  const { code, message } = await rejection(run(oauth => oauth.get('orders').json())) as OAuthError
+  t.equal(code, 'FST_OAUTH_UNSUPPORTED_TOKEN_TYPE')
+  t.notMatch(message, token.slice(0, 12))
 })
 
 t.test('a token that is no bearer token is not sent as one', async t => {
