@@ -76,7 +76,7 @@ export function resolveOptions (
         `${[...providers.keys()].join(', ')}`
     )
   }
-  const routes = checkRoutes(options.routes, providers.size, check)
+  const routes = checkRoutes(options.routes, mount, providers.size, check)
   const encryptionKeys = checkEncryptionKeys(options.encryptionKeys, check)
   if (routes !== false && check.isValid) checkSessionCookie(routes, mount, baseUrl, host, check)
   const problem = baseUrl === undefined || !check.isValid ? undefined : postedModeProblem(baseUrl)

@@ -21,6 +21,7 @@ export function checkPath (name: string, path: unknown, check: OptionChecker): s
 
 export function checkRoutes (
   routes: PluginOptions['routes'],
+  mount: string,
   providerCount: number,
   check: OptionChecker
 ): ResolvedRoutes | false {
@@ -30,7 +31,13 @@ export function checkRoutes (
   check.known('routes', routes, names)
   const resolved = { ...ROUTES }
   for (const name of names) {
-    if (routes?.[name] !== undefined) resolved[name] = checkPath(`routes.${name}`, routes[name], check)
+    const given = routes?.[name]
+    if (given === undefined) continue
+    resolved[name] = checkPath(`routes.${name}`, given, check)
+    if (mount === '' && typeof given === 'string' && /^\/*$/.test(given)) {
+      const example = name === 'session' ? '/session' : ROUTES[name]
+      check.add(`routes.${name}`, `must be a path of its own, such as "${example}": "/" is the app's start page`)
+    }
   }
   const ofProviders = [['callback', 'redirect URI'], ['backchannelLogout', 'back-channel logout URI']] as const
   for (const [name, what] of ofProviders) {

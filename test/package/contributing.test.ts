@@ -19,7 +19,7 @@ t.test('every command that it names is a script, and every script of its own is 
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
   const named = new Set(['test', 'start'])
   for (const [, name = ''] of text.matchAll(/npm run ([\w:-]+)/g)) named.add(name)
-  const hooks = ['prepare', 'pretest']
+  const hooks = ['prepack', 'prestart', 'pretest']
   t.strictSame([...named].sort(), Object.keys(scripts).filter(name => !hooks.includes(name)).sort())
 })
 

@@ -53,7 +53,9 @@ t.test('the commands for a fresh machine', async (t) => {
   const { scripts, engines } = JSON.parse(read('package.json'))
   const commands = fencedBlocks(readme).filter(({ language }) => language === 'sh').map(({ code }) => code.trim())
   t.match(commands, ['npm ci && npm start', 'npm ci && npm test'])
-  t.match(scripts, { start: String, test: String, prepare: String })
+  t.match(scripts, { prestart: scripts.pretest, start: String, pretest: 'npm run -s build', test: String })
+  const install = ['preinstall', 'install', 'postinstall', 'prepublish', 'preprepare', 'prepare', 'postprepare']
+  t.strictSame(install.filter(name => name in scripts), [], 'npm warns users of scripts that an install may run')
   t.match(readme, `Node.js ${engines.node.replace('>=', '')} or newer`)
 })
 

@@ -573,6 +573,16 @@ t.test('neither does it with @fastify/session after the plugin', async (t) => {
   })
 })
 
+t.test('a route at the start page is refused by its name, with a path that would do', async (t) => {
+  const lines = await mistakes(t, { ...good, routes: { loggedOut: '/', login: '', session: '//' } })
+  t.strictSame(lines, [
+    'routes.login must be a path of its own, such as "/login": "/" is the app\'s start page',
+    'routes.loggedOut must be a path of its own, such as "/logout/callback": "/" is the app\'s start page',
+    'routes.session must be a path of its own, such as "/session": "/" is the app\'s start page'
+  ])
+  t.equal((await mistakes(t, { ...good, routes: { logout: [] as never } })).length, 1, 'what is no path is said once')
+})
+
 t.test('a session cookie whose path does not cover the callback is found at boot', async (t) => {
   const lines = await mistakes(t, good, { session: { cookie: { path: '/app' } } })
   t.strictSame(
