@@ -19,7 +19,7 @@ export function isStrict (session: SessionObject | null): boolean {
 }
 
 /** Whether the browser has held a strict session cookie back, as far as can be told. */
-export function isHeldBack ({ sessionCookie }: PluginContext, request: FastifyRequest): boolean {
+function isHeldBack ({ sessionCookie }: PluginContext, request: FastifyRequest): boolean {
   if (request.headers['sec-fetch-site'] !== 'cross-site') return false
   const session = currentSession(request)
   return session !== null && isStrict(session) && sessionCookie.namesOf(request.cookies, session).length === 0

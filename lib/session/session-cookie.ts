@@ -93,7 +93,7 @@ export interface ClearedCookie {
 }
 
 /** The names of the cookies that hold a session's id, whichever secret signed it. */
-export function cookieNamesOf (cookies: Cookies, session: SessionObject): string[] {
+function cookieNamesOf (cookies: Cookies, session: SessionObject): string[] {
   const names: string[] = []
   for (const [name, value] of Object.entries(cookies)) {
     if (value === undefined) continue

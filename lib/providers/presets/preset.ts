@@ -96,12 +96,12 @@ export function required (presetName: string, field: string, value: unknown): st
  * @throws FST_OAUTH_INVALID_OPTIONS where it is something else than a preset can use
  */
 export function optional<T> (presetName: string, field: string, value: T, kind: 'text' | 'boolean' | 'scope'): T {
-  const fine = {
+  const isValid = {
     text: () => text(value) !== undefined,
     boolean: () => typeof value === 'boolean',
     scope: () => parseScope(value) !== undefined
   }
-  if (value === undefined || fine[kind]()) return value
+  if (value === undefined || isValid[kind]()) return value
   const wanted = {
     text: 'a string that is not empty',
     boolean: 'true or false',
