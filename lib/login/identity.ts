@@ -89,7 +89,8 @@ export function makeUser (
 ): User {
   const { userProfile } = provider.config
   const named = identity && userIdOf(provider, identity)
-  const { id: given, ...profile } = userProfile === undefined ? standardProfile(claims, named) : userProfile(claims)
+  const { id: given, ...profile } =
+    userProfile === undefined ? standardProfile(claims, named) : present(userProfile(claims))
   const id = identifierText(given)
   if (id === undefined) {
     const { name } = provider
@@ -98,15 +99,15 @@ export function makeUser (
     const message = `the profile that provider "${name}" sent ${found}; ${remedy}`
     throw new InvalidResponseError(message, { provider: name, reason: 'no_subject' })
   }
-  return { id, raw: claims, ...present(profile) }
+  return { id, raw: claims, ...profile }
 }
 
 /** The user that the standard claims describe (OpenID Connect Core, section 5.1), without `raw`. */
 export function standardUser (claims: Record<string, unknown>): Omit<User, 'raw'> {
-  return present(standardProfile(claims)) as Omit<User, 'raw'>
+  return standardProfile(claims) as Omit<User, 'raw'>
 }
 
-function present (profile: object): Record<string, unknown> {
+function present (profile: UserProfile): Partial<UserProfile> {
   return Object.fromEntries(Object.entries(profile).filter(([, value]) => value !== undefined && value !== null))
 }
 
@@ -120,17 +121,21 @@ function userIdOf ({ config }: ProviderClient, { sub, iss }: NonNullable<Identit
   return iss === config.issuer && !sub.includes('#') ? sub : `${iss.replaceAll('#', '%23')}#${sub}`
 }
 
-function standardProfile (claims: Record<string, unknown>, id?: string): UserProfile {
-  const text = (name: string) => typeof claims[name] === 'string' ? claims[name] as string : undefined
+function standardProfile (claims: Record<string, unknown>, named?: string): Partial<UserProfile> {
+  // Plain OAuth 2 does not define the id, and some providers send a number.
+  const id = named ?? identifierText(claims.sub) ?? identifierText(claims.id)
+  const name = textOf(claims.name) ?? textOf(claims.preferred_username) ?? textOf(claims.nickname)
+  const email = textOf(claims.email)
+  const picture = textOf(claims.picture)
   const { email_verified: verified } = claims
-  const profile: Record<string, unknown> = {
-    // Plain OAuth 2 does not define the id, and some providers send a number.
-    id: id ?? identifierText(claims.sub) ?? identifierText(claims.id),
-    name: text('name') ?? text('preferred_username') ?? text('nickname'),
-    email: text('email'),
-    // Some providers send the boolean as a string.
-    emailVerified: verified === undefined ? undefined : verified === true || verified === 'true',
-    picture: text('picture')
-  }
-  return profile as unknown as UserProfile
+  const profile: Partial<UserProfile> = {}
+  if (id !== undefined) profile.id = id
+  if (name !== undefined) profile.name = name
+  if (email !== undefined) profile.email = email
+  // Some providers send the boolean as a string.
+  if (verified !== undefined) profile.emailVerified = verified === true || verified === 'true'
+  if (picture !== undefined) profile.picture = picture
+  return profile
 }
+
+const textOf = (value: unknown) => typeof value === 'string' ? value : undefined

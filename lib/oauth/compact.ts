@@ -9,5 +9,6 @@ export function isCompactJws (text: string): boolean {
 
 /** Whether a text has the form of an encrypted JWT. */
 export function isCompactJwe (text: string): boolean {
-  return COMPACT_JWE.test(text)
+  // Most are signed ones: the parts are counted before each character is looked at.
+  return text.split('.', 6).length === 5 && COMPACT_JWE.test(text)
 }

@@ -1,5 +1,5 @@
 import type { JWTPayload } from 'jose'
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { InvalidIdTokenError } from '../errors.ts'
 import { isDeepStrictEqual } from 'node:util'
 import { safeEqual, shortHash } from '../util/random.ts'
@@ -137,10 +137,10 @@ function assertSameAuthentication (
 }
 
 // The left half of the hash that the signature algorithm uses (OpenID Connect Core, section 3.1.3.6).
-function matchesHash (hash: unknown, value: string, algorithm: string): boolean {
-  const digest = createHash(digestOf(algorithm)).update(value, 'ascii').digest()
+function matchesHash (claim: unknown, value: string, algorithm: string): boolean {
+  const digest = hash(digestOf(algorithm), value, 'buffer')
   const half = digest.subarray(0, digest.length / 2).toString('base64url')
-  return typeof hash === 'string' && safeEqual(hash, half)
+  return typeof claim === 'string' && safeEqual(claim, half)
 }
 
 function digestOf (algorithm: string): string {

@@ -32,10 +32,18 @@ const ASYMMETRIC = new Set([
 /** How many keys of one `kid` are tried. */
 const MAX_CANDIDATES = 16
 
+/** Those of the lists of metadata, which last as long as these. */
+const acceptable = new WeakMap<object, string[]>()
+
 /** The accepted algorithms among those of a provider's metadata; all of them where it names none. */
 function acceptableAlgorithms (promised: unknown): string[] {
-  const acceptable = Array.isArray(promised) ? promised.filter(algorithm => ASYMMETRIC.has(algorithm)) : []
-  return acceptable.length > 0 ? acceptable : [...ASYMMETRIC]
+  if (!Array.isArray(promised)) return [...ASYMMETRIC]
+  const known = acceptable.get(promised)
+  if (known !== undefined) return known
+  const found = promised.filter(algorithm => ASYMMETRIC.has(algorithm))
+  const accepted = found.length > 0 ? found : [...ASYMMETRIC]
+  acceptable.set(promised, accepted)
+  return accepted
 }
 
 /**
@@ -51,7 +59,7 @@ export async function verifyProviderJwt (
   const { issuer, acceptIssuer, clientId, keys, now, clockTolerance = CLOCK_TOLERANCE } = expected
   try {
     return await verifyJwt(jwt, keys, {
-      ...(acceptIssuer === undefined && { issuer: [issuer].flat() }),
+      ...(acceptIssuer === undefined && { issuer: typeof issuer === 'string' ? issuer : [...issuer] }),
       audience: clientId,
       algorithms: acceptableAlgorithms(expected.algorithms),
       clockTolerance,

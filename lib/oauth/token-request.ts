@@ -34,24 +34,37 @@ export async function buildTokenRequest (request: TokenRequest): Promise<FormReq
   const { provider, server, clientId, clientAuth, grantType, grant } = request
   const form = new URLSearchParams()
   for (const params of request.params ?? []) setParameters(form, params)
+  const givenSecret = form.size === 0 ? null : checkFurther(form, request)
+  for (const name in grant) {
+    const value = grant[name]
+    if (value !== undefined) form.set(name, value)
+  }
+  form.set('grant_type', grantType)
+  const further = furtherHeaders(request)
+  const authenticated = new Map([['accept', 'application/json']])
+  await clientAuth(server, { client_id: clientId }, form, authenticated)
+  const headers: Record<string, string> = {}
+  for (const [name, value] of authenticated) headers[name] = value
+  const built = {
+    headers: Object.assign(headers, further, { 'content-type': 'application/x-www-form-urlencoded' }),
+    body: form
+  }
+  assertOneAuthentication(provider, givenSecret, built)
+  return built
+}
+
+/**
+ * Checks the further parameters, the only ones yet in a form.
+ * @returns the `client_secret` among them
+ * @throws FST_OAUTH_INVALID_OPTIONS
+ */
+function checkFurther (form: URLSearchParams, { provider, clientId, grantType }: TokenRequest): string | null {
   for (const name of RESERVED) {
     const same = (name === 'client_secret') || (name === 'grant_type' && form.get(name) === grantType)
     if (form.has(name) && !same) throw reserved(provider, name)
   }
   if (form.has('client_id') && form.get('client_id') !== clientId) throw reserved(provider, 'client_id')
-  for (const [name, value] of Object.entries(grant)) if (value !== undefined) form.set(name, value)
-
-  const givenSecret = form.get('client_secret')
-  form.set('grant_type', grantType)
-  const further = furtherHeaders(request)
-  const headers = new Map([['accept', 'application/json']])
-  await clientAuth(server, { client_id: clientId }, form, headers)
-  const built = {
-    headers: { ...Object.fromEntries(headers), ...further, 'content-type': 'application/x-www-form-urlencoded' },
-    body: form
-  }
-  assertOneAuthentication(provider, givenSecret, built)
-  return built
+  return form.get('client_secret')
 }
 
 /**
@@ -77,7 +90,8 @@ export function assertOneAuthentication (
 }
 
 // Added to the headers that each request has.
-function furtherHeaders ({ provider, headers = {} }: TokenRequest): Record<string, string> {
+function furtherHeaders ({ provider, headers }: TokenRequest): Record<string, string> | undefined {
+  if (headers === undefined) return undefined
   const named = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
   if (named.authorization !== undefined) {
     throw new InvalidOptionsError(

@@ -38,9 +38,11 @@ export class ProviderHttp {
   async send (request: ProviderRequest, timeoutMs = this.#config.requestTimeout): Promise<HttpResponse> {
     try {
       const reading = { limit: MAX_RESPONSE_SIZE, timeoutMs, pool: 'provider' } as const
-      const { url, ...rest } = request
-      const { statusCode, headers, body } = await this.#transport.buffered({ ...rest, ...targetOf(url) }, reading)
-      return { status: statusCode, headers, text: body.toString('utf8') }
+      const { url, method, headers, body, beforeSend } = request
+      const { origin, path } = targetOf(url)
+      const sent = { origin, path, method, headers, body, beforeSend }
+      const answer = await this.#transport.buffered(sent, reading)
+      return { status: answer.statusCode, headers: answer.headers, text: answer.body.toString('utf8') }
     } catch (cause) {
       if (cause instanceof InvalidResponseError && (cause.reason === 'too_large' || cause.reason === 'encoding')) {
         throw new InvalidTokenResponseError(

@@ -83,7 +83,7 @@ async function sendTokenRequest (
   provider: ProviderClient, request: GrantRequest, nonce?: string
 ): Promise<TokenResponse> {
   const { config, http, name } = provider
-  const { grantType, grant, scope, params = [], headers: given = {}, dpopKey, beforeSend, timeoutMs } = request
+  const { grantType, grant, scope, params = [], headers: given, dpopKey, beforeSend, timeoutMs } = request
   const endpoint = await provider.endpoint('token_endpoint')
   const server = await provider.metadata()
   const clientAuth = await provider.authenticator.at(endpoint)
@@ -108,7 +108,9 @@ async function sendTokenRequest (
     const proven = { method: config.tokenEndpointMethod, url: origin + pathname }
     headers.dpop = await proofs!.prove('authorization', dpopKey, proven, nonce)
   }
-  const answer = await http.send({ ...placed(provider, endpoint, headers, body), beforeSend }, timeoutMs)
+  const placed = place(provider, endpoint, headers, body)
+  placed.beforeSend = beforeSend
+  const answer = await http.send(placed, timeoutMs)
   const response = await onResponse?.(answer) ?? answer
   const secrets = () => [
     ...SECRET_PARAMETERS.flatMap(parameter => body.getAll(parameter)),
@@ -140,7 +142,7 @@ function notBound ({ name }: ProviderClient, { tokens: { refreshToken } }: { tok
 }
 
 // Some providers want the token request as a GET, or its parameters in the query.
-function placed (
+function place (
   { config }: ProviderClient, url: URL, headers: Record<string, string>, body: URLSearchParams
 ): ProviderRequest {
   const method = config.tokenEndpointMethod

@@ -15,9 +15,9 @@ type FixedCookieOptions = CookieSerializeOptions & { secure: boolean }
 /** What the cookies of the pending logins at one provider have in common. */
 interface LoginCookies {
   prefix: string
-  options: FixedCookieOptions
-  /** The options as they stand in a Set-Cookie header, after the value. */
+  /** What follows the name in a Set-Cookie header: the attributes after the value, and what clears the cookie. */
   attributes: string
+  cleared: string
 }
 
 /** They do not change once `baseUrl` is known. */
@@ -29,8 +29,12 @@ function loginCookies (
   const known = prepared.get(config)
   if (known !== undefined) return known
   const options = { ...loginCookieOptions(context, config.responseMode), maxAge: LOGIN_COOKIE_TTL }
-  const attributes = server.serializeCookie('name', '', options).slice('name='.length)
-  const made = { prefix: loginCookiePrefix(context), options, attributes }
+  const write = (options: FixedCookieOptions) => server.serializeCookie('name', '', options).slice('name='.length)
+  const made = {
+    prefix: loginCookiePrefix(context),
+    attributes: write(options),
+    cleared: write({ ...options, maxAge: 0, expires: new Date(0) })
+  }
   prepared.set(config, made)
   return made
 }
@@ -79,9 +83,9 @@ export async function rememberLogin (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient, login: BegunLogin
 ): Promise<void> {
   const { pendingLogins } = context
-  const { prefix, options, attributes } = loginCookies(context, provider, request)
+  const { prefix, attributes, cleared } = loginCookies(context, provider, request)
   const surplus = surplusLogins(request.cookies)
-  for (const { name } of surplus) reply.clearCookie(name, options)
+  for (const { name } of surplus) reply.header('set-cookie', `${name}=${cleared}`)
   // A browser of this app has no more than that; made-up cookies are only cleared.
   for (const { value } of surplus.slice(0, MAX_PENDING_LOGINS)) await pendingLogins.drop(value)
   const { name, config: { identity } } = provider
@@ -99,10 +103,10 @@ export async function takePendingLogin (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
   state: string | undefined, cause: Error | undefined
 ): Promise<PendingLogin> {
-  const { prefix, options } = loginCookies(context, provider, request)
+  const { prefix, cleared } = loginCookies(context, provider, request)
   const cookie = state === undefined ? '' : prefix + cookieName(state)
   const value = request.cookies[cookie]
-  if (value !== undefined) reply.clearCookie(cookie, options)
+  if (value !== undefined) reply.header('set-cookie', `${cookie}=${cleared}`)
   return await context.pendingLogins.consume(state, value, provider.name, provider.config.identity, cause)
 }
 

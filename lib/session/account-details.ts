@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from 'node:util'
 import { type Identity, standardUser } from '../login/identity.ts'
 import type { User } from '../providers/options.ts'
 import type { TokenRecord } from '../tokens/record.ts'
@@ -17,19 +16,17 @@ export interface AccountDetails {
   callbacks?: { state: string, returnTo?: string }[] | undefined
 }
 
-// What the ID token says of itself alone (OpenID Connect Core, sections 2 and 3.1.3.6), which has been checked.
-const ID_TOKEN_CLAIMS = ['aud', 'exp', 'iat', 'nbf', 'jti', 'nonce', 'azp', 'at_hash', 'c_hash', 's_hash']
-
 type WhoLoggedIn = Pick<Identity, 'user' | 'claims'>
 
 /** What is kept of who logged in: nothing that is about the ID token. */
 export function withoutTokenClaims ({ user, claims }: WhoLoggedIn): WhoLoggedIn {
-  const isKept = ([name, value]: [string, unknown]) => !ID_TOKEN_CLAIMS.includes(name) || claims[name] !== value
-  const kept = Object.fromEntries(Object.entries(claims).filter(isKept))
+  // What the ID token says of itself alone (OpenID Connect Core, sections 2 and 3.1.3.6), which has been checked.
+  const { aud, exp, iat, nbf, jti, nonce, azp, at_hash: _a, c_hash: _c, s_hash: _s, ...kept } = claims
   if (user === null) return { user, claims: kept }
+  if (user.raw === claims) return { user: { ...user, raw: kept }, claims: kept }
   // A profile may be the claims of both, the ID token and userinfo.
-  const raw = user.raw === claims ? kept : Object.fromEntries(Object.entries(user.raw).filter(isKept))
-  return { user: { ...user, raw }, claims: kept }
+  const isKept = ([name, value]: [string, unknown]) => Object.hasOwn(kept, name) || claims[name] !== value
+  return { user: { ...user, raw: Object.fromEntries(Object.entries(user.raw).filter(isKept)) }, claims: kept }
 }
 
 /** What an account holds of a login, written for `detailsOf`, and nothing of it twice. */
@@ -39,13 +36,20 @@ export function writeDetails (
   let stored: AccountDetails['user'] = user
   if (user !== null && user.raw === claims) {
     const { raw: _claims, ...profile } = user
-    stored = isDeepStrictEqual(profile, standardUser(claims)) ? undefined : profile
+    stored = isStandard(profile, claims) ? undefined : profile
   }
   const written: AccountDetails = { ...(stored !== undefined && { user: stored }), claims, ...details }
   const text = JSON.stringify(written)
   // The engine builds a text of many parts and joins them when one character is asked for: half the memory.
   text.charCodeAt(0)
   return text
+}
+
+/** Whether a profile is what the standard claims say. */
+function isStandard (profile: Record<string, unknown>, claims: Record<string, unknown>): boolean {
+  const standard = standardUser(claims) as Record<string, unknown>
+  const names = Object.keys(standard)
+  return names.length === Object.keys(profile).length && names.every(name => profile[name] === standard[name])
 }
 
 /** What an account holds of its login; of one that cannot be read, that no user is known. */

@@ -11,7 +11,7 @@ interface Member {
 type MemberSet = Member | Map<string, Member>
 
 /** Members that each addition looks at, to drop those whose time is over. */
-const STEPS = 3
+const STEPS = 2
 
 const ofStores = new WeakMap<object, MemoryMembers>()
 
