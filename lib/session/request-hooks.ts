@@ -68,17 +68,15 @@ function load (context: SessionContext, request: Decorated, done: () => void): v
   if (session === null) return done()
   context.sessionCookie.learn(request.cookies, session)
   const loaded = loadedLogins(context, session)
+  const note = (logins: LoadedLogin[]) => {
+    noteLoaded(context, request, session, logins)
+    done()
+  }
+  // As with most requests: nothing has to be read or written.
+  if (!loaded.some(mayNeedStore)) return note(loaded)
   const now = context.clock.now()
   const firstUses = loaded.filter(({ context: { loginRecords }, login }) =>
     login?.unusedUntil !== undefined && loginRecords.isFirstUse(session.sessionId, login, now))
-  const note = (logins: LoadedLogin[]) => {
-    request[kLoaded] = logins
-    // A login that has ended in this process counts no more.
-    if ((logins[0]!.login !== undefined || logins.length > 1) && context.endedSessions.knows(session.sessionId)) {
-      for (const { context: { sessionLogins } } of logins) sessionLogins.put(session, undefined)
-    }
-    done()
-  }
   const begin = (logins: LoadedLogin[]) => {
     if (!logins.some(isTimedLogin) || isPassive(request)) return note(logins)
     const timed = logins.filter(loaded => isTimedLogin(loaded) && !noteRequest(loaded.context, loaded.login!))
@@ -97,6 +95,21 @@ function load (context: SessionContext, request: Decorated, done: () => void): v
     const message = 'the record of a login could not be read; the login is used as the session has it'
     logOf(request).warn({ event: 'login_not_read', err: errorForLog(error) }, message)
   }).then(() => begin(loadedLogins(context, session)))
+}
+
+/** Whether a login has notes of its use in the store. */
+function mayNeedStore ({ context, login }: LoadedLogin): boolean {
+  return login !== undefined && (login.unusedUntil !== undefined || isTimed(context, login))
+}
+
+function noteLoaded (
+  { endedSessions }: SessionContext, request: Decorated, session: SessionObject, loaded: LoadedLogin[]
+): void {
+  request[kLoaded] = loaded
+  // A login that has ended in this process counts no more.
+  if ((loaded[0]!.login !== undefined || loaded.length > 1) && endedSessions.knows(session.sessionId)) {
+    for (const { context: { sessionLogins } } of loaded) sessionLogins.put(session, undefined)
+  }
 }
 
 /** In the `config` of a route whose requests are no activity of the user's. */

@@ -1,4 +1,4 @@
-import { ENTRY, ENTRY_PREFIX, isEntry, MAX_PENDING, PENDING_PREFIX } from './session-entry.ts'
+import { ENTRY, ENTRY_PREFIX, MAX_PENDING, PENDING_PREFIX } from './session-entry.ts'
 import { type StoredRecord, TOMBSTONE_MS, type TokenStore } from './token-store.ts'
 
 /** A record in the Map of the sessions. */
@@ -80,7 +80,8 @@ export class MemorySessionStore implements TokenStore {
 
   #read (id: string): StoredRecord | undefined {
     const value = this.#entries.get(ENTRY_PREFIX + id)
-    return isOurs(value) && value[ENTRY] > this.#now() ? value.record : undefined
+    const end = endOf(value)
+    return end !== undefined && end > this.#now() ? (value as Entry).record : undefined
   }
 
   #remove (id: string): void {
@@ -111,10 +112,11 @@ export class MemorySessionStore implements TokenStore {
         return
       }
       const [key, value] = next.value
-      const until = (value as Partial<Entry> | null)?.[ENTRY]
-      if (until !== undefined && until <= now) this.#remove(key.slice(ENTRY_PREFIX.length))
+      const end = endOf(value)
+      if (end !== undefined && end <= now) this.#remove(key.slice(ENTRY_PREFIX.length))
     }
   }
 }
 
-const isOurs = (value: unknown): value is Entry => isEntry(value)
+/** Until when an entry of the plugin is kept; undefined for a session. */
+const endOf = (value: unknown) => (value as Partial<Entry> | null | undefined)?.[ENTRY]
