@@ -70,6 +70,9 @@ export const oauthPages: Partial<Pages> = {
   loggedOut ({ actions }) {
     return markup('Logged out', render('oauth-logged-out.html', { actions: links(actions) }))
   },
+  popup ({ title, message, actions }) {
+    return markup(title, render('oauth-popup.html', { title, message, actions: links(actions) }))
+  },
   onward ({ title, message, href }) {
     const head = render('oauth-onward-head.html', { href })
     return markup(title, render('oauth-onward.html', { title, message, href }), head)
