@@ -65,7 +65,7 @@ export function createAppOAuth (context: PluginContext): AppOAuth {
   return {
     provider: (name: string) => context.providerHandles.get(providerOf(context, name).name)!,
     requireLogin: options => createGuard(context, options) as LoginGuard,
-    requireHeader: name => createHeaderGuard(name) as LoginGuard,
+    requireHeader: name => createHeaderGuard(context.config.baseUrl, name) as LoginGuard,
     logoutUser: async ({ provider, subject: userId, request }) => {
       const client = providerOf(context, provider)
       const reason = 'logoutUser'

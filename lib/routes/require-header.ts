@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import { CrossSiteRequestError, InvalidOptionsError } from '../errors.ts'
-import { isOwnRoute } from './reply.ts'
+import { isOwnRoute, refuseCrossSite } from './reply.ts'
 
 /** Methods that change nothing (RFC 9110, section 9.2.1). */
 const SAFE = ['GET', 'HEAD', 'OPTIONS', 'TRACE']
@@ -14,10 +14,11 @@ const ANYONES = [
 
 /**
  * Makes a hook that refuses a request which may change something where it lacks a header of the app's own. A page of
- * another site can add none: the browser asks the app by CORS before it sends one.
+ * another site can add none: the browser asks the app by CORS before it sends one. No script can add one to a
+ * WebSocket, and no CORS guards it: that is refused by where it comes from (RFC 6455, section 10.2).
  * @throws FST_OAUTH_INVALID_OPTIONS; the hook throws FST_OAUTH_CROSS_SITE_REQUEST
  */
-export function createHeaderGuard (name = 'x-csrf') {
+export function createHeaderGuard (baseUrl: () => URL, name = 'x-csrf') {
   const header = typeof name === 'string' ? name.toLowerCase() : ''
   if (!NAME.test(header) || ANYONES.includes(header) || /^(?:sec|proxy)-/.test(header)) {
     throw new InvalidOptionsError(
@@ -26,6 +27,7 @@ export function createHeaderGuard (name = 'x-csrf') {
     )
   }
   return async function requireHeader (request: FastifyRequest): Promise<undefined> {
+    if (request.headers.upgrade?.toLowerCase() === 'websocket') refuseCrossSite(request, baseUrl())
     // The plugin's own routes check where a request comes from.
     if (SAFE.includes(request.method) || isOwnRoute(request)) return
     const value = request.headers[header]

@@ -133,6 +133,23 @@ t.test('a WebSocket', async (t) => {
   t.match(error, { message: /401/ })
 })
 
+t.test('a WebSocket of a page of another origin is refused, whatever cookie comes along', async (t) => {
+  const { headers } = await login()
+  const open = (own: Record<string, string>) => {
+    const socket = new WebSocket(`${url.replace('http', 'ws')}/api/live`, { headers: { ...headers(), ...own } })
+    t.after(() => socket.terminate())
+    return socket
+  }
+  const others: Record<string, string>[] = [
+    { origin: 'https://evil.test' }, { origin: 'null' }, { 'sec-fetch-site': 'same-site' }
+  ]
+  for (const own of others) {
+    t.match((await once(open(own), 'error'))[0], { message: /403/ }, JSON.stringify(own))
+  }
+  t.equal(api.calls.length, 0, 'no token has gone out')
+  await once(open({ origin: url }), 'open')
+})
+
 t.test('a 401 has the token refreshed, once for all, and the call sent again', async (t) => {
   const { call, refreshes } = await login()
   await call('/api/orders')
