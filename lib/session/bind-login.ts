@@ -73,6 +73,9 @@ export async function commitLogin (
   await forgetReplaced(request, () => endLogin(context, before, { sessionId }))
 }
 
+/** A token record that is not stored yet. */
+type NewRecord = { -readonly [Member in keyof Omit<TokenRecord, 'version'>]: TokenRecord[Member] }
+
 /** The account that a login brought, and what its token record has of the same. */
 interface NewAccount extends Pick<TokenRecord, 'user' | 'providerEnds'> {
   account: Account
@@ -90,14 +93,10 @@ export function createAccount (
   const kept = withoutTokenClaims(login)
   const details = writeDetails(kept, { scope: tokens.scope, loginAt: Math.floor(loginAt), callbacks })
   const ends = endsOf(login, context.clock.now())
-  const account = {
-    recordId: randomToken(),
-    providerIdentity,
-    ...(identityProven === false && { identityProven }),
-    ...(timeoutsOf(context, name).absoluteTimeout !== undefined && { loginAt: Math.round(loginAt * 1000) / 1000 }),
-    ...(ends !== undefined && { endsAt: Math.min(...Object.values(ends) as number[]) }),
-    details
-  }
+  const account: Account = { recordId: randomToken(), providerIdentity, details }
+  if (!identityProven) account.identityProven = identityProven
+  if (timeoutsOf(context, name).absoluteTimeout !== undefined) account.loginAt = Math.round(loginAt * 1000) / 1000
+  if (ends !== undefined) account.endsAt = Math.min(...Object.values(ends) as number[])
   return { account, user: kept.user, providerEnds: ends }
 }
 
@@ -122,19 +121,13 @@ export async function storeAccount (
   const login = sessionLogins.of(session)
   const ttl = ttlOf(session)
   const { idleTimeout } = timeoutsOf(context, provider.name)
-  const record = {
-    provider: provider.name,
-    providerIdentity,
-    tokens,
-    obtainedAt: clock.now(),
-    ttl,
-    user: kept,
-    identity,
-    ...(dpopKey !== undefined && { dpopKey }),
-    ...(resource !== undefined && { resource }),
-    ...(callbackParams !== undefined && { callbackParams }),
-    ...(providerEnds !== undefined && { providerEnds })
+  const record: NewRecord = {
+    provider: provider.name, providerIdentity, tokens, obtainedAt: clock.now(), ttl, user: kept, identity
   }
+  if (dpopKey !== undefined) record.dpopKey = dpopKey
+  if (resource !== undefined) record.resource = resource
+  if (callbackParams !== undefined) record.callbackParams = callbackParams
+  if (providerEnds !== undefined) record.providerEnds = providerEnds
   // Together: a store takes both in one round trip. What follows a failure comes after both.
   const written = await Promise.allSettled([
     records.create(record, recordId),

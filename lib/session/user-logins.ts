@@ -157,10 +157,13 @@ export class UserLogins {
 }
 
 function namesOf ({ user, claims: { iss, sub, sid } }: UserAccount): Names {
-  return {
-    ...(user !== null && { user: user.id }),
-    ...(typeof iss === 'string' && typeof sub === 'string' && { iss, sub, ...(typeof sid === 'string' && { sid }) })
-  }
+  const names: Names = {}
+  if (user !== null) names.user = user.id
+  if (typeof iss !== 'string' || typeof sub !== 'string') return names
+  names.iss = iss
+  names.sub = sub
+  if (typeof sid === 'string') names.sid = sid
+  return names
 }
 
 function isMeant ({ user, iss, sub, sid }: Names, query: LoginQuery): boolean {
