@@ -32,18 +32,10 @@ const ASYMMETRIC = new Set([
 /** How many keys of one `kid` are tried. */
 const MAX_CANDIDATES = 16
 
-/** Those of the lists of metadata, which last as long as these. */
-const acceptable = new WeakMap<object, string[]>()
-
 /** The accepted algorithms among those of a provider's metadata; all of them where it names none. */
 function acceptableAlgorithms (promised: unknown): string[] {
-  if (!Array.isArray(promised)) return [...ASYMMETRIC]
-  const known = acceptable.get(promised)
-  if (known !== undefined) return known
-  const found = promised.filter(algorithm => ASYMMETRIC.has(algorithm))
-  const accepted = found.length > 0 ? found : [...ASYMMETRIC]
-  acceptable.set(promised, accepted)
-  return accepted
+  const acceptable = Array.isArray(promised) ? promised.filter(algorithm => ASYMMETRIC.has(algorithm)) : []
+  return acceptable.length > 0 ? acceptable : [...ASYMMETRIC]
 }
 
 /**
@@ -59,7 +51,7 @@ export async function verifyProviderJwt (
   const { issuer, acceptIssuer, clientId, keys, now, clockTolerance = CLOCK_TOLERANCE } = expected
   try {
     return await verifyJwt(jwt, keys, {
-      ...(acceptIssuer === undefined && { issuer: typeof issuer === 'string' ? issuer : [...issuer] }),
+      ...(acceptIssuer === undefined && { issuer: [issuer].flat() }),
       audience: clientId,
       algorithms: acceptableAlgorithms(expected.algorithms),
       clockTolerance,

@@ -1,12 +1,9 @@
-import type { FastifyServerOptions } from 'fastify'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { Agent } from 'undici'
 import { buildApp } from '../helpers/build-app.ts'
-import { authority, serverTls } from '../helpers/certificates.ts'
-import { startChromium } from '../helpers/chromium.ts'
+import { openHttpsPage } from '../helpers/https-page.ts'
 import type { TestProvider } from '../helpers/provider.ts'
-import { type Callback, noteCallbacks, startProviderOfAllWays, type Way } from '../helpers/response-modes.ts'
+import { type Callback, noteCallbacks, type Way } from '../helpers/response-modes.ts'
 
 // Whole logins over https at an oidc-provider on another site, in Chromium: which of `__Host-`, Secure and SameSite
 // cookies go along with a response that the provider has the browser post, is the browser's to say.
@@ -23,23 +20,15 @@ interface Opened {
 }
 
 async function open (t: Test, way: Way): Promise<Opened | undefined> {
-  const chromium = await startChromium(t)
-  if (chromium === undefined) return undefined
-  const context = await chromium.newContext({ ignoreHTTPSErrors: true })
-  const page = await context.newPage()
-  const complaints: string[] = []
-  page.on('console', (message) => {
-    if (message.type() === 'error' && !/favicon/.test(message.location().url)) complaints.push(message.text())
-  })
-  const provider = await startProviderOfAllWays(t, { tls: serverTls })
-  const dispatcher = new Agent({ connect: { ca: authority } })
-  t.after(() => dispatcher.close())
+  const opened = await openHttpsPage(t, way)
+  if (opened === undefined) return undefined
+  const { context, page, complaints, provider, fastify, oauth } = opened
   const callbacks: Callback[] = []
   const { url } = await buildApp(t, {
-    fastify: { https: serverTls } as FastifyServerOptions,
+    fastify,
     // Written out: without it Chromium lets a new cookie go along with a cross-site POST for two minutes.
     session: { cookie: { secure: true, sameSite: 'lax' } },
-    oauth: { providers: { acme: { ...provider.providerOptions, ...way } }, dispatcher },
+    oauth,
     setup: (app) => {
       noteCallbacks(app, callbacks)
       app.get('/orders', async ({ oauth }) => await oauth.get('orders').json())

@@ -1,34 +1,23 @@
 import helmet from '@fastify/helmet'
-import type { FastifyServerOptions } from 'fastify'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { Agent } from 'undici'
 import { buildApp } from '../helpers/build-app.ts'
-import { authority, serverTls } from '../helpers/certificates.ts'
-import { startChromium } from '../helpers/chromium.ts'
+import { openHttpsPage } from '../helpers/https-page.ts'
 import { pendingLogins } from '../helpers/login-app.ts'
 import { logInInPopup, OPENER, OPENER_POLICY, openPopup, toldTo } from '../helpers/opener.ts'
-import { startProviderOfAllWays, type Way } from '../helpers/response-modes.ts'
+import type { Way } from '../helpers/response-modes.ts'
 
 // A strict session cookie over https, at a provider on another site, in Chromium: a whole login, and those that are
 // lost on their way.
 
 async function open (t: Test, way: Way) {
-  const chromium = await startChromium(t)
-  if (chromium === undefined) return undefined
-  const context = await chromium.newContext({ ignoreHTTPSErrors: true })
-  const page = await context.newPage()
-  const complaints: string[] = []
-  page.on('console', (message) => {
-    if (message.type() === 'error' && !/favicon/.test(message.location().url)) complaints.push(message.text())
-  })
-  const provider = await startProviderOfAllWays(t, { tls: serverTls })
-  const dispatcher = new Agent({ connect: { ca: authority } })
-  t.after(() => dispatcher.close())
+  const opened = await openHttpsPage(t, way)
+  if (opened === undefined) return undefined
+  const { context, page, complaints, provider, fastify, oauth } = opened
   const { url, store } = await buildApp(t, {
-    fastify: { https: serverTls } as FastifyServerOptions,
+    fastify,
     session: { cookie: { secure: 'auto', sameSite: 'strict' } },
-    oauth: { providers: { acme: { ...provider.providerOptions, ...way } }, dispatcher },
+    oauth,
     setup: async (app) => {
       await app.register(helmet)
       app.get('/orders', { onRequest: app.oauth.requireLogin() }, async ({ oauth }) => ({ orders: oauth.user?.id }))
