@@ -138,7 +138,7 @@ function assertSameAuthentication (
 
 // The left half of the hash that the signature algorithm uses (OpenID Connect Core, section 3.1.3.6).
 function matchesHash (claim: unknown, value: string, algorithm: string): boolean {
-  const digest = hash(digestOf(algorithm), value, 'buffer')
+  const digest = hash(digestOf(algorithm), Buffer.from(value, 'ascii'), 'buffer')
   const half = digest.subarray(0, digest.length / 2).toString('base64url')
   return typeof claim === 'string' && safeEqual(claim, half)
 }

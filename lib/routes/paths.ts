@@ -6,9 +6,7 @@ import type { ProviderClient } from '../providers/provider.ts'
 
 /** A path as the browser sees it: behind a proxy that strips the path of `baseUrl`, that path comes first. */
 export function publicPath ({ config }: PluginContext, path: string): string {
-  const { pathname } = config.baseUrl()
-  if (path === '/' && pathname === '/') return path
-  return joinPaths(pathname, path === '/' ? '' : path) || '/'
+  return joinPaths(config.baseUrl().pathname, path === '/' ? '' : path) || '/'
 }
 
 /**

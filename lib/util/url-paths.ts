@@ -10,5 +10,7 @@ export function fastifyPath (path: string): string {
 
 /** Paths one after the other, without slashes at their ends. */
 export function joinPaths (...parts: string[]): string {
-  return parts.map(part => part.replace(/\/+$/, '')).join('')
+  let path = ''
+  for (const part of parts) path += part.endsWith('/') ? part.replace(/\/+$/, '') : part
+  return path
 }
