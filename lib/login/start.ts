@@ -64,30 +64,13 @@ export async function startLogin (
   provider: ProviderClient, request: LoginRequest
 ): Promise<{ url: string, pending: PendingAuthorization & { state: string } }> {
   const { name, config } = provider
-  const { scope, redirectUri, pkce = config.pkce, state = randomToken() } = request
+  const { scope, redirectUri, acrValues, authorizationDetails, pkce = config.pkce, state = randomToken() } = request
   const withIdToken = provider.expectsIdToken(scope)
-  const { acrValues } = request
-  if ((request.maxAge !== undefined || acrValues !== undefined) && !withIdToken) {
-    const option = acrValues === undefined ? 'a maxAge' : 'acrValues'
-    throw new InvalidOptionsError(
-      `a login at provider "${name}" cannot have ${option}: only an ID token tells it; ask for the scope "openid" at ` +
-        'a provider with an `issuer`',
-      { provider: name }
-    )
-  }
-  if (config.responseType !== 'code' && !withIdToken) {
-    const message = `a login at provider "${name}" asks for an ID token by its responseType; keep "openid" in its scope`
-    throw new InvalidOptionsError(message, { provider: name })
-  }
-  if (config.securityProfile !== undefined && pkce !== 'S256') {
-    const message = `a login at provider "${name}" has pkce ${JSON.stringify(pkce)}, and its securityProfile needs S256`
-    throw new InvalidOptionsError(message, { provider: name, reason: 'security_profile' })
-  }
+  checkRequest(provider, request, pkce, withIdToken)
   const method = codeChallengeMethod(name, config, pkce)
   const codeVerifier = method === undefined ? undefined : request.codeVerifier ?? randomToken()
   if (codeVerifier !== undefined && request.codeVerifier !== undefined) checkCodeVerifier(codeVerifier, name)
   const nonce = request.nonce ?? (withIdToken ? randomToken() : undefined)
-  const { authorizationDetails } = request
   const usual = request.params === undefined && request.maxAge === undefined && acrValues === undefined &&
     authorizationDetails === undefined
   const hasParams =
@@ -120,6 +103,29 @@ export async function startLogin (
   const resource = params?.getAll('resource') ?? []
   if (resource.length > 0) pending.resource = resource
   return { url, pending }
+}
+
+/** @throws FST_OAUTH_INVALID_OPTIONS where the login could not be checked as it, or the provider's options, ask for */
+function checkRequest (
+  { name, config }: ProviderClient, { maxAge, acrValues }: LoginRequest, pkce: LoginRequest['pkce'],
+  withIdToken: boolean
+): void {
+  if ((maxAge !== undefined || acrValues !== undefined) && !withIdToken) {
+    const option = acrValues === undefined ? 'a maxAge' : 'acrValues'
+    throw new InvalidOptionsError(
+      `a login at provider "${name}" cannot have ${option}: only an ID token tells it; ask for the scope "openid" at ` +
+        'a provider with an `issuer`',
+      { provider: name }
+    )
+  }
+  if (config.responseType !== 'code' && !withIdToken) {
+    const message = `a login at provider "${name}" asks for an ID token by its responseType; keep "openid" in its scope`
+    throw new InvalidOptionsError(message, { provider: name })
+  }
+  if (config.securityProfile !== undefined && pkce !== 'S256') {
+    const message = `a login at provider "${name}" has pkce ${JSON.stringify(pkce)}, and its securityProfile needs S256`
+    throw new InvalidOptionsError(message, { provider: name, reason: 'security_profile' })
+  }
 }
 
 /** The further parameters: those of the options, then those of this one login. */

@@ -78,12 +78,12 @@ export function readTokenParameters (params: URLSearchParams, context: TokenResp
   return failure(answer, context, 'sent too many parameters', { reason: 'unreadable_response' })
 }
 
+type Fail = (message: string, details: OAuthErrorDetails) => { error: OAuthError }
+
 function failure (
-  { status, text }: HttpResponse,
-  { provider, secrets }: TokenResponseContext,
-  message: string,
+  { status, text }: HttpResponse, { provider, secrets }: TokenResponseContext, message: string,
   details: OAuthErrorDetails
-) {
+): ReturnType<Fail> {
   return {
     error: new InvalidTokenResponseError(`the token endpoint of provider "${provider}" ${message}`, {
       provider, responseStatus: status, excerpt: excerptOf(text, secrets?.()), ...details
@@ -97,8 +97,7 @@ function readMembers (members: TokenMembers, answer: HttpResponse, context: Toke
   const received = conform === undefined ? [] : secretsIn(members)
   // A provider may repeat in an error what it was sent, or what it has just issued.
   const secrets = () => [...context.secrets?.() ?? [], ...received, ...secretsIn(members)]
-  const fail = (message: string, details: OAuthErrorDetails) =>
-    failure(answer, { ...context, secrets }, message, details)
+  const fail: Fail = (message, details) => failure(answer, { ...context, secrets }, message, details)
   if (conform !== undefined) {
     try {
       members = conform(members, { status: answer.status, grantType })
@@ -111,19 +110,7 @@ function readMembers (members: TokenMembers, answer: HttpResponse, context: Toke
 
   const refreshToken = tokenString(members.refresh_token)
   const named = errorOf(members)
-  if (named !== undefined) {
-    const shown = secrets()
-    const oauthError = redact(named.code, shown)
-    return {
-      ...fail(`refused: ${oauthError}`, {
-        oauthError,
-        oauthErrorDescription: named.description && redact(named.description, shown),
-        oauthErrorUri: named.uri && redact(named.uri, shown),
-        reason: 'refused'
-      }),
-      refreshToken
-    }
-  }
+  if (named !== undefined) return { ...refusal(named, secrets(), fail), refreshToken }
   if (answer.status < 200 || answer.status > 299) {
     const refused = Object.keys(members).length === 0 ? 'empty_response' : 'status'
     const reason = refusesClient(answer) ? CLIENT_REFUSED : answer.status < 400 ? 'redirect' : refused
@@ -153,6 +140,17 @@ function readMembers (members: TokenMembers, answer: HttpResponse, context: Toke
     raw: members
   }
   return { tokens, scopeChange: compareScope(scope, context.scope) }
+}
+
+/** A refusal in the provider's own words (RFC 6749, section 5.2), without what it repeats of the request. */
+function refusal ({ code, description, uri }: NamedError, secrets: readonly string[], fail: Fail) {
+  const oauthError = redact(code, secrets)
+  return fail(`refused: ${oauthError}`, {
+    oauthError,
+    oauthErrorDescription: description && redact(description, secrets),
+    oauthErrorUri: uri && redact(uri, secrets),
+    reason: 'refused'
+  })
 }
 
 /** Whether the client was refused, not the grant: `invalid_client`, or a challenge in its place. */
@@ -199,7 +197,16 @@ function tokenString (value: unknown): string | undefined {
   return typeof value === 'string' && TOKEN.test(value) ? value : undefined
 }
 
-function errorOf ({ error, error_description: description, error_uri: uri }: TokenMembers) {
+/** The error that a response names. */
+interface NamedError {
+  code: string
+  description: string | undefined
+  uri: string | undefined
+}
+
+function errorOf (
+  { error, error_description: description, error_uri: uri }: TokenMembers
+): NamedError | undefined {
   // Some languages write `[]` or `{}` for none.
   if (!error || (typeof error === 'object' && Object.keys(error).length === 0)) return undefined
   if (typeof error !== 'object') return { code: String(error), description: textOf(description), uri: textOf(uri) }

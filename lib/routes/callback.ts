@@ -130,7 +130,18 @@ async function answerCallback (
   Object.assign(known, { returnTo, stepUp, popup })
   // The state may say what it likes.
   if (framed && popup !== 'frame') refuseEmbedded(request)
+  return await completeLogin(context, request, reply, provider, pending, params, known)
+}
 
+/**
+ * Gets and checks what a login brings, binds it to the session, and leads the browser on.
+ * @param params of the response
+ * @throws as `handleCallback`
+ */
+async function completeLogin (
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
+  pending: PendingLogin, params: URLSearchParams, known: KnownLogin
+): Promise<FastifyReply> {
   let granted: LoginTokens
   try {
     granted = await finishLogin(provider, pending, params, { now: context.clock.now() })
@@ -143,7 +154,7 @@ async function answerCallback (
   if (provider.config.grantType === 'implicit') delete granted.tokens.refreshToken
   const login: Login = { ...granted, ...await identify(provider, granted, pending.scope), begunAt: begunAt(pending) }
   login.callbacks = callbacksOf(context, request, provider, pending, login)
-  const { linkTo } = pending
+  const { returnTo, stepUp, popup, linkTo } = pending
   if (linkTo === undefined) await commitLogin(context, request, reply, provider, login)
   else await linkAccount(context, request, reply, provider, login, { ...pending, linkTo })
   known.outcome = linkTo === undefined ? 'succeeded' : 'linked'

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { PluginContext } from '../context.ts'
 import { CrossSiteRequestError, InvalidOptionsError, LoginRequiredError } from '../errors.ts'
-import { startLogin } from '../login/start.ts'
+import { type LoginRequest, startLogin } from '../login/start.ts'
 import { specialState } from '../login/state-kind.ts'
 import type { StepUp } from '../login/step-up.ts'
 import type { AuthorizationDetail } from '../oauth/authorization-details.ts'
@@ -22,7 +22,7 @@ import { type BegunLogin, rememberLogin } from './login-cookie.ts'
 import { sendLoginForm } from './password-login.ts'
 import { loginPath, publicPath, redirectUriOf, requestedPath } from './paths.ts'
 import { displayOf, keepOpener } from './popup.ts'
-import { isFramed, isFromOwnSite, isPageLoad, noStore, refuseEmbedded, refuseHead } from './reply.ts'
+import { isFramed, isFromOwnSite, isPageLoad, isPrefetch, noStore, refuseEmbedded, refuseHead } from './reply.ts'
 import { readReturnTo, safeReturnTo } from './return-to.ts'
 import { sendPage } from './send-error.ts'
 import { namedStepUp, stepUpRequest } from './step-up.ts'
@@ -92,20 +92,14 @@ export function sendToProvider (
 
 async function beginLogin (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
-  {
-    returnTo, scope, params, prompt, authorizationDetails, maxAge, acrValues, link: asked = false, display, stepUp,
-    again, restarted = false
-  }: LoginOptions & AskedByPlugin
+  options: LoginOptions & AskedByPlugin
 ): Promise<FastifyReply> {
   noStore(reply)
   if (request.method === 'HEAD') return refuseHead(reply)
-  // A prefetched page may never be shown: its login would stay in the store, and its cookie may not be kept.
-  const purpose = request.headers['sec-purpose'] ?? request.headers.purpose
-  if (purpose !== undefined && /prefetch|prerender/.test(String(purpose))) {
-    return reply.code(403).send()
-  }
-  const isPopup = display !== undefined
-  if (isPopup) preparePopup(context, request, reply, provider, display)
+  // Its login would stay in the store, and its cookie may not be kept.
+  if (isPrefetch(request)) return reply.code(403).send()
+  const { link: asked = false, display, stepUp } = options
+  if (display !== undefined) preparePopup(context, request, reply, provider, display)
   else refuseEmbedded(request)
   const { sessionLogins } = context
   const login = sessionLogins.of(currentSession(request))
@@ -123,12 +117,39 @@ async function beginLogin (
   if (link && linkTo === undefined) {
     throw new LoginRequiredError('an account can be added only to a login; log in first', { provider: provider.name })
   }
+  const { url, pending } = await startLogin(provider, requestOf(context, provider, options, link, account))
+  const framed = isFramed(request)
+  // In a frame the user sees nothing of the provider's pages, and must not be asked for anything there.
+  if (framed && pending.silent !== true) refuseEmbedded(request)
+  const begun: BegunLogin = Object.assign(pending, {
+    returnTo: readReturnTo(request, options.returnTo, context.config.baseUrl()) ?? publicPath(context, '/')
+  })
+  if (display !== undefined) begun.popup = framed ? 'frame' : 'window'
+  // What the provider does not give is told in the callback, when the login is done.
+  if (stepUp !== undefined) Object.assign(begun, { stepUp, maxAge: undefined })
+  if (linkTo !== undefined) begun.linkTo = linkTo
+  if (isPostedMode(provider.config.responseMode) && keepsSomething(context, session)) begun.needsSession = true
+  await rememberLogin(context, request, reply, provider, begun)
+  return reply.redirect(url, 302)
+}
+
+/**
+ * What the authorization request asks for.
+ * @param link whether an account is added to a login
+ * @param account the session's at this provider
+ */
+function requestOf (
+  context: PluginContext, provider: ProviderClient, options: LoginOptions & AskedByPlugin, link: boolean,
+  account: Account | undefined
+): LoginRequest {
+  const { scope, params, prompt, authorizationDetails, maxAge, acrValues, display, stepUp, again, restarted } = options
   const hasOwnOptions = link || [scope, params, prompt, authorizationDetails, maxAge, acrValues].some(isGiven)
-  const kind = restarted ? 'again' : isPopup ? 'popup' : hasOwnOptions ? 'once' : undefined
-  const had = isStepUp ? knownAccess(context, account) : undefined
+  const isPopup = display !== undefined
+  const kind = restarted === true ? 'again' : isPopup ? 'popup' : hasOwnOptions ? 'once' : undefined
+  const had = stepUp !== undefined && account !== undefined ? knownAccess(context, account) : undefined
   const asParam = isPopup && provider.hasIdTokens ? mergeParameters({ display }, params) : params
   const more = stepUp && stepUpRequest(provider, had, stepUp, { again, params: asParam })
-  const { url, pending } = await startLogin(provider, {
+  return {
     redirectUri: redirectUriOf(context, provider),
     scope: more?.scope ?? parseScope(scope) ?? [...provider.config.scope],
     params: more?.params ?? (prompt === undefined ? asParam : mergeParameters(asParam, { prompt })),
@@ -136,20 +157,7 @@ async function beginLogin (
     maxAge,
     acrValues: parseScope(acrValues),
     state: kind && specialState(kind)
-  })
-  const framed = isFramed(request)
-  // In a frame the user sees nothing of the provider's pages, and must not be asked for anything there.
-  if (framed && pending.silent !== true) refuseEmbedded(request)
-  const begun: BegunLogin = Object.assign(pending, {
-    returnTo: readReturnTo(request, returnTo, context.config.baseUrl()) ?? publicPath(context, '/')
-  })
-  if (isPopup) begun.popup = framed ? 'frame' : 'window'
-  // What the provider does not give is told in the callback, when the login is done.
-  if (stepUp !== undefined) Object.assign(begun, { stepUp, maxAge: undefined })
-  if (linkTo !== undefined) begun.linkTo = linkTo
-  if (isPostedMode(provider.config.responseMode) && keepsSomething(context, session)) begun.needsSession = true
-  await rememberLogin(context, request, reply, provider, begun)
-  return reply.redirect(url, 302)
+  }
 }
 
 /**

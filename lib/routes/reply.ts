@@ -23,6 +23,12 @@ export function isPageLoad (request: FastifyRequest): boolean {
   return request.method === 'GET' && isNavigation(request)
 }
 
+/** Whether a browser loads a page ahead of time, which may never be shown. */
+export function isPrefetch ({ headers }: FastifyRequest): boolean {
+  const purpose = headers['sec-purpose'] ?? headers.purpose
+  return purpose !== undefined && /prefetch|prerender/.test(String(purpose))
+}
+
 /**
  * Answers HEAD, for which Fastify adds a route beside each GET route of an app. A safe method does not begin or finish
  * a login (RFC 9110, section 9.2.1).

@@ -1,9 +1,10 @@
 import { OAuthError, StoreUnavailableError } from '../../errors.ts'
 import { BoundedMap } from '../../util/bounded-map.ts'
+import { isObject } from '../../util/is-object.ts'
 import { withTimeout } from '../../util/timeout.ts'
 import { channels, traced } from '../../util/tracing.ts'
 import {
-  type AcquireRefreshResult, hasMembers, type RefreshLease, type StoredRecord, type TokenStore
+  type AcquireRefreshResult, hasMembers, type MemberStore, type RefreshLease, type StoredRecord, type TokenStore
 } from './token-store.ts'
 
 /** Levels of objects in a record. Deeper ones are no claims, and cannot be written again. */
@@ -28,10 +29,44 @@ export interface StoreChecks {
  * record) counts as absent. A store of the app's own may return null for an absent record, and nothing from `set`.
  * @throws FST_OAUTH_STORE_UNAVAILABLE
  */
-export function checkedStore (
-  store: TokenStore, { timeoutMs, isOfKind, onFailure, onUnreadable }: StoreChecks
-): TokenStore {
-  const bounded = <A extends unknown[], T>(method: keyof TokenStore, call: (...args: A) => Promise<T>) => {
+export function checkedStore (store: TokenStore, checks: StoreChecks): TokenStore {
+  const bounded = boundedCalls(store, checks)
+  const reader = new RecordReader(checks)
+  const get = bounded('get', store.get)
+  const set = bounded('set', store.set)
+  const consume = bounded('consume', store.consume)
+  const checked: TokenStore = {
+    get: async id => reader.read(id, await get(id)),
+    set: async (...args) => await set(...args) as boolean | undefined !== false,
+    consume: async id => reader.read(id, await consume(id)),
+    touch: bounded('touch', store.touch),
+    delete: bounded('delete', store.delete)
+  }
+  if (store.remove !== undefined) {
+    const remove = bounded('remove', store.remove)
+    checked.remove = async id => reader.read(id, await remove(id))
+  }
+  if (store.inspect !== undefined) checked.inspect = bounded('inspect', store.inspect)
+  if (hasMembers(store)) Object.assign(checked, memberMethods(store, bounded, reader))
+  if (store.acquireRefresh === undefined || store.finishRefresh === undefined) return checked
+  const acquireRefresh = bounded('acquireRefresh', store.acquireRefresh)
+  checked.finishRefresh = bounded('finishRefresh', store.finishRefresh)
+  checked.acquireRefresh = async (id: string, lease: RefreshLease): Promise<AcquireRefreshResult> => {
+    const result = await acquireRefresh(id, lease)
+    if (result.state === 'gone') return result
+    const record = reader.read(id, result.record)
+    return record === undefined ? { state: 'gone' } : { ...result, record }
+  }
+  return checked
+}
+
+/** Makes a method of a store one with a time limit and the typed error. */
+type Bounded = <A extends unknown[], T>(
+  method: keyof TokenStore, call: (...args: A) => Promise<T>
+) => (...args: A) => Promise<T>
+
+function boundedCalls (store: TokenStore, { timeoutMs, onFailure }: StoreChecks): Bounded {
+  return <A extends unknown[], T>(method: keyof TokenStore, call: (...args: A) => Promise<T>) => {
     const limited = (args: A) => withTimeout(() => call.apply(store, args), timeoutMs).catch((cause: unknown) => {
       if (cause instanceof OAuthError) throw cause
       onFailure(method, cause)
@@ -43,65 +78,53 @@ export function checkedStore (
       return traced(channels.store, { store: 'tokens', method }, 'succeeded', () => limited(args))
     }
   }
-  const reported = new BoundedMap<string, true>(MAX_REPORTED)
-  const report = (id: string) => {
-    if (reported.has(id)) return
-    reported.set(id, true)
-    onUnreadable(kindOf(id))
+}
+
+/** Takes values of a store for records where they are of the kind that their id says, and reports the others. */
+class RecordReader {
+  readonly #isOfKind: StoreChecks['isOfKind']
+  readonly #onUnreadable: StoreChecks['onUnreadable']
+  readonly #reported = new BoundedMap<string, true>(MAX_REPORTED)
+
+  constructor ({ isOfKind, onUnreadable }: StoreChecks) {
+    this.#isOfKind = isOfKind
+    this.#onUnreadable = onUnreadable
   }
-  const readable = (id: string, value: unknown): StoredRecord | undefined => {
+
+  read (id: string, value: unknown): StoredRecord | undefined {
     if (value === undefined || value === null) return undefined
-    if (isStoredRecord(value) && isOfKind[kindOf(id)]?.(value) !== false) return value
-    report(id)
+    if (isStoredRecord(value) && this.#isOfKind[kindOf(id)]?.(value) !== false) return value
+    this.report(id)
     return undefined
   }
-  const get = bounded('get', store.get)
-  const set = bounded('set', store.set)
-  const consume = bounded('consume', store.consume)
-  const checked: TokenStore = {
-    get: async id => readable(id, await get(id)),
-    set: async (...args) => await set(...args) as boolean | undefined !== false,
-    consume: async id => readable(id, await consume(id)),
-    touch: bounded('touch', store.touch),
-    delete: bounded('delete', store.delete)
+
+  report (id: string): void {
+    if (this.#reported.has(id)) return
+    this.#reported.set(id, true)
+    this.#onUnreadable(kindOf(id))
   }
-  if (store.remove !== undefined) {
-    const remove = bounded('remove', store.remove)
-    checked.remove = async id => readable(id, await remove(id))
-  }
-  if (store.inspect !== undefined) checked.inspect = bounded('inspect', store.inspect)
-  if (store.acquireRefresh !== undefined && store.finishRefresh !== undefined) {
-    const acquireRefresh = bounded('acquireRefresh', store.acquireRefresh)
-    checked.finishRefresh = bounded('finishRefresh', store.finishRefresh)
-    checked.acquireRefresh = async (id: string, lease: RefreshLease): Promise<AcquireRefreshResult> => {
-      const result = await acquireRefresh(id, lease)
-      if (result.state === 'gone') return result
-      const record = readable(id, result.record)
-      return record === undefined ? { state: 'gone' } : { ...result, record }
-    }
-  }
-  if (hasMembers(store)) {
-    const addMember = bounded('addMember', store.addMember)
-    const members = bounded('members', store.members)
-    checked.addMember = async (...args) => await addMember(...args) as boolean | undefined !== false
-    checked.removeMembers = bounded('removeMembers', store.removeMembers)
-    checked.members = async (id) => {
+}
+
+function memberMethods (store: MemberStore, bounded: Bounded, reader: RecordReader): MemberStore {
+  const addMember = bounded('addMember', store.addMember)
+  const members = bounded('members', store.members)
+  return {
+    addMember: async (...args) => await addMember(...args) as boolean | undefined !== false,
+    removeMembers: bounded('removeMembers', store.removeMembers),
+    members: async (id) => {
       const found = await members(id)
-      const good = found.filter(([, value]) => isPlain(value) && isShallow(value, MAX_DEPTH))
-      if (good.length < found.length) report(id)
+      const good = found.filter(([, value]) => isObject(value) && isShallow(value, MAX_DEPTH))
+      if (good.length < found.length) reader.report(id)
       return good
     }
   }
-  return checked
 }
 
 function isStoredRecord (value: unknown): value is StoredRecord {
   const { version } = Object(value) as { version?: unknown }
   const isVersion = Number.isSafeInteger(version) && (version as number) >= 0
-  return isVersion && isPlain(value) && isShallow(value, MAX_DEPTH)
+  return isVersion && isObject(value) && isShallow(value, MAX_DEPTH)
 }
-
-const isPlain = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value)
 
 function isShallow (value: unknown, depth: number): boolean {
   if (typeof value !== 'object' || value === null) return true
