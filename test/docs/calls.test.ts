@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { FastifyPluginAsync } from 'fastify'
 import t, { type Test } from 'tap'
-import { Agent, Dispatcher } from 'undici'
 import type { Browser } from '../helpers/browser.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
 import type { ApiRoute } from '../helpers/resource-server.ts'
+import { StandIns } from '../helpers/stand-ins.ts'
 import { programOf } from '../types/documents.ts'
 import { repository } from '../types/installed-package.ts'
 
@@ -124,33 +124,18 @@ async function appWith (t: Test, program: string, routes: Record<string, ApiRout
   const file = join(folder, 'plugin.mjs')
   await writeFile(file, program)
   const { default: plugin } = await import(pathToFileURL(file).href) as { default: FastifyPluginAsync }
-  const dispatcher = new ApisHere()
-  t.after(() => dispatcher.destroy())
+  const dispatcher = new StandIns(t)
   const app = await loggedInApp(t, {
     provider: { resourceServers: ['https://api.example.com/v1/', 'https://api.github.com/'] },
     oauth: { dispatcher },
     setup: async (app) => { await app.register(plugin) }
   })
-  dispatcher.api = app.provider.api.url
+  const { url } = app.provider.api
+  Object.assign(dispatcher.urls, { 'https://api.example.com/v1/': url, 'https://api.github.com/': url })
   Object.assign(app.provider.api.routes, routes)
   return app
 }
 
 function cookiesOf (browser: Browser): string {
   return browser.cookies.map(({ name, value }) => `${name}=${value}`).join('; ')
-}
-
-/** Sends what is for the APIs of the document to the local one. */
-class ApisHere extends Dispatcher {
-  readonly #agent = new Agent()
-  api = ''
-
-  override dispatch (options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
-    const base = new Map([['https://api.example.com', ''], ['https://api.github.com', '/v1']]).get(String(options.origin))
-    if (base === undefined) return this.#agent.dispatch(options as Agent.DispatchOptions, handler)
-    const { origin } = new URL(this.api)
-    return this.#agent.dispatch({ ...options, origin, path: `${base}${options.path}` }, handler)
-  }
-
-  override async destroy (): Promise<void> { await this.#agent.destroy() }
 }

@@ -8,8 +8,10 @@ import { text } from 'node:stream/consumers'
  * A token endpoint for the resource owner password grant, and a userinfo endpoint. A stub: oidc-provider leaves that
  * grant out on purpose.
  */
-export async function startPasswordServer (t: { after: (fn: () => unknown) => unknown }) {
-  const users: Record<string, string> = { alice: 'correct horse', bob: 'also correct' }
+export async function startPasswordServer (
+  t: { after: (fn: () => unknown) => unknown },
+  users: Record<string, string> = { alice: 'correct horse', bob: 'also correct' }
+) {
   const requests: { body: ParsedUrlQuery, authorization: string | undefined }[] = []
   const state: { down: boolean, repeating: boolean, refusal?: { status: number, body: string } | undefined } = {
     down: false,

@@ -16,7 +16,7 @@ import { SESSION_SECRET } from '../helpers/build-app.ts'
 import { freePort } from '../helpers/listen.ts'
 import { asJson, codeOf } from '../helpers/login-app.ts'
 import { startProvider, type TestProvider } from '../helpers/provider.ts'
-import { runRecipe } from '../helpers/recipe.ts'
+import { runBlock } from '../helpers/run-block.ts'
 import { startRedis } from '../helpers/redis.ts'
 import { programOf } from '../types/documents.ts'
 import { environment, installPackage, linkImports, repository } from '../types/installed-package.ts'
@@ -44,7 +44,7 @@ async function start (t: Test, heading: string, { before, bringsSession = false,
     return reply.code(error.statusCode ?? 500).send({ seen: error.message, code: error.code })
   })
   await before?.(app)
-  await runRecipe('docs/recipes.md', heading, {
+  await runBlock('docs/recipes.md', heading, {
     app, acme: provider.providerOptions, env: { BASE_URL: url, SESSION_SECRET, ...env }
   })
   app.get('/', async request => ({ user: request.oauth.user?.id ?? null }))

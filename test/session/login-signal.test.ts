@@ -16,7 +16,7 @@ import { Gate } from '../helpers/gate.ts'
 import { asJson, loginApp, type LoginAppOptions } from '../helpers/login-app.ts'
 import { postLogoutToken } from '../helpers/logout-token.ts'
 import { movingClock } from '../helpers/moving-clock.ts'
-import { runRecipe } from '../helpers/recipe.ts'
+import { runBlock } from '../helpers/run-block.ts'
 import { startProvider } from '../helpers/provider.ts'
 
 // `request.oauth.signal`, as server-sent events, streams and WebSockets use it.
@@ -366,7 +366,7 @@ t.test('as the recipe has it', async (t) => {
   const { browser, url } = await start(t, {
     setup: async (app) => {
       // Without the route of the same name above.
-      await app.register(async scope => await runRecipe('docs/recipes.md', 'WebSockets and server-sent events', {
+      await app.register(async scope => await runBlock('docs/recipes.md', 'WebSockets and server-sent events', {
         app: scope, env: {}, orders
       }), { prefix: '/recipe' })
     }

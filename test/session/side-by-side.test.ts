@@ -13,7 +13,7 @@ import { postLogoutToken } from '../helpers/logout-token.ts'
 import { startMisbehavingProvider, type MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import { movingClock } from '../helpers/moving-clock.ts'
 import { expireTokens, tokenRecords } from '../helpers/records.ts'
-import { runRecipe } from '../helpers/recipe.ts'
+import { runBlock } from '../helpers/run-block.ts'
 import { JsonStore } from '../helpers/stores.ts'
 
 // Two registrations in one scope, each under a name of its own: customers as `oauth`, staff as `staff`.
@@ -257,7 +257,7 @@ t.test('as the recipe has it', async (t) => {
   t.after(() => app.close())
   await app.register(cookie)
   await app.register(session, { secret: SESSION_SECRET, cookie: { secure: false } })
-  await runRecipe('docs/recipes.md', 'Customers and staff side by side', {
+  await runBlock('docs/recipes.md', 'Customers and staff side by side', {
     app, env: { BASE_URL: url }, acme: acme.providerOptions, corp: corp.providerOptions
   })
   await app.listen({ port: Number(new URL(url).port), host: '127.0.0.1' })

@@ -17,6 +17,20 @@ export function fencedBlocks (markdown: string): FencedBlock[] {
   )
 }
 
+/** The fenced code blocks between a heading, of any level, and the next one. */
+export function blocksBelow (markdown: string, heading: string): FencedBlock[] {
+  const blocks = fencedBlocks(markdown)
+  const isCode = (line: number) =>
+    blocks.some(block => line > block.line && line < block.line + block.code.split('\n').length)
+  const headings = markdown.split('\n')
+    .map((text, index) => ({ text: text.replace(/^#+ /, ''), line: index + 1, isHeading: /^#+ /.test(text) }))
+    .filter(({ line, isHeading }) => isHeading && !isCode(line))
+  const start = headings.findIndex(({ text }) => text === heading)
+  if (start === -1) throw new Error(`no heading "${heading}"`)
+  const end = headings[start + 1]?.line ?? Infinity
+  return blocks.filter(({ line }) => line > headings[start]!.line && line < end)
+}
+
 export interface Table {
   readonly header: string[]
   readonly rows: string[][]
