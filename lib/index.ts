@@ -43,8 +43,8 @@ export default plugin
 export * from './errors.ts'
 export { plugin as fastifyOAuthSession, plugin as 'module.exports' }
 // With `*`: only so can an app add to the interface by this package's name.
-export type { CallOptions } from './calls/authorized-client.ts'
 export type { OAuthCall } from './calls/call.ts'
+export type { CallOptions } from './calls/call-options.ts'
 export type { ClientCertificateOptions } from './http/client-certificate.ts'
 export type { ClientAuthenticationFunction, ClientAuthenticationMethod } from './oauth/client-authentication.ts'
 export type { ClientJwk, ClientKeyInput, ClientKeyMaterial, ClientKeyOptions } from './oauth/client-keys.ts'
@@ -65,10 +65,10 @@ export type {
 } from './providers/options.ts'
 export type * from './providers/presets/names.ts'
 export type { RequestOAuth } from './request-oauth.ts'
-export type { SessionState } from './routes/session.ts'
+export type { RequireLoginOptions } from './routes/guard-options.ts'
 export type { LoginOptions } from './routes/login.ts'
 export type { LogoutResult } from './routes/logout.ts'
-export type { RequireLoginOptions } from './routes/require-login.ts'
+export type { SessionState } from './routes/session.ts'
 export { createProvider, type StandaloneOptions, type StandaloneProvider } from './standalone/create-provider.ts'
 export type { ProviderHandle, ClientCredentialsOptions, DeviceLogin } from './standalone/provider.ts'
 export type {

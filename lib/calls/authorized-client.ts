@@ -1,4 +1,3 @@
-import type { Dispatcher } from 'undici'
 import { ApiUnavailableError, InvalidOptionsError, InvalidResponseError, OAuthError } from '../errors.ts'
 import { asResponseData, type BufferedResponse, readWhole, type ResponseData } from '../http/response.ts'
 import { targetOf, type Transport, type TransportRequest } from '../http/transport.ts'
@@ -12,37 +11,14 @@ import type { TokenSnapshot, TokenSource } from '../tokens/token-source.ts'
 import { isNonEmptyText } from '../util/is-text.ts'
 import { printable } from '../util/redact.ts'
 import { type CallTrace, channels, traced } from '../util/tracing.ts'
-import { checkCallOptions } from './call-options.ts'
 import { type CallSender, OAuthCall } from './call.ts'
+import { type CallOptions, checkCallOptions } from './call-options.ts'
 import {
   type CallBody, type CallHeaders, copyHeaders, discardBody, prepareBody, type PreparedBody
 } from './request-body.ts'
 import { assertResourceUrl, resolveResourceUrl, resolveUrl } from './resource-url.ts'
 import { MAX_SENDS } from './retry.ts'
 import { placeBoundToken, placeToken } from './token-placement.ts'
-
-/** Options of one call: undici's, plus `json`. */
-export interface CallOptions extends Omit<
-  Partial<Dispatcher.RequestOptions>,
-  'origin' | 'path' | 'body' | 'headers' | 'method' | 'signal' | 'upgrade' | 'query'
-> {
-  /** The HTTP method. Default GET. */
-  method?: string
-  /** A value that is sent as JSON. */
-  json?: unknown
-  /** A body in place of `json`: a string, bytes, a stream, URLSearchParams or FormData. */
-  body?: CallBody
-  /** Header fields: an object, a list of pairs, or Headers. An `authorization` is replaced by the token. */
-  headers?: CallHeaders
-  /** Ends this call alone: a refresh that it waits for goes on. */
-  signal?: AbortSignal | null
-  /** Parameters that are added to the URL's query. */
-  query?: Record<string, unknown>
-  /** Sends the call without the token; it may go anywhere then. */
-  withholdToken?: boolean
-  /** Bytes that `.json()`, `.text()` and `.bytes()` read at most. Default 16 MiB. */
-  maxResponseSize?: number
-}
 
 const MAX_RESPONSE_SIZE = 16 * 1024 * 1024
 

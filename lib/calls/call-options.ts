@@ -1,6 +1,30 @@
+import type { Dispatcher } from 'undici'
 import { InvalidOptionsError, type OAuthError } from '../errors.ts'
 import { isObject } from '../util/is-object.ts'
-import type { CallOptions } from './authorized-client.ts'
+import type { CallBody, CallHeaders } from './request-body.ts'
+
+/** Options of one call: undici's, plus `json`. */
+export interface CallOptions extends Omit<
+  Partial<Dispatcher.RequestOptions>,
+  'origin' | 'path' | 'body' | 'headers' | 'method' | 'signal' | 'upgrade' | 'query'
+> {
+  /** The HTTP method. Default GET. */
+  method?: string
+  /** A value that is sent as JSON. */
+  json?: unknown
+  /** A body in place of `json`: a string, bytes, a stream, URLSearchParams or FormData. */
+  body?: CallBody
+  /** Header fields: an object, a list of pairs, or Headers. An `authorization` is replaced by the token. */
+  headers?: CallHeaders
+  /** Ends this call alone: a refresh that it waits for goes on. */
+  signal?: AbortSignal | null
+  /** Parameters that are added to the URL's query. */
+  query?: Record<string, unknown>
+  /** Sends the call without the token; it may go anywhere then. */
+  withholdToken?: boolean
+  /** Bytes that `.json()`, `.text()` and `.bytes()` read at most. Default 16 MiB. */
+  maxResponseSize?: number
+}
 
 /** Ours, and undici's `RequestOptions`; `retryOptions` is what undici's retry interceptor reads. */
 const KNOWN = ['method', 'json', 'body', 'headers', 'signal', 'query', 'withholdToken', 'maxResponseSize', 'opaque',
@@ -85,9 +109,16 @@ export function checkCallOptions (options: CallOptions, verb: string | undefined
 }
 
 /**
- * Options of our own calls, and names for a body, that `fetch` would ignore: the token or an empty body would be sent.
+ * Options of our own calls, and names for a body, that `fetch` would ignore (the token or an empty body would be sent)
+ * → what to write.
  */
-const NOT_FETCH = ['withholdToken', 'maxResponseSize', 'json', 'data', 'form']
+const NOT_FETCH: Record<string, string> = {
+  withholdToken: 'use `get`, `post` or `request`',
+  maxResponseSize: 'use `get`, `post` or `request`',
+  json: 'write `body: JSON.stringify(value)` and its content type, or use `post`',
+  data: 'write `body`',
+  form: HINTS.form!
+}
 
 /**
  * Refuses options that `fetch` would ignore with harm. Other unknown members are ignored, as by the standard: client
@@ -101,13 +132,9 @@ export function checkFetchInit (init: object, provider: string): void {
       provider
     })
   }
-  const hints: Record<string, string> = {
-    withholdToken: 'use `get`, `post` or `request`',
-    maxResponseSize: 'use `get`, `post` or `request`',
-    json: 'write `body: JSON.stringify(value)` and its content type, or use `post`',
-    data: 'write `body`'
+  for (const name in NOT_FETCH) {
+    if (given[name] !== undefined) throw unknownOption('fetch', name, provider, NOT_FETCH[name])
   }
-  for (const name of NOT_FETCH) if (given[name] !== undefined) throw unknownOption('fetch', name, provider, hints[name])
 }
 
 function unknownOption (what: string, name: string, provider: string, hint = hintFor(name)): OAuthError {

@@ -5,9 +5,11 @@ import type { ProviderConfig } from '../providers/config.ts'
 import type { ProfileCall } from '../providers/options.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import type { TokenSnapshot, TokenSource } from '../tokens/token-source.ts'
+import { isObject } from '../util/is-object.ts'
 import { redact, secretsIn } from '../util/redact.ts'
 import { withTimeout } from '../util/timeout.ts'
-import { AuthorizedClient, type CallOptions, kAccount } from './authorized-client.ts'
+import { AuthorizedClient, kAccount } from './authorized-client.ts'
+import type { CallOptions } from './call-options.ts'
 
 /**
  * Bytes that one call for the profile reads at most by default: as many as a response of the provider may have.
@@ -104,8 +106,7 @@ function namesToken (url: string | URL, query: CallOptions['query']): boolean {
 }
 
 function claimsOf (profile: unknown, provider: string): Record<string, unknown> {
-  const isObject = typeof profile === 'object' && profile !== null
-  const prototype: unknown = isObject ? Object.getPrototypeOf(profile) : undefined
+  const prototype: unknown = isObject(profile) ? Object.getPrototypeOf(profile) : undefined
   if (prototype === Object.prototype || prototype === null) return profile as Record<string, unknown>
   const message = `fetchProfile of provider "${provider}" returned no claims; return a plain object`
   throw new InvalidResponseError(message, { provider, reason: 'no_claims' })

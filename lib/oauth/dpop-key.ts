@@ -1,3 +1,6 @@
+import { generateKeyPair } from 'node:crypto'
+import { promisify } from 'node:util'
+
 /** The private key that a login's tokens are bound to (RFC 9449), as a JWK of the curve P-256. A secret. */
 export interface DpopKey {
   /** Always `EC`. */
@@ -11,6 +14,8 @@ export interface DpopKey {
   /** The private part, base64url. */
   d: string
 }
+
+const generateKeyPairAsync = promisify(generateKeyPair)
 
 /** 32 bytes in base64url. */
 const COORDINATE = /^[\w-]{43}$/
@@ -33,6 +38,7 @@ export function copyDpopKey ({ kty, crv, x, y, d }: DpopKey): DpopKey {
  * @returns the private key, to be kept as secret as the tokens
  */
 export async function createDpopKey (): Promise<DpopKey> {
-  const { generateDpopKey } = await import('./dpop-proof.ts')
-  return await generateDpopKey()
+  const { privateKey } = await generateKeyPairAsync('ec', { namedCurve: 'P-256' })
+  const { x, y, d } = privateKey.export({ format: 'jwk' })
+  return { kty: 'EC', crv: 'P-256', x: x!, y: y!, d: d! }
 }

@@ -1,4 +1,4 @@
-import { calculateJwkThumbprint, type CryptoKey, exportJWK, generateKeyPair, importJWK, SignJWT } from 'jose'
+import { calculateJwkThumbprint, type CryptoKey, importJWK, SignJWT } from 'jose'
 import { hash } from 'node:crypto'
 import { BoundedMap } from '../util/bounded-map.ts'
 import { randomToken } from '../util/random.ts'
@@ -16,13 +16,6 @@ export interface DpopRequest {
   url: string
   /** The token that the request carries; a token request carries none. */
   accessToken?: string | undefined
-}
-
-/** Makes the key of a login. */
-export async function generateDpopKey (): Promise<DpopKey> {
-  const { privateKey } = await generateKeyPair(DPOP_ALGORITHM, { extractable: true })
-  const { x, y, d } = await exportJWK(privateKey)
-  return { kty: 'EC', crv: 'P-256', x: x!, y: y!, d: d! }
 }
 
 const publicPart = ({ kty, crv, x, y }: DpopKey) => ({ kty, crv, x, y })

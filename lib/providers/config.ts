@@ -2,11 +2,11 @@ import { type ClientCertificate, parseClientCertificate } from '../http/client-c
 import { isTlsMethod } from '../oauth/client-authentication.ts'
 import { type ClientKey, keysForProfile, parseClientKeys, signingKeyOf } from '../oauth/client-keys.ts'
 import { parseScope } from '../oauth/token-set.ts'
+import { isObject } from '../util/is-object.ts'
 import { shortHash } from '../util/random.ts'
 import { isUnset, type OptionChecker, tryUrl } from './option-checker.ts'
-import {
-  type GrantType, type OptionRule, PROVIDER_OPTIONS, type ProviderOptions, type ResourceServer
-} from './options.ts'
+import { type OptionRule, PROVIDER_OPTIONS } from './option-rules.ts'
+import type { GrantType, ProviderOptions, ResourceServer } from './options.ts'
 import { withProfile } from './security-profile.ts'
 
 type OptionName = keyof typeof PROVIDER_OPTIONS
@@ -167,13 +167,12 @@ function identityOf ({ issuer, authorizationEndpoint, tokenEndpoint, clientId }:
 
 function readCertificate (options: ProviderOptions) {
   const { clientAuthentication, tlsClientCertificateBoundAccessTokens: bound } = options
-  const given = options.clientCertificate
-  const isObject = typeof given === 'object' && given !== null
-  const clientCertificate = isObject ? parseClientCertificate(given) : undefined
+  const given = isObject(options.clientCertificate) ? options.clientCertificate : undefined
+  const isGiven = given !== undefined
   return {
-    clientCertificate,
-    usesCertificate: isObject || bound === true || isTlsMethod(clientAuthentication) ? true as const : undefined,
-    certificateBound: bound ?? isObject ? true as const : undefined
+    clientCertificate: given && parseClientCertificate(given),
+    usesCertificate: isGiven || bound === true || isTlsMethod(clientAuthentication) ? true as const : undefined,
+    certificateBound: bound ?? isGiven ? true as const : undefined
   }
 }
 

@@ -1,10 +1,7 @@
 import { isTlsMethod } from '../oauth/client-authentication.ts'
 import { fitsProfile, parseClientKeys, PROFILE_ALGORITHMS } from '../oauth/client-keys.ts'
 import type { OptionCheck } from './option-checks.ts'
-import type { ProviderOptions } from './options.ts'
-
-/** A set of demands on client and provider: FAPI 2.0 Security Profile. */
-export type SecurityProfile = 'fapi2'
+import type { ProviderOptions, SecurityProfile } from './options.ts'
 
 type Fixed = { [Name in keyof ProviderOptions]?: readonly unknown[] }
 

@@ -3,12 +3,10 @@ import type { PluginContext } from '../context.ts'
 import { InvalidOptionsError, LoginRequiredError, type OAuthError } from '../errors.ts'
 import type { StepUp } from '../login/step-up.ts'
 import { isExpired } from '../oauth/token-set.ts'
-import type { ProviderName } from '../providers/presets/names.ts'
-import { unknownOption } from '../providers/presets/unknown-option.ts'
+import type { ProviderClient } from '../providers/provider.ts'
 import { tokenExpired } from '../providers/refresh-errors.ts'
-import { accountTokens } from '../session/account-tokens.ts'
 import { knownDetails } from '../session/account-details.ts'
-import { tokensSince } from '../session/account-tokens.ts'
+import { accountTokens, tokensSince } from '../session/account-tokens.ts'
 import { type Account, isIdentityProven, type SessionLogin } from '../session/accounts.ts'
 import { providerOf } from '../session/context.ts'
 import { currentSession, type SessionObject, sessionOf } from '../session/fastify-session.ts'
@@ -17,33 +15,13 @@ import { keepPrivate } from '../session/request-hooks.ts'
 import { isRecordOf, type TokenRecord } from '../tokens/record.ts'
 import { isRenewable } from '../tokens/refresher.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
+import { checkGuardOptions, readStepUp, type RequireLoginOptions } from './guard-options.ts'
 import { sendToProvider } from './login.ts'
 import { loginPath, requestedPath } from './paths.ts'
 import { isOwnRoute, isPageLoad, noStore } from './reply.ts'
 import { MAX_RETURN_TO, readReturnTo, warnOfReturnTo } from './return-to.ts'
+import { canGive, lackOfLogin, notGiven, registerStepUp, sendChallenge, stepUpPath } from './step-up.ts'
 import { loadAgain } from './strict-cookie.ts'
-import {
-  canGive, lackOfLogin, notGiven, readStepUp, registerStepUp, sendChallenge, stepUpPath
-} from './step-up.ts'
-
-/** Options of `app.oauth.requireLogin`. */
-export interface RequireLoginOptions {
-  /** Name of the provider that must be logged in with; any where absent. */
-  provider?: ProviderName
-  /** Scope that must be granted: a list, or a string with spaces. */
-  scope?: string | readonly string[]
-  /** Seconds since the user last authenticated at the provider, at most; by `auth_time` of the ID token. */
-  maxAge?: number
-  /** Authentication context classes of which the login must have one; by `acr` of the ID token. */
-  acrValues?: string | readonly string[]
-  /**
-   * Whether more than a login is needed for this user and this request; anything but false is yes. May be async; where
-   * it throws, so does the guard. Alone it asks for an authentication of this moment, as `maxAge: 0` does.
-   */
-  when?: (claims: Record<string, unknown>, request: FastifyRequest) => boolean | Promise<boolean>
-}
-
-const OPTIONS = ['provider', 'scope', 'maxAge', 'acrValues', 'when']
 
 /** Octets of a URL that every recipient takes (RFC 9110, section 4.1). */
 const MAX_URL = 8_000
@@ -60,27 +38,16 @@ const ENDED = ['FST_OAUTH_LOGIN_ENDED', 'FST_OAUTH_REFRESH_LOST', 'FST_OAUTH_TOK
  *   FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_SESSION_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE
  */
 export function createGuard (context: PluginContext, options: RequireLoginOptions = {}) {
-  // An option without effect would let users pass who are not meant to.
-  const isObject = typeof options === 'object' && options !== null
-  const unknown = isObject ? Object.keys(options).filter(name => !OPTIONS.includes(name)) : [String(options)]
-  if (unknown.length > 0) {
-    const meant = unknown.map(name => `${name} ${unknownOption(name, OPTIONS)}`)
-    throw new InvalidOptionsError(
-      `requireLogin takes { ${OPTIONS.join(', ')} } and nothing else; take out ${unknown.join(', ')} ` +
-        `(${meant.join('; ')})`
-    )
-  }
-  const { provider } = options
+  checkGuardOptions(options)
+  const { provider, when } = options
   const only = provider === undefined ? undefined : providerOf(context, provider)
   const stepUp = readStepUp(options)
   if (stepUp !== undefined) {
     registerStepUp(context, stepUp)
-    if (only !== undefined && !canGive(only, [], stepUp)) {
-      throw new InvalidOptionsError(
-        `requireLogin: maxAge, acrValues and \`when\` need an ID token, and provider "${only.name}" has none; ask ` +
-          'for the scope "openid" at a provider with an `issuer`', { provider: only.name })
-    }
+    if (only !== undefined && !canGive(only, [], stepUp)) throw noIdToken(only)
   }
+  // What `when` says of a user is known only once there is one.
+  const alwaysAsked = when === undefined ? stepUp : undefined
   const { sessionLogins, config } = context
   return async function requireLogin (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
     // A hook of the whole app runs for these as well, and they are the way to a login.
@@ -110,7 +77,6 @@ export function createGuard (context: PluginContext, options: RequireLoginOption
         }
         ended ??= await endOfTokens(context, request, login, name, record)
         if (ended === undefined) {
-          const { when } = options
           return stepUp && await demand(context, request, reply, { stepUp, when, account, name, record })
         }
       }
@@ -122,19 +88,26 @@ export function createGuard (context: PluginContext, options: RequireLoginOption
     if (!isPageLoad(request) || (isUnproven && wanted === name)) {
       // Also where the app's own error handler does not look at the error's headers.
       reply.header('www-authenticate', 'Bearer')
-      const remedy = isUnproven
-        ? 'its answer does not identify the user: ask for the scope "openid"'
-        : 'log in and try again'
-      const withProvider = wanted === undefined ? '' : ` with provider "${wanted}"`
-      throw ended ?? new LoginRequiredError(`no user is logged in${withProvider}; ${remedy}`, { provider: wanted })
+      throw ended ?? loginRequired(wanted, isUnproven)
     }
     // An account beside the one that was logged in with is added again: a login of its own would end the other one's.
     const now = sessionLogins.of(session)
     const link = (account ?? over) !== undefined && now !== undefined && now.active !== name
-    // What `when` says of a user is known only once there is one.
-    const alwaysAsked = options.when === undefined ? stepUp : undefined
     return await sendToLogin(context, request, reply, { wanted, link, stepUp: alwaysAsked })
   }
+}
+
+const noIdToken = ({ name: provider }: ProviderClient) => new InvalidOptionsError(
+  `requireLogin: maxAge, acrValues and \`when\` need an ID token, and provider "${provider}" has none; ask for the ` +
+    'scope "openid" at a provider with an `issuer`',
+  { provider })
+
+function loginRequired (provider: string | undefined, isUnproven: boolean): OAuthError {
+  const withProvider = provider === undefined ? '' : ` with provider "${provider}"`
+  const remedy = isUnproven
+    ? 'its answer does not identify the user: ask for the scope "openid"'
+    : 'log in and try again'
+  return new LoginRequiredError(`no user is logged in${withProvider}; ${remedy}`, { provider })
 }
 
 /**

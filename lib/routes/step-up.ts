@@ -1,48 +1,14 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { PluginContext } from '../context.ts'
-import { InvalidOptionsError, type OAuthError, StepUpForbiddenError, StepUpRequiredError } from '../errors.ts'
+import { type OAuthError, StepUpForbiddenError, StepUpRequiredError } from '../errors.ts'
 import { type Lack, lackOf, type StepUp } from '../login/step-up.ts'
 import { identifierText } from '../oauth/json.ts'
-import { parseScope } from '../oauth/token-set.ts'
 import { mergeParameters, type RequestParameters, setParameters } from '../oauth/urls.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { shortHash } from '../util/random.ts'
 import { loginPath } from './paths.ts'
-import type { RequireLoginOptions } from './require-login.ts'
 
 // What a guard asks for beyond a login: more scope, and an authentication that is recent or strong enough.
-
-// RFC 6749, section 3.3; a value of `acr_values` has no space in it either, and goes between quotes.
-const TOKEN = /^[\x21\x23-\x5b\x5d-\x7e]+$/
-
-/**
- * Reads what a guard asks for beyond a login.
- * @returns undefined where it asks for a login alone
- * @throws FST_OAUTH_INVALID_OPTIONS
- */
-export function readStepUp (options: RequireLoginOptions): StepUp | undefined {
-  const { scope, maxAge, acrValues, when } = options
-  if (when !== undefined && typeof when !== 'function') {
-    throw new InvalidOptionsError('requireLogin: `when` must be a function of claims and request')
-  }
-  if (maxAge !== undefined && !(Number.isSafeInteger(maxAge) && maxAge >= 0)) {
-    throw new InvalidOptionsError(`requireLogin: \`maxAge\` must be a whole number of seconds, not ${String(maxAge)}`)
-  }
-  const asked = { scope: readTokens('scope', scope), acrValues: readTokens('acrValues', acrValues) }
-  const isAlone = asked.scope.length === 0 && asked.acrValues.length === 0 && maxAge === undefined
-  if (isAlone && when === undefined) return undefined
-  const age = isAlone ? 0 : maxAge
-  return { ...asked, ...(age !== undefined && { maxAge: age }) }
-}
-
-function readTokens (name: string, value: unknown): string[] {
-  if (value === undefined) return []
-  const tokens = parseScope(value) ?? []
-  const isList = !Array.isArray(value) || value.length === tokens.length
-  if (tokens.length > 0 && isList && tokens.every(token => TOKEN.test(token))) return [...new Set(tokens)]
-  throw new InvalidOptionsError(
-    `requireLogin: \`${name}\` must be a list of words, or one string with spaces between them, and not empty`)
-}
 
 /** Names a step-up in a URL: the same in each process, and none that no guard has asked for. */
 function keyOf ({ scope, maxAge, acrValues }: StepUp): string {

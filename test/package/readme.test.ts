@@ -67,7 +67,7 @@ t.test('the tables name what there is, and nothing else', async (t) => {
   })
 
   t.test('provider options', async t => {
-    const names = list('lib/providers/options.ts', 'PROVIDER_OPTIONS')
+    const names = list('lib/providers/option-rules.ts', 'PROVIDER_OPTIONS')
     t.strictSame(named(options, 'Provider options').sort(), [...names].sort())
     t.strictSame(
       members('lib/providers/options.ts', 'ProviderOptions').sort(),
@@ -119,7 +119,7 @@ t.test('the tables name what there is, and nothing else', async (t) => {
     t.strictSame([...mentioned].sort(), Object.keys(app.oauth).sort())
     t.match(
       read('docs/guards.md'),
-      `app.oauth.requireLogin({ ${members('lib/routes/require-login.ts', 'RequireLoginOptions').join(', ')} })`
+      `app.oauth.requireLogin({ ${members('lib/routes/guard-options.ts', 'RequireLoginOptions').join(', ')} })`
     )
   })
 

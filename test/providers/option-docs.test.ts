@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import t from 'tap'
 import ts from 'typescript'
-import { type OptionRule, PROVIDER_OPTIONS } from '../../lib/providers/options.ts'
+import { type OptionRule, PROVIDER_OPTIONS } from '../../lib/providers/option-rules.ts'
 import { repository } from '../types/installed-package.ts'
 
 const path = join(repository, 'lib/providers/options.ts')
