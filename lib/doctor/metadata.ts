@@ -1,3 +1,4 @@
+import { documentsOf } from '../oauth/discovery.ts'
 import { isLoopback } from '../oauth/urls.ts'
 import { type Answer, fetchDocument, jsonObject } from './documents.ts'
 import { type Finding, note, problem } from './finding.ts'
@@ -41,12 +42,6 @@ export async function discover (issuer: string): Promise<Discovered> {
   const remedy = 'check the issuer; for a provider without metadata write authorizationEndpoint and tokenEndpoint'
   findings.push(problem('no_metadata', `no metadata was found; ${remedy}. ${failures.join('. ')}`))
   return { findings }
-}
-
-function documentsOf ({ origin, pathname }: URL): string[] {
-  const path = pathname.replace(/\/+$/, '')
-  return [`${origin}${path}/.well-known/openid-configuration`,
-    `${origin}/.well-known/oauth-authorization-server${path}`]
 }
 
 function whyNot (answer: Answer): string {

@@ -1,13 +1,11 @@
+import { isAccepted } from '../oauth/algorithms.ts'
+import { CLIENT_AUTHENTICATION_METHODS } from '../oauth/client-authentication.ts'
 import { isLoopback } from '../oauth/urls.ts'
 import { strings } from './documents.ts'
 import { type Finding, note, problem } from './finding.ts'
 import type { Metadata } from './metadata.ts'
 
 const REQUIRED = ['authorization_endpoint', 'token_endpoint']
-const ACCEPTED_ALGORITHMS =
-  ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519']
-const AUTHENTICATIONS = ['client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt',
-  'tls_client_auth', 'self_signed_tls_client_auth', 'none']
 
 /** Whether a provider issues ID tokens, as far as its metadata tells. */
 export function isOpenId (metadata: Metadata): boolean {
@@ -83,7 +81,7 @@ function ofIdTokens (metadata: Metadata): Finding[] {
   if (algorithms.includes('none')) {
     findings.push(note('alg_none', 'unsigned ID tokens are offered (alg "none"); the plugin never accepts one'))
   }
-  if (algorithms.length > 0 && !algorithms.some(name => ACCEPTED_ALGORITHMS.includes(name))) {
+  if (algorithms.length > 0 && !algorithms.some(isAccepted)) {
     const named = algorithms.join(', ')
     const remedy = "have the provider sign with RS256 or ES256, or use profileSource: 'userinfo' without an issuer"
     const what = `ID tokens are signed with ${named} alone, which the plugin refuses`
@@ -95,7 +93,8 @@ function ofIdTokens (metadata: Metadata): Finding[] {
 function ofClients (metadata: Metadata): Finding[] {
   const findings: Finding[] = []
   const methods = metadata.token_endpoint_auth_methods_supported
-  if (methods !== undefined && !strings(methods).some(name => AUTHENTICATIONS.includes(name))) {
+  const known: readonly string[] = CLIENT_AUTHENTICATION_METHODS
+  if (methods !== undefined && !strings(methods).some(name => known.includes(name))) {
     const named = strings(methods).join(', ') || 'none'
     const what = `clients authenticate with ${named}, which the plugin does not know`
     findings.push(problem('client_authentication', `${what}; write a clientAuthentication function`))

@@ -1,7 +1,7 @@
 import { InvalidOptionsError } from '../errors.ts'
 import { type AuthorizationDetail, detailsParameter } from '../oauth/authorization-details.ts'
-import { checkCodeVerifier, codeChallengeMethod } from '../oauth/authorization-request.ts'
 import type { DpopKey } from '../oauth/dpop-key.ts'
+import { checkCodeVerifier, codeChallengeMethod } from '../oauth/pkce.ts'
 import { isSecuredMode } from '../oauth/response-mode.ts'
 import { type RequestParameters, setParameters } from '../oauth/urls.ts'
 import type { ProviderClient } from '../providers/provider.ts'

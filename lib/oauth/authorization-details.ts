@@ -1,4 +1,6 @@
 import { InvalidOptionsError } from '../errors.ts'
+import { isObject } from '../util/is-object.ts'
+import { isNonEmptyText } from '../util/is-text.ts'
 
 /** One thing that an access token is to allow (RFC 9396, section 2). */
 export interface AuthorizationDetail {
@@ -23,9 +25,7 @@ export function problemOfDetails (value: unknown): string | undefined {
 }
 
 function isDetail (value: unknown): boolean {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
-  const { type } = value as Partial<AuthorizationDetail>
-  return typeof type === 'string' && type !== ''
+  return isObject(value) && isNonEmptyText(value.type)
 }
 
 /** The value of `authorization_details`. @throws FST_OAUTH_INVALID_OPTIONS */

@@ -1,5 +1,5 @@
-import { InvalidOptionsError } from '../errors.ts'
-import { codeChallenge, randomToken } from '../util/random.ts'
+import { randomToken } from '../util/random.ts'
+import { codeChallenge } from './pkce.ts'
 import { type RequestParameters, setParameters, setQuery } from './urls.ts'
 
 /** An authorization request (RFC 6749, section 4.1.1; RFC 7636; OpenID Connect Core, section 3.1.2.1). */
@@ -94,31 +94,4 @@ export function prepareAuthorizationUrl (endpoint: string, request: Authorizatio
 /** A value as URLSearchParams writes it. */
 function formEncode (value: string): string {
   return /^[\w*.-]*$/.test(value) ? value : new URLSearchParams({ '': value }).toString().slice(1)
-}
-
-/**
- * The PKCE code challenge method of a login (RFC 7636, section 4.3), or undefined for a login without PKCE: an implicit
- * one, which has no code, or one of a confidential client whose `pkce` is false.
- * @throws FST_OAUTH_INVALID_OPTIONS
- */
-export function codeChallengeMethod (
-  provider: string, { grantType, clientSecret }: { grantType: string, clientSecret?: string | undefined }, pkce: unknown
-): 'S256' | 'plain' | undefined {
-  if (grantType === 'implicit') return undefined
-  if (pkce === 'S256' || pkce === 'plain') return pkce
-  if (pkce !== false) throw new InvalidOptionsError(`pkce is ${JSON.stringify(pkce)}; write 'S256'`, { provider })
-  // Nothing else protects the code of a public client.
-  return clientSecret === undefined ? 'S256' : undefined
-}
-
-/**
- * Checks a code verifier that the app has made: a short one could be guessed (RFC 7636, section 4.1).
- * @throws FST_OAUTH_INVALID_OPTIONS
- */
-export function checkCodeVerifier (codeVerifier: string, provider: string): void {
-  if (/^[\w.~-]{43,128}$/.test(codeVerifier)) return
-  throw new InvalidOptionsError(
-    'codeVerifier is no code verifier; write 43 to 128 letters, digits, "-", ".", "_" or "~", or leave it out',
-    { provider }
-  )
 }

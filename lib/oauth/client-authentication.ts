@@ -5,6 +5,11 @@ export type ClientAuthenticationMethod =
   'client_secret_basic' | 'client_secret_post' | 'client_secret_jwt' | 'private_key_jwt' | 'tls_client_auth' |
   'self_signed_tls_client_auth' | 'none'
 
+export const CLIENT_AUTHENTICATION_METHODS: readonly ClientAuthenticationMethod[] = [
+  'client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt', 'tls_client_auth',
+  'self_signed_tls_client_auth', 'none'
+]
+
 /** The request that a client authentication of the app's own may change. */
 interface ClientAuthenticationRequest {
   /** The endpoint; parameters may be added to its query. */
@@ -12,6 +17,7 @@ interface ClientAuthenticationRequest {
   body: URLSearchParams
   headers: Headers
 }
+
 /** Authenticates the client at an endpoint: adds to the form or to the headers, whose names are in lower case. */
 export type AuthenticateClient = (
   server: AuthorizationServer, client: { client_id: string }, body: URLSearchParams, headers: Map<string, string>

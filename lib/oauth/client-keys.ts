@@ -1,6 +1,7 @@
 import { createHash, createPublicKey, type JsonWebKey, KeyObject } from 'node:crypto'
 import type { CryptoKey, JWK } from 'jose'
 import { isNonEmptyText } from '../util/is-text.ts'
+import { fitsProfile } from './algorithms.ts'
 import { assertUsable, isCryptoKey, isJwk, KeyProblem, readPrivateKey } from './private-key.ts'
 
 /** A private key of the client: PEM, a JWK, a KeyObject of node:crypto, or a CryptoKey. */
@@ -99,12 +100,6 @@ export function algorithmAt ({ alg, algorithms }: ClientKey, supported: unknown)
   if (!Array.isArray(supported)) return alg
   return algorithms.find(algorithm => supported.includes(algorithm)) ?? alg
 }
-
-/** The algorithms of FAPI 2.0 Security Profile, section 5.4.1. */
-export const PROFILE_ALGORITHMS: readonly string[] = ['PS256', 'ES256', 'EdDSA', 'Ed25519']
-
-/** Whether FAPI 2.0 takes signatures by an algorithm. */
-export const fitsProfile = (algorithm: string | undefined): boolean => PROFILE_ALGORITHMS.includes(algorithm!)
 
 /** The keys, with the algorithms of FAPI 2.0 alone; one for which nothing is left signs no more. */
 export function keysForProfile (keys: readonly ClientKey[]): readonly ClientKey[] {

@@ -53,8 +53,11 @@ function unreadable (error: OAuthError): HttpResponse {
   return { status: 200, headers: {}, text: '' }
 }
 
-// The first has the well-known path after the issuer's path, the second before it.
-function documentsOf ({ origin, pathname }: URL): string[] {
+/**
+ * Where an issuer's metadata may be: the document of OpenID Connect, with the well-known path after the issuer's path,
+ * then that of OAuth 2, with it before.
+ */
+export function documentsOf ({ origin, pathname }: URL): string[] {
   const path = pathname.replace(/\/+$/, '')
   const wellKnown = `${origin}/.well-known`
   return [`${origin}${path}/.well-known/openid-configuration`, `${wellKnown}/oauth-authorization-server${path}`]

@@ -1,5 +1,6 @@
 import { generateKeyPair } from 'node:crypto'
 import { promisify } from 'node:util'
+import { isObject } from '../util/is-object.ts'
 
 /** The private key that a login's tokens are bound to (RFC 9449), as a JWK of the curve P-256. A secret. */
 export interface DpopKey {
@@ -22,8 +23,8 @@ const COORDINATE = /^[\w-]{43}$/
 
 /** Whether a value, of a store or of the app, is such a key. */
 export function isDpopKey (value: unknown): value is DpopKey {
-  if (typeof value !== 'object' || value === null) return false
-  const { kty, crv, x, y, d } = value as Record<string, unknown>
+  if (!isObject(value)) return false
+  const { kty, crv, x, y, d } = value
   return kty === 'EC' && crv === 'P-256' && [x, y, d].every(part => typeof part === 'string' && COORDINATE.test(part))
 }
 

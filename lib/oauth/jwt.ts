@@ -1,6 +1,9 @@
-import type { CryptoKey, JWK, JWTPayload, JWTVerifyOptions, JWTVerifyResult } from 'jose'
-import { calculateJwkThumbprint, decodeProtectedHeader, errors, exportJWK, jwtVerify } from 'jose'
+import {
+  calculateJwkThumbprint, type CryptoKey, decodeProtectedHeader, errors, exportJWK, type JWK, type JWTPayload,
+  jwtVerify, type JWTVerifyOptions, type JWTVerifyResult
+} from 'jose'
 import { OAuthError, type OAuthErrorReason } from '../errors.ts'
+import { ACCEPTED_ALGORITHMS, isAccepted } from './algorithms.ts'
 import { isPlainJson, parseJson } from './json.ts'
 import type { KeySource } from './jwks.ts'
 import { CLOCK_TOLERANCE, describeRefusal, reasonOf } from './jwt-refusal.ts'
@@ -25,17 +28,13 @@ export interface JwtExpectation {
 /** Makes the error for a JWT that is refused. */
 export type Refuse = (reason: OAuthErrorReason, what: string, cause?: unknown) => OAuthError
 
-/** The accepted signature algorithms; `none` and the symmetric ones are not among them. */
-const ASYMMETRIC = new Set([
-  'RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'
-])
 /** How many keys of one `kid` are tried. */
 const MAX_CANDIDATES = 16
 
 /** The accepted algorithms among those of a provider's metadata; all of them where it names none. */
 function acceptableAlgorithms (promised: unknown): string[] {
-  const acceptable = Array.isArray(promised) ? promised.filter(algorithm => ASYMMETRIC.has(algorithm)) : []
-  return acceptable.length > 0 ? acceptable : [...ASYMMETRIC]
+  const acceptable = Array.isArray(promised) ? promised.filter(isAccepted) : []
+  return acceptable.length > 0 ? acceptable : [...ACCEPTED_ALGORITHMS]
 }
 
 /**
@@ -82,7 +81,7 @@ export function assertAcceptedIssuer (
  * @throws jose's errors, and what fetching the keys throws
  */
 async function verifyJwt (jwt: string, keys: KeySource, options: JWTVerifyOptions): Promise<JWTVerifyResult> {
-  const before = keys.generation()
+  const before = keys.generation
   const verified = await verifyOnce(jwt, keys, options).catch(async (error: unknown) => {
     if (!(error instanceof errors.JWSSignatureVerificationFailed) || !await keys.reload(before)) throw error
     return await verifyOnce(jwt, keys, options)
@@ -92,7 +91,7 @@ async function verifyJwt (jwt: string, keys: KeySource, options: JWTVerifyOption
 
 async function verifyOnce (jwt: string, keys: KeySource, options: JWTVerifyOptions): Promise<JWTVerifyResult> {
   try {
-    return await jwtVerify(jwt, keys, options)
+    return await jwtVerify(jwt, keys.find, options)
   } catch (error) {
     if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error
     const candidates = await distinctKeys(error)

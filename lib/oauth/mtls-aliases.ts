@@ -1,4 +1,5 @@
 import { InsecureTransportError, InvalidOptionsError } from '../errors.ts'
+import { isObject } from '../util/is-object.ts'
 import { leadsInside } from '../util/network-zone.ts'
 import { printable } from '../util/redact.ts'
 import type { AuthorizationServerMetadata } from './discovery.ts'
@@ -18,7 +19,7 @@ export function mtlsAliases (
   provider: string, { issuer, mtls_endpoint_aliases: aliases }: AuthorizationServerMetadata
 ): Partial<Record<typeof ENDPOINTS[number], string>> {
   const found: Partial<Record<typeof ENDPOINTS[number], string>> = {}
-  if (typeof aliases !== 'object' || aliases === null) return found
+  if (!isObject(aliases)) return found
   for (const name of ENDPOINTS) {
     const alias: unknown = Object.hasOwn(aliases, name) ? aliases[name] : undefined
     if (typeof alias !== 'string') continue

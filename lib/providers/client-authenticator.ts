@@ -1,10 +1,10 @@
 import { InvalidOptionsError } from '../errors.ts'
+import { fitsProfile, PROFILE_ALGORITHMS } from '../oauth/algorithms.ts'
 import type { ClientAssertion } from '../oauth/client-assertion.ts'
 import {
   type AuthenticateClient, type ClientAuthenticationFunction, type ClientAuthenticationMethod, clientIdOnly,
   clientSecretBasic, clientSecretPost, isTlsMethod
 } from '../oauth/client-authentication.ts'
-import { fitsProfile, PROFILE_ALGORITHMS } from '../oauth/client-keys.ts'
 import type { AuthorizationServerMetadata } from '../oauth/discovery.ts'
 import type { Clock } from '../util/clock.ts'
 import { isNonEmptyText } from '../util/is-text.ts'

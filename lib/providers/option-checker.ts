@@ -1,5 +1,6 @@
 import { InvalidOptionsError } from '../errors.ts'
 import { isSecureUrl } from '../oauth/urls.ts'
+import { isObject } from '../util/is-object.ts'
 import { isTextList } from '../util/is-text.ts'
 import { unknownOption } from './presets/unknown-option.ts'
 
@@ -36,7 +37,7 @@ export class OptionChecker {
   }
 
   object<T> (path: string, value: T): T | undefined {
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
+    if (isObject(value)) return value
     this.add(path, `must be an object, not ${kind(value)}`)
   }
 

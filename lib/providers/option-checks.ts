@@ -6,6 +6,7 @@ import { isPostedMode, isSecuredMode, RESPONSE_MODES, type ResponseMode } from '
 import { parseScope } from '../oauth/token-set.ts'
 import { type RequestParameters, setParameters } from '../oauth/urls.ts'
 import { isObject } from '../util/is-object.ts'
+import { MAX_TIMER_MS } from '../util/timeout.ts'
 import { isUnset, type OptionChecker } from './option-checker.ts'
 import type { ClientAssertionOptions, ProviderOptions, ResourceServer } from './options.ts'
 
@@ -19,9 +20,6 @@ export interface OptionCheck<Value> {
   /** Never there: it ties a check to the type of the option that it fits. */
   accepts?: (value: Value) => Value
 }
-
-/** The longest time that a timer of Node.js holds, in milliseconds; a longer one ends at once. */
-const MAX_TIMER_MS = 2 ** 31 - 1
 
 export const text: OptionCheck<string> = (check, path, value) => check.type(path, value, 'string')
 

@@ -1,4 +1,4 @@
-import type { ClientAuthenticationMethod } from '../oauth/client-authentication.ts'
+import { CLIENT_AUTHENTICATION_METHODS } from '../oauth/client-authentication.ts'
 import * as is from './option-checks.ts'
 import type { ProviderHooks, ProviderOptions } from './options.ts'
 import { checkProfile } from './security-profile.ts'
@@ -35,10 +35,7 @@ export const PROVIDER_OPTIONS = {
   },
   clientId: { check: is.clientId },
   clientSecret: { check: is.clientSecret },
-  clientAuthentication: {
-    check: is.oneOfOrFunction<ClientAuthenticationMethod>('client_secret_basic', 'client_secret_post',
-      'client_secret_jwt', 'private_key_jwt', 'tls_client_auth', 'self_signed_tls_client_auth', 'none')
-  },
+  clientAuthentication: { check: is.oneOfOrFunction(...CLIENT_AUTHENTICATION_METHODS) },
   clientKeys: { check: is.clientKeys },
   encryptedIdToken: { check: is.encryptedIdToken, default: false },
   clientAssertion: { check: is.clientAssertion },

@@ -1,6 +1,6 @@
 import { InvalidOptionsError } from '../errors.ts'
+import { fitsProfile } from '../oauth/algorithms.ts'
 import { isTlsMethod } from '../oauth/client-authentication.ts'
-import { fitsProfile } from '../oauth/client-keys.ts'
 import type { AuthorizationServerMetadata } from '../oauth/discovery.ts'
 import type { ProviderConfig } from './config.ts'
 

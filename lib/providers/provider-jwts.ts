@@ -2,7 +2,7 @@ import type { JSONWebKeySet } from 'jose'
 import {
   InvalidIdTokenError, InvalidResponseError, type OAuthErrorReason, ProviderUnavailableError
 } from '../errors.ts'
-import { fitsProfile, PROFILE_ALGORITHMS } from '../oauth/client-keys.ts'
+import { fitsProfile, PROFILE_ALGORITHMS } from '../oauth/algorithms.ts'
 import { isCompactJwe } from '../oauth/compact.ts'
 import type { AuthenticationClaims, IdTokenClaims, IdTokenExpectation } from '../oauth/id-token.ts'
 import type { KeySource } from '../oauth/jwks.ts'
@@ -125,8 +125,8 @@ export class ProviderJwts {
   ) {
     const metadata = await this.#provider.metadata()
     if (this.#keys === undefined) {
-      const { createKeySource } = await import('../oauth/jwks.ts')
-      this.#keys ??= createKeySource({ fetchKeys: () => this.#fetchKeys(), now: this.#provider.clock.monotonic })
+      const { KeySource } = await import('../oauth/jwks.ts')
+      this.#keys ??= new KeySource({ fetchKeys: () => this.#fetchKeys(), now: this.#provider.clock.monotonic })
     }
     return {
       provider: this.#name,

@@ -1,5 +1,6 @@
+import { fitsProfile, PROFILE_ALGORITHMS } from '../oauth/algorithms.ts'
 import { isTlsMethod } from '../oauth/client-authentication.ts'
-import { fitsProfile, parseClientKeys, PROFILE_ALGORITHMS } from '../oauth/client-keys.ts'
+import { parseClientKeys } from '../oauth/client-keys.ts'
 import type { OptionCheck } from './option-checks.ts'
 import type { ProviderOptions, SecurityProfile } from './options.ts'
 

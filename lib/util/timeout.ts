@@ -32,7 +32,7 @@ export async function waitAtMost (work: Promise<unknown>, ms: number): Promise<v
 }
 
 /** The longest time that a timer of Node's can hold; a longer one is over at once. */
-const MAX_TIMER_MS = 2 ** 31 - 1
+export const MAX_TIMER_MS = 2 ** 31 - 1
 
 /** Waits some milliseconds; rejects with the signal's AbortError where that comes first. */
 export async function sleep (ms: number, signal?: AbortSignal): Promise<void> {

@@ -1,6 +1,6 @@
 import { createPublicKey } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { createKeySource } from '../../lib/oauth/jwks.ts'
+import { KeySource } from '../../lib/oauth/jwks.ts'
 import { Browser } from '../helpers/browser.ts'
 import { deferred, Gate } from '../helpers/gate.ts'
 import { asJson, assertLoggedOut, callbackUrl, codeOf, loginApp, type LoginAppOptions } from '../helpers/login-app.ts'
@@ -534,7 +534,7 @@ t.test('logins that meet a rotated key at the same moment share one fetch, and a
 /** A key source over a list of keys, with a clock of the test's. */
 function keySource (keys: SigningKey[]) {
   const state = { now: 0, fetches: 0, failing: false, keys, held: undefined as Promise<void> | undefined }
-  const source = createKeySource({
+  const source = new KeySource({
     now: () => state.now,
     fetchKeys: async () => {
       state.fetches++
@@ -543,7 +543,7 @@ function keySource (keys: SigningKey[]) {
       return { keys: state.keys.map(key => publicJwk(key)) } as never
     }
   })
-  const find = (key: SigningKey) => source({ alg: key.alg, kid: key.kid }, {} as never)
+  const find = (key: SigningKey) => source.find({ alg: key.alg, kid: key.kid }, {} as never)
   return Object.assign(state, { find })
 }
 

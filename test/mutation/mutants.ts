@@ -536,7 +536,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: 'ID token: symmetric algorithms, and none',
-    find: 'promised.filter(algorithm => ASYMMETRIC.has(algorithm))',
+    find: 'promised.filter(isAccepted)',
     replace: 'promised',
     tests: ['test/login/id-token.test.ts']
   },
@@ -548,7 +548,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: 'keys: made-up tokens do not make the app hammer its provider',
-    find: '    if (fetching === undefined && now() - unknownAt < pauseMs) return false\n',
+    find: '    if (this.#fetching === undefined && this.#now() - this.#unknownAt < PAUSE_MS) return false\n',
     replace: '',
     tests: ['test/login/id-token.test.ts']
   },

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { codeChallenge, randomToken, safeEqual, shortHash } from '../../lib/util/random.ts'
+import { codeChallenge } from '../../lib/oauth/pkce.ts'
 import {
   appendQuery,
   isSecureUrl,
@@ -7,6 +7,7 @@ import {
   setParameters,
   type RequestParameters
 } from '../../lib/oauth/urls.ts'
+import { randomToken, safeEqual, shortHash } from '../../lib/util/random.ts'
 
 for (const [url, query, expected] of [
   ['https://a.example/x', 'a=1', 'https://a.example/x?a=1'],

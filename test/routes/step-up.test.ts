@@ -294,6 +294,7 @@ for (const [what, options] of [
   ['acrValues with a backslash', { acrValues: ['a\\b'] }],
   ['when that is no function', { when: true }],
   ['an option in other letters', { max_age: 300 }],
+  ['a list in place of the options', []],
   ['null', null]
 ] as [string, never][]) {
   t.test(`requireLogin with ${what} is refused at boot`, async t => {

@@ -2,6 +2,7 @@ import { createPrivateKey } from 'node:crypto'
 import { InvalidOptionsError } from '../../errors.ts'
 import type { AppleClientSecretOptions } from '../../oauth/apple-client-secret.ts'
 import type { ClientAuthenticationFunction } from '../../oauth/client-authentication.ts'
+import { withLineBreaks } from '../../util/pem.ts'
 import type { ProviderOptions } from '../options.ts'
 import { optionsOf, preset, type PresetOptions, required } from './preset.ts'
 
@@ -73,8 +74,7 @@ export function apple (options: AppleOptions): ProviderOptions {
 
 // Checked when the app starts, not at the first login. The error shows nothing of the key.
 function signingKey (privateKey: string): string {
-  // Variables of the environment often have the line breaks of a PEM escaped.
-  const pem = privateKey.replaceAll('\\n', '\n')
+  const pem = withLineBreaks(privateKey)
   try {
     const isPem = pem.includes('BEGIN PRIVATE KEY')
     if (isPem && createPrivateKey(pem).asymmetricKeyDetails?.namedCurve === 'prime256v1') return pem
