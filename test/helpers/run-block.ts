@@ -1,6 +1,6 @@
 import ts from 'typescript'
-import { read } from '../types/documents.ts'
-import { blocksBelow } from '../types/markdown.ts'
+import { firstMember, isPart, read } from '../types/documents.ts'
+import { fencedBlocks } from '../types/markdown.ts'
 
 const lib = new URL('../../lib/', import.meta.url)
 
@@ -16,17 +16,18 @@ interface RunOptions {
 
 /**
  * Runs a code block below a heading of a document, a part of an app: what users read is what the test tries.
+ * `docs.test.ts` looks for both names as literals.
  * @param scope what the block takes for granted: `app`, `env`, …
- * @returns the constants of the block, by name
+ * @returns the constants of the block, by name; of one that shows members of options alone, these
  */
 export async function runBlock (
   path: string, heading: string, scope: Record<string, unknown>, { index = 0, replace = {}, edit }: RunOptions = {}
 ): Promise<Record<string, any>> {
-  const isPart = ({ language, file }: { language: string, file: string | undefined }) =>
-    /^[jt]s$/.test(language) && file === undefined
-  const block = blocksBelow(read(path), heading).filter(isPart)[index]
+  const block = fencedBlocks(read(path)).filter(one => isPart(one) && one.heading === heading)[index]
   if (block === undefined) throw new Error(`${path} has no code ${index} below "${heading}"`)
-  const code = edit === undefined ? block.code : edited(block.code, edit)
+  const text = edit === undefined ? block.code : edited(block.code, edit)
+  const isMembers = firstMember(text) !== undefined
+  const code = isMembers ? `const members = {\n${text}}\n` : text
   const compilerOptions = { target: ts.ScriptTarget.ESNext, module: ts.ModuleKind.ESNext, verbatimModuleSyntax: true }
   const { outputText } = ts.transpileModule(code, { compilerOptions })
   const body = outputText
@@ -41,7 +42,8 @@ export async function runBlock (
     new (...args: string[]) => (...values: unknown[]) => Promise<Record<string, unknown>>
   const load = async (name: string) => ({ ...await import(resolved(name)) as object, ...replace[name] })
   const execute = new AsyncFunction('load', ...Object.keys(scope), `${body}\nreturn { ${names.join(', ')} }`)
-  return await execute(load, ...Object.values(scope))
+  const constants = await execute(load, ...Object.values(scope))
+  return isMembers ? constants.members as Record<string, any> : constants
 }
 
 async function run () {}

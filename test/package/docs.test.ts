@@ -4,16 +4,19 @@ import { dirname, join } from 'node:path'
 import t from 'tap'
 import * as presets from '../../lib/providers.ts'
 import { asInstalled, compile } from '../types/compile.ts'
-import { documentBlocks, documentPaths, read, type DocumentBlock } from '../types/documents.ts'
+import { documentBlocks, documentPaths, firstMember, isPart, read, type DocumentBlock } from '../types/documents.ts'
 import { installPackage, linkImports, repository } from '../types/installed-package.ts'
 
 // Every code block of README.md and docs/ is checked, by its language. CONTRIBUTING.md, "Write a page", says how:
 // - `js name` and `ts name`: a whole program, which a test runs;
-// - `js` and `ts`: a part of an app, compiled with what test/types/docs-context.ts declares;
+// - `js` and `ts`: a part of an app, compiled with what test/types/docs-context.ts declares, and run by a test;
 // - `sh`: commands that exist;
 // - `json`: it can be parsed.
 
 const blocks = documentBlocks()
+const tests = readdirSync(join(repository, 'test'), { recursive: true, encoding: 'utf8' })
+  .filter(path => path.endsWith('.test.ts'))
+  .map(path => readFileSync(join(repository, 'test', path), 'utf8'))
 const packageJson = JSON.parse(read('package.json'))
 
 t.test('every block is of a language that is checked, or that has nothing to check', async (t) => {
@@ -52,15 +55,24 @@ t.test('parts of an app compile', async (t) => {
 })
 
 t.test('every program is run by a test', async (t) => {
-  const tests = readdirSync(join(repository, 'test'), { recursive: true, encoding: 'utf8' })
-    .filter(path => path.endsWith('.test.ts'))
-    .map(path => readFileSync(join(repository, 'test', path), 'utf8'))
   const programs = blocks.filter(({ file, language, notRun }) =>
     file !== undefined && /^[jt]s$/.test(language) && notRun === undefined)
   t.ok(programs.length >= 2)
   for (const block of programs) {
     const call = `programOf('${block.path}', '${block.file}')`
     t.ok(tests.some(text => text.includes(call)), `${placeOf(block)}: a test has ${call}`)
+  }
+})
+
+t.test('every part of an app is run by a test', async (t) => {
+  for (const block of blocks.filter(block => isPart(block) && block.notRun === undefined)) {
+    const { path, heading, code } = block
+    if (code.startsWith('declare module')) continue // types alone: nothing runs
+    // presets.test.ts calls the preset of each section of the page.
+    if (path === 'docs/providers.md' && isCallOfPreset(code)) continue
+    const literals = [path, heading].map(name => `'${name.replaceAll("'", "\\'")}'`)
+    const isRun = tests.some(text => text.includes('runBlock(') && literals.every(literal => text.includes(literal)))
+    t.ok(isRun, `${placeOf(block)}: a test has runBlock('${path}', '${heading}')`)
   }
 })
 
@@ -94,9 +106,13 @@ function placeOf ({ path, line }: DocumentBlock): string {
   return `${path}:${line}`
 }
 
+function isCallOfPreset (code: string): boolean {
+  return Object.keys(presets).includes(/^(\w+)\(/.exec(code)?.[1] ?? '')
+}
+
 /** A block as a file of its own. One that shows members of the options alone becomes an object of them. */
 function partOf ({ code }: DocumentBlock): string {
-  const [, member] = /^(?:async )?(\w+)(?:: | \()/.exec(code) ?? []
+  const member = firstMember(code)
   if (member === undefined) return `${code}\nexport {}\n`
   const type = /^(?:providers$|on[A-Z]|routes$|pages$)/.test(member) ? 'Options' : 'Providers'
   return `export const part: ${type} = {\n${code.trimEnd()}\n}\n`

@@ -48,6 +48,14 @@ t.test('an app that is configured for production needs no change', async (t) => 
   t.equal((await me(app, {})).user, null)
 })
 
+t.test('a login after the time was moved: a session store of the app\'s own sees one time', async (t) => {
+  const app = await shop(t)
+  const alice = await loginAs(app)
+  alice.testProvider.advance(3600)
+  const bob = await loginAs(app, { sub: 'bob' })
+  t.match(await me(app, bob.cookies), { user: { id: 'bob' } })
+})
+
 t.test('users, scope and the way back are the test\'s', async (t) => {
   const app = await shop(t)
   const alice = await loginAs(app, { scope: 'openid orders:read', returnTo: '/cart?item=1' })

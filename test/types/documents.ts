@@ -48,3 +48,13 @@ export function programOf (path: string, file: string): string {
   if (found.length !== 1) throw new Error(`${path} has ${found.length} programs ${file}`)
   return found[0]!.code
 }
+
+/** A part of an app in a document: its code is no whole program. */
+export function isPart ({ language, file }: FencedBlock): boolean {
+  return /^[jt]s$/.test(language) && file === undefined
+}
+
+/** The first word of a block that shows members of options alone: `acme: { … }`, `async onLogin (…) { … }`. */
+export function firstMember (code: string): string | undefined {
+  return /^(?:async )?(\w+)(?:: | \()/.exec(code)?.[1]
+}

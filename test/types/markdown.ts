@@ -3,6 +3,8 @@ export interface FencedBlock {
   readonly language: string
   /** The second one: the name of the file that the block is. */
   readonly file: string | undefined
+  /** The text of the heading, of any level, that it stands below. */
+  readonly heading: string
   /** Of the opening fence, from 1. */
   readonly line: number
   readonly code: string
@@ -10,25 +12,15 @@ export interface FencedBlock {
 
 /** The fenced code blocks of a Markdown document. */
 export function fencedBlocks (markdown: string): FencedBlock[] {
+  let heading = ''
+  let end = 0
   return [...markdown.matchAll(/^```(\S*)(?: (\S+))?\n([\s\S]*?)^```$/gm)].map(
-    ({ 1: language = '', 2: file, 3: code = '', index }) => ({
-      language, file, code, line: markdown.slice(0, index).split('\n').length
-    })
+    ({ 0: block, 1: language = '', 2: file, 3: code = '', index }) => {
+      heading = [...markdown.slice(end, index).matchAll(/^#+ (.+)$/gm)].at(-1)?.[1] ?? heading
+      end = index + block.length
+      return { language, file, code, heading, line: markdown.slice(0, index).split('\n').length }
+    }
   )
-}
-
-/** The fenced code blocks between a heading, of any level, and the next one. */
-export function blocksBelow (markdown: string, heading: string): FencedBlock[] {
-  const blocks = fencedBlocks(markdown)
-  const isCode = (line: number) =>
-    blocks.some(block => line > block.line && line < block.line + block.code.split('\n').length)
-  const headings = markdown.split('\n')
-    .map((text, index) => ({ text: text.replace(/^#+ /, ''), line: index + 1, isHeading: /^#+ /.test(text) }))
-    .filter(({ line, isHeading }) => isHeading && !isCode(line))
-  const start = headings.findIndex(({ text }) => text === heading)
-  if (start === -1) throw new Error(`no heading "${heading}"`)
-  const end = headings[start + 1]?.line ?? Infinity
-  return blocks.filter(({ line }) => line > headings[start]!.line && line < end)
 }
 
 export interface Table {

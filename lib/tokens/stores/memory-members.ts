@@ -22,7 +22,7 @@ export class MemoryMembers implements MemberStore {
   #walk = this.#all()
 
   /** @param now epoch milliseconds */
-  constructor (now: () => number = Date.now) {
+  constructor (now: () => number = () => Date.now()) {
     this.#now = now
   }
 

@@ -32,7 +32,7 @@ export class MemorySessionStore implements TokenStore {
    * @param entries the Map of the store, which the sessions are in as well
    * @param now epoch milliseconds
    */
-  constructor (entries: Map<string, unknown>, now: () => number = Date.now) {
+  constructor (entries: Map<string, unknown>, now: () => number = () => Date.now()) {
     this.#entries = entries
     this.#now = now
     this.#walk = entries.entries()

@@ -46,7 +46,9 @@ export class SessionTokenStore implements TokenStore {
    * @param now epoch milliseconds
    * @param limits milliseconds for one call, also for those that wait for it, and for a touch
    */
-  constructor (store: () => SessionStore, now: () => number = Date.now, { callMs = CALL_MS, touchMs = TOUCH_MS } = {}) {
+  constructor (
+    store: () => SessionStore, now: () => number = () => Date.now(), { callMs = CALL_MS, touchMs = TOUCH_MS } = {}
+  ) {
     this.#store = store
     this.#now = now
     this.#callMs = callMs
