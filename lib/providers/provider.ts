@@ -205,7 +205,11 @@ export class ProviderClient {
         reason
       })
     if (isUnavailable(answer)) throw this.http.unavailable(answer, [tokens.accessToken])
-    if (answer.status < 200 || answer.status > 299) throw invalid(`is a ${answer.status}`, 'status')
+    if (answer.status < 200 || answer.status > 299) {
+      // OpenID Connect Core, section 5.3: the token has to be one of an OpenID Connect login.
+      const isForeign = this.config.issuer !== undefined && !this.config.scope.includes('openid')
+      throw invalid(`is a ${answer.status}${isForeign ? '; add "openid" to the scope of the provider' : ''}`, 'status')
+    }
     const text = await this.jwts.decrypted(answer.text.trim(), (reason, what) => invalid(`is refused: ${what}`, reason))
     const plain = text.startsWith('{') ? parseMembers(text) : undefined
     const claims = isCompactJws(text) ? await this.jwts.validateUserinfo(text) : plain

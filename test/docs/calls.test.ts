@@ -5,12 +5,16 @@ import type { FastifyPluginAsync } from 'fastify'
 import t, { type Test } from 'tap'
 import type { Browser } from '../helpers/browser.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { startProvider } from '../helpers/provider.ts'
+import { expireTokens } from '../helpers/records.ts'
 import type { ApiRoute } from '../helpers/resource-server.ts'
+import { runBlock } from '../helpers/run-block.ts'
 import { StandIns } from '../helpers/stand-ins.ts'
 import { programOf } from '../types/documents.ts'
 import { repository } from '../types/installed-package.ts'
 
-// The programs of docs/calls.md, as they are written, against a local API that stands for the ones they name.
+// The programs and the parts of README.md, docs/calls.md, refresh.md and request-oauth.md, as they are written, against
+// a local API that stands for the ones they name.
 
 const octokit = programOf('docs/calls.md', 'octokit.mjs')
 const openapiFetch = programOf('docs/calls.md', 'openapi-fetch.mjs')
@@ -115,6 +119,69 @@ t.test('a download goes on as it comes', async (t) => {
   t.match(await browser.get(`${url}/files/b.pdf`), { status: 404, text: /no such file/ })
 })
 
+for (const [page, heading] of [['README.md', 'Calls'], ['docs/calls.md', 'With request.oauth']] as const) {
+  t.test(`${page}: JSON is read and sent, and a body goes on as a stream`, async (t) => {
+    const { browser, url, requests, provider } = await loggedInApp(t, {
+      setup: async (app) => { await runBlock(page, heading, { app }) }
+    })
+    provider.api.routes['GET orders'] = ({ path }) => path.endsWith('.pdf')
+      ? { headers: { 'content-type': 'application/pdf' }, body: Buffer.from('%PDF-1.7') }
+      : { body: [{ id: 1 }, { id: 2 }] }
+    t.match(await browser.get(`${url}/report`), {
+      status: 200, text: '%PDF-1.7', headers: { 'content-type': 'application/pdf' }
+    })
+    t.match(requests.map(({ method, url, body }) => `${method} ${url} ${body}`), [
+      'GET /v1/orders ', 'POST /v1/orders {"item":"tea","quantity":2}', 'GET /v1/orders/report.pdf '
+    ])
+  })
+}
+
+t.test('calls.md: an error of the API that a visitor should see, and one that not', async (t) => {
+  const { browser, url, provider, requests } = await loggedInApp(t, {
+    setup: async (app) => { await runBlock('docs/calls.md', 'With request.oauth', { app }, { index: 1 }) }
+  })
+  let answer: ReturnType<ApiRoute> = { body: { id: 7 } }
+  provider.api.routes['GET orders'] = () => answer
+  t.match(await browser.get(`${url}/orders/7%208`), { status: 200, text: '{"id":7}' })
+  t.equal(requests.at(-1)?.url, '/v1/orders/7%208')
+  answer = { status: 404, body: {} }
+  t.match(await browser.get(`${url}/orders/7`), { status: 404, text: '{"message":"no such order"}' })
+  answer = { status: 500, body: {} }
+  t.match(await browser.get(`${url}/orders/7`), { status: 502, text: /FST_OAUTH_RESPONSE_STATUS/ })
+})
+
+t.test('request-oauth.md: who is logged in, and what the API has of them', async (t) => {
+  const { browser, url } = await loggedInApp(t, {
+    setup: async (app) => { await runBlock('docs/request-oauth.md', 'request.oauth', { app }) }
+  })
+  t.match((await browser.get(`${url}/me`)).json(), { name: 'Alice Adams', orders: [{ id: 1 }, { id: 2 }] })
+})
+
+t.test('refresh.md: with `notify` the new set is saved by the handler', async (t) => {
+  const { orders, refreshes, store, run } = await loggedInApp(t, {
+    oauth: { refresh: 'notify' },
+    setup: async (app) => { await runBlock('docs/refresh.md', 'The three methods', { app }) }
+  })
+  const before = await run(async oauth => (await oauth.tokens()).accessToken)
+  expireTokens(store)
+  t.match((await orders()).json(), [{ id: 1 }, { id: 2 }])
+  t.match((await orders()).json(), [{ id: 1 }, { id: 2 }])
+  t.equal(refreshes(), 1)
+  t.not(await run(async oauth => (await oauth.tokens()).accessToken), before)
+})
+
+t.test('refresh.md: four calls with an expired token, one token request', async (t) => {
+  const app = await loggedInApp(t, {
+    setup: async (app) => { await runBlock('docs/refresh.md', 'Many calls, many processes', { app }) }
+  })
+  for (const part of ['orders', 'invoices', 'messages', 'offers']) {
+    app.provider.api.routes[`GET ${part}`] = () => ({ body: part })
+  }
+  expireTokens(app.store)
+  t.strictSame((await app.browser.get(`${app.url}/dashboard`)).json(), ['orders', 'invoices', 'messages', 'offers'])
+  t.equal(app.refreshes(), 1)
+})
+
 /** An app with alice logged in that has registered this program; the API has these routes. */
 async function appWith (t: Test, program: string, routes: Record<string, ApiRoute> = {}) {
   // In the repository, where the packages are that it imports.
@@ -124,16 +191,16 @@ async function appWith (t: Test, program: string, routes: Record<string, ApiRout
   const file = join(folder, 'plugin.mjs')
   await writeFile(file, program)
   const { default: plugin } = await import(pathToFileURL(file).href) as { default: FastifyPluginAsync }
-  const dispatcher = new StandIns(t)
-  const app = await loggedInApp(t, {
-    provider: { resourceServers: ['https://api.example.com/v1/', 'https://api.github.com/'] },
-    oauth: { dispatcher },
+  const provider = await startProvider(t)
+  const { providerOptions, api } = provider
+  const { acme } = await runBlock('docs/calls.md', 'Where a token goes', providerOptions)
+  Object.assign(api.routes, routes)
+  return await loggedInApp(t, {
+    at: provider,
+    providers: () => ({ acme }),
+    oauth: { dispatcher: new StandIns(t, { 'https://api.example.com/v1/': api.url, 'https://api.github.com/': api.url }) },
     setup: async (app) => { await app.register(plugin) }
   })
-  const { url } = app.provider.api
-  Object.assign(dispatcher.urls, { 'https://api.example.com/v1/': url, 'https://api.github.com/': url })
-  Object.assign(app.provider.api.routes, routes)
-  return app
 }
 
 function cookiesOf (browser: Browser): string {

@@ -9,6 +9,7 @@ import { WebSocket } from 'ws'
 import { Browser } from '../helpers/browser.ts'
 import { startChromium } from '../helpers/chromium.ts'
 import { startProvider } from '../helpers/provider.ts'
+import { runBlock } from '../helpers/run-block.ts'
 import { programOf, read } from '../types/documents.ts'
 import { installPackage, linkImports } from '../types/installed-package.ts'
 import { fencedBlocks } from '../types/markdown.ts'
@@ -93,6 +94,16 @@ t.test('a call goes out with the token in place of the cookie', async (t) => {
   t.equal((await fetch(`${url}/api/orders`)).status, 401)
   t.equal(api.calls.length, 2, 'without a login nothing goes out')
   t.match(await (await call('/session')).json(), { authenticated: true, user: { id: 'alice' } })
+})
+
+t.test('a script of the page sends the header', async (t) => {
+  const { headers } = await login()
+  const answers: Response[] = []
+  const fetchHere = async (path: string, init: RequestInit) => {
+    answers.push(await fetch(url + path, { ...init, headers: { ...headers(), ...init.headers as object } }))
+  }
+  await runBlock('docs/bff.md', 'Calls that change something', { fetch: fetchHere })
+  t.strictSame(await answers[0]!.json(), { ordered: { item: 'tea' } })
 })
 
 t.test('without the header nothing is changed', async (t) => {

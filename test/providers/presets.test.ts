@@ -282,15 +282,17 @@ t.test('what docs/providers.md says of each one can be registered', async t => {
   const env = new Proxy({}, { get: (_env, name) => (name === 'APPLE_PRIVATE_KEY' ? APPLE_KEY : `the ${String(name)}`) })
   const documented = sections.map(section => {
     const [title = ''] = section.split('\n')
-    const [example] = fencedBlocks(section)
-    const options = compileFunction(`return ${example?.code}`, ['env', ...Object.keys(presets)])(
-      env,
-      ...Object.values(presets)
-    ) as ProviderOptions
-    t.equal(options.title, title)
+    const examples = fencedBlocks(section).filter(({ language }) => language === 'js')
+    for (const { code } of examples) {
+      const options = compileFunction(`return ${code}`, ['env', ...Object.keys(presets)])(
+        env,
+        ...Object.values(presets)
+      ) as ProviderOptions
+      t.equal(options.title, title)
+      t.doesNotThrow(() => createProvider(options), title)
+    }
     t.match(section, /^- Documentation: \[.+\]\(https:\/\/.+\)/m, `${title}: the provider's own documentation`)
-    t.doesNotThrow(() => createProvider(options), title)
-    return /^\w+/.exec(example?.code ?? '')?.[0]
+    return /^\w+/.exec(examples[0]?.code ?? '')?.[0]
   })
   t.strictSame(documented.sort(), OPEN)
 })
