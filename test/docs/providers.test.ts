@@ -39,7 +39,8 @@ t.test('Apple: the name that is posted once is kept by onLogin', async (t) => {
   const provider = await replaceProvider(app)
   const visitor = await anonymous(app)
   const name = { firstName: 'Alice', lastName: 'Adams' }
-  for (const posted of [{ user: JSON.stringify({ name }) }, {}]) {
+  const first: Record<string, string> = { user: JSON.stringify({ name }) }
+  for (const posted of [first, {}]) {
     const { headers } = await visitor.fetch('/login/apple', pageLoad)
     const { url, form } =
       await authorize(provider, new URL(headers.get('location')!), { login: { accountId: 'alice' } })
