@@ -24,8 +24,8 @@ export interface OAuthSessionInit {
   /** In place of the provider's own refresh mode. */
   refresh?: RefreshMode
   /**
-   * Awaited once for each new set, before a call goes out with it. A set that shares the record of a web session, by its
-   * `recordId`, is told to the plugin's `onTokens` in place of this one.
+   * Awaited once for each new set, before a call goes out with it. A set that shares the record of a web session, by
+   * its `recordId`, is told to the plugin's `onTokens` in place of this one.
    */
   onTokens?: (tokens: TokenSet, event: TokensEvent) => unknown
   /** Sends calls without the token, for an API that is not to have it. */
