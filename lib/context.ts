@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Transport } from './http/transport.ts'
-import { LoginThrottle } from './login/throttle.ts'
 import type { StepUp } from './login/step-up.ts'
+import { LoginThrottle } from './login/throttle.ts'
 import { isPendingLogin, PendingLogins } from './login/transaction.ts'
 import type { Configuration } from './options/configuration.ts'
 import { defaultPages, type Pages } from './pages/pages.ts'
@@ -18,7 +18,7 @@ import { ProviderHandle } from './standalone/provider.ts'
 import { OnTokensHook } from './tokens/on-tokens.ts'
 import { isTokenRecord } from './tokens/record.ts'
 import { TokenRecords } from './tokens/records.ts'
-import { Refresher } from './tokens/refresher.ts'
+import { type Identify, Refresher } from './tokens/refresher.ts'
 import { checkedStore } from './tokens/stores/checked-store.ts'
 import { encryptedStore } from './tokens/stores/encrypted-store.ts'
 import { isMemberList, ListedMembers } from './tokens/stores/listed-members.ts'
@@ -60,61 +60,29 @@ export function createContext (app: FastifyInstance, config: Configuration): Plu
   const transport = new Transport(config.dispatcher)
   const sessionStore = new HostSessionStore(app, (id, session) => isLateSave(context, id, session))
   const store = createStore(log, config, sessionStore)
-  const session = sharedSession(app)
-  const records = new TokenRecords(store, clock.monotonic, {
-    // Registrations side by side keep records of their own in one store.
-    isSoleWriter: () => config.tokenStore === undefined && sessionStore.isOwn && session.registrations.length === 1,
-    cacheMs: config.tokenCacheMaxAge * 1000,
-    onRollback: (provider) => {
-      log.warn(
-        { event: 'token_writes_lost', provider },
-        'the token store had lost writes that it had acknowledged (a failover, or a restart); what this process saw ' +
-          'was restored'
-      )
-    }
-  })
-  const onTokensHook = new OnTokensHook(records, config.onTokens)
-  const refresher = new Refresher({
-    records,
-    clock,
-    log,
-    onTokensHook,
-    identify: async (...refreshed) => {
-      const { refreshedIdentity } = await import('./session/refreshed-identity.ts')
-      return await refreshedIdentity(...refreshed)
-    }
-  })
-  const providers = new Map<string, ProviderClient>()
-  const providerHandles = new Map<string, ProviderHandle>()
-  for (const [name, provider] of config.providers) {
-    const { clientCertificate } = provider
-    const own = clientCertificate === undefined ? transport : new Transport(undefined, clientCertificate)
-    const client = new ProviderClient(provider, own, clock)
-    const shared = { records, refresher, onTokensHook }
-    providers.set(name, client)
-    const endLogins = async (logoutToken: string, request?: object) => {
-      const { backchannelLogout } = await import('./session/backchannel-logout.ts')
-      return await backchannelLogout(context, client, logoutToken, request as FastifyRequest | undefined)
-    }
-    providerHandles.set(name, new ProviderHandle({ provider: client, transport, clock, log, shared, endLogins }))
-  }
   const isShared = () => config.tokenStore !== undefined || sessionStore.isShared !== false
-  session.endedSessions ??= new EndedSessions(store, isShared)
-  const member = nextMember(session, config)
-  const has = (timeout: 'idleTimeout' | 'absoluteTimeout') =>
-    [config, ...config.providers.values()].some(options => options[timeout] !== undefined)
+  const shared = sharedSession(app)
+  shared.endedSessions ??= new EndedSessions(store, isShared)
+  const member = nextMember(shared, config)
+  // Registrations side by side keep records of their own in one store.
+  const isSoleWriter = () =>
+    config.tokenStore === undefined && sessionStore.isOwn && shared.registrations.length === 1
+  const records = createRecords(log, config, store, isSoleWriter)
+  const onTokensHook = new OnTokensHook(records, config.onTokens)
+  const providers = createProviders(config, transport)
+  const providerHandles = new Map<string, ProviderHandle>()
   const context: PluginContext = {
     config,
     providers,
     providerHandles,
-    shared: session,
-    registrations: session.registrations,
+    shared,
+    registrations: shared.registrations,
     sessionLogins: new SessionLogins(
       member, name => config.providers.get(name)?.identity, () => sessionStore.isShared === false),
     records,
-    hasTimeouts: has('idleTimeout') || has('absoluteTimeout'),
+    hasTimeouts: hasTimeout(config, 'idleTimeout') || hasTimeout(config, 'absoluteTimeout'),
     pendingLogins: new PendingLogins(store, clock.now, member),
-    endedSessions: session.endedSessions,
+    endedSessions: shared.endedSessions,
     sessionCookie: new SessionCookie(),
     loginRecords: new LoginRecords(store, clock.monotonic),
     userLogins: new UserLogins(
@@ -122,7 +90,7 @@ export function createContext (app: FastifyInstance, config: Configuration): Plu
     providerLogouts: new ProviderLogouts(store, isShared, clock.now, member),
     sessionStore,
     throttle: new LoginThrottle(clock.monotonic),
-    refresher,
+    refresher: new Refresher({ records, clock, log, onTokensHook, identify }),
     onTokensHook,
     transport,
     clock,
@@ -130,15 +98,58 @@ export function createContext (app: FastifyInstance, config: Configuration): Plu
     pages: { ...defaultPages, ...config.pages },
     stepUps: new Map(),
     background: new Set(),
-    ...(has('idleTimeout') && {
+    ...(hasTimeout(config, 'idleTimeout') && {
       loadActivity: async () => {
         const { Activity } = await import('./session/activity.ts')
         context.activity = new Activity(store, clock.now)
       }
     })
   }
-  session.registrations.push(context)
+  for (const provider of providers.values()) providerHandles.set(provider.name, createHandle(context, provider))
+  shared.registrations.push(context)
   return context
+}
+
+const identify: Identify = async (...refreshed) => {
+  const { refreshedIdentity } = await import('./session/refreshed-identity.ts')
+  return await refreshedIdentity(...refreshed)
+}
+
+function hasTimeout (config: Configuration, timeout: 'idleTimeout' | 'absoluteTimeout'): boolean {
+  return [config, ...config.providers.values()].some(options => options[timeout] !== undefined)
+}
+
+function createRecords (
+  log: Logger, { tokenCacheMaxAge }: Configuration, store: TokenStore, isSoleWriter: () => boolean
+): TokenRecords {
+  return new TokenRecords(store, systemClock.monotonic, {
+    isSoleWriter,
+    cacheMs: tokenCacheMaxAge * 1000,
+    onRollback: (provider) => {
+      const message = 'the token store had lost writes that it had acknowledged (a failover, or a restart); what ' +
+        'this process saw was restored'
+      log.warn({ event: 'token_writes_lost', provider }, message)
+    }
+  })
+}
+
+/** One with a certificate has connections of its own. */
+function createProviders (config: Configuration, transport: Transport): Map<string, ProviderClient> {
+  return new Map([...config.providers].map(([name, provider]) => {
+    const { clientCertificate } = provider
+    const own = clientCertificate === undefined ? transport : new Transport(undefined, clientCertificate)
+    return [name, new ProviderClient(provider, own, systemClock)]
+  }))
+}
+
+function createHandle (context: PluginContext, provider: ProviderClient): ProviderHandle {
+  const { transport, clock, log, records, refresher, onTokensHook } = context
+  const endLogins = async (logoutToken: string, request?: object) => {
+    const { backchannelLogout } = await import('./session/backchannel-logout.ts')
+    return await backchannelLogout(context, provider, logoutToken, request as FastifyRequest | undefined)
+  }
+  const shared = { records, refresher, onTokensHook }
+  return new ProviderHandle({ provider, transport, clock, log, shared, endLogins })
 }
 
 /** The token store with a time limit, encryption where there are keys, and without records that cannot be read. */

@@ -16,12 +16,12 @@ import { errorForLog, type Logger } from '../util/logger.ts'
 import { randomToken } from '../util/random.ts'
 import { channels, type RefreshTrace, traced } from '../util/tracing.ts'
 import { eventOf, type OnTokensHook } from './on-tokens.ts'
-import { providerEnds, refreshTokenEndAfter, sessionEnd } from './provider-ends.ts'
+import { nextRefreshToken, setsToRevoke, type TokenRecord } from './record.ts'
 import type { RecordState } from './record-state.ts'
-import { nextRefreshToken, setsToRevoke, withUsedRefreshToken, type TokenRecord } from './record.ts'
 import type { TokenRecords } from './records.ts'
 import { RefreshLeases } from './refresh-lease.ts'
 import { type RefreshedIdToken, validateRefreshedIdToken } from './refreshed-id-token.ts'
+import { refreshedRecord, withIdToken, withRefreshToken } from './refreshed-record.ts'
 
 export interface RefreshOptions {
   /** The version to replace: a newer one that stands there already is used instead. */
@@ -45,7 +45,7 @@ export type RefreshedIdentity = Required<Pick<TokenRecord, 'user' | 'claims'>>
  * Finds out what a refresh says of the user; undefined where that is what is known.
  * @param refreshed.claims of the ID token that came with it, where that was good
  */
-type Identify = (
+export type Identify = (
   provider: ProviderClient, record: TokenRecord, refreshed: { tokens: TokenSet, claims: IdTokenClaims | undefined }
 ) => Promise<RefreshedIdentity | undefined>
 
@@ -240,53 +240,42 @@ export class Refresher {
   async #storeResult (
     run: RefreshRun, arrived: TokenSet, scopeChange: ScopeChange | undefined
   ): Promise<TokenRecord> {
-    const { provider, state, options, owner, current } = run
+    const { provider, state, options: { refreshToken, keepPending = false }, owner, current } = run
     const { idToken, ...others } = arrived
     // Where nothing is known to check it against, it is handed on as that of the login is.
     const isChecked = idToken !== undefined && provider.hasIdTokens
     const tokens = isChecked ? others : arrived
-    const used = options.refreshToken ?? nextRefreshToken(current)
+    const used = refreshToken ?? nextRefreshToken(current)
     if (tokens.refreshToken === undefined && used !== undefined) tokens.refreshToken = used
-    const usedRefreshTokens = used === undefined || used === tokens.refreshToken
-      ? current.usedRefreshTokens
-      : withUsedRefreshToken(current, used)
-    const now = this.#clock.now()
-    const refreshTokenEnd = refreshTokenEndAfter(current.providerEnds, used, tokens, now)
-    const withSet = (set: TokenSet, version: number, session = current.providerEnds?.session): TokenRecord => ({
-      ...current,
-      version,
-      providerEnds: providerEnds(session, refreshTokenEnd),
-      usedRefreshTokens,
-      ...(options.keepPending === true
-        ? { pendingTokens: set }
-        : { tokens: set, pendingTokens: undefined, obtainedAt: now })
-    })
-    // The ID token is checked after the write: whatever is wrong with it must not cost the rotated token beside it.
-    const { idToken: previous } = current.tokens
-    const withPrevious = (set: TokenSet): TokenSet => previous === undefined ? set : { idToken: previous, ...set }
-    let next = withSet(withPrevious(tokens), current.version + 1)
+    let next = refreshedRecord(current, { tokens, used, keepPending, now: this.#clock.now() })
     const onDeleted = () => this.#revoke(provider, next)
     const written = await this.#records.write(state, { owner, record: next }, current, onDeleted)
     if (!written) return await this.#superseded(run)
     state.clearRefusals()
-    const refreshed = !isChecked ? undefined : await this.#checkIdToken(run, tokens, idToken)
-    const user = await this.#identityOf(run, tokens, refreshed?.claims)
-    if (refreshed !== undefined || user !== undefined) {
-      const set = refreshed === undefined ? tokens : { ...tokens, idToken: idToken! }
-      const session = refreshed && sessionEnd(refreshed.claims)
-      const { identity } = refreshed ?? current
-      const checked = { ...withSet(withPrevious(set), next.version + 1, session), ...user, identity }
-      // A store that fails now costs the ID token alone.
-      if (await this.#records.update(state.id, checked).catch(() => false)) next = checked
-    }
+    next = await this.#checkResult(run, next, tokens, isChecked ? idToken : undefined)
     if (scopeChange !== undefined) {
       const message = 'the provider granted another scope than before'
       this.#log.info({ event: 'scope_changed', provider: provider.name, ...loggedScopeChange(scopeChange) }, message)
     }
-    if (options.keepPending !== true) {
-      await this.#onTokensHook.run(state.id, next.tokens, eventOf(next, current.tokens, scopeChange))
-    }
+    if (!keepPending) await this.#onTokensHook.run(state.id, next.tokens, eventOf(next, current.tokens, scopeChange))
     return next
+  }
+
+  /**
+   * Checks the ID token that came along, and finds out what the refresh says of the user: after the write, since
+   * whatever is wrong with them must not cost the rotated token beside them.
+   * @returns the record with what was found; the stored one where that is nothing, or cannot be written
+   */
+  async #checkResult (
+    run: RefreshRun, stored: TokenRecord, tokens: TokenSet, idToken: string | undefined
+  ): Promise<TokenRecord> {
+    const { state, options: { keepPending = false } } = run
+    const checked = idToken === undefined ? undefined : await this.#checkIdToken(run, tokens, idToken)
+    const found = await this.#identityOf(run, tokens, checked?.claims)
+    if (checked === undefined && found === undefined) return stored
+    const next = { ...withIdToken(stored, checked && { ...checked, idToken: idToken! }, keepPending), ...found }
+    // A store that fails now costs the ID token alone.
+    return await this.#records.update(state.id, next).catch(() => false) ? next : stored
   }
 
   /** Another process wrote first: its set is used. Ours is not revoked, since providers revoke by grant. */
@@ -397,17 +386,6 @@ const ENDINGS: Record<string, RefreshTrace['outcome']> = {
 function noteNewer (record: TokenRecord, trace: RefreshTrace | undefined): TokenRecord {
   if (trace !== undefined) trace.outcome = 'newer'
   return record
-}
-
-/** The same record with another refresh token to use next. */
-function withRefreshToken (record: TokenRecord, refreshToken: string): TokenRecord {
-  const { pendingTokens, tokens } = record
-  // What was known of the end is that of the one before.
-  const ends = providerEnds(record.providerEnds?.session, undefined)
-  const next = { ...record, version: record.version + 1, providerEnds: ends }
-  return pendingTokens === undefined
-    ? { ...next, tokens: { ...tokens, refreshToken } }
-    : { ...next, pendingTokens: { ...pendingTokens, refreshToken } }
 }
 
 /** Whether a set can be replaced without a new login. */
