@@ -32,7 +32,8 @@ export interface AppOAuth {
    * @returns the hook
    * @throws FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_UNKNOWN_PROVIDER; the hook throws FST_OAUTH_LOGIN_REQUIRED,
    *   FST_OAUTH_LOGIN_ENDED, FST_OAUTH_REFRESH_LOST, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_SESSION_UNAVAILABLE,
-   *   FST_OAUTH_STORE_UNAVAILABLE
+   *   FST_OAUTH_STORE_UNAVAILABLE, FST_OAUTH_STEP_UP_REQUIRED where the provider cannot give what is asked for, and
+   *   what `when` throws; where a page load goes to the provider at once, what `request.oauth.login` throws
    */
   requireLogin (options?: RequireLoginOptions): LoginGuard
   /**

@@ -121,7 +121,9 @@ export class RequestOAuth extends AccountClient {
    * @param options.maxAge seconds since the user last authenticated
    * @returns the reply, which has been sent
    * @throws FST_OAUTH_UNKNOWN_PROVIDER, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE,
-   *   FST_OAUTH_INVALID_OPTIONS
+   *   FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_SESSION_UNAVAILABLE,
+   *   FST_OAUTH_CROSS_SITE_REQUEST for what is no page load of this site, FST_OAUTH_LOGIN_REQUIRED where there is no
+   *   login to link to; where the request is pushed FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_RESPONSE
    */
   async login<Reply extends AnyReply>(reply: Reply, options: LoginOptions = {}): Promise<Reply> {
     const provider = this.#named(options.provider)
@@ -135,7 +137,11 @@ export class RequestOAuth extends AccountClient {
    * @param options.provider its name; the route's parameter `provider` where absent
    * @returns the reply, which has been sent
    * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE,
-   *   FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE
+   *   FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_INVALID_RESPONSE of the profile, FST_OAUTH_PROVIDER_UNAVAILABLE,
+   *   FST_OAUTH_STORE_UNAVAILABLE, FST_OAUTH_SESSION_UNAVAILABLE, FST_OAUTH_UNKNOWN_PROVIDER,
+   *   FST_OAUTH_LOGIN_REQUIRED where a login with `prompt=none` was declined, FST_OAUTH_LOGIN_ENDED,
+   *   FST_OAUTH_STEP_UP_REQUIRED where the provider has not given it, FST_OAUTH_CROSS_SITE_REQUEST; and what
+   *   `onTokens`, `onLogin` and `fetchProfile` throw
    */
   async callback<Reply extends AnyReply> (reply: Reply, options: { provider?: ProviderName } = {}): Promise<Reply> {
     const { provider } = this.#request.params as { provider?: string }
@@ -147,14 +153,16 @@ export class RequestOAuth extends AccountClient {
    * Logs out: the tokens are deleted and revoked, the session is destroyed. With a reply the browser is sent on, to the
    * provider's end-session endpoint where there is one; without, its URL is returned.
    * @returns `{ endSessionUrl }`
-   * @throws FST_OAUTH_STORE_UNAVAILABLE: the user is still logged in
+   * @throws FST_OAUTH_STORE_UNAVAILABLE: the user is still logged in; FST_OAUTH_SESSION_UNAVAILABLE; and what
+   *   `onLogout` throws, once the user is logged out
    */
   async logout (): Promise<LogoutResult>
   /**
    * Logs out, and sends the browser on.
    * @param reply the reply of this request, which the redirect is sent with
    * @returns the reply, which has been sent
-   * @throws FST_OAUTH_STORE_UNAVAILABLE: the user is still logged in
+   * @throws FST_OAUTH_STORE_UNAVAILABLE: the user is still logged in; FST_OAUTH_SESSION_UNAVAILABLE; and what
+   *   `onLogout` throws, once the user is logged out
    */
   async logout<Reply extends AnyReply> (reply: Reply): Promise<Reply>
   async logout (reply?: AnyReply): Promise<LogoutResult | AnyReply> {
@@ -168,7 +176,8 @@ export class RequestOAuth extends AccountClient {
    * account it does nothing. The account that was logged in with ends with `logout`.
    * @param provider name of the provider; after `using(name)` that one where absent
    * @throws FST_OAUTH_ACTIVE_ACCOUNT for the account that was logged in with, FST_OAUTH_LOGIN_REQUIRED,
-   *   FST_OAUTH_UNKNOWN_PROVIDER, FST_OAUTH_STORE_UNAVAILABLE: the account is still there
+   *   FST_OAUTH_UNKNOWN_PROVIDER, FST_OAUTH_STORE_UNAVAILABLE: the account is still there,
+   *   FST_OAUTH_SESSION_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS where no provider is named
    */
   async disconnect (provider: ProviderName | undefined = this.#name): Promise<void> {
     if (provider === undefined) {

@@ -51,6 +51,7 @@ export abstract class AccountClient implements AccountHolder {
    * @param url relative to the first resource server, or absolute below any of them
    * @param options undici's, plus `json`
    * @returns the call: a promise of `ResponseData`, with `.json()`, `.text()` and `.bytes()`
+   * @throws what `request` throws
    */
   get (url: string | URL, options?: VerbOptions): OAuthCall { return this.#calls.call('GET', url, options) }
   /**
@@ -58,6 +59,7 @@ export abstract class AccountClient implements AccountHolder {
    * @param url relative to the first resource server, or absolute below any of them
    * @param options undici's, plus `json`
    * @returns the call: a promise of `ResponseData`, with `.json()`, `.text()` and `.bytes()`
+   * @throws what `request` throws
    */
   post (url: string | URL, options?: VerbOptions): OAuthCall { return this.#calls.call('POST', url, options) }
   /**
@@ -65,6 +67,7 @@ export abstract class AccountClient implements AccountHolder {
    * @param url relative to the first resource server, or absolute below any of them
    * @param options undici's, plus `json`
    * @returns the call: a promise of `ResponseData`, with `.json()`, `.text()` and `.bytes()`
+   * @throws what `request` throws
    */
   put (url: string | URL, options?: VerbOptions): OAuthCall { return this.#calls.call('PUT', url, options) }
   /**
@@ -72,6 +75,7 @@ export abstract class AccountClient implements AccountHolder {
    * @param url relative to the first resource server, or absolute below any of them
    * @param options undici's, plus `json`
    * @returns the call: a promise of `ResponseData`, with `.json()`, `.text()` and `.bytes()`
+   * @throws what `request` throws
    */
   patch (url: string | URL, options?: VerbOptions): OAuthCall { return this.#calls.call('PATCH', url, options) }
   /**
@@ -79,6 +83,7 @@ export abstract class AccountClient implements AccountHolder {
    * @param url relative to the first resource server, or absolute below any of them
    * @param options undici's, plus `json`
    * @returns the call: a promise of `ResponseData`, with `.json()`, `.text()` and `.bytes()`
+   * @throws what `request` throws
    */
   delete (url: string | URL, options?: VerbOptions): OAuthCall { return this.#calls.call('DELETE', url, options) }
   /**
@@ -86,17 +91,19 @@ export abstract class AccountClient implements AccountHolder {
    * @param url relative to the first resource server, or absolute below any of them
    * @param options undici's, plus `json`
    * @returns the call: a promise of `ResponseData`, with `.json()`, `.text()` and `.bytes()`
+   * @throws what `request` throws
    */
   head (url: string | URL, options?: VerbOptions): OAuthCall { return this.#calls.call('HEAD', url, options) }
 
   /**
    * Sends a request with the access token. The call is a promise of undici's `ResponseData`, which never rejects for a
-   * status; its `.json()`, `.text()` and `.bytes()` read the response whole. It rejects with FST_OAUTH_LOGIN_REQUIRED,
-   * FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE,
-   * FST_OAUTH_ORIGIN_NOT_ALLOWED, FST_OAUTH_INSECURE_TRANSPORT or FST_OAUTH_API_UNAVAILABLE.
+   * status; its `.json()`, `.text()` and `.bytes()` read the response whole. What is wrong is a rejection of the call.
    * @param url relative to the first resource server, or absolute below any of them
    * @param options undici's, plus `json`; `method` is GET where absent
    * @returns the call
+   * @throws FST_OAUTH_ORIGIN_NOT_ALLOWED, FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS,
+   *   FST_OAUTH_UNSUPPORTED_TOKEN_TYPE, FST_OAUTH_API_UNAVAILABLE, FST_OAUTH_INVALID_RESPONSE, and what `tokens`
+   *   throws; with `refresh: 'notify'` FST_OAUTH_TOKENS_UPDATED; and what hooks throw
    */
   request (url: string | URL, options?: CallOptions): OAuthCall { return this.#calls.call(undefined, url, options) }
 
@@ -116,8 +123,9 @@ export abstract class AccountClient implements AccountHolder {
    * The current token set. In refresh mode `auto` it is refreshed where it has expired; the app's own client gets its
    * first one.
    * @returns a token set; `expiresAt` is in epoch seconds
-   * @throws FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE,
-   *   FST_OAUTH_STORE_UNAVAILABLE
+   * @throws FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_REFRESH_LOST, FST_OAUTH_TOKEN_EXPIRED,
+   *   FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_STORE_UNAVAILABLE; of the app's own
+   *   client FST_OAUTH_AUTHORIZATION_FAILED; and what `onTokens` throws
    */
   async tokens (): Promise<TokenSet> {
     return await this[kAccount]().tokens.tokens()
@@ -128,8 +136,7 @@ export abstract class AccountClient implements AccountHolder {
    * @param options.refreshToken in place of the stored one; a headless session without a set needs it
    * @param options.params further parameters of this request
    * @returns the new token set
-   * @throws FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE,
-   *   FST_OAUTH_INVALID_TOKEN_RESPONSE
+   * @throws what `tokens` throws, and FST_OAUTH_INVALID_OPTIONS where a parameter would authenticate the client again
    */
   async refresh (options: Pick<RefreshOptions, 'refreshToken' | 'params'> = {}): Promise<TokenSet> {
     return await this[kAccount]().tokens.refresh(options)
@@ -149,7 +156,9 @@ export abstract class AccountClient implements AccountHolder {
    * Requests the user's profile: from userinfo (OpenID Connect Core, section 5.3), or by the provider's `fetchProfile`.
    * Where the token is refused, it is refreshed and the request repeated.
    * @returns the claims as the provider writes them
-   * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, and what `tokens` throws
+   * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS where there is no
+   *   userinfo endpoint, and what `tokens` throws; with `refresh: 'notify'` FST_OAUTH_TOKENS_UPDATED; and what
+   *   `fetchProfile` throws
    */
   async userinfo (): Promise<Record<string, unknown>> {
     const { provider, tokens, subject } = this[kAccount]()

@@ -20,7 +20,7 @@ export interface DeviceLogin extends DeviceAuthorization {
   /**
    * Asks the provider until the user has answered.
    * @throws FST_OAUTH_AUTHORIZATION_FAILED with `oauthError` `access_denied` or `expired_token`,
-   *   FST_OAUTH_INVALID_ID_TOKEN
+   *   FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_INVALID_ID_TOKEN; and the reason of `signal`
    */
   tokens (options?: { signal?: AbortSignal }): Promise<TokenSet>
 }
@@ -74,6 +74,7 @@ export class ProviderHandle {
    * A headless session: for scripts, background jobs and tests.
    * @param init tokens to start with, and what a login that was started elsewhere left; see each
    * @returns a session with tokens in memory
+   * @throws FST_OAUTH_INVALID_OPTIONS where `tokens` holds no usable token, or `dpopKey` is no key
    */
   session (init?: OAuthSessionInit): OAuthSession {
     return new OAuthSession(this.#basis, init)
@@ -84,7 +85,8 @@ export class ProviderHandle {
    * codeVerifier, nonce }).fetchTokens({ callbackUrl })`.
    * @param options scope, parameters and what else this login asks for; see each
    * @returns `{ url, state, codeVerifier, nonce }`, and with `dpop: true` the `dpopKey`
-   * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_PROVIDER_UNAVAILABLE
+   * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_PROVIDER_UNAVAILABLE; where the request
+   *   is pushed FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_RESPONSE
    */
   async authorizationUrl (options?: AuthorizationUrlOptions): Promise<StartedLogin> {
     return await this.session().authorizationUrl(options)
@@ -92,8 +94,8 @@ export class ProviderHandle {
 
   /**
    * The app's own client (RFC 6749, section 4.4): one for the same options, shared, and renewed ahead of time.
-   * @returns a session that requests its first token set at its first call
    * @param options scope, `resource`, `audience` and further parameters of the token request
+   * @returns a session that requests its first token set at its first call
    */
   clientCredentials ({ scope, resource, audience, params }: ClientCredentialsOptions = {}): OAuthSession {
     const all = setParameters(setParameters(new URLSearchParams(), { resource, audience }), params)
@@ -113,7 +115,8 @@ export class ProviderHandle {
    * Trades a signed assertion for tokens (RFC 7523). With `dpop: true` it needs a `dpopKey`.
    * @param options `assertion`, the JWT; `scope`, `params` and `dpopKey`; see each
    * @returns the token set
-   * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE
+   * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_INVALID_ID_TOKEN,
+   *   FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS
    */
   async jwtBearer (options: GrantOptions & { assertion: string }): Promise<TokenSet> {
     this.#requireKey(options, 'jwtBearer')
@@ -124,7 +127,8 @@ export class ProviderHandle {
    * Trades one token for another (RFC 8693). With `dpop: true` it needs a `dpopKey`.
    * @param options `subjectToken` and what it is exchanged for: `audience`, `resource`, `scope`, types; see each
    * @returns the token set
-   * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_PROVIDER_UNAVAILABLE
+   * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE,
+   *   FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS
    */
   async exchange (options: TokenExchange): Promise<TokenSet> {
     this.#requireKey(options, 'exchange')
@@ -135,7 +139,8 @@ export class ProviderHandle {
    * Starts a login on a device without a browser (RFC 8628). With `dpop: true` it needs a `dpopKey`.
    * @param options `scope`, `params` and `dpopKey`; see each
    * @returns what the user is shown, and `tokens()`, which waits for the user
-   * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_RESPONSE
+   * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE,
+   *   FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS where the provider has no such endpoint
    */
   async device (options: GrantOptions = {}): Promise<DeviceLogin> {
     this.#requireKey(options, 'device')
@@ -163,7 +168,8 @@ export class ProviderHandle {
    * @param token an access or a refresh token
    * @param hint which of them it is
    * @returns its claims; `active` says whether it is good
-   * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE
+   * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INSECURE_TRANSPORT,
+   *   FST_OAUTH_INVALID_OPTIONS where the provider has no such endpoint
    */
   async introspect (token: string, hint?: 'access_token' | 'refresh_token'): Promise<Record<string, unknown>> {
     return await this.#basis.provider.introspect(token, hint)

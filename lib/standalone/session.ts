@@ -161,7 +161,8 @@ export class OAuthSession extends AccountClient {
    * section 4.1.1; RFC 7636; OpenID Connect Core, section 3.1.2.1).
    * @param options scope, parameters and what else this login asks for; see each
    * @returns `{ url, state, codeVerifier, nonce }`, and with `dpop: true` the `dpopKey`
-   * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_PROVIDER_UNAVAILABLE
+   * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_PROVIDER_UNAVAILABLE; where the request
+   *   is pushed FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_RESPONSE
    */
   async authorizationUrl (options: AuthorizationUrlOptions = {}): Promise<StartedLogin> {
     const { params, codeVerifier, pkce, state = this.#init.state, redirectUri = this.#none.redirectUri } = options
@@ -209,7 +210,8 @@ export class OAuthSession extends AccountClient {
    * @param options one of `callbackUrl`, `code`, `username` and `password`, `assertion`; and further parameters
    * @returns the token set, which the session uses from now on
    * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_STATE_MISMATCH, FST_OAUTH_INVALID_TOKEN_RESPONSE,
-   *   FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS
+   *   FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INSECURE_TRANSPORT,
+   *   FST_OAUTH_INVALID_OPTIONS, and what `onTokens` and hooks throw
    */
   async fetchTokens (options: FetchTokensOptions = {}): Promise<TokenSet> {
     const { provider } = this.#basis
@@ -265,7 +267,8 @@ export class OAuthSession extends AccountClient {
   /**
    * Revokes the tokens (RFC 7009) and forgets them. Resolves to false where the provider could not.
    * @returns whether the provider has revoked them
-   * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_PROVIDER_UNAVAILABLE
+   * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_PROVIDER_UNAVAILABLE; FST_OAUTH_STORE_UNAVAILABLE of a session that
+   *   shares the record of a web session
    */
   async revoke (): Promise<boolean> {
     return await this.#tokens.revoke()

@@ -1,3 +1,4 @@
+import { InvalidOptionsError } from '../errors.ts'
 import type { Answer, Fault } from './endpoint.ts'
 
 /**
@@ -21,10 +22,14 @@ const CUTS: Record<string, Fault> = {
   }
 }
 
-/** A fault as an endpoint takes it. */
+/** A fault as an endpoint takes it. @throws FST_OAUTH_INVALID_OPTIONS for a word that is no fault */
 export function faultOf (fault: TestFault): Fault {
   if (typeof fault === 'function') return fault
-  if (typeof fault === 'string') return CUTS[fault]!
+  if (typeof fault === 'string') {
+    if (Object.hasOwn(CUTS, fault)) return CUTS[fault]!
+    const known = Object.keys(CUTS).join(', ')
+    throw new InvalidOptionsError(`there is no fault "${fault}"; write one of ${known}, a status, or { error }`)
+  }
   if (typeof fault === 'number') return () => ({ status: fault, headers: TEXT, body: `status ${fault} of a test` })
   if (!('error' in fault)) return () => fault
   const { status = fault.error === 'invalid_client' ? 401 : 400, ...body } = fault

@@ -136,6 +136,7 @@ export class TestProvider {
    * @param options.times how many requests; default 1
    * @param options.grantType only token requests of this grant: `'refresh_token'`
    * @param options.when only requests that this is true of
+   * @throws FST_OAUTH_INVALID_OPTIONS where there is no such endpoint, or no such fault
    */
   failNext (endpoint: EndpointName, fault: TestFault, options: Filter & { times?: number } = {}): void {
     this.#endpoint(endpoint).fail(faultOf(fault), { times: 1, ...options })
@@ -151,6 +152,7 @@ export class TestProvider {
    * @param options.grantType only token requests of this grant
    * @param options.when only requests that this is true of
    * @returns the gate: `release()` lets the requests through
+   * @throws FST_OAUTH_INVALID_OPTIONS where there is no such endpoint
    */
   hold (
     endpoint: EndpointName, { until, ...options }: Filter & { afterwards?: boolean, until?: PromiseLike<unknown> } = {}

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import ts from 'typescript'
@@ -67,6 +68,35 @@ t.test('presets, stores, and what tests call say what they throw', async (t) => 
   const silent = functions.filter(symbol => !symbol.getJsDocTags(checker).some(({ name }) => name === 'throws'))
   t.strictSame(silent.map(symbol => `${placeOf(symbol)} ${symbol.name}`), [])
 })
+
+/** Methods of `CALLED` that throw nothing of their own. */
+const NEVER = ['ProviderHandle.clientCredentials', 'ProviderHandle.jwks', 'StandaloneProvider.close']
+
+t.test('each method of what an app has, and of a call, says with which codes it fails', async (t) => {
+  const exported = exportsOf(entries[0]!)
+  const codes = new Set(/const STATUSES = \{([^}]*)/.exec(readFileSync(join(lib, 'errors.ts'), 'utf8'))![1]!.match(/FST_\w+/g))
+  const failing: string[] = []
+  for (const owner of exported.filter(({ name }) => [...CALLED, 'OAuthCall', 'DeviceLogin'].includes(name))) {
+    const methods = membersOf(owner).filter(member => isMethod(member) && placeOf(member) !== undefined)
+    const throwsOf = new Map(methods.map(method => [method.name, thrownBy(method)]))
+    for (const { name } of methods) {
+      const text = throwsOf.get(name)!
+      const named = text.match(/FST_\w+/g) ?? []
+      const passedOn = [...text.matchAll(/what `(\w+)` throws/g)].map(([, other = '']) => throwsOf.get(other) ?? '')
+      const isSaid = named.length > 0 || passedOn.some(other => other.includes('FST_'))
+      if (!isSaid && !isNever(name)) failing.push(`${owner.name}.${name}: no code`)
+      failing.push(...named.filter(code => !codes.has(code)).map(code => `${owner.name}.${name}: ${code}`))
+    }
+  }
+  t.strictSame(failing, [])
+})
+
+const isNever = (name: string) => NEVER.some(one => one.endsWith(`.${name}`)) || name === 'then'
+
+function thrownBy (symbol: ts.Symbol): string {
+  const tags = symbol.getJsDocTags(checker).filter(({ name }) => name === 'throws')
+  return tags.map(({ text }) => ts.displayPartsToString(text)).join('\n')
+}
 
 t.test('each parameter that a docstring names is there', async (t) => {
   const all = exportsOf(...entries)

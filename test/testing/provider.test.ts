@@ -77,6 +77,7 @@ t.test('the next request fails as told, and the one after it does not', async (t
     [false, false, false, false, false, true, false])
   t.match(await token(), /^Bearer ./)
   t.throws(() => provider.failNext('tokens' as 'token', 503), /no endpoint "tokens"; write one of discovery, jwks/)
+  t.throws(() => provider.failNext('token', 'timeout' as 'network_error'), /no fault "timeout"; write one of network_er/)
 })
 
 t.test('a request is held until a gate opens, or a promise is settled', async (t) => {
