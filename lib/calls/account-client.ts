@@ -6,8 +6,8 @@ import type { TokensInput } from '../tokens/load-tokens.ts'
 import type { RefreshOptions } from '../tokens/refresher.ts'
 import type { TokenSource } from '../tokens/token-source.ts'
 import { type AccountHolder, AuthorizedClient, type CallAccount, kAccount } from './authorized-client.ts'
-import type { OAuthCall } from './call.ts'
 import type { CallOptions } from './call-options.ts'
+import type { OAuthCall } from './call.ts'
 import { currentProfile } from './profile.ts'
 
 type VerbOptions = Omit<CallOptions, 'method'>

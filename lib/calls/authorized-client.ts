@@ -11,8 +11,8 @@ import type { TokenSnapshot, TokenSource } from '../tokens/token-source.ts'
 import { isNonEmptyText } from '../util/is-text.ts'
 import { printable } from '../util/redact.ts'
 import { type CallTrace, channels, traced } from '../util/tracing.ts'
-import { type CallSender, OAuthCall } from './call.ts'
 import { type CallOptions, checkCallOptions } from './call-options.ts'
+import { type CallSender, OAuthCall } from './call.ts'
 import {
   type CallBody, type CallHeaders, copyHeaders, discardBody, prepareBody, type PreparedBody
 } from './request-body.ts'

@@ -1,8 +1,8 @@
 import type * as Undici from 'undici'
 import type { Dispatcher } from 'undici'
 import { InvalidResponseError } from '../errors.ts'
-import { type BufferedResponse, decoded, type ResponseData } from './response.ts'
 import type { ClientCertificate } from './client-certificate.ts'
+import { type BufferedResponse, decoded, type ResponseData } from './response.ts'
 import { tooLarge } from './too-large.ts'
 
 /** Where a request goes. */

@@ -1,10 +1,10 @@
 import type { JWTPayload } from 'jose'
 import { hash } from 'node:crypto'
-import { InvalidIdTokenError } from '../errors.ts'
 import { isDeepStrictEqual } from 'node:util'
+import { InvalidIdTokenError } from '../errors.ts'
 import { safeEqual, shortHash } from '../util/random.ts'
-import { assertAcceptedIssuer, type JwtExpectation, type Refuse, verifyProviderJwt } from './jwt.ts'
 import { CLOCK_TOLERANCE, fromNow } from './jwt-refusal.ts'
+import { assertAcceptedIssuer, type JwtExpectation, type Refuse, verifyProviderJwt } from './jwt.ts'
 
 /** The claims of a validated ID token (OpenID Connect Core, section 2). */
 export interface IdTokenClaims extends JWTPayload {

@@ -1,8 +1,8 @@
 import type { JWTPayload } from 'jose'
 import { InvalidLogoutTokenError } from '../errors.ts'
 import { isObject } from '../util/is-object.ts'
-import { assertAcceptedIssuer, type JwtExpectation, type Refuse, verifyProviderJwt } from './jwt.ts'
 import { CLOCK_TOLERANCE } from './jwt-refusal.ts'
+import { assertAcceptedIssuer, type JwtExpectation, type Refuse, verifyProviderJwt } from './jwt.ts'
 
 /** The claims of a validated logout token (OpenID Connect Back-Channel Logout 1.0, section 2.4). */
 export interface LogoutTokenClaims extends JWTPayload {

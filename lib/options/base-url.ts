@@ -1,6 +1,6 @@
 import { InvalidOptionsError } from '../errors.ts'
-import type { PluginOptions } from '../options.ts'
 import { isSecureUrl } from '../oauth/urls.ts'
+import type { PluginOptions } from '../options.ts'
 import { type OptionChecker, tryUrl } from '../providers/option-checker.ts'
 
 const BASE_URL_REMEDY = "write the app's public URL, such as 'https://app.example.com'"

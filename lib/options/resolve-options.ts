@@ -1,5 +1,5 @@
-import type { PluginOptions } from '../options.ts'
 import { isPostedMode } from '../oauth/response-mode.ts'
+import type { PluginOptions } from '../options.ts'
 import type { Pages } from '../pages/pages.ts'
 import { checkProviderName, type ProviderConfig, resolveProvider } from '../providers/config.ts'
 import { OptionChecker } from '../providers/option-checker.ts'

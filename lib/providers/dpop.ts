@@ -1,7 +1,7 @@
 import { InvalidOptionsError, LoginEndedError } from '../errors.ts'
+import type { AuthorizationServerMetadata } from '../oauth/discovery.ts'
 import type { DpopKey } from '../oauth/dpop-key.ts'
 import { createDpopProof, DPOP_ALGORITHM, type DpopRequest } from '../oauth/dpop-proof.ts'
-import type { AuthorizationServerMetadata } from '../oauth/discovery.ts'
 import { BoundedMap } from '../util/bounded-map.ts'
 import type { Clock } from '../util/clock.ts'
 

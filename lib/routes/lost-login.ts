@@ -6,12 +6,12 @@ import { stateOf } from '../oauth/authorization-response.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { detailsOf } from '../session/account-details.ts'
 import { currentSession } from '../session/fastify-session.ts'
-import { shortHash } from '../util/random.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
+import { shortHash } from '../util/random.ts'
+import { isPageLoad } from './fetch-metadata.ts'
 import { sendToProvider } from './login.ts'
 import { publicPath } from './paths.ts'
 import { tellOpener } from './popup.ts'
-import { isPageLoad } from './reply.ts'
 
 /** What there is of a login that no response can finish any more. */
 interface LostLogin {

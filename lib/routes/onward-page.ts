@@ -1,8 +1,7 @@
 import type { FastifyReply } from 'fastify'
 import type { PluginContext } from '../context.ts'
 import { defaultPages, type OnwardData } from '../pages/pages.ts'
-import { sendPage } from './send-error.ts'
-import { sendHtml } from './send-html.ts'
+import { sendHtml, sendPage } from './send-html.ts'
 
 /**
  * Sends the page that goes on by itself to a path of the app, or to a provider's address.

@@ -1,8 +1,8 @@
 import type { FastifyRequest } from 'fastify'
 import type { PluginContext } from '../context.ts'
-import { joinPaths } from '../util/url-paths.ts'
 import type { ProviderConfig } from '../providers/config.ts'
 import type { ProviderClient } from '../providers/provider.ts'
+import { joinPaths } from '../util/url-paths.ts'
 
 /** A path as the browser sees it: behind a proxy that strips the path of `baseUrl`, that path comes first. */
 export function publicPath ({ config }: PluginContext, path: string): string {

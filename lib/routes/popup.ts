@@ -1,8 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { PluginContext } from '../context.ts'
 import type { LogEvent } from '../util/logger.ts'
+import { isFramed } from './fetch-metadata.ts'
 import type { PopupOutcome } from './popup-page.ts'
-import { isFramed } from './reply.ts'
 
 /** The `display` that a login route's query asks for; other values of OpenID Connect's change nothing here. */
 export function displayOf ({ query }: FastifyRequest): 'popup' | undefined {

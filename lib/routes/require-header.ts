@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { CrossSiteRequestError, InvalidOptionsError } from '../errors.ts'
-import { isOwnRoute, refuseCrossSite } from './reply.ts'
+import { refuseCrossSite } from './fetch-metadata.ts'
+import { isOwnRoute } from './own-route.ts'
 
 /** Methods that change nothing (RFC 9110, section 9.2.1). */
 const SAFE = ['GET', 'HEAD', 'OPTIONS', 'TRACE']

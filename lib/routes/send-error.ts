@@ -1,13 +1,15 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { PluginContext } from '../context.ts'
 import { OAuthError } from '../errors.ts'
-import { defaultPages, describeError, type Link, type Pages } from '../pages/pages.ts'
+import { describeError } from '../pages/error-texts.ts'
+import type { Link } from '../pages/pages.ts'
 import { awaitHook } from '../session/await-hook.ts'
 import { errorForLog, type LogEvent, logOf } from '../util/logger.ts'
+import { wantsHtml } from './fetch-metadata.ts'
 import { loginPath, publicPath, routePath } from './paths.ts'
 import { popupOf, tellOpener } from './popup.ts'
-import { noStore, wantsHtml } from './reply.ts'
-import { sendHtml } from './send-html.ts'
+import { noStore } from './reply.ts'
+import { sendPage } from './send-html.ts'
 
 // An import of node:http would read all its exports, and so load Node's own copy of undici: a tenth of an app's start.
 const { STATUS_CODES } = process.getBuiltinModule('node:http')
@@ -16,14 +18,6 @@ const { STATUS_CODES } = process.getBuiltinModule('node:http')
 export type FailureEvent = Extract<
   LogEvent, 'login_failed' | 'logout_failed' | 'backchannel_logout_failed' | 'session_not_told'
 >
-
-/** Sends one of the pages, the app's own where it has one. */
-export function sendPage<Name extends keyof Pages> (
-  { pages }: PluginContext, reply: FastifyReply, name: Name, data: Parameters<Pages[Name]>[0], formAction?: string[]
-): FastifyReply {
-  const page = pages[name] as (data: Parameters<Pages[Name]>[0]) => string
-  return sendHtml(reply, page(data), page === defaultPages[name] ? { formAction } : null)
-}
 
 /** What failed, the provider that the request was for, and where its login was to lead. */
 interface FailureContext {

@@ -1,5 +1,7 @@
 import type { FastifyReply } from 'fastify'
+import type { PluginContext } from '../context.ts'
 import { contentSecurityPolicy } from '../pages/html.ts'
+import { defaultPages, type Pages } from '../pages/pages.ts'
 import { noStore } from './reply.ts'
 
 /**
@@ -11,4 +13,12 @@ export function sendHtml (
 ): FastifyReply {
   if (policy !== null) reply.header('content-security-policy', contentSecurityPolicy(policy))
   return noStore(reply).header('x-content-type-options', 'nosniff').type('text/html; charset=utf-8').send(document)
+}
+
+/** Sends one of the pages, the app's own where it has one. */
+export function sendPage<Name extends keyof Pages> (
+  { pages }: PluginContext, reply: FastifyReply, name: Name, data: Parameters<Pages[Name]>[0], formAction?: string[]
+): FastifyReply {
+  const page = pages[name] as (data: Parameters<Pages[Name]>[0]) => string
+  return sendHtml(reply, page(data), page === defaultPages[name] ? { formAction } : null)
 }

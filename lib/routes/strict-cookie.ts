@@ -1,10 +1,10 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { PluginContext } from '../context.ts'
 import { currentSession, destroySession, type SessionObject } from '../session/fastify-session.ts'
+import { isFramed, isPageLoad, wantsHtml } from './fetch-metadata.ts'
 import { sendOnward } from './onward-page.ts'
 import { requestedPath } from './paths.ts'
 import { keepOpener } from './popup.ts'
-import { isFramed, isPageLoad, wantsHtml } from './reply.ts'
 
 // A session cookie with `SameSite=Strict` is not sent with a request that another site has started (RFC 6265bis,
 // section 5.2), a provider's redirect to the callback among them. A page of the app's own that goes on by itself starts

@@ -11,10 +11,10 @@ import type { SessionLogins } from './accounts.ts'
 import type { Activity } from './activity.ts'
 import type { EndedSessions } from './ended-sessions.ts'
 import { type HostSessionStore, sessionRegistration, type StoredSession } from './fastify-session.ts'
-import type { LoginSignals } from './login-signals.ts'
 import type { LoginRecords } from './login-records.ts'
-import type { SessionCookie } from './session-cookie.ts'
+import type { LoginSignals } from './login-signals.ts'
 import type { ProviderLogouts } from './provider-logouts.ts'
+import type { SessionCookie } from './session-cookie.ts'
 import type { UserLogins } from './user-logins.ts'
 
 /** What a registration of the plugin needs for what it keeps in sessions; made once. */

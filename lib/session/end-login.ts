@@ -4,6 +4,7 @@ import type { AnyRequest, LogoutEvent, LogoutReason } from '../options.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { NOT_REVOKED, revokeSets } from '../providers/revocation.ts'
 import { isRecordOf, setsToRevoke, type TokenRecord } from '../tokens/record.ts'
+import { errorForLog } from '../util/logger.ts'
 import { detailsOf, withDetails } from './account-details.ts'
 import { type Account, loginIdOf, type SessionLogin } from './accounts.ts'
 import { awaitHook } from './await-hook.ts'
@@ -11,7 +12,6 @@ import { membersOfOthers, type SessionContext } from './context.ts'
 import { LATE_SAVE_TTL } from './ended-sessions.ts'
 import type { LoginState } from './login-records.ts'
 import type { LoginQuery, UserLogin } from './user-logins.ts'
-import { errorForLog } from '../util/logger.ts'
 
 /**
  * Milliseconds that a logout waits for the provider's metadata, and for its answer to a revocation, which goes on

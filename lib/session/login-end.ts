@@ -2,12 +2,12 @@ import type { FastifyRequest } from 'fastify'
 import { LoginEndedError, type OAuthError, type OAuthErrorReason } from '../errors.ts'
 import { loginEnded } from '../providers/refresh-errors.ts'
 import type { TokenLifetime } from '../tokens/token-lifetime.ts'
+import { logOf } from '../util/logger.ts'
 import { detailsOf } from './account-details.ts'
 import { type Account, loginIdOf, type SessionLogin } from './accounts.ts'
 import { providerOf, type SessionContext } from './context.ts'
 import { endLogin, forgetAccount } from './end-login.ts'
 import { currentSession } from './fastify-session.ts'
-import { logOf } from '../util/logger.ts'
 
 // How long a login lasts: `idleTimeout` and `absoluteTimeout` of the options, and what the provider says.
 

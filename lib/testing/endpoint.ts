@@ -1,7 +1,7 @@
 import { parse, type ParsedUrlQuery } from 'node:querystring'
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
-import type { Context } from './oidc-types.ts'
 import { Gate } from './gate.ts'
+import type { Context } from './oidc-types.ts'
 import { peekBody } from './peek-body.ts'
 
 /** A request that came to one of the provider's endpoints. */

@@ -1,13 +1,13 @@
 import { InvalidOptionsError } from '../errors.ts'
 import { parseScope } from '../oauth/token-set.ts'
-import { joinPaths } from '../util/url-paths.ts'
 import { backchannelLogoutUriOf, redirectUriOf } from '../routes/paths.ts'
+import { joinPaths } from '../util/url-paths.ts'
 import { authorize, type AuthorizationResponse } from './authorize.ts'
 import { insideOf, isOpen, openProviderOf, type TestProvider } from './provider.ts'
 import { refuseInProduction } from './refuse-in-production.ts'
-import { listenerOf } from './test-api.ts'
 import { type AnyApp, findRegistered, type Registered, type WhichProvider } from './registrations.ts'
 import { replace, replacementOf } from './replace-provider.ts'
+import { listenerOf } from './test-api.ts'
 import { baseUrlOf, type TestVisitor, Visitor } from './visitor.ts'
 
 /** Options of `loginAs`. */

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import type { Configuration, Context } from './oidc-types.ts'
+import type { Feature, TestProviderOptions } from './provider-options.ts'
 import { devicePages, errorPage, loggedOutPage, logoutPage } from './provider-pages.ts'
 import type { ProviderState } from './provider-state.ts'
-import type { Feature, TestProviderOptions } from './provider-options.ts'
 import { privateJwks } from './signing-keys.ts'
 import { CLAIMS_OF_SCOPES, type TestUsers } from './users.ts'
 

@@ -1,6 +1,6 @@
 import { text } from 'node:stream/consumers'
-import type { Context, Middleware, Provider } from './oidc-types.ts'
 import { escapeHtml } from '../pages/html.ts'
+import type { Context, Middleware, Provider } from './oidc-types.ts'
 import type { TestUsers } from './users.ts'
 
 // The pages that the user sees at the provider: plain forms, which need no script.

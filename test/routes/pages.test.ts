@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { test } from 'tap'
 import { contentSecurityPolicy, escapeHtml } from '../../lib/pages/html.ts'
-import { defaultPages, describeError } from '../../lib/pages/pages.ts'
+import { describeError } from '../../lib/pages/error-texts.ts'
+import { defaultPages } from '../../lib/pages/pages.ts'
 
 const hostile = '</title></style></p>"\'><script>alert(1)</script><img src=x onerror=alert(1)>&amp;'
 

@@ -1,7 +1,7 @@
 import formbody from '@fastify/formbody'
 import { type FastifyRequest } from 'fastify'
 import t from 'tap'
-import { callbackParams } from '../../lib/routes/reply.ts'
+import { callbackParams } from '../../lib/routes/form-fields.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { loginApp } from '../helpers/login-app.ts'
 
