@@ -48,6 +48,7 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
   })
 
   addSessionHooks(app, context)
+  let closed = false
   app.addHook('onReady', async () => {
     inspectStores(context)
     if (config.staticBaseUrl !== undefined) announce(config.staticBaseUrl)
@@ -60,7 +61,6 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
   // Work is finished while the app still answers, for as long as Fastify lets a hook take; the rest afterwards.
   const { pluginTimeout = 0 } = app.initialConfig
   const preCloseMs = Math.min(pluginTimeout > 0 ? pluginTimeout / 2 : Infinity, CLOSE_MS / 2)
-  let closed = false
   app.addHook('preClose', () => {
     closed = true
     return waitAtMost(finishWork(context), preCloseMs)

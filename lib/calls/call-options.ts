@@ -90,9 +90,10 @@ export function checkCallOptions (options: CallOptions, verb: string | undefined
     if (value === undefined) continue
     if (REFUSED.includes(name)) {
       if (!value) continue
-      throw new InvalidOptionsError(`a call cannot have the option "${name}": where it goes is checked by its URL`, {
-        provider
-      })
+      throw new InvalidOptionsError(
+        `a call cannot have the option "${name}", since its URL says where it goes and is checked; take it out`,
+        { provider }
+      )
     }
     if (!KNOWN.includes(name)) throw unknownOption('a call', name, provider)
     const [fits, wanted] = Object.hasOwn(SHAPES, name) ? SHAPES[name]! : ANY_SHAPE
@@ -128,9 +129,10 @@ const NOT_FETCH: Record<string, string> = {
 export function checkFetchInit (init: object, provider: string): void {
   const given = init as Record<string, unknown>
   if (given.dispatcher) {
-    throw new InvalidOptionsError('a call cannot have the option "dispatcher": where it goes is checked by its URL', {
-      provider
-    })
+    throw new InvalidOptionsError(
+      'a call cannot have the option "dispatcher", which might send the token elsewhere; give it to the plugin',
+      { provider }
+    )
   }
   for (const name in NOT_FETCH) {
     if (given[name] !== undefined) throw unknownOption('fetch', name, provider, NOT_FETCH[name])

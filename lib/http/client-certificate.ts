@@ -96,4 +96,5 @@ function readKey (
     }
   }
   report('key', 'is no private key; write it as PEM, from -----BEGIN PRIVATE KEY-----')
+  return undefined
 }

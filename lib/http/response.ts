@@ -21,7 +21,7 @@ export async function readWhole (
   { statusCode, headers, body }: ResponseData, limit: number
 ): Promise<BufferedResponse> {
   if (body.bodyUsed || body.destroyed) {
-    throw new InvalidResponseError('the answer has been read already', { reason: 'body_used' })
+    throw new InvalidResponseError('the answer has been read already; read it once', { reason: 'body_used' })
   }
   const chunks: Buffer[] = []
   let size = 0

@@ -19,6 +19,7 @@ export interface ThrottleKey {
   lasting?: boolean
 }
 
+/** How an attempt ended; `unknown`: the provider did not say whether name and password are right. */
 export type Outcome = 'failed' | 'succeeded' | 'unknown'
 
 const MAX_FAILURES = 10

@@ -11,6 +11,7 @@ const ROUTES: ResolvedRoutes = {
   backchannelLogout: '/login/:provider/backchannel-logout'
 }
 
+/** A path of the options, as a URL has it and without a slash at its end; empty where it is none, which is reported. */
 export function checkPath (name: string, path: unknown, check: OptionChecker): string {
   if (typeof path === 'string' && (path === '' || /^\/[^?#\s]*$/.test(path))) {
     return encodePath(path.replace(/\/+$/, ''))
@@ -19,6 +20,10 @@ export function checkPath (name: string, path: unknown, check: OptionChecker): s
   return ''
 }
 
+/**
+ * Checks the paths of the routes and adds the defaults.
+ * @param mount everything before a route's own path
+ */
 export function checkRoutes (
   routes: PluginOptions['routes'],
   mount: string,

@@ -88,7 +88,7 @@ export class ProviderJwts {
     const jwt = await this.decrypted(response, responseRefused(this.#name))
     const expected = await this.#signedBy('authorization_signing_alg_values_supported')
     if (this.#config.issuer === undefined) return await validateAuthorizationResponse(jwt, expected)
-    // The authorization server itself signs it, whoever issues the ID tokens.
+    // The authorization server signs it, also where the ID tokens are another issuer's.
     const { issuer } = await this.#provider.metadata()
     return await validateAuthorizationResponse(jwt, { ...expected, issuer, acceptIssuer: undefined })
   }
@@ -161,10 +161,9 @@ export class ProviderJwts {
     })
     const set = answer.status === 200 ? parseMembers(answer.text) : undefined
     if (!Array.isArray(set?.keys)) {
-      throw new ProviderUnavailableError(`the keys of provider "${this.#name}" could not be read`, {
-        provider: this.#name,
-        responseStatus: answer.status,
-        reason: 'jwks'
+      const message = `the keys of provider "${this.#name}" could not be read; try again later, or check its jwks_uri`
+      throw new ProviderUnavailableError(message, {
+        provider: this.#name, responseStatus: answer.status, reason: 'jwks'
       })
     }
     return set as unknown as JSONWebKeySet

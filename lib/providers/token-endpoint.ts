@@ -133,7 +133,10 @@ async function sendTokenRequest (
     : result
 }
 
-/** A bearer token in place of a bound one protects nobody (RFC 9449, section 5). A rotated refresh token is kept. */
+/**
+ * The error of a bearer token in place of a bound one, which is good for any bearer (RFC 9449, section 5). A rotated
+ * refresh token is kept.
+ */
 function notBound ({ name }: ProviderClient, { tokens: { refreshToken } }: { tokens: TokenSet }): TokenError {
   const message = `provider "${name}" issued a token that is not bound to a key, and \`dpop\` is on`
   const remedy = 'switch on DPoP for this client at the provider, or take `dpop` out'

@@ -130,7 +130,7 @@ async function answerCallback (
   }
   const { returnTo, stepUp, popup } = pending
   Object.assign(known, { returnTo, stepUp, popup })
-  // The state may say what it likes.
+  // Who made up the state may have written that it is a popup's.
   if (framed && popup !== 'frame') refuseEmbedded(request)
   return await completeLogin(context, request, reply, provider, pending, params, known)
 }

@@ -5,7 +5,7 @@ import { sendHtml, sendPage } from './send-html.ts'
 
 /**
  * Sends the page that goes on by itself to a path of the app, or to a provider's address.
- * @param framed whether a hidden frame of the app's own asks: nobody sees the page, and it must be one that frames show
+ * @param framed whether it is for a hidden frame of the app's own: it is not seen, and frames have to show it
  */
 export function sendOnward (
   context: PluginContext, reply: FastifyReply, data: OnwardData, framed = false

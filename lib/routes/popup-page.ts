@@ -50,7 +50,7 @@ export function sendPopupPage (
   const told = JSON.stringify({ type: 'fastify-oauth-session', outcome, code, provider, oauthError })
   const script = html`<script nonce="${scriptNonce}" data-origin="${context.config.baseUrl().origin}" data-message="${
     told}">${new Markup(TELL)}</script>`
-  // What is in a hidden frame is seen by nobody.
+  // A page in a hidden frame is not seen, and frames may not show one of the app's own.
   const { popup: show } = framed ? defaultPages : context.pages
   const document = withScript(show({ outcome, ...(code !== undefined && { code }), title, message, actions }), script)
   if (show === defaultPages.popup) return sendHtml(reply, document, { scriptNonce, framed })

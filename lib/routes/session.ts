@@ -32,14 +32,14 @@ export async function sessionRoute (
 
 async function stateOf (context: PluginContext, request: FastifyRequest): Promise<SessionState> {
   const { sessionLogins, records } = context
-  const nobody = { authenticated: false, user: null }
+  const notLoggedIn = { authenticated: false, user: null }
   const login = sessionLogins.of(currentSession(request) === null ? null : sessionOf(request))
-  if (login === undefined) return nobody
+  if (login === undefined) return notLoggedIn
   const provider = login.active
   const account = login.accounts[provider]!
   const record = await records.read(account.recordId)
-  if (!isIdentityProven(account) || !isRecordOf(record, { identity: account.providerIdentity })) return nobody
-  if (await endWhereOver(context, request, login, provider) !== undefined) return nobody
+  if (!isIdentityProven(account) || !isRecordOf(record, { identity: account.providerIdentity })) return notLoggedIn
+  if (await endWhereOver(context, request, login, provider) !== undefined) return notLoggedIn
   const end = endOf(context, login, provider)
   const { raw: _raw, ...user } = knownDetails(records, account).user ?? { raw: {} }
   return {

@@ -53,7 +53,7 @@ interface Had {
 /**
  * The scope and the parameters of an authorization request that asks for more (RFC 9470, section 4). A provider need
  * not look at `acr_values` where it has a session (OpenID Connect Core, section 3.1.2.1): `prompt` has it ask the user.
- * @param had undefined where nobody is logged in
+ * @param had undefined where no user is logged in
  * @param options.again has it ask the user in any case
  * @param options.params those of the login itself
  */

@@ -13,10 +13,11 @@ import { type Account, loginIdOf, type SessionLogin } from './accounts.ts'
 import { awaitHook } from './await-hook.ts'
 import { membersOfOthers, type SessionContext } from './context.ts'
 import { endLogin, forgetAccount, revokeAccount, revokeTokens } from './end-login.ts'
-import { markEnded, markFinished, markUnfinished } from './ended-sessions.ts'
+import { markEnded } from './ended-sessions.ts'
 import {
   currentSession, regenerateSession, saveSession, type SessionObject, sessionOf, ttlOf
 } from './fastify-session.ts'
+import { markFinished, markUnfinished } from './late-answers.ts'
 import { timeoutsOf } from './login-end.ts'
 
 /** What a login brought, before it is bound to a session. */

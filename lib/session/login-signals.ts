@@ -32,7 +32,7 @@ interface Hold {
 
 /**
  * The signals that requests hold of the ends of their logins. What this process ends, or finds ended, is told by the
- * records at once; for what others end, and for what ends by its time, there is one timer, as long as anybody holds a
+ * records at once; for what others end, and for what ends by its time, there is one timer, as long as a request holds a
  * signal. It does not keep the process running.
  */
 export class LoginSignals {
@@ -111,7 +111,7 @@ export class LoginSignals {
     this.#timer ??= setTimeout(() => { void this.#look() }, POLL_MS).unref()
   }
 
-  /** Looks whether anything has ended that nobody told this process of. */
+  /** Looks for logins that another process, or their time, has ended. */
   async #look (): Promise<void> {
     this.#timer = undefined
     this.#isLooking = true

@@ -6,11 +6,11 @@ import { decorateForTokens } from './account-tokens.ts'
 import { loginIdOf, type SessionLogin } from './accounts.ts'
 import type { SessionContext } from './context.ts'
 import { endLogin } from './end-login.ts'
-import {
-  discardLateSave, discardStray, discardUnfinished, isFinished, isStray, keepReplacedCookie, LATE_SAVE_TTL,
-  type SessionEnd
-} from './ended-sessions.ts'
+import { LATE_SAVE_TTL, type SessionEnd } from './ended-sessions.ts'
 import { currentSession, isSaved, type SessionObject, ttlOf } from './fastify-session.ts'
+import {
+  discardLateSave, discardStray, discardUnfinished, isFinished, isStray, keepReplacedCookie
+} from './late-answers.ts'
 import { enter, isTimed, noteRequest } from './login-end.ts'
 
 /** What one registration of the plugin found in a request's session when it was loaded. */

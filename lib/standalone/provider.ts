@@ -160,7 +160,7 @@ export class ProviderHandle {
   async #checked (granted: GrantResult, { scope }: GrantOptions): Promise<TokenSet> {
     const { provider } = this.#basis
     const asked = parseScope(scope) ?? [...provider.config.scope]
-    return (await checkIdToken(provider, granted, { scope: asked, nonce: undefined, maxAge: undefined })).tokens
+    return (await checkIdToken(provider, granted, { scope: asked })).tokens
   }
 
   /**

@@ -106,12 +106,11 @@ export class OAuthSession extends AccountClient {
   readonly #basis: SessionBasis
   readonly #init: OAuthSessionInit
   readonly #tokens: SessionTokens
+  readonly #sharedKey: (() => Promise<DpopKey | undefined>) | undefined
   /** In place of a pending login where there is none. */
   readonly #none: PendingAuthorization
   #pending: PendingAuthorization
   #subject: string | undefined
-
-  readonly #sharedKey: (() => Promise<DpopKey | undefined>) | undefined
 
   /** @param sharedKey the key of the app's own clients */
   constructor (
@@ -310,6 +309,8 @@ export class OAuthSession extends AccountClient {
     const { redirectUri } = this.#pending
     const seen = redirectUri !== undefined && URL.canParse(redirectUri) ? new URL(redirectUri) : url
     if (isSecureUrl(seen) || config.allowInsecureRequests) return url
-    throw new InsecureTransportError(`the callback URL of provider "${provider}" is plain http`, { provider })
+    const remedy = 'serve the callback over https, or set allowInsecureRequests for a network of your own'
+    const message = `the callback URL of provider "${provider}" is plain http; ${remedy}`
+    throw new InsecureTransportError(message, { provider })
   }
 }

@@ -15,7 +15,7 @@ export function asksForNoScope (path: string | undefined, query: string): boolea
   return !params.has('request') && !params.has('request_uri') && (params.get('scope') ?? '') === ''
 }
 
-/** Has oidc-provider see the scope that stands for none, and nobody else. */
+/** Shows oidc-provider the scope that stands for none, and keeps that out of the answer. */
 export async function withoutScope (ctx: Context, next: () => Promise<void>): Promise<void> {
   if (asksForNoScope(ctx.path, ctx.querystring)) {
     const params = new URLSearchParams(ctx.querystring)

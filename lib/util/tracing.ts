@@ -93,7 +93,7 @@ export interface Traces {
   store: StoreTrace
 }
 
-/** The channels, made once: `hasSubscribers` of one is all that an operation costs to which nobody listens. */
+/** The channels, made once: without a subscriber, an operation costs a look at `hasSubscribers`. */
 export const channels: { readonly [Name in keyof Traces]: TracingChannel<unknown, Traces[Name]> } = {
   login: tracingChannel('fastify-oauth-session:login'),
   callback: tracingChannel('fastify-oauth-session:callback'),

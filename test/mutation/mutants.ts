@@ -1139,13 +1139,13 @@ export const mutants: readonly Mutant[] = [
   {
     protects: 'session route: what another process has ended is over',
     find: 'if (!isIdentityProven(account) || !isRecordOf(record, { identity: ' +
-      'account.providerIdentity })) return nobody',
+      'account.providerIdentity })) return notLoggedIn',
     replace: '',
     tests: ['test/routes/session.test.ts']
   },
   {
     protects: 'session route: what is over by its time is over',
-    find: 'if (await endWhereOver(context, request, login, provider) !== undefined) return nobody',
+    find: 'if (await endWhereOver(context, request, login, provider) !== undefined) return notLoggedIn',
     replace: '',
     tests: ['test/routes/session.test.ts']
   },

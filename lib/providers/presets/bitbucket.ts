@@ -1,7 +1,6 @@
-import type { OAuthError } from '../../errors.ts'
 import type { TokenMembers } from '../../oauth/token-response.ts'
 import type { ProfileCall, ProviderOptions } from '../options.ts'
-import { members, optionsOf, preset, type PresetOptions, text } from './preset.ts'
+import { isWithheld, members, optionsOf, preset, type PresetOptions, text } from './preset.ts'
 
 const API = 'https://api.bitbucket.org/2.0/'
 
@@ -59,9 +58,7 @@ async function primaryAddress (call: ProfileCall): Promise<{ email?: string, ema
     const { email, is_confirmed: confirmed } = members(primary)
     return text(email) === undefined ? {} : { email: text(email)!, email_verified: confirmed === true }
   } catch (error) {
-    // Not granted, or kept from the token by the app's own resourceServers: the profile has no address then.
-    const { responseStatus, code } = error as Partial<OAuthError>
-    if (responseStatus === 403 || responseStatus === 404 || code === 'FST_OAUTH_ORIGIN_NOT_ALLOWED') return {}
+    if (isWithheld(error)) return {} // the profile has no address then
     throw error
   }
 }

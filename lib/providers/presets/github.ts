@@ -1,9 +1,7 @@
-import { InvalidOptionsError, type OAuthError } from '../../errors.ts'
+import { InvalidOptionsError } from '../../errors.ts'
 import type { ProfileCall, ProviderOptions } from '../options.ts'
 import {
-  commaScope, endedGrant, members, optionsOf, preset,
-  type PresetOptions,
-  required, serverUrl, text
+  commaScope, endedGrant, isWithheld, members, optionsOf, preset, type PresetOptions, required, serverUrl, text
 } from './preset.ts'
 
 /** Options of the preset `github`. */
@@ -89,9 +87,7 @@ async function primaryAddress (call: ProfileCall, url: string): Promise<{ email?
     const { email, verified } = members(primary)
     return text(email) === undefined ? {} : { email: text(email)!, email_verified: verified === true }
   } catch (error) {
-    // Not granted, or kept from the token by the app's own resourceServers: the public address has to do.
-    const { responseStatus, code } = error as Partial<OAuthError>
-    if (responseStatus === 403 || responseStatus === 404 || code === 'FST_OAUTH_ORIGIN_NOT_ALLOWED') return {}
+    if (isWithheld(error)) return {} // the public address has to do
     throw error
   }
 }

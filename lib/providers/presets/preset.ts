@@ -1,4 +1,4 @@
-import { InvalidOptionsError } from '../../errors.ts'
+import { InvalidOptionsError, type OAuthError } from '../../errors.ts'
 import type { TokenMembers } from '../../oauth/token-response.ts'
 import { parseScope } from '../../oauth/token-set.ts'
 import { type RequestParameters, setParameters } from '../../oauth/urls.ts'
@@ -126,6 +126,12 @@ export function text (value: unknown): string | undefined {
 /** The members of an object; none where it is something else. */
 export function members (value: unknown): Record<string, unknown> {
   return typeof value === 'object' && value !== null ? value as Record<string, unknown> : {}
+}
+
+/** Whether a call for a profile failed since its scope was not granted, or the app's own resourceServers exclude it. */
+export function isWithheld (error: unknown): boolean {
+  const { responseStatus, code } = error as Partial<OAuthError>
+  return responseStatus === 403 || responseStatus === 404 || code === 'FST_OAUTH_ORIGIN_NOT_ALLOWED'
 }
 
 /** A response with its scope separated by spaces. A comma may be part of a scope, so only a preset can know. */
