@@ -129,7 +129,9 @@ function readMembers (members: TokenMembers, answer: HttpResponse, context: Toke
     return fail('sent an `expires_in` that is no number', { reason: 'invalid_expires_in' })
   }
 
-  const scope = grantedScope(members.scope, context.scope)
+  // Most providers grant what was asked for.
+  const isAsAsked = members.scope === context.scope.join(' ')
+  const scope = isAsAsked ? [...context.scope] : grantedScope(members.scope, context.scope)
   const tokens: TokenSet = {
     accessToken,
     tokenType: typeof members.token_type === 'string' && members.token_type !== '' ? members.token_type : 'Bearer',
@@ -139,7 +141,7 @@ function readMembers (members: TokenMembers, answer: HttpResponse, context: Toke
     scope,
     raw: members
   }
-  return { tokens, scopeChange: compareScope(scope, context.scope) }
+  return { tokens, scopeChange: isAsAsked ? undefined : compareScope(scope, context.scope) }
 }
 
 /** A refusal in the provider's own words (RFC 6749, section 5.2), without what it repeats of the request. */

@@ -75,7 +75,7 @@ export async function commitLogin (
 }
 
 /** A token record that is not stored yet. */
-type NewRecord = { -readonly [Member in keyof Omit<TokenRecord, 'version'>]: TokenRecord[Member] }
+type NewRecord = { -readonly [Member in keyof TokenRecord]: TokenRecord[Member] }
 
 /** The account that a login brought, and what its token record has of the same. */
 interface NewAccount extends Pick<TokenRecord, 'user' | 'providerEnds'> {
@@ -123,7 +123,7 @@ export async function storeAccount (
   const ttl = ttlOf(session)
   const { idleTimeout } = timeoutsOf(context, provider.name)
   const record: NewRecord = {
-    provider: provider.name, providerIdentity, tokens, obtainedAt: clock.now(), ttl, user: kept, identity
+    version: 1, provider: provider.name, providerIdentity, tokens, obtainedAt: clock.now(), ttl, user: kept, identity
   }
   if (dpopKey !== undefined) record.dpopKey = dpopKey
   if (resource !== undefined) record.resource = resource

@@ -168,12 +168,19 @@ async function sessionCall (request: FastifyRequest, what: string, call: (done: 
  */
 function withoutRequest (session: object): object {
   const { cookie } = session as SessionObject
-  const kept: Record<string | symbol, unknown> = { cookie, ...fieldsOf(session) }
-  for (const symbol of Object.getOwnPropertySymbols(session)) {
-    const { description } = symbol
-    if (description === 'sessionId' || description === 'encryptedSessionId') kept[symbol] = session[symbol as never]
-  }
-  return kept
+  const kept: Record<string | symbol, unknown> = {}
+  kept.cookie = cookie
+  if (!idSymbols.some(symbol => symbol in session)) idSymbols = idSymbolsOf(session)
+  for (const symbol of idSymbols) kept[symbol] = session[symbol as never]
+  return Object.assign(kept, fieldsOf(session))
+}
+
+/** The symbols of a session's two ids: those of the copy of @fastify/session that made the last one. */
+let idSymbols: symbol[] = []
+
+function idSymbolsOf (session: object): symbol[] {
+  const names = ['sessionId', 'encryptedSessionId']
+  return Object.getOwnPropertySymbols(session).filter(({ description = '' }) => names.includes(description))
 }
 
 /** The members of a session, or of its JSON, without what is @fastify/session's own. */

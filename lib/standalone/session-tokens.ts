@@ -133,6 +133,7 @@ export class SessionTokens implements AccountTokens {
     this.#id = this.#keeper === shared
       ? recordId
       : this.#own.records.insert({
+        version: 1,
         provider: name,
         providerIdentity: config.identity,
         tokens,
@@ -209,7 +210,7 @@ export class SessionTokens implements AccountTokens {
   #record (): TokenRecord | undefined {
     if (this.#id === undefined) return undefined
     const { records } = this.#keeper
-    const record = records.peek(this.#id) ?? records.decode(this.#store.peek(this.#id))
+    const record = records.known(this.#id)
     return isRecordOf(record, this.#basis.provider.config) ? record : undefined
   }
 

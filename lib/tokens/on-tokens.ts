@@ -53,6 +53,7 @@ export class OnTokensHook {
 
   /** Runs `onTokens` for the set of a login, before anything else uses it. */
   async announce (id: string, tokens: TokenSet, event: TokensEvent): Promise<void> {
+    if (this.#onTokens === undefined) return
     await this.withBarrier(this.#records.state(id), () => this.run(id, tokens, event))
   }
 

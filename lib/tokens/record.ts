@@ -5,7 +5,7 @@ import { isObject } from '../util/is-object.ts'
 import { isTextList } from '../util/is-text.ts'
 import { shortHash } from '../util/random.ts'
 import type { ProviderEnds } from './provider-ends.ts'
-import type { StoredRecord, TokenStore } from './stores/token-store.ts'
+import { isLocal, type StoredRecord, type TokenStore } from './stores/token-store.ts'
 
 /** What a refreshed ID token is compared with, beside the ID token before it (OpenID Connect Core, section 12.2). */
 export interface LoginIdentity {
@@ -177,6 +177,6 @@ const AS_IS: RecordForm = {
 }
 
 /** The form in which a store holds records. */
-export function recordFormOf (store: TokenStore & { readonly keepsObjects?: true }): RecordForm {
-  return store.keepsObjects === true ? AS_IS : COMPACT
+export function recordFormOf (store: TokenStore): RecordForm {
+  return isLocal(store) ? AS_IS : COMPACT
 }

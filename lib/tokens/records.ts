@@ -3,7 +3,9 @@ import { DeferredWrites } from './deferred-writes.ts'
 import { type RecordState, RecordStates, type RefreshOutcome, type UnsavedSet } from './record-state.ts'
 import { nextRefreshToken, type RecordForm, recordFormOf, type TokenRecord } from './record.ts'
 import { StoreHealth } from './store-health.ts'
-import type { RefreshLease, StoredRecord, TokenStore } from './stores/token-store.ts'
+import {
+  isLocal, type LocalStore, type RefreshLease, type StoredRecord, type TokenStore
+} from './stores/token-store.ts'
 import { TouchSchedule } from './touch-schedule.ts'
 import { UnclearDeletions } from './unclear-deletions.ts'
 
@@ -36,6 +38,8 @@ export interface TokenRecordsOptions {
  */
 export class TokenRecords {
   readonly #store: TokenStore
+  /** The same, where it can be read without waiting: what this process knows stands there already. */
+  readonly #local: LocalStore | undefined
   readonly #form: RecordForm
   readonly #monotonic: () => number
   readonly #states: RecordStates
@@ -55,6 +59,7 @@ export class TokenRecords {
     { onRollback = () => {}, isSoleWriter = () => false, cacheMs = 0 }: TokenRecordsOptions = {}
   ) {
     this.#store = store
+    this.#local = isLocal(store) ? store : undefined
     this.#form = recordFormOf(store)
     this.#monotonic = monotonic
     this.#onRollback = onRollback
@@ -84,7 +89,7 @@ export class TokenRecords {
   peek (id: string): TokenRecord | undefined { return this.state(id).record }
 
   /** The same, where that is no use of the record. */
-  known (id: string): TokenRecord | undefined { return this.#states.find(id)?.record }
+  known (id: string): TokenRecord | undefined { return this.#states.find(id)?.record ?? this.#peekStore(id) }
 
   /** Whether this process has deleted the record, within the last minute. */
   isDeleted (id: string): boolean { return this.#states.isDeleted(id) }
@@ -92,34 +97,34 @@ export class TokenRecords {
   /** Notes that an API took the token of a version. */
   markAccepted (id: string, version: number): void { this.#states.find(id)?.markAccepted(version) }
 
-  /** Reads a record in the store's form. */
-  decode (stored: StoredRecord | undefined): TokenRecord | undefined { return this.#form.decode(stored) }
-
   /**
    * Stores the tokens of a new login. A logout may have come before: the record counts as deleted then.
+   * @param first of version 1
    * @returns the record's id
    */
-  async create (record: Omit<TokenRecord, 'version'>, id = randomToken()): Promise<string> {
-    const first: TokenRecord = { version: 1, ...record }
-    const created = await this.#store.set(id, this.#form.encode(first), { ttl: record.ttl, expectedVersion: 0 })
-    const state = this.state(id)
+  async create (first: TokenRecord, id = randomToken()): Promise<string> {
+    const { ttl } = first
+    const created = await this.#store.set(id, this.#form.encode(first), { ttl, expectedVersion: 0 })
     if (!created) {
+      const state = this.state(id)
       state.markDeleted()
       state.confirmDeleted()
       return id
     }
-    state.observe(first)
-    this.#touchSchedule.noteTtl(id, record.ttl)
+    if (this.#local === undefined) this.state(id).observe(first)
+    this.#touchSchedule.noteTtl(id, ttl)
     return id
   }
 
   /** Puts a first record into a store of this process, without waiting. */
-  insert (record: Omit<TokenRecord, 'version'>, store: { put (id: string, record: StoredRecord): void }): string {
+  insert (first: TokenRecord, store: { put (id: string, record: StoredRecord): void }): string {
     const id = randomToken()
-    const first: TokenRecord = { version: 1, ...record }
     store.put(id, this.#form.encode(first))
-    this.state(id).observe(first)
     return id
+  }
+
+  #peekStore (id: string): TokenRecord | undefined {
+    return this.#form.decode(this.#local?.peek(id))
   }
 
   /**
@@ -130,11 +135,18 @@ export class TokenRecords {
    */
   usable (id: string, since: number): TokenRecord | undefined {
     const state = this.state(id)
-    if (state.record === undefined || state.barrier !== undefined) return undefined
-    if (this.#isSoleWriter()) return state.isRecent ? state.record : undefined
+    if (state.barrier !== undefined) return undefined
+    if (this.#isSoleWriter()) return this.#usableAlone(state)
+    if (state.record === undefined) return undefined
     const { usedAt: now } = state
     const from = Math.min(Math.max(since, now - READ_MS), now - this.#cacheMs)
     return state.wasReadSince(from) ? state.record : undefined
+  }
+
+  #usableAlone (state: RecordState): TokenRecord | undefined {
+    if (state.record !== undefined && state.isRecent) return state.record
+    const stored = this.#peekStore(state.id)
+    return stored && state.observe(stored)
   }
 
   /** Reads a record from the store; returns the newest version known, undefined where it is deleted. */

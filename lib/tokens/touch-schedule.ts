@@ -4,7 +4,7 @@ const MAX_RECORDS = 100_000
 
 /** Until when records are kept, as far as this process knows, so that not every request has to touch them. */
 export class TouchSchedule {
-  /** Monotonic milliseconds. */
+  /** Monotonic seconds, a whole number. */
   readonly #until = new BoundedMap<string, number>(MAX_RECORDS)
   readonly #monotonic: () => number
 
@@ -15,12 +15,12 @@ export class TouchSchedule {
 
   /** Whether less than half of `ttl` seconds is left of a record's life. */
   isDue (id: string, ttl: number): boolean {
-    return (this.#until.get(id) ?? 0) - this.#monotonic() <= ttl * 500
+    return (this.#until.get(id) ?? 0) - this.#now() <= ttl / 2
   }
 
   /** Notes that a record is kept for `ttl` more seconds. */
   noteTtl (id: string, ttl: number): void {
-    this.#until.set(id, this.#monotonic() + ttl * 1000)
+    this.#until.set(id, Math.floor(this.#now() + ttl))
   }
 
   /**
@@ -29,8 +29,10 @@ export class TouchSchedule {
    */
   noteWrite (id: string, ttl: number): void {
     const until = this.#until.get(id)
-    if (until !== undefined && until > this.#monotonic() + ttl * 1000) this.noteTtl(id, ttl)
+    if (until !== undefined && until > this.#now() + ttl) this.noteTtl(id, ttl)
   }
+
+  #now (): number { return this.#monotonic() / 1000 }
 
   forget (id: string): void { this.#until.delete(id) }
 }

@@ -213,7 +213,9 @@ for (const [kind, open] of Object.entries(kinds)) {
     const { records, userLogins, sessionStore } = context
     const make = async (index: number) => {
       const tokens = tokenSet(`of ${index}`, Date.now() / 1000 + 3600)
-      const record = { provider: 'acme', providerIdentity: identity, tokens, obtainedAt: 1, ttl: 3600, user: null }
+      const record = {
+        version: 1, provider: 'acme', providerIdentity: identity, tokens, obtainedAt: 1, ttl: 3600, user: null
+      }
       const recordId = await records.create(record)
       const account = { recordId, providerIdentity: identity, user: { id: userId } as never, claims: {} }
       await userLogins.add(account, { sessionId: `session ${index}` }, 3600)

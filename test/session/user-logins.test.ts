@@ -159,7 +159,13 @@ for (const [name, open] of Object.entries(stores)) {
       const identity = { providerIdentity: 'of acme' }
       const tokens = tokenSet('first', now + 60)
       const recordId = await records.create({
-        provider: 'acme', ...identity, tokens, obtainedAt: now, ttl: 3600, user: null
+        version: 1,
+        provider: 'acme',
+        ...identity,
+        tokens,
+        obtainedAt: now,
+        ttl: 3600,
+        user: null
       })
       const claims = { sid: 'of the provider' }
       const details = writeDetails({ user: { id: 'erin', raw: claims }, claims }, { scope: [], loginAt: now })

@@ -20,6 +20,7 @@ async function start (t: Test) {
   }
   const [here, there] = [await process(), await process()]
   const id = await here.records.create({
+    version: 1,
     provider: 'acme',
     providerIdentity: here.client.config.identity,
     tokens: tokenSet('first', LATER),

@@ -147,6 +147,7 @@ async function oneProcess (t: Test) {
   }))
   const { records, client, pass, rollbacks } = startTokenProcess(t, held, await startProvider(t))
   const create = () => records.create({
+    version: 1,
     provider: 'acme',
     providerIdentity: client.config.identity,
     tokens: tokenSet('first', 1),

@@ -152,6 +152,7 @@ t.test('refusals are counted for one refresh token: a new set starts anew', asyn
     providerOptions: { ...provider.staticOptions, resourceServers: [] } as never
   })
   const id = await records.create({
+    version: 1,
     provider: 'acme',
     providerIdentity: client.config.identity,
     tokens: tokenSet('r', 1),

@@ -74,6 +74,7 @@ t.test('a lease holder whose clock says that it was stopped sends nothing, and g
   }))
   const stopped = startTokenProcess(t, stopping, provider)
   const id = await stopped.records.create({
+    version: 1,
     provider: 'acme',
     providerIdentity: stopped.client.config.identity,
     tokens: tokenSet('not-issued', 1),

@@ -106,6 +106,7 @@ async function startTwo (t: Test, cacheMs: number) {
   const store = serializing(new MemoryTokenStore())
   const [here, there] = [startTokenProcess(t, store, provider, { cacheMs }), startTokenProcess(t, store, provider)]
   const id = await here.records.create({
+    version: 1,
     provider: 'acme',
     providerIdentity: here.client.config.identity,
     tokens: tokenSet('first', 4_000_000_000),

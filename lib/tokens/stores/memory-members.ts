@@ -3,7 +3,7 @@ import type { MemberStore, StoredMember } from './token-store.ts'
 interface Member {
   name: string
   value: StoredMember
-  /** Epoch milliseconds. */
+  /** Epoch seconds, a whole number. */
   until: number
 }
 
@@ -43,7 +43,8 @@ export class MemoryMembers implements MemberStore {
     this.#sweep()
     const set = this.#sets.get(id)
     if (onlyIfPresent && !this.#isAlive(find(set, member))) return false
-    this.#sets.set(id, withMember(set, { name: member, value, until: this.#now() + ttl * 1000 }))
+    const added: Member = { name: member, value, until: Math.ceil(this.#now() / 1000 + ttl) }
+    this.#sets.set(set === undefined ? compact(id) : id, withMember(set, added))
     return true
   }
 
@@ -57,7 +58,7 @@ export class MemoryMembers implements MemberStore {
   }
 
   #isAlive (member: Member | undefined): boolean {
-    return member !== undefined && member.until > this.#now()
+    return member !== undefined && member.until * 1000 > this.#now()
   }
 
   #remove (id: string, member: string): void {
@@ -86,6 +87,9 @@ export class MemoryMembers implements MemberStore {
     }
   }
 }
+
+/** A text without the parts that it was built of, which the engine keeps beside it. */
+const compact = (text: string) => Buffer.from(text).toString()
 
 function find (set: MemberSet | undefined, name: string): Member | undefined {
   if (set instanceof Map) return set.get(name)

@@ -1,9 +1,9 @@
 import { ENTRY, ENTRY_PREFIX, MAX_PENDING, PENDING_PREFIX } from './session-entry.ts'
-import { type StoredRecord, TOMBSTONE_MS, type TokenStore } from './token-store.ts'
+import { type LocalStore, type StoredRecord, TOMBSTONE_MS } from './token-store.ts'
 
 /** A record in the Map of the sessions. */
 interface Entry {
-  /** Epoch milliseconds until which it is kept; the member also marks an entry of the plugin. */
+  /** Epoch seconds until which it is kept, a whole number; the member also marks an entry of the plugin. */
   [ENTRY]: number
   record: StoredRecord
 }
@@ -17,16 +17,18 @@ const STEPS = 2
  * Keeps token records beside the sessions of @fastify/session's in-memory store. Each operation is one step in a Map:
  * it cannot wait, fail or be overtaken, so it needs no lock and no time limit, and records are kept as they are.
  */
-export class MemorySessionStore implements TokenStore {
-  /** Records need no other form here. */
+export class MemorySessionStore implements LocalStore {
   readonly keepsObjects = true
   readonly #entries: Map<string, unknown>
   readonly #now: () => number
   readonly #tombstones = new Map<string, number>()
   #walk: MapIterator<[string, unknown]>
   #pendingCount = 0
-  /** Goes on where it was: from the start it would pass by every session, each time. */
-  #oldestPending: MapIterator<string>
+  /**
+   * Goes on where it was: from the start it would pass by every session, each time. Absent until it is needed: a Map
+   * that grows keeps what it has outgrown, and all that was deleted since, as long as an iterator stands there.
+   */
+  #oldestPending: MapIterator<string> | undefined
 
   /**
    * @param entries the Map of the store, which the sessions are in as well
@@ -36,20 +38,25 @@ export class MemorySessionStore implements TokenStore {
     this.#entries = entries
     this.#now = now
     this.#walk = entries.entries()
-    this.#oldestPending = entries.keys()
+  }
+
+  peek (id: string): StoredRecord | undefined {
+    const value = this.#entries.get(ENTRY_PREFIX + id)
+    const end = endOf(value)
+    return end !== undefined && end * 1000 > this.#now() ? (value as Entry).record : undefined
   }
 
   async get (id: string): Promise<StoredRecord | undefined> {
-    return this.#read(id)
+    return this.peek(id)
   }
 
   async set (
     id: string, record: StoredRecord, { ttl, expectedVersion }: { ttl: number, expectedVersion?: number }
   ): Promise<boolean> {
     if (this.#tombstones.has(id)) return false
-    if (expectedVersion !== undefined && (this.#read(id)?.version ?? 0) !== expectedVersion) return false
+    if (expectedVersion !== undefined && (this.peek(id)?.version ?? 0) !== expectedVersion) return false
     this.#sweep()
-    const entry: Entry = { [ENTRY]: this.#now() + ttl * 1000, record }
+    const entry: Entry = { [ENTRY]: this.#endIn(ttl), record }
     const { size } = this.#entries
     this.#entries.set(ENTRY_PREFIX + id, entry)
     if (this.#entries.size > size && id.startsWith(PENDING_PREFIX)) this.#countPending()
@@ -57,14 +64,14 @@ export class MemorySessionStore implements TokenStore {
   }
 
   async consume (id: string): Promise<StoredRecord | undefined> {
-    const record = this.#read(id)
+    const record = this.peek(id)
     this.#remove(id)
     return record
   }
 
   async touch (id: string, { ttl }: { ttl: number }): Promise<void> {
-    if (this.#read(id) === undefined) return
-    (this.#entries.get(ENTRY_PREFIX + id) as Entry)[ENTRY] = this.#now() + ttl * 1000
+    if (this.peek(id) === undefined) return
+    (this.#entries.get(ENTRY_PREFIX + id) as Entry)[ENTRY] = this.#endIn(ttl)
   }
 
   async delete (id: string): Promise<void> {
@@ -73,16 +80,12 @@ export class MemorySessionStore implements TokenStore {
   }
 
   async remove (id: string): Promise<StoredRecord | undefined> {
-    const record = this.#read(id)
+    const record = this.peek(id)
     await this.delete(id)
     return record
   }
 
-  #read (id: string): StoredRecord | undefined {
-    const value = this.#entries.get(ENTRY_PREFIX + id)
-    const end = endOf(value)
-    return end !== undefined && end > this.#now() ? (value as Entry).record : undefined
-  }
+  #endIn (ttl: number): number { return Math.ceil(this.#now() / 1000 + ttl) }
 
   #remove (id: string): void {
     if (this.#entries.delete(ENTRY_PREFIX + id) && id.startsWith(PENDING_PREFIX)) this.#pendingCount--
@@ -92,10 +95,11 @@ export class MemorySessionStore implements TokenStore {
   #countPending (): void {
     this.#pendingCount = Math.min(this.#pendingCount + 1, this.#entries.size)
     if (this.#pendingCount <= MAX_PENDING) return
+    this.#oldestPending ??= this.#entries.keys()
     for (const key of this.#oldestPending) {
       if (key.startsWith(PENDING_KEY)) return this.#remove(key.slice(ENTRY_PREFIX.length))
     }
-    this.#oldestPending = this.#entries.keys()
+    this.#oldestPending = undefined
   }
 
   // A few at each write keep the maps small without a timer. An iterator goes on where it was, whatever is written.
@@ -113,7 +117,7 @@ export class MemorySessionStore implements TokenStore {
       }
       const [key, value] = next.value
       const end = endOf(value)
-      if (end !== undefined && end <= now) this.#remove(key.slice(ENTRY_PREFIX.length))
+      if (end !== undefined && end * 1000 <= now) this.#remove(key.slice(ENTRY_PREFIX.length))
     }
   }
 }

@@ -1,10 +1,10 @@
-import type { StoredRecord, TokenStore } from './token-store.ts'
+import type { LocalStore, StoredRecord } from './token-store.ts'
 
 /** Keeps records in this process for as long as it lives: what a headless session and the app's own client need. */
-export class MemoryTokenStore implements TokenStore {
+export class MemoryTokenStore implements LocalStore {
+  readonly keepsObjects = true
   readonly #records = new Map<string, StoredRecord>()
 
-  /** Reads without waiting. */
   peek (id: string): StoredRecord | undefined {
     return this.#records.get(id)
   }

@@ -100,6 +100,19 @@ export interface TokenStore {
   inspect? (): Promise<string[]>
 }
 
+/** A store in the memory of this process. */
+export interface LocalStore extends TokenStore {
+  /** Records need no other form here: they are never changed, and one object serves all. */
+  readonly keepsObjects: true
+  /** Reads without waiting. */
+  peek (id: string): StoredRecord | undefined
+}
+
+/** Whether a store is in the memory of this process. */
+export function isLocal (store: TokenStore): store is LocalStore {
+  return (store as Partial<LocalStore>).keepsObjects === true
+}
+
 /** A store that keeps sets. */
 export type MemberStore = Required<Pick<TokenStore, 'addMember' | 'removeMembers' | 'members'>>
 
