@@ -10,14 +10,15 @@ import type { ProviderClient } from './providers/provider.ts'
 import { appCallback } from './routes/callback.ts'
 import { type LoginOptions, sendToProvider } from './routes/login.ts'
 import { logout, logoutAndRedirect, type LogoutResult } from './routes/logout.ts'
-import { type detailsOf, knownDetails } from './session/account-details.ts'
 import { accountTokens } from './session/account-tokens.ts'
 import { type Account, isIdentityProven, type SessionLogin } from './session/accounts.ts'
 import { providerOf } from './session/context.ts'
 import { currentSession, type SessionObject } from './session/fastify-session.ts'
+import { knownDetails } from './session/known-details.ts'
 import { disconnectAccount } from './session/link-account.ts'
 import { endOf, isOver, isTimed, notedEnd } from './session/login-end.ts'
 import type { OAuthSession } from './standalone/session.ts'
+import type { detailsOf } from './tokens/account-details.ts'
 
 /**
  * `request.oauth`: who is logged in, and an HTTP client that calls APIs as them. Synchronous properties read the loaded

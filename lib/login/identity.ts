@@ -3,6 +3,7 @@ import { InvalidResponseError, type OAuthError } from '../errors.ts'
 import { identifierText } from '../oauth/json.ts'
 import type { User, UserProfile } from '../providers/options.ts'
 import type { ProviderClient } from '../providers/provider.ts'
+import { standardProfile } from '../providers/standard-profile.ts'
 import type { LoginTokens } from './finish.ts'
 
 /** Who logged in. */
@@ -102,11 +103,6 @@ export function makeUser (
   return { id, raw: claims, ...profile }
 }
 
-/** The user that the standard claims describe (OpenID Connect Core, section 5.1), without `raw`. */
-export function standardUser (claims: Record<string, unknown>): Omit<User, 'raw'> {
-  return standardProfile(claims) as Omit<User, 'raw'>
-}
-
 function present (profile: UserProfile): Partial<UserProfile> {
   return Object.fromEntries(Object.entries(profile).filter(([, value]) => value !== undefined && value !== null))
 }
@@ -120,22 +116,3 @@ function userIdOf ({ config }: ProviderClient, { sub, iss }: NonNullable<Identit
   if (typeof config.idTokenIssuer !== 'function') return sub
   return iss === config.issuer && !sub.includes('#') ? sub : `${iss.replaceAll('#', '%23')}#${sub}`
 }
-
-function standardProfile (claims: Record<string, unknown>, named?: string): Partial<UserProfile> {
-  // Plain OAuth 2 does not define the id, and some providers send a number.
-  const id = named ?? identifierText(claims.sub) ?? identifierText(claims.id)
-  const name = textOf(claims.name) ?? textOf(claims.preferred_username) ?? textOf(claims.nickname)
-  const email = textOf(claims.email)
-  const picture = textOf(claims.picture)
-  const { email_verified: verified } = claims
-  const profile: Partial<UserProfile> = {}
-  if (id !== undefined) profile.id = id
-  if (name !== undefined) profile.name = name
-  if (email !== undefined) profile.email = email
-  // Some providers send the boolean as a string.
-  if (verified !== undefined) profile.emailVerified = verified === true || verified === 'true'
-  if (picture !== undefined) profile.picture = picture
-  return profile
-}
-
-const textOf = (value: unknown) => typeof value === 'string' ? value : undefined

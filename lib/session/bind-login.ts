@@ -4,11 +4,11 @@ import type { DpopKey } from '../oauth/dpop-key.ts'
 import type { ScopeChange, TokenSet } from '../oauth/token-set.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { loginEnded } from '../providers/refresh-errors.ts'
+import { type AccountDetails, withoutTokenClaims, writeDetails } from '../tokens/account-details.ts'
 import { providerEnds, refreshTokenEnd, sessionEnd } from '../tokens/provider-ends.ts'
 import type { TokenRecord } from '../tokens/record.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
 import { randomToken } from '../util/random.ts'
-import { type AccountDetails, withoutTokenClaims, writeDetails } from './account-details.ts'
 import { type Account, loginIdOf, type SessionLogin } from './accounts.ts'
 import { awaitHook } from './await-hook.ts'
 import { membersOfOthers, type SessionContext } from './context.ts'
@@ -77,8 +77,8 @@ export async function commitLogin (
 /** A token record that is not stored yet. */
 type NewRecord = { -readonly [Member in keyof TokenRecord]: TokenRecord[Member] }
 
-/** The account that a login brought, and what its token record has of the same. */
-interface NewAccount extends Pick<TokenRecord, 'user' | 'providerEnds'> {
+/** The account that a login brought, and what its token record has of it. */
+interface NewAccount extends Pick<TokenRecord, 'providerEnds'> {
   account: Account
 }
 
@@ -91,14 +91,14 @@ export function createAccount (
   loginAt = context.clock.now()
 ): NewAccount {
   const { tokens, identityProven, callbacks } = login
-  const kept = withoutTokenClaims(login)
-  const details = writeDetails(kept, { scope: tokens.scope, loginAt: Math.floor(loginAt), callbacks })
+  const { scope } = tokens
+  const details = writeDetails(withoutTokenClaims(login), { scope, loginAt: Math.floor(loginAt), callbacks })
   const ends = endsOf(login, context.clock.now())
   const account: Account = { recordId: randomToken(), providerIdentity, details }
   if (!identityProven) account.identityProven = identityProven
   if (timeoutsOf(context, name).absoluteTimeout !== undefined) account.loginAt = Math.round(loginAt * 1000) / 1000
   if (ends !== undefined) account.endsAt = Math.min(...Object.values(ends) as number[])
-  return { account, user: kept.user, providerEnds: ends }
+  return { account, providerEnds: ends }
 }
 
 /** When the provider ends the login, as far as it says: in the ID token, and in the token response. */
@@ -114,7 +114,7 @@ function endsOf ({ tokens, claims, identity }: Pick<Login, 'tokens' | 'claims' |
  */
 export async function storeAccount (
   context: SessionContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
-  brought: Login, { account: { recordId, providerIdentity }, user: kept, providerEnds }: NewAccount
+  brought: Login, { account: { recordId, providerIdentity, details }, providerEnds }: NewAccount
 ): Promise<void> {
   const { tokens, user, claims, identity, scopeChange, dpopKey, resource, callbackParams, begunAt } = brought
   const { config, sessionLogins, onTokensHook, userLogins, providerLogouts, records, clock } = context
@@ -123,7 +123,14 @@ export async function storeAccount (
   const ttl = ttlOf(session)
   const { idleTimeout } = timeoutsOf(context, provider.name)
   const record: NewRecord = {
-    version: 1, provider: provider.name, providerIdentity, tokens, obtainedAt: clock.now(), ttl, user: kept, identity
+    version: 1,
+    provider: provider.name,
+    providerIdentity,
+    tokens,
+    obtainedAt: Math.round(clock.now()),
+    ttl,
+    details,
+    identity
   }
   if (dpopKey !== undefined) record.dpopKey = dpopKey
   if (resource !== undefined) record.resource = resource

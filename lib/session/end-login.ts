@@ -3,13 +3,14 @@ import type { TokenSet } from '../oauth/token-set.ts'
 import type { AnyRequest, LogoutEvent, LogoutReason } from '../options.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { NOT_REVOKED, revokeSets } from '../providers/revocation.ts'
-import { isRecordOf, setsToRevoke, type TokenRecord } from '../tokens/record.ts'
+import { detailsOf } from '../tokens/account-details.ts'
+import { isRecordOf, setsToRevoke, type TokenRecord, userOf } from '../tokens/record.ts'
 import { errorForLog } from '../util/logger.ts'
-import { detailsOf, withDetails } from './account-details.ts'
 import { type Account, loginIdOf, type SessionLogin } from './accounts.ts'
 import { awaitHook } from './await-hook.ts'
 import { membersOfOthers, type SessionContext } from './context.ts'
 import { LATE_SAVE_TTL } from './ended-sessions.ts'
+import { withDetails } from './known-details.ts'
 import type { LoginState } from './login-records.ts'
 import type { LoginQuery, UserLogin } from './user-logins.ts'
 
@@ -186,7 +187,7 @@ async function endUserLogin (
   const ofOne = {
     provider: removed?.provider ?? provider.name,
     // Where a failed try has deleted the record before, the id is what is left.
-    user: removed?.user ?? (names.user === undefined ? null : { id: names.user, raw: {} })
+    user: (removed && userOf(removed)) ?? (names.user === undefined ? null : { id: names.user, raw: {} })
   }
   const ofAll = accounts.map(([provider, account]) => ({ provider, user: detailsOf(account).user }))
   await announceLogout(context, login, request as FastifyRequest, undefined, reason, ofAll.length > 0 ? ofAll : [ofOne])

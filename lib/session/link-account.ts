@@ -2,9 +2,9 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { ActiveAccountError, LoginRequiredError, StateMismatchError } from '../errors.ts'
 import { cookieName, type PendingLogin } from '../login/transaction.ts'
 import type { ProviderClient } from '../providers/provider.ts'
+import { detailsOf } from '../tokens/account-details.ts'
 import { shortHash } from '../util/random.ts'
 import { waitAtMost } from '../util/timeout.ts'
-import { detailsOf, isAccountOf, withDetails } from './account-details.ts'
 import { type Account, loginIdOf, type SessionLogin } from './accounts.ts'
 import {
   commitLogin, createAccount, endAccount, forgetReplaced, hasAccount, type Login, storeAccount, undoLogin
@@ -12,6 +12,7 @@ import {
 import type { SessionContext } from './context.ts'
 import { forgetAccount, PROVIDER_MS, revokeAccount } from './end-login.ts'
 import { type SessionObject, sessionOf, ttlOf } from './fastify-session.ts'
+import { isAccountOf, withDetails } from './known-details.ts'
 import { LoginChange, type LoginPlace } from './login-change.ts'
 import { loginAtOf } from './login-end.ts'
 

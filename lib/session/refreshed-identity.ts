@@ -5,11 +5,11 @@ import { makeUser, withProfile } from '../login/identity.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
 import type { User } from '../providers/options.ts'
 import type { ProviderClient } from '../providers/provider.ts'
-import type { TokenRecord } from '../tokens/record.ts'
+import { withoutTokenClaims } from '../tokens/account-details.ts'
+import { type TokenRecord, userOf } from '../tokens/record.ts'
 import { claimsOf } from '../tokens/refreshed-id-token.ts'
 import type { RefreshedIdentity } from '../tokens/refresher.ts'
 import { withTimeout } from '../util/timeout.ts'
-import { withoutTokenClaims } from './account-details.ts'
 
 type Claims = Record<string, unknown>
 
@@ -36,7 +36,8 @@ const KEPT_CLAIMS = new Set([
 export async function refreshedIdentity (
   provider: ProviderClient, record: TokenRecord, { tokens, claims }: { tokens: TokenSet, claims: Claims | undefined }
 ): Promise<RefreshedIdentity | undefined> {
-  const { user: before, identity } = record
+  const { identity } = record
+  const before = userOf(record)
   if (before === null) return undefined
   const refreshed = identity === undefined
     ? await refreshedProfile(provider, record, before, tokens)

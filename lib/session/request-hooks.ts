@@ -1,13 +1,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { StoreUnavailableError } from '../errors.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
-import { withDetails } from './account-details.ts'
 import { decorateForTokens } from './account-tokens.ts'
 import { loginIdOf, type SessionLogin } from './accounts.ts'
 import type { SessionContext } from './context.ts'
 import { endLogin } from './end-login.ts'
 import { LATE_SAVE_TTL, type SessionEnd } from './ended-sessions.ts'
 import { currentSession, isSaved, type SessionObject, ttlOf } from './fastify-session.ts'
+import { withDetails } from './known-details.ts'
 import {
   discardLateSave, discardStray, discardUnfinished, isFinished, isStray, keepReplacedCookie
 } from './late-answers.ts'

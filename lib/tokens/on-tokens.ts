@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import type { ScopeChange, TokenSet } from '../oauth/token-set.ts'
 import type { User } from '../providers/options.ts'
 import type { RecordState } from './record-state.ts'
-import type { TokenRecord } from './record.ts'
+import { type TokenRecord, userOf } from './record.ts'
 import type { TokenRecords } from './records.ts'
 
 /** What `onTokens` gets beside a new token set. */
@@ -20,8 +20,10 @@ export interface TokensEvent {
 }
 
 /** What `onTokens` is told of a refreshed or saved set. */
-export function eventOf ({ provider, user }: TokenRecord, previous: TokenSet, scopeChange?: ScopeChange): TokensEvent {
-  return { provider, user, previous, reason: 'refresh', ...(scopeChange !== undefined && { scopeChange }) }
+export function eventOf (record: TokenRecord, previous: TokenSet, scopeChange?: ScopeChange): TokensEvent {
+  const event: TokensEvent = { provider: record.provider, user: userOf(record), previous, reason: 'refresh' }
+  if (scopeChange !== undefined) event.scopeChange = scopeChange
+  return event
 }
 
 type OnTokens = (tokens: TokenSet, event: TokensEvent) => unknown

@@ -4,6 +4,7 @@ import type { User } from '../providers/options.ts'
 import { isObject } from '../util/is-object.ts'
 import { isTextList } from '../util/is-text.ts'
 import { shortHash } from '../util/random.ts'
+import { detailsOf } from './account-details.ts'
 import type { ProviderEnds } from './provider-ends.ts'
 import { isLocal, type StoredRecord, type TokenStore } from './stores/token-store.ts'
 
@@ -25,11 +26,14 @@ export interface TokenRecord {
   /** `identity` of the provider that issued the tokens; no other is ever sent them. */
   readonly providerIdentity: string
   readonly tokens: TokenSet
-  /** Epoch seconds at which the set was obtained. */
+  /** Epoch seconds at which the set was obtained, rounded as `expiresAt` is: their difference is the token's life. */
   readonly obtainedAt: number
   /** Seconds that the record is kept after a write. */
   readonly ttl: number
-  readonly user: User | null
+  /** Where it is absent, `details` says who the user is. */
+  readonly user?: User | null | undefined
+  /** The account's `details` of the login, one text with the session's: in the memory of this process alone. */
+  readonly details?: string | undefined
   /** What the claims are, where a refresh has changed them since the login. */
   readonly claims?: Record<string, unknown> | undefined
   readonly identity?: LoginIdentity | undefined
@@ -56,6 +60,11 @@ const MAX_USED = 4
 /** Whether a record is of a provider: the tokens of another one under the same name are neither used nor changed. */
 export function isRecordOf (record: TokenRecord | undefined, provider: { identity: string }): record is TokenRecord {
   return record?.providerIdentity === provider.identity
+}
+
+/** Whose tokens they are; null where the provider told none. */
+export function userOf ({ user, details }: TokenRecord): User | null {
+  return user === undefined && details !== undefined ? detailsOf({ details }).user : user ?? null
 }
 
 /** The refresh token that the provider takes next. */
@@ -151,9 +160,11 @@ export interface RecordForm {
 /** For a store that serializes. */
 const COMPACT: RecordForm = {
   encode (record) {
+    const { details: _local, ...kept } = record
     const { pendingTokens, tokens } = record
     return {
-      ...record,
+      ...kept,
+      user: userOf(record),
       tokens: compact(tokens),
       expiresAt: tokens.expiresAt,
       ...(pendingTokens !== undefined && { pendingTokens: compact(pendingTokens) })

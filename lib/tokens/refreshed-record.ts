@@ -30,7 +30,7 @@ export function refreshedRecord (
     usedRefreshTokens: used === undefined || used === tokens.refreshToken
       ? current.usedRefreshTokens
       : withUsedRefreshToken(current, used),
-    ...(keepPending ? { pendingTokens: set } : { tokens: set, pendingTokens: undefined, obtainedAt: now })
+    ...(keepPending ? { pendingTokens: set } : { tokens: set, pendingTokens: undefined, obtainedAt: Math.round(now) })
   }
 }
 

@@ -17,7 +17,7 @@ import { randomToken } from '../util/random.ts'
 import { channels, type RefreshTrace, traced } from '../util/tracing.ts'
 import { eventOf, type OnTokensHook } from './on-tokens.ts'
 import type { RecordState } from './record-state.ts'
-import { nextRefreshToken, setsToRevoke, type TokenRecord } from './record.ts'
+import { nextRefreshToken, setsToRevoke, type TokenRecord, userOf } from './record.ts'
 import type { TokenRecords } from './records.ts'
 import { RefreshLeases } from './refresh-lease.ts'
 import { type RefreshedIdToken, validateRefreshedIdToken } from './refreshed-id-token.ts'
@@ -39,7 +39,10 @@ export interface RefreshOptions {
 }
 
 /** The user and the claims of a login after a refresh. */
-export type RefreshedIdentity = Required<Pick<TokenRecord, 'user' | 'claims'>>
+export interface RefreshedIdentity {
+  user: NonNullable<TokenRecord['user']>
+  claims: Record<string, unknown>
+}
 
 /**
  * Finds out what a refresh says of the user; undefined where that is what is known.
@@ -311,7 +314,7 @@ export class Refresher {
   async #identityOf (
     { provider, state, current }: RefreshRun, tokens: TokenSet, claims: IdTokenClaims | undefined
   ): Promise<RefreshedIdentity | undefined> {
-    if (this.#identify === undefined || current.user === null) return undefined
+    if (this.#identify === undefined || userOf(current) === null) return undefined
     if (claims === undefined && !provider.config.refreshProfile) return undefined
     try {
       return await this.#identify(provider, current, { tokens, claims })

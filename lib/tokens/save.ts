@@ -47,7 +47,7 @@ async function saveNow (
       version,
       tokens,
       pendingTokens: undefined,
-      obtainedAt: clock.now(),
+      obtainedAt: Math.round(clock.now()),
       // How long a set from elsewhere has been kept is not known.
       ...(tokens.refreshToken !== nextRefreshToken(current) && {
         providerEnds: providerEnds(current.providerEnds?.session, undefined)

@@ -267,7 +267,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: 'a login that is refreshed is found as long as it lives',
-    find: 'if (until !== undefined && until > this.#monotonic() + ttl * 1000) this.noteTtl(id, ttl)',
+    find: 'if (until !== undefined && until > this.#now() + ttl) this.noteTtl(id, ttl)',
     replace: 'if (until !== undefined) this.noteTtl(id, ttl)',
     tests: ['test/session/user-logins.test.ts']
   },

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { detailsOf, withoutTokenClaims, writeDetails } from '../../lib/session/account-details.ts'
+import { detailsOf, withoutTokenClaims, writeDetails } from '../../lib/tokens/account-details.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
 
 const claims = { iss: 'https://id.example', sub: 'alice', name: 'Alice', email: 'alice@example.com' }

@@ -1,8 +1,6 @@
-import { type Identity, standardUser } from '../login/identity.ts'
 import type { User } from '../providers/options.ts'
-import type { TokenRecord } from '../tokens/record.ts'
+import { standardProfile } from '../providers/standard-profile.ts'
 import { isObject } from '../util/is-object.ts'
-import type { Account } from './accounts.ts'
 
 /** What an account holds of its login that no call needs. */
 export interface AccountDetails {
@@ -16,7 +14,11 @@ export interface AccountDetails {
   callbacks?: { state: string, returnTo?: string }[] | undefined
 }
 
-type WhoLoggedIn = Pick<Identity, 'user' | 'claims'>
+/** Who logged in, and the claims that said so. */
+interface WhoLoggedIn {
+  user: User | null
+  claims: Record<string, unknown>
+}
 
 /** What is kept of who logged in: nothing that is about the ID token. */
 export function withoutTokenClaims ({ user, claims }: WhoLoggedIn): WhoLoggedIn {
@@ -47,13 +49,13 @@ export function writeDetails (
 
 /** Whether a profile is what the standard claims say. */
 function isStandard (profile: Record<string, unknown>, claims: Record<string, unknown>): boolean {
-  const standard = standardUser(claims) as Record<string, unknown>
+  const standard = standardProfile(claims) as Record<string, unknown>
   const names = Object.keys(standard)
   return names.length === Object.keys(profile).length && names.every(name => profile[name] === standard[name])
 }
 
 /** What an account holds of its login; of one that cannot be read, that no user is known. */
-export function detailsOf ({ details }: Pick<Account, 'details'>): AccountDetails & { user: User | null } {
+export function detailsOf ({ details }: { details: string }): AccountDetails & { user: User | null } {
   const unknown = { user: null, claims: {}, scope: [], loginAt: 0 }
   let stored: Partial<AccountDetails> | null
   try {
@@ -64,36 +66,7 @@ export function detailsOf ({ details }: Pick<Account, 'details'>): AccountDetail
   if (!isObject(stored?.claims) || !Array.isArray(stored.scope)) return unknown
   if (stored.callbacks !== undefined && !Array.isArray(stored.callbacks)) return unknown
   const { claims } = stored
-  const user: AccountDetails['user'] = stored.user === undefined ? standardUser(claims) : stored.user
+  const user = (stored.user === undefined ? standardProfile(claims) : stored.user) as AccountDetails['user']
   const isUser = isObject(user) && typeof user.id === 'string'
   return { ...unknown, ...stored, user: isUser ? { ...user, raw: user.raw ?? claims } : null }
-}
-
-/** The same, with the user and the claims that a refresh has brought since, as far as this process knows. */
-export function knownDetails (
-  records: { known (id: string): TokenRecord | undefined }, account: Account
-): ReturnType<typeof detailsOf> {
-  const details = detailsOf(account)
-  const record = records.known(account.recordId)
-  return record?.claims === undefined ? details : { ...details, user: record.user, claims: record.claims }
-}
-
-/** An account and what it holds of its login, as one object. */
-export function withDetails (account: Account): Account & ReturnType<typeof detailsOf> {
-  return { ...account, ...detailsOf(account) }
-}
-
-/**
- * Whether an account is of the user who logged in: the same id, and the same issuer where several may issue ID tokens,
- * since `userProfile` may then give two users one id.
- */
-export function isAccountOf (
-  account: Account | undefined,
-  login: Pick<Identity, 'user' | 'claims'>,
-  provider: { idTokenIssuer?: unknown }
-): boolean {
-  if (login.user === null || account === undefined) return false
-  const { user, claims } = detailsOf(account)
-  if (user?.id !== login.user.id) return false
-  return typeof provider.idTokenIssuer !== 'function' || claims.iss === login.claims.iss
 }
