@@ -6,6 +6,7 @@ import { isSecuredMode } from '../oauth/response-mode.ts'
 import { type RequestParameters, setParameters } from '../oauth/urls.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { randomToken } from '../util/random.ts'
+import { shown } from '../util/shown.ts'
 
 /** What one login asks for. */
 export interface LoginRequest {
@@ -123,7 +124,7 @@ function checkRequest (
     throw new InvalidOptionsError(message, { provider: name })
   }
   if (config.securityProfile !== undefined && pkce !== 'S256') {
-    const message = `a login at provider "${name}" has pkce ${JSON.stringify(pkce)}, and its securityProfile needs S256`
+    const message = `a login at provider "${name}" has pkce ${shown(pkce)}, and its securityProfile needs S256`
     throw new InvalidOptionsError(message, { provider: name, reason: 'security_profile' })
   }
 }

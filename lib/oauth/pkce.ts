@@ -1,5 +1,6 @@
 import { hash, randomBytes } from 'node:crypto'
 import { InvalidOptionsError } from '../errors.ts'
+import { shown } from '../util/shown.ts'
 
 /**
  * Makes a code verifier (RFC 7636, section 4.1).
@@ -24,7 +25,7 @@ export function createCodeVerifier (length = 43): string {
 export function codeChallenge (codeVerifier: string, method: 'S256' | 'plain' = 'S256'): string {
   if (method === 'S256') return hash('sha256', codeVerifier, 'base64url')
   if (method === 'plain') return codeVerifier
-  throw new InvalidOptionsError(`the code challenge method is ${JSON.stringify(method)}; write 'S256'`)
+  throw new InvalidOptionsError(`the code challenge method is ${shown(method)}; write 'S256'`)
 }
 
 /**
@@ -37,7 +38,7 @@ export function codeChallengeMethod (
 ): 'S256' | 'plain' | undefined {
   if (grantType === 'implicit') return undefined
   if (pkce === 'S256' || pkce === 'plain') return pkce
-  if (pkce !== false) throw new InvalidOptionsError(`pkce is ${JSON.stringify(pkce)}; write 'S256'`, { provider })
+  if (pkce !== false) throw new InvalidOptionsError(`pkce is ${shown(pkce)}; write 'S256'`, { provider })
   // Nothing else protects the code of a public client.
   return clientSecret === undefined ? 'S256' : undefined
 }

@@ -8,7 +8,7 @@ export const RESPONSE_MODES: readonly ResponseMode[] = ['query', 'form_post', 'q
 
 /** Whether the response is a JWT. */
 export function isSecuredMode (mode: string | undefined): boolean {
-  return mode === 'jwt' || mode?.endsWith('.jwt') === true
+  return typeof mode === 'string' && (mode === 'jwt' || mode.endsWith('.jwt'))
 }
 
 /** Whether the provider makes the browser post the response: a request of another site, which brings no Lax cookie. */

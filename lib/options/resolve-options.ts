@@ -7,6 +7,7 @@ import * as is from '../providers/option-checks.ts'
 import type { ProviderOptions } from '../providers/options.ts'
 import { parseEncryptionKeys } from '../tokens/stores/encrypted-store.ts'
 import type { TokenStore } from '../tokens/stores/token-store.ts'
+import { shown } from '../util/shown.ts'
 import { fastifyPath, joinPaths } from '../util/url-paths.ts'
 import { checkBaseUrl, lateBaseUrl, postedModeProblem } from './base-url.ts'
 import type { Configuration, HostApp } from './configuration.ts'
@@ -72,7 +73,7 @@ export function resolveOptions (
   if (defaultProvider !== undefined && !providers.has(defaultProvider)) {
     check.add(
       'defaultProvider',
-      `is "${String(defaultProvider)}", which is not among the providers; write one of ` +
+      `is ${shown(defaultProvider)}, which is not among the providers; write one of ` +
         `${[...providers.keys()].join(', ')}`
     )
   }
@@ -121,7 +122,7 @@ function resolveProviders (options: PluginOptions['providers'], check: OptionChe
 
 function checkDecorator (value: unknown = 'oauth', { hasSession, takenBy }: HostApp, check: OptionChecker): string {
   if (typeof value !== 'string' || !/^[A-Za-z]\w*$/.test(value)) {
-    check.add('decorator', `must be a name such as 'staff', of letters, digits and _, not ${JSON.stringify(value)}`)
+    check.add('decorator', `must be a name such as 'staff', of letters, digits and _, not ${shown(value)}`)
     return 'oauth'
   }
   const owner = hasSession ? takenBy?.(value) : undefined

@@ -1,4 +1,5 @@
-import type { OwnRouteOptions, PluginOptions } from '../options.ts'
+import { InvalidOptionsError } from '../errors.ts'
+import type { OwnRouteOptions, PluginOptions, RouteName } from '../options.ts'
 import { OptionChecker } from '../providers/option-checker.ts'
 import type { Configuration } from './configuration.ts'
 
@@ -13,18 +14,28 @@ export function checkRouteOptions (given: unknown, check: OptionChecker, path: s
     if (value !== undefined) check.object(`${path}.${name}`, value)
   }
   check.type(`${path}.logLevel`, logLevel, 'string')
-  for (const hook of [onRequest].flat()) check.type(`${path}.onRequest`, hook, 'function')
+  const isList = Array.isArray(onRequest)
+  for (const hook of [onRequest].flat()) check.type(`${path}.onRequest`, hook, 'function', isList)
+}
+
+function asked (ask: (route: RouteName) => unknown, route: RouteName): OwnRouteOptions | undefined {
+  const path = `routeOptions('${route}')`
+  const check = new OptionChecker()
+  let options: unknown
+  try {
+    options = ask(route)
+  } catch (cause) {
+    throw new InvalidOptionsError(`${path} threw an error; what it throws is this error's cause`, { cause })
+  }
+  checkRouteOptions(options, check, path)
+  check.report()
+  return options as OwnRouteOptions | undefined
 }
 
 /** What the app adds to a route: a copy each time, since Fastify and its plugins write into it. */
 export function routeOptionsOf (given: PluginOptions['routeOptions']): Configuration['routeOptions'] {
   return (route) => {
-    const options = typeof given === 'function' ? given(route) : given
-    if (typeof given === 'function') {
-      const check = new OptionChecker()
-      checkRouteOptions(options, check, `routeOptions('${route}')`)
-      check.report()
-    }
+    const options = typeof given === 'function' ? asked(given, route) : given
     return { ...options, schema: { ...options?.schema ?? { hide: true } }, config: { ...options?.config } }
   }
 }

@@ -1,5 +1,6 @@
 import type { PluginOptions, RouteOptions } from '../options.ts'
 import type { OptionChecker } from '../providers/option-checker.ts'
+import { shown } from '../util/shown.ts'
 import { encodePath, joinPaths } from '../util/url-paths.ts'
 import type { HostApp, ResolvedRoutes } from './configuration.ts'
 
@@ -16,7 +17,7 @@ export function checkPath (name: string, path: unknown, check: OptionChecker): s
   if (typeof path === 'string' && (path === '' || /^\/[^?#\s]*$/.test(path))) {
     return encodePath(path.replace(/\/+$/, ''))
   }
-  check.add(name, `must be a path that starts with "/", not ${JSON.stringify(path)}`)
+  check.add(name, `must be a path that starts with "/", not ${shown(path)}`)
   return ''
 }
 

@@ -125,7 +125,7 @@ function checkServer (path: string, options: ProviderOptions, check: OptionCheck
   const { issuer, idTokenIssuer, jwksUri, grantType = 'authorization_code' } = options
   const asksIdToken = parseScope(options.scope)?.includes('openid') === true
   const lacking = issuer === undefined
-    ? (REQUIRED_ENDPOINTS[grantType] ?? ['tokenEndpoint']).filter(option => options[option] === undefined)
+    ? requiredEndpoints(grantType).filter(option => options[option] === undefined)
     : []
   if (idTokenIssuer !== undefined && issuer === undefined && jwksUri === undefined) {
     check.add(`${path}.jwksUri`, 'is missing, and idTokenIssuer is given; write where the keys of its ID tokens are')
@@ -155,14 +155,18 @@ const REQUIRED_ENDPOINTS: { [Grant in GrantType]?: WithMetadata[] } = {
   device_code: ['deviceAuthorizationEndpoint', 'tokenEndpoint']
 }
 
+function requiredEndpoints (grantType: GrantType): WithMetadata[] {
+  return new Map(Object.entries(REQUIRED_ENDPOINTS)).get(grantType) ?? ['tokenEndpoint']
+}
+
 /**
  * Tokens and subjects are an issuer's own (OpenID Connect Core, section 2), a refresh token also its client's (RFC
  * 6749, section 6). Another way to write the same URL is the same provider.
  */
 function identityOf ({ issuer, authorizationEndpoint, tokenEndpoint, clientId }: ProviderOptions): string {
-  const href = (url: string | undefined) => url === undefined ? '' : tryUrl(url)?.href ?? String(url)
+  const href = (url: unknown) => typeof url === 'string' ? tryUrl(url)?.href ?? url : ''
   const server = issuer === undefined ? [href(authorizationEndpoint), href(tokenEndpoint)] : [href(issuer)]
-  return shortHash(JSON.stringify([...server, clientId]))
+  return shortHash(JSON.stringify([...server, typeof clientId === 'string' ? clientId : '']))
 }
 
 function readCertificate (options: ProviderOptions) {

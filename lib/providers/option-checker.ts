@@ -2,6 +2,7 @@ import { InvalidOptionsError } from '../errors.ts'
 import { isSecureUrl } from '../oauth/urls.ts'
 import { isObject } from '../util/is-object.ts'
 import { isTextList } from '../util/is-text.ts'
+import { shown } from '../util/shown.ts'
 import { unknownOption } from './presets/unknown-option.ts'
 
 /** What the message says of an option that is written and has no value. */
@@ -21,7 +22,8 @@ export class OptionChecker {
    * @param ignored names that are no options of the plugin's, and no mistakes either
    */
   known (path: string, value: object | undefined, names: readonly string[], ignored?: ReadonlySet<string>): void {
-    for (const name of Object.keys(value ?? {})) {
+    if (typeof value !== 'object' || value === null) return
+    for (const name of Object.keys(value)) {
       if (!names.includes(name) && ignored?.has(name) !== true) this.add(join(path, name), unknownOption(name, names))
     }
   }
@@ -51,7 +53,7 @@ export class OptionChecker {
   number (path: string, value: unknown, min: number, max = Infinity): void {
     if (value === undefined) return
     if (typeof value !== 'number' || !Number.isFinite(value) || value < min) {
-      this.add(path, `must be a number of at least ${min}, not ${String(value)}`)
+      this.add(path, `must be a number of at least ${min}, not ${shown(value)}`)
     } else if (value > max) this.add(path, `must be a number of at most ${max}, not ${value}`)
   }
 
@@ -73,7 +75,7 @@ export class OptionChecker {
 
   oneOf (path: string, value: unknown, values: readonly string[]): void {
     if (value !== undefined && !values.includes(value as string)) {
-      this.add(path, `is ${JSON.stringify(value)}; write one of ${values.join(', ')}`)
+      this.add(path, `is ${shown(value)}; write one of ${values.join(', ')}`)
     }
   }
 

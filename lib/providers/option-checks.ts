@@ -6,6 +6,7 @@ import { isPostedMode, isSecuredMode, RESPONSE_MODES, type ResponseMode } from '
 import { parseScope } from '../oauth/token-set.ts'
 import { type RequestParameters, setParameters } from '../oauth/urls.ts'
 import { isObject } from '../util/is-object.ts'
+import { shown } from '../util/shown.ts'
 import { MAX_TIMER_MS } from '../util/timeout.ts'
 import { isUnset, type OptionChecker } from './option-checker.ts'
 import type { ClientAssertionOptions, ProviderOptions, ResourceServer } from './options.ts'
@@ -158,7 +159,7 @@ export const scope: OptionCheck<string | readonly string[]> = (check, path, valu
 
 export const pkce: OptionCheck<'S256' | 'plain' | false> = (check, path, value) => {
   if (![undefined, false, 'S256', 'plain'].includes(value)) {
-    check.add(path, `is ${JSON.stringify(value)}; write 'S256', 'plain' or false`)
+    check.add(path, `is ${shown(value)}; write 'S256', 'plain' or false`)
   }
 }
 
@@ -217,7 +218,7 @@ export const dpop: OptionCheck<boolean> = (check, path, value, options) => {
   const { tokenPlacement = 'header', grantType } = options
   if (value !== true) return
   if (tokenPlacement !== 'header') {
-    check.add(path, `needs the token in the header, and tokenPlacement is ${JSON.stringify(tokenPlacement)}`)
+    check.add(path, `needs the token in the header, and tokenPlacement is ${shown(tokenPlacement)}`)
   }
   if (grantType === 'implicit') check.add(path, "does not go with grantType 'implicit', which has no token request")
 }
@@ -248,14 +249,15 @@ function checkParams (check: OptionChecker, path: string, value: any, withoutSec
 
 /** An object with all of these methods. */
 export const methods = <Name extends string> (...names: Name[]): OptionCheck<any> => (check, path, value) => {
-  if (value === undefined) return
+  if (value === undefined || check.object(path, value) === undefined) return
   for (const name of names) check.type(`${path}.${name}`, value[name], 'function', true)
 }
 
 /** An object with some of these functions. */
 export const functions = <Name extends string> (...names: Name[]): OptionCheck<any> => (check, path, value) => {
+  if (value === undefined || check.object(path, value) === undefined) return
   check.known(path, value, names)
-  for (const name of names) check.type(`${path}.${name}`, value?.[name], 'function')
+  for (const name of names) check.type(`${path}.${name}`, value[name], 'function')
 }
 
 export const resourceServers: OptionCheck<any> = (check, path, value, { allowInsecureRequests }) => {

@@ -1,6 +1,7 @@
 import { fitsProfile, PROFILE_ALGORITHMS } from '../oauth/algorithms.ts'
 import { isTlsMethod } from '../oauth/client-authentication.ts'
 import { parseClientKeys } from '../oauth/client-keys.ts'
+import { shown } from '../util/shown.ts'
 import type { OptionCheck } from './option-checks.ts'
 import type { ProviderOptions, SecurityProfile } from './options.ts'
 
@@ -43,8 +44,7 @@ export const checkProfile: OptionCheck<SecurityProfile> = (check, path, value, o
   for (const [name, allowed] of Object.entries(FIXED) as [keyof ProviderOptions, readonly unknown[]][]) {
     const given = options[name]
     if (given === undefined || allowed.includes(given)) continue
-    const written = typeof given === 'function' ? 'a function' : JSON.stringify(given)
-    check.add(at(name), `is ${written}, and ${PROFILE}, which needs ${allowed.map(shown).join(' or ')}`)
+    check.add(at(name), `is ${shown(given)}, and ${PROFILE}, which needs ${allowed.map(shown).join(' or ')}`)
   }
   checkAuthentication(options, (option, problem) => check.add(at(option), problem))
   const isBound = options.tlsClientCertificateBoundAccessTokens ?? options.clientCertificate !== undefined
@@ -82,5 +82,3 @@ function checkAuthentication (
     report('clientAssertion', `has the alg "${header.alg}", and ${PROFILE}, which takes ${fitting}`)
   }
 }
-
-const shown = (value: unknown) => typeof value === 'string' ? `'${value}'` : String(value)

@@ -5,6 +5,7 @@ import { parseScope } from '../oauth/token-set.ts'
 import type { ProviderName } from '../providers/presets/names.ts'
 import { unknownOption } from '../providers/presets/unknown-option.ts'
 import { isObject } from '../util/is-object.ts'
+import { shown } from '../util/shown.ts'
 
 /** Options of `app.oauth.requireLogin`. */
 export interface RequireLoginOptions {
@@ -53,7 +54,7 @@ export function readStepUp (options: RequireLoginOptions): StepUp | undefined {
     throw new InvalidOptionsError('requireLogin: `when` must be a function of claims and request')
   }
   if (maxAge !== undefined && !(Number.isSafeInteger(maxAge) && maxAge >= 0)) {
-    throw new InvalidOptionsError(`requireLogin: \`maxAge\` must be a whole number of seconds, not ${String(maxAge)}`)
+    throw new InvalidOptionsError(`requireLogin: \`maxAge\` must be a whole number of seconds, not ${shown(maxAge)}`)
   }
   const asked = { scope: readTokens('scope', scope), acrValues: readTokens('acrValues', acrValues) }
   const isAlone = asked.scope.length === 0 && asked.acrValues.length === 0 && maxAge === undefined

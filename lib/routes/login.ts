@@ -17,6 +17,7 @@ import { knownDetails } from '../session/known-details.ts'
 import { linkTarget } from '../session/link-account.ts'
 import { checkSessionCookie } from '../session/session-cookie.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
+import { shown } from '../util/shown.ts'
 import { channels, type LoginTrace, traced } from '../util/tracing.ts'
 import { isFramed, isFromOwnSite, isPageLoad, isPrefetch, refuseEmbedded } from './fetch-metadata.ts'
 import { type BegunLogin, rememberLogin } from './login-cookie.ts'
@@ -169,7 +170,7 @@ function preparePopup (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply, { name }: ProviderClient, display: string
 ): void {
   if (display !== 'popup') {
-    const message = `display of a login is 'popup' or nothing, not ${JSON.stringify(display)}; another value of ` +
+    const message = `display of a login is 'popup' or nothing, not ${shown(display)}; another value of ` +
       "OpenID Connect's goes into `params: { display }`"
     throw new InvalidOptionsError(message, { provider: name })
   }

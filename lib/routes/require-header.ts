@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import { CrossSiteRequestError, InvalidOptionsError } from '../errors.ts'
+import { shown } from '../util/shown.ts'
 import { refuseCrossSite } from './fetch-metadata.ts'
 import { isOwnRoute } from './own-route.ts'
 
@@ -24,7 +25,7 @@ export function createHeaderGuard (baseUrl: () => URL, name = 'x-csrf') {
   if (!NAME.test(header) || ANYONES.includes(header) || /^(?:sec|proxy)-/.test(header)) {
     throw new InvalidOptionsError(
       'requireHeader takes the name of a header that only the app\'s own scripts send, such as \'x-csrf\', not ' +
-        JSON.stringify(name)
+        shown(name)
     )
   }
   return async function requireHeader (request: FastifyRequest): Promise<undefined> {

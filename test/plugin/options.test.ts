@@ -547,6 +547,63 @@ t.test('no message holds a secret', async t => {
   t.notMatch(lines.join(), 'very-secret')
 })
 
+// Values that messages cannot repeat, or that have no members: once a TypeError of the check itself.
+const ODD: Record<string, unknown> = {
+  null: null,
+  'a bigint': 10n,
+  'a symbol': Symbol('odd'),
+  'an object without a prototype': Object.create(null),
+  'a list with null': [null],
+  'the name of a member of every object': 'constructor',
+  'a long text': 'x'.repeat(100_000)
+}
+const OF_PLUGIN = [
+  'baseUrl', 'providers', 'defaultProvider', 'prefix', 'decorator', 'refresh', 'idleTimeout', 'absoluteTimeout',
+  'tokenStore', 'tokenCacheMaxAge', 'encryptionKeys', 'onLogin', 'pages', 'dispatcher'
+]
+const OF_PROVIDER = [
+  'issuer', 'clientId', 'clientSecret', 'grantType', 'clientAuthentication', 'pkce', 'tokenEndpoint', 'responseMode',
+  'responseType', 'tokenPlacement', 'tokenEndpointMethod', 'expiryLeeway', 'profileSource', 'securityProfile', 'hooks',
+  'resourceServers', 'clientKeys', 'clientAssertion', 'authorizationDetails', 'userProfile', 'dpop'
+]
+
+const FITTING: Record<string, (value: unknown) => boolean> = {
+  prefix: value => value === null,
+  decorator: value => typeof value === 'string' && value !== 'constructor',
+  clientId: value => typeof value === 'string',
+  clientSecret: value => typeof value === 'string',
+  pages: isPlainObject,
+  hooks: isPlainObject,
+  clientAssertion: isPlainObject
+}
+
+function isPlainObject (value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+for (const [what, value] of Object.entries(ODD)) {
+  t.test(`${what} as an option is refused by the option's name, in a short message`, async (t) => {
+    const cases = [
+      ...OF_PLUGIN.map(name => [name, { ...good, [name]: value }] as const),
+      ...OF_PROVIDER.map(name => [`providers.acme.${name}`, withProvider({ [name]: value })] as const),
+      ['routes.login', { ...good, routes: { login: value } }] as const,
+      ['routeOptions.onRequest', { ...good, routeOptions: { onRequest: value } }] as const
+    ]
+    for (const [path, options] of cases) {
+      const fits = FITTING[path.replace('providers.acme.', '')]?.(value) === true
+      const lines = await mistakes(t, options)
+      t.equal(lines.some(line => line.startsWith(path)), !fits, path)
+      t.ok(lines.every(line => line.length < 1000), `${path}: short`)
+    }
+  })
+}
+
+t.test('a routeOptions function that throws is refused by its name', async t => {
+  const cause = new Error('no such route')
+  const options = { ...good, routeOptions: () => { throw cause } }
+  await t.rejects(boot(t, options), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /^routeOptions\('login'\) threw/, cause })
+})
+
 t.test('options that are missing', async (t) => {
   const lines = await mistakes(t, undefined)
   t.match(lines.join('\n'), /baseUrl is missing/)

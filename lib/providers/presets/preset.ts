@@ -2,6 +2,7 @@ import { InvalidOptionsError, type OAuthError } from '../../errors.ts'
 import type { TokenMembers } from '../../oauth/token-response.ts'
 import { parseScope } from '../../oauth/token-set.ts'
 import { type RequestParameters, setParameters } from '../../oauth/urls.ts'
+import { shown } from '../../util/shown.ts'
 import type { ClientAssertionOptions, ProviderOptions } from '../options.ts'
 
 /** Options that each preset takes: those of a provider, which replace or add to what the preset sets. */
@@ -108,7 +109,7 @@ export function optional<T> (presetName: string, field: string, value: T, kind: 
     scope: 'a list of strings or one string with spaces'
   }
   throw new InvalidOptionsError(
-    `${presetName}() takes ${wanted[kind]} as \`${field}\`, and it is ${JSON.stringify(value)}`,
+    `${presetName}() takes ${wanted[kind]} as \`${field}\`, and it is ${shown(value)}`,
     { reason: 'configuration' }
   )
 }

@@ -19,9 +19,11 @@ interface Key {
 
 /** Reads keys as they are configured: 32 bytes each, a Buffer or base64url. Undefined where one is anything else. */
 export function parseEncryptionKeys (keys: readonly (Uint8Array | string)[]): Buffer[] | undefined {
-  const parsed = keys.map(key => typeof key === 'string' ? Buffer.from(key, 'base64url') : Buffer.from(key))
-  return parsed.length > 0 && parsed.every(key => key.length === 32) ? parsed : undefined
+  const parsed = keys.map(key => typeof key === 'string' ? Buffer.from(key, 'base64url') : toBuffer(key))
+  return parsed.length > 0 && parsed.every(key => key?.length === 32) ? parsed as Buffer[] : undefined
 }
+
+const toBuffer = (key: unknown) => key instanceof Uint8Array ? Buffer.from(key) : undefined
 
 /**
  * Encrypts what a store keeps with AES-256-GCM. Record id, provider and subject are authenticated data, so that one
