@@ -109,20 +109,22 @@ async function verifyWithAny (
     try {
       return await jwtVerify(jwt, key, options)
     } catch (error) {
-      if (!(error instanceof errors.JWSSignatureVerificationFailed)) throw error
+      // A TypeError is of a key that cannot be used with this algorithm: too short, for one.
+      if (!(error instanceof errors.JWSSignatureVerificationFailed || error instanceof TypeError)) throw error
       failure = error
     }
   }
   throw failure
 }
 
-// A key that a set lists twice is one key (RFC 7638).
+// A key that a set lists twice is one key (RFC 7638). One without usable numbers takes no other with it.
 async function distinctKeys (candidates: AsyncIterable<CryptoKey>): Promise<CryptoKey[]> {
   const distinct = new Map<string, CryptoKey>()
   let seen = 0
   for await (const key of candidates) {
     if (++seen > MAX_CANDIDATES) break
-    distinct.set(await calculateJwkThumbprint(await exportJWK(key)), key)
+    const thumbprint = await exportJWK(key).then(jwk => calculateJwkThumbprint(jwk)).catch(() => undefined)
+    if (thumbprint !== undefined) distinct.set(thumbprint, key)
   }
   return [...distinct.values()]
 }

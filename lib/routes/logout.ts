@@ -191,10 +191,11 @@ export async function loggedOutRoute (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply
 ): Promise<FastifyReply> {
   noStore(reply)
-  const { state } = request.query as { state?: string | string[] }
+  const { state = '' } = request.query as { state?: string | string[] }
   const [, expected, remembered = ''] = /^([^.]+)\.(.*)$/.exec(request.cookies[logoutCookie(context)] ?? '') ?? []
   reply.clearCookie(logoutCookie(context), loginCookieOptions(context))
-  const isOwn = state === undefined || (typeof state === 'string' && safeEqual(shortHash(state), expected ?? ''))
+  // A parameter without a value is none (RFC 6749, section 3.1).
+  const isOwn = state === '' || (typeof state === 'string' && safeEqual(shortHash(state), expected ?? ''))
   if (expected === undefined || !isOwn) {
     const message = 'this is not the answer to a logout that this browser started; nothing was done'
     throw new StateMismatchError(message, { reason: 'logout' })

@@ -8,7 +8,7 @@ import { currentSession } from '../session/fastify-session.ts'
 import { detailsOf } from '../tokens/account-details.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
 import { shortHash } from '../util/random.ts'
-import { isPageLoad } from './fetch-metadata.ts'
+import { isNavigation, isPageLoad } from './fetch-metadata.ts'
 import { sendToProvider } from './login.ts'
 import { publicPath } from './paths.ts'
 import { tellOpener } from './popup.ts'
@@ -40,9 +40,8 @@ export async function recoverLogin (
   { params, cookie, error, noteOutcome }: LostLogin
 ): Promise<FastifyReply> {
   const state = stateOf(params)
-  // A posted response comes without the session cookie: it cannot be told whether a user is logged in. The provider's
-  // error would come again.
-  if (!isPageLoad(request) || state === undefined || params.has('error')) throw error
+  // The provider's error would come again.
+  if (!isNavigation(request) || state === undefined || params.has('error')) throw error
   const { name } = provider
   const start = publicPath(context, '/')
   const login = context.sessionLogins.of(currentSession(request))
@@ -59,6 +58,9 @@ export async function recoverLogin (
   const hash = shortHash(state)
   const finished = isLoggedIn ? detailsOf(account).callbacks?.find(callback => callback?.state === hash) : undefined
   if (finished !== undefined) return await goOn(finished.returnTo ?? start)
+  // A response that another site has posted comes without the session cookie: it cannot be told whether a user is
+  // logged in.
+  if (!isPageLoad(request)) throw error
 
   const { reason = '' } = error instanceof OAuthError ? error : {}
   if (!LOST.includes(reason)) throw error

@@ -19,11 +19,12 @@ import { isPageLoad } from './fetch-metadata.ts'
 import { checkGuardOptions, readStepUp, type RequireLoginOptions } from './guard-options.ts'
 import { sendToProvider } from './login.ts'
 import { isOwnRoute } from './own-route.ts'
-import { loginPath, requestedPath } from './paths.ts'
+import { loginPath, pathBelow, redirectUriOf, requestedPath } from './paths.ts'
 import { noStore } from './reply.ts'
 import { MAX_RETURN_TO, readReturnTo, warnOfReturnTo } from './return-to.ts'
 import { canGive, lackOfLogin, notGiven, registerStepUp, sendChallenge, stepUpPath } from './step-up.ts'
 import { loadAgain } from './strict-cookie.ts'
+import { isInteractive } from './visitors-provider.ts'
 
 /** Octets of a URL that every recipient takes (RFC 9110, section 4.1). */
 const MAX_URL = 8_000
@@ -53,7 +54,7 @@ export function createGuard (context: PluginContext, options: RequireLoginOption
   const { sessionLogins, config } = context
   return async function requireLogin (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
     // A hook of the whole app runs for these as well, and they are the way to a login.
-    if (isOwnRoute(request)) return
+    if (isOwnRoute(request) || isAppCallback(context, request)) return
     keepPrivate(reply)
     const current = currentSession(request)
     const login = sessionLogins.of(current)
@@ -110,6 +111,21 @@ function loginRequired (provider: string | undefined, isUnproven: boolean): OAut
     ? 'its answer does not identify the user: ask for the scope "openid"'
     : 'log in and try again'
   return new LoginRequiredError(`no user is logged in${withProvider}; ${remedy}`, { provider })
+}
+
+/**
+ * Whether a request may be an authorization response for a callback route of the app's own: it has to get through to
+ * finish the login.
+ */
+function isAppCallback (context: PluginContext, request: FastifyRequest): boolean {
+  if (context.config.routes !== false) return false
+  const isResponse = request.method === 'POST' || request.url.includes('state=')
+  return [...context.providers.values()].some((provider) => {
+    // The response of an implicit login is in the fragment, which no server sees.
+    if (!isInteractive(provider) || !(isResponse || provider.config.grantType === 'implicit')) return false
+    const { pathname } = new URL(redirectUriOf(context, provider))
+    return pathBelow(requestedPath(context, request).split('?', 1)[0]!, pathname) === ''
+  })
 }
 
 /**

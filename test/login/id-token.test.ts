@@ -1,4 +1,4 @@
-import { createPublicKey } from 'node:crypto'
+import { createPublicKey, generateKeyPairSync } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { KeySource } from '../../lib/oauth/jwks.ts'
 import { Browser } from '../helpers/browser.ts'
@@ -483,7 +483,12 @@ const twice: Record<string, (key: SigningKey) => unknown[]> = {
   ],
   'listed under two names': key => [publicJwk(key, { kid: 'another' }), publicJwk(key)],
   'one of two keys of one name': key => [publicJwk(createKey(), { kid: key.kid }), publicJwk(key)],
-  'one of two keys of one name, the first': key => [publicJwk(key), publicJwk(createKey(), { kid: key.kid })]
+  'one of two keys of one name, the first': key => [publicJwk(key), publicJwk(createKey(), { kid: key.kid })],
+  'beside one of its name without usable numbers': key => [publicJwk(key, { n: '!!!' }), publicJwk(key)],
+  'beside one of its name that is too short': key => [
+    publicJwk(key, { n: generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey.export({ format: 'jwk' }).n }),
+    publicJwk(key)
+  ]
 }
 
 for (const [what, keys] of Object.entries(twice)) {

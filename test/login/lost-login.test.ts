@@ -263,6 +263,15 @@ t.test("a route of the app's own: what is lost starts again there too", async t 
   t.match(await browser.get(callback), { status: 200, url: `${url}/` })
 })
 
+t.test('form_post: a posted response that is sent again redirects to where its login led', async t => {
+  const { browser, url, provider } = await start(t, { oauth: {}, provider: { responseMode: 'form_post' } })
+  const form = await browser.get(`${url}/login/acme?returnTo=/%3Forders`)
+  await browser.submitForm(form, {}, manual)
+  const again = await browser.submitForm(form, {}, manual)
+  t.match(again, { status: 303, headers: { location: '/?orders' } })
+  t.equal(provider.asked('token').length, 1, 'the code is not sent a second time')
+})
+
 t.test('form_post: a posted response that is too late is refused, with a link to where it was to lead', async t => {
   const { browser, url, store, provider } = await start(t, {
     oauth: {},

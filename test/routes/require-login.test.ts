@@ -1,5 +1,7 @@
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
+import formbody from '@fastify/formbody'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
 import { Browser } from '../helpers/browser.ts'
 import { captureLog } from '../helpers/log.ts'
@@ -269,6 +271,27 @@ for (const [what, options] of Object.entries({
     t.match(await browser.get(`${url}/page`, asJson), { status: 401, headers: { 'www-authenticate': 'Bearer' } })
   })
 }
+
+t.test("a guard of the whole app lets responses to a callback route of the app's own pass, and nothing else", async t => {
+  for (const responseMode of ['query', 'form_post'] as const) {
+    const { app, browser, url } = await loginApp(t, {
+      oauth: { routes: false },
+      provider: { responseMode },
+      setup: async app => {
+        await app.register(formbody)
+        app.addHook('onRequest', app.oauth.requireLogin())
+        app.get('/page', async () => 'page')
+        const callback = (request: FastifyRequest, reply: FastifyReply) => request.oauth.callback(reply)
+        app.route({ method: 'GET', url: '/login/:provider/callback', handler: callback })
+        app.route({ method: 'POST', url: '/login/:provider/callback', handler: callback })
+      }
+    })
+    t.match(await browser.login(`${url}/page`), { status: 200, url: `${url}/page`, text: 'page' })
+    for (const path of ['/page?state=s&code=c', '/login/acme/callback', '/login/acme/callback/x?state=s']) {
+      t.equal((await app.inject({ url: path })).statusCode, 401, path)
+    }
+  }
+})
 
 t.test(
   'a guard of the whole app leaves HEAD on the callback, POST, and the failures of its routes to them',
