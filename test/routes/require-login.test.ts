@@ -272,7 +272,7 @@ for (const [what, options] of Object.entries({
   })
 }
 
-t.test("a guard of the whole app lets responses to a callback route of the app's own pass, and nothing else", async t => {
+t.test("a guard of the whole app lets responses to the app's own callback route pass, and nothing else", async t => {
   for (const responseMode of ['query', 'form_post'] as const) {
     const { app, browser, url } = await loginApp(t, {
       oauth: { routes: false },
