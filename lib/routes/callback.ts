@@ -22,7 +22,7 @@ import { sendFragmentRelay } from './implicit-page.ts'
 import { cookieOfResponse, takePendingLogin } from './login-cookie.ts'
 import { tellOpener } from './popup.ts'
 import { relayPostedResponse } from './posted-response.ts'
-import { noStore, refuseHead } from './reply.ts'
+import { isGetOrPost, noStore, refuseMethod } from './reply.ts'
 import { sendError } from './send-error.ts'
 import { lackOfLogin, notGiven, stepUpPath } from './step-up.ts'
 import { leadOn, loadAgain } from './strict-cookie.ts'
@@ -75,8 +75,8 @@ export async function appCallback (
 
 /**
  * Answers an authorization response (RFC 6749, section 4.1.2): finishes the login, which is used up whatever happens,
- * and redirects. A HEAD request finishes nothing. A callback that is loaded again, in the session that it logged in,
- * redirects to where its login led; a login that is lost starts again, once.
+ * and redirects. A request that is neither GET nor POST finishes nothing. A callback that is loaded again, in the
+ * session that it logged in, redirects to where its login led; a login that is lost starts again, once.
  * @param known is given what is known of the login that the response belongs to
  * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE,
  *   FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE, and what `onTokens` and
@@ -99,7 +99,7 @@ async function answerCallback (
   known: KnownLogin
 ): Promise<FastifyReply> {
   noStore(reply)
-  if (request.method === 'HEAD') return refuseHead(reply)
+  if (!isGetOrPost(request)) return refuseMethod(reply)
   const params = callbackParams(request)
   const isSecured = isSecuredMode(provider.config.responseMode)
   const claimed = isSecured ? await claimedParameters(provider, params) : params

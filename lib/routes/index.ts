@@ -11,7 +11,7 @@ import { loginRoute } from './login.ts'
 import { loggedOutRoute, logoutPage, logoutRoute } from './logout.ts'
 import { ownRoute } from './own-route.ts'
 import { literalRoute, pathBelow, routePattern } from './paths.ts'
-import { refuseHead } from './reply.ts'
+import { refuseMethod } from './reply.ts'
 import { type FailureEvent, sendError } from './send-error.ts'
 import { hasBackchannelLogout } from './visitors-provider.ts'
 
@@ -147,7 +147,7 @@ function ownRoutes (app: FastifyInstance, context: PluginContext): OwnRoute[] {
     }
     routes.push({ name: 'session', method: 'GET', url: below(session), handler })
   }
-  const refuse: Handler = async (_context, _request, reply) => refuseHead(reply)
+  const refuse: Handler = async (_context, _request, reply) => refuseMethod(reply)
   for (const [url, name] of new Map<string, string | undefined>(
     [[below(callback), undefined], ...registeredElsewhere(app, context)]
   )) {

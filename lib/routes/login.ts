@@ -24,7 +24,7 @@ import { type BegunLogin, rememberLogin } from './login-cookie.ts'
 import { sendLoginForm } from './password-login.ts'
 import { loginPath, publicPath, redirectUriOf, requestedPath } from './paths.ts'
 import { displayOf, keepOpener } from './popup.ts'
-import { noStore, refuseHead } from './reply.ts'
+import { isGetOrPost, noStore, refuseMethod } from './reply.ts'
 import { readReturnTo, safeReturnTo } from './return-to.ts'
 import { sendPage } from './send-html.ts'
 import { namedStepUp, stepUpRequest } from './step-up.ts'
@@ -97,7 +97,7 @@ async function beginLogin (
   options: LoginOptions & AskedByPlugin
 ): Promise<FastifyReply> {
   noStore(reply)
-  if (request.method === 'HEAD') return refuseHead(reply)
+  if (!isGetOrPost(request)) return refuseMethod(reply)
   // Its login would stay in the store, and its cookie may not be kept.
   if (isPrefetch(request)) return reply.code(403).send()
   const { link: asked = false, display, stepUp } = options

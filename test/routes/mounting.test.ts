@@ -385,26 +385,28 @@ t.test('routes: false: a callback that fails throws, and the app sends the respo
   await assertLoggedOut(t, app)
 })
 
-t.test('routes: false: HEAD, which Fastify adds to each GET route, neither begins nor finishes a login', async (t) => {
-  const { app, browser, url, provider, store } = await loginApp(t, {
-    oauth: { routes: false },
-    setup: (app) => {
-      app.get('/in', async (request, reply) => request.oauth.login(reply))
-      app.get('/login/:provider/callback', async (request, reply) => request.oauth.callback(reply))
-    }
-  })
-  const begun = await app.inject({ method: 'HEAD', url: '/in' })
-  t.equal(begun.statusCode, 405)
-  t.equal(begun.headers['set-cookie'], undefined)
-  t.equal(store.records.size, 0)
+for (const method of ['HEAD', 'OPTIONS', 'PUT', 'DELETE', 'PATCH'] as const) {
+  t.test(`routes: false: ${method} neither begins nor finishes a login, on a route for all methods`, async (t) => {
+    const { app, browser, url, provider, store } = await loginApp(t, {
+      oauth: { routes: false },
+      setup: (app) => {
+        app.all('/in', async (request, reply) => request.oauth.login(reply))
+        app.all('/login/:provider/callback', async (request, reply) => request.oauth.callback(reply))
+      }
+    })
+    const begun = await app.inject({ method, url: '/in' })
+    t.equal(begun.statusCode, 405)
+    t.equal(begun.headers['set-cookie'], undefined)
+    t.equal(store.records.size, 0)
 
-  const callback = await callbackUrl(browser, `${url}/in`)
-  const cookie = browser.jar.header(new URL(callback), { method: 'HEAD', crossSite: false })!
-  const head = await app.inject({ method: 'HEAD', url: callback.slice(url.length), headers: { cookie } })
-  t.match(head, { statusCode: 405, headers: { allow: 'GET, POST' } })
-  t.equal(provider.asked('token').length, 0)
-  t.strictSame((await browser.get(callback)).json(), { user: 'alice' })
-})
+    const callback = await callbackUrl(browser, `${url}/in`)
+    const cookie = browser.jar.header(new URL(callback), { method: 'HEAD', crossSite: false })!
+    const refused = await app.inject({ method, url: callback.slice(url.length), headers: { cookie } })
+    t.match(refused, { statusCode: 405, headers: { allow: 'GET, POST' } })
+    t.equal(provider.asked('token').length, 0)
+    t.strictSame((await browser.get(callback)).json(), { user: 'alice' })
+  })
+}
 
 t.test('routes: false: an unsafe returnTo is not followed, wherever it comes from', async (t) => {
   const { browser, url } = await loginApp(t, {
