@@ -1,4 +1,6 @@
 import type { PluginContext } from './context.ts'
+import { InvalidOptionsError } from './errors.ts'
+import { identifierText } from './oauth/json.ts'
 import type { AnyReply, AnyRequest } from './options.ts'
 import type { ProviderName } from './providers/presets/names.ts'
 import type { RequireLoginOptions } from './routes/guard-options.ts'
@@ -7,6 +9,7 @@ import { createGuard } from './routes/require-login.ts'
 import { providerOf } from './session/context.ts'
 import { endUserLogins } from './session/end-login.ts'
 import type { ProviderHandle } from './standalone/provider.ts'
+import { shown } from './util/shown.ts'
 import { channels, type LogoutTrace, noteEnded, traced } from './util/tracing.ts'
 
 /** An async hook for `onRequest`, of any kind of server. */
@@ -51,8 +54,8 @@ export interface AppOAuth {
    * @param user.subject the user's id at that provider (`request.oauth.user.id`)
    * @param user.request the request that this is for; with it, the `onLogout` hook is called for each login
    * @returns how many sessions there were
-   * @throws FST_OAUTH_UNKNOWN_PROVIDER, FST_OAUTH_STORE_UNAVAILABLE where not all of them could be ended, and what
-   *   `onLogout` throws, once all have ended
+   * @throws FST_OAUTH_UNKNOWN_PROVIDER, FST_OAUTH_INVALID_OPTIONS where `subject` is no id, FST_OAUTH_STORE_UNAVAILABLE
+   *   where not all of them could be ended, and what `onLogout` throws, once all have ended
    */
   logoutUser (user: { provider: ProviderName, subject: string, request?: AnyRequest }): Promise<number>
   /**
@@ -68,8 +71,15 @@ export function createAppOAuth (context: PluginContext): AppOAuth {
     provider: (name: string) => context.providerHandles.get(providerOf(context, name).name)!,
     requireLogin: options => createGuard(context, options) as LoginGuard,
     requireHeader: name => createHeaderGuard(context.config.baseUrl, name) as LoginGuard,
-    logoutUser: async ({ provider, subject: userId, request }) => {
+    logoutUser: async ({ provider, subject, request }) => {
       const client = providerOf(context, provider)
+      const userId = identifierText(subject)
+      if (userId === undefined) {
+        throw new InvalidOptionsError(
+          `logoutUser takes the id of a user as \`subject\`, as request.oauth.user.id has it, not ${shown(subject)}`,
+          { provider: client.name, reason: 'invalid_option' }
+        )
+      }
       const reason = 'logoutUser'
       const end = () => endUserLogins(context, client, { userId }, { reason, request })
       if (!channels.logout.hasSubscribers) return await end()

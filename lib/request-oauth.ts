@@ -9,6 +9,7 @@ import type { ProviderName } from './providers/presets/names.ts'
 import type { ProviderClient } from './providers/provider.ts'
 import { appCallback } from './routes/callback.ts'
 import { type LoginOptions, sendToProvider } from './routes/login.ts'
+import { checkLoginOptions } from './routes/login-options.ts'
 import { logout, logoutAndRedirect, type LogoutResult } from './routes/logout.ts'
 import { accountTokens } from './session/account-tokens.ts'
 import { type Account, isIdentityProven, type SessionLogin } from './session/accounts.ts'
@@ -127,6 +128,7 @@ export class RequestOAuth extends AccountClient {
    *   login to link to; where the request is pushed FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_RESPONSE
    */
   async login<Reply extends AnyReply>(reply: Reply, options: LoginOptions = {}): Promise<Reply> {
+    checkLoginOptions(options)
     const provider = this.#named(options.provider)
     return await sendToProvider(this.#context, this.#request, reply, provider, options) as unknown as Reply
   }

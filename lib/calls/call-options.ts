@@ -68,6 +68,8 @@ const SHAPES: Record<string, Shape> = {
     value => value instanceof URLSearchParams || (isObject(value) && !isBody(value)),
     'an object of parameters, or URLSearchParams'
   ],
+  method: [value => typeof value === 'string', 'a string'],
+  headers: [value => typeof value === 'object', 'an object of headers'],
   signal: [value => isObject(value) && 'throwIfAborted' in value, 'an AbortSignal'],
   withholdToken: [value => typeof value === 'boolean', 'true or false'],
   maxResponseSize: [value => typeof value === 'number' && value >= 0, 'a number of bytes']

@@ -246,7 +246,7 @@ function numberOf (value: unknown): number | undefined | 'invalid' {
 
 function grantedScope (answered: unknown, asked: readonly string[]): string[] {
   const scope = parseScope(answered)
-  if (scope === undefined || (scope.length === 0 && answered === '')) return [...asked]
+  if (scope === undefined || (scope.length === 0 && typeof answered === 'string')) return [...asked]
   const limit = asked.length + MAX_FURTHER_SCOPES
   return splitAtCommas(scope, answered, asked).filter(item => item.length <= MAX_SCOPE_LENGTH).slice(0, limit)
 }

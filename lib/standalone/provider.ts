@@ -1,4 +1,4 @@
-import { InvalidOptionsError } from '../errors.ts'
+import { InvalidLogoutTokenError, InvalidOptionsError } from '../errors.ts'
 import { certificateJwk } from '../http/client-certificate.ts'
 import { checkIdToken } from '../login/finish.ts'
 import { type ClientJwk, publicKeySet } from '../oauth/client-keys.ts'
@@ -11,6 +11,7 @@ import {
 } from '../providers/grants.ts'
 import type { GrantType } from '../providers/options.ts'
 import { BoundedMap } from '../util/bounded-map.ts'
+import { isNonEmptyText } from '../util/is-text.ts'
 import { sleep } from '../util/timeout.ts'
 import type { SessionBasis } from './session-tokens.ts'
 import { type AuthorizationUrlOptions, OAuthSession, type OAuthSessionInit, type StartedLogin } from './session.ts'
@@ -203,6 +204,11 @@ export class ProviderHandle {
       const lacking = endLogins === undefined ? 'a plugin, whose sessions a logout could end' : 'a known issuer'
       const message = `backchannelLogout of provider "${provider.name}" needs ${lacking}`
       throw new InvalidOptionsError(message, { provider: provider.name, reason: 'configuration' })
+    }
+    // It is a field of the request's body, which anyone may have written.
+    if (!isNonEmptyText(logoutToken)) {
+      const message = `a logout of provider "${provider.name}" is refused: it has no logout token`
+      throw new InvalidLogoutTokenError(message, { provider: provider.name, reason: 'missing_logout_token' })
     }
     return await endLogins(logoutToken, request)
   }

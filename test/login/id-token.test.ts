@@ -200,6 +200,29 @@ const stepUp: LoginAppOptions['setup'] = app => {
   app.get('/again', async ({ oauth }, reply) => oauth.login(reply, { maxAge: 60 }))
 }
 
+for (const [name, ...values] of [
+  ['maxAge', '60', -1, 1.5, NaN, null, [60]],
+  ['acrValues', 5, {}, null],
+  ['scope', 5, {}, null],
+  ['params', 'prompt=login', null, ['a']],
+  ['link', 'true', 1, null]
+] as const) {
+  t.test(`a login whose ${name} has another type is refused: it would not be asked for, nor checked`, async t => {
+    let value: unknown
+    const { browser, url, provider } = await loginApp(t, {
+      setup: app => {
+        app.get('/again', async ({ oauth }, reply) => oauth.login(reply, { [name]: value }))
+      }
+    })
+    for (value of values) {
+      const page = await browser.get(`${url}/again`, asJson)
+      t.match(page.json(), { statusCode: 500, code: 'FST_OAUTH_INVALID_OPTIONS' })
+      t.match(page.json<{ message: string }>().message, `the option "${name}" of a login is `)
+    }
+    t.equal(provider.asked('authorization').length, 0)
+  })
+}
+
 t.test('maxAge of a single login is asked for and checked', async t => {
   const app = await loginApp(t, { setup: stepUp })
   const { provider, browser, url, errors } = app

@@ -366,6 +366,12 @@ t.test('without routes the app hands the token over itself', async (t) => {
   const again = await post(logoutToken)
   t.match([again.status, JSON.parse(again.text)], [400, { code: 'FST_OAUTH_INVALID_LOGOUT_TOKEN' }])
   await browser.login(`${url}/login/acme`)
+  for (const token of [undefined, null, '', 5, ['a', 'b'], {}] as never[]) {
+    await t.rejects(app.oauth.provider('acme').backchannelLogout(token), {
+      code: 'FST_OAUTH_INVALID_LOGOUT_TOKEN', reason: 'missing_logout_token', statusCode: 400
+    })
+  }
+  t.equal((await postForm(`${url}/ended`, new URLSearchParams({ another: 'field' }))).status, 400)
   t.equal(await app.oauth.provider('acme').backchannelLogout(provider.logoutToken({ sub: 'alice' })), 1)
   t.equal(await userOf(browser), null)
 })

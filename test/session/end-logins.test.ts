@@ -9,7 +9,7 @@ import type { LoginQuery } from '../../lib/session/user-logins.ts'
 import { Browser } from '../helpers/browser.ts'
 import type { TestApp } from '../helpers/build-app.ts'
 import { Gate } from '../helpers/gate.ts'
-import { appAt, asJson, codeOf } from '../helpers/login-app.ts'
+import { appAt, asJson, codeOf, loginApp } from '../helpers/login-app.ts'
 import { startMisbehavingProvider, type MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import { RedisSessionStore } from '../helpers/redis-session-store.ts'
 import { startRedis } from '../helpers/redis.ts'
@@ -124,6 +124,18 @@ t.test('a logout asks for each thing once', async (t) => {
   t.strictSame(await during(async () => await browser.post(`${url}/logout`)), [
     'set accounts', 'remove tokens', 'removeMembers logins', 'removeMembers logins', 'set dead'
   ])
+})
+
+t.test('logoutUser takes an id that is a number, and refuses what is no id: nobody would be logged out', async t => {
+  const { app, browser, url, userOf } = await loginApp(t, { wrong: { claims: { sub: '35' } } })
+  await browser.login(`${url}/login/acme`)
+  for (const subject of [undefined, null, '', {}, ['35'], Number.NaN, 2 ** 60] as never[]) {
+    const error = { code: 'FST_OAUTH_INVALID_OPTIONS', reason: 'invalid_option', provider: 'acme' }
+    await t.rejects(app.oauth.logoutUser({ provider: 'acme', subject }), error)
+  }
+  t.equal(await userOf(browser), '35')
+  t.equal(await app.oauth.logoutUser({ provider: 'acme', subject: 35 as never }), 1)
+  t.equal(await userOf(browser), null)
 })
 
 t.test('a login that logoutUser ends before its tokens are stored is none, and its tokens are revoked', async (t) => {
