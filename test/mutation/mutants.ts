@@ -634,8 +634,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: 'no shared cache keeps what is behind a guard',
-    find: 'if (isOwnRoute(request)) return\n    keepPrivate(reply)',
-    replace: 'if (isOwnRoute(request)) return',
+    find: 'if (isOwnRoute(request) || isAppCallback(context, request)) return\n    keepPrivate(reply)',
+    replace: 'if (isOwnRoute(request) || isAppCallback(context, request)) return',
     tests: ['test/routes/cache-control.test.ts']
   },
   {
@@ -745,8 +745,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: "the provider's error does not start a login again",
-    find: "if (!isPageLoad(request) || state === undefined || params.has('error')) throw error",
-    replace: 'if (!isPageLoad(request) || state === undefined) throw error',
+    find: "if (!isNavigation(request) || state === undefined || params.has('error')) throw error",
+    replace: 'if (!isNavigation(request) || state === undefined) throw error',
     tests: ['test/login/lost-login.test.ts']
   },
   {
@@ -1253,11 +1253,30 @@ export const mutants: readonly Mutant[] = [
     replace: '',
     tests: ['test/login/refreshed-claims.test.ts']
   },
+  // What an app hands on.
+  {
+    protects: 'a guard of the whole app lets nothing but responses through to a callback route of the app',
+    find: "const isResponse = request.method === 'POST' || request.url.includes('state=')",
+    replace: 'const isResponse = true',
+    tests: ['test/routes/require-login.test.ts']
+  },
+  {
+    protects: 'a text as maxAge of a login switches its check off',
+    find: 'checkLoginOptions(options)\n',
+    replace: '\n',
+    tests: ['test/login/id-token.test.ts']
+  },
+  {
+    protects: 'OPTIONS on a callback route for all methods finishes no login',
+    find: 'if (!isGetOrPost(request)) return refuseMethod(reply)\n  const params',
+    replace: 'const params',
+    tests: ['test/routes/mounting.test.ts']
+  },
   // Further ways of a login that is lost, and of one in a popup.
   {
     protects: 'a posted response, which comes without the session, starts no login again',
-    find: "if (!isPageLoad(request) || state === undefined || params.has('error')) throw error",
-    replace: "if (state === undefined || params.has('error')) throw error",
+    find: '// logged in.\n  if (!isPageLoad(request)) throw error',
+    replace: '// logged in.',
     tests: ['test/login/lost-login.test.ts']
   },
   {

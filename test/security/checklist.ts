@@ -271,7 +271,7 @@ export const checklist: readonly Group[] = [
       }),
       ...inFile('routes/logout', {
         '`Origin: null`': 'logout CSRF: a POST with Origin: null, from a sandboxed frame is refused',
-        'the way back from a logout without its state': 'a logout callback with an empty state is refused',
+        'the way back from a logout with another state': 'a logout callback with another state is refused',
         'the way back from the logout of another browser':
           'the callback of a logout that another browser began is refused',
         'a store that is down at logout': 'a store that is down at logout: 503, and the user is still logged in'
