@@ -1,4 +1,4 @@
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 
 /** Keeps a response out of caches: those of login, callback and logout are for one browser at one moment. */
 export function noStore (reply: FastifyReply): FastifyReply {
