@@ -23,7 +23,10 @@ export interface LoginAsOptions extends WhichProvider {
   readonly scope?: string | readonly string[]
   /** Path of the app that the login leads to. */
   readonly returnTo?: string
-  /** Path of the app that starts the login, where it has a route of its own for that. Default the plugin's route. */
+  /**
+   * Path of the app that starts the login: a page behind a guard, a route that adds an account, a login route of the
+   * app's own. Default the plugin's route.
+   */
   readonly loginPath?: string
   /** Cookies that the visitor has before the login: of a session with a cart in it. */
   readonly cookies?: Readonly<Record<string, string>>
@@ -119,7 +122,7 @@ async function startLogin (
   }
   const path = loginPath ?? joinPaths(mount, routes === false ? '' : routes.login, `/${client.name}`)
   const query = returnTo === undefined ? '' : `${path.includes('?') ? '&' : '?'}${new URLSearchParams({ returnTo })}`
-  const location = await visitor.open(path + query)
+  const location = await (loginPath === undefined ? visitor.open(path + query) : visitor.openGuarded(path + query))
   if (location !== undefined) return new URL(location, visitor.base)
   throw new InvalidOptionsError(`GET ${path} of the app started no login: it answered with a page`)
 }

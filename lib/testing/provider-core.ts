@@ -146,10 +146,18 @@ export class ProviderCore implements Instance {
     await this.#register()
   }
 
-  /** Sends a logout token (OIDC Back-Channel Logout) and rejects unless the app says 200 or 204. */
+  /**
+   * Sends a logout token (OIDC Back-Channel Logout) and rejects unless the app says 200 or 204.
+   * @throws FST_OAUTH_INVALID_OPTIONS where the client has not said where to
+   */
   async backchannelLogout (sub: string, sid?: string): Promise<void> {
     const client = await this.#oidc.Client.find(this.clientId)
-    await client?.backchannelLogout(sub, sid)
+    if (client?.backchannelLogoutUri === undefined) {
+      throw new InvalidOptionsError(
+        'the test provider does not know where the app takes logout tokens: loginAs() tells it; for an app in ' +
+          "another process write { client: { backchannel_logout_uri: 'http://…' } }")
+    }
+    await client.backchannelLogout(sub, sid)
   }
 
   /** A JWT signed with the provider's own key: for ID tokens and logout tokens that are wrong in one point. */
@@ -171,6 +179,7 @@ export class ProviderCore implements Instance {
   }
 
   async #register (): Promise<void> {
+    if (this.#backchannelLogoutUri === undefined) return // that of the client's metadata, perhaps
     const client = await this.#oidc.Client.find(this.clientId)
     if (client !== undefined) client.backchannelLogoutUri = this.#backchannelLogoutUri
   }

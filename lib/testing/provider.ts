@@ -187,9 +187,10 @@ export class TestProvider {
 
   /**
    * Ends a user's session at the provider, which sends the app a logout token (OpenID Connect Back-Channel Logout) and
-   * waits for its answer. `loginAs` has registered where.
+   * waits for its answer. `loginAs` has registered where; for an app in another process, the option
+   * `client: { backchannel_logout_uri }` does.
    * @param sub of the user
-   * @throws where the app refuses the logout token
+   * @throws where the app refuses the logout token; FST_OAUTH_INVALID_OPTIONS where nothing is registered
    */
   async backchannelLogout (sub: string): Promise<void> { await this.#core.backchannelLogout(sub) }
 

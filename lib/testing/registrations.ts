@@ -28,19 +28,28 @@ export interface WhichProvider {
  * Finds a provider in an app that is ready.
  * @throws FST_OAUTH_INVALID_OPTIONS where there is none, or more than one that fits
  */
-export function findRegistered (app: AnyApp, { provider, decorator, prefix }: WhichProvider): Registered {
+export function findRegistered (app: AnyApp, which: WhichProvider): Registered {
+  const { provider, decorator, prefix } = which
   const all = registrationsOf(app)
   const mounted = all.filter(({ config }) =>
     (prefix === undefined || config.mount === prefix.replace(/\/$/, '')) &&
     (decorator === undefined || config.decorator === decorator))
   const found = mounted.flatMap(context => candidates(context, provider).map(client => ({ context, client })))
   if (found.length === 1) return found[0]!
-  const names = all.flatMap(({ config }) => [...config.providers.keys()].map(name =>
-    `"${name}" with decorator "${config.decorator}"${config.mount === '' ? '' : ` and prefix "${config.mount}"`}`))
-  throw new InvalidOptionsError(
-    `${found.length === 0 ? 'no' : 'more than one'} provider of the app is meant by ` +
-      `${JSON.stringify({ provider, decorator, prefix })}; there are ${names.join(', ')}`
-  )
+  const message = misnamed(all, { provider, decorator, prefix }, found.length)
+  throw new InvalidOptionsError(message, { reason: 'configuration' })
+}
+
+/** What to write in place of what fits no provider, or several. */
+function misnamed (all: readonly PluginContext[], asked: WhichProvider, found: number): string {
+  const known = all.flatMap(({ config: { providers, decorator, mount } }) =>
+    [...providers.keys()].map((provider): Required<WhichProvider> => ({ provider, decorator, prefix: mount })))
+  // No more than what tells them apart.
+  const keys = (['provider', 'decorator', 'prefix'] as const)
+    .filter(key => asked[key] !== undefined || new Set(known.map(one => one[key])).size > 1)
+  const named = JSON.stringify(asked)
+  const problem = found === 0 ? `no provider of the app is ${named}` : `${named} fits several providers of the app`
+  return `${problem}; pass one of ${known.map(one => JSON.stringify(one, keys)).join(' ')}`
 }
 
 function candidates ({ config, providers }: PluginContext, name: string | undefined): ProviderClient[] {

@@ -96,26 +96,63 @@ export class Visitor implements TestVisitor {
    * @throws FST_OAUTH_INVALID_OPTIONS where the app answers with an error
    */
   async open (path: string, form?: Record<string, string>): Promise<string | undefined> {
-    const method = form === undefined ? 'GET' : 'POST'
-    const { statusCode, headers, body } = await request(this.base.origin + path, {
+    const answer = await this.#load(path, AS_SCRIPT, form)
+    if (answer.status >= 400) throw this.#failed(path, answer, form)
+    return answer.location
+  }
+
+  /**
+   * Loads a page that leads to a login, by way of the app's guards and login routes, as a browser does.
+   * @returns where it leads out of the app
+   * @throws FST_OAUTH_INVALID_OPTIONS where the app answers with an error
+   */
+  async openGuarded (path: string): Promise<string | undefined> {
+    for (let steps = 0; steps < MAX_STEPS; steps++) {
+      // An error that is told as JSON says more than a page.
+      const refused = await this.#load(path, AS_SCRIPT)
+      const isGuarded = refused.status === 401 || refused.status === 403
+      const answer = isGuarded ? await this.#load(path, AS_BROWSER) : refused
+      if (answer.status >= 400) throw this.#failed(path, refused)
+      const { location } = answer
+      const next = location === undefined ? undefined : new URL(location, this.base)
+      if (next?.origin !== this.base.origin) return location
+      path = next.pathname + next.search
+    }
+    throw new InvalidOptionsError(`the app redirects without an end, now to ${path.split('?')[0]}`)
+  }
+
+  async #load (path: string, headers: Record<string, string>, form?: Record<string, string>): Promise<Loaded> {
+    const { statusCode, headers: answered, body } = await request(this.base.origin + path, {
       dispatcher: this.#dispatcher,
-      method,
+      method: form === undefined ? 'GET' : 'POST',
       headers: {
         cookie: this.cookie,
-        accept: 'application/json',
+        ...headers,
         ...form !== undefined && { 'content-type': 'application/x-www-form-urlencoded' }
       },
       body: form === undefined ? null : new URLSearchParams(form).toString()
     })
-    this.#cookies.store(headers['set-cookie'])
-    const text = await body.text()
-    if (statusCode >= 400) {
-      const what = `${method} ${path.split('?')[0]}`
-      throw new InvalidOptionsError(`${what} of the app answered ${statusCode}: ${saidIn(text)}`)
-    }
-    return typeof headers.location === 'string' ? headers.location : undefined
+    this.#cookies.store(answered['set-cookie'])
+    const location = typeof answered.location === 'string' ? answered.location : undefined
+    return { status: statusCode, text: await body.text(), location }
+  }
+
+  #failed (path: string, { status, text }: Loaded, form?: Record<string, string>): InvalidOptionsError {
+    const what = `${form === undefined ? 'GET' : 'POST'} ${path.split('?')[0]}`
+    return new InvalidOptionsError(`${what} of the app answered ${status}: ${saidIn(text)}`)
   }
 }
+
+/** An answer of the app. */
+interface Loaded {
+  readonly status: number
+  readonly text: string
+  readonly location: string | undefined
+}
+
+const AS_SCRIPT = { accept: 'application/json' }
+const AS_BROWSER = { accept: 'text/html', 'sec-fetch-mode': 'navigate' }
+const MAX_STEPS = 10
 
 /** The app's `baseUrl`. @throws FST_OAUTH_INVALID_OPTIONS where its function does not know it yet */
 export function baseUrlOf ({ config }: PluginContext): URL {

@@ -10,6 +10,7 @@ import { installPackage, linkImports, run } from '../types/installed-package.ts'
 const programs = {
   'app.mjs': programOf('docs/testing.md', 'app.mjs'),
   'app.test.mjs': programOf('docs/testing.md', 'app.test.mjs'),
+  'steps.test.mjs': programOf('docs/testing.md', 'steps.test.mjs'),
   'app.spec.mjs': programOf('docs/testing.md', 'app.spec.mjs'),
   'browser.test.mjs': programOf('docs/testing.md', 'browser.test.mjs'),
   'store.test.mjs': programOf('docs/testing.md', 'store.test.mjs')
@@ -27,6 +28,7 @@ t.test('an app is tested with each test runner', async (t) => {
 
   const stdout = await passes('--test', '--test-reporter=tap', 'app.test.mjs')
   t.match(stdout, '# pass 3')
+  t.match(await passes('--test', '--test-reporter=tap', 'steps.test.mjs'), '# pass 3')
   t.match(await passes('--test', '--test-reporter=tap', 'store.test.mjs'), /# pass [1-9]\d/)
   t.match(await passes('node_modules/vitest/vitest.mjs', 'run', 'app.spec.mjs'), /1 passed/)
   if (!requireService(t, 'chromium')) return

@@ -186,9 +186,15 @@ t.test('several providers, and paths of the app\'s choice', async (t) => {
   const other = await loginAs(app, { provider: 'other', sub: 'o' })
   t.equal(other.testProvider.issuer, 'https://other.example')
   t.match(await me(app, other.cookies), { user: { id: 'o' } })
-  const wrong = { code: 'FST_OAUTH_INVALID_OPTIONS', message: /"acme" with decorator "oauth" and prefix "\/auth", "other"/ }
-  for (const options of [{}, { provider: 'nobody' }, { provider: 'acme', prefix: '/nowhere' }]) {
-    await t.rejects(loginAs(app, options), wrong)
+  const wrong: [object, string][] = [
+    [{}, '{} fits several providers of the app; pass one of {"provider":"acme"} {"provider":"other"}'],
+    [{ provider: 'nobody' }, 'no provider of the app is {"provider":"nobody"}; pass one of {"provider":"acme"} ' +
+      '{"provider":"other"}'],
+    [{ prefix: '/no' }, 'no provider of the app is {"prefix":"/no"}; pass one of ' +
+      '{"provider":"acme","prefix":"/auth"} {"provider":"other","prefix":"/auth"}']
+  ]
+  for (const [options, message] of wrong) {
+    await t.rejects(loginAs(app, options), { code: 'FST_OAUTH_INVALID_OPTIONS', message })
   }
 })
 
@@ -203,7 +209,9 @@ t.test('several registrations in scopes, of @fastify/session too', async (t) => 
       scope.get('/me', async ({ oauth }) => oauth.user?.id ?? 'nobody')
     }, { prefix })
   }
-  await t.rejects(loginAs(app), { message: /more than one provider of the app is meant by \{\}/ })
+  await t.rejects(loginAs(app), {
+    message: /^\{\} fits several providers of the app; pass one of \{"prefix":"\/shop"\} \{"prefix":"\/staff"\}$/
+  })
   const staff = await loginAs(app, { prefix: '/staff', sub: 's' })
   t.equal(staff.testProvider.clientId, '/staff')
   t.equal((await app.inject({ url: '/staff/me', cookies: staff.cookies })).body, 's')
@@ -235,6 +243,38 @@ t.test('a route of the app\'s own starts the login', async (t) => {
   await t.rejects(loginAs(app), { message: /loginPath: '\/sign-in'/ })
   const { cookies } = await loginAs(app, { loginPath: '/sign-in' })
   t.match(await me(app, cookies), { user: { id: 'alice' }, claims: { auth_time: Number } })
+})
+
+t.test('a page behind a guard starts the login: a step-up, in the session that there is', async (t) => {
+  const app = await shop(t, {
+    setup: (app) => {
+      app.get('/orders', { onRequest: app.oauth.requireLogin() }, async () => 'orders')
+      app.get('/payout', { onRequest: app.oauth.requireLogin({ acrValues: 'mfa' }) }, async () => 'paid')
+    }
+  })
+  const alice = await loginAs(app, { loginPath: '/orders' })
+  t.equal(alice.location, '/orders')
+  const { cookies } = alice
+  await t.rejects(loginAs(app, { loginPath: '/payout', cookies }), { message: /403: FST_OAUTH_STEP_UP_REQUIRED: / })
+  const strong = await loginAs(app, { loginPath: '/payout', cookies, claims: { acr: 'mfa' } })
+  t.equal(strong.location, '/payout')
+  t.equal(await (await strong.fetch('/payout')).text(), 'paid')
+  await t.rejects(loginAs(app, { loginPath: '/payout', cookies: strong.cookies }), { message: /started no login/ })
+  await t.rejects(loginAs(app, { loginPath: '/nowhere' }), { message: /GET \/nowhere of the app answered 404/ })
+})
+
+t.test('a second account is added through the app\'s route', async (t) => {
+  const providers = { acme: ACME, other: { ...ACME, issuer: 'https://other.example' } }
+  const app = await shop(t, {
+    providers,
+    setup: (app) => {
+      app.get('/connect', async ({ oauth }, reply) => await oauth.login(reply, { provider: 'other', link: true }))
+      app.get('/accounts', async ({ oauth }) => oauth.accounts.map(({ provider, user }) => [provider, user?.id]))
+    }
+  })
+  const { cookies } = await loginAs(app, { provider: 'acme' })
+  const both = await loginAs(app, { provider: 'other', loginPath: '/connect', cookies, sub: 'bob' })
+  t.strictSame(await (await both.fetch('/accounts')).json(), [['acme', 'alice'], ['other', 'bob']])
 })
 
 t.test('providers without OpenID Connect tell their profile', async (t) => {

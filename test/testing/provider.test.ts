@@ -2,6 +2,7 @@ import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import { MockAgent, request } from 'undici'
 import { createProvider } from '../../lib/index.ts'
+import { startOutside } from '../helpers/outside.ts'
 import { createTestProvider, type TestFault, type TestProviderOptions } from '../../lib/testing.ts'
 
 const API = 'https://api.acme.example/'
@@ -175,4 +176,18 @@ t.test('nothing of it runs in production', async (t) => {
   })
   process.env.NODE_ENV = 'production'
   await t.rejects(createTestProvider(), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /NODE_ENV=production/ })
+})
+
+t.test('a logout token goes where the client says, and without that the error says what to do', async (t) => {
+  const { url, seen } = await startOutside(t)
+  const provider = await createTestProvider({ client: { backchannel_logout_uri: `${url}ended` } })
+  t.after(() => provider.close())
+  await provider.listen()
+  await provider.backchannelLogout('alice')
+  t.match(seen, [{ method: 'POST', url: '/ended', body: /^logout_token=/ }])
+  const unregistered = await createTestProvider()
+  t.after(() => unregistered.close())
+  await t.rejects(unregistered.backchannelLogout('alice'), {
+    code: 'FST_OAUTH_INVALID_OPTIONS', message: /backchannel_logout_uri/
+  })
 })
