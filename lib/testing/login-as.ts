@@ -79,9 +79,18 @@ function refuseOtherGrants ({ client: { name, config: { grantType } } }: Registe
   )
 }
 
-function knownProvider ({ context, client }: Registered): TestProvider | undefined {
-  const { issuer } = client.config
-  return replacementOf(client) ?? (issuer === undefined ? undefined : openProviderOf(issuer, context.config.dispatcher))
+function knownProvider ({ context: { config }, client }: Registered): TestProvider | undefined {
+  const replacement = replacementOf(client)
+  const { name, config: { issuer } } = client
+  if (replacement !== undefined || issuer === undefined) return replacement
+  const known = openProviderOf(issuer, config.dispatcher)
+  const hasNoPort = known !== undefined && insideOf(known).network.serves(new URL(issuer).origin)
+  if (hasNoPort && config.dispatcher === undefined) {
+    const message = `the test provider of "${name}" has no port, so that the app does not reach it: give the plugin ` +
+      '`dispatcher: provider.dispatcher`, or call `await provider.listen()` before you register it'
+    throw new InvalidOptionsError(message, { provider: name, reason: 'configuration' })
+  }
+  return known
 }
 
 /** Has the provider send its logout tokens to the app. */

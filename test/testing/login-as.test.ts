@@ -156,6 +156,13 @@ t.test('a provider of the test that the app is configured with', async (t) => {
   await t.rejects(loginAs(app, { testProvider: provider }), /has been closed/)
 })
 
+t.test('a provider without a port that the app cannot reach: the error says what to do', async (t) => {
+  const provider = await createTestProvider()
+  t.after(() => provider.close())
+  const app = await shop(t, { providers: { acme: provider.options } })
+  await t.rejects(loginAs(app), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /dispatcher: provider\.dispatcher/ })
+})
+
 t.test('a provider that listens, and an app that listens', async (t) => {
   const provider = await createTestProvider()
   t.after(() => provider.close())
