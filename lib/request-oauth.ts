@@ -20,6 +20,7 @@ import { disconnectAccount } from './session/link-account.ts'
 import { endOf, isOver, isTimed, notedEnd } from './session/login-end.ts'
 import type { OAuthSession } from './standalone/session.ts'
 import type { detailsOf } from './tokens/account-details.ts'
+import { isObject } from './util/is-object.ts'
 
 /**
  * `request.oauth`: who is logged in, and an HTTP client that calls APIs as them. Synchronous properties read the loaded
@@ -129,6 +130,7 @@ export class RequestOAuth extends AccountClient {
    */
   async login<Reply extends AnyReply>(reply: Reply, options: LoginOptions = {}): Promise<Reply> {
     checkLoginOptions(options)
+    checkReply('login', reply)
     const provider = this.#named(options.provider)
     return await sendToProvider(this.#context, this.#request, reply, provider, options) as unknown as Reply
   }
@@ -147,6 +149,7 @@ export class RequestOAuth extends AccountClient {
    *   `onTokens`, `onLogin` and `fetchProfile` throw
    */
   async callback<Reply extends AnyReply> (reply: Reply, options: { provider?: ProviderName } = {}): Promise<Reply> {
+    checkReply('callback', reply)
     const { provider } = this.#request.params as { provider?: string }
     const named = this.#named(options.provider ?? provider)
     return await appCallback(this.#context, this.#request, reply, named) as unknown as Reply
@@ -282,4 +285,9 @@ export class RequestOAuth extends AccountClient {
     }
     return this.#last.account
   }
+}
+
+function checkReply (method: string, reply: unknown): void {
+  if (isObject(reply) && 'redirect' in reply) return
+  throw new InvalidOptionsError(`${method} needs the reply, which it sends: write \`return await ${method}(reply)\``)
 }

@@ -31,6 +31,7 @@ const OPTIONS = ['provider', 'scope', 'maxAge', 'acrValues', 'when']
  * @throws FST_OAUTH_INVALID_OPTIONS
  */
 export function checkGuardOptions (options: RequireLoginOptions): void {
+  refuseRequest('requireLogin', options)
   const unknown = isObject(options) ? Object.keys(options).filter(name => !OPTIONS.includes(name)) : [String(options)]
   if (unknown.length === 0) return
   const meant = unknown.map(name => `${name} ${unknownOption(name, OPTIONS)}`)
@@ -38,6 +39,15 @@ export function checkGuardOptions (options: RequireLoginOptions): void {
     `requireLogin takes { ${OPTIONS.join(', ')} } and nothing else; take out ${unknown.join(', ')} ` +
       `(${meant.join('; ')})`
   )
+}
+
+/**
+ * Refuses a request in the place of options: what makes the hook was given as the hook.
+ * @throws FST_OAUTH_INVALID_OPTIONS
+ */
+export function refuseRequest (name: string, options: unknown): void {
+  if (!isObject(options) || !('raw' in options) || !('headers' in options)) return
+  throw new InvalidOptionsError(`${name} makes the hook, and is none itself: write \`${name}()\`, with parentheses`)
 }
 
 // RFC 6749, section 3.3; a value of `acr_values` has no space in it either, and goes between quotes.

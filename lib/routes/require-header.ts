@@ -2,6 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import { CrossSiteRequestError, InvalidOptionsError } from '../errors.ts'
 import { shown } from '../util/shown.ts'
 import { refuseCrossSite } from './fetch-metadata.ts'
+import { refuseRequest } from './guard-options.ts'
 import { isOwnRoute } from './own-route.ts'
 
 /** Methods that change nothing (RFC 9110, section 9.2.1). */
@@ -21,6 +22,7 @@ const ANYONES = [
  * @throws FST_OAUTH_INVALID_OPTIONS; the hook throws FST_OAUTH_CROSS_SITE_REQUEST
  */
 export function createHeaderGuard (baseUrl: () => URL, name = 'x-csrf') {
+  refuseRequest('requireHeader', name)
   const header = typeof name === 'string' ? name.toLowerCase() : ''
   if (!NAME.test(header) || ANYONES.includes(header) || /^(?:sec|proxy)-/.test(header)) {
     throw new InvalidOptionsError(

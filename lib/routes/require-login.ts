@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { PluginContext } from '../context.ts'
-import { InvalidOptionsError, LoginRequiredError, type OAuthError } from '../errors.ts'
+import { InvalidOptionsError, LoginRequiredError, type OAuthError, UnknownProviderError } from '../errors.ts'
 import type { StepUp } from '../login/step-up.ts'
 import { isExpired } from '../oauth/token-set.ts'
 import type { ProviderClient } from '../providers/provider.ts'
@@ -43,7 +43,11 @@ const ENDED = ['FST_OAUTH_LOGIN_ENDED', 'FST_OAUTH_REFRESH_LOST', 'FST_OAUTH_TOK
 export function createGuard (context: PluginContext, options: RequireLoginOptions = {}) {
   checkGuardOptions(options)
   const { provider, when } = options
-  const only = provider === undefined ? undefined : providerOf(context, provider)
+  const only = provider === undefined ? undefined : context.providers.get(provider)
+  if (provider !== undefined && only === undefined) {
+    const known = [...context.providers.keys()].join(', ')
+    throw new UnknownProviderError(`requireLogin: there is no provider "${String(provider)}"; write one of ${known}`)
+  }
   const stepUp = readStepUp(options)
   if (stepUp !== undefined) {
     registerStepUp(context, stepUp)
