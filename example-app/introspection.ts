@@ -1,5 +1,5 @@
 // Asks the provider about a token (RFC 7662, Token Introspection): whether it is valid, its user and its scope.
-import type { Client } from './provider.ts'
+import type { Client } from './provider-configuration.ts'
 
 export interface Introspection { active: boolean, sub?: string, scope?: string }
 

@@ -3,7 +3,7 @@
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 import { createIntrospector } from './introspection.ts'
 import { createOrderBook, type NewOrder, type Status } from './orders.ts'
-import type { Client } from './provider.ts'
+import type { Client } from './provider-configuration.ts'
 import { newOrder, orderChange, orderId } from './schemas.ts'
 import { fingerprint } from './token-summary.ts'
 

@@ -2,8 +2,8 @@
 import { randomBytes } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import { buildApp, type AppOptions } from './app.ts'
-import { startApi } from './orders-api.ts'
 import { createEventLog, type EventLog } from './event-log.ts'
+import { startApi } from './orders-api.ts'
 import { startProvider } from './provider.ts'
 
 export interface StartOptions {

@@ -1,7 +1,7 @@
 /** The least that a call can cost: an app without a session, and one token for everyone. */
 import { Agent, Pool, request } from 'undici'
-import { createApp } from './fastify.ts'
 import type { AppContext } from './context.ts'
+import { createApp } from './fastify.ts'
 import { getJson } from './get-json.ts'
 
 export async function build (context: AppContext): Promise<void> {

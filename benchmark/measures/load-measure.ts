@@ -1,8 +1,8 @@
 /** A measure whose rows are routes under load: what they have in common. */
 import type { Bench, RunningApp } from '../bench.ts'
 import type { Contestant } from '../contestants.ts'
-import type { Options } from '../options.ts'
 import type { LoadResult } from '../load/at-once.ts'
+import type { Options } from '../options.ts'
 import { RESULTS_FOLDER, type MeasureResult, type Row, type Target } from '../results.ts'
 import { runRounds, type Candidate, type Turn } from '../rounds.ts'
 import { median, ratioOf } from '../statistics.ts'

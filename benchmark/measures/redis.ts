@@ -1,7 +1,7 @@
 /** The commands that each operation sends to Redis: those of clients, not those within scripts. */
 import { request } from 'undici'
-import type { Bench, RunningApp } from '../bench.ts'
 import { connectRedis } from '../apps/redis-client.ts'
+import type { Bench, RunningApp } from '../bench.ts'
 import { FASTIFY_OAUTH2, FLOOR, THIS_PROJECT, type Contestant } from '../contestants.ts'
 import { hasRedis, startRedis, type RedisServer } from '../redis.ts'
 import type { MeasureResult, Row } from '../results.ts'

@@ -6,7 +6,8 @@ import type { ProviderState } from './provider-state.ts'
 import { privateJwks } from './signing-keys.ts'
 import { CLAIMS_OF_SCOPES, type TestUsers } from './users.ts'
 
-const day = 24 * 60 * 60
+/** In seconds. */
+export const DAY = 24 * 60 * 60
 
 /** What a provider has of its own, beside the options that it was started with. */
 export interface Instance {
@@ -42,41 +43,16 @@ export function cookieSettings () {
  * output is the tests' own.
  */
 export function providerConfiguration (instance: Instance, options: TestProviderOptions): Configuration {
-  const { features = {}, resourceServers = {}, refreshTokens = 'always' } = options
-  const on = (feature: Feature) => features[feature] ?? true
-  const enabled = (feature: Feature, settings: object = {}) => ({ enabled: on(feature), ...settings })
+  const { refreshTokens = 'always' } = options
 
   return {
-    clients: [{
-      client_id: instance.clientId,
-      client_secret: instance.clientSecret,
-      grant_types: [
-        'authorization_code',
-        'refresh_token',
-        ...on('clientCredentials') ? ['client_credentials'] : [],
-        ...on('deviceFlow') ? ['urn:ietf:params:oauth:grant-type:device_code'] : [],
-      ],
-      // There has to be one; which ones are allowed is decided in provider.ts.
-      redirect_uris: [`${instance.issuer}/never`],
-      backchannel_logout_session_required: true,
-      ...options.client,
-    }, ...options.clients ?? []],
+    clients: clientsOf(instance, options),
     adapter: (model: string) => instance.state.adapter(model),
     jwks: privateJwks(),
     cookies: instance.cookies,
     // The default forgives 15 seconds: a token would outlive its `expires_in`.
     clockTolerance: 0,
-    ttl: {
-      AccessToken: () => instance.accessTokenTtl,
-      ClientCredentials: () => instance.accessTokenTtl,
-      AuthorizationCode: 60,
-      DeviceCode: 600,
-      Grant: 14 * day,
-      IdToken: 3600,
-      Interaction: 3600,
-      RefreshToken: () => instance.refreshTokenTtl,
-      Session: 14 * day,
-    },
+    ttl: lifetimesOf(instance),
 
     pkce: { required: () => true },
     // Always, not only past 70% of the token's life: and using a consumed one revokes the whole grant.
@@ -112,37 +88,82 @@ export function providerConfiguration (instance: Instance, options: TestProvider
     fetch: (url: string, { dispatcher: _, ...options }: RequestInit & { dispatcher?: unknown }) =>
       instance.fetch(url, options),
 
-    features: {
-      devInteractions: { enabled: false },
-      revocation: enabled('revocation', { allowedPolicy: () => true }),
-      introspection: enabled('introspection', { allowedPolicy: () => true }),
-      rpInitiatedLogout: enabled('rpInitiatedLogout', {
-        logoutSource: logoutPage,
-        postLogoutSuccessSource: loggedOutPage
-      }),
-      userinfo: enabled('userinfo'),
-      claimsParameter: { enabled: true },
-      clientCredentials: enabled('clientCredentials'),
-      deviceFlow: enabled('deviceFlow', devicePages),
-      pushedAuthorizationRequests: enabled('pushedAuthorizationRequests'),
-      backchannelLogout: enabled('backchannelLogout'),
-      dPoP: enabled('dPoP', { nonceSecret: randomBytes(32), requireNonce: () => options.dpopNonces === true }),
-      jwtResponseModes: { enabled: features.jwtResponseModes ?? false },
-      encryption: { enabled: features.encryption ?? false },
-      jwtUserinfo: { enabled: features.jwtUserinfo ?? false },
-      requestObjects: { enabled: features.requestObjects ?? false },
-      resourceIndicators: {
-        enabled: Object.keys(resourceServers).length > 0,
-        getResourceServerInfo: (_ctx: Context, resource: string) => ({
-          scope: resourceServers[resource] ?? '',
-          audience: resource
-        }),
-        useGrantedResource: () => true
-      },
-      ...options.furtherFeatures
-    },
+    features: featuresOf(options),
     ...options.configuration,
   }
+}
+
+/** The client that every provider has, and those of the options. */
+function clientsOf ({ issuer, clientId, clientSecret }: Instance, options: TestProviderOptions) {
+  return [{
+    client_id: clientId,
+    client_secret: clientSecret,
+    grant_types: [
+      'authorization_code',
+      'refresh_token',
+      ...isOn('clientCredentials', options) ? ['client_credentials'] : [],
+      ...isOn('deviceFlow', options) ? ['urn:ietf:params:oauth:grant-type:device_code'] : [],
+    ],
+    // There has to be one; which ones are allowed is decided in provider.ts.
+    redirect_uris: [`${issuer}/never`],
+    backchannel_logout_session_required: true,
+    ...options.client,
+  }, ...options.clients ?? []]
+}
+
+/** In seconds. Those of access and refresh tokens are asked for with each token: they can be set at any time. */
+function lifetimesOf (instance: Instance) {
+  return {
+    AccessToken: () => instance.accessTokenTtl,
+    ClientCredentials: () => instance.accessTokenTtl,
+    AuthorizationCode: 60,
+    DeviceCode: 600,
+    Grant: 14 * DAY,
+    IdToken: 3600,
+    Interaction: 3600,
+    RefreshToken: () => instance.refreshTokenTtl,
+    Session: 14 * DAY,
+  }
+}
+
+function featuresOf (options: TestProviderOptions) {
+  const { features = {}, resourceServers = {} } = options
+  const enabled = (feature: Feature, settings: object = {}) => ({ enabled: isOn(feature, options), ...settings })
+
+  return {
+    devInteractions: { enabled: false },
+    revocation: enabled('revocation', { allowedPolicy: () => true }),
+    introspection: enabled('introspection', { allowedPolicy: () => true }),
+    rpInitiatedLogout: enabled('rpInitiatedLogout', {
+      logoutSource: logoutPage,
+      postLogoutSuccessSource: loggedOutPage
+    }),
+    userinfo: enabled('userinfo'),
+    claimsParameter: { enabled: true },
+    clientCredentials: enabled('clientCredentials'),
+    deviceFlow: enabled('deviceFlow', devicePages),
+    pushedAuthorizationRequests: enabled('pushedAuthorizationRequests'),
+    backchannelLogout: enabled('backchannelLogout'),
+    dPoP: enabled('dPoP', { nonceSecret: randomBytes(32), requireNonce: () => options.dpopNonces === true }),
+    jwtResponseModes: { enabled: features.jwtResponseModes ?? false },
+    encryption: { enabled: features.encryption ?? false },
+    jwtUserinfo: { enabled: features.jwtUserinfo ?? false },
+    requestObjects: { enabled: features.requestObjects ?? false },
+    resourceIndicators: {
+      enabled: Object.keys(resourceServers).length > 0,
+      getResourceServerInfo: (_ctx: Context, resource: string) => ({
+        scope: resourceServers[resource] ?? '',
+        audience: resource
+      }),
+      useGrantedResource: () => true
+    },
+    ...options.furtherFeatures
+  }
+}
+
+/** Whether a feature is on that is on unless the options say otherwise. */
+function isOn (feature: Feature, { features = {} }: TestProviderOptions): boolean {
+  return features[feature] ?? true
 }
 
 /** Consent without a question, by oidc-provider's own recipe for first-party clients. */

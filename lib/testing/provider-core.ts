@@ -7,7 +7,7 @@ import { loadOidcProvider } from './load-oidc-provider.ts'
 import { asksForNoScope, NO_SCOPE, withoutScope } from './no-scope.ts'
 import type { Context, OidcProviderModule, Provider } from './oidc-types.ts'
 import { peekBody } from './peek-body.ts'
-import { cookieSettings, type Instance, providerConfiguration } from './provider-configuration.ts'
+import { cookieSettings, DAY, type Instance, providerConfiguration } from './provider-configuration.ts'
 import { isRegistered, type TestProviderOptions } from './provider-options.ts'
 import { interactionPages, type Login } from './provider-pages.ts'
 import { ProviderState } from './provider-state.ts'
@@ -23,8 +23,6 @@ export interface DecidedLogin {
 
 /** The header by which a request of `loginAs` is known; its value is secret to this process. */
 export const LOGIN_HEADER = 'x-test-provider-login'
-
-const DAY = 24 * 60 * 60
 
 /** A real oidc-provider, what is seen of it, and what can be done to it. Answers at no address by itself. */
 export class ProviderCore implements Instance {

@@ -1,6 +1,7 @@
 import { NotUnderstood } from './case.ts'
 import { secondsIn } from './sentences.ts'
-import { createKey, type Misbehaviour } from '../helpers/misbehaving-provider.ts'
+import type { Misbehaviour } from '../helpers/misbehaving-provider.ts'
+import { createKey } from '../helpers/signing-keys.ts'
 
 /** What is wrong with an ID token, for a client at a time (epoch seconds). */
 export type IdTokenVariant = (context: { clientId: string, now: number }) => Misbehaviour

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import websocket from '@fastify/websocket'
-import type { OAuthError, RequestOAuth } from '../../lib/index.ts'
 import { createClient } from 'redis'
+import type { OAuthError, RequestOAuth } from '../../lib/index.ts'
 import { redisStore } from '../../lib/redis.ts'
 import { buildApp } from './build-app.ts'
 import type { TestProvider } from './provider.ts'

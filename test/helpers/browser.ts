@@ -1,8 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { BrowserCookie } from '../../lib/testing.ts'
 import { CookieJar, type Cookie } from './cookie-jar.ts'
-import { exchange } from './http-exchange.ts'
 import { firstForm, refreshTarget, submitsItself } from './html.ts'
+import { exchange } from './http-exchange.ts'
 import { headersOf, isRedirect, redirected, type Navigation, type RequestOptions } from './navigation.ts'
 import { fetchSite } from './site.ts'
 import { users } from './users.ts'
@@ -23,6 +23,13 @@ export interface Page {
 export interface PostOptions extends RequestOptions {
   readonly form?: Record<string, string> | URLSearchParams
   readonly json?: unknown
+}
+
+export interface LoginOptions extends RequestOptions {
+  /** Default `alice`. */
+  readonly user?: string
+  /** Default the user's own. */
+  readonly password?: string
 }
 
 const maxRedirects = 20
@@ -99,8 +106,10 @@ export class Browser {
   }
 
   /** Walks a whole login, from the app to the provider and back, and returns where it ended. */
-  async login (url: string, { user = 'alice', password = users[user]?.password ?? '', ...options }:
-  RequestOptions & { user?: string, password?: string } = {}): Promise<Page> {
+  async login (
+    url: string,
+    { user = 'alice', password = users[user]?.password ?? '', ...options }: LoginOptions = {}
+  ): Promise<Page> {
     const page = await this.#runScripts(await this.get(url, options))
     // A user whom the provider remembers is not asked again.
     if (!/<input type="password"/.test(page.text)) return page

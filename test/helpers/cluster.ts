@@ -2,9 +2,9 @@ import { createClient } from 'redis'
 import type { Test } from 'tap'
 import { redisStore } from '../../lib/redis.ts'
 import { buildApp, type AppOptions, type TestApp } from './build-app.ts'
+import type { TestProvider } from './provider.ts'
 import { RedisSessionStore } from './redis-session-store.ts'
 import { startRedis, type RedisServer } from './redis.ts'
-import type { TestProvider } from './provider.ts'
 
 type PluginOptions = Partial<AppOptions['oauth']>
 type Client = Awaited<ReturnType<typeof connectTo>>
@@ -27,6 +27,7 @@ export interface TestCluster {
   /** Keys of the sessions. */
   sessions: () => Promise<string[]>
 }
+
 interface StoredTokens { version: number, tokens: { accessToken: string, refreshToken?: string, expiresAt?: number } }
 
 /**

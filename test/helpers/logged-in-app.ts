@@ -6,8 +6,8 @@ import { Browser, type Page } from './browser.ts'
 import { startCluster, type ClusterOptions, type TestCluster } from './cluster.ts'
 import { appAt, type LoginApp, type LoginAppOptions } from './login-app.ts'
 import { startMisbehavingProvider, type MisbehavingProvider, type Misbehaviour } from './misbehaving-provider.ts'
-import { startProvider, TestProvider } from './provider.ts'
 import type { ProviderOptions as OidcProviderOptions } from './provider-options.ts'
+import { startProvider, TestProvider } from './provider.ts'
 import type { ApiRequest } from './resource-server.ts'
 
 export type Work<T> = (oauth: RequestOAuth, request: FastifyRequest, reply: FastifyReply) => T
@@ -111,7 +111,9 @@ async function loggedIn<P extends TestProvider | MisbehavingProvider> (
   const { login = 'acme', oauth } = options
   if (provider instanceof TestProvider && options.through !== 'browser') {
     await logInAs(built, provider, login, oauth?.routes === false ? `/login/${login}` : undefined)
-  } else await logIn(browser, `${url}/login/${login}`)
+  } else {
+    assertLoggedIn(await browser.login(`${url}/login/${login}`))
+  }
 
   let count = 0
   const pathTo = (work: Work<unknown>) => {
@@ -180,10 +182,6 @@ async function logInAs (
   const login = await loginAs(app, { provider: name, testProvider: provider.forLoginAs, loginPath })
   browser.addCookies(login.forPlaywright(url))
   assertLoggedIn(await browser.get(new URL(login.location ?? '/', url).href))
-}
-
-async function logIn (browser: Browser, url: string): Promise<void> {
-  assertLoggedIn(await browser.login(url))
 }
 
 function assertLoggedIn (page: Page): void {

@@ -1,52 +1,12 @@
-import {
-  constants,
-  createHash,
-  createHmac,
-  generateKeyPairSync,
-  randomBytes,
-  randomUUID,
-  sign,
-  type KeyObject
-} from 'node:crypto'
+import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { text } from 'node:stream/consumers'
 import type { Test } from 'tap'
 import { escapeHtml } from './html.ts'
 import { listen } from './listen.ts'
-
-export type Algorithm = 'RS256' | 'PS256' | 'ES256' | 'EdDSA'
-
-export interface SigningKey {
-  readonly kid: string
-  readonly alg: Algorithm
-  readonly privateKey: KeyObject
-  readonly publicKey: KeyObject
-}
-
-const makers: Record<Algorithm, () => { privateKey: KeyObject, publicKey: KeyObject }> = {
-  RS256: () => generateKeyPairSync('rsa', { modulusLength: 2048 }),
-  PS256: () => generateKeyPairSync('rsa', { modulusLength: 2048 }),
-  ES256: () => generateKeyPairSync('ec', { namedCurve: 'P-256' }),
-  EdDSA: () => generateKeyPairSync('ed25519'),
-}
-
-export function createKey (alg: Algorithm = 'RS256'): SigningKey {
-  return { kid: randomUUID(), alg, ...makers[alg]() }
-}
-
-// Once a process: an RSA key takes longer to find than a whole login.
-const made = new Map<string, SigningKey>()
-function sharedKey (alg: Algorithm, number = 0): SigningKey {
-  const name = `${alg} ${number}`
-  const key = made.get(name) ?? createKey(alg)
-  made.set(name, key)
-  return key
-}
-
-/** A JWK as it stands in a JWK Set; `kid: undefined` leaves it out. */
-export function publicJwk (key: SigningKey, members: Record<string, unknown> = {}): Record<string, unknown> {
-  return override({ ...key.publicKey.export({ format: 'jwk' }), kid: key.kid, alg: key.alg, use: 'sig' }, members)
-}
+import {
+  type Algorithm, halfHash, publicJwk, sharedKey, type Signer, type SigningKey, signJwt
+} from './signing-keys.ts'
 
 export interface ProviderRequest {
   readonly method: string
@@ -90,8 +50,8 @@ export interface Misbehaviour {
   readonly claims?: Record<string, unknown>
   /** Of the ID token's JOSE header; `alg` here is what it says, not what it is signed with. */
   readonly header?: Record<string, unknown>
-  /** Signs the ID token: with a key (by default the provider's newest), with an HMAC of these bytes, or not at all. */
-  readonly signedBy?: SigningKey | { readonly hmac: string | Buffer } | 'none'
+  /** Signs the ID token; by default the provider's newest key. */
+  readonly signedBy?: Signer
   /** Turns the signed ID token into another. */
   readonly idToken?: (jwt: string) => string
   readonly keySet?: unknown
@@ -355,36 +315,10 @@ export class MisbehavingProvider {
 
   /** A JWT, signed as `wrong` says; a text goes into it as it is. */
   signJwt (claims: Record<string, unknown> | string): string {
-    const { signedBy = this.keys.at(-1)!, header: changes } = this.wrong
-    const header = override(signedBy === 'none'
-      ? { alg: 'none' }
-      : 'hmac' in signedBy ? { alg: 'HS256' } : { alg: signedBy.alg, kid: signedBy.kid }, changes)
-    const input = `${base64url(header)}.${base64url(claims)}`
-    return `${input}.${signatureOf(input, signedBy).toString('base64url')}`
+    const { signedBy = this.keys.at(-1)!, header } = this.wrong
+    return signJwt(claims, signedBy, header)
   }
 }
-
-function signatureOf (input: string, signer: SigningKey | { readonly hmac: string | Buffer } | 'none'): Buffer {
-  if (signer === 'none') return Buffer.alloc(0)
-  if ('hmac' in signer) return createHmac('sha256', signer.hmac).update(input).digest()
-  const { alg, privateKey: key } = signer
-  const data = Buffer.from(input)
-  switch (alg) {
-    case 'RS256': return sign('sha256', data, key)
-    case 'PS256': return sign('sha256', data, { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 })
-    case 'ES256': return sign('sha256', data, { key, dsaEncoding: 'ieee-p1363' })
-    case 'EdDSA': return sign(null, data, key)
-  }
-}
-
-/** OpenID Connect Core, section 3.1.3.6. */
-export function halfHash (value: string, alg: Algorithm): string {
-  const digest = createHash(alg === 'EdDSA' ? 'sha512' : 'sha256').update(value).digest()
-  return digest.subarray(0, digest.length / 2).toString('base64url')
-}
-
-const textOf = (value: unknown) => typeof value === 'string' ? value : JSON.stringify(value)
-const base64url = (value: unknown) => Buffer.from(textOf(value)).toString('base64url')
 
 /** JSON leaves out what is undefined. */
 function override (members: Record<string, unknown>, changes: Record<string, unknown> = {}): Record<string, unknown> {

@@ -1,12 +1,12 @@
 import { hash, X509Certificate } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { TLSSocket } from 'node:tls'
-import type { Context } from '../../lib/testing/oidc-types.ts'
 import type { Test } from 'tap'
+import type { Context } from '../../lib/testing/oidc-types.ts'
 import { clientCertificates, serverTls } from './certificates.ts'
 import { listen } from './listen.ts'
-import { startProvider, type TestProvider } from './provider.ts'
 import type { ProviderOptions } from './provider-options.ts'
+import { startProvider, type TestProvider } from './provider.ts'
 
 export interface MtlsProvider {
   provider: TestProvider

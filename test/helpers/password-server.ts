@@ -1,8 +1,6 @@
-import { createServer } from 'node:http'
-import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
 import { parse, type ParsedUrlQuery } from 'node:querystring'
 import { text } from 'node:stream/consumers'
+import { listen } from './listen.ts'
 
 /**
  * A token endpoint for the resource owner password grant, and a userinfo endpoint. A stub: oidc-provider leaves that
@@ -17,7 +15,7 @@ export async function startPasswordServer (
     down: false,
     repeating: false
   }
-  const server = createServer(async (request, response) => {
+  const { port, close } = await listen(async (request, response) => {
     const send = (status: number, body: unknown) =>
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
     if (request.url === '/me') {
@@ -41,13 +39,8 @@ export async function startPasswordServer (
     }
     send(200, { access_token: `token-of-${username}`, token_type: 'Bearer', expires_in: 3600 })
   })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.after(() => new Promise((resolve) => {
-    server.closeAllConnections()
-    server.close(resolve)
-  }))
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  t.after(close)
+  const url = `http://127.0.0.1:${port}`
   return Object.assign(state, {
     requests,
     providerOptions: {

@@ -38,15 +38,13 @@ export async function runBlock (
       return `${whole === undefined ? '' : `const ${whole} = (${from}).default\n`}${named}`
     })
   const names = [...outputText.matchAll(/^const (?:(\w+)|\{ ([\w, ]+) \}) =/gm)].map(([, one, several]) => one ?? several)
-  const AsyncFunction = run.constructor as
+  const AsyncFunction = (async () => {}).constructor as
     new (...args: string[]) => (...values: unknown[]) => Promise<Record<string, unknown>>
   const load = async (name: string) => ({ ...await import(resolved(name)) as object, ...replace[name] })
   const execute = new AsyncFunction('load', ...Object.keys(scope), `${body}\nreturn { ${names.join(', ')} }`)
   const constants = await execute(load, ...Object.values(scope))
   return isMembers ? constants.members as Record<string, any> : constants
 }
-
-async function run () {}
 
 function edited (code: string, edit: (code: string) => string): string {
   const result = edit(code)

@@ -1,6 +1,6 @@
-import { constants, createHash, sign, verify } from 'node:crypto'
+import { constants, createHash, verify } from 'node:crypto'
 import { Dispatcher, MockAgent } from 'undici'
-import { createKey, publicJwk } from './misbehaving-provider.ts'
+import { createKey, publicJwk, signJwt } from './signing-keys.ts'
 
 /** How a provider wants to know the app at its token endpoint. */
 export type ClientCheck = 'basic' | 'form' | 'none' | ((form: URLSearchParams) => string | undefined)
@@ -260,11 +260,7 @@ export class SimulatedProvider extends Dispatcher {
     // OpenID Connect Core, section 12.2: a refreshed one need not have a nonce.
     const nonce =
       this.#refreshing || this.#facts.withoutNonce === true ? undefined : (this.#login?.get('nonce') ?? undefined)
-    const claims = { aud: this.clientId, iat: now, exp: now + 600, nonce, ...this.#facts.idToken }
-    const input = [{ alg: 'RS256', kid: key.kid }, claims]
-      .map(part => Buffer.from(JSON.stringify(part)).toString('base64url'))
-      .join('.')
-    return `${input}.${sign('sha256', Buffer.from(input), key.privateKey).toString('base64url')}`
+    return signJwt({ aud: this.clientId, iat: now, exp: now + 600, nonce, ...this.#facts.idToken }, key)
   }
 }
 

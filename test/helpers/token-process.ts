@@ -1,13 +1,13 @@
 import type { Test } from 'tap'
-import { ProviderClient } from '../../lib/providers/provider.ts'
-import { Refresher } from '../../lib/tokens/refresher.ts'
-import { RecordTokenSource } from '../../lib/tokens/token-source.ts'
-import { OnTokensHook } from '../../lib/tokens/on-tokens.ts'
 import { Transport } from '../../lib/http/transport.ts'
 import type { TokenStore } from '../../lib/index.ts'
 import { resolveProvider } from '../../lib/providers/config.ts'
 import { OptionChecker } from '../../lib/providers/option-checker.ts'
+import { ProviderClient } from '../../lib/providers/provider.ts'
+import { OnTokensHook } from '../../lib/tokens/on-tokens.ts'
 import { TokenRecords } from '../../lib/tokens/records.ts'
+import { Refresher } from '../../lib/tokens/refresher.ts'
+import { RecordTokenSource } from '../../lib/tokens/token-source.ts'
 import type { TestProvider } from './provider.ts'
 
 /** What a process has of tokens, without an app around it, and with a clock that can be put forward. */

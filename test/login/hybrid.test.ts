@@ -3,7 +3,8 @@ import { firstForm } from '../helpers/html.ts'
 import {
   asJson, assertLoggedOut, codeOf, loginApp, type LoginApp, type LoginAppOptions, loginCookies, pendingLogins
 } from '../helpers/login-app.ts'
-import { createKey, type Misbehaviour, type MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
+import type { Misbehaviour, MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
+import { createKey } from '../helpers/signing-keys.ts'
 
 // The hybrid flow `code id_token` (OpenID Connect Core, section 3.3): the ID token that the browser brings is checked
 // before the code is exchanged, and the second one has to be of the same user.

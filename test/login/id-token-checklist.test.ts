@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { asJson, assertLoggedOut, codeOf, loginApp, type LoginApp, type LoginAppOptions } from '../helpers/login-app.ts'
-import { createKey, type Misbehaviour, type MisbehavingProvider, publicJwk } from '../helpers/misbehaving-provider.ts'
+import type { Misbehaviour, MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
+import { createKey, publicJwk } from '../helpers/signing-keys.ts'
 
 // What is wrong with an ID token, one point a test, under the names that auditors have for them. id-token.test.ts has
 // the variants, and what is taken all the same.

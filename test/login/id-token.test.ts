@@ -4,13 +4,8 @@ import { KeySource } from '../../lib/oauth/jwks.ts'
 import { Browser } from '../helpers/browser.ts'
 import { deferred, Gate } from '../helpers/gate.ts'
 import { asJson, assertLoggedOut, callbackUrl, codeOf, loginApp, type LoginAppOptions } from '../helpers/login-app.ts'
-import {
-  createKey,
-  publicJwk,
-  type Misbehaviour,
-  type MisbehavingProvider,
-  type SigningKey
-} from '../helpers/misbehaving-provider.ts'
+import type { Misbehaviour, MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
+import { createKey, publicJwk, type SigningKey } from '../helpers/signing-keys.ts'
 
 // What a relying party has to check in an ID token (OpenID Connect Core, section 3.1.3.7), driven through a whole
 // login. "oidcc-client-test…" names the module of the OpenID Foundation's relying-party test plan that a test

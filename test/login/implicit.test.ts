@@ -3,10 +3,11 @@ import type { Page } from 'playwright-core'
 import { captureLog } from '../helpers/log.ts'
 import { startChromium } from '../helpers/chromium.ts'
 import { appAt, assertLoggedOut, loginApp } from '../helpers/login-app.ts'
-import { halfHash, startMisbehavingProvider } from '../helpers/misbehaving-provider.ts'
+import { startMisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import { startProvider } from '../helpers/provider.ts'
 import { createProvider } from '../../lib/index.ts'
 import type { FastifyInstance } from 'fastify'
+import { halfHash } from '../helpers/signing-keys.ts'
 
 const setup = (app: FastifyInstance) => {
   app.get('/me', async (request) => ({ user: request.oauth.user, authenticated: request.oauth.authenticated }))

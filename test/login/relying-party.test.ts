@@ -2,7 +2,8 @@ import t, { type Test } from 'tap'
 import { Browser } from '../helpers/browser.ts'
 import { asJson, assertLoggedOut, codeOf, loginApp, type LoginApp, type LoginAppOptions } from '../helpers/login-app.ts'
 import { postLogoutToken } from '../helpers/logout-token.ts'
-import { createKey, type Misbehaviour, type MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
+import type { Misbehaviour, MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
+import { createKey } from '../helpers/signing-keys.ts'
 
 // The modules of the OpenID Foundation's relying-party test plans, by name, each as a whole login (refresh, logout) at
 // a provider that does what the module's does.

@@ -4,7 +4,8 @@ import {
   asJson, assertLoggedOut, callbackUrl, codeOf, loginApp, type LoginApp, type LoginAppOptions, loginCookies,
   pendingLogins, withQuery
 } from '../helpers/login-app.ts'
-import { createKey, type Misbehaviour, type MisbehavingProvider, publicJwk } from '../helpers/misbehaving-provider.ts'
+import type { Misbehaviour, MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
+import { createKey, publicJwk } from '../helpers/signing-keys.ts'
 
 // Authorization responses that are JWTs (JWT Secured Authorization Response Mode, section 2.4), wrong in one point.
 

@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { asJson, codeOf, loginApp, type LoginApp, type LoginAppOptions } from '../helpers/login-app.ts'
-import { createKey, type Misbehaviour, type MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
+import type { Misbehaviour, MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
+import { createKey } from '../helpers/signing-keys.ts'
 
 // Userinfo that is a signed JWT (OpenID Connect Core, sections 5.3.2 and 5.3.4).
 

@@ -3,7 +3,8 @@ import { microsoft, type MicrosoftOptions } from '../../lib/providers.ts'
 import { Browser } from '../helpers/browser.ts'
 import { asJson, assertLoggedOut, codeOf, loginApp } from '../helpers/login-app.ts'
 import { postLogoutToken } from '../helpers/logout-token.ts'
-import { type Misbehaviour, publicJwk } from '../helpers/misbehaving-provider.ts'
+import type { Misbehaviour } from '../helpers/misbehaving-provider.ts'
+import { publicJwk } from '../helpers/signing-keys.ts'
 
 // Entra's endpoints for many tenants (`common`, `organizations`, `consumers`): the metadata names no issuer, each ID
 // token is its tenant's own, and a key may be for one tenant alone.

@@ -5,7 +5,8 @@ import { Browser } from '../helpers/browser.ts'
 import { captureLog } from '../helpers/log.ts'
 import { asJson, loginApp, type LoginAppOptions } from '../helpers/login-app.ts'
 import { postForm, postLogoutToken } from '../helpers/logout-token.ts'
-import { createKey, type Misbehaviour, type MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
+import type { Misbehaviour, MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
+import { createKey } from '../helpers/signing-keys.ts'
 
 // The route that a provider posts its logout tokens to, and what it refuses (OpenID Connect Back-Channel Logout 1.0).
 
