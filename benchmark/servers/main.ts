@@ -1,10 +1,10 @@
 /** The process of the provider and the API. */
-import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http'
 import { once } from 'node:events'
+import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { serve } from '../rpc.ts'
 import { answerApi } from './api.ts'
-import { createProvider, type ProviderSettings } from './provider.ts'
+import { Provider, type ProviderSettings } from './provider.ts'
 
 async function listen (listener: RequestListener): Promise<string> {
   const server = createServer(listener)
@@ -14,8 +14,8 @@ async function listen (listener: RequestListener): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
-const provider = createProvider()
-const providerUrl = await listen((request: IncomingMessage, response: ServerResponse) => {
+const provider = new Provider()
+const providerUrl = await listen((request, response) => {
   provider.answer(request, response).catch((error: Error) => response.writeHead(500).end(error.stack))
 })
 const apiUrl = await listen((request, response) => answerApi(request, response, provider))
