@@ -12,7 +12,7 @@ export function usualScope (metadata: Metadata): string[] {
 }
 
 /**
- * The options to paste, in TypeScript.
+ * The options to paste, which JavaScript and TypeScript take.
  * @param metadata that of the issuer, where there is one
  */
 export function snippetOf (subject: Subject, baseUrl: string, metadata: Metadata | undefined): string {
@@ -38,14 +38,14 @@ const variable = (name: string) => name.toUpperCase().replaceAll(/\W/g, '_')
 
 function credentials ({ name, given }: Subject): string[] {
   const prefix = variable(name)
-  const id = `clientId: process.env.${prefix}_CLIENT_ID!,`
-  return isKeyed(given) ? [id] : [id, `clientSecret: process.env.${prefix}_CLIENT_SECRET!,`]
+  const id = `clientId: process.env.${prefix}_CLIENT_ID ?? '',`
+  return isKeyed(given) ? [id] : [id, `clientSecret: process.env.${prefix}_CLIENT_SECRET ?? '',`]
 }
 
 /** Values that came from a file are keys: their place is a variable. */
 function written ({ name, given }: Subject): string[] {
   return Object.entries(given).map(([option, value]) => typeof value === 'string' && value.includes('\n')
-    ? `${option}: process.env.${variable(name)}_${option.replaceAll(/([A-Z])/g, '_$1').toUpperCase()}!,`
+    ? `${option}: process.env.${variable(name)}_${option.replaceAll(/([A-Z])/g, '_$1').toUpperCase()} ?? '',`
     : `${option}: ${typeof value === 'string' ? `'${value.replaceAll("'", "\\'")}'` : String(value)},`)
 }
 

@@ -1,12 +1,12 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { installDoctor } from '../helpers/doctor.ts'
 import { listen } from '../helpers/listen.ts'
 import { startProvider } from '../helpers/provider.ts'
-import { repository } from '../types/installed-package.ts'
+import { repository, run } from '../types/installed-package.ts'
 
 const doctorCommand = await installDoctor(t)
 
@@ -69,7 +69,7 @@ t.test('a good provider: what it offers, the options to paste, and what to regis
   }
   t.match(stdout, /– Tokens bound to a TLS certificate/)
   t.match(stdout, `issuer: '${issuer}',`)
-  t.match(stdout, 'clientSecret: process.env.TEA_CLIENT_SECRET!')
+  t.match(stdout, "clientSecret: process.env.TEA_CLIENT_SECRET ?? '',")
   t.match(stdout, /scope: \['openid', .*'offline_access'\]/)
   t.match(stdout, /redirect URI +https:\/\/tea\.example\.com\/login\/tea\/callback\n/)
   t.match(stdout, /after logout +https:\/\/tea\.example\.com\/logout\/callback\n/)
@@ -91,6 +91,9 @@ t.test('--json: JSON alone on standard output', async (t) => {
   t.match(report.offers.find(({ id }: { id: string }) => id === 'pkce'), { offered: true })
   t.strictSame(report.findings.filter(({ level }: { level: string }) => level === 'problem'), [])
   t.match(report.options, /import oauth from 'fastify-oauth-session'/)
+  const file = join(t.testdir(), 'options.mjs')
+  await writeFile(file, report.options)
+  t.match(await run(process.execPath, ['--check', file], '.'), { code: 0, stderr: '' }, 'it is JavaScript')
 })
 
 t.test('what is odd about a provider', async (t) => {
@@ -177,7 +180,7 @@ t.test('a preset: what it sets, and what to paste', async (t) => {
   t.match(stdout, 'authorization endpoint: https://github.com/login/oauth/authorize')
   t.match(stdout, 'client authentication: client_secret_post')
   t.match(stdout, "import { github } from 'fastify-oauth-session/providers'")
-  t.match(stdout, /github: github\(\{\n +clientId: process\.env\.GITHUB_CLIENT_ID!,\n/)
+  t.match(stdout, /github: github\(\{\n +clientId: process\.env\.GITHUB_CLIENT_ID \?\? '',\n/)
   t.match(stdout, /scope: 'read:user'\n/)
   t.match(stdout, 'https://app.example.com/login/github/callback')
 })
