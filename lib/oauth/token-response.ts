@@ -1,7 +1,7 @@
 import { InvalidTokenResponseError, type OAuthError, type OAuthErrorDetails } from '../errors.ts'
 import { excerptOfText, redact, secretsIn } from '../util/redact.ts'
 import { parseJson } from './json.ts'
-import { compareScope, parseScope, type ScopeChange, type TokenSet } from './token-set.ts'
+import { compareScope, inSeconds, parseScope, type ScopeChange, type TokenSet } from './token-set.ts'
 
 /** A response as it was received. */
 export interface HttpResponse {
@@ -226,7 +226,7 @@ function expiryOf (members: TokenMembers, context: TokenResponseContext): number
   // Providers whose tokens do not expire send 0, and it is stored so.
   const at = numberOf(members.expires_at)
   // A lifetime depends on this machine's clock alone; a time on the provider's as well.
-  if (typeof at === 'number' && at !== 0 && Number.isFinite(at) && (stored === true || !known)) return at
+  if (typeof at === 'number' && at !== 0 && Number.isFinite(at) && (stored === true || !known)) return inSeconds(at)
   if (known) return Math.round(now) + Math.floor(Math.max(-MAX_LIFE, Math.min(life, MAX_LIFE)))
   if (defaultExpiresIn !== undefined) return Math.round(now) + defaultExpiresIn
   return life === 'invalid' ? 'invalid' : undefined

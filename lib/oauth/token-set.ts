@@ -59,6 +59,14 @@ export function loggedScopeChange ({ missing, added }: ScopeChange): ScopeChange
   return { missing: lost, added: further }
 }
 
+/** From here on a time is in milliseconds: as seconds it would be the year 33658, as milliseconds 2001. */
+const FROM_MILLISECONDS = 1e12
+
+/** A time as epoch seconds: JavaScript counts milliseconds, and so do some providers and columns. */
+export function inSeconds (time: number): number {
+  return time >= FROM_MILLISECONDS ? Math.floor(time / 1000) : time
+}
+
 /**
  * Whether a token has expired, or will within the leeway.
  * @param expiresAt epoch seconds, or undefined where it is not known

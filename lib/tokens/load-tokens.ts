@@ -1,6 +1,6 @@
 import { InvalidOptionsError, type OAuthError } from '../errors.ts'
 import { type Conform, readTokenResponse } from '../oauth/token-response.ts'
-import { parseScope, type TokenSet } from '../oauth/token-set.ts'
+import { inSeconds, parseScope, type TokenSet } from '../oauth/token-set.ts'
 
 /** Tokens that an app has stored: a token set, or columns of a table with the same names. */
 export interface KeptTokens {
@@ -12,7 +12,7 @@ export interface KeptTokens {
   idToken?: string | null | undefined
   /** The token type. Default `Bearer`. */
   tokenType?: string | null | undefined
-  /** When the token expires: epoch seconds, a Date, or a date with its time zone (ISO 8601). Default unknown. */
+  /** When the token expires: epoch seconds (or milliseconds), a Date, or a date with its time zone (ISO 8601). Default unknown. */
   expiresAt?: number | bigint | string | Date | null | undefined
   /** The granted scope: a list, or a string with spaces. Default the scope that the session asks for. */
   scope?: string | readonly string[] | null | undefined
@@ -121,12 +121,12 @@ const isZero = (value: unknown) =>
 /** A time as a database may return it. A date without its time zone could be hours off. */
 function epochSeconds (value: unknown): number | undefined | 'invalid' {
   if (isAbsent(value)) return undefined
-  if (typeof value === 'string' && /^\s*-?\d+(?:\.\d+)?\s*$/.test(value)) return Number(value)
+  if (typeof value === 'string' && /^\s*-?\d+(?:\.\d+)?\s*$/.test(value)) return inSeconds(Number(value))
   if (typeof value === 'string' && !/\d\s*(?:z|[+-]\d\d(?::?\d\d)?)$/i.test(value)) return 'invalid'
   const seconds = value instanceof Date || typeof value === 'string'
     ? Math.floor(new Date(value).getTime() / 1000)
     : typeof value === 'bigint' ? Number(value) : value
-  return typeof seconds === 'number' && Number.isFinite(seconds) ? seconds : 'invalid'
+  return typeof seconds === 'number' && Number.isFinite(seconds) ? inSeconds(seconds) : 'invalid'
 }
 
 function invalidTokens (

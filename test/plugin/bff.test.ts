@@ -8,6 +8,7 @@ import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { Browser } from '../helpers/browser.ts'
 import { startChromium } from '../helpers/chromium.ts'
+import { Gate } from '../helpers/gate.ts'
 import { startProvider } from '../helpers/provider.ts'
 import { runBlock } from '../helpers/run-block.ts'
 import { programOf, read } from '../types/documents.ts'
@@ -22,6 +23,10 @@ const page = fencedBlocks(read('docs/bff.md')).find(({ file }) => file === 'page
 const folder = await installPackage(t)
 await linkImports(folder, program)
 await writeFile(join(folder, 'page.html'), page)
+
+/** Held before the first byte of late events, and when they have ended. */
+const late = new Gate()
+const lateEnded = new Gate()
 
 /** An API that tells what it got, and refuses tokens. */
 async function startApi (t: Test) {
@@ -55,6 +60,16 @@ async function startApi (t: Test) {
     reply.raw.writeHead(200, { 'content-type': 'text/event-stream' })
     reply.raw.write('data: one\n\n')
     reply.raw.once('close', () => reply.raw.end())
+  })
+  api.get('/v1/late-events', async (_request, reply) => {
+    await late.pass()
+    reply.hijack()
+    reply.raw.writeHead(200, { 'content-type': 'text/event-stream' })
+    reply.raw.write('data: one\n\n')
+    reply.raw.once('close', () => {
+      reply.raw.end()
+      lateEnded.pass()
+    })
   })
   api.register(async (scope) => {
     scope.get('/v1/live', { websocket: true }, socket => {
@@ -208,6 +223,19 @@ t.test('events and WebSockets end with the login', async (t) => {
   await closed
 })
 
+t.test("events do not begin where the login ended before the API's first byte", async (t) => {
+  const { browser, call } = await login()
+  const waiting = call('/api/late-events')
+  await late.arrived
+  await browser.post(`${url}/logout`, { redirect: 'manual' })
+  late.release()
+  const response = await waiting
+  t.equal(response.status, 401)
+  t.equal(response.headers.get('content-type'), null)
+  await lateEnded.arrived
+  t.pass('the connection to the API is closed')
+})
+
 t.test('no cookie, permission or caching of the API\'s comes through', async (t) => {
   const { call } = await login()
   const answer = await call('/api/careless')
@@ -267,7 +295,7 @@ t.test('the page in Chromium: login by a call, order, expired token, logout', as
   await page.waitForURL(`${provider.issuer}/session/end**`)
   await page.click('button')
   await page.waitForURL(`${url}/`)
-  t.equal(await page.textContent('#user'), 'Hello')
+  await page.waitForFunction("document.getElementById('user').textContent === 'Hello'")
 })
 
 t.end()

@@ -154,6 +154,10 @@ for (const [name, columns, expected] of [
     { accessToken: 'a', refreshToken: null, idToken: null, tokenType: null, expiresAt: null, scope: null, raw: null },
     {}
   ],
+  ['milliseconds', { accessToken: 'a', expiresAt: end * 1000 }, { expiresAt: end }],
+  ['milliseconds as a string', { accessToken: 'a', expiresAt: `${end * 1000}` }, { expiresAt: end }],
+  ['milliseconds as a bigint', { accessToken: 'a', expiresAt: BigInt(end * 1000) }, { expiresAt: end }],
+  ['milliseconds of a response', { access_token: 'a', expires_at: end * 1000 }, { expiresAt: end }],
   ['a Date', { accessToken: 'a', expiresAt: new Date(end * 1000) }, { expiresAt: end }],
   ['an ISO date', { accessToken: 'a', expiresAt: new Date(end * 1000).toISOString() }, { expiresAt: end }],
   [
