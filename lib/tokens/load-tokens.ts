@@ -12,7 +12,7 @@ export interface KeptTokens {
   idToken?: string | null | undefined
   /** The token type. Default `Bearer`. */
   tokenType?: string | null | undefined
-  /** When the token expires: epoch seconds or milliseconds, a Date, or an ISO 8601 date with its zone. Default unknown. */
+  /** When the token expires: epoch seconds or milliseconds, a Date, or an ISO 8601 date with zone. Default unknown. */
   expiresAt?: number | bigint | string | Date | null | undefined
   /** The granted scope: a list, or a string with spaces. Default the scope that the session asks for. */
   scope?: string | readonly string[] | null | undefined
