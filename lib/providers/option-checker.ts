@@ -107,10 +107,11 @@ export class OptionChecker {
   /** Whether nothing has been found so far. */
   get isValid (): boolean { return this.#problems.length === 0 }
 
-  report (): void {
+  /** @param heading what comes before the list of mistakes */
+  report (heading = 'fastify-oauth-session cannot start'): void {
     if (this.#problems.length === 0) return
     throw new InvalidOptionsError(
-      `fastify-oauth-session cannot start:\n${this.#problems.map(problem => `- ${problem}`).join('\n')}`
+      `${heading}:\n${this.#problems.map(problem => `- ${problem}`).join('\n')}`
     )
   }
 }

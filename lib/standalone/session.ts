@@ -12,7 +12,9 @@ import { isSecureUrl, mergeParameters, type RequestParameters, setParameters } f
 import {
   clientCredentialsGrant, type GrantOptions, type GrantResult, jwtBearerGrant, passwordGrant
 } from '../providers/grants.ts'
-import type { ProviderHooks, RefreshMode } from '../providers/options.ts'
+import { OptionChecker } from '../providers/option-checker.ts'
+import { PROVIDER_OPTIONS } from '../providers/option-rules.ts'
+import type { ProviderHooks, ProviderOptions, RefreshMode } from '../providers/options.ts'
 import type { TokensInput } from '../tokens/load-tokens.ts'
 import type { TokensEvent } from '../tokens/on-tokens.ts'
 import { type SessionBasis, SessionTokens } from './session-tokens.ts'
@@ -125,6 +127,8 @@ export class OAuthSession extends AccountClient {
         'P-256; pass what `session.dpopKey` or `createDpopKey()` returned'
       throw new InvalidOptionsError(message, { provider: basis.provider.name, reason: 'dpop_key' })
     }
+    // A stage that is misspelt would never run.
+    if (hooks !== undefined) checkHooks(hooks, basis.provider.name)
     const scope = parseScope(init.scope) ?? [...config.scope]
     this.#basis = basis
     const dpopKey = given && copyDpopKey(given)
@@ -313,4 +317,11 @@ export class OAuthSession extends AccountClient {
     const message = `the callback URL of provider "${provider}" is plain http; ${remedy}`
     throw new InsecureTransportError(message, { provider })
   }
+}
+
+/** @throws FST_OAUTH_INVALID_OPTIONS */
+function checkHooks (hooks: unknown, provider: string): void {
+  const check = new OptionChecker()
+  PROVIDER_OPTIONS.hooks.check(check, 'hooks', hooks, {} as ProviderOptions)
+  check.report(`a session of provider "${provider}" cannot have these hooks`)
 }

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { createProvider } from '../../lib/index.ts'
 import { twitch } from '../../lib/providers.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { startOutside } from '../helpers/outside.ts'
@@ -85,6 +86,22 @@ t.test('what a hook adds to a call stays away from a server that does not get th
 
   t.equal(outside.seen.length, 5)
   t.strictSame(outside.seen.filter(({ headers }) => 'x-api-key' in headers), [])
+})
+
+t.test("a session's hook for a stage that there is not is refused by name: it would never run", async t => {
+  const provider = createProvider({
+    authorizationEndpoint: 'https://id.example/authorize', tokenEndpoint: 'https://id.example/token', clientId: 'app'
+  })
+  t.after(() => provider.close())
+  for (const [hooks, said] of [
+    [{ tokenRequest: () => {} }, 'hooks.tokenRequest is no option'],
+    [{ refreshTokenrequest: () => {} }, 'did you mean refreshTokenRequest'],
+    [{ protectedRequest: 5 }, 'hooks.protectedRequest must be a function'],
+    [null, 'hooks must be an object, not null']
+  ] as const) {
+    const error = { code: 'FST_OAUTH_INVALID_OPTIONS', message: new RegExp(said) }
+    t.throws(() => provider.session({ hooks: hooks as never }), error)
+  }
 })
 
 for (const [when, secondsLeft] of [['ahead of time', 20], ['that a call waits for', 5]] as const) {
