@@ -136,6 +136,17 @@ export function describeError (
       'We could not make sense of this request. Please go back and start again.')
 }
 
+/** The same for a login that was to add something to one that stays: only the app knows where that starts again. */
+export function describeKeptLogin (
+  code: string, statusCode: number, providerTitle = 'the login service', reason?: string
+): ErrorDescription {
+  if (code === 'FST_OAUTH_AUTHORIZATION_FAILED' && statusCode === 403) {
+    return final('Nothing has changed',
+      `It was cancelled at ${providerTitle}, or access was not allowed. You are logged in as before.`)
+  }
+  return { ...describeError(code, statusCode, providerTitle, reason), retry: false }
+}
+
 function again (title: string, message: string): ErrorDescription {
   return { title, message, retry: true }
 }

@@ -33,7 +33,7 @@ const MAX_CALLBACKS = 3
 const MAX_CALLBACK_PATH = 256
 
 /** What is known of the login that a response belongs to, for the answer to an error. */
-interface KnownLogin extends Partial<Pick<PendingLogin, 'returnTo' | 'stepUp' | 'popup'>> {
+interface KnownLogin extends Partial<Pick<PendingLogin, 'returnTo' | 'stepUp' | 'popup' | 'linkTo'>> {
   /** How it went, where that is more than an error or a page that leads on. */
   outcome?: CallbackTrace['outcome']
 }
@@ -46,9 +46,10 @@ export async function callbackRoute (
   try {
     return await handleCallback(context, request, reply, visitorsProvider(context, name), known)
   } catch (error) {
-    const { returnTo, stepUp, popup } = known
+    const { returnTo, stepUp, popup, linkTo } = known
+    const keepsLogin = linkTo !== undefined && stepUp === undefined
     const retryAt = stepUp && stepUpPath(context, name, stepUp, { returnTo, again: true })
-    const about = { event: 'login_failed', provider: name, returnTo, retryAt, popup } as const
+    const about = { event: 'login_failed', provider: name, returnTo, retryAt, keepsLogin, popup } as const
     return await sendError(context, request, reply, error, about)
   }
 }
@@ -128,8 +129,8 @@ async function answerCallback (
     const noteOutcome = (outcome: CallbackTrace['outcome']) => { known.outcome = outcome }
     return await recoverLogin(context, request, reply, provider, { params: claimed, cookie, error, noteOutcome })
   }
-  const { returnTo, stepUp, popup } = pending
-  Object.assign(known, { returnTo, stepUp, popup })
+  const { returnTo, stepUp, popup, linkTo } = pending
+  Object.assign(known, { returnTo, stepUp, popup, linkTo })
   // Who made up the state may have written that it is a popup's.
   if (framed && popup !== 'frame') refuseEmbedded(request)
   return await completeLogin(context, request, reply, provider, pending, params, known)

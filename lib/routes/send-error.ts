@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { PluginContext } from '../context.ts'
 import { OAuthError } from '../errors.ts'
-import { describeError } from '../pages/error-texts.ts'
+import { describeError, describeKeptLogin } from '../pages/error-texts.ts'
 import type { Link } from '../pages/pages.ts'
 import { awaitHook } from '../session/await-hook.ts'
 import { errorForLog, type LogEvent, logOf } from '../util/logger.ts'
@@ -26,6 +26,8 @@ interface FailureContext {
   returnTo?: string | undefined
   /** Where trying again starts, in place of a login that leads there. */
   retryAt?: string | undefined
+  /** Whether it was to add something to a login, which stays as it was. */
+  keepsLogin?: boolean
   /** Whom the failure of a login is told. */
   popup?: 'window' | 'frame' | undefined
 }
@@ -71,7 +73,8 @@ export async function sendError (
   if (wantsHtml(request)) {
     const popup = about.popup ?? popupOf(request, about.event)
     const client = provider === undefined ? undefined : context.providers.get(provider)
-    const { title, message, retry } = describeError(code, statusCode, client?.config.title, reason)
+    const describe = about.keepsLogin === true ? describeKeptLogin : describeError
+    const { title, message, retry } = describe(code, statusCode, client?.config.title, reason)
     const actions: Link[] = [{ href: publicPath(context, '/'), label: 'Continue to the app' }]
     if (context.config.routes !== false) {
       if (retry && client !== undefined) {

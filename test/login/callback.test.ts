@@ -5,6 +5,7 @@ import { Browser, type Page } from '../helpers/browser.ts'
 import { buildApp, SESSION_SECRET } from '../helpers/build-app.ts'
 import { Gate } from '../helpers/gate.ts'
 import { captureLog } from '../helpers/log.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
 import {
   asJson,
   assertLoggedOut,
@@ -411,6 +412,25 @@ t.test('a user who declines at a real provider gets a page with a link on', asyn
   t.match(page.text, 'Login cancelled')
   t.match(page.text, 'href="/login/acme?returnTo=%2Forders"')
   t.equal(provider.tokenRequests.length, 0)
+})
+
+t.test('a user who declines to add an account stays logged in, and is offered no login in its place', async t => {
+  const provider = await startProvider(t)
+  const { browser, url, userOf } = await loggedInApp(t, {
+    at: provider,
+    providers: ({ providerOptions }) => ({
+      acme: providerOptions, other: { ...providerOptions, title: 'Other', authorizationParams: { prompt: 'login' } }
+    }),
+    login: 'acme',
+    setup: (app) => {
+      app.get('/connect', async ({ oauth }, reply) => await oauth.login(reply, { provider: 'other', link: true }))
+    }
+  })
+  const form = await browser.get(`${url}/connect`)
+  const page = await browser.submitForm(form, { cancel: 'yes' })
+  t.match(page, { status: 403, text: /cancelled at Other.*You are logged in as before/ })
+  t.notMatch(page.text, 'href="/login/')
+  t.equal(await userOf(browser), 'alice')
 })
 
 t.test('any other error is a 400', async t => {
