@@ -14,7 +14,7 @@ export interface Identity {
   /** False for an implicit login without an ID token: its access token may have been issued to another client. */
   identityProven: boolean
   /** What a refreshed ID token must name. */
-  identity?: { sub: string, iss: string }
+  identity?: { sub: string, iss: string } | undefined
 }
 
 /**

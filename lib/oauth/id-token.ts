@@ -32,8 +32,8 @@ export interface AuthenticationClaims {
   authTime: number | undefined
 }
 
-/** What an ID token is checked against. */
-export interface IdTokenExpectation extends JwtExpectation {
+/** What an ID token is checked against, beside what any JWT of its provider is. */
+export interface IdTokenExpectation {
   /** The nonce of the login; undefined for a refreshed token, which need not have one. */
   nonce?: string | undefined
   /** Seconds since the user last authenticated. */
@@ -58,21 +58,24 @@ export interface IdTokenExpectation extends JwtExpectation {
 
 /**
  * Validates an ID token: signature and every claim (OpenID Connect Core, section 3.1.3.7).
+ * @param signed what every JWT that its provider signs for this client is checked against
  * @throws FST_OAUTH_INVALID_ID_TOKEN, its `reason` naming the check that failed
  */
-export async function validateIdToken (idToken: string, expected: IdTokenExpectation): Promise<IdTokenClaims> {
-  const { provider, issuer, clientId, clockTolerance = CLOCK_TOLERANCE } = expected
+export async function validateIdToken (
+  idToken: string, signed: JwtExpectation, expected: IdTokenExpectation
+): Promise<IdTokenClaims> {
+  const { provider, issuer, clientId, now, clockTolerance = CLOCK_TOLERANCE } = signed
   const refuse: Refuse = (reason, what, cause) =>
     new InvalidIdTokenError(`the ID token of provider "${provider}" is refused: ${what}`, { provider, reason, cause })
 
   const names = typeof issuer === 'string' ? [issuer] : issuer
   const requiredClaims = ['iss', 'sub', 'aud', 'exp', 'iat']
   const { payload: claims, protectedHeader: header } =
-    await verifyProviderJwt(idToken, expected, refuse, { requiredClaims })
+    await verifyProviderJwt(idToken, signed, refuse, { requiredClaims })
   if (typeof claims.sub !== 'string' || claims.sub === '') throw refuse('sub', 'it names no subject')
-  assertAcceptedIssuer(claims, header.kid, expected, refuse)
+  assertAcceptedIssuer(claims, header.kid, signed, refuse)
   const issuedAt = claims.iat!
-  if (issuedAt > expected.now + clockTolerance) throw refuse('iat', `it was issued ${fromNow(issuedAt, expected.now)}`)
+  if (issuedAt > now + clockTolerance) throw refuse('iat', `it was issued ${fromNow(issuedAt, now)}`)
   // Several audiences need no `azp`: errata set 2 removed that from section 3.1.3.7. One that is there must be this
   // client's.
   if (claims.azp !== undefined && claims.azp !== clientId) throw refuse('azp', 'its authorized party is another client')
@@ -81,7 +84,7 @@ export async function validateIdToken (idToken: string, expected: IdTokenExpecta
   }
   if (expected.maxAge !== undefined) {
     const authTime = claims.auth_time
-    if (typeof authTime !== 'number' || authTime + expected.maxAge + clockTolerance < expected.now) {
+    if (typeof authTime !== 'number' || authTime + expected.maxAge + clockTolerance < now) {
       throw refuse('auth_time', 'the user authenticated too long ago')
     }
   }

@@ -48,15 +48,16 @@ export async function verifyProviderJwt (
   checks: Pick<JWTVerifyOptions, 'requiredClaims' | 'maxTokenAge'>
 ): Promise<JWTVerifyResult> {
   const { issuer, acceptIssuer, clientId, keys, now, clockTolerance = CLOCK_TOLERANCE } = expected
+  const options: JWTVerifyOptions = {
+    ...checks,
+    audience: clientId,
+    algorithms: acceptableAlgorithms(expected.algorithms),
+    clockTolerance,
+    currentDate: new Date(now * 1000)
+  }
+  if (acceptIssuer === undefined) options.issuer = typeof issuer === 'string' ? issuer : [...issuer]
   try {
-    return await verifyJwt(jwt, keys, {
-      ...(acceptIssuer === undefined && { issuer: [issuer].flat() }),
-      audience: clientId,
-      algorithms: acceptableAlgorithms(expected.algorithms),
-      clockTolerance,
-      currentDate: new Date(now * 1000),
-      ...checks
-    })
+    return await verifyJwt(jwt, keys, options)
   } catch (cause) {
     // A key set that could not be fetched says nothing of the JWT.
     if (cause instanceof OAuthError) throw cause
@@ -82,11 +83,15 @@ export function assertAcceptedIssuer (
  */
 async function verifyJwt (jwt: string, keys: KeySource, options: JWTVerifyOptions): Promise<JWTVerifyResult> {
   const before = keys.generation
-  const verified = await verifyOnce(jwt, keys, options).catch(async (error: unknown) => {
+  let verified: JWTVerifyResult
+  try {
+    verified = await verifyOnce(jwt, keys, options)
+  } catch (error) {
     if (!(error instanceof errors.JWSSignatureVerificationFailed) || !await keys.reload(before)) throw error
-    return await verifyOnce(jwt, keys, options)
-  })
-  return { ...verified, payload: exactClaims(jwt, verified.payload) }
+    verified = await verifyOnce(jwt, keys, options)
+  }
+  verified.payload = exactClaims(jwt, verified.payload)
+  return verified
 }
 
 async function verifyOnce (jwt: string, keys: KeySource, options: JWTVerifyOptions): Promise<JWTVerifyResult> {

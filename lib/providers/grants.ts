@@ -44,13 +44,15 @@ async function requestGrant (
   usual?: RequestParameters
 ): Promise<GrantResult> {
   const { params, headers, hooks } = options
-  const dpopKey = options.dpopKey ?? await provider.createDpopKey()
+  const dpopKey = options.dpopKey ?? (provider.config.dpop ? await provider.createDpopKey() : undefined)
   const scope = parseScope(options.scope) ?? [...provider.config.scope]
   const all = mergeParameters(usual, provider.config.tokenParams, params)
   const response = await requestTokens(provider, { grantType, grant, params: [all], scope, headers, dpopKey, hooks })
   if ('error' in response) throw refusedGrant(provider, grantType, response.error)
   const resource = all === undefined ? [] : setParameters(new URLSearchParams(), all).getAll('resource')
-  return { ...response, ...(dpopKey !== undefined && { dpopKey }), ...(resource.length > 0 && { resource }) }
+  const granted: GrantResult = { tokens: response.tokens, scopeChange: response.scopeChange, dpopKey }
+  if (resource.length > 0) granted.resource = resource
+  return granted
 }
 
 const JWT_BEARER_GRANT = 'urn:ietf:params:oauth:grant-type:jwt-bearer'
@@ -86,21 +88,25 @@ export function scopeParameter (provider: ProviderClient, { scope }: GrantOption
   return list.length === 0 ? undefined : list.join(' ')
 }
 
+/** An authorization code, and what its token request repeats of the login. */
+interface CodeGrant {
+  code: string
+  redirectUri?: string | undefined
+  codeVerifier?: string | undefined
+  resource?: string[] | undefined
+  callbackParams?: Record<string, string> | undefined
+}
+
 /** Authorization code (RFC 6749, section 4.1.3). The token request names no scope. */
 export async function codeGrant (
-  provider: ProviderClient,
-  { code, redirectUri, codeVerifier, resource, callbackParams, ...options }: GrantOptions & {
-    code: string
-    redirectUri?: string | undefined
-    codeVerifier?: string | undefined
-    resource?: string[] | undefined
-    callbackParams?: Record<string, string> | undefined
-  }
+  provider: ProviderClient, { code, redirectUri, codeVerifier, resource, callbackParams }: CodeGrant,
+  options: GrantOptions
 ): Promise<GrantResult> {
   const grant = { code, redirect_uri: redirectUri, code_verifier: codeVerifier }
   const usual = mergeParameters(resource && { resource }, callbackParams)
   const granted = await requestGrant(provider, 'authorization_code', grant, options, usual)
-  return callbackParams === undefined ? granted : { ...granted, callbackParams }
+  if (callbackParams !== undefined) granted.callbackParams = callbackParams
+  return granted
 }
 
 /**

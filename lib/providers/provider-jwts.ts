@@ -4,8 +4,9 @@ import {
 } from '../errors.ts'
 import { fitsProfile, PROFILE_ALGORITHMS } from '../oauth/algorithms.ts'
 import { isCompactJwe } from '../oauth/compact.ts'
-import type { AuthenticationClaims, IdTokenClaims, IdTokenExpectation } from '../oauth/id-token.ts'
+import type { IdTokenClaims, IdTokenExpectation } from '../oauth/id-token.ts'
 import type { KeySource } from '../oauth/jwks.ts'
+import type { JwtExpectation } from '../oauth/jwt.ts'
 import type { LogoutTokenClaims } from '../oauth/logout-token.ts'
 import { parseMembers } from '../oauth/token-response.ts'
 import type { ProviderConfig } from './config.ts'
@@ -47,21 +48,14 @@ export class ProviderJwts {
   /** @throws FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE where its keys cannot be had */
   async validateIdToken (
     idToken: string,
-    expected: {
-      nonce?: string | undefined
-      maxAge?: number | undefined
-      accessToken?: string
-      previous?: { sub: string, iss: string } | undefined
-      authentication?: AuthenticationClaims
-      frontChannel?: { code: string, state: string } | undefined
-    }
+    expected: Omit<IdTokenExpectation, 'atHashRequired'>
   ): Promise<IdTokenClaims> {
     idTokens ??= await import('../oauth/id-token.ts')
-    return await idTokens.validateIdToken(await this.#signedIdToken(idToken), {
-      ...await this.#signedBy('id_token_signing_alg_values_supported'),
-      atHashRequired: this.#config.grantType === 'implicit',
-      ...expected
-    })
+    const isOpen = !this.#config.encryptedIdToken && !isCompactJwe(idToken)
+    const jwt = isOpen ? idToken : await this.#signedIdToken(idToken)
+    const signed = await this.#signedBy('id_token_signing_alg_values_supported')
+    const atHashRequired = this.#config.grantType === 'implicit'
+    return await idTokens.validateIdToken(jwt, signed, { ...expected, atHashRequired })
   }
 
   /** @throws FST_OAUTH_INVALID_LOGOUT_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE where its keys cannot be had */
@@ -122,15 +116,18 @@ export class ProviderJwts {
   /** What the JWTs that the provider signs for this client are validated with. */
   async #signedBy (
     algorithms: `${'id_token' | 'userinfo' | 'authorization'}_signing_alg_values_supported`
-  ) {
-    const metadata = await this.#provider.metadata()
+  ): Promise<JwtExpectation> {
+    const metadata = this.#provider.knownMetadata ?? await this.#provider.metadata()
     if (this.#keys === undefined) {
       const { KeySource } = await import('../oauth/jwks.ts')
       this.#keys ??= new KeySource({ fetchKeys: () => this.#fetchKeys(), now: this.#provider.clock.monotonic })
     }
+    const { idTokenIssuer } = this.#config
+    const areSeveral = typeof idTokenIssuer === 'function'
     return {
       provider: this.#name,
-      ...this.#idTokenIssuer(metadata.issuer),
+      issuer: areSeveral ? '' : idTokenIssuer ?? metadata.issuer,
+      acceptIssuer: areSeveral ? idTokenIssuer : undefined,
       clientId: this.#config.clientId,
       keys: this.#keys,
       now: this.#provider.clock.now(),
@@ -143,13 +140,6 @@ export class ProviderJwts {
     if (this.#config.securityProfile === undefined) return promised
     const allowed = promised?.filter(fitsProfile) ?? []
     return allowed.length > 0 ? allowed : PROFILE_ALGORITHMS
-  }
-
-  #idTokenIssuer (issuer: string): Pick<IdTokenExpectation, 'issuer' | 'acceptIssuer'> {
-    const { idTokenIssuer } = this.#config
-    return typeof idTokenIssuer === 'function'
-      ? { issuer: '', acceptIssuer: idTokenIssuer }
-      : { issuer: idTokenIssuer ?? issuer }
   }
 
   async #fetchKeys (): Promise<JSONWebKeySet> {

@@ -155,8 +155,21 @@ async function completeLogin (
   }
   // RFC 6749, section 4.2.2: none is issued in an implicit response.
   if (provider.config.grantType === 'implicit') delete granted.tokens.refreshToken
-  const login: Login = { ...granted, ...await identify(provider, granted, pending.scope), begunAt: begunAt(pending) }
-  login.callbacks = callbacksOf(context, request, provider, pending, login)
+  const { tokens, scopeChange, dpopKey, resource, callbackParams } = granted
+  const { user, claims, identityProven, identity } = await identify(provider, granted, pending.scope)
+  const login: Login = {
+    tokens,
+    scopeChange,
+    dpopKey,
+    resource,
+    callbackParams,
+    user,
+    claims,
+    identityProven,
+    identity,
+    begunAt: begunAt(pending),
+    callbacks: callbacksOf(context, request, provider, pending, user)
+  }
   const { returnTo, stepUp, popup, linkTo } = pending
   if (linkTo === undefined) await commitLogin(context, request, reply, provider, login)
   else await linkAccount(context, request, reply, provider, login, { ...pending, linkTo })
@@ -199,7 +212,7 @@ async function answerDeclined (
 /** What an account remembers of its callbacks, for `recoverLogin`: this one, and those of the same user before it. */
 function callbacksOf (
   context: PluginContext, request: FastifyRequest, { name }: ProviderClient, { state, returnTo }: PendingLogin,
-  { user }: Login
+  user: Login['user']
 ): AccountDetails['callbacks'] {
   const account = context.sessionLogins.of(sessionOf(request))?.accounts[name]
   const before = account && detailsOf(account)

@@ -96,6 +96,7 @@ export function nextMember (
 export function membersOfOthers (
   { registrations, sessionLogins }: SessionContext, session: StoredSession
 ): string[] {
+  if (registrations.length === 1) return []
   return registrations.map(other => other.sessionLogins)
     .filter(logins => logins !== sessionLogins && logins.of(session) !== undefined)
     .map(({ member }) => member)

@@ -145,9 +145,11 @@ export class UserLogins {
 
   /** The sets that a login is in. User id and `sub` are the same for most logins, which one set finds by both then. */
   #setsOf (providerIdentity: string, { user, iss, sub, sid }: Names): string[] {
-    const users = new Set([user, sub].filter(name => name !== undefined))
-    const ids = [...users].map(name => this.#setOf(providerIdentity, name))
-    return iss === undefined || sid === undefined ? ids : [...ids, this.#setOf(providerIdentity, iss, sid)]
+    const ids: string[] = []
+    if (user !== undefined) ids.push(this.#setOf(providerIdentity, user))
+    if (sub !== undefined && sub !== user) ids.push(this.#setOf(providerIdentity, sub))
+    if (iss !== undefined && sid !== undefined) ids.push(this.#setOf(providerIdentity, iss, sid))
+    return ids
   }
 
   /** Id of the set of a user, or of a session at an issuer. */
