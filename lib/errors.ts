@@ -136,6 +136,7 @@ export type OAuthErrorReason =
   | 'no_subject' // The profile has no user id.
   | 'no_claims' // `fetchProfile` did not return an object.
   | 'fetch_profile' // `fetchProfile` threw an error; see `cause`.
+  | 'user_profile' // `userProfile` threw an error, see `cause`, or returned no object.
   // Calls to APIs, and responses of any server
   | 'invalid_url' // The URL cannot be read.
   | 'suspicious_url' // The URL has dot segments, encoded separators, control characters or an authority of its own.

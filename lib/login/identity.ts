@@ -4,6 +4,7 @@ import { identifierText } from '../oauth/json.ts'
 import type { User, UserProfile } from '../providers/options.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { standardProfile } from '../providers/standard-profile.ts'
+import { isObject } from '../util/is-object.ts'
 import type { LoginTokens } from './finish.ts'
 
 /** Who logged in. */
@@ -88,10 +89,9 @@ export function withProfile (
 export function makeUser (
   provider: ProviderClient, claims: Record<string, unknown>, identity?: Identity['identity']
 ): User {
-  const { userProfile } = provider.config
   const named = identity && userIdOf(provider, identity)
   const { id: given, ...profile } =
-    userProfile === undefined ? standardProfile(claims, named) : present(userProfile(claims))
+    provider.config.userProfile === undefined ? standardProfile(claims, named) : profileByApp(provider, claims)
   const id = identifierText(given)
   if (id === undefined) {
     const { name } = provider
@@ -101,6 +101,21 @@ export function makeUser (
     throw new InvalidResponseError(message, { provider: name, reason: 'no_subject' })
   }
   return { id, raw: claims, ...profile }
+}
+
+/** The app's own function meets whatever a provider sends, and may fail at it. */
+function profileByApp ({ name, config }: ProviderClient, claims: Record<string, unknown>): Partial<UserProfile> {
+  let cause: unknown
+  try {
+    const profile: unknown = config.userProfile!(claims)
+    if (isObject(profile)) return present(profile as unknown as UserProfile)
+  } catch (error) {
+    // One with a status says what is to be answered.
+    if (typeof (error as Partial<OAuthError> | null | undefined)?.statusCode === 'number') throw error
+    cause = error ?? undefined
+  }
+  const message = `userProfile of provider "${name}" made no profile of the claims that were sent`
+  throw new InvalidResponseError(message, { provider: name, reason: 'user_profile', cause })
 }
 
 function present (profile: UserProfile): Partial<UserProfile> {

@@ -837,6 +837,28 @@ t.test('where userinfo is down the login succeeds, without a name', async t => {
   t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
 })
 
+for (const [what, userProfile] of Object.entries<(claims: any) => unknown>({
+  'fails at the claims': claims => ({ id: claims.sub, email: claims.emails[0].value }),
+  'throws an error without a message': () => { throw Object.assign(new Error('x'), { message: undefined }) },
+  'returns null': () => null,
+  'returns nothing': () => {},
+  'returns a text': ({ sub }) => sub
+})) {
+  t.test(`a userProfile that ${what} is a response that cannot be used, and no 500`, async t => {
+    const app = await loginApp(t, { provider: { userProfile: userProfile as never } })
+    const page = await app.browser.login(`${app.url}/login/acme`, asJson)
+    t.match(page.json(), { statusCode: 502, code: 'FST_OAUTH_INVALID_RESPONSE' })
+    t.match(app.errors, [{ reason: 'user_profile', provider: 'acme' }])
+    await assertLoggedOut(t, app)
+  })
+}
+
+t.test('the status of an error of userProfile is the answer\'s', async t => {
+  const refuse = () => { throw Object.assign(new Error('not of the staff'), { statusCode: 403 }) }
+  const { browser, url } = await loginApp(t, { provider: { userProfile: refuse } })
+  t.equal((await browser.login(`${url}/login/acme`, asJson)).status, 403)
+})
+
 t.test('where userProfile cannot read userinfo the login succeeds, without a name', async t => {
   const userProfile = (claims: Record<string, unknown>) => {
     if (claims.name !== undefined) throw new Error('a name of an odd shape')
