@@ -2,11 +2,11 @@
 // The board's script: calls, shows the responses, and follows the events. It holds no token.
 import { call, end, user, whenEnded } from './call.js'
 import { announce, onClick } from './controls.js'
-import { element, listen, setLogin, stopListening } from './event-list.js'
-import { showOrders, takeOrders, tokenReplaced } from './orders.js'
 import { draw, drawEnded, setToken, tokenRefreshed } from './countdown.js'
+import { element, id } from './dom.js'
+import { listen, setLogin, stopListening } from './event-list.js'
+import { showOrders, takeOrders, tokenReplaced } from './orders.js'
 
-const id = (name) => document.getElementById(name)
 const showsOrders = id('orders') !== null
 let calling
 

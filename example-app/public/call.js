@@ -1,9 +1,10 @@
-/* global document, fetch */
+/* global fetch */
 // Calls of this tab to its own server. Each names the user of the board, so that a tab that was left open never acts
 // as another user who has logged in since.
+import { id } from './dom.js'
 import { stepUp } from './step-up.js'
 
-const board = document.getElementById('board')
+const board = id('board')
 
 export const user = board.dataset.user
 
@@ -36,10 +37,10 @@ export function whenEnded (stop) {
 export function end (text, link) {
   if (board.inert) return
   board.inert = true
-  document.getElementById('person').hidden = true
+  id('person').hidden = true
   for (const stop of endings) stop()
-  document.getElementById('ended-text').textContent = text
-  document.getElementById('ended-link').textContent = link
-  document.getElementById('ended').hidden = false
-  document.getElementById('ended-link').focus()
+  id('ended-text').textContent = text
+  id('ended-link').textContent = link
+  id('ended').hidden = false
+  id('ended-link').focus()
 }

@@ -1,11 +1,12 @@
 /* global document */
 // What makes the board's controls usable without a mouse and without seeing them.
+import { id } from './dom.js'
 
 const longest = 10
 
 /** Has screen readers say what has happened. */
 export function announce (text) {
-  const said = document.getElementById('announcer')
+  const said = id('announcer')
   const line = document.createElement('p')
   line.textContent = text
   said.append(line)

@@ -1,9 +1,8 @@
-/* global document */
 // The countdown of this login's access token. It follows the chain of refreshes: an event about a token that replaced
 // this one counts, also where another tab caused it; events of other logins of the same user do not.
 import { announce } from './controls.js'
+import { id } from './dom.js'
 
-const id = (name) => document.getElementById(name)
 let token
 let clockOffset = 0
 let refreshes = 0
@@ -47,14 +46,13 @@ export function draw () {
   const state = left === undefined || left > refreshedFrom ? 'good' : left > 0 ? 'ending' : 'over'
   id('token').dataset.state = state
   if (state === 'over' && before !== 'over') announce('The access token is over. The next call refreshes it.')
-  id('token-life').textContent =
-    left === undefined
-      ? 'unknown: the provider does not say'
-      : left > refreshedFrom
-        ? `${lengthen(left)} left`
-        : left > 0
-          ? 'the next call refreshes it'
-          : 'over; the next call refreshes it'
+  id('token-life').textContent = lifeText(state, left)
+}
+
+function lifeText (state, left) {
+  if (left === undefined) return 'unknown: the provider does not say'
+  if (state === 'good') return `${lengthen(left)} left`
+  return state === 'ending' ? 'the next call refreshes it' : 'over; the next call refreshes it'
 }
 
 function shorten (seconds) {

@@ -1,7 +1,9 @@
-/* global document, EventSource */
+/* global EventSource */
 // The live list of events. A tab in the background closes its connection, since a browser has only six for one server;
 // when it is back, the server sends what it has missed.
-const list = document.getElementById('log')
+import { element, id as byId } from './dom.js'
+
+const list = byId('log')
 const longest = 60
 let source
 let lastId = 0
@@ -36,8 +38,8 @@ export function stopListening () {
 
 function show ({ id, kind, text, token, login: whose }) {
   const newest = list.firstElementChild
-  // "GET orders: 200 in 12 ms", again and again: one line with a count, until another event follows.
   const elsewhere = logins.size > 0 && whose !== undefined && !logins.has(whose)
+  // "GET orders: 200 in 12 ms", again and again: one line with a count, until another event follows.
   const group = kind === 'call' ? `${elsewhere} ${text.replace(/ in \d+ ms$/, '')}` : undefined
   if (group && newest?.dataset.group === group) {
     newest.dataset.times = Number(newest.dataset.times) + 1
@@ -68,11 +70,4 @@ function describe ({ fingerprint, previous, lifetime, rotated }) {
 
 function clock (milliseconds) {
   return new Date(milliseconds).toLocaleTimeString([], { hour12: false })
-}
-
-export function element (name, text, className) {
-  const made = document.createElement(name)
-  made.textContent = text // never innerHTML: orders and names are untrusted
-  if (className) made.className = className
-  return made
 }

@@ -1,7 +1,7 @@
 /* global document, Event, FormData */
 import { call } from './call.js'
 import { announce, closeOnEscape, onClick } from './controls.js'
-import { element } from './event-list.js'
+import { element, id } from './dom.js'
 
 const next = {
   ordered: ['baking', 'Start baking'],
@@ -20,7 +20,7 @@ export function showOrders ({ orders, seen }) {
     list.replaceChildren(...mine.map((order) => had.get(keyOf(order)) ?? card(order)))
   }
   lastSeen = seen
-  document.getElementById('seen').textContent = `The API responded to ${seen.user}, token ${seen.token}.`
+  id('seen').textContent = `The API responded to ${seen.user}, token ${seen.token}.`
   if (focused && document.activeElement === document.body) focusAgain(focused)
 }
 
@@ -47,12 +47,11 @@ function focusAgain ({ button, column, row }) {
 export function tokenReplaced (previous) {
   if (lastSeen?.token !== previous) return
   const { user, token } = lastSeen
-  document.getElementById('seen').textContent =
-    `The API responded to ${user}, token ${token}, replaced since.`
+  id('seen').textContent = `The API responded to ${user}, token ${token}, replaced since.`
 }
 
-function keyOf ({ id, status, changedBy }) {
-  return `${id} ${status} ${changedBy}`
+function keyOf (order) {
+  return `${order.id} ${order.status} ${order.changedBy}`
 }
 
 function card (order) {
@@ -90,7 +89,7 @@ function cancelButton (order) {
   onClick(button, async () => {
     const { ok } = await call('DELETE', `orders/${order.id}`)
     announce(`${nameOf(order)} ${ok ? 'is cancelled' : 'was not cancelled'}`)
-    if (ok) document.getElementById('board').dispatchEvent(new Event('board-changed'))
+    if (ok) id('board').dispatchEvent(new Event('board-changed'))
     button.dispatchEvent(new Event('login-changed', { bubbles: true }))
   })
   return button
@@ -102,7 +101,7 @@ function nameOf ({ quantity, item, customer }) {
 
 /** Calls `placed` after each new order. */
 export function takeOrders (placed) {
-  const form = document.getElementById('new-order')
+  const form = id('new-order')
   if (form === null) return
   closeOnEscape(form.closest('details'))
   form.addEventListener('submit', async (event) => {

@@ -1,5 +1,5 @@
-import { parse, type ParsedUrlQuery } from 'node:querystring'
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
+import { parse, type ParsedUrlQuery } from 'node:querystring'
 import { Gate } from './gate.ts'
 import type { Context } from './oidc-types.ts'
 import { peekBody } from './peek-body.ts'

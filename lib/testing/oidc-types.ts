@@ -107,9 +107,6 @@ export interface Provider extends EventEmitter {
     request: IncomingMessage, response: ServerResponse, result: object,
     options?: { mergeWithLastSubmission?: boolean }
   ): Promise<string>
-  registerGrantType (
-    name: string, handler: (ctx: Context) => Promise<void>, parameters?: string[], repeatable?: string[]
-  ): void
 }
 
 /** What is imported of oidc-provider. */

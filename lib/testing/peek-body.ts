@@ -1,5 +1,5 @@
-import type { IncomingMessage } from 'node:http'
 import { once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
 
 /**
  * Reads the whole body and puts it back, so that the next reader finds the stream unread.

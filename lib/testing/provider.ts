@@ -1,6 +1,6 @@
+import { once } from 'node:events'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { once } from 'node:events'
 import { type Dispatcher, fetch as undiciFetch } from 'undici'
 import { InvalidOptionsError } from '../errors.ts'
 import type { EndpointName, EndpointRequest, Filter } from './endpoint.ts'

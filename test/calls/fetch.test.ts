@@ -1,5 +1,5 @@
-import { brotliCompressSync, createGzip, deflateRawSync, deflateSync, gzipSync } from 'node:zlib'
 import { once } from 'node:events'
+import { brotliCompressSync, createGzip, deflateRawSync, deflateSync, gzipSync } from 'node:zlib'
 import t from 'tap'
 import { FormData as UndiciFormData, Request as UndiciRequest } from 'undici'
 import { loggedInApp } from '../helpers/logged-in-app.ts'

@@ -1,6 +1,6 @@
+import { randomBytes } from 'node:crypto'
 import { symlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { randomBytes } from 'node:crypto'
 import { createClient } from 'redis'
 import t from 'tap'
 import { Browser } from '../helpers/browser.ts'

@@ -3,6 +3,7 @@ import type { Test } from 'tap'
 import { redisStore } from '../../lib/redis.ts'
 import { buildApp, type AppOptions, type TestApp } from './build-app.ts'
 import type { TestProvider } from './provider.ts'
+import type { StoredTokens } from './records.ts'
 import { RedisSessionStore } from './redis-session-store.ts'
 import { startRedis, type RedisServer } from './redis.ts'
 
@@ -27,8 +28,6 @@ export interface TestCluster {
   /** Keys of the sessions. */
   sessions: () => Promise<string[]>
 }
-
-interface StoredTokens { version: number, tokens: { accessToken: string, refreshToken?: string, expiresAt?: number } }
 
 /**
  * A client that is back as soon as Redis is; while that is away it fails at once (an app's), or waits (a test's own).

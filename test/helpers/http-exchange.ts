@@ -1,7 +1,7 @@
+import { once } from 'node:events'
 import * as http from 'node:http'
 import * as https from 'node:https'
 import type { LookupFunction } from 'node:net'
-import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
 
 export interface HttpResponse {

@@ -23,8 +23,10 @@ export async function pageApp (
 
 /** Logs a visitor in where the app has sent them to, and opens the callback. */
 export async function finishLogin (
-  visitor: TestVisitor, provider: TestProvider, location: string | null, { accountId = 'alice', ...rest }:
-  { accountId?: string, acr?: string } = {}
+  visitor: TestVisitor,
+  provider: TestProvider,
+  location: string | null,
+  { accountId = 'alice', ...rest }: { accountId?: string, acr?: string } = {}
 ): Promise<Response> {
   const { url } = await authorize(provider, new URL(location ?? ''), { login: { accountId, ...rest } })
   return await visitor.fetch(url.pathname + url.search, pageLoad)

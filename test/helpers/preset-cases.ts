@@ -6,7 +6,7 @@ import { furtherPresetCases } from './further-preset-cases.ts'
 import { verifiedClaims, type ClientCheck, type ProviderFacts } from './simulated-provider.ts'
 
 /** The key of the app at Apple. */
-export const appleKey = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+const appleKey = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 export const APPLE_KEY = appleKey.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
 
 /** The key of the app at providers that know it by an assertion, and the thumbprint of its certificate. */

@@ -17,26 +17,22 @@ const oidcProvider = await loadOidcProvider()
 export class TestProvider extends ProviderCore {
   readonly api: ResourceServer
   readonly #redirects: Set<string>
-  readonly #postLogoutRedirects: Set<string>
   readonly #close: () => Promise<void>
   #forLoginAs: ReturnType<typeof testProviderOf> | undefined
 
   constructor (issuer: string, api: ResourceServer, options: ProviderOptions, close: () => Promise<void>) {
     const redirects = new Set<string>()
-    const postLogoutRedirects = new Set<string>()
-    const { redirectUris = 'any', postLogoutRedirectUris = 'any' } = options
+    const { redirectUris = 'any' } = options
     super(oidcProvider, issuer, {
       clientId: `client-${randomBytes(4).toString('hex')}`,
       clientSecret: randomBytes(24).toString('base64url'),
       scopes: ['orders:read', 'orders:write'],
       ...options,
       users: { ...users, ...options.users },
-      redirectUris: uri => redirects.has(uri) || isRegistered(redirectUris, uri),
-      postLogoutRedirectUris: uri => postLogoutRedirects.has(uri) || isRegistered(postLogoutRedirectUris, uri)
+      redirectUris: uri => redirects.has(uri) || isRegistered(redirectUris, uri)
     })
     this.api = api
     this.#redirects = redirects
-    this.#postLogoutRedirects = postLogoutRedirects
     this.#close = close
   }
 
@@ -58,7 +54,6 @@ export class TestProvider extends ProviderCore {
   }
 
   allowRedirect (uri: string): void { this.#redirects.add(uri) }
-  allowPostLogoutRedirect (uri: string): void { this.#postLogoutRedirects.add(uri) }
 
   get tokenRequests (): EndpointRequest[] { return this.endpoints.token.requests }
 

@@ -4,6 +4,7 @@ interface Client {
   set (key: string, value: string, options: { PX: number }): Promise<unknown>
   del (key: string): Promise<unknown>
 }
+
 type Callback<T = void> = (error: unknown, value?: T) => void
 
 /** A session store on Redis with nothing but get, set and destroy, as small as such stores come. */

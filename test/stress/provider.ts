@@ -1,5 +1,5 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { once } from 'node:events'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { privateJwks } from '../../lib/testing/signing-keys.ts'
 import { Authority, type TokenAnswer } from './authority.ts'
