@@ -135,8 +135,8 @@ export class UserLogins {
     const { recordId, providerIdentity } = account
     const names = namesOf(account)
     const sets = this.#sets()
-    const isOwn = login === undefined || login === recordId
-    const entry = { session: sessionId, ...(!isOwn && { login }), ...names } satisfies Entry
+    const entry: StoredMember & Entry = { session: sessionId, ...names }
+    if (login !== undefined && login !== recordId) entry.login = login
     const written = await Promise.all(
       this.#setsOf(providerIdentity, names).map(id => sets.addMember(id, recordId, entry, options))
     )

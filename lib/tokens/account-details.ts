@@ -40,7 +40,7 @@ export function writeDetails (
     const { raw: _claims, ...profile } = user
     stored = isStandard(profile, claims) ? undefined : profile
   }
-  const written: AccountDetails = { ...(stored !== undefined && { user: stored }), claims, ...details }
+  const written: AccountDetails = stored === undefined ? { claims, ...details } : { user: stored, claims, ...details }
   const text = JSON.stringify(written)
   // The engine builds a text of many parts and joins them when one character is asked for: half the memory.
   text.charCodeAt(0)
