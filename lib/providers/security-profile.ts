@@ -44,7 +44,7 @@ export const checkProfile: OptionCheck<SecurityProfile> = (check, path, value, o
   for (const [name, allowed] of Object.entries(FIXED) as [keyof ProviderOptions, readonly unknown[]][]) {
     const given = options[name]
     if (given === undefined || allowed.includes(given)) continue
-    check.add(at(name), `is ${shown(given)}, and ${PROFILE}, which needs ${allowed.map(shown).join(' or ')}`)
+    check.add(at(name), `is ${shown(given)}, and ${PROFILE}, which needs ${allowed.map(asWritten).join(' or ')}`)
   }
   checkAuthentication(options, (option, problem) => check.add(at(option), problem))
   const isBound = options.tlsClientCertificateBoundAccessTokens ?? options.clientCertificate !== undefined
@@ -82,3 +82,6 @@ function checkAuthentication (
     report('clientAssertion', `has the alg "${header.alg}", and ${PROFILE}, which takes ${fitting}`)
   }
 }
+
+/** A value as it stands in the options. */
+const asWritten = (value: unknown) => typeof value === 'string' ? `'${value}'` : String(value)
