@@ -179,7 +179,7 @@ export async function checkIdToken (
   return withClaims(granted, provider.expectsIdToken(scope) ? claims : undefined)
 }
 
-// Member by member, here and elsewhere on a login's way: a spread of many members takes ten times as long.
+// Member by member, as elsewhere on the way of a login: its allocation profile showed the spreads of many members.
 function withClaims (
   { tokens, scopeChange, dpopKey, resource, callbackParams }: GrantResult, idTokenClaims: IdTokenClaims | undefined
 ): LoginTokens {

@@ -44,7 +44,7 @@ async function requestGrant (
   usual?: RequestParameters
 ): Promise<GrantResult> {
   const { params, headers, hooks } = options
-  const dpopKey = options.dpopKey ?? (provider.config.dpop ? await provider.createDpopKey() : undefined)
+  const dpopKey = options.dpopKey ?? await provider.createDpopKey()
   const scope = parseScope(options.scope) ?? [...provider.config.scope]
   const all = mergeParameters(usual, provider.config.tokenParams, params)
   const response = await requestTokens(provider, { grantType, grant, params: [all], scope, headers, dpopKey, hooks })

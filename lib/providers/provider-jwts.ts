@@ -51,8 +51,7 @@ export class ProviderJwts {
     expected: Omit<IdTokenExpectation, 'atHashRequired'>
   ): Promise<IdTokenClaims> {
     idTokens ??= await import('../oauth/id-token.ts')
-    const isOpen = !this.#config.encryptedIdToken && !isCompactJwe(idToken)
-    const jwt = isOpen ? idToken : await this.#signedIdToken(idToken)
+    const jwt = await this.#signedIdToken(idToken)
     const signed = await this.#signedBy('id_token_signing_alg_values_supported')
     const atHashRequired = this.#config.grantType === 'implicit'
     return await idTokens.validateIdToken(jwt, signed, { ...expected, atHashRequired })
@@ -117,7 +116,7 @@ export class ProviderJwts {
   async #signedBy (
     algorithms: `${'id_token' | 'userinfo' | 'authorization'}_signing_alg_values_supported`
   ): Promise<JwtExpectation> {
-    const metadata = this.#provider.knownMetadata ?? await this.#provider.metadata()
+    const metadata = await this.#provider.metadata()
     if (this.#keys === undefined) {
       const { KeySource } = await import('../oauth/jwks.ts')
       this.#keys ??= new KeySource({ fetchKeys: () => this.#fetchKeys(), now: this.#provider.clock.monotonic })

@@ -85,7 +85,7 @@ async function sendTokenRequest (
   const { config, http, name } = provider
   const { grantType, grant, scope, params = [], headers: given, dpopKey, beforeSend, timeoutMs } = request
   const endpoint = await provider.endpoint('token_endpoint')
-  const server = provider.knownMetadata ?? await provider.metadata()
+  const server = await provider.metadata()
   const clientAuth = await provider.authenticator.at(endpoint)
   const { headers, body } = await buildTokenRequest({
     provider: name,
