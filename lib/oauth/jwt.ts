@@ -19,6 +19,8 @@ export interface JwtExpectation {
   now: number
   /** The algorithms in the provider's metadata; `none` and symmetric ones are never accepted. */
   algorithms?: readonly string[] | undefined
+  /** Asked for a newer list where an algorithm is none of those; undefined where there is no newer one. */
+  renewAlgorithms?: (algorithm: string) => Promise<readonly string[] | undefined>
   /** Seconds that the two clocks may differ. */
   clockTolerance?: number
   /** Accepts other issuers of the same provider, where one login endpoint serves many tenants. */
@@ -41,7 +43,7 @@ function acceptableAlgorithms (promised: unknown): string[] {
  * Verifies a JWT that a provider has signed for this client: signature, audience, the issuer where it is known
  * beforehand (see `assertAcceptedIssuer`), and the times that it has.
  * @returns the claims, in which an integer that a number cannot hold is a string, and the header
- * @throws what `refuse` makes, and what fetching the keys throws
+ * @throws what `refuse` makes, and what fetching the keys and a newer list of algorithms throws
  */
 export async function verifyProviderJwt (
   jwt: string, expected: JwtExpectation, refuse: Refuse,
@@ -57,12 +59,22 @@ export async function verifyProviderJwt (
   }
   if (acceptIssuer === undefined) options.issuer = typeof issuer === 'string' ? issuer : [...issuer]
   try {
-    return await verifyJwt(jwt, keys, options)
+    return await verifyJwt(jwt, keys, options).catch(async (error: unknown) => {
+      const newer = error instanceof errors.JOSEAlgNotAllowed ? await newerAlgorithms(jwt, expected) : undefined
+      if (newer === undefined) throw error
+      return await verifyJwt(jwt, keys, { ...options, algorithms: acceptableAlgorithms(newer) })
+    })
   } catch (cause) {
-    // A key set that could not be fetched says nothing of the JWT.
+    // A key set, or metadata, that could not be fetched says nothing of the JWT.
     if (cause instanceof OAuthError) throw cause
     throw refuse(reasonOf(cause), describeRefusal(cause, expected), cause)
   }
+}
+
+/** The list that may have the algorithm of a JWT by now; none where that is one which no list could make acceptable. */
+async function newerAlgorithms (jwt: string, expected: JwtExpectation): Promise<readonly string[] | undefined> {
+  const { alg } = decodeProtectedHeader(jwt)
+  return alg !== undefined && isAccepted(alg) ? await expected.renewAlgorithms?.(alg) : undefined
 }
 
 /** Refuses a verified JWT of an issuer that `acceptIssuer`, where there is one, does not accept. */

@@ -4,6 +4,7 @@ import {
 } from '../errors.ts'
 import { fitsProfile, PROFILE_ALGORITHMS } from '../oauth/algorithms.ts'
 import { isCompactJwe } from '../oauth/compact.ts'
+import type { AuthorizationServerMetadata } from '../oauth/discovery.ts'
 import type { IdTokenClaims, IdTokenExpectation } from '../oauth/id-token.ts'
 import type { KeySource } from '../oauth/jwks.ts'
 import type { JwtExpectation } from '../oauth/jwt.ts'
@@ -117,6 +118,7 @@ export class ProviderJwts {
     algorithms: `${'id_token' | 'userinfo' | 'authorization'}_signing_alg_values_supported`
   ): Promise<JwtExpectation> {
     const metadata = await this.#provider.metadata()
+    const listed = (known: AuthorizationServerMetadata) => this.#allowed(known[algorithms] as string[] | undefined)
     if (this.#keys === undefined) {
       const { KeySource } = await import('../oauth/jwks.ts')
       this.#keys ??= new KeySource({ fetchKeys: () => this.#fetchKeys(), now: this.#provider.clock.monotonic })
@@ -131,7 +133,12 @@ export class ProviderJwts {
       keys: this.#keys,
       now: this.#provider.clock.now(),
       clockTolerance: this.#config.clockTolerance,
-      algorithms: this.#allowed(metadata[algorithms] as string[] | undefined)
+      algorithms: listed(metadata),
+      renewAlgorithms: async (algorithm) => {
+        if (this.#config.securityProfile !== undefined && !fitsProfile(algorithm)) return undefined
+        const newer = await this.#provider.renewedMetadata(metadata)
+        return newer && listed(newer)
+      }
     }
   }
 

@@ -35,6 +35,8 @@ const ACCEPT_USERINFO = 'application/json, application/jwt;q=0.9'
 const METADATA_MAX_AGE_MS = 3_600_000
 /** The same, where the first document could not be had for the moment. */
 const PROVISIONAL_MAX_AGE_MS = 60_000
+/** Milliseconds in which a second unknown algorithm causes no discovery: made-up tokens must not cause one each. */
+const PAUSE_MS = 30_000
 
 /** One provider: its metadata, and requests to its endpoints. Shared by all requests. */
 export class ProviderClient {
@@ -50,6 +52,8 @@ export class ProviderClient {
   #metadata: AuthorizationServerMetadata | undefined
   #metadataAt = 0
   #secondary = false
+  /** When the metadata was last renewed before its time. */
+  #renewedAt = -Infinity
   #discovering: Promise<AuthorizationServerMetadata> | undefined
   #dpop: Promise<DpopProofs> | undefined
 
@@ -98,6 +102,21 @@ export class ProviderClient {
    */
   async metadata (): Promise<AuthorizationServerMetadata> {
     return this.knownMetadata ?? await this.#discover()
+  }
+
+  /**
+   * Discovers the metadata anew where it is still what the caller knows, which a JWT by an unlisted algorithm belies:
+   * a provider may have changed what it signs with.
+   * @returns undefined within the pause after such a discovery, and where the metadata is the options' own
+   * @throws FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS
+   */
+  async renewedMetadata (known: AuthorizationServerMetadata): Promise<AuthorizationServerMetadata | undefined> {
+    if (this.config.issuer === undefined) return undefined
+    if (this.#metadata !== known) return this.#metadata
+    if (this.#discovering === undefined && this.clock.monotonic() - this.#renewedAt < PAUSE_MS) return undefined
+    const newer = await this.#discover()
+    this.#renewedAt = this.clock.monotonic()
+    return newer
   }
 
   #discover (): Promise<AuthorizationServerMetadata> {

@@ -156,13 +156,15 @@ t.test('a response without iss, or of another issuer, is refused', async (t) => 
   t.equal(provider.tokenRequests.length, exchanged, 'no code is exchanged')
 })
 
-t.test('an ID token signed with RS256 is refused', async (t) => {
+t.test('an ID token signed with RS256 is refused, and no metadata is fetched for it', async (t) => {
   const options = fapi({ ...keyClient, id_token_signed_response_alg: 'RS256' })
   const provider = await startProvider(t, { ...options, configuration: { ...options.configuration, enabledJWA: {} } })
   const app = await appAt(t, provider, {
     providers: provider => ({ acme: optionsFor(provider) }), oauth: { dispatcher: dispatcherFor(t) }
   })
   t.equal(codeOf(await app.browser.login(`${app.url}/login/acme`)), 'FST_OAUTH_INVALID_ID_TOKEN')
+  t.match(app.errors, [{ reason: 'alg' }])
+  t.equal(provider.endpoints.discovery.requests.length, 1)
   await assertLoggedOut(t, app)
 })
 

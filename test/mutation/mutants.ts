@@ -553,6 +553,18 @@ export const mutants: readonly Mutant[] = [
     tests: ['test/login/id-token.test.ts']
   },
   {
+    protects: 'metadata: made-up tokens do not make the app hammer its provider',
+    find: 'this.clock.monotonic() - this.#renewedAt < PAUSE_MS',
+    replace: 'this.clock.monotonic() < this.#renewedAt',
+    tests: ['test/login/changed-algorithm.test.ts']
+  },
+  {
+    protects: 'metadata: an algorithm that the options exclude is never looked for',
+    find: 'if (this.#config.securityProfile !== undefined && !fitsProfile(algorithm)) return undefined',
+    replace: 'if (!fitsProfile(algorithm) && this.#config.securityProfile === null) return undefined',
+    tests: ['test/login/fapi2.test.ts']
+  },
+  {
     protects: 'a login by ID token without one',
     find: 'if (granted.tokens.idToken === undefined && pending.nonce !== undefined &&',
     replace: 'if (granted.tokens.idToken === null && pending.nonce !== undefined &&',
