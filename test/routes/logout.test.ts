@@ -2,7 +2,7 @@ import t from 'tap'
 import type { FastifyInstance } from 'fastify'
 import { Browser } from '../helpers/browser.ts'
 import { deferred, Gate } from '../helpers/gate.ts'
-import { appAt, asJson, assertLoggedOut, codeOf, loginApp } from '../helpers/login-app.ts'
+import { appAt, asJson, assertLoggedOut, callbackUrl, codeOf, loginApp } from '../helpers/login-app.ts'
 import { captureLog } from '../helpers/log.ts'
 import { tokenRecords } from '../helpers/records.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
@@ -170,6 +170,32 @@ t.test('two logouts at the same moment both succeed', async (t) => {
   const pages = await Promise.all([logout(), logout()])
   t.strictSame(pages.map(({ status }) => status), [302, 302])
   t.equal(await userOf(browser), null)
+})
+
+t.test('a login form that was open at the logout, and is filled in after it, logs in', async (t) => {
+  const { browser, url, userOf } = await loginApp(t)
+  await browser.login(`${url}/login/acme`)
+  const filledIn = await callbackUrl(browser, `${url}/login/acme`)
+  await browser.post(`${url}/logout`)
+  t.equal(await userOf(browser), null)
+  t.strictSame((await browser.get(filledIn)).json(), { user: 'alice' })
+})
+
+t.test('what was begun for a login before its logout (link, step-up) is refused after it', async (t) => {
+  for (const scope of [undefined, 'openid email']) {
+    const { browser, url, userOf } = await loginApp(t, {
+      setup: app => {
+        app.get('/link', async ({ oauth }, reply) => await oauth.login(reply, { link: true, ...(scope && { scope }) }))
+      }
+    })
+    await browser.login(`${url}/login/acme`)
+    const back = await callbackUrl(browser, `${url}/link`)
+    await browser.post(`${url}/logout`)
+    const page = await browser.get(back, asJson)
+    t.equal(page.status, 400)
+    t.equal(codeOf(page), 'FST_OAUTH_STATE_MISMATCH')
+    t.equal(await userOf(browser), null)
+  }
 })
 
 t.test('an API caller is told where to go in JSON', async (t) => {

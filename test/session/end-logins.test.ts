@@ -9,7 +9,7 @@ import type { LoginQuery } from '../../lib/session/user-logins.ts'
 import { Browser } from '../helpers/browser.ts'
 import type { TestApp } from '../helpers/build-app.ts'
 import { Gate } from '../helpers/gate.ts'
-import { appAt, asJson, codeOf, loginApp } from '../helpers/login-app.ts'
+import { appAt, asJson, callbackUrl, codeOf, loginApp } from '../helpers/login-app.ts'
 import { startMisbehavingProvider, type MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import { RedisSessionStore } from '../helpers/redis-session-store.ts'
 import { startRedis } from '../helpers/redis.ts'
@@ -136,6 +136,20 @@ t.test('logoutUser takes an id that is a number, and refuses what is no id: nobo
   t.equal(await userOf(browser), '35')
   t.equal(await app.oauth.logoutUser({ provider: 'acme', subject: 35 as never }), 1)
   t.equal(await userOf(browser), null)
+})
+
+t.test('a user who is locked before logoutUser: onLogin refuses the login that was under way', async t => {
+  let isLocked = false
+  const { app, url, browser, userOf } = await loginApp(t, {
+    oauth: { onLogin: () => { if (isLocked) throw Object.assign(new Error('locked'), { statusCode: 403 }) } }
+  })
+  await browser.login(`${url}/login/acme`)
+  const other = new Browser()
+  const back = await callbackUrl(other, `${url}/login/acme`)
+  isLocked = true
+  t.equal(await app.oauth.logoutUser({ provider: 'acme', subject: 'alice' }), 1)
+  t.equal((await other.get(back, asJson)).status, 403)
+  t.strictSame([await userOf(browser), await userOf(other)], [null, null])
 })
 
 t.test('a login that logoutUser ends before its tokens are stored is none, and its tokens are revoked', async (t) => {
