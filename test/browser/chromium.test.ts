@@ -2,7 +2,7 @@ import helmet from '@fastify/helmet'
 import t, { type Test } from 'tap'
 import type { Page } from 'playwright-core'
 import { buildApp } from '../helpers/build-app.ts'
-import { startChromium } from '../helpers/chromium.ts'
+import { signIn, startChromium } from '../helpers/chromium.ts'
 import { listen } from '../helpers/listen.ts'
 import { loginApp } from '../helpers/login-app.ts'
 import { startPasswordServer } from '../helpers/password-server.ts'
@@ -32,9 +32,7 @@ t.test('Chromium logs in at a provider on another site, and out again through th
   const provider = await startProvider(t, { host: 'localhost' })
   const { url } = await buildApp(t, { oauth: { providers: { acme: provider.providerOptions } } })
   await page.goto(`${url}/login/acme?returnTo=/%3Fhello`)
-  await page.fill('[name=login]', 'alice')
-  await page.fill('[name=password]', 'alice-password')
-  await page.click('text=Sign in >> nth=-1')
+  await signIn(page)
   await page.waitForURL(`${url}/?hello`)
   t.equal(await bodyOf(page), '{"user":"alice"}')
 
@@ -60,9 +58,7 @@ t.test('Chromium with a strict session cookie: login, a link of another site, lo
     }
   })
   await page.goto(`${url}/orders`)
-  await page.fill('[name=login]', 'alice')
-  await page.fill('[name=password]', 'alice-password')
-  await page.click('text=Sign in >> nth=-1')
+  await signIn(page)
   await page.waitForURL(`${url}/orders`)
   t.equal(await bodyOf(page), '{"orders":"alice"}')
 
@@ -99,16 +95,11 @@ t.test('Chromium is sent to authenticate in another way, and comes back to the U
       app.get('/transfer', { onRequest }, async ({ url, oauth }) => `${url} with ${String(oauth.claims.acr)}`)
     }
   })
-  const signIn = async () => {
-    await page.fill('[name=login]', 'alice')
-    await page.fill('[name=password]', 'alice-password')
-    await page.click('text=Sign in >> nth=-1')
-  }
   await page.goto(`${url}/login/acme`)
-  await signIn()
+  await signIn(page)
   await page.waitForURL(`${url}/`)
   await page.goto(`${url}/transfer?to=bob&sum=7`)
-  await signIn()
+  await signIn(page)
   await page.waitForURL(`${url}/transfer?to=bob&sum=7`)
   t.equal(await bodyOf(page), '/transfer?to=bob&sum=7 with urn:example:mfa')
   await page.reload()
@@ -136,9 +127,7 @@ t.test('Chromium logs out from a page of the app\'s own whose policy lets its fo
     }
   })
   await page.goto(`${url}/login/acme`)
-  await page.fill('[name=login]', 'alice')
-  await page.fill('[name=password]', 'alice-password')
-  await page.click('text=Sign in >> nth=-1')
+  await signIn(page)
   await page.waitForURL(`${url}/`)
 
   const answer = await page.goto(`${url}/own`)
@@ -192,9 +181,7 @@ t.test('Chromium: two tabs both log in', async (t) => {
   await page.goto(`${url}/login/acme?returnTo=/%3Fone`)
   await other.goto(`${url}/login/acme?returnTo=/%3Ftwo`)
   for (const [tab, end] of [[other, 'two'], [page, 'one']] as const) {
-    await tab.fill('[name=login]', 'alice')
-    await tab.fill('[name=password]', 'alice-password')
-    await tab.click('text=Sign in >> nth=-1')
+    await signIn(tab)
     await tab.waitForURL(`${url}/?${end}`)
     t.equal(await bodyOf(tab), '{"user":"alice"}')
   }

@@ -1,6 +1,7 @@
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { buildApp } from '../helpers/build-app.ts'
+import { signIn } from '../helpers/chromium.ts'
 import { openHttpsPage } from '../helpers/https-page.ts'
 import type { TestProvider } from '../helpers/provider.ts'
 import { type Callback, noteCallbacks, type Way } from '../helpers/response-modes.ts'
@@ -62,15 +63,10 @@ for (const [way, callback, sameSite] of ways) {
     const opened = await open(t, way)
     if (opened === undefined) return
     const { page, url, provider, complaints, callbacks, loginCookie } = opened
-    const signIn = async () => {
-      await page.fill('[name=login]', 'alice')
-      await page.fill('[name=password]', 'alice-password')
-      await page.click('text=Sign in >> nth=-1')
-    }
     const text = () => page.textContent('body')
     await page.goto(`${url}/login/acme?returnTo=/%3Fhello`)
     t.match(await loginCookie(), { secure: true, httpOnly: true, sameSite, path: '/', domain: '127.0.0.1' })
-    await signIn()
+    await signIn(page)
     await page.waitForURL(`${url}/?hello`)
     t.equal(await text(), '{"user":"alice"}')
     t.strictSame(callbacks, [callback])
@@ -80,7 +76,7 @@ for (const [way, callback, sameSite] of ways) {
 
     await page.goto(`${url}/field`)
     await page.goto(`${url}/more`)
-    if (page.url().startsWith(provider.issuer)) await signIn()
+    if (page.url().startsWith(provider.issuer)) await signIn(page)
     await page.waitForURL(`${url}/scope`)
     t.match(JSON.parse(await text() ?? ''), { scope: /orders:write/, field: 'kept' }, 'the session went along')
 

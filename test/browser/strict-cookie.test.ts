@@ -2,6 +2,7 @@ import helmet from '@fastify/helmet'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { buildApp } from '../helpers/build-app.ts'
+import { signIn } from '../helpers/chromium.ts'
 import { openHttpsPage } from '../helpers/https-page.ts'
 import { pendingLogins } from '../helpers/login-app.ts'
 import { logInInPopup, OPENER, OPENER_POLICY, openPopup, toldTo } from '../helpers/opener.ts'
@@ -33,12 +34,6 @@ async function open (t: Test, way: Way) {
   })
   const sessionCookie = async () => (await context.cookies(url)).find(({ name }) => name === 'sessionId')
   return { context, page, url, store, provider, complaints, sessionCookie }
-}
-
-async function signIn (page: Page): Promise<void> {
-  await page.fill('[name=login]', 'alice')
-  await page.fill('[name=password]', 'alice-password')
-  await page.click('text=Sign in >> nth=-1')
 }
 
 async function bodyOf (page: Page, expected: string): Promise<string | null> {

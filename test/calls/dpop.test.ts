@@ -11,6 +11,7 @@ import { edited } from '../helpers/faults.ts'
 import { captureLog } from '../helpers/log.ts'
 import { loggedInApp, type LoggedInApp, type LoggedInAppOptions } from '../helpers/logged-in-app.ts'
 import { appAt, codeOf } from '../helpers/login-app.ts'
+import { matchEach } from '../helpers/match-each.ts'
 import { startProvider } from '../helpers/provider.ts'
 import type { ProviderOptions as OidcOptions } from '../helpers/provider-options.ts'
 import { expireTokens, tokenRecords } from '../helpers/records.ts'
@@ -42,7 +43,7 @@ t.test('a login, its calls and its refresh carry proofs of one key', async (t) =
   t.equal(tokens.tokenType, 'DPoP')
   t.match(await app.run(oauth => oauth.post('orders', { json: {} }).json()), { method: 'POST' })
 
-  t.match(app.requests, [{ authorization: /^DPoP / }, { authorization: `DPoP ${tokens.accessToken}` }])
+  matchEach(t, app.requests, [{ authorization: /^DPoP / }, { authorization: `DPoP ${tokens.accessToken}` }])
   const [first, second] = proofsOf(app) as [JWTPayload, JWTPayload]
   t.match(first, { htm: 'GET', htu: `${provider.api.url}orders`, jti: /^[\w-]{43}$/, ath: /^[\w-]{43}$/ })
   t.match(second, { htm: 'POST', htu: `${provider.api.url}orders` })
@@ -68,7 +69,7 @@ t.test('the code is bound to the key, in the URL or pushed', async (t) => {
   t.not(new URL(again.location!).searchParams.get('dpop_jkt'), first, 'a key for each login')
 
   const pushing = await boundApp(t, { provider: { ...bound, pushedAuthorizationRequests: true } })
-  t.match(pushing.provider.endpoints.pushedAuthorizationRequest.requests, [{ body: { dpop_jkt: /^[\w-]{43}$/ } }])
+  matchEach(t, pushing.provider.endpoints.pushedAuthorizationRequest.requests, [{ body: { dpop_jkt: /^[\w-]{43}$/ } }])
   t.equal((await pushing.orders()).status, 200)
 })
 
@@ -282,7 +283,7 @@ t.test('a login from before the option stays a bearer login until the next one',
   t.equal((await after.orders()).status, 200)
   await after.run(oauth => oauth.refresh())
   t.equal((await after.orders()).status, 200)
-  t.match(requests, [{ authorization: /^Bearer /, headers: { dpop: undefined } }, { authorization: /^Bearer / }])
+  matchEach(t, requests, [{ authorization: /^Bearer /, headers: { dpop: undefined } }, { authorization: /^Bearer / }])
   await after.browser.login(`${after.url}/login/acme`)
   t.equal((await after.orders()).status, 200)
   t.match(requests.at(-1), { authorization: /^DPoP / })
@@ -323,7 +324,7 @@ t.test('a hop that leaves the resource servers has neither token nor proof', asy
   const away = encodeURIComponent(`${other.url}orders`)
   const { status } = await app.run(oauth => oauth.fetch(`redirect?to=${away}`, { headers: { dpop: 'mine' } }))
   t.equal(status, 401)
-  t.match(other.requests, [{ authorization: undefined, headers: { dpop: undefined } }])
+  matchEach(t, other.requests, [{ authorization: undefined, headers: { dpop: undefined } }])
 })
 
 t.test('each origin has its own nonce, and the provider\'s endpoints another one than its userinfo', async (t) => {
@@ -367,7 +368,7 @@ t.test('the calls of fetchProfile carry proofs', async (t) => {
   })
   t.match(await app.run(oauth => oauth.user), { id: 'alice' })
   t.match(await app.run(oauth => oauth.userinfo()), { sub: 'alice' })
-  t.match(app.provider.api.requests, [{ authorization: /^DPoP / }, { authorization: /^DPoP / }])
+  matchEach(t, app.provider.api.requests, [{ authorization: /^DPoP / }, { authorization: /^DPoP / }])
 })
 
 t.test('an API that the proof is a nuisance to: a nonce that no header can have is not taken', async (t) => {
@@ -556,5 +557,5 @@ t.test('a provider that takes no ES256 proofs is named at the login', async (t) 
   other.endpoints.discovery.fail(edited(body => ({ ...body, dpop_signing_alg_values_supported: ['RS256'] })))
   const app = await appAt(t, other, { provider: bound })
   t.equal((await app.browser.get(`${app.url}/login/acme`)).status, 500)
-  t.match(app.errors, [{ code: 'FST_OAUTH_INVALID_OPTIONS', message: /no DPoP proof that is signed with ES256/ }])
+  matchEach(t, app.errors, [{ code: 'FST_OAUTH_INVALID_OPTIONS', message: /no DPoP proof that is signed with ES256/ }])
 })

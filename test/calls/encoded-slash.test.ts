@@ -4,6 +4,7 @@ import { resolveOptions } from '../../lib/options/resolve-options.ts'
 import { gitlab } from '../../lib/providers.ts'
 import type { ProviderOptions } from '../../lib/providers/options.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { matchEach } from '../helpers/match-each.ts'
 import { rejection } from '../helpers/rejection.ts'
 
 function configOf (acme: Partial<ProviderOptions>) {
@@ -138,6 +139,6 @@ t.test('through an app', async (t) => {
   await t.test('a redirect, which the server writes, takes no token there', async (t) => {
     requests.length = 0
     await (await run(oauth => oauth.fetch('redirect?to=/v1/echo/a%252Fb'))).text()
-    t.match(requests, [{ authorization: String }, { url: '/v1/echo/a%2Fb', authorization: undefined }])
+    matchEach(t, requests, [{ authorization: String }, { url: '/v1/echo/a%2Fb', authorization: undefined }])
   })
 })

@@ -2,6 +2,7 @@ import t from 'tap'
 import { createProvider } from '../../lib/index.ts'
 import { twitch } from '../../lib/providers.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { matchEach } from '../helpers/match-each.ts'
 import { startOutside } from '../helpers/outside.ts'
 import { keptTokens, scriptProvider, startScriptServer } from '../helpers/script-server.ts'
 
@@ -30,7 +31,7 @@ t.test("a session's hook before a call does not take the provider's away, which 
   })
   await session.get('orders').json()
   await (await session.fetch('orders')).text()
-  t.match(server.calls, [
+  matchEach(t, server.calls, [
     { headers: { 'x-tenant': 'first', 'x-order': 'second' } },
     { headers: { 'x-tenant': 'first', 'x-order': 'second' } }
   ])
@@ -49,7 +50,7 @@ t.test('a preset keeps the header that its API needs where the session has a hoo
     hooks: { protectedRequest: ({ headers }) => { headers['x-own'] = 'yes' } }
   })
   await session.get('users').json()
-  t.match(server.calls, [{ headers: { 'client-id': 'script', 'x-own': 'yes' } }])
+  matchEach(t, server.calls, [{ headers: { 'client-id': 'script', 'x-own': 'yes' } }])
 })
 
 t.test('what a hook adds to a call stays away from a server that does not get the token', async (t) => {
@@ -128,7 +129,7 @@ for (const [when, secondsLeft] of [['ahead of time', 20], ['that a call waits fo
     })
     await session.get('orders').json()
     while (session.storedTokens?.refreshToken !== 'refresh-1') await new Promise(resolve => setTimeout(resolve, 5))
-    t.match(server.tokenRequests, [{ form: { first: 'provider', second: 'after provider', audience: 'orders' } }])
+    matchEach(t, server.tokenRequests, [{ form: { first: 'provider', second: 'after provider', audience: 'orders' } }])
     t.equal(server.tokenRequests.length, 1)
   })
 }

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { MockAgent } from 'undici'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { matchEach } from '../helpers/match-each.ts'
 import { rejection } from '../helpers/rejection.ts'
 import { startOutside } from '../helpers/outside.ts'
 
@@ -147,7 +148,7 @@ t.test('redirects', async (t) => {
         headers: { 'content-type': 'application/json', ...ours }
       })
     ).text()
-    t.match(outside.seen, [{ method: 'POST', body: '{}', headers: { 'content-type': 'application/json' } }])
+    matchEach(t, outside.seen, [{ method: 'POST', body: '{}', headers: { 'content-type': 'application/json' } }])
     t.notOk('x-api-key' in outside.seen[0]!.headers)
   })
 
@@ -401,7 +402,7 @@ t.test('a redirect to an API of the list is followed with the token, wherever bo
     .intercept({ path: '/v1/a' })
     .reply(307, '', { headers: { location: `${provider.api.url}orders` } })
   t.match(await (await run(oauth => oauth.fetch('a'))).json(), [{ id: 1 }])
-  t.match(requests, [{ url: '/v1/orders', authorization: /^Bearer / }])
+  matchEach(t, requests, [{ url: '/v1/orders', authorization: /^Bearer / }])
 })
 
 t.test('a token in the query', async (t) => {

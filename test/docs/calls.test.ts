@@ -204,5 +204,5 @@ async function appWith (t: Test, program: string, routes: Record<string, ApiRout
 }
 
 function cookiesOf (browser: Browser): string {
-  return browser.cookies.map(({ name, value }) => `${name}=${value}`).join('; ')
+  return browser.cookieHeader
 }

@@ -12,6 +12,7 @@ import { anonymous, loginAs } from '../../lib/testing.ts'
 import { SESSION_SECRET } from '../helpers/build-app.ts'
 import { clientCertificates } from '../helpers/certificates.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { matchEach } from '../helpers/match-each.ts'
 import { startMtlsProvider, thumbprintOf } from '../helpers/mtls-provider.ts'
 import { movingClock } from '../helpers/moving-clock.ts'
 import { startPasswordServer } from '../helpers/password-server.ts'
@@ -91,7 +92,7 @@ t.test('web application: the URL is opened, the callback typed in, and the API c
   t.match(request!.body, { grant_type: 'authorization_code', redirect_uri: CALLBACK, code_verifier: /^[\w-]{43,}$/ })
   t.match(tokens, { accessToken: /^\S+$/, refreshToken: /^\S+$/, tokenType: 'Bearer', scope })
   t.strictSame(user, { id: 'alice' })
-  t.match(provider.api.requests, [{ url: '/v1/userinfo', authorization: `Bearer ${tokens.accessToken}` }])
+  matchEach(t, provider.api.requests, [{ url: '/v1/userinfo', authorization: `Bearer ${tokens.accessToken}` }])
   t.equal(session.authorized, true)
 })
 
@@ -166,7 +167,7 @@ t.test('legacy application: the tokens are for a user name and a password', asyn
   const { tokens } = await runBlock(PAGE, 'Legacy application', { env }, { replace: packageWith(t, there) })
 
   t.match(tokens, { accessToken: 'token-of-your_username', tokenType: 'Bearer' })
-  t.match(server.requests, [{
+  matchEach(t, server.requests, [{
     body: { grant_type: 'password', username: 'your_username', password: 'correct horse' },
     authorization: /^Basic /
   }])
@@ -221,7 +222,7 @@ t.test('TLS client authentication: the client is known by its certificate, witho
   })
 
   t.match(tokens, { accessToken: /^\S+$/ })
-  t.match(mtls.alias.requests, [{ url: '/token', certificate: thumbprintOf(cert) }])
+  matchEach(t, mtls.alias.requests, [{ url: '/token', certificate: thumbprintOf(cert) }])
   const [request] = mtls.provider.tokenRequests
   t.match(request!.body, { grant_type: 'client_credentials', client_id: mtls.provider.clientId })
   t.strictSame([request!.body.client_secret, request!.headers.authorization], [undefined, undefined])
@@ -285,7 +286,7 @@ for (const [what, keptAs] of Object.entries(forms)) {
     t.match(server.refreshRequests.map(({ body }) => body.refresh_token), [tokens.refreshToken])
     t.equal(saved.length, 1)
     t.not(saved[0]!.refreshToken, tokens.refreshToken, 'the rotated one is handed out')
-    t.match(server.api.requests, [{ url: '/v1/secret', authorization: `Bearer ${saved[0]!.accessToken}` }])
+    matchEach(t, server.api.requests, [{ url: '/v1/secret', authorization: `Bearer ${saved[0]!.accessToken}` }])
   })
 }
 
@@ -309,7 +310,7 @@ t.test('names: auto_refresh_kwargs, include_client_id, token_updater and the hoo
     audience: 'https://api.acme.example',
     resource: 'https://api.acme.example'
   })
-  t.match(saved, [{ accessToken: 'new', tokenType: 'Bearer', refreshToken: 'refresh-0' }])
+  matchEach(t, saved, [{ accessToken: 'new', tokenType: 'Bearer', refreshToken: 'refresh-0' }])
   t.strictSame(await (session as OAuthSession).get('orders').json(), { ok: true })
-  t.match(server.calls, [{ url: '/api/orders', headers: { authorization: 'Bearer new', 'x-tenant': 'a' } }])
+  matchEach(t, server.calls, [{ url: '/api/orders', headers: { authorization: 'Bearer new', 'x-tenant': 'a' } }])
 })

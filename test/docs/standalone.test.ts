@@ -9,6 +9,7 @@ import type { TokenSet } from '../../lib/index.ts'
 import { Browser } from '../helpers/browser.ts'
 import { freePort } from '../helpers/listen.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { matchEach } from '../helpers/match-each.ts'
 import { startProvider, type TestProvider } from '../helpers/provider.ts'
 import { expireTokens } from '../helpers/records.ts'
 import { runBlock } from '../helpers/run-block.ts'
@@ -77,7 +78,7 @@ t.test('a job shares the record of the web session, and stops when the user has 
   const job = () => runBlock('docs/standalone.md', 'A job that acts for a user', { app, kept, keep })
   await job()
   const first = kept!.accessToken
-  t.match(requests, [{ status: 200, authorization: `Bearer ${first}` }])
+  matchEach(t, requests, [{ status: 200, authorization: `Bearer ${first}` }])
 
   expireTokens(store)
   await job()
@@ -102,7 +103,7 @@ t.test('a device is confirmed elsewhere, and a token exchanged for another servi
     runBlock('docs/standalone.md', 'Sessions without a request', { app, request, console: { log } }))
   await Promise.all(confirmed)
   t.match(await device.get('me').json(), { sub: 'alice' })
-  t.match(provider.endpoints.deviceAuthorization.requests, [{ body: { scope: 'openid offline_access' } }])
+  matchEach(t, provider.endpoints.deviceAuthorization.requests, [{ body: { scope: 'openid offline_access' } }])
   t.equal(answer.accessToken, 'of the other')
   const [exchange] = provider.tokenRequests.filter(({ body }) => body.grant_type === EXCHANGE)
   t.match(exchange!.body, {

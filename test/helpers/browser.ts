@@ -69,6 +69,11 @@ export class Browser {
     }
   }
 
+  /** All cookies as one header, for a request that does not go through this browser. */
+  get cookieHeader (): string {
+    return this.cookies.map(({ name, value }) => `${name}=${value}`).join('; ')
+  }
+
   /** The value of the first cookie of that name. */
   cookie (name: string): string | undefined {
     return this.cookies.find((cookie) => cookie.name === name)?.value

@@ -1,4 +1,4 @@
-import { chromium, type Browser } from 'playwright-core'
+import { chromium, type Browser, type Page } from 'playwright-core'
 import type { Test } from 'tap'
 import { findBinary, requireService } from './services.ts'
 
@@ -14,4 +14,11 @@ export async function startChromium (t: Pick<Test, 'after' | 'pass'>): Promise<B
   const browser = await chromium.launch({ executablePath: findBinary('chromium') ?? '', args, chromiumSandbox: false })
   t.after(() => browser.close())
   return browser
+}
+
+/** Fills in the form of the provider that is on the page for alice, and sends it. */
+export async function signIn (page: Page): Promise<void> {
+  await page.fill('[name=login]', 'alice')
+  await page.fill('[name=password]', 'alice-password')
+  await page.getByRole('button', { name: 'Sign in' }).click()
 }

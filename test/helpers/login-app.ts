@@ -2,6 +2,7 @@ import type { Test } from 'tap'
 import type { OAuthError, PluginOptions, ProviderOptions } from '../../lib/index.ts'
 import { Browser, type Page } from './browser.ts'
 import { buildApp, type AppOptions, type TestApp } from './build-app.ts'
+import { submitsItself } from './html.ts'
 import { startMisbehavingProvider, type MisbehavingProvider, type Misbehaviour } from './misbehaving-provider.ts'
 import { tokenRecords } from './records.ts'
 import type { JsonStore } from './stores.ts'
@@ -60,11 +61,28 @@ export async function appAt<P extends { providerOptions: ProviderOptions }> (
 export async function callbackUrl (browser: Browser, loginUrl: string): Promise<string> {
   const start = await browser.get(loginUrl, { redirect: 'manual' })
   if (start.location === undefined) throw new Error(`no login began: ${start.status} ${start.text}`)
-  const back = await browser.follow(start, { redirect: 'manual' })
-  if (back.location === undefined) {
-    throw new Error(`the provider did not send the browser back: ${back.status} ${back.text}`)
+  return await callbackOf(browser, start)
+}
+
+/** The same for a login that has begun: from the redirect to the provider on, whose form is filled in for alice. */
+export async function callbackOf (browser: Browser, start: Page): Promise<string> {
+  const { location } = await lastPageAtProvider(browser, start)
+  return location!
+}
+
+/** The page or redirect of the provider that leads back; with `form_post` its form does. */
+export async function lastPageAtProvider (browser: Browser, start: Page): Promise<Page> {
+  const { origin } = new URL(start.location!)
+  let page = start
+  while (page.location !== undefined && new URL(page.location).origin === origin) {
+    page = await browser.follow(page, { redirect: 'manual' })
+    if (!/<input type="password"/.test(page.text)) continue
+    page = await browser.submitForm(page, { login: 'alice', password: 'alice-password' }, { redirect: 'manual' })
   }
-  return back.location
+  if (page.location === undefined && !submitsItself(page.text)) {
+    throw new Error(`the provider did not send the browser back: ${page.status} ${page.text}`)
+  }
+  return page
 }
 
 /** A URL with its query changed. */

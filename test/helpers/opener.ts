@@ -1,4 +1,5 @@
 import type { Page } from 'playwright-core'
+import { signIn } from './chromium.ts'
 
 /** A page of an app that opens a popup, or a hidden frame, to log in, and shows what it is told. */
 export const OPENER = `<!doctype html><title>Opener</title><button>Log in</button><p></p><script>
@@ -27,10 +28,8 @@ export async function openPopup (page: Page): Promise<Page> {
 
 /** Logs alice in on the provider's form in a popup, which closes itself. */
 export async function logInInPopup (popup: Page): Promise<void> {
-  await popup.fill('[name=login]', 'alice')
-  await popup.fill('[name=password]', 'alice-password')
   const closed = popup.waitForEvent('close')
-  await popup.click('text=Sign in >> nth=-1')
+  await signIn(popup)
   await closed
 }
 

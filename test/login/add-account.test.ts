@@ -1,43 +1,64 @@
-import t from 'tap'
-import { Browser } from '../helpers/browser.ts'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
-import { appAt, callbackUrl, loginApp } from '../helpers/login-app.ts'
-import { startProvider } from '../helpers/provider.ts'
+import { appAt, asJson, callbackUrl, codeOf, loginApp, type LoginApp } from '../helpers/login-app.ts'
+import { matchEach } from '../helpers/match-each.ts'
+import { startProvider, type TestProvider } from '../helpers/provider.ts'
 import { tokenRecords } from '../helpers/records.ts'
 
 // An account that is added to a login by login(reply, { link: true }).
 
-t.test('an account is added to a login only by the session that asked for it', async t => {
-  const provider = await startProvider(t)
+/** Routes that add an account of a provider, and list the accounts of the login. */
+function accountRoutes (app: FastifyInstance): void {
+  app.get<{ Params: { name: string } }>('/link/:name', async (request, reply) =>
+    request.oauth.login(reply, { provider: request.params.name, link: true, returnTo: '/accounts' })
+  )
+  app.get('/accounts', async ({ oauth }) => oauth.accounts.map(({ provider, user }) => `${provider}:${user?.id}`))
+}
+
+/** An app at two providers that each ask for a password. */
+async function startAtTwo (t: Test): Promise<LoginApp<TestProvider>> {
   const other = await startProvider(t)
-  const { browser, url } = await appAt(t, provider, {
+  return await appAt(t, await startProvider(t), {
     providers: ({ providerOptions }) => ({ acme: providerOptions, other: other.providerOptions }),
     oauth: { defaultProvider: 'acme' },
     setup: app => {
-      app.get('/link', async (request, reply) =>
-        request.oauth.login(reply, { provider: 'other', link: true, returnTo: '/accounts' })
-      )
-      app.get('/accounts', async request =>
-        request.oauth.accounts.map(({ provider, user }) => `${provider}:${user?.id}`)
-      )
-      app.get('/other', async request => request.oauth.using('other').get('me').json())
+      accountRoutes(app)
+      app.get('/other', async ({ oauth }) => oauth.using('other').get('me').json())
     }
   })
-  t.equal((await browser.get(`${url}/link`)).status, 401, 'no user to add it to')
+}
+
+t.test('account linking: without a login there is no user to add an account to', async t => {
+  const { browser, url } = await startAtTwo(t)
+  t.equal((await browser.get(`${url}/link/other`)).status, 401)
+})
+
+t.test('account linking: the account that is added makes calls of its own, and the user stays', async t => {
+  const { browser, url } = await startAtTwo(t)
   await browser.login(`${url}/login/acme`)
-  const page = await browser.login(`${url}/link`, { user: 'bob' })
+  const page = await browser.login(`${url}/link/other`, { user: 'bob' })
   t.strictSame(page.json(), ['acme:alice', 'other:bob'])
   t.match((await browser.get(`${url}/other`)).json(), { sub: 'bob' })
   t.strictSame((await browser.get(url)).json(), { user: 'alice' })
-  const attacked = new Browser()
-  await attacked.login(`${url}/login/acme`)
-  let hop = await attacked.get(`${url}/link`)
-  await attacked.login(`${url}/login/acme`) // another login in between
-  hop = await attacked.submitForm(hop, { login: 'alice', password: 'alice-password' })
-  t.equal(hop.status, 400)
-  t.strictSame((await attacked.get(`${url}/accounts`)).json(), ['acme:alice'], 'nothing was added')
+})
+
+t.test('account linking: after another login the session that asked is over, and nothing is added', async t => {
+  const { browser, url } = await startAtTwo(t)
+  await browser.login(`${url}/login/acme`)
+  const form = await browser.get(`${url}/link/other`)
+  await browser.login(`${url}/login/acme`)
+  const page = await browser.submitForm(form, { login: 'alice', password: 'alice-password' }, asJson)
+  t.strictSame([page.status, codeOf(page)], [400, 'FST_OAUTH_STATE_MISMATCH'])
+  t.strictSame((await browser.get(`${url}/accounts`)).json(), ['acme:alice'])
+})
+
+t.test('account linking: a plain login replaces every account', async t => {
+  const { browser, url } = await startAtTwo(t)
+  await browser.login(`${url}/login/acme`)
+  await browser.login(`${url}/link/other`, { user: 'bob' })
   await browser.login(`${url}/login/other`)
-  t.strictSame((await browser.get(`${url}/accounts`)).json(), ['other:bob'], 'a plain login replaces every account')
+  t.strictSame((await browser.get(`${url}/accounts`)).json(), ['other:bob'])
 })
 
 t.test(
@@ -47,21 +68,11 @@ t.test(
     const { browser, url, provider, store } = await loggedInApp(t, {
       wrong: {},
       providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions }),
-      setup: app => {
-        app.get<{ Params: { name: string } }>('/link/:name', async (request, reply) =>
-          request.oauth.login(reply, { provider: request.params.name, link: true, returnTo: '/accounts' })
-        )
-        app.get('/accounts', async request =>
-          request.oauth.accounts.map(({ provider, user }) => `${provider}:${user?.id}`)
-        )
-      }
+      setup: accountRoutes
     })
     await browser.get(`${url}/link/other`)
-    t.strictSame(
-      (await browser.get(`${url}/link/acme`)).json(),
-      ['acme:alice', 'other:alice'],
-      'the same user: ' + 'nothing else changes'
-    )
+    const same = await browser.get(`${url}/link/acme`)
+    t.strictSame(same.json(), ['acme:alice', 'other:alice'], 'the same user: nothing else changes')
     const sessionId = browser.cookie('sessionId')
     provider.subject = 'mallory'
     t.strictSame((await browser.get(`${url}/link/acme`)).json(), ['acme:mallory'])
@@ -80,16 +91,11 @@ for (const [what, between] of Object.entries({
       const { browser, url, provider, errors, userOf } = await loginApp(t, {
         providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions }),
         setup: app => {
-          app.get<{ Params: { name: string } }>('/link/:name', async (request, reply) =>
-            request.oauth.login(reply, { provider: request.params.name, link: true })
-          )
+          accountRoutes(app)
           app.get('/renew', async request => {
             await request.session.regenerate(['oauth'])
             return {}
           })
-          app.get('/accounts', async request =>
-            request.oauth.accounts.map(({ provider, user }) => `${provider}:${user?.id}`)
-          )
         }
       })
       provider.wrong = { metadata: { revocation_endpoint: provider.url('revocation') } }
@@ -100,7 +106,7 @@ for (const [what, between] of Object.entries({
       await browser.get(url + between)
       const revoked = provider.asked('revocation').length
       t.equal((await browser.get(callback)).status, 400)
-      t.match(errors, [{ code: 'FST_OAUTH_STATE_MISMATCH', provider: 'other', reason: 'link' }])
+      matchEach(t, errors, [{ code: 'FST_OAUTH_STATE_MISMATCH', provider: 'other', reason: 'link' }])
       t.strictSame((await browser.get(`${url}/accounts`)).json(), ['acme:alice'])
       t.equal(await userOf(browser), 'alice')
       t.equal(provider.asked('revocation').length, revoked + 2)
@@ -118,9 +124,7 @@ t.test('account linking: onLogin that throws adds nothing, and takes nothing awa
       }
     },
     setup: app => {
-      app.get('/accounts', async request =>
-        request.oauth.accounts.map(({ provider, user }) => `${provider}:${user?.id}`)
-      )
+      accountRoutes(app)
       app.get('/token', async request => ({ token: (await request.oauth.tokens()).accessToken.length > 0 }))
     }
   })
@@ -129,9 +133,6 @@ t.test('account linking: onLogin that throws adds nothing, and takes nothing awa
   t.equal(await userOf(browser), 'alice')
   t.strictSame((await browser.get(`${url}/token`)).json(), { token: true })
   t.equal(tokenRecords(store).size, 1)
-  t.strictSame(
-    [...store.records.values()].filter(json => json.includes('"other"')),
-    [],
-    'nor does the session ' + 'speak of it'
-  )
+  const session = [...store.records.values()].filter(json => json.includes('"other"'))
+  t.strictSame(session, [], 'nor does the session speak of it')
 })

@@ -4,6 +4,7 @@ import * as oidc from 'oidc-provider'
 import t, { type Test } from 'tap'
 import type { AuthorizationDetail, ProviderOptions } from '../../lib/index.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { matchEach } from '../helpers/match-each.ts'
 import { rejection } from '../helpers/rejection.ts'
 import { scriptProvider, startScriptServer } from '../helpers/script-server.ts'
 
@@ -129,7 +130,7 @@ t.test('oidc-provider refuses details: the error names it, and the login before 
   for (const authorizationDetails of [[{ type: 'payment' }], [{ type: 'unknown' }]]) {
     const inUrl = await rarApp(t, { authorizationDetails: payment })
     await inUrl.page((oauth, _request, reply) => oauth.login(reply, { authorizationDetails }))
-    t.match(inUrl.errors, [refused])
+    matchEach(t, inUrl.errors, [refused])
     t.equal(await inUrl.userOf(inUrl.browser), 'alice')
 
     const pushed = await rarApp(t, { authorizationDetails: payment, pushedAuthorizationRequests: true })

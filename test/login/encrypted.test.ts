@@ -6,6 +6,7 @@ import {
   appAt, asJson, assertLoggedOut, codeOf, loginApp, type LoginApp, type LoginAppOptions
 } from '../helpers/login-app.ts'
 import { postLogoutToken } from '../helpers/logout-token.ts'
+import { matchEach } from '../helpers/match-each.ts'
 import { startProvider } from '../helpers/provider.ts'
 import { tokenRecords } from '../helpers/records.ts'
 
@@ -203,7 +204,7 @@ for (const [name, [how, reason]] of Object.entries(refusals)) {
     const page = await app.browser.login(`${app.url}/login/acme`, asJson)
     t.equal(page.status, 502)
     t.equal(codeOf(page), 'FST_OAUTH_INVALID_ID_TOKEN')
-    t.match(app.errors, [{ code: 'FST_OAUTH_INVALID_ID_TOKEN', provider: 'acme', reason }])
+    matchEach(t, app.errors, [{ code: 'FST_OAUTH_INVALID_ID_TOKEN', provider: 'acme', reason }])
     await assertLoggedOut(t, app)
   })
 }
@@ -211,19 +212,19 @@ for (const [name, [how, reason]] of Object.entries(refusals)) {
 t.test('an encrypted ID token, and no key to decrypt it: the error says what to add', async t => {
   const app = await encrypted(t, {}, { provider: {} })
   await app.browser.login(`${app.url}/login/acme`, asJson)
-  t.match(app.errors, [{ code: 'FST_OAUTH_INVALID_ID_TOKEN', reason: 'encrypted', message: /use: 'enc'/ }])
+  matchEach(t, app.errors, [{ code: 'FST_OAUTH_INVALID_ID_TOKEN', reason: 'encrypted', message: /use: 'enc'/ }])
 })
 
 t.test('a key that signs decrypts nothing', async t => {
   const app = await encrypted(t, {}, { provider: { clientKeys: { key: rsa.privateKey, kid: 'enc-1' } } })
   await app.browser.login(`${app.url}/login/acme`, asJson)
-  t.match(app.errors, [{ code: 'FST_OAUTH_INVALID_ID_TOKEN', reason: 'encrypted' }])
+  matchEach(t, app.errors, [{ code: 'FST_OAUTH_INVALID_ID_TOKEN', reason: 'encrypted' }])
 })
 
 t.test('encryptedIdToken refuses an ID token that is signed alone', async t => {
   const app = await loginApp(t, { provider: { clientKeys: encKey(rsa.privateKey), encryptedIdToken: true } })
   await app.browser.login(`${app.url}/login/acme`, asJson)
-  t.match(app.errors, [{ code: 'FST_OAUTH_INVALID_ID_TOKEN', reason: 'not_encrypted' }])
+  matchEach(t, app.errors, [{ code: 'FST_OAUTH_INVALID_ID_TOKEN', reason: 'not_encrypted' }])
   await assertLoggedOut(t, app)
 })
 

@@ -10,6 +10,7 @@ import { edited } from '../helpers/faults.ts'
 import { captureLog } from '../helpers/log.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { appAt, assertLoggedOut, callbackUrl, codeOf, withQuery } from '../helpers/login-app.ts'
+import { matchEach } from '../helpers/match-each.ts'
 import { mtlsOptions, startMtlsProvider, thumbprintOf } from '../helpers/mtls-provider.ts'
 import { startProvider, type TestProvider } from '../helpers/provider.ts'
 import type { ProviderOptions as OidcOptions } from '../helpers/provider-options.ts'
@@ -85,7 +86,11 @@ t.test('one word: login, call, refresh with a nonce and logout with keys and DPo
   t.ok(assertions.every(jwt => decodeJwt(jwt).aud === provider.issuer && decodeProtectedHeader(jwt).alg === 'ES256'))
 
   await browser.post(`${url}/logout`)
-  t.match(provider.endpoints.revocation.requests, [{ answer: { status: 200 } }])
+  const revoked = provider.endpoints.revocation.requests
+  matchEach(t, revoked, [
+    { body: { token: tokens.refreshToken }, answer: { status: 200 } },
+    { body: { token: tokens.accessToken }, answer: { status: 200 } }
+  ])
   t.strictSame(log.leaked([...assertions, tokens.accessToken, tokens.refreshToken!]), [])
 })
 
@@ -121,7 +126,7 @@ t.test('keys authenticate, and a certificate binds the tokens', async (t) => {
   })
   t.equal((await orders()).status, 200)
   t.equal(requests[0]?.certificate, thumbprintOf(clientCertificates.app.cert))
-  t.match(mtls.provider.tokenRequests, [{ body: { client_assertion: /./ }, headers: { dpop: undefined } }])
+  matchEach(t, mtls.provider.tokenRequests, [{ body: { client_assertion: /./ }, headers: { dpop: undefined } }])
 })
 
 t.test('an RSA key signs with PS256, and is published for that alone', async (t) => {

@@ -3,6 +3,7 @@ import { firstForm } from '../helpers/html.ts'
 import {
   asJson, assertLoggedOut, codeOf, loginApp, type LoginApp, type LoginAppOptions, loginCookies, pendingLogins
 } from '../helpers/login-app.ts'
+import { matchEach } from '../helpers/match-each.ts'
 import type { Misbehaviour, MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import { createKey } from '../helpers/signing-keys.ts'
 
@@ -45,7 +46,7 @@ for (const [name, [wrong, reason]] of Object.entries(frontChannel)) {
     const form = await app.browser.get(`${app.url}/login/acme`)
     const page = await app.browser.submitForm(form, {}, asJson)
     t.equal(codeOf(page), 'FST_OAUTH_INVALID_ID_TOKEN')
-    t.match(app.errors, [{ code: 'FST_OAUTH_INVALID_ID_TOKEN', provider: 'acme', reason }])
+    matchEach(t, app.errors, [{ code: 'FST_OAUTH_INVALID_ID_TOKEN', provider: 'acme', reason }])
     t.equal(app.provider.asked('token').length, 0)
     t.strictSame(pendingLogins(app.store), [])
     t.strictSame(loginCookies(app.browser), [])
@@ -59,7 +60,7 @@ t.test('hybrid: an ID token from the browser that is there twice is refused', as
   const { action, fields } = firstForm(page.text)!
   const form = new URLSearchParams([...Object.entries(fields), ['id_token', fields.id_token!]])
   t.equal(codeOf(await app.browser.post(action, { form, ...asJson })), 'FST_OAUTH_INVALID_ID_TOKEN')
-  t.match(app.errors, [{ reason: 'missing' }])
+  matchEach(t, app.errors, [{ reason: 'missing' }])
   t.equal(app.provider.asked('token').length, 0)
 })
 
@@ -75,7 +76,7 @@ for (const [name, [claims, reason]] of Object.entries(second)) {
     const app = await start(t, { claims })
     const page = await app.browser.login(`${app.url}/login/acme`, asJson)
     t.equal(codeOf(page), 'FST_OAUTH_INVALID_ID_TOKEN')
-    t.match(app.errors, [{ reason }])
+    matchEach(t, app.errors, [{ reason }])
     t.equal(app.provider.asked('token').length, 1)
     await assertLoggedOut(t, app)
   })
@@ -85,7 +86,7 @@ t.test('hybrid: a second ID token that is missing is refused', async t => {
   const app = await start(t, { tokens: { id_token: undefined } })
   const page = await app.browser.login(`${app.url}/login/acme`, asJson)
   t.equal(codeOf(page), 'FST_OAUTH_INVALID_ID_TOKEN')
-  t.match(app.errors, [{ reason: 'missing' }])
+  matchEach(t, app.errors, [{ reason: 'missing' }])
   await assertLoggedOut(t, app)
 })
 
@@ -100,7 +101,7 @@ t.test('hybrid: the response may leave out a promised iss, which the ID token ha
   t.strictSame((await app.browser.login(`${app.url}/login/acme`)).json(), { user: 'alice' })
   app.provider.wrong = { metadata, callback: params => params.set('iss', 'https://evil.example') }
   await app.browser.login(`${app.url}/login/acme`, asJson)
-  t.match(app.errors, [{ reason: 'issuer_mismatch' }])
+  matchEach(t, app.errors, [{ reason: 'issuer_mismatch' }])
 })
 
 t.test('hybrid: an error needs no ID token', async t => {
@@ -143,5 +144,5 @@ t.test('a baseUrl that turns out to be http refuses a posted response at the fir
   const { app, errors } = await loginApp(t, { ...hybrid, oauth: { baseUrl: () => 'http://app.example' } })
   const { statusCode } = await app.inject('/login/acme')
   t.equal(statusCode, 500)
-  t.match(errors, [{ code: 'FST_OAUTH_INVALID_OPTIONS', reason: 'configuration', message: /https/ }])
+  matchEach(t, errors, [{ code: 'FST_OAUTH_INVALID_OPTIONS', reason: 'configuration', message: /https/ }])
 })

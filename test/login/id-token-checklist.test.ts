@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import { asJson, assertLoggedOut, codeOf, loginApp, type LoginApp, type LoginAppOptions } from '../helpers/login-app.ts'
+import { matchEach } from '../helpers/match-each.ts'
 import type { Misbehaviour, MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import { createKey, publicJwk } from '../helpers/signing-keys.ts'
 
@@ -108,7 +109,7 @@ for (const [name, { wrong, reason, code = 'FST_OAUTH_INVALID_ID_TOKEN', options,
     const page = await app.browser.login(`${app.url}/login/acme`, asJson)
     if (reason === null) return t.strictSame(page.json(), { user: 'alice' })
     t.equal(codeOf(page), code)
-    t.match(app.errors, [{ code, provider: 'acme', reason }])
+    matchEach(t, app.errors, [{ code, provider: 'acme', reason }])
     await assertLoggedOut(t, app)
     await also?.(t, app)
   })

@@ -32,10 +32,10 @@ t.test('a third party may name the provider in the path, and post a form', async
   const { browser, url, query, sent } = await start(t)
   const target = { target_link_uri: `${url}/?from=portal`, login_hint: 'alice' }
   const first = await browser.get(`${url}/login/acme?${query(target)}`, { from: PORTAL })
-  t.match(first, { status: 200, url: `${url}/?from=portal` })
+  t.equal(first.url, `${url}/?from=portal`)
   const other = new Browser()
   const posted = await other.post(`${url}/login/acme`, { form: query(target), from: PORTAL })
-  t.match(posted, { status: 200, url: `${url}/?from=portal` })
+  t.equal(posted.url, `${url}/?from=portal`)
   t.equal(sent()?.get('login_hint'), 'alice')
 })
 
@@ -48,7 +48,8 @@ for (const [what, target] of Object.entries({
   t.test(`a target_link_uri that is ${what} leads to the start page`, async t => {
     const { browser, url, query } = await start(t)
     const page = await browser.get(`${url}/login?${query({ target_link_uri: target })}`, { from: PORTAL })
-    t.match(page, { url: `${url}/`, status: 200 })
+    t.equal(page.url, `${url}/`)
+    t.equal(page.status, 200)
   })
 }
 

@@ -328,7 +328,7 @@ for (const [kind, open] of Object.entries(kinds)) {
         const callback = await callbackUrl(thief, `${first.url}/link/gh`)
         await browser.get(`${first.url}/link/acme`)
         const page = await thief.get(callback.replace(first.url, second.url), asJson)
-        t.match([page.status, codeOf(page)], [400, 'FST_OAUTH_STATE_MISMATCH'])
+        t.strictSame([page.status, codeOf(page)], [400, 'FST_OAUTH_STATE_MISMATCH'])
         t.match(await asked(thief, second.url), { user: null })
         t.strictSame(await asked(browser, first.url), logged('acme'))
       }
@@ -372,7 +372,7 @@ for (const [kind, open] of Object.entries(kinds)) {
         if (end === '/logout') await browser.post(first.url + end)
         else await browser.get(first.url + end)
         exchange.release()
-        t.match([(await answer).status, codeOf(await answer)], [400, 'FST_OAUTH_STATE_MISMATCH'])
+        t.strictSame([(await answer).status, codeOf(await answer)], [400, 'FST_OAUTH_STATE_MISMATCH'])
         await assertOver(t, setting, browser, late)
         await second.app.close()
         t.equal(gh.asked('revocation').length, 2, 'what came is revoked')
@@ -418,7 +418,7 @@ t.test('the account that was logged in with cannot be disconnected', async t => 
   await browser.get(`${url}/link/gh`)
   const id = idOf(browser)
   const page = await browser.get(`${url}/disconnect/acme`, asJson)
-  t.match([page.status, page.json().code], [409, 'FST_OAUTH_ACTIVE_ACCOUNT'])
+  t.strictSame([page.status, page.json().code], [409, 'FST_OAUTH_ACTIVE_ACCOUNT'])
   t.match(page.json().message, /log out/)
   t.strictSame(await asked(browser, url), logged('acme', 'gh'))
   t.equal(idOf(browser), id)
@@ -459,7 +459,7 @@ t.test('a link whose session cannot be saved changes nothing: 503, and the login
   await saving.arrived
   store.fail.set = true
   saving.release()
-  t.match([(await answer).status, codeOf(await answer)], [503, 'FST_OAUTH_STORE_UNAVAILABLE'])
+  t.strictSame([(await answer).status, codeOf(await answer)], [503, 'FST_OAUTH_STORE_UNAVAILABLE'])
   store.fail.set = false
   t.strictSame(await asked(browser, url), logged('acme'))
   t.strictSame(gh.secrets.filter(secret => [...store.records.values()].join().includes(secret)), [])

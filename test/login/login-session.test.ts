@@ -17,6 +17,7 @@ import {
   type LoginApp
 } from '../helpers/login-app.ts'
 import { captureLog } from '../helpers/log.ts'
+import { matchEach } from '../helpers/match-each.ts'
 import { tokenRecords } from '../helpers/records.ts'
 
 // What a login does to the session, and what it leaves of one that fails on the way.
@@ -300,7 +301,7 @@ for (const [what, fails] of Object.entries({
     app.provider.wrong = { metadata: { revocation_endpoint: app.provider.url('revocation') } }
     await app.browser.post(`${app.url}/session`, { json: { cart: 'tea' } })
     const page = await app.browser.login(`${app.url}/login/acme`, asJson)
-    t.match([page.status, codeOf(page)], [503, 'FST_OAUTH_STORE_UNAVAILABLE'])
+    t.strictSame([page.status, codeOf(page)], [503, 'FST_OAUTH_STORE_UNAVAILABLE'])
     t.equal(await app.userOf(app.browser), null)
     await app.app.close()
     const revoked = app.provider.asked('revocation').map(({ form }) => form.get('token')!)
@@ -344,10 +345,9 @@ t.test('onTokens is told once, that a login brought them, when they are stored a
     }
   })
   await browser.login(`${url}/login/acme`)
-  t.match(calls, [
+  matchEach(t, calls, [
     [{ accessToken: String }, { provider: 'acme', user: { id: 'alice' }, previous: undefined, reason: 'login' }]
   ])
-  t.equal(calls.length, 1)
   t.equal(stored, 1)
   t.strictSame(order, ['onTokens', 'onLogin'])
 })
@@ -414,9 +414,7 @@ for (const [kind, session] of Object.entries(stubbornSessions)) {
 
   t.test(`a store that fails to save the session at last: 503, and no user is logged in (${kind})`, async (t) => {
     const app = await loginApp(t, { session })
-    const login = callbackUrl(app.browser, `${app.url}/login/acme`)
-    const callback = await login
-    app.provider.wrong = {}
+    const callback = await callbackUrl(app.browser, `${app.url}/login/acme`)
     const saving = app.store.holdNext(
       'set',
       id => !id.startsWith('oauth:') && app.store.records.has(id) && tokenRecords(app.store).size === 1

@@ -8,6 +8,7 @@ import { authority, clientCertificates, serverTls } from '../helpers/certificate
 import { listen } from '../helpers/listen.ts'
 import { captureLog } from '../helpers/log.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { matchEach } from '../helpers/match-each.ts'
 import { mtlsOptions, startMtlsProvider, thumbprintOf } from '../helpers/mtls-provider.ts'
 
 // RFC 8705, over TLS, at a real provider that checks the certificate and binds access tokens to it.
@@ -78,7 +79,7 @@ t.test('a secret, and tokens that are bound to a certificate', async (t) => {
   })
   t.equal((await orders()).status, 200)
   t.equal(requests[0]?.certificate, thumbprintOf(certificate.cert))
-  t.match(mtls.provider.tokenRequests, [{ headers: { authorization: /^Basic / } }])
+  matchEach(t, mtls.provider.tokenRequests, [{ headers: { authorization: /^Basic / } }])
 })
 
 t.test("a certificate in a dispatcher of the app's own", async (t) => {
@@ -224,7 +225,7 @@ t.test('an app whose certificate ends soon starts, and warns', async (t) => {
     fastify: { logger: log.logger }
   })
   const warnings = log.lines.filter(({ event }) => event === 'client_certificate_expires')
-  t.match(warnings, [{ provider: 'outdated', msg: /expired on 2021-01-01T00:00:00.000Z; replace it/ }])
+  matchEach(t, warnings, [{ provider: 'outdated', msg: /expired on 2021-01-01T00:00:00.000Z; replace it/ }])
   t.equal(warnings.length, 1)
 })
 

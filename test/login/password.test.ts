@@ -208,7 +208,7 @@ for (const [what, status, body] of [
   ['invalid_request', 400, { error: 'invalid_request' }],
   ['access_denied', 403, { error: 'access_denied' }],
   ['a code of its own', 400, { error: 'wrong_password' }],
-  ['an error in a ' + '200', 200, { error: 'invalid_user' }],
+  ['an error in a 200', 200, { error: 'invalid_user' }],
   ['an empty 400', 400, ''],
   ['an empty 401', 401, ''],
   ['an empty 403', 403, ''],
@@ -251,9 +251,9 @@ for (const [what, status, body] of [
   ['the grant', 400, { error: 'unsupported_grant_type' }],
   ['the scope', 400, { error: 'invalid_scope' }],
   ['the rate', 429, ''],
-  ['the rate, with an ' + 'error', 429, { error: 'invalid_grant' }],
+  ['the rate, with an error', 429, { error: 'invalid_grant' }],
   ['itself', 503, ''],
-  ['itself, with an ' + 'error', 500, { error: 'invalid_grant' }]
+  ['itself, with an error', 500, { error: 'invalid_grant' }]
 ] as const) {
   t.test(`password: a provider that refuses ${what} has not judged the password, and it does not count`, async t => {
     const { app, server } = await passwordApp(t)

@@ -5,6 +5,7 @@ import { cutBefore, drip, edited, flood, garbage, hang, html } from '../helpers/
 import { captureLog } from '../helpers/log.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { appAt, asJson, assertLoggedOut, codeOf, loginCookies, pendingLogins } from '../helpers/login-app.ts'
+import { matchEach } from '../helpers/match-each.ts'
 import { startProvider, type TestProvider } from '../helpers/provider.ts'
 import type { ProviderOptions as OidcOptions } from '../helpers/provider-options.ts'
 
@@ -34,7 +35,7 @@ t.test('a login pushes its request, and the browser takes along client_id and re
   t.equal(origin + pathname, `${provider.issuer}/auth`)
   t.strictSame([...searchParams.keys()], ['client_id', 'request_uri'])
   t.equal(searchParams.get('client_id'), provider.clientId)
-  t.match(pushed.requests, [{
+  matchEach(t, pushed.requests, [{
     method: 'POST',
     headers: { authorization: /^Basic /, accept: 'application/json' },
     body: {
@@ -100,7 +101,7 @@ t.test('a provider without that endpoint is a mistake in the options', async (t)
   }), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /needs `pushedAuthorizationRequestEndpoint`/ })
   const { browser, url, errors } = await pushApp(t, { oidc: { features: { pushedAuthorizationRequests: false } } })
   t.equal((await browser.get(`${url}/login/acme`)).status, 500)
-  t.match(errors, [{ code: 'FST_OAUTH_INVALID_OPTIONS', reason: 'missing_pushed_authorization_request_endpoint' }])
+  matchEach(t, errors, [{ code: 'FST_OAUTH_INVALID_OPTIONS', reason: 'missing_pushed_authorization_request_endpoint' }])
 })
 
 t.test('PAR error', async (t) => {
@@ -119,7 +120,7 @@ t.test('PAR error', async (t) => {
     oauthError: 'invalid_request',
     oauthErrorDescription: "redirect_uri did not match any of the client's registered redirect_uris"
   })
-  t.match(errors, [{ reason: 'refused', responseStatus: 400 }, { reason: 'refused' }])
+  matchEach(t, errors, [{ reason: 'refused', responseStatus: 400 }, { reason: 'refused' }])
   t.strictSame(loginCookies(browser), [])
   t.strictSame(pendingLogins(store), [], 'no pending login is left behind')
   t.match(log.lines.filter(({ event }) => event === 'login_failed'), [
@@ -146,7 +147,7 @@ t.test('what the provider repeats of the request in an error is not told', async
     body: { error: 'invalid_request', error_description: `bad ${body.state as string} and ${body.nonce as string}` }
   }))
   const { text } = await browser.get(`${url}/login/acme`, asJson)
-  t.match(errors, [{ oauthErrorDescription: 'bad [redacted] and [redacted]' }])
+  matchEach(t, errors, [{ oauthErrorDescription: 'bad [redacted] and [redacted]' }])
   const { state, nonce } = pushed.requests[0]!.body
   for (const secret of [state, nonce, provider.clientSecret] as string[]) t.notMatch(text, secret)
   t.strictSame(log.leaked([state as string, nonce as string, provider.clientSecret]), [])
@@ -213,7 +214,7 @@ t.test('a request_uri that the provider sends back as an error ends that login a
   const { state } = pushed.requests[0]!.body
   const back = new URLSearchParams({ error: 'invalid_request_uri', state: state as string, iss: issuer })
   t.equal((await browser.get(`${url}/login/acme/callback?${back}`)).status, 400)
-  t.match(errors, [{ code: 'FST_OAUTH_AUTHORIZATION_FAILED', oauthError: 'invalid_request_uri' }])
+  matchEach(t, errors, [{ code: 'FST_OAUTH_AUTHORIZATION_FAILED', oauthError: 'invalid_request_uri' }])
   t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
 })
 
@@ -251,7 +252,7 @@ t.test('the client is authenticated as at the token endpoint', async (t) => {
   })
   await written.start()
   const { clientSecret } = written.provider
-  t.match(written.pushed.requests, [{ body: { client_secret: clientSecret }, answer: { status: 201 } }])
+  matchEach(t, written.pushed.requests, [{ body: { client_secret: clientSecret }, answer: { status: 201 } }])
 
   // Neither the options nor the metadata name a method: Basic is tried, and then the form.
   const found = await pushApp(t)
@@ -261,15 +262,15 @@ t.test('the client is authenticated as at the token endpoint', async (t) => {
     when: ({ headers }) => headers.authorization !== undefined
   })
   t.strictSame((await found.browser.login(`${found.url}/login/acme`)).json(), { user: 'alice' })
-  t.match(found.pushed.requests, [{ body: { client_secret: undefined } }, { answer: { status: 201 } }])
-  t.match(found.provider.tokenRequests, [{ body: { client_secret: found.provider.clientSecret } }])
+  matchEach(t, found.pushed.requests, [{ body: { client_secret: undefined } }, { answer: { status: 201 } }])
+  matchEach(t, found.provider.tokenRequests, [{ body: { client_secret: found.provider.clientSecret } }])
   t.equal(found.provider.tokenRequests.length, 1, 'the token request knows by then')
 })
 
 t.test('a refused client is the mistake of the operator, and says what to check', async (t) => {
   const { browser, url, errors } = await pushApp(t, { provider: { ...pushing, clientSecret: 'wrong' } })
   t.equal((await browser.get(`${url}/login/acme`)).status, 400)
-  t.match(errors, [{ oauthError: 'invalid_client', message: /check clientId, clientSecret and clientAuthentication/ }])
+  matchEach(t, errors, [{ oauthError: 'invalid_client', message: /check clientId, clientSecret and clientAuthentication/ }])
 })
 
 t.test('a request is not pushed over plain http', async (t) => {
@@ -277,5 +278,5 @@ t.test('a request is not pushed over plain http', async (t) => {
   const plain = { pushed_authorization_request_endpoint: 'http://id.example/par' }
   provider.endpoints.discovery.fail(edited(body => ({ ...body, ...plain })))
   t.equal((await browser.get(`${url}/login/acme`)).status, 500)
-  t.match(errors, [{ code: 'FST_OAUTH_INSECURE_TRANSPORT' }])
+  matchEach(t, errors, [{ code: 'FST_OAUTH_INSECURE_TRANSPORT' }])
 })

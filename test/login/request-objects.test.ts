@@ -6,6 +6,7 @@ import { parseClientKeys, publicKeySet } from '../../lib/oauth/client-keys.ts'
 import { edited } from '../helpers/faults.ts'
 import { captureLog } from '../helpers/log.ts'
 import { appAt, assertLoggedOut, codeOf, pendingLogins } from '../helpers/login-app.ts'
+import { matchEach } from '../helpers/match-each.ts'
 import { startProvider } from '../helpers/provider.ts'
 
 const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
@@ -88,7 +89,7 @@ t.test('there, a client without a key is told what is missing', async (t) => {
   const { provider, browser, url, errors, store } = await signedApp(t, {})
   provider.endpoints.discovery.fail(edited(body => ({ ...body, require_signed_request_object: true })))
   t.equal((await browser.get(`${url}/login/acme`)).status, 500)
-  t.match(errors, [{ code: 'FST_OAUTH_INVALID_OPTIONS', reason: 'client_key', message: /write `clientKeys`/ }])
+  matchEach(t, errors, [{ code: 'FST_OAUTH_INVALID_OPTIONS', reason: 'client_key', message: /write `clientKeys`/ }])
   t.strictSame(pendingLogins(store), [])
 })
 
@@ -102,7 +103,7 @@ t.test('a request that is signed with another key is refused by the provider, in
   const app = await signedApp(t, { ...signing, clientKeys: another, pushedAuthorizationRequests: true })
   const page = await app.browser.get(`${app.url}/login/acme`)
   t.equal(codeOf(page), 'FST_OAUTH_AUTHORIZATION_FAILED')
-  t.match(app.errors, [{ oauthError: 'invalid_request_object' }])
+  matchEach(t, app.errors, [{ oauthError: 'invalid_request_object' }])
   await assertLoggedOut(t, app)
   const byValue = await signedApp(t, { ...signing, clientKeys: another })
   const refused = await byValue.browser.get(`${byValue.url}/login/acme`)

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import { asJson, codeOf, loginApp, type LoginApp, type LoginAppOptions } from '../helpers/login-app.ts'
+import { matchEach } from '../helpers/match-each.ts'
 import type { Misbehaviour, MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import { createKey } from '../helpers/signing-keys.ts'
 
@@ -87,7 +88,7 @@ for (const [what, [signed, reason]] of Object.entries(refused)) {
   t.test(`userinfo that is signed ${what} is refused`, async (t) => {
     const { page, errors } = await signedLogin(t, signed)
     t.equal(codeOf(page), 'FST_OAUTH_INVALID_RESPONSE')
-    t.match(errors, [{ code: 'FST_OAUTH_INVALID_RESPONSE', provider: 'acme', reason }])
+    matchEach(t, errors, [{ code: 'FST_OAUTH_INVALID_RESPONSE', provider: 'acme', reason }])
   })
 }
 
@@ -96,5 +97,5 @@ t.test('userinfo that is signed, of a provider whose issuer is not known, is not
     providers: ({ staticOptions }) => ({ acme: { ...staticOptions, profileSource: 'userinfo' } })
   })
   t.equal(codeOf(page), 'FST_OAUTH_INVALID_RESPONSE')
-  t.match(errors, [{ message: /write `issuer`/ }])
+  matchEach(t, errors, [{ message: /write `issuer`/ }])
 })

@@ -1,7 +1,9 @@
 import helmet from '@fastify/helmet'
 import t, { type Test } from 'tap'
 import { Browser } from '../helpers/browser.ts'
-import { appAt, asJson, callbackUrl, codeOf, loginApp, type LoginAppOptions } from '../helpers/login-app.ts'
+import {
+  appAt, asJson, callbackUrl, codeOf, lastPageAtProvider, loginApp, type LoginAppOptions
+} from '../helpers/login-app.ts'
 import { startMisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import { startProvider } from '../helpers/provider.ts'
 import { tokenRecords } from '../helpers/records.ts'
@@ -47,10 +49,8 @@ t.test('a second login ends the first one\'s, though the provider\'s redirect co
 
 t.test('the page of the callback uses nothing up, and tells no one its URL', async (t) => {
   const { browser, url, provider } = await start(t)
-  const form = await browser.get(`${url}/login/acme`)
-  const back = await browser.submitForm(form, { login: 'alice', password: 'alice-password' }, { redirect: 'manual' })
-  let page = back
-  while (!page.url.startsWith(url)) page = await browser.follow(page, { redirect: 'manual' })
+  const begun = await browser.get(`${url}/login/acme`, { redirect: 'manual' })
+  const page = await browser.follow(await lastPageAtProvider(browser, begun), { redirect: 'manual' })
   t.match(page, { status: 200, headers: { 'referrer-policy': 'no-referrer', 'cache-control': 'no-store' } })
   t.match(page.headers['content-security-policy'], /^default-src 'none'/)
   t.equal(page.location, page.url, 'it loads the same once more')
@@ -154,6 +154,7 @@ t.test('a logout by way of the provider ends on a page of this site', async (t) 
   const { browser, url } = await start(t)
   await browser.login(`${url}/orders`)
   const page = await browser.logout(`${url}/logout`)
-  t.match(page, { status: 200, url: `${url}/`, text: '{"user":null}' })
+  t.equal(page.url, `${url}/`)
+  t.equal(page.text, '{"user":null}')
   t.equal(page.requestHeaders['sec-fetch-site'], 'same-origin')
 })

@@ -6,10 +6,11 @@ import { createRemoteJWKSet, decodeJwt, jwtVerify } from 'jose'
 import * as oauth from 'oauth4webapi'
 import t, { type Test } from 'tap'
 import { Browser } from '../helpers/browser.ts'
-import { startChromium } from '../helpers/chromium.ts'
+import { signIn, startChromium } from '../helpers/chromium.ts'
 import { answerLost, cutBefore, cutMidway, drip, edited, hang, html } from '../helpers/faults.ts'
 import { listen } from '../helpers/listen.ts'
 import { captureLog } from '../helpers/log.ts'
+import { matchEach } from '../helpers/match-each.ts'
 import { startProvider, type TestProvider } from '../helpers/provider.ts'
 import type { ProviderOptions } from '../helpers/provider-options.ts'
 import { startRedis } from '../helpers/redis.ts'
@@ -103,7 +104,7 @@ t.test('a whole login, userinfo and an API call', async (t) => {
   t.equal((await callApi(provider, 'orders', accessToken)).status, 200)
   t.equal(provider.api.requests.length, 2)
   t.equal(provider.api.requests[0]?.authorization, `Bearer ${accessToken}`)
-  t.match(provider.tokenRequests, [
+  matchEach(t, provider.tokenRequests, [
     { body: { grant_type: 'authorization_code' }, processed: true, answer: { status: 200 } }
   ])
   t.strictSame(provider.errors, [])
@@ -454,9 +455,7 @@ t.test('a login in Chromium', async (t) => {
   const app = await startApp(t)
   const page = await chromium.newPage()
   await page.goto(`${app.url}/login/acme`)
-  await page.fill('[name=login]', 'alice')
-  await page.fill('[name=password]', 'alice-password')
-  await page.click('text=Sign in >> nth=-1')
+  await signIn(page)
   await page.waitForURL(`${app.url}/callback?*`)
   t.equal(await page.textContent('body'), 'logged in')
   await page.goto(`${app.as.end_session_endpoint}`)

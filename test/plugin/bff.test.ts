@@ -7,7 +7,7 @@ import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { Browser } from '../helpers/browser.ts'
-import { startChromium } from '../helpers/chromium.ts'
+import { signIn, startChromium } from '../helpers/chromium.ts'
 import { Gate } from '../helpers/gate.ts'
 import { startProvider } from '../helpers/provider.ts'
 import { runBlock } from '../helpers/run-block.ts'
@@ -89,7 +89,7 @@ async function login () {
   await browser.login(`${url}/login`)
   api.calls.length = 0
   const before = provider.refreshRequests.length
-  const headers = () => ({ cookie: browser.cookies.map(({ name, value }) => `${name}=${value}`).join('; ') })
+  const headers = () => ({ cookie: browser.cookieHeader })
   const call = async (path: string, { headers: own, ...init }: RequestInit = {}) =>
     await fetch(url + path, { ...init, headers: { ...headers(), 'x-csrf': '1', ...own } })
   const refreshes = () => provider.refreshRequests.length - before
@@ -273,9 +273,7 @@ t.test('the page in Chromium: login by a call, order, expired token, logout', as
   await page.goto(url)
   t.equal(await page.textContent('#user'), 'Hello')
   await page.click('#login')
-  await page.fill('[name=login]', 'alice')
-  await page.fill('[name=password]', 'alice-password')
-  await page.click('text=Sign in >> nth=-1')
+  await signIn(page)
   await page.waitForURL(`${url}/`)
   await page.waitForSelector('text=[{"id":1}]')
   t.match(await page.textContent('#user'), /Hello Alice/)

@@ -4,6 +4,7 @@ import t, { type Test } from 'tap'
 import { redisStore, type TokenStore } from '../../lib/redis.ts'
 import { buildApp } from '../helpers/build-app.ts'
 import { captureLog } from '../helpers/log.ts'
+import { matchEach } from '../helpers/match-each.ts'
 import { startMisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import { startRedis } from '../helpers/redis.ts'
 import { RedisSessionStore } from '../helpers/redis-session-store.ts'
@@ -63,5 +64,5 @@ t.test('a Redis that may lose what it has acknowledged: how, and what to set', a
   if (client === undefined) return
   await client.configSet('maxmemory-policy', 'allkeys-lru')
   const said = await warnings(t, new RedisSessionStore(client), redisStore(client))
-  t.match(said, [/maxmemory-policy is allkeys-lru.*noeviction/, /set appendonly yes/])
+  matchEach(t, said, [/maxmemory-policy is allkeys-lru.*noeviction/, /set appendonly yes/])
 })

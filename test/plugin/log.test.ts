@@ -6,6 +6,7 @@ import { Browser } from '../helpers/browser.ts'
 import { buildApp } from '../helpers/build-app.ts'
 import { captureLog, type CapturedLog } from '../helpers/log.ts'
 import { callbackUrl, loginApp, withQuery, type LoginAppOptions } from '../helpers/login-app.ts'
+import { matchEach } from '../helpers/match-each.ts'
 import { startOutside } from '../helpers/outside.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
 import type { TestProvider } from '../helpers/provider.ts'
@@ -289,7 +290,7 @@ t.test('an error shows nothing of what a conform held when it failed', async (t)
     }
   })
   await browser.login(`${url}/login/acme`)
-  t.match(errors, [
+  matchEach(t, errors, [
     {
       code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE',
       reason: 'conform_failed',
@@ -382,7 +383,7 @@ t.test("what is logged of a failure is one line of its kind: a warning for a vis
   provider.wrong = { instead: { token: { status: 503 } } }
   await browser.login(`${url}/login/acme`)
   const lines = log.lines.filter(({ event }) => event === 'login_failed')
-  t.match(lines, [
+  matchEach(t, lines, [
     { level: 40, provider: 'acme', err: { code: 'FST_OAUTH_STATE_MISMATCH', reason: 'other_browser' } },
     { level: 50, provider: 'acme', err: { code: 'FST_OAUTH_PROVIDER_UNAVAILABLE', responseStatus: 503 } }
   ])

@@ -8,6 +8,7 @@ import oauth, { createProvider, OAuthError, type StandaloneProvider, type Plugin
 import { apple, github, google, keycloak } from '../../lib/providers.ts'
 import { redisStore } from '../../lib/redis.ts'
 import { SESSION_SECRET } from '../helpers/build-app.ts'
+import { matchEach } from '../helpers/match-each.ts'
 import { JsonStore } from '../helpers/stores.ts'
 
 const acme = { issuer: 'https://id.acme.example', clientId: 'client', clientSecret: 'secret' }
@@ -695,7 +696,7 @@ t.test('a posted response to an app over http, whose cookie no browser would kee
   const session: Around = { session: { cookie: { secure: 'auto' } } }
   const options = withProvider({ responseMode: 'form_post' })
   const lines = await mistakes(t, { ...options, baseUrl: 'http://app.example.com' }, session)
-  t.match(lines, [/^providers\.acme\.responseMode makes the browser post the response, and baseUrl is http/])
+  matchEach(t, lines, [/^providers\.acme\.responseMode makes the browser post the response, and baseUrl is http/])
   t.strictSame(await mistakes(t, { ...options, baseUrl: 'http://localhost:3000' }, session), [])
   t.strictSame(await mistakes(t, { ...options, baseUrl: 'https://app.example.com' }, session), [])
 })

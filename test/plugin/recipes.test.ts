@@ -132,7 +132,7 @@ t.test('@fastify/compress: a login, a page of the plugin\'s and an answer of the
   t.match(gunzipSync(page.rawPayload).toString(), /<html/)
   const redirect = await app.inject({ url: '/login/acme', headers })
   t.equal(redirect.statusCode, 302)
-  const cookies = browser.cookies.map(({ name, value }) => `${name}=${value}`).join('; ')
+  const cookies = browser.cookieHeader
   const orders = await app.inject({ url: '/orders', headers: { ...headers, cookie: cookies } })
   t.strictSame(JSON.parse(gunzipSync(orders.rawPayload).toString()), { user: 'alice' })
 })

@@ -5,6 +5,7 @@ import { Browser } from '../helpers/browser.ts'
 import { Gate } from '../helpers/gate.ts'
 import { listen } from '../helpers/listen.ts'
 import { asJson, assertLoggedOut, callbackUrl, codeOf, loginApp, type LoginAppOptions } from '../helpers/login-app.ts'
+import { matchEach } from '../helpers/match-each.ts'
 import { startMisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import type { Misbehaviour, MisbehavingProvider, Reply } from '../helpers/misbehaving-provider.ts'
 import { createProvider } from '../../lib/index.ts'
@@ -175,7 +176,7 @@ t.test('an issuer under another name of the same machine is told with both names
     })
   })
   t.equal(codeOf(await browser.get(`${url}/login/acme`, asJson)), 'FST_OAUTH_INVALID_OPTIONS')
-  t.match(errors, [{ reason: 'issuer_mismatch' }])
+  matchEach(t, errors, [{ reason: 'issuer_mismatch' }])
   t.match(errors[0]?.message, `is of issuer "${provider.issuer}"`)
   t.match(errors[0]?.message, `options say "${provider.issuer.replace('127.0.0.1', 'localhost')}"`)
   t.match(errors[0]?.message, `write issuer: '${provider.issuer}'`)

@@ -3,6 +3,7 @@ import { microsoft, type MicrosoftOptions } from '../../lib/providers.ts'
 import { Browser } from '../helpers/browser.ts'
 import { asJson, assertLoggedOut, codeOf, loginApp } from '../helpers/login-app.ts'
 import { postLogoutToken } from '../helpers/logout-token.ts'
+import { matchEach } from '../helpers/match-each.ts'
 import type { Misbehaviour } from '../helpers/misbehaving-provider.ts'
 import { publicJwk } from '../helpers/signing-keys.ts'
 
@@ -66,7 +67,7 @@ for (const [tenant, account, isIn] of may) {
     const page = await app.login()
     if (isIn) return t.strictSame(page.json(), { user: 'alice' })
     t.equal(codeOf(page), 'FST_OAUTH_INVALID_ID_TOKEN')
-    t.match(app.errors, [{ reason: 'iss' }])
+    matchEach(t, app.errors, [{ reason: 'iss' }])
     await assertLoggedOut(t, app)
   })
 }
@@ -86,7 +87,7 @@ for (const [name, wrong] of Object.entries(refusals)) {
     const app = await start(t)
     app.from(...wrong)
     t.equal(codeOf(await app.login()), 'FST_OAUTH_INVALID_ID_TOKEN')
-    t.match(app.errors, [{ reason: 'iss' }])
+    matchEach(t, app.errors, [{ reason: 'iss' }])
     await assertLoggedOut(t, app)
   })
 }
@@ -139,5 +140,5 @@ t.test('the issuer of many tenants, discovered without the preset: the error say
   const { provider, browser, url, errors } = await loginApp(t)
   provider.wrong = { metadata: { issuer: `${provider.issuer}/{tenantid}/v2.0` } }
   await browser.get(`${url}/login/acme`, asJson)
-  t.match(errors, [{ code: 'FST_OAUTH_INVALID_OPTIONS', reason: 'issuer_mismatch', message: /use microsoft\(\)/ }])
+  matchEach(t, errors, [{ code: 'FST_OAUTH_INVALID_OPTIONS', reason: 'issuer_mismatch', message: /use microsoft\(\)/ }])
 })

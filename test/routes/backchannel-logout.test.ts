@@ -5,6 +5,7 @@ import { Browser } from '../helpers/browser.ts'
 import { captureLog } from '../helpers/log.ts'
 import { asJson, loginApp, type LoginAppOptions } from '../helpers/login-app.ts'
 import { postForm, postLogoutToken } from '../helpers/logout-token.ts'
+import { matchEach } from '../helpers/match-each.ts'
 import type { Misbehaviour, MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import { createKey } from '../helpers/signing-keys.ts'
 
@@ -40,7 +41,7 @@ t.test('a logout token ends the login of its sid: 200, not to be cached, and no 
   t.equal(answer.headers.get('cache-control'), 'no-store')
   t.notOk(answer.headers.has('set-cookie'))
   t.notOk(await isLoggedIn())
-  t.match(logouts, [{ provider: 'acme', user: { id: 'alice' }, reason: 'backchannel' }])
+  matchEach(t, logouts, [{ provider: 'acme', user: { id: 'alice' }, reason: 'backchannel' }])
   t.notOk([...store.records.values()].some(json => json.includes('"accounts"') || json.includes('accessToken')))
   t.match(log.lines.filter(({ event }) => event === 'backchannel_logout'), [{ level: 30, provider: 'acme', ended: 1 }])
 })
@@ -130,7 +131,7 @@ t.test('a logout token is refused, with 400, and nothing is ended', async (t) =>
       const body = JSON.parse(answer.text)
       t.match(body, { error: 'invalid_request', error_description: String })
       t.match(body.error_description, /^[\x20\x21\x23-\x5b\x5d-\x7e]+$/)
-      t.match(errors, [{ code: 'FST_OAUTH_INVALID_LOGOUT_TOKEN', reason, provider: 'acme' }])
+      matchEach(t, errors, [{ code: 'FST_OAUTH_INVALID_LOGOUT_TOKEN', reason, provider: 'acme' }])
       t.ok(await isLoggedIn())
       if (logoutToken.length <= 20) return
       t.strictSame(log.leaked([logoutToken, logoutToken.split('.')[2]!].filter(Boolean)), [])
@@ -193,7 +194,7 @@ t.test('a logout token that was carried out is refused the second time: a later 
   await browser.login(`${url}/login/acme`)
   const again = await postLogoutToken(url, logoutToken)
   t.equal(again.status, 400)
-  t.match(errors, [{ reason: 'replayed' }])
+  matchEach(t, errors, [{ reason: 'replayed' }])
   t.ok(await isLoggedIn())
   t.equal((await postLogoutToken(url, provider.logoutToken({ sub: 'alice', jti: randomUUID() }))).status, 200)
   t.notOk(await isLoggedIn())
@@ -221,7 +222,7 @@ t.test('a store that is down: 503 and nothing remembered, so that the provider c
     store.fail[method] = false
     t.equal((await postLogoutToken(url, logoutToken)).status, 200, method)
     t.notOk(await isLoggedIn())
-    t.match(logouts, [{ user: { id: 'alice' }, reason: 'backchannel' }], 'once')
+    matchEach(t, logouts, [{ user: { id: 'alice' }, reason: 'backchannel' }], 'once')
     t.equal((await postLogoutToken(url, logoutToken)).status, 400)
   }
 })
@@ -247,7 +248,7 @@ t.test('a key set that cannot be had: 503, and the login goes on until the token
   provider.rotateKeys()
   const logoutToken = provider.logoutToken({ sid: SID })
   const answer = await postLogoutToken(url, logoutToken)
-  t.match([answer.status, JSON.parse(answer.text).error], [503, 'temporarily_unavailable'])
+  t.strictSame([answer.status, JSON.parse(answer.text).error], [503, 'temporarily_unavailable'])
   t.ok(await isLoggedIn())
   provider.wrong = {}
   t.equal((await postLogoutToken(url, logoutToken)).status, 200)
@@ -276,7 +277,7 @@ t.test('the token is read from a form alone, and has to be there once', async (t
     const answer = await post()
     t.equal(answer.status, 400, what)
     t.match(JSON.parse(answer.text), { error: 'invalid_request', error_description: /logout_token/ })
-    t.match(errors, [{ code: 'FST_OAUTH_INVALID_LOGOUT_TOKEN', reason: 'missing_logout_token' }])
+    matchEach(t, errors, [{ code: 'FST_OAUTH_INVALID_LOGOUT_TOKEN', reason: 'missing_logout_token' }])
   }
   t.ok(await isLoggedIn())
   const withCharset = { 'content-type': 'application/x-www-form-urlencoded; charset=UTF-8' }
@@ -331,7 +332,7 @@ t.test('the path follows the mount and `routes`, has options of its own, and the
   t.ok(app.hasRoute({ method: 'POST', url: '/auth/ended' }))
   const said = log.lines.filter(({ event }) => event === 'backchannel_logout_announced')
   const msg = 'back-channel logout URI for acme, where it has that: http://127.0.0.1/auth/ended'
-  t.match(said, [{ level: 30, provider: 'acme', msg }])
+  matchEach(t, said, [{ level: 30, provider: 'acme', msg }])
 })
 
 t.test('a guard of the whole app lets the provider pass', async (t) => {
@@ -363,7 +364,7 @@ t.test('without routes the app hands the token over itself', async (t) => {
   const logoutToken = provider.logoutToken({ sid: SID })
   t.equal((await post(logoutToken)).status, 200)
   t.equal(await userOf(browser), null)
-  t.match(logouts, [{ reason: 'backchannel' }])
+  matchEach(t, logouts, [{ reason: 'backchannel' }])
   const again = await post(logoutToken)
   t.match([again.status, JSON.parse(again.text)], [400, { code: 'FST_OAUTH_INVALID_LOGOUT_TOKEN' }])
   await browser.login(`${url}/login/acme`)

@@ -58,7 +58,7 @@ t.test('a link that another site posts, or starts from a script, is an error', a
       redirect: 'manual'
     }),
     await browser.get(`${url}/link/gh`, { ...elsewhere, ...asJson, mode: 'cors', redirect: 'manual' })
-  ]) t.match([page.status, page.json().code], [403, 'FST_OAUTH_CROSS_SITE_REQUEST'])
+  ]) t.strictSame([page.status, page.json().code], [403, 'FST_OAUTH_CROSS_SITE_REQUEST'])
   t.equal(provider.asked('authorization').length, asked)
 })
 
@@ -91,13 +91,13 @@ for (const [what, headers] of Object.entries({
         await browser.get(`${url}/fill`)
         const options = { headers, from: from ?? url, redirect: 'manual' } as const
         const begun = await browser.get(`${url}/login/gh`, options)
-        t.match([begun.status, codeOf(begun)], [403, 'FST_OAUTH_CROSS_SITE_REQUEST'])
+        t.strictSame([begun.status, codeOf(begun)], [403, 'FST_OAUTH_CROSS_SITE_REQUEST'])
         t.strictSame(pendingLogins(store), [])
 
         const callback = await callbackUrl(browser, `${url}/login/gh`)
         const exchanges = provider.asked('token').length
         const finished = await browser.get(callback, options)
-        t.match([finished.status, codeOf(finished)], [403, 'FST_OAUTH_CROSS_SITE_REQUEST'])
+        t.strictSame([finished.status, codeOf(finished)], [403, 'FST_OAUTH_CROSS_SITE_REQUEST'])
         t.equal(provider.asked('token').length, exchanges)
         t.strictSame((await browser.get(`${url}/accounts`)).json(), ['acme'])
         t.strictSame((await browser.get(`${url}/cart`)).json(), { cart: 'tea' })

@@ -104,7 +104,8 @@ for (const [what, query] of Object.entries({
     const { browser, url } = await loggedInApp(t)
     await browser.post(`${url}/logout`, { form: { returnTo: '/bye?from=out' }, redirect: 'manual' })
     const page = await browser.get(`${url}/logout/callback${query}`, { redirect: 'manual' })
-    t.match(page, { status: 302, headers: { location: '/bye?from=out', 'cache-control': 'no-store' } })
+    t.strictSame([page.status, page.headers.location], [302, '/bye?from=out'])
+    t.equal(page.headers['cache-control'], 'no-store')
     t.equal((await browser.get(`${url}/logout/callback${query}`, { redirect: 'manual' })).status, 400, 'once')
   })
 }
@@ -160,7 +161,8 @@ t.test('the session of another user stays', async (t) => {
 t.test('a logout without a login leads back to the app', async (t) => {
   const { url, provider } = await loginApp(t)
   const page = await new Browser().post(`${url}/logout`, { redirect: 'manual' })
-  t.match(page, { status: 302, location: `${url}/` })
+  t.equal(page.status, 302)
+  t.equal(page.headers.location, '/')
   t.equal(provider.requests.length, 0)
 })
 
@@ -212,7 +214,8 @@ for (const returnTo of [
   t.test(`open redirect: a logout does not lead to ${JSON.stringify(returnTo)}`, async t => {
     const { browser, url } = await loggedInApp(t, { wrong: {} })
     const page = await browser.post(`${url}/logout`, { form: { returnTo }, redirect: 'manual' })
-    t.match(page, { status: 302, location: `${url}/` })
+    t.equal(page.status, 302)
+    t.equal(page.headers.location, '/')
   })
 }
 
@@ -394,7 +397,7 @@ for (const [what, metadata] of Object.entries({
     const { browser, url } = app
     t.equal((await browser.get(`${url}/logout`)).status, 200, 'the page that asks is there')
     const page = await browser.post(`${url}/logout`, { form: { returnTo: '/bye' }, redirect: 'manual' })
-    t.match(page, { status: 302, headers: { location: '/bye' } })
+    t.strictSame([page.status, page.headers.location], [302, '/bye'])
     await assertLoggedOut(t, app)
     t.match(log.lines.findLast(({ level }) => level === 40), { provider: 'acme', msg: /^the user is logged out here/ })
   })

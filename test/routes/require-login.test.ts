@@ -251,7 +251,7 @@ for (const [what, options] of Object.entries({
     const paths = { login: '/login', logout: '/logout', loggedOut: '/logout/callback', ...options.oauth?.routes }
     const mount = options.oauth?.prefix ?? ''
     const page = await browser.get(`${url}/page?a=b`)
-    t.match(page, { status: 200, url: `${url}/page?a=b` })
+    t.equal(page.url, `${url}/page?a=b`)
     t.strictSame(page.json(), { user: 'alice' })
     t.strictSame(browser.history.map(({ status }) => status), [302, 302, 302, 302, 200])
 
@@ -367,7 +367,7 @@ for (const refresh of ['auto', 'notify', 'manual'] as const) {
     t.equal((await browser.get(members)).text, 'alice')
     expire()
     const page = await browser.get(members, { redirect: 'manual' })
-    t.match(page, { status: 302, headers: { location: '/login/acme?returnTo=%2Fmembers%3Fa%3Db' } })
+    t.strictSame([page.status, page.headers.location], [302, '/login/acme?returnTo=%2Fmembers%3Fa%3Db'])
     t.match(await browser.follow(page), { status: 200, url: members, text: 'alice' })
     t.equal(provider.asked('token').length, 2)
   })
@@ -417,7 +417,7 @@ t.test('a page load finds out that a refresh ends the login, and is sent to log 
   expire()
   provider.wrong = { instead: { token: { status: 400, body: { error: 'invalid_grant' } } } }
   const page = await browser.get(members, { redirect: 'manual' })
-  t.match(page, { status: 302, headers: { location: '/login/acme?returnTo=%2Fmembers%3Fa%3Db' } })
+  t.strictSame([page.status, page.headers.location], [302, '/login/acme?returnTo=%2Fmembers%3Fa%3Db'])
   t.equal(tokenRecords(store).size, 0)
   provider.wrong = {}
   t.match(await browser.follow(page), { status: 200, url: members, text: 'alice' })
@@ -467,7 +467,7 @@ t.test(
       store.records.set(id, JSON.stringify(envelope))
     }
     const page = await browser.get(`${url}/other?a=b`)
-    t.match(page, { status: 200, url: `${url}/other?a=b` })
+    t.equal(page.url, `${url}/other?a=b`)
     t.strictSame(page.json(), { active: 'acme', accounts: 2 })
     t.equal(provider.asked('token').length, 3)
     t.equal(await userOf(browser), 'alice')

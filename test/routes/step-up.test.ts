@@ -83,7 +83,7 @@ t.test('who is not logged in gets all of it with the login', async t => {
   const { browser, url } = await loggedInApp(t, { setup: guarded })
   browser.cookies = []
   t.match((await browser.get(`${url}/all?a`)).text, /Sign in/)
-  t.match(await signIn(browser), { status: 200, url: `${url}/all?a` })
+  t.equal((await signIn(browser)).url, `${url}/all?a`)
 })
 
 t.test('step-up that returns another sub is a new login, and nothing of the session goes over to it', async t => {
@@ -91,7 +91,7 @@ t.test('step-up that returns another sub is a new login, and nothing of the sess
   await browser.get(`${url}/keep`)
   provider.subject = 'bob'
   provider.wrong = acrOf(MFA)
-  t.match(await browser.get(`${url}/strong`), { status: 200, url: `${url}/strong` })
+  t.equal((await browser.get(`${url}/strong`)).url, `${url}/strong`)
   t.match((await browser.get(`${url}/cart`)).json(), { cart: null, user: 'bob' })
   t.equal(tokenRecords(store).size, 1)
 })
@@ -151,7 +151,7 @@ for (const [what, path, wrong] of [
     const again = await browser.get(new URL(href, url).href, { redirect: 'manual' })
     t.equal(new URL(again.location!).searchParams.get('prompt'), path === '/scope' ? 'consent' : 'login')
     provider.wrong = { claims: { acr: MFA }, tokens: { scope: 'openid orders:write' } }
-    t.match(await browser.follow(again), { status: 200, url: `${url}${path}?a=b` })
+    t.equal((await browser.follow(again)).url, `${url}${path}?a=b`)
   })
 }
 
@@ -198,7 +198,7 @@ for (const [what, headers, method] of [
 ] as const) {
   t.test(`${what} is not redirected`, async t => {
     const { app, browser } = await stubborn(t, {})
-    const cookie = browser.cookies.map(({ name, value }) => `${name}=${value}`).join('; ')
+    const cookie = browser.cookieHeader
     const answer = await app.inject({ method, url: '/strong', headers: { ...headers, cookie } })
     const { statusCode, headers: answered } = answer
     t.equal(statusCode, 401)

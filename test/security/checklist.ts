@@ -257,7 +257,7 @@ export const checklist: readonly Group[] = [
     entries: [
       ...inFile('login/add-account', {
         'an attacker\'s account is added to a login':
-          'an account is added to a login only by the session that asked for it',
+          'account linking: after another login the session that asked is over, and nothing is added',
         'accounts of one user go over to another':
           'account linking: another user of the same provider gets a session of their own'
       }),

@@ -8,6 +8,7 @@ import { startCluster } from '../helpers/cluster.ts'
 import { Gate } from '../helpers/gate.ts'
 import { appAt, asJson, codeOf, loginApp, type LoginAppOptions } from '../helpers/login-app.ts'
 import { postLogoutToken, signLogoutToken } from '../helpers/logout-token.ts'
+import { matchEach } from '../helpers/match-each.ts'
 import { startMisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import { startProvider, type TestProvider } from '../helpers/provider.ts'
 import { JsonStore } from '../helpers/stores.ts'
@@ -188,7 +189,7 @@ t.test('race: a login whose tokens are being stored is not made', async (t) => {
   mark.release()
   gate.release()
   t.equal(await answer, 200)
-  t.match([(await login).status, codeOf(await login)], [401, 'FST_OAUTH_LOGIN_ENDED'])
+  t.strictSame([(await login).status, codeOf(await login)], [401, 'FST_OAUTH_LOGIN_ENDED'])
   t.strictSame(await areLoggedIn(browser), [false])
   t.notOk([...store.records.values()].some(json => json.includes('accessToken')))
 })
@@ -205,7 +206,7 @@ t.test('race: an account of an ended session at the provider is not added to a l
   await gate.arrived
   t.equal((await postLogoutToken(url, gh.logoutToken({ sid: 'of gh' }), { provider: 'gh' })).status, 200)
   gate.release()
-  t.match([(await link).status, codeOf(await link)], [401, 'FST_OAUTH_LOGIN_ENDED'])
+  t.strictSame([(await link).status, codeOf(await link)], [401, 'FST_OAUTH_LOGIN_ENDED'])
   t.strictSame(await areLoggedIn(browser), [true], 'the login that it was to be added to goes on')
 })
 
@@ -293,7 +294,7 @@ t.test('several issuers at one login endpoint: each ends the logins of its own u
     t.equal(await send({ ...claims, iss: 'https://three.example' }), 400)
     t.equal(await send({ ...claims, iss: ONE }), 200)
     t.strictSame(await areLoggedIn(...browsers), [false, true])
-    t.match(logouts, [{ user: { id: `${ONE}#alice` } }])
+    matchEach(t, logouts, [{ user: { id: `${ONE}#alice` } }])
   }
 })
 
@@ -474,7 +475,7 @@ t.test('Redis: race: a login under way on another process is not made', async (t
     await gate.arrived
     t.equal((await postLogoutToken(apps[2]!.url, await logoutToken({ sub: 'alice' }))).status, 200)
     gate.release()
-    t.match([(await login).status, codeOf(await login)], [401, 'FST_OAUTH_LOGIN_ENDED'])
+    t.strictSame([(await login).status, codeOf(await login)], [401, 'FST_OAUTH_LOGIN_ENDED'])
     t.notOk(await isLoggedIn(browser, 1))
   }
 })

@@ -176,7 +176,7 @@ t.test('a login that logoutUser ends before its tokens are stored is none, and i
   await gate.arrived
   while (await app.oauth.logoutUser({ provider: 'acme', subject: 'alice' }) === 0) continue
   gate.release()
-  t.match([(await callback).status, codeOf(await callback)], [401, 'FST_OAUTH_LOGIN_ENDED'])
+  t.strictSame([(await callback).status, codeOf(await callback)], [401, 'FST_OAUTH_LOGIN_ENDED'])
   t.equal(await userOf(browser), null)
   await first.close() // when revocations under way are over
   t.equal(acme.asked('revocation').length, 2)

@@ -10,11 +10,9 @@ import { type AppProcess, startAppProcess } from '../helpers/start-app-process.t
 // `request.oauth.signal` with processes of their own on one Redis: a connection is open at one, and the login ends at
 // another.
 
-const cookieOf = ({ cookies }: Browser) => cookies.map(({ name, value }) => `${name}=${value}`).join('; ')
-
 /** Opens a WebSocket, and waits until its handler holds the signal. */
 async function openSocket (t: Test, browser: Browser, { url }: AppProcess) {
-  const socket = new WebSocket(`${url.replace('http', 'ws')}/live`, { headers: { cookie: cookieOf(browser) } })
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/live`, { headers: { cookie: browser.cookieHeader } })
   t.after(() => socket.terminate())
   const closed = once(socket, 'close').then(([code, reason]) => [code, String(reason)])
   await once(socket, 'message')
@@ -25,7 +23,7 @@ async function openSocket (t: Test, browser: Browser, { url }: AppProcess) {
 async function openEvents (t: Test, browser: Browser, { url }: AppProcess) {
   const controller = new AbortController()
   t.after(() => controller.abort())
-  const headers = { cookie: cookieOf(browser) }
+  const headers = { cookie: browser.cookieHeader }
   const { body } = await fetch(`${url}/events`, { headers, signal: controller.signal })
   const chunks = body!.pipeThrough(new TextDecoderStream())[Symbol.asyncIterator]()
   await chunks.next()
@@ -53,7 +51,7 @@ t.test('two processes on one Redis', async (t) => {
   }
   // A form of the second process's own page: each has a base URL of its own.
   const logOut = (browser: Browser) => fetch(`${second.url}/logout`, {
-    method: 'POST', redirect: 'manual', headers: { cookie: cookieOf(browser), origin: second.url }
+    method: 'POST', redirect: 'manual', headers: { cookie: browser.cookieHeader, origin: second.url }
   })
 
   await t.test('a WebSocket and events at one process end with a logout at the other', async (t) => {

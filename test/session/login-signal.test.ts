@@ -89,7 +89,7 @@ interface Open {
 async function open (t: Test, browser: Browser, url: string): Promise<Open> {
   const controller = new AbortController()
   t.after(() => controller.abort())
-  const cookie = browser.cookies.map(({ name, value }) => `${name}=${value}`).join('; ')
+  const cookie = browser.cookieHeader
   const response = await fetch(url, { headers: { cookie }, signal: controller.signal })
   const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader()
   let text = ''
@@ -241,7 +241,7 @@ t.test('it is let go of with the answer, or with the connection', async (t) => {
   for (const { close } of closing) close()
   while (await held() > 0) await new Promise(resolve => setImmediate(resolve))
   const waiting = new AbortController()
-  const cookie = browser.cookies.map(({ name, value }) => `${name}=${value}`).join('; ')
+  const cookie = browser.cookieHeader
   const answer = fetch(`${url}/wait`, { headers: { cookie }, signal: waiting.signal })
   while (await held() === 0) await new Promise(resolve => setImmediate(resolve))
   waiting.abort()
@@ -341,7 +341,7 @@ t.test('a WebSocket is closed by its handler when the login ends', async (t) => 
     }
   })
   const connect = async () => {
-    const cookie = browser.cookies.map(({ name, value }) => `${name}=${value}`).join('; ')
+    const cookie = browser.cookieHeader
     const socket = new WebSocket(`${url.replace('http', 'ws')}/live`, { headers: { cookie } })
     t.after(() => socket.terminate())
     const closed = new Promise<[number, string]>((resolve) => {
@@ -371,7 +371,7 @@ t.test('as the recipe has it', async (t) => {
       }), { prefix: '/recipe' })
     }
   })
-  const cookie = browser.cookies.map(({ name, value }) => `${name}=${value}`).join('; ')
+  const cookie = browser.cookieHeader
   const socket = new WebSocket(`${url.replace('http', 'ws')}/recipe/live`, { headers: { cookie } })
   t.after(() => socket.terminate())
   const closed = once(socket, 'close')

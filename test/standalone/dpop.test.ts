@@ -5,6 +5,7 @@ import { createDpopKey, createProvider, type DpopKey, type OAuthSession } from '
 import { Browser } from '../helpers/browser.ts'
 import { startCluster } from '../helpers/cluster.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { callbackUrl } from '../helpers/login-app.ts'
 import { startProvider, type TestProvider } from '../helpers/provider.ts'
 import { rejection } from '../helpers/rejection.ts'
 import { scriptProvider, startScriptServer } from '../helpers/script-server.ts'
@@ -19,13 +20,7 @@ async function start (t: Test) {
 }
 
 /** Walks a login and returns the URL that it comes back to. */
-async function comeBack (url: string): Promise<string> {
-  const browser = new Browser()
-  const form = await browser.get(url)
-  let page = await browser.submitForm(form, { login: 'alice', password: 'alice-password' }, { redirect: 'manual' })
-  while (!page.location!.startsWith(redirectUri)) page = await browser.follow(page, { redirect: 'manual' })
-  return page.location!
-}
+const comeBack = async (url: string) => await callbackUrl(new Browser(), url)
 
 const jktOf = (key: DpopKey) => calculateJwkThumbprint(key as never)
 const lastJkt = async ({ api }: TestProvider) =>

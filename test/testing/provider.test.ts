@@ -2,6 +2,7 @@ import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import { MockAgent, request } from 'undici'
 import { createProvider } from '../../lib/index.ts'
+import { matchEach } from '../helpers/match-each.ts'
 import { startOutside } from '../helpers/outside.ts'
 import { createTestProvider, type TestFault, type TestProviderOptions } from '../../lib/testing.ts'
 
@@ -184,7 +185,7 @@ t.test('a logout token goes where the client says, and without that the error sa
   t.after(() => provider.close())
   await provider.listen()
   await provider.backchannelLogout('alice')
-  t.match(seen, [{ method: 'POST', url: '/ended', body: /^logout_token=/ }])
+  matchEach(t, seen, [{ method: 'POST', url: '/ended', body: /^logout_token=/ }])
   const unregistered = await createTestProvider()
   t.after(() => unregistered.close())
   await t.rejects(unregistered.backchannelLogout('alice'), {

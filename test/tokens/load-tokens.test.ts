@@ -2,6 +2,7 @@ import t from 'tap'
 import type { TokensInput } from '../../lib/index.ts'
 import { mailchimp } from '../../lib/providers.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { matchEach } from '../helpers/match-each.ts'
 import { rejection } from '../helpers/rejection.ts'
 import { keptTokens, scriptProvider, startScriptServer } from '../helpers/script-server.ts'
 
@@ -30,7 +31,7 @@ t.test('a session with an access token saves the members of a token response', a
     })
     t.ok(Math.abs(session.storedTokens!.expiresAt! - now() - 600) < 5)
     await session.get('orders').json()
-    t.match(server.calls, [{ headers: { authorization: 'Bearer new' } }])
+    matchEach(t, server.calls, [{ headers: { authorization: 'Bearer new' } }])
   })
 
   t.test('by a request', async (t) => {
@@ -128,7 +129,7 @@ for (const [name, tokens] of Object.entries({
   t.test(`tokens in hand with ${name} have not expired`, async (t) => {
     const server = await startScriptServer(t)
     await scriptProvider(t, server.providerOptions).session({ tokens, refresh: 'manual' }).get('orders').json()
-    t.match(server.calls, [{ headers: { authorization: 'Bearer a' } }])
+    matchEach(t, server.calls, [{ headers: { authorization: 'Bearer a' } }])
   })
 }
 
@@ -185,7 +186,7 @@ for (const [name, columns, expected] of [
     t.strictSame(tokens, { accessToken: 'a', tokenType: 'Bearer', scope: ['asked'], ...expected })
     t.type(raw, 'object')
     await session.get('orders').json()
-    t.match(server.calls, [{ headers: { authorization: 'Bearer a' } }])
+    matchEach(t, server.calls, [{ headers: { authorization: 'Bearer a' } }])
     await session.save({ ...columns, accessToken: 'b', access_token: 'b' })
     t.equal(session.storedTokens?.accessToken, 'b')
   })

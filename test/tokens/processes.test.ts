@@ -5,6 +5,7 @@ import { startCluster } from '../helpers/cluster.ts'
 import { answerLost, cutBefore } from '../helpers/faults.ts'
 import { deferred } from '../helpers/gate.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { callbackUrl } from '../helpers/login-app.ts'
 import { startProvider } from '../helpers/provider.ts'
 
 const routes = (app: FastifyInstance) => {
@@ -70,17 +71,11 @@ t.test('50 parallel replays of one callback on 3 processes make one login', asyn
   const cluster = await startCluster(t, provider, 3)
   if (cluster === undefined) return
   const browser = new Browser()
-  let page = await browser.get(`${cluster.apps[0]!.url}/login/acme`)
-  page = await browser.submitForm(page, { login: 'alice', password: 'alice-password' }, { redirect: 'manual' })
-  while (!page.location!.startsWith(cluster.apps[0]!.url)) page = await browser.follow(page, { redirect: 'manual' })
-  const { pathname, search } = new URL(page.location!)
-  const cookie = browser.cookies
-    .filter(({ name }) => name.startsWith('oauth-'))
-    .map(({ name, value }) => `${name}=${value}`)
-    .join('; ')
+  const { pathname, search } = new URL(await callbackUrl(browser, `${cluster.apps[0]!.url}/login/acme`))
+  const headers = { cookie: browser.cookieHeader }
   const answers = await Promise.all(
     Array.from({ length: 50 }, (_, index) =>
-      cluster.apps[index % 3]!.app.inject({ url: pathname + search, headers: { cookie } })
+      cluster.apps[index % 3]!.app.inject({ url: pathname + search, headers })
     )
   )
   t.equal(answers.filter(({ statusCode }) => statusCode === 302).length, 1)
