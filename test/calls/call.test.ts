@@ -4,7 +4,7 @@ import { OAuthError } from '../../lib/index.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { rejection } from '../helpers/rejection.ts'
 import { Gate } from '../helpers/gate.ts'
-import { listen } from '../helpers/listen.ts'
+import { freePort } from '../helpers/listen.ts'
 
 const { run, page, provider, requests } = await loggedInApp(t)
 const { api } = provider
@@ -273,8 +273,7 @@ const turns = async () => {
 }
 
 async function deadUrl (): Promise<string> {
-  const { port, close } = await listen()
-  await close()
+  const port = await freePort()
   return `http://127.0.0.1:${port}/`
 }
 

@@ -21,7 +21,7 @@ async function collectUntil (done: () => boolean): Promise<void> {
 t.test('a response body that is never read does not keep its connection', async (t) => {
   const dispatcher = new Agent({ connections: 1, pipelining: 1 })
   t.after(() => dispatcher.destroy())
-  const { run, provider, requests } = await loggedInApp(t, { oauth: { dispatcher } })
+  const { page, run, provider, requests } = await loggedInApp(t, { oauth: { dispatcher } })
   let over = 0
   // More than a socket and a stream hold by themselves.
   provider.api.routes['* large'] = ({ response }) => {
@@ -33,6 +33,12 @@ t.test('a response body that is never read does not keep its connection', async 
 
   t.test('of a call that is not awaited', async (t) => {
     await run((oauth) => { oauth.post('large', { json: 1 }) })
+    await collectUntil(() => over === 1)
+    t.match(await run(oauth => oauth.get('orders').json()), [{ id: 1 }, { id: 2 }])
+  })
+
+  t.test('of a call whose ResponseData the handler returned', async (t) => {
+    t.match((await page(oauth => oauth.get('large'))).json(), { code: 'FST_OAUTH_INVALID_OPTIONS' })
     await collectUntil(() => over === 1)
     t.match(await run(oauth => oauth.get('orders').json()), [{ id: 1 }, { id: 2 }])
   })

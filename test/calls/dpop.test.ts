@@ -150,8 +150,9 @@ t.test('a 401 that asks for a nonce and has none is not answered by a second req
 
 t.test('a provider that asks for nonces without end gets two requests', async (t) => {
   const app = await boundApp(t)
+  let nonces = 0
   app.provider.failTokenEndpoint(() => ({
-    status: 400, headers: { 'dpop-nonce': `nonce-${Math.random()}` }, body: { error: 'use_dpop_nonce' }
+    status: 400, headers: { 'dpop-nonce': `nonce-${++nonces}` }, body: { error: 'use_dpop_nonce' }
   }))
   t.match(await rejection(app.run(oauth => oauth.refresh())), {
     code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE', oauthError: 'use_dpop_nonce'

@@ -4,7 +4,7 @@ import t from 'tap'
 import { OAuthError, ResponseStatusError } from '../../lib/index.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { rejection } from '../helpers/rejection.ts'
-import { listen } from '../helpers/listen.ts'
+import { freePort } from '../helpers/listen.ts'
 import { captureLog } from '../helpers/log.ts'
 
 const { run, page, provider, requests } = await loggedInApp(t)
@@ -252,8 +252,7 @@ t.test('a connection that breaks in the middle of a response is a typed error', 
 })
 
 t.test('an API that is down', async (t) => {
-  const { port, close } = await listen()
-  await close()
+  const port = await freePort()
   const log = captureLog()
   const { run, page } = await loggedInApp(t, {
     provider: { resourceServers: [`http://127.0.0.1:${port}/`] },

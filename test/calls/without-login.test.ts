@@ -50,6 +50,7 @@ for (const [name, call] of Object.entries(mistakes)) {
   t.test(`${name} rejects, and never throws`, async (t) => {
     const error = await rejection(run(call))
     t.notOk(error instanceof ThrownSynchronously)
+    t.match(error, { code: /^FST_OAUTH_(?:INVALID_OPTIONS|LOGIN_REQUIRED|ORIGIN_NOT_ALLOWED)$/ })
     t.equal(requests.length, 0)
   })
 }

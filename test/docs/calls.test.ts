@@ -89,7 +89,7 @@ t.test('server-sent events end with the login', async (t) => {
   const reader = response.body!.getReader()
   await reader.read()
   await browser.logout(`${url}/logout`)
-  await t.rejects(reader.read())
+  await t.rejects(reader.read(), { name: 'TypeError', message: 'terminated' })
 })
 
 t.test('an upload goes on as it comes, and a form is sent with its files', async (t) => {

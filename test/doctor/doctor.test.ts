@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { installDoctor } from '../helpers/doctor.ts'
-import { listen } from '../helpers/listen.ts'
+import { freePort, listen } from '../helpers/listen.ts'
 import { startProvider } from '../helpers/provider.ts'
 import { repository, run } from '../types/installed-package.ts'
 
@@ -167,8 +167,7 @@ t.test("a provider's text does not steer the terminal", async (t) => {
 })
 
 t.test('a provider that cannot be reached', async (t) => {
-  const { port, close } = await listen()
-  await close()
+  const port = await freePort()
   const { code, stdout } = await doctorCommand.run(t, ['doctor', `http://127.0.0.1:${port}`])
   t.equal(code, 1)
   t.match(stdout, /no metadata was found; .*ECONNREFUSED/)

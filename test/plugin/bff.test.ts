@@ -219,7 +219,7 @@ t.test('events and WebSockets end with the login', async (t) => {
   await once(socket, 'open')
   const closed = once(socket, 'close')
   await browser.logout(`${url}/logout`)
-  await t.rejects(reader.read(), 'the connection is cut')
+  await t.rejects(reader.read(), { name: 'TypeError', message: 'terminated' })
   await closed
 })
 

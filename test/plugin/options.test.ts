@@ -751,10 +751,6 @@ t.test('a baseUrl function that returns no URL is reported at the first login', 
   })
 })
 
-t.test('a plugin that is registered twice is reported', async (t) => {
-  await t.rejects(boot(t, good, { setup: (app) => app.register(oauth, good) }), { code: /^FST_/ })
-})
-
 t.test('what is made before the plugin is registered says as clearly what it needs', async (t) => {
   const code = 'FST_OAUTH_INVALID_OPTIONS'
   t.throws(() => github(undefined as never), { code, message: /GitHub.*write \{ clientId, clientSecret \}/ })

@@ -20,6 +20,7 @@ import { runBlock } from '../helpers/run-block.ts'
 import { startRedis } from '../helpers/redis.ts'
 import { programOf } from '../types/documents.ts'
 import { environment, installPackage, linkImports, repository } from '../types/installed-package.ts'
+import { until } from '../helpers/until.ts'
 
 // Each recipe of docs/recipes.md as it is written there, with the real plugin and a login at a real provider.
 
@@ -216,9 +217,9 @@ async function startByCli (t: Test, provider: TestProvider) {
   t.after(async () => { if (child.kill('SIGKILL')) await once(child, 'exit') })
   let log = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => { log += chunk.toString() })
-  while (!log.includes('Server listening')) {
+  await until(() => {
     if (child.exitCode !== null) throw new Error(`fastify-cli has ended:\n${log}`)
-    await new Promise(resolve => setTimeout(resolve, 20))
-  }
+    return log.includes('Server listening')
+  }, 'fastify-cli listens')
   return { url }
 }

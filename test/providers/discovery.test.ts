@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import { Agent, interceptors } from 'undici'
 import { Browser } from '../helpers/browser.ts'
 import { Gate } from '../helpers/gate.ts'
-import { listen } from '../helpers/listen.ts'
+import { freePort, listen } from '../helpers/listen.ts'
 import { asJson, assertLoggedOut, callbackUrl, codeOf, loginApp, type LoginAppOptions } from '../helpers/login-app.ts'
 import { matchEach } from '../helpers/match-each.ts'
 import { startMisbehavingProvider } from '../helpers/misbehaving-provider.ts'
@@ -46,8 +46,7 @@ t.test('an app boots while its provider is down, and logs in once it is up', asy
 })
 
 t.test('a provider whose name does not resolve, or whose port is closed, is a 503 without its address', async (t) => {
-  const { port, close } = await listen()
-  await close()
+  const port = await freePort()
   const { browser, url } = await loginApp(t, { provider: { issuer: `http://127.0.0.1:${port}` } })
   const page = await browser.get(`${url}/login/acme`, asJson)
   t.equal(page.status, 503)
@@ -204,15 +203,16 @@ t.test('an issuer with a path is asked below that path', async t => {
 })
 
 t.test('what the options say of an endpoint wins over what was discovered', async t => {
-  const { provider, browser, url } = await loginApp(t, {
-    wrong: { metadata: { authorization_endpoint: 'https://old.example/authorize' } }
+  const { browser, url } = await loginApp(t, {
+    wrong: { metadata: { authorization_endpoint: 'https://old.example/authorize' } },
+    providers: provider => ({
+      acme: { ...provider.providerOptions, authorizationEndpoint: provider.url('authorization') },
+      discovered: provider.providerOptions
+    })
   })
-  await browser.get(`${url}/login/acme`, { redirect: 'manual' })
-  const other = await loginApp(t, {
-    wrong: provider.wrong,
-    providers: (other) => ({ acme: { ...other.providerOptions, authorizationEndpoint: other.url('authorization') } })
-  })
-  t.strictSame((await other.browser.login(`${other.url}/login/acme`)).json(), { user: 'alice' })
+  const start = await browser.get(`${url}/login/discovered`, { redirect: 'manual' })
+  t.match(start.location, /^https:\/\/old\.example\/authorize\?/, 'without it')
+  t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
 })
 
 const refused: Record<

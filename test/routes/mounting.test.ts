@@ -435,7 +435,7 @@ t.test('routes: false with several providers: one has to be named', async (t) =>
       app.get('/login/:provider/callback', async (request, reply) => request.oauth.callback(reply))
     }
   })
-  t.ok((await browser.get(`${url}/in`, asJson)).status >= 400)
+  t.equal(codeOf(await browser.get(`${url}/in`, asJson)), 'FST_OAUTH_LOGIN_REQUIRED')
   t.equal(codeOf(await browser.get(`${url}/in/unknown`, asJson)), 'FST_OAUTH_UNKNOWN_PROVIDER')
   t.strictSame((await browser.get(`${url}/in/other`)).json(), { user: 'alice' })
   t.equal(provider.asked('authorization')[0]?.query.get('redirect_uri'), `${url}/login/other/callback`)

@@ -114,7 +114,6 @@ for (const [name, page] of Object.entries(everyPage(hostile))) {
 }
 
 for (const href of [
-
   'javascript:alert(1)', 'https://elsewhere.example/', '//elsewhere.example', '/\\elsewhere.example',
   '/\t/elsewhere.example', '\n//elsewhere.example', 'data:text/html,x', 'relative', '',
 ]) {

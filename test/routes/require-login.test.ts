@@ -439,7 +439,8 @@ t.test(
     const { browser, store, expire, members, userOf } = await withExpiredToken(t)
     expire()
     store.fail.set = true
-    t.ok([200, 503].includes((await browser.get(members)).status))
+    const page = await browser.get(members, asJson)
+    t.strictSame([page.status, codeOf(page)], [503, 'FST_OAUTH_STORE_UNAVAILABLE'])
     store.fail.set = false
     t.equal(await userOf(browser), 'alice')
   }

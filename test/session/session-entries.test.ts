@@ -200,7 +200,7 @@ for (const method of ['get', 'set', 'destroy'] as const) {
     const store = new SessionTokenStore(() => inner, Date.now, { callMs: 50 })
     await store.set('a', { version: 1 }, { ttl: 60 })
     inner.hang[method] = true
-    await t.rejects(changes[method](store))
+    await t.rejects(changes[method](store), { message: 'no answer within 50 ms' })
     inner.hang[method] = false
     t.equal(await store.set('a', { version: 3 }, { ttl: 60 }), true)
     t.match(await store.get('a'), { version: 3 })

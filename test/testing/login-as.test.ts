@@ -337,6 +337,7 @@ t.test('a login that the app refuses says why', async (t) => {
   provider.failNext('token', { error: 'invalid_client' })
   await t.rejects(loginAs(closed), { message: /answered 502: FST_OAUTH_INVALID_TOKEN_RESPONSE: .*invalid_client/ })
   const without = Fastify()
+  t.after(() => without.close())
   await t.rejects(loginAs(without), { message: /the app has no fastify-oauth-session/ })
 })
 

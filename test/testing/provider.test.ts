@@ -160,7 +160,7 @@ t.test('it listens for browsers and other processes', async (t) => {
   const metadata = await (await fetch(`${issuer}/.well-known/openid-configuration`)).json() as Record<string, string>
   t.match(metadata, { issuer, token_endpoint: `${issuer}/token` })
   await provider.close()
-  await t.rejects(fetch(issuer))
+  await t.rejects(fetch(issuer), { cause: { code: 'ECONNREFUSED' } })
   await provider.close()
 })
 

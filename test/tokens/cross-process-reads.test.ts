@@ -50,7 +50,7 @@ t.test('a set that another process obtained is used by the next request at once'
   t.equal(await token(here.source(id)), 'second')
 })
 
-t.test('and by a long request after a second', async (t) => {
+t.test('a refresh of another process is seen by a long request after a second', async (t) => {
   const setup = await start(t)
   if (setup === undefined) return
   const { here, id, refreshThere } = setup
@@ -70,7 +70,7 @@ t.test('a logout of another process is seen by the next request at once', async 
   await t.rejects(token(here.source(id)), { code: 'FST_OAUTH_LOGIN_ENDED' })
 })
 
-t.test('and by a long request after a second', async (t) => {
+t.test('a logout of another process is seen by a long request after a second', async (t) => {
   const setup = await start(t)
   if (setup === undefined) return
   const { here, there, id } = setup

@@ -85,8 +85,9 @@ t.test('two refreshes whose hooks refresh each other\'s account at the same mome
 })
 
 t.test('hooks of two headless sessions that ask for each other\'s tokens do not wait for each other', async (t) => {
+  let issued = 0
   const provider = await startMisbehavingProvider(t, {
-    instead: { token: () => ({ body: { access_token: `a${Math.random()}`, token_type: 'Bearer', expires_in: 3600 } }) }
+    instead: { token: () => ({ body: { access_token: `a${++issued}`, token_type: 'Bearer', expires_in: 3600 } }) }
   })
   const headless = createProvider({ ...provider.staticOptions })
   t.after(() => headless.close())

@@ -5,6 +5,7 @@ import { redisStore } from '../../lib/redis.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
 import type { RedisServer } from '../helpers/redis.ts'
 import { startTokenProcess } from '../helpers/token-process.ts'
+import { until } from '../helpers/until.ts'
 import { unlessAway, wrappedStore } from '../helpers/wrapped-store.ts'
 
 // Redis was away for longer than a lease lives, and the process that holds the new tokens reconnects last.
@@ -103,7 +104,7 @@ for (const [name, connect] of Object.entries(connectors)) {
     await endLease()
     await outage(redis, () => {})
     const waiting = refresh(await start(AT_ONCE_MS))
-    while (await read('u') === '1') await new Promise(resolve => setTimeout(resolve, 20))
+    await until(async () => await read('u') !== '1', 'the lease is extended again')
     gate.release()
     await Promise.all([refreshed, waiting])
     t.equal(provider.tokenRequests.length, 2)
@@ -149,9 +150,9 @@ t.test('the lease of a dead process is given up when Redis has been available fo
   await leaveLease()
   const process = await start(AT_ONCE_MS)
   const refreshed = refresh(process)
-  while ((await process.records.read('another')) !== undefined || process.records.steadyMs < 1_000) {
-    await new Promise(resolve => setTimeout(resolve, 50))
-  }
+  await until(async () => {
+    return await process.records.read('another') === undefined && process.records.steadyMs >= 1_000
+  }, 'Redis has been there for a second')
   t.equal(await read('o'), 'another process')
   t.equal(provider.tokenRequests.length, 1)
   t.match(await refreshed, { tokens: {} })

@@ -8,6 +8,7 @@ import { matchEach } from '../helpers/match-each.ts'
 import { startProvider } from '../helpers/provider.ts'
 import { expireTokens, tokenRecords } from '../helpers/records.ts'
 import { JsonStore } from '../helpers/stores.ts'
+import { until } from '../helpers/until.ts'
 
 for (const rolling of [true, false]) {
   t.test(
@@ -248,7 +249,7 @@ t.test('a touch of the session store that never calls back keeps no refreshed se
   t.ok(touched)
   t.equal(page.status, 200)
   t.equal(orders.status, 200)
-  while ([...tokenRecords(store).values()][0]!.version < 2) await new Promise(resolve => setTimeout(resolve, 10))
+  await until(() => [...tokenRecords(store).values()][0]!.version >= 2, 'the refresh is stored')
   expireTokens(store)
   t.equal((await browser.get(`${url}/orders`)).status, 200)
   t.equal(provider.refreshTokenReuses, 0)

@@ -7,15 +7,10 @@ import type { LoginAppOptions } from '../helpers/login-app.ts'
 import type { MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import { expireTokens, tokenRecords } from '../helpers/records.ts'
 import { JsonStore } from '../helpers/stores.ts'
+import { until } from '../helpers/until.ts'
 import { unlessAway, wrappedStore } from '../helpers/wrapped-store.ts'
 
 // Every token that the provider still accepts when a login ends is revoked, whichever process knows of it.
-
-/** Waits until something has come about, in the background, and fails where it does not. */
-async function until (t: Test, condition: () => boolean): Promise<void> {
-  for (let looks = 0; looks < 1_000 && !condition(); looks++) await new Promise(resolve => setTimeout(resolve, 10))
-  t.ok(condition())
-}
 
 const revoked = (provider: MisbehavingProvider) => provider.asked('revocation').map(({ form }) => form.get('token'))
 
@@ -48,7 +43,7 @@ for (const how of ['logout', 'logoutUser']) {
     if (how === 'logout') await browser.post(`${url}/logout`, { redirect: 'manual' })
     else t.equal(await app.oauth.logoutUser({ provider: 'acme', subject: 'alice' }), 1)
     const [login, refreshed] = issued
-    await until(t, () => revoked(provider).length >= 4)
+    await until(() => revoked(provider).length >= 4, 'four tokens are revoked')
     t.strictSame(revoked(provider), [
       refreshed!.refresh_token,
       refreshed!.access_token,
@@ -61,7 +56,7 @@ for (const how of ['logout', 'logoutUser']) {
 t.test('a headless session that is revoked revokes the set that it handed out last, too', async (t) => {
   const { app, provider, issued, browser, url } = await notified(t)
   await browser.post(`${url}/logout`, { redirect: 'manual' })
-  await until(t, () => revoked(provider).length >= 4)
+  await until(() => revoked(provider).length >= 4, 'four tokens are revoked')
   const session = app.oauth.provider('acme').session({ refresh: 'notify' })
   const { url: start, state } = await session.authorizationUrl({ redirectUri: 'https://app.example/cb' })
   const back = await new Browser().get(start, { redirect: 'manual' })
@@ -96,7 +91,7 @@ t.test(
     failing = true
     t.equal((await browser.post(`${url}/logout`, { redirect: 'manual' })).status, 503)
     failing = false
-    await until(t, () => revoked(provider).length >= 4)
+    await until(() => revoked(provider).length >= 4, 'four tokens are revoked')
     t.ok(revoked(provider).includes(issued[1]!.refresh_token))
     t.equal((await browser.post(`${url}/logout`, { redirect: 'manual' })).status, 302)
     t.equal(revoked(provider).length, 4)
@@ -124,13 +119,13 @@ t.test('a logout whose deletion did not come about revokes nothing: the user is 
   failing = true
   const before = looks
   t.equal((await browser.post(`${url}/logout`, { redirect: 'manual' })).status, 503)
-  await until(t, () => looks > before)
+  await until(() => looks > before, 'the store was looked at')
   await new Promise(resolve => setImmediate(resolve))
   t.strictSame(revoked(provider), [])
   t.equal(tokenRecords(store).size, 1)
   failing = false
   t.equal((await browser.post(`${url}/logout`, { redirect: 'manual' })).status, 302)
-  await until(t, () => revoked(provider).length >= 4)
+  await until(() => revoked(provider).length >= 4, 'four tokens are revoked')
 })
 
 t.test(
@@ -157,7 +152,7 @@ t.test(
     away = false
     const rotated = (gate.arrivals[0]!.answer?.body as { refresh_token: string }).refresh_token
     const tokens = () => provider.endpoints.revocation.requests.map(({ body }) => body.token)
-    await until(t, () => tokens().includes(rotated))
+    await until(() => tokens().includes(rotated), 'the rotated token is revoked')
     t.equal((await tokenRecords()).size, 0)
   }
 )
