@@ -83,7 +83,7 @@ export interface PresetCase extends ProviderFacts {
   logout: { revokes: boolean, location?: RegExp }
   /** False where a refresh ends the old token at once. */
   refreshAhead?: false
-  /** The token has no end, as far as the answer tells. */
+  /** The token has no end, as far as the answer tells, and is not refreshed. */
   endless?: boolean
 }
 
@@ -272,8 +272,7 @@ const github = (server: string, api: string): Omit<PresetCase, 'preset'> => ({
   user: { id: '583231', emailVerified: true, ...alice },
   scope: ['read:user', 'user:email'],
   call: { url: 'user/repos', sent: `${api}user/repos`, headers: bearer },
-  logout: { revokes: false },
-  endless: true
+  logout: { revokes: false }
 })
 
 /** An OpenID provider that follows the book. */
@@ -601,12 +600,14 @@ export const presetCases: Record<string, PresetCase> = {
 
   'github, Enterprise Server': {
     ...github('https://github.example.com', 'https://github.example.com/api/v3/'),
-    preset: options => presets.github({ ...options, enterprise: { baseUrl: 'https://github.example.com/' } })
+    preset: options => presets.github({ ...options, enterprise: { baseUrl: 'https://github.example.com/' } }),
+    endless: true
   },
 
   'github, on GHE.com': {
     ...github('https://octocorp.ghe.com', 'https://api.octocorp.ghe.com/'),
-    preset: options => presets.github({ ...options, enterprise: { baseUrl: 'octocorp.ghe.com' } })
+    preset: options => presets.github({ ...options, enterprise: { baseUrl: 'octocorp.ghe.com' } }),
+    endless: true
   },
 
   'github, a GitHub App': {

@@ -36,6 +36,7 @@ for (const [name, row] of Object.entries(presetCases)) {
     }
 
     if (row.refreshed !== undefined) {
+      t.equal(row.endless, undefined, 'what is refreshed has an end')
       await t.test('refreshes', async t => {
         await assertRefreshes(t, visit, row)
       })

@@ -91,7 +91,7 @@ function inside ({ app }: TestApp) {
 const isLoggedIn = async ({ url }: TestApp, browser: Browser) =>
   (await browser.get(url, asJson)).json<{ user: string | null }>().user !== null
 
-t.test('a logout asks for each thing once', async (t) => {
+t.test('a login and a logout ask the store for each thing once', async (t) => {
   const redis = await startRedis(t)
   if (redis === undefined) return
   const client = await createClient({ url: redis.url }).connect()

@@ -78,7 +78,7 @@ async function start (t: Test, sessions: Sessions, rolling: boolean) {
     }
   })
   const copy = browser.copy()
-  /** The old cookie does not log in, and nothing is left in the store. */
+  /** Neither the old cookie nor the browser's own logs in. */
   const assertDead = async (t: Test) => {
     t.strictSame((await copy.get(url)).json(), { user: null })
     t.strictSame((await browser.get(url)).json(), { user: null })
