@@ -45,7 +45,7 @@ export async function identify (
       return { ...proven, user: makeUser(provider, profile, proven.identity) }
     } catch (error) {
       // The profile of another user is an attack. One that cannot be used costs a name and a picture, not the login.
-      if (profileSource === 'userinfo' || (error as OAuthError).reason === 'subject_mismatch') throw error
+      if (profileSource === 'userinfo' || (error as OAuthError | undefined)?.reason === 'subject_mismatch') throw error
     }
   }
   return { ...proven, user: makeUser(provider, claims, proven.identity) }

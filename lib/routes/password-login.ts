@@ -62,7 +62,7 @@ export async function passwordRoute (
     else await logIn()
     return reply.sent ? reply : reply.redirect(returnTo ?? publicPath(context, '/'), 302)
   } catch (error) {
-    const { statusCode } = error as OAuthError
+    const { statusCode } = Object(error) as OAuthError
     if (statusCode === 401 && wantsHtml(request)) {
       return sendLoginForm(context, reply.code(401), providerOf(context, name), {
         returnTo,

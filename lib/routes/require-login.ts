@@ -191,7 +191,7 @@ async function endOfTokens (
   try {
     await source.current()
   } catch (error) {
-    const { code } = error as OAuthError
+    const { code } = Object(error) as OAuthError
     if (ENDED.includes(code)) return error as OAuthError
     if (code === 'FST_OAUTH_STORE_UNAVAILABLE') throw error
     // An unavailable provider does not end the login; the route's own calls fail with what is wrong.

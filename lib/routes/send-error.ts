@@ -40,7 +40,8 @@ interface FailureContext {
 export async function reportFailure (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply, error: unknown, about: FailureContext
 ): Promise<number> {
-  const failure = error as Partial<OAuthError>
+  // A hook may throw anything, and nothing at all.
+  const failure = Object(error) as Partial<OAuthError>
   const given = Number(failure.statusCode)
   const statusCode = given >= 400 && given < 600 ? given : 500
   const { provider = about.provider } = failure
@@ -64,7 +65,7 @@ export async function sendError (
 ): Promise<FastifyReply> {
   const statusCode = await reportFailure(context, request, reply, error, about)
   if (reply.sent) return reply
-  const failure = error as Partial<OAuthError>
+  const failure = Object(error) as Partial<OAuthError>
   const isOwn = error instanceof OAuthError
   const code = typeof failure.code === 'string' ? failure.code : 'INTERNAL'
   const { provider = about.provider, reason, oauthError, oauthErrorDescription } = failure

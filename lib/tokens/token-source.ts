@@ -82,9 +82,10 @@ export class RecordTokenSource implements TokenSource {
       (loginRecord === undefined || records.usable(loginRecord, this.#since) !== undefined) &&
       !(isTimed(record, this.#options) && this.#options.lifetime!.mayBeOver())
     if (isUsable) return this.#fresh(record, replayable)
-    // Calls that are made side by side share one read.
-    this.#reading ??= this.record().finally(() => { this.#reading = undefined })
-    return this.#reading.then(read => this.#fresh(read, replayable))
+    // Calls that are made side by side share one read. Whether to wait for `onTokens` is for each of them to ask: the
+    // hook itself may be one of them.
+    this.#reading ??= this.#read().finally(() => { this.#reading = undefined })
+    return this.#reading.then(read => this.#announced(read)).then(read => this.#fresh(read, replayable))
   }
 
   async renew (refused: TokenSnapshot): Promise<TokenSnapshot | undefined> {
@@ -105,7 +106,11 @@ export class RecordTokenSource implements TokenSource {
 
   /** The record as the store has it. @throws FST_OAUTH_LOGIN_ENDED, FST_OAUTH_STORE_UNAVAILABLE */
   async record (): Promise<TokenRecord> {
-    const { records, onTokensHook, loginRecord, onEnded } = this.#options
+    return await this.#announced(await this.#read())
+  }
+
+  async #read (): Promise<TokenRecord> {
+    const { records, loginRecord, onEnded } = this.#options
     const [record, login] = await Promise.all(
       [this.#id, loginRecord].map(id => (id === undefined ? undefined : records.read(id)))
     )
@@ -116,6 +121,12 @@ export class RecordTokenSource implements TokenSource {
     if (record === undefined) onEnded?.(this.#id)
     if (!isRecordOf(record, this.#provider.config)) throw loginEnded(this.#provider)
     if (isTimed(record, this.#options)) await this.#options.lifetime!.check()
+    return record
+  }
+
+  /** A record once `onTokens` has ended that runs for it, unless the caller is inside that. */
+  async #announced (record: TokenRecord): Promise<TokenRecord> {
+    const { records, onTokensHook } = this.#options
     const state = records.state(this.#id)
     if (state.barrier !== undefined) await waitForProvider(onTokensHook.waitForBarrier(state), this.#provider)
     return record
@@ -186,7 +197,7 @@ export class RecordTokenSource implements TokenSource {
       return await this.#refresh({ version: record.version })
     } catch (error) {
       // The provider cannot be reached, and the token has some seconds left.
-      if (valid && (error as OAuthError).code === 'FST_OAUTH_PROVIDER_UNAVAILABLE') return record
+      if (valid && (error as OAuthError | undefined)?.code === 'FST_OAUTH_PROVIDER_UNAVAILABLE') return record
       throw error
     }
   }
@@ -218,7 +229,7 @@ export class RecordTokenSource implements TokenSource {
     try {
       return await refresher.refresh(this.#provider, this.#id, this.#refreshOptions(options))
     } catch (error) {
-      const { code } = error as OAuthError
+      const { code } = Object(error) as OAuthError
       if (code === 'FST_OAUTH_LOGIN_ENDED' || code === 'FST_OAUTH_REFRESH_LOST') onEnded?.(this.#id)
       throw error
     }

@@ -1,10 +1,34 @@
 import t from 'tap'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { loginApp } from '../helpers/login-app.ts'
+import { asJson, codeOf, loginApp } from '../helpers/login-app.ts'
 import { captureLog } from '../helpers/log.ts'
 import { tokenRecords } from '../helpers/records.ts'
 
 // onLogin may end the login that it is told of, or the session: that is no failure.
+
+for (const thrown of [null, undefined, 'text']) {
+  t.test(`hooks that throw ${String(thrown)} are failures of the routes, and cause no other error`, async t => {
+    const fail = () => { throw thrown }
+    let isThrowing = false
+    const log = captureLog()
+    const { browser, url } = await loginApp(t, {
+      oauth: {
+        onLogin: () => { if (isThrowing) fail() },
+        onLogout: fail,
+        pages: { logoutConfirmation: fail }
+      },
+      fastify: { logger: log.logger }
+    })
+    await browser.login(`${url}/login/acme`)
+    const pages = [await browser.get(`${url}/logout`, asJson), await browser.post(`${url}/logout`, asJson)]
+    isThrowing = true
+    pages.push(await browser.login(`${url}/login/acme`, asJson))
+    t.strictSame(pages.map(page => [page.status, codeOf(page)]), Array(3).fill([500, 'INTERNAL']))
+    const events = log.lines.filter(({ level }) => Number(level) >= 50).map(({ event }) => event)
+    t.strictSame(events, ['logout_failed', 'logout_failed', 'login_failed'])
+    t.notMatch(log.text, /Cannot /)
+  })
+}
 
 const ends: Record<string, (request: FastifyRequest, reply: FastifyReply) => unknown> = {
   'logs out': request => request.oauth.logout(),

@@ -553,6 +553,12 @@ export const mutants: readonly Mutant[] = [
     tests: ['test/login/id-token.test.ts']
   },
   {
+    protects: 'a hook does not wait for itself by way of a read that another hook has begun',
+    find: 'this.#reading ??= this.#read().finally(',
+    replace: 'this.#reading ??= this.record().finally(',
+    tests: ['test/tokens/on-tokens.test.ts']
+  },
+  {
     protects: 'metadata: made-up tokens do not make the app hammer its provider',
     find: 'this.clock.monotonic() - this.#renewedAt < PAUSE_MS',
     replace: 'this.clock.monotonic() < this.#renewedAt',

@@ -84,6 +84,42 @@ t.test('two refreshes whose hooks refresh each other\'s account at the same mome
   t.ok(acme.refreshRequests.length >= 1 && gh.refreshRequests.length >= 1)
 })
 
+t.test('a hook that asks for tokens whose read another hook has begun does not wait for itself', async (t) => {
+  let oauth: RequestOAuth | undefined
+  const inside = { acme: deferred(), gh: deferred() }
+  const asked = deferred()
+  const { page } = await connected(t, async (_tokens, { provider, reason }) => {
+    if (reason !== 'refresh') return
+    inside[provider as 'acme' | 'gh'].resolve()
+    await Promise.all([inside.acme.promise, inside.gh.promise])
+    if (provider === 'gh') await asked.promise
+    const answer = oauth!.using('gh').tokens()
+    asked.resolve()
+    await answer
+  })
+  const answer = await page(async (given) => {
+    oauth = given
+    await Promise.all([given.using('acme').refresh(), given.using('gh').refresh()])
+  })
+  t.equal(answer.status, 200)
+})
+
+t.test('a hook that throws null or undefined fails the refresh with that, and the new tokens are kept', async (t) => {
+  for (const thrown of [null, undefined]) {
+    let isThrowing = false
+    const { acme, run } = await connected(t, () => {
+      if (isThrowing) throw thrown
+    })
+    isThrowing = true
+    const outcome = await run(oauth => oauth.refresh().then(() => 'refreshed', (error: unknown) => ({ error })))
+    t.strictSame(outcome, { error: thrown })
+    isThrowing = false
+    await run(oauth => oauth.refresh())
+    const [first, second] = acme.refreshRequests.map(({ form }) => form.get('refresh_token'))
+    t.not(first, second)
+  }
+})
+
 t.test('hooks of two headless sessions that ask for each other\'s tokens do not wait for each other', async (t) => {
   let issued = 0
   const provider = await startMisbehavingProvider(t, {
