@@ -68,33 +68,46 @@ function load (context: SessionContext, request: Decorated, done: () => void): v
   if (session === null) return done()
   context.sessionCookie.learn(request.cookies, session)
   const loaded = loadedLogins(context, session)
-  const note = (logins: LoadedLogin[]) => {
+  // As with most requests: nothing has to be read or written.
+  if (!loaded.some(mayNeedStore)) {
+    noteLoaded(context, request, session, loaded)
+    return done()
+  }
+  void noteUse(context, request, session, loaded).then((logins) => {
     noteLoaded(context, request, session, logins)
     done()
-  }
-  // As with most requests: nothing has to be read or written.
-  if (!loaded.some(mayNeedStore)) return note(loaded)
+  })
+}
+
+/** Notes in the records of logins that a request has come with them. @returns the logins as they are now */
+async function noteUse (
+  context: SessionContext, request: Decorated, session: SessionObject, loaded: LoadedLogin[]
+): Promise<LoadedLogin[]> {
   const now = context.clock.now()
   const firstUses = loaded.filter(({ context: { loginRecords }, login }) =>
     login?.unusedUntil !== undefined && loginRecords.isFirstUse(session.sessionId, login, now))
-  const begin = (logins: LoadedLogin[]) => {
-    if (!logins.some(isTimedLogin) || isPassive(request)) return note(logins)
-    const timed = logins.filter(loaded => isTimedLogin(loaded) && !noteRequest(loaded.context, loaded.login!))
-    if (timed.length === 0) return note(logins)
-    void Promise.all(timed.map(({ context, login }) => enter(context, request, login!, ttlOf(session))))
-      .catch((error: unknown) => {
-        const message = 'it could not be read, or noted, when a login had its last request; the login is kept'
-        logOf(request).warn({ event: 'activity_not_stored', err: errorForLog(error) }, message)
-      }).then(() => note(logins))
+  let logins = loaded
+  if (firstUses.length > 0) {
+    try {
+      await Promise.all(firstUses.map(async ({ context: { loginRecords, sessionLogins }, login }) => {
+        const newer = await loginRecords.use(session.sessionId, login!, ttlOf(session))
+        if (newer !== undefined) sessionLogins.put(session, newer)
+      }))
+    } catch (error) {
+      const message = 'the record of a login could not be read; the login is used as the session has it'
+      logOf(request).warn({ event: 'login_not_read', err: errorForLog(error) }, message)
+    }
+    logins = loadedLogins(context, session)
   }
-  if (firstUses.length === 0) return begin(loaded)
-  void Promise.all(firstUses.map(async ({ context: { loginRecords, sessionLogins }, login }) => {
-    const newer = await loginRecords.use(session.sessionId, login!, ttlOf(session))
-    if (newer !== undefined) sessionLogins.put(session, newer)
-  })).catch((error: unknown) => {
-    const message = 'the record of a login could not be read; the login is used as the session has it'
-    logOf(request).warn({ event: 'login_not_read', err: errorForLog(error) }, message)
-  }).then(() => begin(loadedLogins(context, session)))
+  if (!logins.some(isTimedLogin) || isPassive(request)) return logins
+  const timed = logins.filter(loaded => isTimedLogin(loaded) && !noteRequest(loaded.context, loaded.login!))
+  try {
+    await Promise.all(timed.map(({ context, login }) => enter(context, request, login!, ttlOf(session))))
+  } catch (error) {
+    const message = 'it could not be read, or noted, when a login had its last request; the login is kept'
+    logOf(request).warn({ event: 'activity_not_stored', err: errorForLog(error) }, message)
+  }
+  return logins
 }
 
 /** Whether a login has notes of its use in the store. */
