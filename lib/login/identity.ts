@@ -124,10 +124,10 @@ function present (profile: UserProfile): Partial<UserProfile> {
 
 /**
  * The user's id. A `sub` is unique only within its issuer (OpenID Connect Core, section 2): where `idTokenIssuer` is a
- * function, the id of a user of another issuer contains it: `https://two.example#alice`. An issuer has no fragment, so
- * the first "#" ends it.
+ * function, the id of a user of another issuer contains it: `https://two.example#alice`. An issuer with a fragment is
+ * refused, so the first "#" ends it.
  */
 function userIdOf ({ config }: ProviderClient, { sub, iss }: NonNullable<Identity['identity']>): string {
   if (typeof config.idTokenIssuer !== 'function') return sub
-  return iss === config.issuer && !sub.includes('#') ? sub : `${iss.replaceAll('#', '%23')}#${sub}`
+  return iss === config.issuer && !sub.includes('#') ? sub : `${iss}#${sub}`
 }

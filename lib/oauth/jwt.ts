@@ -82,6 +82,10 @@ export function assertAcceptedIssuer (
   claims: JWTPayload, kid: string | undefined, { acceptIssuer, keys }: JwtExpectation, refuse: Refuse
 ): void {
   const { iss } = claims
+  // The ids of users rely on it: `<iss>#<sub>`.
+  if (acceptIssuer !== undefined && typeof iss === 'string' && iss.includes('#')) {
+    throw refuse('iss', 'its issuer has a fragment (OpenID Connect Core, section 2)')
+  }
   if (acceptIssuer === undefined || (typeof iss === 'string' && acceptIssuer(iss, claims, keys.entry(kid) ?? {}))) {
     return
   }

@@ -56,6 +56,16 @@ t.test('a user of the provider\'s own issuer is known by the subject alone, and 
   t.equal(await userOf(browser), `${provider.issuer}#${ONE}#1`)
 })
 
+t.test('an issuer with a fragment is refused: its users could have the ids of those of another', async (t) => {
+  const { browser, url, userOf, errors, comeFrom } = await start(t, { idTokenIssuer: () => true })
+  for (const iss of [`${ONE}#`, `${ONE}#1`, '#']) {
+    comeFrom(iss)
+    t.equal((await browser.login(`${url}/login/acme`, asJson)).status, 502)
+  }
+  t.strictSame(errors.map(({ reason }) => reason), ['iss', 'iss', 'iss'])
+  t.equal(await userOf(browser), null)
+})
+
 const profiles: Record<string, Partial<ProviderOptions>> = {
   'ids of the plugin\'s own': {},
   'ids that userProfile makes the same': { userProfile: ({ sub }) => ({ id: sub as string }) }

@@ -559,6 +559,12 @@ export const mutants: readonly Mutant[] = [
     tests: ['test/tokens/on-tokens.test.ts']
   },
   {
+    protects: 'ids of users: an issuer that ends like the start of another user\'s subject',
+    find: "if (acceptIssuer !== undefined && typeof iss === 'string' && iss.includes('#')) {",
+    replace: "if (acceptIssuer !== undefined && typeof iss === 'string' && iss === '') {",
+    tests: ['test/login/several-issuers.test.ts']
+  },
+  {
     protects: 'metadata: made-up tokens do not make the app hammer its provider',
     find: 'this.clock.monotonic() - this.#renewedAt < PAUSE_MS',
     replace: 'this.clock.monotonic() < this.#renewedAt',
