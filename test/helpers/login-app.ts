@@ -2,6 +2,7 @@ import type { Test } from 'tap'
 import type { OAuthError, PluginOptions, ProviderOptions } from '../../lib/index.ts'
 import { Browser, type Page } from './browser.ts'
 import { buildApp, type AppOptions, type TestApp } from './build-app.ts'
+import type { Gate } from './gate.ts'
 import { submitsItself } from './html.ts'
 import { startMisbehavingProvider, type MisbehavingProvider, type Misbehaviour } from './misbehaving-provider.ts'
 import { tokenRecords } from './records.ts'
@@ -83,6 +84,23 @@ export async function lastPageAtProvider (browser: Browser, start: Page): Promis
     throw new Error(`the provider did not send the browser back: ${page.status} ${page.text}`)
   }
   return page
+}
+
+/**
+ * Three logins whose callbacks are all under way when a gate opens, and the pages that they end on.
+ * @param gate in the provider, which one of the callbacks arrives at
+ */
+export async function finishTogether ({ provider, url, userOf }: LoginApp, gate: Gate): Promise<Page[]> {
+  const browsers = [new Browser(), new Browser(), new Browser()]
+  const callbacks = await Promise.all(browsers.map(who => callbackUrl(who, `${url}/login/acme`)))
+  const before = provider.asked('token').length
+  const pages = browsers.map((who, index) => who.get(callbacks[index]!))
+  await gate.arrived
+  // What the app has got of the others by now, it has looked at after two more round trips.
+  while (provider.asked('token').length < before + browsers.length) await userOf(new Browser())
+  for (let trip = 0; trip < 2; trip++) await userOf(new Browser())
+  gate.release()
+  return await Promise.all(pages)
 }
 
 /** A URL with its query changed. */

@@ -1,7 +1,6 @@
 import t from 'tap'
-import { Browser } from '../helpers/browser.ts'
 import { Gate } from '../helpers/gate.ts'
-import { asJson, callbackUrl, codeOf, loginApp } from '../helpers/login-app.ts'
+import { asJson, codeOf, finishTogether, loginApp } from '../helpers/login-app.ts'
 import { postLogoutToken } from '../helpers/logout-token.ts'
 import { createKey, type Signer } from '../helpers/signing-keys.ts'
 
@@ -28,20 +27,14 @@ t.test('a provider that adds an algorithm, with its key under the old kid, is as
   })
 
 t.test('logins that meet a new algorithm at the same moment share one discovery, and all succeed', async t => {
-  const { provider, browser, url, userOf } = await loginApp(t)
+  const app = await loginApp(t)
+  const { provider, browser, url } = app
   await browser.login(`${url}/login/acme`)
   provider.useAlgorithm('ES256')
   const gate = new Gate()
   provider.wrong = { instead: { discovery: () => gate.pass() } }
-  const browsers = [new Browser(), new Browser(), new Browser()]
-  const callbacks = await Promise.all(browsers.map(who => callbackUrl(who, `${url}/login/acme`)))
-  const pages = browsers.map((who, index) => who.get(callbacks[index]!))
-  await gate.arrived
-  // What the app has got of the others by now, it has looked at after two more round trips.
-  while (provider.asked('token').length < 4) await userOf(new Browser())
-  for (let trip = 0; trip < 2; trip++) await userOf(new Browser())
-  gate.release()
-  t.strictSame((await Promise.all(pages)).map(({ status }) => status), [200, 200, 200])
+  const pages = await finishTogether(app, gate)
+  t.strictSame(pages.map(({ status }) => status), [200, 200, 200])
   t.equal(provider.asked('discovery').length, 2)
 })
 

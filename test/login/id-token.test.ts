@@ -1,9 +1,10 @@
 import { createPublicKey, generateKeyPairSync } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { KeySource } from '../../lib/oauth/jwks.ts'
-import { Browser } from '../helpers/browser.ts'
 import { deferred, Gate } from '../helpers/gate.ts'
-import { asJson, assertLoggedOut, callbackUrl, codeOf, loginApp, type LoginAppOptions } from '../helpers/login-app.ts'
+import {
+  asJson, assertLoggedOut, codeOf, finishTogether, loginApp, type LoginAppOptions
+} from '../helpers/login-app.ts'
 import { matchEach } from '../helpers/match-each.ts'
 import type { Misbehaviour, MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import { createKey, publicJwk, type SigningKey } from '../helpers/signing-keys.ts'
@@ -538,20 +539,14 @@ t.test("a third party's signature matches neither of two keys with one key id", 
 )
 
 t.test('logins that meet a rotated key at the same moment share one fetch, and all succeed', async t => {
-  const { provider, browser, url, userOf } = await loginApp(t)
+  const app = await loginApp(t)
+  const { provider, browser, url } = app
   await browser.login(`${url}/login/acme`)
   provider.rotateKeys()
   const gate = new Gate()
   provider.wrong = { instead: { keys: () => gate.pass() } }
-  const browsers = [new Browser(), new Browser(), new Browser()]
-  const callbacks = await Promise.all(browsers.map(who => callbackUrl(who, `${url}/login/acme`)))
-  const pages = browsers.map((who, index) => who.get(callbacks[index]!))
-  await gate.arrived
-  // What the app has got of the others by now, it has looked at after two more round trips.
-  while (provider.asked('token').length < 4) await userOf(new Browser())
-  for (let trip = 0; trip < 2; trip++) await userOf(new Browser())
-  gate.release()
-  t.strictSame((await Promise.all(pages)).map(({ status }) => status), [200, 200, 200])
+  const pages = await finishTogether(app, gate)
+  t.strictSame(pages.map(({ status }) => status), [200, 200, 200])
   t.equal(provider.asked('keys').length, 2)
 })
 
