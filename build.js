@@ -13,7 +13,7 @@ rmSync(outdir, { recursive: true, force: true })
 const compiler = createRequire(import.meta.url).resolve('typescript/bin/tsc')
 const project = ['-p', join(root, 'tsconfig.build.json'), '--outDir', outdir]
 const { status } = spawnSync(process.execPath, [compiler, ...project], { stdio: 'inherit' })
-
+if (status !== 0) process.exit(1)
 
 const [index, ...others] = ['index', 'opentelemetry', 'providers', 'redis', 'testing', 'cli']
   .map(name => join(root, `lib/${name}.ts`))
