@@ -542,8 +542,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: 'ID token: the issuer that a function decides about',
-    find: "(typeof iss === 'string' && acceptIssuer(iss, claims, keys.entry(kid) ?? {}))) {",
-    replace: "(typeof iss === 'string' && acceptIssuer(iss, claims, keys.entry(kid) ?? {}) !== null)) {",
+    find: "if (typeof iss === 'string' && acceptIssuer(iss, claims, keys.entry(kid) ?? {})) return",
+    replace: "if (typeof iss === 'string' && acceptIssuer(iss, claims, keys.entry(kid) ?? {}) !== null) return",
     tests: ['test/login/id-token.test.ts', 'test/providers/presets.test.ts']
   },
   {
@@ -560,8 +560,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: 'ids of users: an issuer that ends like the start of another user\'s subject',
-    find: "if (acceptIssuer !== undefined && typeof iss === 'string' && iss.includes('#')) {",
-    replace: "if (acceptIssuer !== undefined && typeof iss === 'string' && iss === '') {",
+    find: "if (typeof iss === 'string' && iss.includes('#')) {",
+    replace: "if (typeof iss === 'string' && iss === '') {",
     tests: ['test/login/several-issuers.test.ts']
   },
   {
