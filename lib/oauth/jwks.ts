@@ -8,13 +8,12 @@ import {
   type JWSHeaderParameters
 } from 'jose'
 import { isObject } from '../util/is-object.ts'
+import { PAUSE_MS, SharedFetch } from '../util/shared-fetch.ts'
 
 /** Milliseconds after which a set is fetched anew. */
 const MAX_AGE_MS = 3_600_000
 /** Milliseconds for which a set of that age is still used where the next one cannot be fetched. */
 const MAX_STALE_MS = 86_400_000
-/** Milliseconds in which a second unknown key causes no fetch: made-up tokens must not cause one each. */
-const PAUSE_MS = 30_000
 
 /**
  * A provider's key set, fetched when it is first needed. Concurrent callers share one fetch; a failed one is not kept.
@@ -27,16 +26,13 @@ const PAUSE_MS = 30_000
  * the next one cannot be fetched; and it reads the wall clock.
  */
 export class KeySource {
-  readonly #fetchKeys: () => Promise<JSONWebKeySet>
+  readonly #fetch: SharedFetch<void>
   readonly #now: () => number
   #keys: ReturnType<typeof createLocalJWKSet> | undefined
   /** By algorithm and `kid`: those that signed a token before. */
   readonly #used = new Map<string, CryptoKey>()
   #generation = 0
-  #fetching: Promise<void> | undefined
   #fetchedAt = 0
-  /** When a key was last looked for in vain. */
-  #unknownAt = -Infinity
   #failedAt = -Infinity
 
   /**
@@ -44,7 +40,7 @@ export class KeySource {
    * @param options.now milliseconds of a clock that only goes forward
    */
   constructor ({ fetchKeys, now }: { fetchKeys: () => Promise<JSONWebKeySet>, now: () => number }) {
-    this.#fetchKeys = fetchKeys
+    this.#fetch = new SharedFetch(async () => { this.#use(await fetchKeys()) }, now)
     this.#now = now
   }
 
@@ -62,7 +58,7 @@ export class KeySource {
    * @throws jose's errors, and what fetching the keys throws
    */
   readonly find = async (header: JWSHeaderParameters, token: FlattenedJWSInput): Promise<CryptoKey> => {
-    if (this.#keys === undefined) await this.#load()
+    if (this.#keys === undefined) await this.#fetch.run()
     else if (this.#now() - this.#fetchedAt > MAX_AGE_MS) await this.#renew()
     const name = JSON.stringify([header.alg, header.kid])
     const known = this.#used.get(name)
@@ -82,34 +78,28 @@ export class KeySource {
    * Fetches the set anew where none has been fetched since, for a signature that no key of it made.
    * @param since the `generation` that the key is of
    * @returns false within the pause after such a fetch
+   * @throws what fetching the keys throws; in the pause after a fetch that failed, the same again
    */
   async reload (since: number): Promise<boolean> {
     // Another caller who met the same key a moment ago may have fetched the set, or be at it.
-    if (this.#generation !== since) return true
-    if (this.#fetching === undefined && this.#now() - this.#unknownAt < PAUSE_MS) return false
-    await this.#load()
-    this.#unknownAt = this.#now()
-    return true
+    return this.#generation !== since || await this.#fetch.search()
   }
 
   /** Fetches the successor of a set that has come of age. */
   async #renew (): Promise<void> {
     const isTooOld = this.#now() - this.#fetchedAt > MAX_AGE_MS + MAX_STALE_MS
-    if (!isTooOld && this.#fetching === undefined && this.#now() - this.#failedAt < PAUSE_MS) return
-    await this.#load().catch((error: unknown) => {
+    if (!isTooOld && !this.#fetch.isRunning && this.#now() - this.#failedAt < PAUSE_MS) return
+    await this.#fetch.run().catch((error: unknown) => {
       this.#failedAt = this.#now()
       if (isTooOld) throw error
     })
   }
 
-  #load (): Promise<void> {
-    this.#fetching ??= this.#fetchKeys().then((set) => {
-      this.#used.clear()
-      // An entry that cannot be used takes no other with it (RFC 7517, section 5).
-      this.#keys = createLocalJWKSet({ ...set, keys: set.keys.filter(isObject) })
-      this.#generation++
-      this.#fetchedAt = this.#now()
-    }).finally(() => { this.#fetching = undefined })
-    return this.#fetching
+  #use (set: JSONWebKeySet): void {
+    this.#used.clear()
+    // An entry that cannot be used takes no other with it (RFC 7517, section 5).
+    this.#keys = createLocalJWKSet({ ...set, keys: set.keys.filter(isObject) })
+    this.#generation++
+    this.#fetchedAt = this.#now()
   }
 }

@@ -11,6 +11,7 @@ import { excerptOf, type HttpResponse, parseMembers } from '../oauth/token-respo
 import type { TokenSet } from '../oauth/token-set.ts'
 import { type RequestParameters, secureEndpoint, setParameters } from '../oauth/urls.ts'
 import type { Clock } from '../util/clock.ts'
+import { SharedFetch } from '../util/shared-fetch.ts'
 import { AuthorizationUrls } from './authorization-urls.ts'
 import { ClientAuthenticator } from './client-authenticator.ts'
 import type { ProviderConfig } from './config.ts'
@@ -35,8 +36,6 @@ const ACCEPT_USERINFO = 'application/json, application/jwt;q=0.9'
 const METADATA_MAX_AGE_MS = 3_600_000
 /** The same, where the first document could not be had for the moment. */
 const PROVISIONAL_MAX_AGE_MS = 60_000
-/** Milliseconds in which a second unknown algorithm causes no discovery: made-up tokens must not cause one each. */
-const PAUSE_MS = 30_000
 
 /** One provider: its metadata, and requests to its endpoints. Shared by all requests. */
 export class ProviderClient {
@@ -52,15 +51,14 @@ export class ProviderClient {
   #metadata: AuthorizationServerMetadata | undefined
   #metadataAt = 0
   #secondary = false
-  /** When the metadata was last renewed before its time. */
-  #renewedAt = -Infinity
-  #discovering: Promise<AuthorizationServerMetadata> | undefined
+  readonly #discovery: SharedFetch<AuthorizationServerMetadata>
   #dpop: Promise<DpopProofs> | undefined
 
   constructor (config: ProviderConfig, transport: Transport, clock: Clock) {
     this.config = config
     this.transport = transport
     this.clock = clock
+    this.#discovery = new SharedFetch(() => this.#discover(), () => clock.monotonic())
     this.http = new ProviderHttp(config, transport, clock)
     this.jwts = new ProviderJwts(this)
     this.authenticator = new ClientAuthenticator(config, () => this.metadata(), clock)
@@ -91,7 +89,7 @@ export class ProviderClient {
   get knownMetadata (): AuthorizationServerMetadata | undefined {
     if (this.#metadata !== undefined && this.clock.monotonic() - this.#metadataAt > METADATA_MAX_AGE_MS) {
       this.#metadataAt = this.clock.monotonic()
-      this.#discover().catch(() => {}) // the known metadata stays in use
+      this.#discovery.run().catch(() => {}) // the known metadata stays in use
     }
     return this.#metadata
   }
@@ -101,7 +99,7 @@ export class ProviderClient {
    * @throws FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS
    */
   async metadata (): Promise<AuthorizationServerMetadata> {
-    return this.knownMetadata ?? await this.#discover()
+    return this.knownMetadata ?? await this.#discovery.run()
   }
 
   /**
@@ -113,22 +111,17 @@ export class ProviderClient {
   async renewedMetadata (known: AuthorizationServerMetadata): Promise<AuthorizationServerMetadata | undefined> {
     if (this.config.issuer === undefined) return undefined
     if (this.#metadata !== known) return this.#metadata
-    if (this.#discovering === undefined && this.clock.monotonic() - this.#renewedAt < PAUSE_MS) return undefined
-    const newer = await this.#discover()
-    this.#renewedAt = this.clock.monotonic()
-    return newer
+    return await this.#discovery.search() ? this.#metadata : undefined
   }
 
-  #discover (): Promise<AuthorizationServerMetadata> {
-    this.#discovering ??= this.#fetchMetadata().then(({ metadata, secondary, provisional }) => {
-      // The metadata of the first document is not replaced by that of the second one, which may have less.
-      if (secondary && this.#metadata !== undefined && !this.#secondary) return this.#metadata
-      this.#metadata = metadata
-      this.#secondary = secondary
-      this.#metadataAt = this.clock.monotonic() - (provisional ? METADATA_MAX_AGE_MS - PROVISIONAL_MAX_AGE_MS : 0)
-      return metadata
-    }).finally(() => { this.#discovering = undefined })
-    return this.#discovering
+  async #discover (): Promise<AuthorizationServerMetadata> {
+    const { metadata, secondary, provisional } = await this.#fetchMetadata()
+    // The metadata of the first document is not replaced by that of the second one, which may have less.
+    if (secondary && this.#metadata !== undefined && !this.#secondary) return this.#metadata
+    this.#metadata = metadata
+    this.#secondary = secondary
+    this.#metadataAt = this.clock.monotonic() - (provisional ? METADATA_MAX_AGE_MS - PROVISIONAL_MAX_AGE_MS : 0)
+    return metadata
   }
 
   async #fetchMetadata (): Promise<Discovery> {

@@ -548,8 +548,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: 'keys: made-up tokens do not make the app hammer its provider',
-    find: '    if (this.#fetching === undefined && this.#now() - this.#unknownAt < PAUSE_MS) return false\n',
-    replace: '',
+    find: 'if (!this.isRunning && this.#now() < this.#pausedUntil) {',
+    replace: 'if (!this.isRunning && this.#now() < 0) {',
     tests: ['test/login/id-token.test.ts']
   },
   {
@@ -566,8 +566,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: 'metadata: made-up tokens do not make the app hammer its provider',
-    find: 'this.clock.monotonic() - this.#renewedAt < PAUSE_MS',
-    replace: 'this.clock.monotonic() < this.#renewedAt',
+    find: 'await this.#discovery.search() ? this.#metadata : undefined',
+    replace: 'await this.#discovery.run()',
     tests: ['test/login/changed-algorithm.test.ts']
   },
   {
