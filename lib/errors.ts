@@ -102,7 +102,7 @@ export type OAuthErrorReason =
   | 'exp' // The token has expired.
   | 'iat' // The token was issued in the future, or does not say when.
   | 'nbf' // The token is not valid yet.
-  | 'azp' // The authorized party is another client; of a refreshed ID token, another than before.
+  | 'azp' // The authorized party is another client, or missing beside other audiences; refreshed, another than before.
   | 'nonce' // The nonce is not the one of the login.
   | 'auth_time' // The user authenticated too long ago for `maxAge`; or a refreshed ID token says otherwise when.
   | 'acr' // The user did not authenticate in one of the ways of `acrValues`.

@@ -3,6 +3,7 @@ import { hash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import { InvalidIdTokenError } from '../errors.ts'
 import { safeEqual, shortHash } from '../util/random.ts'
+import { shown } from '../util/shown.ts'
 import { CLOCK_TOLERANCE, fromNow } from './jwt-refusal.ts'
 import { assertAcceptedIssuer, type JwtExpectation, type Refuse, verifyProviderJwt } from './jwt.ts'
 
@@ -64,7 +65,7 @@ export interface IdTokenExpectation {
 export async function validateIdToken (
   idToken: string, signed: JwtExpectation, expected: IdTokenExpectation
 ): Promise<IdTokenClaims> {
-  const { provider, issuer, clientId, now, clockTolerance = CLOCK_TOLERANCE } = signed
+  const { provider, issuer, clientId, now, clockTolerance = CLOCK_TOLERANCE, trustedAudiences = [] } = signed
   const refuse: Refuse = (reason, what, cause) =>
     new InvalidIdTokenError(`the ID token of provider "${provider}" is refused: ${what}`, { provider, reason, cause })
 
@@ -76,9 +77,13 @@ export async function validateIdToken (
   assertAcceptedIssuer(claims, header.kid, signed, refuse)
   const issuedAt = claims.iat!
   if (issuedAt > now + clockTolerance) throw refuse('iat', `it was issued ${fromNow(issuedAt, now)}`)
-  // Several audiences need no `azp`: errata set 2 removed that from section 3.1.3.7. One that is there must be this
-  // client's.
   if (claims.azp !== undefined && claims.azp !== clientId) throw refuse('azp', 'its authorized party is another client')
+  // Step 3: further audiences have to be trusted. One that this client was issued with says so itself, by `azp`.
+  const untrusted = [claims.aud].flat().find(audience => audience !== clientId && !trustedAudiences.includes(audience!))
+  if (untrusted !== undefined && claims.azp === undefined) {
+    throw refuse('azp', `it is also for ${shown(untrusted)}, and no \`azp\` says that this client is who it was ` +
+      'issued to; where the provider leaves that out, write such audiences into trustedAudiences')
+  }
   if (expected.nonce !== undefined && !(typeof claims.nonce === 'string' && safeEqual(claims.nonce, expected.nonce))) {
     throw refuse('nonce', 'its nonce is not the one of this login')
   }

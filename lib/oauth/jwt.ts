@@ -23,6 +23,8 @@ export interface JwtExpectation {
   renewAlgorithms?: (algorithm: string) => Promise<readonly string[] | undefined>
   /** Seconds that the two clocks may differ. */
   clockTolerance?: number
+  /** Who else an ID token without `azp` may be for. */
+  trustedAudiences?: readonly string[]
   /** Accepts other issuers of the same provider, where one login endpoint serves many tenants. */
   acceptIssuer?: ((issuer: string, claims: JWTPayload, key: JWK) => boolean) | undefined
 }

@@ -67,6 +67,7 @@ export const PROVIDER_OPTIONS = {
   defaultExpiresIn: { check: is.number(1) },
   requestTimeout: { check: is.timerMs, default: 10_000 },
   clockTolerance: { check: is.number(0), default: 60 },
+  trustedAudiences: { check: is.list, default: [] },
   refreshAhead: { check: is.boolean, default: true },
   idleTimeout: { check: is.number(1) },
   absoluteTimeout: { check: is.number(1) },

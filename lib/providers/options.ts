@@ -341,6 +341,11 @@ export interface ProviderOptions {
   /** Seconds that the provider's clock may differ from this machine's, for times in JWTs. Default 60. */
   clockTolerance?: number
   /**
+   * Audiences beside this client that an ID token may name without `azp` (OpenID Connect Core, section 3.1.3.7, step
+   * 3), as Oracle's do. Default none.
+   */
+  trustedAudiences?: readonly string[]
+  /**
    * Refreshes a token near its end while calls still use it. Default true; false where a refresh ends the old token.
    */
   refreshAhead?: boolean

@@ -133,6 +133,7 @@ export class ProviderJwts {
       keys: this.#keys,
       now: this.#provider.clock.now(),
       clockTolerance: this.#config.clockTolerance,
+      trustedAudiences: this.#config.trustedAudiences,
       algorithms: listed(metadata),
       renewAlgorithms: async (algorithm) => {
         if (this.#config.securityProfile !== undefined && !fitsProfile(algorithm)) return undefined

@@ -257,11 +257,33 @@ t.test('takes an ID token for a list of one audience', async t => {
   t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
 })
 
-// OpenID Connect Core, errata set 2: section 3.1.3.7 no longer asks for `azp`.
-t.test('takes an ID token for several audiences without authorized party', async t => {
+t.test('takes an ID token that names this client twice', async t => {
   const { provider, browser, url } = await loginApp(t)
-  provider.wrong = { claims: { aud: [provider.clientId, 'https://api.example/'] } }
+  provider.wrong = { claims: { aud: [provider.clientId, provider.clientId] } }
   t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
+})
+
+t.test('trustedAudiences are who else an ID token without authorized party may be for', async t => {
+  const trustedAudiences = ['https://api.example/', 'https://other.example/']
+  const { provider, browser, url } = await loginApp(t, { provider: { trustedAudiences } })
+  provider.wrong = { claims: { aud: ['https://api.example/', provider.clientId] } }
+  t.strictSame((await browser.login(`${url}/login/acme`)).json(), { user: 'alice' })
+})
+
+t.test('an audience that is not among trustedAudiences is named, with what to write', async t => {
+  const { provider, browser, url, errors } =
+    await loginApp(t, { provider: { trustedAudiences: ['https://api.example/'] } })
+  provider.wrong = { claims: { aud: ['https://api.example/', provider.clientId, 'another-client'] } }
+  await browser.login(`${url}/login/acme`)
+  t.match(errors, [{ reason: 'azp', message: /is also for "another-client".* into trustedAudiences$/ }])
+})
+
+t.test('trustedAudiences alone, without this client, do not do', async t => {
+  const { provider, browser, url, errors } =
+    await loginApp(t, { provider: { trustedAudiences: ['https://api.example/'] } })
+  provider.wrong = { claims: { aud: ['https://api.example/'] } }
+  await browser.login(`${url}/login/acme`)
+  t.match(errors, [{ reason: 'aud' }])
 })
 
 t.test('takes an ID token for several audiences that names this client as the authorized party', async t => {

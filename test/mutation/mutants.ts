@@ -469,6 +469,12 @@ export const mutants: readonly Mutant[] = [
     tests: ['test/login/id-token.test.ts']
   },
   {
+    protects: 'ID token: other audiences, without an authorized party',
+    find: 'if (untrusted !== undefined && claims.azp === undefined) {',
+    replace: 'if (untrusted === clientId) {',
+    tests: ['test/login/id-token.test.ts']
+  },
+  {
     protects: 'ID token: issued in the future',
     find: 'if (issuedAt > now + clockTolerance) throw',
     replace: 'if (issuedAt === Infinity) throw',

@@ -8,7 +8,6 @@ const contradictions: Record<string, string> = {
   'TR-14': "a lifetime depends on no clock but the app's; a provider whose clock is late would end every new token",
   'AU-12':
     'plain http to the machine itself gives nothing away: allowInsecureRequests is for what lies beyond loopback',
-  'ID-03': 'errata set 2 of OpenID Connect Core took the need of `azp` beside several audiences out of section 3.1.3.7',
   'SS-03':
     'tokens are records that only the session points to, under random ids; a store keyed by provider and user ' +
       'would tie all sessions of a user together'
