@@ -31,7 +31,8 @@ interface FetchRequest {
 /**
  * `fetch` as the current account: the same checks and the same retry as every other call, redirects followed hop by
  * hop. After a hop that leaves the resource servers, requests carry no token and no header that could name the user. As
- * in a browser, the response has no `Set-Cookie` header: a handler that returns it must not pass it on.
+ * in a browser, the response has no `Set-Cookie` header: a handler that returns it must not pass it on. Nor has it
+ * headers of the connection.
  */
 export async function authorizedFetch (
   client: AuthorizedClient, ...[input, init]: Parameters<typeof globalThis.fetch>
@@ -184,6 +185,16 @@ function redirected (
 
 const NULL_BODY = [204, 205, 304]
 
+// They are of the connection to the API (RFC 9110, section 7.6.1). An app that returns the Response over HTTP/2 would
+// end with an error that nothing catches.
+const CONNECTION_HEADERS = [
+  'connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'http2-settings'
+]
+
+function namesIn (header: string | string[] | undefined): string[] {
+  return [header ?? []].flat().join().toLowerCase().split(',').map(name => name.trim())
+}
+
 async function asResponse (
   { statusCode, headers, body, statusText }: ResponseData, url: URL, method: string, redirected: boolean
 ): Promise<Response> {
@@ -195,8 +206,9 @@ async function asResponse (
     )
   }
   const list = new Headers()
+  const ofConnection = [...CONNECTION_HEADERS, ...namesIn(headers.connection)]
   for (const [name, value] of Object.entries(headers)) {
-    if (name === 'set-cookie') continue
+    if (name === 'set-cookie' || ofConnection.includes(name)) continue
     for (const item of Array.isArray(value) ? value : [value]) if (item !== undefined) list.append(name, item)
   }
   const options = { status: statusCode, statusText: statusText ?? '', headers: list }

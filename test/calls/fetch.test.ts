@@ -301,6 +301,14 @@ t.test('an API\'s cookies do not become the app\'s', async (t) => {
   t.notMatch(String(answer.headers['set-cookie']), 'of-the-api')
 })
 
+t.test('the Response has no headers of the connection to the API', async (t) => {
+  const headers = { connection: 'keep-alive, X-Hop', 'keep-alive': 'timeout=5', 'x-hop': '1', 'x-answer': '2' }
+  api.routes['GET hop'] = () => ({ body: { a: 1 }, headers })
+  const names = [...(await run(oauth => oauth.fetch('hop'))).headers.keys()]
+  t.ok(names.includes('x-answer'))
+  t.strictSame(names.filter(name => ['connection', 'keep-alive', 'transfer-encoding', 'x-hop'].includes(name)), [])
+})
+
 t.test('a handler may return the Response as it is', async t => {
   api.routes['GET packed'] = () => ({
     body: gzipSync(text),

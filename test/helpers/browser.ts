@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { BrowserCookie } from '../../lib/testing.ts'
 import { CookieJar, type Cookie } from './cookie-jar.ts'
 import { firstForm, refreshTarget, submitsItself } from './html.ts'
-import { exchange } from './http-exchange.ts'
+import { exchange, exchangeOverHttp2 } from './http-exchange.ts'
 import { headersOf, isRedirect, redirected, type Navigation, type RequestOptions } from './navigation.ts'
 import { fetchSite } from './site.ts'
 import { users } from './users.ts'
@@ -42,6 +42,8 @@ export class Browser {
   /** Every answer, redirects included, in order. */
   readonly history: Page[] = []
   readonly jar = new CookieJar()
+  /** Servers that speak HTTP/2 alone. */
+  readonly http2Origins = new Set<string>()
   readonly #navigations = new WeakMap<Page, Navigation>()
 
   /** What is on the screen: the last page that was loaded. */
@@ -51,6 +53,7 @@ export class Browser {
   copy (): Browser {
     const copy = new Browser()
     copy.cookies = this.cookies
+    for (const origin of this.http2Origins) copy.http2Origins.add(origin)
     return copy
   }
 
@@ -180,7 +183,8 @@ export class Browser {
     const { method, url, body, initiator } = navigation
     const crossSite = fetchSite(initiator, url) === 'cross-site'
     const requestHeaders = headersOf(navigation, this.jar.header(url, { method, crossSite }))
-    const { status, headers, text } = await exchange(url, { method, headers: requestHeaders, body })
+    const send = this.http2Origins.has(url.origin) ? exchangeOverHttp2 : exchange
+    const { status, headers, text } = await send(url, { method, headers: requestHeaders, body })
     this.jar.store(url, headers['set-cookie'] ?? [])
 
     const target = isRedirect(status)

@@ -10,6 +10,8 @@ export interface AppOptions {
   /** Options of @fastify/session over ours. */
   session?: Partial<FastifySessionOptions>
   fastify?: FastifyServerOptions
+  /** The app speaks HTTP/2 alone, without TLS. */
+  http2?: boolean
   /** Adds routes, hooks and plugins before the app listens. */
   setup?: (app: FastifyInstance) => unknown
 }
@@ -35,7 +37,7 @@ export async function registerSession (app: FastifyInstance, options: Partial<Fa
 
 /** An app as users write it, on a store that serializes, listening on port 0 and closed with the test. */
 export async function buildApp (t: { after: (fn: () => unknown) => unknown }, options: AppOptions): Promise<TestApp> {
-  const app = Fastify(options.fastify)
+  const app = Fastify({ ...options.fastify, ...(options.http2 === true && { http2: true }) } as FastifyServerOptions)
   t.after(() => app.close())
   const store = (options.session?.store ?? new JsonStore()) as JsonStore
   let url = ''

@@ -37,7 +37,7 @@ export async function loginApp (t: Test, options: LoginAppOptions = {}): Promise
 
 /** An app whose provider, `acme`, runs already. */
 export async function appAt<P extends { providerOptions: ProviderOptions }> (
-  t: Test, provider: P, { provider: own, providers, oauth, session, fastify, setup }: LoginAppOptions<P> = {}
+  t: Test, provider: P, { provider: own, providers, oauth, setup, ...others }: LoginAppOptions<P> = {}
 ): Promise<LoginApp<P>> {
   const errors: OAuthError[] = []
   const acme = { ...provider.providerOptions, ...(typeof own === 'function' ? own(provider) : own) }
@@ -47,15 +47,18 @@ export async function appAt<P extends { providerOptions: ProviderOptions }> (
       onError: (_request, _reply, error) => { errors.push(error) },
       ...oauth
     },
-    session,
-    fastify,
+    session: others.session,
+    fastify: others.fastify,
+    http2: others.http2,
     setup
   })
   const userOf = async (browser: Browser) => {
     const page = await browser.get(`${built.url}/`)
     return page.json<{ user: string | null }>().user
   }
-  return { ...built, provider, browser: new Browser(), errors, userOf }
+  const browser = new Browser()
+  if (others.http2 === true) browser.http2Origins.add(new URL(built.url).origin)
+  return { ...built, provider, browser, errors, userOf }
 }
 
 /** Walks a login up to the URL that the provider sends the browser back to, and returns that URL unvisited. */
