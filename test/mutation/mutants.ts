@@ -174,6 +174,18 @@ export const mutants: readonly Mutant[] = [
     tests: ['test/tokens/records.test.ts']
   },
   {
+    protects: 'a refresh that is refused after another process has refreshed does not end the login',
+    find: 'if (newest !== undefined && newest.version > current.version) return noteNewer(newest, trace)',
+    replace: '',
+    tests: ['test/tokens/overtaken-refresh.test.ts']
+  },
+  {
+    protects: 'with manual and notify, a 401 of an API refreshes nothing',
+    find: "if (this.#options.mode !== 'auto') return undefined",
+    replace: '',
+    tests: ['test/tokens/refresh-methods.test.ts']
+  },
+  {
     protects: 'a set that a refresh has replaced is not made the current one',
     find: 'refreshToken !== nextRefreshToken(record) &&\n    ' +
       'record.usedRefreshTokens?.includes(shortHash(refreshToken)) === true',

@@ -80,6 +80,16 @@ t.test(
   }
 )
 
+for (const refresh of ['manual', 'notify'] as const) {
+  t.test(`${refresh}: a token that the API refuses is not refreshed, and the 401 is the handler's to see`, async t => {
+    const { run, provider } = await loggedInApp(t, { oauth: { refresh } })
+    provider.expireAccessTokens()
+    t.equal(await run(async oauth => (await oauth.get('orders')).statusCode), 401)
+    t.equal(provider.api.requests.length, 1, 'sent once')
+    t.equal(provider.tokenRequests.length, 1, 'that of the login')
+  })
+}
+
 t.test('notify: the set before, saved late, does not take the place of the one that waits to be saved', async t => {
   const { provider, store, page, run, orders } = await loggedInApp(t, { oauth: { refresh: 'notify' } })
   expireTokens(store)
