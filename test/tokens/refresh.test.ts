@@ -204,8 +204,11 @@ t.test('onTokens that throws fails the call and keeps the tokens', async (t) => 
   t.equal(refreshes(), 1)
 })
 
-t.test('a token that expires soon is used while the next one is requested in the background', async (t) => {
-  const { provider, url, store, browser, refreshes } = await loggedInApp(t)
+t.test('a token that expires soon is used while the next one is requested in the background', {
+  timeout: 20_000
+}, async (t) => {
+  // A call that waited for the refresh would wait for longer than the test.
+  const { provider, url, store, browser, refreshes } = await loggedInApp(t, { provider: { requestTimeout: 60_000 } })
   const [id, text] = [...store.records].find(([, text]) => text.includes('accessToken'))!
   const envelope = JSON.parse(text)
   const old = envelope.record.tokens.accessToken
