@@ -8,6 +8,7 @@ import { Browser } from '../helpers/browser.ts'
 import { SESSION_SECRET } from '../helpers/build-app.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { appAt } from '../helpers/login-app.ts'
+import { tokenRecords } from '../helpers/records.ts'
 import { JsonStore } from '../helpers/stores.ts'
 import { until } from '../helpers/until.ts'
 
@@ -154,6 +155,13 @@ for (const [member, lifeOf] of Object.entries(lifetimes)) {
     for (const [id, life] of kept) t.ok(Math.abs(life - thirtyDays) < 60_000, `${id.slice(0, 11)}… ${life}`)
   })
 }
+
+t.test('without a maxAge of the session the tokens are kept for 24 hours', async t => {
+  const { store } = await start(t, { store: new JsonStore(), cookie: { secure: false } })
+  const [id] = tokenRecords(store).keys()
+  const { cookie } = store.peek<{ cookie: { maxAge: number } }>(id!)!
+  t.equal(cookie.maxAge, oneDay)
+})
 
 /** A store whose touch never calls back. */
 class TouchStore extends JsonStore {
