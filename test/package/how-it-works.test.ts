@@ -25,8 +25,8 @@ t.test('every file and folder that it names is there', async (t) => {
   t.strictSame(named.filter(path => !existsSync(join(lib, path)) && !existsSync(join(repository, path))), [])
 })
 
-t.test('the table of the rooms has every folder and file of lib', async (t) => {
-  const [, table = ''] = /^## The rooms$([^]*?)^## /m.exec(text) ?? []
+t.test('the table of the folders has every folder and file of lib', async (t) => {
+  const [, table = ''] = /^## The folders$([^]*?)^## /m.exec(text) ?? []
   const rows = table.split('\n').filter(line => line.startsWith('| `')).map(line => line.split('|')[1]!)
   const named = rows.flatMap(cell => [...cell.matchAll(/`([^`]+)`/g)].map(([, path]) => path!.replace(/\/$/, '')))
   t.strictSame(named.sort(), readdirSync(lib).sort())
