@@ -68,13 +68,13 @@ export type OAuthErrorReason =
   | 'missing_state' // The callback has no `state`.
   | 'other_browser' // No cookie came for the `state`: another browser or host, too late, or opened twice.
   | 'no_cookie' // No cookie came for the `state` of a login that had just started again: the browser keeps none.
-  | 'unknown_or_used' // The cookie came, and the login is finished (two callbacks at once) or forgotten.
+  | 'unknown_or_used' // The cookie came, but the login is finished (two callbacks at once) or the store has lost it.
   | 'wrong_state' // The `state` is not the one of the login.
   | 'other_provider' // The login was started at another provider, or the provider's options were changed since.
   | 'expired' // The login was started more than 10 minutes ago, and the store still had it.
   | 'missing_code' // The callback has no authorization code.
   | 'duplicate_code' // The callback has more than one authorization code.
-  | 'missing_response' // The callback has no signed response, which `responseMode` asks for.
+  | 'missing_response' // The callback has no signed response, which `responseMode` requires.
   | 'missing' // No ID token came, although the scope has `openid`.
   | 'embedded' // An image, a frame or a script asked for a login; only a page load may.
   | 'missing_header' // The header that `requireHeader` asks for is missing.
@@ -86,17 +86,17 @@ export type OAuthErrorReason =
   | 'empty_response' // The response has no body, or no members.
   | 'unreadable_response' // The response is neither JSON nor a form where one is needed.
   | 'redirect' // The endpoint answered with a redirect, which is not followed.
-  | 'status' // The response has a status that does not fit.
+  | 'status' // The response has an unexpected status.
   | 'missing_token' // The response has no access token; or a session without a request has no token set yet.
   | 'missing_token_type' // The response has no `token_type`, and `requireTokenType` is set.
-  | 'not_bound' // The token is not bound to the key of its login, and `dpop` is on (RFC 9449).
+  | 'not_bound' // The token is not bound to the key of its login, although `dpop` is on (RFC 9449).
   | 'invalid_expires_in' // `expires_in` is not a number.
   | 'conform_failed' // The `conform` function threw an error.
   | 'timed_out' // No response came within `requestTimeout`; the login is kept.
-  | 'dpop_key' // The DPoP key of a login is missing, or is no key that can sign.
+  | 'dpop_key' // The DPoP key of a login is missing, or cannot sign.
   | 'not_sent' // The refresh took too long to begin and was not sent; the login is kept.
   // ID tokens, signed userinfo and signed authorization responses: the claim or the part of the JWT that failed
-  | 'iss' // The issuer is not the provider, or not known.
+  | 'iss' // The issuer is not the provider, or is not known.
   | 'sub' // The subject is missing.
   | 'aud' // The audience is another client; of a refreshed ID token, another than before.
   | 'exp' // The token has expired.
@@ -104,8 +104,8 @@ export type OAuthErrorReason =
   | 'nbf' // The token is not valid yet.
   | 'azp' // The authorized party is another client, or missing beside other audiences; refreshed, another than before.
   | 'nonce' // The nonce is not the one of the login.
-  | 'auth_time' // The user authenticated too long ago for `maxAge`; or a refreshed ID token says otherwise when.
-  | 'acr' // The user did not authenticate in one of the ways of `acrValues`.
+  | 'auth_time' // The user authenticated too long ago for `maxAge`; or a refreshed ID token has another `auth_time`.
+  | 'acr' // The `acr` is none of `acrValues`.
   | 'at_hash' // The hash is missing or does not match the access token.
   | 'c_hash' // The hash is missing or does not match the code.
   | 's_hash' // The hash does not match the state of the login.
@@ -113,24 +113,24 @@ export type OAuthErrorReason =
   | 'key' // No key of the key set fits, or several do.
   | 'signature' // The signature is wrong.
   | 'malformed' // The text is not a signed JWT.
-  | 'encrypted' // It is encrypted, and no key of `clientKeys` decrypts it.
-  | 'not_encrypted' // It is not encrypted, which `encryptedIdToken` asks for.
+  | 'encrypted' // The JWT is encrypted, and no key of `clientKeys` decrypts it.
+  | 'not_encrypted' // The ID token is not encrypted, which `encryptedIdToken` requires.
   | 'subject_changed' // The ID token of a refresh, or the second one of a login, is for another user.
-  | 'session_expiry' // The provider's session is over, by `session_expiry` of its ID token.
+  | 'session_expiry' // The provider's session has ended, by `session_expiry` of its ID token.
   // Logout tokens, beside the reasons of ID tokens
-  | 'missing_logout_token' // The request has no `logout_token`, or not one, in a form.
+  | 'missing_logout_token' // The request is not a form with exactly one `logout_token`.
   | 'typ' // The JWT is of another type.
   | 'events' // The event of a back-channel logout is missing.
   | 'jti' // The token has no id.
-  | 'sid' // The id of the session at the provider is no text.
-  | 'replayed' // The logout token has been carried out already.
+  | 'sid' // The id of the session at the provider is not a string.
+  | 'replayed' // The logout token has been used already.
   // How long a login may last
   | 'idle_timeout' // No request came for `idleTimeout` seconds.
   | 'absolute_timeout' // `absoluteTimeout` seconds have passed since the login.
-  | 'refresh_token_expired' // The time that the provider gave the refresh token is over.
+  | 'refresh_token_expired' // The refresh token has expired, by the lifetime that the provider named.
   // What a guard asks for beyond a login
   | 'insufficient_scope' // The login was not granted the scope.
-  | 'insufficient_user_authentication' // The user authenticated too long ago, or in no way that will do.
+  | 'insufficient_user_authentication' // The user authenticated too long ago, or by none of the required methods.
   // The profile
   | 'subject_mismatch' // The profile is of another user than the ID token.
   | 'no_subject' // The profile has no user id.
@@ -146,7 +146,7 @@ export type OAuthErrorReason =
   | 'redirect_downgrade' // A redirect leads from https to http.
   | 'no_answer' // No connection, or it broke before the whole response came.
   | 'timeout' // The response did not come in time.
-  | 'closed' // The app or the provider has been closed.
+  | 'closed' // The app, or the provider made by `createProvider`, has been closed.
   | 'too_large' // The response is larger than the limit.
   | 'encoding' // The response cannot be decompressed.
   | 'body_used' // The body has been read already.
@@ -160,17 +160,17 @@ export type OAuthErrorReason =
   | 'remove' // Reading and deleting a record for good.
   | 'acquireRefresh' // Beginning a refresh.
   | 'finishRefresh' // Ending a refresh.
-  | 'addMember' // Noting a login among those of its user.
-  | 'removeMembers' // Taking a login out from those of its user.
+  | 'addMember' // Adding a login to the list of its user's logins.
+  | 'removeMembers' // Removing logins from the list of their user's logins.
   | 'members' // Finding a user's logins.
   | 'inspect' // Looking at the settings of the store.
   | 'destroy' // Deleting a session.
   | 'session' // The session could not be saved, destroyed or renewed.
-  | 'accounts' // Other requests changed the same login all the time.
-  | 'logins' // Other logins changed the list of the user's logins all the time.
-  | 'save' // Other requests changed the same token set all the time.
+  | 'accounts' // Other requests kept changing the accounts of the same login.
+  | 'logins' // Other logins kept changing the list of the user's logins.
+  | 'save' // Other requests kept changing the same token set.
 
-/** What an error can tell beside its message. None of it is ever a token, code, state, verifier or secret. */
+/** The details of an error beside its message. None of them is ever a token, code, state, verifier or secret. */
 export interface OAuthErrorDetails {
   /** Name of the provider, as given in `providers`. */
   provider?: string | undefined
@@ -182,9 +182,9 @@ export interface OAuthErrorDetails {
   oauthErrorUri?: string | undefined
   /** HTTP status of the provider's or the API's response. */
   responseStatus?: number | undefined
-  /** The beginning of that response as text, without what could be a token. */
+  /** The beginning of that response as text, without anything that could be a token. */
   excerpt?: string | undefined
-  /** Seconds after which another try makes sense; sent on as `Retry-After`. */
+  /** Seconds to wait before another try; also sent as `Retry-After`. */
   retryAfter?: number | undefined
   /** What exactly failed, finer than the code. */
   reason?: OAuthErrorReason | undefined
@@ -226,7 +226,7 @@ export interface ErrorResponse {
 export class OAuthError extends Error {
   /** Which error it is; docs/errors.md says when each is thrown. */
   declare readonly code: OAuthErrorCode
-  /** The HTTP status that Fastify answers with where a handler throws the error. */
+  /** The HTTP status that Fastify answers with if a handler throws the error. */
   declare readonly statusCode: number
   /** Of a TokensUpdatedError: the new token set. Not enumerable, so that no log prints it. */
   declare readonly tokens?: UpdatedTokens
@@ -242,7 +242,7 @@ function hide (error: OAuthError, name: 'cause' | 'headers' | 'tokens' | 'respon
   if (value !== undefined) Object.defineProperty(error, name, { value, configurable: true })
 }
 
-// An error of undici or jose can hold a request, and so a token, somewhere below it: only its words are kept.
+// An error of undici or jose may refer to a request, and so to a token: only its name, code and message are kept.
 function describeCause (cause: unknown): Error {
   const { name, code, message } = cause as { name?: string, code?: string, message?: string }
   const plain = new Error(message ?? String(cause)) as Error & { code?: string }
@@ -301,8 +301,8 @@ export class LoginRequiredError extends withCode('FST_OAUTH_LOGIN_REQUIRED') {}
 export class LoginEndedError extends withCode('FST_OAUTH_LOGIN_ENDED') {}
 
 /**
- * The token has expired. With `refresh: 'manual'`: call `refresh()` and try again. Else there is no refresh token, and
- * only a new login helps.
+ * The token has expired. With `refresh: 'manual'`, call `refresh()` and try again. Otherwise there is no refresh token,
+ * and the user has to log in again.
  */
 export class TokenExpiredError extends withCode('FST_OAUTH_TOKEN_EXPIRED') {}
 
@@ -316,7 +316,7 @@ export class TokensUpdatedError extends withCode('FST_OAUTH_TOKENS_UPDATED') {
   }
 }
 
-/** The login has ended, because the answer to a refresh was lost on its way. Send the user to log in again. */
+/** The login has ended because the response to a refresh was lost on its way. Send the user to log in again. */
 export class RefreshLostError extends withCode('FST_OAUTH_REFRESH_LOST') {}
 
 /** A callback belongs to no login that this browser started. `reason` says why; the login has to be started again. */
@@ -326,8 +326,8 @@ export class StateMismatchError extends withCode('FST_OAUTH_STATE_MISMATCH') {}
 export class AuthorizationFailedError extends withCode('FST_OAUTH_AUTHORIZATION_FAILED') {}
 
 /**
- * With status 403: the user, or the provider in their place, said no (`access_denied`). An app may throw it in
- * `onLogin`.
+ * With status 403: the user or the provider refused (`access_denied`). An app may throw it in `onLogin` to refuse a
+ * login.
  */
 export class AccessDeniedError extends AuthorizationFailedError {
   static override readonly statusCode = 403
@@ -352,13 +352,13 @@ export class InvalidIdTokenError extends withCode('FST_OAUTH_INVALID_ID_TOKEN') 
 /** A logout token of a provider failed a check; `reason` names it. No login has ended. */
 export class InvalidLogoutTokenError extends withCode('FST_OAUTH_INVALID_LOGOUT_TOKEN') {}
 
-/** The provider does not answer, or answers 5xx, 408 or 429. A login is kept; try again later. */
+/** The provider does not answer, or answers 5xx, 408 or 429. Logins are kept; try again later. */
 export class ProviderUnavailableError extends withCode('FST_OAUTH_PROVIDER_UNAVAILABLE') {}
 
 /** The session store or the token store failed, or took too long. Try again in a moment; the log has the cause. */
 export class StoreUnavailableError extends withCode('FST_OAUTH_STORE_UNAVAILABLE') {}
 
-/** A call was not sent, because no entry of `resourceServers` covers its URL. Add the API there, or correct the URL. */
+/** A call was not sent because no entry of `resourceServers` covers its URL. Add the API there, or correct the URL. */
 export class OriginNotAllowedError extends withCode('FST_OAUTH_ORIGIN_NOT_ALLOWED') {}
 
 /** A token or secret would go over plain http. Use https, or set `allowInsecureRequests` for a network of your own. */
@@ -368,7 +368,7 @@ export class InsecureTransportError extends withCode('FST_OAUTH_INSECURE_TRANSPO
 export class UnsupportedTokenTypeError extends withCode('FST_OAUTH_UNSUPPORTED_TOKEN_TYPE') {}
 
 /**
- * `.json()`, `.text()` or `.bytes()` of a call got another status than 2xx. `responseStatus` and `response` have it.
+ * `.json()`, `.text()` or `.bytes()` of a call got a status other than 2xx. `responseStatus` and `response` have it.
  */
 export class ResponseStatusError extends withCode('FST_OAUTH_RESPONSE_STATUS') {
   declare readonly responseStatus: number
@@ -380,13 +380,13 @@ export class ResponseStatusError extends withCode('FST_OAUTH_RESPONSE_STATUS') {
   }
 }
 
-/** A response cannot be used: it is too large, not JSON, or of another user. `reason` says which. */
+/** A response cannot be used: it is too large, not JSON, or about another user. `reason` says which. */
 export class InvalidResponseError extends withCode('FST_OAUTH_INVALID_RESPONSE') {}
 
 /** An API cannot be reached, or its response broke off. Try again later. */
 export class ApiUnavailableError extends withCode('FST_OAUTH_API_UNAVAILABLE') {}
 
-/** Another site made the browser send the request, or it was no page load where one is needed. Nothing was done. */
+/** Another site made the browser send the request, or it is not a page load although it must be. Nothing was done. */
 export class CrossSiteRequestError extends withCode('FST_OAUTH_CROSS_SITE_REQUEST') {}
 
 /** `disconnect` was called for the account that the user logged in with. Call `logout` instead. */
@@ -404,7 +404,7 @@ export class StepUpForbiddenError extends StepUpRequiredError {
   declare readonly statusCode: 403
 }
 
-/** There is no session for this request: check the session cookie's `path`, and `secure` where there is no https. */
+/** There is no session for this request: check the session cookie's `path`, and `secure` without https. */
 export class SessionUnavailableError extends withCode('FST_OAUTH_SESSION_UNAVAILABLE') {}
 
 /** With status 400: the request target is in absolute form, which is for proxies (RFC 9112, section 3.2.2). */
