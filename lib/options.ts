@@ -33,11 +33,11 @@ export interface RouteOptions {
   session?: string
 }
 
-/** What `onLogin` gets of a login. */
+/** The last argument of `onLogin`. */
 export interface LoginEvent {
   /** Name of the provider. */
   provider: ProviderName
-  /** The user; null where the provider told none. */
+  /** The user; null if the provider does not say who it is. */
   user: User | null
   /** Claims of the ID token, or the profile. */
   claims: Record<string, unknown>
@@ -50,25 +50,25 @@ export interface LoginEvent {
  */
 export type LogoutReason = 'logout' | 'logoutUser' | 'backchannel'
 
-/** What `onLogout` gets of a logout. */
+/** The last argument of `onLogout`. */
 export interface LogoutEvent {
-  /** Name of the provider that was logged in with. */
+  /** Name of the provider that the user logged in with. */
   provider: ProviderName
-  /** The user; null where the provider told none. */
+  /** The user; null if the provider did not say who it is. */
   user: User | null
   /** Why the login has ended. */
   reason: LogoutReason
 }
 
-/** A request on any kind of server: http, https or http2, with a logger and a type provider of the app's own. */
+/** A request of any kind of server (http, https or http2), with any logger and type provider. */
 export type AnyRequest = FastifyRequest<RouteGenericInterface, any, any, FastifySchema, any, any, any, any>
-/** The reply to one. */
+/** The reply to such a request. */
 export type AnyReply = FastifyReply<RouteGenericInterface, any, any, any, any, FastifySchema, any, any>
 
-/** The names under which `routeOptions` knows the plugin's routes. */
+/** The names of the plugin's routes, for `routeOptions`. */
 export type RouteName = 'login' | 'callback' | 'logout' | 'loggedOut' | 'backchannelLogout' | 'session'
 
-/** Route options of Fastify for the plugin's own routes. */
+/** Fastify's route options for the plugin's own routes. */
 export interface OwnRouteOptions {
   /** For plugins that read a route's `config`: `{ rateLimit: { max: 20 } }`. */
   config?: FastifyContextConfig
@@ -94,35 +94,38 @@ export interface PluginOptions {
   baseUrl: string | (() => string)
   /** The options of each provider by its name, which is part of the routes. */
   providers: Record<ProviderName, ProviderOptions>
-  /** The provider that `/login` leads to where there are several. Default a page that lets the user choose. */
+  /** The provider that `/login` leads to if there are several. Default a page that lets the user choose. */
   defaultProvider?: ProviderName
-  /** Path below which the routes are. Default none. */
+  /** Path that the routes are mounted below. Default none. */
   prefix?: string
   /**
-   * The name under which `app` and `request` have the plugin, and the session its login. Default `oauth`. A second
-   * registration in one scope, with logins of its own, needs another name and a `prefix`.
+   * The name of the decorator of `app` and `request`, and of the session's field for the login. Default `oauth`. A
+   * second registration in the same scope, with logins of its own, needs another name and a `prefix`.
    */
   decorator?: string
   /** Paths of the routes, or false for no routes. */
   routes?: RouteOptions | false
-  /** Route options of Fastify for the plugin's routes, or a function of a route's name that returns them. */
+  /** Fastify's route options for the plugin's routes, or a function of a route's name that returns them. */
   routeOptions?: OwnRouteOptions | ((route: RouteName) => OwnRouteOptions | undefined)
   /** Fields of the session that are kept when a login gives the session a new id. Default none. */
   keepSessionFields?: readonly string[]
-  /** What happens when a token has expired. Default `auto`. */
+  /** What a call does when its token has expired. Default `auto`. */
   refresh?: RefreshMode
   /**
-   * Seconds without a request of the app after which a login is over. A refresh is no request. Default no end. The
-   * provider's option of this name wins, as does that of the next one.
+   * Seconds without a request of the app after which a login ends. Refreshes do not count as requests. Default no
+   * limit. A provider's option of the same name takes precedence.
    */
   idleTimeout?: number
-  /** Seconds since the login after which it is over, whatever was refreshed. Default no end. */
+  /**
+   * Seconds since the login after which it ends, even if it is in use. Default no limit. A provider's option of the
+   * same name takes precedence.
+   */
   absoluteTimeout?: number
-  /** Where token records and pending logins are kept. Default the store of the session. */
+  /** Where token records and pending logins are stored. Default the session's own store. */
   tokenStore?: TokenStore
   /**
-   * Seconds for which a call uses the tokens that this process has read, in place of a read for each incoming request:
-   * for so long it may not see a logout or a refresh of another process. Default 0.
+   * Seconds for which calls may use the tokens that this process has read last, without reading the store again for
+   * each incoming request. A logout or a refresh by another process may be seen that much later. Default 0.
    */
   tokenCacheMaxAge?: number
   /**
@@ -135,7 +138,7 @@ export interface PluginOptions {
   /** Awaited once for each new token set, after it is stored and before a call is sent with it. */
   onTokens?: (tokens: TokenSet, event: TokensEvent) => unknown
   /**
-   * Awaited after a logout has taken effect, once a login. The request is the user's; with reason `backchannel` it is
+   * Awaited once for each login that a logout has ended. The request is the user's; with the reason `backchannel` it is
    * the provider's, and there is no reply.
    */
   onLogout?: (request: FastifyRequest, reply: FastifyReply | undefined, event: LogoutEvent) => unknown
@@ -143,6 +146,6 @@ export interface PluginOptions {
   onError?: (request: FastifyRequest, reply: FastifyReply, error: OAuthError) => unknown
   /** Replaces single pages: each function takes data and returns a whole HTML document. */
   pages?: Partial<Pages>
-  /** The Dispatcher, of undici 7 or 8, of every outgoing request. Default an Agent of the plugin's own. */
+  /** The Dispatcher (of undici 7 or 8) for all outgoing requests. Default an Agent of the plugin's own. */
   dispatcher?: Dispatcher
 }
