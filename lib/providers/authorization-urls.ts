@@ -18,7 +18,7 @@ export class AuthorizationUrls {
   }
 
   /**
-   * Builds the URL that a login starts with. Where the options or the metadata say so, the request is signed (RFC
+   * Builds the URL that a login starts with. If the options or the metadata say so, the request is signed (RFC
    * 9101), or pushed to the provider first (RFC 9126), or both.
    * @param options.usual the further parameters are those of the provider's options, the same at each login
    */

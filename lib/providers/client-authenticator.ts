@@ -26,7 +26,7 @@ export class ClientAuthenticator {
   }
 
   /**
-   * Sends a request; where Basic is refused, and neither the options nor the metadata name a method, once more with the
+   * Sends a request; if Basic is refused, and neither the options nor the metadata name a method, once more with the
    * secret in the form: servers must support Basic (RFC 6749, section 2.3.1), but some support the form alone.
    * @param send sends the request with the client authentication that `at` gives then
    * @param isRefused whether a response refuses the client
@@ -121,7 +121,7 @@ export class ClientAuthenticator {
   }
 
   // By default the authorization server's own identifier, one string, wherever the request goes: the issuer, or the
-  // token endpoint where there is none (RFC 7523, section 3; FAPI 2.0 Security Profile, section 5.3.3.1).
+  // token endpoint if there is none (RFC 7523, section 3; FAPI 2.0 Security Profile, section 5.3.3.1).
   async #assertion (url: URL): Promise<ClientAssertion | string> {
     const { clientAssertion, issuer, name, securityProfile } = this.#config
     const metadata = await this.#metadata()

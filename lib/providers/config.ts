@@ -34,7 +34,7 @@ export interface ResourceBase {
 export interface ProviderConfig extends Readonly<Completed> {
   readonly name: string
   /**
-   * Short stable hash of who the provider is: its issuer, or its endpoints where there is none, and the client id.
+   * Short stable hash of who the provider is: its issuer, or its endpoints if there is none, and the client id.
    * Logins, token records and pending logins are bound to it, never to the name alone.
    */
   readonly identity: string
@@ -42,7 +42,7 @@ export interface ProviderConfig extends Readonly<Completed> {
   /** The endpoints that are given, by their names in metadata. */
   readonly endpoints: Readonly<Record<string, string>>
   readonly scope: readonly string[]
-  /** Read and checked; none where none are given. */
+  /** Read and checked; none if none are given. */
   readonly clientKeys: readonly ClientKey[]
   /** The one that the client signs with: the first of them for signatures. */
   readonly signingKey: ClientKey | undefined
@@ -55,7 +55,7 @@ export interface ProviderConfig extends Readonly<Completed> {
   readonly resourceServers: readonly URL[]
   /** The same as text, in parts, in the same order. */
   readonly resourceBases: readonly ResourceBase[]
-  /** Those of `resourceServers` below which a path may have `%2F`; undefined where there are none. */
+  /** Those of `resourceServers` below which a path may have `%2F`; undefined if there are none. */
   readonly encodedSlashes: readonly URL[] | undefined
   /** The app has set `revokeAtLogout`. Without that, a provider's own logout is no cause to revoke its tokens. */
   readonly revokesAtBackchannelLogout?: true
@@ -120,7 +120,7 @@ export function resolveProvider (
   })
 }
 
-/** Checks that it is known where the provider is, and who issues its ID tokens. */
+/** Checks that it is known if the provider is, and who issues its ID tokens. */
 function checkServer (path: string, options: ProviderOptions, check: OptionChecker): void {
   const { issuer, idTokenIssuer, jwksUri, grantType = 'authorization_code' } = options
   const asksIdToken = parseScope(options.scope)?.includes('openid') === true
@@ -148,7 +148,7 @@ function checkServer (path: string, options: ProviderOptions, check: OptionCheck
   }
 }
 
-/** What each grant needs where no issuer brings it; the token endpoint alone where nothing is said. */
+/** What each grant needs if no issuer brings it; only the token endpoint for those not listed. */
 const REQUIRED_ENDPOINTS: { [Grant in GrantType]?: WithMetadata[] } = {
   authorization_code: ['authorizationEndpoint', 'tokenEndpoint'],
   implicit: ['authorizationEndpoint'],

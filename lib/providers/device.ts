@@ -76,7 +76,7 @@ function secondsOf (value: unknown, { min, max, otherwise }: { min: number, max:
 /**
  * Polls the token endpoint until the user has decided (RFC 8628, sections 3.4 and 3.5), five seconds slower after each
  * `slow_down`.
- * @param wait waits for some seconds; rejects where the caller has given up
+ * @param wait waits for some seconds; rejects if the caller has given up
  * @throws FST_OAUTH_AUTHORIZATION_FAILED: `access_denied`, `expired_token`, …
  */
 export async function pollDevice (

@@ -30,8 +30,8 @@ export class DpopProofs {
 
   /**
    * Makes the proof for one request.
-   * @param nonce that of the response which asked for one; the server's last one where absent
-   * @throws FST_OAUTH_LOGIN_ENDED where the stored key is none
+   * @param nonce that of the response which asked for one; the server's last one if absent
+   * @throws FST_OAUTH_LOGIN_ENDED if the stored key is none
    */
   async prove (role: ServerRole, key: DpopKey, request: DpopRequest, nonce?: string): Promise<string> {
     const known = nonce ?? this.#nonces.get(nameOf(role, new URL(request.url).origin))
@@ -55,11 +55,11 @@ export class DpopProofs {
   }
 
   /**
-   * Sends a request for a protected resource with a proof, once more where its server asks for a nonce (RFC 9449,
+   * Sends a request for a protected resource with a proof, once more if its server asks for a nonce (RFC 9449,
    * section 9).
    * @param send sends it with the proof that it is given
-   * @param beforeRepeat gets the response that asks; throws where the request cannot be sent again
-   * @throws what `send` throws, FST_OAUTH_LOGIN_ENDED where the stored key is none
+   * @param beforeRepeat gets the response that asks; throws if the request cannot be sent again
+   * @throws what `send` throws, FST_OAUTH_LOGIN_ENDED if the stored key is none
    */
   async sendToResource<R extends ResponseHead> (
     key: DpopKey,
@@ -86,7 +86,7 @@ function asksForNonce ({ statusCode, headers }: ResponseHead): boolean {
 
 const nameOf = (role: ServerRole, origin: string) => `${role} ${origin}`
 
-/** @throws FST_OAUTH_INVALID_OPTIONS where the provider takes no proof that this package can make */
+/** @throws FST_OAUTH_INVALID_OPTIONS if the provider takes no proof that this package can make */
 export function checkDpopAlgorithm (provider: string, metadata: AuthorizationServerMetadata): void {
   const { dpop_signing_alg_values_supported: algorithms } = metadata
   if (algorithms === undefined || algorithms.includes(DPOP_ALGORITHM)) return

@@ -15,7 +15,7 @@ export interface GrantOptions {
   params?: RequestParameters | undefined
   /** Further header fields of the token request. */
   headers?: Record<string, string> | undefined
-  /** The key that the tokens will be bound to; with `dpop: true` a login makes one of its own where absent. */
+  /** The key that the tokens will be bound to; with `dpop: true` a login makes one of its own if absent. */
   dpopKey?: DpopKey | undefined
   /** Hooks that run after the provider's. */
   hooks?: GrantRequest['hooks']
@@ -36,7 +36,7 @@ export interface GrantResult {
 /**
  * Exchanges a grant for tokens.
  * @param usual further parameters, below those of the options
- * @throws FST_OAUTH_AUTHORIZATION_FAILED where the provider refuses, FST_OAUTH_INVALID_TOKEN_RESPONSE,
+ * @throws FST_OAUTH_AUTHORIZATION_FAILED if the provider refuses, FST_OAUTH_INVALID_TOKEN_RESPONSE,
  *   FST_OAUTH_PROVIDER_UNAVAILABLE
  */
 async function requestGrant (
@@ -112,7 +112,7 @@ export async function codeGrant (
 /**
  * Resource owner password credentials (RFC 6749, section 4.3): legacy; the app sees the user's password. An empty
  * password is sent: a provider may accept it.
- * @throws FST_OAUTH_INVALID_OPTIONS where one of the two is missing
+ * @throws FST_OAUTH_INVALID_OPTIONS if one of the two is missing
  */
 export async function passwordGrant (
   provider: ProviderClient,
@@ -159,7 +159,7 @@ export async function jwtBearerGrant (
 }
 
 /**
- * Refreshes tokens that have no record (RFC 6749, section 6). Where the response brings no refresh token, the given one
+ * Refreshes tokens that have no record (RFC 6749, section 6). If the response brings no refresh token, the given one
  * stays valid.
  * @throws FST_OAUTH_LOGIN_ENDED, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE
  */

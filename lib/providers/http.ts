@@ -32,7 +32,7 @@ export class ProviderHttp {
   /**
    * Sends a request and reads the whole response, whatever its status.
    * @param timeoutMs milliseconds for the whole exchange
-   * @throws FST_OAUTH_PROVIDER_UNAVAILABLE where no complete response came, FST_OAUTH_INVALID_TOKEN_RESPONSE where it
+   * @throws FST_OAUTH_PROVIDER_UNAVAILABLE if no complete response came, FST_OAUTH_INVALID_TOKEN_RESPONSE if it
    *   is too large or cannot be decompressed
    */
   async send (request: ProviderRequest, timeoutMs = this.#config.requestTimeout): Promise<HttpResponse> {

@@ -145,7 +145,7 @@ function isOldDispatcher (dispatcher: { compose?: unknown, _events?: unknown }):
   }
 }
 
-/** A URL, or undefined where it is none. */
+/** A URL, or undefined if it is none. */
 export function tryUrl (value: string): URL | undefined {
   return URL.canParse(value) ? new URL(value) : undefined
 }

@@ -7,7 +7,7 @@ import { checkProfile } from './security-profile.ts'
 export interface OptionRule<Value> {
   /** Reports what is wrong with a value. */
   check: is.OptionCheck<Value>
-  /** The value where none is given. */
+  /** The value if none is given. */
   default?: Value
   /** The member of the provider's metadata that the option stands for (RFC 8414, section 2). */
   metadata?: string

@@ -10,13 +10,13 @@ import type { RequestParameters } from '../oauth/urls.ts'
 /** The user who is logged in, in one shape for every provider. */
 export interface User {
   /**
-   * The provider's own, stable id: `sub` where there is one. Unique within this provider only. Where `idTokenIssuer` is
+   * The provider's own, stable id: `sub` if there is one. Unique within this provider only. If `idTokenIssuer` is
    * a function, users of another issuer than `issuer` are `<iss>#<sub>`: a `sub` is unique within its issuer alone.
    */
   id: string
   /** The full name. */
   name?: string
-  /** An address that the provider knows. It identifies no user, even where `emailVerified` is true: `id` does. */
+  /** An address that the provider knows. It identifies no user, even if `emailVerified` is true: `id` does. */
   email?: string
   /** Whether the provider has checked that the address is the user's. */
   emailVerified?: boolean
@@ -26,7 +26,7 @@ export interface User {
   raw: Record<string, unknown>
 }
 
-/** What `userProfile` returns: a User without `raw`. A number as `id` becomes its digits. */
+/** What `userProfile` returns: a User without `raw`. A number as `id` becomes a string of its digits. */
 export type UserProfile = Omit<User, 'raw' | 'id'> & { id: string | number }
 
 /** Options of a call for the profile. */
@@ -44,13 +44,13 @@ export interface ProfileCallOptions {
    * header.
    */
   query?: Record<string, unknown>
-  /** Ends the call early. */
+  /** Aborts the call. */
   signal?: AbortSignal | null
-  /** Bytes that are read of the response at most. Default 1 MiB. */
+  /** The most bytes that are read of the response. Default 1 MiB. */
   maxResponseSize?: number
 }
 
-/** A call for the profile: awaited, the response as a stream; or read whole by a method, which needs a status 2xx. */
+/** A call for the profile. Awaited, it is the response as a stream; a method reads it whole, and needs a status 2xx. */
 export interface ProfileResponse extends Promise<{
   statusCode: number
   headers: Record<string, string | string[] | undefined>
@@ -90,7 +90,7 @@ export interface ProfileCall {
  * Fetches the user's profile in place of the userinfo request.
  * @param context.tokens the token set of the login
  * @param context.call sends calls with its access token, until the function has returned
- * @returns the claims that `userProfile` makes the user of
+ * @returns the claims, from which `userProfile` makes the user
  */
 export type FetchProfile = (context: { tokens: TokenSet, call: ProfileCall }) => object | Promise<object>
 
@@ -106,17 +106,17 @@ export type IdTokenIssuerFunction =
 export interface ClientAssertionContext {
   /** URL of the endpoint that the request goes to. */
   endpoint: string
-  /** The provider's issuer, where it is known. */
+  /** The provider's issuer, if it is known. */
   issuer: string | undefined
 }
 
 /** Claims and header of a client assertion, beside those that every one has (RFC 7523, section 3). */
 export interface ClientAssertionOptions {
-  /** `aud`. Default the issuer where it is known, else the token endpoint. */
+  /** `aud`. Default the issuer if it is known, else the token endpoint. */
   audience?: string | readonly string[]
   /**
-   * Further members of the JOSE header (`x5t#S256`, `kid`, …); `undefined` takes one out. `alg` chooses the algorithm
-   * that the key signs with.
+   * Further members of the JOSE header (`x5t#S256`, `kid`, …); `undefined` removes one. `alg` is the algorithm that
+   * the key signs with.
    */
   header?: Record<string, unknown>
 }
@@ -144,7 +144,7 @@ export interface TokenHookRequest {
   body: URLSearchParams
 }
 
-/** A call to an API that a hook may change; where it goes is checked after the hook. */
+/** A call to an API that a hook may change; its URL is checked again after the hook. */
 export interface ProtectedHookRequest {
   /** Where the call goes. */
   url: URL
@@ -166,36 +166,35 @@ export interface ProviderHooks {
   refreshTokenRequest?: (request: TokenHookRequest) => unknown
   /** Sees the response to a refresh; may return another one in its place. */
   refreshTokenResponse?: (response: HttpResponse) => HttpResponse | void | Promise<HttpResponse | void>
-  /** Sees each call to an API that has a token. */
+  /** Sees each call to an API that is sent with the token. */
   protectedRequest?: (request: ProtectedHookRequest) => unknown
 }
 
-/** An API that the access token may be sent to, where more is to be said of it than its URL. */
+/** An API that the access token may be sent to, with a setting beside its URL. */
 export interface ResourceServer {
   /** Origin and path, below which the token may be sent. */
   url: string
   /**
-   * Lets `%2F` through inside a segment of the paths that a handler writes below `url`, for an API that wants an id
-   * with a slash as one segment (`projects/group%2Fproject`). Default false.
+   * Allows `%2F` inside a segment of the paths that a handler writes below `url`, for an API that takes an id with a
+   * slash as one segment (`projects/group%2Fproject`). Default false.
    */
   encodedSlashes?: boolean
 }
 
-/** A set of demands on client and provider: FAPI 2.0 Security Profile. */
+/** A set of requirements for client and provider: FAPI 2.0 Security Profile. */
 export type SecurityProfile = 'fapi2'
 
 /**
- * One provider: either `issuer`, whose metadata is discovered, or the endpoints themselves. The checks and the defaults
- * of the options are in `option-rules.ts`.
+ * One provider: either `issuer`, whose metadata is discovered, or the endpoints themselves.
  */
 export interface ProviderOptions {
-  /** The provider's name for people, on buttons and pages. Default the provider's name. */
+  /** The provider's name on buttons and pages. Default its name in `providers`. */
   title?: string
   /**
    * Issuer URL, exactly as the provider writes it. Endpoints are discovered there (OpenID Connect Discovery, RFC 8414).
    */
   issuer?: string
-  /** URL of the authorization endpoint. Like each endpoint that is given here, it wins over a discovered one. */
+  /** URL of the authorization endpoint. Endpoints in the options take precedence over discovered ones. */
   authorizationEndpoint?: string
   /** URL of the pushed authorization request endpoint (RFC 9126). */
   pushedAuthorizationRequestEndpoint?: string
@@ -214,7 +213,7 @@ export interface ProviderOptions {
   /** URL of the key set that ID tokens are checked with. */
   jwksUri?: string
   /**
-   * Who may issue ID tokens, where that is not `issuer`. Needs `issuer` or `jwksUri`. A list is one issuer under
+   * Who may issue ID tokens, if that is not `issuer`. Needs `issuer` or `jwksUri`. A list is one issuer under
    * several names; a function decides for a login endpoint of many tenants.
    */
   idTokenIssuer?: string | readonly string[] | IdTokenIssuerFunction
@@ -223,7 +222,7 @@ export interface ProviderOptions {
   grantType?: GrantType
   /** The id that the provider gave the app. */
   clientId: string
-  /** The secret that the provider gave the app. A client without one is public: it has PKCE alone. */
+  /** The secret that the provider gave the app. A client without secret, keys or certificate is public. */
   clientSecret?: string
   /**
    * How the token endpoint authenticates the client. Default a method that the provider supports, Basic first; with
@@ -231,24 +230,24 @@ export interface ProviderOptions {
    */
   clientAuthentication?: ClientAuthenticationMethod | ClientAuthenticationFunction
   /**
-   * The client's private keys: PEM, JWK, KeyObject, or `{ key, kid, alg, use }`; one or a list. The first that signs
-   * signs client assertions and request objects; all with `use: 'enc'` decrypt. `jwks()` has their public halves.
+   * The client's private keys: PEM, JWK, KeyObject, or `{ key, kid, alg, use }`; one or a list. The first signing key
+   * signs client assertions and request objects; those with `use: 'enc'` decrypt. `jwks()` has the public halves.
    */
   clientKeys?: ClientKeyInput | readonly ClientKeyInput[]
   /**
-   * Refuses ID tokens that are not encrypted for a key of `clientKeys` (OpenID Connect Core, section 3.1.3.7). Those
-   * that are encrypted are decrypted without it. Default false.
+   * Refuses ID tokens that are not encrypted for a key of `clientKeys` (OpenID Connect Core, section 3.1.3.7). Without
+   * it, ID tokens may be encrypted. Default false.
    */
   encryptedIdToken?: boolean
   /**
-   * Audience and further header of the assertions of `private_key_jwt` and `client_secret_jwt`. A function is called
-   * for each assertion; it may also return the whole assertion, signed by a key that is kept elsewhere. `kid`, `x5t`
-   * and `x5t#S256` of a key are in the header without it.
+   * Audience and further header members of the assertions of `private_key_jwt` and `client_secret_jwt`. A function is
+   * called for each assertion; it may also return a whole assertion that was signed elsewhere. `kid`, `x5t` and
+   * `x5t#S256` of a key are always in the header.
    */
   clientAssertion?: ClientAssertionOptions | ClientAssertionFunction
   /**
    * The client's TLS certificate, `{ cert, key, passphrase, ca }` in PEM: it authenticates the client (RFC 8705) and
-   * binds access tokens. It is shown to the provider and, where tokens are bound to it, to the resource servers.
+   * binds access tokens. It is sent to the provider and, if tokens are bound to it, to the resource servers.
    */
   clientCertificate?: ClientCertificateOptions
   /**
@@ -257,9 +256,9 @@ export interface ProviderOptions {
    */
   tlsClientCertificateBoundAccessTokens?: boolean
   /**
-   * `fapi2` switches on what FAPI 2.0 Security Profile asks of a client: pushed requests, PKCE S256, a response that
-   * names its issuer, tokens bound to a key (`dpop`) or a certificate, and client authentication by `clientKeys` or
-   * `clientCertificate`. Options that contradict it are refused, and so is a provider that does not offer it.
+   * `fapi2` switches on what the FAPI 2.0 Security Profile requires of a client: pushed requests, PKCE S256, a response
+   * that names its issuer, tokens bound to a key (`dpop`) or a certificate, and client authentication by `clientKeys`
+   * or `clientCertificate`. Options and providers that do not meet it are refused.
    */
   securityProfile?: SecurityProfile
   /** A redirect URI that is registered already, in place of `baseUrl` + callback route. */
@@ -270,20 +269,20 @@ export interface ProviderOptions {
   scopeSeparator?: string
 
   /**
-   * Sends authorization requests to the provider itself, and the browser with a reference to them (RFC 9126). Default
-   * where the provider's metadata requires it; false never does.
+   * Sends authorization requests directly to the provider, and the browser with a reference to them (RFC 9126).
+   * Default: only if the provider's metadata requires it. False: never.
    */
   pushedAuthorizationRequests?: boolean
   /**
-   * Sends authorization requests as signed JWTs (RFC 9101), by the first key of `clientKeys` that signs. Default where
-   * the provider's metadata requires it; false never does.
+   * Sends authorization requests as JWTs (RFC 9101), signed by the first signing key of `clientKeys`. Default: only if
+   * the provider's metadata requires it. False: never.
    */
   requestObjects?: boolean
   /** Further parameters of the authorization request (`prompt`, `access_type`, repeated `resource`, …). */
   authorizationParams?: RequestParameters
   /**
-   * What the tokens are to allow (RFC 9396): sent in authorization requests, in device authorizations, and in requests
-   * for the app's own tokens.
+   * What the tokens shall allow (RFC 9396): sent with authorization requests, device authorizations, and requests for
+   * the app's own tokens.
    */
   authorizationDetails?: readonly AuthorizationDetail[]
   /** Further parameters of the code exchange. */
@@ -296,45 +295,45 @@ export interface ProviderOptions {
    */
   pkce?: 'S256' | 'plain' | false
   /**
-   * Parameters of the authorization response that the code exchange and each refresh repeat (VK's `device_id`). Default
-   * none.
+   * Names of parameters of the authorization response that are sent with the code exchange and each refresh (VK's
+   * `device_id`). Default none.
    */
   callbackParams?: readonly string[]
   /** Parameters of `GET /login/:provider` that are passed on in the authorization request. Default none. */
   forwardedLoginParams?: readonly string[]
   /** The HTTP method of requests to the token endpoint. Default POST. */
   tokenEndpointMethod?: 'POST' | 'GET'
-  /** Where a POST to the token endpoint has its parameters. Default `body`. */
+  /** Where the parameters of a POST to the token endpoint are sent. Default `body`. */
   tokenRequestPlacement?: 'body' | 'query'
   /** Refuses token responses without `token_type`. Default false: Bearer is assumed. */
   requireTokenType?: boolean
   /**
-   * How the browser comes back: with a GET (`query`) or a POST (`form_post`). With `query.jwt`, `form_post.jwt` or
-   * `jwt` the response is a JWT that the provider has signed, and nothing beside it counts (JWT Secured Authorization
-   * Response Mode). Default `query`, for `code id_token` `form_post`.
+   * How the authorization response comes back: with a GET (`query`) or a POST (`form_post`). With `query.jwt`,
+   * `form_post.jwt` or `jwt` the response is a JWT that the provider has signed, and parameters beside it are ignored
+   * (JWT Secured Authorization Response Mode). Default `query`, for `code id_token` `form_post`.
    */
   responseMode?: ResponseMode
   /**
-   * What the browser comes back with: a code, or a code and an ID token that is checked before the code is exchanged
-   * (the hybrid flow of OpenID Connect Core, section 3.3). Default `code`.
+   * What the authorization response has: a code, or a code and an ID token, which is checked before the code is
+   * exchanged (the hybrid flow of OpenID Connect Core, section 3.3). Default `code`.
    */
   responseType?: 'code' | 'code id_token'
 
-  /** URLs below which the access token may be sent; the first resolves relative URLs. Default userinfo alone. */
+  /** URLs below which the access token may be sent; the first resolves relative URLs. Default userinfo only. */
   resourceServers?: readonly (string | ResourceServer)[]
   /**
    * Binds the tokens of each login to a key of its own, and sends a proof of it with each token request, refresh and
-   * call (DPoP, RFC 9449). Default false. A login from before stays as it is.
+   * call (DPoP, RFC 9449). Existing logins keep their bearer tokens. Default false.
    */
   dpop?: boolean
-  /** Where a call has its token (RFC 6750, section 2). Default `header`. */
+  /** Where a call carries its token (RFC 6750, section 2). Default `header`. */
   tokenPlacement?: 'header' | 'query' | 'body'
 
-  /** What happens when a token has expired. Default the plugin's `refresh`. */
+  /** What a call does when its token has expired. Default the plugin's `refresh`. */
   refresh?: RefreshMode
   /** Seconds before its end from which a token is replaced; never more than half of its life. Default 30. */
   expiryLeeway?: number
-  /** Seconds that a token lives where the token response has no `expires_in`. Default no end. */
+  /** Lifetime of a token in seconds, for token responses without `expires_in`. Default no end. */
   defaultExpiresIn?: number
   /** Milliseconds that a caller waits for the provider. Default 10,000. */
   requestTimeout?: number
@@ -346,29 +345,31 @@ export interface ProviderOptions {
    */
   trustedAudiences?: readonly string[]
   /**
-   * Refreshes a token near its end while calls still use it. Default true; false where a refresh ends the old token.
+   * Refreshes a token near its end while calls still use it. Set it to false if a refresh invalidates the old token.
+   * Default true.
    */
   refreshAhead?: boolean
   /**
-   * Seconds without a request of the app after which a login is over. Default the plugin's `idleTimeout`. A session
-   * without a request is no login, and is not affected.
+   * Seconds without a request of the app after which a login ends. Sessions without a request are not affected. Default
+   * the plugin's `idleTimeout`.
    */
   idleTimeout?: number
-  /** Seconds since the login after which it is over, whatever was refreshed. Default the plugin's `absoluteTimeout`. */
+  /** Seconds since the login after which it ends, even if it is in use. Default the plugin's `absoluteTimeout`. */
   absoluteTimeout?: number
   /** Revokes the tokens at logout. Default true. */
   revokeAtLogout?: boolean
   /** Where the provider sends the browser after its own logout, in place of `baseUrl` + the loggedOut route. */
   postLogoutRedirectUri?: string
-  /** Where the profile comes from at login. Default `auto`: the ID token, and userinfo where it says too little. */
+  /** Where the profile comes from at login. Default `auto`: the ID token, and userinfo if that says too little. */
   profileSource?: 'id_token' | 'userinfo' | 'auto'
   /**
-   * Asks for the profile, from userinfo or by `fetchProfile`, after each refresh too. A failure costs the new profile
-   * alone; the profile of another user ends the login. Default false: a refreshed ID token says what is new.
+   * Fetches the profile, from userinfo or by `fetchProfile`, after each refresh too. If that fails, user and claims
+   * stay as they were; the profile of another user ends the login. Default false: only a refreshed ID token changes
+   * them.
    */
   refreshProfile?: boolean
   /**
-   * Fetches the profile in place of the userinfo request, whatever `profileSource` is. Where there is an ID token, a
+   * Fetches the profile in place of the userinfo request, whatever `profileSource` is. If there is an ID token, a
    * profile with another `sub` is refused.
    */
   fetchProfile?: FetchProfile

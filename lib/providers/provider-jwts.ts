@@ -30,7 +30,7 @@ export class ProviderJwts {
   }
 
   /**
-   * Takes the encryption off a JWT, where there is one (OpenID Connect Core, section 10.2).
+   * Takes the encryption off a JWT, if there is one (OpenID Connect Core, section 10.2).
    * @param refuse makes the error for one that cannot be decrypted
    * @returns the text inside, which has still to be verified
    */
@@ -46,7 +46,7 @@ export class ProviderJwts {
     }
   }
 
-  /** @throws FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE where its keys cannot be had */
+  /** @throws FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE if its keys cannot be had */
   async validateIdToken (
     idToken: string,
     expected: Omit<IdTokenExpectation, 'atHashRequired'>
@@ -58,7 +58,7 @@ export class ProviderJwts {
     return await idTokens.validateIdToken(jwt, signed, { ...expected, atHashRequired })
   }
 
-  /** @throws FST_OAUTH_INVALID_LOGOUT_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE where its keys cannot be had */
+  /** @throws FST_OAUTH_INVALID_LOGOUT_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE if its keys cannot be had */
   async validateLogoutToken (logoutToken: string): Promise<LogoutTokenClaims> {
     const { logoutTokenRefused, validateLogoutToken } = await import('../oauth/logout-token.ts')
     // It may be encrypted as ID tokens are (Back-Channel Logout, section 2.4).
@@ -75,7 +75,7 @@ export class ProviderJwts {
   /**
    * Validates an authorization response that is a JWT and returns its parameters (JWT Secured Authorization Response
    * Mode, section 2.4).
-   * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_PROVIDER_UNAVAILABLE where its keys cannot be had
+   * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_PROVIDER_UNAVAILABLE if its keys cannot be had
    */
   async validateResponse (response: string): Promise<URLSearchParams> {
     const { responseRefused, validateAuthorizationResponse } = await import('../oauth/signed-response.ts')
@@ -89,7 +89,7 @@ export class ProviderJwts {
 
   /**
    * Validates signed userinfo and returns its claims (OpenID Connect Core, section 5.3.2).
-   * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE where its keys cannot be had
+   * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE if its keys cannot be had
    */
   async validateUserinfo (jwt: string): Promise<Record<string, unknown>> {
     if (!this.#provider.hasIdTokens) {
@@ -106,7 +106,7 @@ export class ProviderJwts {
       const message = `the ID token of provider "${this.#name}" is refused: ${what}`
       return new InvalidIdTokenError(message, { provider: this.#name, reason, cause })
     }
-    // Section 3.1.3.7, step 1: where encryption was agreed on, an ID token without it is to be refused.
+    // Section 3.1.3.7, step 1: if encryption was agreed on, an ID token without it is to be refused.
     if (this.#config.encryptedIdToken && !isCompactJwe(idToken)) {
       throw refuse('not_encrypted', 'it is not encrypted, and encryptedIdToken asks for it')
     }

@@ -34,7 +34,7 @@ const ACCEPT_USERINFO = 'application/json, application/jwt;q=0.9'
 
 /** Milliseconds after which discovered metadata is fetched anew, in the background. */
 const METADATA_MAX_AGE_MS = 3_600_000
-/** The same, where the first document could not be had for the moment. */
+/** The same, if the first document could not be had for the moment. */
 const PROVISIONAL_MAX_AGE_MS = 60_000
 
 /** One provider: its metadata, and requests to its endpoints. Shared by all requests. */
@@ -103,9 +103,9 @@ export class ProviderClient {
   }
 
   /**
-   * Discovers the metadata anew where it is still what the caller knows, which a JWT by an unlisted algorithm belies:
+   * Discovers the metadata anew if it is still what the caller knows, which a JWT by an unlisted algorithm belies:
    * a provider may have changed what it signs with.
-   * @returns undefined within the pause after such a discovery, and where the metadata is the options' own
+   * @returns undefined within the pause after such a discovery, and if the metadata is the options' own
    * @throws FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS
    */
   async renewedMetadata (known: AuthorizationServerMetadata): Promise<AuthorizationServerMetadata | undefined> {
@@ -140,7 +140,7 @@ export class ProviderClient {
     return { ...found, metadata }
   }
 
-  /** @throws FST_OAUTH_INVALID_OPTIONS where the provider has no such endpoint, FST_OAUTH_INSECURE_TRANSPORT */
+  /** @throws FST_OAUTH_INVALID_OPTIONS if the provider has no such endpoint, FST_OAUTH_INSECURE_TRANSPORT */
   async endpoint (name: Endpoint): Promise<URL> {
     const url = (await this.metadata())[name]
     if (typeof url !== 'string') {
@@ -152,7 +152,7 @@ export class ProviderClient {
     return secureEndpoint(url, name, this.name, this.config.allowInsecureRequests)
   }
 
-  /** Whether the provider is known to have an endpoint; false also where its metadata cannot be had. */
+  /** Whether the provider is known to have an endpoint; false also if its metadata cannot be had. */
   async has (name: Endpoint): Promise<boolean> {
     try {
       return typeof (await this.metadata())[name] === 'string'
@@ -168,8 +168,8 @@ export class ProviderClient {
   }
 
   /**
-   * The key for a new login, or undefined where its tokens are not to be bound to one.
-   * @throws FST_OAUTH_INVALID_OPTIONS where the provider does not take its proofs
+   * The key for a new login, or undefined if its tokens are not to be bound to one.
+   * @throws FST_OAUTH_INVALID_OPTIONS if the provider does not take its proofs
    */
   async createDpopKey (): Promise<DpopKey | undefined> {
     if (this.config.dpop !== true) return undefined
@@ -179,9 +179,9 @@ export class ProviderClient {
   }
 
   /**
-   * Builds the URL that ends the user's session at the provider, or undefined where it has no such endpoint.
-   * @throws FST_OAUTH_PROVIDER_UNAVAILABLE where its metadata cannot be had, FST_OAUTH_INVALID_OPTIONS and
-   *   FST_OAUTH_INSECURE_TRANSPORT where the endpoint cannot be used
+   * Builds the URL that ends the user's session at the provider, or undefined if it has no such endpoint.
+   * @throws FST_OAUTH_PROVIDER_UNAVAILABLE if its metadata cannot be had, FST_OAUTH_INVALID_OPTIONS and
+   *   FST_OAUTH_INSECURE_TRANSPORT if the endpoint cannot be used
    */
   async endSessionUrl (request: Omit<EndSessionRequest, 'clientId'>): Promise<string | undefined> {
     const { end_session_endpoint: named } = await this.metadata()
@@ -201,7 +201,7 @@ export class ProviderClient {
    * one decrypted before.
    * @param expectedSubject the `sub` of the ID token; a response about another user is refused
    * @param dpopKey the key that the tokens are bound to
-   * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE; `responseStatus` 401 where the token is refused
+   * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE; `responseStatus` 401 if the token is refused
    */
   async userinfo (tokens: TokenSet, expectedSubject?: string, dpopKey?: DpopKey): Promise<Record<string, unknown>> {
     const url = await this.endpoint('userinfo_endpoint')
@@ -241,7 +241,7 @@ export class ProviderClient {
     })
   }
 
-  /** Revokes a token (RFC 7009). False where the provider has no such endpoint, or refused. */
+  /** Revokes a token (RFC 7009). False if the provider has no such endpoint, or refused. */
   async revoke (token: string, hint: 'access_token' | 'refresh_token'): Promise<boolean> {
     if (!await this.has('revocation_endpoint')) return false
     const answer = await this.form('revocation_endpoint', { token, token_type_hint: hint })
@@ -250,7 +250,7 @@ export class ProviderClient {
 
   /**
    * Asks the provider whether a token is active (RFC 7662).
-   * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS where the provider
+   * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS if the provider
    *   has no such endpoint
    */
   async introspect (token: string, hint?: string): Promise<Record<string, unknown>> {

@@ -13,9 +13,9 @@ const SECRET_PARAMETERS = ['state', 'nonce', 'code_challenge', 'id_token_hint', 
 /**
  * Sends an authorization request to the provider itself, authenticated as at the token endpoint (RFC 9126, section 2).
  * @returns the `request_uri` that stands for it
- * @throws FST_OAUTH_AUTHORIZATION_FAILED where the provider refuses it, FST_OAUTH_INVALID_RESPONSE,
- *   FST_OAUTH_INVALID_TOKEN_RESPONSE where the response is too large, FST_OAUTH_PROVIDER_UNAVAILABLE,
- *   FST_OAUTH_INVALID_OPTIONS where the provider has no such endpoint, FST_OAUTH_INSECURE_TRANSPORT
+ * @throws FST_OAUTH_AUTHORIZATION_FAILED if the provider refuses it, FST_OAUTH_INVALID_RESPONSE,
+ *   FST_OAUTH_INVALID_TOKEN_RESPONSE if the response is too large, FST_OAUTH_PROVIDER_UNAVAILABLE,
+ *   FST_OAUTH_INVALID_OPTIONS if the provider has no such endpoint, FST_OAUTH_INSECURE_TRANSPORT
  */
 export async function pushAuthorizationRequest (provider: ProviderClient, params: URLSearchParams): Promise<string> {
   params.delete('request_uri') // section 2.1

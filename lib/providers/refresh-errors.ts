@@ -26,7 +26,7 @@ export function tokenExpired (
   })
 }
 
-/** The error where no response came in time; the login is kept. */
+/** The error if no response came in time; the login is kept. */
 export function timedOut (provider: ProviderClient, reason: 'timed_out' | 'not_sent' = 'timed_out'): OAuthError {
   return new ProviderUnavailableError(
     `provider "${provider.name}" did not answer in time; the login is kept, try again`,
@@ -68,8 +68,8 @@ const SPENT_TOKEN =
   /^(?:(?:bad|invalid|expired|revoked)_(?:refresh_)?token|(?:refresh_)?token_(?:invalid|expired|revoked))$/
 
 /**
- * Reads a refused refresh. Where the provider is unavailable (408, 429, 5xx), its OAuth error is ignored.
- * @param request.isOwn false where the app added a refresh token or parameters to this one refresh: `invalid_request`
+ * Reads a refused refresh. If the provider is unavailable (408, 429, 5xx), its OAuth error is ignored.
+ * @param request.isOwn false if the app added a refresh token or parameters to this one refresh: `invalid_request`
  *   may mean those
  */
 export function readRefusal (error: OAuthError, { isOwn }: { isOwn: boolean }): Refusal {

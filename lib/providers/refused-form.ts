@@ -4,7 +4,7 @@ import { redact, secretsIn } from '../util/redact.ts'
 import type { ProviderClient } from './provider.ts'
 
 /**
- * The error that an endpoint named in its response (RFC 6749, section 5.2), or undefined where it named none.
+ * The error that an endpoint named in its response (RFC 6749, section 5.2), or undefined if it named none.
  * @param request what was refused, for the message: `a device authorization`
  * @param sent values of the request that the response may repeat
  */

@@ -6,7 +6,7 @@ import type { ProviderClient } from './provider.ts'
  * @param sets the newest first: it holds the valid refresh token
  * @param onFailure called with the error of each revocation that failed, in place of a rejection
  * @returns whether the provider revoked all of them
- * @throws FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INSECURE_TRANSPORT, where there is no `onFailure`
+ * @throws FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INSECURE_TRANSPORT, if there is no `onFailure`
  */
 export async function revokeSets (
   provider: ProviderClient, sets: readonly TokenSet[], onFailure?: (cause: unknown) => void
@@ -29,5 +29,5 @@ export async function revokeSets (
   return all
 }
 
-/** The log message where a token could not be revoked. */
+/** The log message if a token could not be revoked. */
 export const NOT_REVOKED = 'a token could not be revoked; it expires with its time'

@@ -5,7 +5,7 @@ import type { ProviderClient } from './provider.ts'
 /**
  * Puts an authorization request into a signed request object (RFC 9101).
  * @returns what is sent in its place: `client_id` and `request` (section 5)
- * @throws FST_OAUTH_INVALID_OPTIONS where the client has no key to sign with
+ * @throws FST_OAUTH_INVALID_OPTIONS if the client has no key to sign with
  */
 export async function signedRequest (provider: ProviderClient, params: URLSearchParams): Promise<URLSearchParams> {
   const { name, config: { clientId, signingKey }, clock } = provider

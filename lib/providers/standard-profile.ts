@@ -3,7 +3,7 @@ import type { UserProfile } from './options.ts'
 
 /**
  * The profile that the standard claims describe (OpenID Connect Core, section 5.1).
- * @param known the user's id, where something else than the claims says it
+ * @param known the user's id, if something else than the claims says it
  */
 export function standardProfile (claims: Record<string, unknown>, known?: string): Partial<UserProfile> {
   // Plain OAuth 2 does not define the id, and some providers send a number.

@@ -17,9 +17,9 @@ export interface GrantRequest {
   grant: Record<string, string | undefined>
   /** Further parameters; the later ones win. */
   params?: readonly (RequestParameters | undefined)[]
-  /** What counts as granted where the response names no scope (RFC 6749, section 5.1). */
+  /** What counts as granted if the response names no scope (RFC 6749, section 5.1). */
   scope: readonly string[]
-  /** Milliseconds for the whole exchange; `requestTimeout` where absent. */
+  /** Milliseconds for the whole exchange; `requestTimeout` if absent. */
   timeoutMs?: number
   headers?: Record<string, string> | undefined
   /** The key that the tokens are, or will be, bound to (RFC 9449, section 5). */
@@ -39,9 +39,9 @@ const TRY_POST = "; some servers do not decode such a secret in Basic: try clien
 const ALLOWED_GRANTS = ', and which grants the provider allows this client'
 
 /**
- * Sends a token request. Where Basic is refused and the options name no client authentication, the form is tried once.
- * @returns the tokens, or an `error` where the response holds none
- * @throws FST_OAUTH_PROVIDER_UNAVAILABLE where no complete response came, FST_OAUTH_INVALID_OPTIONS
+ * Sends a token request. If Basic is refused and the options name no client authentication, the form is tried once.
+ * @returns the tokens, or an `error` if the response holds none
+ * @throws FST_OAUTH_PROVIDER_UNAVAILABLE if no complete response came, FST_OAUTH_INVALID_OPTIONS
  */
 export function requestTokens (provider: ProviderClient, request: GrantRequest): Promise<TokenResponse> {
   if (!channels.exchange.hasSubscribers) return exchange(provider, request)

@@ -36,7 +36,7 @@ const OTHER_NAME = 'https://account.apple.com'
  *   the login must be `SameSite=None`.
  * - The name is in no token. It comes once, in the field `user` (JSON) of the first POST: `request.oauth.user` never
  *   has it. `onLogin` can read it from `request.body`; it is not signed, so it is the user's own word.
- * - Some addresses are relays. `email_verified` may be text, and is false where an organization manages the account
+ * - Some addresses are relays. `email_verified` may be text, and is false if an organization manages the account
  *   ("Sign in with Apple at Work & School").
  * - Revoking ends the user's whole authorization of the app, so logout revokes nothing. There is no userinfo and no
  *   API.
@@ -47,7 +47,7 @@ const OTHER_NAME = 'https://account.apple.com'
  *
  * @param options clientId, teamId, keyId and privateKey; anything else replaces what is set here
  * @returns the options of the provider, for `providers`
- * @throws FST_OAUTH_INVALID_OPTIONS where one of the four is missing, or the key is none
+ * @throws FST_OAUTH_INVALID_OPTIONS if one of the four is missing, or the key is none
  */
 export function apple (options: AppleOptions): ProviderOptions {
   const { teamId, keyId, privateKey, ...others } = optionsOf('Apple', options)

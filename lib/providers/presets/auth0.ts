@@ -16,15 +16,15 @@ export interface Auth0Options extends PresetOptions {
  * (authenticate/login/logout/log-users-out-of-auth0), "Revoke Refresh Tokens"
  * (secure/tokens/refresh-tokens/revoke-refresh-tokens)):
  * - The issuer is the domain with a slash at its end (from configurations of clients, not from those pages).
- * - Refresh tokens come for the scope `offline_access`, where the API allows it.
- * - The end-session endpoint is in the metadata where the tenant's setting "RP-Initiated Logout End Session Endpoint
+ * - Refresh tokens come for the scope `offline_access`, if the API allows it.
+ * - The end-session endpoint is in the metadata if the tenant's setting "RP-Initiated Logout End Session Endpoint
  *   Discovery" is on.
  * - Revoking a refresh token ends it alone, or with "Refresh Token Revocation Deletes Grant" every one of that user,
  *   app and audience; tenants from before 2021 have that on, and should set `revokeAtLogout: false`.
  *
  * @param options clientId, clientSecret and domain; anything else replaces what is set here
  * @returns the options of the provider, for `providers`
- * @throws FST_OAUTH_INVALID_OPTIONS where domain is missing
+ * @throws FST_OAUTH_INVALID_OPTIONS if domain is missing
  */
 export function auth0 (options: Auth0Options): ProviderOptions {
   const { domain, audience, ...others } = optionsOf('Auth0', options)

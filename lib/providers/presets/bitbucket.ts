@@ -19,7 +19,7 @@ const API = 'https://api.bitbucket.org/2.0/'
  *
  * @param options clientId (key) and clientSecret; anything else replaces what is set here
  * @returns the options of the provider, for `providers`
- * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
+ * @throws FST_OAUTH_INVALID_OPTIONS if there are no options
  */
 export function bitbucket (options: PresetOptions): ProviderOptions {
   const checked = optionsOf('Bitbucket', options)

@@ -42,7 +42,7 @@ export interface CognitoOptions extends PresetOptions {
  *
  * @param options clientId, clientSecret, domain, region and userPoolId; anything else replaces what is set here
  * @returns the options of the provider, for `providers`
- * @throws FST_OAUTH_INVALID_OPTIONS where one of the last three is missing, or issuerType is another word
+ * @throws FST_OAUTH_INVALID_OPTIONS if one of the last three is missing, or issuerType is another word
  */
 export function cognito (options: CognitoOptions): ProviderOptions {
   const { domain, region, userPoolId, issuerType, logoutUri, ...others } = optionsOf('Amazon Cognito', options)

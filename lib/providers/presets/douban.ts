@@ -15,7 +15,7 @@ import { preset, type PresetOptions, text } from './preset.ts'
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
  * @returns the options of the provider, for `providers`
- * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
+ * @throws FST_OAUTH_INVALID_OPTIONS if there are no options
  */
 export function douban (options: PresetOptions): ProviderOptions {
   return preset({

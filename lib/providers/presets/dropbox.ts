@@ -19,7 +19,7 @@ const API = 'https://api.dropboxapi.com/2/'
  *
  * @param options clientId (app key) and clientSecret (app secret); anything else replaces what is set here
  * @returns the options of the provider, for `providers`
- * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
+ * @throws FST_OAUTH_INVALID_OPTIONS if there are no options
  */
 export function dropbox (options: PresetOptions): ProviderOptions {
   const checked = optionsOf('Dropbox', options)

@@ -29,7 +29,7 @@ export interface FacebookOptions extends PresetOptions {
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
  * @returns the options of the provider, for `providers`
- * @throws FST_OAUTH_INVALID_OPTIONS where the version cannot be one
+ * @throws FST_OAUTH_INVALID_OPTIONS if the version cannot be one
  */
 export function facebook (options: FacebookOptions): ProviderOptions {
   const { version = 'v26.0', ...others } = optionsOf('Facebook', options)

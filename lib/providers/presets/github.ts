@@ -21,10 +21,10 @@ export interface GithubOptions extends PresetOptions {
  * (apps/creating-github-apps/authenticating-with-a-github-app/refreshing-user-access-tokens), "REST API endpoints for
  * users", "REST API endpoints for emails" (rest/users/emails);
  * github.blog/changelog/2025-07-14-pkce-support-for-oauth-and-github-app-authentication):
- * - Id and secret go into the form. PKCE with S256 is supported, and enforced where it was begun.
+ * - Id and secret go into the form. PKCE with S256 is supported, and enforced if it was begun.
  * - Answers come form-encoded unless JSON is asked for; errors come with status 200.
  * - Granted scopes come separated by commas.
- * - Tokens of OAuth apps end after eight hours, and come with a refresh token, where the app's settings say so or the
+ * - Tokens of OAuth apps end after eight hours, and come with a refresh token, if the app's settings say so or the
  *   scope `offline_access` is asked for (github.com/orgs/community/discussions/204963, of 2026); else they have no end.
  *   Those of GitHub Apps do unless that is switched off (refresh token 6 months). A refresh ends the old access token
  *   at once: none is made ahead of time. A refresh token is good for one refresh.
@@ -39,7 +39,7 @@ export interface GithubOptions extends PresetOptions {
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
  * @returns the options of the provider, for `providers`
- * @throws FST_OAUTH_INVALID_OPTIONS where `enterprise` has no `baseUrl`
+ * @throws FST_OAUTH_INVALID_OPTIONS if `enterprise` has no `baseUrl`
  */
 export function github (options: GithubOptions): ProviderOptions {
   const { enterprise, ...others } = optionsOf('GitHub', options)

@@ -21,7 +21,7 @@ const FIELDS = 'user_id,username,name,profile_picture_url'
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
  * @returns the options of the provider, for `providers`
- * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
+ * @throws FST_OAUTH_INVALID_OPTIONS if there are no options
  */
 export function instagram (options: PresetOptions): ProviderOptions {
   const checked = optionsOf('Instagram', options)

@@ -23,7 +23,7 @@ export interface KeycloakOptions extends PresetOptions {
  *
  * @param options clientId, clientSecret, baseUrl and realm; anything else replaces what is set here
  * @returns the options of the provider, for `providers`
- * @throws FST_OAUTH_INVALID_OPTIONS where baseUrl or realm is missing
+ * @throws FST_OAUTH_INVALID_OPTIONS if baseUrl or realm is missing
  */
 export function keycloak (options: KeycloakOptions): ProviderOptions {
   const { baseUrl, realm, ...others } = optionsOf('Keycloak', options)

@@ -20,7 +20,7 @@ const API = 'https://api.line.me/'
  *
  * @param options clientId (channel ID) and clientSecret (channel secret); anything else replaces what is set here
  * @returns the options of the provider, for `providers`
- * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
+ * @throws FST_OAUTH_INVALID_OPTIONS if there are no options
  */
 export function line (options: PresetOptions): ProviderOptions {
   const checked = optionsOf('LINE', options)

@@ -51,7 +51,7 @@ const PERSONAL = '9188040d-6c67-4c5b-b112-36a304b66dad'
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
  * @returns the options of the provider, for `providers`
- * @throws FST_OAUTH_INVALID_OPTIONS where the tenant or the authority cannot be one
+ * @throws FST_OAUTH_INVALID_OPTIONS if the tenant or the authority cannot be one
  */
 export function microsoft (options: MicrosoftOptions): ProviderOptions {
   const { tenant = 'common', authority = AUTHORITY, ...others } = optionsOf('Microsoft', options)
@@ -90,7 +90,7 @@ export function microsoft (options: MicrosoftOptions): ProviderOptions {
   )
 }
 
-// What the page recommends, where the key does not say otherwise.
+// What the page recommends, if the key does not say otherwise.
 function signingAlgorithm (keys: ProviderOptions['clientKeys']): { alg?: string } {
   const algorithms = signingKeyOf(parseClientKeys(keys))?.algorithms ?? []
   return algorithms.length > 1 && algorithms.includes('PS256') ? { alg: 'PS256' } : {}

@@ -4,5 +4,5 @@
  */
 export interface OAuthProviders {}
 
-/** A provider's name: one of `OAuthProviders` where an app has listed them, any string where not. */
+/** A provider's name: one of `OAuthProviders` if an app has listed them, any string if not. */
 export type ProviderName = keyof OAuthProviders extends never ? string : Extract<keyof OAuthProviders, string>

@@ -19,7 +19,7 @@ const API = 'https://api.notion.com/v1/'
  * - There are no scopes: what the app may do is set with it, and the user picks pages.
  * - Answers tell no lifetime. A refresh brings a new refresh token as well. A token is used until Notion answers 401,
  *   and is refreshed then.
- * - Tokens are a bot's; whose it is stands under `bot.owner.user`, with the address where the app may see addresses.
+ * - Tokens are a bot's; whose it is stands under `bot.owner.user`, with the address if the app may see addresses.
  *   Whether it is verified is not said.
  * - Each call wants the header `Notion-Version`.
  * - Unknown parameters of a request are refused, and PKCE is not in those pages: none is used.

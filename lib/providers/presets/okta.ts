@@ -19,13 +19,13 @@ export interface OktaOptions extends PresetOptions {
  *   server, whose access tokens are for Okta's API alone. Custom ones, `default` among them, exist only in
  *   organizations with API Access Management: others need `authorizationServer: false`.
  * - The `aud` of a client assertion is the URL of the endpoint that it is sent to; `exp` is at most an hour away.
- * - Refresh tokens come for the scope `offline_access` where the app's grant types have them. Web apps keep theirs;
+ * - Refresh tokens come for the scope `offline_access` if the app's grant types have them. Web apps keep theirs;
  *   rotation can be switched on, with a grace of 0 to 60 seconds.
  * - A client revokes its own tokens; revoking ends that token.
  *
  * @param options clientId, clientSecret and domain; anything else replaces what is set here
  * @returns the options of the provider, for `providers`
- * @throws FST_OAUTH_INVALID_OPTIONS where domain is missing
+ * @throws FST_OAUTH_INVALID_OPTIONS if domain is missing
  */
 export function okta (options: OktaOptions): ProviderOptions {
   const { domain, authorizationServer = 'default', ...others } = optionsOf('Okta', options)

@@ -26,7 +26,7 @@ export interface PlentymarketsOptions extends PresetOptions {
  *
  * @param options clientId and baseUrl; anything else replaces what is set here
  * @returns the options of the provider, for `providers`
- * @throws FST_OAUTH_INVALID_OPTIONS where baseUrl is missing
+ * @throws FST_OAUTH_INVALID_OPTIONS if baseUrl is missing
  */
 export function plentymarkets (options: PlentymarketsOptions): ProviderOptions {
   const { baseUrl, ...others } = optionsOf('plentymarkets', options)

@@ -13,7 +13,7 @@ export type PresetOptions = Partial<Omit<ProviderOptions, 'clientId'>> & Pick<Pr
  * option that is `undefined` (a variable that is not set) replaces nothing. Without a secret the app is a public
  * client; a `clientId`, or what authenticates the client, that is `undefined` stays so, and the check of the options
  * reports it.
- * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
+ * @throws FST_OAUTH_INVALID_OPTIONS if there are no options
  */
 export function preset (facts: Omit<ProviderOptions, 'clientId'>, options: PresetOptions): ProviderOptions {
   const written = Object.entries(optionsOf(facts.title, options)).filter(([, value]) => value !== undefined)
@@ -49,7 +49,7 @@ export function preset (facts: Omit<ProviderOptions, 'clientId'>, options: Prese
 
 /**
  * The options that a preset was called with.
- * @throws FST_OAUTH_INVALID_OPTIONS where there are none
+ * @throws FST_OAUTH_INVALID_OPTIONS if there are none
  */
 export function optionsOf<T> (title: string | undefined, options: T): T {
   if (typeof options === 'object' && options !== null) return options
@@ -81,7 +81,7 @@ function mergeAssertions (facts: Assertion, given: Assertion): Assertion {
 
 /**
  * A field that a preset cannot do without.
- * @throws FST_OAUTH_INVALID_OPTIONS where it is missing, as it is where a variable of the environment is not set
+ * @throws FST_OAUTH_INVALID_OPTIONS if it is missing, often because an environment variable is not set
  */
 export function required (presetName: string, field: string, value: unknown): string {
   if (typeof value === 'string' && value !== '') return value
@@ -94,7 +94,7 @@ export function required (presetName: string, field: string, value: unknown): st
 
 /**
  * A field of a preset's own that may be left out.
- * @throws FST_OAUTH_INVALID_OPTIONS where it is something else than a preset can use
+ * @throws FST_OAUTH_INVALID_OPTIONS if it is something else than a preset can use
  */
 export function optional<T> (presetName: string, field: string, value: T, kind: 'text' | 'boolean' | 'scope'): T {
   const isValid = {
@@ -124,7 +124,7 @@ export function text (value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined
 }
 
-/** The members of an object; none where it is something else. */
+/** The members of an object; none if it is something else. */
 export function members (value: unknown): Record<string, unknown> {
   return typeof value === 'object' && value !== null ? value as Record<string, unknown> : {}
 }

@@ -17,7 +17,7 @@ export interface SalesforceOptions extends PresetOptions {
  * Web App Integration" (remoteaccess_oauth_web_server_flow), "OAuth 2.0 Refresh Token Flow for Renewed Sessions"
  * (remoteaccess_oauth_refresh_token_flow), "OAuth Tokens and Scopes" (xcloud.remoteaccess_oauth_tokens_scopes)):
  * - Logins are at login.salesforce.com, test.salesforce.com for sandboxes, or a My Domain. Id and secret go into the
- *   form, or Basic. PKCE is supported, and required where the app says so.
+ *   form, or Basic. PKCE is supported, and required if the app says so.
  * - Answers tell no lifetime, which the organization decides: a token is used until Salesforce answers 401, and is
  *   refreshed then. A refresh token comes for the scope `refresh_token`; whether it rotates is a setting of the app.
  * - The API is at the answer's `instance_url`, which is the organization's My Domain.

@@ -11,14 +11,14 @@ export interface SlackOptions extends PresetOptions {
    * Slack.
    */
   scope?: string | readonly string[]
-  /** Scopes of the user's own token. Default `users:read` where `actAs` asks for one and there is no bot. */
+  /** Scopes of the user's own token. Default `users:read` if `actAs` asks for one and there is no bot. */
   userScope?: string | readonly string[]
-  /** Whose token calls are made with, where an answer brings both. Default the bot's where bot scopes are asked for. */
+  /** Whose token calls are made with, if an answer brings both. Default the bot's if bot scopes are asked for. */
   actAs?: 'bot' | 'user'
 }
 
 /**
- * Slack: Sign in with Slack (OpenID Connect), or, where scopes of a bot or of the user's own token are asked for, OAuth
+ * Slack: Sign in with Slack (OpenID Connect), or, if scopes of a bot or of the user's own token are asked for, OAuth
  * v2.
  *
  * Facts (docs.slack.dev: "Sign in with Slack" (authentication/sign-in-with-slack), "openid.connect.token",
@@ -33,12 +33,12 @@ export interface SlackOptions extends PresetOptions {
  *   sent as Bearer. The answer to a refresh has the new token at its top, whosever it is.
  * - Tokens last for ever; with token rotation 12 hours, and refresh tokens come without being asked for.
  * - Basic is what Slack recommends. PKCE may be used once an app has enabled it, which makes it a public client for
- *   good (its refresh tokens then end after 30 days): with a secret none is used. `pkce: 'S256'` does where the app has
+ *   good (its refresh tokens then end after 30 days): with a secret none is used. `pkce: 'S256'` does if the app has
  *   it enabled.
  * - Errors come with status 200 and `ok` false. That a bad refresh token is `invalid_refresh_token` is not in those
  *   pages.
  * - `auth.test` tells whose token it is: with a bot's token that is the bot, and who installed it is in the token
- *   answer alone. So `request.oauth.user` is null where calls are made as a bot; `tokens.raw.authed_user.id` is in
+ *   answer alone. So `request.oauth.user` is null if calls are made as a bot; `tokens.raw.authed_user.id` is in
  *   `onLogin`.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here

@@ -18,7 +18,7 @@ import { commaScope, endedGrant, members, preset, type PresetOptions, text } fro
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
  * @returns the options of the provider, for `providers`
- * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
+ * @throws FST_OAUTH_INVALID_OPTIONS if there are no options
  */
 export function strava (options: PresetOptions): ProviderOptions {
   return preset({

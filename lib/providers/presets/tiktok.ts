@@ -20,7 +20,7 @@ const API = 'https://open.tiktokapis.com/v2/'
  *
  * @param options clientId (client key) and clientSecret; anything else replaces what is set here
  * @returns the options of the provider, for `providers`
- * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
+ * @throws FST_OAUTH_INVALID_OPTIONS if there are no options
  */
 export function tiktok (options: PresetOptions): ProviderOptions {
   const checked = optionsOf('TikTok', options)

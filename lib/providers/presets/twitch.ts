@@ -6,7 +6,7 @@ import { endedGrant, preset, type PresetOptions } from './preset.ts'
  *
  * Facts (dev.twitch.tv/docs/authentication: "Using OIDC to get OAuth Access Tokens" (getting-tokens-oidc), "Refreshing
  * Access Tokens" (refresh-tokens), "Revoking Access Tokens" (revoke-tokens), "Validating Tokens" (validate-tokens)):
- * - Name, picture and address are in the ID token only where the parameter `claims` asks for them; the address also
+ * - Name, picture and address are in the ID token only if the parameter `claims` asks for them; the address also
  *   needs the scope `user:read:email`.
  * - Secret in the form. A refresh token comes without being asked for, and may change with each use; the answer to a
  *   refresh tells no lifetime. A refresh after a 401 is what Twitch recommends.
@@ -17,7 +17,7 @@ import { endedGrant, preset, type PresetOptions } from './preset.ts'
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
  * @returns the options of the provider, for `providers`
- * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
+ * @throws FST_OAUTH_INVALID_OPTIONS if there are no options
  */
 export function twitch (options: PresetOptions): ProviderOptions {
   const claims = { email: null, email_verified: null, picture: null, preferred_username: null }

@@ -31,7 +31,7 @@ export function unknownOption (name: string, names: readonly string[]): string {
     : `is no option; did you mean ${near}? Either write ${near} or take it out`
 }
 
-/** The name that was most likely meant, or undefined where none is like it. */
+/** The name that was most likely meant, or undefined if none is like it. */
 export function nearestName (name: string, names: readonly string[]): string | undefined {
   const written = plain(name)
   const same = names.find(item => plain(item) === written)

@@ -27,7 +27,7 @@ const HOSTS = ['id.vk.ru', 'id.vk.com']
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
  * @returns the options of the provider, for `providers`
- * @throws FST_OAUTH_INVALID_OPTIONS where `domain` is another host
+ * @throws FST_OAUTH_INVALID_OPTIONS if `domain` is another host
  */
 export function vk (options: VkOptions): ProviderOptions {
   const { domain = 'id.vk.ru', ...others } = optionsOf('VK', options)

@@ -11,14 +11,14 @@ import { preset, type PresetOptions, text } from './preset.ts'
  * - Access tokens last a year or so, and a refresh token comes without being asked for. A refresh brings a new refresh
  *   token, and need not bring a new access token while the old one has long to live.
  * - Scopes are those that the app has been registered with; `login:info` is for the name, `login:email` for the
- *   address, `login:avatar` for the portrait. The answer names them only where they are fewer than those asked for.
+ *   address, `login:avatar` for the portrait. The answer names them only if they are fewer than those asked for.
  * - The page asks `login.yandex.ru/info` with `Authorization: OAuth`; Bearer is what clients send (not verified in a
  *   page). Whether the address is verified is not said.
  * - `/revoke_token` takes the token as `access_token`, not as RFC 7009 has it: logout revokes nothing.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
  * @returns the options of the provider, for `providers`
- * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
+ * @throws FST_OAUTH_INVALID_OPTIONS if there are no options
  */
 export function yandex (options: PresetOptions): ProviderOptions {
   return preset({

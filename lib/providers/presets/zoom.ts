@@ -13,12 +13,12 @@ import { endedGrant, preset, type PresetOptions, text } from './preset.ts'
  *   refresh, which brings a new one.
  * - A refresh token that is no good is `invalid_request` with the reason "Invalid Token!" (devforum.zoom.us; not in
  *   those pages).
- * - `verified` is 1 where the address is verified.
+ * - `verified` is 1 if the address is verified.
  * - `/oauth/revoke` takes `token`, with Basic, as RFC 7009 has it.
  *
  * @param options clientId and clientSecret; anything else replaces what is set here
  * @returns the options of the provider, for `providers`
- * @throws FST_OAUTH_INVALID_OPTIONS where there are no options
+ * @throws FST_OAUTH_INVALID_OPTIONS if there are no options
  */
 export function zoom (options: PresetOptions): ProviderOptions {
   return preset({
