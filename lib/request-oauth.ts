@@ -37,8 +37,8 @@ export class RequestOAuth extends AccountClient {
   #read: { account: Account, claims: unknown, details: ReturnType<typeof detailsOf> } | undefined
 
   /**
-   * @param name of the provider; the one logged in with where absent
-   * @param using what `using` has returned in this request
+   * @param name the provider's name; if absent, the one that the user logged in with
+   * @param using the objects that `using` has returned in this request
    */
   constructor (context: PluginContext, request: FastifyRequest, name?: string, using?: Map<string, RequestOAuth>) {
     super(context.transport)
@@ -84,8 +84,8 @@ export class RequestOAuth extends AccountClient {
   }
 
   /**
-   * Epoch seconds at which the login is over: by `idleTimeout` where no further request comes, by `absoluteTimeout`, or
-   * by what the provider has said of its session and its refresh token. Undefined where nothing of this is known.
+   * Epoch seconds at which the login is over: by `idleTimeout` if no further request comes, by `absoluteTimeout`, or
+   * by what the provider has said of its session and its refresh token. Undefined if nothing of this is known.
    */
   get expiresAt (): number | undefined {
     const login = this.#login
@@ -94,10 +94,10 @@ export class RequestOAuth extends AccountClient {
   }
 
   /**
-   * Aborted when the login ends: by a logout, a timeout, the provider, or another login in its place; that of
-   * `using(name)` also when the account is disconnected. An end in this process is seen at once, one in another process
-   * within a second. For as long as the request, or the connection that it was upgraded to, lasts. Without a login it
-   * is aborted from the start, with FST_OAUTH_LOGIN_REQUIRED or FST_OAUTH_LOGIN_ENDED as its reason; later it is
+   * Aborted when the login ends: by a logout, a timeout, the provider, or another login in its place; the signal of
+   * `using(name)` also when the account is disconnected. It fires at once if the login ends in this process, and within
+   * a second if it ends in another one, as long as the request, or the connection that it was upgraded to, lasts. Its
+   * reason is FST_OAUTH_LOGIN_ENDED. Without a login it is aborted from the start, with FST_OAUTH_LOGIN_REQUIRED or
    * FST_OAUTH_LOGIN_ENDED.
    */
   get signal (): AbortSignal {
@@ -105,13 +105,13 @@ export class RequestOAuth extends AccountClient {
     return this.#signal
   }
 
-  /** Name of the provider that was logged in with. */
+  /** Name of the provider that the user logged in with. */
   get provider (): ProviderName | undefined { return this.#login?.name }
 
   /** Who is logged in, or null. */
   get user (): User | null { return this.#details?.user ?? null }
 
-  /** The claims of the newest ID token, or of userinfo where there was none; those of a refresh once they are read. */
+  /** The claims of the newest ID token, or of userinfo if there was none; those of a refresh once they are read. */
   get claims (): Record<string, unknown> { return this.#details?.claims ?? {} }
 
   /** The scope that was granted at login. */
@@ -120,13 +120,13 @@ export class RequestOAuth extends AccountClient {
   /**
    * Starts a login and sends the browser to the provider.
    * @param reply the reply of this request, which the redirect is sent with
-   * @param options.provider its name; the one of `using`, or the default, where absent
+   * @param options.provider its name; the one of `using`, or the default, if absent
    * @param options.maxAge seconds since the user last authenticated
    * @returns the reply, which has been sent
    * @throws FST_OAUTH_UNKNOWN_PROVIDER, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE,
    *   FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_SESSION_UNAVAILABLE,
-   *   FST_OAUTH_CROSS_SITE_REQUEST for what is no page load of this site, FST_OAUTH_LOGIN_REQUIRED where there is no
-   *   login to link to; where the request is pushed FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_RESPONSE
+   *   FST_OAUTH_CROSS_SITE_REQUEST for what is no page load of this site, FST_OAUTH_LOGIN_REQUIRED if there is no
+   *   login to link to; if the request is pushed FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_RESPONSE
    */
   async login<Reply extends AnyReply>(reply: Reply, options: LoginOptions = {}): Promise<Reply> {
     checkLoginOptions(options)
@@ -136,16 +136,16 @@ export class RequestOAuth extends AccountClient {
   }
 
   /**
-   * Finishes a login on a callback route of the app's own, and redirects (RFC 6749, section 4.1.2). A popup is answered
-   * with the page that tells its opener, of an error too.
+   * Finishes a login on a callback route of the app's own, and redirects (RFC 6749, section 4.1.2). A popup gets the
+   * page that posts the outcome, or an error, to its opener.
    * @param reply the reply of this request, which the redirect is sent with
-   * @param options.provider its name; the route's parameter `provider` where absent
+   * @param options.provider its name; the route's parameter `provider` if absent
    * @returns the reply, which has been sent
    * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE,
    *   FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_INVALID_RESPONSE of the profile, FST_OAUTH_PROVIDER_UNAVAILABLE,
    *   FST_OAUTH_STORE_UNAVAILABLE, FST_OAUTH_SESSION_UNAVAILABLE, FST_OAUTH_UNKNOWN_PROVIDER,
-   *   FST_OAUTH_LOGIN_REQUIRED where a login with `prompt=none` was declined, FST_OAUTH_LOGIN_ENDED,
-   *   FST_OAUTH_STEP_UP_REQUIRED where the provider has not given it, FST_OAUTH_CROSS_SITE_REQUEST; and what
+   *   FST_OAUTH_LOGIN_REQUIRED if a login with `prompt=none` was declined, FST_OAUTH_LOGIN_ENDED,
+   *   FST_OAUTH_STEP_UP_REQUIRED if the provider has not given it, FST_OAUTH_CROSS_SITE_REQUEST; and what
    *   `onTokens`, `onLogin` and `fetchProfile` throw
    */
   async callback<Reply extends AnyReply> (reply: Reply, options: { provider?: ProviderName } = {}): Promise<Reply> {
@@ -157,14 +157,14 @@ export class RequestOAuth extends AccountClient {
 
   /**
    * Logs out: the tokens are deleted and revoked, the session is destroyed. With a reply the browser is sent on, to the
-   * provider's end-session endpoint where there is one; without, its URL is returned.
+   * provider's end-session endpoint if there is one; without, its URL is returned.
    * @returns `{ endSessionUrl }`
    * @throws FST_OAUTH_STORE_UNAVAILABLE: the user is still logged in; FST_OAUTH_SESSION_UNAVAILABLE; and what
    *   `onLogout` throws, once the user is logged out
    */
   async logout (): Promise<LogoutResult>
   /**
-   * Logs out, and sends the browser on.
+   * Logs out, and redirects the browser: to the provider's end-session endpoint if there is one.
    * @param reply the reply of this request, which the redirect is sent with
    * @returns the reply, which has been sent
    * @throws FST_OAUTH_STORE_UNAVAILABLE: the user is still logged in; FST_OAUTH_SESSION_UNAVAILABLE; and what
@@ -179,11 +179,11 @@ export class RequestOAuth extends AccountClient {
   /**
    * Removes an account that was added with `link` from the login: its tokens are deleted, and revoked unless the
    * provider's `revokeAtLogout` is false. The session gets a new id and keeps the app's own fields. Without such an
-   * account it does nothing. The account that was logged in with ends with `logout`.
-   * @param provider name of the provider; after `using(name)` that one where absent
-   * @throws FST_OAUTH_ACTIVE_ACCOUNT for the account that was logged in with, FST_OAUTH_LOGIN_REQUIRED,
+   * account it does nothing. To end the account that the user logged in with, call `logout`.
+   * @param provider name of the provider; if absent, the one of `using(name)`
+   * @throws FST_OAUTH_ACTIVE_ACCOUNT for the account that the user logged in with, FST_OAUTH_LOGIN_REQUIRED,
    *   FST_OAUTH_UNKNOWN_PROVIDER, FST_OAUTH_STORE_UNAVAILABLE: the account is still there,
-   *   FST_OAUTH_SESSION_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS where no provider is named
+   *   FST_OAUTH_SESSION_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS if no provider is named
    */
   async disconnect (provider: ProviderName | undefined = this.#name): Promise<void> {
     if (provider === undefined) {
@@ -209,7 +209,7 @@ export class RequestOAuth extends AccountClient {
 
   get #session (): SessionObject | null { return currentSession(this.#request) }
 
-  /** The login of the session, as long as the account that was logged in with stands. */
+  /** The login of the session; undefined once it has ended. */
   get #accounts (): SessionLogin | undefined {
     const { records, sessionLogins } = this.#context
     const login = sessionLogins.of(this.#session)
@@ -225,7 +225,7 @@ export class RequestOAuth extends AccountClient {
     return this.#context.records.isDeleted(account.recordId) ? undefined : { name, account, all: login }
   }
 
-  /** The app's own client, for a provider of that grant; without a name, only where no user is logged in. */
+  /** The app's own client, for a provider of that grant; without a name, only if no user is logged in. */
   get #own (): OAuthSession | undefined {
     const name = this.#name ?? (this.#accounts === undefined ? this.#context.config.defaultProvider : undefined)
     const provider = name === undefined ? undefined : this.#context.providerHandles.get(name)
@@ -244,7 +244,7 @@ export class RequestOAuth extends AccountClient {
 
   get #account (): Account | undefined { return this.#login?.account }
 
-  /** What the session, or a newer record, has of the login; parsed once a request. */
+  /** User, claims and scope of the login, from the session or a newer record; parsed once a request. */
   get #details (): ReturnType<typeof detailsOf> | undefined {
     const account = this.#account
     if (account === undefined) return undefined

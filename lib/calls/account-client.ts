@@ -97,9 +97,9 @@ export abstract class AccountClient implements AccountHolder {
 
   /**
    * Sends a request with the access token. The call is a promise of undici's `ResponseData`, which never rejects for a
-   * status; its `.json()`, `.text()` and `.bytes()` read the response whole. What is wrong is a rejection of the call.
+   * status; its `.json()`, `.text()` and `.bytes()` read the response whole. Wrong options reject the call too.
    * @param url relative to the first resource server, or absolute below any of them
-   * @param options undici's, plus `json`; `method` is GET where absent
+   * @param options undici's, plus `json`; `method` is GET if absent
    * @returns the call
    * @throws FST_OAUTH_ORIGIN_NOT_ALLOWED, FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS,
    *   FST_OAUTH_UNSUPPORTED_TOKEN_TYPE, FST_OAUTH_API_UNAVAILABLE, FST_OAUTH_INVALID_RESPONSE, and what `tokens`
@@ -108,8 +108,8 @@ export abstract class AccountClient implements AccountHolder {
   request (url: string | URL, options?: CallOptions): OAuthCall { return this.#calls.call(undefined, url, options) }
 
   /**
-   * `fetch` with the access token; redirects are followed, each hop checked. A plain function: it can be handed to a
-   * client library.
+   * `fetch` with the access token; redirects are followed, and each hop is checked. It is a plain function that can be
+   * passed to a client library.
    */
   get fetch (): typeof globalThis.fetch {
     this.#fetch ??= async (...request) => {
@@ -120,7 +120,7 @@ export abstract class AccountClient implements AccountHolder {
   }
 
   /**
-   * The current token set. In refresh mode `auto` it is refreshed where it has expired; the app's own client gets its
+   * The current token set. In refresh mode `auto` it is refreshed if it has expired; the app's own client gets its
    * first one.
    * @returns a token set; `expiresAt` is in epoch seconds
    * @throws FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_REFRESH_LOST, FST_OAUTH_TOKEN_EXPIRED,
@@ -133,10 +133,10 @@ export abstract class AccountClient implements AccountHolder {
 
   /**
    * Refreshes now, saves and returns the new set (RFC 6749, section 6).
-   * @param options.refreshToken in place of the stored one; a headless session without a set needs it
+   * @param options.refreshToken in place of the stored one; required for a session without a token set
    * @param options.params further parameters of this request
    * @returns the new token set
-   * @throws what `tokens` throws, and FST_OAUTH_INVALID_OPTIONS where a parameter would authenticate the client again
+   * @throws what `tokens` throws, and FST_OAUTH_INVALID_OPTIONS if a parameter would authenticate the client again
    */
   async refresh (options: Pick<RefreshOptions, 'refreshToken' | 'params'> = {}): Promise<TokenSet> {
     return await this[kAccount]().tokens.refresh(options)
@@ -146,7 +146,7 @@ export abstract class AccountClient implements AccountHolder {
    * Makes a token set the current one: the one that `TokensUpdatedError` carries, or one from elsewhere.
    * @param tokens a token set, columns of the app's own, or the members of a token response (`access_token`, …)
    * @throws FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_LOGIN_ENDED, FST_OAUTH_STORE_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS
-   *   where that holds no usable token
+   *   if that holds no usable token
    */
   async save (tokens: TokensInput): Promise<void> {
     await this[kAccount]().tokens.save(tokens)
@@ -154,9 +154,9 @@ export abstract class AccountClient implements AccountHolder {
 
   /**
    * Requests the user's profile: from userinfo (OpenID Connect Core, section 5.3), or by the provider's `fetchProfile`.
-   * Where the token is refused, it is refreshed and the request repeated.
+   * If the token is refused, it is refreshed and the request repeated.
    * @returns the claims as the provider writes them
-   * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS where there is no
+   * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS if there is no
    *   userinfo endpoint, and what `tokens` throws; with `refresh: 'notify'` FST_OAUTH_TOKENS_UPDATED; and what
    *   `fetchProfile` throws
    */

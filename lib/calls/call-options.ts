@@ -16,13 +16,13 @@ export interface CallOptions extends Omit<
   body?: CallBody
   /** Header fields: an object, a list of pairs, or Headers. An `authorization` is replaced by the token. */
   headers?: CallHeaders
-  /** Ends this call alone: a refresh that it waits for goes on. */
+  /** Aborts this call only: a refresh that it waits for continues. */
   signal?: AbortSignal | null
   /** Parameters that are added to the URL's query. */
   query?: Record<string, unknown>
-  /** Sends the call without the token; it may go anywhere then. */
+  /** Sends the call without the token. It may then go to any URL. */
   withholdToken?: boolean
-  /** Bytes that `.json()`, `.text()` and `.bytes()` read at most. Default 16 MiB. */
+  /** The most bytes that `.json()`, `.text()` and `.bytes()` read. Default 16 MiB. */
   maxResponseSize?: number
 }
 
@@ -30,7 +30,7 @@ export interface CallOptions extends Omit<
 const KNOWN = ['method', 'json', 'body', 'headers', 'signal', 'query', 'withholdToken', 'maxResponseSize', 'opaque',
   'onInfo', 'responseHeaders', 'highWaterMark', 'idempotent', 'blocking', 'typeOfService', 'headersTimeout',
   'bodyTimeout', 'reset', 'throwOnError', 'expectContinue', 'retryOptions']
-// These would send the call to another place than the one that has been checked.
+// These would send the call to another URL than the one that has been checked.
 const REFUSED = ['origin', 'path', 'dispatcher', 'upgrade', 'maxRedirections']
 
 const BODY = 'write `json` for JSON, or `body`'

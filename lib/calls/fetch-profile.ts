@@ -21,8 +21,8 @@ const MAX_RESPONSE_SIZE = 1024 * 1024
  * endpoint, and end within `requestTimeout`.
  * @param userinfoEndpoint allowed beside the resource servers, with exactly this path
  * @returns the claims
- * @throws FST_OAUTH_INVALID_RESPONSE where the function fails or returns no claims, FST_OAUTH_PROVIDER_UNAVAILABLE
- *   where it takes too long, and what its calls throw
+ * @throws FST_OAUTH_INVALID_RESPONSE if the function fails or returns no claims, FST_OAUTH_PROVIDER_UNAVAILABLE
+ *   if it takes too long, and what its calls throw
  */
 export async function fetchProfile (
   client: ProviderClient, snapshot: TokenSnapshot, userinfoEndpoint: URL | undefined

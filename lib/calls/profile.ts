@@ -11,10 +11,10 @@ export async function hasProfile (provider: ProviderClient): Promise<boolean> {
 }
 
 /**
- * Requests the user's profile: by `fetchProfile` where the options have one, else from userinfo.
+ * Requests the user's profile: by `fetchProfile` if the options have one, else from userinfo.
  * @param expectedSubject the `sub` of the ID token; a profile of another user is refused
  * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, and what the calls of `fetchProfile` throw;
- *   `responseStatus` 401 where the token is not taken
+ *   `responseStatus` 401 if the token is not taken
  */
 export async function requestProfile (
   provider: ProviderClient, snapshot: Pick<TokenSnapshot, 'tokens' | 'dpopKey'>, expectedSubject?: string

@@ -38,7 +38,7 @@ export function resolveResourceUrl (input: string | URL, config: ProviderConfig)
 
 /**
  * Resolves a URL that no token is sent to: any server, but not over plain http.
- * @throws FST_OAUTH_ORIGIN_NOT_ALLOWED where it is ambiguous, FST_OAUTH_INSECURE_TRANSPORT
+ * @throws FST_OAUTH_ORIGIN_NOT_ALLOWED if it is ambiguous, FST_OAUTH_INSECURE_TRANSPORT
  */
 export function resolveUrl (input: string | URL, config: ProviderConfig): URL {
   const text = typeof input === 'string' ? input : input?.href
@@ -94,7 +94,7 @@ function notCovered (url: URL, { name, resourceServers }: ProviderConfig, fromRo
   )
 }
 
-/** @throws FST_OAUTH_INSECURE_TRANSPORT where the hop is plain http beyond loopback */
+/** @throws FST_OAUTH_INSECURE_TRANSPORT if the hop is plain http beyond loopback */
 export function assertTransport (url: URL, config: ProviderConfig): void {
   if (isSecureUrl(url) || (config.allowInsecureRequests && url.protocol === 'http:')) return
   throw new InsecureTransportError(

@@ -37,7 +37,7 @@ export function placeToken (
 
 /**
  * Puts a token that is bound to a key into a request (RFC 9449, section 7.1).
- * @throws FST_OAUTH_UNSUPPORTED_TOKEN_TYPE where it is not
+ * @throws FST_OAUTH_UNSUPPORTED_TOKEN_TYPE if it is not
  */
 export function placeBoundToken (
   request: TransportRequest, tokens: TokenSet, { name }: ProviderConfig

@@ -71,7 +71,7 @@ export async function decodeBody (body: Buffer, encoding: string | string[], lim
   return body
 }
 
-/** A body without its content codings, chunk by chunk; undefined where it has none, or an unknown one. */
+/** A body without its content codings, chunk by chunk; undefined if it has none, or an unknown one. */
 export function decodeStream (body: Readable, encoding: string | string[] | undefined): Readable | undefined {
   const codings = encoding === undefined ? [] : codingsOf(encoding)
   if (codings.length === 0 || codings.length > MAX_LAYERS || codings.some(coding => !Object.hasOwn(streams, coding))) {

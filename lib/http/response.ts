@@ -35,7 +35,7 @@ export async function readWhole (
   return await decoded({ statusCode, headers, body: Buffer.concat(chunks) }, limit)
 }
 
-/** A response without its content codings, in body and headers; the same one where it has none. */
+/** A response without its content codings, in body and headers; the same one if it has none. */
 export function decoded (answer: BufferedResponse, limit: number): BufferedResponse | Promise<BufferedResponse> {
   const { statusCode, body } = answer
   const { 'content-encoding': encoding, 'content-length': _packed, ...headers } = answer.headers
