@@ -11,18 +11,18 @@ import { ProviderHandle } from './provider.ts'
 
 /** Options of `createProvider` beside those of the provider. */
 export interface StandaloneOptions {
-  /** Name of the provider in errors; its issuer's host where absent. */
+  /** Name of the provider in errors. Default its issuer's host. */
   name?: string
-  /** The undici Dispatcher of every call; an Agent of its own by default. */
+  /** The undici Dispatcher for all requests. Default an Agent of its own. */
   dispatcher?: Dispatcher
-  /** Clocks in place of the system's: for tests that must not wait. */
+  /** Clocks in place of the system's, for tests that must not wait. */
   clock?: Partial<Clock>
 }
 
 /** Options of a provider, and its `name`. */
 export type StandaloneProviderOptions = ProviderOptions & { name?: string }
 
-/** A provider without Fastify: as `app.oauth.provider(name)`, with connections of its own, which `close()` closes. */
+/** A provider without Fastify: as `app.oauth.provider(name)`, with its own connections, which `close()` closes. */
 export class StandaloneProvider extends ProviderHandle {
   readonly #transports: Transport[]
 
@@ -65,8 +65,8 @@ function refusePlainHttp (name: string, options: ProviderOptions): void {
 }
 
 /**
- * Creates a provider for scripts and jobs. `createProvider({ issuer, clientId, … }).session()` is what
- * requests-oauthlib's OAuth2Session is.
+ * Creates a provider for scripts and jobs. `createProvider({ issuer, clientId, … }).session()` is the counterpart of
+ * requests-oauthlib's OAuth2Session.
  * @param options as in the plugin's `providers`, and `name`
  * @param headless dispatcher and clocks
  * @returns the provider; `close()` ends its connections

@@ -34,11 +34,11 @@ export interface ClientCredentialsOptions {
   resource?: string | readonly string[]
   /** Names of the services that the token is for; repeated. */
   audience?: string | readonly string[]
-  /** Further parameters, kept on each renewal. */
+  /** Further parameters, sent again with each renewal. */
   params?: RequestParameters
 }
 
-/** Clients of the app's own that are kept for one provider; parameters may differ for each tenant of an app. */
+/** Own clients that are kept for one provider. An app may have one for each of its tenants, by their parameters. */
 const MAX_OWN_CLIENTS = 1_000
 
 /** Requests of the app itself at one of its providers: `app.oauth.provider(name)`. */
@@ -59,7 +59,7 @@ export class ProviderHandle {
   get grantType (): GrantType { return this.#basis.provider.config.grantType }
 
   /**
-   * The public halves of `clientKeys` as a JWK set (RFC 7517, section 5), with a self-signed certificate where that
+   * The public halves of `clientKeys` as a JWK set (RFC 7517, section 5), with a self-signed certificate if that
    * authenticates the client (RFC 8705, section 2.2). For a route of the app's that the provider reads:
    * `app.get('/jwks.json', () => app.oauth.provider('acme').jwks())`.
    * @returns `{ keys }`, without anything private
@@ -72,21 +72,21 @@ export class ProviderHandle {
   }
 
   /**
-   * A headless session: for scripts, background jobs and tests.
-   * @param init tokens to start with, and what a login that was started elsewhere left; see each
-   * @returns a session with tokens in memory
-   * @throws FST_OAUTH_INVALID_OPTIONS where `tokens` holds no usable token, or `dpopKey` is no key
+   * Makes a session without a request: for scripts, background jobs and tests.
+   * @param init tokens to start with, and the state of a login that was started elsewhere; see each member
+   * @returns a session that keeps its tokens in memory
+   * @throws FST_OAUTH_INVALID_OPTIONS if `tokens` holds no usable token, or `dpopKey` is no key
    */
   session (init?: OAuthSessionInit): OAuthSession {
     return new OAuthSession(this.#basis, init)
   }
 
   /**
-   * Builds a URL that a login starts with. The rest of what it returns has to be kept for `session({ state,
-   * codeVerifier, nonce }).fetchTokens({ callbackUrl })`.
-   * @param options scope, parameters and what else this login asks for; see each
+   * Builds a URL to log in with. Keep the other members of the result for `session({ state, codeVerifier, nonce })
+   * .fetchTokens({ callbackUrl })`.
+   * @param options scope, parameters and further options of this login; see each member
    * @returns `{ url, state, codeVerifier, nonce }`, and with `dpop: true` the `dpopKey`
-   * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_PROVIDER_UNAVAILABLE; where the request
+   * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_PROVIDER_UNAVAILABLE; if the request
    *   is pushed FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_RESPONSE
    */
   async authorizationUrl (options?: AuthorizationUrlOptions): Promise<StartedLogin> {
@@ -94,7 +94,8 @@ export class ProviderHandle {
   }
 
   /**
-   * The app's own client (RFC 6749, section 4.4): one for the same options, shared, and renewed ahead of time.
+   * The app's own client (RFC 6749, section 4.4). The same options return the same client, which all callers share; its
+   * token is renewed before it expires.
    * @param options scope, `resource`, `audience` and further parameters of the token request
    * @returns a session that requests its first token set at its first call
    */
@@ -113,7 +114,7 @@ export class ProviderHandle {
   }
 
   /**
-   * Trades a signed assertion for tokens (RFC 7523). With `dpop: true` it needs a `dpopKey`.
+   * Exchanges a signed assertion for tokens (RFC 7523). With `dpop: true` it needs a `dpopKey`.
    * @param options `assertion`, the JWT; `scope`, `params` and `dpopKey`; see each
    * @returns the token set
    * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_INVALID_ID_TOKEN,
@@ -125,7 +126,7 @@ export class ProviderHandle {
   }
 
   /**
-   * Trades one token for another (RFC 8693). With `dpop: true` it needs a `dpopKey`.
+   * Exchanges one token for another (RFC 8693). With `dpop: true` it needs a `dpopKey`.
    * @param options `subjectToken` and what it is exchanged for: `audience`, `resource`, `scope`, types; see each
    * @returns the token set
    * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE,
@@ -141,7 +142,7 @@ export class ProviderHandle {
    * @param options `scope`, `params` and `dpopKey`; see each
    * @returns what the user is shown, and `tokens()`, which waits for the user
    * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE,
-   *   FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS where the provider has no such endpoint
+   *   FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS if the provider has no such endpoint
    */
   async device (options: GrantOptions = {}): Promise<DeviceLogin> {
     this.#requireKey(options, 'device')
@@ -157,7 +158,7 @@ export class ProviderHandle {
     }
   }
 
-  /** The tokens of a grant, whose ID token was validated where there is one; it has no nonce to be of one login. */
+  /** The tokens of a grant, whose ID token was validated if there is one; it has no nonce to be of one login. */
   async #checked (granted: GrantResult, { scope }: GrantOptions): Promise<TokenSet> {
     const { provider } = this.#basis
     const asked = parseScope(scope) ?? [...provider.config.scope]
@@ -170,14 +171,14 @@ export class ProviderHandle {
    * @param hint which of them it is
    * @returns its claims; `active` says whether it is good
    * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INSECURE_TRANSPORT,
-   *   FST_OAUTH_INVALID_OPTIONS where the provider has no such endpoint
+   *   FST_OAUTH_INVALID_OPTIONS if the provider has no such endpoint
    */
   async introspect (token: string, hint?: 'access_token' | 'refresh_token'): Promise<Record<string, unknown>> {
     return await this.#basis.provider.introspect(token, hint)
   }
 
   /**
-   * Revokes a token (RFC 7009). Resolves to false where the provider could not.
+   * Revokes a token (RFC 7009). Resolves to false if the provider could not.
    * @param token an access or a refresh token
    * @param hint which of them it is; default `access_token`
    * @returns whether the provider has revoked it
@@ -192,11 +193,11 @@ export class ProviderHandle {
    * does: for an app with a route of its own. The route answers 200 with `Cache-Control: no-store`, or the error's
    * status.
    * @param logoutToken the parameter `logout_token` of the form that the provider posts
-   * @param options of whose request it came
-   * @param options.request the Fastify request; with it, the `onLogout` hook is called for each login
+   * @param options the request that the token came with
+   * @param options.request the Fastify request; if given, the `onLogout` hook is called for each login
    * @returns how many logins have ended
    * @throws FST_OAUTH_INVALID_LOGOUT_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE;
-   *   FST_OAUTH_INVALID_OPTIONS where there are no sessions or no ID tokens; and what `onLogout` throws
+   *   FST_OAUTH_INVALID_OPTIONS if there are no sessions or no ID tokens; and what `onLogout` throws
    */
   async backchannelLogout (logoutToken: string, { request }: { request?: object } = {}): Promise<number> {
     const { provider, endLogins } = this.#basis

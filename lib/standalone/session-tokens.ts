@@ -31,9 +31,9 @@ export interface SessionBasis {
   transport: Transport
   clock: Clock
   log: Logger
-  /** Of the web sessions, where there are any: a set with the id of a record there is refreshed there. */
+  /** Of the web sessions, if there are any: a set with the id of a record there is refreshed there. */
   shared?: RecordKeeper
-  /** Ends the web sessions that a logout token names, where there are any. */
+  /** Ends the web sessions that a logout token names, if there are any. */
   endLogins?: (logoutToken: string, request?: object) => Promise<number>
 }
 
@@ -162,7 +162,7 @@ export class SessionTokens implements AccountTokens {
     return tokens
   }
 
-  /** Revokes the tokens and forgets them. Resolves to false where the provider could not. */
+  /** Revokes the tokens and forgets them. Resolves to false if the provider could not. */
   async revoke (): Promise<boolean> {
     const record = this.#record()
     if (record === undefined) return false

@@ -19,30 +19,30 @@ import type { TokensInput } from '../tokens/load-tokens.ts'
 import type { TokensEvent } from '../tokens/on-tokens.ts'
 import { type SessionBasis, SessionTokens } from './session-tokens.ts'
 
-/** What a headless session is made with. */
+/** Options of a session without a request. */
 export interface OAuthSessionInit {
-  /** A set to go on from: one that `onTokens` handed out, columns of the app's own, or a token response's members. */
+  /** The tokens to start with: a set that `onTokens` got, columns of the app's own, or a token response's members. */
   tokens?: TokensInput | null
   /** In place of the provider's own refresh mode. */
   refresh?: RefreshMode
   /**
-   * Awaited once for each new set, before a call goes out with it. A set that shares the record of a web session, by
-   * its `recordId`, is told to the plugin's `onTokens` in place of this one.
+   * Awaited once for each new set, before a call is sent with it. If `tokens` share the record of a web session, by
+   * their `recordId`, new sets go to the plugin's `onTokens` instead.
    */
   onTokens?: (tokens: TokenSet, event: TokensEvent) => unknown
-  /** Sends calls without the token, for an API that is not to have it. */
+  /** Sends calls without the token, for an API that must not get it. */
   withholdToken?: boolean
   /** In place of the provider's own redirect URI. */
   redirectUri?: string
   /** In place of the provider's own scope. */
   scope?: string | readonly string[]
-  /** State of a login that was started elsewhere, which its callback must have. */
+  /** State of a login that was started elsewhere; the callback must have it. */
   state?: string
   /** Code verifier of a login that was started elsewhere. */
   codeVerifier?: string
-  /** Nonce of a login that was started elsewhere, which its ID token must have. */
+  /** Nonce of a login that was started elsewhere; the ID token must have it. */
   nonce?: string
-  /** The key that `tokens` are bound to, or that those of a login which was started elsewhere will be. */
+  /** The DPoP key that `tokens` are bound to, or the one of a login that was started elsewhere. */
   dpopKey?: DpopKey
   /** Run after the provider's own. */
   hooks?: ProviderHooks
@@ -58,7 +58,7 @@ export interface AuthorizationUrlOptions {
   scope?: string | readonly string[]
   /** In place of the session's. */
   redirectUri?: string
-  /** What the tokens are to allow (RFC 9396), in place of the provider's own `authorizationDetails`. */
+  /** What the tokens shall allow (RFC 9396), in place of the provider's own `authorizationDetails`. */
   authorizationDetails?: readonly AuthorizationDetail[]
   /** Further parameters (`prompt`, `login_hint`, `nonce`, repeated `resource`, …). */
   params?: RequestParameters
@@ -68,7 +68,7 @@ export interface AuthorizationUrlOptions {
   pkce?: 'S256' | 'plain' | false
 }
 
-/** What a login starts with. All but the URL has to be kept where another session finishes it. */
+/** A login that has been started. If another session finishes it, keep all members but the URL. */
 export interface StartedLogin {
   /** Where the browser has to go. */
   url: string
@@ -82,7 +82,7 @@ export interface StartedLogin {
   dpopKey?: DpopKey
 }
 
-/** Options of `fetchTokens`: what is given selects the grant; where nothing is, the provider's `grantType` does. */
+/** Options of `fetchTokens`. They decide the grant; without any, the provider's `grantType` does. */
 export type FetchTokensOptions = Omit<GrantOptions, 'hooks' | 'dpopKey'> & {
   /** The URL that the browser came back to. */
   callbackUrl?: string
@@ -101,15 +101,15 @@ export type FetchTokensOptions = Omit<GrantOptions, 'hooks' | 'dpopKey'> & {
 }
 
 /**
- * One account at one provider without a web session: for scripts, background jobs and tests. It does what
- * requests-oauthlib's OAuth2Session does.
+ * One account at one provider, without a web session: for scripts, background jobs and tests. The counterpart of
+ * requests-oauthlib's OAuth2Session.
  */
 export class OAuthSession extends AccountClient {
   readonly #basis: SessionBasis
   readonly #init: OAuthSessionInit
   readonly #tokens: SessionTokens
   readonly #sharedKey: (() => Promise<DpopKey | undefined>) | undefined
-  /** In place of a pending login where there is none. */
+  /** In place of a pending login if there is none. */
   readonly #none: PendingAuthorization
   #pending: PendingAuthorization
   #subject: string | undefined
@@ -141,12 +141,12 @@ export class OAuthSession extends AccountClient {
     if (tokens !== undefined && tokens !== null) this.#tokens.load(tokens)
   }
 
-  /** The token set as it stands, expired or not, without I/O; undefined where there is none. */
+  /** The current token set, expired or not, without I/O; undefined if there is none. */
   get storedTokens (): TokenSet | undefined { return this.#tokens.stored }
 
   /**
-   * With `dpop: true`, the private key that the tokens are bound to: kept beside them, it is `dpopKey` of the next
-   * session that has them. Undefined where they are not bound, or are those of a web session.
+   * With `dpop: true`, the private key that the tokens are bound to. Keep it beside them, and pass both to the next
+   * session. Undefined if the tokens are not bound, or are those of a web session.
    */
   get dpopKey (): DpopKey | undefined {
     const { dpopKey } = this.#tokens
@@ -156,15 +156,15 @@ export class OAuthSession extends AccountClient {
   /** Whether there is a token set. */
   get authorized (): boolean { return this.storedTokens !== undefined }
 
-  /** How the scope of the last set differs from what was asked for; undefined where it does not. */
+  /** How the scope of the last set differs from what was asked for; undefined if it does not. */
   get scopeChange (): ScopeChange | undefined { return this.#tokens.scopeChange }
 
   /**
-   * Builds the URL that a login starts with, and remembers state, code verifier and nonce for `fetchTokens` (RFC 6749,
-   * section 4.1.1; RFC 7636; OpenID Connect Core, section 3.1.2.1).
-   * @param options scope, parameters and what else this login asks for; see each
+   * Builds a URL to log in with, and remembers state, code verifier and nonce for `fetchTokens` (RFC 6749, section
+   * 4.1.1; RFC 7636; OpenID Connect Core, section 3.1.2.1).
+   * @param options scope, parameters and further options of this login; see each member
    * @returns `{ url, state, codeVerifier, nonce }`, and with `dpop: true` the `dpopKey`
-   * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_PROVIDER_UNAVAILABLE; where the request
+   * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_PROVIDER_UNAVAILABLE; if the request
    *   is pushed FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_RESPONSE
    */
   async authorizationUrl (options: AuthorizationUrlOptions = {}): Promise<StartedLogin> {
@@ -196,8 +196,8 @@ export class OAuthSession extends AccountClient {
 
   /**
    * Checks a callback's state, issuer and error and returns its code, without redeeming it (RFC 6749, section 4.1.2;
-   * RFC 9207). Of a response that is a JWT the signature is verified, of a hybrid one the ID token.
-   * @param callbackUrl the URL that the browser came back to; fields that it posted are its query
+   * RFC 9207). If the response is a JWT, its signature is verified; if it has an ID token (hybrid flow), that is.
+   * @param callbackUrl the URL that the browser came back to; put fields that it posted into the query
    * @returns its `code` and all its `params`
    * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_ID_TOKEN,
    *   FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS
@@ -254,7 +254,7 @@ export class OAuthSession extends AccountClient {
   }
 
   /**
-   * Reads the tokens of an implicit login from the fragment of its callback (RFC 6749, section 4.2.2): legacy. Where no
+   * Reads the tokens of an implicit login from the fragment of its callback (RFC 6749, section 4.2.2): legacy. If no
    * login was started here, and the session has no `state`, the state is for the app to check.
    * @param callbackUrl the URL that the browser came back to, with its fragment
    * @returns the token set, which the session uses from now on
@@ -268,7 +268,7 @@ export class OAuthSession extends AccountClient {
   }
 
   /**
-   * Revokes the tokens (RFC 7009) and forgets them. Resolves to false where the provider could not.
+   * Revokes the tokens (RFC 7009) and forgets them. Resolves to false if the provider could not.
    * @returns whether the provider has revoked them
    * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_PROVIDER_UNAVAILABLE; FST_OAUTH_STORE_UNAVAILABLE of a session that
    *   shares the record of a web session
@@ -286,7 +286,7 @@ export class OAuthSession extends AccountClient {
     overrides: Partial<PendingAuthorization>, provider = this.#basis.provider
   ): Promise<TokenSet> {
     const pending = this.#pending
-    this.#pending = this.#none // a login is finished once
+    this.#pending = this.#none // a login can be finished only once
     const login = await finishLogin(provider, { ...pending, ...overrides }, response, {
       ...options, now: this.#basis.clock.now()
     }).catch((error: unknown) => {
@@ -302,7 +302,7 @@ export class OAuthSession extends AccountClient {
     return await this.#tokens.adopt(granted, 'login')
   }
 
-  // Behind a proxy that ends TLS the app sees http: the redirect URI tells what the browser used.
+  // Behind a proxy that terminates TLS the app sees http: the redirect URI has the scheme that the browser used.
   #callback (callbackUrl: string): URL {
     const { name: provider, config } = this.#basis.provider
     if (!URL.canParse(callbackUrl)) {
