@@ -4,7 +4,7 @@ import { isObject } from '../util/is-object.ts'
 
 /** What an account holds of its login that no call needs. */
 export interface AccountDetails {
-  /** Absent where the standard claims say the same; `raw` is absent where it is the claims. */
+  /** Absent if the standard claims say the same; `raw` is absent if it is the claims. */
   user?: (Omit<User, 'raw'> & { raw?: Record<string, unknown> }) | null
   claims: Record<string, unknown>
   scope: string[]

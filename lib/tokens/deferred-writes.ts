@@ -7,12 +7,12 @@ import type { TokenStore } from './stores/token-store.ts'
 const FIRST_RETRY_MS = 50
 const RETRY_MS = 500
 
-/** What became of a set: in the store, or not, since another writer was first or the record is deleted. */
+/** The outcome of a write. `superseded`: another writer was first. `deleted`: the record is. */
 type Written = 'written' | 'superseded' | 'deleted'
 
 /**
- * Writes what refreshes bring. Where the store fails after the provider has rotated the refresh token, the set is kept
- * in memory, served from there, and written as soon as the store takes it.
+ * Writes the sets of refreshes. If the store fails after the provider has rotated the refresh token, the set is kept in
+ * memory, used from there, and written as soon as the store takes it.
  */
 export class DeferredWrites {
   readonly #store: TokenStore
@@ -23,7 +23,7 @@ export class DeferredWrites {
   readonly #retries = new Map<RecordState, NodeJS.Timeout>()
   #closed = false
 
-  /** @param onWritten called with each set that stands in the store now */
+  /** @param onWritten called with each set that the store has taken */
   constructor (
     store: TokenStore, health: StoreHealth, states: RecordStates, onWritten: (id: string, record: TokenRecord) => void
   ) {
@@ -35,14 +35,14 @@ export class DeferredWrites {
   }
 
   /**
-   * Writes a set while the lease is the caller's own. False where another writer was first or the record is deleted.
-   * @param replaced the record that the refresh set out from
-   * @param onDeleted called, now or later, where the set cannot be written because the record has been deleted
+   * Writes a set if the caller has the lease. False if another writer was first or the record is deleted.
+   * @param replaced the record that the refresh started from
+   * @param onDeleted called, now or later, if the set cannot be written because the record has been deleted
    */
   async write (
     state: RecordState, { owner, record }: RefreshOutcome, replaced: TokenRecord, onDeleted: () => void
   ): Promise<boolean> {
-    // Where the set before is not written either, the lease that stands in the store is still that one's.
+    // If the previous set is not written either, the lease in the store is still the one that it was made under.
     const before = state.unsaved
     const used = [...before?.used ?? [], nextRefreshToken(replaced)]
     const set: UnsavedSet = { owner: before?.owner ?? owner, record, used, onDeleted }
@@ -77,17 +77,17 @@ export class DeferredWrites {
     }
     if (!state.settleWrite(set)) return
     if (written === 'deleted') set.onDeleted()
-    // Where another process went on while the store was away, the record in the store counts.
+    // If another process has replaced the record meanwhile, the record in the store is the newest one.
     if (written === 'written') this.#onWritten(state.id, state.observe(set.record))
     else state.forget()
   }
 
-  /** Tries once more to write all that the store did not take: it answers again. */
+  /** Tries once more to write all that the store did not take; called when the store answers again. */
   writeAll (): void {
     for (const state of this.#states.unsaved()) void this.writeAgain(state)
   }
 
-  /** Tries again and again, in the background. */
+  /** Keeps trying, in the background. */
   retryLater (state: RecordState, waitMs = FIRST_RETRY_MS): void {
     if (this.#closed || this.#retries.has(state)) return
     const tryAgain = async () => {
@@ -115,9 +115,9 @@ export class DeferredWrites {
       ? replace(record.version - 1)
       : this.#health.watch(() => finishRefresh.call(this.#store, id, { owner, record: encoded, ttl }))
     if (await written) return 'written'
-    // The lease is over (it ran out while the store was away, or an earlier try was carried out and its answer lost),
-    // or the set before this one is not written either. As long as the store holds a set whose refresh token was used
-    // up on the way to this one, no other process has gone on from it.
+    // The lease has ended (it expired while the store was unavailable, or an earlier try succeeded and its answer was
+    // lost), or the previous set is not written either. As long as the store holds a set whose refresh token was used
+    // on the way to this one, no other process has refreshed it.
     const stored = this.#form.decode(await this.#health.watch(() => this.#store.get(id)))
     if (stored === undefined) return 'deleted'
     if (stored.version >= record.version || !used.includes(nextRefreshToken(stored))) return 'superseded'

@@ -5,11 +5,11 @@ import type { RecordState } from './record-state.ts'
 import { type TokenRecord, userOf } from './record.ts'
 import type { TokenRecords } from './records.ts'
 
-/** What `onTokens` gets beside a new token set. */
+/** The second argument of `onTokens`. */
 export interface TokensEvent {
   /** Name of the provider. */
   provider: string
-  /** The user whose tokens they are; null where the provider told none. */
+  /** The user whose tokens they are; null if the provider does not say who it is. */
   user: User | null
   /** The set that the new one replaces; undefined at login. */
   previous: TokenSet | undefined
@@ -19,7 +19,7 @@ export interface TokensEvent {
   scopeChange?: ScopeChange
 }
 
-/** What `onTokens` is told of a refreshed or saved set. */
+/** The event of a refreshed or saved set. */
 export function eventOf (record: TokenRecord, previous: TokenSet, scopeChange?: ScopeChange): TokensEvent {
   const event: TokensEvent = { provider: record.provider, user: userOf(record), previous, reason: 'refresh' }
   if (scopeChange !== undefined) event.scopeChange = scopeChange
@@ -34,7 +34,7 @@ interface HookRun {
   readonly id: string
   /** The run inside which this one was started, if that is not over. */
   readonly parent: HookRun | undefined
-  /** False once the hook has ended: work that it started and did not await still runs in its context. */
+  /** False once the hook has ended: work that it started and did not await may still run in its context. */
   running: boolean
 }
 
@@ -60,8 +60,8 @@ export class OnTokensHook {
   }
 
   /**
-   * Makes storing a set and running `onTokens` one step for others: a reader of the record waits meanwhile, and fails
-   * where this fails.
+   * Makes storing a set and running `onTokens` one step for other callers: readers of the record wait for both, and
+   * fail if they fail.
    */
   async withBarrier<T> (state: RecordState, work: () => Promise<T>): Promise<T> {
     if (this.#onTokens === undefined) return await work()
@@ -82,9 +82,9 @@ export class OnTokensHook {
   }
 
   /**
-   * Whether the caller may wait for a record's refresh to end. It may not where the refresh would wait for the caller:
-   * inside the record's own `onTokens`, and inside another one that the record's `onTokens` waits for, by however many
-   * steps. The record has its new set by then.
+   * Whether the caller may wait for a record's refresh to end. It may not if the refresh waits for the caller: inside
+   * the record's own `onTokens`, and inside one that the record's `onTokens` waits for, directly or indirectly. The
+   * record has its new set by then.
    */
   mayWait (id: string): boolean {
     const mine = new Set(runningIds())
@@ -97,7 +97,7 @@ export class OnTokensHook {
     return true
   }
 
-  /** Waits for a record's refresh; where a hook does so, `mayWait` takes it into account. */
+  /** Waits for a record's refresh; if a hook does so, `mayWait` takes it into account. */
   async waitFor<T> (id: string, work: Promise<T>): Promise<T> {
     const mine = runningIds()
     for (const waiting of mine) count(waiting, id, 1)

@@ -14,7 +14,7 @@ const NO_END = 2 ** 31 - 1
 const REFRESH_LIVES = ['refresh_token_expires_in', 'refresh_expires_in']
 
 /**
- * When the refresh token of a token response ends, in epoch seconds; undefined where the response does not say. 0 says
+ * When the refresh token of a token response ends, in epoch seconds; undefined if the response does not say. 0 says
  * that it has no end (Keycloak, for offline access).
  * @param now epoch seconds
  */
@@ -28,12 +28,12 @@ export function refreshTokenEnd ({ raw, refreshToken }: TokenSet, now: number): 
   return undefined
 }
 
-/** When the provider's session ends, of the claims of an ID token; undefined where they do not say. */
+/** When the provider's session ends, of the claims of an ID token; undefined if they do not say. */
 export function sessionEnd ({ session_expiry: end }: Record<string, unknown>): number | undefined {
   return typeof end === 'number' && Number.isFinite(end) && end > 0 ? end : undefined
 }
 
-/** Both in one; undefined where neither is known. */
+/** Both in one; undefined if neither is known. */
 export function providerEnds (session: number | undefined, refreshToken: number | undefined): ProviderEnds | undefined {
   if (session === undefined && refreshToken === undefined) return undefined
   return { ...(session !== undefined && { session }), ...(refreshToken !== undefined && { refreshToken }) }

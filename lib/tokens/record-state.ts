@@ -11,7 +11,7 @@ export interface RefreshOutcome {
 export interface UnsavedSet extends RefreshOutcome {
   /** The refresh tokens that were used up on the way to it. */
   used: readonly (string | undefined)[]
-  /** Called where the record turns out to be deleted: this process alone holds the set then. */
+  /** Called if the record turns out to be deleted: this process alone holds the set then. */
   onDeleted: () => void
 }
 
@@ -52,8 +52,8 @@ const REFRESH_AHEAD_PAUSE_MS = 5_000
  *     2. records            observe             what the store says with the lease
  *     3. refresher          markOutcomeUnknown  an earlier holder of the lease never came back
  *     4. on-tokens          holdBarrier         no caller uses the new set before `onTokens` has ended
- *     5. deferred-writes    observe, or deferWrite where the store fails
- *     6. refresher          clearRefusals; or noteRefusal, markOutcomeUnknown, and a removal where it was refused
+ *     5. deferred-writes    observe, or deferWrite if the store fails
+ *     6. refresher          clearRefusals; or noteRefusal, markOutcomeUnknown, and a removal if it was refused
  *
  * The other writers are token-source (markRejected, markAccepted), for what APIs answer, and records (markDeleted,
  * forget), for a logout.
@@ -126,7 +126,7 @@ export class RecordState {
 
   /**
    * Notes that the record is to be deleted: from now on it counts as deleted.
-   * @returns what takes that back where the store failed, with the record as it stands there
+   * @returns what takes that back if the store failed, with the record as it stands there
    */
   markDeleted (): (record: TokenRecord | undefined) => void {
     const seenAt = this.#seenAt
@@ -154,7 +154,7 @@ export class RecordState {
     return refresh
   }
 
-  /** Makes readers of the record wait for some work, and fail where it fails. */
+  /** Makes readers of the record wait for some work, and fail if it fails. */
   holdBarrier (work: Promise<unknown>): void {
     const barrier = work.then(() => {}).finally(() => { if (this.#barrier === barrier) this.#barrier = undefined })
     barrier.catch(() => {}) // its readers handle it; there may be none
@@ -167,7 +167,7 @@ export class RecordState {
     this.#unsaved = set
   }
 
-  /** Notes that a set needs no further write. False where another one has taken its place. */
+  /** Notes that a set needs no further write. False if another one has taken its place. */
   settleWrite (set: UnsavedSet | undefined): boolean {
     if (this.#unsaved !== set) return false
     this.#unsaved = undefined
@@ -250,7 +250,7 @@ export class RecordStates {
     return state
   }
 
-  /** The state of a record, where there is one; that is no use of it. */
+  /** The state of a record, if there is one; that is no use of it. */
   find (id: string): RecordState | undefined { return this.#states.get(id) }
 
   /** Whether this process has deleted the record. */

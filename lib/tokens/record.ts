@@ -12,9 +12,9 @@ import { isLocal, type StoredRecord, type TokenStore } from './stores/token-stor
 export interface LoginIdentity {
   sub: string
   iss: string
-  /** `shortHash` of the nonce, where the newest ID token has none. */
+  /** `shortHash` of the nonce, if the newest ID token has none. */
   nonceHash?: string
-  /** When the user authenticated, in epoch seconds, where the newest ID token does not say. */
+  /** When the user authenticated, in epoch seconds, if the newest ID token does not say. */
   authTime?: number
 }
 
@@ -30,11 +30,11 @@ export interface TokenRecord {
   readonly obtainedAt: number
   /** Seconds that the record is kept after a write. */
   readonly ttl: number
-  /** Where it is absent, `details` says who the user is. */
+  /** If it is absent, `details` says who the user is. */
   readonly user?: User | null | undefined
   /** The account's `details` of the login, one text with the session's: in the memory of this process alone. */
   readonly details?: string | undefined
-  /** What the claims are, where a refresh has changed them since the login. */
+  /** What the claims are, if a refresh has changed them since the login. */
   readonly claims?: Record<string, unknown> | undefined
   readonly identity?: LoginIdentity | undefined
   /**
@@ -50,7 +50,7 @@ export interface TokenRecord {
   readonly dpopKey?: DpopKey | undefined
   /** Hashes of the refresh tokens that were used last: a set that holds one of them is outdated. */
   readonly usedRefreshTokens?: readonly string[] | undefined
-  /** When the provider ends the login, where it said so. */
+  /** When the provider ends the login, if it said so. */
   readonly providerEnds?: ProviderEnds | undefined
 }
 
@@ -62,7 +62,7 @@ export function isRecordOf (record: TokenRecord | undefined, provider: { identit
   return record?.providerIdentity === provider.identity
 }
 
-/** Whose tokens they are; null where the provider told none. */
+/** Whose tokens they are; null if the provider told none. */
 export function userOf ({ user, details }: TokenRecord): User | null {
   return user === undefined && details !== undefined ? detailsOf({ details }).user : user ?? null
 }

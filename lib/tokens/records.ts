@@ -24,7 +24,7 @@ export type AcquireResult =
 const READ_MS = 1_000
 
 export interface TokenRecordsOptions {
-  /** Called with a record's provider where the store had lost a write that it had acknowledged. */
+  /** Called with a record's provider if the store had lost a write that it had acknowledged. */
   onRollback?: (provider: string) => void
   /** Whether nothing but these records writes to the store. Default false. */
   isSoleWriter?: () => boolean
@@ -38,7 +38,7 @@ export interface TokenRecordsOptions {
  */
 export class TokenRecords {
   readonly #store: TokenStore
-  /** The same, where it can be read without waiting: what this process knows stands there already. */
+  /** The same, if it can be read without waiting: what this process knows stands there already. */
   readonly #local: LocalStore | undefined
   readonly #form: RecordForm
   readonly #monotonic: () => number
@@ -79,7 +79,7 @@ export class TokenRecords {
   /** Milliseconds for which the store is known to have answered: before that, others may have been unable to write. */
   get steadyMs (): number { return this.#health.steadyMs }
 
-  /** Sets that are not written yet, and are lost where this process ends now. */
+  /** Sets that are not written yet, and are lost if this process ends now. */
   get unsaved (): number { return this.#states.unsaved().length }
 
   /** What this process knows of a record, for the files of this folder: once an operation, then handed on. */
@@ -88,7 +88,7 @@ export class TokenRecords {
   /** The newest version that this process has seen, without asking the store. */
   peek (id: string): TokenRecord | undefined { return this.state(id).record }
 
-  /** The same, where that is no use of the record. */
+  /** The same, if that is no use of the record. */
   known (id: string): TokenRecord | undefined { return this.#states.find(id)?.record ?? this.#peekStore(id) }
 
   /** Whether this process has deleted the record, within the last minute. */
@@ -130,7 +130,7 @@ export class TokenRecords {
   /**
    * What a call may use of a record without asking the store: on a store that nothing else writes to, what was seen
    * within the last minute (its end is noticed then); on any other, what was read within `cacheMs`, or within the last
-   * second and since the request began. Undefined where the store has to be asked.
+   * second and since the request began. Undefined if the store has to be asked.
    * @param since when the request began, in monotonic milliseconds
    */
   usable (id: string, since: number): TokenRecord | undefined {
@@ -149,7 +149,7 @@ export class TokenRecords {
     return stored && state.observe(stored)
   }
 
-  /** Reads a record from the store; returns the newest version known, undefined where it is deleted. */
+  /** Reads a record from the store; returns the newest version known, undefined if it is deleted. */
   async read (id: string): Promise<TokenRecord | undefined> {
     const state = this.state(id)
     if (state.unsaved !== undefined) await this.#deferredWrites.writeAgain(state)
@@ -201,7 +201,7 @@ export class TokenRecords {
   /** Takes the lease on a version; a store of one process has none, and the record is read. */
   async acquireRefresh (state: RecordState, lease: VersionLease): Promise<AcquireResult> {
     const { owner, version } = lease
-    // Where the store answers again, the set that it did not take comes first: the lease is taken on that.
+    // If the store answers again, the set that it did not take comes first: the lease is taken on that.
     if (state.unsaved !== undefined) await this.#deferredWrites.writeAgain(state)
     if (this.#store.acquireRefresh === undefined) {
       const record = await this.read(state.id)
@@ -227,7 +227,7 @@ export class TokenRecords {
       if (acquired) await this.release(state.id, owner)
       return { state: 'newer', record }
     }
-    // An older version stands there than the one to replace. Where this process saw the newer one, that one stands
+    // An older version stands there than the one to replace. If this process saw the newer one, that one stands
     // there again by now, or will when the refresh that another process has begun is over.
     if (!acquired) return record.version === version ? { state: 'busy' } : { state: 'newer', record }
     // The store had lost a version, and writing it again has ended the lease.
@@ -281,8 +281,8 @@ export class TokenRecords {
    * Writes what a refresh brought, while the lease is the caller's own. A store that fails now does not lose it: the
    * set is kept in memory, served from there, and written later.
    * @param replaced the record that the refresh set out from
-   * @param onDeleted called, now or later, where the set cannot be written because the record has been deleted
-   * @returns false where another writer was first or the record is deleted
+   * @param onDeleted called, now or later, if the set cannot be written because the record has been deleted
+   * @returns false if another writer was first or the record is deleted
    */
   async write (
     state: RecordState, outcome: RefreshOutcome, replaced: TokenRecord, onDeleted: () => void
@@ -291,7 +291,7 @@ export class TokenRecords {
   }
 
   /**
-   * Writes a set that no refresh brought. False where another writer was first, and where a refresh is under way: the
+   * Writes a set that no refresh brought. False if another writer was first, and if a refresh is under way: the
    * set that it brings must not be shut out.
    */
   async update (id: string, next: TokenRecord): Promise<boolean> {
@@ -310,7 +310,7 @@ export class TokenRecords {
 
   /**
    * Deletes a record for good and returns what it held.
-   * @param onDeleted called with what the record held, where this rejects and the record turns out to be deleted: the
+   * @param onDeleted called with what the record held, if this rejects and the record turns out to be deleted: the
    *   store did it and its answer was lost
    */
   async remove (id: string, onDeleted?: (record: TokenRecord) => void): Promise<TokenRecord | undefined> {

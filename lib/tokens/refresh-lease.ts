@@ -23,7 +23,7 @@ const LEASE_MS = 5_000
 /** Milliseconds before the end of a lease from which nothing is sent any more. */
 const SEND_MARGIN_MS = 1_000
 /**
- * Milliseconds for which the store must have answered before a silent holder is given up. Where the store was away, the
+ * Milliseconds for which the store must have answered before a silent holder is given up. If the store was away, the
  * holder may be alive with a response that it could not write: its client reconnects within 2.2 s (the longest back-off
  * of node-redis; of ioredis it is 2 s) and it writes within BEAT_RETRY_MS then.
  */
@@ -85,7 +85,7 @@ export class RefreshLeases {
   }
 
   /**
-   * Leaves the record to other processes at once. Where the provider may have seen the token, now or before, the lease
+   * Leaves the record to other processes at once. If the provider may have seen the token, now or before, the lease
    * stays as an abandoned one, which they are told of.
    */
   async giveUp (state: RecordState, lease: Lease, outcomeUnknown: boolean): Promise<void> {

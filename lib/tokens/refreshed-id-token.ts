@@ -27,7 +27,7 @@ export async function validateRefreshedIdToken (
   return { claims, identity: identity && identityAfter(identity, authentication, claims) }
 }
 
-/** The claims of an ID token that was validated when it came; undefined where no key decrypts it any more. */
+/** The claims of an ID token that was validated when it came; undefined if no key decrypts it any more. */
 export async function claimsOf (
   provider: ProviderClient, idToken: string | undefined
 ): Promise<Record<string, unknown> | undefined> {
@@ -38,7 +38,7 @@ export async function claimsOf (
   return parseMembers(Buffer.from(payload, 'base64url').toString())
 }
 
-/** What is known of the authentication: by the ID token before, or by the record where that one no longer says it. */
+/** What is known of the authentication: by the ID token before, or by the record if that one no longer says it. */
 function authenticationOf (
   before: Record<string, unknown> | undefined, identity: LoginIdentity | undefined
 ): AuthenticationClaims {
@@ -50,7 +50,7 @@ function authenticationOf (
   }
 }
 
-/** Whose set it is where no record of a login says it: that of a session without a request. */
+/** Whose set it is if no record of a login says it: that of a session without a request. */
 function subjectOf (before: Record<string, unknown> | undefined): LoginIdentity | undefined {
   const { sub, iss } = before ?? {}
   return typeof sub === 'string' && typeof iss === 'string' ? { sub, iss } : undefined

@@ -36,7 +36,7 @@ export function refreshedRecord (
 
 /**
  * The record that follows that one once its ID token is checked.
- * @param checked undefined where none came, or it was refused
+ * @param checked undefined if none came, or it was refused
  */
 export function withIdToken (
   stored: TokenRecord, checked: RefreshedIdToken & { idToken: string } | undefined, keepPending: boolean

@@ -30,7 +30,7 @@ export interface RefreshOptions {
   refreshToken?: string | undefined
   /** Further parameters of this one refresh; they win over `refreshParams`. */
   params?: RequestParameters | undefined
-  /** False where the app itself added parameters to this one refresh. Default true. */
+  /** False if the app itself added parameters to this one refresh. Default true. */
   isOwn?: boolean
   /** Run after the provider's own hooks. */
   hooks?: ProviderHooks | undefined
@@ -45,8 +45,8 @@ export interface RefreshedIdentity {
 }
 
 /**
- * Finds out what a refresh says of the user; undefined where that is what is known.
- * @param refreshed.claims of the ID token that came with it, where that was good
+ * Finds out what a refresh says of the user; undefined if that is what is known.
+ * @param refreshed.claims of the ID token that came with it, if that was good
  */
 export type Identify = (
   provider: ProviderClient, record: TokenRecord, refreshed: { tokens: TokenSet, claims: IdTokenClaims | undefined }
@@ -57,7 +57,7 @@ export interface RefresherOptions {
   clock: Clock
   log: Logger
   onTokensHook: OnTokensHook
-  /** Absent where the records are of no login. */
+  /** Absent if the records are of no login. */
   identify?: Identify
 }
 
@@ -111,7 +111,7 @@ export class Refresher {
   }
 
   /**
-   * Returns a record newer than `options.version`, through a refresh where there is none yet. Waits `requestTimeout`;
+   * Returns a record newer than `options.version`, through a refresh if there is none yet. Waits `requestTimeout`;
    * the exchange goes on without the caller.
    * @throws FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE,
    *   FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_STORE_UNAVAILABLE
@@ -245,7 +245,7 @@ export class Refresher {
   ): Promise<TokenRecord> {
     const { provider, state, options: { refreshToken, keepPending = false }, owner, current } = run
     const { idToken, ...others } = arrived
-    // Where nothing is known to check it against, it is handed on as that of the login is.
+    // If nothing is known to check it against, it is handed on as that of the login is.
     const isChecked = idToken !== undefined && provider.hasIdTokens
     const tokens = isChecked ? others : arrived
     const used = refreshToken ?? nextRefreshToken(current)
@@ -267,7 +267,7 @@ export class Refresher {
   /**
    * Checks the ID token that came along, and finds out what the refresh says of the user: after the write, since
    * whatever is wrong with them must not cost the rotated token beside them.
-   * @returns the record with what was found; the stored one where that is nothing, or cannot be written
+   * @returns the record with what was found; the stored one if that is nothing, or cannot be written
    */
   async #checkResult (
     run: RefreshRun, stored: TokenRecord, tokens: TokenSet, idToken: string | undefined
@@ -308,7 +308,7 @@ export class Refresher {
   }
 
   /**
-   * What the refresh says of the user. Where that cannot be found out, nothing changes; another user ends the login, as
+   * What the refresh says of the user. If that cannot be found out, nothing changes; another user ends the login, as
    * with an ID token (OpenID Connect Core, section 5.3.2).
    */
   async #identityOf (

@@ -21,8 +21,8 @@ interface SaveContext {
 }
 
 /**
- * Makes a set the current one: the pending one, or one from elsewhere. A refresh that is under way comes first, and a
- * set that it (or one before) has replaced stays replaced: its refresh token has been used.
+ * Makes a set the current one: the pending one, or one from elsewhere. It waits for a refresh that is under way. A set
+ * that a refresh has replaced is not written, because its refresh token has been used.
  * @throws FST_OAUTH_LOGIN_ENDED, FST_OAUTH_STORE_UNAVAILABLE
  */
 export async function saveTokens (
@@ -48,7 +48,7 @@ async function saveNow (
       tokens,
       pendingTokens: undefined,
       obtainedAt: Math.round(clock.now()),
-      // How long a set from elsewhere has been kept is not known.
+      // It is not known when a set from elsewhere was issued.
       ...(tokens.refreshToken !== nextRefreshToken(current) && {
         providerEnds: providerEnds(current.providerEnds?.session, undefined)
       })

@@ -20,7 +20,7 @@ export class StoreHealth {
 
   /**
    * Milliseconds for which the store is known to have answered every call, each in time and soon after the one before.
-   * 0 where that is not known: a process that has just started, or made no calls, cannot tell whether it was away.
+   * 0 if that is not known: a process that has just started, or made no calls, cannot tell whether the store was down.
    */
   get steadyMs (): number {
     const now = this.#monotonic()

@@ -6,7 +6,7 @@ export interface TokenLifetime {
   readonly isTimed: boolean
   /** Whether it is over, as far as is known without asking the store. */
   mayBeOver (): boolean
-  /** Ends the login where it is over. @throws FST_OAUTH_LOGIN_ENDED, FST_OAUTH_STORE_UNAVAILABLE */
+  /** Ends the login if it is over. @throws FST_OAUTH_LOGIN_ENDED, FST_OAUTH_STORE_UNAVAILABLE */
   check (): Promise<void>
 }
 

@@ -25,11 +25,11 @@ export interface TokenSnapshot {
 /** Where an authorized client gets its token. The client does not know sessions, stores or refreshes. */
 export interface TokenSource {
   /**
-   * The set for a call now; synchronous where nothing has to be read or refreshed.
+   * The set for a call now; synchronous if nothing has to be read or refreshed.
    * @param replayable whether the call can be sent again with a newer token
    */
   current (replayable: boolean): TokenSnapshot | Promise<TokenSnapshot>
-  /** A newer set after an API refused this one, or undefined where there is none. */
+  /** A newer set after an API refused this one, or undefined if there is none. */
   renew (refused: TokenSnapshot): Promise<TokenSnapshot | undefined>
   /** Notes that an API accepted the token. */
   accepted (snapshot: TokenSnapshot): void
@@ -45,7 +45,7 @@ export interface RecordTokenSourceOptions {
   /** Parameters of every refresh of this session. */
   params?: RefreshOptions['params']
   /**
-   * Id of the record of the account that was logged in with, where this account was added to it: that one must exist
+   * Id of the record of the account that was logged in with, if this account was added to it: that one must exist
    * as long as this one is used.
    */
   loginRecord?: string | undefined
@@ -132,7 +132,7 @@ export class RecordTokenSource implements TokenSource {
     return record
   }
 
-  /** The current set: with `refresh: 'auto'` refreshed where it has expired, else as it stands. */
+  /** The current set: with `refresh: 'auto'` refreshed if it has expired, else as it stands. */
   async tokens (): Promise<TokenSet> {
     const { tokens } = this.#options.mode === 'auto' ? await this.current() : await this.record()
     return { ...tokens, recordId: this.#id }
@@ -145,7 +145,7 @@ export class RecordTokenSource implements TokenSource {
     return { ...tokens, recordId: this.#id }
   }
 
-  /** Makes a set the current one. @throws FST_OAUTH_INVALID_OPTIONS where it holds no usable token */
+  /** Makes a set the current one. @throws FST_OAUTH_INVALID_OPTIONS if it holds no usable token */
   async save (tokens: TokensInput): Promise<void> {
     const { records, clock } = this.#options
     const { name: provider, config: { conform, scope } } = this.#provider

@@ -24,8 +24,8 @@ export class TouchSchedule {
   }
 
   /**
-   * Notes that a refresh has written a record, which is kept for `ttl` seconds from then on. What is kept beside it,
-   * for `logoutUser`, was not written and is due when it was.
+   * Notes that a refresh has written a record, which is kept for `ttl` seconds from then on. The index entry for
+   * `logoutUser` was not written, and is due as before.
    */
   noteWrite (id: string, ttl: number): void {
     const until = this.#until.get(id)

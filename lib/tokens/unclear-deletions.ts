@@ -4,10 +4,10 @@ import type { TokenRecord } from './record.ts'
 /** Milliseconds between looks at the store: the first, and at most. */
 const FIRST_TRY_MS = 100
 const TRY_MS = 1_000
-/** Deletions that are looked after; the tokens of further ones are not revoked and expire with their time. */
+/** How many deletions are followed up; the tokens of further ones are not revoked, and expire. */
 const MAX_UNCLEAR = 1_000
 
-/** A deletion that the store may have carried out although it failed. */
+/** A deletion that failed, but that the store may have carried out. */
 interface Unclear {
   id: string
   /** What the record held. */
@@ -17,20 +17,20 @@ interface Unclear {
 }
 
 /**
- * Finds out what became of deletions whose answer was lost: where the record is deleted, this process alone knows the
- * tokens that it held.
+ * Finds out whether deletions whose answer was lost were carried out. If so, only this process knows the tokens that
+ * the record held, and has to revoke them.
  */
 export class UnclearDeletions {
   readonly #exists: (id: string) => Promise<boolean>
   readonly #unclear = new BoundedMap<string, Unclear>(MAX_UNCLEAR, (_id, { timer }) => clearTimeout(timer))
   #closed = false
 
-  /** @param exists whether the store still holds a record; rejects where the store cannot tell */
+  /** @param exists whether the store still holds a record; rejects if the store cannot tell */
   constructor (exists: (id: string) => Promise<boolean>) {
     this.#exists = exists
   }
 
-  /** @param onDeleted called once where it turns out that the record is deleted */
+  /** @param onDeleted called once if it turns out that the record is deleted */
   add (id: string, record: TokenRecord, onDeleted: (record: TokenRecord) => void): void {
     this.settle(id)
     const unclear: Unclear = { id, record, onDeleted, timer: undefined }
@@ -38,7 +38,7 @@ export class UnclearDeletions {
     this.#later(unclear, FIRST_TRY_MS)
   }
 
-  /** Another deletion of the record was carried out: returns what the record held, where the first one was unclear. */
+  /** Another deletion of the record was carried out: returns what the record held, if the first one was unclear. */
   settle (id: string): TokenRecord | undefined {
     const unclear = this.#unclear.get(id)
     clearTimeout(unclear?.timer)

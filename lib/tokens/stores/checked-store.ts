@@ -80,7 +80,7 @@ function boundedCalls (store: TokenStore, { timeoutMs, onFailure }: StoreChecks)
   }
 }
 
-/** Takes values of a store for records where they are of the kind that their id says, and reports the others. */
+/** Takes values of a store for records if they are of the kind that their id says, and reports the others. */
 class RecordReader {
   readonly #isOfKind: StoreChecks['isOfKind']
   readonly #onUnreadable: StoreChecks['onUnreadable']

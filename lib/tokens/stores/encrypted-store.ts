@@ -17,7 +17,7 @@ interface Key {
   secret: Buffer
 }
 
-/** Reads keys as they are configured: 32 bytes each, a Buffer or base64url. Undefined where one is anything else. */
+/** Reads keys as they are configured: 32 bytes each, a Buffer or base64url. Undefined if one is anything else. */
 export function parseEncryptionKeys (keys: readonly (Uint8Array | string)[]): Buffer[] | undefined {
   const parsed = keys.map(key => typeof key === 'string' ? Buffer.from(key, 'base64url') : toBuffer(key))
   return parsed.length > 0 && parsed.every(key => key?.length === 32) ? parsed as Buffer[] : undefined
@@ -29,7 +29,7 @@ const toBuffer = (key: unknown) => key instanceof Uint8Array ? Buffer.from(key) 
  * Encrypts what a store keeps with AES-256-GCM. Record id, provider and subject are authenticated data, so that one
  * record cannot be put in another's place. The first key encrypts, all of them decrypt: a record moves to the new key
  * when it is written.
- * @param onUnreadable called with a record's provider where no key decrypts it; the record counts as absent then
+ * @param onUnreadable called with a record's provider if no key decrypts it; the record counts as absent then
  */
 export function encryptedStore (
   store: TokenStore,
@@ -99,7 +99,7 @@ function encrypt (value: object, aad: Buffer, key: Key): Sealed {
   return { key: key.name, sealed: Buffer.concat([iv, cipher.getAuthTag(), text]).toString('base64url') }
 }
 
-/** Undefined where no key decrypts it. */
+/** Undefined if no key decrypts it. */
 function decrypt (stored: unknown, aad: Buffer, keys: readonly Key[]): object | undefined {
   const { key, sealed } = Object(stored) as Partial<Sealed>
   if (typeof sealed !== 'string') return undefined

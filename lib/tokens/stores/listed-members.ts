@@ -21,7 +21,7 @@ interface List extends StoredRecord {
 interface Change {
   /** Undefined takes it out. */
   member: ListedMember | undefined
-  /** Which one is written: any where absent, or only one that is not in the list yet, or only one that is. */
+  /** Which one is written: any if absent, or only one that is not in the list yet, or only one that is. */
   when?: 'absent' | 'present'
   /** Whether the member was there before the change. */
   wasThere?: boolean
@@ -111,7 +111,7 @@ export class ListedMembers implements MemberStore {
   }
 
   /**
-   * Writes changes into a list, and into its parts where it is split.
+   * Writes changes into a list, and into its parts if it is split.
    * @param split epoch seconds until which the list is to be split
    */
   async #apply (id: string, depth: number, changes: Changes, split = 0): Promise<void> {
@@ -147,7 +147,7 @@ export class ListedMembers implements MemberStore {
 
   /**
    * Takes an empty list out of the store; after a store's `delete` it could never be written again.
-   * @returns false where another writer came in between: what it wrote is put back
+   * @returns false if another writer came in between: what it wrote is put back
    */
   async #delete (id: string, depth: number, { version }: List): Promise<boolean> {
     const taken = await this.#store.consume(id) as List | undefined
@@ -166,7 +166,7 @@ export class ListedMembers implements MemberStore {
     await Promise.all([...parts].map(([digit, part]) => this.#apply(partOf(id, digit), depth + 1, part)))
   }
 
-  /** Makes sure that a split lasts as long as what is below it. False where another writer was first. */
+  /** Makes sure that a split lasts as long as what is below it. False if another writer was first. */
   async #extendSplit (id: string, list: List, changes: Changes): Promise<boolean> {
     const members = [...changes.values()].map(({ member }) => member).filter(member => member !== undefined)
     if (members.length === 0 || latest(members) <= list.split!) return true

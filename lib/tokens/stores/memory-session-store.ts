@@ -25,7 +25,7 @@ export class MemorySessionStore implements LocalStore {
   #walk: MapIterator<[string, unknown]>
   #pendingCount = 0
   /**
-   * Goes on where it was: from the start it would pass by every session, each time. Absent until it is needed: a Map
+   * Goes on if it was: from the start it would pass by every session, each time. Absent until it is needed: a Map
    * that grows keeps what it has outgrown, and all that was deleted since, as long as an iterator stands there.
    */
   #oldestPending: MapIterator<string> | undefined
@@ -102,7 +102,7 @@ export class MemorySessionStore implements LocalStore {
     this.#oldestPending = undefined
   }
 
-  // A few at each write keep the maps small without a timer. An iterator goes on where it was, whatever is written.
+  // A few at each write keep the maps small without a timer. An iterator goes on if it was, whatever is written.
   #sweep (): void {
     const now = this.#now()
     for (const [id, until] of this.#tombstones) {

@@ -8,7 +8,7 @@ export interface SessionStore {
 
 /** Begins the ids of what the plugin keeps in the session store. */
 export const ENTRY_PREFIX = 'oauth:'
-/** Begins the ids of pending logins, which anyone can start: they are capped where nothing else ends them. */
+/** Begins the ids of pending logins, which anyone can start: they are capped if nothing else ends them. */
 export const PENDING_PREFIX = 'login:'
 /** Pending logins that are kept there; one more drops the oldest. */
 export const MAX_PENDING = 10_000

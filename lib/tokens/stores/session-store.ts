@@ -94,7 +94,7 @@ export class SessionTokenStore implements TokenStore {
     return this.#locked(id, () => this.#destroy(id))
   }
 
-  /** False where the store has no touch, or none that works: the record has to be written again. */
+  /** False if the store has no touch, or none that works: the record has to be written again. */
   async #touched (id: string, record: StoredRecord, ttl: number): Promise<boolean> {
     const store = unguardedSessionStore(this.#store())
     if (typeof store.touch !== 'function' || this.#noTouchUntil > this.#now()) return false

@@ -11,7 +11,7 @@ export interface RedisCommands {
    * Waits until replicas have acknowledged this connection's writes. Absent on clusters, where it cannot be addressed.
    */
   wait?: (replicas: number, timeoutMs: number) => Promise<number>
-  /** Text of an INFO section and of one setting; undefined where the server does not tell. */
+  /** Text of an INFO section and of one setting; undefined if the server does not tell. */
   info (section: string): Promise<string | undefined>
   config (name: string): Promise<string | undefined>
 }
@@ -40,7 +40,7 @@ interface IoRedis {
 /** A connected client of node-redis or ioredis, single server or cluster. */
 export type RedisClient = object
 
-/** @throws FST_OAUTH_INVALID_OPTIONS where the client is of neither kind */
+/** @throws FST_OAUTH_INVALID_OPTIONS if the client is of neither kind */
 export function redisCommands (client: RedisClient): RedisCommands {
   if (typeof (client as NodeRedis | undefined)?.evalSha === 'function') return nodeRedis(client as NodeRedis)
   if (typeof (client as IoRedis | undefined)?.evalsha === 'function') return ioRedis(client as IoRedis)

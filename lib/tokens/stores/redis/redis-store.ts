@@ -13,7 +13,7 @@ export interface RedisStoreOptions {
   prefix?: string
   /**
    * Replicas to wait for, a second at most, after each write. A failover then loses less; it may still lose writes: the
-   * replica that is promoted may not be one that acknowledged them, and a write is not undone where replicas are slow.
+   * replica that is promoted may not be one that acknowledged them, and a write is not undone if replicas are slow.
    */
   waitReplicas?: number
 }
@@ -28,7 +28,7 @@ const MEMBERS_AT_ONCE = 1_000
  * @param client a connected client of node-redis or ioredis, single server or cluster; it stays the app's to close
  * @param options the keys' prefix, and replicas to wait for
  * @returns the store, for the plugin's option `tokenStore`
- * @throws FST_OAUTH_INVALID_OPTIONS where the client is none of these, or cannot do what an option asks for
+ * @throws FST_OAUTH_INVALID_OPTIONS if the client is none of these, or cannot do what an option asks for
  */
 export function redisStore (
   client: RedisClient,
