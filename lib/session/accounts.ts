@@ -7,9 +7,9 @@ export interface Account {
   recordId: string
   /** `identity` of the provider that was logged in with: its name may stand for another provider by now. */
   providerIdentity: string
-  /** Absent where the identity is proven; see `isIdentityProven`. */
+  /** Absent if the identity is proven; see `isIdentityProven`. */
   identityProven?: false
-  /** Epoch seconds of the login, with fractions, where the provider has an `absoluteTimeout`; else in `details`. */
+  /** Epoch seconds of the login, with fractions, if the provider has an `absoluteTimeout`; else in `details`. */
   loginAt?: number
   /** Epoch seconds at which the provider ends the login, where it said so at the login. */
   endsAt?: number
@@ -80,7 +80,7 @@ export class SessionLogins {
     this.#areObjectsKept = areObjectsKept
   }
 
-  /** The login of a session; undefined where there is none, or no session. */
+  /** The login of a session; undefined if there is none, or no session. */
   of (session: StoredSession | null | undefined): SessionLogin | undefined {
     const login = (session as SessionMembers | null | undefined)?.[this.member]
     if (!isObject(login) || !isObject(login.accounts) || typeof login.active !== 'string') return undefined

@@ -20,7 +20,7 @@ const MAX_KNOWN = 50_000
 
 /**
  * When each login had its last request, for `idleTimeout`: in memory, and a record a login in the token store, which
- * all processes read. A request is written where that has not been done for a twentieth of the timeout.
+ * all processes read. A request is written if that has not been done for a twentieth of the timeout.
  */
 export class Activity {
   readonly #store: TokenStore
@@ -39,7 +39,7 @@ export class Activity {
 
   /**
    * Notes a request of a login, without asking the store.
-   * @returns false where the store has to be asked, or told
+   * @returns false if the store has to be asked, or told
    */
   note (login: string, idleTimeout: number): boolean {
     const known = this.#known.get(login)
@@ -54,7 +54,7 @@ export class Activity {
 
   /**
    * Asks the store. Requests that come side by side share one read.
-   * @returns when the login had its last request; undefined where that was never noted
+   * @returns when the login had its last request; undefined if that was never noted
    * @throws FST_OAUTH_STORE_UNAVAILABLE
    */
   async read (login: string): Promise<number | undefined> {

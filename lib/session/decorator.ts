@@ -4,7 +4,7 @@ import { isSessionMember } from './fastify-session.ts'
 
 /**
  * What has the name already that a registration of the plugin is to have under `app`, `request` and in the session;
- * undefined where it is free. A scope may give the name of a registration further out to one of its own.
+ * undefined if it is free. A scope may give the name of a registration further out to one of its own.
  */
 export function takenBy (app: FastifyInstance, name: string): string | undefined {
   const isPlugins = sharedSession(app).registrations.some(({ config }) => config.decorator === name)

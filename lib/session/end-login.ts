@@ -33,9 +33,9 @@ export interface EndedAccount {
  * it is the caller's own.
  * @param login as the caller knows it
  * @param options.sessionId the caller's own session
- * @param options.onlyThere ends the login only where that is the session that it is in
+ * @param options.onlyThere ends the login only if that is the session that it is in
  * @param options.onGone called with an account whose record the store deleted though its answer was lost
- * @returns the accounts that it had; undefined where it goes on in another session
+ * @returns the accounts that it had; undefined if it goes on in another session
  * @throws FST_OAUTH_STORE_UNAVAILABLE
  */
 export async function endLogin (
@@ -121,7 +121,7 @@ export interface Ending {
   reason: Exclude<LogoutReason, 'logout'>
   /** For the `onLogout` hook, which is not called without it. */
   request?: AnyRequest | undefined
-  /** Called with what the hook throws; where absent, that is thrown once all logins have ended. */
+  /** Called with what the hook throws; if absent, that is thrown once all logins have ended. */
   onHookError?: (error: unknown) => void
 }
 
@@ -129,7 +129,7 @@ export interface Ending {
  * Ends logins at one provider, on every process: tokens deleted and revoked, sessions destroyed.
  * @param query which logins are meant: a user's, or those of a session at the provider
  * @returns how many there were
- * @throws FST_OAUTH_STORE_UNAVAILABLE where not all of them could be ended; the others are
+ * @throws FST_OAUTH_STORE_UNAVAILABLE if not all of them could be ended; the others are
  */
 export async function endUserLogins (
   context: SessionContext, provider: ProviderClient, query: LoginQuery | readonly LoginQuery[],

@@ -41,7 +41,7 @@ export class EndedSessions {
    * @throws FST_OAUTH_STORE_UNAVAILABLE
    */
   async mark (sessionId: string, ttl: number, end: SessionEnd = {}): Promise<void> {
-    // The store first: where it fails the session has not ended, in this process either.
+    // The store first: if it fails the session has not ended, in this process either.
     if (this.#isShared()) await this.#store.set(recordId(sessionId), { version: 0, ...end }, { ttl })
     this.#local.set(sessionId, end)
   }
@@ -51,7 +51,7 @@ export class EndedSessions {
     return this.#local.has(sessionId)
   }
 
-  /** How a session ended; undefined where it has not. Asks the store where another process may have ended it. */
+  /** How a session ended; undefined if it has not. Asks the store if another process may have ended it. */
   async find (sessionId: string): Promise<SessionEnd | undefined> {
     const local = this.#local.get(sessionId)
     if (local !== undefined || !this.#isShared()) return local

@@ -39,17 +39,17 @@ interface CookieSigner {
   unsign (value: string): { valid: boolean, value: string | null }
 }
 
-/** Seconds that a record lives where its session has no end of its own. */
+/** Seconds that a record lives if its session has no end of its own. */
 const DEFAULT_TTL = 86_400
 /** Milliseconds that the session store has for one operation. */
 const STORE_MS = 5_000
 
-/** The session of a request at this moment; null where the request has destroyed it. */
+/** The session of a request at this moment; null if the request has destroyed it. */
 export function currentSession (request: FastifyRequest): SessionObject | null {
   return request.session as unknown as SessionObject | null
 }
 
-/** The session of a request. @throws FST_OAUTH_SESSION_UNAVAILABLE where @fastify/session gave it none */
+/** The session of a request. @throws FST_OAUTH_SESSION_UNAVAILABLE if @fastify/session gave it none */
 export function sessionOf (request: FastifyRequest): SessionObject {
   const session = currentSession(request)
   if (typeof session?.sessionId !== 'string') {
@@ -98,7 +98,7 @@ export function ttlOf (session: SessionObject): number {
   return DEFAULT_TTL
 }
 
-/** Stores a session, the request's where none is given. @throws FST_OAUTH_STORE_UNAVAILABLE */
+/** Stores a session, the request's if none is given. @throws FST_OAUTH_STORE_UNAVAILABLE */
 export async function saveSession (request: FastifyRequest, session = sessionOf(request)): Promise<void> {
   await sessionCall(request, 'saved', done => session.save(done))
 }
@@ -119,7 +119,7 @@ export async function destroySession (request: FastifyRequest): Promise<void> {
 
 /**
  * Gives a request a session of a new id, with the app's own fields and the cookie's settings of another one. Nothing
- * is stored or destroyed: where the change that it is for fails, the request is given back the session that it had.
+ * is stored or destroyed: if the change that it is for fails, the request is given back the session that it had.
  * @throws FST_OAUTH_STORE_UNAVAILABLE
  */
 export async function openNewSession (request: FastifyRequest, source: StoredSession): Promise<SessionObject> {
@@ -136,7 +136,7 @@ export async function openNewSession (request: FastifyRequest, source: StoredSes
   return session
 }
 
-/** Gives a request the stored session of an id; undefined where there is none. */
+/** Gives a request the stored session of an id; undefined if there is none. */
 export async function openSession (request: FastifyRequest, sessionId: string): Promise<SessionObject | undefined> {
   const value = signerOf(sessionOf(request))?.sign(sessionId)
   if (value === undefined) return undefined
@@ -205,7 +205,7 @@ export function signedIdOf (session: SessionObject): string {
 }
 
 /**
- * The session id that a signed value holds, whichever secret signed it; undefined where the signature is wrong.
+ * The session id that a signed value holds, whichever secret signed it; undefined if the signature is wrong.
  * @param session any session of the app, which knows the signer
  */
 export function unsignSessionId (value: string, session: SessionObject): string | undefined {
@@ -263,7 +263,7 @@ export function isSessionMember (app: FastifyInstance, name: string): boolean {
   return session !== undefined && name in session
 }
 
-/** The Map of each in-memory store → the registration of @fastify/session that has it; null where there are several. */
+/** The Map of each in-memory store → the registration of @fastify/session that has it; null if there are several. */
 const soleUsers = new WeakMap<object, object | null>()
 
 /** The app's session store, guarded. It is reachable through a session alone: one made on trial, or a request's. */
@@ -294,7 +294,7 @@ export class HostSessionStore {
   /** Learns the store from a request. */
   learn (request: FastifyRequest): void {
     if (this.#found === undefined) this.#learn(request.sessionStore as unknown as SessionStore)
-    // Where the store is known only now, it was not guarded when this request loaded its session: an entry of the
+    // If the store is known only now, it was not guarded when this request loaded its session: an entry of the
     // plugin, perhaps.
     if (isEntryId(currentSession(request)?.sessionId)) request.server.decryptSession('', request, () => {})
   }
@@ -309,12 +309,12 @@ export class HostSessionStore {
     soleUsers.set(map, soleUsers.has(map) && soleUsers.get(map) !== this.#registration ? null : this.#registration)
   }
 
-  /** Whether the store may be shared with other processes; undefined where it is not known yet. */
+  /** Whether the store may be shared with other processes; undefined if it is not known yet. */
   get isShared (): boolean | undefined {
     return this.#found && this.#map === undefined
   }
 
-  /** The Map of an in-memory store; undefined where it is another one, or not known yet. */
+  /** The Map of an in-memory store; undefined if it is another one, or not known yet. */
   get map (): Map<string, unknown> | undefined { return this.#map }
 
   /** Whether the store is in memory and no other app of this process has it as well. */
@@ -322,7 +322,7 @@ export class HostSessionStore {
     return this.#map !== undefined && soleUsers.get(this.#map) === this.#registration
   }
 
-  /** The store itself. @throws FST_OAUTH_INVALID_OPTIONS where it is not known yet */
+  /** The store itself. @throws FST_OAUTH_INVALID_OPTIONS if it is not known yet */
   get (): SessionStore {
     if (this.#found !== undefined) return this.#found
     throw new InvalidOptionsError(
@@ -330,7 +330,7 @@ export class HostSessionStore {
     )
   }
 
-  /** Reads a session; undefined where there is none. @throws FST_OAUTH_STORE_UNAVAILABLE */
+  /** Reads a session; undefined if there is none. @throws FST_OAUTH_STORE_UNAVAILABLE */
   async read (sessionId: string): Promise<StoredSession | undefined> {
     const found = await fromCallback<Partial<StoredSession>>(done => this.get().get(sessionId, done as Done))
     return typeof found?.cookie === 'object' && found.cookie !== null ? found as StoredSession : undefined

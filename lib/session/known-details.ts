@@ -18,7 +18,7 @@ export function withDetails (account: Account): Account & ReturnType<typeof deta
 }
 
 /**
- * Whether an account is of the user who logged in: the same id, and the same issuer where several may issue ID tokens,
+ * Whether an account is of the user who logged in: the same id, and the same issuer if several may issue ID tokens,
  * since `userProfile` may then give two users one id.
  */
 export function isAccountOf (

@@ -22,7 +22,7 @@ export function isLateSave (
 
 /**
  * Destroys a session that was saved after it had been marked as ended, and does not send its cookie.
- * @returns how the session ended; undefined where it has not, or was not saved
+ * @returns how the session ended; undefined if it has not, or was not saved
  * @throws FST_OAUTH_STORE_UNAVAILABLE
  */
 export async function discardLateSave (
@@ -34,7 +34,7 @@ export async function discardLateSave (
   try {
     end = await context.endedSessions.find(session.sessionId)
   } catch (error) {
-    // Where that is not known, a browser that has the cookie does not need it again.
+    // If that is not known, a browser that has the cookie does not need it again.
     if (context.sessionCookie.namesOf(request.cookies, session).length > 0) dropSessionCookie(reply, session)
     throw error
   }
@@ -50,7 +50,7 @@ export function isStray (context: SessionContext, request: FastifyRequest, sessi
 }
 
 /**
- * Destroys an anonymous session of a request that came with the cookie of an ended one, where the browser has been
+ * Destroys an anonymous session of a request that came with the cookie of an ended one, if the browser has been
  * given another cookie since: that may be a newer login's.
  * @throws FST_OAUTH_STORE_UNAVAILABLE
  */
@@ -103,14 +103,14 @@ export async function discardUnfinished (
   return true
 }
 
-// The cookie first: even where the store fails, the browser is not given the session.
+// The cookie first: even if the store fails, the browser is not given the session.
 async function discard ({ sessionStore }: SessionContext, reply: FastifyReply, session: SessionObject): Promise<void> {
   dropSessionCookie(reply, session)
   await sessionStore.destroy(session.sessionId)
 }
 
 /**
- * Leaves the browser a session cookie that @fastify/session clears in the answer of a slower request, where a login or
+ * Leaves the browser a session cookie that @fastify/session clears in the answer of a slower request, if a login or
  * logout has ended that session: the browser may have another one by now.
  */
 export async function keepReplacedCookie (
@@ -120,7 +120,7 @@ export async function keepReplacedCookie (
   const current = currentSession(request)?.sessionId
   for (const { name, sessionId } of cleared) {
     // @fastify/session also clears a cookie that an earlier secret signed: its session is alive, and the cookie good.
-    // Where the store fails, a session cookie too many does no harm.
+    // If the store fails, a session cookie too many does no harm.
     const isKept = sessionId === current ||
       await endedSessions.find(sessionId).then(end => end !== undefined, () => sessionCookie.isNamed(name))
     if (isKept) dropClearing(reply, name)

@@ -16,10 +16,10 @@ import { isAccountOf, withDetails } from './known-details.ts'
 import { LoginChange, type LoginPlace } from './login-change.ts'
 import { loginAtOf } from './login-end.ts'
 
-/** A login that was begun to add an account to the login of a session. */
+/** A pending login that will add an account to the login of a session. */
 type PendingLink = PendingLogin & { linkTo: NonNullable<PendingLogin['linkTo']> }
 
-/** Which login of a session an account is to be added to; undefined where there is none. */
+/** Which login of a session an account is to be added to; undefined if there is none. */
 export function linkTarget (context: SessionContext, session: SessionObject): PendingLogin['linkTo'] {
   const login = context.sessionLogins.of(session)
   if (login === undefined) return undefined
@@ -31,7 +31,7 @@ export function linkTarget (context: SessionContext, session: SessionObject): Pe
  * Adds an account to the login of a session, which must be the one that asked for it: otherwise an attacker could add
  * an account of their own to another user's session. Whatever fails on the way revokes the account's tokens.
  * @param pending the login that was begun for it
- * @throws FST_OAUTH_STATE_MISMATCH where session or user have changed since, or the login has ended;
+ * @throws FST_OAUTH_STATE_MISMATCH if session or user have changed since, or the login has ended;
  *   FST_OAUTH_STORE_UNAVAILABLE, and what `onTokens` and `onLogin` throw
  */
 export async function linkAccount (
@@ -95,8 +95,8 @@ async function addAccount (
 }
 
 /**
- * When the login of an account began that is asked for more: where the user has not authenticated again at the
- * provider, `absoluteTimeout` goes on counting from where it was. Undefined for a login that begins now.
+ * When the login of an account began, for a step-up: if the user has not authenticated again at the provider,
+ * `absoluteTimeout` still counts from the old login. Undefined for a login that begins now.
  */
 function beginningOf (
   context: SessionContext, before: Account | undefined, { config }: ProviderClient, login: Login
@@ -115,8 +115,8 @@ const notAdded = ({ name }: ProviderClient) => new StateMismatchError(
   { provider: name, reason: 'link' })
 
 /**
- * The login that an account is to be added to: that of the request's session, where that asked for it or came of the
- * one that did by another addition. Or, where a callback of the same browser has given the login another session while
+ * The login that an account is to be added to: that of the request's session, if that asked for it or came of the
+ * one that did by another addition. Or, if a callback of the same browser has given the login another session while
  * this one was on its way with the cookie of before, the login that went on from there.
  * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_STORE_UNAVAILABLE
  */
@@ -146,7 +146,7 @@ async function placeOfLink (
   return { id, sessionId, movedTo: known.sessionId, login: known.login }
 }
 
-/** Whether the account that was logged in with has its tokens; a step-up may have given it others meanwhile. */
+/** Whether the account that the user logged in with has its tokens; a step-up may have given it others meanwhile. */
 async function hasTokens (
   { records, loginRecords }: SessionContext, id: string, { accounts, active }: SessionLogin
 ): Promise<boolean> {
@@ -157,8 +157,8 @@ async function hasTokens (
 }
 
 /**
- * Takes an added account away from the login of a session: its tokens are deleted and revoked, and the login goes on
- * in a session of a new id.
+ * Removes an added account from the login of a session: its tokens are deleted and revoked, and the session gets a new
+ * id.
  * @throws FST_OAUTH_ACTIVE_ACCOUNT, FST_OAUTH_LOGIN_REQUIRED, FST_OAUTH_STORE_UNAVAILABLE
  */
 export async function disconnectAccount (

@@ -18,18 +18,18 @@ export interface LoginPlace {
   id: string
   /** The session that the request came with. */
   sessionId: string
-  /** The session that the login is in, where that is another one by now. */
+  /** The session that the login is in, if that is another one by now. */
   movedTo?: string
   login: SessionLogin
 }
 
 /** How a login changes. */
 interface ChangeOptions {
-  /** What the login is to be; asked again where another change was first. */
+  /** What the login is to be; asked again if another change was first. */
   change (login: SessionLogin): SessionLogin
   /**
-   * What happens where another change has given the login another session meanwhile. `follow`: the change goes on
-   * from there, and the browser gets that session, or the one after it. `silently`: the same where that session can
+   * What happens if another change has given the login another session meanwhile. `follow`: the change goes on
+   * from there, and the browser gets that session, or the one after it. `silently`: the same if that session can
    * be changed in place, and the browser gets no cookie, since the request came with an old id alone. `stop`: nothing
    * is changed.
    */
@@ -43,7 +43,7 @@ const TRIES = 20
  * Changes the login of a session. The login gets a session of a new id, with the app's own fields, so that a slower
  * request cannot undo the change by saving the session that it has loaded. Changes of one login are made one after the
  * other, by compare-and-set of the login's record. A change that finds another before it goes on from that; it changes
- * the new session in place where no request has come with it yet, so that both answers give the browser the same one,
+ * the new session in place if no request has come with it yet, so that both answers give the browser the same one,
  * in whichever order it handles them.
  */
 export class LoginChange {
@@ -88,7 +88,7 @@ export class LoginChange {
 
   /**
    * Carries the change out.
-   * @returns the login before the change, and the id of the session that it is in now; undefined where it has ended
+   * @returns the login before the change, and the id of the session that it is in now; undefined if it has ended
    *   meanwhile, or may not be followed
    * @throws FST_OAUTH_STORE_UNAVAILABLE: nothing has changed
    */
@@ -123,7 +123,7 @@ export class LoginChange {
     throw new StoreUnavailableError(message, { reason: 'accounts', retryAfter: 1 })
   }
 
-  /** Whether another change came first. Where the app moved the login to a new session id, the revision is the same. */
+  /** Whether another change came first. If the app moved the login to a new session id, the revision is the same. */
   #isOvertaken ({ sessionId, revision }: LoginState): boolean {
     return sessionId !== this.#place.sessionId && revision !== this.#place.login.revision
   }
@@ -173,7 +173,7 @@ export class LoginChange {
     const { id } = this.#place
     if (!await loginRecords.put(id, next, ttlOf(this.session))) return undefined
     await this.#discard()
-    // The first request with that session takes the login from the record. Where it cannot be opened here, the browser
+    // The first request with that session takes the login from the record. If it cannot be opened here, the browser
     // has it from the other answer.
     const session = givesCookie ? await openSession(this.#request, next.sessionId).catch(() => undefined) : undefined
     if (session === undefined) return next.sessionId

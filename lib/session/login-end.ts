@@ -73,7 +73,7 @@ export function timeoutsOf (
   }
 }
 
-/** Epoch seconds of an account's login; it is within the account where an `absoluteTimeout` was set by then. */
+/** Epoch seconds of an account's login; it is within the account if an `absoluteTimeout` was set by then. */
 export function loginAtOf (account: Account): number {
   return account.loginAt ?? detailsOf(account).loginAt
 }
@@ -95,7 +95,7 @@ export function mayBeOver (context: SessionContext, login: SessionLogin, name: s
  * account that was logged in with, all of them do. Before that the store is asked whether another process has seen a
  * request, or made a refresh.
  * @param name of the account that is meant
- * @returns the error to answer with; undefined where the login is not over
+ * @returns the error to answer with; undefined if the login is not over
  * @throws FST_OAUTH_STORE_UNAVAILABLE
  */
 export async function endWhereOver (
@@ -161,7 +161,7 @@ function noteEnd (
 
 /**
  * The error of a login that this request has found to be over.
- * @param name of the provider; any where absent
+ * @param name of the provider; any if absent
  */
 export function notedEnd (
   context: SessionContext, request: FastifyRequest, name: string | undefined
@@ -172,7 +172,7 @@ export function notedEnd (
 
 /**
  * Notes a request as activity of the login that it came with, without asking the store.
- * @returns false where the store has to be asked or told, or something is over
+ * @returns false if the store has to be asked or told, or something is over
  */
 export function noteRequest (context: SessionContext, login: SessionLogin): boolean {
   const idleTimeout = shortestIdle(context, login)

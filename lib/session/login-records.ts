@@ -56,7 +56,7 @@ export class LoginRecords {
     this.#kept = new TouchSchedule(monotonic)
   }
 
-  /** The state of a login; undefined where its accounts have never changed. */
+  /** The state of a login; undefined if its accounts have never changed. */
   async get (id: string): Promise<LoginState | 'ended' | undefined> {
     return decode(await this.#store.get(recordId(id)))
   }
@@ -64,7 +64,7 @@ export class LoginRecords {
   /**
    * Writes a state over the version before it.
    * @param ttl seconds that it is kept
-   * @returns false where another writer was first
+   * @returns false if another writer was first
    */
   async put (id: string, { login: { accounts, active }, ...state }: LoginState, ttl: number): Promise<boolean> {
     const { formerSessions, siblings } = state
@@ -83,7 +83,7 @@ export class LoginRecords {
   /**
    * Notes that a request has come with a session, whose login is not changed in place from then on.
    * @param login as the session was loaded
-   * @returns the login where it has changed since the session was loaded
+   * @returns the login if it has changed since the session was loaded
    */
   async use (sessionId: string, login: SessionLogin, ttl: number): Promise<SessionLogin | undefined> {
     const id = loginIdOf(login)
@@ -111,8 +111,8 @@ export class LoginRecords {
 
   /**
    * Ends a login: no account is added to it any more.
-   * @param inSession only where the login is in this session
-   * @returns whether it has ended, and what belonged to it where its accounts had changed
+   * @param inSession only if the login is in this session
+   * @returns whether it has ended, and what belonged to it if its accounts had changed
    * @throws FST_OAUTH_STORE_UNAVAILABLE
    */
   async end (id: string, inSession?: string): Promise<{ ended: boolean, state?: LoginState }> {
@@ -123,7 +123,7 @@ export class LoginRecords {
       const outcome = { ended: true, ...(state !== undefined && { state }) }
       if (stored?.ended === true) return outcome
       if (inSession !== undefined && state !== undefined && state.sessionId !== inSession) return { ended: false }
-      // With what belonged to it: where the rest of a logout fails, the next one finds it.
+      // With what belonged to it: if the rest of a logout fails, the next one finds it.
       const record = { ...stored, version: (stored?.version ?? 0) + 1, ended: true }
       if (await this.#write(id, record, ENDED_TTL)) return outcome
     }
@@ -191,7 +191,7 @@ function decode (stored: StoredRecord | undefined): LoginState | 'ended' | undef
   return stored?.ended === true ? 'ended' : stateOf(stored)
 }
 
-/** What belongs to a login, or belonged to it until it ended; undefined where its accounts had never changed. */
+/** What belongs to a login, or belonged to it until it ended; undefined if its accounts had never changed. */
 function stateOf (stored: StoredRecord | undefined): LoginState | undefined {
   if (stored?.accounts === undefined) return undefined
   const { accounts, active, ...state } = stored as unknown as LoginState & SessionLogin

@@ -127,7 +127,7 @@ export class LoginSignals {
 
   async #lookAt (watched: Watched): Promise<void> {
     const { context, name, recordId } = watched
-    // Where there is none, the records say so themselves.
+    // If there is none, the records say so themselves.
     if (await context.records.read(recordId) === undefined || !mayBeOver(context, watched.login, name)) return
     const [hold] = watched.holds
     if (hold === undefined) return
@@ -172,7 +172,7 @@ export class LoginSignals {
   }
 }
 
-/** A login with what has changed in it since; undefined where it has ended. */
+/** A login with what has changed in it since; undefined if it has ended. */
 async function currentLogin (
   { loginRecords }: SessionContext, login: SessionLogin
 ): Promise<SessionLogin | undefined> {

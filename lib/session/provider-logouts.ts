@@ -71,7 +71,7 @@ export class ProviderLogouts {
   /**
    * Notes that a logout token has been carried out.
    * @param ttl seconds after which it is refused for its age
-   * @returns false where another request has carried it out meanwhile
+   * @returns false if another request has carried it out meanwhile
    * @throws FST_OAUTH_STORE_UNAVAILABLE
    */
   async noteCarriedOut (

@@ -28,9 +28,9 @@ const KEPT_CLAIMS = new Set([
  * What a refresh says of the user: by its ID token, and by userinfo or `fetchProfile` with `refreshProfile`. The user's
  * id stays that of the login.
  * @param record of the login, as it was before
- * @param refreshed.claims of the refreshed ID token, where one came and was good
- * @returns undefined where nothing has changed
- * @throws FST_OAUTH_INVALID_RESPONSE with the reason `subject_mismatch` where the profile is of another user; what the
+ * @param refreshed.claims of the refreshed ID token, if one came and was good
+ * @returns undefined if nothing has changed
+ * @throws FST_OAUTH_INVALID_RESPONSE with the reason `subject_mismatch` if the profile is of another user; what the
  *   profile's request and `userProfile` throw
  */
 export async function refreshedIdentity (

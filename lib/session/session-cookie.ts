@@ -43,7 +43,7 @@ export class SessionCookie {
   }
 
   /**
-   * The session id in a cookie; undefined where the cookie is not a session's, or its signature is wrong.
+   * The session id in a cookie; undefined if the cookie is not a session's, or its signature is wrong.
    * @param session any session of the app
    */
   idIn (name: string, value: string, session: SessionObject): string | undefined {

@@ -61,7 +61,7 @@ export function guardSessionStore (
   Object.defineProperty(store, kUnguarded, { value: unguarded })
 }
 
-/** A method that finds nothing, and changes nothing, where an entry is the plugin's own. */
+/** A method that finds nothing, and changes nothing, if an entry is the plugin's own. */
 function hidingEntries (name: Guarded, method: Method, isFound: (value: unknown) => boolean): Method {
   return (...args) => {
     const done = args.at(-1) as Callback
@@ -107,7 +107,7 @@ function isSession (value: unknown): boolean {
   return true
 }
 
-/** A `set` that writes nothing for a session that has ended; where that cannot be told, it writes. */
+/** A `set` that writes nothing for a session that has ended; if that cannot be told, it writes. */
 function refusingLateSaves (method: Method, lateSaves: readonly IsLateSave[]): Method {
   return (...args) => {
     const [sessionId, session, done] = args as [string, StoredSession, Callback]

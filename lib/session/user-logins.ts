@@ -39,7 +39,7 @@ type UserAccount =
 /** What is kept of a login, under its record's id. */
 interface Entry extends Names {
   session: string
-  /** Absent where the login began with this record. */
+  /** Absent if the login began with this record. */
   login?: string
 }
 
@@ -68,7 +68,7 @@ export class UserLogins {
   /**
    * Adds the login of an account. An account that names no user is in no set.
    * @param ttl seconds that the login has to live
-   * @param login id of the login that the account belongs to; its record's own where absent
+   * @param login id of the login that the account belongs to; its record's own if absent
    * @throws FST_OAUTH_STORE_UNAVAILABLE
    */
   async add (account: UserAccount, { sessionId }: { sessionId: string }, ttl: number, login?: string): Promise<void> {
