@@ -120,7 +120,7 @@ const descriptions: Record<string, (service: string, statusCode: number, reason?
  * @param code the error's code; one that is not known is described by its status
  * @param statusCode the HTTP status that goes with it
  * @param providerTitle the provider's name for users: `GitHub`
- * @param reason the error's `reason`, where it has one
+ * @param reason the error's `reason`, if it has one
  * @returns title and message, both plain text, and whether trying again makes sense
  */
 export function describeError (

@@ -116,7 +116,7 @@ const styleHash = createHash('sha256').update(pageStyle, 'utf8').digest('base64'
  *
  * @param options.formAction where the page's form may lead: `'self'` in its single quotes, and URLs, of which the
  *   origin is used. Chromium holds the redirects that follow a form's POST to this list too, so a logout that goes on
- *   to the provider has to name the provider's origin; where the provider itself goes on to hosts that are not known
+ *   to the provider has to name the provider's origin; if the provider itself goes on to hosts that are not known
  *   beforehand, the scheme `https:` is a source as well. Anything else is left out. Default: none, for pages without
  *   a form.
  * @param options.scriptNonce the nonce of the page's one script. Default: no script at all.

@@ -77,7 +77,7 @@ export interface OnwardData {
   href: string
 }
 
-/** The page at the end of a login in a popup, where that stays open: the plugin's script closes it. */
+/** The page at the end of a login in a popup, if that stays open: the plugin's script closes it. */
 export interface PopupData {
   /** how the login ended */
   outcome: 'logged_in' | 'error'
@@ -125,7 +125,7 @@ function hidden (name: string, value: string | undefined): Markup | undefined {
   return value === undefined ? undefined : html`<input type="hidden" name="${name}" value="${value}">`
 }
 
-/** The pages that are shown where the app has none of its own. */
+/** The pages that are shown if the app has none of its own. */
 export const defaultPages: Pages = {
   chooser ({ providers, heading = 'Log in' }) {
     return page(heading, html`<h1 id="heading">${heading}</h1>

@@ -46,7 +46,7 @@ function oauthErrorOf (statusCode: number): string {
   return statusCode === 503 ? 'temporarily_unavailable' : 'server_error'
 }
 
-/** Section 2.8; and where the store or the key set is away, a status with which a provider may send it again. */
+/** Section 2.8; and if the store or the key set is away, a status with which a provider may send it again. */
 function sendFailure (reply: FastifyReply, error: unknown, statusCode: number): FastifyReply {
   const { message, headers = {} } = error as OAuthError
   for (const [name, value] of Object.entries(headers)) reply.header(name, value)

@@ -26,7 +26,7 @@ export function isPrefetch ({ headers }: FastifyRequest): boolean {
 }
 
 /**
- * Whether a request comes from the app's own pages: by `Sec-Fetch-Site`, and where that is missing (plain http, old
+ * Whether a request comes from the app's own pages: by `Sec-Fetch-Site`, and if that is missing (plain http, old
  * browsers) by `Origin`, of which `null` is another site. A request with neither is not a browser's.
  */
 export function isFromOwnSite (request: FastifyRequest, base: URL): boolean {

@@ -9,7 +9,7 @@ import { shown } from '../util/shown.ts'
 
 /** Options of `app.oauth.requireLogin`. */
 export interface RequireLoginOptions {
-  /** Name of the provider that must be logged in with; any where absent. */
+  /** Name of the provider that must be logged in with; any if absent. */
   provider?: ProviderName
   /** Scope that must be granted: a list, or a string with spaces. */
   scope?: string | readonly string[]
@@ -18,7 +18,7 @@ export interface RequireLoginOptions {
   /** Authentication context classes of which the login must have one; by `acr` of the ID token. */
   acrValues?: string | readonly string[]
   /**
-   * Whether more than a login is needed for this user and this request; anything but false is yes. May be async; where
+   * Whether more than a login is needed for this user and this request; anything but false is yes. May be async; if
    * it throws, so does the guard. Alone it asks for an authentication of this moment, as `maxAge: 0` does.
    */
   when?: (claims: Record<string, unknown>, request: FastifyRequest) => boolean | Promise<boolean>
@@ -55,7 +55,7 @@ const TOKEN = /^[\x21\x23-\x5b\x5d-\x7e]+$/
 
 /**
  * Reads what a guard asks for beyond a login.
- * @returns undefined where it asks for a login alone
+ * @returns undefined if it asks for a login alone
  * @throws FST_OAUTH_INVALID_OPTIONS
  */
 export function readStepUp (options: RequireLoginOptions): StepUp | undefined {

@@ -45,7 +45,7 @@ interface OwnRoute {
 /** Registers the plugin's routes in a scope of their own, so that its body parser is for them alone. */
 export async function registerRoutes (app: FastifyInstance, context: PluginContext): Promise<void> {
   const routes = ownRoutes(app, context)
-  // The app's own limit where it is the smaller one.
+  // The app's own limit if it is the smaller one.
   const bodyLimit = Math.min(app.initialConfig.bodyLimit ?? BODY_LIMIT, BODY_LIMIT)
   const answer = (handler: Handler, event: FailureEvent) => async (request: FastifyRequest, reply: FastifyReply) => {
     try {
@@ -90,7 +90,7 @@ export async function registerRoutes (app: FastifyInstance, context: PluginConte
   })
 }
 
-/** @throws FST_OAUTH_INVALID_OPTIONS where the app has the route already: another registration's, perhaps */
+/** @throws FST_OAUTH_INVALID_OPTIONS if the app has the route already: another registration's, perhaps */
 function addRoute (scope: FastifyInstance, route: RouteOptions): void {
   try {
     scope.route(route)
@@ -183,7 +183,7 @@ function registeredElsewhere (app: FastifyInstance, context: PluginContext): [st
   return found
 }
 
-/** The path that this app sees of a public URL; undefined where it is not the app's. */
+/** The path that this app sees of a public URL; undefined if it is not the app's. */
 function pathInApp ({ config }: PluginContext, url: URL): string | undefined {
   const base = config.staticBaseUrl
   if (base === undefined) return url.pathname // known at first use only

@@ -12,7 +12,7 @@ import { visitorsProvider } from './visitors-provider.ts'
 const MAX_HINT = 1_024
 
 /**
- * `POST /login/:provider`: user name and password, where the provider takes those; else a login that a third party
+ * `POST /login/:provider`: user name and password, if the provider takes those; else a login that a third party
  * initiates with a form.
  */
 export async function postedLoginRoute (

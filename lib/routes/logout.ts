@@ -40,7 +40,7 @@ export async function logoutRoute (
 }
 
 /**
- * Ends the session and sends the browser on: to the provider's end-session endpoint where there is one, else to
+ * Ends the session and sends the browser on: to the provider's end-session endpoint if there is one, else to
  * `returnTo`.
  */
 export async function logoutAndRedirect (
@@ -138,7 +138,7 @@ async function endOwnLogin (
   return endSessionUrl === undefined ? {} : { endSessionUrl }
 }
 
-/** Ends the session; where it holds another registration's login, that goes on under a new id, and nothing else. */
+/** Ends the session; if it holds another registration's login, that goes on under a new id, and nothing else. */
 async function leaveSession (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply | undefined, session: SessionObject
 ): Promise<void> {

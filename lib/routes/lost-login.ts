@@ -17,7 +17,7 @@ import { tellOpener } from './popup.ts'
 interface LostLogin {
   /** Parameters of the response. */
   params: URLSearchParams
-  /** What the browser's cookie says of the login; undefined where no cookie came. */
+  /** What the browser's cookie says of the login; undefined if no cookie came. */
   cookie: { returnTo: string | undefined } | undefined
   /** Why the response was refused. */
   error: unknown
@@ -29,10 +29,10 @@ interface LostLogin {
 const LOST = ['other_browser', 'unknown_or_used', 'expired']
 
 /**
- * Answers a response that was refused, where the user can be led on. Nothing of the response is used.
- * - Where the user is logged in by this login, or in place of it, the browser goes on to where it led.
+ * Answers a response that was refused, if the user can be led on. Nothing of the response is used.
+ * - If the user is logged in by this login, or in place of it, the browser goes on to where it led.
  * - A page load without any login starts it again. That login's state says so: it is not started a second time.
- * @throws the error of the response where neither applies; FST_OAUTH_STATE_MISMATCH with reason `no_cookie` where a
+ * @throws the error of the response if neither applies; FST_OAUTH_STATE_MISMATCH with reason `no_cookie` if a
  *   login that was started again lacks its cookie too; and what `sendToProvider` throws
  */
 export async function recoverLogin (
@@ -65,7 +65,7 @@ export async function recoverLogin (
   const { reason = '' } = error instanceof OAuthError ? error : {}
   if (!LOST.includes(reason)) throw error
   if (kind === 'again' && reason === 'other_browser') throw cookieMissing(name)
-  // Where the login asked for something that a new one would not, the user decides. A popup tells its opener.
+  // If the login asked for something that a new one would not, the user decides. A popup tells its opener.
   if (kind === undefined || kind === 'once' || kind === 'popup') throw error
   // The cookie shows that the login was this browser's own: any other address of a callback leads nowhere.
   if (isLoggedIn && cookie !== undefined) return await goOn(cookie.returnTo ?? start)

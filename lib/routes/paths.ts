@@ -18,7 +18,7 @@ export function requestedPath ({ config }: PluginContext, { originalUrl, url }: 
   const path = originalUrl.replace(/^https?:\/\/[^/?#]*/i, '').replace(/^(?!\/)/, '/')
     // Node.js reads bytes that are not ASCII as Latin-1.
     .replace(/[\x80-\xff]/g, byte => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`)
-  // Where the app itself takes the path of `baseUrl` off, it is still in the original URL.
+  // If the app itself takes the path of `baseUrl` off, it is still in the original URL.
   const whole = originalUrl !== url && path.startsWith(stripped) && /^(?:[/?]|$)/.test(path.slice(stripped.length))
   return whole ? path : stripped + path
 }
@@ -30,7 +30,7 @@ export function routePath (context: PluginContext, route: 'login' | 'logout' | '
   return publicPath(context, joinPaths(config.mount, config.routes[route]))
 }
 
-/** Path that starts a login, at one provider where that is given. */
+/** Path that starts a login, at one provider if that is given. */
 export function loginPath (context: PluginContext, provider?: string, returnTo?: string, display?: 'popup'): string {
   const params = { ...(returnTo !== undefined && { returnTo }), ...(display !== undefined && { display }) }
   const query = returnTo === undefined && display === undefined ? '' : `?${new URLSearchParams(params)}`
@@ -56,7 +56,7 @@ export function redirectUriOf ({ config }: PluginContext, { config: provider }: 
   return uri
 }
 
-/** Where a provider posts its logout tokens; undefined where there are no routes. @param base the app's public URL */
+/** Where a provider posts its logout tokens; undefined if there are no routes. @param base the app's public URL */
 export function backchannelLogoutUriOf (
   { config }: PluginContext, { name }: ProviderClient, { origin, pathname }: URL
 ): string | undefined {
@@ -72,7 +72,7 @@ const RESERVED_ESCAPE = /%(?:2[3-46BCF]|3[ABDF]|40)/i
 
 /**
  * The path of a URL as a route that matches it and nothing else.
- * @returns undefined where its escapes cannot be decoded
+ * @returns undefined if its escapes cannot be decoded
  */
 export function literalRoute (path: string): string | undefined {
   const segments = path.split('/').map(literalSegment)
@@ -102,7 +102,7 @@ function literalSegment (segment: string, index: number): string | undefined {
 
 /**
  * The part of a path below a base, both as in a URL.
- * @returns the rest with a slash before it, empty where the two are the same, or undefined where it is not below
+ * @returns the rest with a slash before it, empty if the two are the same, or undefined if it is not below
  */
 export function pathBelow (path: string, base: string): string | undefined {
   const parts = path.split('/')

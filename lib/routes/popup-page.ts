@@ -9,7 +9,7 @@ import { sendHtml } from './send-html.ts'
 /** How a login in a popup or a frame ended. */
 export interface PopupOutcome {
   outcome: 'logged_in' | 'error'
-  /** Name of the provider; undefined where there is none of that name. */
+  /** Name of the provider; undefined if there is none of that name. */
   provider: string | undefined
   /** Code of the error. */
   code?: string

@@ -9,7 +9,7 @@ export function displayOf ({ query }: FastifyRequest): 'popup' | undefined {
   return (query as { display?: unknown } | null | undefined)?.display === 'popup' ? 'popup' : undefined
 }
 
-/** Whom a login route that fails tells it, where its query asks for a popup. */
+/** Whom a login route that fails tells it, if its query asks for a popup. */
 export function popupOf (request: FastifyRequest, event: LogEvent): 'window' | 'frame' | undefined {
   if (event !== 'login_failed' || displayOf(request) === undefined) return undefined
   return isFramed(request) ? 'frame' : 'window'

@@ -13,7 +13,7 @@ import { isStrict } from './strict-cookie.ts'
 const SUBMIT = 'document.forms[0].submit()'
 
 /**
- * Posts a response once more, from a page of the app's own, where its login needs the session (to add an account, to
+ * Posts a response once more, from a page of the app's own, if its login needs the session (to add an account, to
  * end the login before, or for fields that survive) and it came without: the provider made the browser post it, and no
  * browser sends a Lax cookie with a post of another site. With a strict session cookie any response is posted once
  * more: what follows the login needs the session too.

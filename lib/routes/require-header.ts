@@ -16,7 +16,7 @@ const ANYONES = [
 ]
 
 /**
- * Makes a hook that refuses a request which may change something where it lacks a header of the app's own. A page of
+ * Makes a hook that refuses a request which may change something if it lacks a header of the app's own. A page of
  * another site can add none: the browser asks the app by CORS before it sends one. No script can add one to a
  * WebSocket, and no CORS guards it: that is refused by where it comes from (RFC 6455, section 10.2).
  * @throws FST_OAUTH_INVALID_OPTIONS; the hook throws FST_OAUTH_CROSS_SITE_REQUEST

@@ -93,7 +93,7 @@ export function createGuard (context: PluginContext, options: RequireLoginOption
     const wanted = provider ?? (ended === undefined ? config.defaultProvider : name)
     // A login that again proves no identity would redirect the browser in circles.
     if (!isPageLoad(request) || (isUnproven && wanted === name)) {
-      // Also where the app's own error handler does not look at the error's headers.
+      // Also if the app's own error handler does not look at the error's headers.
       reply.header('www-authenticate', 'Bearer')
       throw ended ?? loginRequired(wanted, isUnproven)
     }
@@ -172,7 +172,7 @@ async function readTokens (
 }
 
 /**
- * The error of a login whose tokens are of no use any more; undefined where they are of use, or may be again. In
+ * The error of a login whose tokens are of no use any more; undefined if they are of use, or may be again. In
  * refresh mode `auto` a page load refreshes an expired token: once for each token, and not while the provider is
  * unavailable.
  */
@@ -181,7 +181,7 @@ async function endOfTokens (
   record: TokenRecord
 ): Promise<OAuthError | undefined> {
   const { tokens: { expiresAt }, obtainedAt } = record
-  // Where a token was expired when it came, a new login would bring another such token.
+  // If a token was expired when it came, a new login would bring another such token.
   if (expiresAt === undefined || expiresAt <= obtainedAt || !isExpired(expiresAt, context.clock.now())) return undefined
   const provider = providerOf(context, name)
   if (!isRenewable(provider, record)) return tokenExpired(provider)
@@ -204,7 +204,7 @@ async function endOfTokens (
 
 /**
  * Sends a page load to log in, and has it come back to the URL that it asked for.
- * @param options.wanted name of the provider; where absent the login page lets the user choose
+ * @param options.wanted name of the provider; if absent the login page lets the user choose
  * @param options.link adds the account to the login of the session
  * @param options.stepUp what the login is to have
  */

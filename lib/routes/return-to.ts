@@ -9,7 +9,7 @@ export const MAX_LOGOUT_RETURN_TO = 2048
 const DOT_SEGMENT = /^[^?#]*\/(?:\.|%2e){1,2}(?:[/?#]|$)/i
 
 /**
- * The path of the app that a request asks to come back to; undefined where it is anything else. A path on the app's own
+ * The path of the app that a request asks to come back to; undefined if it is anything else. A path on the app's own
  * origin is kept byte for byte; what browsers may read as another URL is refused.
  * Non-ASCII characters and dot segments come out as the browser sends them (RFC 3986, section 6.2.2).
  * @param base the app's public URL
@@ -32,7 +32,7 @@ export function safeReturnTo (value: unknown, base: URL, limit = MAX_RETURN_TO):
 }
 
 /**
- * The same, with a warning in the log, without the value itself, where there is a value that is not followed.
+ * The same, with a warning in the log, without the value itself, if there is a value that is not followed.
  */
 export function readReturnTo (
   request: FastifyRequest,

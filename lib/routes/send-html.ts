@@ -15,7 +15,7 @@ export function sendHtml (
   return noStore(reply).header('x-content-type-options', 'nosniff').type('text/html; charset=utf-8').send(document)
 }
 
-/** Sends one of the pages, the app's own where it has one. */
+/** Sends one of the pages, the app's own if it has one. */
 export function sendPage<Name extends keyof Pages> (
   { pages }: PluginContext, reply: FastifyReply, name: Name, data: Parameters<Pages[Name]>[0], formAction?: string[]
 ): FastifyReply {

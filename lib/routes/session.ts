@@ -16,7 +16,7 @@ export interface SessionState {
   provider?: string
   /** Without `raw`. */
   user: Omit<User, 'raw'> | null
-  /** Epoch seconds at which the login is over by its timeouts, where it has any. */
+  /** Epoch seconds at which the login is over by its timeouts, if it has any. */
   expiresAt?: number
 }
 

@@ -52,8 +52,8 @@ interface Had {
 
 /**
  * The scope and the parameters of an authorization request that asks for more (RFC 9470, section 4). A provider need
- * not look at `acr_values` where it has a session (OpenID Connect Core, section 3.1.2.1): `prompt` has it ask the user.
- * @param had undefined where no user is logged in
+ * not look at `acr_values` if it has a session (OpenID Connect Core, section 3.1.2.1): `prompt` has it ask the user.
+ * @param had undefined if no user is logged in
  * @param options.again has it ask the user in any case
  * @param options.params those of the login itself
  */
@@ -95,7 +95,7 @@ export function lackOfLogin (provider: ProviderClient, stepUp: StepUp, login: Ha
 }
 
 /**
- * Answers a request that is no page load: 401 where the user has to authenticate (RFC 9470, section 3), 403 where scope
+ * Answers a request that is no page load: 401 if the user has to authenticate (RFC 9470, section 3), 403 if scope
  * is missing (RFC 6750, section 3.1), and JSON with the URL at which a browser gets more.
  */
 export function sendChallenge (
@@ -141,7 +141,7 @@ const wantedBy = ({ maxAge, acrValues }: StepUp) => [
   ...(acrValues.length === 0 ? [] : [`acr ${acrValues.join(' or ')}`])
 ].join(', ')
 
-/** The error where the provider has not given, or cannot give, what was asked for. */
+/** The error if the provider has not given, or cannot give, what was asked for. */
 export function notGiven (provider: string, stepUp: StepUp, lack: Lack): OAuthError {
   const { message, reason } = stepUpError(provider, stepUp, lack)
   return new StepUpForbiddenError(`${message}; the provider did not give it`, { provider, reason })

@@ -28,7 +28,7 @@ function isHeldBack ({ sessionCookie }: PluginContext, request: FastifyRequest):
 /**
  * Has a page load that came from another site, and so without a strict session cookie, come once more from this site.
  * @param popup whether it belongs to a login in a popup or a hidden frame
- * @returns undefined where that is not so
+ * @returns undefined if that is not so
  */
 export async function loadAgain (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply, popup = false
