@@ -153,7 +153,7 @@ function createHandle (context: PluginContext, provider: ProviderClient): Provid
   return new ProviderHandle({ provider, transport, clock, log, shared, endLogins })
 }
 
-/** The token store with a time limit, encryption where there are keys, and without records that cannot be read. */
+/** The token store with a time limit, encryption if there are keys, and without records that cannot be read. */
 function createStore (
   log: Logger, { tokenStore, encryptionKeys }: Configuration, sessionStore: HostSessionStore
 ): TokenStore {

@@ -30,7 +30,7 @@ type Counters = Record<'logins' | 'refreshes' | 'lostRefreshes' | 'logouts' | 's
 
 /** How one kind of operation is told. */
 interface Operation<Message> {
-  /** The kind of its spans; it has none where absent. */
+  /** The kind of its spans; it has none if absent. */
   kind?: SpanKind
   /** Attributes of its spans and metrics, beside those that all have. Each has few values. */
   attributes?: (message: Message) => Attributes

@@ -10,7 +10,7 @@ import { hasBackchannelLogout } from './routes/visitors-provider.ts'
 
 /**
  * Loads what the start of an app has left out, one after the other while the app listens: the first login does not wait
- * for it either. What cannot be loaded fails where it is used.
+ * for it either. What cannot be loaded fails when it is used.
  * @param isClosed whether the app has closed
  */
 export async function preload (

@@ -53,7 +53,7 @@ export function jsonObject (text: string): Record<string, unknown> | undefined {
   }
 }
 
-/** The strings of a list; none where it is no list. */
+/** The strings of a list; none if it is no list. */
 export function strings (value: unknown): string[] {
   return Array.isArray(value) ? value.filter(item => typeof item === 'string') : []
 }

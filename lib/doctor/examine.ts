@@ -39,7 +39,7 @@ export async function examine (
   return { report, metadata }
 }
 
-/** What a login asks for where nothing else is said. */
+/** What a login asks for if nothing else is said. */
 export function scopeOfLogin (
   { preset, options }: Subject, metadata: Metadata | undefined
 ): string | undefined {

@@ -36,7 +36,7 @@ const page = (title: string, body: string) => `<!doctype html>
 /**
  * Logs a person in at the provider with the plugin itself, in an app on this machine, refreshes, and logs out.
  * @returns what was proven, in order; the last one may have failed
- * @throws UsageError where the app cannot be started
+ * @throws UsageError if the app cannot be started
  */
 export async function proveLogin (subject: Subject, settings: LoginSettings): Promise<Step[]> {
   const { timeout, say } = settings

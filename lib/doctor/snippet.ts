@@ -13,7 +13,7 @@ export function usualScope (metadata: Metadata): string[] {
 
 /**
  * The options to paste, which JavaScript and TypeScript take.
- * @param metadata that of the issuer, where there is one
+ * @param metadata that of the issuer, if there is one
  */
 export function snippetOf (subject: Subject, baseUrl: string, metadata: Metadata | undefined): string {
   const { preset, name } = subject

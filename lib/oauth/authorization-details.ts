@@ -12,7 +12,7 @@ export interface AuthorizationDetail {
 
 const WANTED = 'a list of objects that each have a `type`, and that JSON can hold'
 
-/** What is wrong with a value that should be authorization details; undefined where nothing is. */
+/** What is wrong with a value that should be authorization details; undefined if nothing is. */
 export function problemOfDetails (value: unknown): string | undefined {
   // `entries` of a list sees holes too.
   const isList = Array.isArray(value) && value.length > 0 && [...value.entries()].every(([, item]) => isDetail(item))

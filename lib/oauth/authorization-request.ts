@@ -67,7 +67,7 @@ const MARKS = { state: randomToken(), codeVerifier: randomToken(), nonce: random
 
 /**
  * Serializes what is the same in many requests once.
- * @param request one of them; the others have a code verifier and a nonce where it has
+ * @param request one of them; the others have a code verifier and a nonce if it has
  * @returns makes the URL of a request: the same that `buildAuthorizationUrl` builds
  */
 export function prepareAuthorizationUrl (endpoint: string, request: AuthorizationRequest): (own: OwnValues) => string {

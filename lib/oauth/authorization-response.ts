@@ -14,19 +14,19 @@ function single (params: URLSearchParams, name: string): string | undefined {
   return values.length === 1 && values[0]!.trim() !== '' ? values[0] : undefined
 }
 
-/** The state of an authorization response, or undefined where it has none, an empty one or several. */
+/** The state of an authorization response, or undefined if it has none, an empty one or several. */
 export function stateOf (params: URLSearchParams): string | undefined {
   return single(params, 'state')
 }
 
-/** The JWT of a secured authorization response, or undefined where there is none, an empty one or several. */
+/** The JWT of a secured authorization response, or undefined if there is none, an empty one or several. */
 export function securedResponseOf (params: URLSearchParams): string | undefined {
   return single(params, 'response')
 }
 
 /**
  * Checks the state of an authorization response (RFC 6749, section 10.12). Nothing else in a response counts before.
- * @param state that of the login, or undefined where none is under way
+ * @param state that of the login, or undefined if none is under way
  * @throws FST_OAUTH_STATE_MISMATCH
  */
 export function checkState (params: URLSearchParams, state: string | undefined, provider: string): void {
@@ -41,7 +41,7 @@ export function checkState (params: URLSearchParams, state: string | undefined, 
 
 /**
  * Checks the issuer of an authorization response (RFC 9207, section 2.4).
- * @param issuer the provider's, where it is known
+ * @param issuer the provider's, if it is known
  * @param required the response must have `iss`
  * @throws FST_OAUTH_AUTHORIZATION_FAILED with reason `issuer_mismatch`
  */
@@ -62,7 +62,7 @@ export function checkIssuer (
 
 /**
  * The code of an authorization response (RFC 6749, section 4.1.2).
- * @throws FST_OAUTH_AUTHORIZATION_FAILED where there is none, or several
+ * @throws FST_OAUTH_AUTHORIZATION_FAILED if there is none, or several
  */
 export function authorizationCodeOf (params: URLSearchParams, provider: string): string {
   const code = single(params, 'code')

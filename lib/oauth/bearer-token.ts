@@ -7,7 +7,7 @@ const NO_KEY = ', and the key that it is bound to is not there: `dpop: true` mak
 
 /**
  * The value of the Authorization header of a call with a token that is bound to a key (RFC 9449, section 7.1).
- * @throws FST_OAUTH_UNSUPPORTED_TOKEN_TYPE where the token is not bound
+ * @throws FST_OAUTH_UNSUPPORTED_TOKEN_TYPE if the token is not bound
  */
 export function boundAuthorizationOf ({ accessToken, tokenType }: TokenSet, provider: string): string {
   if (tokenType.toLowerCase() !== 'dpop') {

@@ -22,7 +22,7 @@ const HMAC = ['HS256', 'HS384', 'HS512']
 
 /**
  * An assertion signed with the secret, which is not sent (RFC 7523, section 2.2; OpenID Connect Core, section 9).
- * @returns a client authentication whose requests reject with FST_OAUTH_INVALID_OPTIONS where the header names an
+ * @returns a client authentication whose requests reject with FST_OAUTH_INVALID_OPTIONS if the header names an
  *   algorithm that is not one for secrets
  */
 export function clientSecretJwt (clientSecret: string, assertion: ClientAssertion): AuthenticateClient {
@@ -37,7 +37,7 @@ export function clientSecretJwt (clientSecret: string, assertion: ClientAssertio
 /**
  * An assertion signed with a private key (RFC 7523, section 2.2; OpenID Connect Core, section 9). `kid` and certificate
  * thumbprints (`x5t`, `x5t#S256`: RFC 7517, sections 4.8 and 4.9) are in its header.
- * @returns a client authentication whose requests reject with FST_OAUTH_INVALID_OPTIONS where the header names an
+ * @returns a client authentication whose requests reject with FST_OAUTH_INVALID_OPTIONS if the header names an
  *   algorithm that does not fit the key
  */
 export function privateKeyJwt (clientKey: ClientKey, assertion: ClientAssertion): AuthenticateClient {
@@ -54,7 +54,7 @@ export function givenAssertion (jwt: string): AuthenticateClient {
   return (_server, client, body) => { setAssertion(body, client.client_id, jwt) }
 }
 
-/** The algorithm that an assertion is signed with, or undefined where it is none. */
+/** The algorithm that an assertion is signed with, or undefined if it is none. */
 export function algorithmOfAssertion (jwt: string): string | undefined {
   try {
     return decodeProtectedHeader(jwt).alg

@@ -25,7 +25,7 @@ export interface ClientKeyOptions {
 /** One of `clientKeys`. */
 export type ClientKeyInput = ClientKeyMaterial | ClientKeyOptions
 
-/** The public half of a key of the client's (RFC 7517, section 4); `alg` where it is used with one alone. */
+/** The public half of a key of the client's (RFC 7517, section 4); `alg` if it is used with one alone. */
 export type ClientJwk = JWK & { kid: string, use: 'sig' | 'enc' }
 
 /** A key of the client's, read and checked. */
@@ -33,9 +33,9 @@ export interface ClientKey {
   /** The private key. */
   readonly key: KeyObject
   readonly kid: string
-  /** The algorithm that it is used with, where the provider's metadata asks for no other one. */
+  /** The algorithm that it is used with, if the provider's metadata asks for no other one. */
   readonly alg: string
-  /** The algorithms that it may be used with, `alg` first; that one alone where it was given. */
+  /** The algorithms that it may be used with, `alg` first; that one alone if it was given. */
   readonly algorithms: readonly string[]
   readonly use: 'sig' | 'enc'
   /** What tells the provider which key it is: `kid`, `x5t`, `x5t#S256` (RFC 7515, section 4.1). */
@@ -63,7 +63,7 @@ const WRITE_ONE = 'write a private key as PEM, JWK or KeyObject, or { key, kid, 
 
 /**
  * Reads `clientKeys`: one key, or a list of them.
- * @param report is told what is wrong: the index of the key (undefined where there is no list) and a text
+ * @param report is told what is wrong: the index of the key (undefined if there is no list) and a text
  * @returns those that can be used, in their order
  */
 export function parseClientKeys (

@@ -20,7 +20,7 @@ export class DecryptionError extends Error {
 
 /**
  * Decrypts what the provider has encrypted for the client (RFC 7516, section 5.2), with the key that its `kid` names;
- * where it names none of these, with each that fits.
+ * if it names none of these, with each that fits.
  * @param keys the client's
  * @returns the text inside: a JWT that is signed, or claims as JSON
  * @throws DecryptionError

@@ -22,9 +22,9 @@ const MAX_LIST = 1000
 const LIST_MEMBER = /_(?:values|methods|types|modes|scopes|claims)_supported$|^(?:scopes|claims)_supported$/
 
 /**
- * Fetches a provider's metadata and checks its issuer (OpenID Connect Discovery, section 4.3). Where the OpenID Connect
+ * Fetches a provider's metadata and checks its issuer (OpenID Connect Discovery, section 4.3). If the OpenID Connect
  * document does not exist or cannot be used, the OAuth 2 one is fetched (RFC 8414, section 3).
- * @throws FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS where a document is of another issuer
+ * @throws FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS if a document is of another issuer
  */
 export async function discover (provider: string, issuer: string, fetchDocument: FetchDocument): Promise<Discovery> {
   const failures: string[] = []
@@ -79,7 +79,7 @@ function checkIssuer (provider: string, issuer: string, found: string): void {
   throw new InvalidOptionsError(`${message}; ${remedy}`, { provider, reason: 'issuer_mismatch' })
 }
 
-// Members that should be lists and are not would fail where they are searched.
+// Members that should be lists but are not would fail when they are searched.
 function withLists (members: TokenMembers): AuthorizationServerMetadata {
   const metadata: TokenMembers = { ...members }
   for (const [name, value] of Object.entries(members)) {

@@ -12,7 +12,7 @@ import { PAUSE_MS, SharedFetch } from '../util/shared-fetch.ts'
 
 /** Milliseconds after which a set is fetched anew. */
 const MAX_AGE_MS = 3_600_000
-/** Milliseconds for which a set of that age is still used where the next one cannot be fetched. */
+/** Milliseconds for which a set of that age is still used if the next one cannot be fetched. */
 const MAX_STALE_MS = 86_400_000
 
 /**
@@ -75,7 +75,7 @@ export class KeySource {
   }
 
   /**
-   * Fetches the set anew where none has been fetched since, for a signature that no key of it made.
+   * Fetches the set anew if none has been fetched since, for a signature that no key of it made.
    * @param since the `generation` that the key is of
    * @returns false within the pause after such a fetch
    * @throws what fetching the keys throws; in the pause after a fetch that failed, the same again

@@ -19,13 +19,13 @@ export interface JwtExpectation {
   now: number
   /** The algorithms in the provider's metadata; `none` and symmetric ones are never accepted. */
   algorithms?: readonly string[] | undefined
-  /** Asked for a newer list where an algorithm is none of those; undefined where there is no newer one. */
+  /** Asked for a newer list if an algorithm is none of those; undefined if there is no newer one. */
   renewAlgorithms?: (algorithm: string) => Promise<readonly string[] | undefined>
   /** Seconds that the two clocks may differ. */
   clockTolerance?: number
   /** Who else an ID token without `azp` may be for. */
   trustedAudiences?: readonly string[]
-  /** Accepts other issuers of the same provider, where one login endpoint serves many tenants. */
+  /** Accepts other issuers of the same provider, if one login endpoint serves many tenants. */
   acceptIssuer?: ((issuer: string, claims: JWTPayload, key: JWK) => boolean) | undefined
 }
 
@@ -35,14 +35,14 @@ export type Refuse = (reason: OAuthErrorReason, what: string, cause?: unknown) =
 /** How many keys of one `kid` are tried. */
 const MAX_CANDIDATES = 16
 
-/** The accepted algorithms among those of a provider's metadata; all of them where it names none. */
+/** The accepted algorithms among those of a provider's metadata; all of them if it names none. */
 function acceptableAlgorithms (promised: unknown): string[] {
   const acceptable = Array.isArray(promised) ? promised.filter(isAccepted) : []
   return acceptable.length > 0 ? acceptable : [...ACCEPTED_ALGORITHMS]
 }
 
 /**
- * Verifies a JWT that a provider has signed for this client: signature, audience, the issuer where it is known
+ * Verifies a JWT that a provider has signed for this client: signature, audience, the issuer if it is known
  * beforehand (see `assertAcceptedIssuer`), and the times that it has.
  * @returns the claims, in which an integer that a number cannot hold is a string, and the header
  * @throws what `refuse` makes, and what fetching the keys and a newer list of algorithms throws
@@ -73,13 +73,13 @@ export async function verifyProviderJwt (
   }
 }
 
-/** The list that may have the algorithm of a JWT by now; none where that is one which no list could make acceptable. */
+/** The list that may have the algorithm of a JWT by now; none if that is one which no list could make acceptable. */
 async function newerAlgorithms (jwt: string, expected: JwtExpectation): Promise<readonly string[] | undefined> {
   const { alg } = decodeProtectedHeader(jwt)
   return alg !== undefined && isAccepted(alg) ? await expected.renewAlgorithms?.(alg) : undefined
 }
 
-/** Refuses a verified JWT of an issuer that `acceptIssuer`, where there is one, does not accept. */
+/** Refuses a verified JWT of an issuer that `acceptIssuer`, if there is one, does not accept. */
 export function assertAcceptedIssuer (
   claims: JWTPayload, kid: string | undefined, { acceptIssuer, keys }: JwtExpectation, refuse: Refuse
 ): void {

@@ -4,7 +4,7 @@ import { assertAcceptedIssuer, type JwtExpectation, type Refuse, verifyProviderJ
 
 /**
  * Validates a signed userinfo response (OpenID Connect Core, sections 5.3.2 and 5.3.4): signature, issuer,
- * audience, and its times where it has some. The caller compares its subject.
+ * audience, and its times if it has some. The caller compares its subject.
  * @throws FST_OAUTH_INVALID_RESPONSE, its `reason` naming the check that failed
  */
 export async function validateUserinfo (jwt: string, expected: JwtExpectation): Promise<JWTPayload> {
@@ -33,7 +33,7 @@ export function responseRefused (provider: string): Refuse {
 
 /**
  * The parameters of an authorization response that is a JWT, before anything of it is checked.
- * @throws FST_OAUTH_AUTHORIZATION_FAILED where it is none
+ * @throws FST_OAUTH_AUTHORIZATION_FAILED if it is none
  */
 export function readUnverified (jwt: string, provider: string): URLSearchParams {
   try {

@@ -28,7 +28,7 @@ const RESERVED = ['grant_type', 'client_secret', 'client_assertion', 'client_ass
 
 /**
  * Builds a token request: form, client authentication and headers (RFC 6749, section 3.2).
- * @throws FST_OAUTH_INVALID_OPTIONS where a further parameter would replace the grant or the client
+ * @throws FST_OAUTH_INVALID_OPTIONS if a further parameter would replace the grant or the client
  */
 export async function buildTokenRequest (request: TokenRequest): Promise<FormRequest> {
   const { provider, server, clientId, clientAuth, grantType, grant } = request
@@ -68,7 +68,7 @@ function checkFurther (form: URLSearchParams, { provider, clientId, grantType }:
 }
 
 /**
- * Refuses a client secret among further parameters where the client is authenticated by something else as well: a
+ * Refuses a client secret among further parameters if the client is authenticated by something else as well: a
  * request has one client authentication (RFC 6749, section 2.3), and strict servers refuse two.
  * @param given the `client_secret` among the parameters that the app gave
  * @param built the request as it would be sent

@@ -30,12 +30,12 @@ export interface TokenResponseContext {
   /** Epoch seconds. */
   now: number
   grantType: string
-  /** The scope that was asked for; it is the granted one where the response names none. */
+  /** The scope that was asked for; it is the granted one if the response names none. */
   scope: readonly string[]
-  /** Seconds that a token lives where the response names no lifetime. */
+  /** Seconds that a token lives if the response names no lifetime. */
   defaultExpiresIn?: number | undefined
   conform?: Conform | undefined
-  /** Values of the request that may come back in an error's text; asked for where there is one. */
+  /** Values of the request that may come back in an error's text; asked for if there is one. */
   secrets?: () => readonly string[]
   /** Refuse a response without `token_type`, which RFC 6749, section 5.1 requires. */
   requireTokenType?: boolean
@@ -160,7 +160,7 @@ export function isClientRefused ({ oauthError, reason }: OAuthError): boolean {
   return oauthError === 'invalid_client' || reason === CLIENT_REFUSED
 }
 
-// A refused client is challenged in the scheme that it used (RFC 6749, section 5.2), also where the body has no error.
+// A refused client is challenged in the scheme that it used (RFC 6749, section 5.2), also if the body has no error.
 function refusesClient ({ status, headers }: HttpResponse): boolean {
   const challenges = [headers['www-authenticate'] ?? []].flat()
   return status === 401 && challenges.some(challenge => /^\s*basic\b/i.test(challenge))

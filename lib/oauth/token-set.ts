@@ -4,15 +4,15 @@ import { redact } from '../util/redact.ts'
 export interface TokenSet {
   /** The access token. */
   accessToken: string
-  /** The `token_type` as the provider wrote it; `Bearer` where it wrote none. */
+  /** The `token_type` as the provider wrote it; `Bearer` if it wrote none. */
   tokenType: string
-  /** When the access token expires, in epoch seconds; absent where the provider names no lifetime. */
+  /** When the access token expires, in epoch seconds; absent if the provider names no lifetime. */
   expiresAt?: number
-  /** The refresh token, where the provider issued one. */
+  /** The refresh token, if the provider issued one. */
   refreshToken?: string
-  /** The ID token as it came, where the provider issued one. */
+  /** The ID token as it came, if the provider issued one. */
   idToken?: string
-  /** The granted scope: that of the response, or what was asked for where it names none. */
+  /** The granted scope: that of the response, or what was asked for if it names none. */
   scope: string[]
   /** The members of the response, after `conform`. */
   raw: Record<string, unknown>
@@ -36,7 +36,7 @@ export interface ScopeChange {
 }
 
 /**
- * Compares two scopes as sets; undefined where they are the same. Where none was asked for, the provider grants its
+ * Compares two scopes as sets; undefined if they are the same. If none was asked for, the provider grants its
  * default, which is no change (RFC 6749, section 3.3).
  */
 export function compareScope (granted: readonly string[], asked: readonly string[]): ScopeChange | undefined {
@@ -69,7 +69,7 @@ export function inSeconds (time: number): number {
 
 /**
  * Whether a token has expired, or will within the leeway.
- * @param expiresAt epoch seconds, or undefined where it is not known
+ * @param expiresAt epoch seconds, or undefined if it is not known
  * @param now epoch seconds
  * @param leeway seconds before its end from which a token counts as expired; at that second it is still valid
  */

@@ -78,7 +78,7 @@ export function setParameters (target: URLSearchParams, params: RequestParameter
   return target
 }
 
-/** Merges parameters, later ones over earlier ones; undefined where there are none. */
+/** Merges parameters, later ones over earlier ones; undefined if there are none. */
 export function mergeParameters (...all: (RequestParameters | undefined)[]): RequestParameters | undefined {
   const given = all.filter(params => params !== undefined)
   return given.length < 2 ? given[0] : given.reduce<URLSearchParams>(setParameters, new URLSearchParams())

@@ -24,7 +24,7 @@ function baseUrlProblem (value: unknown): string | undefined {
   }
 }
 
-/** What a `baseUrl` function returns before its first use; undefined where it does not know yet. */
+/** What a `baseUrl` function returns before its first use; undefined if it does not know yet. */
 export function peekBaseUrl (baseUrl: PluginOptions['baseUrl']): URL | undefined {
   try {
     const value = typeof baseUrl === 'function' ? baseUrl() : baseUrl

@@ -19,7 +19,7 @@ export interface Configuration extends Omit<
   | 'routeOptions'
 > {
   readonly baseUrl: () => URL
-  /** The same where it is known before the first request. */
+  /** The same if it is known before the first request. */
   readonly staticBaseUrl: URL | undefined
   readonly providers: ReadonlyMap<string, ProviderConfig>
   readonly defaultProvider: string | undefined
@@ -37,10 +37,10 @@ export interface Configuration extends Omit<
 /** What options have to fit in the app around the plugin. */
 export interface HostApp {
   hasSession: boolean
-  /** The session cookie's settings, where they could be read: `auto` is secure on https alone. */
+  /** The session cookie's settings, if they could be read: `auto` is secure on https alone. */
   cookie?: { path: string, secure: boolean | 'auto' }
   /** Prefix of the scope that the plugin is registered in. */
   scopePrefix: string
-  /** What has a decorator's name already; undefined where it is free. */
+  /** What has a decorator's name already; undefined if it is free. */
   takenBy?: (decorator: string) => string | undefined
 }

@@ -15,7 +15,7 @@ import { PASSED_ALONG } from './passed-along.ts'
 import { checkRouteOptions, routeOptionsOf } from './route-options.ts'
 import { checkPath, checkRoutes, checkSessionCookie } from './route-paths.ts'
 
-/** How each option is checked; null where `resolveOptions` completes it as well. */
+/** How each option is checked; null if `resolveOptions` completes it as well. */
 const OPTIONS: Record<keyof PluginOptions, is.OptionCheck<any> | null> = {
   baseUrl: null,
   providers: null,

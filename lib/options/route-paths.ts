@@ -12,7 +12,7 @@ const ROUTES: ResolvedRoutes = {
   backchannelLogout: '/login/:provider/backchannel-logout'
 }
 
-/** A path of the options, as a URL has it and without a slash at its end; empty where it is none, which is reported. */
+/** A path of the options, as a URL has it and without a slash at its end; empty if it is none, which is reported. */
 export function checkPath (name: string, path: unknown, check: OptionChecker): string {
   if (typeof path === 'string' && (path === '' || /^\/[^?#\s]*$/.test(path))) {
     return encodePath(path.replace(/\/+$/, ''))

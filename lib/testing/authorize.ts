@@ -17,7 +17,7 @@ const MAX_STEPS = 20
 /**
  * Walks a login through the pages of a test provider, as a browser would.
  * @param url the authorization request
- * @throws FST_OAUTH_INVALID_OPTIONS where the provider answers with a page of its own
+ * @throws FST_OAUTH_INVALID_OPTIONS if the provider answers with a page of its own
  */
 export async function authorize (
   provider: TestProvider, url: URL, decided: DecidedLogin

@@ -28,7 +28,7 @@ export interface EndpointRequest {
 export interface Answer {
   /** The HTTP status. */
   readonly status: number
-  /** Header fields; those of the provider's own answer stay where they are not named. */
+  /** Header fields; those of the provider's own answer stay if they are not named. */
   readonly headers?: Record<string, string>
   /** An object is sent as JSON, a string as it is. */
   readonly body?: unknown
@@ -44,7 +44,7 @@ export interface Exchange {
   readonly response: ServerResponse
 }
 
-/** Returns what to answer, or nothing where it has taken the raw response into its own hands. */
+/** Returns what to answer, or nothing if it has taken the raw response into its own hands. */
 export type Fault = (exchange: Exchange) => Answer | void | Promise<Answer | void>
 
 /** Which requests are meant. Default all. */
@@ -191,7 +191,7 @@ function currentAnswer (ctx: Context): Answer {
 function applyAnswer (ctx: Context, { status, headers = {}, body = '' }: Answer): void {
   ctx.body = body
   ctx.status = status
-  // Those of the answer that is replaced stay where they are not named; its length would be a lie.
+  // Those of the answer that is replaced stay if they are not named; its length would be a lie.
   const { 'content-length': _, ...others } = headers
   ctx.set(others)
 }

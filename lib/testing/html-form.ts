@@ -34,7 +34,7 @@ export function submitsItself (html: string): boolean {
   return /<script\b[^>]*>[^<]*\.submit\(\)/i.test(html)
 }
 
-/** Where a page leads on to by itself (`<meta http-equiv="refresh">`, without a wait); undefined where it stays. */
+/** Where a page leads on to by itself (`<meta http-equiv="refresh">`, without a wait); undefined if it stays. */
 export function refreshTarget (html: string): string | undefined {
   const found = /<meta http-equiv="refresh" content="0; url=([^"]*)">/i.exec(html)
   return found === null ? undefined : unescapeHtml(found[1] ?? '')

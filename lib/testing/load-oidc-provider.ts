@@ -3,7 +3,7 @@ import type { OidcProviderModule } from './oidc-types.ts'
 
 /**
  * Imports oidc-provider, an optional peer dependency.
- * @throws FST_OAUTH_INVALID_OPTIONS where it is not installed
+ * @throws FST_OAUTH_INVALID_OPTIONS if it is not installed
  */
 export async function loadOidcProvider (): Promise<OidcProviderModule> {
   // While it is being imported it warns on Node 20 that it wants Node 22; it runs well on 20, and no option turns this

@@ -30,13 +30,13 @@ export interface LoginAsOptions extends WhichProvider {
   readonly loginPath?: string
   /** Cookies that the visitor has before the login: of a session with a cart in it. */
   readonly cookies?: Readonly<Record<string, string>>
-  /** The test provider, where several fit. Default the one that the app is configured with, else `replaceProvider`. */
+  /** The test provider, if several fit. Default the one that the app is configured with, else `replaceProvider`. */
   readonly testProvider?: TestProvider
 }
 
 /** A visitor of the app who is logged in. */
 export interface TestLogin extends TestVisitor {
-  /** Where the login has led: a path or URL; undefined where the app answered with a page. */
+  /** Where the login has led: a path or URL; undefined if the app answered with a page. */
   readonly location: string | undefined
   /** The provider that the login was at. */
   readonly testProvider: TestProvider
@@ -53,7 +53,7 @@ export interface TestLogin extends TestVisitor {
  * @param options.provider name of the provider; default the only one, or `defaultProvider`
  * @param options.returnTo path of the app that the login leads to
  * @returns the visitor, who is logged in now, with `location` and `testProvider`
- * @throws FST_OAUTH_INVALID_OPTIONS where the login fails, there is no such provider, oidc-provider is not installed,
+ * @throws FST_OAUTH_INVALID_OPTIONS if the login fails, there is no such provider, oidc-provider is not installed,
  *   or NODE_ENV is `production`
  */
 export async function loginAs (app: AnyApp, options: LoginAsOptions = {}): Promise<TestLogin> {

@@ -8,7 +8,7 @@ let restore: (() => void) | undefined
 /**
  * Moves the time of this process forward: of `Date` and of `performance.now()`. Timers go on in real time.
  * @param owner who moves it, and takes that back with `restoreTime`
- * @throws FST_OAUTH_INVALID_OPTIONS where `seconds` is no number above 0
+ * @throws FST_OAUTH_INVALID_OPTIONS if `seconds` is no number above 0
  */
 export function advanceTime (owner: object, seconds: number): void {
   if (!Number.isFinite(seconds) || seconds < 0) {

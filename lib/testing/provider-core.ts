@@ -71,7 +71,7 @@ export class ProviderCore implements Instance {
     this.#listener = this.#oidc.callback()
   }
 
-  /** @throws FST_OAUTH_INVALID_OPTIONS where oidc-provider is not installed */
+  /** @throws FST_OAUTH_INVALID_OPTIONS if oidc-provider is not installed */
   static async start (issuer: string, options: TestProviderOptions = {}): Promise<ProviderCore> {
     const core = new ProviderCore(await loadOidcProvider(), issuer, options)
     await core.check()
@@ -105,7 +105,7 @@ export class ProviderCore implements Instance {
   ): Promise<void> {
     const { url = '/' } = request
     const base = new URL(this.#issuer).pathname.replace(/\/$/, '')
-    // By the two URLs oidc-provider knows where it is mounted.
+    // By the two URLs oidc-provider knows if it is mounted.
     if (url.startsWith(`${base}/`)) Object.assign(request, { originalUrl: url, url: url.slice(base.length) })
     await this.#learnScopes(request)
     await before?.(request.url!.split('?')[0]!)
@@ -146,7 +146,7 @@ export class ProviderCore implements Instance {
 
   /**
    * Sends a logout token (OIDC Back-Channel Logout) and rejects unless the app says 200 or 204.
-   * @throws FST_OAUTH_INVALID_OPTIONS where the client has not said where to
+   * @throws FST_OAUTH_INVALID_OPTIONS if the client has not said where to
    */
   async backchannelLogout (sub: string, sid?: string): Promise<void> {
     const client = await this.#oidc.Client.find(this.clientId)
@@ -220,7 +220,7 @@ export class ProviderCore implements Instance {
     Object.defineProperty(oidc, 'Claims', { value: AllClaims })
   }
 
-  // Where the options name no scopes, there is every one that is asked for.
+  // If the options name no scopes, there is every one that is asked for.
   async #learnScopes (request: IncomingMessage): Promise<void> {
     const [path, query = ''] = request.url?.split('?') ?? []
     const asked = asksForNoScope(path, query) ? [NO_SCOPE] : []

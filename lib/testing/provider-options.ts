@@ -14,7 +14,7 @@ export type ExtraFeature = 'jwtResponseModes' | 'encryption' | 'jwtUserinfo' | '
 /** Options of `createTestProvider`. */
 export interface TestProviderOptions {
   /**
-   * The issuer, that of the real provider where the app's configuration names it. No request leaves the process for
+   * The issuer, that of the real provider if the app's configuration names it. No request leaves the process for
    * it. Default one below `.test`, a name that never exists; `listen()` makes it the address of the port.
    */
   readonly issuer?: string

@@ -80,7 +80,7 @@ export class TestProvider {
     open.unshift(this)
   }
 
-  /** The issuer: the `iss` of its tokens, and where it is discovered. */
+  /** The issuer: the `iss` of its tokens, and the URL for discovery. */
   get issuer (): string { return this.#core.issuer }
   /** The client's id. */
   get clientId (): string { return this.#core.clientId }
@@ -136,7 +136,7 @@ export class TestProvider {
    * @param options.times how many requests; default 1
    * @param options.grantType only token requests of this grant: `'refresh_token'`
    * @param options.when only requests that this is true of
-   * @throws FST_OAUTH_INVALID_OPTIONS where there is no such endpoint, or no such fault
+   * @throws FST_OAUTH_INVALID_OPTIONS if there is no such endpoint, or no such fault
    */
   failNext (endpoint: EndpointName, fault: TestFault, options: Filter & { times?: number } = {}): void {
     this.#endpoint(endpoint).fail(faultOf(fault), { times: 1, ...options })
@@ -152,7 +152,7 @@ export class TestProvider {
    * @param options.grantType only token requests of this grant
    * @param options.when only requests that this is true of
    * @returns the gate: `release()` lets the requests through
-   * @throws FST_OAUTH_INVALID_OPTIONS where there is no such endpoint
+   * @throws FST_OAUTH_INVALID_OPTIONS if there is no such endpoint
    */
   hold (
     endpoint: EndpointName, { until, ...options }: Filter & { afterwards?: boolean, until?: PromiseLike<unknown> } = {}
@@ -170,7 +170,7 @@ export class TestProvider {
    */
   api (url: string | URL, api: TestApi): void {
     const { origin, pathname: path } = new URL(url)
-    // The newest first, where two have the same URL.
+    // The newest first, if two have the same URL.
     this.#apis.unshift({ origin, path, listener: listenerOf(api, origin) })
     this.#apis.sort((one, two) => two.path.length - one.path.length)
     if (!this.#network.serves(origin)) this.#serve(origin)
@@ -190,7 +190,7 @@ export class TestProvider {
    * waits for its answer. `loginAs` has registered where; for an app in another process, the option
    * `client: { backchannel_logout_uri }` does.
    * @param sub of the user
-   * @throws where the app refuses the logout token; FST_OAUTH_INVALID_OPTIONS where nothing is registered
+   * @throws if the app refuses the logout token; FST_OAUTH_INVALID_OPTIONS if nothing is registered
    */
   async backchannelLogout (sub: string): Promise<void> { await this.#core.backchannelLogout(sub) }
 
@@ -256,7 +256,7 @@ export class TestProvider {
  * Starts an OpenID provider in this process, a real one (oidc-provider), which no request leaves the process for.
  * @param options users, lives of tokens and more; see each
  * @returns the provider; `close()` ends it
- * @throws FST_OAUTH_INVALID_OPTIONS where oidc-provider is not installed, an option is wrong, or NODE_ENV is
+ * @throws FST_OAUTH_INVALID_OPTIONS if oidc-provider is not installed, an option is wrong, or NODE_ENV is
  *   `production`
  */
 export async function createTestProvider (options: TestProviderOptions = {}): Promise<TestProvider> {

@@ -2,7 +2,7 @@ import { InvalidOptionsError } from '../errors.ts'
 
 /**
  * Keeps a test helper, which logs in anyone, out of a server that runs for people.
- * @throws FST_OAUTH_INVALID_OPTIONS where NODE_ENV is `production`
+ * @throws FST_OAUTH_INVALID_OPTIONS if NODE_ENV is `production`
  */
 export function refuseInProduction (name: string): void {
   if (process.env.NODE_ENV !== 'production') return

@@ -18,15 +18,15 @@ export interface Registered {
 export interface WhichProvider {
   /** Name of the provider; default the only one, or `defaultProvider`. */
   readonly provider?: string | undefined
-  /** The `decorator` of the registration, where several have a provider of that name. */
+  /** The `decorator` of the registration, if several have a provider of that name. */
   readonly decorator?: string | undefined
-  /** The prefix of the registration, where several have a provider of that name. */
+  /** The prefix of the registration, if several have a provider of that name. */
   readonly prefix?: string | undefined
 }
 
 /**
  * Finds a provider in an app that is ready.
- * @throws FST_OAUTH_INVALID_OPTIONS where there is none, or more than one that fits
+ * @throws FST_OAUTH_INVALID_OPTIONS if there is none, or more than one that fits
  */
 export function findRegistered (app: AnyApp, which: WhichProvider): Registered {
   const { provider, decorator, prefix } = which
@@ -61,7 +61,7 @@ function candidates ({ config, providers }: PluginContext, name: string | undefi
 
 /**
  * The registrations of the plugin in an app that is ready, one at least.
- * @throws FST_OAUTH_INVALID_OPTIONS where there is none
+ * @throws FST_OAUTH_INVALID_OPTIONS if there is none
  */
 export function registrationsOf (app: AnyApp): PluginContext[] {
   const sessions = new Set<unknown>()

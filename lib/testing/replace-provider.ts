@@ -31,7 +31,7 @@ const WITH_CLIENT = new Set(['/token', '/request', '/token/revocation', '/token/
 
 const replaced = new WeakMap<ProviderClient, TestProvider>()
 
-/** The test provider that stands in the place of an app's; undefined where there is none, or it is closed. */
+/** The test provider that stands in the place of an app's; undefined if there is none, or it is closed. */
 export function replacementOf (client: ProviderClient): TestProvider | undefined {
   const provider = replaced.get(client)
   return provider !== undefined && isOpen(provider) ? provider : undefined
@@ -43,10 +43,10 @@ export function replacementOf (client: ProviderClient): TestProvider | undefined
  * app's code and configuration stay as they are. It is closed with the app.
  * @param app the app, with everything registered; it is made ready
  * @param options.provider name of the provider; default the only one, or `defaultProvider`
- * @param options.decorator of the registration, where several have a provider of that name; or its `prefix`
+ * @param options.decorator of the registration, if several have a provider of that name; or its `prefix`
  * @param options users, lives of tokens and more, as for `createTestProvider`
  * @returns the test provider
- * @throws FST_OAUTH_INVALID_OPTIONS where there is no such provider, oidc-provider is not installed, or NODE_ENV is
+ * @throws FST_OAUTH_INVALID_OPTIONS if there is no such provider, oidc-provider is not installed, or NODE_ENV is
  *   `production`
  */
 export async function replaceProvider (app: AnyApp, options: ReplaceProviderOptions = {}): Promise<TestProvider> {
@@ -111,7 +111,7 @@ function hasProfileInIdToken ({ profileSource, issuer, endpoints }: ProviderConf
   return profileSource === 'id_token' || (issuer === undefined && endpoints.userinfo_endpoint === undefined)
 }
 
-/** Sends the requests of a transport to the test provider, where they are for it. */
+/** Sends the requests of a transport to the test provider, if they are for it. */
 function divert (transport: Transport, inside: Transport, provider: TestProvider): void {
   const { stream, buffered, close } = transport
   const { network } = insideOf(provider)

@@ -9,7 +9,7 @@ export interface TestApiRequest {
   readonly url: URL
   /** The header fields, in lower case. */
   readonly headers: IncomingHttpHeaders
-  /** The body as text; empty where there is none. */
+  /** The body as text; empty if there is none. */
   readonly body: string
 }
 

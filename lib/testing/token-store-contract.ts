@@ -14,7 +14,7 @@ export interface Rule {
   /** The optional methods that it is about. */
   readonly about?: 'remove' | 'refresh' | 'members'
   /**
-   * Throws where a store does not do it.
+   * Throws if a store does not do it.
    * @param store the store
    * @param other the same data, as another process has it
    * @param id of a record that no other rule uses

@@ -17,7 +17,7 @@ export interface TestUser {
 /** `sub`, which is also what is typed into the login form → user. */
 export type TestUsers = Record<string, TestUser>
 
-/** The users where the options name none. */
+/** The users if the options name none. */
 export const DEFAULT_USERS: TestUsers = {
   alice: {
     name: 'Alice Adams',

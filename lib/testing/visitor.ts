@@ -15,7 +15,7 @@ export interface TestVisitor {
   /** The same as a `Cookie` header. */
   readonly cookie: string
   /**
-   * Sends a request to the app as this visitor, over a connection in memory, which is one over https where `baseUrl` is
+   * Sends a request to the app as this visitor, over a connection in memory, which is one over https if `baseUrl` is
    * https. Cookies are kept; redirects are not followed.
    * @param path path and query
    * @param init as of `fetch`
@@ -34,7 +34,7 @@ export interface TestVisitor {
  * @param options what the visitor has
  * @param options.cookies cookies that the visitor has, by name
  * @returns the visitor, with a cookie jar, for `app.inject` and for Playwright
- * @throws FST_OAUTH_INVALID_OPTIONS where the app has no fastify-oauth-session, or NODE_ENV is `production`
+ * @throws FST_OAUTH_INVALID_OPTIONS if the app has no fastify-oauth-session, or NODE_ENV is `production`
  */
 export async function anonymous (
   app: AnyApp, { cookies }: { cookies?: Readonly<Record<string, string>> } = {}
@@ -93,7 +93,7 @@ export class Visitor implements TestVisitor {
    * Loads a page of the app.
    * @param form posted to it
    * @returns where it leads
-   * @throws FST_OAUTH_INVALID_OPTIONS where the app answers with an error
+   * @throws FST_OAUTH_INVALID_OPTIONS if the app answers with an error
    */
   async open (path: string, form?: Record<string, string>): Promise<string | undefined> {
     const answer = await this.#load(path, AS_SCRIPT, form)
@@ -104,7 +104,7 @@ export class Visitor implements TestVisitor {
   /**
    * Loads a page that leads to a login, by way of the app's guards and login routes, as a browser does.
    * @returns where it leads out of the app
-   * @throws FST_OAUTH_INVALID_OPTIONS where the app answers with an error
+   * @throws FST_OAUTH_INVALID_OPTIONS if the app answers with an error
    */
   async openGuarded (path: string): Promise<string | undefined> {
     for (let steps = 0; steps < MAX_STEPS; steps++) {
@@ -154,7 +154,7 @@ const AS_SCRIPT = { accept: 'application/json' }
 const AS_BROWSER = { accept: 'text/html', 'sec-fetch-mode': 'navigate' }
 const MAX_STEPS = 10
 
-/** The app's `baseUrl`. @throws FST_OAUTH_INVALID_OPTIONS where its function does not know it yet */
+/** The app's `baseUrl`. @throws FST_OAUTH_INVALID_OPTIONS if its function does not know it yet */
 export function baseUrlOf ({ config }: PluginContext): URL {
   try {
     return config.baseUrl()

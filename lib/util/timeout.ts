@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 
 /**
- * Rejects where `work` takes longer than `ms` milliseconds. The work itself goes on; what comes of it then is ignored.
+ * Rejects if `work` takes longer than `ms` milliseconds. The work itself goes on; what comes of it then is ignored.
  * @param work a promise, or a function that is called at once; what it throws is a rejection
  * @param timeoutError makes the error of the rejection
  */
@@ -25,7 +25,7 @@ export function withTimeout<T> (
   })
 }
 
-/** Waits for some work, but no longer than `ms` milliseconds; the work goes on. Rejects where the work does. */
+/** Waits for some work, but no longer than `ms` milliseconds; the work goes on. Rejects if the work does. */
 export async function waitAtMost (work: Promise<unknown>, ms: number): Promise<void> {
   const over = new AbortController()
   await Promise.race([work, sleep(ms, over.signal).catch(() => {})]).finally(() => over.abort())
@@ -34,7 +34,7 @@ export async function waitAtMost (work: Promise<unknown>, ms: number): Promise<v
 /** The longest time that a timer of Node's can hold; a longer one is over at once. */
 export const MAX_TIMER_MS = 2 ** 31 - 1
 
-/** Waits some milliseconds; rejects with the signal's AbortError where that comes first. */
+/** Waits some milliseconds; rejects with the signal's AbortError if that comes first. */
 export async function sleep (ms: number, signal?: AbortSignal): Promise<void> {
   await wait(Math.min(ms, MAX_TIMER_MS), undefined, signal === undefined ? {} : { signal })
 }

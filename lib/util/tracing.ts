@@ -9,11 +9,11 @@ import { OAuthError, type OAuthErrorCode } from '../errors.ts'
 export interface Trace<Outcome extends string = string> {
   /** Name of the provider, as given in `providers`. */
   provider?: string
-  /** How it went; from `asyncEnd` on. `failed` where an error was thrown that has no outcome of its own. */
+  /** How it went; from `asyncEnd` on. `failed` if an error was thrown that has no outcome of its own. */
   outcome?: Outcome | 'failed'
   /** Milliseconds from `start` to `asyncEnd`, with fractions. */
   duration?: number
-  /** Code of the error; `INTERNAL` where it is not the plugin's own, such as one that a hook of the app threw. */
+  /** Code of the error; `INTERNAL` if it is not the plugin's own, such as one that a hook of the app threw. */
   code?: OAuthErrorCode | 'INTERNAL'
   /** The `error` that the provider named (RFC 6749, sections 4.1.2.1 and 5.2). */
   oauthError?: string
@@ -47,13 +47,13 @@ export interface ExchangeTrace extends Trace<'succeeded' | 'refused'> {
 export type RefreshTrace = Trace<'refreshed' | 'newer' | 'ended' | 'lost'>
 
 /**
- * A call to an API: until its headers are there where it is read as a stream, else until its body is. `answered`: with
+ * A call to an API: until its headers are there if it is read as a stream, else until its body is. `answered`: with
  * any status. `aborted`: by the caller's own signal.
  */
 export interface CallTrace extends Trace<'answered' | 'aborted'> {
   /** The HTTP method. */
   method: string
-  /** Scheme, host and port of the API, where the call was sent. */
+  /** Scheme, host and port of the API, if the call was sent. */
   origin?: string
   /** Status of the response. */
   statusCode?: number
@@ -114,7 +114,7 @@ export type RunIn = <T>(work: () => Promise<T>) => Promise<T>
 /**
  * Runs an operation, and publishes what it does as Node's `tracePromise` would, without its result, which may hold
  * tokens, and without its error, which may be of the app.
- * @param message work may add to it; its `outcome` is `outcome` where it sets none
+ * @param message work may add to it; its `outcome` is `outcome` if it sets none
  * @param work rejects, and never throws
  */
 export function traced<M extends Trace, T> (
