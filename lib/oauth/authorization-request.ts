@@ -59,10 +59,10 @@ export function buildAuthorizationUrl (endpoint: string, request: AuthorizationR
   return setQuery(endpoint, authorizationParameters(request))
 }
 
-/** What each authorization request has of its own. */
+/** The parameters that differ between the requests of one provider. */
 type OwnValues = Pick<AuthorizationRequest, 'state' | 'codeVerifier' | 'nonce'>
 
-/** Stand for the own values where a URL is prepared. */
+/** Placeholders for these parameters in a prepared URL. */
 const MARKS = { state: randomToken(), codeVerifier: randomToken(), nonce: randomToken() }
 
 /**

@@ -33,7 +33,7 @@ export async function decryptCompact (jwe: string, keys: readonly ClientKey[]): 
       const { plaintext } = await compactDecrypt(jwe, key, {
         keyManagementAlgorithms: [...algorithms],
         contentEncryptionAlgorithms: CONTENT,
-        // What is compressed beside a secret tells something of it, and a small text may become a large one.
+        // Compression can reveal a secret in the text, and a small text may become a large one.
         maxDecompressedLength: 0
       })
       return Buffer.from(plaintext).toString('utf8')

@@ -32,16 +32,16 @@ function signingKey (key: DpopKey): Promise<CryptoKey> {
   let ready = imported.get(key.d)
   if (ready === undefined) {
     ready = importJWK(key, DPOP_ALGORITHM) as Promise<CryptoKey>
-    ready.catch(() => imported.delete(key.d)) // what is told of it is told to who asked
+    ready.catch(() => imported.delete(key.d)) // the caller gets the error
     imported.set(key.d, ready)
   }
   return ready
 }
 
 /**
- * Makes a proof that the caller has the key: good for one request (RFC 9449, section 4.2).
+ * Makes a proof that the caller has the key, for one request (RFC 9449, section 4.2).
  * @param now epoch seconds
- * @param nonce what the server wants to find in it
+ * @param nonce the nonce that the server asked for
  */
 export async function createDpopProof (
   key: DpopKey, { method, url, accessToken }: DpopRequest, now: number, nonce: string | undefined

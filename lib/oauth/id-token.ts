@@ -23,7 +23,7 @@ export interface IdTokenClaims extends JWTPayload {
   sid?: string
 }
 
-/** What a refreshed ID token must not say otherwise of the authentication; undefined members are not known. */
+/** The authentication that a refreshed ID token must agree with; undefined members are not known. */
 export interface AuthenticationClaims {
   /** Of the ID token before. */
   party?: { aud: unknown, azp: unknown }
@@ -33,7 +33,7 @@ export interface AuthenticationClaims {
   authTime: number | undefined
 }
 
-/** What an ID token is checked against, beside what any JWT of its provider is. */
+/** What an ID token is checked against, in addition to the checks of any JWT of its provider. */
 export interface IdTokenExpectation {
   /** The nonce of the login; undefined for a refreshed token, which need not have one. */
   nonce?: string | undefined

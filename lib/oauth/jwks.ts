@@ -47,7 +47,7 @@ export class KeySource {
   /** How many sets have been fetched. */
   get generation (): number { return this.#generation }
 
-  /** A key as it stands in the set that was fetched last, with what the provider says of it beside its numbers. */
+  /** A key as the set that was fetched last has it, with its further members. */
   entry (kid: string | undefined): JWK | undefined {
     const all = this.#keys?.jwks().keys ?? []
     return kid === undefined && all.length === 1 ? all[0] : all.find(key => key.kid === kid)

@@ -11,8 +11,8 @@ const ENDPOINTS = [
 ] as const
 
 /**
- * The endpoints at which a provider wants clients with a TLS certificate, by their usual names (RFC 8705, section 5).
- * They may be on another host, and no further inside a network than the provider itself.
+ * The endpoints for clients with a TLS certificate, by their usual names (RFC 8705, section 5). They may be on another
+ * host, but no further inside a network than the provider itself.
  * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS if one of them cannot be trusted
  */
 export function mtlsAliases (

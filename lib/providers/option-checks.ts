@@ -13,7 +13,7 @@ import type { ClientAssertionOptions, ProviderOptions, ResourceServer } from './
 
 /**
  * Checks the value of one option of a provider; what is wrong goes to `check`.
- * @param path where the option stands, for the message
+ * @param path the option's place in the options, for the message
  * @param options all of the provider's, for a check that depends on another one
  */
 export interface OptionCheck<Value> {

@@ -97,7 +97,7 @@ export type FetchProfile = (context: { tokens: TokenSet, call: ProfileCall }) =>
 /**
  * Decides whether an ID token's issuer is the provider.
  * @param claims the token's, its signature checked
- * @param key the key that signed, as it stands in the key set
+ * @param key the key that signed, as the key set has it
  */
 export type IdTokenIssuerFunction =
   (issuer: string, claims: Record<string, unknown>, key: Record<string, unknown>) => boolean

@@ -34,7 +34,7 @@ const ACCEPT_USERINFO = 'application/json, application/jwt;q=0.9'
 
 /** Milliseconds after which discovered metadata is fetched anew, in the background. */
 const METADATA_MAX_AGE_MS = 3_600_000
-/** The same, if the first document could not be had for the moment. */
+/** The same, if the first document could not be fetched for the moment. */
 const PROVISIONAL_MAX_AGE_MS = 60_000
 
 /** One provider: its metadata, and requests to its endpoints. Shared by all requests. */

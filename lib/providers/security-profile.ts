@@ -83,5 +83,5 @@ function checkAuthentication (
   }
 }
 
-/** A value as it stands in the options. */
+/** A value as it is written in the options. */
 const asWritten = (value: unknown) => typeof value === 'string' ? `'${value}'` : String(value)

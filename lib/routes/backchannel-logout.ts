@@ -12,7 +12,7 @@ const FORM = /^application\/x-www-form-urlencoded *(?:;|$)/i
 
 /**
  * `POST` of a provider's logout token (OpenID Connect Back-Channel Logout 1.0, sections 2.5 and 2.8). The request is a
- * server's: what it may do is told by the token's signature alone, without session, cookie or origin.
+ * server's, without session, cookie or origin: only the token's signature authorizes it.
  */
 export async function backchannelLogoutRoute (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply, name: string
@@ -30,7 +30,7 @@ export async function backchannelLogoutRoute (
   }
 }
 
-/** The logout token of a request: it is in a form, and there once. @throws FST_OAUTH_INVALID_LOGOUT_TOKEN */
+/** The logout token of a request, which must be a form with exactly one. @throws FST_OAUTH_INVALID_LOGOUT_TOKEN */
 function logoutTokenOf (request: FastifyRequest, provider: string): string {
   const isForm = FORM.test(request.headers['content-type'] ?? '')
   const logoutToken = isForm ? postedField(request, 'logout_token') : undefined

@@ -9,7 +9,7 @@ import { shown } from '../util/shown.ts'
 
 /** Options of `app.oauth.requireLogin`. */
 export interface RequireLoginOptions {
-  /** Name of the provider that must be logged in with; any if absent. */
+  /** Name of the provider that the user must have logged in with. Default any. */
   provider?: ProviderName
   /** Scope that must be granted: a list, or a string with spaces. */
   scope?: string | readonly string[]
@@ -18,8 +18,8 @@ export interface RequireLoginOptions {
   /** Authentication context classes of which the login must have one; by `acr` of the ID token. */
   acrValues?: string | readonly string[]
   /**
-   * Whether more than a login is needed for this user and this request; anything but false is yes. May be async; if
-   * it throws, so does the guard. Alone it asks for an authentication of this moment, as `maxAge: 0` does.
+   * Whether the other options apply to this user and this request; any value but false means yes. May be async; if it
+   * throws, so does the guard. Without other options it asks for an authentication at this moment, as `maxAge: 0` does.
    */
   when?: (claims: Record<string, unknown>, request: FastifyRequest) => boolean | Promise<boolean>
 }
@@ -42,7 +42,7 @@ export function checkGuardOptions (options: RequireLoginOptions): void {
 }
 
 /**
- * Refuses a request in the place of options: what makes the hook was given as the hook.
+ * Refuses a request in place of options: `requireLogin` was passed as the hook, in place of `requireLogin()`.
  * @throws FST_OAUTH_INVALID_OPTIONS
  */
 export function refuseRequest (name: string, options: unknown): void {

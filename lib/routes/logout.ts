@@ -138,7 +138,7 @@ async function endOwnLogin (
   return endSessionUrl === undefined ? {} : { endSessionUrl }
 }
 
-/** Ends the session; if it holds another registration's login, that goes on under a new id, and nothing else. */
+/** Ends the session. If it has another registration's login, only that login is kept, under a new session id. */
 async function leaveSession (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply | undefined, session: SessionObject
 ): Promise<void> {

@@ -13,7 +13,7 @@ import { sendToProvider } from './login.ts'
 import { publicPath } from './paths.ts'
 import { tellOpener } from './popup.ts'
 
-/** What there is of a login that no response can finish any more. */
+/** A response that was refused, and what is known of its login. */
 interface LostLogin {
   /** Parameters of the response. */
   params: URLSearchParams

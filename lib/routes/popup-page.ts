@@ -54,7 +54,7 @@ export function sendPopupPage (
   const { popup: show } = framed ? defaultPages : context.pages
   const document = withScript(show({ outcome, ...(code !== undefined && { code }), title, message, actions }), script)
   if (show === defaultPages.popup) return sendHtml(reply, document, { scriptNonce, framed })
-  // Whatever policy the app has, it would stop the script; styles and images are the app's to choose.
+  // The app's own policy could block the script, so it is replaced; styles and images are up to the app.
   reply.header('content-security-policy',
     `script-src 'nonce-${scriptNonce}'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'`)
   return sendHtml(reply, document, null)

@@ -17,8 +17,8 @@ const ANYONES = [
 
 /**
  * Makes a hook that refuses a request which may change something if it lacks a header of the app's own. A page of
- * another site can add none: the browser asks the app by CORS before it sends one. No script can add one to a
- * WebSocket, and no CORS guards it: that is refused by where it comes from (RFC 6455, section 10.2).
+ * another site cannot add it: the browser asks the app by CORS before it sends such a header. Scripts cannot add
+ * headers to a WebSocket, and CORS does not guard it: one from another origin is refused (RFC 6455, section 10.2).
  * @throws FST_OAUTH_INVALID_OPTIONS; the hook throws FST_OAUTH_CROSS_SITE_REQUEST
  */
 export function createHeaderGuard (baseUrl: () => URL, name = 'x-csrf') {

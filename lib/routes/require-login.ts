@@ -72,7 +72,7 @@ export function createGuard (context: PluginContext, options: RequireLoginOption
     const isUnproven = account !== undefined && !isIdentityProven(account)
     let ended = account === undefined ? over?.error : undefined
     if (login !== undefined && account !== undefined && name !== undefined && !isUnproven) {
-      // An account that was added to a login ends with the one that was logged in with.
+      // An added account ends with the active account of the login.
       const active = login.accounts[login.active]!
       const needed = account === active ? [account] : [account, active]
       tokensSince(request, context.clock)
@@ -97,7 +97,7 @@ export function createGuard (context: PluginContext, options: RequireLoginOption
       reply.header('www-authenticate', 'Bearer')
       throw ended ?? loginRequired(wanted, isUnproven)
     }
-    // An account beside the one that was logged in with is added again: a login of its own would end the other one's.
+    // An account beside the active one is added again: a login of its own would end the other one's.
     const now = sessionLogins.of(session)
     const link = (account ?? over) !== undefined && now !== undefined && now.active !== name
     return await sendToLogin(context, request, reply, { wanted, link, stepUp: alwaysAsked })
@@ -133,8 +133,8 @@ function isAppCallback (context: PluginContext, request: FastifyRequest): boolea
 }
 
 /**
- * Has a login that lacks something step up: a page load goes to the provider and comes back, any other request gets a
- * challenge.
+ * Starts a step-up for a login that lacks something: a page load goes to the provider and comes back, any other request
+ * gets a challenge.
  */
 async function demand (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply,
@@ -194,7 +194,7 @@ async function endOfTokens (
     const { code } = Object(error) as OAuthError
     if (ENDED.includes(code)) return error as OAuthError
     if (code === 'FST_OAUTH_STORE_UNAVAILABLE') throw error
-    // An unavailable provider does not end the login; the route's own calls fail with what is wrong.
+    // An unavailable provider does not end the login; the route's own calls report the error.
     source.pauseRefresh()
     const message = 'a guard could not refresh an expired token; the login is kept'
     logOf(request).warn({ event: 'guard_refresh_failed', provider: name, err: errorForLog(error) }, message)

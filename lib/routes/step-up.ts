@@ -83,7 +83,7 @@ export function stepUpRequest (
 const scopeWith = ({ config }: ProviderClient, granted: readonly string[], { scope }: StepUp) =>
   [...new Set([...config.scope, ...granted, ...scope])]
 
-/** Whether a provider can give what is asked for: how and when a user authenticated stands in ID tokens alone. */
+/** Whether a provider can give what is asked for: only ID tokens say how and when a user authenticated. */
 export function canGive (provider: ProviderClient, granted: readonly string[], stepUp: StepUp): boolean {
   const isOfAuthentication = stepUp.maxAge !== undefined || stepUp.acrValues.length > 0
   return !isOfAuthentication || provider.expectsIdToken(scopeWith(provider, granted, stepUp))

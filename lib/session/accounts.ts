@@ -5,7 +5,7 @@ import type { SessionObject, StoredSession } from './fastify-session.ts'
 export interface Account {
   /** Id of the token record. */
   recordId: string
-  /** `identity` of the provider that was logged in with: its name may stand for another provider by now. */
+  /** `identity` of the provider at the login: its name may stand for another provider by now. */
   providerIdentity: string
   /** Absent if the identity is proven; see `isIdentityProven`. */
   identityProven?: false
@@ -23,19 +23,19 @@ export interface Account {
 /** The login that a registration of the plugin keeps in the session, under `oauth` or its `decorator`. */
 export interface SessionLogin {
   accounts: Record<string, Account>
-  /** Name of the provider that was logged in with. */
+  /** Name of the provider that the user logged in with. Its account is the active one; others were added to it. */
   active: string
   /** Id of the login, where its accounts have changed since it began. */
   login?: string
   /** Number of the change that made these accounts. */
   revision?: number
-  /** Epoch seconds until which the first request that comes with the session has to note that in the login's record. */
+  /** Epoch seconds until which the first request with this session has to note its arrival in the login's record. */
   unusedUntil?: number
 }
 
 /**
- * A login in a session that is kept in memory. @fastify/session stringifies a session twice for each request, to tell
- * whether it has changed: a number says that of a login, which is replaced and never changed itself.
+ * A login in a session that is kept in memory. @fastify/session stringifies a session twice for each request to see
+ * whether it has changed. A login object is never changed, only replaced, so a number is enough to tell.
  */
 class KeptLogin implements SessionLogin {
   static #made = 0
@@ -96,8 +96,8 @@ export class SessionLogins {
   }
 
   /**
-   * Removes the account with this token record from a session. With the account that was logged in with, the others are
-   * removed too, and none of them takes its place.
+   * Removes the account with this token record from a session. If it is the active one, the others are removed too, and
+   * none of them takes its place.
    */
   remove (session: SessionObject | null | undefined, recordId: string): void {
     const login = this.of(session)
@@ -113,7 +113,7 @@ export class SessionLogins {
     return isAccount(account) && account.providerIdentity === this.#identityOf(name)
   }
 
-  // The same object each time: the end of a request compares it with the one that was loaded.
+  // The same object each time, because the end of a request compares it with the one that was loaded.
   #filter (login: SessionLogin): SessionLogin | undefined {
     if (this.#filtered.has(login)) return this.#filtered.get(login)
     const accounts = Object.fromEntries(

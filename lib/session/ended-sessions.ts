@@ -7,11 +7,11 @@ import { sessionOf, ttlOf } from './fastify-session.ts'
 
 /** How a session ended. */
 export interface SessionEnd {
-  /** The login went on under another session id: its token records are still in use. */
+  /** The login continues under another session id: its token records are still in use. */
   replaced?: boolean
   /** Epoch seconds at which an answer gave the browser another session cookie, or cleared this one. */
   movedOn?: number
-  /** Members of the session that went on under another id: other registrations' logins, whose records are in use. */
+  /** Members of the session that continue under another id: other registrations' logins, whose records are in use. */
   carried?: string[]
 }
 
@@ -84,7 +84,7 @@ export async function markEnded (
   const session = sessionOf(request)
   const movedOn = movesOn ? { movedOn: Math.floor(clock.now()) } : {}
   const carried = membersOfOthers(context, session)
-  // Of a session whose cookie no answer has set yet there are no other requests.
+  // If no answer has set the session's cookie yet, no other request can have it.
   if (sessionCookie.namesOf(request.cookies, session).length > 0) {
     const end = { ...(carried.length > 0 && { carried }), ...movedOn }
     await endedSessions.mark(session.sessionId, lateSaveTtl(ttlOf(session)), end)
@@ -98,7 +98,7 @@ export async function markEnded (
 }
 
 /**
- * Marks a session as ended whose login goes on under another id, which the answer gives to the browser.
+ * Marks a session as ended whose login continues under another session id, which the answer gives to the browser.
  * @param ttl seconds that the session has to live
  * @throws FST_OAUTH_STORE_UNAVAILABLE
  */

@@ -5,8 +5,8 @@ import type { SessionEnd } from './ended-sessions.ts'
 import { currentSession, isSaved, type SessionObject, type StoredSession } from './fastify-session.ts'
 import { type ClearedCookie, dropClearing, dropSessionCookie } from './session-cookie.ts'
 
-// What the answer of a slower request must not do to a browser that has logged in or out meanwhile. All but the first
-// is called after @fastify/session has saved the session and set its cookie.
+// Keeps the answer of a slower request from undoing a login or logout in the browser. All functions but the first are
+// called after @fastify/session has saved the session and set its cookie.
 
 /** Seconds after a login or logout for which a request with the cookie of before sets no anonymous session. */
 const STRAY_SECONDS = 600

@@ -11,7 +11,7 @@ import { currentSession } from './fastify-session.ts'
 
 // How long a login lasts: `idleTimeout` and `absoluteTimeout` of the options, and what the provider says.
 
-/** When an account's login is over, in epoch seconds, and what ends it then. */
+/** When an account's login ends, in epoch seconds, and by what. */
 interface LoginEnd {
   at: number
   reason: Extract<
@@ -34,8 +34,8 @@ export function isTimed (context: SessionContext, { accounts }: SessionLogin): b
 }
 
 /**
- * When an account's login is over, as far as the session and this process know: the first of its ends, and of those of
- * the account that was logged in with.
+ * When an account's login ends, as far as the session and this process know: the first of its own ends and those of the
+ * active account.
  */
 export function endOf (context: SessionContext, login: SessionLogin, name: string): LoginEnd | undefined {
   const end = endOfAccount(context, login, name)
@@ -91,9 +91,9 @@ export function mayBeOver (context: SessionContext, login: SessionLogin, name: s
 }
 
 /**
- * Ends a login that is over: the tokens are deleted, and the account leaves the session of the request; with the
- * account that was logged in with, all of them do. Before that the store is asked whether another process has seen a
- * request, or made a refresh.
+ * Ends a login whose time is over: the tokens are deleted, and the account is removed from the request's session; with
+ * the active account, all of them are. Before that the store is asked whether another process has seen a request, or
+ * made a refresh.
  * @param name of the account that is meant
  * @returns the error to answer with; undefined if the login is not over
  * @throws FST_OAUTH_STORE_UNAVAILABLE
@@ -101,7 +101,7 @@ export function mayBeOver (context: SessionContext, login: SessionLogin, name: s
 export async function endWhereOver (
   context: SessionContext, request: FastifyRequest, login: SessionLogin, name: string
 ): Promise<OAuthError | undefined> {
-  // The others end with the account that was logged in with.
+  // The others end with the active account.
   for (const each of new Set([login.active, name])) {
     const error = await endAccountWhereOver(context, request, login, each)
     if (error !== undefined) return error
@@ -182,7 +182,7 @@ export function noteRequest (context: SessionContext, login: SessionLogin): bool
 }
 
 /**
- * Ends what is over of the login that a request came with, and notes the request as activity, so that all processes
+ * Ends the accounts of a request's login whose time is over, and notes the request as activity, so that all processes
  * know of it.
  * @param ttl seconds that the session has to live
  * @throws FST_OAUTH_STORE_UNAVAILABLE
@@ -226,7 +226,7 @@ export class AccountLifetime implements TokenLifetime {
   readonly #name: string
 
   constructor (context: SessionContext, request: FastifyRequest, login: SessionLogin, name: string) {
-    // What the account that was logged in with has of the provider's ends is in its record.
+    // The ends that the active account's provider has named are in its record.
     this.isTimed = name !== login.active || isTimed(context, login)
     this.#context = context
     this.#request = request

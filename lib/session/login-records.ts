@@ -6,7 +6,7 @@ import { isTextList } from '../util/is-text.ts'
 import { shortHash } from '../util/random.ts'
 import { isAccount, loginIdOf, type SessionLogin } from './accounts.ts'
 
-/** Where a login is, and what belongs to it. */
+/** The state of a login: its session and its accounts. */
 export interface LoginState {
   /** Counts the writes. */
   version: number
@@ -98,7 +98,7 @@ export class LoginRecords {
     return undefined
   }
 
-  /** Notes that a login has been carried to another session as it is: by the app, or by another registration. */
+  /** Notes that the app or another registration has moved a login, unchanged, to another session. */
   async move (id: string, sessionId: string, ttl: number): Promise<void> {
     for (let tries = 0; tries < TRIES; tries++) {
       const state = await this.get(id)
@@ -131,7 +131,7 @@ export class LoginRecords {
   }
 
   /**
-   * Whether the caller is the one who tells the app that a login has ended: the first who asks, of all processes.
+   * Whether the caller has to call `onLogout` for a login: the first caller of all processes does.
    * @throws FST_OAUTH_STORE_UNAVAILABLE
    */
   async claimNotice (id: string): Promise<boolean> {

@@ -19,7 +19,7 @@ interface Watched {
   recordId: string
   login: SessionLogin
   readonly holds: Set<Hold>
-  /** Its time is over, and it is being ended: whatever happens to the record, that is the reason. */
+  /** The login's timeout has passed, and it is being ended: this is the reason, whatever happens to the record. */
   isEnding?: boolean
 }
 
@@ -31,9 +31,9 @@ interface Hold {
 }
 
 /**
- * The signals that requests hold of the ends of their logins. What this process ends, or finds ended, is told by the
- * records at once; for what others end, and for what ends by its time, there is one timer, as long as a request holds a
- * signal. It does not keep the process running.
+ * The signals of requests, which fire when their logins end. If this process ends a login, or finds it ended, the
+ * records report it at once. For logins that other processes or timeouts end there is one timer, as long as a request
+ * holds a signal. The timer does not keep the process running.
  */
 export class LoginSignals {
   /** Id of the token record → what is watched. */
@@ -71,7 +71,7 @@ export class LoginSignals {
     this.#arm()
   }
 
-  /** Lets go of a request's signals as soon as its answer is out. */
+  /** Releases a request's signals as soon as its answer has been sent. */
   answered (request: FastifyRequest, { raw }: FastifyReply): void {
     if (!this.#ofRequest.has(request)) return
     if (raw.writableFinished || raw.destroyed) return this.#release(request)
@@ -111,14 +111,14 @@ export class LoginSignals {
     this.#timer ??= setTimeout(() => { void this.#look() }, POLL_MS).unref()
   }
 
-  /** Looks for logins that another process, or their time, has ended. */
+  /** Looks for logins that another process or a timeout has ended. */
   async #look (): Promise<void> {
     this.#timer = undefined
     this.#isLooking = true
     const all = [...this.#watched.values()]
     for (let start = 0; start < all.length; start += AT_ONCE) {
       const looks = all.slice(start, start + AT_ONCE).map(watched => this.#lookAt(watched))
-      // A store that is away tells nothing: the signals stay as they are.
+      // While the store is unavailable nothing is known: the signals stay as they are.
       if ((await Promise.allSettled(looks)).some(({ status }) => status === 'rejected')) break
     }
     this.#isLooking = false
@@ -127,13 +127,13 @@ export class LoginSignals {
 
   async #lookAt (watched: Watched): Promise<void> {
     const { context, name, recordId } = watched
-    // If there is none, the records say so themselves.
+    // If there is none, the records report it themselves.
     if (await context.records.read(recordId) === undefined || !mayBeOver(context, watched.login, name)) return
     const [hold] = watched.holds
     if (hold === undefined) return
     watched.isEnding = true
     try {
-      // A step-up may have begun its time anew.
+      // A step-up may have restarted the timeout.
       watched.login = await currentLogin(context, watched.login) ?? watched.login
       const error = await endWhereOver(context, hold.request, watched.login, name)
       if (error !== undefined) return this.#end(watched, error)

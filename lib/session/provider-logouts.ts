@@ -5,14 +5,14 @@ import { shortHash } from '../util/random.ts'
 /** A user of an issuer, or a session there. */
 export type Ended = { iss: string, sub: string } | { iss: string, sid: string }
 
-/** Seconds for which a login that began before a logout may come to its end. A pending login has 10 minutes. */
+/** Seconds within which a login that began before a logout may finish. A pending login has 10 minutes. */
 const MARK_TTL = 900
 /** Marks of a process that shares its sessions with no other. */
 const MAX_LOCAL = 10_000
 
 /**
- * What providers have said by back-channel logout: which users and sessions have ended there, so that a login which was
- * under way meanwhile is not made; and which logout tokens have been carried out.
+ * Remembers back-channel logouts: which users and sessions have ended at the provider, so that a login that was under
+ * way is refused; and which logout tokens have been used.
  */
 export class ProviderLogouts {
   readonly #store: TokenStore

@@ -25,8 +25,8 @@ const KEPT_CLAIMS = new Set([
 ])
 
 /**
- * What a refresh says of the user: by its ID token, and by userinfo or `fetchProfile` with `refreshProfile`. The user's
- * id stays that of the login.
+ * The user and the claims after a refresh: by its ID token and, with `refreshProfile`, by userinfo or `fetchProfile`.
+ * The user's id stays that of the login.
  * @param record of the login, as it was before
  * @param refreshed.claims of the refreshed ID token, if one came and was good
  * @returns undefined if nothing has changed
@@ -93,8 +93,8 @@ async function refreshedProfile (
 const plain = (claims: Claims) => withoutTokenClaims({ user: null, claims }).claims
 
 /**
- * Claims after those of the ID token have changed: what the new one says otherwise than the one before counts. What it
- * leaves out goes, unless it may leave that out: a group that the user is not in any more is not told either.
+ * The claims after a refreshed ID token: those that differ from the previous ID token are replaced. A claim that the
+ * new one leaves out is removed, as a group that the user has left, unless a refreshed ID token may leave it out.
  */
 function follow (claims: Claims, before: Claims, after: Claims): Claims {
   const followed = { ...claims }

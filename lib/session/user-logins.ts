@@ -13,7 +13,7 @@ export interface UserLogin {
   names: Names
 }
 
-/** What a login is found by. */
+/** The names that a login is found by. */
 interface Names {
   /** The user's id in the profile. */
   user?: string
@@ -44,10 +44,10 @@ interface Entry extends Names {
 }
 
 /**
- * Finds the logins of a user, on every process, so that all of them can be ended at once; and the one that a provider
- * means by `sid`. They stand in sets that belong to the provider's identity, not to its name: one for each user id or
- * `sub`, and one for each `sid`. In memory and on Redis, adding, removing and finding one takes the same time however
- * many there are.
+ * Finds the logins of a user, on every process, so that all of them can be ended at once; and those that a provider
+ * means by a `sid`. They are kept in sets by the provider's identity, not by its name: one for each user id or `sub`,
+ * and one for each `sid`. In memory and on Redis, the time to add, remove or find a login does not depend on their
+ * number.
  */
 export class UserLogins {
   readonly #sets: () => MemberStore
@@ -76,8 +76,8 @@ export class UserLogins {
   }
 
   /**
-   * Notes the session that a login is in now, and that it lives on. A login that has ended is not added again; one that
-   * the store lost is.
+   * Notes the session that a login is in now, and extends its entry. An entry that the store has lost is added again,
+   * but not that of a login that has ended.
    * @param ttl seconds that the login has to live
    * @throws FST_OAUTH_STORE_UNAVAILABLE
    */
@@ -88,7 +88,7 @@ export class UserLogins {
     const isThere = await this.#write(account, sessionId, login, { ttl, onlyIfPresent: true })
     if (isThere || !await this.#isAlive(recordId)) return
     await this.#write(account, sessionId, login, { ttl })
-    // A logout deletes the tokens first: one that came in between has removed what was not there yet.
+    // A logout in between has deleted the tokens, but could not remove this entry yet.
     if (!await this.#isAlive(recordId)) await this.remove(account)
   }
 
@@ -114,7 +114,7 @@ export class UserLogins {
   }
 
   /**
-   * The logins at a provider that have not ended with their time.
+   * The logins at a provider whose entries have not expired.
    * @param providerIdentity `identity` of the provider
    * @throws FST_OAUTH_STORE_UNAVAILABLE
    */
@@ -143,7 +143,7 @@ export class UserLogins {
     return written.every(isWritten => isWritten)
   }
 
-  /** The sets that a login is in. User id and `sub` are the same for most logins, which one set finds by both then. */
+  /** The sets that a login is in. For most logins user id and `sub` are the same, and so are their sets. */
   #setsOf (providerIdentity: string, { user, iss, sub, sid }: Names): string[] {
     const ids: string[] = []
     if (user !== undefined) ids.push(this.#setOf(providerIdentity, user))

@@ -83,7 +83,7 @@ export class SessionTokens implements AccountTokens {
     this.#keeper = this.#own
   }
 
-  /** The set as it stands, expired or not. */
+  /** The current set, expired or not. */
   get stored (): TokenSet | undefined { return this.#record()?.tokens }
 
   /** The key that the set is bound to; never that of a web session. */

@@ -11,17 +11,17 @@ export interface RefreshOutcome {
 export interface UnsavedSet extends RefreshOutcome {
   /** The refresh tokens that were used up on the way to it. */
   used: readonly (string | undefined)[]
-  /** Called if the record turns out to be deleted: this process alone holds the set then. */
+  /** Called if the record turns out to be deleted: only this process has the set then. */
   onDeleted: () => void
 }
 
-/** Milliseconds for which a version that was seen counts for more than an older one in the store. */
+/** Milliseconds for which a version that was seen takes precedence over an older one in the store. */
 const SEEN_MS = 60_000
 /** Milliseconds after its last use at which a state is dropped. */
 const IDLE_MS = 60_000
 /** States above which unused ones are dropped faster. */
 const MAX_STATES = 50_000
-/** Refusals of one version, in a row, from which the token endpoint is asked at growing intervals (milliseconds). */
+/** Consecutive refusals of one version after which the token endpoint is asked at growing intervals (milliseconds). */
 const FREE_REFUSALS = 5
 const FIRST_REFUSAL_PAUSE_MS = 1_000
 const MAX_REFUSAL_PAUSE_MS = 60_000
@@ -126,7 +126,7 @@ export class RecordState {
 
   /**
    * Notes that the record is to be deleted: from now on it counts as deleted.
-   * @returns what takes that back if the store failed, with the record as it stands there
+   * @returns an undo for a failed deletion, which takes the record that the store still has
    */
   markDeleted (): (record: TokenRecord | undefined) => void {
     const seenAt = this.#seenAt

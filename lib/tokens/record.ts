@@ -62,7 +62,7 @@ export function isRecordOf (record: TokenRecord | undefined, provider: { identit
   return record?.providerIdentity === provider.identity
 }
 
-/** Whose tokens they are; null if the provider told none. */
+/** The user whose tokens they are; null if the provider does not say who it is. */
 export function userOf ({ user, details }: TokenRecord): User | null {
   return user === undefined && details !== undefined ? detailsOf({ details }).user : user ?? null
 }
@@ -127,7 +127,7 @@ function isLoginIdentity (value: unknown): boolean {
   return isTextList([sub, iss]) && isTextOrAbsent(nonceHash) && (authTime === undefined || Number.isFinite(authTime))
 }
 
-/** Whether a record of a store is a token record: anything else counts as absent. */
+/** Whether a stored record is a token record; anything else is treated as missing. */
 export function isTokenRecord (stored: StoredRecord): boolean {
   const { version, provider, providerIdentity, tokens, pendingTokens } = stored
   const { obtainedAt, ttl, user, identity, usedRefreshTokens, dpopKey, resource, providerEnds, claims } = stored

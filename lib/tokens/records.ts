@@ -14,13 +14,13 @@ export type VersionLease = RefreshLease & { version: number }
 
 /** What became of a try to take the lease. */
 export type AcquireResult =
-  /** The refresh token may be sent. `lease`: as it stands in the store, whose version may be older. */
+  /** The refresh token may be sent. `lease`: as the store has it; its version may be older. */
   | { state: 'acquired', record: TokenRecord, abandoned: boolean, lease: { owner: string, version: number } }
   | { state: 'busy' }
   | { state: 'newer', record: TokenRecord }
   | { state: 'deleted' }
 
-/** Milliseconds for which a request uses what it has read: then it sees a logout in another process. */
+/** Milliseconds for which a request uses what it has read. After that it sees a logout by another process. */
 const READ_MS = 1_000
 
 export interface TokenRecordsOptions {
@@ -38,7 +38,7 @@ export interface TokenRecordsOptions {
  */
 export class TokenRecords {
   readonly #store: TokenStore
-  /** The same, if it can be read without waiting: what this process knows stands there already. */
+  /** The store, if it is in the memory of this process: it can be read without waiting, and has the newest records. */
   readonly #local: LocalStore | undefined
   readonly #form: RecordForm
   readonly #monotonic: () => number
@@ -88,7 +88,7 @@ export class TokenRecords {
   /** The newest version that this process has seen, without asking the store. */
   peek (id: string): TokenRecord | undefined { return this.state(id).record }
 
-  /** The same, if that is no use of the record. */
+  /** The same, without counting as a use of the record. */
   known (id: string): TokenRecord | undefined { return this.#states.find(id)?.record ?? this.#peekStore(id) }
 
   /** Whether this process has deleted the record, within the last minute. */
@@ -162,11 +162,11 @@ export class TokenRecords {
   }
 
   /**
-   * What counts, of what the store has and what this process saw. A store that lost what it had acknowledged (a
-   * failover, a restart without its last writes) is given the newer version again, and a record that was deleted is
-   * deleted again; what is missing there is never brought back.
+   * The newest version, by the store and by what this process saw. If the store lost writes that it had acknowledged (a
+   * failover, a restart without its last writes), the newer version is written again, and a deleted record is deleted
+   * again; a missing record is never brought back.
    * @param askedAt when the store was asked: what this process saw later than that is simply newer
-   * @param mine whether a lease on the record is the caller's own
+   * @param mine whether the caller has the lease on the record, if there is one
    */
   async #newest (
     state: RecordState, stored: TokenRecord | undefined, askedAt: number, mine = false
@@ -186,7 +186,7 @@ export class TokenRecords {
     }
     if (known === undefined || stored.version >= known.version || !state.isRecent) return state.observe(stored)
     if (state.wasSeenBefore(askedAt)) {
-      // A refresh that another process has begun on the older version goes on: its set may be the only good one.
+      // Not while another process refreshes the older version: its set may be the only valid one.
       const restored = await this.#store.set(state.id, this.#form.encode(known), {
         ttl: known.ttl, expectedVersion: stored.version, onlyIfUnlocked: !mine
       }).catch(() => false)
@@ -227,8 +227,8 @@ export class TokenRecords {
       if (acquired) await this.release(state.id, owner)
       return { state: 'newer', record }
     }
-    // An older version stands there than the one to replace. If this process saw the newer one, that one stands
-    // there again by now, or will when the refresh that another process has begun is over.
+    // The store has an older version than the one to replace. If this process saw the newer one, it has been restored
+    // by now, or will be when the refresh that another process has begun is over.
     if (!acquired) return record.version === version ? { state: 'busy' } : { state: 'newer', record }
     // The store had lost a version, and writing it again has ended the lease.
     if (record.version > result.record.version && (await this.#acquire(state, lease)).state !== 'begun') {
@@ -238,8 +238,8 @@ export class TokenRecords {
   }
 
   /**
-   * Takes the lease on a set that is not written yet. It may stand in the store all the same, since only the answer of
-   * the write was lost, and others may use its refresh token. So it is not used before the store answers.
+   * Takes the lease on a set that is not known to be written. It may have been: if only the answer of the write was
+   * lost, others may use its refresh token. So it is not used before the store answers.
    * @throws FST_OAUTH_STORE_UNAVAILABLE
    */
   async #acquireUnsaved (state: RecordState, unsaved: UnsavedSet, lease: VersionLease): Promise<AcquireResult> {
@@ -254,7 +254,7 @@ export class TokenRecords {
       ? used.includes(next)
       : stored.version === record.version && next === nextRefreshToken(record)
     if (state.unsaved !== unsaved || !isBehind) {
-      // It has been written meanwhile, or another process went on from the set before: the next look tells.
+      // It has been written meanwhile, or another process has refreshed the previous set: the next read shows it.
       await this.release(state.id, owner)
       return { state: 'busy' }
     }
@@ -266,7 +266,7 @@ export class TokenRecords {
     return await this.#health.watch(() => this.#store.acquireRefresh!(id, lease))
   }
 
-  /** Extends the caller's lease while its exchange is under way and the version that it is to replace still stands. */
+  /** Extends the caller's lease while its exchange is under way and the store has the version that it will replace. */
   async extend (id: string, lease: VersionLease): Promise<void> {
     const { acquireRefresh } = this.#store
     if (acquireRefresh !== undefined) await this.#health.watch(() => acquireRefresh.call(this.#store, id, lease))
@@ -334,7 +334,7 @@ export class TokenRecords {
           onDeleted(record)
         })
       }
-      // The record still stands in the store: the caller has to know, and a second try must be possible.
+      // The store still has the record: the caller has to know, and a second try must be possible.
       undo(known)
       if (unsaved !== undefined) this.#deferredWrites.retryLater(state)
       throw error

@@ -3,13 +3,13 @@ import { providerEnds, refreshTokenEndAfter, sessionEnd } from './provider-ends.
 import { type TokenRecord, withUsedRefreshToken } from './record.ts'
 import type { RefreshedIdToken } from './refreshed-id-token.ts'
 
-/** What a refresh has brought. */
+/** The result of a refresh. */
 interface RefreshResult {
   /** Without an ID token that has still to be checked. */
   tokens: TokenSet
   /** The refresh token that was used. */
   used: string | undefined
-  /** Whether the set stands beside the current one until `save` makes it current. */
+  /** Whether the set is pending, beside the current one, until `save` makes it current. */
   keepPending: boolean
   /** Epoch seconds. */
   now: number
@@ -20,7 +20,7 @@ export function refreshedRecord (
   current: TokenRecord, { tokens, used, keepPending, now }: RefreshResult
 ): TokenRecord {
   const { idToken: previous } = current.tokens
-  // The ID token of before stays until there is another one.
+  // The previous ID token stays until there is another one.
   const set: TokenSet = previous === undefined ? tokens : { idToken: previous, ...tokens }
   const refreshTokenEnd = refreshTokenEndAfter(current.providerEnds, used, tokens, now)
   return {

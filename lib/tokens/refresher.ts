@@ -24,7 +24,7 @@ import { type RefreshedIdToken, validateRefreshedIdToken } from './refreshed-id-
 import { refreshedRecord, withIdToken, withRefreshToken } from './refreshed-record.ts'
 
 export interface RefreshOptions {
-  /** The version to replace: a newer one that stands there already is used instead. */
+  /** The version to replace; if there is a newer one already, that is used instead. */
   version: number
   /** A refresh token given by the caller, in place of the stored one. */
   refreshToken?: string | undefined
@@ -45,8 +45,8 @@ export interface RefreshedIdentity {
 }
 
 /**
- * Finds out what a refresh says of the user; undefined if that is what is known.
- * @param refreshed.claims of the ID token that came with it, if that was good
+ * Finds out who the user is after a refresh; undefined if nothing has changed.
+ * @param refreshed.claims those of the ID token that came with it, if that is valid
  */
 export type Identify = (
   provider: ProviderClient, record: TokenRecord, refreshed: { tokens: TokenSet, claims: IdTokenClaims | undefined }
@@ -57,7 +57,7 @@ export interface RefresherOptions {
   clock: Clock
   log: Logger
   onTokensHook: OnTokensHook
-  /** Absent if the records are of no login. */
+  /** Absent if the records do not belong to a login. */
   identify?: Identify
 }
 
@@ -74,13 +74,13 @@ interface RefreshRun {
 }
 
 /**
- * Milliseconds for which the exchange itself is read on after its callers gave up: its response may be the only copy of
- * a rotated token.
+ * Milliseconds that the exchange itself may take, although its callers give up earlier: its response may be the only
+ * copy of a rotated token.
  */
 const EXCHANGE_MS = 60_000
 
 /**
- * Replaces tokens: one exchange at a time for a record, shared by all callers and independent of each. The response is
+ * Refreshes tokens: one exchange at a time for a record, shared by all callers and independent of each. The response is
  * stored before anything in it is checked.
  */
 export class Refresher {
@@ -152,7 +152,7 @@ export class Refresher {
   #joinOrStart (provider: ProviderClient, state: RecordState, options: RefreshOptions): Promise<TokenRecord> {
     const { refreshInProgress } = state
     if (refreshInProgress === undefined) return this.#share(state, () => this.#start(provider, state, options))
-    // It serves every caller that waits for something newer than the version it set out to replace.
+    // It serves every caller that waits for something newer than the version that it replaces.
     return refreshInProgress.then(record =>
       record.version > options.version ? record : this.#joinOrStart(provider, state, options)
     )
@@ -277,7 +277,7 @@ export class Refresher {
     const found = await this.#identityOf(run, tokens, checked?.claims)
     if (checked === undefined && found === undefined) return stored
     const next = { ...withIdToken(stored, checked && { ...checked, idToken: idToken! }, keepPending), ...found }
-    // A store that fails now costs the ID token alone.
+    // If the store fails now, only the ID token is lost.
     return await this.#records.update(state.id, next).catch(() => false) ? next : stored
   }
 
@@ -334,7 +334,7 @@ export class Refresher {
     const isRefresh = provider.config.grantType !== 'client_credentials'
     const refusal = isRefresh ? readRefusal(error, { isOwn: isOwn && given === undefined }) : 'kept'
     if (refusal === 'ended') return await this.#ended(run, error)
-    // A response without tokens may have rotated the refresh token all the same.
+    // A response without an access token may still have rotated the refresh token.
     if (refreshToken !== undefined && refreshToken !== nextRefreshToken(current)) {
       const next = withRefreshToken(current, refreshToken)
       await this.#records.write(state, { owner, record: next }, current, () => this.#revoke(provider, next))

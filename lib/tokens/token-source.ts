@@ -45,8 +45,8 @@ export interface RecordTokenSourceOptions {
   /** Parameters of every refresh of this session. */
   params?: RefreshOptions['params']
   /**
-   * Id of the record of the account that was logged in with, if this account was added to it: that one must exist
-   * as long as this one is used.
+   * Id of the record of the login's active account, if this account was added to it. This account cannot be used
+   * without that record.
    */
   loginRecord?: string | undefined
   /** When the request began, in monotonic milliseconds: what was read since is not read again. Default now. */
@@ -132,7 +132,7 @@ export class RecordTokenSource implements TokenSource {
     return record
   }
 
-  /** The current set: with `refresh: 'auto'` refreshed if it has expired, else as it stands. */
+  /** The current set; with `refresh: 'auto'` it is refreshed if it has expired. */
   async tokens (): Promise<TokenSet> {
     const { tokens } = this.#options.mode === 'auto' ? await this.current() : await this.record()
     return { ...tokens, recordId: this.#id }
@@ -183,8 +183,8 @@ export class RecordTokenSource implements TokenSource {
       throw tokenExpired(this.#provider)
     }
     if (valid && !refreshAhead) return record
-    // Near its end and still valid: it is used while the refresh runs in the background. A call that cannot be sent
-    // again after a 401 waits for the refresh.
+    // Near its end but still valid: the token is used while the refresh runs in the background. A call that cannot be
+    // sent again after a 401 waits for the refresh.
     if (replayable && !isExpired(expiresAt, now, leeway * HARD_MARGIN)) {
       refresher.refreshAhead(this.#provider, this.#id, this.#refreshOptions({ version: record.version }))
       return record

@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 
 /**
- * Rejects if `work` takes longer than `ms` milliseconds. The work itself goes on; what comes of it then is ignored.
+ * Rejects if `work` takes longer than `ms` milliseconds. The work itself continues, but its result is ignored.
  * @param work a promise, or a function that is called at once; what it throws is a rejection
  * @param timeoutError makes the error of the rejection
  */
