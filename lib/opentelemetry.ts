@@ -20,7 +20,7 @@ const PREFIX = 'fastify_oauth_session'
 /** Bounds of buckets in seconds: those that OpenTelemetry advises for requests over HTTP. */
 const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
 
-/** Methods by which metrics tell calls apart; an app may send any other. */
+/** The methods that are values of an attribute; any other method is `_OTHER`. */
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH', 'QUERY']
 
 /** Outcomes of an operation that did not do what it was for. */
@@ -28,7 +28,7 @@ const ERRORS: readonly (string | undefined)[] = ['failed', 'refused', 'lost']
 
 type Counters = Record<'logins' | 'refreshes' | 'lostRefreshes' | 'logouts' | 'storeErrors', Counter>
 
-/** How one kind of operation is told. */
+/** How one kind of operation becomes a span and metrics. */
 interface Operation<Message> {
   /** The kind of its spans; it has none if absent. */
   kind?: SpanKind

@@ -7,7 +7,7 @@ import type { Metadata } from './metadata.ts'
 
 const REQUIRED = ['authorization_endpoint', 'token_endpoint']
 
-/** Whether a provider issues ID tokens, as far as its metadata tells. */
+/** Whether a provider issues ID tokens, by its metadata. */
 export function isOpenId (metadata: Metadata): boolean {
   return metadata.id_token_signing_alg_values_supported !== undefined || metadata.userinfo_endpoint !== undefined ||
     strings(metadata.scopes_supported).includes('openid')

@@ -25,7 +25,7 @@ export function securedResponseOf (params: URLSearchParams): string | undefined 
 }
 
 /**
- * Checks the state of an authorization response (RFC 6749, section 10.12). Nothing else in a response counts before.
+ * Checks the state of an authorization response (RFC 6749, section 10.12). Nothing else in it may be used before that.
  * @param state that of the login, or undefined if none is under way
  * @throws FST_OAUTH_STATE_MISMATCH
  */

@@ -7,7 +7,7 @@ import { assertUsable, isCryptoKey, isJwk, KeyProblem, readPrivateKey } from './
 /** A private key of the client: PEM, a JWK, a KeyObject of node:crypto, or a CryptoKey. */
 export type ClientKeyMaterial = string | JWK | JsonWebKey | KeyObject | CryptoKey
 
-/** A private key of the client, and what is to be said of it. */
+/** A private key of the client, with its settings. */
 export interface ClientKeyOptions {
   /** The private key. */
   key: ClientKeyMaterial
@@ -63,7 +63,7 @@ const WRITE_ONE = 'write a private key as PEM, JWK or KeyObject, or { key, kid, 
 
 /**
  * Reads `clientKeys`: one key, or a list of them.
- * @param report is told what is wrong: the index of the key (undefined if there is no list) and a text
+ * @param report gets what is wrong: the index of the key (undefined if there is no list) and a text
  * @returns those that can be used, in their order
  */
 export function parseClientKeys (

@@ -118,7 +118,7 @@ export async function validateIdToken (
   if (previous !== undefined && (claims.sub !== previous.sub || !sameIssuer(previous.iss))) {
     throw refuse('subject_changed', 'it is for another user than the one that came before it in this login')
   }
-  // After the subject: another user counts for more than all of this.
+  // After the subject, because another user is the more important error.
   if (expected.authentication !== undefined) assertSameAuthentication(claims, expected.authentication, refuse)
   return claims as IdTokenClaims
 }

@@ -16,7 +16,7 @@ export interface LogoutTokenClaims extends JWTPayload {
 }
 
 const EVENT = 'http://schemas.openid.net/event/backchannel-logout'
-/** Seconds for which a logout token may be carried out, whatever its `exp`; providers give it two minutes. */
+/** Seconds for which a logout token is accepted, whatever its `exp`; providers give it two minutes. */
 const MAX_AGE = 300
 /** Characters of a `jti`, a `sub` or a `sid`. */
 const MAX_LENGTH = 2_048

@@ -39,7 +39,7 @@ export interface TokenResponseContext {
   secrets?: () => readonly string[]
   /** Refuse a response without `token_type`, which RFC 6749, section 5.1 requires. */
   requireTokenType?: boolean
-  /** The members were stored meanwhile: `expires_at` counts before `expires_in`. */
+  /** The members have been stored meanwhile: `expires_at` takes precedence over `expires_in`. */
   stored?: boolean
 }
 

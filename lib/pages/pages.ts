@@ -67,13 +67,13 @@ interface LoginFormData {
   returnTo?: string
 }
 
-/** The page that goes on by itself: to the provider's logout, or past a session cookie with `SameSite=Strict`. */
+/** The page that leads on by itself: to the provider's logout, or past a session cookie with `SameSite=Strict`. */
 export interface OnwardData {
   /** the heading, plain text, a few words: `Logging out` */
   title: string
   /** what is going on, plain text, a sentence or two */
   message: string
-  /** where it goes on: a path on the app's own origin, or an address of the provider */
+  /** where it leads: a path on the app's own origin, or a URL of the provider */
   href: string
 }
 

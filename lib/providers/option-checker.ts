@@ -30,7 +30,7 @@ export class OptionChecker {
 
   /**
    * Reports a required option that is missing.
-   * @param options where it is missing: one that is written there without a value is told apart from one left out
+   * @param options the options that lack it: an option without a value gets another message than one left out
    * @param remedy what to write
    */
   missing (path: string, options: object | undefined, remedy: string): void {

@@ -103,7 +103,7 @@ export class ProviderClient {
   }
 
   /**
-   * Discovers the metadata anew if it is still what the caller knows, which a JWT by an unlisted algorithm belies:
+   * Discovers the metadata anew if the caller has the newest one, and a JWT is signed by an algorithm that it lacks:
    * a provider may have changed what it signs with.
    * @returns undefined within the pause after such a discovery, and if the metadata is the options' own
    * @throws FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS

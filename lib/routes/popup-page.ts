@@ -36,7 +36,7 @@ const LOGGED_IN = { title: 'You are logged in', message: 'You can close this win
 const DECLINED = { title: 'You are not logged in', message: 'Nothing was changed. You can close this window.' }
 
 /**
- * Sends the page at the end of a login in a popup or a frame: it tells the outcome to its opener, or to the page around
+ * Sends the page at the end of a login in a popup or a frame: it posts the outcome to its opener, or to the page around
  * the frame, if that is of the origin of `baseUrl`, and closes itself. Without scripts it has a link.
  */
 export function sendPopupPage (

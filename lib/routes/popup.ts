@@ -9,7 +9,7 @@ export function displayOf ({ query }: FastifyRequest): 'popup' | undefined {
   return (query as { display?: unknown } | null | undefined)?.display === 'popup' ? 'popup' : undefined
 }
 
-/** Whom a login route that fails tells it, if its query asks for a popup. */
+/** Where the outcome of a failed login route is posted, if its query asks for a popup. */
 export function popupOf (request: FastifyRequest, event: LogEvent): 'window' | 'frame' | undefined {
   if (event !== 'login_failed' || displayOf(request) === undefined) return undefined
   return isFramed(request) ? 'frame' : 'window'
@@ -23,7 +23,7 @@ export function keepOpener (reply: FastifyReply): void {
   reply.header('cross-origin-opener-policy', 'unsafe-none')
 }
 
-/** Sends the page that tells the outcome of a login to the page that opened it. */
+/** Sends the page that posts the outcome of a login to the page that opened it. */
 export async function tellOpener (
   context: PluginContext, reply: FastifyReply, popup: 'window' | 'frame', outcome: PopupOutcome
 ): Promise<FastifyReply> {

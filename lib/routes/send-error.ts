@@ -28,7 +28,7 @@ interface FailureContext {
   retryAt?: string | undefined
   /** Whether it was to add something to a login, which stays as it was. */
   keepsLogin?: boolean
-  /** Whom the failure of a login is told. */
+  /** The window or frame that gets the outcome of a failed login. */
   popup?: 'window' | 'frame' | undefined
 }
 

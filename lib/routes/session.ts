@@ -8,7 +8,7 @@ import { endOf, endWhereOver } from '../session/login-end.ts'
 import { isRecordOf } from '../tokens/record.ts'
 import { noStore } from './reply.ts'
 
-/** What the route `session` tells a script of the app's own pages. */
+/** The answer of the route `session`, for scripts of the app's own pages. */
 export interface SessionState {
   /** Whether a user is logged in. */
   authenticated: boolean

@@ -46,7 +46,7 @@ export class Activity {
     if (known === undefined) return false
     const now = this.#now()
     const age = now - known.storedAt
-    // A clock that has gone back tells nothing of the time since; one that is a little behind another's does.
+    // If the clock has been set back, the time since is not known. A small lag behind another process does no harm.
     if (age <= -MAX_AHEAD || age >= interval(idleTimeout) || now - known.seenAt >= idleTimeout) return false
     known.seenAt = now
     return true

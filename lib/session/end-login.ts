@@ -171,7 +171,7 @@ async function endUserLogin (
   const { identity, revokesAtBackchannelLogout = false } = provider.config
   const revoke = (record: TokenRecord | undefined) => {
     if (record === undefined) return
-    // The provider knows of its own logout, and which tokens go on after it (Back-Channel Logout 1.0, section 2.7).
+    // The provider itself decides which tokens outlive its logout (Back-Channel Logout 1.0, section 2.7).
     if (reason === 'backchannel' && isRecordOf(record, { identity }) && !revokesAtBackchannelLogout) return
     void revokeAccount(context, { name: record.provider, record })
   }
@@ -209,7 +209,7 @@ export async function announceLogout (
 }
 
 /**
- * Destroys a session that is not the request's own; where it holds another registration's login, it goes on without
+ * Destroys a session that is not the request's own; if it has another registration's login, it is kept, without
  * the tokens of this one.
  */
 async function endSession (context: SessionContext, sessionId: string): Promise<void> {

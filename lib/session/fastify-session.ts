@@ -228,7 +228,7 @@ function symbolMember<T> (session: object, name: string): T | undefined {
   return symbol === undefined ? undefined : (session as Record<symbol, T>)[symbol]
 }
 
-/** What tells one registration of @fastify/session from others: it decorates the app with a function of its own. */
+/** Identifies a registration of @fastify/session: each decorates the app with a function of its own. */
 export function sessionRegistration (app: FastifyInstance): object {
   return app.decryptSession
 }

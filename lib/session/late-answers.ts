@@ -8,7 +8,7 @@ import { type ClearedCookie, dropClearing, dropSessionCookie } from './session-c
 // Keeps the answer of a slower request from undoing a login or logout in the browser. All functions but the first are
 // called after @fastify/session has saved the session and set its cookie.
 
-/** Seconds after a login or logout for which a request with the cookie of before sets no anonymous session. */
+/** Seconds after a login or logout for which a request with the old cookie sets no anonymous session. */
 const STRAY_SECONDS = 600
 
 /** Whether a session with a login is to be saved after it has ended. */

@@ -183,7 +183,7 @@ export async function disconnectAccount (
   try {
     await loginChange.commit({
       change: ({ accounts: { [name]: _removed, ...accounts }, ...rest }) => ({ ...rest, accounts }),
-      // The request came with the id of before alone, which others may know as well.
+      // The request came with the old session id only, which others may know as well.
       whenOvertaken: () => 'silently'
     })
   } catch (error) {

@@ -122,7 +122,7 @@ function refusingLateSaves (method: Method, lateSaves: readonly IsLateSave[]): M
   }
 }
 
-/** A method with a time limit, which tells nothing of the store's own error. */
+/** A method with a time limit, which does not reveal the store's own error. */
 function limited (
   name: Guarded, method: Method, timeoutMs: number, onFailure: GuardOptions['onFailure']
 ): Method {

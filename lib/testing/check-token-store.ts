@@ -19,7 +19,7 @@ export interface CheckTokenStoreOptions {
  * Checks that a token store keeps the contract of `TokenStore`: what the plugin relies on, so that no login is lost or
  * comes back. Optional methods are checked if the store has them. Records have random ids, and end within a day.
  * @param createStore makes the store; called once
- * @param options how the rules are told
+ * @param options how broken rules are reported
  * @param options.test registers a test for each rule; default one check of all of them
  * @param options.createOther makes the store of another process with the same data; default the store itself
  * @returns resolves when all is checked, or all tests are registered

@@ -6,7 +6,7 @@ let shift = 0
 let restore: (() => void) | undefined
 
 /**
- * Moves the time of this process forward: of `Date` and of `performance.now()`. Timers go on in real time.
+ * Moves the time of this process forward: of `Date` and of `performance.now()`. Timers stay in real time.
  * @param owner who moves it, and takes that back with `restoreTime`
  * @throws FST_OAUTH_INVALID_OPTIONS if `seconds` is no number above 0
  */

@@ -38,7 +38,7 @@ export class ProviderCore implements Instance {
   readonly errors: unknown[] = []
   /** Scopes that there are beside those of OpenID Connect. */
   readonly scopes: Set<string>
-  /** Users whose ID tokens tell when they authenticated, asked for or not. */
+  /** Users whose ID tokens always have `auth_time`. */
   readonly withAuthTime = new Set<string>()
   /** Seconds, for the tokens issued from now on. */
   accessTokenTtl: number
@@ -105,7 +105,7 @@ export class ProviderCore implements Instance {
   ): Promise<void> {
     const { url = '/' } = request
     const base = new URL(this.#issuer).pathname.replace(/\/$/, '')
-    // By the two URLs oidc-provider knows if it is mounted.
+    // By the two URLs oidc-provider knows where it is mounted.
     if (url.startsWith(`${base}/`)) Object.assign(request, { originalUrl: url, url: url.slice(base.length) })
     await this.#learnScopes(request)
     await before?.(request.url!.split('?')[0]!)

@@ -14,7 +14,7 @@ import { refuseInProduction } from './refuse-in-production.ts'
 import { listenerOf, type TestApi } from './test-api.ts'
 import type { TestUsers } from './users.ts'
 
-/** What the plugin is told of the provider. */
+/** The provider's options for the plugin. */
 export interface TestProviderConfiguration {
   /** The issuer. */
   issuer: string
@@ -118,7 +118,7 @@ export class TestProvider {
 
   /**
    * Moves the time of this process forward, until `close()`: of `Date` and `performance.now()`, and so of the provider,
-   * the plugin, sessions and the app's own code. Timers go on in real time, and so does a store outside the process.
+   * the plugin, sessions and the app's own code. Timers stay in real time, and so does a store outside the process.
    * @param seconds above 0
    * @throws FST_OAUTH_INVALID_OPTIONS
    */

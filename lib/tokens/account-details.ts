@@ -22,7 +22,7 @@ interface WhoLoggedIn {
 
 /** What is kept of who logged in: nothing that is about the ID token. */
 export function withoutTokenClaims ({ user, claims }: WhoLoggedIn): WhoLoggedIn {
-  // What the ID token says of itself alone (OpenID Connect Core, sections 2 and 3.1.3.6), which has been checked.
+  // Claims about the ID token itself (OpenID Connect Core, sections 2 and 3.1.3.6), which have been checked.
   const { aud, exp, iat, nbf, jti, nonce, azp, at_hash: _a, c_hash: _c, s_hash: _s, ...kept } = claims
   if (user === null) return { user, claims: kept }
   if (user.raw === claims) return { user: { ...user, raw: kept }, claims: kept }

@@ -40,7 +40,7 @@ interface LoadContext {
 const TOKEN = /^[\x20-\x7e]+$/
 
 /**
- * Reads stored tokens. Their expiry counts; if there is none, `expires_in` counts from now, and 0 means that the
+ * Reads stored tokens. Their expiry is used; if there is none, `expires_in` counts from now, and 0 means that the
  * token has expired.
  * @throws FST_OAUTH_INVALID_OPTIONS
  */

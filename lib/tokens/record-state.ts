@@ -64,7 +64,7 @@ export class RecordState {
   #record: TokenRecord | undefined
   /** Monotonic milliseconds at which the store was known to hold that record, or to hold nothing any more. */
   #seenAt: number
-  /** Monotonic milliseconds at which the store was asked when it last told what counts. */
+  /** Monotonic milliseconds at which the last successful read of the store began. */
   #readAt = -Infinity
   #usedAt: number
   /** Monotonic milliseconds of its last turn. */
@@ -105,10 +105,10 @@ export class RecordState {
   /** Whether what is known was seen before the store was asked (monotonic milliseconds). */
   wasSeenBefore (askedAt: number): boolean { return askedAt > this.#seenAt }
 
-  /** Whether the store was asked at or after a time (monotonic milliseconds), and told what counts. */
+  /** Whether a successful read of the store began at or after a time (monotonic milliseconds). */
   wasReadSince (time: number): boolean { return this.#readAt >= time }
 
-  /** Notes that the store was asked then (monotonic milliseconds), and that what is known counts. */
+  /** Notes a successful read of the store, which began at a time (monotonic milliseconds). */
   noteRead (askedAt: number): void { this.#readAt = Math.max(this.#readAt, askedAt) }
 
   /** Notes what the store holds now. */
@@ -125,7 +125,7 @@ export class RecordState {
   forget (): void { this.#record = undefined }
 
   /**
-   * Notes that the record is to be deleted: from now on it counts as deleted.
+   * Notes that the record is to be deleted: from now on it is treated as deleted.
    * @returns an undo for a failed deletion, which takes the record that the store still has
    */
   markDeleted (): (record: TokenRecord | undefined) => void {
@@ -190,7 +190,7 @@ export class RecordState {
   /** Starts no refresh ahead of time for some seconds. */
   pauseRefreshAhead (): void { this.#refreshAheadPausedUntil = this.#monotonic() + REFRESH_AHEAD_PAUSE_MS }
 
-  /** Counts a refusal that kept the login, so that calls which go on do not ask the provider each time. */
+  /** Counts a refusal that did not end the login, so that further calls do not ask the provider each time. */
   noteRefusal (version: number, error: OAuthError): void {
     const count = this.#refusals?.version === version ? this.#refusals.count + 1 : 1
     const excess = count - FREE_REFUSALS

@@ -98,7 +98,7 @@ export class TokenRecords {
   markAccepted (id: string, version: number): void { this.#states.find(id)?.markAccepted(version) }
 
   /**
-   * Stores the tokens of a new login. A logout may have come before: the record counts as deleted then.
+   * Stores the tokens of a new login. If a logout came first, the record is treated as deleted.
    * @param first of version 1
    * @returns the record's id
    */

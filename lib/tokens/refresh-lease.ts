@@ -86,7 +86,7 @@ export class RefreshLeases {
 
   /**
    * Leaves the record to other processes at once. If the provider may have seen the token, now or before, the lease
-   * stays as an abandoned one, which they are told of.
+   * stays as an abandoned one, which other processes will find.
    */
   async giveUp (state: RecordState, lease: Lease, outcomeUnknown: boolean): Promise<void> {
     if (outcomeUnknown) state.markOutcomeUnknown(lease.version)

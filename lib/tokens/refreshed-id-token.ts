@@ -7,7 +7,7 @@ import type { LoginIdentity, TokenRecord } from './record.ts'
 /** A refreshed ID token that is good. */
 export interface RefreshedIdToken {
   claims: IdTokenClaims
-  /** The same as before, with what this ID token no longer says of the authentication. */
+  /** The authentication as before, with the members that this ID token no longer has. */
   identity: LoginIdentity | undefined
 }
 

@@ -112,7 +112,7 @@ export class Refresher {
 
   /**
    * Returns a record newer than `options.version`, through a refresh if there is none yet. Waits `requestTimeout`;
-   * the exchange goes on without the caller.
+   * the exchange continues without the caller.
    * @throws FST_OAUTH_LOGIN_ENDED, FST_OAUTH_TOKEN_EXPIRED, FST_OAUTH_PROVIDER_UNAVAILABLE,
    *   FST_OAUTH_INVALID_TOKEN_RESPONSE, FST_OAUTH_STORE_UNAVAILABLE
    */
@@ -234,7 +234,7 @@ export class Refresher {
       dpopKey: current.dpopKey,
       hooks: options.hooks,
       timeoutMs: Math.max(EXCHANGE_MS, config.requestTimeout),
-      // A process that was stopped and goes on must not send what another one has sent meanwhile.
+      // A process that was stopped for a while must not send what another one has sent meanwhile.
       beforeSend: () => { if (this.#clock.monotonic() > sendBefore) throw timedOut(provider, 'not_sent') }
     })
   }
@@ -345,7 +345,7 @@ export class Refresher {
     throw error
   }
 
-  /** The provider has ended the login, unless another process went on meanwhile. */
+  /** The provider has ended the login, unless another process has refreshed it meanwhile. */
   async #ended ({ provider, state, current, trace }: RefreshRun, error: OAuthError): Promise<TokenRecord> {
     const { name } = provider
     const details = { provider: name, err: errorForLog(error) }

@@ -2,7 +2,7 @@
 export class BoundedMap<K, V> extends Map<K, V> {
   readonly #max: number
   readonly #onDrop: ((key: K, value: V) => void) | undefined
-  /** Goes on if it was: from the start it would pass by all that has been deleted, each time. */
+  /** Continues where it was: from the start it would pass by all that has been deleted, each time. */
   #oldest: MapIterator<[K, V]> | undefined
 
   /** @param onDrop called with each entry that had to make room; not for a `delete` */

@@ -61,7 +61,7 @@ export function mailchimp (options: MailchimpOptions): ProviderOptions {
   )
 }
 
-// A set that an app has kept counts 0 as a life that is over; here it is none that ends.
+// In a stored set, `expires_in: 0` would mean that the token has expired; here it means that it does not expire.
 function conform ({ scope, expires_in: life, ...answer }: TokenMembers): TokenMembers {
   return {
     ...answer,

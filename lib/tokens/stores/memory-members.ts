@@ -10,7 +10,7 @@ interface Member {
 /** Most sets have one member, which needs no Map. */
 type MemberSet = Member | Map<string, Member>
 
-/** Members that each addition looks at, to drop those whose time is over. */
+/** Members that each addition looks at, to drop expired ones. */
 const STEPS = 2
 
 const ofStores = new WeakMap<object, MemoryMembers>()
@@ -33,7 +33,7 @@ export class MemoryMembers implements MemberStore {
     return found
   }
 
-  /** How many members there are, in all sets, also of those whose time is over, for tests of leaks. */
+  /** The number of members in all sets, expired ones included, for tests of leaks. */
   get size (): number { return [...this.#sets.values()].reduce((sum, set) => sum + membersOf(set).length, 0) }
 
   async addMember (

@@ -10,7 +10,7 @@ interface Entry {
 
 /** Begins the keys of pending logins. */
 const PENDING_KEY = ENTRY_PREFIX + PENDING_PREFIX
-/** Entries that each write looks at, to drop those whose time is over: twice as many as logins leave there. */
+/** Entries that each write looks at, to drop expired ones: twice as many as logins leave there. */
 const STEPS = 2
 
 /**
@@ -25,7 +25,7 @@ export class MemorySessionStore implements LocalStore {
   #walk: MapIterator<[string, unknown]>
   #pendingCount = 0
   /**
-   * Goes on if it was: from the start it would pass by every session, each time. Absent until it is needed: a Map
+   * Continues where it was: from the start it would pass by every session, each time. Absent until it is needed: a Map
    * that grows keeps what it has outgrown, and all that was deleted since, as long as an iterator stands there.
    */
   #oldestPending: MapIterator<string> | undefined
@@ -102,7 +102,7 @@ export class MemorySessionStore implements LocalStore {
     this.#oldestPending = undefined
   }
 
-  // A few at each write keep the maps small without a timer. An iterator goes on if it was, whatever is written.
+  // A few at each write keep the maps small without a timer. An iterator continues where it was, whatever is written.
   #sweep (): void {
     const now = this.#now()
     for (const [id, until] of this.#tombstones) {
