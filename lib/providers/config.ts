@@ -120,7 +120,7 @@ export function resolveProvider (
   })
 }
 
-/** Checks that it is known if the provider is, and who issues its ID tokens. */
+/** Checks that the options say where the provider is, and who issues its ID tokens. */
 function checkServer (path: string, options: ProviderOptions, check: OptionChecker): void {
   const { issuer, idTokenIssuer, jwksUri, grantType = 'authorization_code' } = options
   const asksIdToken = parseScope(options.scope)?.includes('openid') === true

@@ -13,7 +13,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)`
 
 /**
- * ARGV: expected version or '', version, data, ttl in ms, '1' for only if no lease stands. 1 if it was written.
+ * ARGV: expected version or '', version, data, ttl in ms, '1': only if there is no lease. Returns 1 if it was written.
  */
 export const SET: Script = {
   source: `${NOW}
@@ -89,7 +89,7 @@ const IS_OVER = `
 local function isOver (text) return tonumber(string.match(text, '^%d+') or 0) <= now end`
 
 /**
- * ARGV: member, value, ttl in ms, '1' for only if the member is there. 1 if it was written. Drops a few of the
+ * ARGV: member, value, ttl in ms, '1': only if it has the member. Returns 1 if it was written. Drops a few of the
  * members whose time is over, found at random (Redis 6.2): so at most about a third of a set is of that kind.
  */
 export const ADD_MEMBER: Script = {
