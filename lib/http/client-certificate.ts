@@ -6,13 +6,13 @@ type Pem = string | Uint8Array
 
 /** The TLS certificate of the client, in PEM. */
 export interface ClientCertificateOptions {
-  /** The certificate; the intermediate ones of its chain after it. */
+  /** The certificate, followed by the intermediate certificates of its chain. */
   cert: Pem
   /** Its private key. */
   key: Pem
-  /** Opens an encrypted `key`. */
+  /** Decrypts an encrypted `key`. */
   passphrase?: string
-  /** The authorities whose server certificates are trusted, in place of those that Node.js knows. */
+  /** The authorities whose server certificates are trusted, in place of those that Node.js trusts. */
   ca?: Pem | readonly Pem[]
 }
 
@@ -24,7 +24,7 @@ export interface ClientCertificate extends Readonly<ClientCertificateOptions> {
 
 /**
  * Reads a client certificate and checks that the key is its own. The texts that are reported show nothing of either.
- * @param report is told what is wrong: the member and a text
+ * @param report gets what is wrong: the member and a text
  */
 export function parseClientCertificate (
   { cert, key, passphrase, ca }: ClientCertificateOptions, report: (member: string, problem: string) => void = () => {}

@@ -55,7 +55,7 @@ export class ClientAuthenticator {
     return /[^\w.~-]/.test(clientId + clientSecret) && supported?.includes('client_secret_post') !== false
   }
 
-  /** The options that decide whether the provider accepts the client, for a message. */
+  /** The options on which it depends whether the provider accepts the client, for a message. */
   get options (): string {
     const { clientSecret, clientAuthentication, signingKey, clientCertificate } = this.#config
     const isTls = isTlsMethod(clientAuthentication)

@@ -34,7 +34,7 @@ export interface ResourceBase {
 export interface ProviderConfig extends Readonly<Completed> {
   readonly name: string
   /**
-   * Short stable hash of who the provider is: its issuer, or its endpoints if there is none, and the client id.
+   * Short stable hash of the provider's identity: its issuer, or its endpoints if it has none, and the client id.
    * Logins, token records and pending logins are bound to it, never to the name alone.
    */
   readonly identity: string
@@ -51,7 +51,7 @@ export interface ProviderConfig extends Readonly<Completed> {
   readonly usesCertificate: true | undefined
   /** Whether calls to resource servers are sent with the certificate. */
   readonly certificateBound: true | undefined
-  /** Each ends with a slash, so that `/v1` does not stand for `/v10` as well. */
+  /** Each ends with a slash, so that `/v1` does not cover `/v10` as well. */
   readonly resourceServers: readonly URL[]
   /** The same as text, in parts, in the same order. */
   readonly resourceBases: readonly ResourceBase[]

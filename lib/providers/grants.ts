@@ -11,7 +11,7 @@ import { type GrantRequest, requestTokens } from './token-endpoint.ts'
 export interface GrantOptions {
   /** In place of the provider's own scope. */
   scope?: string | readonly string[] | undefined
-  /** Further parameters (`audience`, repeated `resource`, …); they win over `tokenParams`. */
+  /** Further parameters (`audience`, repeated `resource`, …); they override `tokenParams`. */
   params?: RequestParameters | undefined
   /** Further header fields of the token request. */
   headers?: Record<string, string> | undefined
@@ -27,7 +27,7 @@ export interface GrantResult {
   scopeChange: ScopeChange | undefined
   /** The key that the tokens are bound to. */
   dpopKey?: DpopKey | undefined
-  /** What the request named as `resource`: each refresh names it as well (RFC 8707, section 2.2). */
+  /** The `resource` of the request, which each refresh repeats (RFC 8707, section 2.2). */
   resource?: string[] | undefined
   /** Parameters of the authorization response that each refresh repeats. */
   callbackParams?: Record<string, string> | undefined
@@ -88,7 +88,7 @@ export function scopeParameter (provider: ProviderClient, { scope }: GrantOption
   return list.length === 0 ? undefined : list.join(' ')
 }
 
-/** An authorization code, and what its token request repeats of the login. */
+/** An authorization code, and the values of the login that its token request repeats. */
 interface CodeGrant {
   code: string
   redirectUri?: string | undefined

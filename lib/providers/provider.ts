@@ -131,7 +131,7 @@ export class ProviderClient {
     const aliases = this.config.usesCertificate
       ? (await import('../oauth/mtls-aliases.ts')).mtlsAliases(this.name, found.metadata)
       : undefined
-    // The options win over the discovered metadata.
+    // The options take precedence over the discovered metadata.
     const metadata = { ...found.metadata, ...aliases, ...this.config.endpoints }
     if (this.config.securityProfile !== undefined) {
       const { assertProfile } = await import('./profile-metadata.ts')

@@ -10,14 +10,14 @@ export interface CheckTokenStoreOptions {
    */
   readonly test?: (title: string, run: () => Promise<void>) => unknown
   /**
-   * The same data as another process has it: a second client of the same database. Default the store itself.
+   * Makes the store as another process has it: a second client of the same database. Default the store itself.
    */
   readonly createOther?: () => TokenStore | Promise<TokenStore>
 }
 
 /**
- * Checks that a token store keeps the contract of `TokenStore`: what the plugin relies on, so that no login is lost or
- * comes back. Optional methods are checked if the store has them. Records have random ids, and end within a day.
+ * Checks that a token store keeps the contract of `TokenStore`, so that no login is lost and no ended login comes back.
+ * Optional methods are checked if the store has them. Records have random ids, and expire within a day.
  * @param createStore makes the store; called once
  * @param options how broken rules are reported
  * @param options.test registers a test for each rule; default one check of all of them

@@ -6,7 +6,7 @@ import { peekBody } from './peek-body.ts'
 
 /** A request that came to one of the provider's endpoints. */
 export interface EndpointRequest {
-  /** Which one. */
+  /** The endpoint. */
   readonly endpoint: EndpointName
   /** The HTTP method. */
   readonly method: string
@@ -14,13 +14,13 @@ export interface EndpointRequest {
   readonly url: string
   /** The header fields, in lower case. */
   readonly headers: IncomingHttpHeaders
-  /** The parameters of query and form together; a repeated one is a list. */
+  /** The parameters of query and form together; a repeated parameter is a list. */
   readonly params: ParsedUrlQuery
   /** Those of the form alone. */
   readonly body: ParsedUrlQuery
-  /** The real provider has acted on it, whatever became of its answer. */
+  /** Whether the real provider has acted on it, even if its answer was lost. */
   processed: boolean
-  /** What the real provider answered, which a fault may have kept from the client. */
+  /** The real provider's answer, even if a fault kept it from the client. */
   answer?: Answer
 }
 
@@ -34,24 +34,24 @@ export interface Answer {
   readonly body?: unknown
 }
 
-/** A request that a fault has to do with. */
+/** A request that a fault may answer. */
 export interface Exchange {
-  /** What came. */
+  /** The request. */
   readonly request: EndpointRequest
   /** Lets the real provider act on the request, and returns what it would have answered. */
   process (): Promise<Answer>
-  /** The raw answer, for a fault that writes (or cuts) it by itself. */
+  /** The raw response, for a fault that writes or cuts it off itself. */
   readonly response: ServerResponse
 }
 
-/** Returns what to answer, or nothing if it has taken the raw response into its own hands. */
+/** Returns the answer, or nothing if the fault uses the raw response itself. */
 export type Fault = (exchange: Exchange) => Answer | void | Promise<Answer | void>
 
-/** Which requests are meant. Default all. */
+/** Selects requests. Default all. */
 export interface Filter {
   /** Only token requests of this `grant_type`. */
   readonly grantType?: string
-  /** Only requests that this is true of. */
+  /** Only requests for which this returns true. */
   readonly when?: (request: EndpointRequest) => boolean
 }
 
@@ -118,7 +118,7 @@ export class Endpoint {
     return gate
   }
 
-  /** Answers `times` requests in the provider's place (all of them, unless told), until `stop()`. */
+  /** Answers `times` requests in place of the provider (default all), until `stop()`. */
   fail (fault: Fault | Answer, { times = Infinity, ...filter }: Filter & { times?: number } = {}): RunningFault {
     const rule: Rule = {
       hits: 0,

@@ -2,9 +2,9 @@ import { InvalidOptionsError } from '../errors.ts'
 import type { Answer, Fault } from './endpoint.ts'
 
 /**
- * How an endpoint fails: a status; an error of OAuth (RFC 6749, section 5.2); an answer as it is; `network_error`, the
- * connection is cut before the provider has acted; `answer_lost`, it is cut after that, so that a rotated refresh token
- * is lost on its way; or a function.
+ * How an endpoint fails: with a status; with an OAuth error (RFC 6749, section 5.2); with a given answer; by
+ * `network_error`, where the connection is cut before the provider has acted, or `answer_lost`, where it is cut after
+ * that, so that a rotated refresh token is lost on its way; or by a function.
  */
 export type TestFault =
   | number

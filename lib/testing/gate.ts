@@ -17,10 +17,10 @@ export function deferred<T = void> (): Deferred<T> {
 
 /**
  * Stops every caller of `pass()` until the test calls `release()`. Races are arranged with gates, never with sleeps:
- * the test awaits `arrived`, does what is to happen meanwhile, and lets the held side go on.
+ * the test awaits `arrived`, does what has to happen meanwhile, and then releases the held side.
  */
 export class Gate<T = void> {
-  /** Everything that has come to the gate, in order; `T` says what it was (a request, a session id). */
+  /** Everything that has arrived at the gate, in order; `T` is its type (a request, a session id). */
   readonly arrivals: T[] = []
   readonly #opened = deferred()
   readonly #watchers: Array<{ count: number, reached: Deferred<T[]> }> = []

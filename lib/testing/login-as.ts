@@ -15,11 +15,11 @@ export interface LoginAsOptions extends WhichProvider {
   /** The user's id at the provider. Default `alice`. */
   readonly sub?: string
   /**
-   * Claims of the user, over those that the provider has of them. `acr`, `amr` and `auth_time` are of this login; for a
-   * provider without OpenID Connect they are the members of the profile that it answers.
+   * Claims about the user, added to those that the provider has. `acr`, `amr` and `auth_time` are for this login only.
+   * For a provider without OpenID Connect, the claims are the members of the profile that its API answers.
    */
   readonly claims?: Readonly<Record<string, unknown>>
-  /** What is granted, of the scope that the app asks for. Default all of it. */
+  /** The part of the requested scope that is granted. Default all of it. */
   readonly scope?: string | readonly string[]
   /** Path of the app that the login leads to. */
   readonly returnTo?: string
@@ -28,7 +28,7 @@ export interface LoginAsOptions extends WhichProvider {
    * app's own. Default the plugin's route.
    */
   readonly loginPath?: string
-  /** Cookies that the visitor has before the login: of a session with a cart in it. */
+  /** Cookies that the visitor has before the login, such as those of a session with a cart in it. */
   readonly cookies?: Readonly<Record<string, string>>
   /** The test provider, if several fit. Default the one that the app is configured with, else `replaceProvider`. */
   readonly testProvider?: TestProvider
@@ -38,21 +38,21 @@ export interface LoginAsOptions extends WhichProvider {
 export interface TestLogin extends TestVisitor {
   /** Where the login has led: a path or URL; undefined if the app answered with a page. */
   readonly location: string | undefined
-  /** The provider that the login was at. */
+  /** The provider at which the user has logged in. */
   readonly testProvider: TestProvider
 }
 
 /**
- * Logs a user in, through the app's login route, a real OpenID provider in this process, and the app's callback. An app
- * that is configured with a provider of `createTestProvider` logs in there; for any other one a test provider is put in
- * its place (`replaceProvider`), so that an app with a real `issuer` or preset needs no change.
- * @param app the app, with everything registered; it is made ready, and need not listen
+ * Logs a user in, through the app's login route, a real OpenID provider in this process, and the app's callback. If the
+ * app is configured with a provider of `createTestProvider`, that one is used; otherwise a test provider replaces the
+ * real one (`replaceProvider`), so that an app with a real `issuer` or preset needs no change.
+ * @param app the app, with everything registered; `loginAs` calls `app.ready()`, and the app need not listen
  * @param options.sub the user's id at the provider; default `alice`
- * @param options.claims claims of the user
- * @param options.scope what is granted of the scope that is asked for
+ * @param options.claims claims about the user
+ * @param options.scope the part of the requested scope that is granted
  * @param options.provider name of the provider; default the only one, or `defaultProvider`
  * @param options.returnTo path of the app that the login leads to
- * @returns the visitor, who is logged in now, with `location` and `testProvider`
+ * @returns the logged-in visitor, with `location` and `testProvider`
  * @throws FST_OAUTH_INVALID_OPTIONS if the login fails, there is no such provider, oidc-provider is not installed,
  *   or NODE_ENV is `production`
  */

@@ -10,8 +10,8 @@ const open: MemoryNetwork[] = []
 
 /**
  * Servers of this process that are reached without a port: requests to their origins, https ones too, go over
- * connections in memory, through the HTTP parsers of undici and Node.js. Those to all other origins go where they
- * always go.
+ * connections in memory, through the HTTP parsers of undici and Node.js. Requests to all other origins are sent as
+ * usual.
  */
 export class MemoryNetwork extends Dispatcher {
   readonly #listeners = new Map<string, RequestListener>()

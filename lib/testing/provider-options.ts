@@ -14,8 +14,8 @@ export type ExtraFeature = 'jwtResponseModes' | 'encryption' | 'jwtUserinfo' | '
 /** Options of `createTestProvider`. */
 export interface TestProviderOptions {
   /**
-   * The issuer, that of the real provider if the app's configuration names it. No request leaves the process for
-   * it. Default one below `.test`, a name that never exists; `listen()` makes it the address of the port.
+   * The issuer; it may be that of the real provider, as the app's configuration names it. Requests to it do not leave
+   * the process. Default a host below `.test`, which never exists; `listen()` changes it to the address of the port.
    */
   readonly issuer?: string
   /** For requests to other origins than the issuer's and those of `api()`: a MockAgent. Default an Agent. */
@@ -28,16 +28,16 @@ export interface TestProviderOptions {
   readonly client?: Record<string, unknown>
   /** Further clients, by their metadata: `client_id`, `client_secret`, … */
   readonly clients?: readonly Record<string, unknown>[]
-  /** Beside, or in place of, alice and bob. */
+  /** Further users, beside alice and bob, or users in their place. */
   readonly users?: TestUsers
-  /** The scopes that there are, beside `openid` and `offline_access`. Default every one that is asked for. */
+  /** The supported scopes, beside `openid` and `offline_access`. Default every scope that is asked for. */
   readonly scopes?: readonly string[]
   /** Seconds, a whole number above 0. Default 3600; the provider's property of that name changes it later. */
   readonly accessTokenTtl?: number
   /** Seconds, a whole number above 0. Default 14 days; the provider's property of that name changes it later. */
   readonly refreshTokenTtl?: number
   /**
-   * Whether each refresh brings a new refresh token, and a used one that comes again ends the login. Default true.
+   * Whether each refresh brings a new refresh token, and the second use of one ends the login. Default true.
    */
   readonly rotate?: boolean
   /**
@@ -45,19 +45,19 @@ export interface TestProviderOptions {
    * with that scope, and oidc-provider drops the scope unless `prompt=consent` came with it. Default `'always'`.
    */
   readonly refreshTokens?: 'always' | 'offline_access' | 'never'
-  /** Where the client may have users sent back. Default `'any'`. */
+  /** The registered redirect URIs. Default `'any'`. */
   readonly redirectUris?: RegisteredUris
-  /** Where the client may have users sent after a logout. Default `'any'`. */
+  /** The registered post-logout redirect URIs. Default `'any'`. */
   readonly postLogoutRedirectUris?: RegisteredUris
-  /** Everything but the extra ones is on unless it is set to false. */
+  /** Switches features on or off. All but the extra features are on by default. */
   readonly features?: Partial<Record<Feature | ExtraFeature, boolean>>
   /** A resource indicator (RFC 8707) → the scopes of that API, separated by spaces. Turns resource indicators on. */
   readonly resourceServers?: Record<string, string>
   /** DPoP proofs at the provider need a nonce. Default false. */
   readonly dpopNonces?: boolean
-  /** oidc-provider's own settings of further features, by their names, over ours. */
+  /** oidc-provider's own settings of features, by name; they override those of the test provider. */
   readonly furtherFeatures?: Record<string, object>
-  /** oidc-provider's own configuration, over ours, member by member. */
+  /** oidc-provider's own configuration; its members override those of the test provider. */
   readonly configuration?: Record<string, unknown>
 }
 

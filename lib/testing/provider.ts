@@ -95,30 +95,30 @@ export class TestProvider {
 
   /**
    * For the plugin's option `dispatcher`, and for undici: requests to the issuer and to the APIs of `api()` stay in
-   * this process, all others go where they always go, or through the `dispatcher` of `createTestProvider`.
+   * this process; all others are sent as usual, or through the `dispatcher` of `createTestProvider`.
    */
   get dispatcher (): Dispatcher { return this.#network }
 
   /** Who may log in, by `sub`; may be changed at any time. */
   get users (): TestUsers { return this.#core.users }
 
-  /** Every request that came to one of its endpoints, in order; secrets are in them as they came. */
+  /** Every request to one of its endpoints, in order, with the secrets that it had. */
   get requests (): readonly EndpointRequest[] { return this.#core.requests }
 
-  /** What failed inside it: a mistake in its configuration, as a rule. */
+  /** Its internal errors; usually there is a mistake in its configuration. */
   get errors (): readonly unknown[] { return this.#core.errors }
 
-  /** Life of the access tokens that are issued from now on, in seconds. */
+  /** Lifetime of the access tokens that are issued from now on, in seconds. */
   get accessTokenTtl (): number { return this.#core.accessTokenTtl }
   set accessTokenTtl (seconds: number) { this.#core.accessTokenTtl = seconds }
 
-  /** Life of the refresh tokens that are issued from now on, in seconds. */
+  /** Lifetime of the refresh tokens that are issued from now on, in seconds. */
   get refreshTokenTtl (): number { return this.#core.refreshTokenTtl }
   set refreshTokenTtl (seconds: number) { this.#core.refreshTokenTtl = seconds }
 
   /**
-   * Moves the time of this process forward, until `close()`: of `Date` and `performance.now()`, and so of the provider,
-   * the plugin, sessions and the app's own code. Timers stay in real time, and so does a store outside the process.
+   * Moves the clock of this process forward, until `close()`: `Date` and `performance.now()`, for the provider, the
+   * plugin, sessions and the app's own code. Timers stay in real time, and so does a store outside the process.
    * @param seconds above 0
    * @throws FST_OAUTH_INVALID_OPTIONS
    */
@@ -128,8 +128,8 @@ export class TestProvider {
   }
 
   /**
-   * Fails the next requests to one endpoint.
-   * @param endpoint which one
+   * Makes the next requests to an endpoint fail.
+   * @param endpoint the endpoint
    * @param fault a status; `{ error: 'invalid_grant' }`; `{ status, headers, body }`; `'network_error'`, before the
    *   provider has acted; `'answer_lost'`, after it has; or a function of `{ request, process, response }` that returns
    *   an answer
@@ -143,10 +143,10 @@ export class TestProvider {
   }
 
   /**
-   * Holds the requests to one endpoint that come from now on, until `release()` of what is returned, or until a promise
-   * is settled.
-   * @param endpoint which one
-   * @param options none holds every request until `release()`
+   * Holds the requests to an endpoint that come from now on, until the returned gate is released, or until a promise is
+   * settled.
+   * @param endpoint the endpoint
+   * @param options without options, every request is held until `release()`
    * @param options.until lets the requests through when it is settled
    * @param options.afterwards the provider acts at once, and its answer is held
    * @param options.grantType only token requests of this grant
@@ -163,8 +163,8 @@ export class TestProvider {
   }
 
   /**
-   * Stands in for an API below a URL: what is asked there stays in this process. Of several, the
-   * longest URL wins, and the newest of the same.
+   * Answers in place of an API: requests below a URL stay in this process. If several APIs fit, the one with the
+   * longest URL answers, and the newest of the same URL.
    * @param url origin and path: `'https://api.acme.example/v1/'`
    * @param api a function of `{ method, url, headers, body }` that returns JSON or a Response; or a Fastify app
    */
@@ -180,31 +180,31 @@ export class TestProvider {
   expireAccessTokens (): void { this.#core.expireAccessTokens() }
 
   /**
-   * Takes back what users granted: their tokens are refused, and a refresh answers `invalid_grant`.
-   * @param sub of one user; default of all
+   * Revokes the grants of users: their tokens are refused, and a refresh answers `invalid_grant`.
+   * @param sub the user; default all users
    */
   revokeGrants (sub?: string): void { this.#core.revokeGrants(sub) }
 
   /**
    * Ends a user's session at the provider, which sends the app a logout token (OpenID Connect Back-Channel Logout) and
-   * waits for its answer. `loginAs` has registered where; for an app in another process, the option
-   * `client: { backchannel_logout_uri }` does.
-   * @param sub of the user
+   * waits for its answer. `loginAs` registers the app's URI; for an app in another process, set the option
+   * `client: { backchannel_logout_uri }`.
+   * @param sub the user
    * @throws if the app refuses the logout token; FST_OAUTH_INVALID_OPTIONS if nothing is registered
    */
   async backchannelLogout (sub: string): Promise<void> { await this.#core.backchannelLogout(sub) }
 
-  /** Whether an access token is still good: for an API of the test. */
+  /** Whether an access token is valid: for an API of the test. */
   async isActive (accessToken: string): Promise<boolean> {
     const { AccessToken, ClientCredentials } = this.#core.oidc
     return (await AccessToken.find(accessToken) ?? await ClientCredentials.find(accessToken)) !== undefined
   }
 
   /**
-   * Listens, for browsers and for apps in other processes. To be called before the plugin is registered with
-   * `options`, since the issuer becomes `http://127.0.0.1:PORT`.
-   * @param options where
-   * @param options.port default one that is free
+   * Listens, for browsers and for apps in other processes. Call it before the plugin is registered with `options`,
+   * because the issuer becomes `http://127.0.0.1:PORT`.
+   * @param options port and host
+   * @param options.port default a free port
    * @param options.host of the issuer, one of the loopback interface; default `127.0.0.1`
    * @returns the issuer
    */
@@ -220,7 +220,7 @@ export class TestProvider {
     return this.issuer
   }
 
-  /** Ends it: its port is free, and the time of this process is the real one again. May be called again. */
+  /** Closes the provider and its port, and sets the clock of this process back to real time. May be called again. */
   async close (): Promise<void> {
     const index = open.indexOf(this)
     if (index !== -1) open.splice(index, 1)
@@ -253,8 +253,8 @@ export class TestProvider {
 }
 
 /**
- * Starts an OpenID provider in this process, a real one (oidc-provider), which no request leaves the process for.
- * @param options users, lives of tokens and more; see each
+ * Starts a real OpenID provider (oidc-provider) in this process. Requests to it do not leave the process.
+ * @param options users, lifetimes of tokens and more; see each member
  * @returns the provider; `close()` ends it
  * @throws FST_OAUTH_INVALID_OPTIONS if oidc-provider is not installed, an option is wrong, or NODE_ENV is
  *   `production`

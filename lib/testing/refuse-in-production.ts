@@ -1,7 +1,7 @@
 import { InvalidOptionsError } from '../errors.ts'
 
 /**
- * Keeps a test helper, which logs in anyone, out of a server that runs for people.
+ * Keeps a test helper, which can log in as anyone, out of production.
  * @throws FST_OAUTH_INVALID_OPTIONS if NODE_ENV is `production`
  */
 export function refuseInProduction (name: string): void {

@@ -31,20 +31,20 @@ const WITH_CLIENT = new Set(['/token', '/request', '/token/revocation', '/token/
 
 const replaced = new WeakMap<ProviderClient, TestProvider>()
 
-/** The test provider that stands in the place of an app's; undefined if there is none, or it is closed. */
+/** The test provider that replaces an app's provider; undefined if there is none, or it is closed. */
 export function replacementOf (client: ProviderClient): TestProvider | undefined {
   const provider = replaced.get(client)
   return provider !== undefined && isOpen(provider) ? provider : undefined
 }
 
 /**
- * Puts a test provider in the place of one that the app is configured with, a real one that a test cannot reach: it
- * answers as its issuer and at its endpoints, in this process alone, and takes the client for who it says it is. The
- * app's code and configuration stay as they are. It is closed with the app.
- * @param app the app, with everything registered; it is made ready
+ * Puts a test provider in place of a real one that the app is configured with. In this process, it answers as the real
+ * issuer and at the real endpoints, and it accepts the client's credentials unchecked. The app's code and configuration
+ * stay as they are. It is closed with the app.
+ * @param app the app, with everything registered; `replaceProvider` calls `app.ready()`
  * @param options.provider name of the provider; default the only one, or `defaultProvider`
  * @param options.decorator of the registration, if several have a provider of that name; or its `prefix`
- * @param options users, lives of tokens and more, as for `createTestProvider`
+ * @param options users, lifetimes of tokens and more, as for `createTestProvider`
  * @returns the test provider
  * @throws FST_OAUTH_INVALID_OPTIONS if there is no such provider, oidc-provider is not installed, or NODE_ENV is
  *   `production`

@@ -20,7 +20,7 @@ export class BoundedMap<K, V> extends Map<K, V> {
       const [oldest, dropped] = this.#oldest.next().value!
       this.delete(oldest)
       this.#onDrop?.(oldest, dropped)
-    } else this.#oldest = undefined // one that stands still keeps every table that the map has outgrown
+    } else this.#oldest = undefined // an idle iterator keeps every table that the map has outgrown
     return this
   }
 }

@@ -7,7 +7,7 @@ export function fromCallback<T> (
       if (error === undefined || error === null || (error as { code?: string }).code === 'ENOENT') resolve(value)
       else reject(error)
     })
-    // An async function calls back if it succeeds, and may do nothing but reject if it fails.
+    // An async function may call back when it succeeds, but only reject when it fails.
     if (returned instanceof Promise) returned.catch(reject)
   })
 }

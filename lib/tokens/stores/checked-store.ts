@@ -25,8 +25,9 @@ export interface StoreChecks {
 
 /**
  * Checks what a store does and returns. Each call has a time limit, and its failure is one typed error that holds no
- * address of the store. A value that is no record of the kind that its id says (what another program wrote, a part of a
- * record) counts as absent. A store of the app's own may return null for an absent record, and nothing from `set`.
+ * address of the store. A value that is not a record of the kind that its id says (written by another program, or only
+ * a part of a record) is treated as missing. A store of the app's own may return null for a missing record, and nothing
+ * from `set`.
  * @throws FST_OAUTH_STORE_UNAVAILABLE
  */
 export function checkedStore (store: TokenStore, checks: StoreChecks): TokenStore {

@@ -29,7 +29,7 @@ const toBuffer = (key: unknown) => key instanceof Uint8Array ? Buffer.from(key) 
  * Encrypts what a store keeps with AES-256-GCM. Record id, provider and subject are authenticated data, so that one
  * record cannot be put in another's place. The first key encrypts, all of them decrypt: a record moves to the new key
  * when it is written.
- * @param onUnreadable called with a record's provider if no key decrypts it; the record counts as absent then
+ * @param onUnreadable called with a record's provider if no key decrypts it; the record is then treated as missing
  */
 export function encryptedStore (
   store: TokenStore,
@@ -71,7 +71,7 @@ export function encryptedStore (
       addMember: (id: string, member: string, value: StoredMember, options: { ttl: number }) =>
         store.addMember(id, member, encrypt(value, memberContext(id, member), named[0]!), options),
       removeMembers: (id: string, members: readonly string[]) => store.removeMembers(id, members),
-      // What no key decrypts is of a login whose tokens cannot be decrypted either.
+      // If no key decrypts the member, none decrypts the tokens of its login either.
       members: async (id: string) => (await store.members(id)).flatMap(([member, sealed]): [string, StoredMember][] => {
         const value = decrypt(sealed, memberContext(id, member), named)
         return value === undefined ? [] : [[member, value as StoredMember]]
@@ -111,7 +111,7 @@ function decrypt (stored: unknown, aad: Buffer, keys: readonly Key[]): object | 
       decipher.setAuthTag(bytes.subarray(12, 28))
       return JSON.parse(decipher.update(bytes.subarray(28), undefined, 'utf8') + decipher.final('utf8')) as object
     } catch {
-      continue // not this key's, or not what was sealed
+      continue // encrypted with another key, or changed
     }
   }
   return undefined
@@ -124,7 +124,7 @@ function seal (id: string, record: StoredRecord, key: Key): SealedRecord {
   return { version, provider, subject, ...encrypt(record, context(id, version, provider, subject), key) }
 }
 
-// Any value may stand in the place of a record; it must not get into a log.
+// The value in place of a record may be anything; it must not get into a log.
 function nameIn (stored: Partial<SealedRecord> | null): string {
   const provider = stored?.provider
   return typeof provider === 'string' && /^[\w-]{1,64}$/.test(provider) ? provider : ''

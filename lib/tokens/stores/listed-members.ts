@@ -17,7 +17,7 @@ interface List extends StoredRecord {
   split?: number
 }
 
-/** What becomes of one member. */
+/** A change of one member. */
 interface Change {
   /** Undefined takes it out. */
   member: ListedMember | undefined
@@ -135,8 +135,8 @@ export class ListedMembers implements MemberStore {
         if (list === undefined || await this.#delete(id, depth, list)) return
         continue
       }
-      // Nothing can be read, and yet it is in the way of a first list: its encryption key is gone, or it never was a
-      // list. Another writer's list would be read with the next try.
+      // There is an entry that cannot be read and that a new list cannot replace: its encryption key is gone, or it
+      // never was a list. Another writer's list would be read with the next try.
       unreadable = list === undefined ? unreadable + 1 : 0
       if (unreadable >= UNREADABLE_AFTER) await this.#store.consume(id)
     }

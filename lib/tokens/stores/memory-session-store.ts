@@ -26,7 +26,7 @@ export class MemorySessionStore implements LocalStore {
   #pendingCount = 0
   /**
    * Continues where it was: from the start it would pass by every session, each time. Absent until it is needed: a Map
-   * that grows keeps what it has outgrown, and all that was deleted since, as long as an iterator stands there.
+   * that grows keeps the tables that it has outgrown, and all that was deleted since, as long as an iterator uses them.
    */
   #oldestPending: MapIterator<string> | undefined
 

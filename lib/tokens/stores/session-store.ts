@@ -174,7 +174,7 @@ export class SessionTokenStore implements TokenStore {
   }
 }
 
-/** What the store calls back with. A call without an answer must not hold its lock for ever. */
+/** The answer of the store. A call without an answer must not hold its lock for ever. */
 function answered<T> (call: Parameters<typeof fromCallback<T>>[0], timeoutMs: number): Promise<T | undefined> {
   return withTimeout(() => fromCallback(call), timeoutMs)
 }

@@ -12,8 +12,8 @@ export interface RedisStoreOptions {
   /** Prefix of every key. Default `oauth:`. */
   prefix?: string
   /**
-   * Replicas to wait for, a second at most, after each write. A failover then loses less; it may still lose writes: the
-   * replica that is promoted may not be one that acknowledged them, and a write is not undone if replicas are slow.
+   * Number of replicas to wait for after each write, for at most a second. A failover then loses less. It may still
+   * lose writes: the promoted replica may not have acknowledged them, and a write is not undone if replicas are slow.
    */
   waitReplicas?: number
 }
@@ -25,7 +25,7 @@ const MEMBERS_AT_ONCE = 1_000
 
 /**
  * Keeps token records in Redis (or Valkey), for any number of processes: every step of a refresh is one atomic script.
- * @param client a connected client of node-redis or ioredis, single server or cluster; it stays the app's to close
+ * @param client a connected client of node-redis or ioredis, single server or cluster; the app has to close it
  * @param options the keys' prefix, and replicas to wait for
  * @returns the store, for the plugin's option `tokenStore`
  * @throws FST_OAUTH_INVALID_OPTIONS if the client is none of these, or cannot do what an option asks for
