@@ -23,7 +23,7 @@ const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 
 /** The methods that are values of an attribute; any other method is `_OTHER`. */
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH', 'QUERY']
 
-/** Outcomes of an operation that did not do what it was for. */
+/** Outcomes of an operation that failed. */
 const ERRORS: readonly (string | undefined)[] = ['failed', 'refused', 'lost']
 
 type Counters = Record<'logins' | 'refreshes' | 'lostRefreshes' | 'logouts' | 'storeErrors', Counter>
@@ -93,9 +93,9 @@ const OPERATIONS: { readonly [Name in keyof Traces]: Operation<Traces[Name]> } =
 }
 
 /**
- * Tells OpenTelemetry what the plugin does: spans of logins, callbacks, token requests, refreshes, calls and logouts,
- * as children of the span that is active; counters, and histograms of durations in seconds. None holds a token, a code,
- * a state, a secret or an id of a user. It is for the whole process: call it once, after the SDK has been set up.
+ * Reports to OpenTelemetry: spans of logins, callbacks, token requests, refreshes, calls and logouts, as children of
+ * the active span; counters, and histograms of durations in seconds. None holds a token, a code, a state, a secret or a
+ * user's id. It covers the whole process: call it once, after the SDK has been set up.
  * @param options providers of spans and metrics other than the global ones
  * @returns a function that ends it
  * @throws FST_OAUTH_INVALID_OPTIONS

@@ -4,7 +4,7 @@ import { backchannelLogoutUriOf, redirectUriOf } from './routes/paths.ts'
 import { hasBackchannelLogout } from './routes/visitors-provider.ts'
 import { warnOfInsecureCookie } from './session/session-cookie.ts'
 
-// What the plugin says in the app's log when it starts. None of this keeps the app from booting.
+// The plugin's log lines at start. None of these findings keeps the app from starting.
 
 /** Makes a function that, when the app's own URL is known, logs what has to be registered with each provider. */
 export function announcer (context: PluginContext, { cookie }: HostApp): (base: URL | undefined) => void {

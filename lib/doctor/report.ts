@@ -20,7 +20,7 @@ export interface Report {
   login?: Step[]
 }
 
-/** Whether anything was found that has to be mended. */
+/** Whether there is a problem. */
 export function hasProblems ({ findings, login = [] }: Report): boolean {
   return findings.some(({ level }) => level === 'problem') || login.some(({ result }) => result === 'failed')
 }

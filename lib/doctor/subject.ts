@@ -3,7 +3,7 @@ import type { ProviderOptions } from '../index.ts'
 import { nearestName } from '../providers/presets/unknown-option.ts'
 import { UsageError } from './usage-error.ts'
 
-/** Who is looked at: the provider of an issuer, or a preset. */
+/** What is examined: the provider of an issuer, or a preset. */
 export interface Subject {
   /** The preset's name, or undefined for an issuer. */
   preset?: string
@@ -74,7 +74,7 @@ function unknown (target: string, names: string[]): string {
   return `there is no preset "${target}"${meant}\nPresets: ${names.sort().join(', ')}`
 }
 
-/** `true` and `false` are no text; `@file` is what the file holds, for keys, which do not belong on a command line. */
+/** `true` and `false` become booleans; `@file` reads a file, for keys, which do not belong on a command line. */
 function givenOptions (written: readonly string[]): Record<string, unknown> {
   return Object.fromEntries(written.map(option => {
     const [, name, value] = /^([A-Za-z]\w*)=(.*)$/s.exec(option) ?? []

@@ -1,2 +1,2 @@
-/** The command was not written as it has to be. */
+/** The command line is wrong. */
 export class UsageError extends Error {}

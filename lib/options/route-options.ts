@@ -5,7 +5,7 @@ import type { Configuration } from './configuration.ts'
 
 const ROUTE_OPTIONS = ['config', 'schema', 'logLevel', 'onRequest', 'constraints']
 
-/** Checks what the app adds to the plugin's routes. @param path where it stands, for the messages */
+/** Checks what the app adds to the plugin's routes. @param path its place in the options, for the messages */
 export function checkRouteOptions (given: unknown, check: OptionChecker, path: string): void {
   if (given === undefined || check.object(path, given) === undefined) return
   const { config, schema, logLevel, onRequest, constraints } = given as OwnRouteOptions

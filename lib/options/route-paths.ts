@@ -55,7 +55,7 @@ export function checkRoutes (
   return Object.freeze(resolved)
 }
 
-/** Finds what would make @fastify/session store nothing, without a word. */
+/** Finds what would make @fastify/session store nothing, without an error. */
 export function checkSessionCookie (
   routes: ResolvedRoutes,
   mount: string,

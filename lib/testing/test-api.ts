@@ -14,7 +14,7 @@ export interface TestApiRequest {
 }
 
 /**
- * An API that a test stands in for: a function that returns the answer, a value or a Response; or an app of Fastify's.
+ * A stand-in for an API: a function that returns the answer, as a value or a Response; or a Fastify app.
  */
 export type TestApi =
   | ((request: TestApiRequest) => unknown)

@@ -1,6 +1,6 @@
 /** A user of the test provider: claims (OpenID Connect Core, section 5.1, and any of your own) and a password. */
 export interface TestUser {
-  /** What the login page asks for. Default none: any password, and a button of their own, logs them in. */
+  /** The password that the login page asks for. Default none: any password logs the user in, and so does a button. */
   password?: string
   /** The full name; scope `profile`, like the other claims of a profile. */
   name?: string
@@ -14,7 +14,7 @@ export interface TestUser {
   [claim: string]: unknown
 }
 
-/** `sub`, which is also what is typed into the login form → user. */
+/** `sub`, which is also the name in the login form → user. */
 export type TestUsers = Record<string, TestUser>
 
 /** The users if the options name none. */

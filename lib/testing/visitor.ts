@@ -15,8 +15,8 @@ export interface TestVisitor {
   /** The same as a `Cookie` header. */
   readonly cookie: string
   /**
-   * Sends a request to the app as this visitor, over a connection in memory, which is one over https if `baseUrl` is
-   * https. Cookies are kept; redirects are not followed.
+   * Sends a request to the app as this visitor, by a connection in memory, with https if `baseUrl` is https. Cookies
+   * are kept; redirects are not followed.
    * @param path path and query
    * @param init as of `fetch`
    */
@@ -29,8 +29,8 @@ export interface TestVisitor {
 }
 
 /**
- * A visitor of the app who is not logged in: for tests of what such a one gets.
- * @param app the app, with everything registered; it is made ready, and need not listen
+ * A visitor of the app who is not logged in.
+ * @param app the app, with everything registered; `anonymous` calls `app.ready()`, and the app need not listen
  * @param options what the visitor has
  * @param options.cookies cookies that the visitor has, by name
  * @returns the visitor, with a cookie jar, for `app.inject` and for Playwright
@@ -67,7 +67,7 @@ export class Visitor implements TestVisitor {
     if (url.origin !== this.base.origin) {
       throw new InvalidOptionsError(`fetch() of a visitor goes to the app at ${this.base.origin}, not to ${url.origin}`)
     }
-    // A fetch of undici's would tell the app that it comes from a script (`Sec-Fetch-Mode: cors`).
+    // undici's fetch would send `Sec-Fetch-Mode: cors`, by which the app knows a script.
     const { method, headers: given, body: payload } = new Request(url, init)
     const { statusCode, headers, body } = await request(url, {
       dispatcher: this.#dispatcher,
@@ -108,7 +108,7 @@ export class Visitor implements TestVisitor {
    */
   async openGuarded (path: string): Promise<string | undefined> {
     for (let steps = 0; steps < MAX_STEPS; steps++) {
-      // An error that is told as JSON says more than a page.
+      // An error as JSON has more details than a page.
       const refused = await this.#load(path, AS_SCRIPT)
       const isGuarded = refused.status === 401 || refused.status === 403
       const answer = isGuarded ? await this.#load(path, AS_BROWSER) : refused
