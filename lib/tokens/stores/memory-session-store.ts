@@ -57,15 +57,16 @@ export class MemorySessionStore implements LocalStore {
     if (expectedVersion !== undefined && (this.peek(id)?.version ?? 0) !== expectedVersion) return false
     this.#sweep()
     const entry: Entry = { [ENTRY]: this.#endIn(ttl), record }
+    const key = ENTRY_PREFIX + id
     const { size } = this.#entries
-    this.#entries.set(ENTRY_PREFIX + id, entry)
-    if (this.#entries.size > size && id.startsWith(PENDING_PREFIX)) this.#countPending()
+    this.#entries.set(key, entry)
+    if (this.#entries.size > size && key.startsWith(PENDING_KEY)) this.#countPending()
     return true
   }
 
   async consume (id: string): Promise<StoredRecord | undefined> {
     const record = this.peek(id)
-    this.#remove(id)
+    this.#remove(ENTRY_PREFIX + id)
     return record
   }
 
@@ -76,7 +77,7 @@ export class MemorySessionStore implements LocalStore {
 
   async delete (id: string): Promise<void> {
     this.#tombstones.set(id, this.#now() + TOMBSTONE_MS)
-    this.#remove(id)
+    this.#remove(ENTRY_PREFIX + id)
   }
 
   async remove (id: string): Promise<StoredRecord | undefined> {
@@ -87,8 +88,8 @@ export class MemorySessionStore implements LocalStore {
 
   #endIn (ttl: number): number { return Math.ceil(this.#now() / 1000 + ttl) }
 
-  #remove (id: string): void {
-    if (this.#entries.delete(ENTRY_PREFIX + id) && id.startsWith(PENDING_PREFIX)) this.#pendingCount--
+  #remove (key: string): void {
+    if (this.#entries.delete(key) && key.startsWith(PENDING_KEY)) this.#pendingCount--
   }
 
   // The oldest makes room. The app may have emptied the store meanwhile.
@@ -97,7 +98,7 @@ export class MemorySessionStore implements LocalStore {
     if (this.#pendingCount <= MAX_PENDING) return
     this.#oldestPending ??= this.#entries.keys()
     for (const key of this.#oldestPending) {
-      if (key.startsWith(PENDING_KEY)) return this.#remove(key.slice(ENTRY_PREFIX.length))
+      if (key.startsWith(PENDING_KEY)) return this.#remove(key)
     }
     this.#oldestPending = undefined
   }
@@ -117,7 +118,7 @@ export class MemorySessionStore implements LocalStore {
       }
       const [key, value] = next.value
       const end = endOf(value)
-      if (end !== undefined && end * 1000 <= now) this.#remove(key.slice(ENTRY_PREFIX.length))
+      if (end !== undefined && end * 1000 <= now) this.#remove(key)
     }
   }
 }
