@@ -55,7 +55,7 @@ export const call: LoadMeasure = {
   name: 'call',
   title: 'API call from a handler that returns its JSON, 16 at once',
   rows: rows(1.20, 1.45),
-  count: 1200,
+  count: 4000,
   prepare: async (bench, row, app) => prepare(bench, row, app, 16)
 }
 

@@ -34,6 +34,12 @@ export interface LoadMeasure {
   readonly prepare: (bench: Bench, row: LoadRow, app: RunningApp) => Promise<(count: number) => Promise<LoadResult>>
 }
 
+/**
+ * Turns before the first round. V8 compiles what runs often, again and again, on threads whose time counts as well: the
+ * first ten thousand calls of an app cost up to three times as much as those after them.
+ */
+const WARM_UP_TURNS = 5
+
 export async function runLoadMeasure (bench: Bench, measure: LoadMeasure): Promise<MeasureResult> {
   const { rounds, cpuProfile } = bench.options
   const chosen = chooseRows(measure, bench.options)
@@ -62,8 +68,8 @@ export async function runLoadMeasure (bench: Bench, measure: LoadMeasure): Promi
     }
   }
   const count = bench.options.quick ? Math.ceil(measure.count / 4) : measure.count
-  // As many in a short run too: code that is not compiled yet costs several times as much.
-  const outcomes = await runRounds([...candidates.values()], { rounds, count, warmUp: measure.count * 2 })
+  const warmUp = measure.count * (bench.options.quick ? 1 : WARM_UP_TURNS)
+  const outcomes = await runRounds([...candidates.values()], { rounds, count, warmUp })
   for (const app of apps.values()) bench.endApp(app)
 
   const turnsOf = new Map<string, Turn[]>()

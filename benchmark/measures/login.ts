@@ -21,7 +21,7 @@ export const login: LoadMeasure = {
     { title: PEER, contestant: FASTIFY_OAUTH2, path: '/login', quick: true },
     ...OTHER_PEERS.map(peer => ({ ...peer, path: peer.contestant.login ?? '' }))
   ],
-  count: 1500,
+  count: 3000,
   async prepare (bench, { contestant, path }, app) {
     if (contestant.login === path) await bench.logIn(contestant, app, 2)
     const load = { origin: app.origin, path, headers: {}, atOnce: 16, status: 302 }

@@ -19,7 +19,7 @@ export const route: LoadMeasure = {
     { title: '@fastify/oauth2, tokens in the session', contestant: FASTIFY_OAUTH2, path: '/plain', quick: true },
     ...OTHER_PEERS.map(peer => ({ ...peer, path: '/plain' }))
   ],
-  count: 3000,
+  count: 8000,
   async prepare (bench, { contestant, path }, app) {
     const headers = (await bench.logIn(contestant, app, 16)).map(cookie => ({ cookie }))
     const load = { origin: app.origin, path, headers, atOnce: 16, status: 200 }

@@ -24,7 +24,7 @@ export const wholeLogin: LoadMeasure = {
       path: peer.contestant.login ?? ''
     }))
   ],
-  count: 300,
+  count: 1000,
   async prepare (bench, { contestant, path }, app) {
     await bench.logIn(contestant, app, 2)
     const { checksSignature = true } = contestant
