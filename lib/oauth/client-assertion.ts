@@ -8,7 +8,7 @@ import { algorithmAt, type ClientKey } from './client-keys.ts'
 export interface ClientAssertion {
   audience: string | readonly string[]
   /**
-   * Further members of the JOSE header; undefined takes one out. `alg` chooses the algorithm that the key signs with.
+   * Further members of the JOSE header; undefined removes one. `alg` is the algorithm that the key signs with.
    */
   header: Record<string, unknown>
   /** Epoch seconds. */

@@ -66,7 +66,7 @@ export async function endLogin (
   return removed
 }
 
-/** The accounts of a login that are of a configured provider; the records of others end with their time. */
+/** The accounts of a login that are of a configured provider; the records of others expire. */
 function accountsOf ({ providers }: SessionContext, state: LoginState | undefined): [string, Account][] {
   return Object.entries(state?.login.accounts ?? {})
     .filter(([name, { providerIdentity }]) => providers.get(name)?.config.identity === providerIdentity)
@@ -83,7 +83,7 @@ export async function forgetAccount (
 ): Promise<TokenRecord | undefined> {
   const isOurs = (removed: TokenRecord | undefined) => isRecordOf(removed, { identity: account.providerIdentity })
   const removed = await context.records.remove(account.recordId, onGone && (gone => { if (isOurs(gone)) onGone(gone) }))
-  await context.userLogins.remove(withDetails(account)).catch(() => {}) // ends with its time
+  await context.userLogins.remove(withDetails(account)).catch(() => {}) // the entry expires
   return isOurs(removed) ? removed : undefined
 }
 

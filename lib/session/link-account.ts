@@ -115,9 +115,9 @@ const notAdded = ({ name }: ProviderClient) => new StateMismatchError(
   { provider: name, reason: 'link' })
 
 /**
- * The login that an account is to be added to: that of the request's session, if that asked for it or came of the
- * one that did by another addition. Or, if a callback of the same browser has given the login another session while
- * this one was on its way with the cookie of before, the login that went on from there.
+ * The login that an account is to be added to. It is that of the request's session, if this is the session that asked
+ * for the account, or the one that replaced it when another account was added. Or, if another callback of the same
+ * browser has moved the login to a new session while this request was under way with the old cookie, it is that login.
  * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_STORE_UNAVAILABLE
  */
 async function placeOfLink (

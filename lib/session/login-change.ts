@@ -28,10 +28,10 @@ interface ChangeOptions {
   /** What the login is to be; asked again if another change was first. */
   change (login: SessionLogin): SessionLogin
   /**
-   * What happens if another change has given the login another session meanwhile. `follow`: the change goes on
-   * from there, and the browser gets that session, or the one after it. `silently`: the same if that session can
-   * be changed in place, and the browser gets no cookie, since the request came with an old id alone. `stop`: nothing
-   * is changed.
+   * What happens if another change has moved the login to another session meanwhile. `follow`: the change is made
+   * there, and the browser gets that session, or its successor. `silently`: the same if that session can be changed in
+   * place, but the browser gets no cookie, because the request came with an old session id only. `stop`: nothing is
+   * changed.
    */
   whenOvertaken (state: LoginState): 'follow' | 'silently' | 'stop'
 }
@@ -42,9 +42,9 @@ const TRIES = 20
 /**
  * Changes the login of a session. The login gets a session of a new id, with the app's own fields, so that a slower
  * request cannot undo the change by saving the session that it has loaded. Changes of one login are made one after the
- * other, by compare-and-set of the login's record. A change that finds another before it goes on from that; it changes
- * the new session in place if no request has come with it yet, so that both answers give the browser the same one,
- * in whichever order it handles them.
+ * other, by compare-and-set of the login's record. A change that comes second starts from the result of the first. It
+ * changes the new session in place if no request has come with it yet, so that both answers give the browser the same
+ * session, in whichever order it handles them.
  */
 export class LoginChange {
   readonly #context: SessionContext
@@ -68,7 +68,7 @@ export class LoginChange {
   }
 
   /**
-   * Gives the request the session that the login is to go on in; nothing is stored yet.
+   * Gives the request the new session of the login; nothing is stored yet.
    * @throws FST_OAUTH_STORE_UNAVAILABLE
    */
   static async open (context: SessionContext, request: FastifyRequest, place: LoginPlace): Promise<LoginChange> {
@@ -87,7 +87,7 @@ export class LoginChange {
   }
 
   /**
-   * Carries the change out.
+   * Makes the change.
    * @returns the login before the change, and the id of the session that it is in now; undefined if it has ended
    *   meanwhile, or may not be followed
    * @throws FST_OAUTH_STORE_UNAVAILABLE: nothing has changed

@@ -31,7 +31,7 @@ interface GuardOptions {
  *   that can be worked out, signed as a session cookie, would otherwise open a record of another user.
  * - Each call has a time limit, and an error that says nothing of the store's address. Otherwise a store that is down
  *   answers every request with a 500 that names the server, and one that never calls back hangs them.
- * - What is no session is not found: @fastify/session would throw on it where nothing catches that.
+ * - A value that is not a session is not found: @fastify/session would throw on it where nothing catches the error.
  * - A session whose login has ended is not saved. The end of a request destroys it again if it was saved just then,
  *   but the process may be killed in between, and other requests may load it.
  */

@@ -68,7 +68,7 @@ function refusePlainHttp (name: string, options: ProviderOptions): void {
  * Creates a provider for scripts and jobs. `createProvider({ issuer, clientId, … }).session()` is the counterpart of
  * requests-oauthlib's OAuth2Session.
  * @param options as in the plugin's `providers`, and `name`
- * @param headless dispatcher and clocks
+ * @param headless options of the provider as a whole: dispatcher and clocks
  * @returns the provider; `close()` ends its connections
  * @throws FST_OAUTH_INVALID_OPTIONS, FST_OAUTH_INSECURE_TRANSPORT
  */

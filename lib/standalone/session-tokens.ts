@@ -25,7 +25,7 @@ interface RecordKeeper {
   onTokensHook: OnTokensHook
 }
 
-/** What every headless session of one provider shares. */
+/** What all sessions without a request of one provider share. */
 export interface SessionBasis {
   provider: ProviderClient
   transport: Transport
@@ -53,7 +53,7 @@ interface SessionTokensOptions {
 /** Seconds that a store keeps a record; the one in memory ignores it. */
 const TTL = 86_400
 
-/** The tokens of one headless session: a record in memory, or the record of a web session. */
+/** The tokens of one session without a request: a record in memory, or the record of a web session. */
 export class SessionTokens implements AccountTokens {
   readonly #basis: SessionBasis
   readonly #options: SessionTokensOptions

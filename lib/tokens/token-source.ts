@@ -60,7 +60,7 @@ export interface RecordTokenSourceOptions {
 /** The last part of the leeway, in which a call waits for the refresh: its token could expire on the way. */
 const HARD_MARGIN = 1 / 3
 
-/** The tokens of one account, for one request or one headless session. */
+/** The tokens of one account, for one request or one session without a request. */
 export class RecordTokenSource implements TokenSource {
   readonly #provider: ProviderClient
   readonly #id: string

@@ -40,7 +40,7 @@ const OTHER_NAME = 'https://account.apple.com'
  *   ("Sign in with Apple at Work & School").
  * - Revoking ends the user's whole authorization of the app, so logout revokes nothing. There is no userinfo and no
  *   API.
- * - Each code exchange brings a refresh token, which does not end with its time
+ * - Each code exchange brings a refresh token, which does not expire
  *   (developer.apple.com/forums/thread/656845); a refresh brings no new one. Apple may throttle who refreshes a user's
  *   more than once a day, and nothing needs its access tokens.
  * - PKCE is not in those pages. That its parameters do no harm is not verified; `pkce: false` leaves them out.

@@ -19,7 +19,7 @@ interface List extends StoredRecord {
 
 /** A change of one member. */
 interface Change {
-  /** Undefined takes it out. */
+  /** Undefined removes it. */
   member: ListedMember | undefined
   /** Which one is written: any if absent, or only one that is not in the list yet, or only one that is. */
   when?: 'absent' | 'present'
@@ -42,7 +42,7 @@ const DIGITS = '0123456789abcdef'
 const MAX_DEPTH = 8
 /** Tries to write a list that other processes may be writing. */
 const TRIES = 50
-/** Tries in a row after which what cannot be read is taken out of the way. */
+/** Tries in a row after which an entry that cannot be read is removed. */
 const UNREADABLE_AFTER = 3
 /** Seconds that a list is kept at least, so that a slower writer finds its version. */
 const MIN_TTL = 60

@@ -1,6 +1,6 @@
 import type { LocalStore, StoredRecord } from './token-store.ts'
 
-/** Keeps records in this process for as long as it lives: what a headless session and the app's own client need. */
+/** Keeps records in this process for as long as it lives: for sessions without a request and the app's own clients. */
 export class MemoryTokenStore implements LocalStore {
   readonly keepsObjects = true
   readonly #records = new Map<string, StoredRecord>()

@@ -112,7 +112,7 @@ export class SessionTokenStore implements TokenStore {
     return await answered<unknown>(done => store.get(ENTRY_PREFIX + id, done), this.#callMs)
   }
 
-  // A value that cannot be an entry is returned as it is, and the caller finds that it is no record.
+  // A value that cannot be an entry is returned unchanged: the caller rejects it because it is not a record.
   #recordOf (entry: unknown): StoredRecord | undefined {
     if (entry === undefined || entry === null) return undefined
     const { cookie, record } = entry as Partial<Envelope>

@@ -167,7 +167,7 @@ class RedisTokenStore implements TokenStore {
 
 const ms = (seconds: number) => String(Math.max(1, Math.round(seconds * 1000)))
 
-// What is no JSON is returned as it is, and the caller finds that it is no record: the parser's error would quote it.
+// Data that is not JSON is returned unchanged, for the caller to reject: the parser's error would quote it.
 function parse (data: unknown): StoredRecord | undefined {
   if (typeof data !== 'string') return undefined
   try {
