@@ -14,7 +14,7 @@ import { type CallTrace, channels, traced } from '../util/tracing.ts'
 import { type CallOptions, checkCallOptions } from './call-options.ts'
 import { type CallSender, OAuthCall } from './call.ts'
 import {
-  type CallBody, type CallHeaders, copyHeaders, discardBody, prepareBody, type PreparedBody
+  type CallBody, type CallHeaders, copyHeaders, discardBody, isOfBody, prepareBody, type PreparedBody
 } from './request-body.ts'
 import { assertResourceUrl, resolveResourceUrl, resolveUrl } from './resource-url.ts'
 import { MAX_SENDS } from './retry.ts'
@@ -291,7 +291,7 @@ class AuthorizedCall implements CallSender {
   /** The error for the caller: the signal's reason where it has ended the call, else a typed one without any secret. */
   #asError (error: unknown): unknown {
     const { provider } = this
-    const { signal, body } = this.#options
+    const { signal } = this.#options
     if (signal?.aborted === true) return signal.reason
     if (error instanceof InvalidResponseError && error.provider === undefined) {
       return new InvalidResponseError(
@@ -299,12 +299,7 @@ class AuthorizedCall implements CallSender {
         { provider, reason: error.reason }
       )
     }
-    if (
-      error instanceof OAuthError ||
-      !this.#isSent ||
-      error === (body as { errored?: unknown } | undefined)?.errored
-    ) { return error }
-
+    if (error instanceof OAuthError || !this.#isSent || isOfBody(error)) return error
     const { name, code = '', message: told } = error as Error & { code?: string }
     const message = this.#redacted(told) // a mock's error shows the whole request
     if (INVALID_CALL_CODES.includes(code)) {

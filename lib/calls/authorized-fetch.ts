@@ -7,7 +7,7 @@ import type { ProviderConfig } from '../providers/config.ts'
 import { leadsInside } from '../util/network-zone.ts'
 import { type AuthorizedClient, kAccount } from './authorized-client.ts'
 import { checkFetchInit } from './call-options.ts'
-import { type CallBody, copyHeaders, prepareBody, type PreparedBody } from './request-body.ts'
+import { assertUnread, type CallBody, copyHeaders, prepareBody, type PreparedBody } from './request-body.ts'
 import { assertTransport, isResourceUrl } from './resource-url.ts'
 
 const MAX_REDIRECTS = 20
@@ -116,6 +116,7 @@ async function bodyOf (request: Request | undefined): Promise<Buffer | undefined
 
 // The content types of the fetch standard, which undici's own calls do not add.
 async function readBody (source: CallBody | undefined): Promise<PreparedBody> {
+  assertUnread(source)
   const body = await prepareBody(
     source instanceof ReadableStream ? Readable.fromWeb(source as import('node:stream/web').ReadableStream) : source,
     undefined

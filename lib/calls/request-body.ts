@@ -48,9 +48,49 @@ export function prepareBody (body: CallBody | undefined, json: unknown): Prepare
   if (typeof body !== 'object') throw notABody(typeof body)
   if (isFormData(body) || body instanceof Blob) return encode(body)
   if (isPlain(body)) throw notABody(Array.isArray(body) ? 'list' : 'plain object')
-  // It may fail before undici listens, while the token is read: an error event without a listener ends the process.
+  assertUnread(body)
+  // It may fail before it is read, while the token is: an error event without a listener ends the process.
   if (body instanceof Readable) body.on('error', () => {})
-  return { body: body as Dispatcher.DispatchOptions['body'], replayable: false }
+  const source = isIterable(body) ? Readable.from(chunksOf(body), { highWaterMark: 1 }) : body
+  return { body: source as Dispatcher.DispatchOptions['body'], replayable: false }
+}
+
+/**
+ * Refuses a stream that nothing more, or no more than a part, would be sent of: Fastify has parsed it, say.
+ * @throws FST_OAUTH_INVALID_OPTIONS
+ */
+export function assertUnread (body: unknown): void {
+  // One that has failed tells its own error, where it is sent.
+  const isRead = body instanceof Readable
+    ? body.readableEnded || (body.destroyed && body.errored === null)
+    : body instanceof ReadableStream && (body.locked || Readable.isDisturbed(body as unknown as Readable))
+  if (!isRead) return
+  throw new InvalidOptionsError(
+    'the `body` of a call is a stream that has been read, or that somebody else reads; pass one that has not been, ' +
+      'or what was read from it'
+  )
+}
+
+function isIterable (body: object): body is AsyncIterable<unknown> {
+  return Symbol.asyncIterator in body || Symbol.iterator in body
+}
+
+const errorsOfBodies = new WeakSet<object>()
+
+// undici destroys the stream that it sends with the error of the connection: by the stream alone, nobody could tell
+// which of the two failed. Nothing is begun, or locked, before it is read.
+async function * chunksOf (body: AsyncIterable<unknown>): AsyncGenerator<unknown> {
+  try {
+    yield * body
+  } catch (error) {
+    if (typeof error === 'object' && error !== null) errorsOfBodies.add(error)
+    throw error
+  }
+}
+
+/** Whether a call failed with an error of its own body. */
+export function isOfBody (error: unknown): boolean {
+  return typeof error === 'object' && error !== null && errorsOfBodies.has(error)
 }
 
 function notABody (kind: string) {

@@ -4,6 +4,7 @@ import { ReadableStream } from 'node:stream/web'
 import t from 'tap'
 import { FormData as UndiciFormData } from 'undici'
 import type { CallOptions } from '../../lib/index.ts'
+import { freePort } from '../helpers/listen.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { rejection } from '../helpers/rejection.ts'
 
@@ -240,6 +241,82 @@ t.test('a stream that fails fails the call with its own error', async (t) => {
     const error = new Error('the disk is gone')
     const body = new Readable({ read () { this.destroy(error) } })
     t.equal(await rejection(send({ body })), error)
+  }
+})
+
+const failing: Record<string, (error: Error) => CallOptions['body']> = {
+  'a generator': error => (function * () { throw error })(),
+  'an async generator': error => (async function * () {
+    yield Buffer.from('a')
+    throw error
+  })(),
+  'a web stream': error => new ReadableStream({ pull (controller) { controller.error(error) } })
+}
+for (const [name, make] of Object.entries(failing)) {
+  t.test(`${name} that fails fails the call with its own error`, async (t) => {
+    for (const send of Object.values(ways)) {
+      const error = new Error('the disk is gone')
+      t.equal(await rejection(send({ body: make(error) })), error)
+    }
+  })
+}
+
+const readAlready: Record<string, () => Promise<CallOptions['body']>> = {
+  'a Readable that has been read': async () => {
+    const body = Readable.from(['a'])
+    await body.toArray()
+    return body
+  },
+  'a Readable that has been destroyed': async () => Readable.from(['a']).destroy(),
+  'a web stream that has been read': async () => {
+    const { body, text } = new Response('a')
+    await text.call(new Response(body))
+    return body
+  },
+  'a web stream of which a part has been read': async () => {
+    const body = ReadableStream.from(['a', 'b'])
+    const reader = body.getReader()
+    await reader.read()
+    reader.releaseLock()
+    return body
+  },
+  'a web stream that has a reader': async () => {
+    const body = ReadableStream.from(['a'])
+    body.getReader()
+    return body
+  }
+}
+for (const [name, make] of Object.entries(readAlready)) {
+  t.test(`${name} is not sent as an empty body`, async (t) => {
+    for (const send of Object.values(ways)) {
+      t.match(await rejection(send({ body: await make() })), { code: 'FST_OAUTH_INVALID_OPTIONS' })
+    }
+    const init = { method: 'POST', body: await make(), duplex: 'half' } as RequestInit
+    t.match(await rejection(run(oauth => oauth.fetch('echo', init))), { code: 'FST_OAUTH_INVALID_OPTIONS' })
+    t.equal(requests.length, 0)
+  })
+}
+
+t.test('a web stream of a call that is refused later is cancelled', async (t) => {
+  const cancelled: unknown[] = []
+  const body = new ReadableStream({ cancel: (reason) => { cancelled.push(reason) } })
+  t.match(await rejection(run(oauth => oauth.post('echo', { body, headers: { 'a b': '1' } }))), {
+    code: 'FST_OAUTH_INVALID_OPTIONS'
+  })
+  t.equal(cancelled.length, 1)
+})
+
+t.test('an API that is down is a typed error beside a stream, too, which is destroyed', async (t) => {
+  const port = await freePort()
+  const { run } = await loggedInApp(t, { provider: { resourceServers: [`http://127.0.0.1:${port}/`] } })
+  for (const read of [false, true]) {
+    const body = Readable.from(['a'])
+    const error = await rejection(run((oauth) => {
+      const call = oauth.post('echo', { body })
+      return read ? call.json() : call
+    }))
+    t.match(error, { code: 'FST_OAUTH_API_UNAVAILABLE', reason: 'no_answer' })
+    t.ok(body.destroyed)
   }
 })
 
