@@ -103,7 +103,7 @@ export type OAuthErrorReason =
   | 'iat' // The token was issued in the future, or does not say when.
   | 'nbf' // The token is not valid yet.
   | 'azp' // The authorized party is another client, or missing beside other audiences; refreshed, another than before.
-  | 'nonce' // The nonce is not the one of the login.
+  | 'nonce' // The nonce is not the one of the login, or the JWT must not have one.
   | 'auth_time' // The user authenticated too long ago for `maxAge`; or a refreshed ID token has another `auth_time`.
   | 'acr' // The `acr` is none of `acrValues`.
   | 'at_hash' // The hash is missing or does not match the access token.

@@ -1,16 +1,28 @@
-import { decodeJwt, type JWTPayload } from 'jose'
+import { decodeJwt, type JWTPayload, type JWTVerifyResult } from 'jose'
 import { AuthorizationFailedError, InvalidResponseError } from '../errors.ts'
 import { assertAcceptedIssuer, type JwtExpectation, type Refuse, verifyProviderJwt } from './jwt.ts'
 
+/** Claims of ID tokens that no userinfo has: what a login sent, and the hashes of what it brought. */
+const ID_TOKEN_CLAIMS = ['nonce', 'at_hash', 'c_hash'] as const
+/** Other JWTs that an issuer signs for a client, and that say so (RFC 9068; OpenID Connect Back-Channel Logout 1.0). */
+const OTHER_TYPE = /^(?:application\/)?(?:at|logout)\+jwt$/i
+
 /**
  * Validates a signed userinfo response (OpenID Connect Core, sections 5.3.2 and 5.3.4): signature, issuer,
- * audience, and its times if it has some. The caller compares its subject.
+ * audience, and its times if it has some. No `typ` tells it from an ID token: one that this client got in a login has
+ * the claims of `ID_TOKEN_CLAIMS` (RFC 8725, section 3.12). The caller compares its subject.
  * @throws FST_OAUTH_INVALID_RESPONSE, its `reason` naming the check that failed
  */
 export async function validateUserinfo (jwt: string, expected: JwtExpectation): Promise<JWTPayload> {
   const { provider } = expected
-  return await verifyResponse(jwt, expected, ['iss', 'aud', 'sub'], (reason, what, cause) =>
-    new InvalidResponseError(`the userinfo of provider "${provider}" is refused: ${what}`, { provider, reason, cause }))
+  const refuse: Refuse = (reason, what, cause) =>
+    new InvalidResponseError(`the userinfo of provider "${provider}" is refused: ${what}`, { provider, reason, cause })
+  const { payload: claims, protectedHeader: { typ } } =
+    await verifyResponse(jwt, expected, ['iss', 'aud', 'sub'], refuse)
+  if (typ !== undefined && OTHER_TYPE.test(typ)) throw refuse('typ', 'it is a JWT of another type')
+  const foreign = ID_TOKEN_CLAIMS.find(name => claims[name] !== undefined && claims[name] !== null)
+  if (foreign !== undefined) throw refuse(foreign, `its ${foreign} is that of an ID token, which is no userinfo`)
+  return claims
 }
 
 /**
@@ -21,7 +33,8 @@ export async function validateUserinfo (jwt: string, expected: JwtExpectation): 
 export async function validateAuthorizationResponse (
   jwt: string, expected: JwtExpectation
 ): Promise<URLSearchParams> {
-  return parametersOf(await verifyResponse(jwt, expected, ['iss', 'aud', 'exp'], responseRefused(expected.provider)))
+  const refuse = responseRefused(expected.provider)
+  return parametersOf((await verifyResponse(jwt, expected, ['iss', 'aud', 'exp'], refuse)).payload)
 }
 
 /** Makes the error of an authorization response that is a JWT. */
@@ -54,8 +67,8 @@ function parametersOf (claims: JWTPayload): URLSearchParams {
 
 async function verifyResponse (
   jwt: string, expected: JwtExpectation, requiredClaims: string[], refuse: Refuse
-): Promise<JWTPayload> {
-  const { payload, protectedHeader } = await verifyProviderJwt(jwt, expected, refuse, { requiredClaims })
-  assertAcceptedIssuer(payload, protectedHeader.kid, expected, refuse)
-  return payload
+): Promise<JWTVerifyResult> {
+  const verified = await verifyProviderJwt(jwt, expected, refuse, { requiredClaims })
+  assertAcceptedIssuer(verified.payload, verified.protectedHeader.kid, expected, refuse)
+  return verified
 }

@@ -57,7 +57,8 @@ for (const contentType of ['application/jwt', 'application/jwt;charset=utf-8', '
 
 for (const [what, claims] of Object.entries<Record<string, unknown>>({
   'a list of audiences': { aud: ['another', 'this client'] },
-  'times that are good': { iat: now(), exp: now() + 60, nbf: now() - 60 }
+  'times that are good': { iat: now(), exp: now() + 60, nbf: now() - 60 },
+  'claims of the authentication': { auth_time: now(), acr: '1', amr: ['pwd'], sid: 'a', jti: 'b', nonce: null }
 })) {
   t.test(`userinfo that is signed may have ${what}`, async (t) => {
     const app = await signedLogin(t, ({ clientId }) => ({
@@ -80,6 +81,11 @@ const refused: Record<string, [signed: (provider: MisbehavingProvider) => Signed
   'about another user': [() => ({ claims: { sub: 'mallory' } }), 'subject_mismatch'],
   'without a subject': [() => ({ claims: { sub: undefined } }), 'sub'],
   'and expired': [() => ({ claims: { exp: now() - 3600 } }), 'exp'],
+  'and an ID token of the same login, by its nonce': [() => ({ claims: { nonce: 'n-0S6_WzA2Mj' } }), 'nonce'],
+  'and an ID token of the same login, by its at_hash': [() => ({ claims: { at_hash: 'a'.repeat(22) } }), 'at_hash'],
+  'and an ID token of the same login, by its c_hash': [() => ({ claims: { c_hash: 'a'.repeat(22) } }), 'c_hash'],
+  'and an access token (RFC 9068)': [() => ({ header: { typ: 'at+jwt' } }), 'typ'],
+  'and a logout token': [() => ({ header: { typ: 'application/logout+jwt' } }), 'typ'],
   'and changed': [() => ({ jwt: changed }), 'signature'],
   'and encrypted': [() => ({ jwt: () => 'eyJhbGciOiJSU0EtT0FFUCIsImVuYyI6IkEyNTZHQ00ifQ.a.b.c.d' }), 'encrypted']
 }
