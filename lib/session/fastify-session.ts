@@ -59,6 +59,13 @@ export function sessionOf (request: FastifyRequest): SessionObject {
         'a request in absolute form, as it is sent to a proxy, has no session; send the path alone'
       )
     }
+    // @fastify/session leaves null in its place.
+    if (session === null) {
+      throw new SessionUnavailableError(
+        'the session of this request has been destroyed, by a hook or a handler of the app, or is not loaded yet; ' +
+          'end a login by `request.oauth.logout()`, and refuse one by throwing in `onLogin`'
+      )
+    }
     throw new SessionUnavailableError(
       `there is no session on ${request.routeOptions.url ?? 'this route'}; the session's cookie.path has to cover it`
     )

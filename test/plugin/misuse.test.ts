@@ -1,4 +1,4 @@
-import type { FastifyInstance, RouteShorthandOptions } from 'fastify'
+import type { FastifyInstance, FastifyRequest, RouteShorthandOptions } from 'fastify'
 import t from 'tap'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { asJson, loginApp } from '../helpers/login-app.ts'
@@ -44,4 +44,17 @@ t.test('logoutUser without a subject ends nothing, and says so', async (t) => {
     t.match(error, { ...invalid, message: /takes the id of a user as `subject`/ })
   }
   t.equal(await userOf(browser), 'alice')
+})
+
+t.test('a session that a hook of the app has destroyed is called that, and no matter of its cookie', async (t) => {
+  const { browser, url } = await loginApp(t, {
+    setup: (app) => {
+      const preHandler = async ({ session }: FastifyRequest) => { await session.destroy() }
+      app.get('/own-login', { preHandler }, (request, reply) => request.oauth.login(reply))
+    }
+  })
+  const { code, message } = (await browser.get(`${url}/own-login`, asJson)).json()
+  t.equal(code, 'FST_OAUTH_SESSION_UNAVAILABLE')
+  t.match(message, 'has been destroyed, by a hook or a handler of the app')
+  t.notMatch(message, 'cookie.path')
 })
