@@ -1,4 +1,7 @@
+import { InvalidOptionsError } from '../errors.ts'
 import type { TokenStore } from '../tokens/stores/token-store.ts'
+import { optionsOf } from '../util/options-of.ts'
+import { shown } from '../util/shown.ts'
 import { refuseInProduction } from './refuse-in-production.ts'
 import { concerns, type Rule, RULES, runRule } from './token-store-contract.ts'
 
@@ -23,13 +26,17 @@ export interface CheckTokenStoreOptions {
  * @param options.test registers a test for each rule; default one check of all of them
  * @param options.createOther makes the store of another process with the same data; default the store itself
  * @returns resolves when all is checked, or all tests are registered
- * @throws Error that names each broken rule, if no `test` is given; FST_OAUTH_INVALID_OPTIONS if NODE_ENV is
- *   `production`
+ * @throws Error that names each broken rule, if no `test` is given; FST_OAUTH_INVALID_OPTIONS if `createStore` is
+ *   no function, or NODE_ENV is `production`
  */
 export async function checkTokenStore (
-  createStore: () => TokenStore | Promise<TokenStore>, { test, createOther }: CheckTokenStoreOptions = {}
+  createStore: () => TokenStore | Promise<TokenStore>, options: CheckTokenStoreOptions = {}
 ): Promise<void> {
   refuseInProduction('checkTokenStore()')
+  const { test, createOther } = optionsOf('checkTokenStore', options)
+  if (typeof createStore !== 'function') {
+    throw new InvalidOptionsError(`checkTokenStore() takes a function that makes the store, not ${shown(createStore)}`)
+  }
   let made: Promise<[TokenStore, TokenStore]> | undefined
   const stores = () => {
     made ??= (async () => {
@@ -52,7 +59,7 @@ export async function checkTokenStore (
   const broken = results.flatMap((result, at) => result.status === 'rejected' ? [{ rule: RULES[at]!, ...result }] : [])
   if (broken.length === 0) return
   const lines = broken.map(({ rule, reason }) =>
-    `- ${rule.title}: ${(reason as Error).message.replace(/\s+/g, ' ').slice(0, 300)}`)
+    `- ${rule.title}: ${String((Object(reason) as Error).message).replace(/\s+/g, ' ').slice(0, 300)}`)
   throw new Error(`the token store breaks ${broken.length} of ${RULES.length} rules:\n${lines.join('\n')}`, {
     cause: broken[0]!.reason
   })

@@ -23,8 +23,8 @@ export class Cookies {
   readonly #cookies = new Map<string, BrowserCookie>()
 
   /** @param given values by name, as `app.inject` takes them */
-  constructor (given: Readonly<Record<string, string>> = {}) {
-    for (const [name, value] of Object.entries(given)) this.#put(name, encodeURIComponent(value), new Map())
+  constructor (given?: Readonly<Record<string, string>> | null) {
+    for (const [name, value] of Object.entries(given ?? {})) this.#put(name, encodeURIComponent(value), new Map())
   }
 
   /** Takes in the `Set-Cookie` headers of a response. */

@@ -1,11 +1,13 @@
 import { InvalidOptionsError } from '../errors.ts'
 import { parseScope } from '../oauth/token-set.ts'
 import { backchannelLogoutUriOf, redirectUriOf } from '../routes/paths.ts'
+import { optionsOf } from '../util/options-of.ts'
+import { shown } from '../util/shown.ts'
 import { joinPaths } from '../util/url-paths.ts'
 import { authorize, type AuthorizationResponse } from './authorize.ts'
 import { insideOf, isOpen, openProviderOf, type TestProvider } from './provider.ts'
 import { refuseInProduction } from './refuse-in-production.ts'
-import { type AnyApp, findRegistered, type Registered, type WhichProvider } from './registrations.ts'
+import { type AnyApp, findRegistered, makeReady, type Registered, type WhichProvider } from './registrations.ts'
 import { replace, replacementOf } from './replace-provider.ts'
 import { listenerOf } from './test-api.ts'
 import { baseUrlOf, type TestVisitor, Visitor } from './visitor.ts'
@@ -58,15 +60,16 @@ export interface TestLogin extends TestVisitor {
  */
 export async function loginAs (app: AnyApp, options: LoginAsOptions = {}): Promise<TestLogin> {
   refuseInProduction('loginAs()')
-  await app.ready()
-  const found = findRegistered(app, options)
+  const wanted = optionsOf('loginAs', options)
+  await makeReady('loginAs()', app)
+  const found = findRegistered(app, wanted)
   refuseOtherGrants(found)
-  const testProvider = options.testProvider ?? knownProvider(found) ?? await replace(found)
+  const testProvider = wanted.testProvider ?? knownProvider(found) ?? await replace(found)
   if (!isOpen(testProvider)) throw new InvalidOptionsError('the test provider of this login has been closed')
   await takeLogoutTokens(app, found, testProvider)
-  const visitor = new Visitor(app, found.context, options.cookies)
-  const request = await startLogin(visitor, found, options)
-  const response = await authorize(testProvider, request, decisionOf(testProvider, options))
+  const visitor = new Visitor(app, found.context, wanted.cookies)
+  const request = await startLogin(visitor, found, wanted)
+  const response = await authorize(testProvider, request, decisionOf(testProvider, wanted))
   const location = await finishLogin(visitor, found, response)
   return Object.assign(visitor, { location, testProvider })
 }
@@ -103,9 +106,9 @@ async function takeLogoutTokens (app: AnyApp, { context, client }: Registered, p
 }
 
 /** Makes the user, and says how they log in. */
-function decisionOf (provider: TestProvider, { sub = 'alice', claims = {}, scope }: LoginAsOptions) {
+function decisionOf (provider: TestProvider, { sub = 'alice', claims, scope }: LoginAsOptions) {
   const { core } = insideOf(provider)
-  const { acr, amr, auth_time: authTime, ...ofUser } = claims
+  const { acr, amr, auth_time: authTime, ...ofUser } = claims ?? {}
   provider.users[sub] = { ...provider.users[sub], ...ofUser }
   if (authTime === undefined) core.withAuthTime.delete(sub)
   else core.withAuthTime.add(sub)
@@ -128,6 +131,9 @@ async function startLogin (
   if (routes === false && loginPath === undefined) {
     throw new InvalidOptionsError(
       'the app has `routes: false`; tell loginAs() the path of its own login route: { loginPath: \'/sign-in\' }')
+  }
+  if (loginPath !== undefined && !String(loginPath).startsWith('/')) {
+    throw new InvalidOptionsError(`the loginPath of loginAs() is ${shown(loginPath)}; write a path, as '/sign-in'`)
   }
   const path = loginPath ?? joinPaths(mount, routes === false ? '' : routes.login, `/${client.name}`)
   const query = returnTo === undefined ? '' : `${path.includes('?') ? '&' : '?'}${new URLSearchParams({ returnTo })}`

@@ -71,11 +71,16 @@ export class ProviderCore implements Instance {
     this.#listener = this.#oidc.callback()
   }
 
-  /** @throws FST_OAUTH_INVALID_OPTIONS if oidc-provider is not installed */
+  /** @throws FST_OAUTH_INVALID_OPTIONS if oidc-provider is not installed, or refuses the options */
   static async start (issuer: string, options: TestProviderOptions = {}): Promise<ProviderCore> {
-    const core = new ProviderCore(await loadOidcProvider(), issuer, options)
-    await core.check()
-    return core
+    const module = await loadOidcProvider()
+    try {
+      const core = new ProviderCore(module, issuer, options)
+      await core.check()
+      return core
+    } catch (error) {
+      throw error instanceof InvalidOptionsError ? error : refused(error as Error)
+    }
   }
 
   /** oidc-provider looks at a client's metadata when it first needs it: a mistake in it fails here. */
@@ -235,4 +240,10 @@ export class ProviderCore implements Instance {
     for (const scope of unknown) this.scopes.add(scope)
     await this.#rebuild()
   }
+}
+
+function refused (error: Error & { error_description?: string }): InvalidOptionsError {
+  const { error_description: what = error.message } = error
+  const message = `oidc-provider refuses the options of the test provider: ${what.split('\n', 1)[0]}`
+  return new InvalidOptionsError(message, { cause: error })
 }

@@ -3,6 +3,8 @@ import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type Dispatcher, fetch as undiciFetch } from 'undici'
 import { InvalidOptionsError } from '../errors.ts'
+import { optionsOf } from '../util/options-of.ts'
+import { shown } from '../util/shown.ts'
 import type { EndpointName, EndpointRequest, Filter } from './endpoint.ts'
 import { faultOf, type TestFault } from './faults.ts'
 import { Gate } from './gate.ts'
@@ -169,6 +171,7 @@ export class TestProvider {
    * @param api a function of `{ method, url, headers, body }` that returns JSON or a Response; or a Fastify app
    */
   api (url: string | URL, api: TestApi): void {
+    if (!URL.canParse(String(url))) throw new InvalidOptionsError(`api() takes the URL of an API, not ${shown(url)}`)
     const { origin, pathname: path } = new URL(url)
     // The newest first, if two have the same URL.
     this.#apis.unshift({ origin, path, listener: listenerOf(api, origin) })
@@ -208,7 +211,8 @@ export class TestProvider {
    * @param options.host of the issuer, one of the loopback interface; default `127.0.0.1`
    * @returns the issuer
    */
-  async listen ({ port = 0, host = '127.0.0.1' }: { port?: number, host?: string } = {}): Promise<string> {
+  async listen (options: { port?: number, host?: string } = {}): Promise<string> {
+    const { port = 0, host = '127.0.0.1' } = optionsOf('listen', options)
     if (this.#server === undefined) {
       const server = createServer((request, response) => { void this.#core.handle(request, response) })
       server.listen(port, '127.0.0.1')
@@ -261,7 +265,7 @@ export class TestProvider {
  */
 export async function createTestProvider (options: TestProviderOptions = {}): Promise<TestProvider> {
   refuseInProduction('createTestProvider()')
-  return await startTestProvider(options)
+  return await startTestProvider(optionsOf('createTestProvider', options))
 }
 
 /** The same for callers that have checked where they run. */

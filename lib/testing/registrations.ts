@@ -4,6 +4,7 @@ import { InvalidOptionsError } from '../errors.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { sharedSession } from '../session/context.ts'
 import { sessionRegistration } from '../session/fastify-session.ts'
+import { shown } from '../util/shown.ts'
 
 /** A Fastify app on any kind of server, with a logger and a type provider of its own. */
 export type AnyApp = FastifyInstance<any, any, any, any, any>
@@ -25,6 +26,18 @@ export interface WhichProvider {
 }
 
 /**
+ * Makes the app ready that a helper was given.
+ * @param helper its name, for the error
+ * @throws FST_OAUTH_INVALID_OPTIONS where it is none
+ */
+export async function makeReady (helper: string, app: AnyApp): Promise<void> {
+  if (typeof (app as AnyApp | null | undefined)?.ready !== 'function') {
+    throw new InvalidOptionsError(`${helper} takes the Fastify app, not ${shown(app)}; await it where it is a promise`)
+  }
+  await app.ready()
+}
+
+/**
  * Finds a provider in an app that is ready.
  * @throws FST_OAUTH_INVALID_OPTIONS if there is none, or more than one that fits
  */
@@ -32,7 +45,7 @@ export function findRegistered (app: AnyApp, which: WhichProvider): Registered {
   const { provider, decorator, prefix } = which
   const all = registrationsOf(app)
   const mounted = all.filter(({ config }) =>
-    (prefix === undefined || config.mount === prefix.replace(/\/$/, '')) &&
+    (prefix === undefined || config.mount === String(prefix).replace(/\/$/, '')) &&
     (decorator === undefined || config.decorator === decorator))
   const found = mounted.flatMap(context => candidates(context, provider).map(client => ({ context, client })))
   if (found.length === 1) return found[0]!

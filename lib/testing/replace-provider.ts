@@ -2,13 +2,14 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import { Transport } from '../http/transport.ts'
 import type { ProviderConfig } from '../providers/config.ts'
 import type { ProviderClient } from '../providers/provider.ts'
+import { optionsOf } from '../util/options-of.ts'
 import { ENDPOINT_PATHS, type EndpointName } from './endpoint.ts'
 import { peekBody } from './peek-body.ts'
 import type { ProviderCore } from './provider-core.ts'
 import type { TestProviderOptions } from './provider-options.ts'
 import { insideOf, isOpen, startTestProvider, type TestProvider } from './provider.ts'
 import { refuseInProduction } from './refuse-in-production.ts'
-import { type AnyApp, findRegistered, type Registered, type WhichProvider } from './registrations.ts'
+import { type AnyApp, findRegistered, makeReady, type Registered, type WhichProvider } from './registrations.ts'
 
 /** Options of `replaceProvider`: those of `createTestProvider`, but for what the app's configuration says. */
 export interface ReplaceProviderOptions extends
@@ -51,9 +52,9 @@ export function replacementOf (client: ProviderClient): TestProvider | undefined
  */
 export async function replaceProvider (app: AnyApp, options: ReplaceProviderOptions = {}): Promise<TestProvider> {
   refuseInProduction('replaceProvider()')
-  await app.ready()
-  const { provider: _name, decorator: _decorator, prefix: _prefix, ...rest } = options
-  return await replace(findRegistered(app, options), rest)
+  const { provider, decorator, prefix, ...rest } = optionsOf('replaceProvider', options)
+  await makeReady('replaceProvider()', app)
+  return await replace(findRegistered(app, { provider, decorator, prefix }), rest)
 }
 
 /** The same for a provider that is found. */

@@ -2,10 +2,12 @@ import { Readable } from 'node:stream'
 import { type Dispatcher, request } from 'undici'
 import type { PluginContext } from '../context.ts'
 import { InvalidOptionsError } from '../errors.ts'
+import { optionsOf } from '../util/options-of.ts'
+import { shown } from '../util/shown.ts'
 import { type BrowserCookie, Cookies } from './cookies.ts'
 import { MemoryNetwork } from './memory-network.ts'
 import { refuseInProduction } from './refuse-in-production.ts'
-import { type AnyApp, registrationsOf } from './registrations.ts'
+import { type AnyApp, makeReady, registrationsOf } from './registrations.ts'
 import { listenerOf } from './test-api.ts'
 
 /** A visitor of the app, with cookies of their own. */
@@ -37,10 +39,11 @@ export interface TestVisitor {
  * @throws FST_OAUTH_INVALID_OPTIONS if the app has no fastify-oauth-session, or NODE_ENV is `production`
  */
 export async function anonymous (
-  app: AnyApp, { cookies }: { cookies?: Readonly<Record<string, string>> } = {}
+  app: AnyApp, options: { cookies?: Readonly<Record<string, string>> } = {}
 ): Promise<TestVisitor> {
   refuseInProduction('anonymous()')
-  await app.ready()
+  const { cookies } = optionsOf('anonymous', options)
+  await makeReady('anonymous()', app)
   return new Visitor(app, registrationsOf(app)[0]!, cookies)
 }
 
@@ -84,6 +87,7 @@ export class Visitor implements TestVisitor {
   }
 
   forPlaywright (url = this.base.href): BrowserCookie[] {
+    if (!URL.canParse(url)) throw new InvalidOptionsError(`forPlaywright takes the URL of the app, not ${shown(url)}`)
     const { hostname, protocol } = new URL(url)
     return this.#cookies.all().map(cookie =>
       ({ ...cookie, domain: hostname, secure: cookie.secure && protocol === 'https:' }))

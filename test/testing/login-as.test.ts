@@ -4,7 +4,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import oauth, { type PluginOptions } from '../../lib/index.ts'
 import { github } from '../../lib/providers.ts'
-import { anonymous, createTestProvider, loginAs, replaceProvider } from '../../lib/testing.ts'
+import { anonymous, checkTokenStore, createTestProvider, loginAs, replaceProvider } from '../../lib/testing.ts'
 import { JsonStore } from '../helpers/stores.ts'
 
 const ACME = {
@@ -390,4 +390,32 @@ t.test('a login is of tests alone', async (t) => {
   await t.rejects(loginAs(app), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /NODE_ENV=production/ })
   await t.rejects(replaceProvider(app), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /NODE_ENV=production/ })
   await t.rejects(anonymous(app), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /NODE_ENV=production/ })
+})
+
+t.test('helpers name what is wrong with their arguments', async (t) => {
+  const app = await shop(t)
+  const provider = await createTestProvider()
+  t.after(() => provider.close())
+  const visitor = await anonymous(app)
+  const none = undefined as never
+  for (const [what, misuse] of Object.entries<() => unknown>({
+    'loginAs without the app': () => loginAs(none),
+    'loginAs with the promise of an app': () => loginAs(Promise.resolve(app) as never),
+    'loginAs with the name of a user': () => loginAs(app, 'alice' as never),
+    'loginAs with a URL as loginPath': () => loginAs(app, { loginPath: 'https://shop.example/sign-in' }),
+    'loginAs with a prefix that is none': () => loginAs(app, { prefix: 5 as never }),
+    'anonymous without the app': () => anonymous(none),
+    'replaceProvider without the app': () => replaceProvider(none),
+    'replaceProvider with a name': () => replaceProvider(app, 'acme' as never),
+    'createTestProvider with a URL': () => createTestProvider('https://id.example' as never),
+    'createTestProvider with an issuer that is no URL': () => createTestProvider({ issuer: 'id.example' }),
+    'createTestProvider with a scope that is no list': () => createTestProvider({ scopes: 5 as never }),
+    'createTestProvider with a client without an id': () => createTestProvider({ clients: [{}] }),
+    'checkTokenStore with a store': () => checkTokenStore({} as never),
+    'api() without a URL': () => provider.api(none, () => ({})),
+    'listen() with a port': () => provider.listen(3000 as never),
+    'forPlaywright() with a path': () => visitor.forPlaywright('/')
+  })) {
+    await t.rejects(async () => await misuse(), { code: 'FST_OAUTH_INVALID_OPTIONS' }, what)
+  }
 })
