@@ -4,7 +4,7 @@ import { OAuthError } from '../errors.ts'
 import { describeError, describeKeptLogin } from '../pages/error-texts.ts'
 import type { Link } from '../pages/pages.ts'
 import { awaitHook } from '../session/await-hook.ts'
-import { errorForLog, type LogEvent, logOf } from '../util/logger.ts'
+import { appErrorForLog, errorForLog, type LogEvent, logOf } from '../util/logger.ts'
 import { wantsHtml } from './fetch-metadata.ts'
 import { loginPath, publicPath, routePath } from './paths.ts'
 import { popupOf, tellOpener } from './popup.ts'
@@ -51,7 +51,7 @@ export async function reportFailure (
     logOf(request)[level]({ ...details, err: errorForLog(error) }, error.message)
     await awaitHook(reply, () => context.config.onError?.(request, reply, error))
   } else {
-    logOf(request)[level]({ ...details, err: failure as Error }, 'a route of fastify-oauth-session failed')
+    logOf(request)[level]({ ...details, err: appErrorForLog(error) }, 'a route of fastify-oauth-session failed')
   }
   return statusCode
 }

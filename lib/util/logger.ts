@@ -49,7 +49,7 @@ export interface LogDetails {
   event: LogEvent
   /** Name of the provider. */
   provider?: string
-  /** Made by `errorForLog`; an error of the app's own, such as that of a hook, goes to the logger as it is. */
+  /** Made by `errorForLog`; of an error of the app's own, such as that of a hook, by `appErrorForLog`. */
   err?: LoggedError | Error
   /** What ended a login: `reason` of its error. */
   reason?: string
@@ -79,6 +79,15 @@ export interface Logger {
 /** The log of a request or of the app. Lines are written through it, so that each has an event. */
 export function logOf ({ log }: { log: Logger }): Logger {
   return log
+}
+
+/**
+ * An error of the app's own for the log, as it is. Fastify's serializer writes into it for the moment, which must not
+ * fail at a frozen one.
+ */
+export function appErrorForLog (error: unknown): Error {
+  const given = Object(error) as Error
+  return Object.isExtensible(given) ? given : Object.create(given) as Error
 }
 
 /** An error as the log holds it: without stack, and of the cause no more than its message. */

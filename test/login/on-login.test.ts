@@ -6,7 +6,7 @@ import { tokenRecords } from '../helpers/records.ts'
 
 // onLogin may end the login that it is told of, or the session: that is no failure.
 
-for (const thrown of [null, undefined, 'text']) {
+for (const thrown of [null, undefined, 'text', Object.freeze(new Error('a frozen error'))]) {
   t.test(`hooks that throw ${String(thrown)} are failures of the routes, and cause no other error`, async t => {
     const fail = () => { throw thrown }
     let isThrowing = false
