@@ -45,7 +45,7 @@ export async function identify (
       return { ...proven, user: makeUser(provider, profile, proven.identity) }
     } catch (error) {
       // The profile of another user is an attack. One that cannot be used costs a name and a picture, not the login.
-      if (profileSource === 'userinfo' || (error as OAuthError | undefined)?.reason === 'subject_mismatch') throw error
+      if (profileSource === 'userinfo' || (Object(error) as OAuthError).reason === 'subject_mismatch') throw error
     }
   }
   return { ...proven, user: makeUser(provider, claims, proven.identity) }
@@ -111,7 +111,7 @@ function profileByApp ({ name, config }: ProviderClient, claims: Record<string, 
     if (isObject(profile)) return present(profile as unknown as UserProfile)
   } catch (error) {
     // One with a status says what is to be answered.
-    if (typeof (error as Partial<OAuthError> | null | undefined)?.statusCode === 'number') throw error
+    if (typeof (Object(error) as OAuthError).statusCode === 'number') throw error
     cause = error ?? undefined
   }
   const message = `userProfile of provider "${name}" made no profile of the claims that were sent`

@@ -44,9 +44,9 @@ const NEVER_SENT = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'UND_ERR_CONNECT_T
 
 /** Whether the provider may have used the refresh token although no usable response came. */
 export function mayHaveArrived (error: unknown): boolean {
-  const { reason, cause } = error as OAuthError
+  const { reason, cause } = Object(error) as OAuthError
   if (reason === 'too_large' || reason === 'encoding') return true
-  return reason === 'no_answer' && !NEVER_SENT.includes((cause as { code?: string } | undefined)?.code ?? '')
+  return reason === 'no_answer' && !NEVER_SENT.includes((Object(cause) as { code?: string }).code ?? '')
 }
 
 /** What a refused refresh means for the login. */

@@ -191,8 +191,8 @@ function pathInApp ({ config }: PluginContext, url: URL): string | undefined {
 }
 
 /** Whether Fastify could not read the body of a request: its size, its type, or what is in it. */
-function isBodyError (error: Partial<FastifyError> | null): boolean {
-  const code = error?.code
+function isBodyError (error: unknown): boolean {
+  const { code } = Object(error) as Partial<FastifyError>
   return typeof code === 'string' && code.startsWith('FST_ERR_CTP_')
 }
 

@@ -96,14 +96,15 @@ async function login (
     granted = await passwordGrant(provider, { username, password })
     outcome = 'succeeded'
   } catch (error) {
-    const refused = isRefusal(error as OAuthError)
+    const failure = Object(error) as OAuthError
+    const refused = isRefusal(failure)
     // An unreadable response may be a refusal too: guesses at such a server have to be limited as well.
-    if (refused || isUnreadable(error as OAuthError)) outcome = 'failed'
+    if (refused || isUnreadable(failure)) outcome = 'failed'
     if (!refused) throw error
     // The error's description may tell which user names exist: it is for the log alone.
     const message = 'user name and password were refused'
     logOf(request).info({ event: 'password_refused', provider: provider.name, err: errorForLog(error) }, message)
-    throw wrong(provider, (error as OAuthError).oauthError)
+    throw wrong(provider, failure.oauthError)
   } finally {
     throttle.end(keys, outcome)
   }

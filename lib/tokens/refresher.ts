@@ -321,7 +321,7 @@ export class Refresher {
     } catch (error) {
       const message = 'what a refresh says of the user could not be found out; user and claims stay as they were'
       this.#log.warn({ event: 'profile_not_refreshed', provider: provider.name, err: errorForLog(error) }, message)
-      if ((error as OAuthError | undefined)?.reason !== 'subject_mismatch') return undefined
+      if ((Object(error) as OAuthError).reason !== 'subject_mismatch') return undefined
       await this.#records.remove(state.id)
       throw loginEnded(provider, error as OAuthError)
     }

@@ -197,7 +197,7 @@ export class RecordTokenSource implements TokenSource {
       return await this.#refresh({ version: record.version })
     } catch (error) {
       // The provider cannot be reached, and the token has some seconds left.
-      if (valid && (error as OAuthError | undefined)?.code === 'FST_OAUTH_PROVIDER_UNAVAILABLE') return record
+      if (valid && (Object(error) as OAuthError).code === 'FST_OAUTH_PROVIDER_UNAVAILABLE') return record
       throw error
     }
   }

@@ -54,7 +54,7 @@ async function verified (call: ProfileCall, idToken: string, clientId: string): 
     return await call.post(`${API}oauth2/v2.1/verify`, { body }).json()
   } catch (error) {
     // It has ended: a profile that is asked for later has no address.
-    const { responseStatus, code } = error as Partial<OAuthError>
+    const { responseStatus, code } = Object(error) as OAuthError
     if (responseStatus === 400 || code === 'FST_OAUTH_ORIGIN_NOT_ALLOWED') return {}
     throw error
   }

@@ -131,7 +131,7 @@ export function members (value: unknown): Record<string, unknown> {
 
 /** Whether a call for a profile failed since its scope was not granted, or the app's own resourceServers exclude it. */
 export function isWithheld (error: unknown): boolean {
-  const { responseStatus, code } = error as Partial<OAuthError>
+  const { responseStatus, code } = Object(error) as OAuthError
   return responseStatus === 403 || responseStatus === 404 || code === 'FST_OAUTH_ORIGIN_NOT_ALLOWED'
 }
 
