@@ -27,6 +27,9 @@ await writeFile(join(folder, 'page.html'), page)
 /** Held before the first byte of late events, and when they have ended. */
 const late = new Gate()
 const lateEnded = new Gate()
+/** The same of a WebSocket, held before it is one. */
+const lateSocket = new Gate()
+const lateSocketEnded = new Gate()
 
 /** An API that tells what it got, and refuses tokens. */
 async function startApi (t: Test) {
@@ -74,6 +77,9 @@ async function startApi (t: Test) {
   api.register(async (scope) => {
     scope.get('/v1/live', { websocket: true }, socket => {
       socket.on('message', message => socket.send(`echo ${String(message)}`))
+    })
+    scope.get('/v1/late-live', { websocket: true, preHandler: () => lateSocket.pass() }, (socket) => {
+      socket.on('close', () => { lateSocketEnded.pass() })
     })
   })
   return { url: await api.listen({ port: 0, host: '127.0.0.1' }), calls, refused }
@@ -233,6 +239,19 @@ t.test("events do not begin where the login ended before the API's first byte", 
   t.equal(response.status, 401)
   t.equal(response.headers.get('content-type'), null)
   await lateEnded.arrived
+  t.pass('the connection to the API is closed')
+})
+
+t.test('a WebSocket does not go on at the API where the login ended before that had answered', async (t) => {
+  const { browser, headers } = await login()
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/api/late-live`, { headers: headers() })
+  t.after(() => socket.terminate())
+  await lateSocket.arrived
+  const closed = once(socket, 'close')
+  await browser.post(`${url}/logout`, { redirect: 'manual' })
+  await closed
+  lateSocket.release()
+  await lateSocketEnded.arrived
   t.pass('the connection to the API is closed')
 })
 

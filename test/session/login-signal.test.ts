@@ -12,6 +12,7 @@ import { sharedSession } from '../../lib/session/context.ts'
 import { createTestProvider, loginAs } from '../../lib/testing.ts'
 import { Browser } from '../helpers/browser.ts'
 import { type TestApp } from '../helpers/build-app.ts'
+import { Gate } from '../helpers/gate.ts'
 import { startCluster } from '../helpers/cluster.ts'
 import { asJson, loginApp, type LoginAppOptions } from '../helpers/login-app.ts'
 import { postLogoutToken } from '../helpers/logout-token.ts'
@@ -394,6 +395,29 @@ t.test('as the recipe has it', async (t) => {
   const [code, reason] = await closed
   t.strictSame([code, String(reason)], [4401, 'FST_OAUTH_LOGIN_ENDED'])
   t.equal(await response.text(), 'data: {"id":1}\n\nevent: logout\ndata: FST_OAUTH_LOGIN_ENDED\n\n')
+})
+
+t.test('as the recipe has it, a WebSocket whose login ended between guard and handler is closed', async (t) => {
+  const gate = new Gate()
+  const { browser, url } = await start(t, {
+    setup: async (app) => {
+      await app.register(async (scope) => {
+        scope.addHook('preHandler', async () => { await gate.pass() })
+        await runBlock('docs/recipes.md', 'WebSockets and server-sent events', {
+          app: scope, env: {}, orders: new EventEmitter()
+        })
+      }, { prefix: '/recipe' })
+    }
+  })
+  const cookie = browser.cookieHeader
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/recipe/live`, { headers: { cookie } })
+  t.after(() => socket.terminate())
+  const closed = once(socket, 'close')
+  await gate.arrived
+  await browser.post(`${url}/logout`)
+  gate.release()
+  const [code, reason] = await closed
+  t.strictSame([code, String(reason)], [4401, 'FST_OAUTH_LOGIN_REQUIRED'])
 })
 
 // Several processes
