@@ -15,17 +15,14 @@ export interface AppProcessOptions {
 /** What an app's process reports. */
 export type AppProcessReport = { url: string } | { logout: string } | { calling: true }
 
-/** How a request that goes on calling ended: when its last good call and its first refused one began. */
-export interface LongAnswer { code: string, lastGoodAt: number, refusedAt: number }
+/** How a request that goes on calling ended. */
+export interface LongAnswer { code: string }
 
 async function callUntilRefused (oauth: RequestOAuth): Promise<LongAnswer> {
-  let lastGoodAt = 0
-  for (;;) {
-    const beganAt = Date.now()
+  for (let calls = 0; ; calls++) {
     const code = await oauth.get('orders').json().then(() => undefined, (error: { code: string }) => error.code)
-    if (code !== undefined) return { code, lastGoodAt, refusedAt: beganAt }
-    if (lastGoodAt === 0) report({ calling: true })
-    lastGoodAt = beganAt
+    if (code !== undefined) return { code }
+    if (calls === 0) report({ calling: true })
   }
 }
 

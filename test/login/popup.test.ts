@@ -289,22 +289,24 @@ const ownRoutes = (thrown: unknown[] = []): Changes => ({
   }
 })
 
-for (const [what, change] of Object.entries({
-  'that the user cancels': (query: URLSearchParams) => {
+for (const [what, status, code, change] of [
+  ['that the user cancels', 403, 'FST_OAUTH_AUTHORIZATION_FAILED', (query) => {
     query.delete('code')
     query.set('error', 'access_denied')
-  },
-  'whose code the provider refuses': (query: URLSearchParams) => { query.set('code', 'another') },
-  'that is another browser\'s': (query: URLSearchParams) => {
+  }],
+  ['whose code the provider refuses', 400, 'FST_OAUTH_AUTHORIZATION_FAILED', (query) => {
+    query.set('code', 'another')
+  }],
+  ["that is another browser's", 400, 'FST_OAUTH_STATE_MISMATCH', (query) => {
     query.set('state', query.get('state')!.slice(0, -1) + (query.get('state')!.endsWith('A') ? 'B' : 'A'))
-  }
-})) {
+  }]
+] as [string, number, string, (query: URLSearchParams) => void][]) {
   t.test(`routes: false: a popup ${what} tells its opener, and the app's handler throws nothing`, async t => {
     const thrown: unknown[] = []
     const { browser, url, errors } = await loginApp(t, ownRoutes(thrown))
     const page = await browser.get(withQuery(await callbackUrl(browser, `${url}/login/acme?display=popup`), change))
-    t.ok(page.status >= 400)
-    t.match(toldBy(page), { origin: url, message: { outcome: 'error', code: /^FST_OAUTH_/, provider: 'acme' } })
+    t.equal(page.status, status)
+    t.match(toldBy(page), { origin: url, message: { outcome: 'error', code, provider: 'acme' } })
     t.match(page.headers, { 'cross-origin-opener-policy': 'unsafe-none', 'cache-control': 'no-store' })
     t.equal(errors.length, 1, 'onError is told')
     t.strictSame(thrown, [])

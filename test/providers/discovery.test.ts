@@ -300,8 +300,7 @@ for (const endpoint of ['authorize', '', 1, null, {}, 'https://']) {
     async t => {
       const { browser, url, store } = await loginApp(t, { wrong: { metadata: { authorization_endpoint: endpoint } } })
       const page = await browser.get(`${url}/login/acme`, { ...asJson, redirect: 'manual' })
-      t.ok(page.status >= 500)
-      t.match(codeOf(page), /^FST_OAUTH_/)
+      t.strictSame([page.status, codeOf(page)], [500, 'FST_OAUTH_INVALID_OPTIONS'])
       t.equal(store.records.size, 0)
     }
   )
@@ -311,8 +310,7 @@ for (const endpoint of ['authorize', '', 1, null, {}, 'https://']) {
     async t => {
       const app = await loginApp(t, { wrong: { metadata: { token_endpoint: endpoint } } })
       const page = await app.browser.login(`${app.url}/login/acme`, asJson)
-      t.ok(page.status >= 500)
-      t.match(codeOf(page), /^FST_OAUTH_/)
+      t.strictSame([page.status, codeOf(page)], [500, 'FST_OAUTH_INVALID_OPTIONS'])
       await assertLoggedOut(t, app)
     }
   )
@@ -323,8 +321,7 @@ t.test('metadata that is endless is not read to its end', async t => {
     wrong: { instead: { discovery: { body: { padding: 'x'.repeat(5 * 1024 * 1024) } } } }
   })
   const page = await browser.get(`${url}/login/acme`, asJson)
-  t.ok(page.status >= 500)
-  t.match(codeOf(page), /^FST_OAUTH_/)
+  t.strictSame([page.status, codeOf(page)], [503, 'FST_OAUTH_PROVIDER_UNAVAILABLE'])
 })
 
 t.test('a token endpoint that is plain http, elsewhere, gets no secret', async (t) => {
