@@ -9,6 +9,7 @@ import { createGuard } from './routes/require-login.ts'
 import { providerOf } from './session/context.ts'
 import { endUserLogins } from './session/end-login.ts'
 import type { ProviderHandle } from './standalone/provider.ts'
+import { isObject } from './util/is-object.ts'
 import { shown } from './util/shown.ts'
 import { channels, type LogoutTrace, noteEnded, traced } from './util/tracing.ts'
 
@@ -72,7 +73,13 @@ export function createAppOAuth (context: PluginContext): AppOAuth {
     provider: (name: string) => context.providerHandles.get(providerOf(context, name).name)!,
     requireLogin: options => createGuard(context, options) as LoginGuard,
     requireHeader: name => createHeaderGuard(context.config.baseUrl, name) as LoginGuard,
-    logoutUser: async ({ provider, subject, request }) => {
+    logoutUser: async (user) => {
+      if (!isObject(user)) {
+        throw new InvalidOptionsError(`logoutUser takes { provider, subject }, not ${shown(user)}`, {
+          reason: 'invalid_option'
+        })
+      }
+      const { provider, subject, request } = user
       const client = providerOf(context, provider)
       const userId = identifierText(subject)
       if (userId === undefined) {

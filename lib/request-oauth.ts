@@ -21,6 +21,7 @@ import { endOf, isOver, isTimed, notedEnd } from './session/login-end.ts'
 import type { OAuthSession } from './standalone/session.ts'
 import type { detailsOf } from './tokens/account-details.ts'
 import { isObject } from './util/is-object.ts'
+import { optionsOf } from './util/options-of.ts'
 
 /**
  * `request.oauth`: who is logged in, and an HTTP client that calls APIs as them. Synchronous properties read the loaded
@@ -150,8 +151,9 @@ export class RequestOAuth extends AccountClient {
    */
   async callback<Reply extends AnyReply> (reply: Reply, options: { provider?: ProviderName } = {}): Promise<Reply> {
     checkReply('callback', reply)
+    const { provider: wanted } = optionsOf('callback', options)
     const { provider } = this.#request.params as { provider?: string }
-    const named = this.#named(options.provider ?? provider)
+    const named = this.#named(wanted ?? provider)
     return await appCallback(this.#context, this.#request, reply, named) as unknown as Reply
   }
 
@@ -173,6 +175,7 @@ export class RequestOAuth extends AccountClient {
   async logout<Reply extends AnyReply> (reply: Reply): Promise<Reply>
   async logout (reply?: AnyReply): Promise<LogoutResult | AnyReply> {
     if (reply === undefined) return await logout(this.#context, this.#request, undefined)
+    checkReply('logout', reply)
     return await logoutAndRedirect(this.#context, this.#request, reply)
   }
 

@@ -5,6 +5,7 @@ import type { ProviderClient } from '../providers/provider.ts'
 import type { TokensInput } from '../tokens/load-tokens.ts'
 import type { RefreshOptions } from '../tokens/refresher.ts'
 import type { TokenSource } from '../tokens/token-source.ts'
+import { optionsOf } from '../util/options-of.ts'
 import { type AccountHolder, AuthorizedClient, type CallAccount, kAccount } from './authorized-client.ts'
 import type { CallOptions } from './call-options.ts'
 import type { OAuthCall } from './call.ts'
@@ -139,7 +140,7 @@ export abstract class AccountClient implements AccountHolder {
    * @throws what `tokens` throws, and FST_OAUTH_INVALID_OPTIONS if a parameter would authenticate the client again
    */
   async refresh (options: Pick<RefreshOptions, 'refreshToken' | 'params'> = {}): Promise<TokenSet> {
-    return await this[kAccount]().tokens.refresh(options)
+    return await this[kAccount]().tokens.refresh(optionsOf('refresh', options))
   }
 
   /**

@@ -1,10 +1,13 @@
 import { Readable } from 'node:stream'
-import { ApiUnavailableError, InsecureTransportError, InvalidResponseError, OriginNotAllowedError } from '../errors.ts'
+import {
+  ApiUnavailableError, InsecureTransportError, InvalidOptionsError, InvalidResponseError, OriginNotAllowedError
+} from '../errors.ts'
 import { CODINGS, decodeStream } from '../http/content-coding.ts'
 import type { ResponseData } from '../http/response.ts'
 import { targetOf, type Transport } from '../http/transport.ts'
 import type { ProviderConfig } from '../providers/config.ts'
 import { leadsInside } from '../util/network-zone.ts'
+import { shown } from '../util/shown.ts'
 import { type AuthorizedClient, kAccount } from './authorized-client.ts'
 import { checkFetchInit } from './call-options.ts'
 import { assertUnread, type CallBody, copyHeaders, prepareBody, type PreparedBody } from './request-body.ts'
@@ -85,7 +88,7 @@ async function readRequest (
   input: Parameters<typeof fetch>[0], init: RequestInit, { name: provider }: ProviderConfig
 ): Promise<FetchRequest> {
   checkFetchInit(init, provider)
-  const given = typeof input === 'string' || input instanceof URL ? undefined : input
+  const given = typeof input === 'string' || input instanceof URL ? undefined : requestOf(input, provider)
   const method = (init.method ?? given?.method ?? 'GET').toUpperCase()
   if (FORBIDDEN_METHODS.includes(method)) throw new TypeError(`fetch failed: ${method} is not allowed`)
   const signal = (init.signal === undefined ? given?.signal : init.signal) ?? undefined
@@ -107,6 +110,13 @@ async function readRequest (
     signal,
     redirect: init.redirect ?? given?.redirect ?? 'follow'
   }
+}
+
+// It may be of another class than this realm's, as that of a library is.
+function requestOf (input: unknown, provider: string): Request {
+  if (typeof (input as Request | null | undefined)?.arrayBuffer === 'function') return input as Request
+  const message = `fetch takes a URL, a string or a Request, not ${shown(input)}`
+  throw new InvalidOptionsError(message, { provider, reason: 'invalid_option' })
 }
 
 // Read whole, so that it can be sent again after a 401 or a redirect.

@@ -98,10 +98,7 @@ export function checkCallOptions (options: CallOptions, verb: string | undefined
       )
     }
     if (!KNOWN.includes(name)) throw unknownOption('a call', name, provider)
-    const [fits, wanted] = Object.hasOwn(SHAPES, name) ? SHAPES[name]! : ANY_SHAPE
-    if (value === null || fits(value)) continue
-    const message = `the option "${name}" of a call is ${kindOf(value)}; write ${wanted}`
-    throw new InvalidOptionsError(message, { provider, reason: 'invalid_option' })
+    checkShape('a call', name, value, provider)
   }
   const { method } = options
   if (verb !== undefined && method !== undefined && String(method).toUpperCase() !== verb) {
@@ -109,6 +106,13 @@ export function checkCallOptions (options: CallOptions, verb: string | undefined
       provider
     })
   }
+}
+
+function checkShape (what: string, name: string, value: unknown, provider: string): void {
+  const [fits, wanted] = Object.hasOwn(SHAPES, name) ? SHAPES[name]! : ANY_SHAPE
+  if (value === undefined || value === null || fits(value)) return
+  const message = `the option "${name}" of ${what} is ${kindOf(value)}; write ${wanted}`
+  throw new InvalidOptionsError(message, { provider, reason: 'invalid_option' })
 }
 
 /**
@@ -139,6 +143,7 @@ export function checkFetchInit (init: object, provider: string): void {
   for (const name in NOT_FETCH) {
     if (given[name] !== undefined) throw unknownOption('fetch', name, provider, NOT_FETCH[name])
   }
+  for (const name of ['method', 'headers', 'signal']) checkShape('fetch', name, given[name], provider)
 }
 
 function unknownOption (what: string, name: string, provider: string, hint = hintFor(name)): OAuthError {

@@ -1,5 +1,6 @@
 import { hash, randomBytes } from 'node:crypto'
 import { InvalidOptionsError } from '../errors.ts'
+import { isNonEmptyText } from '../util/is-text.ts'
 import { shown } from '../util/shown.ts'
 
 /**
@@ -20,9 +21,12 @@ export function createCodeVerifier (length = 43): string {
  * @param codeVerifier 43 to 128 characters
  * @param method default S256
  * @returns the challenge, as base64url
- * @throws FST_OAUTH_INVALID_OPTIONS for another method
+ * @throws FST_OAUTH_INVALID_OPTIONS for another method, or without a verifier
  */
 export function codeChallenge (codeVerifier: string, method: 'S256' | 'plain' = 'S256'): string {
+  if (!isNonEmptyText(codeVerifier)) {
+    throw new InvalidOptionsError(`codeChallenge() takes a code verifier, not ${shown(codeVerifier)}`)
+  }
   if (method === 'S256') return hash('sha256', codeVerifier, 'base64url')
   if (method === 'plain') return codeVerifier
   throw new InvalidOptionsError(`the code challenge method is ${shown(method)}; write 'S256'`)

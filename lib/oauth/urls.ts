@@ -62,8 +62,8 @@ type ParameterValue = string | number | boolean | readonly (string | number | bo
 export type RequestParameters = Record<string, ParameterValue> | URLSearchParams
 
 /** Sets parameters in a form or query, in place of those of the same name. */
-export function setParameters (target: URLSearchParams, params: RequestParameters | undefined): URLSearchParams {
-  if (params === undefined) return target
+export function setParameters (target: URLSearchParams, params: RequestParameters | null | undefined): URLSearchParams {
+  if (params === undefined || params === null) return target
   if (params instanceof URLSearchParams) {
     for (const key of new Set(params.keys())) target.delete(key)
     for (const [key, value] of params) target.append(key, value)

@@ -3,6 +3,8 @@ import { detailsParameter } from '../oauth/authorization-details.ts'
 import type { DpopKey } from '../oauth/dpop-key.ts'
 import { parseScope, type ScopeChange, type TokenSet } from '../oauth/token-set.ts'
 import { mergeParameters, type RequestParameters, setParameters } from '../oauth/urls.ts'
+import { isNonEmptyText } from '../util/is-text.ts'
+import { shown } from '../util/shown.ts'
 import type { ProviderClient } from './provider.ts'
 import { loginEnded, readRefusal } from './refresh-errors.ts'
 import { type GrantRequest, requestTokens } from './token-endpoint.ts'
@@ -214,6 +216,11 @@ export async function tokenExchangeGrant (provider: ProviderClient, exchange: To
     resource,
     ...options
   } = exchange
+  if (!isNonEmptyText(subjectToken)) {
+    throw new InvalidOptionsError('the token exchange needs a subjectToken; pass the token that is exchanged', {
+      provider: provider.name, reason: 'invalid_option'
+    })
+  }
   const params = setParameters(setParameters(new URLSearchParams(), { audience, resource }), options.params)
   return await requestGrant(provider, TOKEN_EXCHANGE_GRANT, {
     subject_token: subjectToken,
@@ -225,4 +232,9 @@ export async function tokenExchangeGrant (provider: ProviderClient, exchange: To
   }, { ...options, params })
 }
 
-const tokenType = (type: string) => type.includes(':') ? type : TOKEN_TYPE + type
+function tokenType (type: unknown): string {
+  if (isNonEmptyText(type)) return type.includes(':') ? type : TOKEN_TYPE + type
+  throw new InvalidOptionsError(`a token type of exchange() is ${shown(type)}; write 'access_token', or a URN`, {
+    reason: 'invalid_option'
+  })
+}

@@ -7,6 +7,7 @@ import { OptionChecker } from '../providers/option-checker.ts'
 import type { ProviderOptions } from '../providers/options.ts'
 import { ProviderClient } from '../providers/provider.ts'
 import { type Clock, systemClock } from '../util/clock.ts'
+import { optionsOf } from '../util/options-of.ts'
 import { ProviderHandle } from './provider.ts'
 
 /** Options of `createProvider` beside those of the provider. */
@@ -78,5 +79,5 @@ export function createProvider (
   if (typeof options !== 'object' || options === null) {
     throw new InvalidOptionsError('createProvider needs options; write { issuer, clientId, clientSecret }')
   }
-  return new StandaloneProvider(options, headless)
+  return new StandaloneProvider(options, optionsOf('createProvider', headless))
 }

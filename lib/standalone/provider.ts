@@ -12,6 +12,8 @@ import {
 import type { GrantType } from '../providers/options.ts'
 import { BoundedMap } from '../util/bounded-map.ts'
 import { isNonEmptyText } from '../util/is-text.ts'
+import { optionsOf } from '../util/options-of.ts'
+import { shown } from '../util/shown.ts'
 import { sleep } from '../util/timeout.ts'
 import type { SessionBasis } from './session-tokens.ts'
 import { type AuthorizationUrlOptions, OAuthSession, type OAuthSessionInit, type StartedLogin } from './session.ts'
@@ -99,7 +101,8 @@ export class ProviderHandle {
    * @param options scope, `resource`, `audience` and further parameters of the token request
    * @returns a session that requests its first token set at its first call
    */
-  clientCredentials ({ scope, resource, audience, params }: ClientCredentialsOptions = {}): OAuthSession {
+  clientCredentials (options: ClientCredentialsOptions = {}): OAuthSession {
+    const { scope, resource, audience, params } = optionsOf('clientCredentials', options)
     const all = setParameters(setParameters(new URLSearchParams(), { resource, audience }), params)
     const scopes = parseScope(scope) ?? [...this.#basis.provider.config.scope]
     const key = `${scopes.join(' ')}?${all}`
@@ -121,8 +124,8 @@ export class ProviderHandle {
    *   FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS
    */
   async jwtBearer (options: GrantOptions & { assertion: string }): Promise<TokenSet> {
-    this.#requireKey(options, 'jwtBearer')
-    return await this.#checked(await jwtBearerGrant(this.#basis.provider, options), options)
+    const given = this.#grantOptions(options, 'jwtBearer')
+    return await this.#checked(await jwtBearerGrant(this.#basis.provider, given), given)
   }
 
   /**
@@ -133,8 +136,8 @@ export class ProviderHandle {
    *   FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS
    */
   async exchange (options: TokenExchange): Promise<TokenSet> {
-    this.#requireKey(options, 'exchange')
-    return (await tokenExchangeGrant(this.#basis.provider, options)).tokens
+    const given = this.#grantOptions(options, 'exchange')
+    return (await tokenExchangeGrant(this.#basis.provider, given)).tokens
   }
 
   /**
@@ -145,15 +148,16 @@ export class ProviderHandle {
    *   FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS if the provider has no such endpoint
    */
   async device (options: GrantOptions = {}): Promise<DeviceLogin> {
-    this.#requireKey(options, 'device')
+    const given = this.#grantOptions(options, 'device')
     const { provider, clock } = this.#basis
-    const device = await startDevice(provider, clock.now(), options)
+    const device = await startDevice(provider, clock.now(), given)
     return {
       ...device,
-      tokens: async ({ signal } = {}) => {
+      tokens: async (waiting) => {
+        const { signal } = optionsOf('tokens', waiting)
         const wait = clock.wait ?? ((seconds, ended) => sleep(seconds * 1000, ended))
         const polling = { now: clock.now, wait: (seconds: number) => wait(seconds, signal) }
-        return await this.#checked(await pollDevice(provider, device, polling, options), options)
+        return await this.#checked(await pollDevice(provider, device, polling, given), given)
       }
     }
   }
@@ -171,9 +175,10 @@ export class ProviderHandle {
    * @param hint which of them it is
    * @returns its claims; `active` says whether it is good
    * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INSECURE_TRANSPORT,
-   *   FST_OAUTH_INVALID_OPTIONS if the provider has no such endpoint
+   *   FST_OAUTH_INVALID_OPTIONS if the provider has no such endpoint, or there is no token
    */
   async introspect (token: string, hint?: 'access_token' | 'refresh_token'): Promise<Record<string, unknown>> {
+    this.#requireToken(token, 'introspect')
     return await this.#basis.provider.introspect(token, hint)
   }
 
@@ -182,9 +187,11 @@ export class ProviderHandle {
    * @param token an access or a refresh token
    * @param hint which of them it is; default `access_token`
    * @returns whether the provider has revoked it
-   * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_PROVIDER_UNAVAILABLE
+   * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_INVALID_OPTIONS if there is no
+   *   token
    */
   async revoke (token: string, hint: 'access_token' | 'refresh_token' = 'access_token'): Promise<boolean> {
+    this.#requireToken(token, 'revoke')
     return await this.#basis.provider.revoke(token, hint)
   }
 
@@ -199,7 +206,8 @@ export class ProviderHandle {
    * @throws FST_OAUTH_INVALID_LOGOUT_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE;
    *   FST_OAUTH_INVALID_OPTIONS if there are no sessions or no ID tokens; and what `onLogout` throws
    */
-  async backchannelLogout (logoutToken: string, { request }: { request?: object } = {}): Promise<number> {
+  async backchannelLogout (logoutToken: string, options: { request?: object } = {}): Promise<number> {
+    const { request } = optionsOf('backchannelLogout', options)
     const { provider, endLogins } = this.#basis
     if (endLogins === undefined || !provider.hasIdTokens) {
       const lacking = endLogins === undefined ? 'a plugin, whose sessions a logout could end' : 'a known issuer'
@@ -222,10 +230,19 @@ export class ProviderHandle {
     return this.#ownKey
   }
 
+  #requireToken (token: unknown, method: string): void {
+    if (isNonEmptyText(token)) return
+    throw new InvalidOptionsError(`${method}() takes a token, not ${typeof token === 'string' ? '""' : shown(token)}`, {
+      provider: this.name, reason: 'invalid_option'
+    })
+  }
+
   // What these return is a token set alone: a key of their own would be lost, and the tokens with it.
-  #requireKey ({ dpopKey }: GrantOptions, method: string): void {
+  #grantOptions<Options extends GrantOptions> (options: Options, method: string): Options {
+    const given = optionsOf(method, options)
+    const { dpopKey } = given
     const { name: provider, config } = this.#basis.provider
-    if (dpopKey === undefined ? !config.dpop : isDpopKey(dpopKey)) return
+    if (dpopKey === undefined ? !config.dpop : isDpopKey(dpopKey)) return given
     const problem = dpopKey === undefined
       ? 'needs a dpopKey, since its tokens are bound to one'
       : 'got a dpopKey that is no private key of the curve P-256'

@@ -17,6 +17,7 @@ import { PROVIDER_OPTIONS } from '../providers/option-rules.ts'
 import type { ProviderHooks, ProviderOptions, RefreshMode } from '../providers/options.ts'
 import type { TokensInput } from '../tokens/load-tokens.ts'
 import type { TokensEvent } from '../tokens/on-tokens.ts'
+import { optionsOf } from '../util/options-of.ts'
 import { type SessionBasis, SessionTokens } from './session-tokens.ts'
 
 /** Options of a session without a request. */
@@ -116,13 +117,14 @@ export class OAuthSession extends AccountClient {
 
   /** @param sharedKey the key of the app's own clients */
   constructor (
-    basis: SessionBasis, init: OAuthSessionInit = {}, sharedKey?: () => Promise<DpopKey | undefined>
+    basis: SessionBasis, given: OAuthSessionInit = {}, sharedKey?: () => Promise<DpopKey | undefined>
   ) {
+    const init = optionsOf('session', given)
     super(basis.transport, init)
     const { config } = basis.provider
     const { state, codeVerifier, nonce, redirectUri = config.redirectUri } = init
-    const { tokens, refresh, onTokens, hooks, params, dpopKey: given } = init
-    if (given !== undefined && !isDpopKey(given)) {
+    const { tokens, refresh, onTokens, hooks, params, dpopKey: givenKey } = init
+    if (givenKey !== undefined && !isDpopKey(givenKey)) {
       const message = `the dpopKey of a session of provider "${basis.provider.name}" is no private key of the curve ` +
         'P-256; pass what `session.dpopKey` or `createDpopKey()` returned'
       throw new InvalidOptionsError(message, { provider: basis.provider.name, reason: 'dpop_key' })
@@ -131,7 +133,7 @@ export class OAuthSession extends AccountClient {
     if (hooks !== undefined) checkHooks(hooks, basis.provider.name)
     const scope = parseScope(init.scope) ?? [...config.scope]
     this.#basis = basis
-    const dpopKey = given && copyDpopKey(given)
+    const dpopKey = givenKey && copyDpopKey(givenKey)
     this.#init = { ...init, ...(dpopKey !== undefined && { dpopKey }) }
     this.#sharedKey = sharedKey
     this.#none = { state: undefined, scope, redirectUri, codeVerifier, nonce, dpopKey }
@@ -168,13 +170,16 @@ export class OAuthSession extends AccountClient {
    *   is pushed FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_INVALID_RESPONSE
    */
   async authorizationUrl (options: AuthorizationUrlOptions = {}): Promise<StartedLogin> {
-    const { params, codeVerifier, pkce, state = this.#init.state, redirectUri = this.#none.redirectUri } = options
+    const {
+      scope, params, authorizationDetails, codeVerifier, pkce,
+      state = this.#init.state, redirectUri = this.#none.redirectUri
+    } = optionsOf('authorizationUrl', options)
     const given = setParameters(new URLSearchParams(), params)
     const { url, pending } = await startLogin(this.#basis.provider, {
-      scope: parseScope(options.scope) ?? this.#none.scope,
+      scope: parseScope(scope) ?? this.#none.scope,
       redirectUri,
       params,
-      authorizationDetails: options.authorizationDetails,
+      authorizationDetails,
       state,
       codeVerifier,
       pkce,
@@ -219,7 +224,8 @@ export class OAuthSession extends AccountClient {
   async fetchTokens (options: FetchTokensOptions = {}): Promise<TokenSet> {
     const { provider } = this.#basis
     const { grantType } = provider.config
-    const { callbackUrl, code, codeVerifier, redirectUri, username, password, assertion, ...further } = options
+    const { callbackUrl, code, codeVerifier, redirectUri, username, password, assertion, ...further } =
+      optionsOf('fetchTokens', options)
     const scope = parseScope(further.scope) ?? this.#pending.scope
     const dpopKey = this.#init.dpopKey ?? await this.#sharedKey?.()
     const common = { ...further, scope, dpopKey, hooks: this.#init.hooks }
@@ -230,7 +236,7 @@ export class OAuthSession extends AccountClient {
     } else if (assertion !== undefined) {
       granted = await jwtBearerGrant(provider, { ...common, assertion })
     } else if (isBare && grantType === 'client_credentials') {
-      const params = mergeParameters(this.#init.params, options.params)
+      const params = mergeParameters(this.#init.params, further.params)
       granted = await clientCredentialsGrant(provider, { ...common, params })
     }
     if (granted !== undefined) {

@@ -1,5 +1,7 @@
 import type { FastifyInstance, FastifyRequest, RouteShorthandOptions } from 'fastify'
 import t from 'tap'
+import { codeChallenge, createProvider } from '../../lib/index.ts'
+import { redisStore } from '../../lib/redis.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { asJson, loginApp } from '../helpers/login-app.ts'
 import { rejection } from '../helpers/rejection.ts'
@@ -57,4 +59,77 @@ t.test('a session that a hook of the app has destroyed is called that, and no ma
   t.equal(code, 'FST_OAUTH_SESSION_UNAVAILABLE')
   t.match(message, 'has been destroyed, by a hook or a handler of the app')
   t.notMatch(message, 'cookie.path')
+})
+
+t.test('logout with anything but the reply logs nobody out', async (t) => {
+  const { browser, run, userOf } = await loggedInApp(t, { wrong: {} })
+  for (const reply of [null, {}, 'reply', 5]) {
+    const error = await rejection(run(oauth => oauth.logout(reply as never)))
+    t.match(error, { ...invalid, message: /logout needs the reply/ })
+  }
+  t.equal(await userOf(browser), 'alice')
+})
+
+/** The arguments that a method is called with, by its name. */
+const misused = {
+  'request.oauth': {
+    callback: [['reply', 'acme']],
+    refresh: [['token']],
+    fetch: [[null], [5], [{}], ['/', { method: 5 }], ['/', { headers: 'a: b' }], ['/', { signal: {} }]]
+  },
+  'app.oauth': { logoutUser: [['alice'], [5]] },
+  'a provider': {
+    session: [['token'], [[]]],
+    authorizationUrl: [['openid']],
+    clientCredentials: [['openid'], [5]],
+    jwtBearer: [[], [null], ['assertion'], [{}]],
+    exchange: [[], [null], ['token'], [{}], [{ subjectToken: 'a', subjectTokenType: 5 }]],
+    device: [['openid']],
+    introspect: [[], [null], ['']],
+    revoke: [[], [null], ['']],
+    backchannelLogout: [['token', 'request']]
+  },
+  'a session': { authorizationUrl: [[[]]], fetchTokens: [['code']], parseCallback: [[]], tokensFromFragment: [[null]] }
+}
+
+for (const [owner, methods] of Object.entries(misused)) {
+  t.test(`methods of ${owner} name what is wrong with their arguments`, async (t) => {
+    const { app, run } = await loggedInApp(t, { wrong: {} })
+    const provider = app.oauth.provider('acme')
+    for (const [method, calls] of Object.entries(methods)) {
+      for (const args of calls) {
+        const error = await rejection(run(async (oauth, _request, reply) => {
+          const owners: Record<string, object> = {
+            'request.oauth': oauth, 'app.oauth': app.oauth, 'a provider': provider, 'a session': provider.session()
+          }
+          const object = owners[owner] as Record<string, (...args: unknown[]) => unknown>
+          return await object[method]!(...args.map((arg: unknown) => arg === 'reply' ? reply : arg))
+        }))
+        t.equal(error.code, 'FST_OAUTH_INVALID_OPTIONS', `${method}(${JSON.stringify(args)}): ${error.message}`)
+      }
+    }
+  })
+}
+
+t.test('logoutUser without an argument says what it takes', async (t) => {
+  const { app } = await loggedInApp(t, { wrong: {} })
+  for (const user of [undefined, null]) {
+    t.equal((await rejection(app.oauth.logoutUser(user as never))).code, 'FST_OAUTH_INVALID_OPTIONS')
+  }
+})
+
+t.test('options that are null are none', async (t) => {
+  const { app, run } = await loggedInApp(t, { wrong: {} })
+  const provider = app.oauth.provider('acme')
+  const none = null as never
+  t.match((await provider.authorizationUrl(none)).url, 'client_id=')
+  t.match((await provider.session(none).authorizationUrl({ params: none })).url, 'client_id=')
+  t.equal(provider.clientCredentials(none), provider.clientCredentials())
+  t.match(await run(oauth => oauth.refresh(none)), { tokenType: 'Bearer' })
+})
+
+t.test('functions of the package name what is wrong with their arguments', async (t) => {
+  t.throws(() => codeChallenge(undefined as never), { ...invalid, message: /takes a code verifier, not undefined/ })
+  t.throws(() => redisStore({} as never, 'prefix' as never), invalid)
+  t.throws(() => createProvider({ issuer: 'https://id.example', clientId: 'a' }, 'acme' as never), invalid)
 })

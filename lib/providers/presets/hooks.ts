@@ -9,8 +9,8 @@ type ResponseHook = ProviderHooks['accessTokenResponse']
  * @param first a provider's own
  * @param second a session's
  */
-export function combineHooks (first: ProviderHooks, second: ProviderHooks | undefined): ProviderHooks {
-  if (second === undefined) return first
+export function combineHooks (first: ProviderHooks, second: ProviderHooks | null | undefined): ProviderHooks {
+  if (second === undefined || second === null) return first
   return {
     accessTokenRequest: inOrder(first.accessTokenRequest, second.accessTokenRequest),
     accessTokenResponse: responsesInOrder(first.accessTokenResponse, second.accessTokenResponse),

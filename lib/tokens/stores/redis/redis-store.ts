@@ -1,4 +1,5 @@
 import { InvalidOptionsError } from '../../../errors.ts'
+import { optionsOf } from '../../../util/options-of.ts'
 import {
   type AcquireRefreshResult, type RefreshLease, type StoredMember, type StoredRecord, TOMBSTONE_MS, type TokenStore
 } from '../token-store.ts'
@@ -31,9 +32,9 @@ const MEMBERS_AT_ONCE = 1_000
  * @throws FST_OAUTH_INVALID_OPTIONS if the client is none of these, or cannot do what an option asks for
  */
 export function redisStore (
-  client: RedisClient,
-  { prefix = 'oauth:', waitReplicas = 0 }: RedisStoreOptions = {}
+  client: RedisClient, options: RedisStoreOptions = {}
 ): TokenStore {
+  const { prefix = 'oauth:', waitReplicas = 0 } = optionsOf('redisStore', options)
   const commands = redisCommands(client)
   if (waitReplicas > 0 && commands.wait === undefined) {
     throw new InvalidOptionsError(
