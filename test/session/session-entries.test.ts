@@ -199,6 +199,27 @@ t.test('a deleted record cannot be written again for as long as its tombstone li
   t.equal(await store.set('a', { version: 2 }, { ttl: 60 }), true)
 })
 
+t.test('a Map as session store, which expires nothing: what is over goes as others are written', async t => {
+  const inner = new JsonStore()
+  let now = Date.now()
+  const store = new SessionTokenStore(() => inner, () => now)
+  for (const id of ['login:a', 'a', 'b']) await store.set(id, { version: 1 }, { ttl: 600 })
+  await store.touch('b', { ttl: 3600 })
+  now += 600_001
+  for (const id of ['login:b', 'c']) await store.set(id, { version: 1 }, { ttl: 600 })
+  await until(() => inner.records.size <= 3, 'two entries are dropped')
+  t.strictSame([...inner.records.keys()].sort(), ['oauth:b', 'oauth:c', 'oauth:login:b'])
+})
+
+t.test('a Map as session store: at most 10,000 pending logins are kept, the newest', async t => {
+  const inner = new JsonStore()
+  const store = new SessionTokenStore(() => inner)
+  await store.set('tokens', { version: 1 }, { ttl: 600 })
+  for (let login = 0; login <= 10_000; login++) await store.set(`login:${login}`, { version: 0 }, { ttl: 600 })
+  await until(() => !inner.records.has('oauth:login:0'), 'the oldest is dropped')
+  t.equal(inner.records.size, 10_001, 'with the tokens, which are none')
+})
+
 const changes: Record<'get' | 'set' | 'destroy', (store: SessionTokenStore) => Promise<unknown>> = {
   get: store => store.touch('a', { ttl: 60 }),
   set: store => store.set('a', { version: 2 }, { ttl: 60 }),
