@@ -273,6 +273,19 @@ t.test('a logout during a refresh stays a logout, and what the refresh brought i
   t.ok(provider.endpoints.revocation.requests.some(({ body }) => body.token === rotated))
 })
 
+t.test('revokeAtLogout: false: what a refresh brings after the logout is not revoked either', async t => {
+  const { provider, app, url, store, browser } = await loggedInApp(t, { provider: { revokeAtLogout: false } })
+  expireTokens(store)
+  const gate = provider.holdTokenEndpoint({ afterwards: true })
+  const call = browser.get(`${url}/orders`)
+  await gate.arrived
+  await browser.logout(`${url}/logout`)
+  gate.release()
+  t.match((await call).json(), { code: 'FST_OAUTH_LOGIN_ENDED' })
+  await app.close() // when revocations under way are over
+  t.strictSame(provider.endpoints.revocation.requests, [])
+})
+
 t.test('a refresh in progress is finished before the app closes', async (t) => {
   const { provider, app, url, store, browser } = await loggedInApp(t)
   expireTokens(store)
