@@ -50,6 +50,17 @@ t.test('a response body that is never read does not keep its connection', async 
   })
 })
 
+t.test("the plugin's own connections end with the app, a call that is under way too", { timeout: 20_000 }, async t => {
+  const { app, run, provider } = await loggedInApp(t)
+  const { recordId: _own, ...tokens } = await run(oauth => oauth.tokens())
+  const slow = provider.api.holdSlow()
+  t.after(() => slow.release())
+  const call = app.oauth.provider('acme').session({ tokens }).get('slow').json()
+  await slow.arrived
+  await app.close()
+  await t.rejects(call, { code: 'FST_OAUTH_API_UNAVAILABLE' })
+})
+
 t.test('a response that is read late is still there', async (t) => {
   const { run, provider } = await loggedInApp(t)
   const large = Buffer.alloc(4 * 1024 * 1024, 'a')

@@ -186,6 +186,18 @@ t.test('onError gets a failure, and may send the response itself', async t => {
   t.strictSame(page.json(), { mine: 'FST_OAUTH_UNKNOWN_PROVIDER' })
 })
 
+t.test('onError is awaited: a response that it sends late is the one', async t => {
+  const { browser, url } = await loginApp(t, {
+    oauth: {
+      onError: async (_request, reply) => {
+        await new Promise(resolve => setImmediate(resolve))
+        return await reply.code(418).send('mine')
+      }
+    }
+  })
+  t.match(await browser.get(`${url}/login/unknown`), { status: 418, text: 'mine' })
+})
+
 t.test("an error of the app's own is left to the app's error handler", async t => {
   const { browser, url } = await loginApp(t, {
     setup: app => { app.get('/broken', async () => { throw new Error('mine') }) }
