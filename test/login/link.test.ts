@@ -144,6 +144,12 @@ function routes (app: FastifyInstance, slow: Gate): void {
       token: await request.oauth.tokens().then(() => true, () => false)
     }
   })
+  app.get('/slow/accounts', async ({ oauth }) => {
+    const { accounts } = oauth
+    await slow.pass()
+    const left = [accounts, oauth.accounts].map(list => list.map(({ provider }) => provider))
+    return { left, authenticated: oauth.using('gh' as never).authenticated }
+  })
   app.get('/write', async ({ session, query }) => {
     for (const [name, value] of Object.entries(query as object)) session.set(name as never, value as never)
     return 'written'
@@ -442,6 +448,16 @@ t.test('race: two accounts that are disconnected at the same moment are both gon
   await browser.get(`${url}/link/third`)
   await Promise.all([browser.get(`${url}/disconnect/gh`), browser.get(`${url}/disconnect/third`)])
   t.strictSame(await asked(browser, url), logged('acme'))
+})
+
+t.test('a request under way sees at once that an account is disconnected', async t => {
+  const { first: { url }, browser, slow } = (await start(t, inMemory))!
+  await browser.get(`${url}/link/gh`)
+  const answer = browser.get(`${url}/slow/accounts`)
+  await slow.arrived
+  await browser.get(`${url}/disconnect/gh`)
+  slow.release()
+  t.strictSame((await answer).json(), { left: [['acme', 'gh'], ['acme']], authenticated: false })
 })
 
 t.test('a link whose session cannot be saved changes nothing: 503, and the login before goes on', async t => {
