@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import { TokensUpdatedError, type PluginOptions } from '../../lib/index.ts'
 import { Gate } from '../helpers/gate.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { expireTokens, tokenRecords } from '../helpers/records.ts'
 
 // request.oauth.save() beside refreshes of other requests and processes: whichever set is written, the refresh token
 // that the provider takes next is never lost.
@@ -96,6 +97,34 @@ for (const process of [0, 1]) {
     }
   )
 }
+
+t.test("a save while a token is refreshed waits on the session's own store too, which has no lease", async t => {
+  const saving = new Gate()
+  const { provider, browser, url, store, orders } = await loggedInApp(t, {
+    setup: app => {
+      app.get('/save', async request => {
+        const tokens = await request.oauth.tokens()
+        await saving.pass()
+        await request.oauth.save({ ...tokens, accessToken: 'another' })
+        return 'saved'
+      })
+    }
+  })
+  const save = browser.get(`${url}/save`)
+  await saving.arrived
+  expireTokens(store)
+  const answer = provider.holdTokenEndpoint({ afterwards: true })
+  const call = orders()
+  await answer.arrived
+  saving.release()
+  // Time enough to write before the answer is there.
+  for (let turn = 0; turn < 3; turn++) await browser.get(url)
+  answer.release()
+  t.equal((await call).status, 200)
+  t.equal((await save).text, 'saved')
+  const { refresh_token: rotated } = answer.arrivals[0]!.answer!.body as { refresh_token: string }
+  t.equal([...tokenRecords(store).values()][0]!.tokens.refreshToken, rotated)
+})
 
 t.test('a set from elsewhere becomes the current one as it is', async t => {
   const setup = await saveApp(t, {}, app => {
