@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import t, { type Test } from 'tap'
 import { loggedInApp, type LoggedInAppOptions } from '../helpers/logged-in-app.ts'
 import { expireTokens } from '../helpers/records.ts'
+import { until } from '../helpers/until.ts'
 
 // What a call does with a token that is near its end, and still valid.
 
@@ -58,5 +59,15 @@ t.test('a token with seconds left is used where the provider is away', async t =
   provider.failTokenEndpoint({ status: 503 })
   t.equal((await orders()).status, 200)
   t.equal(lastToken(), old)
+  t.equal(refreshes(), 1)
+})
+
+t.test('a refresh ahead of time that failed is not tried again at the next call', async t => {
+  const { app, provider, orders, refreshes } = await appWithTokenOf(t, 25)
+  provider.failTokenEndpoint({ status: 503 })
+  t.equal((await orders()).status, 200)
+  await until(() => refreshes() === 1, 'the refresh is sent')
+  for (let call = 0; call < 3; call++) t.equal((await orders()).status, 200)
+  await app.close() // when refreshes under way are over
   t.equal(refreshes(), 1)
 })
