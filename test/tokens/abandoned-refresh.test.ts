@@ -173,6 +173,32 @@ t.test('a store that fails between the tokens and their ID token loses the ID to
   t.equal(refreshes(), 2)
 })
 
+t.test('a set that the store did not take is used for as long as the store is away', async t => {
+  let away = false
+  const failing = async <T>(work: () => Promise<T>) => {
+    if (away) throw new Error('connection lost')
+    return await work()
+  }
+  const setup = await refreshApps(t, 1, (_index, client) => ({
+    hooks: {
+      refreshTokenResponse: () => { away = true }
+    },
+    tokenStore: wrappedStore(redisStore(client), store => ({
+      get: async id => await failing(() => store.get(id)),
+      set: async (id, record, options) => await failing(() => store.set(id, record, options)),
+      finishRefresh: async (id, outcome) => await failing(() => store.finishRefresh(id, outcome))
+    }))
+  }))
+  if (setup === undefined) return
+  const { expireTokens, orders, refreshes } = setup
+  await expireTokens()
+  t.equal((await orders(0)).status, 200, 'the call that refreshed')
+  t.equal((await orders(0)).status, 200, 'and a later one')
+  away = false
+  t.equal((await orders(0)).status, 200)
+  t.equal(refreshes(), 1)
+})
+
 t.test('an onTokens hook that never ends delays a call for no longer than requestTimeout', async t => {
   let hang = false
   const over = deferred()
