@@ -58,6 +58,17 @@ t.test('password: wrong credentials are a 401, on the form and as JSON', async t
   t.equal((await app.inject({ method: 'POST', url: '/login/legacy', payload: { username: 'alice' } })).statusCode, 401)
 })
 
+t.test('password: a hook that throws null is a failure of the route, and causes no other error', async t => {
+  const log = captureLog()
+  const nothing: unknown = null
+  const hooks = { accessTokenRequest: () => { throw nothing } }
+  const { app } = await passwordApp(t, { hooks }, log.logger)
+  const payload = { username: 'alice', password: 'correct horse' }
+  const answer = await app.inject({ method: 'POST', url: '/login/legacy', payload })
+  t.equal(answer.statusCode, 500)
+  t.notMatch(log.text, /Cannot /)
+})
+
 t.test('password: a post from another site is refused, and no token request is made', async t => {
   const { url, server } = await passwordApp(t)
   const answer = await new Browser().post(`${url}/login/legacy`, {
