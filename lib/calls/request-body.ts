@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import { InvalidOptionsError } from '../errors.ts'
+import { shown } from '../util/shown.ts'
 
 /** Everything a call may send. */
 export type CallBody =
@@ -56,11 +57,11 @@ export function prepareBody (body: CallBody | undefined, json: unknown): Prepare
 }
 
 /**
- * Refuses a stream that nothing more, or no more than a part, would be sent of: Fastify has parsed it, say.
+ * Refuses a stream of which nothing, or only a part, would be sent, because Fastify has parsed it, for example.
  * @throws FST_OAUTH_INVALID_OPTIONS
  */
 export function assertUnread (body: unknown): void {
-  // One that has failed tells its own error, where it is sent.
+  // A stream that has failed is let through: its own error is thrown when it is sent.
   const isRead = body instanceof Readable
     ? body.readableEnded || (body.destroyed && body.errored === null)
     : body instanceof ReadableStream && (body.locked || Readable.isDisturbed(body as unknown as Readable))
@@ -79,9 +80,12 @@ const errorsOfBodies = new WeakSet<object>()
 
 // undici destroys the stream that it sends with the error of the connection: by the stream alone, nobody could tell
 // which of the two failed. Nothing is begun, or locked, before it is read.
-async function * chunksOf (body: AsyncIterable<unknown>): AsyncGenerator<unknown> {
+async function * chunksOf (body: AsyncIterable<unknown>): AsyncGenerator<string | ArrayBufferView> {
   try {
-    yield * body
+    for await (const chunk of body) {
+      if (typeof chunk !== 'string' && !ArrayBuffer.isView(chunk)) throw notChunks(chunk)
+      yield chunk
+    }
   } catch (error) {
     if (typeof error === 'object' && error !== null) errorsOfBodies.add(error)
     throw error
@@ -91,6 +95,12 @@ async function * chunksOf (body: AsyncIterable<unknown>): AsyncGenerator<unknown
 /** Whether a call failed with an error of its own body. */
 export function isOfBody (error: unknown): boolean {
   return typeof error === 'object' && error !== null && errorsOfBodies.has(error)
+}
+
+function notChunks (chunk: unknown) {
+  return new InvalidOptionsError(
+    `the \`body\` of a call has to yield bytes or strings, and yields ${shown(chunk)}; write \`json\` for a value`
+  )
 }
 
 function notABody (kind: string) {

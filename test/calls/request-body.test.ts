@@ -320,6 +320,19 @@ t.test('an API that is down is a typed error beside a stream, too, which is dest
   }
 })
 
+for (const [name, body] of Object.entries<() => object>({
+  'a Map': () => new Map([['item', 'tea']]),
+  'a Set of numbers': () => new Set([1, 2]),
+  'a generator of objects': () => (function * () { yield { item: 'tea' } })(),
+  'a stream of objects': () => Readable.from([{ item: 'tea' }])
+})) {
+  t.test(`${name} as body is refused as the caller's mistake`, async (t) => {
+    const error = await rejection(run(oauth => oauth.post('echo', { body: body() }).json()))
+    t.match(error, { code: 'FST_OAUTH_INVALID_OPTIONS', message: /has to yield bytes or strings/ })
+    t.equal((await ways.read({ body: 'tea' })).body, 'tea', 'and the next call is sent')
+  })
+}
+
 t.test('a file that does not exist is no uncaught error', async (t) => {
   const missing = () => ({ body: createReadStream(new URL('no-such-file', import.meta.url)) })
   t.match(await rejection(run(oauth => oauth.post('echo', missing()))), { code: 'ENOENT' })
