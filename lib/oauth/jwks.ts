@@ -78,7 +78,7 @@ export class KeySource {
    * Fetches the set anew if none has been fetched since, for a signature that no key of it made.
    * @param since the `generation` that the key is of
    * @returns false within the pause after such a fetch
-   * @throws what fetching the keys throws; in the pause after a fetch that failed, the same again
+   * @throws what fetching the keys throws
    */
   async reload (since: number): Promise<boolean> {
     // Another caller who met the same key a moment ago may have fetched the set, or be at it.

@@ -566,8 +566,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: 'keys: made-up tokens do not make the app hammer its provider',
-    find: 'if (!this.isRunning && this.#now() < this.#pausedUntil) {',
-    replace: 'if (!this.isRunning && this.#now() < 0) {',
+    find: '    if (!this.isRunning && this.#now() - this.#searchedAt < PAUSE_MS) return false\n',
+    replace: '',
     tests: ['test/login/id-token.test.ts']
   },
   {
