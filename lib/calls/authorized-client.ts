@@ -24,7 +24,7 @@ const MAX_RESPONSE_SIZE = 16 * 1024 * 1024
 
 /** Whose calls they are. */
 export interface CallAccount {
-  /** `transport`: the provider's own, with the client's certificate where there is one. */
+  /** `transport`: the provider's own, with the client's certificate if there is one. */
   provider: { readonly config: ProviderConfig, readonly transport: Transport, dpop (): Promise<DpopProofs> }
   tokens: TokenSource
 }
@@ -288,7 +288,7 @@ class AuthorizedCall implements CallSender {
     return { ...request, ...changed, ...targetOf(url), body: hooked.body as TransportRequest['body'] }
   }
 
-  /** The error for the caller: the signal's reason where it has ended the call, else a typed one without any secret. */
+  /** The error for the caller: the signal's reason if it has ended the call, else a typed one without any secret. */
   #asError (error: unknown): unknown {
     const { provider } = this
     const { signal } = this.#options
@@ -339,7 +339,7 @@ function isNotTheToken (headers: Record<string, string | string[] | undefined>):
   return /\b(?:insufficient_scope|use_dpop_nonce|invalid_dpop_proof)\b/.test(String(headers['www-authenticate'] ?? ''))
 }
 
-/** Stops waiting when the signal is aborted; the work goes on. */
+/** Stops waiting when the signal is aborted; the work itself continues. */
 async function unlessAborted<T> (work: Promise<T>, signal: AbortSignal | null | undefined): Promise<T> {
   if (signal === undefined || signal === null) return await work
   let stop = () => {}

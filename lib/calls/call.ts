@@ -13,11 +13,11 @@ export interface CallSender {
   /** The token, which a response may repeat. */
   readonly secret: string | undefined
   stream (): Promise<ResponseData>
-  /** @param accept the `Accept` header, where the call has none of its own */
+  /** @param accept the `Accept` header, if the call has none of its own */
   buffered (accept?: string): Promise<BufferedResponse>
   /** Reads a streamed response whole. */
   rest (data: ResponseData): Promise<BufferedResponse>
-  /** Parses JSON; throws where the text is none. */
+  /** Parses JSON; throws if the text is none. */
   parse (text: string): unknown
 }
 
@@ -72,7 +72,7 @@ export class OAuthCall extends Promise<ResponseData> {
   }
 
   /**
-   * The response parsed as JSON; undefined where it has no body (204, HEAD).
+   * The response parsed as JSON; undefined if it has no body (204, HEAD).
    * @throws FST_OAUTH_RESPONSE_STATUS for anything but 2xx, FST_OAUTH_INVALID_RESPONSE, and what the call itself throws
    */
   json<T = unknown> (): Promise<T> {

@@ -15,7 +15,7 @@ import type { PendingAuthorization } from './start.ts'
 
 /** The tokens of a login, checked. */
 export interface LoginTokens extends GrantResult {
-  /** Of the validated ID token, where the login asked for one. */
+  /** Of the validated ID token, if the login asked for one. */
   idTokenClaims: IdTokenClaims | undefined
 }
 
@@ -59,10 +59,10 @@ export async function finishLogin (
   return await checkIdToken(provider, granted, pending, checked?.frontChannel)
 }
 
-/** What a provider answers that was told to ask nothing of the user, and would have to (section 3.1.2.6). */
+/** The errors of a provider that was asked for no interaction with the user and needs one (section 3.1.2.6). */
 const NEEDS_USER = ['login_required', 'interaction_required', 'consent_required', 'account_selection_required']
 
-/** Whether a login failed because the provider was told to ask nothing of the user, and would have to. */
+/** Whether a login failed because the provider was asked for no interaction with the user and needs one. */
 export function isDeclinedSilently ({ silent = false }: PendingAuthorization, error: unknown): error is OAuthError {
   if (!silent || !(error instanceof OAuthError)) return false
   return error.code === 'FST_OAUTH_AUTHORIZATION_FAILED' && NEEDS_USER.includes(error.oauthError?.toLowerCase() ?? '')
@@ -103,7 +103,7 @@ export async function readAuthorizationResponse (
 
 /**
  * Checks state, issuer, error and, in a hybrid response, the ID token.
- * @returns the parameters, of the JWT where the response is one, and the claims of that ID token
+ * @returns the parameters, of the JWT if the response is one, and the claims of that ID token
  */
 async function checkResponse (
   provider: ProviderClient, pending: PendingAuthorization, response: URLSearchParams, stateChecked = false
@@ -152,7 +152,7 @@ function readImplicitTokens (
 }
 
 /**
- * Validates the ID token that came with a grant, where its issuer is known (OpenID Connect Core, section 3.1.3.7).
+ * Validates the ID token that came with a grant, if its issuer is known (OpenID Connect Core, section 3.1.3.7).
  * @param previous the claims of the one that came through the browser: both have to be of one user
  * @throws FST_OAUTH_INVALID_ID_TOKEN, FST_OAUTH_PROVIDER_UNAVAILABLE
  */

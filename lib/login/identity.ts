@@ -9,7 +9,7 @@ import type { LoginTokens } from './finish.ts'
 
 /** Who logged in. */
 export interface Identity {
-  /** Null where no profile can be had: plain OAuth 2 does not identify the user, and no userinfo endpoint is known. */
+  /** Null if no profile can be had: plain OAuth 2 does not identify the user, and no userinfo endpoint is known. */
   user: User | null
   claims: Record<string, unknown>
   /** False for an implicit login without an ID token: its access token may have been issued to another client. */
@@ -19,8 +19,8 @@ export interface Identity {
 }
 
 /**
- * Identifies the user of a login: by the claims of the ID token, by userinfo where these say too little, and by
- * `fetchProfile` where the options have one.
+ * Identifies the user of a login: by the claims of the ID token, by userinfo if these say too little, and by
+ * `fetchProfile` if the options have one.
  * @param scope what the login asked for
  * @throws FST_OAUTH_INVALID_RESPONSE, FST_OAUTH_PROVIDER_UNAVAILABLE, and what `fetchProfile` throws
  */
@@ -82,8 +82,8 @@ export function withProfile (
 }
 
 /**
- * The user that claims describe, by `userProfile` where the options have one.
- * @param identity subject and issuer of the ID token, where there is one
+ * The user that claims describe, by `userProfile` if the options have one.
+ * @param identity subject and issuer of the ID token, if there is one
  * @throws FST_OAUTH_INVALID_RESPONSE
  */
 export function makeUser (
@@ -123,7 +123,7 @@ function present (profile: UserProfile): Partial<UserProfile> {
 }
 
 /**
- * The user's id. A `sub` is unique only within its issuer (OpenID Connect Core, section 2): where `idTokenIssuer` is a
+ * The user's id. A `sub` is unique only within its issuer (OpenID Connect Core, section 2): if `idTokenIssuer` is a
  * function, the id of a user of another issuer contains it: `https://two.example#alice`. An issuer with a fragment is
  * refused, so the first "#" ends it.
  */

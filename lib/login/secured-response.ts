@@ -6,7 +6,7 @@ import type { ProviderClient } from '../providers/provider.ts'
  * What a secured response claims before it is verified: by its `state` the login is found that it belongs to, and used
  * up whether or not the response then turns out to be the provider's. Where the parameters hold no secured response
  * they are returned themselves: the login that they name is used up as well.
- * @throws FST_OAUTH_AUTHORIZATION_FAILED where it cannot be read
+ * @throws FST_OAUTH_AUTHORIZATION_FAILED if it cannot be read
  */
 export async function claimedParameters (
   provider: ProviderClient, params: URLSearchParams
@@ -19,9 +19,9 @@ export async function claimedParameters (
 }
 
 /**
- * The parameters of a secured response, verified. Nothing beside it counts (JWT Secured Authorization Response Mode,
- * section 2.3).
- * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_PROVIDER_UNAVAILABLE where the provider's keys cannot be had
+ * The parameters of a secured response, verified. Parameters beside the JWT are ignored (JWT Secured Authorization
+ * Response Mode, section 2.3).
+ * @throws FST_OAUTH_AUTHORIZATION_FAILED, FST_OAUTH_PROVIDER_UNAVAILABLE if the provider's keys cannot be had
  */
 export async function verifiedParameters (
   provider: ProviderClient, params: URLSearchParams

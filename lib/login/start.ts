@@ -16,17 +16,17 @@ export interface LoginRequest {
   params?: RequestParameters | undefined
   /** What the tokens are to allow (RFC 9396), in place of the provider's own `authorizationDetails`. */
   authorizationDetails?: readonly AuthorizationDetail[] | undefined
-  /** Seconds since the user last authenticated; `max_age` of the parameters where absent. */
+  /** Seconds since the user last authenticated; `max_age` of the parameters if absent. */
   maxAge?: number | undefined
   /** Authentication context classes; one of them is required in the ID token. */
   acrValues?: readonly string[] | undefined
-  /** Random where absent, as are `nonce` and `codeVerifier`. */
+  /** Random if absent, as are `nonce` and `codeVerifier`. */
   state?: string | undefined
   nonce?: string | undefined
   codeVerifier?: string | undefined
   /** In place of the provider's own. */
   pkce?: 'S256' | 'plain' | false | undefined
-  /** The key that the tokens will be bound to; one of this login's own where absent. */
+  /** The key that the tokens will be bound to; one of this login's own if absent. */
   dpopKey?: DpopKey | undefined
   /** Where the provider has none of its own. */
   responseMode?: string | undefined
@@ -34,7 +34,7 @@ export interface LoginRequest {
 
 /** What `finishLogin` checks the authorization response and the tokens against. */
 export interface PendingAuthorization {
-  /** Undefined where no login is under way: no response has that state. */
+  /** Undefined if no login is under way: no response has that state. */
   state: string | undefined
   scope: string[]
   redirectUri?: string | undefined
@@ -44,7 +44,7 @@ export interface PendingAuthorization {
   nonce?: string | undefined
   /** Seconds. */
   maxAge?: number | undefined
-  /** The provider was told to ask nothing of the user (`prompt=none`). */
+  /** The provider was asked for no interaction with the user (`prompt=none`). */
   silent?: boolean
   /** Of the ID token's `acr`, one. */
   acrValues?: readonly string[] | undefined
@@ -106,7 +106,7 @@ export async function startLogin (
   return { url, pending }
 }
 
-/** @throws FST_OAUTH_INVALID_OPTIONS where the login could not be checked as it, or the provider's options, ask for */
+/** @throws FST_OAUTH_INVALID_OPTIONS if the checks that it, or the provider's options, ask for are not possible */
 function checkRequest (
   { name, config }: ProviderClient, { maxAge, acrValues }: LoginRequest, pkce: LoginRequest['pkce'],
   withIdToken: boolean

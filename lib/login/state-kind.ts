@@ -1,11 +1,11 @@
 import { randomToken } from '../util/random.ts'
 
 /**
- * What is special about a login, as its state says it: the state comes back also where cookie and record of the login
+ * What is special about a login. The state has it, because the state comes back even if cookie and record of the login
  * are gone.
  * - `again`: it took the place of a login that was lost
  * - `once`: it asks for something that a login in its place would not have
- * - `popup`: its outcome is told to the window that opened it
+ * - `popup`: its outcome is sent to the window that opened it
  */
 export type StateKind = 'again' | 'once' | 'popup'
 

@@ -30,7 +30,7 @@ const MAX_KEYS = 20_000
 
 /**
  * Limits password guessing: by user name, for guesses from many browsers; by browser and address, for guesses at many
- * names. It counts in the memory of one process: it slows guessing down and does not exclude it.
+ * names. The counts are in the memory of one process: they slow guessing down and do not exclude it.
  */
 export class LoginThrottle {
   readonly #now: () => number
@@ -43,7 +43,7 @@ export class LoginThrottle {
 
   /**
    * Begins an attempt. Attempts without an outcome count as failures, so that parallel guesses are limited too.
-   * @returns 0 where the attempt may be made, and then `end` has to be called; else the seconds to wait
+   * @returns 0 if the attempt may be made, and then `end` has to be called; else the seconds to wait
    */
   begin (keys: readonly (string | ThrottleKey)[]): number {
     const now = this.#now()
@@ -86,7 +86,7 @@ function plain (key: string | ThrottleKey): Required<ThrottleKey> {
 
 /**
  * The keys that one attempt is counted by.
- * @param session the id of the browser's session, where it came with one
+ * @param session the id of the browser's session, if it came with one
  */
 export function throttleKeys (
   { provider, username, session, ip }: Record<'provider' | 'username' | 'ip', string> & { session: string | undefined }

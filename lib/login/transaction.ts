@@ -11,7 +11,7 @@ export interface PendingLogin extends PendingAuthorization {
   provider: string
   /** `identity` of the provider that the browser was sent to. */
   providerIdentity?: string
-  /** The registration of the plugin that began it, where several share a session and this is not the first. */
+  /** The registration of the plugin that began it, if several share a session and this is not the first. */
   registration?: string
   state: string
   /** Path of the app to come back to. */
@@ -20,14 +20,14 @@ export interface PendingLogin extends PendingAuthorization {
   linkTo?: { session: string, record: string, login?: string }
   /**
    * The session that it began in has something that the callback needs, beside an account to add: a login that this one
-   * replaces, or fields that survive. Noted where the response is posted, which brings no Lax cookie along.
+   * replaces, or fields that survive. Noted if the response is posted, which brings no Lax cookie along.
    */
   needsSession?: boolean
   /** What the login is to have; it is checked in the callback. */
   stepUp?: StepUp
-  /** Whom the outcome is told: the opener of a window, or the page around a frame. */
+  /** Who gets the outcome: the opener of a window, or the page around a frame. */
   popup?: 'window' | 'frame'
-  /** Epoch seconds, with fractions: what comes between the beginning and the end of a login is told by it. */
+  /** Epoch seconds, with fractions: `begunAt`, which counts from it, is compared with events of the same second. */
   expiresAt: number
 }
 
@@ -118,7 +118,7 @@ export class PendingLogins {
     return login
   }
 
-  /** Whether the callback of a login, which is left where it is, needs the session. @param value of the cookie */
+  /** Whether the callback of a login, which stays in the store, needs the session. @param value of the cookie */
   async needsSession (value: string | undefined): Promise<boolean> {
     const id = value === undefined ? undefined : idOf(value)
     const login = id === undefined ? undefined : await this.#store.get(recordId(id)) as PendingLogin | undefined

@@ -34,7 +34,7 @@ const MAX_CALLBACK_PATH = 256
 
 /** What is known of the login that a response belongs to, for the answer to an error. */
 interface KnownLogin extends Partial<Pick<PendingLogin, 'returnTo' | 'stepUp' | 'popup' | 'linkTo'>> {
-  /** How it went, where that is more than an error or a page that leads on. */
+  /** How it went, if that is more than an error or a page that leads on. */
   outcome?: CallbackTrace['outcome']
 }
 

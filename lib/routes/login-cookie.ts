@@ -55,7 +55,7 @@ const NEUTRAL = {
   priority: undefined
 } as unknown as CookieSerializeOptions
 
-/** @throws FST_OAUTH_INVALID_OPTIONS where `baseUrl` is plain http and the response is posted */
+/** @throws FST_OAUTH_INVALID_OPTIONS if `baseUrl` is plain http and the response is posted */
 export function loginCookieOptions ({ config }: PluginContext, responseMode?: string): FixedCookieOptions {
   const { protocol, pathname } = config.baseUrl()
   // A posted response is a request of another site: only a SameSite=None cookie is sent with it, and that needs Secure.
@@ -111,8 +111,8 @@ export async function takePendingLogin (
 }
 
 /**
- * What the browser's cookie says of the login that a response belongs to, also where that is over.
- * @returns undefined where the browser has no such cookie
+ * What the browser's cookie says of the login that a response belongs to, also if that is over.
+ * @returns undefined if the browser has no such cookie
  */
 export function cookieOfResponse (
   context: PluginContext, request: FastifyRequest, provider: ProviderClient, state: string

@@ -32,7 +32,7 @@ import { isInteractive, visitorsProvider } from './visitors-provider.ts'
 
 /** What one login asks for beyond the provider's options. */
 export interface LoginOptions {
-  /** Name of the provider; the default one where absent. */
+  /** Name of the provider; the default one if absent. */
   provider?: ProviderName
   /** Path of the app to come back to. */
   returnTo?: string
@@ -43,8 +43,8 @@ export interface LoginOptions {
   /** What the tokens are to allow (RFC 9396), in place of the provider's own `authorizationDetails`. */
   authorizationDetails?: readonly AuthorizationDetail[]
   /**
-   * What the provider may ask of the user (OpenID Connect Core, section 3.1.2.1). With `none` it asks nothing: where it
-   * would have to, the browser comes back to `returnTo` as it was, without an error.
+   * What the provider may ask of the user (OpenID Connect Core, section 3.1.2.1). With `none` it asks nothing: if it
+   * would have to, the browser comes back to `returnTo`, its login unchanged, without an error.
    */
   prompt?: 'none' | 'login' | 'consent' | 'select_account' | (string & {})
   /** Seconds since the user last authenticated; checked in the ID token (OpenID Connect Core, section 3.1.2.1). */
@@ -76,8 +76,8 @@ interface AskedByPlugin {
 /**
  * Starts a login: sends the browser to the provider, and remembers what the callback is checked against.
  * @throws FST_OAUTH_PROVIDER_UNAVAILABLE, FST_OAUTH_STORE_UNAVAILABLE, FST_OAUTH_SESSION_UNAVAILABLE,
- *   FST_OAUTH_CROSS_SITE_REQUEST, FST_OAUTH_INVALID_OPTIONS where `maxAge` cannot be checked, FST_OAUTH_LOGIN_REQUIRED
- *   where there is no login to link to
+ *   FST_OAUTH_CROSS_SITE_REQUEST, FST_OAUTH_INVALID_OPTIONS if `maxAge` cannot be checked, FST_OAUTH_LOGIN_REQUIRED
+ *   if there is no login to link to
  */
 export function sendToProvider (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
@@ -127,7 +127,7 @@ async function beginLogin (
     returnTo: readReturnTo(request, options.returnTo, context.config.baseUrl()) ?? publicPath(context, '/')
   })
   if (display !== undefined) begun.popup = framed ? 'frame' : 'window'
-  // What the provider does not give is told in the callback, when the login is done.
+  // Whether the provider has given it is checked in the callback, when the login is done.
   if (stepUp !== undefined) Object.assign(begun, { stepUp, maxAge: undefined })
   if (linkTo !== undefined) begun.linkTo = linkTo
   if (isPostedMode(provider.config.responseMode) && keepsSomething(context, session)) begun.needsSession = true
@@ -279,7 +279,7 @@ function interactiveProviders (context: PluginContext): ProviderClient[] {
   return [...context.providers.values()].filter(isInteractive)
 }
 
-/** The provider that `/login` means, where there is no choice to make. */
+/** The provider that `/login` means, if there is no choice to make. */
 function soleLogin (context: PluginContext): ProviderClient | undefined {
   const { defaultProvider } = context.config
   const chosen = defaultProvider === undefined ? undefined : context.providers.get(defaultProvider)

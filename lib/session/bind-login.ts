@@ -38,7 +38,7 @@ export interface Login extends Identity {
 /**
  * Binds a login to a session of its own: a new id, nothing of the visitor before, the tokens in a record beside it.
  * Whatever fails on the way undoes the login.
- * @param before the login that it replaces; the session's where absent
+ * @param before the login that it replaces; the session's if absent
  * @throws FST_OAUTH_STORE_UNAVAILABLE, and what `onTokens` and `onLogin` throw
  */
 export async function commitLogin (
@@ -109,7 +109,7 @@ function endsOf ({ tokens, claims, identity }: Pick<Login, 'tokens' | 'claims' |
 /**
  * Stores the tokens of an account that is in the request's session, adds it to its user's logins, and awaits the app's
  * hooks.
- * @throws FST_OAUTH_STORE_UNAVAILABLE, FST_OAUTH_LOGIN_ENDED where `logoutUser` or the provider has ended it already,
+ * @throws FST_OAUTH_STORE_UNAVAILABLE, FST_OAUTH_LOGIN_ENDED if `logoutUser` or the provider has ended it already,
  *   and what `onTokens` and `onLogin` throw
  */
 export async function storeAccount (
@@ -173,7 +173,7 @@ export async function endAccount (context: SessionContext, { name }: ProviderCli
 
 /**
  * Deletes and revokes the tokens of a login that failed.
- * @param account undefined where they have not been stored
+ * @param account undefined if they have not been stored
  */
 export async function undoLogin (
   context: SessionContext, provider: ProviderClient, { tokens }: Login, account: Account | undefined

@@ -119,7 +119,7 @@ function noteLoaded (
   { endedSessions }: SessionContext, request: Decorated, session: SessionObject, loaded: LoadedLogin[]
 ): void {
   request[kLoaded] = loaded
-  // A login that has ended in this process counts no more.
+  // A login that has ended in this process is none any more.
   if ((loaded[0]!.login !== undefined || loaded.length > 1) && endedSessions.knows(session.sessionId)) {
     for (const { context: { sessionLogins } } of loaded) sessionLogins.put(session, undefined)
   }
@@ -153,7 +153,7 @@ function loadedLogins (context: SessionContext, session: SessionObject): LoadedL
 
 /**
  * Keeps an answer out of shared caches, which is for a user who is logged in or gives a browser its session (RFC 9111,
- * section 7.3). Where the app has said how it may be cached, that counts.
+ * section 7.3). A `Cache-Control` of the app's own is kept.
  */
 export function keepPrivate (reply: FastifyReply): void {
   if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'private, no-store')
@@ -215,7 +215,7 @@ function isUnchanged (
 }
 
 /**
- * What happens to the records of a login at the end of a request: they go where the session has gone.
+ * Has the records of a login follow its session at the end of a request.
  * @throws FST_OAUTH_STORE_UNAVAILABLE
  */
 async function syncRecordsOfRequest (
@@ -228,7 +228,7 @@ async function syncRecordsOfRequest (
   const end = isDiscarded ? undefined : await discardLateSave(context, request, reply)
   const login = sessionLogins.of(session)
   if (end !== undefined) {
-    // The login goes on elsewhere, and its tokens with it.
+    // The login continues in another session, and its tokens with it.
     if (goesOn(end, sessionLogins.member)) return
     // What ended the session may have failed before it came to the tokens: they go with the session.
     const gone = before ?? login
@@ -244,7 +244,7 @@ async function syncRecordsOfRequest (
   const isSame = before !== undefined && login !== undefined && loginIdOf(login) === loginIdOf(before)
   if (before !== undefined && !isSame) {
     // The app has destroyed or renewed the session; or the login has ended by itself, or the app has taken it out of
-    // the session. A slower request tells nothing of a login that has gone on under another id.
+    // the session. A slower request says nothing about a login that continues under another id.
     if (!isElsewhere && goesOn(await endedSessions.find(loadedId), sessionLogins.member)) return
     await endLogin(context, before, { sessionId: loadedId, onlyThere: !isElsewhere })
   }
@@ -260,14 +260,13 @@ async function syncRecordsOfRequest (
   else if (isSaved(session)) await loginRecords.keepAlive(login.login, ttlOf(session!))
 }
 
-/** Whether a login of a session that has ended goes on: changed by itself, or carried along by another registration. */
+/** Whether the login of a session that has ended continues in another one, by its own or another registration. */
 function goesOn (end: SessionEnd | undefined, member: string): boolean {
   return end?.replaced === true || end?.carried?.includes(member) === true
 }
 
 /**
- * Deletes the token records that a session points to no more, and keeps those that it points to alive where it was
- * saved.
+ * Deletes the token records that a session no longer points to, and keeps the others alive if the session was saved.
  * @param loaded the session's id and login when the request loaded it
  * @param session the session at the end of the request
  * @throws FST_OAUTH_STORE_UNAVAILABLE
