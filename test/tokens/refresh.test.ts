@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { drip } from '../helpers/faults.ts'
 import type { EndpointRequest } from '../../lib/testing/endpoint.ts'
 import { deferred, type Gate } from '../helpers/gate.ts'
@@ -258,8 +258,10 @@ t.test('a touch of the session store that never calls back keeps no refreshed se
   t.equal(provider.refreshTokenReuses, 0)
 })
 
-t.test('a logout during a refresh stays a logout, and what the refresh brought is revoked', async (t) => {
-  const { provider, url, store, browser } = await loggedInApp(t)
+/** The user logs out while a refresh is on its way back from the provider. */
+async function logOutDuringRefresh (t: Test, options: Parameters<typeof loggedInApp>[1] = {}) {
+  const scene = await loggedInApp(t, options)
+  const { provider, url, store, browser } = scene
   expireTokens(store)
   const gate = provider.holdTokenEndpoint({ afterwards: true })
   const call = browser.get(`${url}/orders`)
@@ -267,6 +269,11 @@ t.test('a logout during a refresh stays a logout, and what the refresh brought i
   await browser.logout(`${url}/logout`)
   gate.release()
   t.match((await call).json(), { code: 'FST_OAUTH_LOGIN_ENDED' })
+  return { ...scene, gate }
+}
+
+t.test('a logout during a refresh stays a logout, and what the refresh brought is revoked', async (t) => {
+  const { provider, url, store, browser, gate } = await logOutDuringRefresh(t)
   t.equal(tokenRecords(store).size, 0)
   t.strictSame((await browser.get(url)).json(), { user: null })
   const rotated = (gate.arrivals[0]!.answer?.body as { refresh_token: string }).refresh_token
@@ -274,14 +281,7 @@ t.test('a logout during a refresh stays a logout, and what the refresh brought i
 })
 
 t.test('revokeAtLogout: false: what a refresh brings after the logout is not revoked either', async t => {
-  const { provider, app, url, store, browser } = await loggedInApp(t, { provider: { revokeAtLogout: false } })
-  expireTokens(store)
-  const gate = provider.holdTokenEndpoint({ afterwards: true })
-  const call = browser.get(`${url}/orders`)
-  await gate.arrived
-  await browser.logout(`${url}/logout`)
-  gate.release()
-  t.match((await call).json(), { code: 'FST_OAUTH_LOGIN_ENDED' })
+  const { provider, app } = await logOutDuringRefresh(t, { provider: { revokeAtLogout: false } })
   await app.close() // when revocations under way are over
   t.strictSame(provider.endpoints.revocation.requests, [])
 })
