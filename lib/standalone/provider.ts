@@ -232,7 +232,7 @@ export class ProviderHandle {
 
   #requireToken (token: unknown, method: string): void {
     if (isNonEmptyText(token)) return
-    throw new InvalidOptionsError(`${method}() takes a token, not ${typeof token === 'string' ? '""' : shown(token)}`, {
+    throw new InvalidOptionsError(`${method}() takes a token, not ${shown(token)}`, {
       provider: this.name, reason: 'invalid_option'
     })
   }
