@@ -542,12 +542,13 @@ t.test(
     const log = captureLog()
     const app = await loginApp(t, { fastify: { logger: log.logger } })
     const secrets = ['a-code-of-another-user', 'a-state-of-another-user']
-    for (const error of ['a\r\nb\u2028c\u202e\u0007d', 'x'.repeat(5000), secrets.join(' ')]) {
+    const forged = ['a\r\nb\u2028c\u202e\u0007d', 'x'.repeat(5000), secrets.join(' ')]
+    for (const error of forged) {
       const query = new URLSearchParams({ error, code: secrets[0]!, state: secrets[1]! })
       await app.browser.get(`${app.url}/login/acme/callback?${query}`, asJson)
     }
     const errors = log.lines.filter(({ event }) => event === 'login_failed').map(({ err }) => err as LoggedError)
-    t.ok(errors.every(({ code }) => code === 'FST_OAUTH_STATE_MISMATCH'))
+    t.strictSame(errors.map(({ code }) => code), forged.map(() => 'FST_OAUTH_STATE_MISMATCH'))
     const causes = errors.map(({ cause }) => String(cause))
     t.equal(causes[0], 'the authorization response names the error "a b c? d"')
     t.ok(causes.every(cause => cause.length < 150))

@@ -160,6 +160,7 @@ t.test('routeOptions: for all routes', async t => {
     before: app => { routes = routesOf(app) }
   })
   const own = [...routes].filter(([name]) => name.includes('/log'))
+  t.not(own.length, 0)
   for (const [name, route] of own) t.match(route, { config, logLevel: 'warn', schema: { hide: true } }, name)
   t.ok(own.every(([, route]) => route.config !== config), 'each has its own, which Fastify may write into')
 })
