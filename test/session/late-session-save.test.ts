@@ -6,6 +6,7 @@ import { redisStore } from '../../lib/redis.ts'
 import { deferred, Gate } from '../helpers/gate.ts'
 import { startRedis } from '../helpers/redis.ts'
 import { RedisSessionStore } from '../helpers/redis-session-store.ts'
+import { tokenRecords } from '../helpers/records.ts'
 import { JsonStore } from '../helpers/stores.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { appAt, callbackUrl, loginApp } from '../helpers/login-app.ts'
@@ -272,4 +273,67 @@ t.test('a login that fails leaves the browser the cookie of a login that another
   gate.release()
   t.equal((await failed).status, 500)
   t.equal(await userOf(browser), 'alice')
+})
+
+/** Alice, whose session gets a new id when an account of `other` is linked, and requests with the session of before. */
+async function linkable (t: Test) {
+  const slow = new Gate()
+  const started = await loggedInApp(t, {
+    wrong: {},
+    providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions }),
+    setup: (app) => {
+      app.get('/write', async ({ session }) => {
+        await slow.pass()
+        session.set('visits' as never, 1 as never)
+      })
+      app.get('/forget', async ({ session }) => {
+        await slow.pass()
+        delete session.oauth
+      })
+    }
+  })
+  const { browser, url, store, run } = started
+  /** The login continues, with both accounts and their tokens. */
+  const assertGoesOn = async (t: Test) => {
+    t.strictSame((await browser.get(url)).json(), { user: 'alice' })
+    t.equal(tokenRecords(store).size, 2)
+    t.match(await run(oauth => oauth.tokens()), { accessToken: String })
+  }
+  return { ...started, slow, copy: browser.copy(), assertGoesOn }
+}
+
+t.test('race: a request that takes the login out of its session ends none that moves to another', async t => {
+  const { url, copy, slow, store, link, assertGoesOn } = await linkable(t)
+  const late = copy.get(`${url}/forget`)
+  await slow.arrived
+  const marking = store.holdNext('set', id => id.startsWith('oauth:dead:'))
+  const linked = link('other')
+  await marking.arrived
+  slow.release()
+  await late
+  marking.release()
+  await linked
+  await assertGoesOn(t)
+})
+
+t.test('race: a login that failed with its store ends the session it came with, no login that moved on', async (t) => {
+  const exchange = new Gate()
+  const { url, copy, provider, slow, store, link, assertGoesOn } = await linkable(t)
+  const late = copy.get(`${url}/write`)
+  await slow.arrived
+  provider.wrong = { instead: { token: () => exchange.pass() } }
+  const failing = copy.login(`${url}/login/acme`)
+  await exchange.arrived
+  provider.wrong = {}
+  await link('other')
+  const marking = store.holdNext('set', id => id.startsWith('oauth:dead:'), { afterwards: true })
+  exchange.release()
+  await marking.arrived
+  Object.assign(store.fail, { get: true, set: true, destroy: true })
+  marking.release()
+  t.equal((await failing).status, 503)
+  Object.assign(store.fail, { get: false, set: false, destroy: false })
+  slow.release()
+  await late
+  await assertGoesOn(t)
 })
