@@ -452,6 +452,23 @@ for (const [what, later, expected] of [
   })
 }
 
+t.test('race: a request that reads its session before a step-up does not end the login that begins anew', async t => {
+  const authTime = Math.floor(Date.now() / 1000)
+  const app = await timedApp(t, { oauth: { absoluteTimeout: 1000 }, wrong: { claims: { auth_time: authTime } } })
+  const { browser, url, store, clock, provider, link } = app
+  clock.pass(600)
+  const read = store.holdNext('get', id => !id.startsWith('oauth:'), { afterwards: true })
+  const slow = browser.copy().get(`${url}/members`, asJson)
+  await read.arrived
+  provider.wrong = { claims: { auth_time: authTime + 600 } }
+  await link('acme')
+  clock.pass(500)
+  read.release()
+  t.equal(codeOf(await slow), 'FST_OAUTH_LOGIN_ENDED')
+  t.equal(tokenRecords(store).size, 1)
+  t.match(await knownBy(app), { authenticated: true, expiresAt: Math.ceil(now() + 500) })
+})
+
 // A session without a request
 
 t.test('a session without a request is no login, and has no timeouts', async t => {
