@@ -89,7 +89,8 @@ function plain (key: string | ThrottleKey): Required<ThrottleKey> {
  * @param session the id of the browser's session, if it came with one
  */
 export function throttleKeys (
-  { provider, username, session, ip }: Record<'provider' | 'username' | 'ip', string> & { session: string | undefined }
+  { provider, username, session, ip }: Record<'provider' | 'username', string> &
+    Record<'session' | 'ip', string | undefined>
 ): ThrottleKey[] {
   const address = addressBlock(ip)
   return [
@@ -110,8 +111,11 @@ export function foldName (username: string): string {
   return folded.replaceAll(/[\p{M}\p{C}\p{White_Space}\p{Default_Ignorable_Code_Point}]/gu, '')
 }
 
-/** The part of an IP address that attempts are counted by: of IPv6 the first 64 bits, as one host may use the rest. */
-export function addressBlock (ip: string): string {
+/**
+ * The part of an IP address that attempts are counted by: of IPv6 the first 64 bits, as one host may use the rest.
+ * @param ip absent on a Unix socket, or if the connection is gone: such requests are counted as one address
+ */
+export function addressBlock (ip = ''): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(ip)
   if (mapped !== null) return mapped[1]!
   const plain = ip.split('%', 1)[0]!

@@ -1,3 +1,8 @@
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer, type IncomingMessage, request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import t from 'tap'
 import { Browser } from '../helpers/browser.ts'
 import { buildApp } from '../helpers/build-app.ts'
@@ -197,6 +202,27 @@ t.test("password: one's own good login buys no further guesses from one address"
   }
   t.equal(server.requests.filter(({ body }) => body.username !== 'bob').length, 100)
   t.equal(last, 429)
+})
+
+t.test('password: a login over a Unix socket, where a request has no address, is no 500', async t => {
+  const { app, url, server } = await passwordApp(t)
+  const directory = await mkdtemp(join(tmpdir(), 'socket-')) // the path of a socket has to be short
+  t.after(() => rm(directory, { recursive: true }))
+  const socketPath = join(directory, 'app')
+  const proxied = createServer((request, response) => { app.routing(request, response) })
+  t.after(() => proxied.close())
+  await once(proxied.listen(socketPath), 'listening')
+  const headers = { host: new URL(url).host, origin: url, 'content-type': 'application/x-www-form-urlencoded' }
+  const guess = async (password: string) => {
+    const post = request({ socketPath, path: '/login/legacy', method: 'POST', headers, agent: false })
+    post.end(String(new URLSearchParams({ username: 'alice', password })))
+    const [{ statusCode }] = await once(post, 'response') as [IncomingMessage]
+    return statusCode
+  }
+  t.equal(await guess('correct horse'), 302)
+  for (let index = 0; index < 10; index++) t.equal(await guess('wrong'), 401)
+  t.equal(await guess('correct horse'), 429)
+  t.equal(server.requests.length, 11)
 })
 
 t.test('password: an address is an IPv4 address, or the network that an IPv6 host has to itself', t => {
