@@ -191,11 +191,14 @@ function createSets (
     : stored
 }
 
-/** Finishes the work that an app which closes must not lose. */
-export async function finishWork ({ refresher, records, background }: PluginContext): Promise<void> {
+/**
+ * Finishes the work that an app which closes must not lose.
+ * @param ms milliseconds that a store which is away has to come back
+ */
+export async function finishWork ({ refresher, records, background }: PluginContext, ms: number): Promise<void> {
   await refresher.idle()
   await Promise.allSettled(background)
-  await records.close()
+  await records.close(ms)
   await refresher.idle() // what came too late for a login that has ended is revoked
   await Promise.allSettled(background)
 }

@@ -63,10 +63,10 @@ export async function oauthSession (app: FastifyInstance, options: PluginOptions
   const preCloseMs = Math.min(pluginTimeout > 0 ? pluginTimeout / 2 : Infinity, CLOSE_MS / 2)
   app.addHook('preClose', () => {
     closed = true
-    return waitAtMost(finishWork(context), preCloseMs)
+    return waitAtMost(finishWork(context, preCloseMs), preCloseMs)
   })
   app.addHook('onClose', async () => {
-    await waitAtMost(finishWork(context), CLOSE_MS - preCloseMs)
+    await waitAtMost(finishWork(context, CLOSE_MS - preCloseMs), CLOSE_MS - preCloseMs)
     const lost = context.records.unsaved
     if (lost > 0) {
       const message = 'the store did not come back: refreshed tokens were not written, and their logins are lost'

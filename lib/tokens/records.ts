@@ -1,4 +1,5 @@
 import { randomToken } from '../util/random.ts'
+import { sleep } from '../util/timeout.ts'
 import { DeferredWrites } from './deferred-writes.ts'
 import { type RecordState, RecordStates, type RefreshOutcome, type UnsavedSet } from './record-state.ts'
 import { nextRefreshToken, type RecordForm, recordFormOf, type TokenRecord } from './record.ts'
@@ -20,6 +21,8 @@ export type AcquireResult =
   | { state: 'newer', record: TokenRecord }
   | { state: 'deleted' }
 
+/** Milliseconds between tries to write what is not written yet when the app closes. */
+const CLOSE_RETRY_MS = 200
 /** Milliseconds for which a request uses what it has read. After that it sees a logout by another process. */
 const READ_MS = 1_000
 
@@ -305,8 +308,17 @@ export class TokenRecords {
     return true
   }
 
-  /** A last try for what is not written yet. */
-  async close (): Promise<void> { await Promise.all([this.#deferredWrites.close(), this.#unclearDeletions.close()]) }
+  /**
+   * Tries to write what is not written yet, again and again while the store is away: when the process ends it is lost.
+   * @param ms milliseconds to try for
+   */
+  async close (ms: number): Promise<void> {
+    for (let left = ms; ; left -= CLOSE_RETRY_MS) {
+      await Promise.all([this.#deferredWrites.close(), this.#unclearDeletions.close()])
+      if (this.unsaved === 0 || left <= 0) return
+      await sleep(CLOSE_RETRY_MS)
+    }
+  }
 
   /**
    * Deletes a record for good and returns what it held.

@@ -1356,5 +1356,12 @@ export const mutants: readonly Mutant[] = [
     find: "if (event !== 'login_failed' || displayOf(request) === undefined) return undefined",
     replace: "if (event !== 'login_failed') return undefined",
     tests: ['test/login/popup.test.ts']
+  },
+  // What an app that closes must not lose.
+  {
+    protects: 'a refreshed set, if the store comes back while the app closes',
+    find: 'if (this.unsaved === 0 || left <= 0) return',
+    replace: 'return',
+    tests: ['test/tokens/refresh.test.ts']
   }
 ]

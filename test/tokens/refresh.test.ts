@@ -315,6 +315,20 @@ t.test(
   }
 )
 
+t.test('a refreshed set is not lost if the store comes back only while the app closes', async (t) => {
+  const { app, url, store, browser, refreshes } = await loggedInApp(t)
+  expireTokens(store)
+  store.fail.set = true
+  await browser.get(`${url}/orders`)
+  t.equal(refreshes(), 1)
+  const { set: before } = store.calls
+  const closed = app.close()
+  await until(() => store.calls.set > before + 4, 'further tries to write the set')
+  store.fail.set = false
+  await closed
+  t.equal([...tokenRecords(store).values()][0]?.version, 2)
+})
+
 t.test('a login and its tokens survive a restart of the app', async (t) => {
   const { provider, app, store, browser } = await loggedInApp(t)
   await app.close()
