@@ -74,7 +74,7 @@ export async function validateIdToken (
   const { payload: claims, protectedHeader: header } =
     await verifyProviderJwt(idToken, signed, refuse, { requiredClaims })
   if (typeof claims.sub !== 'string' || claims.sub === '') throw refuse('sub', 'it names no subject')
-  assertAcceptedIssuer(claims, header.kid, signed, refuse)
+  await assertAcceptedIssuer(claims, header.kid, signed, refuse)
   const issuedAt = claims.iat!
   if (issuedAt > now + clockTolerance) throw refuse('iat', `it was issued ${fromNow(issuedAt, now)}`)
   if (claims.azp !== undefined && claims.azp !== clientId) throw refuse('azp', 'its authorized party is another client')

@@ -26,7 +26,7 @@ export interface JwtExpectation {
   /** Who else an ID token without `azp` may be for. */
   trustedAudiences?: readonly string[]
   /** Accepts other issuers of the same provider, if one login endpoint serves many tenants. */
-  acceptIssuer?: ((issuer: string, claims: JWTPayload, key: JWK) => boolean) | undefined
+  acceptIssuer?: ((issuer: string, claims: JWTPayload, key: JWK) => boolean | Promise<boolean>) | undefined
 }
 
 /** Makes the error for a JWT that is refused. */
@@ -80,16 +80,16 @@ async function newerAlgorithms (jwt: string, expected: JwtExpectation): Promise<
 }
 
 /** Refuses a verified JWT of an issuer that `acceptIssuer`, if there is one, does not accept. */
-export function assertAcceptedIssuer (
+export async function assertAcceptedIssuer (
   claims: JWTPayload, kid: string | undefined, { acceptIssuer, keys }: JwtExpectation, refuse: Refuse
-): void {
+): Promise<void> {
   if (acceptIssuer === undefined) return
   const { iss } = claims
   // The ids of users rely on it: `<iss>#<sub>`.
   if (typeof iss === 'string' && iss.includes('#')) {
     throw refuse('iss', 'its issuer has a fragment (OpenID Connect Core, section 2)')
   }
-  if (typeof iss === 'string' && acceptIssuer(iss, claims, keys.entry(kid) ?? {})) return
+  if (typeof iss === 'string' && await acceptIssuer(iss, claims, keys.entry(kid) ?? {})) return
   throw refuse('iss', 'it is from another issuer')
 }
 

@@ -37,7 +37,7 @@ export async function validateLogoutToken (
   if (typ !== undefined && !isKnownType(typ)) {
     throw refuse('typ', 'it is of another type')
   }
-  assertAcceptedIssuer(claims, kid, expected, refuse)
+  await assertAcceptedIssuer(claims, kid, expected, refuse)
   if (!isObject(claims.events) || !Object.hasOwn(claims.events, EVENT) || !isObject(claims.events[EVENT])) {
     throw refuse('events', 'its events are not that of a back-channel logout')
   }

@@ -69,6 +69,6 @@ async function verifyResponse (
   jwt: string, expected: JwtExpectation, requiredClaims: string[], refuse: Refuse
 ): Promise<JWTVerifyResult> {
   const verified = await verifyProviderJwt(jwt, expected, refuse, { requiredClaims })
-  assertAcceptedIssuer(verified.payload, verified.protectedHeader.kid, expected, refuse)
+  await assertAcceptedIssuer(verified.payload, verified.protectedHeader.kid, expected, refuse)
   return verified
 }

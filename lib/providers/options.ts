@@ -100,7 +100,7 @@ export type FetchProfile = (context: { tokens: TokenSet, call: ProfileCall }) =>
  * @param key the key that signed, as the key set has it
  */
 export type IdTokenIssuerFunction =
-  (issuer: string, claims: Record<string, unknown>, key: Record<string, unknown>) => boolean
+  (issuer: string, claims: Record<string, unknown>, key: Record<string, unknown>) => boolean | Promise<boolean>
 
 /** The request that a client assertion is made for. */
 export interface ClientAssertionContext {

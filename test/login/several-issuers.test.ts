@@ -56,6 +56,16 @@ t.test('a user of the provider\'s own issuer is known by the subject alone, and 
   t.equal(await userOf(browser), `${provider.issuer}#${ONE}#1`)
 })
 
+t.test('an issuer that an asynchronous idTokenIssuer refuses is refused: its promise is no yes', async (t) => {
+  const { browser, url, userOf, comeFrom } = await start(t, { idTokenIssuer: async issuer => issuer === ONE })
+  comeFrom(TWO)
+  t.equal((await browser.login(`${url}/login/acme`)).status, 502)
+  t.equal(await userOf(browser), null)
+  comeFrom(ONE)
+  await browser.login(`${url}/login/acme`)
+  t.equal(await userOf(browser), `${ONE}#1`)
+})
+
 t.test('an issuer with a fragment is refused: its users could have the ids of those of another', async (t) => {
   const { browser, url, userOf, errors, comeFrom } = await start(t, { idTokenIssuer: () => true })
   for (const iss of [`${ONE}#`, `${ONE}#1`, '#']) {

@@ -560,9 +560,15 @@ export const mutants: readonly Mutant[] = [
   },
   {
     protects: 'ID token: the issuer that a function decides about',
-    find: "if (typeof iss === 'string' && acceptIssuer(iss, claims, keys.entry(kid) ?? {})) return",
-    replace: "if (typeof iss === 'string' && acceptIssuer(iss, claims, keys.entry(kid) ?? {}) !== null) return",
+    find: "if (typeof iss === 'string' && await acceptIssuer(iss, claims, keys.entry(kid) ?? {})) return",
+    replace: "if (typeof iss === 'string' && await acceptIssuer(iss, claims, keys.entry(kid) ?? {}) !== null) return",
     tests: ['test/login/id-token.test.ts', 'test/providers/presets.test.ts']
+  },
+  {
+    protects: 'ID token: the issuer that an asynchronous function decides about',
+    find: "if (typeof iss === 'string' && await acceptIssuer(iss,",
+    replace: "if (typeof iss === 'string' && acceptIssuer(iss,",
+    tests: ['test/login/several-issuers.test.ts']
   },
   {
     protects: 'keys: made-up tokens do not make the app hammer its provider',
