@@ -6,6 +6,7 @@ import { redisStore } from '../../lib/redis.ts'
 import { Browser, type Page } from '../helpers/browser.ts'
 import type { TestApp } from '../helpers/build-app.ts'
 import { Gate } from '../helpers/gate.ts'
+import { captureLog } from '../helpers/log.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { appAt, asJson, callbackUrl, codeOf } from '../helpers/login-app.ts'
 import { startMisbehavingProvider, type MisbehavingProvider } from '../helpers/misbehaving-provider.ts'
@@ -441,6 +442,20 @@ t.test(
     t.equal(codeOf(await new Browser().get(`${url}/disconnect/gh`, asJson)), 'FST_OAUTH_LOGIN_REQUIRED')
   }
 )
+
+t.test('a provider that does not answer a revocation holds no disconnect up', async t => {
+  const log = captureLog()
+  const { run, link, provider } = await loggedInApp(t, {
+    providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions }),
+    fastify: { logger: log.logger }
+  })
+  await link('other')
+  const gate = provider.endpoints.revocation.hold()
+  await run(oauth => oauth.disconnect('other'))
+  t.equal(gate.arrivals.length, 1)
+  t.notMatch(log.text, 'tokens_not_revoked', 'the request is still under way')
+  gate.release()
+})
 
 t.test('race: two accounts that are disconnected at the same moment are both gone', async t => {
   const { first: { url }, browser } = (await start(t, inMemory))!

@@ -377,6 +377,16 @@ t.test('the user is logged out before the provider has heard of it', async (t) =
   t.match((await page).location, provider.issuer)
 })
 
+t.test('a provider that does not answer a revocation holds no logout up', async t => {
+  const log = captureLog()
+  const { browser, url, provider } = await loggedInApp(t, { fastify: { logger: log.logger } })
+  const gate = provider.endpoints.revocation.hold()
+  t.match((await browser.post(`${url}/logout`, { redirect: 'manual' })).location, provider.issuer)
+  t.equal(gate.arrivals.length, 1)
+  t.notMatch(log.text, 'tokens_not_revoked', 'the request is still under way')
+  gate.release()
+})
+
 for (const [what, metadata] of Object.entries({
   'an empty one': { end_session_endpoint: '' },
   'no URL': { end_session_endpoint: 'nonsense' },
