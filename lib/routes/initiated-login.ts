@@ -18,10 +18,10 @@ const MAX_HINT = 1_024
 export async function postedLoginRoute (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply
 ): Promise<FastifyReply> {
-  const { provider } = request.params as { provider: string }
-  const takesPassword = context.providers.get(provider)?.config.grantType === 'password'
-  return takesPassword
-    ? await passwordRoute(context, request, reply)
+  const { provider: name } = request.params as { provider: string }
+  const provider = context.providers.get(name)
+  return provider?.config.grantType === 'password'
+    ? await passwordRoute(context, request, reply, provider)
     : await initiatedLoginRoute(context, request, reply)
 }
 

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { PluginContext } from '../context.ts'
-import { InvalidCredentialsError, type OAuthError, TooManyAttemptsError, UnknownProviderError } from '../errors.ts'
+import { InvalidCredentialsError, type OAuthError, TooManyAttemptsError } from '../errors.ts'
 import { checkIdToken } from '../login/finish.ts'
 import { identify } from '../login/identity.ts'
 import { type Outcome, throttleKeys } from '../login/throttle.ts'
@@ -8,7 +8,6 @@ import { isClientRefused } from '../oauth/token-response.ts'
 import { passwordGrant } from '../providers/grants.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { commitLogin } from '../session/bind-login.ts'
-import { providerOf } from '../session/context.ts'
 import { sessionOf } from '../session/fastify-session.ts'
 import { checkSessionCookie } from '../session/session-cookie.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
@@ -20,7 +19,6 @@ import { noStore } from './reply.ts'
 import { readReturnTo } from './return-to.ts'
 import { sendError } from './send-error.ts'
 import { sendPage } from './send-html.ts'
-import { visitorsProvider } from './visitors-provider.ts'
 
 /** Sends the form of the password grant: legacy, for a provider without another grant. */
 export function sendLoginForm (
@@ -42,20 +40,17 @@ export function sendLoginForm (
 /**
  * `POST /login/:provider`: exchanges user name and password for tokens and does not keep them (RFC 6749, section 4.3).
  * Requests of other sites are refused; attempts are limited by user name, browser and address.
+ * @param provider that of the URL, which takes a password
  */
 export async function passwordRoute (
-  context: PluginContext, request: FastifyRequest, reply: FastifyReply
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient
 ): Promise<FastifyReply> {
-  const { provider: name } = request.params as { provider: string }
+  const { name } = provider
   const returnTo = readReturnTo(request, field(request, 'returnTo'), context.config.baseUrl())
   const username = postedField(request, 'username')
   try {
     noStore(reply)
     refuseCrossSite(request, context.config.baseUrl())
-    const provider = visitorsProvider(context, name)
-    if (provider.config.grantType !== 'password') {
-      throw new UnknownProviderError(`provider "${name}" takes no password here; log in with GET`, { provider: name })
-    }
     const password = postedField(request, 'password') ?? ''
     const logIn = () => login(context, request, reply, provider, username ?? '', password)
     if (channels.login.hasSubscribers) await traced(channels.login, { provider: name }, 'succeeded', logIn)
@@ -64,7 +59,7 @@ export async function passwordRoute (
   } catch (error) {
     const { statusCode } = Object(error) as OAuthError
     if (statusCode === 401 && wantsHtml(request)) {
-      return sendLoginForm(context, reply.code(401), providerOf(context, name), {
+      return sendLoginForm(context, reply.code(401), provider, {
         returnTo,
         username,
         error: 'Username or password is wrong.'
