@@ -198,7 +198,7 @@ export class TokenRecords {
         state.observeRestored()
       }
     }
-    return state.isDeleted ? undefined : state.record
+    return state.record // none, if it has been deleted meanwhile
   }
 
   /** Takes the lease on a version; a store of one process has none, and the record is read. */
