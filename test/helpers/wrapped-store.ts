@@ -12,9 +12,11 @@ export function wrappedStore (store: TokenStore, instead: (store: SharedStore) =
     consume: id => inner.consume(id),
     touch: (id, options) => inner.touch(id, options),
     delete: id => inner.delete(id),
-    acquireRefresh: (id, lease) => inner.acquireRefresh(id, lease),
-    finishRefresh: (id, outcome) => inner.finishRefresh(id, outcome),
-    inspect: () => inner.inspect(),
+    ...(store.acquireRefresh !== undefined && {
+      acquireRefresh: (id, lease) => inner.acquireRefresh(id, lease),
+      finishRefresh: (id, outcome) => inner.finishRefresh(id, outcome)
+    }),
+    ...(store.inspect !== undefined && { inspect: () => inner.inspect() }),
     ...(hasMembers(store) && {
       addMember: (id, member, value, options) => inner.addMember(id, member, value, options),
       removeMembers: (id, members) => inner.removeMembers(id, members),

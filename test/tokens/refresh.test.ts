@@ -1,7 +1,8 @@
 import t, { type Test } from 'tap'
 import { drip } from '../helpers/faults.ts'
 import type { EndpointRequest } from '../../lib/testing/endpoint.ts'
-import { deferred, type Gate } from '../helpers/gate.ts'
+import { MemoryTokenStore } from '../../lib/tokens/stores/memory-store.ts'
+import { deferred, Gate } from '../helpers/gate.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { appAt, callbackOf } from '../helpers/login-app.ts'
 import { matchEach } from '../helpers/match-each.ts'
@@ -9,6 +10,7 @@ import { startProvider } from '../helpers/provider.ts'
 import { expireTokens, tokenRecords } from '../helpers/records.ts'
 import { JsonStore } from '../helpers/stores.ts'
 import { until } from '../helpers/until.ts'
+import { wrappedStore } from '../helpers/wrapped-store.ts'
 
 for (const rolling of [true, false]) {
   t.test(
@@ -285,6 +287,35 @@ t.test('revokeAtLogout: false: what a refresh brings after the logout is not rev
   await app.close() // when revocations under way are over
   t.strictSame(provider.endpoints.revocation.requests, [])
 })
+
+for (const [what, fails] of [['has taken', false], ['cannot take', true]] as const) {
+  t.test(`a logout during the write of a refreshed set, which the store ${what}, stays a logout`, async t => {
+    const writing = new Gate()
+    let isRefreshing = false
+    const tokenStore = wrappedStore(new MemoryTokenStore(), store => ({
+      set: async (...args) => {
+        if (!isRefreshing) return await store.set(...args)
+        const isWritten = !fails && await store.set(...args)
+        await writing.pass()
+        if (fails) throw new Error('connection lost')
+        return isWritten
+      }
+    }))
+    const { app, provider, browser, url, run } = await loggedInApp(t, { oauth: { tokenStore } })
+    const refreshed = run(async oauth => {
+      isRefreshing = true
+      await oauth.refresh()
+    })
+    await writing.arrived
+    isRefreshing = false
+    await browser.logout(`${url}/logout`)
+    writing.release()
+    await t.rejects(refreshed, { code: 'FST_OAUTH_LOGIN_ENDED' })
+    await app.close() // when revocations under way are over
+    const rotated = (provider.tokenRequests.at(-1)!.answer!.body as { refresh_token: string }).refresh_token
+    t.ok(provider.endpoints.revocation.requests.some(({ body }) => body.token === rotated))
+  })
+}
 
 t.test('a refresh in progress is finished before the app closes', async (t) => {
   const { provider, app, url, store, browser } = await loggedInApp(t)

@@ -75,9 +75,6 @@ t.test(
     const store = new JsonStore()
     let failing = false
     const tokenStore = wrappedStore(new SessionTokenStore(() => store), inner => ({
-      inspect: async () => [],
-      acquireRefresh: undefined as never,
-      finishRefresh: undefined as never,
       consume: async id => {
         const taken = await inner.consume(id)
         if (failing) throw new Error('connection lost')
@@ -103,9 +100,6 @@ t.test('a logout whose deletion did not come about revokes nothing: the user is 
   let failing = false
   let looks = 0
   const tokenStore = wrappedStore(new SessionTokenStore(() => store), inner => ({
-    inspect: async () => [],
-    acquireRefresh: undefined as never,
-    finishRefresh: undefined as never,
     get: async (id) => {
       looks++
       return await inner.get(id)

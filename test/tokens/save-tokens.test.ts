@@ -1,9 +1,11 @@
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { TokensUpdatedError, type PluginOptions } from '../../lib/index.ts'
+import { MemoryTokenStore } from '../../lib/tokens/stores/memory-store.ts'
 import { Gate } from '../helpers/gate.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { expireTokens, tokenRecords } from '../helpers/records.ts'
+import { wrappedStore } from '../helpers/wrapped-store.ts'
 
 // request.oauth.save() beside refreshes of other requests and processes: whichever set is written, the refresh token
 // that the provider takes next is never lost.
@@ -138,4 +140,27 @@ t.test('a set from elsewhere becomes the current one as it is', async t => {
   const { get, refreshToken } = setup
   await get(0, '/restore')
   t.equal(await refreshToken(), 'from elsewhere')
+})
+
+t.test('a logout while a set is saved stays a logout', async t => {
+  const writing = new Gate()
+  let isSaving = false
+  const tokenStore = wrappedStore(new MemoryTokenStore(), store => ({
+    set: async (...args) => {
+      const isWritten = await store.set(...args)
+      if (isSaving) await writing.pass()
+      return isWritten
+    }
+  }))
+  const { browser, url, run } = await loggedInApp(t, { oauth: { tokenStore } })
+  const saved = run(async oauth => {
+    const tokens = await oauth.tokens()
+    isSaving = true
+    await oauth.save({ ...tokens, accessToken: 'another' })
+  })
+  await writing.arrived
+  isSaving = false
+  await browser.logout(`${url}/logout`)
+  writing.release()
+  await t.rejects(saved, { code: 'FST_OAUTH_LOGIN_ENDED' })
 })

@@ -32,10 +32,7 @@ function countingStore () {
     get: async (id) => {
       if (!id.includes(':')) counted.reads++
       return await inner.get(id)
-    },
-    acquireRefresh: undefined as never,
-    finishRefresh: undefined as never,
-    inspect: undefined as never
+    }
   }))
   return counted
 }
@@ -126,10 +123,7 @@ function serializing (store: MemoryTokenStore): TokenStore {
       const record = await inner.get(id)
       return record === undefined ? undefined : JSON.parse(JSON.stringify(record))
     },
-    set: async (id, record, options) => await inner.set(id, JSON.parse(JSON.stringify(record)), options),
-    acquireRefresh: undefined as never,
-    finishRefresh: undefined as never,
-    inspect: undefined as never
+    set: async (id, record, options) => await inner.set(id, JSON.parse(JSON.stringify(record)), options)
   }))
 }
 
