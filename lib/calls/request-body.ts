@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream'
+import { types } from 'node:util'
 import type { Dispatcher } from 'undici'
 import { InvalidOptionsError } from '../errors.ts'
 import { shown } from '../util/shown.ts'
@@ -65,12 +66,13 @@ export function assertUnread (body: unknown): void {
   const isRead = body instanceof Readable
     ? body.readableEnded || (body.destroyed && body.errored === null)
     : body instanceof ReadableStream && (body.locked || Readable.isDisturbed(body as unknown as Readable))
-  if (!isRead) return
-  throw new InvalidOptionsError(
-    'the `body` of a call is a stream that has been read, or that somebody else reads; pass one that has not been, ' +
-      'or what was read from it'
-  )
+  if (isRead) throw readAlready()
 }
+
+const readAlready = () => new InvalidOptionsError(
+  'the `body` of a call is a stream or a generator that has been read, or that another call reads; pass one that has ' +
+    'not been, or what was read from it'
+)
 
 function isIterable (body: object): body is AsyncIterable<unknown> {
   return Symbol.asyncIterator in body || Symbol.iterator in body
@@ -78,10 +80,17 @@ function isIterable (body: object): body is AsyncIterable<unknown> {
 
 const errorsOfBodies = new WeakSet<object>()
 
+/** Generators that a call has begun to read. None begins anew; whether one has ended cannot be seen otherwise. */
+const begun = new WeakSet<object>()
+
 // undici destroys the stream that it sends with the error of the connection: by the stream alone, nobody could tell
 // which of the two failed. Nothing is begun, or locked, before it is read.
 async function * chunksOf (body: AsyncIterable<unknown>): AsyncGenerator<string | ArrayBufferView> {
   try {
+    if (types.isGeneratorObject(body)) {
+      if (begun.has(body)) throw readAlready()
+      begun.add(body)
+    }
     for await (const chunk of body) {
       if (typeof chunk !== 'string' && !ArrayBuffer.isView(chunk)) throw notChunks(chunk)
       yield chunk

@@ -297,6 +297,44 @@ for (const [name, make] of Object.entries(readAlready)) {
   })
 }
 
+const generators: Record<string, () => CallOptions['body']> = {
+  'a generator': function * () { yield Buffer.from('a') },
+  'an async generator': async function * () { yield Buffer.from('a') }
+}
+for (const [name, make] of Object.entries(generators)) {
+  t.test(`${name} that a call has read is not sent as an empty body`, async (t) => {
+    for (const send of Object.values(ways)) {
+      const body = make()
+      t.equal((await send({ body })).body, 'a')
+      t.match(await rejection(send({ body })), { code: 'FST_OAUTH_INVALID_OPTIONS' })
+      const init = { method: 'POST', body, duplex: 'half' } as RequestInit
+      t.match(await rejection(run(oauth => oauth.fetch('echo', init))), { code: 'FST_OAUTH_INVALID_OPTIONS' })
+    }
+    t.equal(requests.length, 2)
+  })
+
+  t.test(`race: ${name} that two calls are given is read by one of them`, async (t) => {
+    const body = make()
+    const outcomes = await Promise.allSettled([ways.read({ body }), ways.read({ body })])
+    const read = outcomes.find(({ status }) => status === 'fulfilled') as PromiseFulfilledResult<Echo>
+    const refused = outcomes.find(({ status }) => status === 'rejected') as PromiseRejectedResult
+    t.equal(read.value.body, 'a')
+    t.match(refused.reason, { code: 'FST_OAUTH_INVALID_OPTIONS' })
+  })
+
+  t.test(`${name} of a call that failed before it was sent is good for another`, async (t) => {
+    const body = make()
+    t.match(await rejection(run(oauth => oauth.using('acme').post('https://evil.example/', { body }))), {
+      code: 'FST_OAUTH_ORIGIN_NOT_ALLOWED'
+    })
+    t.equal((await ways.read({ body })).body, 'a')
+  })
+}
+
+t.test('an empty generator is an empty body', async (t) => {
+  t.equal((await ways.read({ body: (function * () {})() })).body, '')
+})
+
 t.test('a web stream of a call that is refused later is cancelled', async (t) => {
   const cancelled: unknown[] = []
   const body = new ReadableStream({ cancel: (reason) => { cancelled.push(reason) } })
