@@ -10,7 +10,7 @@ export interface AppOptions {
   /** Options of @fastify/session over ours. */
   session?: Partial<FastifySessionOptions>
   fastify?: FastifyServerOptions
-  /** The app speaks HTTP/2 alone, without TLS. */
+  /** The app speaks HTTP/2 alone; without TLS, unless `fastify` has `https`. */
   http2?: boolean
   /** Adds routes, hooks and plugins before the app listens. */
   setup?: (app: FastifyInstance) => unknown

@@ -36,13 +36,14 @@ export async function exchange (url: URL, { method, headers, body }: HttpRequest
   return { status: response.statusCode ?? 0, headers: response.headers, text: await text(response) }
 }
 
-/** The same over HTTP/2 without TLS, by a client that knows what the server speaks. */
+/** The same over HTTP/2, with TLS or without, by a client that knows what the server speaks. */
 export async function exchangeOverHttp2 (url: URL, { method, headers, body }: HttpRequest): Promise<HttpResponse> {
-  const connection = http2.connect(`http://127.0.0.1:${url.port}`)
+  const connection = http2.connect(`${url.protocol}//127.0.0.1:${url.port}`, { rejectUnauthorized: false })
   try {
     const kept = Object.entries(headers).filter(([name]) => !OF_CONNECTION.includes(name.toLowerCase()))
     const stream = connection.request({
       ':method': method,
+      ':scheme': url.protocol.slice(0, -1),
       ':authority': headers.host ?? url.host,
       ':path': url.pathname + url.search,
       ...Object.fromEntries(kept)
