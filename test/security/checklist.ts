@@ -255,8 +255,12 @@ export const checklist: readonly Group[] = [
   {
     name: 'More',
     entries: [
-      ...inFile('login/add-account', {
+      ...inFile('routes/cross-site', {
         'an attacker\'s account is added to a login':
+          'a link to gh that another site starts does not go to the provider unasked'
+      }),
+      ...inFile('login/add-account', {
+        'an account is added to a later login than the one that asked':
           'account linking: after another login the session that asked is over, and nothing is added',
         'accounts of one user go over to another':
           'account linking: another user of the same provider gets a session of their own'
