@@ -91,7 +91,7 @@ export type OAuthErrorReason =
   | 'missing_token_type' // The response has no `token_type`, and `requireTokenType` is set.
   | 'not_bound' // The token is not bound to the key of its login, although `dpop` is on (RFC 9449).
   | 'invalid_expires_in' // `expires_in` is not a number.
-  | 'conform_failed' // The `conform` function threw an error.
+  | 'conform_failed' // The `conform` function threw an error, or returned no object.
   | 'timed_out' // No response came within `requestTimeout`; the login is kept.
   | 'dpop_key' // The DPoP key of a login is missing, or cannot sign.
   | 'not_sent' // The refresh took too long to begin and was not sent; the login is kept.

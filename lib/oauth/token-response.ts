@@ -1,5 +1,7 @@
 import { InvalidTokenResponseError, type OAuthError, type OAuthErrorDetails } from '../errors.ts'
+import { isObject } from '../util/is-object.ts'
 import { excerptOfText, redact, secretsIn } from '../util/redact.ts'
+import { shown } from '../util/shown.ts'
 import { parseJson } from './json.ts'
 import { compareScope, inSeconds, parseScope, type ScopeChange, type TokenSet } from './token-set.ts'
 
@@ -99,12 +101,16 @@ function readMembers (members: TokenMembers, answer: HttpResponse, context: Toke
   const secrets = () => [...context.secrets?.() ?? [], ...received, ...secretsIn(members)]
   const fail: Fail = (message, details) => failure(answer, { ...context, secrets }, message, details)
   if (conform !== undefined) {
+    const issued = tokenString(members.refresh_token)
     try {
-      members = conform(members, { status: answer.status, grantType })
+      const conformed: unknown = conform(members, { status: answer.status, grantType })
+      if (!isObject(conformed)) throw new TypeError(`conform returned ${shown(conformed)}; return the members`)
+      members = conformed
     } catch (error) {
       const { name, code, message } = Object(error) as { name?: string, code?: string, message?: unknown }
       const cause = { name, code, message: redact(String(message ?? error), secrets()) }
-      return fail('sent a response that its `conform` could not read', { reason: 'conform_failed', cause })
+      const failed = fail('sent a response that its `conform` could not read', { reason: 'conform_failed', cause })
+      return { ...failed, refreshToken: issued }
     }
   }
 
@@ -193,6 +199,11 @@ function plainMembers (entries: [string, unknown][]): TokenMembers | undefined {
     Object.defineProperty(members, key, { value, enumerable: true, writable: true, configurable: true })
   }
   return members
+}
+
+/** The refresh token that a response names, as it came. */
+export function issuedRefreshToken ({ text }: HttpResponse): string | undefined {
+  return tokenString(parseMembers(text)?.refresh_token)
 }
 
 function tokenString (value: unknown): string | undefined {

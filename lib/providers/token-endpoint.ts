@@ -1,7 +1,9 @@
-import { InvalidTokenResponseError } from '../errors.ts'
+import { InvalidOptionsError, InvalidTokenResponseError } from '../errors.ts'
 import type { DpopKey } from '../oauth/dpop-key.ts'
 import { buildTokenRequest } from '../oauth/token-request.ts'
-import { isClientRefused, readTokenResponse, type TokenResponse } from '../oauth/token-response.ts'
+import {
+  type HttpResponse, isClientRefused, issuedRefreshToken, readTokenResponse, type TokenResponse
+} from '../oauth/token-response.ts'
 import type { TokenSet } from '../oauth/token-set.ts'
 import { type RequestParameters, setQuery } from '../oauth/urls.ts'
 import { channels, type ExchangeTrace, noteError, traced } from '../util/tracing.ts'
@@ -28,6 +30,8 @@ export interface GrantRequest {
   hooks?: ProviderHooks | undefined
   /** Called directly before the request is written to the connection; throwing keeps it from being sent. */
   beforeSend?: () => void
+  /** Called with the refresh token of the response before a hook of the app, which may fail, has it. */
+  onIssued?: (refreshToken: string) => void
 }
 
 /** A response without tokens, and what it may have brought all the same. */
@@ -111,7 +115,7 @@ async function sendTokenRequest (
   const placed = place(provider, endpoint, headers, body)
   placed.beforeSend = beforeSend
   const answer = await http.send(placed, timeoutMs)
-  const response = await onResponse?.(answer) ?? answer
+  const response = onResponse === undefined ? answer : await afterHook(provider, answer, onResponse, request)
   const secrets = () => [
     ...SECRET_PARAMETERS.flatMap(parameter => body.getAll(parameter)),
     ...(headers.authorization?.split(' ') ?? []),
@@ -131,6 +135,20 @@ async function sendTokenRequest (
   return 'error' in result && isUnavailable(response, result.error)
     ? { ...result, error: http.unavailable(response, secrets(), result.error) }
     : result
+}
+
+/** A response as a hook of the app makes it. @throws FST_OAUTH_INVALID_OPTIONS if that is none, and what it throws */
+async function afterHook (
+  { name: provider }: ProviderClient, answer: HttpResponse,
+  hook: NonNullable<ProviderHooks['accessTokenResponse']>, { grantType, onIssued }: GrantRequest
+): Promise<HttpResponse> {
+  const issued = issuedRefreshToken(answer)
+  if (issued !== undefined) onIssued?.(issued)
+  const changed = await hook(answer) ?? answer
+  if (typeof (changed as Partial<HttpResponse>).text === 'string') return { ...answer, ...changed }
+  const name = grantType === 'refresh_token' ? 'refreshTokenResponse' : 'accessTokenResponse'
+  const message = `hooks.${name} of provider "${provider}" has to return the response, with its \`text\`, or nothing`
+  throw new InvalidOptionsError(message, { provider })
 }
 
 /**

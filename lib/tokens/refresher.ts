@@ -71,6 +71,8 @@ interface RefreshRun {
   /** The record to replace. */
   current: TokenRecord
   trace: RefreshTrace | undefined
+  /** The refresh token of the response, if a hook of the app has still to read that. */
+  issued?: string
 }
 
 /**
@@ -201,7 +203,9 @@ export class Refresher {
       response = await this.#exchange(run, acquired.sendBefore)
     } catch (error) {
       await stopHeartbeat()
-      await this.#leases.giveUp(state, { owner, version: current.version }, mayHaveArrived(error))
+      if (!await this.#storeIssued(run, run.issued)) {
+        await this.#leases.giveUp(state, { owner, version: current.version }, mayHaveArrived(error))
+      }
       throw error
     }
     const stopped = stopHeartbeat()
@@ -214,7 +218,8 @@ export class Refresher {
     return await this.#onTokensHook.withBarrier(state, () => this.#storeResult(run, tokens, scopeChange))
   }
 
-  async #exchange ({ provider, current, options }: RefreshRun, sendBefore: number): Promise<TokenResponse> {
+  async #exchange (run: RefreshRun, sendBefore: number): Promise<TokenResponse> {
+    const { provider, current, options } = run
     const { config } = provider
     const { scope } = current.tokens
     // The app's own tokens are not refreshed but asked for again (RFC 6749, section 4.4.3).
@@ -234,6 +239,7 @@ export class Refresher {
       dpopKey: current.dpopKey,
       hooks: options.hooks,
       timeoutMs: Math.max(EXCHANGE_MS, config.requestTimeout),
+      onIssued: (refreshToken) => { run.issued = refreshToken },
       // A process that was stopped for a while must not send what another one has sent meanwhile.
       beforeSend: () => { if (this.#clock.monotonic() > sendBefore) throw timedOut(provider, 'not_sent') }
     })
@@ -334,15 +340,24 @@ export class Refresher {
     const isRefresh = provider.config.grantType !== 'client_credentials'
     const refusal = isRefresh ? readRefusal(error, { isOwn: isOwn && given === undefined }) : 'kept'
     if (refusal === 'ended') return await this.#ended(run, error)
-    // A response without an access token may still have rotated the refresh token.
-    if (refreshToken !== undefined && refreshToken !== nextRefreshToken(current)) {
-      const next = withRefreshToken(current, refreshToken)
-      await this.#records.write(state, { owner, record: next }, current, () => this.#revoke(provider, next))
-    } else {
+    if (!await this.#storeIssued(run, refreshToken)) {
       await this.#leases.giveUp(state, { owner, version: current.version }, refusal === 'unsure')
       if (given === undefined) state.noteRefusal(current.version, error)
     }
     throw error
+  }
+
+  /**
+   * Stores the refresh token of a response that no access token could be had of: the one before may be used up.
+   * @returns whether it is another one
+   */
+  async #storeIssued (
+    { provider, state, owner, current }: RefreshRun, refreshToken: string | undefined
+  ): Promise<boolean> {
+    if (refreshToken === undefined || refreshToken === nextRefreshToken(current)) return false
+    const next = withRefreshToken(current, refreshToken)
+    await this.#records.write(state, { owner, record: next }, current, () => this.#revoke(provider, next))
+    return true
   }
 
   /** The provider has ended the login, unless another process has refreshed it meanwhile. */

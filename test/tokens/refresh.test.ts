@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import type { ProviderOptions } from '../../lib/index.ts'
 import { drip } from '../helpers/faults.ts'
 import type { EndpointRequest } from '../../lib/testing/endpoint.ts'
 import { MemoryTokenStore } from '../../lib/tokens/stores/memory-store.ts'
@@ -314,6 +315,34 @@ for (const [what, fails] of [['has taken', false], ['cannot take', true]] as con
     await app.close() // when revocations under way are over
     const rotated = (provider.tokenRequests.at(-1)!.answer!.body as { refresh_token: string }).refresh_token
     t.ok(provider.endpoints.revocation.requests.some(({ body }) => body.token === rotated))
+  })
+}
+
+const nothing: unknown = undefined
+for (const [what, options, code] of [
+  ['a hook that throws', { hooks: { refreshTokenResponse: () => { throw new Error('a bug') } } }, undefined],
+  ['a hook that returns the members', {
+    hooks: { refreshTokenResponse: ({ text }) => JSON.parse(text) }
+  }, 'FST_OAUTH_INVALID_OPTIONS'],
+  ['a conform that returns nothing', { conform: () => nothing as never }, 'FST_OAUTH_INVALID_TOKEN_RESPONSE']
+] as [string, Partial<ProviderOptions>, string | undefined][]) {
+  t.test(`${what} at the response to a refresh does not lose the new refresh token`, async (t) => {
+    let isWrong = false
+    const { hooks, conform } = options
+    const { browser, url, store, refreshes } = await loggedInApp(t, {
+      provider: {
+        hooks: { refreshTokenResponse: response => isWrong ? hooks?.refreshTokenResponse?.(response) : response },
+        conform: (members, about) => isWrong && conform !== undefined ? conform(members, about) : members
+      }
+    })
+    expireTokens(store)
+    isWrong = true
+    const failed = await browser.get(`${url}/orders`)
+    t.equal(failed.json().code, code)
+    t.notMatch(failed.text, /Cannot read/)
+    isWrong = false
+    t.equal((await browser.get(`${url}/orders`)).status, 200)
+    t.equal(refreshes(), 2)
   })
 }
 
