@@ -244,7 +244,7 @@ function hide (error: OAuthError, name: 'cause' | 'headers' | 'tokens' | 'respon
 
 // An error of undici or jose may refer to a request, and so to a token: only its name, code and message are kept.
 function describeCause (cause: unknown): Error {
-  const { name, code, message } = cause as { name?: string, code?: string, message?: string }
+  const { name, code, message } = Object(cause) as { name?: string, code?: string, message?: string }
   const plain = new Error(message ?? String(cause)) as Error & { code?: string }
   if (typeof name === 'string') plain.name = name
   if (typeof code === 'string') plain.code = code

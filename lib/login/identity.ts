@@ -5,6 +5,7 @@ import type { User, UserProfile } from '../providers/options.ts'
 import type { ProviderClient } from '../providers/provider.ts'
 import { standardProfile } from '../providers/standard-profile.ts'
 import { isObject } from '../util/is-object.ts'
+import { isPromise } from '../util/is-promise.ts'
 import type { LoginTokens } from './finish.ts'
 
 /** Who logged in. */
@@ -106,15 +107,17 @@ export function makeUser (
 /** The app's own function meets whatever a provider sends, and may fail at it. */
 function profileByApp ({ name, config }: ProviderClient, claims: Record<string, unknown>): Partial<UserProfile> {
   let cause: unknown
+  let what = 'made no profile of the claims that were sent'
   try {
     const profile: unknown = config.userProfile!(claims)
-    if (isObject(profile)) return present(profile as unknown as UserProfile)
+    if (isPromise(profile)) what = 'returned a promise, and has to return the profile at once; fetchProfile may wait'
+    else if (isObject(profile)) return present(profile as unknown as UserProfile)
   } catch (error) {
     // One with a status says what is to be answered.
     if (typeof (Object(error) as OAuthError).statusCode === 'number') throw error
     cause = error ?? undefined
   }
-  const message = `userProfile of provider "${name}" made no profile of the claims that were sent`
+  const message = `userProfile of provider "${name}" ${what}`
   throw new InvalidResponseError(message, { provider: name, reason: 'user_profile', cause })
 }
 

@@ -1,5 +1,6 @@
 import { InvalidTokenResponseError, type OAuthError, type OAuthErrorDetails } from '../errors.ts'
 import { isObject } from '../util/is-object.ts'
+import { isPromise } from '../util/is-promise.ts'
 import { excerptOfText, redact, secretsIn } from '../util/redact.ts'
 import { shown } from '../util/shown.ts'
 import { parseJson } from './json.ts'
@@ -104,6 +105,7 @@ function readMembers (members: TokenMembers, answer: HttpResponse, context: Toke
     const issued = tokenString(members.refresh_token)
     try {
       const conformed: unknown = conform(members, { status: answer.status, grantType })
+      if (isPromise(conformed)) throw new TypeError('conform returned a promise; return the members at once')
       if (!isObject(conformed)) throw new TypeError(`conform returned ${shown(conformed)}; return the members`)
       members = conformed
     } catch (error) {

@@ -2,6 +2,7 @@ import { InvalidOptionsError } from '../errors.ts'
 import { isSecureUrl } from '../oauth/urls.ts'
 import type { PluginOptions } from '../options.ts'
 import { type OptionChecker, tryUrl } from '../providers/option-checker.ts'
+import { isPromise } from '../util/is-promise.ts'
 
 const BASE_URL_REMEDY = "write the app's public URL, such as 'https://app.example.com'"
 
@@ -17,6 +18,7 @@ export function checkBaseUrl (options: PluginOptions | undefined, check: OptionC
 
 function baseUrlProblem (value: unknown): string | undefined {
   if (value === undefined) return `is missing; ${BASE_URL_REMEDY}`
+  if (isPromise(value)) return `is a promise, which is not awaited; ${BASE_URL_REMEDY}`
   const url = typeof value === 'string' ? tryUrl(value) : undefined
   if (url === undefined || !/^https?:$/.test(url.protocol)) return `is no absolute http(s) URL; ${BASE_URL_REMEDY}`
   if (url.search !== '' || url.hash !== '' || url.username !== '' || url.password !== '') {

@@ -1,6 +1,7 @@
 import { InvalidOptionsError } from '../errors.ts'
 import { isSecureUrl } from '../oauth/urls.ts'
 import { isObject } from '../util/is-object.ts'
+import { isPromise } from '../util/is-promise.ts'
 import { isTextList } from '../util/is-text.ts'
 import { shown } from '../util/shown.ts'
 import { unknownOption } from './presets/unknown-option.ts'
@@ -39,8 +40,9 @@ export class OptionChecker {
   }
 
   object<T> (path: string, value: T): T | undefined {
-    if (isObject(value)) return value
-    this.add(path, `must be an object, not ${kind(value)}`)
+    const isLate = isPromise(value)
+    if (!isLate && isObject(value)) return value
+    this.add(path, isLate ? 'is a promise, which is not awaited' : `must be an object, not ${kind(value)}`)
   }
 
   type (path: string, value: unknown, type: string, required = false): void {

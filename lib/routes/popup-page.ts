@@ -4,7 +4,7 @@ import { html, Markup } from '../pages/html.ts'
 import { defaultPages, type Link } from '../pages/pages.ts'
 import { randomToken } from '../util/random.ts'
 import { publicPath } from './paths.ts'
-import { sendHtml } from './send-html.ts'
+import { documentOf, sendHtml } from './send-html.ts'
 
 /** How a login in a popup or a frame ended. */
 export interface PopupOutcome {
@@ -51,9 +51,10 @@ export function sendPopupPage (
   const script = html`<script nonce="${scriptNonce}" data-origin="${context.config.baseUrl().origin}" data-message="${
     told}">${new Markup(TELL)}</script>`
   // A page in a hidden frame is not seen, and frames may not show one of the app's own.
-  const { popup: show } = framed ? defaultPages : context.pages
-  const document = withScript(show({ outcome, ...(code !== undefined && { code }), title, message, actions }), script)
-  if (show === defaultPages.popup) return sendHtml(reply, document, { scriptNonce, framed })
+  const pages = framed ? defaultPages : context.pages
+  const data = { outcome, ...(code !== undefined && { code }), title, message, actions }
+  const document = withScript(documentOf(pages, 'popup', data), script)
+  if (pages.popup === defaultPages.popup) return sendHtml(reply, document, { scriptNonce, framed })
   // The app's own policy could block the script, so it is replaced; styles and images are up to the app.
   reply.header('content-security-policy',
     `script-src 'nonce-${scriptNonce}'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'`)

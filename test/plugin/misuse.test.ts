@@ -4,6 +4,7 @@ import { codeChallenge, createProvider } from '../../lib/index.ts'
 import { redisStore } from '../../lib/redis.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { asJson, loginApp } from '../helpers/login-app.ts'
+import { matchEach } from '../helpers/match-each.ts'
 import { rejection } from '../helpers/rejection.ts'
 
 // Methods that are called otherwise than they are meant: nothing passes, and the message says what to write.
@@ -132,4 +133,46 @@ t.test('functions of the package name what is wrong with their arguments', async
   t.throws(() => codeChallenge(undefined as never), { ...invalid, message: /takes a code verifier, not undefined/ })
   t.throws(() => redisStore({} as never, 'prefix' as never), invalid)
   t.throws(() => createProvider({ issuer: 'https://id.example', clientId: 'a' }, 'acme' as never), invalid)
+})
+
+/** An async function, where the value itself is needed; what it rejects with would end the process. */
+const late = (() => Promise.reject(new Error('a bug of the app'))) as never
+
+t.test('a page of the app that is made by an async function is told as that, and ends no process', async (t) => {
+  const { browser, url, errors } = await loggedInApp(t, { wrong: {}, oauth: { pages: { logoutConfirmation: late } } })
+  t.equal((await browser.get(`${url}/logout`)).status, 500)
+  matchEach(t, errors, [
+    { ...invalid, message: 'pages.logoutConfirmation has to return a string, at once; it returned a promise' }
+  ])
+})
+
+for (const [option, code, message] of [
+  ['userProfile', 'FST_OAUTH_INVALID_RESPONSE', /userProfile of provider "acme" returned a promise/],
+  ['conform', 'FST_OAUTH_INVALID_TOKEN_RESPONSE', /`conform` could not read/]
+] as const) {
+  t.test(`an async ${option} is told as that, and ends no process`, async (t) => {
+    const { browser, url, errors } = await loginApp(t, { provider: { [option]: late } })
+    t.equal((await browser.login(`${url}/login/acme`)).status, 502)
+    matchEach(t, errors, [{ code, message }])
+  })
+}
+
+t.test('an async baseUrl is told as that, and ends no process', async (t) => {
+  const { browser, url } = await loginApp(t, { oauth: { baseUrl: late } })
+  const answer = await browser.get(`${url}/login/acme`, asJson)
+  t.match(answer.json(), { ...invalid, message: /baseUrl function returned is a promise/ })
+})
+
+t.test('options that are a promise, and async routeOptions, which would count for nothing, do not start', async (t) => {
+  t.match(await rejection(loginApp(t, { oauth: { routeOptions: late } })), {
+    ...invalid, message: /routeOptions\('login'\) is a promise/
+  })
+  const acme = Promise.resolve({}) as never
+  t.match(await rejection(loginApp(t, { providers: () => ({ acme }) })), {
+    ...invalid, message: /providers\.acme is a promise/
+  })
+  const nothing: unknown = null
+  t.match(await rejection(loginApp(t, { oauth: { routeOptions: () => { throw nothing } } })), {
+    ...invalid, message: /routeOptions\('login'\) threw/
+  })
 })
