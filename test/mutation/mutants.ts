@@ -206,6 +206,24 @@ export const mutants: readonly Mutant[] = [
     harmless: 'the version that is expected says the same'
   },
   {
+    protects: 'a logout while a set is saved stays a logout',
+    find: 'this.#form.encode(next), options) || state.isDeleted) return false',
+    replace: 'this.#form.encode(next), options)) return false',
+    tests: ['test/tokens/save-tokens.test.ts']
+  },
+  {
+    protects: 'a logout while a refreshed set is written stays a logout',
+    find: "if (written !== 'written' || state.isDeleted) return false",
+    replace: "if (written !== 'written') return false",
+    tests: ['test/tokens/refresh.test.ts']
+  },
+  {
+    protects: 'a set that the store does not take after a logout is given up, not kept for later',
+    find: '    } catch {\n      if (state.isDeleted) {',
+    replace: '    } catch {\n      if (state.isDeleted && state.unsaved !== undefined) {',
+    tests: ['test/tokens/refresh.test.ts']
+  },
+  {
     protects: 'in the session\'s store, what was deleted does not come back by a late write',
     find: 'return this.#locked(id, async () => {\n      if (this.#tombstones.has(id)) return false\n',
     replace: 'return this.#locked(id, async () => {\n',
@@ -302,6 +320,24 @@ export const mutants: readonly Mutant[] = [
     find: 'return isAccount(account) && account.providerIdentity === this.#identityOf(name)',
     replace: 'return isAccount(account) && this.#identityOf(name) !== undefined',
     tests: ['test/login/provider-identity.test.ts']
+  },
+  {
+    protects: 'an old session that is over ends no login that has moved to another session',
+    find: 'state !== undefined && state.sessionId !== inSession) return { ended: false }',
+    replace: 'state === undefined && id === inSession) return { ended: false }',
+    tests: ['test/session/lifetimes.test.ts']
+  },
+  {
+    protects: 'a request that took the login out of its session leaves the tokens of one that moves to another',
+    find: 'if (await endLogin(context, before, { sessionId: loadedId, onlyThere: !isElsewhere }) === undefined) return',
+    replace: 'await endLogin(context, before, { sessionId: loadedId, onlyThere: !isElsewhere })',
+    tests: ['test/session/late-session-save.test.ts']
+  },
+  {
+    protects: 'a session that a failed login has ended takes no login along that has moved to another',
+    find: 'if (await endLogin(context, gone, { sessionId: session!.sessionId, onlyThere: true }) === undefined) return',
+    replace: 'await endLogin(context, gone, { sessionId: session!.sessionId, onlyThere: true })',
+    tests: ['test/session/late-session-save.test.ts']
   },
   {
     protects: 'the end of the account logged in with is the end of the login',
