@@ -72,20 +72,10 @@ export function createGuard (context: PluginContext, options: RequireLoginOption
     const isUnproven = account !== undefined && !isIdentityProven(account)
     let ended = account === undefined ? over?.error : undefined
     if (login !== undefined && account !== undefined && name !== undefined && !isUnproven) {
-      // An added account ends with the active account of the login.
-      const active = login.accounts[login.active]!
-      const needed = account === active ? [account] : [account, active]
-      tokensSince(request, context.clock)
-      const found = await Promise.all(needed.map(one => readTokens(context, session, one)))
-      const [record] = found
-      if (record !== undefined && sessionLogins.of(session)?.accounts[name] !== undefined) {
-        if (isTimed(context, login) || found.some(one => one?.providerEnds !== undefined)) {
-          ended = await endWhereOver(context, request, login, name)
-        }
-        ended ??= await endOfTokens(context, request, login, name, record)
-        if (ended === undefined) {
-          return stepUp && await demand(context, request, reply, { stepUp, when, account, name, record })
-        }
+      const found = await usableRecord(context, request, session, login, name)
+      if (found instanceof Error) ended = found
+      else if (found !== undefined) {
+        return stepUp && await demand(context, request, reply, { stepUp, when, account, name, record: found })
       }
     }
     const again = login === undefined ? await loadAgain(context, request, reply) : undefined
@@ -159,6 +149,26 @@ async function demand (
   return await sendToProvider(context, request, reply, provider, {
     returnTo: requestedPath(context, request), link, stepUp
   })
+}
+
+/**
+ * Reads the token record of an account, as long as its login lasts.
+ * @returns why the login has ended, if that is known; undefined if the account has left the session
+ */
+async function usableRecord (
+  context: PluginContext, request: FastifyRequest, session: SessionObject | null, login: SessionLogin, name: string
+): Promise<TokenRecord | OAuthError | undefined> {
+  const account = login.accounts[name]!
+  // An added account ends with the active account of the login.
+  const active = login.accounts[login.active]!
+  const needed = account === active ? [account] : [account, active]
+  tokensSince(request, context.clock)
+  const found = await Promise.all(needed.map(one => readTokens(context, session, one)))
+  const [record] = found
+  if (record === undefined || context.sessionLogins.of(session)?.accounts[name] === undefined) return undefined
+  const mayHaveEnded = isTimed(context, login) || found.some(one => one?.providerEnds !== undefined)
+  const ended = mayHaveEnded ? await endWhereOver(context, request, login, name) : undefined
+  return ended ?? await endOfTokens(context, request, login, name, record) ?? record
 }
 
 /** Reads the tokens of an account; one that has none any more leaves the session. */
