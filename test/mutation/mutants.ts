@@ -1405,5 +1405,36 @@ export const mutants: readonly Mutant[] = [
     find: 'if (this.unsaved === 0 || left <= 0) return',
     replace: 'return',
     tests: ['test/tokens/refresh.test.ts']
+  },
+  {
+    protects: 'the newest of two refreshed sets that the store did not take',
+    find: 'const used = [...before?.used ?? [], nextRefreshToken(replaced)]',
+    replace: 'const used = [nextRefreshToken(replaced)]',
+    tests: ['test/tokens/refresh.test.ts']
+  },
+  {
+    protects: 'a new refresh token, if a hook fails at the response',
+    find: 'onIssued: (refreshToken) => { run.issued = refreshToken },',
+    replace: '',
+    tests: ['test/tokens/refresh.test.ts']
+  },
+  // A link that does not come to its end.
+  {
+    protects: 'a login, if its old session cannot be marked as replaced',
+    find: 'await loginRecords.put(id, { ...before, version: next.version + 1 }, ttl).catch(() => false)',
+    replace: '',
+    tests: ['test/login/refused-link.test.ts']
+  },
+  {
+    protects: 'no account is added to a login whose tokens have gone',
+    find: '!await hasTokens(context, id, known?.login ?? login)',
+    replace: 'false',
+    tests: ['test/login/refused-link.test.ts']
+  },
+  {
+    protects: 'a logout by an older request ends the session that the login is in',
+    find: 'if (state !== undefined && state.sessionId !== sessionId) await endSession(context, state.sessionId)',
+    replace: '',
+    tests: ['test/login/refused-link.test.ts']
   }
 ]

@@ -497,3 +497,18 @@ t.test('a conform that fails is a typed error', async (t) => {
   const error = errorOf(answer, { conform: () => { throw new Error('not mine') } })
   t.match(error, { code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE', reason: 'conform_failed', cause: { message: 'not mine' } })
 })
+
+t.test('a response with more than 1,000 members is none, as JSON and as a form', async (t) => {
+  const names = Array.from({ length: 1_000 }, (_none, index) => `member${index}`)
+  const members = { ...answer, ...Object.fromEntries(names.map(name => [name, '1'])) }
+  for (const text of [JSON.stringify(members), String(new URLSearchParams(members))]) {
+    t.match(errorOf(text), { code: 'FST_OAUTH_INVALID_TOKEN_RESPONSE', reason: 'unreadable_response' })
+  }
+})
+
+t.test('of the granted scopes beyond those that were asked for 1,000 are kept, and none is a book', async (t) => {
+  const granted = ['a'.repeat(1_001), ...Array.from({ length: 5_000 }, (_none, index) => `scope${index}`)]
+  const { scope } = tokensOf({ ...answer, scope: granted.join(' ') })
+  t.ok(scope.length <= 1_010)
+  t.notOk(scope.includes(granted[0]!))
+})

@@ -194,7 +194,8 @@ for (const value of [
   null,
   1,
   ['/'],
-  `/${'a'.repeat(5000)}`
+  `/${'a'.repeat(5000)}`,
+  `/${'ä'.repeat(1000)}` // six characters each, as it is sent
 ]) {
   t.test(`${JSON.stringify(value)?.slice(0, 60)} is not followed`, async (t) => {
     t.equal(safeReturnTo(value, base), undefined)

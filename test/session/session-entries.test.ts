@@ -280,3 +280,11 @@ for (const [what, value] of Object.entries(unreadable)) {
     t.equal((await app.inject('/')).statusCode, 200, 'and the app goes on')
   })
 }
+
+t.test('the id of a session that has ended is in no entry of the store', async (t) => {
+  const { browser, url, store } = await start(t, {})
+  const { id } = (await browser.get(`${url}/session`)).json<{ id: string }>()
+  await browser.logout(`${url}/logout`)
+  t.ok([...store.records.keys()].some(key => key.startsWith('oauth:dead:')))
+  t.notOk([...store.records].flat().some(text => text.includes(id)))
+})

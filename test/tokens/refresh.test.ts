@@ -375,6 +375,18 @@ t.test(
   }
 )
 
+t.test('sets of two refreshes that the store did not take are not lost: the newest is written', async (t) => {
+  const { run, store, refreshes } = await loggedInApp(t, { session: { rolling: false } })
+  store.fail.set = true
+  await run(oauth => oauth.refresh())
+  const { refreshToken } = await run(oauth => oauth.refresh())
+  t.equal(refreshes(), 2)
+  store.fail.set = false
+  await until(() => [...tokenRecords(store).values()][0]?.tokens.refreshToken === refreshToken, 'the set is written')
+  await run(oauth => oauth.refresh())
+  t.equal(refreshes(), 3)
+})
+
 t.test('a refreshed set is not lost if the store comes back only while the app closes', async (t) => {
   const { app, url, store, browser, refreshes } = await loggedInApp(t)
   expireTokens(store)
