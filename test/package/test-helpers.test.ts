@@ -16,6 +16,7 @@ import type { ProviderOptions } from '../helpers/provider-options.ts'
 import { startRedis } from '../helpers/redis.ts'
 import { requireService } from '../helpers/services.ts'
 import { JsonStore } from '../helpers/stores.ts'
+import { until } from '../helpers/until.ts'
 
 const invalidGrant = { code: 'OAUTH_RESPONSE_BODY_ERROR', error: 'invalid_grant' }
 const insecure = { [oauth.allowInsecureRequests]: true }
@@ -212,10 +213,15 @@ t.test('gates and faults at the token endpoint', async (t) => {
 
   for (const fault of [cutBefore, html, drip, hang]) {
     const running = provider.failTokenEndpoint(fault)
+    const waiting = new AbortController()
     const attempt = oauth.refreshTokenGrantRequest(app.as, app.client, app.auth, app.tokens?.refresh_token ?? '', {
-      ...insecure, signal: AbortSignal.timeout(100),
+      ...insecure, signal: waiting.signal,
     })
-    await t.rejects(attempt.then((response) => response.json()), fault.name)
+    const rejected = t.rejects(attempt.then((response) => response.json()), fault.name)
+    // Not before the request has come: one that comes later is answered.
+    await until(() => running.hits === 1, 'the request has come')
+    if (fault === drip || fault === hang) waiting.abort()
+    await rejected
     running.stop()
   }
   t.equal(provider.refreshTokenReuses, 0, 'the provider has not seen those')
