@@ -71,7 +71,7 @@ interface RefreshRun {
   /** The record to replace. */
   current: TokenRecord
   trace: RefreshTrace | undefined
-  /** The refresh token of the response, if a hook of the app has still to read that. */
+  /** The refresh token of the response as it came, if a hook of the app reads that. */
   issued?: string
 }
 
@@ -340,7 +340,7 @@ export class Refresher {
     const isRefresh = provider.config.grantType !== 'client_credentials'
     const refusal = isRefresh ? readRefusal(error, { isOwn: isOwn && given === undefined }) : 'kept'
     if (refusal === 'ended') return await this.#ended(run, error)
-    if (!await this.#storeIssued(run, refreshToken)) {
+    if (!await this.#storeIssued(run, refreshToken ?? run.issued)) {
       await this.#leases.giveUp(state, { owner, version: current.version }, refusal === 'unsure')
       if (given === undefined) state.noteRefusal(current.version, error)
     }

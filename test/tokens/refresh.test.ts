@@ -324,6 +324,9 @@ for (const [what, options, code] of [
   ['a hook that returns the members', {
     hooks: { refreshTokenResponse: ({ text }) => JSON.parse(text) }
   }, 'FST_OAUTH_INVALID_OPTIONS'],
+  ['a hook that spoils the text', {
+    hooks: { refreshTokenResponse: response => ({ ...response, text: '' }) }
+  }, 'FST_OAUTH_INVALID_TOKEN_RESPONSE'],
   ['a conform that returns nothing', { conform: () => nothing as never }, 'FST_OAUTH_INVALID_TOKEN_RESPONSE']
 ] as [string, Partial<ProviderOptions>, string | undefined][]) {
   t.test(`${what} at the response to a refresh does not lose the new refresh token`, async (t) => {
