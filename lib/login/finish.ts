@@ -112,7 +112,9 @@ async function checkResponse (
   const params = isSecured(provider, pending) ? await verifiedParameters(provider, response) : response
   if (!stateChecked) checkState(params, pending.state, name)
   // The issuer comes before the error: an error of another server is not this provider's (RFC 9207, section 2.4).
-  if (config.issuer !== undefined) checkIssuerOf(provider, params, await provider.metadata())
+  if (config.issuer !== undefined) {
+    checkIssuerOf(provider, params, provider.knownMetadata ?? await provider.metadata())
+  }
   throwAuthorizationError(params, name)
   const isHybrid = config.responseType === 'code id_token'
   return { params, frontChannel: isHybrid ? await checkFrontChannel(provider, pending, params) : undefined }

@@ -80,7 +80,7 @@ export async function startLogin (
   const maxAge = request.maxAge ?? wholeNumber(params?.get('max_age'))
   if (maxAge !== undefined) params!.set('max_age', String(maxAge))
   if (acrValues !== undefined) params!.set('acr_values', acrValues.join(' '))
-  const dpopKey = request.dpopKey ?? await provider.createDpopKey()
+  const dpopKey = request.dpopKey ?? (config.dpop === true ? await provider.createDpopKey() : undefined)
   const url = await provider.authorizationUrls.build({
     responseType: config.grantType !== 'implicit' ? config.responseType : withIdToken ? 'id_token token' : 'token',
     redirectUri,

@@ -61,11 +61,13 @@ export async function verifyProviderJwt (
   }
   if (acceptIssuer === undefined) options.issuer = typeof issuer === 'string' ? issuer : [...issuer]
   try {
-    return await verifyJwt(jwt, keys, options).catch(async (error: unknown) => {
+    try {
+      return await verifyJwt(jwt, keys, options)
+    } catch (error) {
       const newer = error instanceof errors.JOSEAlgNotAllowed ? await newerAlgorithms(jwt, expected) : undefined
       if (newer === undefined) throw error
       return await verifyJwt(jwt, keys, { ...options, algorithms: acceptableAlgorithms(newer) })
-    })
+    }
   } catch (cause) {
     // A key set, or metadata, that could not be fetched says nothing of the JWT.
     if (cause instanceof OAuthError) throw cause
@@ -151,13 +153,19 @@ async function distinctKeys (candidates: AsyncIterable<CryptoKey>): Promise<Cryp
   return [...distinct.values()]
 }
 
-// jose rounds integers as JSON.parse does. The times are numbers, and have been checked as such.
+/** Claims that are numbers, and have been checked as such. */
+const TIMES = ['exp', 'iat', 'nbf', 'auth_time']
+
+// jose rounds integers as JSON.parse does. What is neither a text nor a time may be such a number, or have one in it.
 function exactClaims (jwt: string, payload: JWTPayload): JWTPayload {
-  const text = Buffer.from(jwt.split('.')[1]!, 'base64url').toString('utf8')
-  if (isPlainJson(text)) return payload
-  const exact = parseJson(text) as JWTPayload
-  const times = ['exp', 'iat', 'nbf', 'auth_time'].filter(name => name in exact)
-  for (const name of times) (exact as Record<string, unknown>)[name] = payload[name]
+  const isExact = ([name, value]: [string, unknown]) =>
+    typeof value === 'string' || typeof value === 'boolean' || TIMES.includes(name)
+  if (Object.entries(payload).every(isExact)) return payload
+  const encoded = Buffer.from(jwt.slice(jwt.indexOf('.') + 1, jwt.lastIndexOf('.')), 'base64url')
+  // No character but of ASCII matters to that.
+  if (isPlainJson(encoded.toString('latin1'))) return payload
+  const exact = parseJson(encoded.toString('utf8')) as JWTPayload
+  for (const name of TIMES.filter(name => name in exact)) (exact as Record<string, unknown>)[name] = payload[name]
   // A subject is a string (OpenID Connect Core, section 2): a number does not become one here.
   if ('sub' in exact) exact.sub = payload.sub!
   return exact

@@ -35,6 +35,8 @@ export interface TokenResponseContext {
   grantType: string
   /** The scope that was asked for; it is the granted one if the response names none. */
   scope: readonly string[]
+  /** The provider's own scope as one text, which most responses have. */
+  usualScope?: string
   /** Seconds that a token lives if the response names no lifetime. */
   defaultExpiresIn?: number | undefined
   conform?: Conform | undefined
@@ -139,16 +141,18 @@ function readMembers (members: TokenMembers, answer: HttpResponse, context: Toke
 
   // Most providers grant what was asked for.
   const isAsAsked = members.scope === context.scope.join(' ')
+  // The same text, and not a copy for each login.
+  if (members.scope === context.usualScope) members.scope = context.usualScope
   const scope = isAsAsked ? [...context.scope] : grantedScope(members.scope, context.scope)
   const tokens: TokenSet = {
     accessToken,
     tokenType: typeof members.token_type === 'string' && members.token_type !== '' ? members.token_type : 'Bearer',
-    ...(typeof expiresAt === 'number' && { expiresAt }),
-    ...(refreshToken !== undefined && { refreshToken }),
-    ...(typeof members.id_token === 'string' && members.id_token !== '' && { idToken: members.id_token }),
     scope,
     raw: members
   }
+  if (typeof expiresAt === 'number') tokens.expiresAt = expiresAt
+  if (refreshToken !== undefined) tokens.refreshToken = refreshToken
+  if (typeof members.id_token === 'string' && members.id_token !== '') tokens.idToken = members.id_token
   return { tokens, scopeChange: isAsAsked ? undefined : compareScope(scope, context.scope) }
 }
 

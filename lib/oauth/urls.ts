@@ -18,14 +18,16 @@ export function isSecureUrl (url: URL): boolean {
  * @throws FST_OAUTH_INSECURE_TRANSPORT, FST_OAUTH_INVALID_OPTIONS
  */
 export function secureEndpoint (value: string, what: string, provider: string, allowInsecure: boolean): URL {
-  if (!URL.canParse(value)) {
+  let url: URL
+  try {
+    url = new URL(value)
+  } catch {
     throw new InvalidOptionsError(
       `${what} of provider "${provider}" is no URL; check what its metadata says, or write the endpoint into its ` +
         'options',
       { provider, reason: 'invalid_metadata' }
     )
   }
-  const url = new URL(value)
   if (!isSecureUrl(url) && !(allowInsecure && url.protocol === 'http:')) {
     throw new InsecureTransportError(
       `${what} of provider "${provider}" is not https; set allowInsecureRequests only for a provider inside your ` +

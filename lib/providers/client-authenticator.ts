@@ -26,13 +26,14 @@ export class ClientAuthenticator {
   }
 
   /**
-   * Sends a request; if Basic is refused, and neither the options nor the metadata name a method, once more with the
-   * secret in the form: servers must support Basic (RFC 6749, section 2.3.1), but some support the form alone.
-   * @param send sends the request with the client authentication that `at` gives then
+   * Sends a request once more, with the secret in the form, if Basic was refused and neither the options nor the
+   * metadata name a method: servers must support Basic (RFC 6749, section 2.3.1), but some support the form alone.
+   * @param response to the request as it was sent first
+   * @param send sends it with the client authentication that `at` gives then
    * @param isRefused whether a response refuses the client
+   * @returns the response that counts
    */
-  async sendOrTryPost<R> (send: () => Promise<R>, isRefused: (response: R) => boolean): Promise<R> {
-    const response = await send()
+  async tryPost<R> (response: R, send: () => Promise<R>, isRefused: (response: R) => boolean): Promise<R> {
     if (!isRefused(response) || !await this.#mayTryPost()) return response
     this.#prefersPost = true
     const second = await send()

@@ -42,6 +42,8 @@ export interface ProviderConfig extends Readonly<Completed> {
   /** The endpoints that are given, by their names in metadata. */
   readonly endpoints: Readonly<Record<string, string>>
   readonly scope: readonly string[]
+  /** The same as one text, as most token responses have it. */
+  readonly usualScope: string
   /** Read and checked; none if none are given. */
   readonly clientKeys: readonly ClientKey[]
   /** The one that the client signs with: the first of them for signatures. */
@@ -97,6 +99,7 @@ export function resolveProvider (
   }
   const { title = name, fetchProfile, forwardedLoginParams, hooks, responseType, responseMode } = options
   const written = parseClientKeys(options.clientKeys)
+  const scope = Object.freeze(parseScope(options.scope) ?? [])
   const clientKeys = options.securityProfile === undefined ? written : keysForProfile(written)
   return Object.freeze({
     ...completed as unknown as Completed,
@@ -107,7 +110,8 @@ export function resolveProvider (
     // Response Type Encoding Practices, section 5).
     ...(responseType === 'code id_token' && { responseMode: responseMode ?? 'form_post' }),
     endpoints: Object.freeze(endpoints),
-    scope: Object.freeze(parseScope(options.scope) ?? []),
+    scope,
+    usualScope: scope.join(' '),
     clientKeys,
     signingKey: signingKeyOf(clientKeys),
     ...readCertificate(options),

@@ -46,7 +46,7 @@ async function requestGrant (
   usual?: RequestParameters
 ): Promise<GrantResult> {
   const { params, headers, hooks } = options
-  const dpopKey = options.dpopKey ?? await provider.createDpopKey()
+  const dpopKey = options.dpopKey ?? (provider.config.dpop === true ? await provider.createDpopKey() : undefined)
   const scope = parseScope(options.scope) ?? [...provider.config.scope]
   const all = mergeParameters(usual, provider.config.tokenParams, params)
   const response = await requestTokens(provider, { grantType, grant, params: [all], scope, headers, dpopKey, hooks })

@@ -42,7 +42,12 @@ export class ProviderHttp {
       const { origin, path } = targetOf(url)
       const sent = { origin, path, method, headers, body, beforeSend }
       const answer = await this.#transport.buffered(sent, reading)
-      return { status: answer.statusCode, headers: answer.headers, text: answer.body.toString('utf8') }
+      return {
+        status: answer.statusCode,
+        // Parsed when they are asked for: most responses are read without them.
+        get headers () { return answer.headers },
+        text: answer.body.toString('utf8')
+      }
     } catch (cause) {
       if (cause instanceof InvalidResponseError && (cause.reason === 'too_large' || cause.reason === 'encoding')) {
         throw new InvalidTokenResponseError(

@@ -52,7 +52,8 @@ export class ProviderJwts {
     expected: Omit<IdTokenExpectation, 'atHashRequired'>
   ): Promise<IdTokenClaims> {
     idTokens ??= await import('../oauth/id-token.ts')
-    const jwt = await this.#signedIdToken(idToken)
+    const isSigned = !this.#config.encryptedIdToken && !isCompactJwe(idToken)
+    const jwt = isSigned ? idToken : await this.#decryptedIdToken(idToken)
     const signed = await this.#signedBy('id_token_signing_alg_values_supported')
     const atHashRequired = this.#config.grantType === 'implicit'
     return await idTokens.validateIdToken(jwt, signed, { ...expected, atHashRequired })
@@ -101,7 +102,7 @@ export class ProviderJwts {
     return await validateUserinfo(jwt, await this.#signedBy('userinfo_signing_alg_values_supported'))
   }
 
-  async #signedIdToken (idToken: string): Promise<string> {
+  async #decryptedIdToken (idToken: string): Promise<string> {
     const refuse = (reason: OAuthErrorReason, what: string, cause?: unknown) => {
       const message = `the ID token of provider "${this.#name}" is refused: ${what}`
       return new InvalidIdTokenError(message, { provider: this.#name, reason, cause })
@@ -117,7 +118,7 @@ export class ProviderJwts {
   async #signedBy (
     algorithms: `${'id_token' | 'userinfo' | 'authorization'}_signing_alg_values_supported`
   ): Promise<JwtExpectation> {
-    const metadata = await this.#provider.metadata()
+    const metadata = this.#provider.knownMetadata ?? await this.#provider.metadata()
     const listed = (known: AuthorizationServerMetadata) => this.#allowed(known[algorithms] as string[] | undefined)
     if (this.#keys === undefined) {
       const { KeySource } = await import('../oauth/jwks.ts')

@@ -142,7 +142,7 @@ export class ProviderClient {
 
   /** @throws FST_OAUTH_INVALID_OPTIONS if the provider has no such endpoint, FST_OAUTH_INSECURE_TRANSPORT */
   async endpoint (name: Endpoint): Promise<URL> {
-    const url = (await this.metadata())[name]
+    const url = (this.knownMetadata ?? await this.metadata())[name]
     if (typeof url !== 'string') {
       throw new InvalidOptionsError(`provider "${this.name}" has no ${name}; write the endpoint into its options`, {
         provider: this.name,

@@ -20,7 +20,8 @@ const SECRET_PARAMETERS = ['state', 'nonce', 'code_challenge', 'id_token_hint', 
 export async function pushAuthorizationRequest (provider: ProviderClient, params: URLSearchParams): Promise<string> {
   params.delete('request_uri') // section 2.1
   const { name, http, authenticator, config: { clientSecret = '' } } = provider
-  const answer = await authenticator.sendOrTryPost(() => provider.form(ENDPOINT, params), isClientRefused)
+  const send = () => provider.form(ENDPOINT, params)
+  const answer = await authenticator.tryPost(await send(), send, isClientRefused)
   const sent = SECRET_PARAMETERS.flatMap(parameter => params.getAll(parameter))
   const members = parseMembers(answer.text) ?? {}
   const refused = refusedForm(provider, 'a pushed authorization request', answer.status, members, sent)

@@ -63,7 +63,9 @@ export function requestTokens (provider: ProviderClient, request: GrantRequest):
 async function exchange (provider: ProviderClient, request: GrantRequest): Promise<TokenResponse> {
   const { authenticator } = provider
   const isRefused = (response: TokenResponse) => 'error' in response && isClientRefused(response.error)
-  const response = await authenticator.sendOrTryPost(() => sendTokenRequest(provider, request), isRefused)
+  const first = await sendTokenRequest(provider, request)
+  if (!('error' in first)) return first
+  const response = await authenticator.tryPost(first, () => sendTokenRequest(provider, request), isRefused)
   if (!('error' in response)) return response
   if (response.error.oauthError === 'unauthorized_client') return withHint(provider, response, ALLOWED_GRANTS)
   if (!isClientRefused(response.error)) return response
@@ -89,7 +91,7 @@ async function sendTokenRequest (
   const { config, http, name } = provider
   const { grantType, grant, scope, params = [], headers: given, dpopKey, beforeSend, timeoutMs } = request
   const endpoint = await provider.endpoint('token_endpoint')
-  const server = await provider.metadata()
+  const server = provider.knownMetadata ?? await provider.metadata()
   const clientAuth = await provider.authenticator.at(endpoint)
   const { headers, body } = await buildTokenRequest({
     provider: name,
@@ -105,10 +107,10 @@ async function sendTokenRequest (
   const [onRequest, onResponse] = grantType === 'refresh_token'
     ? [hooks.refreshTokenRequest, hooks.refreshTokenResponse]
     : [hooks.accessTokenRequest, hooks.accessTokenResponse]
-  await onRequest?.({ url: endpoint, headers, body })
+  if (onRequest !== undefined) await onRequest({ url: endpoint, headers, body })
   const proofs = dpopKey === undefined ? undefined : await provider.dpop()
-  const { origin, pathname } = endpoint
   if (dpopKey !== undefined) {
+    const { origin, pathname } = endpoint
     const proven = { method: config.tokenEndpointMethod, url: origin + pathname }
     headers.dpop = await proofs!.prove('authorization', dpopKey, proven, nonce)
   }
@@ -121,12 +123,13 @@ async function sendTokenRequest (
     ...(headers.authorization?.split(' ') ?? []),
     config.clientSecret ?? ''
   ]
-  const { defaultExpiresIn, conform, requireTokenType } = config
+  const { usualScope, defaultExpiresIn, conform, requireTokenType } = config
+  const now = provider.clock.now()
   const result = readTokenResponse(response, {
-    provider: name, now: provider.clock.now(), grantType, scope, defaultExpiresIn, conform, secrets, requireTokenType
+    provider: name, now, grantType, scope, usualScope, defaultExpiresIn, conform, secrets, requireTokenType
   })
   if (proofs !== undefined) {
-    const asked = proofs.noteNonce('authorization', origin, answer.headers)
+    const asked = proofs.noteNonce('authorization', endpoint.origin, answer.headers)
     // Once (RFC 9449, section 8): the code or the refresh token has not been used.
     const isAsked = 'error' in result && result.error.oauthError === 'use_dpop_nonce' && asked !== undefined
     if (isAsked && nonce === undefined) return await sendTokenRequest(provider, request, asked)
@@ -144,7 +147,9 @@ async function afterHook (
 ): Promise<HttpResponse> {
   const issued = issuedRefreshToken(answer)
   if (issued !== undefined) onIssued?.(issued)
-  const changed = await hook(answer) ?? answer
+  // Its own, with headers that it may replace.
+  const given = { ...answer }
+  const changed = await hook(given) ?? given
   if (typeof (changed as Partial<HttpResponse>).text === 'string') return { ...answer, ...changed }
   const name = grantType === 'refresh_token' ? 'refreshTokenResponse' : 'accessTokenResponse'
   const message = `hooks.${name} of provider "${provider}" has to return the response, with its \`text\`, or nothing`

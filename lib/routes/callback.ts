@@ -110,8 +110,8 @@ async function answerCallback (
   if (implicit && state === undefined && !params.has('error')) return sendFragmentRelay(reply)
   const isPopup = state !== undefined && kindOfState(state) === 'popup'
   const framed = isPopup && isFramed(request)
-  const again = await loadAgain(context, request, reply, isPopup)
-  if (again !== undefined) return again
+  const again = loadAgain(context, request, reply, isPopup)
+  if (again !== undefined) return await again
   if (isPostedElsewhere(request) && await relayPostedResponse(context, request, reply, provider, { params, state })) {
     return reply
   }

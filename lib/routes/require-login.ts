@@ -78,7 +78,7 @@ export function createGuard (context: PluginContext, options: RequireLoginOption
         return stepUp && await demand(context, request, reply, { stepUp, when, account, name, record: found })
       }
     }
-    const again = login === undefined ? await loadAgain(context, request, reply) : undefined
+    const again = login === undefined ? loadAgain(context, request, reply) : undefined
     if (again !== undefined) return again
     const wanted = provider ?? (ended === undefined ? config.defaultProvider : name)
     // A login that again proves no identity would redirect the browser in circles.

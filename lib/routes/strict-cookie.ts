@@ -30,10 +30,15 @@ function isHeldBack ({ sessionCookie }: PluginContext, request: FastifyRequest):
  * @param popup whether it belongs to a login in a popup or a hidden frame
  * @returns undefined if that is not so
  */
-export async function loadAgain (
+export function loadAgain (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply, popup = false
-): Promise<FastifyReply | undefined> {
-  if (!isPageLoad(request) || !isHeldBack(context, request)) return undefined
+): Promise<FastifyReply> | undefined {
+  return isPageLoad(request) && isHeldBack(context, request) ? sendAgain(context, request, reply, popup) : undefined
+}
+
+async function sendAgain (
+  context: PluginContext, request: FastifyRequest, reply: FastifyReply, popup: boolean
+): Promise<FastifyReply> {
   // The session that was made for this request must not take the place of the browser's own.
   await destroySession(request)
   if (popup) keepOpener(reply)

@@ -106,8 +106,8 @@ export function ttlOf (session: SessionObject): number {
 }
 
 /** Stores a session, the request's if none is given. @throws FST_OAUTH_STORE_UNAVAILABLE */
-export async function saveSession (request: FastifyRequest, session = sessionOf(request)): Promise<void> {
-  await sessionCall(request, 'saved', done => session.save(done))
+export function saveSession (request: FastifyRequest, session = sessionOf(request)): Promise<void> {
+  return sessionCall(request, 'saved', done => session.save(done))
 }
 
 /**
@@ -115,13 +115,13 @@ export async function saveSession (request: FastifyRequest, session = sessionOf(
  * @param keep names of the members that the new one has from the old one
  * @throws FST_OAUTH_STORE_UNAVAILABLE
  */
-export async function regenerateSession (request: FastifyRequest, keep: string[]): Promise<void> {
-  await sessionCall(request, 'renewed', done => sessionOf(request).regenerate(keep, done))
+export function regenerateSession (request: FastifyRequest, keep: string[]): Promise<void> {
+  return sessionCall(request, 'renewed', done => sessionOf(request).regenerate(keep, done))
 }
 
 /** Destroys the session of a request. @throws FST_OAUTH_STORE_UNAVAILABLE */
-export async function destroySession (request: FastifyRequest): Promise<void> {
-  await sessionCall(request, 'ended', done => sessionOf(request).destroy(done))
+export function destroySession (request: FastifyRequest): Promise<void> {
+  return sessionCall(request, 'ended', done => sessionOf(request).destroy(done))
 }
 
 /**
@@ -179,7 +179,7 @@ function withoutRequest (session: object): object {
   kept.cookie = cookie
   if (!idSymbols.some(symbol => symbol in session)) idSymbols = idSymbolsOf(session)
   for (const symbol of idSymbols) kept[symbol] = session[symbol as never]
-  return Object.assign(kept, fieldsOf(session))
+  return copyFields(session, kept)
 }
 
 /** The symbols of a session's two ids: those of the copy of @fastify/session that made the last one. */
@@ -192,11 +192,14 @@ function idSymbolsOf (session: object): symbol[] {
 
 /** The members of a session, or of its JSON, without what is @fastify/session's own. */
 export function fieldsOf (session: object): Record<string, unknown> {
-  const fields: Record<string, unknown> = {}
+  return copyFields(session, {})
+}
+
+function copyFields (session: object, to: Record<string | symbol, unknown>): Record<string | symbol, unknown> {
   for (const key in session) {
-    if (key !== 'cookie' && key !== 'sessionId' && key !== 'encryptedSessionId') fields[key] = session[key as never]
+    if (key !== 'cookie' && key !== 'sessionId' && key !== 'encryptedSessionId') to[key] = session[key as never]
   }
-  return fields
+  return to
 }
 
 /** Makes the fields of one session those of another one. */

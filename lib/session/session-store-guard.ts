@@ -111,11 +111,14 @@ function isSession (value: unknown): boolean {
 function refusingLateSaves (method: Method, lateSaves: readonly IsLateSave[]): Method {
   return (...args) => {
     const [sessionId, session, done] = args as [string, StoredSession, Callback]
-    const answers = lateSaves.map(isLateSave => isLateSave(sessionId, session))
-    if (answers.includes(true)) return done(null)
-    const asked = answers.filter(answer => typeof answer !== 'boolean')
+    const asked: Promise<boolean>[] = []
+    for (const isLateSave of lateSaves) {
+      const answer = isLateSave(sessionId, session)
+      if (answer === true) return done(null)
+      if (answer !== false) asked.push(answer.catch(() => false))
+    }
     if (asked.length === 0) return method(...args)
-    Promise.all(asked.map(answer => answer.catch(() => false))).then((found) => {
+    Promise.all(asked).then((found) => {
       // Outside the promise: what the callback throws must not become an unhandled rejection.
       process.nextTick(() => { if (found.includes(true)) done(null); else method(...args) })
     }, () => {})

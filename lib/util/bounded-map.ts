@@ -13,8 +13,13 @@ export class BoundedMap<K, V> extends Map<K, V> {
   }
 
   override set (key: K, value: V): this {
-    this.delete(key)
+    const { size } = this
     super.set(key, value)
+    if (this.size === size) {
+      // It was there, and is the newest one now.
+      this.delete(key)
+      super.set(key, value)
+    }
     if (this.size > this.#max) {
       this.#oldest ??= this.entries()
       const [oldest, dropped] = this.#oldest.next().value!
