@@ -75,6 +75,8 @@ export async function validateIdToken (
     await verifyProviderJwt(idToken, signed, refuse, { requiredClaims })
   if (typeof claims.sub !== 'string' || claims.sub === '') throw refuse('sub', 'it names no subject')
   await assertAcceptedIssuer(claims, header.kid, signed, refuse)
+  // The same text, and not a copy for each login.
+  claims.iss = names.find(name => name === claims.iss) ?? claims.iss!
   const issuedAt = claims.iat!
   if (issuedAt > now + clockTolerance) throw refuse('iat', `it was issued ${fromNow(issuedAt, now)}`)
   if (claims.azp !== undefined && claims.azp !== clientId) throw refuse('azp', 'its authorized party is another client')

@@ -21,6 +21,7 @@ import { callbackParams } from './form-fields.ts'
 import { sendFragmentRelay } from './implicit-page.ts'
 import { cookieOfResponse, takePendingLogin } from './login-cookie.ts'
 import { tellOpener } from './popup.ts'
+import { publicPath } from './paths.ts'
 import { relayPostedResponse } from './posted-response.ts'
 import { isGetOrPost, noStore, refuseMethod } from './reply.ts'
 import { sendError } from './send-error.ts'
@@ -28,7 +29,7 @@ import { lackOfLogin, notGiven, stepUpPath } from './step-up.ts'
 import { leadOn, loadAgain } from './strict-cookie.ts'
 import { visitorsProvider } from './visitors-provider.ts'
 
-/** Callbacks that an account remembers, and characters of the path that each led to. */
+/** Callbacks that an account remembers, and characters of the path that each led to, if not to the start page. */
 const MAX_CALLBACKS = 3
 const MAX_CALLBACK_PATH = 256
 
@@ -217,6 +218,6 @@ function callbacksOf (
   const account = context.sessionLogins.of(sessionOf(request))?.accounts[name]
   const before = account && detailsOf(account)
   const earlier = user !== null && before?.user?.id === user.id ? before.callbacks ?? [] : []
-  const short = returnTo.length <= MAX_CALLBACK_PATH
-  return [{ state: shortHash(state), ...(short && { returnTo }) }, ...earlier].slice(0, MAX_CALLBACKS)
+  const isNoted = returnTo !== publicPath(context, '/') && returnTo.length <= MAX_CALLBACK_PATH
+  return [{ state: shortHash(state), ...(isNoted && { returnTo }) }, ...earlier].slice(0, MAX_CALLBACKS)
 }

@@ -45,9 +45,17 @@ class KeptLogin implements SessionLogin {
 
   constructor (login: SessionLogin) {
     Object.assign(this, login)
+    this.accounts = new KeptAccounts(login.accounts) as Record<string, Account>
   }
 
   toJSON (): number { return this.#number }
+}
+
+/** The accounts of one: an object literal with names that are computed has room for four members. */
+class KeptAccounts {
+  constructor (accounts: Record<string, Account>) {
+    Object.assign(this, accounts)
+  }
 }
 
 /** Id of a login: of the token record that it began with. */

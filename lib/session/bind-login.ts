@@ -8,7 +8,7 @@ import { type AccountDetails, withoutTokenClaims, writeDetails } from '../tokens
 import { providerEnds, refreshTokenEnd, sessionEnd } from '../tokens/provider-ends.ts'
 import type { TokenRecord } from '../tokens/record.ts'
 import { errorForLog, logOf } from '../util/logger.ts'
-import { randomToken } from '../util/random.ts'
+import { randomId } from '../util/random.ts'
 import { type Account, loginIdOf, type SessionLogin } from './accounts.ts'
 import { awaitHook } from './await-hook.ts'
 import { membersOfOthers, type SessionContext } from './context.ts'
@@ -94,7 +94,7 @@ export function createAccount (
   const { scope } = tokens
   const details = writeDetails(withoutTokenClaims(login), { scope, loginAt: Math.floor(loginAt), callbacks })
   const ends = endsOf(login, context.clock.now())
-  const account: Account = { recordId: randomToken(), providerIdentity, details }
+  const account: Account = { recordId: randomId(), providerIdentity, details }
   if (!identityProven) account.identityProven = identityProven
   if (timeoutsOf(context, name).absoluteTimeout !== undefined) account.loginAt = Math.round(loginAt * 1000) / 1000
   if (ends !== undefined) account.endsAt = Math.min(...Object.values(ends) as number[])

@@ -135,7 +135,10 @@ export class UserLogins {
     const { recordId, providerIdentity } = account
     const names = namesOf(account)
     const sets = this.#sets()
-    const entry: StoredMember & Entry = { session: sessionId, ...names }
+    const { user, iss, sub, sid } = names
+    // Written out: in memory a third smaller than one that grows.
+    const entry: StoredMember & Entry = { session: sessionId, user, iss, sub }
+    if (sid !== undefined) entry.sid = sid
     if (login !== undefined && login !== recordId) entry.login = login
     const written = await Promise.all(
       this.#setsOf(providerIdentity, names).map(id => sets.addMember(id, recordId, entry, options))

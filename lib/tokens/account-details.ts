@@ -10,7 +10,10 @@ export interface AccountDetails {
   scope: string[]
   /** Epoch seconds of the login. */
   loginAt: number
-  /** The callbacks that brought this account, newest first: hash of the state, and the path that the login led to. */
+  /**
+   * The callbacks that brought this account, newest first: hash of the state, and the path that the login led to, if
+   * that is another one than the start page, and not too long.
+   */
   callbacks?: { state: string, returnTo?: string }[] | undefined
 }
 

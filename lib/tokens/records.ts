@@ -1,4 +1,4 @@
-import { randomToken } from '../util/random.ts'
+import { randomId } from '../util/random.ts'
 import { sleep } from '../util/timeout.ts'
 import { DeferredWrites } from './deferred-writes.ts'
 import { type RecordState, RecordStates, type RefreshOutcome, type UnsavedSet } from './record-state.ts'
@@ -105,7 +105,7 @@ export class TokenRecords {
    * @param first of version 1
    * @returns the record's id
    */
-  async create (first: TokenRecord, id = randomToken()): Promise<string> {
+  async create (first: TokenRecord, id = randomId()): Promise<string> {
     const { ttl } = first
     const created = await this.#store.set(id, this.#form.encode(first), { ttl, expectedVersion: 0 })
     if (!created) {
@@ -114,14 +114,17 @@ export class TokenRecords {
       state.confirmDeleted()
       return id
     }
-    if (this.#local === undefined) this.state(id).observe(first)
-    this.#touchSchedule.noteTtl(id, ttl)
+    // In memory one touch more, by the first request that saves the session, costs less than a note for each login.
+    if (this.#local === undefined) {
+      this.state(id).observe(first)
+      this.#touchSchedule.noteTtl(id, ttl)
+    }
     return id
   }
 
   /** Puts a first record into a store of this process, without waiting. */
   insert (first: TokenRecord, store: { put (id: string, record: StoredRecord): void }): string {
-    const id = randomToken()
+    const id = randomId()
     store.put(id, this.#form.encode(first))
     return id
   }

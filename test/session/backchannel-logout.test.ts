@@ -180,7 +180,7 @@ for (const [kind, make] of Object.entries(stores)) {
 t.test('race: a login whose tokens are being stored is not made', async (t) => {
   const { url, provider, store, areLoggedIn, send } = await start(t)
   provider.wrong = { claims: { sid: 'one' } }
-  const gate = store.holdNext('set', id => /^oauth:[\w-]{43}$/.test(id))
+  const gate = store.holdNext('set', id => /^oauth:[\w-]{32}$/.test(id))
   const mark = store.holdNext('set', id => id.startsWith('oauth:ended:'), { afterwards: true })
   const browser = new Browser()
   const login = browser.login(`${url}/login/acme`, asJson)

@@ -56,7 +56,7 @@ const odd: Record<string, string> = {
 const names = ['null', 'a text', '{}', 'tokens that are a text', 'nested 20,000 deep']
 const few = Object.fromEntries(names.map(what => [what, odd[what]!]))
 
-const kinds = { tokens: /^oauth:[\w-]{43}$/, list: /^oauth:logins:/, pending: /^oauth:login:/ }
+const kinds = { tokens: /^oauth:[\w-]{32}$/, list: /^oauth:logins:/, pending: /^oauth:login:/ }
 
 /** No answer tells of an inner error, and the log holds nothing of what stood in the store. */
 function assertCalm (t: Test, browser: Browser, log: { lines: object[] }): void {

@@ -2,10 +2,15 @@ import { ENTRY, ENTRY_PREFIX, MAX_PENDING, PENDING_PREFIX } from './session-entr
 import { type LocalStore, type StoredRecord, TOMBSTONE_MS } from './token-store.ts'
 
 /** A record in the Map of the sessions. */
-interface Entry {
+class Entry {
   /** Epoch seconds until which it is kept, a whole number; the member also marks an entry of the plugin. */
   [ENTRY]: number
-  record: StoredRecord
+  readonly record: StoredRecord
+
+  constructor (until: number, record: StoredRecord) {
+    this[ENTRY] = until
+    this.record = record
+  }
 }
 
 /** Begins the keys of pending logins. */
@@ -41,9 +46,13 @@ export class MemorySessionStore implements LocalStore {
   }
 
   peek (id: string): StoredRecord | undefined {
-    const value = this.#entries.get(ENTRY_PREFIX + id)
+    return this.#find(ENTRY_PREFIX + id)?.record
+  }
+
+  #find (key: string): Entry | undefined {
+    const value = this.#entries.get(key)
     const end = endOf(value)
-    return end !== undefined && end * 1000 > this.#now() ? (value as Entry).record : undefined
+    return end !== undefined && end * 1000 > this.#now() ? value as Entry : undefined
   }
 
   async get (id: string): Promise<StoredRecord | undefined> {
@@ -54,10 +63,10 @@ export class MemorySessionStore implements LocalStore {
     id: string, record: StoredRecord, { ttl, expectedVersion }: { ttl: number, expectedVersion?: number }
   ): Promise<boolean> {
     if (this.#tombstones.has(id)) return false
-    if (expectedVersion !== undefined && (this.peek(id)?.version ?? 0) !== expectedVersion) return false
-    this.#sweep()
-    const entry: Entry = { [ENTRY]: this.#endIn(ttl), record }
     const key = ENTRY_PREFIX + id
+    if (expectedVersion !== undefined && (this.#find(key)?.record.version ?? 0) !== expectedVersion) return false
+    this.#sweep()
+    const entry = new Entry(this.#endIn(ttl), record)
     const { size } = this.#entries
     this.#entries.set(key, entry)
     if (this.#entries.size > size && key.startsWith(PENDING_KEY)) this.#countPending()
@@ -65,14 +74,15 @@ export class MemorySessionStore implements LocalStore {
   }
 
   async consume (id: string): Promise<StoredRecord | undefined> {
-    const record = this.peek(id)
-    this.#remove(ENTRY_PREFIX + id)
-    return record
+    const key = ENTRY_PREFIX + id
+    const found = this.#find(key)
+    this.#remove(key)
+    return found?.record
   }
 
   async touch (id: string, { ttl }: { ttl: number }): Promise<void> {
-    if (this.peek(id) === undefined) return
-    (this.#entries.get(ENTRY_PREFIX + id) as Entry)[ENTRY] = this.#endIn(ttl)
+    const found = this.#find(ENTRY_PREFIX + id)
+    if (found !== undefined) found[ENTRY] = this.#endIn(ttl)
   }
 
   async delete (id: string): Promise<void> {
