@@ -35,10 +35,10 @@ export interface LoadMeasure {
 }
 
 /**
- * Turns before the first round. V8 compiles what runs often, again and again, on threads whose time counts as well: the
- * first ten thousand calls of an app cost up to three times as much as those after them.
+ * Operations before the first round. V8 compiles what runs often, again and again, on threads whose time counts as well:
+ * the first ten thousand calls of an app cost up to three times as much as those after them.
  */
-const WARM_UP_TURNS = 5
+const WARM_UP = 20_000
 
 export async function runLoadMeasure (bench: Bench, measure: LoadMeasure): Promise<MeasureResult> {
   const { rounds, cpuProfile } = bench.options
@@ -68,7 +68,7 @@ export async function runLoadMeasure (bench: Bench, measure: LoadMeasure): Promi
     }
   }
   const count = bench.options.quick ? Math.ceil(measure.count / 4) : measure.count
-  const warmUp = measure.count * (bench.options.quick ? 1 : WARM_UP_TURNS)
+  const warmUp = bench.options.quick ? measure.count : WARM_UP
   const outcomes = await runRounds([...candidates.values()], { rounds, count, warmUp })
   for (const app of apps.values()) bench.endApp(app)
 
