@@ -69,19 +69,21 @@ export class PendingLogins {
   }
 
   /**
-   * Stores a login and returns the cookie to set.
+   * Stores a login and returns the cookie to set, its value encoded as a header has it.
    * @param login is completed, and the store's from then on
    * @throws FST_OAUTH_STORE_UNAVAILABLE
    */
   async put (login: Omit<PendingLogin, 'expiresAt'>): Promise<LoginCookie> {
     const id = randomToken()
     const now = this.#now()
-    const record: PendingLogin & StoredRecord = Object.assign(login, { version: 0, expiresAt: now + PENDING_LOGIN_TTL })
+    const record = login as PendingLogin & StoredRecord
+    record.version = 0
+    record.expiresAt = now + PENDING_LOGIN_TTL
     if (this.#registration !== undefined) record.registration = this.#registration
     await this.#store.set(recordId(id), record, { ttl: PENDING_LOGIN_TTL })
     const { state, returnTo } = login
     const isShort = returnTo !== '/' && returnTo.length <= MAX_COOKIE_PATH
-    const value = `${Math.floor(now).toString(36)}.${id}${isShort ? `.${returnTo}` : ''}`
+    const value = `${Math.floor(now).toString(36)}.${id}${isShort ? `.${encodeURIComponent(returnTo)}` : ''}`
     return { name: cookieName(state), value }
   }
 

@@ -89,8 +89,11 @@ export async function rememberLogin (
   // A browser of this app has no more than that; made-up cookies are only cleared.
   for (const { value } of surplus.slice(0, MAX_PENDING_LOGINS)) await pendingLogins.drop(value)
   const { name, config: { identity } } = provider
-  const cookie = await pendingLogins.put(Object.assign(login, { provider: name, providerIdentity: identity }))
-  reply.header('set-cookie', `${prefix}${cookie.name}=${encodeURIComponent(cookie.value)}${attributes}`)
+  const named = login as Omit<PendingLogin, 'expiresAt'>
+  named.provider = name
+  named.providerIdentity = identity
+  const cookie = await pendingLogins.put(named)
+  reply.header('set-cookie', `${prefix}${cookie.name}=${cookie.value}${attributes}`)
 }
 
 /**

@@ -123,9 +123,8 @@ async function beginLogin (
   const framed = isFramed(request)
   // In a frame the user sees nothing of the provider's pages, and must not be asked for anything there.
   if (framed && pending.silent !== true) refuseEmbedded(request)
-  const begun: BegunLogin = Object.assign(pending, {
-    returnTo: readReturnTo(request, options.returnTo, context.config.baseUrl()) ?? publicPath(context, '/')
-  })
+  const begun = pending as BegunLogin
+  begun.returnTo = readReturnTo(request, options.returnTo, context.config.baseUrl()) ?? publicPath(context, '/')
   if (display !== undefined) begun.popup = framed ? 'frame' : 'window'
   // Whether the provider has given it is checked in the callback, when the login is done.
   if (stepUp !== undefined) Object.assign(begun, { stepUp, maxAge: undefined })

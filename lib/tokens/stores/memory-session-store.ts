@@ -62,7 +62,8 @@ export class MemorySessionStore implements LocalStore {
   async set (
     id: string, record: StoredRecord, { ttl, expectedVersion }: { ttl: number, expectedVersion?: number }
   ): Promise<boolean> {
-    if (this.#tombstones.has(id)) return false
+    // The text is hashed for it, and mostly there is none.
+    if (this.#tombstones.size > 0 && this.#tombstones.has(id)) return false
     const key = ENTRY_PREFIX + id
     if (expectedVersion !== undefined && (this.#find(key)?.record.version ?? 0) !== expectedVersion) return false
     this.#sweep()
