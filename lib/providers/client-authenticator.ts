@@ -68,11 +68,11 @@ export class ClientAuthenticator {
     return `clientId, ${credentials} and clientAuthentication`
   }
 
-  /** The client authentication at one endpoint. */
-  async at (url: URL): Promise<AuthenticateClient> {
+  /** The client authentication at one endpoint. @param metadata the provider's, which has the endpoint */
+  async at (url: URL, metadata: AuthorizationServerMetadata): Promise<AuthenticateClient> {
     const { clientId, clientSecret, clientAuthentication } = this.#config
     if (typeof clientAuthentication === 'function') return custom(clientAuthentication, url)
-    const method = clientAuthentication ?? await this.#usualMethod()
+    const method = clientAuthentication ?? this.#usualMethod(metadata)
     if (method === 'private_key_jwt') return await this.#signedByKey(url)
     if (clientSecret === undefined || method === 'none' || isTlsMethod(method)) return clientIdOnly(clientId)
     if (method === 'client_secret_jwt') {
@@ -86,12 +86,13 @@ export class ClientAuthenticator {
   }
 
   // Every server supports Basic (RFC 6749, section 2.3.1); the metadata of some has something else alone.
-  async #usualMethod (): Promise<ClientAuthenticationMethod> {
+  #usualMethod (
+    { token_endpoint_auth_methods_supported: supported = [] }: AuthorizationServerMetadata
+  ): ClientAuthenticationMethod {
     const { clientSecret, signingKey, clientAssertion, clientCertificate } = this.#config
     if (this.#prefersPost) return 'client_secret_post'
     const canSign = signingKey !== undefined || typeof clientAssertion === 'function'
     if (clientSecret === undefined && !canSign) return clientCertificate === undefined ? 'none' : 'tls_client_auth'
-    const { token_endpoint_auth_methods_supported: supported = [] } = await this.#metadata()
     const isSupported = (method: ClientAuthenticationMethod) => supported.includes(method)
     if (clientSecret === undefined) {
       // The keys of other clients sign their request objects, or decrypt their ID tokens.

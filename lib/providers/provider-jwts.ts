@@ -13,6 +13,9 @@ import { parseMembers } from '../oauth/token-response.ts'
 import type { ProviderConfig } from './config.ts'
 import type { ProviderClient } from './provider.ts'
 
+/** The member of the metadata that lists the algorithms of one kind of JWT. */
+type AlgorithmList = `${'id_token' | 'userinfo' | 'authorization'}_signing_alg_values_supported`
+
 /** Kept, since another `import()` of a loaded module costs as much as the checks of a token without its signature. */
 let idTokens: typeof import('../oauth/id-token.ts') | undefined
 
@@ -115,15 +118,21 @@ export class ProviderJwts {
   }
 
   /** What the JWTs that the provider signs for this client are validated with. */
-  async #signedBy (
-    algorithms: `${'id_token' | 'userinfo' | 'authorization'}_signing_alg_values_supported`
-  ): Promise<JwtExpectation> {
-    const metadata = this.#provider.knownMetadata ?? await this.#provider.metadata()
+  #signedBy (algorithms: AlgorithmList): JwtExpectation | Promise<JwtExpectation> {
+    const { knownMetadata } = this.#provider
+    const isReady = knownMetadata !== undefined && this.#keys !== undefined
+    return isReady ? this.#expectation(algorithms, knownMetadata, this.#keys!) : this.#firstExpectation(algorithms)
+  }
+
+  async #firstExpectation (algorithms: AlgorithmList): Promise<JwtExpectation> {
+    const metadata = await this.#provider.metadata()
+    const { KeySource } = await import('../oauth/jwks.ts')
+    this.#keys ??= new KeySource({ fetchKeys: () => this.#fetchKeys(), now: this.#provider.clock.monotonic })
+    return this.#expectation(algorithms, metadata, this.#keys)
+  }
+
+  #expectation (algorithms: AlgorithmList, metadata: AuthorizationServerMetadata, keys: KeySource): JwtExpectation {
     const listed = (known: AuthorizationServerMetadata) => this.#allowed(known[algorithms] as string[] | undefined)
-    if (this.#keys === undefined) {
-      const { KeySource } = await import('../oauth/jwks.ts')
-      this.#keys ??= new KeySource({ fetchKeys: () => this.#fetchKeys(), now: this.#provider.clock.monotonic })
-    }
     const { idTokenIssuer } = this.#config
     const areSeveral = typeof idTokenIssuer === 'function'
     return {
@@ -131,7 +140,7 @@ export class ProviderJwts {
       issuer: areSeveral ? '' : idTokenIssuer ?? metadata.issuer,
       acceptIssuer: areSeveral ? idTokenIssuer : undefined,
       clientId: this.#config.clientId,
-      keys: this.#keys,
+      keys,
       now: this.#provider.clock.now(),
       clockTolerance: this.#config.clockTolerance,
       trustedAudiences: this.#config.trustedAudiences,

@@ -142,7 +142,12 @@ export class ProviderClient {
 
   /** @throws FST_OAUTH_INVALID_OPTIONS if the provider has no such endpoint, FST_OAUTH_INSECURE_TRANSPORT */
   async endpoint (name: Endpoint): Promise<URL> {
-    const url = (this.knownMetadata ?? await this.metadata())[name]
+    return this.endpointIn(await this.metadata(), name)
+  }
+
+  /** The same, of metadata that is at hand. */
+  endpointIn (metadata: AuthorizationServerMetadata, name: Endpoint): URL {
+    const url = metadata[name]
     if (typeof url !== 'string') {
       throw new InvalidOptionsError(`provider "${this.name}" has no ${name}; write the endpoint into its options`, {
         provider: this.name,
@@ -268,12 +273,13 @@ export class ProviderClient {
 
   /** Posts a form to one of the provider's endpoints, authenticated as the client. */
   async form (endpoint: Endpoint, params: RequestParameters): Promise<HttpResponse> {
-    const url = await this.endpoint(endpoint)
+    const metadata = await this.metadata()
+    const url = this.endpointIn(metadata, endpoint)
     const headers = new Map([['accept', 'application/json']])
     const body = setParameters(new URLSearchParams(), params)
     const givenSecret = body.get('client_secret')
-    const clientAuth = await this.authenticator.at(url)
-    await clientAuth(await this.metadata(), { client_id: this.config.clientId }, body, headers)
+    const clientAuth = await this.authenticator.at(url, metadata)
+    await clientAuth(metadata, { client_id: this.config.clientId }, body, headers)
     headers.set('content-type', 'application/x-www-form-urlencoded')
     const request = { url, method: 'POST', headers: Object.fromEntries(headers), body: body.toString() }
     if (givenSecret !== null) {

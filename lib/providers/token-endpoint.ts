@@ -90,9 +90,9 @@ async function sendTokenRequest (
 ): Promise<TokenResponse> {
   const { config, http, name } = provider
   const { grantType, grant, scope, params = [], headers: given, dpopKey, beforeSend, timeoutMs } = request
-  const endpoint = await provider.endpoint('token_endpoint')
   const server = provider.knownMetadata ?? await provider.metadata()
-  const clientAuth = await provider.authenticator.at(endpoint)
+  const endpoint = provider.endpointIn(server, 'token_endpoint')
+  const clientAuth = await provider.authenticator.at(endpoint, server)
   const { headers, body } = await buildTokenRequest({
     provider: name,
     server,

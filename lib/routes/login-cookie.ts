@@ -102,7 +102,7 @@ export async function rememberLogin (
  * @param cause the error that the response names, for the log
  * @throws FST_OAUTH_STATE_MISMATCH, FST_OAUTH_STORE_UNAVAILABLE
  */
-export async function takePendingLogin (
+export function takePendingLogin (
   context: PluginContext, request: FastifyRequest, reply: FastifyReply, provider: ProviderClient,
   state: string | undefined, cause: Error | undefined
 ): Promise<PendingLogin> {
@@ -110,7 +110,7 @@ export async function takePendingLogin (
   const cookie = state === undefined ? '' : prefix + cookieName(state)
   const value = request.cookies[cookie]
   if (value !== undefined) reply.header('set-cookie', `${cookie}=${cleared}`)
-  return await context.pendingLogins.consume(state, value, provider.name, provider.config.identity, cause)
+  return context.pendingLogins.consume(state, value, provider.name, provider.config.identity, cause)
 }
 
 /**

@@ -71,8 +71,8 @@ export class UserLogins {
    * @param login id of the login that the account belongs to; its record's own if absent
    * @throws FST_OAUTH_STORE_UNAVAILABLE
    */
-  async add (account: UserAccount, { sessionId }: { sessionId: string }, ttl: number, login?: string): Promise<void> {
-    await this.#write(account, sessionId, login, { ttl })
+  add (account: UserAccount, { sessionId }: { sessionId: string }, ttl: number, login?: string): Promise<unknown> {
+    return this.#write(account, sessionId, login, { ttl })
   }
 
   /**
