@@ -146,16 +146,14 @@ export async function storeAccount (
   // A logout that did not find the login yet has left a mark before it looked.
   const hasEnded = await providerLogouts.hasEnded(providerIdentity, claims, begunAt)
   if (hasEnded || records.isDeleted(recordId)) throw loginEnded(provider)
-  const { onTokens, onLogin } = config
-  if (onTokens !== undefined) {
-    await onTokensHook.announce(recordId, tokens, {
-      provider: provider.name,
-      user,
-      previous: undefined,
-      reason: 'login',
-      ...(scopeChange !== undefined && { scopeChange })
-    })
-  }
+  await onTokensHook.announce(recordId, tokens, {
+    provider: provider.name,
+    user,
+    previous: undefined,
+    reason: 'login',
+    ...(scopeChange !== undefined && { scopeChange })
+  })
+  const { onLogin } = config
   if (onLogin === undefined) return
   await awaitHook(reply, () => onLogin(request, reply, { provider: provider.name, user, claims, tokens }))
 }
