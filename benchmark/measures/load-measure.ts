@@ -35,8 +35,8 @@ export interface LoadMeasure {
 }
 
 /**
- * Operations before the first round. V8 compiles what runs often, again and again, on threads whose time counts as well:
- * the first ten thousand calls of an app cost up to three times as much as those after them.
+ * Operations before the first round. V8 compiles what runs often, again and again, on threads whose time counts as
+ * well: the first ten thousand calls of an app cost up to three times as much as those after them.
  */
 const WARM_UP = 20_000
 
