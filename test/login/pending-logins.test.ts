@@ -112,8 +112,9 @@ for (const [what, defaults] of Object.entries({
   SameSite: { sameSite: 'strict' },
   'a path': { path: '/app' }
 })) {
-  t.test(`${what} among the app's defaults for its own cookies does not break the cookie of a login`, async t => {
+  t.test(`${what} among the app's defaults for its own cookies does not break those of login and logout`, async t => {
     const provider = await startMisbehavingProvider(t)
+    provider.wrong = { metadata: { end_session_endpoint: `${provider.issuer}/end` } }
     const app = Fastify()
     t.after(() => app.close())
     let url = ''
@@ -129,6 +130,11 @@ for (const [what, defaults] of Object.entries({
     )
     const callback = await callbackUrl(browser, `${url}/login/acme`)
     t.equal((await browser.get(callback, { redirect: 'manual' })).status, 302)
+    // With that default @fastify/session cannot read its own cookie: no user is logged in.
+    if ('signed' in defaults) return
+    const { location } = await browser.post(`${url}/logout`, { from: url, redirect: 'manual' })
+    const back = `${url}/logout/callback?state=${new URL(location!).searchParams.get('state')}`
+    t.equal((await browser.get(back, { redirect: 'manual' })).location, `${url}/`)
   })
 }
 

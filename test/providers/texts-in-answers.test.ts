@@ -304,3 +304,10 @@ t.test('three hundred hostile callbacks: no unexpected status, no redirect off t
   }
   t.strictSame(log.leaked(secrets), [])
 })
+
+t.test('a secret is taken out in each form in which a server may repeat it', async (t) => {
+  const secret = 'top secret+word'
+  for (const form of [secret, 'top%20secret%2Bword', 'top+secret%2Bword']) {
+    t.equal(redact(`no such client: ${form}.`, [secret]), 'no such client: [redacted].')
+  }
+})
