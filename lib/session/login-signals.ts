@@ -107,6 +107,7 @@ export class LoginSignals {
   }
 
   #arm (): void {
+    // A look without a holder would ask the store nothing: that is spared.
     if (this.#watched.size === 0 || this.#isLooking) return
     this.#timer ??= setTimeout(() => { void this.#look() }, POLL_MS).unref()
   }

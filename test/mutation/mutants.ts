@@ -1289,10 +1289,11 @@ export const mutants: readonly Mutant[] = [
     tests: ['test/session/login-signal.test.ts']
   },
   {
-    protects: 'signal: without a holder the store is not asked',
+    protects: 'signal: without a holder there is no timer',
     find: '    if (this.#watched.size === 0 || this.#isLooking) return\n',
     replace: '    if (this.#isLooking) return\n',
-    tests: ['test/session/login-signal.test.ts']
+    tests: ['test/session/login-signal.test.ts'],
+    harmless: 'a look without a holder asks the store nothing'
   },
   // What a refreshed ID token changes.
   {
