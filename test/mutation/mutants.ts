@@ -202,8 +202,7 @@ export const mutants: readonly Mutant[] = [
     protects: 'a set that could not be written is not written over by a save',
     find: '    if (state.unsaved !== undefined) return false\n',
     replace: '',
-    tests: ['test/tokens/save-tokens.test.ts', 'test/tokens/abandoned-refresh.test.ts'],
-    harmless: 'the version that is expected says the same'
+    tests: ['test/tokens/save-tokens.test.ts', 'test/tokens/abandoned-refresh.test.ts']
   },
   {
     protects: 'a logout while a set is saved stays a logout',
