@@ -136,8 +136,11 @@ export class UserLogins {
     const names = namesOf(account)
     const sets = this.#sets()
     const { user, iss, sub, sid } = names
-    // Written out: in memory a third smaller than one that grows.
-    const entry: StoredMember & Entry = { session: sessionId, user, iss, sub }
+    const isUsual = user !== undefined && iss !== undefined && sub !== undefined
+    // Written out for most logins: in memory a third smaller than an object that grows.
+    const entry: StoredMember & Entry = isUsual
+      ? { session: sessionId, user, iss, sub }
+      : { session: sessionId, ...names }
     if (sid !== undefined) entry.sid = sid
     if (login !== undefined && login !== recordId) entry.login = login
     const written = await Promise.all(

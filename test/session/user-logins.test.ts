@@ -219,3 +219,24 @@ t.test('the store of Redis keeps sets itself, others in lists', async (t) => {
   t.ok(hasMembers(redisStore(client)))
   t.notOk(hasMembers(new MemoryTokenStore()))
 })
+
+t.test('a store is given no undefined members, which some databases refuse', async (t) => {
+  const given: object[] = []
+  const sets: MemberStore = {
+    addMember: async (_id, _member, value) => given.push(value) > 0,
+    removeMembers: async () => {},
+    members: async () => []
+  }
+  const logins = new UserLogins(() => sets, async () => true)
+  const iss = 'https://id.example'
+  for (const claims of [{}, { iss, sub: 'one' }, { iss, sub: 'one', sid: 'of one' }]) {
+    for (const id of ['one', null]) await logins.add(accountOf(id, 'record', claims), { sessionId: 'session' }, 60)
+  }
+  t.strictSame(given.map(value => Object.keys(value)), [
+    ['session', 'user'],
+    ['session', 'user', 'iss', 'sub'], ['session', 'iss', 'sub'],
+    ['session', 'user', 'iss', 'sub', 'sid'], ['session', 'user', 'iss', 'sub', 'sid'],
+    ['session', 'iss', 'sub', 'sid'], ['session', 'iss', 'sub', 'sid']
+  ])
+  t.notOk(given.some(value => Object.values(value).includes(undefined)))
+})
