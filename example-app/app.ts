@@ -36,7 +36,12 @@ export async function buildApp (options: AppOptions): Promise<FastifyInstance> {
   const { sessionSecret, https = false, mill } = options
   const title = embedded ? 'Bakehouse ID' : new URL(issuer).hostname
   const sessions = createSessionList()
-  const app = Fastify({ logger: options.logger ?? { level: 'warn' }, trustProxy: https && ['loopback', 'uniquelocal'] })
+  const app = Fastify({
+    logger: options.logger ?? { level: 'warn' },
+    trustProxy: https && ['loopback', 'uniquelocal'],
+    // Browsers open connections before they need them, and closing would wait for a request on each.
+    forceCloseConnections: true,
+  })
 
   await app.register(cookie)
   await app.register(session, {

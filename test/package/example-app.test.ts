@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { mkdir } from 'node:fs/promises'
+import { connect } from 'node:net'
 import t from 'tap'
 import type { Page } from 'playwright-core'
 import { start } from '../../example-app/start.ts'
@@ -21,10 +23,10 @@ async function logIn (page: Page, user: string, password: string): Promise<void>
 
 /** The board and a browser in front of it; `problems` collects what the browser's console complains of. */
 async function openBoard (t: Parameters<typeof startChromium>[0], accessTokenTtl: number) {
-  const chromium = await startChromium(t)
-  if (chromium === undefined) return undefined
   const running = await start({ accessTokenTtl, logger: false })
   t.after(() => running.close())
+  const chromium = await startChromium(t)
+  if (chromium === undefined) return undefined
   const context = await chromium.newContext({ viewport: { width: 1280, height: 800 } })
   const problems: string[] = []
   context.on('console', message => {
@@ -85,6 +87,16 @@ t.test(
     t.ok(await page.getByLabel('Password').isVisible(), 'and the provider asks for the password again')
     t.strictSame(problems, [])
   })
+
+t.test('it closes beside a connection that a browser opened ahead', { timeout: 30_000 }, async (t) => {
+  const { appUrl, close } = await start({ host: '127.0.0.1', logger: false })
+  const socket = connect(Number(new URL(appUrl).port), '127.0.0.1')
+  t.after(() => socket.destroy())
+  await once(socket, 'connect')
+  const ended = once(socket, 'close')
+  await Promise.all([close(), ended])
+  t.pass()
+})
 
 t.test('a wrong password is reported, and may be typed again', async (t) => {
   const board = await openBoard(t, 30)
