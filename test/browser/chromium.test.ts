@@ -26,11 +26,11 @@ async function openPage (t: Test): Promise<{ page: Page, complaints: string[] } 
 const bodyOf = (page: Page) => page.textContent('body')
 
 t.test('Chromium logs in at a provider on another site, and out again through the page that asks', async (t) => {
+  const provider = await startProvider(t, { host: 'localhost' })
+  const { url } = await buildApp(t, { oauth: { providers: { acme: provider.providerOptions } } })
   const opened = await openPage(t)
   if (opened === undefined) return
   const { page, complaints } = opened
-  const provider = await startProvider(t, { host: 'localhost' })
-  const { url } = await buildApp(t, { oauth: { providers: { acme: provider.providerOptions } } })
   await page.goto(`${url}/login/acme?returnTo=/%3Fhello`)
   await signIn(page)
   await page.waitForURL(`${url}/?hello`)
@@ -46,9 +46,6 @@ t.test('Chromium logs in at a provider on another site, and out again through th
 })
 
 t.test('Chromium with a strict session cookie: login, a link of another site, logout', async (t) => {
-  const opened = await openPage(t)
-  if (opened === undefined) return
-  const { page, complaints } = opened
   const provider = await startProvider(t, { host: 'localhost' })
   const { url } = await buildApp(t, {
     session: { cookie: { secure: false, sameSite: 'strict' } },
@@ -57,6 +54,9 @@ t.test('Chromium with a strict session cookie: login, a link of another site, lo
       app.get('/orders', { onRequest: app.oauth.requireLogin() }, async ({ oauth }) => ({ orders: oauth.user?.id }))
     }
   })
+  const opened = await openPage(t)
+  if (opened === undefined) return
+  const { page, complaints } = opened
   await page.goto(`${url}/orders`)
   await signIn(page)
   await page.waitForURL(`${url}/orders`)
@@ -84,9 +84,6 @@ t.test('Chromium with a strict session cookie: login, a link of another site, lo
 })
 
 t.test('Chromium is sent to authenticate in another way, and comes back to the URL that asked for it', async (t) => {
-  const opened = await openPage(t)
-  if (opened === undefined) return
-  const { page, complaints } = opened
   const provider = await startProvider(t, { host: 'localhost' })
   const { url } = await buildApp(t, {
     oauth: { providers: { acme: provider.providerOptions } },
@@ -95,6 +92,9 @@ t.test('Chromium is sent to authenticate in another way, and comes back to the U
       app.get('/transfer', { onRequest }, async ({ url, oauth }) => `${url} with ${String(oauth.claims.acr)}`)
     }
   })
+  const opened = await openPage(t)
+  if (opened === undefined) return
+  const { page, complaints } = opened
   await page.goto(`${url}/login/acme`)
   await signIn(page)
   await page.waitForURL(`${url}/`)
@@ -108,9 +108,6 @@ t.test('Chromium is sent to authenticate in another way, and comes back to the U
 })
 
 t.test('Chromium logs out from a page of the app\'s own whose policy lets its forms lead nowhere else', async (t) => {
-  const opened = await openPage(t)
-  if (opened === undefined) return
-  const { page, complaints } = opened
   const provider = await startProvider(t, { host: 'localhost' })
   const { url } = await buildApp(t, {
     oauth: { providers: { acme: provider.providerOptions } },
@@ -126,6 +123,9 @@ t.test('Chromium logs out from a page of the app\'s own whose policy lets its fo
       )
     }
   })
+  const opened = await openPage(t)
+  if (opened === undefined) return
+  const { page, complaints } = opened
   await page.goto(`${url}/login/acme`)
   await signIn(page)
   await page.waitForURL(`${url}/`)
@@ -141,9 +141,9 @@ t.test('Chromium logs out from a page of the app\'s own whose policy lets its fo
 })
 
 t.test('Chromium brings the cookie along with a form that a provider on another site posts', async (t) => {
+  const { url } = await loginApp(t, { host: 'localhost', provider: { responseMode: 'form_post' } })
   const opened = await openPage(t)
   if (opened === undefined) return
-  const { url } = await loginApp(t, { host: 'localhost', provider: { responseMode: 'form_post' } })
   await opened.page.goto(`${url}/login/acme`)
   await opened.page.waitForURL(`${url}/`)
   t.equal(await bodyOf(opened.page), '{"user":"alice"}')
@@ -152,11 +152,11 @@ t.test('Chromium brings the cookie along with a form that a provider on another 
 t.test(
   'Chromium: a callback that is loaded once more does not log out, and leads on to where its login led',
   async t => {
+    const { url, provider } = await loginApp(t, { host: 'localhost' })
+    const callbacks: string[] = []
     const opened = await openPage(t)
     if (opened === undefined) return
     const { page } = opened
-    const { url, provider } = await loginApp(t, { host: 'localhost' })
-    const callbacks: string[] = []
     page.on('request', request => {
       if (new URL(request.url()).pathname === '/login/acme/callback') callbacks.push(request.url())
     })
@@ -172,12 +172,12 @@ t.test(
 )
 
 t.test('Chromium: two tabs both log in', async (t) => {
+  const provider = await startProvider(t, { host: 'localhost' })
+  const { url } = await buildApp(t, { oauth: { providers: { acme: provider.providerOptions } } })
   const opened = await openPage(t)
   if (opened === undefined) return
   const { page } = opened
   const other = await page.context().newPage()
-  const provider = await startProvider(t, { host: 'localhost' })
-  const { url } = await buildApp(t, { oauth: { providers: { acme: provider.providerOptions } } })
   await page.goto(`${url}/login/acme?returnTo=/%3Fone`)
   await other.goto(`${url}/login/acme?returnTo=/%3Ftwo`)
   for (const [tab, end] of [[other, 'two'], [page, 'one']] as const) {
@@ -188,13 +188,13 @@ t.test('Chromium: two tabs both log in', async (t) => {
 })
 
 t.test('Chromium: the form of the password grant says what is wrong, logs in, and slows guesses down', async t => {
-  const opened = await openPage(t)
-  if (opened === undefined) return
-  const { page, complaints } = opened
   const server = await startPasswordServer(t)
   const { url } = await buildApp(t, {
     oauth: { providers: { legacy: { ...server.providerOptions, grantType: 'password', title: 'Staff' } } }
   })
+  const opened = await openPage(t)
+  if (opened === undefined) return
+  const { page, complaints } = opened
   const submit = async (username: string, password: string) => {
     await page.getByLabel('Username').fill(username)
     await page.getByLabel('Password').fill(password)
@@ -223,12 +223,12 @@ t.test('Chromium: the form of the password grant says what is wrong, logs in, an
 })
 
 t.test('Chromium: the plugin\'s pages violate no policy of their own, and their style is applied', async (t) => {
-  const opened = await openPage(t)
-  if (opened === undefined) return
-  const { page, complaints } = opened
   const { url } = await loginApp(t, {
     providers: ({ providerOptions }) => ({ acme: providerOptions, other: providerOptions })
   })
+  const opened = await openPage(t)
+  if (opened === undefined) return
+  const { page, complaints } = opened
   for (const path of ['/login', '/logout']) {
     await page.goto(url + path)
     t.ok(
@@ -246,9 +246,6 @@ t.test('Chromium: the plugin\'s pages violate no policy of their own, and their 
 })
 
 t.test('Chromium: a form of another site that posts to /logout does not log out', async (t) => {
-  const opened = await openPage(t)
-  if (opened === undefined) return
-  const { page } = opened
   const { url } = await loginApp(t, {
     setup: app => {
       app.get('/attack', async (_request, reply) =>
@@ -256,6 +253,9 @@ t.test('Chromium: a form of another site that posts to /logout does not log out'
       )
     }
   })
+  const opened = await openPage(t)
+  if (opened === undefined) return
+  const { page } = opened
   await page.goto(`${url}/login/acme`)
   await page.waitForURL(`${url}/`)
   await page.goto(`${url.replace('127.0.0.1', 'localhost')}/attack`)

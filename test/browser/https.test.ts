@@ -2,7 +2,7 @@ import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { buildApp } from '../helpers/build-app.ts'
 import { signIn } from '../helpers/chromium.ts'
-import { openHttpsPage } from '../helpers/https-page.ts'
+import { openHttpsPage, startHttpsProvider } from '../helpers/https-page.ts'
 import type { TestProvider } from '../helpers/provider.ts'
 import { type Callback, noteCallbacks, type Way } from '../helpers/response-modes.ts'
 
@@ -21,9 +21,7 @@ interface Opened {
 }
 
 async function open (t: Test, way: Way): Promise<Opened | undefined> {
-  const opened = await openHttpsPage(t, way)
-  if (opened === undefined) return undefined
-  const { context, page, complaints, provider, fastify, oauth } = opened
+  const { provider, fastify, oauth } = await startHttpsProvider(t, way)
   const callbacks: Callback[] = []
   const { url } = await buildApp(t, {
     fastify,
@@ -42,6 +40,9 @@ async function open (t: Test, way: Way): Promise<Opened | undefined> {
       })
     }
   })
+  const opened = await openHttpsPage(t)
+  if (opened === undefined) return undefined
+  const { context, page, complaints } = opened
   const loginCookie = async () =>
     (await context.cookies(url)).find(({ name }) => /^__Host-oauth-/.test(name))
   return { page, url, provider, complaints, loginCookie, callbacks }

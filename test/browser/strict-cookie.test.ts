@@ -3,7 +3,7 @@ import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { buildApp } from '../helpers/build-app.ts'
 import { signIn } from '../helpers/chromium.ts'
-import { openHttpsPage } from '../helpers/https-page.ts'
+import { openHttpsPage, startHttpsProvider } from '../helpers/https-page.ts'
 import { pendingLogins } from '../helpers/login-app.ts'
 import { logInInPopup, OPENER, OPENER_POLICY, openPopup, toldTo } from '../helpers/opener.ts'
 import type { Way } from '../helpers/response-modes.ts'
@@ -12,9 +12,7 @@ import type { Way } from '../helpers/response-modes.ts'
 // lost on their way.
 
 async function open (t: Test, way: Way) {
-  const opened = await openHttpsPage(t, way)
-  if (opened === undefined) return undefined
-  const { context, page, complaints, provider, fastify, oauth } = opened
+  const { provider, fastify, oauth } = await startHttpsProvider(t, way)
   const { url, store } = await buildApp(t, {
     fastify,
     session: { cookie: { secure: 'auto', sameSite: 'strict' } },
@@ -32,6 +30,9 @@ async function open (t: Test, way: Way) {
       })
     }
   })
+  const opened = await openHttpsPage(t)
+  if (opened === undefined) return undefined
+  const { context, page, complaints } = opened
   const sessionCookie = async () => (await context.cookies(url)).find(({ name }) => name === 'sessionId')
   return { context, page, url, store, provider, complaints, sessionCookie }
 }

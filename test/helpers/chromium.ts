@@ -8,12 +8,18 @@ const args = [
   '--disable-background-networking', '--disable-component-update', '--disable-sync',
 ]
 
-/** The system's Chromium, closed after `t`; undefined, and the test skipped, where there is none. */
+/**
+ * The system's Chromium, ended after `t`; undefined, and the test skipped, where there is none. Start it after the
+ * servers, for it to end before them: `close()` of a server waits for each connection on which a browser has sent
+ * nothing yet.
+ */
 export async function startChromium (t: Pick<Test, 'after' | 'pass'>): Promise<Browser | undefined> {
   if (!requireService(t, 'chromium')) return undefined
-  const browser = await chromium.launch({ executablePath: findBinary('chromium') ?? '', args, chromiumSandbox: false })
-  t.after(() => browser.close())
-  return browser
+  const executablePath = findBinary('chromium') ?? ''
+  const server = await chromium.launchServer({ executablePath, args, chromiumSandbox: false })
+  // It has nothing to put in order, so that nothing can keep it from ending.
+  t.after(() => server.kill())
+  return await chromium.connect(server.wsEndpoint())
 }
 
 /** Fills in the form of the provider that is on the page for alice, and sends it. */

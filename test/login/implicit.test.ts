@@ -48,9 +48,9 @@ t.test(
   'implicit, in a real browser: the fragment reaches the server, and stays neither in the address bar nor in the ' +
     'history',
   async t => {
+    const { provider, url, log } = await implicitApp(t)
     const chromium = await startChromium(t)
     if (chromium === undefined) return
-    const { provider, url, log } = await implicitApp(t)
     const page = await chromium.newPage()
     const problems = violations(page)
     const answers: string[] = []
@@ -82,9 +82,9 @@ t.test(
   'implicit, in a real browser: a response to a login that was begun elsewhere does not log in, and leaves no token ' +
     'in the address bar',
   async t => {
+    const { url } = await implicitApp(t)
     const chromium = await startChromium(t)
     if (chromium === undefined) return
-    const { url } = await implicitApp(t)
     const page = await chromium.newPage()
     const problems = violations(page)
     await page.goto(`${url}/login/acme/callback#access_token=stolen&token_type=Bearer&state=of-another-user`)
@@ -98,9 +98,9 @@ t.test(
 )
 
 t.test('implicit, in a browser without JavaScript: the page says what is missing', async (t) => {
+  const { url } = await implicitApp(t)
   const chromium = await startChromium(t)
   if (chromium === undefined) return
-  const { url } = await implicitApp(t)
   const page = await chromium.newPage({ javaScriptEnabled: false })
   await page.goto(`${url}/login/acme/callback#access_token=a`)
   t.match(await page.locator('main').innerText(), /This login needs JavaScript/)

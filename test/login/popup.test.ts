@@ -332,8 +332,6 @@ type Changes = Pick<LoginAppOptions, 'oauth'> & { setup?: (app: FastifyInstance)
 async function inChromium (
   t: Test, { policy, host, oauth, setup: more }: { policy?: string, host?: string } & Changes
 ) {
-  const chromium = await startChromium(t)
-  if (chromium === undefined) return undefined
   const provider = await startProvider(t, { host })
   const setup: LoginAppOptions['setup'] = async app => {
     await app.register(helmet)
@@ -345,6 +343,8 @@ async function inChromium (
     more?.(app)
   }
   const { url, errors, store } = await appAt(t, provider, { oauth, setup })
+  const chromium = await startChromium(t)
+  if (chromium === undefined) return undefined
   const page = await (await chromium.newContext()).newPage()
   await page.goto(`${url}/opener`)
   return { page, url, errors, store }

@@ -456,9 +456,9 @@ t.test('Redis that is paused, restarted and loses nothing', async (t) => {
 })
 
 t.test('a login in Chromium', async (t) => {
+  const app = await startApp(t)
   const chromium = await startChromium(t)
   if (chromium === undefined) return
-  const app = await startApp(t)
   const page = await chromium.newPage()
   await page.goto(`${app.url}/login/acme`)
   await signIn(page)
