@@ -104,7 +104,7 @@ export class LoginChange {
       const now = Math.floor(clock.now())
       const isInPlace = isOvertaken && isUnused(state, now)
       if (manner === 'stop' || (manner === 'silently' && !isInPlace)) return await this.#discard()
-      const before = this.#standing(state?.login ?? this.#place.login)
+      const before = await this.#standing(state?.login ?? this.#place.login)
       const { accounts, active } = change(before)
       const changed = {
         version: (state?.version ?? 0) + 1,
@@ -128,12 +128,12 @@ export class LoginChange {
     return sessionId !== this.#place.sessionId && revision !== this.#place.login.revision
   }
 
-  /** The login without accounts whose tokens are known to be deleted: they have ended by themselves. */
-  #standing (login: SessionLogin): SessionLogin {
+  /** The login without accounts whose tokens are gone, on this process or another: they have ended by themselves. */
+  async #standing (login: SessionLogin): Promise<SessionLogin> {
     const { records } = this.#context
-    const accounts = Object.entries(login.accounts)
-      .filter(([name, { recordId }]) => name === login.active || !records.isDeleted(recordId))
-    return { ...login, accounts: Object.fromEntries(accounts) }
+    const accounts = await Promise.all(Object.entries(login.accounts).map(async ([name, account]) =>
+      name === login.active || await records.read(account.recordId) !== undefined ? [[name, account] as const] : []))
+    return { ...login, accounts: Object.fromEntries(accounts.flat()) }
   }
 
   /** The cookies of this browser's other pending logins: their callbacks come from the same browser. */

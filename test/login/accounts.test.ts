@@ -6,9 +6,9 @@ import { expireTokens, tokenRecords } from '../helpers/records.ts'
 
 // Several accounts in one login: the one that was logged in with is the login, and no other takes its place.
 
-/** Two providers, `acme` and `gh`, whose user is always alice. */
-const twoProviders: LoginAppOptions = {
-  providers: ({ providerOptions }) => ({ acme: providerOptions, gh: providerOptions }),
+/** Providers `acme`, `gh` and `lab`, whose user is always alice. */
+const severalProviders: LoginAppOptions = {
+  providers: ({ providerOptions }) => ({ acme: providerOptions, gh: providerOptions, lab: providerOptions }),
   setup: (app: FastifyInstance) => {
     app.get<{ Params: { name: string } }>('/link/:name', async (request, reply) =>
       request.oauth.login(reply, { provider: request.params.name, link: true, returnTo: '/who' })
@@ -40,7 +40,7 @@ for (const [how, path] of Object.entries({
   'a call whose refresh is refused': '/tokens'
 })) {
   t.test(`when the tokens of the first account end, the whole login ends: ${how}`, async t => {
-    const { browser, url, provider, store } = await loggedInApp(t, { wrong: {}, ...twoProviders })
+    const { browser, url, provider, store } = await loggedInApp(t, { wrong: {}, ...severalProviders })
     await browser.get(`${url}/link/gh`)
     expireTokens(store)
     provider.wrong = { instead: { token: invalidGrant } }
@@ -58,7 +58,7 @@ for (const path of ['/guarded', '/guarded/gh', '/tokens/gh', '/refresh/gh', '/to
   t.test(
     `when another process deletes the first account, the whole login ends (${path})`,
     async t => {
-      const { browser, url, store } = await loggedInApp(t, { wrong: {}, ...twoProviders })
+      const { browser, url, store } = await loggedInApp(t, { wrong: {}, ...severalProviders })
       const [acme] = tokenRecords(store).keys()
       await browser.get(`${url}/link/gh`)
       store.records.delete(acme!)
@@ -71,7 +71,7 @@ for (const path of ['/guarded', '/guarded/gh', '/tokens/gh', '/refresh/gh', '/to
 }
 
 t.test('when an added account ends, the login and its other accounts stay', async (t) => {
-  const { browser, url, provider, store } = await loggedInApp(t, { wrong: {}, ...twoProviders })
+  const { browser, url, provider, store } = await loggedInApp(t, { wrong: {}, ...severalProviders })
   await browser.get(`${url}/link/gh`)
   provider.wrong = { instead: { token: invalidGrant } }
   t.equal(codeOf(await browser.get(`${url}/refresh/gh`, asJson)), 'FST_OAUTH_LOGIN_ENDED')
@@ -85,10 +85,27 @@ t.test('when an added account ends, the login and its other accounts stay', asyn
   t.equal(tokenRecords(store).size, 1)
 })
 
+for (const where of ['here', 'at another process']) {
+  t.test(`an added account whose tokens ended ${where} does not come back when another one is added`, async (t) => {
+    const { browser, url, provider, store } = await loggedInApp(t, { wrong: {}, ...severalProviders })
+    const [acme] = tokenRecords(store).keys()
+    await browser.get(`${url}/link/gh`)
+    if (where === 'here') {
+      provider.wrong = { instead: { token: invalidGrant } }
+      await browser.get(`${url}/refresh/gh`, asJson)
+      provider.wrong = {}
+    } else {
+      const gh = [...tokenRecords(store).keys()].find(id => id !== acme)
+      store.records.delete(gh!)
+    }
+    t.match((await browser.get(`${url}/link/lab`)).json(), { accounts: ['acme', 'lab'] })
+  })
+}
+
 t.test(
   'user and provider stay those of the first account, whatever defaultProvider says',
   async t => {
-    const { browser, url, provider } = await loginApp(t, { ...twoProviders, oauth: { defaultProvider: 'acme' } })
+    const { browser, url, provider } = await loginApp(t, { ...severalProviders, oauth: { defaultProvider: 'acme' } })
     provider.subject = 'bob'
     await browser.login(`${url}/login/gh`)
     provider.subject = 'alice'
