@@ -541,6 +541,18 @@ for (const [what, keys] of Object.entries(twice)) {
   })
 }
 
+for (const [place, user] of [[16, 'alice'], [17, null]] as const) {
+  t.test(`the ${place}th key of one name ${user === null ? 'is not tried' : 'is still tried'}`, async t => {
+    const { provider, browser, url, userOf } = await loginApp(t)
+    const [key] = provider.keys
+    const others = Array.from({ length: place - 1 }, (_, at) =>
+      publicJwk(key!, { n: Buffer.alloc(256, 0x81 + 2 * at).toString('base64url') }))
+    provider.wrong = { keySet: { keys: [...others, publicJwk(key!)] } }
+    await browser.login(`${url}/login/acme`)
+    t.equal(await userOf(browser), user)
+  })
+}
+
 t.test('takes an ID token without key id where one key is listed twice', async t => {
   const { provider, browser, url } = await loginApp(t)
   const key = provider.keys[0]!

@@ -4,6 +4,7 @@ import { createClient } from 'redis'
 import t, { type Test } from 'tap'
 import { redisStore } from '../../lib/redis.ts'
 import { deferred, Gate } from '../helpers/gate.ts'
+import { movingClock } from '../helpers/moving-clock.ts'
 import { startRedis } from '../helpers/redis.ts'
 import { RedisSessionStore } from '../helpers/redis-session-store.ts'
 import { tokenRecords } from '../helpers/records.ts'
@@ -221,6 +222,43 @@ for (const rolling of [true, false]) {
     }
   }
 }
+
+/** An app with a request that writes to its session when its gate opens, and alice, logged in. */
+async function slowWriter (t: Test) {
+  const slow = new Gate()
+  const app = await loggedInApp(t, {
+    wrong: {},
+    setup: (app: FastifyInstance) => {
+      app.get('/slow', async ({ session }) => {
+        await slow.pass()
+        session.set('visits' as never, 1 as never)
+      })
+    }
+  })
+  return { ...app, slow }
+}
+
+t.test('a slower request with the cookie of a session that logoutUser ended keeps the new login', async t => {
+  const { app, url, browser, slow, userOf } = await slowWriter(t)
+  await app.oauth.logoutUser({ provider: 'acme', subject: 'alice' })
+  const late = browser.get(`${url}/slow`)
+  await slow.arrived
+  await browser.login(`${url}/login/acme`)
+  slow.release()
+  t.equal((await late).headers['set-cookie'], undefined)
+  t.equal(await userOf(browser), 'alice')
+})
+
+t.test('a browser that never got the cookie of its new login is given a session again after ten minutes', async t => {
+  const clock = movingClock(t)
+  const { url, browser, slow } = await slowWriter(t)
+  slow.release()
+  const old = browser.copy()
+  await browser.login(`${url}/login/acme`)
+  t.equal((await old.get(`${url}/slow`)).headers['set-cookie'], undefined)
+  clock.pass(601)
+  t.match(String((await old.get(`${url}/slow`)).headers['set-cookie']), /^sessionId=/)
+})
 
 t.test('a slower request on another process does not write the session that a logout has ended', async (t) => {
   const slow = new Gate()
