@@ -85,3 +85,8 @@ export function mergeParameters (...all: (RequestParameters | undefined)[]): Req
   const given = all.filter(params => params !== undefined)
   return given.length < 2 ? given[0] : given.reduce<URLSearchParams>(setParameters, new URLSearchParams())
 }
+
+/** The issuer that an address of metadata is made from (OpenID Connect Discovery, section 4; RFC 8414, section 3.1). */
+export function withoutWellKnown (url: string): string {
+  return url.replace(/\/\.well-known\/(?:openid-configuration|oauth-authorization-server)(?=\/|$)/, '')
+}

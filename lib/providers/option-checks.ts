@@ -4,7 +4,7 @@ import { isTlsMethod } from '../oauth/client-authentication.ts'
 import { parseClientKeys, signingKeyOf } from '../oauth/client-keys.ts'
 import { isPostedMode, isSecuredMode, RESPONSE_MODES, type ResponseMode } from '../oauth/response-mode.ts'
 import { parseScope } from '../oauth/token-set.ts'
-import { type RequestParameters, setParameters } from '../oauth/urls.ts'
+import { type RequestParameters, setParameters, withoutWellKnown } from '../oauth/urls.ts'
 import { isObject } from '../util/is-object.ts'
 import { shown } from '../util/shown.ts'
 import { MAX_TIMER_MS } from '../util/timeout.ts'
@@ -57,6 +57,13 @@ export const oneOfOrFunction = <Value extends string> (...values: Value[]): Opti
 /** A URL of the provider. */
 export const providerUrl: OptionCheck<string> = (check, path, value, { allowInsecureRequests }) => {
   check.url(path, value, allowInsecureRequests === true)
+}
+
+/** The issuer, and not the address of its metadata, which the consoles of many providers show. */
+export const issuer: OptionCheck<string> = (check, path, value, options) => {
+  providerUrl(check, path, value, options)
+  if (typeof value !== 'string' || withoutWellKnown(value) === value) return
+  check.add(path, 'is the address of the metadata; write the `issuer` in it, often what comes before /.well-known')
 }
 
 /** A URL of the app, which may be plain http behind a proxy. */
@@ -154,6 +161,9 @@ export const scope: OptionCheck<string | readonly string[]> = (check, path, valu
   if (Array.isArray(value) && value.includes(undefined)) check.unset(path, value)
   else if (parseScope(value ?? []) === undefined) {
     check.add(path, 'must be a list of strings or one string with spaces')
+  } else if (parseScope(value ?? [])!.some(item => item.includes(',') && item.split(',').includes('openid'))) {
+    // A comma may be part of a scope (RFC 6749, section 3.3), but not beside this one.
+    check.add(path, "separates scopes by commas; write a list, such as ['openid', 'profile']")
   }
 }
 

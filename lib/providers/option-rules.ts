@@ -16,7 +16,7 @@ export interface OptionRule<Value> {
 /** How each option is checked, and its default; a new option is a member of `ProviderOptions` and an entry here. */
 export const PROVIDER_OPTIONS = {
   title: { check: is.text },
-  issuer: { check: is.providerUrl },
+  issuer: { check: is.issuer },
   authorizationEndpoint: { check: is.providerUrl, metadata: 'authorization_endpoint' },
   pushedAuthorizationRequestEndpoint: {
     check: is.providerUrl, metadata: 'pushed_authorization_request_endpoint'

@@ -32,13 +32,12 @@ const OPTIONS = ['provider', 'scope', 'maxAge', 'acrValues', 'when']
  */
 export function checkGuardOptions (options: RequireLoginOptions): void {
   refuseRequest('requireLogin', options)
-  const unknown = isObject(options) ? Object.keys(options).filter(name => !OPTIONS.includes(name)) : [String(options)]
+  const takes = `requireLogin takes { ${OPTIONS.join(', ')} }`
+  if (!isObject(options)) throw new InvalidOptionsError(`${takes}, not ${shown(options)}`)
+  const unknown = Object.keys(options).filter(name => !OPTIONS.includes(name))
   if (unknown.length === 0) return
-  const meant = unknown.map(name => `${name} ${unknownOption(name, OPTIONS)}`)
-  throw new InvalidOptionsError(
-    `requireLogin takes { ${OPTIONS.join(', ')} } and nothing else; take out ${unknown.join(', ')} ` +
-      `(${meant.join('; ')})`
-  )
+  const problems = unknown.map(name => `${name} ${unknownOption(name, OPTIONS)}`)
+  throw new InvalidOptionsError(`${takes}; ${problems.join('; ')}`)
 }
 
 /**

@@ -129,6 +129,21 @@ const single: Record<string, [options: unknown, path: string, remedy: RegExp]> =
     'providers.acme.issuer',
     /absolute http\(s\) URL/
   ],
+  'the address of the metadata as the issuer': [
+    withProvider({ issuer: 'https://id.acme.example/.well-known/openid-configuration' }),
+    'providers.acme.issuer',
+    /is the address of the metadata; write the `issuer` in it/
+  ],
+  'the address of the metadata of RFC 8414 as the issuer': [
+    withProvider({ issuer: 'https://id.acme.example/.well-known/oauth-authorization-server/tenant' }),
+    'providers.acme.issuer',
+    /is the address of the metadata/
+  ],
+  'scopes between commas, of which a provider would see one': [
+    withProvider({ scope: 'openid,profile' }),
+    'providers.acme.scope',
+    /separates scopes by commas; write a list/
+  ],
   'neither issuer nor authorization endpoint': [
     {
       ...good,
@@ -487,7 +502,8 @@ t.test('for a name that is unlike every option the error suggests no other', asy
 
 t.test('a guard\'s option that is misspelt: the message asks for the one that was meant', async (t) => {
   const app = await boot(t, good)
-  t.throws(() => app.oauth.requireLogin({ providers: 'acme' } as never), { message: /did you mean provider\?/ })
+  const message = /^requireLogin takes \{.*\}; providers is no option; did you mean provider\?/
+  t.throws(() => app.oauth.requireLogin({ providers: 'acme' } as never), { message })
 })
 
 t.test('what a preset cannot do without and has no value asks for the environment variable', async t => {
@@ -765,11 +781,11 @@ t.test('a guard with options that it does not check is a mistake, and lets no re
   const app = await boot(t, good)
   t.throws(() => app.oauth.requireLogin({ role: 'admin' } as never), {
     code: 'FST_OAUTH_INVALID_OPTIONS',
-    message: /take out role/
+    message: /role is no option; take it out/
   })
   t.throws(() => app.oauth.requireLogin('acme' as never), {
     code: 'FST_OAUTH_INVALID_OPTIONS',
-    message: /take out acme/
+    message: /^requireLogin takes \{.*\}, not "acme"$/
   })
   t.throws(() => app.oauth.requireLogin({ provider: 'other' }), { code: 'FST_OAUTH_UNKNOWN_PROVIDER' })
 })
