@@ -71,9 +71,10 @@ export function readArguments (written: readonly string[]): Arguments {
   const [command, target, ...more] = positionals
   if (!help && !version) {
     if (command !== 'doctor') {
-      throw new UsageError(command === undefined ? 'what to do is missing' : `there is no command "${command}"`)
+      const problem = command === undefined ? 'the command is missing' : `there is no command "${command}"`
+      throw new UsageError(`${problem}; write fastify-oauth-session doctor ISSUER_OR_PRESET`)
     }
-    if (target === undefined) throw new UsageError('the issuer or the preset is missing')
+    if (target === undefined) throw new UsageError('the issuer or the preset is missing; write doctor ISSUER_OR_PRESET')
     if (more.length > 0) throw new UsageError(`"${more[0]}" is one word too many`)
   }
   if (values['client-secret'] !== undefined) {

@@ -27,18 +27,20 @@ export function hasProblems ({ findings, login = [] }: Report): boolean {
 
 /** The report for a person. */
 export function reportText (report: Report): string {
-  const { title, metadataUrl, sets = [], offers, findings, options } = report
+  const { title, preset, metadataUrl, sets = [], offers, findings, options } = report
   const width = Math.max(0, ...offers.map(({ what }) => what.length))
   const problems = findings.filter(({ level }) => level === 'problem')
   const notes = findings.filter(({ level }) => level === 'note')
+  // Options for an issuer at which nothing was found would lead to the same problem in the app.
+  const isFound = preset !== undefined || metadataUrl !== undefined
   const sections = [
     [title, ...(metadataUrl === undefined ? [] : [`metadata: ${metadataUrl}`])],
     sets.length > 0 ? ['What the preset sets', ...sets.map(line => `  ${line}`)] : [],
     offers.length > 0 ? ['What it offers', ...offers.map(offer => lineOf(offer, width))] : [],
     problems.length > 0 ? ['Problems', ...problems.map(({ message }) => `  ✗ ${message}`)] : [],
     notes.length > 0 ? ['Worth knowing', ...notes.map(({ message }) => `  ! ${message}`)] : [],
-    ['Options to paste', ...options.split('\n').map(line => `  ${line}`.trimEnd())],
-    ['To register at the provider', ...toRegister(report)],
+    isFound ? ['Options to paste', ...options.split('\n').map(line => `  ${line}`.trimEnd())] : [],
+    isFound ? ['To register at the provider', ...toRegister(report)] : [],
     [hasProblems(report) ? verdict(problems.length, report.login) : 'All is well.']
   ]
   return sections.filter(lines => lines.length > 0).map(lines => lines.map(printable).join('\n')).join('\n\n')

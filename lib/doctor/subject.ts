@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { ProviderOptions } from '../index.ts'
+import { withoutWellKnown } from '../oauth/urls.ts'
 import { nearestName } from '../providers/presets/unknown-option.ts'
 import { UsageError } from './usage-error.ts'
 
@@ -30,7 +31,7 @@ const CLIENT_SECRET = 'the-client-secret'
 
 /**
  * Finds out who is meant.
- * @param target an issuer's URL, or a preset's name
+ * @param target an issuer's URL, the address of its metadata, or a preset's name
  * @param written `name=value` of options
  * @throws UsageError
  */
@@ -42,8 +43,8 @@ export async function subjectOf (
   const client = { clientId: clientId ?? CLIENT_ID, ...(secret !== undefined && { clientSecret: secret }) }
   if (/^https?:\/\//i.test(target)) {
     if (!URL.canParse(target)) throw new UsageError(`"${target}" is no URL`)
-    const options = { issuer: target, ...client, ...given }
-    return { name: name ?? 'acme', title: target, issuer: target, given, options }
+    const issuer = withoutWellKnown(target)
+    return { name: name ?? 'acme', title: issuer, issuer, given, options: { issuer, ...client, ...given } }
   }
   const presets = await import('../providers.ts') as Record<string, unknown>
   const names = Object.keys(presets)
@@ -55,8 +56,8 @@ export async function subjectOf (
     return { preset: target, name: name ?? target, title, given, options, ...(issuer !== undefined && { issuer }) }
   } catch (error) {
     const { message } = error as Error
-    const remedy = /needs `/.test(message) ? '; give it with --option, such as --option domain=example.com' : ''
-    throw new UsageError(message + remedy)
+    const [needs, option] = /^.* needs `(\w+)`/.exec(message) ?? []
+    throw new UsageError(needs === undefined ? message : `${needs}; give it with --option ${option}=…`)
   }
 }
 

@@ -171,6 +171,14 @@ t.test('a provider that cannot be reached', async (t) => {
   const { code, stdout } = await doctorCommand.run(t, ['doctor', `http://127.0.0.1:${port}`])
   t.equal(code, 1)
   t.match(stdout, /no metadata was found; .*ECONNREFUSED/)
+  t.notMatch(stdout, 'Options to paste', 'with that issuer they would not work')
+})
+
+t.test('the address of the metadata stands for its issuer: consoles of providers show that one', async (t) => {
+  const issuer = await documents(t)
+  const { code, json } = await doctorCommand.run(t, ['doctor', `${issuer}/.well-known/openid-configuration`, '--json'])
+  t.equal(code, 0)
+  t.match(json(), { issuer, title: issuer, metadataUrl: `${issuer}/.well-known/openid-configuration` })
 })
 
 t.test('a preset: what it sets, and what to paste', async (t) => {
@@ -195,13 +203,14 @@ t.test('a preset with an issuer gets the same look', async (t) => {
 
 t.test('what is not understood: exit code 2, and what to do', async (t) => {
   const wrong: Record<string, string[]> = {
-    'what to do is missing': [],
-    'there is no command "heal"': ['heal'],
+    'the command is missing; write fastify-oauth-session doctor ISSUER_OR_PRESET': [],
+    'there is no command "heal"; write fastify-oauth-session doctor': ['heal'],
     'the issuer or the preset is missing': ['doctor'],
     'there is no preset "githb"; did you mean github?': ['doctor', 'githb'],
     'is it an issuer? Write it with https://': ['doctor', 'id.example.com'],
     "Unknown option '--nosuch'": ['doctor', 'github', '--nosuch'],
-    'okta() needs `domain`': ['doctor', 'okta'],
+    'okta() needs `domain`; give it with --option domain=': ['doctor', 'okta'],
+    'keycloak() needs `baseUrl`; give it with --option baseUrl=': ['doctor', 'keycloak', '--option', 'realm=r'],
     '--login needs --client-id': ['doctor', 'github', '--login'],
     'set the variable CLIENT_SECRET': ['doctor', 'github', '--client-secret', 'hush'],
     'clientSecret: a secret does not belong on a command line': ['doctor', 'github', '--option', 'clientSecret=x'],
