@@ -8,11 +8,23 @@ import type { TestUsers } from './users.ts'
 /** How a login ends without a question, as oidc-provider's interactions have it. */
 export type Login = { accountId: string, acr?: string, amr?: string[], ts?: number }
 
+const STYLE = `
+  :root { color-scheme: light dark }
+  body { font: 1rem/1.5 system-ui, sans-serif; max-width: 22rem; margin: 3rem auto; padding: 0 1rem }
+  form { margin: 0 0 .75rem }
+  label { display: block; margin: 0 0 .75rem }
+  input { display: block }
+  input, button { box-sizing: border-box; font: inherit; padding: .4rem .75rem; min-height: 2.75rem }
+  input, form > button:only-of-type { width: 100% }
+  pre { white-space: pre-wrap; overflow-wrap: anywhere }`
+
 function page (ctx: Context, title: string, content: string, status = 200): void {
   ctx.status = status
   ctx.type = 'html'
-  ctx.body = '<!DOCTYPE html><html lang="en"><meta ' +
-    `charset="utf-8"><title>${title}</title><h1>${title}</h1>${content}</html>`
+  ctx.body = '<!DOCTYPE html><html lang="en"><meta charset="utf-8">' +
+    '<meta name="viewport" content="width=device-width, initial-scale=1">' +
+    `<title>${title}</title><style>${STYLE}</style><h1>${title}</h1><p>This is a provider for tests.</p>` +
+    `${content}</html>`
 }
 
 function loginPage (ctx: Context, users: TestUsers, { login = '', error = '' }): void {
@@ -22,6 +34,7 @@ function loginPage (ctx: Context, users: TestUsers, { login = '', error = '' }):
       <input type="hidden" name="login" value="${escapeHtml(sub)}">
       <button type="submit">${escapeHtml(name)}</button>
     </form>`)
+  const choice = buttons.length === 0 ? '' : `<p>Or, without a password, as:</p>${buttons.join('')}`
   page(ctx, 'Sign in', `
     <p role="alert">${escapeHtml(error)}</p>
     <form method="post">
@@ -29,7 +42,7 @@ function loginPage (ctx: Context, users: TestUsers, { login = '', error = '' }):
       <label>Password <input type="password" name="password"></label>
       <button type="submit">Sign in</button>
       <button type="submit" name="cancel" value="yes">Cancel</button>
-    </form>${buttons.join('')}`, error === '' ? 200 : 401)
+    </form>${choice}`, error === '' ? 200 : 401)
 }
 
 /**
