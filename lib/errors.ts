@@ -40,7 +40,7 @@ export type OAuthErrorReason =
   // Options of the plugin, of a preset and of a call
   | 'configuration' // Options that do not fit each other, or that only a request shows to be wrong.
   | 'invalid_option' // An option of a call has a value of the wrong kind.
-  | 'unknown_option' // A call has no such option.
+  | 'unknown_option' // A call, or a login, has no such option.
   | 'client_key' // The key or the secret cannot sign a client assertion.
   | 'client_certificate' // The provider refused the client's certificate in the TLS handshake, or it has expired.
   | 'second_authentication' // A parameter that would authenticate the client a second time (RFC 6749, section 2.3).

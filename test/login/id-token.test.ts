@@ -220,6 +220,17 @@ for (const [name, ...values] of [
   })
 }
 
+t.test('a login with a misspelt option is refused: what it means would not be asked for, nor checked', async t => {
+  const { browser, url, provider } = await loginApp(t, {
+    setup: app => {
+      app.get('/again', async ({ oauth }, reply) => oauth.login(reply, { maxage: 60 } as object))
+    }
+  })
+  const page = await browser.get(`${url}/again`, asJson)
+  t.match(page.json(), { code: 'FST_OAUTH_INVALID_OPTIONS', message: /maxage is no option; did you mean maxAge\?/ })
+  t.equal(provider.asked('authorization').length, 0)
+})
+
 t.test('maxAge of a single login is asked for and checked', async t => {
   const app = await loginApp(t, { setup: stepUp })
   const { provider, browser, url, errors } = app
