@@ -42,13 +42,13 @@ export class OptionChecker {
   object<T> (path: string, value: T): T | undefined {
     const isLate = isPromise(value)
     if (!isLate && isObject(value)) return value
-    this.add(path, isLate ? 'is a promise, which is not awaited' : `must be an object, not ${kind(value)}`)
+    this.add(path, isLate ? 'is a promise, which is not awaited' : mustBe('an object', value))
   }
 
   type (path: string, value: unknown, type: string, required = false): void {
     // eslint-disable-next-line valid-typeof
     if ((value !== undefined || required) && typeof value !== type) {
-      this.add(path, `must be a ${type}, not ${kind(value)}`)
+      this.add(path, mustBe(`a ${type}`, value))
     }
   }
 
@@ -119,8 +119,9 @@ export class OptionChecker {
 }
 
 const join = (path: string, name: string) => (path === '' ? name : `${path}.${name}`)
-const kind = (value: unknown) =>
-  value === undefined ? 'missing' : value === null ? 'null' : Array.isArray(value) ? 'a list' : typeof value
+const kind = (value: unknown) => value === null ? 'null' : Array.isArray(value) ? 'a list' : typeof value
+const mustBe = (wanted: string, value: unknown) =>
+  value === undefined ? `is missing; it must be ${wanted}` : `must be ${wanted}, not ${kind(value)}`
 
 /** Whether an option is written and has no value: often a variable of the environment that is not set. */
 export function isUnset (options: object | undefined, name: string): boolean {

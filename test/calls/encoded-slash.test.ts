@@ -93,7 +93,7 @@ t.test('the GitLab preset takes the path of a project as its id', async (t) => {
 
 const mistakes: [unknown, string][] = [
   ['https://api.example/', 'acme.resourceServers must be a list'],
-  [[{ encodedSlashes: true }], 'acme.resourceServers[0].url must be a string, not missing'],
+  [[{ encodedSlashes: true }], 'acme.resourceServers[0].url is missing; it must be a string'],
   [
     [{ url: 'https://api.example/', encodedSlashes: 'yes' }],
     'acme.resourceServers[0].encodedSlashes must be a boolean, not string'

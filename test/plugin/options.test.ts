@@ -77,7 +77,7 @@ const single: Record<string, [options: unknown, path: string, remedy: RegExp]> =
   'an unknown option': [{ ...good, callbackUri: '/x' }, 'callbackUri', /no option.*take it out/],
   'an option in snake_case': [{ ...good, default_provider: 'acme' }, 'default_provider', /write defaultProvider/],
   'an option in other letters': [{ ...good, baseURL: 'https://app.example.com' }, 'baseURL', /write baseUrl/],
-  'no providers': [{ baseUrl: good.baseUrl }, 'providers', /must be an object/],
+  'no providers': [{ baseUrl: good.baseUrl }, 'providers', /is missing; it must be an object/],
   'providers that are empty': [{ ...good, providers: {} }, 'providers', /at least one/],
   'providers that are a list': [{ ...good, providers: [acme] }, 'providers', /must be an object, not a list/],
   'a provider that is a string': [{ ...good, providers: { acme: 'github' } }, 'providers.acme', /must be an object/],
