@@ -42,10 +42,10 @@ export class DeferredWrites {
   async write (
     state: RecordState, { owner, record }: RefreshOutcome, replaced: TokenRecord, onDeleted: () => void
   ): Promise<boolean> {
-    // If the previous set is not written either, the lease in the store is still the one that it was made under.
+    // If the store has no leases, the previous set may not be written either.
     const before = state.unsaved
     const used = [...before?.used ?? [], nextRefreshToken(replaced)]
-    const set: UnsavedSet = { owner: before?.owner ?? owner, record, used, onDeleted }
+    const set: UnsavedSet = { owner, record, used, onDeleted }
     let written: Written
     try {
       written = await this.#put(state.id, set)
@@ -65,16 +65,19 @@ export class DeferredWrites {
     return true
   }
 
-  /** Tries once more to write what the store did not take. */
+  /** The same as `flush`; if the store fails, the set stays for later. */
   async writeAgain (state: RecordState): Promise<void> {
+    await this.flush(state).catch(() => {})
+  }
+
+  /**
+   * Tries once more to write what the store did not take.
+   * @throws FST_OAUTH_STORE_UNAVAILABLE
+   */
+  async flush (state: RecordState): Promise<void> {
     const set = state.unsaved
     if (set === undefined) return
-    let written: Written
-    try {
-      written = await this.#put(state.id, set)
-    } catch {
-      return
-    }
+    const written = await this.#put(state.id, set)
     if (!state.settleWrite(set)) return
     if (written === 'deleted') set.onDeleted()
     // If another process has replaced the record meanwhile, the record in the store is the newest one.

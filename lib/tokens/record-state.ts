@@ -53,7 +53,7 @@ const REFRESH_AHEAD_PAUSE_MS = 5_000
  *     3. refresher          markOutcomeUnknown  an earlier holder of the lease never came back
  *     4. on-tokens          holdBarrier         no caller uses the new set before `onTokens` has ended
  *     5. deferred-writes    observe, or deferWrite if the store fails
- *     6. refresher          clearRefusals; or noteRefusal, markOutcomeUnknown, and a removal if it was refused
+ *     6. refresher          noteRefusal, markOutcomeUnknown, and a removal, if it was refused
  *
  * The other writers are token-source (markRejected, markAccepted), for what APIs answer, and records (markDeleted,
  * forget), for a logout.
@@ -205,8 +205,6 @@ export class RecordState {
     const refusals = this.#refusals
     return refusals?.version === version && this.#monotonic() < refusals.pausedUntil ? refusals.last : undefined
   }
-
-  clearRefusals (): void { this.#refusals = undefined }
 
   /** Notes that it is used now. */
   touch (): this {

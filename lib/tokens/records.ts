@@ -1,8 +1,8 @@
 import { randomId } from '../util/random.ts'
 import { sleep } from '../util/timeout.ts'
 import { DeferredWrites } from './deferred-writes.ts'
-import { type RecordState, RecordStates, type RefreshOutcome, type UnsavedSet } from './record-state.ts'
-import { nextRefreshToken, type RecordForm, recordFormOf, type TokenRecord } from './record.ts'
+import { type RecordState, RecordStates, type RefreshOutcome } from './record-state.ts'
+import { type RecordForm, recordFormOf, type TokenRecord } from './record.ts'
 import { StoreHealth } from './store-health.ts'
 import {
   isLocal, type LocalStore, type RefreshLease, type StoredRecord, type TokenStore
@@ -15,8 +15,8 @@ export type VersionLease = RefreshLease & { version: number }
 
 /** What became of a try to take the lease. */
 export type AcquireResult =
-  /** The refresh token may be sent. `lease`: as the store has it; its version may be older. */
-  | { state: 'acquired', record: TokenRecord, abandoned: boolean, lease: { owner: string, version: number } }
+  /** The refresh token may be sent. */
+  | { state: 'acquired', record: TokenRecord, abandoned: boolean }
   | { state: 'busy' }
   | { state: 'newer', record: TokenRecord }
   | { state: 'deleted' }
@@ -204,18 +204,22 @@ export class TokenRecords {
     return state.record // none, if it has been deleted meanwhile
   }
 
-  /** Takes the lease on a version; a store of one process has none, and the record is read. */
+  /**
+   * Takes the lease on a version; a store of one process has none, and the record is read.
+   * @throws FST_OAUTH_STORE_UNAVAILABLE
+   */
   async acquireRefresh (state: RecordState, lease: VersionLease): Promise<AcquireResult> {
     const { owner, version } = lease
-    // If the store answers again, the set that it did not take comes first: the lease is taken on that.
-    if (state.unsaved !== undefined) await this.#deferredWrites.writeAgain(state)
     if (this.#store.acquireRefresh === undefined) {
       const record = await this.read(state.id)
       if (record === undefined) return { state: 'deleted' }
       if (record.version !== version) return { state: 'newer', record }
-      return { state: 'acquired', record, abandoned: false, lease: { owner, version } }
+      return { state: 'acquired', record, abandoned: false }
     }
-    if (state.unsaved !== undefined) return await this.#acquireUnsaved(state, state.unsaved, lease)
+    // A set that the store did not take comes first. It may have been written: if only the answer of the write was
+    // lost, others may use its refresh token, so this process does not before the store answers. And a write of it
+    // while it is refreshed would end the lease.
+    if (state.unsaved !== undefined) await this.#deferredWrites.flush(state)
     const askedAt = this.#monotonic()
     const result = await this.#acquire(state, lease)
     if (result.state === 'gone') {
@@ -240,32 +244,7 @@ export class TokenRecords {
     if (record.version > result.record.version && (await this.#acquire(state, lease)).state !== 'begun') {
       return { state: 'busy' }
     }
-    return { state: 'acquired', record, abandoned: result.abandoned, lease: { owner, version: record.version } }
-  }
-
-  /**
-   * Takes the lease on a set that is not known to be written. It may have been: if only the answer of the write was
-   * lost, others may use its refresh token. So it is not used before the store answers.
-   * @throws FST_OAUTH_STORE_UNAVAILABLE
-   */
-  async #acquireUnsaved (state: RecordState, unsaved: UnsavedSet, lease: VersionLease): Promise<AcquireResult> {
-    const { version: _unsaved, ...rest } = lease
-    const { owner, record, used } = unsaved
-    const result = await this.#acquire(state, { ...rest, owner })
-    if (result.state === 'gone') return { state: 'deleted' }
-    if (result.state === 'busy') return { state: 'busy' }
-    const stored = this.#form.decode(result.record)!
-    const next = nextRefreshToken(stored)
-    const isBehind = stored.version < record.version
-      ? used.includes(next)
-      : stored.version === record.version && next === nextRefreshToken(record)
-    if (state.unsaved !== unsaved || !isBehind) {
-      // It has been written meanwhile, or another process has refreshed the previous set: the next read shows it.
-      await this.release(state.id, owner)
-      return { state: 'busy' }
-    }
-    if (record.version !== lease.version) return { state: 'newer', record }
-    return { state: 'acquired', record, abandoned: false, lease: { owner, version: stored.version } }
+    return { state: 'acquired', record, abandoned: result.abandoned }
   }
 
   async #acquire ({ id }: RecordState, lease: RefreshLease) {

@@ -90,8 +90,6 @@ export class RefreshLeases {
    */
   async giveUp (state: RecordState, lease: Lease, outcomeUnknown: boolean): Promise<void> {
     if (outcomeUnknown) state.markOutcomeUnknown(lease.version)
-    // The lease is that of a set which is not written yet: others still have to wait for it.
-    if (state.unsaved !== undefined) return
     const ended = state.isOutcomeUnknown(lease.version)
       ? this.#records.extend(state.id, { ...lease, until: Date.now() })
       : this.#records.release(state.id, lease.owner)

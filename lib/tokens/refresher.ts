@@ -197,7 +197,7 @@ export class Refresher {
     if (acquired.abandoned) state.markOutcomeUnknown(current.version)
 
     const run: RefreshRun = { provider, state, options, owner, current, trace }
-    const stopHeartbeat = this.#leases.startHeartbeat(state.id, acquired.lease)
+    const stopHeartbeat = this.#leases.startHeartbeat(state.id, { owner, version: current.version })
     let response: TokenResponse
     try {
       response = await this.#exchange(run, acquired.sendBefore)
@@ -260,7 +260,6 @@ export class Refresher {
     const onDeleted = () => this.#revoke(provider, next)
     const written = await this.#records.write(state, { owner, record: next }, current, onDeleted)
     if (!written) return await this.#superseded(run)
-    state.clearRefusals()
     next = await this.#checkResult(run, next, tokens, isChecked ? idToken : undefined)
     if (scopeChange !== undefined) {
       const message = 'the provider granted another scope than before'

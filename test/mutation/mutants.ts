@@ -165,7 +165,7 @@ export const mutants: readonly Mutant[] = [
     protects: 'a late write does not take the place of what another process went on with',
     find: ' || !used.includes(nextRefreshToken(stored))) return',
     replace: ') return',
-    tests: ['test/tokens/abandoned-refresh.test.ts']
+    tests: ['test/tokens/token-records.test.ts']
   },
   {
     protects: 'a refresh token that is not issued anew stays good',
@@ -1461,5 +1461,60 @@ export const mutants: readonly Mutant[] = [
     find: '    if (++seen > MAX_CANDIDATES) break\n',
     replace: '',
     tests: ['test/login/id-token.test.ts']
+  },
+  // What a process knows of the records.
+  {
+    protects: 'a set that the store did not take is written before it is refreshed',
+    find: '    if (state.unsaved !== undefined) await this.#deferredWrites.flush(state)\n',
+    replace: '',
+    tests: ['test/tokens/token-records.test.ts']
+  },
+  {
+    protects: 'a logout during a further try to write a set',
+    find: 'if (!state.settleWrite(set)) return',
+    replace: 'state.settleWrite(set)',
+    tests: ['test/tokens/token-records.test.ts']
+  },
+  {
+    protects: 'a set that came too late is not restored over that of another process',
+    find: '    else state.forget()\n',
+    replace: '',
+    tests: ['test/tokens/token-records.test.ts']
+  },
+  {
+    protects: 'a logout of tokens that the store did not take',
+    find: '    this.#record = undefined\n    this.#unsaved = undefined\n',
+    replace: '    this.#record = undefined\n',
+    tests: ['test/tokens/token-records.test.ts']
+  },
+  {
+    protects: 'a set that the store did not take is kept over a minute without use',
+    find: ' && this.#unsaved === undefined\n  }',
+    replace: '\n  }',
+    tests: ['test/tokens/token-records.test.ts']
+  },
+  {
+    protects: 'a set that the store did not take, if a logout fails',
+    find: '      if (unsaved !== undefined) this.#deferredWrites.retryLater(state)\n',
+    replace: '',
+    tests: ['test/tokens/token-records.test.ts']
+  },
+  {
+    protects: 'a set that the store did not take is tried more than twice',
+    find: '      this.#retries.delete(state)\n',
+    replace: '',
+    tests: ['test/tokens/token-records.test.ts']
+  },
+  {
+    protects: 'a record that another process has deleted is not used from memory',
+    find: '      state.forget()\n      this.onGone?.(state.id)\n      return undefined',
+    replace: '      this.onGone?.(state.id)\n      return undefined',
+    tests: ['test/tokens/token-records.test.ts']
+  },
+  {
+    protects: 'what a call uses without asking an in-memory store ends with its time',
+    find: 'if (state.record !== undefined && state.isRecent) return state.record',
+    replace: 'if (state.record !== undefined) return state.record',
+    tests: ['test/tokens/token-records.test.ts']
   }
 ]
