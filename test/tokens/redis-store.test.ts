@@ -5,6 +5,7 @@ import { redisStore } from '../../lib/redis.ts'
 import type { StoredRecord, TokenStore } from '../../lib/index.ts'
 import { TOMBSTONE_MS } from '../../lib/tokens/stores/token-store.ts'
 import { startRedis, startRedisCluster } from '../helpers/redis.ts'
+import { until } from '../helpers/until.ts'
 
 type Command = (...args: string[]) => Promise<unknown>
 interface Connection {
@@ -166,6 +167,28 @@ for (const [name, connect] of Object.entries(clients)) {
       t.equal(await store.finishRefresh('h', { owner: 'one', ttl: 60 }), true)
       t.match(await store.acquireRefresh('h', lease('two')), { state: 'begun', abandoned: false })
       t.match(await store.get('h'), { version: 1 })
+    })
+    t.test('a lease ends in its time although the clock of Redis has been set back', async (t) => {
+      const setBack = async () => await command('HINCRBY', 'oauth:set back', 'u', '3600000')
+      await store.set('set back', record(1), { ttl: 60 })
+      await store.acquireRefresh('set back', lease('dead', 50))
+      await setBack()
+      const onlyIfUnlocked = { ttl: 60, onlyIfUnlocked: true }
+      t.equal(await store.set('set back', record(2), onlyIfUnlocked), false, 'its owner, if alive, extends it')
+      await setBack()
+      t.match(await store.acquireRefresh('set back', lease('two')), { state: 'busy' }, 'so it is for another owner')
+      await until(async () => (await store.acquireRefresh('set back', lease('two'))).state === 'begun', 'it has ended')
+      await store.acquireRefresh('set back', lease('two', 50))
+      await setBack()
+      await until(async () => await store.set('set back', record(2), onlyIfUnlocked), 'it has ended for a write')
+    })
+    t.test('a lease whose end cannot be read is over', async (t) => {
+      await store.set('no end', record(1), { ttl: 60 })
+      await store.acquireRefresh('no end', lease('dead'))
+      await command('HSET', 'oauth:no end', 'u', 'never')
+      t.match(await store.acquireRefresh('no end', lease('two')), { state: 'begun', abandoned: true })
+      await command('HDEL', 'oauth:no end', 'u')
+      t.match(await store.acquireRefresh('no end', lease('three')), { state: 'begun', abandoned: true })
     })
     t.test('a write with onlyIfUnlocked is refused during a refresh', async (t) => {
       await store.set('j', record(1), { ttl: 60 })

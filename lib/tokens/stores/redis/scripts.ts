@@ -1,6 +1,7 @@
 // One hash a record, so that every script touches one key and runs on a cluster too:
 //   v version · d the record as JSON · x deleted for good
-//   o, u owner and end (epoch ms of Redis) of the lease · h set while its owner may hold a response not yet written
+//   o, u, l owner, end (epoch ms of Redis) and life (ms) of the lease
+//   h set while its owner may hold a response not yet written
 // And one hash a set, with one field for each member: its end (epoch ms of Redis), a space, and its value as JSON.
 
 /** A script. Times are Redis' own: the clocks of processes differ. */
@@ -12,18 +13,30 @@ const NOW = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)`
 
+// The ms that are left of a lease. If more are left than its life, the clock has been set back since, or it is another
+// server's after a failover: the lease begins anew then, because its owner, if alive, will extend it.
+const LEFT = `
+local function left (ends, life)
+  ends, life = tonumber(ends) or 0, tonumber(life)
+  if life and ends > now + life then
+    ends = now + life
+    redis.call('HSET', KEYS[1], 'u', ends)
+  end
+  return ends - now
+end`
+
 /**
  * ARGV: expected version or '', version, data, ttl in ms, '1': only if there is no lease. Returns 1 if it was written.
  */
 export const SET: Script = {
-  source: `${NOW}
-local found = redis.call('HMGET', KEYS[1], 'v', 'x', 'u')
+  source: `${NOW}${LEFT}
+local found = redis.call('HMGET', KEYS[1], 'v', 'x', 'u', 'l')
 if found[2] then return 0 end
-if ARGV[5] == '1' and found[3] and tonumber(found[3]) > now then return 0 end
+if ARGV[5] == '1' and left(found[3], found[4]) > 0 then return 0 end
 if ARGV[1] == '0' and found[1] then return 0 end
 if ARGV[1] ~= '' and ARGV[1] ~= '0' and found[1] ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'v', ARGV[2], 'd', ARGV[3])
-redis.call('HDEL', KEYS[1], 'o', 'u', 'h')
+redis.call('HDEL', KEYS[1], 'o', 'u', 'l', 'h')
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return 1`
 }
@@ -59,14 +72,15 @@ return data`
  * extends it. Returns state, data, and for 'busy' the ms that are left.
  */
 export const ACQUIRE: Script = {
-  source: `${NOW}
-local found = redis.call('HMGET', KEYS[1], 'v', 'd', 'o', 'u', 'h')
+  source: `${NOW}${LEFT}
+local found = redis.call('HMGET', KEYS[1], 'v', 'd', 'o', 'u', 'l', 'h')
 if not found[2] then return {'gone'} end
 if ARGV[3] ~= '' and found[1] ~= ARGV[3] then return {'newer', found[2]} end
 local others = found[3] and found[3] ~= ARGV[1]
-if others and tonumber(found[4]) > now then return {'busy', found[2], tonumber(found[4]) - now} end
-if others and found[5] and ARGV[4] ~= '1' then return {'busy', found[2], 0} end
-redis.call('HSET', KEYS[1], 'o', ARGV[1], 'u', now + ARGV[2])
+local wait = others and left(found[4], found[5]) or 0
+if wait > 0 then return {'busy', found[2], wait} end
+if others and found[6] and ARGV[4] ~= '1' then return {'busy', found[2], 0} end
+redis.call('HSET', KEYS[1], 'o', ARGV[1], 'u', now + ARGV[2], 'l', ARGV[2])
 if ARGV[2] == '0' then redis.call('HDEL', KEYS[1], 'h') else redis.call('HSET', KEYS[1], 'h', '1') end
 if others then return {'abandoned', found[2]} end
 return {'begun', found[2]}`
@@ -77,7 +91,7 @@ export const FINISH: Script = {
   source: `
 local owner = redis.call('HGET', KEYS[1], 'o')
 if owner ~= ARGV[1] then return 0 end
-redis.call('HDEL', KEYS[1], 'o', 'u', 'h')
+redis.call('HDEL', KEYS[1], 'o', 'u', 'l', 'h')
 if ARGV[2] ~= '' then
   redis.call('HSET', KEYS[1], 'v', ARGV[2], 'd', ARGV[3])
   redis.call('PEXPIRE', KEYS[1], ARGV[4])
