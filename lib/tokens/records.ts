@@ -10,8 +10,13 @@ import {
 import { TouchSchedule } from './touch-schedule.ts'
 import { UnclearDeletions } from './unclear-deletions.ts'
 
+/** A lease that begins when the store is asked for it: the time of day may be set while an earlier call is awaited. */
+type NewLease = Omit<RefreshLease, 'until'> & {
+  /** Milliseconds; 0 gives the lease up. */
+  lifeMs: number
+}
 /** A lease on one version of a record. */
-export type VersionLease = RefreshLease & { version: number }
+export type VersionLease = NewLease & { version: number }
 
 /** What became of a try to take the lease. */
 export type AcquireResult =
@@ -247,14 +252,13 @@ export class TokenRecords {
     return { state: 'acquired', record, abandoned: result.abandoned }
   }
 
-  async #acquire ({ id }: RecordState, lease: RefreshLease) {
-    return await this.#health.watch(() => this.#store.acquireRefresh!(id, lease))
+  async #acquire ({ id }: Pick<RecordState, 'id'>, { lifeMs, ...lease }: NewLease) {
+    return await this.#health.watch(() => this.#store.acquireRefresh!(id, { ...lease, until: Date.now() + lifeMs }))
   }
 
   /** Extends the caller's lease while its exchange is under way and the store has the version that it will replace. */
   async extend (id: string, lease: VersionLease): Promise<void> {
-    const { acquireRefresh } = this.#store
-    if (acquireRefresh !== undefined) await this.#health.watch(() => acquireRefresh.call(this.#store, id, lease))
+    if (this.#store.acquireRefresh !== undefined) await this.#acquire({ id }, lease)
   }
 
   /** Ends the caller's lease without a new set, so that others may try. */

@@ -55,7 +55,7 @@ export class RefreshLeases {
     for (let wait = FIRST_POLL_MS; ; wait = Math.min(wait * 2, POLL_MS)) {
       const startedAt = this.#clock.monotonic()
       const takeOver = this.#records.steadyMs >= RECOVERY_MS || startedAt - begunAt >= SILENCE_MS
-      const lease = { owner, version, until: Date.now() + LEASE_MS, takeOver }
+      const lease = { owner, version, lifeMs: LEASE_MS, takeOver }
       const result = await this.#records.acquireRefresh(state, lease)
       // A margin for the way to the provider: later, another process may hold the lease when the token arrives there.
       if (result.state === 'acquired') return { ...result, sendBefore: startedAt + LEASE_MS - SEND_MARGIN_MS }
@@ -72,7 +72,7 @@ export class RefreshLeases {
     let stopped = false
     const later = (ms: number) => { timer = setTimeout(() => { beat = extend() }, ms) }
     const extend = async () => {
-      const extending = this.#records.extend(id, { ...lease, until: Date.now() + LEASE_MS })
+      const extending = this.#records.extend(id, { ...lease, lifeMs: LEASE_MS })
       const extended = await extending.then(() => true, () => false)
       if (!stopped) later(extended ? LEASE_MS / 3 : BEAT_RETRY_MS)
     }
@@ -91,7 +91,7 @@ export class RefreshLeases {
   async giveUp (state: RecordState, lease: Lease, outcomeUnknown: boolean): Promise<void> {
     if (outcomeUnknown) state.markOutcomeUnknown(lease.version)
     const ended = state.isOutcomeUnknown(lease.version)
-      ? this.#records.extend(state.id, { ...lease, until: Date.now() })
+      ? this.#records.extend(state.id, { ...lease, lifeMs: 0 })
       : this.#records.release(state.id, lease.owner)
     await ended.catch(() => {}) // the lease ends by itself
   }

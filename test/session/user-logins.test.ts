@@ -185,7 +185,7 @@ for (const [name, open] of Object.entries(stores)) {
         const state = records.state(recordId)
         const record = (await records.read(recordId))!
         const next = { ...record, version: record.version + 1 }
-        const lease = { owner: 'me', until: Date.now() + 60_000, version: record.version }
+        const lease = { owner: 'me', lifeMs: 60_000, version: record.version }
         await records.acquireRefresh(state, lease)
         t.equal(await records.write(state, { owner: 'me', record: next }, record, () => {}), true)
         const loaded = { sessionId: 'the session', login: sessionLogins.of(session) }

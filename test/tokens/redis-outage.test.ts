@@ -3,6 +3,7 @@ import { createClient } from 'redis'
 import t, { type Test } from 'tap'
 import { redisStore } from '../../lib/redis.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
+import { movingClock } from '../helpers/moving-clock.ts'
 import type { RedisServer } from '../helpers/redis.ts'
 import { startTokenProcess } from '../helpers/token-process.ts'
 import { until } from '../helpers/until.ts'
@@ -142,6 +143,33 @@ t.test(
     t.equal(provider.refreshTokenReuses, 0)
   }
 )
+
+t.test('a lease has its whole life although the clock is set while an earlier call of Redis is awaited', async (t) => {
+  const setup = await setUp(t, connectors['node-redis'])
+  if (setup === undefined) return
+  const { provider, redis, refresh, id } = setup
+  const clock = movingClock(t)
+  const lives: number[] = []
+  let away = true
+  const store = wrappedStore(redisStore(await connectors['node-redis'](t, redis.url, AT_ONCE_MS)), store => ({
+    acquireRefresh: async (id, lease) => {
+      lives.push(lease.until - Date.now())
+      return await store.acquireRefresh(id, lease)
+    },
+    finishRefresh: async (id, outcome) => {
+      if (!away) return await store.finishRefresh(id, outcome)
+      clock.pass(600)
+      throw new Error('connection lost')
+    }
+  }))
+  const holder = startTokenProcess(t, store, provider)
+  t.match(await refresh(holder), { version: 2 })
+  t.equal(holder.records.unsaved, 1)
+  t.match(await holder.refresher.refresh(holder.client, id, { version: 2 }), { version: 3 })
+  t.strictSame(lives, [5_000, 5_000])
+  away = false
+  await until(() => holder.records.unsaved === 0, 'the last set is written')
+})
 
 t.test('the lease of a dead process is given up when Redis has been available for long enough', async (t) => {
   const setup = await setUp(t, connectors['node-redis'])
