@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import oauth, { type OAuthError, type TokenSet } from '../index.ts'
-import type { Subject } from './subject.ts'
+import { isKeyed, type Subject } from './subject.ts'
 import { UsageError } from './usage-error.ts'
 
 /** One thing that a login has shown, or not. */
@@ -59,12 +59,17 @@ export async function proveLogin (subject: Subject, settings: LoginSettings): Pr
   say(`Open this address in a browser:\n\n  ${url}/\n\nRegistered at the provider have to be:\n`)
   say(`  redirect URI   ${url}/login/${subject.name}/callback`)
   if (settings.endsSessions) say(`  after logout   ${url}/logout/callback`)
+  if (isPublic(subject)) say('\nCLIENT_SECRET is not set: this is the login of a public client, which has no secret.')
   say('')
   await ended
   clearTimeout(timer)
   process.off('SIGINT', stopped)
   await app.close()
   return steps
+}
+
+function isPublic ({ given, options }: Subject): boolean {
+  return options.clientSecret === undefined && !isKeyed(given) && options.clientCertificate === undefined
 }
 
 const MARKS = { ok: '✓', failed: '✗', skipped: '–' }
@@ -76,7 +81,8 @@ function lastOf (steps: readonly Step[]): Step['step'] {
 
 function waitedFor (step: Step['step'], timeout: number, url: string): string {
   return step === 'login'
-    ? `nobody logged in within ${timeout} seconds; does the provider show an error? Compare the redirect URI there`
+    ? `nobody logged in within ${timeout} seconds; does the provider show an error? Compare client id and redirect ` +
+      'URI there'
     : `the browser did not come back within ${timeout} seconds; is ${url}/logout/callback registered at the provider?`
 }
 

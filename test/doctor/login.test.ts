@@ -82,6 +82,15 @@ t.test('a login that fails says why, and ends with exit code 1', async (t) => {
   t.notMatch(stdout, 'not the secret')
 })
 
+t.test('a login without CLIENT_SECRET is said to be that of a public client', async (t) => {
+  const { issuer, clientId } = await startProvider(t)
+  const doctor = doctorCommand.start(t, ['doctor', issuer, '--login', '--client-id', clientId, '--port', '0'])
+  const [, url = ''] = await doctor.heard(ADDRESS)
+  await doctor.heard(/CLIENT_SECRET is not set: this is the login of a public client/)
+  await new Browser().login(`${url}/`)
+  t.equal((await doctor.ended).code, 1, 'this provider wants the secret')
+})
+
 t.test('an ID token that is not right is named', async (t) => {
   const { issuer, providerOptions } = await startMisbehavingProvider(t, { claims: { nonce: 'of another login' } })
   const doctor = doctorCommand.start(
