@@ -62,7 +62,8 @@ export async function boardRoutes (app: FastifyInstance, { events }: { events: E
     })
 
     // To cancel an order, the user has to have typed the password within the last minute: a step-up. The answer to a
-    // login that is older names the URL at which the page has it renewed; see public/step-up.js.
+    // login that is older names the URL at which the page has it renewed; see public/step-up.js. This provider says
+    // when the user typed it (`auth_time`) only if it was asked, so the first cancellation is always a step-up.
     calls.delete<{ Params: { id: number } }>('/orders/:id', {
       schema: { params: orderId },
       onRequest: app.oauth.requireLogin({ provider: 'bakery', maxAge: 60 })
