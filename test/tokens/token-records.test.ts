@@ -62,7 +62,7 @@ async function openRecords (t: Test, { leases = true } = {}) {
   const state = records.state(id)
   /** A refresh, from its lease to its write. */
   const refresh = async (from: TokenRecord, to: TokenRecord, owner: string, onDeleted = () => {}) => {
-    const lease = { owner, version: from.version, until: Date.now() + 60_000 }
+    const lease = { owner, version: from.version, lifeMs: 60_000 }
     const acquired = await records.acquireRefresh(state, lease)
     return acquired.state === 'acquired'
       ? await records.write(state, { owner, record: to }, from, onDeleted)
@@ -137,11 +137,12 @@ t.test('a set that the store did not take is not refreshed before it is written'
 
 t.test('race: a set is written while it is to be refreshed: one process may send its refresh token', async (t) => {
   const { second, failing, records, id, state, read, store } = await openUnsaved(t)
-  const lease = { owner: 'b', version: second.version, until: Date.now() + 60_000 }
-  const here = await records.acquireRefresh(state, lease).catch(() => undefined)
+  const { version } = second
+  const here = await records.acquireRefresh(state, { owner: 'b', version, lifeMs: 60_000 }).catch(() => undefined)
   failing.clear()
   t.equal(await read(), 'two')
-  const there = await store.acquireRefresh(id, { ...lease, owner: 'another process' })
+  const lease = { owner: 'another process', version, until: Date.now() + 60_000 }
+  const there = await store.acquireRefresh(id, lease)
   t.equal([here, there].filter(found => found?.state === 'acquired' || found?.state === 'begun').length, 1)
 })
 
