@@ -43,7 +43,6 @@ export class StoreHealth {
     } catch (error) {
       this.#failing = true
       this.#answeredAt = -Infinity
-      this.#steadySince = Infinity
       throw error
     }
   }

@@ -1516,5 +1516,65 @@ export const mutants: readonly Mutant[] = [
     find: 'if (state.record !== undefined && state.isRecent) return state.record',
     replace: 'if (state.record !== undefined) return state.record',
     tests: ['test/tokens/token-records.test.ts']
+  },
+  {
+    protects: 'no call uses a refreshed set before its hook has ended',
+    find: '    if (state.barrier !== undefined) return undefined\n',
+    replace: '',
+    tests: ['test/tokens/on-tokens.test.ts']
+  },
+  {
+    protects: 'a hook that saves its own set does not wait for itself',
+    find: '    if (!this.#onTokensHook.mayWait(id)) return await work()\n',
+    replace: '',
+    tests: ['test/tokens/on-tokens.test.ts']
+  },
+  {
+    protects: 'a hook is waited for by another account, which it has waited for before',
+    find: '      for (const waiting of mine) count(waiting, id, -1)\n',
+    replace: '',
+    tests: ['test/tokens/on-tokens.test.ts']
+  },
+  {
+    protects: 'a refresh takes the place of a pending set',
+    find: '{ tokens: set, pendingTokens: undefined, obtainedAt',
+    replace: '{ tokens: set, obtainedAt',
+    tests: ['test/tokens/refreshed-record.test.ts']
+  },
+  {
+    protects: 'a refresh token that comes back is good again',
+    find: '    refreshToken !== nextRefreshToken(record) &&\n',
+    replace: '',
+    tests: ['test/tokens/refreshed-record.test.ts']
+  },
+  {
+    protects: 'a refresh token is not sent at the very end of its lease',
+    find: 'startedAt + LEASE_MS - SEND_MARGIN_MS',
+    replace: 'startedAt + LEASE_MS',
+    tests: ['test/tokens/refresh-lease.test.ts']
+  },
+  {
+    protects: 'a dead holder is given up though the store answers late',
+    find: ' || startedAt - begunAt >= SILENCE_MS',
+    replace: '',
+    tests: ['test/tokens/refresh-lease.test.ts']
+  },
+  {
+    protects: 'a late answer of the store is no sign that all others could write',
+    find: 'now - startedAt > GAP_MS || ',
+    replace: '',
+    tests: ['test/tokens/refresh-lease.test.ts']
+  },
+  {
+    protects: 'the tokens of a record that could not be deleted, and is there',
+    find: 'if (!exists) unclear.onDeleted(unclear.record)',
+    replace: 'unclear.onDeleted(unclear.record)',
+    tests: ['test/tokens/unclear-deletions.test.ts']
+  },
+  {
+    protects: 'in the session\'s store, writes of one record wait for each other',
+    find: 'if (this.#locks.get(id) === run) this.#locks.delete(id)',
+    replace: 'this.#locks.delete(id)',
+    tests: ['test/tokens/session-store.test.ts']
   }
 ]

@@ -1,8 +1,9 @@
+import { MemoryStore } from '@fastify/session'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import type { PluginOptions, RequestOAuth } from '../../lib/index.ts'
 import { createProvider } from '../../lib/index.ts'
-import { deferred } from '../helpers/gate.ts'
+import { deferred, Gate } from '../helpers/gate.ts'
 import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { startMisbehavingProvider } from '../helpers/misbehaving-provider.ts'
 import { expireTokens } from '../helpers/records.ts'
@@ -139,3 +140,54 @@ t.test('hooks of two headless sessions that ask for each other\'s tokens do not 
   await Promise.all(sessions.map(session => session.refresh()))
   t.equal(provider.asked('token').length, 2)
 })
+
+t.test('a hook that waited for another account is waited for by that one later', async (t) => {
+  let oauth: RequestOAuth | undefined
+  let asks: 'acme' | 'gh' | undefined
+  const { acme, gh, run } = await connected(t, async (_tokens, { provider, reason }) => {
+    if (reason !== 'refresh' || provider !== asks) return
+    asks = undefined
+    await oauth!.using(provider === 'acme' ? 'gh' : 'acme').refresh()
+  })
+  for (const name of ['acme', 'gh'] as const) {
+    asks = name
+    await run(async (given) => {
+      oauth = given
+      await given.using(name).refresh()
+    })
+  }
+  t.equal(acme.refreshRequests.length, 2)
+  t.equal(gh.refreshRequests.length, 2)
+})
+
+t.test('a hook that saves the set that it was called for does not wait for itself', async (t) => {
+  let oauth: RequestOAuth | undefined
+  const { run, acme } = await connected(t, async (tokens, { reason }) => {
+    if (reason === 'refresh') await oauth!.save(tokens)
+  })
+  const { recordId: _record, ...set } = await run(async (given) => {
+    oauth = given
+    return await given.refresh()
+  })
+  t.match(set, { accessToken: String })
+  t.equal(acme.refreshRequests.length, 1)
+})
+
+for (const [kind, store] of [['a store that serializes', undefined], ['in memory', new MemoryStore()]] as const) {
+  t.test(`${kind}: no call uses a refreshed set before its hook has ended`, async (t) => {
+    const hook = new Gate()
+    const { browser, run, orders, requests, userOf } = await loggedInApp(t, {
+      ...store !== undefined && { session: { store } },
+      oauth: { onTokens: async (_tokens, { reason }) => { if (reason === 'refresh') await hook.pass() } }
+    })
+    const refreshed = run(oauth => oauth.refresh())
+    await hook.arrived
+    const call = orders()
+    // What a call that does not wait needs, and more.
+    for (let trip = 0; trip < 5; trip++) await userOf(browser)
+    t.strictSame(requests, [])
+    hook.release()
+    await refreshed
+    t.equal((await call).status, 200)
+  })
+}

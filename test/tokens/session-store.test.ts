@@ -24,6 +24,22 @@ t.test('a record ends with its time, in a store that never ends anything', async
   t.equal(await store.get('a'), undefined)
 })
 
+t.test('writes of one record that wait for each other do so one after the other', async (t) => {
+  const inner = new JsonStore()
+  const store = new SessionTokenStore(() => inner)
+  const write = (version: number) => store.set('a', { version }, { ttl: 10, expectedVersion: version - 1 })
+  let sets = 0
+  const gate = inner.holdNext('set', () => ++sets === 2)
+  const writes = [write(1), write(2)]
+  await gate.arrived
+  const { get: reads } = inner.calls
+  writes.push(write(2))
+  for (let turn = 0; turn < 5; turn++) await new Promise(resolve => setImmediate(resolve))
+  t.equal(inner.calls.get, reads)
+  gate.release()
+  t.strictSame(await Promise.all(writes), [true, true, false])
+})
+
 t.test('a store whose touch did not answer is asked for none for a while, and the record is written', async (t) => {
   let now = Date.now()
   let touches = 0
