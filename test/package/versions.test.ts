@@ -6,7 +6,7 @@ import { repository } from '../types/installed-package.ts'
 // docs/versions.md against what decides it.
 
 const read = (file: string) => readFile(join(repository, file), 'utf8')
-const { engines, peerDependencies } = JSON.parse(await read('package.json'))
+const { devDependencies, engines, peerDependencies } = JSON.parse(await read('package.json'))
 const page = await read('docs/versions.md')
 const workflow = await read('.github/workflows/ci.yml')
 
@@ -35,10 +35,15 @@ t.test('Fastify and its plugins: the oldest of package.json', async (t) => {
   }
 })
 
-t.test('TypeScript: the oldest that the README names, which .ci/run compiles with', async (t) => {
+t.test('TypeScript: the oldest that the README names and the newest, which .ci/run compiles with', async (t) => {
   const [, oldest] = /TypeScript ([\d.]+) or newer/.exec(await read('README.md')) ?? []
-  t.equal(rowOf('TypeScript')[0], oldest)
-  t.match(await read('.ci/run'), 'typescript@$oldest_typescript')
+  const run = await read('.ci/run')
+  t.match(run, 'typescript@$oldest_typescript')
+  const [, newest] = /newest-typescript@npm:typescript@(\d+)/.exec(run) ?? []
+  const [, own] = /^~(\d+\.\d+)/.exec(devDependencies.typescript) ?? []
+  const [from, tested = ''] = rowOf('TypeScript')
+  t.equal(from, oldest)
+  t.ok(tested.startsWith(`${oldest}, ${own} and ${newest}:`), tested)
 })
 
 t.test('the workflow runs what has to hold, and names no host', async (t) => {
