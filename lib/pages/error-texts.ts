@@ -10,6 +10,9 @@ interface ErrorDescription {
   retry: boolean
 }
 
+/** In place of a reason: the app itself refused the login, by an error that its `onLogin` threw. */
+export const REFUSED_BY_APP = 'refused_by_app'
+
 // The plugin's own words alone: a provider's `error_description` can come from an attacker.
 const descriptions: Record<string, (service: string, statusCode: number, reason?: string) => ErrorDescription> = {
   FST_OAUTH_STATE_MISMATCH: (_service, _statusCode, reason) => {
@@ -33,7 +36,14 @@ const descriptions: Record<string, (service: string, statusCode: number, reason?
         'were logged in, you still are. If not, please start again.'
     )
   },
-  FST_OAUTH_AUTHORIZATION_FAILED: (service, statusCode) => {
+  FST_OAUTH_AUTHORIZATION_FAILED: (service, statusCode, reason) => {
+    if (reason === REFUSED_BY_APP) {
+      return again(
+        'No access with this account',
+        `You logged in at ${service}, but this site does not let that account in. You can log in with another one, ` +
+          'or ask the people who run this site.'
+      )
+    }
     if (statusCode === 403) {
       return again(
         'Login cancelled',
@@ -120,7 +130,7 @@ const descriptions: Record<string, (service: string, statusCode: number, reason?
  * @param code the error's code; one that is not known is described by its status
  * @param statusCode the HTTP status that goes with it
  * @param providerTitle the provider's name for users: `GitHub`
- * @param reason the error's `reason`, if it has one
+ * @param reason the error's `reason`, if it has one; or REFUSED_BY_APP
  * @returns title and message, both plain text, and whether trying again makes sense
  */
 export function describeError (

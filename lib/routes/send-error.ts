@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { PluginContext } from '../context.ts'
-import { OAuthError } from '../errors.ts'
-import { describeError, describeKeptLogin } from '../pages/error-texts.ts'
+import { AccessDeniedError, OAuthError } from '../errors.ts'
+import { describeError, describeKeptLogin, REFUSED_BY_APP } from '../pages/error-texts.ts'
 import type { Link } from '../pages/pages.ts'
 import { awaitHook } from '../session/await-hook.ts'
 import { appErrorForLog, errorForLog, type LogEvent, logOf } from '../util/logger.ts'
@@ -75,7 +75,10 @@ export async function sendError (
     const popup = about.popup ?? popupOf(request, about.event)
     const client = provider === undefined ? undefined : context.providers.get(provider)
     const describe = about.keepsLogin === true ? describeKeptLogin : describeError
-    const { title, message, retry } = describe(code, statusCode, client?.config.title, reason)
+    // A refusal of the provider has its `error`.
+    const isRefusedByApp = error instanceof AccessDeniedError && oauthError === undefined
+    const why = isRefusedByApp ? REFUSED_BY_APP : reason
+    const { title, message, retry } = describe(code, statusCode, client?.config.title, why)
     const actions: Link[] = [{ href: publicPath(context, '/'), label: 'Continue to the app' }]
     if (context.config.routes !== false) {
       if (retry && client !== undefined) {

@@ -1,5 +1,6 @@
 import t from 'tap'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { AccessDeniedError } from '../../lib/index.ts'
 import { asJson, codeOf, loginApp } from '../helpers/login-app.ts'
 import { captureLog } from '../helpers/log.ts'
 import { tokenRecords } from '../helpers/records.ts'
@@ -29,6 +30,17 @@ for (const thrown of [null, undefined, 'text', Object.freeze(new Error('a frozen
     t.notMatch(log.text, /Cannot /)
   })
 }
+
+t.test('a visitor whom the app refuses is not told that they cancelled the login', async t => {
+  const { browser, url } = await loginApp(t, {
+    oauth: { onLogin: () => { throw new AccessDeniedError('only staff may log in') } }
+  })
+  const page = await browser.login(`${url}/login/acme?returnTo=/orders`)
+  t.equal(page.status, 403)
+  t.match(page.text, 'No access with this account')
+  t.match(page.text, 'href="/login/acme?returnTo=%2Forders"')
+  t.notMatch(page.text, /cancelled|only staff/, 'what the app says in the error is for the log')
+})
 
 const ends: Record<string, (request: FastifyRequest, reply: FastifyReply) => unknown> = {
   'logs out': request => request.oauth.logout(),
