@@ -196,8 +196,9 @@ export class RecordTokenSource implements TokenSource {
     try {
       return await this.#refresh({ version: record.version })
     } catch (error) {
-      // The provider cannot be reached, and the token has some seconds left.
-      if (valid && (Object(error) as OAuthError).code === 'FST_OAUTH_PROVIDER_UNAVAILABLE') return record
+      // The provider cannot be reached, or the store takes no lease; and the token has some seconds left.
+      const { code, reason } = Object(error) as OAuthError
+      if (valid && (code === 'FST_OAUTH_PROVIDER_UNAVAILABLE' || reason === 'acquireRefresh')) return record
       throw error
     }
   }

@@ -62,6 +62,22 @@ t.test('a token with seconds left is used where the provider is away', async t =
   t.equal(refreshes(), 1)
 })
 
+t.test('a token with seconds left is used where Redis takes no writes', async t => {
+  const cluster = await loggedInApp(t, { processes: 1, session: { rolling: false } })
+  if (cluster === undefined) return
+  const { client, key, tokenRecords, orders, refreshes } = cluster
+  const record = (await tokenRecords()).get(key)!
+  const expiresAt = Math.floor(Date.now() / 1000) + 5
+  const ending = { ...record, obtainedAt: expiresAt - 3600, tokens: { ...record.tokens, expiresAt } }
+  await client.hSet(key, 'd', JSON.stringify(ending))
+  await client.configSet('maxmemory', '1')
+  t.equal((await orders()).status, 200)
+  t.equal(refreshes(), 0, 'the lease could not be taken')
+  await client.configSet('maxmemory', '0')
+  t.equal((await orders()).status, 200)
+  t.equal(refreshes(), 1)
+})
+
 t.test('a refresh ahead of time that failed is not tried again at the next call', async t => {
   const { app, provider, orders, refreshes } = await appWithTokenOf(t, 25)
   provider.failTokenEndpoint({ status: 503 })
