@@ -245,10 +245,6 @@ export class TokenRecords {
     // The store has an older version than the one to replace. If this process saw the newer one, it has been restored
     // by now, or will be when the refresh that another process has begun is over.
     if (!acquired) return record.version === version ? { state: 'busy' } : { state: 'newer', record }
-    // The store had lost a version, and writing it again has ended the lease.
-    if (record.version > result.record.version && (await this.#acquire(state, lease)).state !== 'begun') {
-      return { state: 'busy' }
-    }
     return { state: 'acquired', record, abandoned: result.abandoned }
   }
 

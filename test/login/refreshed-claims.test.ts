@@ -4,6 +4,7 @@ import type { ProviderOptions } from '../../lib/index.ts'
 import { Browser } from '../helpers/browser.ts'
 import { buildApp, type TestApp } from '../helpers/build-app.ts'
 import { captureLog } from '../helpers/log.ts'
+import { loggedInApp } from '../helpers/logged-in-app.ts'
 import { asJson } from '../helpers/login-app.ts'
 import {
   startMisbehavingProvider, type Misbehaviour, type MisbehavingProvider
@@ -200,6 +201,24 @@ for (const plain of [false, true]) {
     t.equal(await two.refresh({ userinfo: { sub: 'mallory', name: 'M' } }), 401)
     t.equal(tokenRecords(two.store).size, 0)
     t.equal((await two.browser.get(`${two.second.url}/known`, asJson)).status, 401)
+  })
+}
+
+for (const [what, wrong] of Object.entries({
+  'ID token': { claims: { sub: 'mallory' } },
+  profile: { userinfo: { sub: 'mallory' } }
+})) {
+  t.test(`the tokens of a refresh whose ${what} is another user's are gone before the request ends`, async t => {
+    const { provider, run, store } = await loggedInApp(t, {
+      wrong: { userinfo: { sub: 'alice' } },
+      provider: { profileSource: 'userinfo', refreshProfile: true }
+    })
+    provider.wrong = wrong
+    const left = await run(async (oauth) => {
+      await t.rejects(oauth.refresh(), { code: 'FST_OAUTH_LOGIN_ENDED' })
+      return tokenRecords(store).size
+    })
+    t.equal(left, 0)
   })
 }
 

@@ -1576,5 +1576,29 @@ export const mutants: readonly Mutant[] = [
     find: 'if (this.#locks.get(id) === run) this.#locks.delete(id)',
     replace: 'this.#locks.delete(id)',
     tests: ['test/tokens/session-store.test.ts']
+  },
+  {
+    protects: 'an id of the plugin\'s own in the session store is written and destroyed by nobody else',
+    find: '    if (isEntryId(args[0])) return done(null)\n',
+    replace: '',
+    tests: ['test/session/session-entries.test.ts']
+  },
+  {
+    protects: 'a refresh that finds a newer version leaves no lease',
+    find: '      if (acquired) await this.release(state.id, owner)\n',
+    replace: '',
+    tests: ['test/tokens/token-records.test.ts']
+  },
+  {
+    protects: 'an older version in the store is not refreshed without its lease',
+    find: '    if (!acquired) return record.version === version ? { state: \'busy\' } : { state: \'newer\', record }\n',
+    replace: '',
+    tests: ['test/tokens/token-records.test.ts']
+  },
+  {
+    protects: 'tokens of another user that a refresh brought',
+    find: "!== 'subject_mismatch') return undefined\n      await this.#records.remove(state.id)\n",
+    replace: "!== 'subject_mismatch') return undefined\n",
+    tests: ['test/login/refreshed-claims.test.ts']
   }
 ]

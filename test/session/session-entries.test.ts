@@ -89,6 +89,18 @@ for (const [name, open] of Object.entries(stores)) {
   })
 }
 
+t.test("an app that writes or destroys a session by an id of the plugin's own does nothing there", async (t) => {
+  const { store, run, orders } = await loggedInApp(t)
+  const [id] = tokenRecords(store).keys()
+  const before = store.records.get(id!)
+  await run(async (_oauth, { session, sessionStore }) => {
+    await new Promise<void>(resolve => sessionStore.set(id!, session, () => resolve()))
+    await new Promise<void>(resolve => sessionStore.destroy(id!, () => resolve()))
+  })
+  t.equal(store.records.get(id!), before)
+  t.equal((await orders()).status, 200)
+})
+
 t.test('a store that ignores case and trailing spaces in ids opens no session either', async (t) => {
   const store = new LaxStore()
   const { url, browser } = await start(t, { store })

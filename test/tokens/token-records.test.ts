@@ -252,6 +252,29 @@ t.test('the minute in which a lost write is repaired begins anew with each repai
   t.equal(await read(), 'one', 'a version that was seen longer ago may be the wrong one')
 })
 
+t.test('a refresh of a version that the store has lost takes no lease on an older one', async (t) => {
+  const { clock, refresh, replaceBy, records, state, store, id, failing } = await openRecords(t)
+  const lease = { owner: 'b', version: 1, lifeMs: 60_000 }
+  const second = after(first, 'two')
+  await refresh(first, second, 'a')
+  await replaceBy(first)
+  clock.now += 1
+  failing.add('set') // the newer one cannot be written again just now
+  t.match(await records.acquireRefresh(state, lease), { state: 'newer', record: { version: 2 } })
+  const others = { owner: 'another process', version: 1, until: Date.now() + 60_000 }
+  t.match(await store.acquireRefresh(id, others), { state: 'begun' })
+  await replaceBy(first)
+  clock.now += 61_000
+  t.match(await records.acquireRefresh(state, { ...lease, version: 2 }), { state: 'newer', record: { version: 1 } })
+})
+
+t.test('a logout revokes the newest set that this process saw, if the store has lost it', async (t) => {
+  const { refresh, replaceBy, records, id } = await openRecords(t)
+  await refresh(first, after(first, 'two'), 'a')
+  await replaceBy(first)
+  t.match(await records.remove(id), { tokens: { refreshToken: 'two' } })
+})
+
 t.test('a record that another process has deleted is not used from memory', async (t) => {
   const { store, records, id, read } = await openRecords(t)
   await read()
