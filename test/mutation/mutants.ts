@@ -1600,5 +1600,29 @@ export const mutants: readonly Mutant[] = [
     find: "!== 'subject_mismatch') return undefined\n      await this.#records.remove(state.id)\n",
     replace: "!== 'subject_mismatch') return undefined\n",
     tests: ['test/login/refreshed-claims.test.ts']
+  },
+  {
+    protects: 'a user\'s list of logins that was split lasts as long as what is in its parts',
+    find: 'if (!await this.#extendSplit(id, list, changes)) continue',
+    replace: '',
+    tests: ['test/tokens/listed-members.test.ts']
+  },
+  {
+    protects: 'a change of a login that waits for another one to be listed',
+    find: 'if (last?.isBegun === false && !depends) {',
+    replace: 'if (last?.isBegun === false) {',
+    tests: ['test/tokens/listed-members.test.ts']
+  },
+  {
+    protects: 'an encrypted record that no key opens is not refreshed',
+    find: "const record = open(id, result.record)\n        return record === undefined ? { state: 'gone' } :",
+    replace: 'const record = open(id, result.record)!\n        return',
+    tests: ['test/tokens/encrypted-store.test.ts']
+  },
+  {
+    protects: 'a script of Redis whose answer was lost is not run twice',
+    find: 'startsWith(\'NOSCRIPT\')) throw error',
+    replace: 'startsWith(\'NOSCRIPT\')) void error',
+    tests: ['test/tokens/redis-store.test.ts']
   }
 ]

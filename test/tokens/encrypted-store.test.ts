@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
+import { checkedStore } from '../../lib/tokens/stores/checked-store.ts'
 import { encryptedStore } from '../../lib/tokens/stores/encrypted-store.ts'
 import { MemoryMembers } from '../../lib/tokens/stores/memory-members.ts'
 import { MemoryTokenStore } from '../../lib/tokens/stores/memory-store.ts'
 import type { MemberStore, StoredRecord, TokenStore } from '../../lib/tokens/stores/token-store.ts'
+import { wholeStore } from '../helpers/whole-store.ts'
 
 // What a third party who can write into the store, and has no key, must not achieve.
 
@@ -110,4 +112,15 @@ t.test('what is kept of a login is read again, and not without the key or in ano
   t.equal(await store.addMember('logins:alice', 'gone', {}, { ttl: 60, onlyIfPresent: true }), false)
   await store.removeMembers('logins:alice', ['record'])
   t.strictSame(await store.members('logins:alice'), [])
+})
+
+t.test('no lease is taken on a record that cannot be read', async t => {
+  const inner = wholeStore()
+  await encryptedStore(inner, [oldKey], () => {}).set('a', record('alice'), { ttl: 60 })
+  const lease = { owner: 'me', until: Date.now() + 60_000 }
+  t.strictSame(await encryptedStore(inner, [newKey], () => {}).acquireRefresh!('a', lease), { state: 'gone' })
+  const checked = checkedStore(inner, {
+    timeoutMs: 5_000, isOfKind: { tokens: () => false }, onFailure: () => {}, onUnreadable: () => {}
+  })
+  t.strictSame(await checked.acquireRefresh!('a', lease), { state: 'gone' })
 })

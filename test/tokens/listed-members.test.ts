@@ -32,9 +32,9 @@ t.test('however many members there are, none of the records is large', async (t)
 })
 
 t.test('members end with their time, in a split list too, and others go on', async (t) => {
-  let now = 1_000
+  let now = Math.ceil(Date.now() / 1000)
   const inner = new JsonStore()
-  const sets = new ListedMembers(new SessionTokenStore(() => inner), () => now)
+  const sets = new ListedMembers(new SessionTokenStore(() => inner, () => now * 1000), () => now)
   await Promise.all(Array.from({ length: 200 }, (_, index) => add(sets, `short-${index}`, {}, 60)))
   await add(sets, 'long', {}, 3_600)
   now += 61
@@ -43,6 +43,27 @@ t.test('members end with their time, in a split list too, and others go on', asy
   await add(sets, 'later', {}, 7_200)
   now += 3_600
   t.strictSame(await namesIn(sets), ['later'])
+})
+
+t.test('changes that wait for the same write are made in their order, and not lost with a failed one', async (t) => {
+  const inner = new JsonStore()
+  const store = new SessionTokenStore(() => inner)
+  let isAway = true
+  const gate = new Gate()
+  const sets = new ListedMembers(wrappedStore(store, store => ({
+    get: async (id) => {
+      await gate.pass()
+      if (!isAway) return await store.get(id)
+      isAway = false
+      throw new Error('connection lost')
+    }
+  })), () => 0)
+  const lost = t.rejects(add(sets, 'lost'), { message: 'connection lost' })
+  const changes = [add(sets, 'a'), sets.addMember(ID, 'a', { newer: 1 }, { ttl: 600, onlyIfPresent: true })]
+  gate.release()
+  await lost
+  t.strictSame(await Promise.all(changes), [true, true])
+  t.strictSame(await sets.members(ID), [['a', { newer: 1 }]])
 })
 
 t.test('a list that is split by two processes at once loses nothing that came in between', async (t) => {

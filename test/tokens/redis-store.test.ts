@@ -247,6 +247,19 @@ for (const [name, connect] of Object.entries(clients)) {
   })
 }
 
+t.test('a script that failed is not run again: it may have done its work', async (t) => {
+  const run: string[] = []
+  const store = redisStore({
+    evalSha: async () => {
+      run.push('by its digest')
+      throw new Error('connection lost')
+    },
+    eval: async () => { run.push('by its source') }
+  })
+  await t.rejects(store.consume('a'), { message: 'connection lost' })
+  t.strictSame(run, ['by its digest'])
+})
+
 t.test('a client of no known kind is refused', async (t) => {
   t.throws(() => redisStore({}), { code: 'FST_OAUTH_INVALID_OPTIONS' })
 })
