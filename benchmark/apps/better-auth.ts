@@ -10,6 +10,8 @@ import { genericOAuth } from 'better-auth/plugins'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { CLIENT_ID, CLIENT_SECRET, SCOPE, SESSION_SECRET, type AppContext } from './context.ts'
 
+interface Account { id: string, providerId: string, accountId: string }
+
 export async function build ({ api, origin, provider, server }: AppContext): Promise<void> {
   const auth = betterAuth({
     baseURL: origin,
@@ -41,6 +43,14 @@ export async function build ({ api, origin, provider, server }: AppContext): Pro
     response.writeHead(302, { location: url, 'set-cookie': answer.headers.getSetCookie() }).end()
   }
 
+  /** The account at the provider of the user who is logged in. */
+  async function accountOf (headers: Headers): Promise<Account> {
+    const accounts: Account[] = await auth.api.listUserAccounts({ headers })
+    const account = accounts.find(({ providerId }) => providerId === 'acme')
+    if (account === undefined) throw new Error('log in')
+    return account
+  }
+
   async function answer (request: IncomingMessage, response: ServerResponse): Promise<void> {
     const json = (body: unknown) => {
       response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body))
@@ -49,12 +59,12 @@ export async function build ({ api, origin, provider, server }: AppContext): Pro
     if (request.url === '/plain') return json({ ok: true })
     if (request.url === '/me') {
       const headers = fromNodeHeaders(request.headers)
-      const accounts: Array<{ providerId: string, accountId: string }> = await auth.api.listUserAccounts({ headers })
-      return json({ sub: accounts.find(({ providerId }) => providerId === 'acme')?.accountId })
+      return json({ sub: (await accountOf(headers)).accountId })
     }
     if (request.url === '/orders') {
       const headers = fromNodeHeaders(request.headers)
-      const { accessToken } = await auth.api.getAccessToken({ body: { providerId: 'acme' }, headers })
+      const { id } = await accountOf(headers)
+      const { accessToken } = await auth.api.getAccessToken({ body: { accountId: id }, headers })
       const orders = await fetch(`${api}/v1/orders`, { headers: { authorization: `Bearer ${accessToken}` } })
       return json(await orders.json())
     }
