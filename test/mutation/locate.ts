@@ -1,5 +1,6 @@
 import { access, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { transform } from 'esbuild'
 import type { Mutant } from './mutants.ts'
 
 export interface LocatedMutant extends Mutant {
@@ -21,10 +22,16 @@ export async function locateMutants (
   const problems: string[] = []
   for (const mutant of mutants) {
     const { protects, find, replace, tests } = mutant
-    const pattern = new RegExp(find.split(/\s+/).map(escape).join('\\s+'), 'g')
-    const places = sources.flatMap(({ file, text }) => [...text.matchAll(pattern)].map(() => file))
-    if (places.length === 1) located.push({ ...mutant, file: places[0]!, pattern })
-    else problems.push(`"${protects}": in lib ${places.length} times, not once: ${JSON.stringify(find)}`)
+    // White space at its ends stays in lib/: without the end of a line, two statements would be none.
+    const pattern = new RegExp(find.trim().split(/\s+/).map(escape).join('\\s+'), 'g')
+    const places = sources.flatMap(({ file, text }) => [...text.matchAll(pattern)].map(() => ({ file, text })))
+    const [place] = places
+    if (places.length === 1) {
+      located.push({ ...mutant, file: place!.file, pattern })
+      const changed = place!.text.replace(pattern, () => replace)
+      const isCode = await transform(changed, { loader: 'ts', logLevel: 'silent' }).then(() => true, () => false)
+      if (!isCode) problems.push(`"${protects}": what it leaves is no TypeScript, which any test would notice`)
+    } else problems.push(`"${protects}": in lib ${places.length} times, not once: ${JSON.stringify(find)}`)
     if (find === replace) problems.push(`"${protects}" changes nothing`)
     for (const test of tests) {
       const isThere = await access(join(repository, test)).then(() => true, () => false)
