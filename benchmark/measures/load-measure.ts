@@ -40,6 +40,12 @@ export interface LoadMeasure {
  */
 const WARM_UP = 20_000
 
+/**
+ * While a contestant waits for its turn, V8 would shrink its heap, and drop compiled code with objects that the code
+ * refers to. An app that has requests keeps its code.
+ */
+const NODE_OPTIONS = ['--no-memory-reducer']
+
 export async function runLoadMeasure (bench: Bench, measure: LoadMeasure): Promise<MeasureResult> {
   const { rounds, cpuProfile } = bench.options
   const chosen = chooseRows(measure, bench.options)
@@ -48,7 +54,7 @@ export async function runLoadMeasure (bench: Bench, measure: LoadMeasure): Promi
   const candidates = new Map<LoadRow, Candidate>()
   await Promise.all(chosen.map(async (row) => {
     try {
-      const app = await bench.startApp(row.contestant)
+      const app = await bench.startApp(row.contestant, {}, NODE_OPTIONS)
       apps.set(row, app)
     } catch (error) {
       failures.set(row, (error as Error).message)
