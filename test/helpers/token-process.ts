@@ -5,6 +5,7 @@ import { resolveProvider } from '../../lib/providers/config.ts'
 import { OptionChecker } from '../../lib/providers/option-checker.ts'
 import { ProviderClient } from '../../lib/providers/provider.ts'
 import { OnTokensHook } from '../../lib/tokens/on-tokens.ts'
+import type { TokenRecord } from '../../lib/tokens/record.ts'
 import { TokenRecords } from '../../lib/tokens/records.ts'
 import { Refresher } from '../../lib/tokens/refresher.ts'
 import { RecordTokenSource } from '../../lib/tokens/token-source.ts'
@@ -54,4 +55,15 @@ export function startTokenProcess (
 /** What a login may have brought: good until then (epoch seconds). */
 export function tokenSet (refreshToken: string, expiresAt: number) {
   return { accessToken: `access of ${refreshToken}`, tokenType: 'Bearer', expiresAt, refreshToken, scope: [], raw: {} }
+}
+
+/** A record as a login makes it, for tests without an app. */
+export const firstRecord: TokenRecord = {
+  version: 1,
+  provider: 'acme',
+  providerIdentity: 'of acme',
+  tokens: tokenSet('one', 60),
+  obtainedAt: 0,
+  ttl: 3600,
+  user: null
 }

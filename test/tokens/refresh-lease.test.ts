@@ -1,10 +1,9 @@
 import { mock } from 'node:test'
 import t, { type Test } from 'tap'
-import type { TokenRecord } from '../../lib/tokens/record.ts'
 import { TokenRecords } from '../../lib/tokens/records.ts'
 import { RefreshLeases } from '../../lib/tokens/refresh-lease.ts'
 import { StoreHealth } from '../../lib/tokens/store-health.ts'
-import { tokenSet } from '../helpers/token-process.ts'
+import { firstRecord } from '../helpers/token-process.ts'
 import { wholeStore } from '../helpers/whole-store.ts'
 import { wrappedStore } from '../helpers/wrapped-store.ts'
 
@@ -27,16 +26,7 @@ async function openLeases (t: Test, { stepMs = 0 } = {}) {
       return await acquireRefresh(...args)
     }
   })), () => time.now)
-  const record: TokenRecord = {
-    version: 1,
-    provider: 'acme',
-    providerIdentity: 'of acme',
-    tokens: tokenSet('one', 60),
-    obtainedAt: 0,
-    ttl: 3600,
-    user: null
-  }
-  const id = await records.create(record)
+  const id = await records.create(firstRecord)
   const leases = new RefreshLeases(records, clock)
   const acquire = () => leases.acquire(records.state(id), { owner: 'here', version: 1 }, PATIENCE_MS)
   /** A lease of another process. */

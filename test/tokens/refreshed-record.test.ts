@@ -1,20 +1,11 @@
 import t from 'tap'
 import { isOutdated, nextRefreshToken, type TokenRecord } from '../../lib/tokens/record.ts'
 import { refreshedRecord, withRefreshToken } from '../../lib/tokens/refreshed-record.ts'
-import { tokenSet } from '../helpers/token-process.ts'
+import { firstRecord, tokenSet } from '../helpers/token-process.ts'
 
 // The record that follows a refresh, and which refresh token is used next.
 
-const record: TokenRecord = {
-  version: 1,
-  provider: 'acme',
-  providerIdentity: 'of acme',
-  tokens: tokenSet('one', 60),
-  obtainedAt: 0,
-  ttl: 3600,
-  user: null,
-  providerEnds: { session: 5_000, refreshToken: 1_000 }
-}
+const record: TokenRecord = { ...firstRecord, providerEnds: { session: 5_000, refreshToken: 1_000 } }
 
 const refreshed = (from: TokenRecord, refreshToken: string, keepPending = false) =>
   refreshedRecord(from, { tokens: tokenSet(refreshToken, 60), used: nextRefreshToken(from), keepPending, now: 10 })

@@ -6,22 +6,12 @@ import type { TokenRecord } from '../../lib/tokens/record.ts'
 import { TokenRecords } from '../../lib/tokens/records.ts'
 import { MemorySessionStore } from '../../lib/tokens/stores/memory-session-store.ts'
 import { Gate } from '../helpers/gate.ts'
-import { tokenSet } from '../helpers/token-process.ts'
+import { firstRecord, tokenSet } from '../helpers/token-process.ts'
 import { wholeStore } from '../helpers/whole-store.ts'
 
 // What a process knows of the records in a store that fails, loses writes, or has other processes write to it.
 
 type Method = keyof TokenStore
-
-const first: TokenRecord = {
-  version: 1,
-  provider: 'acme',
-  providerIdentity: 'of acme',
-  tokens: tokenSet('one', 60),
-  obtainedAt: 0,
-  ttl: 3600,
-  user: null
-}
 
 /** The record that follows another one. */
 const after = (record: TokenRecord, refreshToken: string): TokenRecord =>
@@ -58,7 +48,7 @@ async function openRecords (t: Test, { leases = true } = {}) {
   }])) as unknown as Required<TokenStore>
   const { acquireRefresh: _acquire, finishRefresh: _finish, ...withoutLeases } = shared
   const records = new TokenRecords(leases ? shared : withoutLeases, () => clock.now)
-  const id = await records.create(first)
+  const id = await records.create(firstRecord)
   const state = records.state(id)
   /** A refresh, from its lease to its write. */
   const refresh = async (from: TokenRecord, to: TokenRecord, owner: string, onDeleted = () => {}) => {
@@ -83,9 +73,9 @@ async function openRecords (t: Test, { leases = true } = {}) {
 /** The same with a refreshed set that the store did not take. */
 async function openUnsaved (t: Test, options?: { leases: boolean }) {
   const opened = await openRecords(t, options)
-  const second = after(first, 'two')
+  const second = after(firstRecord, 'two')
   opened.failing.add('finishRefresh').add('set')
-  t.equal(await opened.refresh(first, second, 'a'), true)
+  t.equal(await opened.refresh(firstRecord, second, 'a'), true)
   t.equal(opened.records.unsaved, 1)
   return { ...opened, second }
 }
@@ -171,7 +161,7 @@ t.test('a set that comes too late is not written over that of another process, t
   const third = after(second, 'three')
   t.equal(await refresh(second, third, 'b'), true)
   t.equal(await refresh(third, after(third, 'four'), 'c'), true)
-  await replaceBy(after(first, 'that of another'))
+  await replaceBy(after(firstRecord, 'that of another'))
   failing.clear()
   for (let times = 0; times < 2; times++) {
     clock.now += 1
@@ -183,8 +173,8 @@ t.test('a set that comes too late is not written over that of another process, t
 t.test('a set that comes too late is not written over a newer one with the same refresh token', async (t) => {
   const { refresh, failing, replaceBy, read, store, id } = await openRecords(t)
   failing.add('finishRefresh')
-  await refresh(first, after(first, 'one'), 'a')
-  await replaceBy(after(after(first, 'one'), 'one'))
+  await refresh(firstRecord, after(firstRecord, 'one'), 'a')
+  await replaceBy(after(after(firstRecord, 'one'), 'one'))
   failing.clear()
   await read()
   t.match(await store.get(id), { version: 3 })
@@ -192,7 +182,7 @@ t.test('a set that comes too late is not written over a newer one with the same 
 
 t.test('race: a set that another process has replaced does not come back from a store that flickers', async (t) => {
   const { refresh, second, replaceBy, failing, read, inStore, tick } = await openUnsaved(t)
-  await replaceBy(after(first, 'that of another'))
+  await replaceBy(after(firstRecord, 'that of another'))
   failing.clear()
   failing.add('get')
   await t.rejects(refresh(second, after(second, 'three'), 'b'))
@@ -230,10 +220,10 @@ t.test('it is tried again and again, and no more after the app has closed', asyn
 
 t.test('a record that cannot be deleted is there, and is written again if the store has lost it', async (t) => {
   const { clock, refresh, failing, records, id, replaceBy, read, inStore } = await openRecords(t)
-  await refresh(first, after(first, 'two'), 'a')
+  await refresh(firstRecord, after(firstRecord, 'two'), 'a')
   failing.add('remove')
   await t.rejects(records.remove(id))
-  await replaceBy(first)
+  await replaceBy(firstRecord)
   clock.now += 1
   t.equal(await read(), 'two')
   t.equal(await inStore(), 'two')
@@ -241,13 +231,13 @@ t.test('a record that cannot be deleted is there, and is written again if the st
 
 t.test('the minute in which a lost write is repaired begins anew with each repair', async (t) => {
   const { clock, refresh, replaceBy, read } = await openRecords(t)
-  await refresh(first, after(first, 'two'), 'a')
+  await refresh(firstRecord, after(firstRecord, 'two'), 'a')
   for (let times = 0; times < 2; times++) {
-    await replaceBy(first)
+    await replaceBy(firstRecord)
     clock.now += 59_000
     t.equal(await read(), 'two')
   }
-  await replaceBy(first)
+  await replaceBy(firstRecord)
   clock.now += 61_000
   t.equal(await read(), 'one', 'a version that was seen longer ago may be the wrong one')
 })
@@ -255,23 +245,23 @@ t.test('the minute in which a lost write is repaired begins anew with each repai
 t.test('a refresh of a version that the store has lost takes no lease on an older one', async (t) => {
   const { clock, refresh, replaceBy, records, state, store, id, failing } = await openRecords(t)
   const lease = { owner: 'b', version: 1, lifeMs: 60_000 }
-  const second = after(first, 'two')
-  await refresh(first, second, 'a')
-  await replaceBy(first)
+  const second = after(firstRecord, 'two')
+  await refresh(firstRecord, second, 'a')
+  await replaceBy(firstRecord)
   clock.now += 1
   failing.add('set') // the newer one cannot be written again just now
   t.match(await records.acquireRefresh(state, lease), { state: 'newer', record: { version: 2 } })
   const others = { owner: 'another process', version: 1, until: Date.now() + 60_000 }
   t.match(await store.acquireRefresh(id, others), { state: 'begun' })
-  await replaceBy(first)
+  await replaceBy(firstRecord)
   clock.now += 61_000
   t.match(await records.acquireRefresh(state, { ...lease, version: 2 }), { state: 'newer', record: { version: 1 } })
 })
 
 t.test('a logout revokes the newest set that this process saw, if the store has lost it', async (t) => {
   const { refresh, replaceBy, records, id } = await openRecords(t)
-  await refresh(first, after(first, 'two'), 'a')
-  await replaceBy(first)
+  await refresh(firstRecord, after(firstRecord, 'two'), 'a')
+  await replaceBy(firstRecord)
   t.match(await records.remove(id), { tokens: { refreshToken: 'two' } })
 })
 
@@ -288,7 +278,7 @@ t.test('in a store that no other process writes to, a record ends with its time'
   const clock = { now: 0 }
   const store = new MemorySessionStore(new Map(), () => clock.now)
   const records = new TokenRecords(store, () => clock.now, { isSoleWriter: () => true })
-  const id = await records.create({ ...first, ttl: 30 })
+  const id = await records.create({ ...firstRecord, ttl: 30 })
   t.match(records.usable(id, 0), { version: 1 })
   clock.now += 61_000
   t.equal(records.usable(id, 0), undefined)
@@ -301,7 +291,7 @@ t.test('what is known of a record is kept over a minute without use, as long as 
   const gate = new Gate()
   const work = refreshing.shareRefresh(async () => {
     await gate.pass()
-    return first
+    return firstRecord
   })
   announcing.holdBarrier(work)
   const idle = records.state('idle')
